@@ -1,0 +1,24 @@
+//! Kong Gateway's log phase as a service of its own.
+//!
+//! A proxy hands over finished transactions; each is serialized as Kong does, every logging plugin's
+//! `custom_fields_by_lua` runs in a sandbox, and the messages go out in Kong's plugin-priority order.
+//!
+//! The modules follow the way of a transaction: [`input`] → [`transaction`] → [`phase`] (with [`script`] and
+//! [`message`]) → [`queue`] → [`delivery`] → a [`plugin`]'s sink. What a configuration says comes through
+//! [`document`] (text to tree), [`schema`] (fields), [`entity`] (Kong's entities) and [`settings`] (ours);
+//! every complaint about it is a [`diagnostic::Diagnostic`].
+
+pub mod cli;
+pub mod delivery;
+pub mod diagnostic;
+pub mod document;
+pub mod entity;
+pub mod input;
+pub mod message;
+pub mod phase;
+pub mod plugin;
+pub mod queue;
+pub mod schema;
+pub mod script;
+pub mod settings;
+pub mod transaction;
