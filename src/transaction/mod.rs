@@ -3,7 +3,16 @@
 //! It stays the bytes it came as. One pass validates them and notes where the members are that the log phase
 //! looks at; everything deeper is read only where a snippet, a redaction or an edit reaches in.
 
+mod scan;
+pub(crate) mod text;
+mod view;
+
 use bytes::Bytes;
+
+use scan::Member;
+pub(crate) use scan::{Level, Span, split_array, split_object};
+pub use text::{Escaping, Numbers};
+pub(crate) use view::{Value, View};
 
 /// What one transaction may be. Each bound is a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,29 +61,141 @@ pub struct BodyRejection {
 #[derive(Debug, Clone)]
 pub struct Transaction {
     bytes: Bytes,
+    members: Vec<Member>,
 }
 
 impl Transaction {
     /// Validates `bytes` as one JSON object within `limits`. White space around it is allowed.
     pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, Rejection> {
-        let _ = limits;
-        Ok(Self { bytes })
+        utf8(&bytes)?;
+        let (transaction, end) = Self::read(&bytes, 0, limits)?;
+        match bytes[end..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+            None => Ok(transaction),
+            Some(more) => Err(Rejection {
+                offset: end + more,
+                reason: "expected the end of the text after the object".to_owned(),
+                too_large: false,
+            }),
+        }
     }
 
-    /// The bytes as they came.
+    /// Reads the object that begins at or after `at` in valid UTF-8, and says where it ends.
+    fn read(text: &Bytes, at: usize, limits: &Limits) -> Result<(Self, usize), Rejection> {
+        let scanned = scan::scan(text, at, limits)?;
+        let start = scanned.end - scanned.length;
+        let bytes = text.slice(start..scanned.end);
+        if !scanned.multiline {
+            return Ok((Self { bytes, members: scanned.members }, scanned.end));
+        }
+        // A message is one line, so white space that breaks lines must not be carried into it.
+        let compact = Bytes::from(text::compact(&bytes));
+        let members = scan::scan(&compact, 0, limits)?.members;
+        Ok((Self { bytes: compact, members }, scanned.end))
+    }
+
+    /// The text of the object; as it came, but for line breaks and tabs between its tokens.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
+
+    /// The members of the outermost object and their values, in order, `_context` among them.
+    pub(crate) fn root(&self) -> impl Iterator<Item = (Span, Span)> + '_ {
+        self.members_at(Level::Root).map(|member| (member.key, member.value))
+    }
+
+    /// The indexed members of the object at `level`.
+    pub(crate) fn members_at(&self, level: Level) -> impl DoubleEndedIterator<Item = &Member> + '_ {
+        self.members.iter().filter(move |member| member.level == level)
+    }
+
+    /// The value of the member `name` of the object at `level`.
+    pub(crate) fn member(&self, level: Level, name: &str) -> Option<View<'_>> {
+        let found = self.members_at(level).rev().find(|member| {
+            let key = member.key.of(&self.bytes);
+            key == name.as_bytes() || (key.contains(&b'\\') && text::unescape(key) == name.as_bytes())
+        })?;
+        Some(View::new(found.value.of(&self.bytes)))
+    }
+
+    /// The value of the member `name` of the outermost object.
+    pub(crate) fn get(&self, name: &str) -> Option<View<'_>> {
+        self.member(Level::Root, name)
+    }
+
+    /// A value out of `_context`.
+    pub(crate) fn context(&self, name: &str) -> Option<View<'_>> {
+        self.get(CONTEXT)?.get(name)
+    }
+}
+
+/// The member that carries what Kong's log object lacks; it is never logged.
+pub const CONTEXT: &str = "_context";
+
+fn utf8(bytes: &[u8]) -> Result<(), Rejection> {
+    std::str::from_utf8(bytes).map(drop).map_err(|error| Rejection {
+        offset: error.valid_up_to(),
+        reason: "not valid UTF-8".to_owned(),
+        too_large: false,
+    })
 }
 
 /// Reads a body that is one object or an array of objects.
 pub fn parse_body(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
-    let _ = (body, limits);
-    Ok(Vec::new())
+    let skip = |at: usize| at + body[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let at = skip(0);
+    if body.get(at) != Some(&b'[') {
+        return Transaction::parse(body.clone(), limits).map(|one| vec![one]).map_err(|error| error.within(0, 0));
+    }
+    utf8(body).map_err(|error| error.within(0, 0))?;
+    let mut transactions = Vec::new();
+    let syntax = |index, offset, reason: &str| {
+        Rejection { offset, reason: reason.to_owned(), too_large: false }.within(index, 0)
+    };
+    let mut at = skip(at + 1);
+    if body.get(at) == Some(&b']') {
+        at += 1;
+    } else {
+        loop {
+            let (transaction, end) =
+                Transaction::read(body, at, limits).map_err(|error| error.within(transactions.len(), at))?;
+            transactions.push(transaction);
+            at = skip(end);
+            match body.get(at) {
+                Some(b',') => at += 1,
+                Some(b']') => break,
+                _ => return Err(syntax(transactions.len(), at, "expected `,` or `]` after a transaction")),
+            }
+        }
+        at += 1;
+    }
+    match body[at..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+        None => Ok(transactions),
+        Some(more) => Err(syntax(transactions.len(), at + more, "expected the end of the body after the array")),
+    }
 }
 
 /// Reads a body of JSON lines; empty lines are passed over.
 pub fn parse_lines(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
-    let _ = (body, limits);
-    Ok(Vec::new())
+    let mut transactions = Vec::new();
+    let mut start = 0;
+    while start < body.len() {
+        let end = memchr::memchr(b'\n', &body[start..]).map_or(body.len(), |length| start + length);
+        let line = body.slice(start..end);
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            let transaction =
+                Transaction::parse(line, limits).map_err(|error| error.within(transactions.len(), start))?;
+            transactions.push(transaction);
+        }
+        start = end + 1;
+    }
+    Ok(transactions)
 }
+
+impl Rejection {
+    fn within(self, index: usize, start: usize) -> BodyRejection {
+        BodyRejection { index, offset: start + self.offset, reason: self.reason, too_large: self.too_large }
+    }
+}
+
+#[cfg(test)]
+mod tests;
