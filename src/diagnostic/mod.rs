@@ -233,7 +233,8 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .filter(|candidate| *candidate != word)
         .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        // A single letter that is another one is no typing mistake.
+        .filter(|(distance, _)| *distance <= allowed && *distance < wanted.chars().count().max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -7,7 +7,7 @@ use super::{Key, Kind, MAX_DEPTH, Node, Style, Text, scalar};
 use crate::diagnostic::{Diagnostic, codes};
 
 /// Parses the whole of `text` as one JSON value.
-pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Diagnostic> {
+pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Box<Diagnostic>> {
     let source = text.as_str();
     let start = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut parser = Parser { text, source, at: start };
@@ -26,11 +26,11 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn wrong(&self, span: Range<usize>, message: &str) -> Diagnostic {
-        Diagnostic::error(codes::SYNTAX, message).at(self.text.place(span)).label("here")
+    fn wrong(&self, span: Range<usize>, message: &str) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(codes::SYNTAX, message).at(self.text.place(span)).label("here"))
     }
 
-    fn expected<T>(&self, what: &str) -> Result<T, Diagnostic> {
+    fn expected<T>(&self, what: &str) -> Result<T, Box<Diagnostic>> {
         let found = match self.source[self.at..].chars().next() {
             Some(c) => format!("expected {what}, found `{}`", if c.is_control() { ' ' } else { c }),
             None => format!("expected {what}, found the end of the text"),
@@ -56,12 +56,13 @@ impl Parser<'_> {
         found
     }
 
-    fn value(&mut self, depth: usize) -> Result<Node, Diagnostic> {
+    fn value(&mut self, depth: usize) -> Result<Node, Box<Diagnostic>> {
         self.blanks();
         let start = self.at;
         if depth > MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(Diagnostic::error(codes::TOO_LARGE, message).at(self.text.place(start..start + 1)));
+            let place = self.text.place(start..start + 1);
+            return Err(Box::new(Diagnostic::error(codes::TOO_LARGE, message).at(place)));
         }
         let kind = match self.peek() {
             Some(b'{') => self.object(depth)?,
@@ -72,7 +73,7 @@ impl Parser<'_> {
         Ok(Node { kind, span: start..self.at, text: self.text.clone() })
     }
 
-    fn object(&mut self, depth: usize) -> Result<Kind, Diagnostic> {
+    fn object(&mut self, depth: usize) -> Result<Kind, Box<Diagnostic>> {
         self.at += 1;
         let mut entries = Vec::new();
         if self.take(b'}') {
@@ -99,7 +100,7 @@ impl Parser<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Kind, Diagnostic> {
+    fn array(&mut self, depth: usize) -> Result<Kind, Box<Diagnostic>> {
         self.at += 1;
         let mut items = Vec::new();
         if self.take(b']') {
@@ -116,7 +117,7 @@ impl Parser<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<String, Diagnostic> {
+    fn string(&mut self) -> Result<String, Box<Diagnostic>> {
         let start = self.at;
         let bytes = self.source.as_bytes();
         let mut end = start + 1;
@@ -136,7 +137,7 @@ impl Parser<'_> {
     }
 
     /// `true`, `false`, `null` or a number.
-    fn word(&mut self) -> Result<Kind, Diagnostic> {
+    fn word(&mut self) -> Result<Kind, Box<Diagnostic>> {
         let rest = &self.source[self.at..];
         let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).unwrap_or(rest.len());
         let word = &rest[..length];

@@ -159,6 +159,21 @@ impl Node {
         if let Kind::Mapping(entries) = &self.kind { Some(entries) } else { None }
     }
 
+    /// A mapping with nothing in it that stands where `node` does, for what is left out altogether.
+    pub fn empty_mapping_at(node: &Node) -> Node {
+        Node { kind: Kind::Mapping(Vec::new()), span: node.span.clone(), text: node.text.clone() }
+    }
+
+    /// This mapping with the entries of `base` that it lacks behind its own; mappings in both are merged alike.
+    pub fn over(&self, base: &Node) -> Node {
+        let (Kind::Mapping(own), Kind::Mapping(more)) = (&self.kind, &base.kind) else { return self.clone() };
+        let both =
+            |(key, value): &(Key, Node)| (key.clone(), base.get(&key.name).map_or(value.clone(), |b| value.over(b)));
+        let mut entries: Vec<_> = own.iter().map(both).collect();
+        entries.extend(more.iter().filter(|(key, _)| self.get(&key.name).is_none()).cloned());
+        Node { kind: Kind::Mapping(entries), span: self.span.clone(), text: self.text.clone() }
+    }
+
     /// The value of a mapping's key.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|(_, value)| value)
@@ -220,7 +235,7 @@ pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (O
         None => Arc::new(Text::plain(file.clone())),
     };
     let root = if file.name.ends_with(".json") {
-        json::parse(&text).map_err(|error| vec![error])
+        json::parse(&text).map_err(|error| vec![*error])
     } else if text.as_str().trim_start().starts_with(['{', '[']) {
         // Kong tries JSON before YAML on a nameless text; what is neither is reported as YAML.
         json::parse(&text).or_else(|_| yaml::parse(&text))

@@ -21,7 +21,7 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
             Ok((event, span)) => builder.event(event, &span),
             Err(error) => Err(builder.syntax(error.info(), error.marker().index())),
         };
-        step.map_err(|error| vec![error])?;
+        step.map_err(|error| vec![*error])?;
     }
     let end = text.as_str().len();
     Ok(builder.root.unwrap_or_else(|| Node { kind: Kind::Null, span: end..end, text: text.clone() }))
@@ -77,33 +77,32 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn syntax(&self, info: &str, index: usize) -> Diagnostic {
+    fn syntax(&self, info: &str, index: usize) -> Box<Diagnostic> {
         let at = self.offsets.byte(index);
         let diagnostic = Diagnostic::error(codes::SYNTAX, format!("not YAML: {info}"))
             .at(self.text.place(at..at))
             .label("the parser gave up here");
-        if info.contains("tab") {
+        Box::new(if info.contains("tab") {
             diagnostic.help("indent with spaces; YAML allows no tabs there")
         } else {
             diagnostic
                 .help("the cause is often a line above: an indentation, a missing quote, a colon in a bare string")
-        }
+        })
     }
 
-    fn bad(&self, code: &'static str, message: impl Into<String>, span: Range<usize>) -> Diagnostic {
-        Diagnostic::error(code, message).at(self.text.place(span))
+    fn bad(&self, code: &'static str, message: impl Into<String>, span: Range<usize>) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(code, message).at(self.text.place(span)))
     }
 
-    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Diagnostic> {
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Box<Diagnostic>> {
         let range = self.offsets.range(span);
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
                     let error = self.bad(codes::DOCUMENTS, "a second document in the same file", range);
-                    return Err(
-                        error.help("put it into a file of its own; several files are read as one configuration")
-                    );
+                    let help = "put it into a file of its own; several files are read as one configuration";
+                    return Err(Box::new(error.help(help)));
                 }
             }
             Event::Scalar(value, style, anchor, tag) => self.scalar(&value, style, anchor, tag.as_deref(), range)?,
@@ -137,7 +136,7 @@ impl Builder<'_> {
         name: &str,
         range: Range<usize>,
         content: Content,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Box<Diagnostic>> {
         if let Some(tag) = tag
             && !(tag.is_yaml_core_schema() && tag.suffix == name)
         {
@@ -153,7 +152,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn end(&mut self, range: Range<usize>) -> Result<(), Diagnostic> {
+    fn end(&mut self, range: Range<usize>) -> Result<(), Box<Diagnostic>> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let kind = match open.content {
             Content::Sequence(items) => Kind::Sequence(items),
@@ -177,7 +176,7 @@ impl Builder<'_> {
         anchor: usize,
         tag: Option<&Tag>,
         range: Range<usize>,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Box<Diagnostic>> {
         let style = match style {
             ScalarStyle::Plain => Style::Plain,
             ScalarStyle::SingleQuoted => Style::Single,
@@ -216,7 +215,7 @@ impl Builder<'_> {
     }
 
     /// Puts a finished node where it belongs.
-    fn add(&mut self, node: Node, range: Range<usize>) -> Result<(), Diagnostic> {
+    fn add(&mut self, node: Node, range: Range<usize>) -> Result<(), Box<Diagnostic>> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             return Err(self.bad(codes::TOO_LARGE, format!("aliases expand to more than {MAX_NODES} values"), range));

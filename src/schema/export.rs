@@ -72,6 +72,7 @@ impl Type {
             Self::Set(_) => "set",
             Self::Map(..) => "map",
             Self::Record(_) => "record",
+            Self::Any => "any",
             Self::Duration => "duration",
             Self::Size => "size",
         }

@@ -10,7 +10,7 @@ mod units;
 
 use serde_json::Value;
 
-pub use check::{Check, Problem};
+pub use check::{Check, Problem, is_uuid};
 pub use read::Scope;
 
 /// The type of a field's value.
@@ -32,6 +32,8 @@ pub enum Type {
     Map(&'static Field, &'static Field),
     /// Fixed fields.
     Record(&'static Record),
+    /// Anything; what is not looked at here.
+    Any,
     /// `30s`, `500ms` or a number of seconds; read as seconds. Ours.
     Duration,
     /// `8MiB`, `1m` or a number of bytes; read as bytes. Ours.
@@ -142,6 +144,11 @@ impl Field {
     /// A record.
     pub const fn record(name: &'static str, record: &'static Record) -> Self {
         Self::of(name, Type::Record(record))
+    }
+
+    /// Anything.
+    pub const fn any(name: &'static str) -> Self {
+        Self::of(name, Type::Any)
     }
 
     /// A duration in seconds.

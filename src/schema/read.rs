@@ -41,6 +41,7 @@ impl Scope {
         };
         let diagnostic = Diagnostic::error(code, message).at(self.place.clone()).label(wording).path(self.path.clone());
         match &self.kong {
+            Some(path) if path.is_empty() => diagnostic.kong(format!("schema violation ({wording})")),
             Some(path) => diagnostic.kong(format!("schema violation ({path}: {wording})")),
             None => diagnostic,
         }
@@ -168,6 +169,7 @@ impl Field {
                 (None, Some(number)) if number.is_finite() => Ok(Value::from(number)),
                 _ => Err("expected a number"),
             },
+            Type::Any => Ok(node.to_json()),
             Type::Duration => {
                 let bare = node.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
                 let seconds = bare.or_else(|| units::duration(node.as_str()?));
