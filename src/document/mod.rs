@@ -164,6 +164,46 @@ impl Node {
         Node { kind: Kind::Mapping(Vec::new()), span: node.span.clone(), text: node.text.clone() }
     }
 
+    /// The whole of `file` as one bare string, for values that come from elsewhere than a document.
+    pub fn literal(file: &Arc<SourceFile>) -> Node {
+        let kind = Kind::String { value: file.text.clone(), style: Style::Plain };
+        Node { kind, span: 0..file.text.len(), text: Arc::new(Text::plain(file.clone())) }
+    }
+
+    /// The whole of `file` as a list of bare strings with commas between them; without any text, the empty list.
+    pub fn literal_list(file: &Arc<SourceFile>) -> Node {
+        let text = Arc::new(Text::plain(file.clone()));
+        let (mut items, mut at) = (Vec::new(), 0);
+        for part in file.text.split(',') {
+            let value = part.trim();
+            let start = at + (part.len() - part.trim_start().len());
+            at += part.len() + 1;
+            if !value.is_empty() {
+                let kind = Kind::String { value: value.to_owned(), style: Style::Plain };
+                items.push(Node { kind, span: start..start + value.len(), text: text.clone() });
+            }
+        }
+        Node { kind: Kind::Sequence(items), span: 0..file.text.len(), text }
+    }
+
+    /// Puts `value` at `path` inside this mapping, making the mappings on the way, in place of what is there.
+    pub fn set(&mut self, path: &[&str], value: Node) {
+        let [name, rest @ ..] = path else {
+            *self = value;
+            return;
+        };
+        if self.entries().is_none() {
+            self.kind = Kind::Mapping(Vec::new());
+        }
+        let Kind::Mapping(entries) = &mut self.kind else { return };
+        let at = entries.iter().position(|(key, _)| key.name == *name).unwrap_or_else(|| {
+            let key = Key { name: (*name).to_owned(), span: value.span.clone(), text: value.text.clone() };
+            entries.push((key, Node::empty_mapping_at(&value)));
+            entries.len() - 1
+        });
+        entries[at].1.set(rest, value);
+    }
+
     /// This mapping with the entries of `base` that it lacks behind its own; mappings in both are merged alike.
     pub fn over(&self, base: &Node) -> Node {
         let (Kind::Mapping(own), Kind::Mapping(more)) = (&self.kind, &base.kind) else { return self.clone() };

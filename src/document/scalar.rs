@@ -45,10 +45,10 @@ pub(super) fn number(text: &str) -> Option<Kind> {
     {
         return None;
     }
-    if bytes.iter().all(u8::is_ascii_digit) {
-        if let Ok(value) = text.parse() {
-            return Some(Kind::Integer(value));
-        }
+    if bytes.iter().all(u8::is_ascii_digit)
+        && let Ok(value) = text.parse()
+    {
+        return Some(Kind::Integer(value));
     }
     text.parse().ok().map(Kind::Float)
 }

@@ -98,7 +98,7 @@ fn reads_a_whole_file() {
     assert_eq!(file_log.tags, ["team-a"]);
     let keys: Vec<_> = file_log.fields.iter().map(|field| field.key.as_str()).collect();
     assert_eq!(keys, ["route", r"my_file.log\.field"]);
-    assert_eq!(file_log.fields[1].source.line_place(2).line(), 20);
+    assert_eq!(file_log.fields[1].source.line_place(2).line(), 21);
     let tcp_log = &configuration.plugins[1];
     assert!(!tcp_log.enabled);
     assert_eq!(tcp_log.protocols, [Protocol::Http, Protocol::Tcp]);

@@ -82,13 +82,16 @@ pub struct Field {
     pub extension: bool,
 }
 
+/// A check over several fields of a record.
+pub type RecordCheck = fn(&serde_json::Map<String, Value>) -> Result<(), Problem>;
+
 /// Fields that belong together.
 #[derive(Debug)]
 pub struct Record {
     /// Its fields, in the order of the documentation.
     pub fields: &'static [Field],
     /// Checks over several fields.
-    pub checks: &'static [fn(&serde_json::Map<String, Value>) -> Result<(), Problem>],
+    pub checks: &'static [RecordCheck],
 }
 
 impl Field {
