@@ -26,6 +26,18 @@ impl SourceFile {
         Arc::new(Self { name: name.into(), text: text.into() })
     }
 
+    /// The file at `path`, under that name.
+    pub fn read(path: &std::path::Path) -> Result<Arc<Self>, Box<Diagnostic>> {
+        let name = path.display().to_string();
+        let refused =
+            |reason: String| Box::new(Diagnostic::error(codes::UNREADABLE, format!("cannot read {name}: {reason}")));
+        let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(name, text)),
+            Err(error) => Err(refused(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))),
+        }
+    }
+
     /// Line of the byte `offset`, counted from 1.
     pub fn line(&self, offset: usize) -> usize {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];

@@ -86,7 +86,9 @@ fn snippet<'a>(marks: &[(&'a Place, &'a str, AnnotationKind)]) -> Snippet<'a, An
     for _ in 0..LINES_BEFORE {
         from = text[..from.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
     }
-    let to = text[last..].find('\n').map_or(text.len(), |at| last + at);
+    // What is behind the mark on a very long line is cut off; what is before it makes the column.
+    let end = super::floor_boundary(text, last + LONGEST_MARK);
+    let to = text[last..end].find('\n').map_or(end, |at| last + at);
     let to = if text[..to].ends_with('\r') { to - 1 } else { to }.max(last);
     let annotations = marks.iter().map(|(place, label, kind)| {
         let span = place.span.start - from..mark_end(place) - from;

@@ -38,6 +38,20 @@ fn codes_are_unique() {
     assert_eq!(codes::explain("k0102").map(|code| code.code), Some(codes::UNKNOWN_FIELD));
 }
 
+/// Scenario: files that are not there and not UTF-8. Guarantees: errors that name the file and the byte.
+#[test]
+fn reading_names_the_file() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("x.yml");
+    let short = |path| SourceFile::read(path).map_err(|error| error.short());
+    let missing = short(&path).expect_err("not there yet");
+    assert!(missing.starts_with("error[K0501]: cannot read") && missing.contains("x.yml: No such file"), "{missing}");
+    std::fs::write(&path, b"ab\xff").expect("a writable folder");
+    assert!(short(&path).expect_err("not UTF-8").ends_with("x.yml: not UTF-8 at byte 2"));
+    std::fs::write(&path, "a: 1").expect("a writable folder");
+    assert_eq!(short(&path).expect("a sound file").text, "a: 1");
+}
+
 /// Scenario: a diagnostic with everything in it. Guarantees: the layout users see.
 #[test]
 fn renders_everything() {

@@ -140,7 +140,6 @@ pub(super) const WITHOUT_USE: &[&str] = &[
     "vaults",
     "workspace_entity_counters",
     "workspaces",
-    "degraphql_route",
     "custom_entities",
 ];
 

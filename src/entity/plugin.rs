@@ -53,7 +53,13 @@ pub(super) fn read(
             continue;
         }
         match kind {
-            Some(kind) => configuration.plugins.push(plugin(item, kind, scope, diagnostics)),
+            Some(kind) => {
+                let plugin = plugin(item, kind, scope, diagnostics);
+                if let Some(route) = targets[0] {
+                    check_route(item, &plugin, &items[route], diagnostics);
+                }
+                configuration.plugins.push(plugin);
+            }
             None if plugin::find_other(name).is_some() => {
                 let not_run = NotRun { name: name.to_owned(), place: item.place(), scope: scope.to_string() };
                 configuration.not_run.push(not_run);
@@ -122,10 +128,11 @@ fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<
     let merged =
         shared_config(item, diagnostics).map(|base| config_node.map_or_else(|| base.clone(), |own| own.over(&base)));
     let config_node = merged.as_ref().or(config_node);
-    let config = match config_node {
+    let mut config = match config_node {
         Some(node) => kind.schema.read(node, &here, diagnostics),
         None => read_nothing(kind, &here, item, diagnostics),
     };
+    (kind.convert)(&mut config);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_place: key.place() })
@@ -211,6 +218,21 @@ fn check_scope(item: &Item, kind: &Kind, scope: &Scope, diagnostics: &mut Vec<Di
         let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(item.place()).path(item.path.clone());
         diagnostics.push(diagnostic.label("no transaction can match it").help("give the entity a name"));
     }
+}
+
+/// Whether the plugin runs for any protocol of its route.
+fn check_route(item: &Item, plugin: &Plugin, route: &Item, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(protocols) = route.values.get("protocols").and_then(Value::as_array) else { return };
+    let names: Vec<_> = protocols.iter().filter_map(Value::as_str).collect();
+    if names.is_empty() || plugin.protocols.iter().any(|protocol| names.contains(&protocol.name())) {
+        return;
+    }
+    let message = format!("plugin `{}` runs for none of its route's protocols", plugin.kind.name);
+    let wording = format!("must match the associated route's protocols: {}", names.join(", "));
+    let place = item.node.get("protocols").map_or_else(|| item.place(), Node::place);
+    let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(place).label(wording.clone());
+    let path = format!("{}.protocols", item.path);
+    diagnostics.push(diagnostic.path(path).kong(format!("schema violation (protocols: {wording})")));
 }
 
 /// The plugin's protocols, or the default ones.

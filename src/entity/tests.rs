@@ -179,6 +179,18 @@ fn complains_about_relations() {
     insta::assert_debug_snapshot!(complaints(&format!("{head}{plugins}")));
 }
 
+/// Scenario: a plugin that no request of its route can reach. Guarantees: a warning in Kong's words, not an error.
+#[test]
+fn warns_about_protocols_of_routes() {
+    let text = "_format_version: '3.0'\nroutes:\n- {name: r, protocols: [tcp], plugins: [{name: file-log, config: {path: /x/y}}, {name: udp-log, protocols: [tcp], config: {host: h, port: 1}}]}\n";
+    assert_eq!(
+        complaints(text),
+        [
+            "kong.yaml:3:48: warning[K0205]: plugin `file-log` runs for none of its route's protocols; must match the associated route's protocols: tcp | schema violation (protocols: must match the associated route's protocols: tcp)"
+        ]
+    );
+}
+
 /// Scenario: the top level, wrong in every way. Guarantees: errors in Kong's words.
 #[test]
 fn complains_about_the_top_level() {
@@ -207,6 +219,36 @@ fn understands_old_forms() {
     assert_eq!(plugin.fields[0].source.text, "local x = 1\nreturn x\n");
     assert_eq!(plugin.fields[0].source.line_place(2).line(), 14);
     assert_eq!(configuration.plugins[1].scope.api.as_ref().and_then(|api| api.name.as_deref()), Some("mockbin"));
+}
+
+/// Scenario: http-log with the fields from before queues. Guarantees: they are the queue's now.
+#[test]
+fn converts_old_fields() {
+    let text = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'http://h', queue_size: 5, flush_timeout: 3, retry_count: 2}}]\n";
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    assert!(!any_error(&diagnostics) && diagnostics.len() == 3, "{diagnostics:?}");
+    let config = &configuration.plugins[0].config;
+    assert_eq!((&config["queue"]["max_batch_size"], &config["queue"]["max_coalescing_delay"]), (&5.into(), &3.into()));
+    assert!(config.get("queue_size").is_none() && config.get("retry_count").is_none());
+}
+
+/// Scenario: a thousand plugins of three fields each on as many services. Guarantees: read, all of them, without work
+/// that grows with the square of their number (the bound is far above what it takes even when not optimised).
+#[test]
+fn reads_a_thousand_plugins() {
+    use std::fmt::Write as _;
+    let mut text = String::from("_format_version: '3.0'\nservices:\n");
+    for n in 0..1000 {
+        let _ = write!(
+            text,
+            "- name: s{n}\n  plugins:\n  - name: tcp-log\n    config:\n      host: h\n      port: 1\n      custom_fields_by_lua:\n        a: return 1\n        b: |\n          return 2\n        c: return nil\n"
+        );
+    }
+    let start = std::time::Instant::now();
+    let configuration = good(&text);
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(configuration.plugins.len(), 1000);
+    assert!(configuration.plugins.iter().all(|plugin| plugin.fields.len() == 3));
 }
 
 /// Scenario: two files, tags selected, decK's shared plugin configuration. Guarantees: one configuration of both.

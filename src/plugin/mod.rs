@@ -13,6 +13,8 @@ pub mod syslog;
 pub mod tcp_log;
 pub mod udp_log;
 
+use serde_json::{Map, Value};
+
 use crate::schema::Record;
 
 pub use others::{OTHERS, Other, find_other};
@@ -48,6 +50,8 @@ pub struct Kind {
     pub on_consumer_group: bool,
     /// Fields of its `config`.
     pub schema: &'static Record,
+    /// Turns old fields of a validated `config` into new ones.
+    pub convert: fn(&mut Map<String, Value>),
     /// Whether it is a logging plugin, which emits a message per transaction.
     pub emits: bool,
     /// What delivers its messages.
@@ -73,6 +77,9 @@ static KINDS: [Kind; 9] = [
     syslog::KIND,
     post_function::KIND,
 ];
+
+/// For plugins without old fields.
+const fn nothing_old(_: &mut Map<String, Value>) {}
 
 /// Every kind, highest priority first.
 pub fn kinds() -> &'static [Kind] {

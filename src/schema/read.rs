@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Check, Default, Field, Problem, Record, Type, units};
 use crate::diagnostic::{Diagnostic, Place, codes, suggest};
-use crate::document::{Kind, Node};
+use crate::document::{Kind, Node, Style};
 
 /// Where in a document a value is read.
 #[derive(Debug, Clone)]
@@ -54,7 +54,12 @@ impl Scope {
 
     /// An error that names the value.
     fn wrong(&self, code: &'static str, found: &str, wording: &str) -> Diagnostic {
-        self.error(code, format!("`{}` of {} is {found}", self.name(), self.subject), wording)
+        let message = match (&self.kong, self.name()) {
+            (_, "") => format!("the top level is {found}"),
+            (Some(_), name) => format!("`{name}` of {} is {found}", self.subject),
+            (None, _) => format!("the setting `{}` is {found}", self.path),
+        };
+        self.error(code, message, wording)
     }
 }
 
@@ -190,7 +195,7 @@ impl Field {
             (Type::String, Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_)) => {
                 diagnostic.help(format!("write it in quotes: \"{written}\""))
             }
-            (Type::Integer | Type::Number | Type::Boolean, Kind::String { .. }) => {
+            (Type::Integer | Type::Number | Type::Boolean, Kind::String { style, .. }) if *style != Style::Plain => {
                 diagnostic.help("write it without quotes")
             }
             _ => diagnostic,

@@ -76,7 +76,7 @@ fn reports_mistakes() {
     let text = "inputs:\n  htpp: {}\n  http: {listen: [localhost]}\nlimits: {max_depth: 0}\nqueue: {overflow: blok, initial_retry_delay: 5m}\nplugins: {file-log: {on_eror: drop}}\nshutdown_timeout: soon\n";
     let environment = [("LOGPHASE_HTTP_LISTN", "x"), ("LOGPHASE_WORKERS", "many"), ("LOGPHASE_LOG_LEVEL", "inof")];
     insta::assert_snapshot!(render_all(&load(text, &environment).1, crate::diagnostic::Format::Pretty, false));
-    assert_eq!(shorts("- a", &[]), ["logphase.yml:1:1: error[K0402]: `` of the settings is a list; expected a record"]);
+    assert_eq!(shorts("- a", &[]), ["logphase.yml:1:1: error[K0402]: the top level is a list; expected a record"]);
     assert_eq!(shorts("a: [", &[]).len(), 1);
 }
 

@@ -16,6 +16,7 @@ pub const KIND: Kind = Kind {
     on_consumer: true,
     on_consumer_group: true,
     schema: &SCHEMA,
+    convert,
     emits: true,
     sink: SinkState::Later,
 };
@@ -71,6 +72,16 @@ static QUEUE: Record = Record {
     ],
     checks: &[field::retry_delays],
 };
+
+/// The fields from before Kong had queues: they win over the queue's, and `retry_count` has no meaning any more.
+fn convert(config: &mut Map<String, Value>) {
+    config.remove("retry_count");
+    for (old, new) in [("queue_size", "max_batch_size"), ("flush_timeout", "max_coalescing_delay")] {
+        if let (Some(value), Some(queue)) = (config.remove(old), config.get_mut("queue")) {
+            queue[new] = value;
+        }
+    }
+}
 
 fn check_header(value: &Value) -> Result<(), String> {
     let name = value.as_str().unwrap_or("");

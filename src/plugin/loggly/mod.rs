@@ -15,6 +15,7 @@ pub const KIND: Kind = Kind {
     on_consumer: true,
     on_consumer_group: true,
     schema: &SCHEMA,
+    convert: super::nothing_old,
     emits: true,
     sink: SinkState::Later,
 };

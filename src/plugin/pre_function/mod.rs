@@ -15,6 +15,7 @@ pub const KIND: Kind = Kind {
     on_consumer: false,
     on_consumer_group: false,
     schema: &SCHEMA,
+    convert: super::nothing_old,
     emits: false,
     sink: SinkState::None,
 };

@@ -14,6 +14,7 @@ pub const KIND: Kind = Kind {
     on_consumer: true,
     on_consumer_group: true,
     schema: &SCHEMA,
+    convert: super::nothing_old,
     emits: true,
     sink: SinkState::Here,
 };
