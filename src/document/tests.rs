@@ -47,6 +47,15 @@ fn places_are_exact() {
     assert!(marked(&list).ends_with("k: v"), "{:?}", marked(&list));
 }
 
+/// Scenario: values of which nothing is written. Guarantees: they stand at their key, not at what comes next.
+#[test]
+fn empty_values_stand_at_their_keys() {
+    let node = good("a:\n  b: |\n  c:\nd: >-\n\nlist:\n- x: 1\n");
+    let inner = node.get("a").expect("there");
+    let place = |node: &Node, name: &str| node.get(name).expect("there").place();
+    assert_eq!((marked(&place(inner, "b")), place(inner, "c").line(), marked(&place(&node, "d"))), ("b", 3, "d"));
+}
+
 /// Scenario: anchors, aliases and merges, one into the other. Guarantees: written keys win, in the order of writing.
 #[test]
 fn merges_mappings() {
@@ -63,7 +72,10 @@ fn refuses_what_is_wrong() {
     ]
     "#);
     assert!(shorts("a: 1\n---\nb: 1\n")[0].contains("2:1: error[K0006]"), "{:?}", shorts("a: 1\n---\nb: 1\n"));
-    assert!(shorts("a:\n\t- b\n")[0].contains("error[K0001]"));
+    for tabs in ["a:\n\t- b\n", "a:\n  - b\n\tc: d\n", "a:\n  b: 1\n\tc: 2\n"] {
+        let (_, diagnostics) = read("t.yaml", tabs);
+        assert_eq!(diagnostics[0].place.as_ref().map(marked), Some("\t"), "{diagnostics:?}");
+    }
     assert!(shorts("a: !custom b\n")[0].contains("error[K0004]: the tag"));
     assert!(shorts("a: &a [*a]\n")[0].contains("own anchor"));
     assert!(shorts("? [a]\n: b\n")[0].contains("error[K0004]: a key"));

@@ -79,15 +79,24 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn syntax(&self, info: &str, index: usize) -> Box<Diagnostic> {
         let at = self.offsets.byte(index);
-        let diagnostic = Diagnostic::error(codes::SYNTAX, format!("not YAML: {info}"))
-            .at(self.text.place(at..at))
-            .label("the parser gave up here");
-        Box::new(if info.contains("tab") {
-            diagnostic.help("indent with spaces; YAML allows no tabs there")
-        } else {
-            diagnostic
-                .help("the cause is often a line above: an indentation, a missing quote, a colon in a bare string")
-        })
+        let error = |at: usize| {
+            let span = at..at + self.text.as_str()[at..].chars().next().map_or(0, char::len_utf8);
+            Diagnostic::error(codes::SYNTAX, format!("not YAML: {info}")).at(self.text.place(span))
+        };
+        if info.contains("tab") {
+            let diagnostic = error(self.tab_after(at).unwrap_or(at)).label("a tab");
+            return Box::new(diagnostic.help("indent with spaces; YAML allows no tabs there"));
+        }
+        let help = "the cause is often a line above: an indentation, a missing quote, a colon in a bare string";
+        Box::new(error(at).label("the parser gave up here").help(help))
+    }
+
+    /// The first tab on the line at `at` or the one after it: the parser stops at what the tab belongs to.
+    fn tab_after(&self, at: usize) -> Option<usize> {
+        let text = self.text.as_str();
+        let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let lines: usize = text[start..].split_inclusive('\n').take(2).map(str::len).sum();
+        text[start..start + lines].find('\t').map(|tab| start + tab)
     }
 
     fn bad(&self, code: &'static str, message: impl Into<String>, span: Range<usize>) -> Box<Diagnostic> {
@@ -189,7 +198,14 @@ impl Builder<'_> {
             Style::Single | Style::Double => snippet::quoted_length(raw, style),
             Style::Plain | Style::Block => raw.trim_end().len(),
         };
-        let range = range.start..range.start + length;
+        let mut range = range.start..range.start + length;
+        if value.is_empty()
+            && style == Style::Block
+            && let Some(Open { content: Content::Mapping { key: Some(key), .. }, .. }) = self.open.last()
+        {
+            // Nothing is written: the span is that of whatever comes next.
+            range = key.span.clone();
+        }
         let string = || Kind::String { value: value.to_owned(), style };
         let kind = match tag {
             None if style == Style::Plain => scalar::resolve(value),

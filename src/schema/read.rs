@@ -144,6 +144,11 @@ impl Field {
 
     /// Reads a value of this field's type, and runs its checks.
     pub fn read(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+        if node.is_null() && !matches!(self.ty, Type::Any) {
+            // Kong takes every element of a list or map as required.
+            diagnostics.push(scope.wrong(codes::REQUIRED, "null", "required field missing"));
+            return None;
+        }
         let before = diagnostics.len();
         let value = match self.ty {
             Type::Record(record) => Value::Object(record.read(node, scope, diagnostics)),

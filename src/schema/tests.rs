@@ -53,7 +53,7 @@ fn fills_in_defaults() {
 /// Scenario: a mistake in every field. Guarantees: all are reported, in Kong's words.
 #[test]
 fn reports_everything_in_kongs_words() {
-    let text = "hots: h\nport: 70000\ntls: 'true'\nmode: kepe\ntags: a\nheaders: {a: 1, b: ''}\ninner: {id: x, ratio: 2}\nother: 3\nwait: -1\nroom: 1x\nretry: 1";
+    let text = "hots: h\nport: 70000\ntls: 'true'\nmode: kepe\ntags: a\nheaders: {a: 1, b: '', c: null}\ninner: {id: x, ratio: 2}\nother: 3\nwait: -1\nroom: 1x\nretry: 1";
     let kong: Vec<_> = read(text).1.into_iter().map(|d| d.kong.unwrap_or(d.message)).collect();
     insta::assert_debug_snapshot!(kong, @r#"
     [
@@ -65,6 +65,7 @@ fn reports_everything_in_kongs_words() {
         "schema violation (config.tags: expected a set)",
         "schema violation (config.headers.a: expected a string)",
         "schema violation (config.headers.b: length must be at least 1)",
+        "schema violation (config.headers.c: required field missing)",
         "schema violation (config.inner.ratio: value should be between 0 and 1)",
         "schema violation (config.inner.id: expected a valid UUID)",
         "schema violation (config.other: expected a record)",

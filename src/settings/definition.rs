@@ -60,6 +60,7 @@ const MAX_CONNECTIONS: Field = Field::integer("max_connections")
 const IDLE_TIMEOUT: Field = Field::duration("idle_timeout")
     .required()
     .default(Default::Integer(60))
+    .checks(&[Check::GreaterThan(0.0)])
     .about("How long a connection may be idle.");
 
 static HTTP: Record =

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::entity::Plugin;
+use crate::diagnostic::{Diagnostic, codes, suggest};
+use crate::entity::{Configuration, Plugin};
 use crate::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
@@ -222,6 +223,23 @@ impl Settings {
             }
         }
         settings
+    }
+
+    /// A warning for each of the settings of single plugins that is for none of `configuration`'s plugins.
+    pub fn unmatched(&self, configuration: &Configuration) -> Vec<Diagnostic> {
+        let plugins = || configuration.plugins.iter();
+        let known =
+            || plugins().flat_map(|plugin| std::iter::once(plugin.kind.name).chain(plugin.instance_name.as_deref()));
+        let unmatched = self.plugins.keys().filter(|name| !known().any(|known| known == *name));
+        let warning = |name: &String| {
+            let message = format!("the settings for plugin `{name}` are for no plugin of the configuration");
+            let diagnostic = Diagnostic::warning(codes::UNKNOWN_SETTING, message).path(format!("plugins.{name}"));
+            match suggest(name, known()) {
+                Some(found) => diagnostic.help(format!("did you mean `{found}`?")),
+                None => diagnostic.help("use a plugin's name or instance name"),
+            }
+        };
+        unmatched.map(warning).collect()
     }
 }
 

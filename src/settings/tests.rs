@@ -106,6 +106,9 @@ fn layers_plugin_settings() {
     assert_eq!((udp.on_error, udp.oversize), (OnError::Keep, Oversize::Tcp));
     assert_eq!((udp.queue.max_entries, udp.queue.max_batch_size, udp.queue.max_bytes), (6, 3, Some(10)));
     assert_eq!((udp.queue.overflow, udp.queue.max_retry_time), (Overflow::DropOldest, Some(Duration::ZERO)));
+    assert_eq!(settings.unmatched(&configuration), []);
+    let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
+    assert_eq!((misspelt.len(), misspelt[0].help.as_deref()), (1, Some("did you mean `tcp-log`?")));
     let tcp = settings.for_plugin(&configuration.plugins[1]);
     assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, queue: settings.queue });
 }
