@@ -11,6 +11,7 @@ mod snippet;
 mod text;
 mod yaml;
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -284,7 +285,7 @@ pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (O
     };
     match root {
         Ok(node) => {
-            duplicates(&node, &mut diagnostics);
+            duplicates(&node, &mut HashSet::new(), &mut diagnostics);
             (Some(node), diagnostics)
         }
         Err(errors) => {
@@ -294,26 +295,22 @@ pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (O
     }
 }
 
-/// Takes note of each key that is in its mapping twice. The first of the two is what [`Node::get`] finds.
-fn duplicates(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+/// Reports each key that is in its mapping twice. The first of the two is what [`Node::get`] finds. A mapping that was
+/// aliased is the same text again, and `reported` holds where such keys start.
+fn duplicates(node: &Node, reported: &mut HashSet<usize>, diagnostics: &mut Vec<Diagnostic>) {
     match &node.kind {
-        Kind::Sequence(items) => items.iter().for_each(|item| duplicates(item, diagnostics)),
+        Kind::Sequence(items) => items.iter().for_each(|item| duplicates(item, reported, diagnostics)),
         Kind::Mapping(entries) => {
-            let mut seen = std::collections::HashMap::with_capacity(entries.len());
+            let mut seen = HashMap::with_capacity(entries.len());
             for (key, value) in entries {
-                if let Some(first) = seen.insert(key.name.as_str(), key) {
-                    let diagnostic =
-                        Diagnostic::error(codes::DUPLICATE_KEY, format!("the key `{}` is there twice", key.name))
-                            .at(key.place())
-                            .label("second here")
-                            .related(first.place(), "first here")
-                            .help("keep one of the two");
-                    // A mapping that was aliased is the same text again.
-                    if !diagnostics.contains(&diagnostic) {
-                        diagnostics.push(diagnostic);
-                    }
+                duplicates(value, reported, diagnostics);
+                let first = *seen.entry(key.name.as_str()).or_insert(key);
+                if std::ptr::eq(first, key) || !reported.insert(key.span.start) {
+                    continue;
                 }
-                duplicates(value, diagnostics);
+                let message = format!("the key `{}` is there twice", key.name);
+                let diagnostic = Diagnostic::error(codes::DUPLICATE_KEY, message).at(key.place()).label("second here");
+                diagnostics.push(diagnostic.related(first.place(), "first here").help("keep one of the two"));
             }
         }
         _ => {}

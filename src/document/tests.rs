@@ -71,6 +71,7 @@ fn refuses_what_is_wrong() {
         "t.yaml:3:1: error[K0002]: the key `a` is there twice; second here",
     ]
     "#);
+    assert_eq!(shorts("a: &a {b: 1, b: 2}\nc: *a\nd: {a: 1, a: 2, a: 3}\n").len(), 3);
     assert!(shorts("a: 1\n---\nb: 1\n")[0].contains("2:1: error[K0006]"), "{:?}", shorts("a: 1\n---\nb: 1\n"));
     for tabs in ["a:\n\t- b\n", "a:\n  - b\n\tc: d\n", "a:\n  b: 1\n\tc: 2\n"] {
         let (_, diagnostics) = read("t.yaml", tabs);

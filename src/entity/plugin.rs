@@ -133,6 +133,7 @@ fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<
         None => read_nothing(kind, &here, item, diagnostics),
     };
     (kind.convert)(&mut config);
+    warn_of_what_kong_does(item, kind, config_node, diagnostics);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_place: key.place() })
@@ -151,6 +152,23 @@ fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<
         functions: functions.into_iter().flatten().filter_map(Node::snippet).collect(),
         old_form,
         place: item.place(),
+    }
+}
+
+/// Warns of what only Kong evaluates: conditions, and vault references in what a sink needs.
+fn warn_of_what_kong_does(item: &Item, kind: &Kind, config: Option<&Node>, diagnostics: &mut Vec<Diagnostic>) {
+    if let Some((key, _)) = item.node.entry("condition") {
+        let message = format!("the `condition` of plugin `{}` is not evaluated here", kind.name);
+        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(key.place());
+        diagnostics.push(diagnostic.label("it applies to every transaction").path(format!("{}.condition", item.path)));
+    }
+    let references = config.and_then(Node::entries).into_iter().flatten();
+    for (key, value) in references.filter(|(_, value)| value.as_str().is_some_and(plugin::field::is_reference)) {
+        let message =
+            format!("`{}` of plugin `{}` is a vault reference, which only Kong resolves", key.name, kind.name);
+        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(value.place()).label("used as it is written");
+        let diagnostic = diagnostic.path(format!("{}.config.{}", item.path, key.name));
+        diagnostics.push(diagnostic.help("use an environment variable: ${{ env \"DECK_NAME\" }}"));
     }
 }
 

@@ -191,6 +191,18 @@ fn warns_about_protocols_of_routes() {
     );
 }
 
+/// Scenario: a condition and a vault reference. Guarantees: accepted as Kong does, with a warning that they have no effect.
+#[test]
+fn warns_of_what_only_kong_does() {
+    let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: '{vault://env/h}', port: 1}}\n";
+    insta::assert_debug_snapshot!(complaints(text), @r#"
+    [
+        "kong.yaml:3:19: warning[K0206]: the `condition` of plugin `tcp-log` is not evaluated here; it applies to every transaction | -",
+        "kong.yaml:3:53: warning[K0206]: `host` of plugin `tcp-log` is a vault reference, which only Kong resolves; used as it is written | -",
+    ]
+    "#);
+}
+
 /// Scenario: the top level, wrong in every way. Guarantees: errors in Kong's words.
 #[test]
 fn complains_about_the_top_level() {
