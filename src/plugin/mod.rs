@@ -1,1 +1,100 @@
-//! TODO
+//! The plugins: what each is called, when it runs, which fields it has.
+
+pub mod field;
+pub mod file_log;
+pub mod http_log;
+pub mod kafka_log;
+pub mod loggly;
+mod others;
+pub mod post_function;
+pub mod pre_function;
+mod protocol;
+pub mod syslog;
+pub mod tcp_log;
+pub mod udp_log;
+
+use serde_json::{Map, Value};
+
+use crate::schema::Record;
+
+pub use others::{OTHERS, Other, find_other};
+pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
+
+/// Whether a plugin's messages can be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkState {
+    /// They can.
+    Here,
+    /// Not in this version; `run` refuses a configuration with such a plugin.
+    Later,
+    /// It has none to deliver.
+    None,
+}
+
+/// One kind of plugin that runs in the log phase.
+#[derive(Debug)]
+pub struct Kind {
+    /// Name, like `file-log`.
+    pub name: &'static str,
+    /// Names that it had in old versions of Kong.
+    pub old_names: &'static [&'static str],
+    /// Plugins of higher priority run first.
+    pub priority: i32,
+    /// Protocols that it may be used with.
+    pub protocols: Protocols,
+    /// Protocols that it is used with if none are given.
+    pub default_protocols: Protocols,
+    /// Whether it can be put on a consumer.
+    pub on_consumer: bool,
+    /// Whether it can be put on a consumer group.
+    pub on_consumer_group: bool,
+    /// Fields of its `config`.
+    pub schema: &'static Record,
+    /// Turns old fields of a validated `config` into new ones.
+    pub convert: fn(&mut Map<String, Value>),
+    /// Whether it is a logging plugin, which emits a message per transaction.
+    pub emits: bool,
+    /// What delivers its messages.
+    pub sink: SinkState,
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Kind {}
+
+static KINDS: [Kind; 9] = [
+    pre_function::KIND,
+    http_log::KIND,
+    file_log::KIND,
+    udp_log::KIND,
+    tcp_log::KIND,
+    loggly::KIND,
+    kafka_log::KIND,
+    syslog::KIND,
+    post_function::KIND,
+];
+
+/// For plugins without old fields.
+const fn nothing_old(_: &mut Map<String, Value>) {}
+
+/// Every kind, highest priority first.
+pub fn kinds() -> &'static [Kind] {
+    &KINDS
+}
+
+/// The kind called `name`, now or in old versions of Kong.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name || kind.old_names.contains(&name))
+}
+
+/// Every plugin name there is, for suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.name).chain(OTHERS.iter().map(|other| other.name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,250 @@
-//! TODO
+//! Fields: one definition gives type, default, validation in Kong's wording, documentation and the Admin API's schema.
+//!
+//! The rules and the texts are those of Kong's schema library; what Kong has no word for (durations, sizes) is for our
+//! own settings and extensions.
+
+mod check;
+mod export;
+mod read;
+mod units;
+
+use serde_json::Value;
+
+pub use check::{Check, Problem, is_uuid};
+pub use read::Scope;
+
+/// The type of a field's value.
+#[derive(Debug, Clone, Copy)]
+pub enum Type {
+    /// Text; not empty unless [`Check::LenMin`] says so.
+    String,
+    /// A number without fraction.
+    Integer,
+    /// Any finite number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list whose elements are like this field.
+    Array(&'static Field),
+    /// A list in which each element counts once.
+    Set(&'static Field),
+    /// Any keys, each like the first field, with values like the second.
+    Map(&'static Field, &'static Field),
+    /// Fixed fields.
+    Record(&'static Record),
+    /// Anything; what is not looked at here.
+    Any,
+    /// `30s`, `500ms` or a number of seconds; read as seconds. Ours.
+    Duration,
+    /// `8MiB`, `1m` or a number of bytes; read as bytes. Ours.
+    Size,
+}
+
+/// The value of a field that is not given.
+#[derive(Debug, Clone, Copy)]
+pub enum Default {
+    /// None; the field stays away.
+    None,
+    /// A string.
+    String(&'static str),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Boolean(bool),
+    /// A list of strings.
+    Strings(&'static [&'static str]),
+    /// A record with the defaults of its fields.
+    Record,
+}
+
+/// One field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name; empty for elements of lists and maps.
+    pub name: &'static str,
+    /// Type of its value.
+    pub ty: Type,
+    /// Whether it must have a value.
+    pub required: bool,
+    /// Value if not given.
+    pub default: Default,
+    /// What else the value must be.
+    pub checks: &'static [Check],
+    /// What it is for, in a sentence.
+    pub about: &'static str,
+    /// First version of Kong Gateway that has it, if not every version.
+    pub since: &'static str,
+    /// What to use instead, if it is an old field.
+    pub instead: &'static str,
+    /// A field that Kong lacks.
+    pub extension: bool,
+}
+
+/// A check over several fields of a record.
+pub type RecordCheck = fn(&serde_json::Map<String, Value>) -> Result<(), Problem>;
+
+/// Fields that belong together.
+#[derive(Debug)]
+pub struct Record {
+    /// Its fields, in the order of the documentation.
+    pub fields: &'static [Field],
+    /// Checks over several fields.
+    pub checks: &'static [RecordCheck],
+}
+
+impl Field {
+    const fn of(name: &'static str, ty: Type) -> Self {
+        Self {
+            name,
+            ty,
+            required: false,
+            default: Default::None,
+            checks: &[],
+            about: "",
+            since: "",
+            instead: "",
+            extension: false,
+        }
+    }
+
+    /// A string.
+    pub const fn string(name: &'static str) -> Self {
+        Self::of(name, Type::String)
+    }
+
+    /// A whole number.
+    pub const fn integer(name: &'static str) -> Self {
+        Self::of(name, Type::Integer)
+    }
+
+    /// A number.
+    pub const fn number(name: &'static str) -> Self {
+        Self::of(name, Type::Number)
+    }
+
+    /// A boolean.
+    pub const fn boolean(name: &'static str) -> Self {
+        Self::of(name, Type::Boolean)
+    }
+
+    /// A list.
+    pub const fn array(name: &'static str, element: &'static Field) -> Self {
+        Self::of(name, Type::Array(element))
+    }
+
+    /// A list without repetition.
+    pub const fn set(name: &'static str, element: &'static Field) -> Self {
+        Self::of(name, Type::Set(element))
+    }
+
+    /// A map.
+    pub const fn map(name: &'static str, key: &'static Field, value: &'static Field) -> Self {
+        Self::of(name, Type::Map(key, value))
+    }
+
+    /// A record.
+    pub const fn record(name: &'static str, record: &'static Record) -> Self {
+        Self::of(name, Type::Record(record))
+    }
+
+    /// Anything.
+    pub const fn any(name: &'static str) -> Self {
+        Self::of(name, Type::Any)
+    }
+
+    /// A duration in seconds.
+    pub const fn duration(name: &'static str) -> Self {
+        Self::of(name, Type::Duration)
+    }
+
+    /// A size in bytes.
+    pub const fn size(name: &'static str) -> Self {
+        Self::of(name, Type::Size)
+    }
+
+    /// It must be there; a required record is made of its defaults if it is not.
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        if let Type::Record(_) = self.ty {
+            self.default = Default::Record;
+        }
+        self
+    }
+
+    /// Value if not given.
+    pub const fn default(mut self, default: Default) -> Self {
+        self.default = default;
+        self
+    }
+
+    /// What else it must be.
+    pub const fn checks(mut self, checks: &'static [Check]) -> Self {
+        self.checks = checks;
+        self
+    }
+
+    /// What it is for.
+    pub const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// First version that has it.
+    pub const fn since(mut self, since: &'static str) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// An old field.
+    pub const fn instead(mut self, instead: &'static str) -> Self {
+        self.instead = instead;
+        self
+    }
+
+    /// A field that Kong lacks.
+    pub const fn extension(mut self) -> Self {
+        self.extension = true;
+        self
+    }
+}
+
+impl Record {
+    /// A record without checks over several fields.
+    pub const fn new(fields: &'static [Field]) -> Self {
+        Self { fields, checks: &[] }
+    }
+
+    /// The field called `name`.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The record made of its fields' defaults.
+    pub fn defaults(&self) -> serde_json::Map<String, Value> {
+        let given = self.fields.iter().filter_map(|field| Some((field.name.to_owned(), field.default_value()?)));
+        given.collect()
+    }
+}
+
+impl Field {
+    /// The default as JSON.
+    pub fn default_value(&self) -> Option<Value> {
+        Some(match self.default {
+            Default::None => return None,
+            Default::String(text) => Value::from(text),
+            Default::Integer(number) => Value::from(number),
+            Default::Number(number) => Value::from(number),
+            Default::Boolean(value) => Value::from(value),
+            Default::Strings(items) => Value::from(items),
+            Default::Record => match self.ty {
+                Type::Record(record) => Value::Object(record.defaults()),
+                _ => return None,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! `${{ env "DECK_X" }}`, as decK replaces it in the text before parsing.
+
+use std::sync::Arc;
+
+use super::Environment;
+use super::text::{Piece, Text};
+use crate::diagnostic::{Diagnostic, Place, SourceFile, codes};
+
+const OPEN: &str = "${{";
+const CLOSE: &str = "}}";
+
+/// Replaces every expression of `file`; one that is wrong becomes nothing and a diagnostic.
+pub(super) fn expand(
+    file: &Arc<SourceFile>,
+    environment: Environment<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Arc<Text> {
+    let source = file.text.as_str();
+    if !source.contains(OPEN) {
+        return Arc::new(Text::plain(file.clone()));
+    }
+    let (mut text, mut pieces, mut at) = (String::with_capacity(source.len()), Vec::new(), 0);
+    while let Some(found) = source[at..].find(OPEN) {
+        let start = at + found;
+        let inside = start + OPEN.len();
+        let Some(length) = source[inside..].find(CLOSE) else {
+            let place = Place::new(file.clone(), start..inside);
+            diagnostics
+                .push(Diagnostic::error(codes::ENVIRONMENT, "`${{` without `}}`").at(place).label("opened here"));
+            break;
+        };
+        let end = inside + length + CLOSE.len();
+        text.push_str(&source[at..start]);
+        let from = text.len();
+        match evaluate(&source[inside..inside + length], environment) {
+            Ok(value) => text.push_str(&value),
+            Err((message, help)) => {
+                // What stands in for the value is a number or a string wherever it is needed, so that nothing else is reported.
+                text.push('0');
+                let place = Place::new(file.clone(), start..end);
+                diagnostics.push(Diagnostic::error(codes::ENVIRONMENT, message).at(place).help(help));
+            }
+        }
+        pieces.push(Piece { expanded: from..text.len(), source: start..end });
+        at = end;
+    }
+    text.push_str(&source[at..]);
+    Arc::new(Text::expanded(file.clone(), text, pieces))
+}
+
+/// The value of `env "DECK_X"`, optionally piped through decK's `toInt`, `toBool`, `toFloat` or `indent N`.
+fn evaluate(expression: &str, environment: Environment<'_>) -> Result<String, (String, String)> {
+    let usage =
+        || "write `${{ env \"DECK_NAME\" }}`, optionally with `| toInt`, `| toBool`, `| toFloat` or `| indent N`";
+    let mut parts = expression.split('|').map(str::trim);
+    let call = parts.next().unwrap_or("");
+    let name = call
+        .strip_prefix("env")
+        .map(str::trim)
+        .and_then(|quoted| ['"', '`'].iter().find_map(|quote| quoted.strip_prefix(*quote)?.strip_suffix(*quote)));
+    let Some(name) = name else {
+        return Err((format!("`{}` is not an expression that is known", expression.trim()), usage().into()));
+    };
+    if !name.starts_with("DECK_") {
+        return Err((
+            format!("environment variables in a configuration must be prefixed with `DECK_`, found `{name}`"),
+            format!("rename the variable to `DECK_{name}`"),
+        ));
+    }
+    let Some(mut value) = environment(name) else {
+        return Err((format!("environment variable `{name}` is not set"), format!("set `{name}` before starting")));
+    };
+    for filter in parts {
+        value = apply(filter, value)
+            .ok_or_else(|| (format!("`{filter}` cannot be applied to `{name}`"), usage().into()))?;
+    }
+    Ok(value)
+}
+
+fn apply(filter: &str, value: String) -> Option<String> {
+    match filter {
+        "toInt" => value.trim().parse::<i64>().ok().map(|value| value.to_string()),
+        "toFloat" => value.trim().parse::<f64>().ok().map(|value| value.to_string()),
+        "toBool" => match value.trim() {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some("true".into()),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some("false".into()),
+            _ => None,
+        },
+        _ => {
+            let spaces: usize = filter.strip_prefix("indent ")?.trim().parse().ok().filter(|spaces| *spaces <= 100)?;
+            let pad = " ".repeat(spaces);
+            Some(value.lines().map(|line| format!("{pad}{line}")).collect::<Vec<_>>().join("\n"))
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A piece of code inside a document, whose lines can be found in the file.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Style, Text};
+use crate::diagnostic::{Place, SourceFile};
+
+/// The text of a snippet and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnippetSource {
+    /// The code.
+    pub text: String,
+    /// Where the whole of it stands.
+    pub place: Place,
+    origin: Option<Origin>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Origin {
+    text: Arc<Text>,
+    span: Range<usize>,
+    style: Style,
+}
+
+impl SnippetSource {
+    /// A snippet that is a file of its own, or an argument of the command line under a name.
+    pub fn whole(file: &Arc<SourceFile>) -> Self {
+        let place = Place::new(file.clone(), 0..file.text.len());
+        Self { text: file.text.clone(), place, origin: None }
+    }
+
+    /// A scalar of a document.
+    pub(super) fn in_document(value: String, text: Arc<Text>, span: Range<usize>, style: Style) -> Self {
+        let place = text.place(span.clone());
+        Self { text: value, place, origin: Some(Origin { text, span, style }) }
+    }
+
+    /// Where line `line` (counted from 1) of the code stands in the file. Lines past the end are the last one.
+    ///
+    /// White space may differ between the code and how it is written (indentation, folding), the other characters
+    /// cannot: the n-th of them in the code is the n-th of them in the file.
+    pub fn line_place(&self, line: usize) -> Place {
+        let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+        let mut lines = self.text.split('\n');
+        let before: usize = lines.by_ref().take(line.saturating_sub(1)).map(visible).sum();
+        let here = lines.next().map_or(0, visible);
+        let marks = self.marks();
+        let Some(&(first, _)) = marks.get(before).or(marks.last()) else { return self.place.clone() };
+        let (last, length) = marks[(before + here.max(1) - 1).min(marks.len() - 1)];
+        let end = if here == 0 { first } else { (last + length).max(first) };
+        match &self.origin {
+            Some(origin) => origin.text.place(origin.span.start + first..origin.span.start + end),
+            None => Place::new(self.place.file.clone(), first..end),
+        }
+    }
+
+    /// Offset and length, in how it is written, of each character that is not white space.
+    fn marks(&self) -> Vec<(usize, usize)> {
+        let Some(origin) = &self.origin else { return plain(&self.text) };
+        let raw = origin.text.as_str().get(origin.span.clone()).unwrap_or("");
+        match origin.style {
+            Style::Plain | Style::Block => plain(raw),
+            Style::Single => single(raw).0,
+            Style::Double => double(raw).0,
+        }
+    }
+}
+
+/// How many bytes of `raw`, which starts with a quote, the quoted string takes.
+pub(super) fn quoted_length(raw: &str, style: Style) -> usize {
+    if style == Style::Single { single(raw).1 } else { double(raw).1 }
+}
+
+fn plain(raw: &str) -> Vec<(usize, usize)> {
+    raw.char_indices().filter(|(_, c)| !c.is_whitespace()).map(|(at, c)| (at, c.len_utf8())).collect()
+}
+
+/// Inside single quotes, where two of them are one; and the length with the quotes.
+fn single(raw: &str) -> (Vec<(usize, usize)>, usize) {
+    let mut marks = Vec::new();
+    let mut chars = raw.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        let pair = c == '\'' && chars.next_if(|(_, next)| *next == '\'').is_some();
+        if c == '\'' && !pair {
+            return (marks, at + 1);
+        }
+        if !c.is_whitespace() {
+            marks.push((at, if pair { 2 } else { c.len_utf8() }));
+        }
+    }
+    (marks, raw.len())
+}
+
+/// Inside double quotes, where escapes stand for one character each (surrogate pairs for one together); and the length
+/// with the quotes.
+fn double(raw: &str) -> (Vec<(usize, usize)>, usize) {
+    let mut marks = Vec::new();
+    let mut at = 1;
+    while let Some(c) = raw.get(at..).and_then(|rest| rest.chars().next()) {
+        let (length, visible) = match c {
+            '"' => return (marks, at + 1),
+            '\\' => escape(&raw[at..]),
+            c => (c.len_utf8(), !c.is_whitespace()),
+        };
+        if visible {
+            marks.push((at, length));
+        }
+        at += length;
+    }
+    (marks, raw.len())
+}
+
+/// Length of the escape at the start of `raw`, and whether what it stands for is visible.
+fn escape(raw: &str) -> (usize, bool) {
+    let Some(kind) = raw[1..].chars().next() else { return (1, false) };
+    let digits = match kind {
+        'x' => 2,
+        'u' => 4,
+        'U' => 8,
+        // YAML's escapes of white space, and the escaped line break.
+        'n' | 't' | 'r' | 'v' | 'f' | ' ' | '\t' | '\n' | '\r' | 'N' | '_' | 'L' | 'P' => {
+            return (1 + kind.len_utf8(), false);
+        }
+        _ => return (1 + kind.len_utf8(), true),
+    };
+    let code = raw.get(2..2 + digits).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    if (0xd800..0xdc00).contains(&code) && raw[6..].starts_with("\\u") {
+        return (raw.len().min(12), true);
+    }
+    (raw.len().min(2 + digits), char::from_u32(code).is_some_and(|c| !c.is_whitespace()))
+}

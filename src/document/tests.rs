@@ -1,0 +1,199 @@
+use super::*;
+
+fn read(name: &str, text: &str) -> (Option<Node>, Vec<Diagnostic>) {
+    let environment = |name: &str| match name {
+        "DECK_PORT" => Some("9000".to_owned()),
+        "DECK_TOKEN" => Some("a-rather-long-secret".to_owned()),
+        _ => None,
+    };
+    parse(&SourceFile::new(name, text), Some(&environment))
+}
+
+fn good(text: &str) -> Node {
+    let (node, diagnostics) = read("t.yaml", text);
+    assert_eq!(diagnostics, []);
+    node.expect("no errors, so there is a tree")
+}
+
+fn shorts(text: &str) -> Vec<String> {
+    read("t.yaml", text).1.iter().map(Diagnostic::short).collect()
+}
+
+fn marked(place: &Place) -> &str {
+    &place.file.text[place.span.clone()]
+}
+
+/// Scenario: bare scalars of every sort. Guarantees: they mean what lyaml and YAML 1.2 say.
+#[test]
+fn resolves_scalars() {
+    let node =
+        good("[1, -2, 0x10, 010, 1.5, 1e3, yes, '1', ~, True, .inf, 1.2.3, 99999999999999999999, 0b1, -x, 0xzz]");
+    insta::assert_snapshot!(node.to_json(), @r#"[1,-2,16,8,1.5,1000.0,"yes","1",null,true,null,"1.2.3",1e+20,"0b1","-x","0xzz"]"#);
+    let items = node.items().expect("a list");
+    assert_eq!(items[6].as_bool(), Some(true));
+    assert_eq!(items[7].as_bool(), None);
+}
+
+/// Scenario: keys and values after characters of several bytes, in comments too. Guarantees: places are exact.
+#[test]
+fn places_are_exact() {
+    let node =
+        good("a: \"\u{e9}\" # \u{1f600} \u{e9}\r\nlist:\r\n  - name: \u{fc}x # \u{e9}\r\n    k: v\r\n\r\nz: 1\r\n");
+    let (key, value) = node.get("list").and_then(|list| list.items()?[0].entry("k")).expect("there");
+    assert_eq!((marked(&key.place()), marked(&value.place())), ("k", "v"));
+    assert_eq!((value.place().line(), value.place().column()), (4, 8));
+    assert_eq!(marked(&node.get("a").expect("there").place()), "\"\u{e9}\"");
+    let list = node.get("list").expect("there").place();
+    assert!(marked(&list).ends_with("k: v"), "{:?}", marked(&list));
+}
+
+/// Scenario: values of which nothing is written. Guarantees: they stand at their key, not at what comes next.
+#[test]
+fn empty_values_stand_at_their_keys() {
+    let node = good("a:\n  b: |\n  c:\nd: >-\n\nlist:\n- x: 1\n");
+    let inner = node.get("a").expect("there");
+    let place = |node: &Node, name: &str| node.get(name).expect("there").place();
+    assert_eq!((marked(&place(inner, "b")), place(inner, "c").line(), marked(&place(&node, "d"))), ("b", 3, "d"));
+}
+
+/// Scenario: anchors, aliases and merges, one into the other. Guarantees: written keys win, in the order of writing.
+#[test]
+fn merges_mappings() {
+    let node = good("a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc:\n  q: 0\n  <<: [*a, *b]\n  x: 9\nd: *a\n'<<': 1\n");
+    insta::assert_snapshot!(node.to_json(), @r#"{"a":{"x":1,"y":2},"b":{"y":3,"z":4},"c":{"q":0,"y":2,"z":4,"x":9},"d":{"x":1,"y":2},"<<":1}"#);
+}
+
+/// Scenario: what no document may have. Guarantees: each is an error at its place.
+#[test]
+fn refuses_what_is_wrong() {
+    insta::assert_debug_snapshot!(shorts("a: 1\nb: 2\na: 3\n"), @r#"
+    [
+        "t.yaml:3:1: error[K0002]: the key `a` is there twice; second here",
+    ]
+    "#);
+    assert_eq!(shorts("a: &a {b: 1, b: 2}\nc: *a\nd: {a: 1, a: 2, a: 3}\n").len(), 3);
+    assert!(shorts("a: 1\n---\nb: 1\n")[0].contains("2:1: error[K0006]"), "{:?}", shorts("a: 1\n---\nb: 1\n"));
+    for tabs in ["a:\n\t- b\n", "a:\n  - b\n\tc: d\n", "a:\n  b: 1\n\tc: 2\n"] {
+        let (_, diagnostics) = read("t.yaml", tabs);
+        assert_eq!(diagnostics[0].place.as_ref().map(marked), Some("\t"), "{diagnostics:?}");
+    }
+    assert!(shorts("a: !custom b\n")[0].contains("error[K0004]: the tag"));
+    assert!(shorts("a: &a [*a]\n")[0].contains("own anchor"));
+    assert!(shorts("? [a]\n: b\n")[0].contains("error[K0004]: a key"));
+    assert!(shorts("a: 'b\n")[0].contains("error[K0001]"));
+    assert!(shorts("<<: 1\n")[0].contains("merges mappings only"));
+}
+
+/// Scenario: nesting and aliases that would take all memory. Guarantees: an error, soon.
+#[test]
+fn bombs_are_defused() {
+    let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..12 {
+        let alias = vec![format!("*a{}", level - 1); 10].join(",");
+        bomb.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
+    }
+    assert!(shorts(&bomb)[0].contains("error[K0003]: aliases expand"));
+    assert!(shorts(&"[".repeat(100_000))[0].contains("error[K000"));
+    assert!(read("t.json", &"[".repeat(100_000)).1[0].short().contains("error[K0003]"));
+    assert!(shorts(&format!("{}a", "- ".repeat(200)))[0].contains("error[K0003]"));
+}
+
+/// Scenario: JSON with escapes, surrogates and byte order mark. Guarantees: the same tree as from YAML.
+#[test]
+fn reads_json() {
+    let (node, diagnostics) =
+        read("t.json", "\u{feff}{\"a\": [1, 2.5, \"x\\n\\ud83d\\ude00\\/\", true, null], \"b\": {}}");
+    assert_eq!(diagnostics, []);
+    insta::assert_snapshot!(node.expect("no errors").to_json(), @r#"{"a":[1,2.5,"x\n😀/",true,null],"b":{}}"#);
+    let wrong = |text| read("t.json", text).1[0].short();
+    insta::assert_snapshot!(wrong("{\n \"a\": 1\n \"b\": 2}"), @"t.json:3:2: error[K0001]: expected `,` or `}`, found `\"`; here");
+    insta::assert_snapshot!(wrong("{\"a\": 01}"), @"t.json:1:7: error[K0001]: expected a value, found `0`; here");
+    insta::assert_snapshot!(wrong("{\"a\": \"\\q\"}"), @"t.json:1:9: error[K0001]: an escape or control character that a string may not hold; here");
+    insta::assert_snapshot!(wrong("{} x"), @"t.json:1:4: error[K0001]: text after the end of the document; here");
+}
+
+/// Scenario: the same Lua in every style that there is. Guarantees: each line is found in the file.
+#[test]
+fn finds_lines_of_snippets() {
+    let cases = [
+        "k: |\n    local a = 1\n\n      -- \u{e9}\n    return a\n",
+        "k: |2-\n  local a = 1\n\n    -- \u{e9}\n  return a\nz: 1\n",
+        "k: \"local a = 1\\n\\n  -- \\u00e9\\n\\\n   return a\"\n",
+        "k: 'local a = 1\n\n\n    -- \u{e9}\n\n    return a'\n",
+        "{\"k\": \"local a = 1\\n\\n\\u0020-- \\u00e9\\nreturn a\"}",
+    ];
+    for case in cases {
+        let snippet = good(case).get("k").and_then(Node::snippet).expect("a string");
+        assert_eq!(snippet.text.lines().count(), 4, "{:?}", snippet.text);
+        let lines: Vec<_> = (1..=4).map(|line| marked(&snippet.line_place(line)).to_owned()).collect();
+        assert_eq!(
+            (lines[0].as_str(), lines[1].as_str(), lines[3].as_str()),
+            ("local a = 1", "", "return a"),
+            "{case}"
+        );
+        assert!(lines[2].starts_with("--"), "{lines:?}");
+        assert_eq!(marked(&snippet.line_place(99)), "");
+    }
+    let folded = good("k: >\n  local a =\n  1\n\n  return\n  a\n").get("k").and_then(Node::snippet).expect("a string");
+    assert_eq!(marked(&folded.line_place(1)), "local a =\n  1");
+    assert_eq!(marked(&folded.line_place(2)), "return\n  a");
+    let file = SourceFile::new("--field a", "x\nreturn 1");
+    assert_eq!(marked(&SnippetSource::whole(&file).line_place(2)), "return 1");
+}
+
+/// Scenario: decK's expressions, right and wrong. Guarantees: values go in before parsing, places stay those of the file.
+#[test]
+fn replaces_environment_variables() {
+    let node = good("a: ${{ env \"DECK_PORT\" | toInt }} # x\nb: 'x${{ env \"DECK_TOKEN\" }}y'\nc: z\n");
+    assert_eq!(node.to_json()["a"], 9000);
+    assert_eq!(node.to_json()["b"], "xa-rather-long-secrety");
+    let place = |name: &str| node.get(name).expect("there").place();
+    assert_eq!(marked(&place("a")), "${{ env \"DECK_PORT\" | toInt }}");
+    assert_eq!(marked(&place("b")), "'x${{ env \"DECK_TOKEN\" }}y'");
+    assert_eq!((marked(&place("c")), place("c").line()), ("z", 3));
+    insta::assert_debug_snapshot!(shorts("a: ${{ env \"HOME\" }}\nb: ${{ env \"DECK_NO\" }}\nc: ${{ date }}\nd: ${{ x\n"), @r#"
+    [
+        "t.yaml:1:4: error[K0005]: environment variables in a configuration must be prefixed with `DECK_`, found `HOME`",
+        "t.yaml:2:4: error[K0005]: environment variable `DECK_NO` is not set",
+        "t.yaml:3:4: error[K0005]: `date` is not an expression that is known",
+        "t.yaml:4:4: error[K0005]: `${{` without `}}`; opened here",
+    ]
+    "#);
+}
+
+fn check(node: &Node, text: &str) {
+    let place = node.place();
+    assert!(place.span.end <= text.len() && text.is_char_boundary(place.span.start));
+    if let Some(snippet) = node.snippet() {
+        for line in 0..snippet.text.split('\n').count() + 2 {
+            assert!(snippet.line_place(line).span.end <= text.len());
+        }
+    }
+    node.items().into_iter().flatten().for_each(|item| check(item, text));
+    node.entries().into_iter().flatten().for_each(|(_, value)| check(value, text));
+}
+
+proptest::proptest! {
+    /// Scenario: any text and texts made of YAML's own marks. Guarantees: no panic, and every place is in the file.
+    #[test]
+    fn never_panics(any in "(?s).{0,120}", yaml in "([a-c]: |- |\\n|  |\"|'|\\||>|&a |\\*a|<<|\\[|\\]|\\{|\\}|,|\u{e9}|#|\\r|\\\\u00e9|\\\\|\\$\\{\\{ env \"DECK_PORT\" \\}\\}|!!str |\t){0,40}") {
+        for text in [any, yaml] {
+            for name in ["t.yaml", "t.json"] {
+                let (node, diagnostics) = read(name, &text);
+                proptest::prop_assert!(node.is_some() || !diagnostics.is_empty());
+                if let Some(node) = node { check(&node, &text); }
+                for diagnostic in diagnostics { diagnostic.render(false); }
+            }
+        }
+    }
+
+    /// Scenario: any JSON value. Guarantees: read as serde_json reads it.
+    #[test]
+    fn json_agrees(text in "[ -~\u{e9}\u{1f600}\n]{0,30}", number in -1_000_000i64..1_000_000) {
+        let value = serde_json::json!({ "a": [text, number, null, true], text: {} });
+        // Without an environment, so that a text like decK's expressions is only a text.
+        let (node, diagnostics) = parse(&SourceFile::new("t.json", value.to_string()), None);
+        proptest::prop_assert_eq!(diagnostics, vec![]);
+        proptest::prop_assert_eq!(node.map(|node| node.to_json()), Some(value));
+    }
+}

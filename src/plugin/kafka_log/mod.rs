@@ -1,0 +1,118 @@
+//! kafka-log: to a topic.
+
+mod registry;
+
+use serde_json::{Map, Value};
+
+use super::field::{CUSTOM_FIELDS, ON_ERROR, PORT, QUEUE};
+use super::{HTTP_AND_WEBSOCKET, Kind, SinkState};
+use crate::schema::{Check, Default, Field, Problem, Record};
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: "kafka-log",
+    old_names: &[],
+    priority: 5,
+    protocols: HTTP_AND_WEBSOCKET,
+    default_protocols: HTTP_AND_WEBSOCKET,
+    on_consumer: true,
+    on_consumer_group: false,
+    schema: &SCHEMA,
+    convert: super::nothing_old,
+    emits: true,
+    sink: SinkState::Later,
+};
+
+static SCHEMA: Record = Record {
+    fields: &[
+        Field::array("bootstrap_servers", &Field::record("", &BROKER)).about("Brokers to ask for the cluster."),
+        Field::string("topic").required().about("Topic to write to."),
+        Field::integer("timeout").default(Default::Integer(10_000)).about("Milliseconds of the socket timeout."),
+        Field::integer("keepalive").default(Default::Integer(60_000)).about("Milliseconds of idle connections."),
+        Field::boolean("keepalive_enabled").default(Default::Boolean(false)).about("Keep idle connections."),
+        Field::string("cluster_name").about("Names the producer that plugins share."),
+        Field::record("authentication", &AUTHENTICATION).required().about("How to log in."),
+        Field::record("security", &SECURITY).required().about("TLS."),
+        Field::integer("producer_request_acks")
+            .default(Default::Integer(1))
+            .checks(&[Check::OneOfNumbers(&[-1.0, 0.0, 1.0])])
+            .about("Acknowledgements to wait for: none, the leader's, or all (-1)."),
+        count("producer_request_timeout", 2000).about("Milliseconds that a broker may take."),
+        count("producer_request_limits_messages_per_request", 200).about("Messages per request."),
+        count("producer_request_limits_bytes_per_request", 1_048_576).about("Bytes per request."),
+        count("producer_request_retries_max_attempts", 10).about("Tries per request."),
+        count("producer_request_retries_backoff_timeout", 100).about("Milliseconds between tries."),
+        Field::boolean("producer_async").default(Default::Boolean(true)).about("Send in the background."),
+        count("producer_async_flush_timeout", 1000).about("Milliseconds between flushes."),
+        count("producer_async_buffering_limits_messages_in_memory", 50_000).about("Messages that may wait."),
+        Field::string("key_query_arg").since("3.11").about("Query parameter whose value is the record's key."),
+        Field::record("schema_registry", &registry::SCHEMA_REGISTRY).since("3.11").about("Schemas to validate with."),
+        CUSTOM_FIELDS,
+        ON_ERROR,
+        QUEUE,
+    ],
+    checks: &[mutual_tls],
+};
+
+const fn count(name: &'static str, default: i64) -> Field {
+    Field::integer(name).default(Default::Integer(default))
+}
+
+static BROKER: Record = Record::new(&[Field::string("host").required().about("Host of a broker."), PORT]);
+
+static AUTHENTICATION: Record = Record {
+    fields: &[
+        Field::string("strategy").checks(&[Check::OneOf(&["sasl"])]).about("`sasl`, or none."),
+        Field::string("mechanism")
+            .checks(&[Check::OneOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])])
+            .about("The SASL mechanism."),
+        Field::string("user").about("User or token id."),
+        Field::string("password").about("Password or token HMAC."),
+        Field::boolean("tokenauth").about("The user is a delegation token."),
+        Field::record("oauthbearer", &OAUTH_BEARER).since("3.15").about("Where tokens come from."),
+    ],
+    checks: &[bearer_block],
+};
+
+static OAUTH_BEARER: Record = Record::new(&[
+    Field::string("token_endpoint_url").required().about("Where to ask for a token."),
+    Field::string("client_id").required().about("Client id."),
+    Field::string("client_secret").required().about("Client secret."),
+    Field::array("scopes", &Field::string("")).about("Scopes to ask for."),
+    Field::map("extensions", &Field::string(""), &Field::string("")).about("SASL extensions."),
+    Field::boolean("token_endpoint_tls_verify").default(Default::Boolean(true)).about("Verify its certificate."),
+]);
+
+static SECURITY: Record = Record::new(&[
+    Field::string("certificate_id").checks(&[Check::Uuid]).about("Client certificate for mutual TLS."),
+    Field::boolean("ssl").about("Use TLS."),
+    Field::boolean("ssl_verify")
+        .default(Default::Boolean(true))
+        .since("3.13")
+        .about("Verify the brokers' certificates."),
+]);
+
+fn bearer_block(authentication: &Map<String, Value>) -> Result<(), Problem> {
+    let bearer = authentication.get("mechanism").is_some_and(|mechanism| mechanism == "OAUTHBEARER");
+    if !bearer || authentication.contains_key("oauthbearer") {
+        return Ok(());
+    }
+    Err(Problem {
+        field: "mechanism",
+        message: "the mechanism `OAUTHBEARER` without an `oauthbearer` block".into(),
+        kong: "failed conditional validation given value of field 'mechanism'".into(),
+    })
+}
+
+fn mutual_tls(config: &Map<String, Value>) -> Result<(), Problem> {
+    let security = config.get("security");
+    let certificate = security.is_some_and(|security| security.get("certificate_id").is_some());
+    if !certificate || security.is_some_and(|security| security["ssl"] == true) {
+        return Ok(());
+    }
+    Err(Problem {
+        field: "security",
+        message: "`security.certificate_id` without `security.ssl`".into(),
+        kong: "ssl must be enabled when certificate_id is set".into(),
+    })
+}

@@ -1,0 +1,36 @@
+//! loggly: to Loggly, as syslog over UDP.
+
+use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
+use super::syslog::severity;
+use super::{ANY, HTTP, Kind, SinkState};
+use crate::schema::{Default, Field, Record};
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: "loggly",
+    old_names: &[],
+    priority: 6,
+    protocols: ANY,
+    default_protocols: HTTP,
+    on_consumer: true,
+    on_consumer_group: true,
+    schema: &SCHEMA,
+    convert: super::nothing_old,
+    emits: true,
+    sink: SinkState::Later,
+};
+
+static SCHEMA: Record = Record::new(&[
+    HOST.default(Default::String("logs-01.loggly.com")),
+    PORT.default(Default::Integer(514)),
+    Field::string("key").required().about("The customer token."),
+    Field::set("tags", &Field::string("")).default(Default::Strings(&["kong"])).about("Tags of every message."),
+    severity("log_level").about("Messages less severe than this are not sent."),
+    severity("successful_severity").about("Severity of responses below 400."),
+    severity("client_errors_severity").about("Severity of responses from 400 to 499."),
+    severity("server_errors_severity").about("Severity of responses of 500 and above."),
+    milliseconds("timeout", 10_000).about("Milliseconds for sending."),
+    CUSTOM_FIELDS,
+    ON_ERROR,
+    QUEUE,
+]);

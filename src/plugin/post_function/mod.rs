@@ -1,0 +1,18 @@
+//! post-function: Lua after everything else.
+
+use super::{ANY, HTTP, Kind, SinkState, pre_function};
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: "post-function",
+    old_names: &[],
+    priority: -1000,
+    protocols: ANY,
+    default_protocols: HTTP,
+    on_consumer: false,
+    on_consumer_group: false,
+    schema: &pre_function::SCHEMA,
+    convert: super::nothing_old,
+    emits: false,
+    sink: SinkState::None,
+};

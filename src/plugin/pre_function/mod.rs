@@ -1,0 +1,58 @@
+//! pre-function: Lua before everything else.
+
+use serde_json::{Map, Value};
+
+use super::{ANY, HTTP, Kind, SinkState};
+use crate::schema::{Default, Field, Problem, Record};
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: "pre-function",
+    old_names: &[],
+    priority: 1_000_000,
+    protocols: ANY,
+    default_protocols: HTTP,
+    on_consumer: false,
+    on_consumer_group: false,
+    schema: &SCHEMA,
+    convert: super::nothing_old,
+    emits: false,
+    sink: SinkState::None,
+};
+
+/// The fields of both pre-function and post-function: a list of functions for each phase of Kong.
+pub(super) static SCHEMA: Record = Record {
+    fields: &[
+        phase("certificate"),
+        phase("rewrite"),
+        phase("access"),
+        phase("header_filter"),
+        phase("body_filter"),
+        Field::array("log", &CODE).default(Default::Strings(&[])).about("Functions for the log phase, run in order."),
+        phase("ws_handshake").since("3.0"),
+        phase("ws_client_frame").since("3.0"),
+        phase("ws_upstream_frame").since("3.0"),
+        phase("ws_close").since("3.0"),
+        Field::array("functions", &CODE).instead("`access`"),
+    ],
+    checks: &[some_function],
+};
+
+const CODE: Field = Field::string("").about("Lua code, or Lua code that returns a function.");
+
+/// A phase whose functions are accepted, but not run here.
+const fn phase(name: &'static str) -> Field {
+    Field::array(name, &CODE).default(Default::Strings(&[])).about("Functions for another phase; not run here.")
+}
+
+fn some_function(config: &Map<String, Value>) -> Result<(), Problem> {
+    if config.values().any(|functions| functions.as_array().is_some_and(|list| !list.is_empty())) {
+        return Ok(());
+    }
+    let names: Vec<_> = SCHEMA.fields.iter().filter(|field| field.instead.is_empty()).map(|field| field.name).collect();
+    Err(Problem {
+        field: "log",
+        message: "no function for any phase".into(),
+        kong: format!("at least one of these fields must be non-empty: 'config.{}'", names.join("', 'config.")),
+    })
+}

@@ -1,0 +1,36 @@
+//! tcp-log: one line per message, over TCP or TLS.
+
+use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
+use super::{ANY, HTTP, Kind, SinkState};
+use crate::schema::{Default, Field, Record};
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: "tcp-log",
+    old_names: &["tcplog"],
+    priority: 7,
+    protocols: ANY,
+    default_protocols: HTTP,
+    on_consumer: true,
+    on_consumer_group: true,
+    schema: &SCHEMA,
+    convert: super::nothing_old,
+    emits: true,
+    sink: SinkState::Here,
+};
+
+static SCHEMA: Record = Record::new(&[
+    HOST,
+    PORT,
+    milliseconds("timeout", 10_000).about("Milliseconds for connecting, sending and the TLS handshake."),
+    milliseconds("keepalive", 60_000).about("Milliseconds that an idle connection is kept."),
+    Field::boolean("tls").required().default(Default::Boolean(false)).about("Send over TLS."),
+    Field::string("tls_sni").about("Server name in the TLS handshake; the host if not given."),
+    Field::boolean("ssl_verify")
+        .default(Default::Boolean(true))
+        .since("3.14")
+        .about("Verify the server's certificate."),
+    CUSTOM_FIELDS,
+    ON_ERROR,
+    QUEUE,
+]);

@@ -1,0 +1,90 @@
+use super::*;
+use crate::diagnostic::{Diagnostic, SourceFile, any_error};
+use crate::document;
+use crate::schema::Scope;
+
+fn read(kind: &Kind, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
+    let (node, mut diagnostics) = document::parse(&SourceFile::new("t.yaml", text), None);
+    let node = node.expect("the tests' documents are sound");
+    let (subject, place) = (format!("plugin `{}`", kind.name), node.place());
+    let scope = Scope { subject, path: "config".into(), kong: Some("config".into()), place };
+    let values = kind.schema.read(&node, &scope, &mut diagnostics);
+    (values.into(), diagnostics)
+}
+
+fn wording(name: &str, text: &str) -> Vec<String> {
+    let kind = find(name).expect("a kind");
+    read(kind, text).1.into_iter().map(|diagnostic| diagnostic.kong.unwrap_or(diagnostic.message)).collect()
+}
+
+/// Scenario: the table. Guarantees: sorted by priority, no name twice, old names found.
+#[test]
+fn table_is_sound() {
+    assert!(kinds().windows(2).all(|pair| pair[0].priority > pair[1].priority));
+    assert!(OTHERS.windows(2).all(|pair| pair[0].priority >= pair[1].priority));
+    let mut all: Vec<_> = names().collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((all.len(), count), (114, 114));
+    assert_eq!(find("tcplog").map(|kind| kind.name), Some("tcp-log"));
+    assert!(find("rate-limiting").is_none() && find_other("rate-limiting").is_some());
+}
+
+/// Scenario: the least that each plugin needs. Guarantees: Kong's defaults, and nothing else, are filled in.
+#[test]
+fn defaults_are_kongs() {
+    let least = [
+        ("file-log", "path: /tmp/x"),
+        ("udp-log", "{host: h, port: 1}"),
+        ("tcp-log", "{host: '::1', port: 1}"),
+        ("http-log", "http_endpoint: http://h"),
+        ("syslog", "{}"),
+        ("loggly", "key: k"),
+        ("kafka-log", "topic: t"),
+        ("post-function", "log: [return 1]"),
+    ];
+    for (name, text) in least {
+        let (values, diagnostics) = read(find(name).expect("a kind"), text);
+        assert_eq!(diagnostics, []);
+        insta::assert_snapshot!(format!("defaults of {name}"), serde_json::to_string_pretty(&values).expect("JSON"));
+    }
+}
+
+/// Scenario: values that Kong refuses, one by one. Guarantees: refused in Kong's words.
+#[test]
+fn refuses_what_kong_refuses() {
+    insta::assert_debug_snapshot!([
+        wording("file-log", "path: 'a*b'"),
+        wording("file-log", "path: ' a'"),
+        wording("tcp-log", "{host: 'h:1', port: 99999, tls: null, keepalive: -1}"),
+        wording("udp-log", "{host: 'a b', port: 1.5, oversize: trunkate}"),
+        wording("http-log", "{http_endpoint: nowhere, headers: {hOst: x, a b: c}}"),
+        wording("http-log", "{http_endpoint: 'http://u:p@h', headers: {authorization: x}, queue: {max_entries: 0}}"),
+        wording("http-log", "{http_endpoint: 'http://u:p@h', headers: {authorization: x}, queue_size: 3}"),
+        wording("syslog", "{facility: USER, log_level: warn}"),
+        wording("kafka-log", "{authentication: {mechanism: OAUTHBEARER}, bootstrap_servers: [{host: h}]}"),
+        wording("kafka-log", "{topic: t, security: {certificate_id: 6c6e1b1a-3a53-4b2e-9a0f-1d1f4b6c2f11}}"),
+        wording("pre-function", "{}"),
+        wording("tcp-log", "{host: h, port: 1, queue: {initial_retry_delay: 2, max_retry_delay: 1}, on_error: skip}"),
+        wording("tcp-log", "{host: h, port: 1, custom_fields_by_lua: {a: '', b: 1}}"),
+    ]);
+}
+
+/// Scenario: our extensions on every logging plugin. Guarantees: accepted there, and marked as ours.
+#[test]
+fn extensions_are_accepted() {
+    for kind in kinds().iter().filter(|kind| kind.emits) {
+        for name in ["on_error", "queue"] {
+            let field = kind.schema.field(name).expect("every logging plugin has it");
+            assert!(field.extension || (kind.name == "http-log" && name == "queue"));
+        }
+    }
+    let kind = find("tcp-log").expect("a kind");
+    let (values, diagnostics) = read(
+        kind,
+        "{host: h, port: 1, on_error: drop, queue: {max_retry_time: null, max_entries: 5, overflow: drop_oldest}}",
+    );
+    assert!(!any_error(&diagnostics), "{diagnostics:?}");
+    assert_eq!(values["queue"], serde_json::json!({"max_entries": 5, "overflow": "drop_oldest"}));
+}

@@ -1,0 +1,36 @@
+//! udp-log: one datagram per message.
+
+use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
+use super::{ANY, HTTP, Kind, SinkState};
+use crate::schema::{Check, Field, Record};
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: "udp-log",
+    old_names: &["udplog"],
+    priority: 8,
+    protocols: ANY,
+    default_protocols: HTTP,
+    on_consumer: true,
+    on_consumer_group: true,
+    schema: &SCHEMA,
+    convert: super::nothing_old,
+    emits: true,
+    sink: SinkState::Here,
+};
+
+static SCHEMA: Record = Record::new(&[
+    HOST,
+    PORT,
+    milliseconds("timeout", 10_000).about("Milliseconds for sending."),
+    CUSTOM_FIELDS,
+    OVERSIZE,
+    ON_ERROR,
+    QUEUE,
+]);
+
+/// What becomes of a message that no datagram holds. Ours; without it the settings decide.
+pub const OVERSIZE: Field = Field::string("oversize")
+    .checks(&[Check::OneOf(&["drop", "tcp", "truncate"])])
+    .extension()
+    .about("A message too large for a datagram: drop it and count it, send it over TCP, or cut it.");

@@ -1,0 +1,74 @@
+//! What a value must be besides its type.
+
+use serde_json::Value;
+
+/// A check of one value.
+#[derive(Debug, Clone, Copy)]
+pub enum Check {
+    /// A number in a range, ends included.
+    Between(f64, f64),
+    /// A number greater than another.
+    GreaterThan(f64),
+    /// One of these strings.
+    OneOf(&'static [&'static str]),
+    /// One of these numbers.
+    OneOfNumbers(&'static [f64]),
+    /// So many bytes or elements at least.
+    LenMin(usize),
+    /// So many bytes or elements at most.
+    LenMax(usize),
+    /// A string that starts with another.
+    StartsWith(&'static str),
+    /// A UUID.
+    Uuid,
+    /// Anything else; the error is Kong's wording.
+    Custom(fn(&Value) -> Result<(), String>),
+}
+
+/// What several fields together do wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field to point at.
+    pub field: &'static str,
+    /// What is wrong, as a lowercase fragment.
+    pub message: String,
+    /// Kong's wording.
+    pub kong: String,
+}
+
+impl Check {
+    /// Whether `value`, which has the right type, passes; if not, Kong's wording.
+    pub fn run(&self, value: &Value) -> Result<(), String> {
+        let number = value.as_f64().unwrap_or(f64::NAN);
+        let text = value.as_str().unwrap_or("");
+        let length = match value {
+            Value::Array(items) => items.len(),
+            Value::Object(members) => members.len(),
+            _ => text.len(),
+        };
+        let (passes, wording) = match *self {
+            // Kong prints both with `%d`.
+            Self::Between(low, high) => (
+                (low..=high).contains(&number),
+                format!("value should be between {} and {}", low.trunc(), high.trunc()),
+            ),
+            Self::GreaterThan(limit) => (number > limit, format!("value must be greater than {limit}")),
+            Self::OneOf(choices) => (choices.contains(&text), format!("expected one of: {}", choices.join(", "))),
+            Self::OneOfNumbers(choices) => {
+                let listed: Vec<_> = choices.iter().map(f64::to_string).collect();
+                (choices.contains(&number), format!("expected one of: {}", listed.join(", ")))
+            }
+            Self::LenMin(least) => (length >= least, format!("length must be at least {least}")),
+            Self::LenMax(most) => (length <= most, format!("length must be at most {most}")),
+            Self::StartsWith(start) => (text.starts_with(start), format!("should start with: {start}")),
+            Self::Uuid => (is_uuid(text), "expected a valid UUID".to_owned()),
+            Self::Custom(check) => return check(value),
+        };
+        if passes { Ok(()) } else { Err(wording) }
+    }
+}
+
+/// Whether `text` has the form of a UUID.
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}

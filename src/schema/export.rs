@@ -1,0 +1,80 @@
+//! Definitions in the form of Kong's Admin API (`GET /schemas/plugins/NAME`).
+
+use serde_json::{Map, Value, json};
+
+use super::{Check, Field, Record, Type};
+
+impl Record {
+    /// The fields as Kong lists them: one object with one member each.
+    pub fn to_json(&self) -> Value {
+        let fields: Vec<Value> = self.fields.iter().map(|field| json!({ field.name: field.to_json() })).collect();
+        Value::Array(fields)
+    }
+}
+
+impl Field {
+    /// The definition of one field.
+    pub fn to_json(&self) -> Value {
+        let mut json = Map::new();
+        let mut put = |name: &str, value: Value| {
+            json.insert(name.to_owned(), value);
+        };
+        put("type", self.ty.name().into());
+        match self.ty {
+            Type::Array(element) | Type::Set(element) => put("elements", element.to_json()),
+            Type::Map(keys, values) => {
+                put("keys", keys.to_json());
+                put("values", values.to_json());
+            }
+            Type::Record(record) => put("fields", record.to_json()),
+            _ => {}
+        }
+        if self.required {
+            put("required", true.into());
+        }
+        if let (Some(default), false) = (self.default_value(), matches!(self.ty, Type::Record(_))) {
+            put("default", default);
+        }
+        for check in self.checks {
+            match *check {
+                Check::Between(low, high) => put("between", json!([low, high])),
+                Check::GreaterThan(limit) => put("gt", limit.into()),
+                Check::OneOf(choices) => put("one_of", choices.into()),
+                Check::OneOfNumbers(choices) => put("one_of", choices.into()),
+                Check::LenMin(least) => put("len_min", least.into()),
+                Check::LenMax(most) => put("len_max", most.into()),
+                Check::StartsWith(start) => put("starts_with", start.into()),
+                Check::Uuid => put("uuid", true.into()),
+                Check::Custom(_) => {}
+            }
+        }
+        for (name, text) in [("description", self.about), ("since", self.since), ("deprecated", self.instead)] {
+            if !text.is_empty() {
+                put(name, text.into());
+            }
+        }
+        if self.extension {
+            put("extension", true.into());
+        }
+        Value::Object(json)
+    }
+}
+
+impl Type {
+    /// The type's name in schemas.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Array(_) => "array",
+            Self::Set(_) => "set",
+            Self::Map(..) => "map",
+            Self::Record(_) => "record",
+            Self::Any => "any",
+            Self::Duration => "duration",
+            Self::Size => "size",
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! From nodes to values, with every complaint.
+
+use serde_json::{Map, Value};
+
+use super::{Check, Default, Field, Problem, Record, Type, units};
+use crate::diagnostic::{Diagnostic, Place, codes, suggest};
+use crate::document::{Kind, Node, Style};
+
+/// Where in a document a value is read.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// What it belongs to, like ``plugin `http-log` ``.
+    pub subject: String,
+    /// Its path in the document, like `plugins[0].config`.
+    pub path: String,
+    /// Its path in Kong's error messages, like `config`; none where Kong has no say.
+    pub kong: Option<String>,
+    /// Where to point if something is missing.
+    pub place: Place,
+}
+
+impl Scope {
+    /// The scope of a member.
+    pub fn member(&self, name: &str, place: Place) -> Self {
+        let kong = self.kong.as_deref().map(|path| join(path, name));
+        Self { subject: self.subject.clone(), path: join(&self.path, name), kong, place }
+    }
+
+    /// The scope of a list's element, counted from 0.
+    pub fn element(&self, index: usize, place: Place) -> Self {
+        let kong = self.kong.as_deref().map(|path| join(path, &(index + 1).to_string()));
+        Self { subject: self.subject.clone(), path: format!("{}[{index}]", self.path), kong, place }
+    }
+
+    /// An error here, with Kong's wording of it as the label.
+    pub fn error(&self, code: &'static str, message: String, wording: &str) -> Diagnostic {
+        let code = match (&self.kong, code) {
+            (Some(_), code) => code,
+            (None, codes::UNKNOWN_FIELD) => codes::UNKNOWN_SETTING,
+            (None, _) => codes::SETTING,
+        };
+        let diagnostic = Diagnostic::error(code, message).at(self.place.clone()).label(wording).path(self.path.clone());
+        match &self.kong {
+            Some(path) if path.is_empty() => diagnostic.kong(format!("schema violation ({wording})")),
+            Some(path) => diagnostic.kong(format!("schema violation ({path}: {wording})")),
+            None => diagnostic,
+        }
+    }
+
+    /// The last part of the path.
+    fn name(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
+    }
+
+    /// An error that names the value.
+    fn wrong(&self, code: &'static str, found: &str, wording: &str) -> Diagnostic {
+        let message = match (&self.kong, self.name()) {
+            (_, "") => format!("the top level is {found}"),
+            (Some(_), name) => format!("`{name}` of {} is {found}", self.subject),
+            (None, _) => format!("the setting `{}` is {found}", self.path),
+        };
+        self.error(code, message, wording)
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+impl Record {
+    /// Reads a mapping: every field that is there, the defaults of the others, and every complaint.
+    pub fn read(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Map<String, Value> {
+        let Some(entries) = node.entries() else {
+            diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), "expected a record"));
+            return Map::new();
+        };
+        for (key, _) in entries.iter().filter(|(key, _)| self.field(&key.name).is_none()) {
+            let message = format!("unknown field `{}` in {}", key.name, scope.subject);
+            let here = scope.member(&key.name, key.place());
+            let mut diagnostic = here.error(codes::UNKNOWN_FIELD, message, "unknown field");
+            match suggest(&key.name, self.fields.iter().map(|field| field.name)) {
+                Some(found) => diagnostic.label = format!("did you mean `{found}`?"),
+                None => {
+                    let names: Vec<_> = self.fields.iter().filter(|f| f.instead.is_empty()).map(|f| f.name).collect();
+                    diagnostic = diagnostic.help(format!("the fields are {}", names.join(", ")));
+                }
+            }
+            diagnostics.push(diagnostic);
+        }
+        let before = diagnostics.len();
+        let mut values = Map::new();
+        for field in self.fields {
+            if let Some(value) = field.read_member(node, scope, diagnostics) {
+                values.insert(field.name.to_owned(), value);
+            }
+        }
+        if diagnostics[before..].iter().all(|diagnostic| !diagnostic.is_error()) {
+            let problems = self.checks.iter().filter_map(|check| check(&values).err());
+            diagnostics.extend(problems.map(|problem| entity_problem(&problem, node, scope)));
+        }
+        values
+    }
+}
+
+fn entity_problem(problem: &Problem, node: &Node, scope: &Scope) -> Diagnostic {
+    let place = node.entry(problem.field).map_or(scope.place.clone(), |(key, _)| key.place());
+    let mut here = scope.clone();
+    here.place = place;
+    here.error(codes::ENTITY_CHECK, format!("{} in {}", problem.message, scope.subject), &problem.kong)
+}
+
+impl Field {
+    /// Reads this field of the record `node`.
+    fn read_member(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+        let Some((key, value)) = node.entry(self.name) else {
+            if self.required && matches!(self.default, Default::None) {
+                let message = format!("required field `{}` missing in {}", self.name, scope.subject);
+                let here = scope.member(self.name, scope.place.clone());
+                diagnostics.push(here.error(codes::REQUIRED, message, "required field missing"));
+            }
+            return self.default_value();
+        };
+        let mut here = scope.member(self.name, value.place());
+        if value.is_null() {
+            if self.required && matches!(self.default, Default::None) {
+                here.place = key.place();
+                let message = format!("required field `{}` of {} is null", self.name, scope.subject);
+                diagnostics.push(here.error(codes::REQUIRED, message, "required field missing"));
+            }
+            // An optional field can be unset so; a required one gets its default back.
+            return if self.required { self.default_value() } else { None };
+        }
+        if !self.instead.is_empty() {
+            let message = format!("`{}` of {} is an old field", self.name, scope.subject);
+            let diagnostic = Diagnostic::warning(codes::DEPRECATED, message).at(key.place()).path(here.path.clone());
+            diagnostics.push(diagnostic.label(format!("use {} instead", self.instead)));
+        }
+        if let Type::Record(_) = self.ty {
+            here.place = key.place();
+            here.subject = format!("`{}` of {}", self.name, scope.subject);
+        }
+        self.read(value, &here, diagnostics)
+    }
+
+    /// Reads a value of this field's type, and runs its checks.
+    pub fn read(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+        if node.is_null() && !matches!(self.ty, Type::Any) {
+            // Kong takes every element of a list or map as required.
+            diagnostics.push(scope.wrong(codes::REQUIRED, "null", "required field missing"));
+            return None;
+        }
+        let before = diagnostics.len();
+        let value = match self.ty {
+            Type::Record(record) => Value::Object(record.read(node, scope, diagnostics)),
+            Type::Array(element) | Type::Set(element) => self.read_list(element, node, scope, diagnostics)?,
+            Type::Map(keys, values) => read_map(keys, values, node, scope, diagnostics)?,
+            _ => match self.scalar(node) {
+                Ok(value) => value,
+                Err(wording) => {
+                    diagnostics.push(self.wrong_type(node, scope, wording));
+                    return None;
+                }
+            },
+        };
+        if diagnostics[before..].iter().any(Diagnostic::is_error) {
+            return None;
+        }
+        self.check(&value, scope, diagnostics).then_some(value)
+    }
+
+    /// A value that is not a list, map or record; otherwise Kong's wording.
+    fn scalar(&self, node: &Node) -> Result<Value, &'static str> {
+        match self.ty {
+            Type::String => node.as_str().map(Value::from).ok_or("expected a string"),
+            Type::Integer => node.as_i64().map(Value::from).ok_or("expected an integer"),
+            Type::Boolean => node.as_bool().map(Value::from).ok_or("expected a boolean"),
+            Type::Number => match (node.as_i64(), node.as_f64()) {
+                (Some(whole), _) => Ok(Value::from(whole)),
+                (None, Some(number)) if number.is_finite() => Ok(Value::from(number)),
+                _ => Err("expected a number"),
+            },
+            Type::Any => Ok(node.to_json()),
+            Type::Duration => {
+                let bare = node.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+                let seconds = bare.or_else(|| units::duration(node.as_str()?));
+                seconds.map(Value::from).ok_or("expected a duration like 30s or 500ms")
+            }
+            Type::Size => {
+                let bare = node.as_i64().and_then(|bytes| u64::try_from(bytes).ok());
+                bare.or_else(|| units::size(node.as_str()?)).map(Value::from).ok_or("expected a size like 8MiB or 512k")
+            }
+            Type::Array(_) | Type::Set(_) | Type::Map(..) | Type::Record(_) => Err("expected a record"),
+        }
+    }
+
+    fn wrong_type(&self, node: &Node, scope: &Scope, wording: &str) -> Diagnostic {
+        let diagnostic = scope.wrong(codes::TYPE, node.type_name(), wording);
+        let written = &scope.place.file.text[scope.place.span.clone()];
+        match (&self.ty, &node.kind) {
+            (Type::String, Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_)) => {
+                diagnostic.help(format!("write it in quotes: \"{written}\""))
+            }
+            (Type::Integer | Type::Number | Type::Boolean, Kind::String { style, .. }) if *style != Style::Plain => {
+                diagnostic.help("write it without quotes")
+            }
+            _ => diagnostic,
+        }
+    }
+
+    fn check(&self, value: &Value, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let own_length = self.checks.iter().any(|check| matches!(check, Check::LenMin(_)));
+        // Kong's strings are not empty unless their definition says so.
+        let implied = matches!(self.ty, Type::String) && !own_length;
+        let checks = implied.then_some(&Check::LenMin(1)).into_iter().chain(self.checks);
+        for check in checks {
+            let Err(wording) = check.run(value) else { continue };
+            let shown = match value {
+                Value::Object(_) | Value::Array(_) => "not valid".to_owned(),
+                value => shorten(&value.to_string()),
+            };
+            let diagnostic = scope.wrong(codes::VALUE, &shown, &wording);
+            diagnostics.push(match (check, value.as_str()) {
+                (Check::OneOf(choices), Some(text)) => match suggest(text, choices.iter().copied()) {
+                    Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
+                    None => diagnostic,
+                },
+                _ => diagnostic,
+            });
+            return false;
+        }
+        true
+    }
+
+    fn read_list(
+        &self,
+        element: &Field,
+        node: &Node,
+        scope: &Scope,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Value> {
+        let set = matches!(self.ty, Type::Set(_));
+        let Some(items) = node.items().or_else(|| node.entries().filter(|entries| entries.is_empty()).map(|_| &[][..]))
+        else {
+            let wording = if set { "expected a set" } else { "expected an array" };
+            diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), wording));
+            return None;
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let here = scope.element(index, item.place());
+            if let Some(value) = element.read(item, &here, diagnostics)
+                && !(set && values.contains(&value))
+            {
+                values.push(value);
+            }
+        }
+        Some(Value::Array(values))
+    }
+}
+
+fn read_map(
+    keys: &Field,
+    values: &Field,
+    node: &Node,
+    scope: &Scope,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Value> {
+    let Some(entries) = node.entries().or_else(|| node.items().filter(|items| items.is_empty()).map(|_| &[][..]))
+    else {
+        diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), "expected a map"));
+        return None;
+    };
+    let mut map = Map::new();
+    for (key, value) in entries {
+        let name = Value::from(key.name.as_str());
+        keys.check(&name, &scope.member(&key.name, key.place()), diagnostics);
+        if let Some(value) = values.read(value, &scope.member(&key.name, value.place()), diagnostics) {
+            map.insert(key.name.clone(), value);
+        }
+    }
+    Some(Value::Object(map))
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+}

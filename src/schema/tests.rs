@@ -1,0 +1,100 @@
+use super::*;
+use crate::diagnostic::{Diagnostic, Place, SourceFile};
+use crate::document;
+
+static INNER: Record = Record::new(&[
+    Field::number("ratio").default(Default::Number(0.5)).checks(&[Check::Between(0.0, 1.0)]),
+    Field::string("id").checks(&[Check::Uuid]),
+]);
+
+static OUTER: Record = Record {
+    fields: &[
+        Field::string("host").required().about("Where to."),
+        Field::integer("port").required().default(Default::Integer(80)).checks(&[Check::Between(0.0, 65535.0)]),
+        Field::boolean("tls"),
+        Field::string("mode").checks(&[Check::OneOf(&["keep", "drop"])]),
+        Field::set("tags", &Field::string("")).default(Default::Strings(&["a"])),
+        Field::map("headers", &Field::string(""), &Field::string("")),
+        Field::record("inner", &INNER).required(),
+        Field::record("other", &INNER),
+        Field::duration("wait").extension(),
+        Field::size("room").extension(),
+        Field::integer("retry").instead("`inner.ratio`"),
+    ],
+    checks: &[|values| match (values.get("tls"), values.get("mode")) {
+        (Some(_), Some(_)) => {
+            Err(Problem { field: "mode", message: "`tls` and `mode` together".into(), kong: "not both".into() })
+        }
+        _ => Ok(()),
+    }],
+};
+
+fn read(text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
+    let file = SourceFile::new("t.yaml", text);
+    let (node, mut diagnostics) = document::parse(&file, None);
+    let scope = Scope {
+        subject: "plugin `x`".into(),
+        path: "plugins[0].config".into(),
+        kong: Some("config".into()),
+        place: Place::new(file, 0..1),
+    };
+    let values = OUTER.read(&node.expect("the tests' documents are sound"), &scope, &mut diagnostics);
+    (values.into(), diagnostics)
+}
+
+/// Scenario: only what is required. Guarantees: every default is filled in, optional fields stay away.
+#[test]
+fn fills_in_defaults() {
+    let (values, diagnostics) = read("host: h\nwait: 500ms\nroom: 1.5k\nother: {ratio: 1}");
+    assert_eq!(diagnostics, []);
+    insta::assert_snapshot!(values, @r#"{"host":"h","port":80,"tags":["a"],"inner":{"ratio":0.5},"other":{"ratio":1},"wait":0.5,"room":1536}"#);
+}
+
+/// Scenario: a mistake in every field. Guarantees: all are reported, in Kong's words.
+#[test]
+fn reports_everything_in_kongs_words() {
+    let text = "hots: h\nport: 70000\ntls: 'true'\nmode: kepe\ntags: a\nheaders: {a: 1, b: '', c: null}\ninner: {id: x, ratio: 2}\nother: 3\nwait: -1\nroom: 1x\nretry: 1";
+    let kong: Vec<_> = read(text).1.into_iter().map(|d| d.kong.unwrap_or(d.message)).collect();
+    insta::assert_debug_snapshot!(kong, @r#"
+    [
+        "schema violation (config.hots: unknown field)",
+        "schema violation (config.host: required field missing)",
+        "schema violation (config.port: value should be between 0 and 65535)",
+        "schema violation (config.tls: expected a boolean)",
+        "schema violation (config.mode: expected one of: keep, drop)",
+        "schema violation (config.tags: expected a set)",
+        "schema violation (config.headers.a: expected a string)",
+        "schema violation (config.headers.b: length must be at least 1)",
+        "schema violation (config.headers.c: required field missing)",
+        "schema violation (config.inner.ratio: value should be between 0 and 1)",
+        "schema violation (config.inner.id: expected a valid UUID)",
+        "schema violation (config.other: expected a record)",
+        "schema violation (config.wait: expected a duration like 30s or 500ms)",
+        "schema violation (config.room: expected a size like 8MiB or 512k)",
+        "`retry` of plugin `x` is an old field",
+    ]
+    "#);
+}
+
+/// Scenario: fields that exclude each other. Guarantees: reported at the field, only when the fields are sound.
+#[test]
+fn checks_fields_together() {
+    let shorts = |text| read(text).1.iter().map(Diagnostic::short).collect::<Vec<_>>();
+    assert_eq!(
+        shorts("host: h\ntls: yes\nmode: keep"),
+        ["t.yaml:3:1: error[K0105]: `tls` and `mode` together in plugin `x`; not both"]
+    );
+    assert_eq!(
+        shorts("host: 1\ntls: yes\nmode: keep"),
+        ["t.yaml:1:7: error[K0101]: `host` of plugin `x` is an integer; expected a string"]
+    );
+}
+
+/// Scenario: a definition. Guarantees: the Admin API's form holds type, default, limits and texts.
+#[test]
+fn exports_definitions() {
+    let json = OUTER.to_json();
+    insta::assert_snapshot!(json[0], @r#"{"host":{"type":"string","required":true,"description":"Where to."}}"#);
+    insta::assert_snapshot!(json[1], @r#"{"port":{"type":"integer","required":true,"default":80,"between":[0.0,65535.0]}}"#);
+    insta::assert_snapshot!(json[4], @r#"{"tags":{"type":"set","elements":{"type":"string"},"default":["a"]}}"#);
+}

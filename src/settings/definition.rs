@@ -1,0 +1,170 @@
+//! The keys of `logphase.yml`.
+
+use serde_json::Value;
+
+use crate::plugin::field::retry_delays;
+use crate::schema::{Check, Default, Field, Record};
+
+pub(super) static SETTINGS: Record = Record::new(&[
+    Field::array("config", &TEXT)
+        .default(Default::Strings(&[]))
+        .about("Declarative files to read if the command line names none."),
+    Field::string("data_dir").about("Where files of our own are kept."),
+    Field::integer("workers").checks(&[Check::Between(1.0, 1024.0)]).about("Worker threads."),
+    Field::record("inputs", &INPUTS).required().about("Where transactions come in; an empty list turns an input off."),
+    Field::record("limits", &LIMITS).required().about("What one body and one transaction may be."),
+    Field::record("lua", &LUA).required().about("The sandbox."),
+    Field::boolean("kong_quirks")
+        .required()
+        .default(Default::Boolean(false))
+        .about("Give Kong's exact output where it is odd."),
+    ON_ERROR.required().default(Default::String("keep")),
+    Field::record("queue", &QUEUE).required().about("Defaults of every plugin's queue."),
+    Field::map("plugins", &TEXT, &Field::record("", &PLUGIN))
+        .about("Settings of single plugins, by instance name or name."),
+    Field::duration("shutdown_timeout")
+        .required()
+        .default(Default::Integer(30))
+        .about("How long delivery may go on after a signal to stop."),
+    Field::record("log", &LOG).required().about("The service's own log."),
+    Field::integer("max_headers")
+        .required()
+        .default(Default::Integer(100))
+        .checks(&[Check::Between(1.0, 1000.0)])
+        .about("Headers that a snippet sees at most."),
+    Field::array("select_tags", &TEXT)
+        .default(Default::Strings(&[]))
+        .about("Only plugins with all of these tags are taken."),
+]);
+
+const TEXT: Field = Field::string("");
+
+const ON_ERROR: Field = Field::string("on_error")
+    .checks(&[Check::OneOf(&["keep", "drop"])])
+    .about("What happens to a message when a snippet fails.");
+
+static INPUTS: Record = Record::new(&[
+    Field::record("http", &HTTP).required().about("HTTP."),
+    Field::record("tcp", &TCP).required().about("JSON lines over TCP."),
+    Field::record("unix", &UNIX).required().about("JSON lines over Unix sockets."),
+    Field::record("udp", &UDP).required().about("One object per datagram."),
+]);
+
+const ADDRESS: Field = Field::string("").checks(&[Check::Custom(check_address)]);
+const LISTEN: Field = Field::array("listen", &ADDRESS).default(Default::Strings(&[])).about("Addresses, `HOST:PORT`.");
+const MAX_CONNECTIONS: Field = Field::integer("max_connections")
+    .required()
+    .default(Default::Integer(1000))
+    .checks(&[Check::Between(1.0, 1_000_000.0)])
+    .about("Connections at the same time.");
+const IDLE_TIMEOUT: Field = Field::duration("idle_timeout")
+    .required()
+    .default(Default::Integer(60))
+    .checks(&[Check::GreaterThan(0.0)])
+    .about("How long a connection may be idle.");
+
+static HTTP: Record =
+    Record::new(&[LISTEN.required().default(Default::Strings(&["127.0.0.1:9080"])), MAX_CONNECTIONS, IDLE_TIMEOUT]);
+// Kong's tcp-log keeps a connection for a minute after its last message.
+static TCP: Record = Record::new(&[LISTEN.required(), MAX_CONNECTIONS, IDLE_TIMEOUT.default(Default::Integer(300))]);
+static UNIX: Record = Record::new(&[
+    Field::array("paths", &TEXT).required().default(Default::Strings(&[])).about("Paths of the sockets."),
+    MAX_CONNECTIONS,
+    IDLE_TIMEOUT.default(Default::Integer(300)),
+]);
+static UDP: Record = Record::new(&[LISTEN.required()]);
+
+static LIMITS: Record = Record::new(&[
+    size("max_body_bytes", 8 << 20).about("Bytes of an HTTP body, unpacked."),
+    size("max_transaction_bytes", 1 << 20).about("Bytes of one transaction."),
+    // Reading is recursive; a deeper limit would allow a deeper stack.
+    count("max_depth", 64).checks(&[Check::Between(1.0, 512.0)]).about("Levels of nesting."),
+    count("max_members", 10_000).checks(&[Check::GreaterThan(0.0)]).about("Members and elements, all levels together."),
+]);
+
+static LUA: Record = Record::new(&[
+    Field::number("deadline_ms")
+        .required()
+        .default(Default::Integer(10))
+        .checks(&[Check::Between(0.1, 60_000.0)])
+        .about("Milliseconds that one snippet may run."),
+    size("memory_limit", 64 << 20).about("Bytes of memory of each VM."),
+    count("log_per_second", 10)
+        .checks(&[Check::Between(0.0, 1_000_000.0)])
+        .about("Lines per second that snippets may log."),
+]);
+
+static LOG: Record = Record::new(&[
+    Field::string("level")
+        .required()
+        .default(Default::String("info"))
+        .checks(&[Check::OneOf(&["error", "warn", "info", "debug", "trace"])])
+        .about("The least that is logged."),
+    Field::string("format")
+        .required()
+        .default(Default::String("text"))
+        .checks(&[Check::OneOf(&["text", "json"])])
+        .about("How lines look."),
+]);
+
+const BATCH: Field = Field::integer("max_batch_size").checks(&[Check::Between(1.0, 1_000_000.0)]);
+const COALESCING: Field = Field::duration("max_coalescing_delay").checks(&[Check::Between(0.0, 3600.0)]);
+const ENTRIES: Field = Field::integer("max_entries").checks(&[Check::Between(1.0, 1_000_000.0)]);
+const BYTES: Field = Field::size("max_bytes").checks(&[Check::GreaterThan(0.0)]);
+const RETRY_TIME: Field = Field::duration("max_retry_time");
+const INITIAL_DELAY: Field = Field::duration("initial_retry_delay").checks(&[Check::Between(0.001, 1_000_000.0)]);
+const LONGEST_DELAY: Field = Field::duration("max_retry_delay").checks(&[Check::Between(0.001, 1_000_000.0)]);
+const CONCURRENCY: Field = Field::integer("concurrency_limit").checks(&[Check::OneOfNumbers(&[-1.0, 1.0])]);
+const OVERFLOW: Field = Field::string("overflow").checks(&[Check::OneOf(&["block", "drop_oldest"])]);
+
+static QUEUE: Record = Record {
+    fields: &[
+        BATCH.required().default(Default::Integer(1)).about("Entries that are handed to the sink at once."),
+        COALESCING.required().default(Default::Integer(1)).about("How long to wait for a batch to fill."),
+        ENTRIES.required().default(Default::Integer(10_000)).about("Entries that may wait."),
+        BYTES.about("Bytes that may wait."),
+        RETRY_TIME.about("How long a batch is retried; without it, for ever."),
+        INITIAL_DELAY.required().default(Default::Number(0.01)).about("Pause before the first retry."),
+        LONGEST_DELAY.required().default(Default::Integer(60)).about("Longest pause between retries."),
+        CONCURRENCY
+            .required()
+            .default(Default::Integer(1))
+            .about("Batches sent at the same time: 1, or -1 for no limit."),
+        OVERFLOW.required().default(Default::String("block")).about("What a full queue does."),
+        size("max_memory", 128 << 20).about("Bytes that may wait in all queues together."),
+    ],
+    checks: &[retry_delays],
+};
+
+static PLUGIN: Record = Record::new(&[
+    ON_ERROR,
+    Field::string("oversize")
+        .checks(&[Check::OneOf(&["drop", "tcp", "truncate"])])
+        .about("What becomes of a message that no datagram holds."),
+    Field::record("queue", &PLUGIN_QUEUE).about("Its queue."),
+]);
+
+static PLUGIN_QUEUE: Record = Record {
+    fields: &[BATCH, COALESCING, ENTRIES, BYTES, RETRY_TIME, INITIAL_DELAY, LONGEST_DELAY, CONCURRENCY, OVERFLOW],
+    checks: &[retry_delays],
+};
+
+const fn size(name: &'static str, default: i64) -> Field {
+    Field::size(name).required().default(Default::Integer(default)).checks(&[Check::GreaterThan(0.0)])
+}
+
+const fn count(name: &'static str, default: i64) -> Field {
+    Field::integer(name).required().default(Default::Integer(default))
+}
+
+/// Whether the value is `HOST:PORT`; the host may be a name, an address, or an IPv6 address in brackets.
+fn check_address(value: &Value) -> Result<(), String> {
+    let wrong = || Err("expected HOST:PORT, like 127.0.0.1:9080 or [::1]:9080".to_owned());
+    let Some((host, port)) = value.as_str().and_then(|text| text.rsplit_once(':')) else { return wrong() };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let sound = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
+    };
+    if sound && port.parse::<u16>().is_ok() { Ok(()) } else { wrong() }
+}

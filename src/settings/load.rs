@@ -1,0 +1,147 @@
+//! From file and environment to [`Settings`].
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Settings;
+use super::definition::SETTINGS;
+use crate::diagnostic::{Diagnostic, SourceFile, any_error, codes};
+use crate::document::{self, Node};
+use crate::schema::{Field, Record, Scope, Type};
+
+/// What names of variables begin with.
+const PREFIX: &str = "LOGPHASE_";
+/// The variable that names the settings file itself; the command line reads it.
+pub const FILE_VARIABLE: &str = "LOGPHASE_SETTINGS";
+
+/// One variable.
+struct Variable {
+    name: String,
+    path: Vec<&'static str>,
+    field: &'static Field,
+}
+
+impl Settings {
+    /// Reads `file`, if there is one, and over it the `LOGPHASE_*` variables of `environment`. Also looks there for
+    /// what the default of `data_dir` depends on. The settings are fit for use only if no diagnostic is an error.
+    pub fn load(
+        file: Option<Arc<SourceFile>>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> (Self, Vec<Diagnostic>) {
+        let environment: HashMap<String, String> = environment.collect();
+        let file = file.unwrap_or_else(|| SourceFile::new("logphase.yml", ""));
+        let (root, mut diagnostics) = document::parse(&file, None);
+        let Some(mut root) = root else { return (defaults(&environment), diagnostics) };
+        if root.is_null() {
+            root = Node::empty_mapping_at(&root);
+        }
+        if root.entries().is_some() {
+            overlay(&mut root, &environment, &mut diagnostics);
+        }
+        let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, place: root.place() };
+        let values = SETTINGS.read(&root, &scope, &mut diagnostics);
+        let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };
+        (settings.unwrap_or_else(|| defaults(&environment)), diagnostics)
+    }
+}
+
+impl Default for Settings {
+    /// The settings without a file and without an environment.
+    fn default() -> Self {
+        defaults(&HashMap::new())
+    }
+}
+
+fn defaults(environment: &HashMap<String, String>) -> Settings {
+    settings(SETTINGS.defaults(), environment).expect("a test holds that the definitions' defaults fit the type")
+}
+
+fn settings(
+    mut values: serde_json::Map<String, Value>,
+    environment: &HashMap<String, String>,
+) -> serde_json::Result<Settings> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    values.entry("workers").or_insert_with(|| cores.into());
+    values.entry("data_dir").or_insert_with(|| data_dir(environment).to_string_lossy().into());
+    values.entry("plugins").or_insert_with(|| serde_json::json!({}));
+    serde_json::from_value(Value::Object(values))
+}
+
+/// Where a service of this user keeps its state.
+fn data_dir(environment: &HashMap<String, String>) -> PathBuf {
+    let variable = |name: &str| environment.get(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    // systemd's, for a unit with StateDirectory=; several are separated by colons.
+    if let Some(folder) = environment.get("STATE_DIRECTORY").and_then(|value| value.split(':').next())
+        && folder.starts_with('/')
+    {
+        return folder.into();
+    }
+    let home = || Some(variable("HOME")?.join(".local/state"));
+    let own = (!rustix::process::geteuid().is_root()).then(|| variable("XDG_STATE_HOME").or_else(home)).flatten();
+    own.unwrap_or_else(|| "/var/lib".into()).join("logphase")
+}
+
+/// Puts the variables over the file.
+fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: &mut Vec<Diagnostic>) {
+    let known = all_variables();
+    let mut given: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    given.sort();
+    for (name, value) in given.into_iter().filter(|(name, _)| *name != FILE_VARIABLE) {
+        let file = SourceFile::new(name.as_str(), value.as_str());
+        let Some(variable) = known.iter().find(|variable| variable.name == *name) else {
+            let diagnostic = Diagnostic::error(codes::UNKNOWN_VARIABLE, format!("unknown variable `{name}`"));
+            let names = known.iter().map(|variable| variable.name.as_str());
+            let mut diagnostic = diagnostic.suggest(name, names);
+            if !diagnostic.label.is_empty() {
+                diagnostic.help = Some(std::mem::take(&mut diagnostic.label));
+            }
+            diagnostics.push(diagnostic);
+            continue;
+        };
+        if let Some(node) = node(variable.field, &file, diagnostics) {
+            root.set(&variable.path, node);
+        }
+    }
+}
+
+/// The value of a variable as its field wants it.
+fn node(field: &Field, file: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
+    match field.ty {
+        Type::String => Some(Node::literal(file)),
+        Type::Array(_) | Type::Set(_) if !file.text.trim_start().starts_with('[') => Some(Node::literal_list(file)),
+        _ => {
+            let (node, errors) = document::parse(file, None);
+            diagnostics.extend(errors);
+            node
+        }
+    }
+}
+
+/// Every variable with the path of its key and what it is for.
+pub fn variables() -> Vec<(String, String, &'static str)> {
+    let all = all_variables().into_iter();
+    all.map(|variable| (variable.name, variable.path.join("."), variable.field.about)).collect()
+}
+
+fn all_variables() -> Vec<Variable> {
+    let mut variables = Vec::new();
+    collect(&SETTINGS, &mut Vec::new(), &mut variables);
+    variables
+}
+
+fn collect(record: &'static Record, path: &mut Vec<&'static str>, variables: &mut Vec<Variable>) {
+    for field in record.fields {
+        path.push(field.name);
+        if let Type::Record(inner) = field.ty {
+            collect(inner, path, variables);
+        } else {
+            let named = if path[0] == "inputs" { &path[1..] } else { &path[..] };
+            let name = format!("{PREFIX}{}", named.join("_").to_uppercase());
+            variables.push(Variable { name, path: path.clone(), field });
+        }
+        path.pop();
+    }
+}

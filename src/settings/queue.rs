@@ -1,0 +1,98 @@
+//! Settings of queues, whole and in part.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// What a full queue does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// It takes nothing more, and the inputs are told.
+    Block,
+    /// It drops its oldest entries, as Kong does.
+    DropOldest,
+}
+
+/// Settings of one queue. The names are Kong's.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct QueueSettings {
+    /// Entries that are handed to the sink at once.
+    pub max_batch_size: usize,
+    /// How long to wait for a batch to fill after its first entry; no effect if it holds one.
+    #[serde(deserialize_with = "seconds")]
+    pub max_coalescing_delay: Duration,
+    /// Entries that may wait.
+    pub max_entries: usize,
+    /// Bytes that may wait; without it only `max_memory` bounds them.
+    pub max_bytes: Option<usize>,
+    /// How long a batch is retried before it is given up; without it, for ever. Zero is one try.
+    #[serde(default, deserialize_with = "maybe_seconds")]
+    pub max_retry_time: Option<Duration>,
+    /// Pause before the first retry; doubles with each failure.
+    #[serde(deserialize_with = "seconds")]
+    pub initial_retry_delay: Duration,
+    /// Longest pause between retries.
+    #[serde(deserialize_with = "seconds")]
+    pub max_retry_delay: Duration,
+    /// Batches sent at the same time: 1, or -1 for no limit.
+    pub concurrency_limit: i64,
+    /// What a full queue does.
+    pub overflow: Overflow,
+    /// Bytes that may wait in all queues together.
+    pub max_memory: usize,
+}
+
+/// Some settings of one queue; see [`QueueSettings`].
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are those of QueueSettings")]
+pub struct QueueOverride {
+    pub max_batch_size: Option<usize>,
+    #[serde(deserialize_with = "maybe_seconds")]
+    pub max_coalescing_delay: Option<Duration>,
+    pub max_entries: Option<usize>,
+    pub max_bytes: Option<usize>,
+    #[serde(deserialize_with = "maybe_seconds")]
+    pub max_retry_time: Option<Duration>,
+    #[serde(deserialize_with = "maybe_seconds")]
+    pub initial_retry_delay: Option<Duration>,
+    #[serde(deserialize_with = "maybe_seconds")]
+    pub max_retry_delay: Option<Duration>,
+    pub concurrency_limit: Option<i64>,
+    pub overflow: Option<Overflow>,
+}
+
+impl QueueSettings {
+    /// Takes over what is given.
+    pub fn apply(&mut self, given: &QueueOverride) {
+        fn take<T: Clone>(own: &mut T, given: &Option<T>) {
+            if let Some(value) = given {
+                own.clone_from(value);
+            }
+        }
+        take(&mut self.max_batch_size, &given.max_batch_size);
+        take(&mut self.max_coalescing_delay, &given.max_coalescing_delay);
+        take(&mut self.max_entries, &given.max_entries);
+        take(&mut self.initial_retry_delay, &given.initial_retry_delay);
+        take(&mut self.max_retry_delay, &given.max_retry_delay);
+        take(&mut self.concurrency_limit, &given.concurrency_limit);
+        take(&mut self.overflow, &given.overflow);
+        self.max_bytes = given.max_bytes.or(self.max_bytes);
+        self.max_retry_time = given.max_retry_time.or(self.max_retry_time);
+    }
+}
+
+/// Seconds as a duration; Kong's -1 is none at all.
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    f64::deserialize(deserializer).map(duration)
+}
+
+fn maybe_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.map(duration))
+}
+
+fn duration(seconds: f64) -> Duration {
+    // Longer than a century is for ever, and short enough to be added to a point in time.
+    Duration::from_secs_f64(seconds.clamp(0.0, 3.2e9))
+}

@@ -1,0 +1,136 @@
+use super::*;
+use crate::diagnostic::{Diagnostic, SourceFile, render_all};
+
+fn load(text: &str, environment: &[(&str, &str)]) -> (Settings, Vec<Diagnostic>) {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::load(Some(SourceFile::new("logphase.yml", text)), environment)
+}
+
+fn good(text: &str, environment: &[(&str, &str)]) -> Settings {
+    let (settings, diagnostics) = load(text, environment);
+    assert_eq!(diagnostics, []);
+    settings
+}
+
+fn shorts(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    load(text, environment).1.iter().map(Diagnostic::short).collect()
+}
+
+/// Scenario: no file and an empty one. Guarantees: the documented defaults.
+#[test]
+fn has_defaults() {
+    let settings = Settings::load(None, std::iter::empty()).0;
+    assert_eq!(settings, good("", &[]));
+    assert_eq!(settings, Settings::default());
+    assert_eq!(settings.inputs.http.listen, ["127.0.0.1:9080"]);
+    assert!(settings.inputs.tcp.listen.is_empty() && settings.inputs.udp.listen.is_empty());
+    assert_eq!(settings.limits.transaction(), crate::transaction::Limits::default());
+    assert_eq!(settings.limits.max_body_bytes, 8 << 20);
+    assert_eq!(settings.lua.deadline(), Duration::from_millis(10));
+    assert_eq!(settings.lua.memory_limit, 64 << 20);
+    assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
+    assert_eq!((settings.queue.max_entries, settings.queue.max_retry_time), (10_000, None));
+    assert_eq!((settings.queue.overflow, settings.queue.max_memory), (Overflow::Block, 128 << 20));
+    assert_eq!((settings.on_error, settings.max_headers, settings.kong_quirks), (OnError::Keep, 100, false));
+    assert!(settings.workers >= 1);
+    assert!(settings.data_dir.is_absolute() && settings.data_dir.ends_with("logphase"));
+}
+
+/// Scenario: a file with units, and variables over it. Guarantees: variables win, in every type.
+#[test]
+fn variables_win() {
+    let text = "inputs: {http: {listen: []}, tcp: {listen: ['0.0.0.0:1'], idle_timeout: 2m}}\nlimits: {max_body_bytes: 1m}\nqueue: {max_entries: 5}\nlog: {format: json}\n";
+    let settings = good(
+        text,
+        &[
+            ("LOGPHASE_TCP_LISTEN", "127.0.0.1:2, [::1]:3"),
+            ("LOGPHASE_LIMITS_MAX_BODY_BYTES", "2MiB"),
+            ("LOGPHASE_QUEUE_MAX_RETRY_TIME", "500ms"),
+            ("LOGPHASE_KONG_QUIRKS", "true"),
+            ("LOGPHASE_DATA_DIR", "123"),
+            ("LOGPHASE_CONFIG", "[a.yml, 'b,c.yml']"),
+            ("LOGPHASE_SELECT_TAGS", ""),
+            ("LOGPHASE_PLUGINS", "{file-log: {on_error: drop}}"),
+            ("LOGPHASE_LUA_DEADLINE_MS", "0.5"),
+            (FILE_VARIABLE, "elsewhere.yml"),
+            ("HOME", "/root"),
+        ],
+    );
+    assert!(settings.inputs.http.listen.is_empty());
+    assert_eq!(settings.inputs.tcp.listen, ["127.0.0.1:2", "[::1]:3"]);
+    assert_eq!(settings.inputs.tcp.idle_timeout, Duration::from_secs(120));
+    assert_eq!(settings.limits.max_body_bytes, 2 << 20);
+    assert_eq!(settings.queue.max_retry_time, Some(Duration::from_millis(500)));
+    assert_eq!(settings.queue.max_entries, 5);
+    assert!(settings.kong_quirks);
+    assert_eq!(settings.data_dir, PathBuf::from("123"));
+    assert_eq!(settings.config, [PathBuf::from("a.yml"), PathBuf::from("b,c.yml")]);
+    assert_eq!(settings.plugins["file-log"].on_error, Some(OnError::Drop));
+    assert_eq!(settings.lua.deadline(), Duration::from_micros(500));
+    assert_eq!(settings.log.format, LogFormat::Json);
+}
+
+/// Scenario: mistakes in the file and in variables. Guarantees: all are reported, with place or name and a suggestion.
+#[test]
+fn reports_mistakes() {
+    let text = "inputs:\n  htpp: {}\n  http: {listen: [localhost]}\nlimits: {max_depth: 0}\nqueue: {overflow: blok, initial_retry_delay: 5m}\nplugins: {file-log: {on_eror: drop}}\nshutdown_timeout: soon\n";
+    let environment = [("LOGPHASE_HTTP_LISTN", "x"), ("LOGPHASE_WORKERS", "many"), ("LOGPHASE_LOG_LEVEL", "inof")];
+    insta::assert_snapshot!(render_all(&load(text, &environment).1, crate::diagnostic::Format::Pretty, false));
+    assert_eq!(shorts("- a", &[]), ["logphase.yml:1:1: error[K0402]: the top level is a list; expected a record"]);
+    assert_eq!(shorts("a: [", &[]).len(), 1);
+}
+
+/// Scenario: where state is kept, by what the environment says. Guarantees: systemd's folder first, absolute paths only.
+#[test]
+fn finds_the_data_folder() {
+    let folder = |environment: &[(&str, &str)]| good("", environment).data_dir;
+    assert_eq!(folder(&[("STATE_DIRECTORY", "/var/lib/x:/var/lib/y")]), PathBuf::from("/var/lib/x"));
+    let own = folder(&[("XDG_STATE_HOME", "/state"), ("HOME", "/home/a")]);
+    let root = rustix::process::geteuid().is_root();
+    assert_eq!(own, PathBuf::from(if root { "/var/lib/logphase" } else { "/state/logphase" }));
+    assert!(folder(&[("STATE_DIRECTORY", "relative")]).is_absolute());
+}
+
+/// Scenario: a plugin with its own queue, settings for its name and for its instance. Guarantees: the most specific wins.
+#[test]
+fn layers_plugin_settings() {
+    let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, instance_name: u, config: {host: h, port: 1, oversize: tcp, on_error: drop, queue: {max_entries: 7, max_retry_time: -1, max_bytes: 10}}}\n- {name: tcp-log, config: {host: h, port: 1}}\n";
+    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    assert_eq!(diagnostics, []);
+    let settings = good(
+        "queue: {max_entries: 9, max_batch_size: 3}\nplugins:\n  udp-log: {queue: {max_entries: 8, overflow: drop_oldest}}\n  u: {queue: {max_entries: 6}, on_error: keep}\n",
+        &[],
+    );
+    let udp = settings.for_plugin(&configuration.plugins[0]);
+    assert_eq!((udp.on_error, udp.oversize), (OnError::Keep, Oversize::Tcp));
+    assert_eq!((udp.queue.max_entries, udp.queue.max_batch_size, udp.queue.max_bytes), (6, 3, Some(10)));
+    assert_eq!((udp.queue.overflow, udp.queue.max_retry_time), (Overflow::DropOldest, Some(Duration::ZERO)));
+    assert_eq!(settings.unmatched(&configuration), []);
+    let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
+    assert_eq!((misspelt.len(), misspelt[0].help.as_deref()), (1, Some("did you mean `tcp-log`?")));
+    let tcp = settings.for_plugin(&configuration.plugins[1]);
+    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, queue: settings.queue });
+}
+
+/// Scenario: the list of variables. Guarantees: no name twice, every one described.
+#[test]
+fn variables_are_unique_and_described() {
+    let all = variables();
+    let names: std::collections::HashSet<_> = all.iter().map(|(name, ..)| name).collect();
+    assert_eq!(names.len(), all.len());
+    assert!(all.iter().all(|(_, _, about)| !about.is_empty()));
+    assert!(all.iter().any(|(name, path, _)| name == "LOGPHASE_HTTP_LISTEN" && path == "inputs.http.listen"));
+}
+
+proptest::proptest! {
+    /// Scenario: any value of any variable. Guarantees: no panic; without an error, settings that can be used.
+    #[test]
+    fn never_panics(value in "(?s)[-0-9a-z.:,\\[\\]{}'\" \n]{0,20}", which in 0usize..40) {
+        let all = variables();
+        let name = &all[which % all.len()].0;
+        let (settings, diagnostics) = load("", &[(name, &value)]);
+        render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+        settings.lua.deadline();
+    }
+}
