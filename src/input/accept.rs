@@ -17,6 +17,9 @@ use super::{Context, Kind};
 /// How long to wait when the system has no descriptor or memory for another connection.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// How long to look, when the inputs stop, for connections that the kernel has made already.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+
 /// After how much silence the kernel asks a peer whether it is still there.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 
@@ -128,7 +131,7 @@ pub(super) async fn run<L, H, F>(
     }
     if empty_backlog {
         while let Some(permit) = gate.try_enter()
-            && let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.next()).await
+            && let Ok(Ok((stream, peer))) = tokio::time::timeout(LAST_LOOK, listener.next()).await
         {
             start(&mut connections, &context, kind, permit, handle(stream, peer));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use rustix::fs::fstat;
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{Context, Kind, Reason};
 use crate::phase::Refusal;
@@ -30,6 +30,9 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Batches that are still taken from the kernel's buffer when the inputs stop.
 const LAST_BATCHES: usize = 64;
+
+/// How long to look, then, whether the kernel holds more.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 /// How often the kernel is asked what it dropped.
 const ASK_KERNEL: Duration = Duration::from_secs(5);
@@ -55,10 +58,11 @@ pub(super) async fn listen(context: Arc<Context>, socket: UdpSocket) {
         }
     }
     for _ in 0..LAST_BATCHES {
-        let batch = receiver.receive();
-        if batch.is_empty() {
+        // Tokio does not ask the kernel before its reactor has run: a look takes a moment.
+        if !matches!(timeout(LAST_LOOK, receiver.socket.readable()).await, Ok(Ok(()))) {
             break;
         }
+        let batch = receiver.receive();
         receiver.offer(batch).await;
     }
     receiver.ask_kernel();
