@@ -23,7 +23,7 @@ use super::bind::UnixInput;
 use super::{Context, Kind};
 
 /// What a fast peer's reads grow to.
-const LARGEST_READ: usize = 256 << 10;
+const LARGEST_READ: usize = 128 << 10;
 
 /// How long, when the inputs stop, a peer may be silent before what it sent is taken to be all.
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(100);
