@@ -113,7 +113,13 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, Reason::Malformed, "bad_gzip", error, help)
     }
 
-    pub(super) fn timeout(seconds: f64) -> Self {
+    pub(super) fn slow_head(seconds: f64) -> Self {
+        let error = format!("the head of the request did not come within {seconds} s");
+        let help = "send it faster, or raise the time limit on heads";
+        Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "timeout", error, help).closing()
+    }
+
+    pub(super) fn slow_body(seconds: f64) -> Self {
         let error = format!("the body did not come within {seconds} s");
         let help = "send faster or smaller bodies, or raise the time limit on bodies";
         Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "timeout", error, help).closing()
@@ -165,10 +171,26 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal, "internal", error, help)
     }
 
+    fn body(&self) -> Vec<u8> {
+        let mut body = serde_json::to_vec(self).expect("a fault is strings and numbers");
+        body.push(b'\n');
+        body
+    }
+
+    /// The same as bytes of HTTP/1.1, for a request that never became one.
+    pub(super) fn to_http1(&self) -> Vec<u8> {
+        let (status, body) = (self.status, self.body());
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n"
+        );
+        [head.into_bytes(), body].concat()
+    }
+
     /// The answer that says so.
     pub(super) fn answer(&self) -> Answer {
-        let body = serde_json::to_vec(self).expect("a fault is strings and numbers");
-        let mut answer = json(self.status, body);
+        let mut answer = json(self.status, self.body());
         let headers = answer.headers_mut();
         match self.status {
             StatusCode::TOO_MANY_REQUESTS => {
@@ -188,7 +210,7 @@ impl Fault {
 
 /// 200, with how many transactions were taken.
 pub(super) fn accepted(transactions: usize) -> Answer {
-    json(StatusCode::OK, format!(r#"{{"accepted": {transactions}}}"#).into_bytes())
+    json(StatusCode::OK, format!("{{\"accepted\": {transactions}}}\n").into_bytes())
 }
 
 /// What `GET /` is answered.
@@ -206,8 +228,7 @@ pub(super) fn options() -> Answer {
     answer
 }
 
-fn json(status: StatusCode, mut body: Vec<u8>) -> Answer {
-    body.push(b'\n');
+fn json(status: StatusCode, body: Vec<u8>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

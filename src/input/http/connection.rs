@@ -7,25 +7,28 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use hyper::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Service;
+use super::answer::Fault;
+use crate::input::Kind;
 use crate::input::accept::Peer;
-use crate::input::{Kind, Reason};
 
 /// What a connection holds while it reads heads and pieces of bodies.
 const LARGEST_BUFFER: usize = 256 << 10;
+
+/// How an HTTP/2 connection begins (RFC 9113, 3.4) and no HTTP/1 request does.
+const HTTP2: &[u8] = b"PRI ";
 
 /// HTTP/2 requests at a time on one connection.
 const STREAMS: u32 = 128;
@@ -33,14 +36,14 @@ const STREAMS: u32 = 128;
 /// Serves one connection until its peer ends it, a time limit does, or the inputs stop.
 pub(super) async fn serve(service: Service, stream: TcpStream, peer: Peer) {
     let activity = Arc::new(Activity::new());
-    let io = TokioIo::new(Watched { stream, activity: activity.clone() });
+    let io = TokioIo::new(Watched { stream, begun: false, activity: activity.clone() });
     let context = service.context.clone();
     let answering = {
         let activity = activity.clone();
         service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (service, activity) = (service.clone(), activity.clone());
             async move {
-                let _busy = activity.busy(request.version());
+                let _busy = activity.busy();
                 Ok::<_, Infallible>(service.respond(request).await)
             }
         })
@@ -65,7 +68,11 @@ pub(super) async fn serve(service: Service, stream: TcpStream, peer: Peer) {
             }
             () = activity.too_long(header, idle) => {
                 if activity.in_head() {
-                    context.meters.of(Kind::Http).reject(Reason::Timeout);
+                    let fault = Fault::slow_head(header.as_secs_f64());
+                    context.meters.of(Kind::Http).reject(fault.reason);
+                    let _ = activity.last_words.set(fault.to_http1());
+                    // Makes it read once more, and so write them.
+                    let _ = timeout(Duration::ZERO, connection.as_mut()).await;
                 }
                 tracing::debug!(input = "http", %peer, "connection closed: silent or slow for too long");
                 return;
@@ -85,6 +92,8 @@ struct Activity {
     head_since: AtomicU64,
     /// HTTP/2, where a byte is not the beginning of a head.
     streams: AtomicBool,
+    /// What is written before the connection is ended under a head.
+    last_words: OnceLock<Vec<u8>>,
 }
 
 impl Activity {
@@ -95,6 +104,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             streams: AtomicBool::new(false),
+            last_words: OnceLock::new(),
         }
     }
 
@@ -102,16 +112,16 @@ impl Activity {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn busy(self: &Arc<Self>, version: Version) -> Busy {
+    fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
-        if version >= Version::HTTP_2 {
-            self.streams.store(true, Ordering::Relaxed);
-        }
         Busy(self.clone())
     }
 
-    fn read(&self) {
+    fn read(&self, bytes: &[u8], first: bool) {
+        if first && bytes.starts_with(HTTP2) {
+            self.streams.store(true, Ordering::Relaxed);
+        }
         if self.busy.load(Ordering::Relaxed) == 0 && !self.streams.load(Ordering::Relaxed) {
             let since = self.now() + 1;
             let _ = self.head_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
@@ -155,6 +165,7 @@ impl Drop for Busy {
 /// A connection that notes when something is read.
 struct Watched {
     stream: TcpStream,
+    begun: bool,
     activity: Arc<Activity>,
 }
 
@@ -164,10 +175,17 @@ impl AsyncRead for Watched {
         task: &mut TaskContext<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(words) = self.activity.last_words.get() {
+            // A peer too slow to take them does without.
+            let _ = self.stream.try_write(words);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(task, buffer);
-        if buffer.filled().len() > before {
-            self.activity.read();
+        let bytes = &buffer.filled()[before..];
+        if !bytes.is_empty() {
+            self.activity.read(bytes, !self.begun);
+            self.begun = true;
         }
         read
     }

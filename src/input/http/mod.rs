@@ -106,7 +106,7 @@ impl Service {
         let body = match timeout(settings.body_timeout, collect).await {
             Ok(Ok(body)) => body,
             Ok(Err(fault)) => return refuse(request, fault),
-            Err(_) => return Err(Fault::timeout(settings.body_timeout.as_secs_f64())),
+            Err(_) => return Err(Fault::slow_body(settings.body_timeout.as_secs_f64())),
         };
         self.context.meters.of(Kind::Http).read(body.len());
         let (limit, limits) = (settings.max_body_bytes, settings.limits);
