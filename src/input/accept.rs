@@ -23,26 +23,6 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 /// After how much silence the kernel asks a peer whether it is still there.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 
-/// How many connections there may be at a time.
-#[derive(Clone)]
-pub(super) struct Gate {
-    permits: Arc<Semaphore>,
-}
-
-impl Gate {
-    pub(super) fn new(connections: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS))) }
-    }
-
-    async fn enter(&self) -> OwnedSemaphorePermit {
-        self.permits.clone().acquire_owned().await.expect("the semaphore of a gate is never closed")
-    }
-
-    fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().try_acquire_owned().ok()
-    }
-}
-
 /// Something that connections come from.
 pub(super) trait Listen: Send + Sync + 'static {
     /// A connection.
@@ -92,18 +72,13 @@ impl Listen for UnixListener {
 ///
 /// With `empty_backlog`, connections that the kernel had already made when the stop came are still served: their
 /// peers (Kong's tcp-log) have sent what they had and will not send it again.
-pub(super) async fn run<L, H, F>(
-    context: Arc<Context>,
-    kind: Kind,
-    listener: L,
-    gate: Gate,
-    empty_backlog: bool,
-    handle: H,
-) where
+pub(super) async fn run<L, H, F>(context: Arc<Context>, kind: Kind, listener: L, empty_backlog: bool, handle: H)
+where
     L: Listen,
     H: Fn(L::Stream, Peer) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let gate = Arc::new(Semaphore::new(context.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let complaints = Folded::default();
     loop {
@@ -115,7 +90,7 @@ pub(super) async fn run<L, H, F>(
                 continue;
             }
             accepted = async {
-                let permit = gate.enter().await;
+                let permit = gate.clone().acquire_owned().await.expect("this semaphore is never closed");
                 (permit, listener.next().await)
             } => accepted,
         };
@@ -130,7 +105,7 @@ pub(super) async fn run<L, H, F>(
         }
     }
     if empty_backlog {
-        while let Some(permit) = gate.try_enter()
+        while let Ok(permit) = gate.clone().try_acquire_owned()
             && let Ok(Ok((stream, peer))) = tokio::time::timeout(LAST_LOOK, listener.next()).await
         {
             start(&mut connections, &context, kind, permit, handle(stream, peer));

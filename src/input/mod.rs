@@ -58,7 +58,7 @@ pub struct InputSettings {
     pub header_timeout: Duration,
     /// How long the body of an HTTP request may take.
     pub body_timeout: Duration,
-    /// Connections at a time, for each of HTTP, TCP and Unix sockets; more wait unaccepted.
+    /// Connections at a time on each address and path; more wait unaccepted.
     pub max_connections: usize,
     /// Bytes of the kernel's receive buffer of a UDP socket (the system may grant less: `net.core.rmem_max`).
     pub udp_receive_buffer: usize,
@@ -180,13 +180,11 @@ impl Inputs {
         for listener in self.http {
             tasks.spawn(http_service.clone().listen(listener));
         }
-        let tcp_gate = accept::Gate::new(context.settings.max_connections);
         for listener in self.tcp {
-            tasks.spawn(lines::listen_tcp(context.clone(), listener, tcp_gate.clone()));
+            tasks.spawn(lines::listen_tcp(context.clone(), listener));
         }
-        let unix_gate = accept::Gate::new(context.settings.max_connections);
         for input in self.unix {
-            tasks.spawn(lines::listen_unix(context.clone(), input, unix_gate.clone()));
+            tasks.spawn(lines::listen_unix(context.clone(), input));
         }
         for socket in self.udp {
             tasks.spawn(udp::listen(context.clone(), socket));

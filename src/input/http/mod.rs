@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use self::answer::{Answer, Fault};
 use self::body::{Budget, Format, Hold};
-use super::accept::{self, Gate};
+use super::accept;
 use super::{Context, Kind};
 use crate::transaction::{Limits, Transaction, parse_body, parse_lines};
 
@@ -39,7 +39,6 @@ type Parsed = Result<(Vec<Transaction>, Hold), Fault>;
 pub(super) struct Service {
     context: Arc<Context>,
     budget: Arc<Budget>,
-    gate: Gate,
 }
 
 impl Service {
@@ -48,8 +47,7 @@ impl Service {
         // One body of the largest size, compressed and not, must always fit, or it would be refused for ever.
         let largest = settings.max_body_bytes.saturating_mul(2).saturating_add(2 * body::INFLATE_STEP);
         let budget = Arc::new(Budget::new(settings.max_bytes_in_flight.max(largest)));
-        let gate = Gate::new(context.settings.max_connections);
-        Self { context, budget, gate }
+        Self { context, budget }
     }
 
     /// Serves `listener` until the inputs stop and every request has been answered.
@@ -58,7 +56,7 @@ impl Service {
             let service = self.clone();
             move |stream, peer| connection::serve(service.clone(), stream, peer)
         };
-        accept::run(self.context, Kind::Http, listener, self.gate, false, handle).await;
+        accept::run(self.context, Kind::Http, listener, false, handle).await;
     }
 
     /// Answers one request.

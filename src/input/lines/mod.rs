@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::feed::{Feed, Rejected};
-use super::accept::{self, Gate, Peer};
+use super::accept::{self, Peer};
 use super::bind::UnixInput;
 use super::{Context, Kind};
 
@@ -32,21 +32,21 @@ const LAST_WORDS_PAUSE: Duration = Duration::from_millis(100);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves `listener` until the inputs stop.
-pub(super) async fn listen_tcp(context: Arc<Context>, listener: TcpListener, gate: Gate) {
+pub(super) async fn listen_tcp(context: Arc<Context>, listener: TcpListener) {
     let handle = {
         let context = context.clone();
         move |stream, peer| serve(context.clone(), Kind::Tcp, stream, peer)
     };
-    accept::run(context, Kind::Tcp, listener, gate, true, handle).await;
+    accept::run(context, Kind::Tcp, listener, true, handle).await;
 }
 
 /// Serves a Unix socket until the inputs stop, and removes its file.
-pub(super) async fn listen_unix(context: Arc<Context>, input: UnixInput, gate: Gate) {
+pub(super) async fn listen_unix(context: Arc<Context>, input: UnixInput) {
     let handle = {
         let context = context.clone();
         move |stream, peer| serve(context.clone(), Kind::Unix, stream, peer)
     };
-    accept::run(context, Kind::Unix, input.listener, gate, true, handle).await;
+    accept::run(context, Kind::Unix, input.listener, true, handle).await;
     drop(input.file);
 }
 
