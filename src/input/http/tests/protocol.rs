@@ -1,0 +1,224 @@
+//! Odd and slow clients, HTTP/1.0 and HTTP/2, and stopping.
+
+use super::*;
+
+/// Scenario: a body in chunks of one byte, several requests written at once, and HTTP/1.0.
+/// Guarantees: all are taken, in order, on a connection that is kept (but for 1.0).
+#[tokio::test]
+async fn chunked_and_pipelined() {
+    let rig = Rig::start(&settings());
+    let mut client = Client::connect(&rig).await;
+    let mut chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for byte in transaction(0).bytes() {
+        chunked.extend_from_slice(&[b"1\r\n", &[byte][..], b"\r\n"].concat());
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    for i in 1..20 {
+        chunked.extend_from_slice(&request("POST", "/", JSON, transaction(i).as_bytes()));
+    }
+    client.write(chunked).await;
+    for _ in 0..20 {
+        assert_eq!(client.read().await.unwrap().status, 200);
+    }
+    let mut old = Client::connect(&rig).await;
+    let text = transaction(20);
+    old.write(format!("POST / HTTP/1.0\r\nContent-Length: {}\r\n\r\n{text}", text.len())).await;
+    assert_eq!(old.read().await.unwrap().status, 200);
+    assert!(old.closed().await);
+    assert_eq!(rig.worker().taken(), (0..21).map(transaction).collect::<Vec<_>>());
+}
+
+/// Scenario: a client that asks before it sends its body, as curl does for large ones.
+/// Guarantees: it is told to go on, and then answered.
+#[tokio::test]
+async fn expect_continue() {
+    let rig = Rig::start(&settings());
+    let mut client = Client::connect(&rig).await;
+    client.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n").await;
+    assert_eq!(client.read().await.unwrap().status, 100);
+    client.write("{}").await;
+    assert_eq!(client.read().await.unwrap().status, 200);
+}
+
+/// Scenario: HTTP/2 without TLS and without an upgrade: one request with a body, one for another path.
+/// Guarantees: 200 and 404, on one connection.
+#[tokio::test]
+async fn http2() {
+    const HEADERS: u8 = 1;
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    }
+    let rig = Rig::start(&settings());
+    let mut client = Client::connect(&rig).await;
+    client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    client.write(frame(4, 0, 0, &[])).await;
+    // From HPACK's static table: POST, http, path "/"; then a literal authority.
+    client.write(frame(HEADERS, 4, 1, b"\x83\x86\x84\x01\x01x")).await;
+    client.write(frame(0, 1, 1, br#"{"h2":1}"#)).await;
+    client.write(frame(HEADERS, 5, 3, b"\x83\x86\x04\x05/nope\x01\x01x")).await;
+    // The first byte of a block of response headers is the status: 0x88 is 200, 0x8d is 404.
+    let mut statuses = Vec::new();
+    while statuses.len() < 2 {
+        assert!(client.fill(|bytes| bytes.len() >= 9).await);
+        let length = usize::from(client.unread[1]) << 8 | usize::from(client.unread[2]);
+        assert!(client.fill(|bytes| bytes.len() >= 9 + length).await);
+        let frame: Vec<u8> = client.unread.drain(..9 + length).collect();
+        if frame[3] == HEADERS {
+            statuses.push((frame[8], frame[9..].iter().copied().find(|byte| *byte >= 0x80)));
+        }
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [(1, Some(0x88)), (3, Some(0x8d))]);
+    assert_eq!(rig.worker().taken(), [r#"{"h2":1}"#]);
+}
+
+/// Scenario: a head that never ends, dripping; a connection that says nothing; a body that never ends.
+/// Guarantees: the first is answered 408 at the limit for heads although bytes keep coming, the second closed at the
+/// idle limit and not before, the third answered 408; others are served meanwhile.
+#[tokio::test]
+async fn slow_clients() {
+    let (header_timeout, body_timeout) = (Duration::from_millis(200), Duration::from_millis(300));
+    let idle_timeout = Duration::from_millis(800);
+    let rig = Rig::start(&InputSettings { header_timeout, body_timeout, idle_timeout, ..settings() });
+    let start = Instant::now();
+    let mut body = Client::connect(&rig).await;
+    body.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").await;
+    let mut kept = Client::connect(&rig).await;
+    kept.write(request("POST", "/", JSON, b"{}")).await;
+    assert_eq!(kept.read().await.unwrap().status, 200);
+
+    let mut head = TcpStream::connect(rig.inet()).await.unwrap();
+    head.write_all(b"POST / HTTP/1.1\r\n").await.unwrap();
+    let mut head = Client { stream: head, unread: Vec::new() };
+    let mut drip = tokio::time::interval(Duration::from_millis(10));
+    let reply = loop {
+        tokio::select! {
+            reply = head.read() => break reply.unwrap(),
+            _ = drip.tick() => assert!(start.elapsed() < Duration::from_secs(5), "the head is cut off"),
+        }
+        let _ = head.stream.write_all(b"X: y\r\n").await;
+    };
+    assert_eq!((reply.status, &reply.fault()["code"]), (408, &"timeout".into()));
+    assert!(start.elapsed() >= header_timeout && reply.closes());
+
+    let reply = body.read().await.unwrap();
+    assert_eq!((reply.status, &reply.fault()["code"]), (408, &"timeout".into()));
+    assert!(start.elapsed() >= body_timeout && reply.closes());
+    assert!(kept.closed().await);
+    assert!(start.elapsed() >= idle_timeout);
+    assert_eq!(rig.meter(Kind::Http).rejected(Reason::Timeout), 2);
+    assert_eq!(post(&rig, JSON, "{}").await.status, 200);
+}
+
+/// Scenario: clients that go away: in a head, in a body, before the answer; and one that closes its writing half.
+/// Guarantees: no half request is taken, a whole one is counted, the half-open one is answered, nothing leaks.
+#[tokio::test]
+async fn clients_that_go() {
+    let rig = Rig::start(&settings());
+    for text in ["POST", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}"] {
+        let mut client = Client::connect(&rig).await;
+        client.write(text).await;
+    }
+    let mut half = Client::connect(&rig).await;
+    half.write(request("POST", "/", JSON, b"{\"half\":1}")).await;
+    half.stream.shutdown().await.unwrap();
+    assert_eq!(half.read().await.unwrap().status, 200);
+
+    rig.worker().set(Mood::Hold);
+    let mut gone = Client::connect(&rig).await;
+    gone.write(request("POST", "/", JSON, b"{\"gone\":1}")).await;
+    until("both to be read", || rig.meter(Kind::Http).bytes() == 20).await;
+    drop(gone);
+    rig.worker().set(Mood::Take);
+    until("it to be counted", || rig.meter(Kind::Http).received() == 2).await;
+    drop(half);
+    until("the connections to end", || rig.meter(Kind::Http).open() == 0).await;
+    assert_eq!(rig.worker().taken(), [r#"{"half":1}"#, r#"{"gone":1}"#]);
+}
+
+/// Scenario: bytes that are no HTTP, heads without an end, odd lengths.
+/// Guarantees: each connection ends without anything taken, and the service goes on.
+#[tokio::test]
+async fn not_http() {
+    let rig = Rig::start(&settings());
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(1000));
+    let cases: [&[u8]; 9] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"{\"a\":1}\n{\"b\":2}\n",
+        b"POST / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        long.as_bytes(),
+        many.as_bytes(),
+    ];
+    for case in cases {
+        let mut stream = TcpStream::connect(rig.inet()).await.unwrap();
+        // It may be closed while it still sends.
+        let _ = stream.write_all(case).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("an end");
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(rig.worker().taken().is_empty());
+    assert_eq!(post(&rig, JSON, "{}").await.status, 200);
+}
+
+/// Scenario: a stop while one request waits for its queues, one is half sent, one connection is idle, and one has
+/// sent half a head.
+/// Guarantees: the first two are finished and answered; idle ones are closed at once; what begins now gets 503 with
+/// `Connection: close`; then everything ends.
+#[tokio::test]
+async fn stop() {
+    let mut rig = Rig::start(&settings());
+    let mut idle = Client::connect(&rig).await;
+    idle.write(request("POST", "/", JSON, b"{\"idle\":1}")).await;
+    assert_eq!(idle.read().await.unwrap().status, 200);
+    let mut late = Client::connect(&rig).await;
+    late.write("POST / HTTP/1.1\r\nHost: x\r\n").await;
+    rig.worker().set(Mood::Hold);
+    let mut waiting = Client::connect(&rig).await;
+    waiting.write(request("POST", "/", JSON, b"{\"wait\":1}")).await;
+    until("the request to be read", || rig.meter(Kind::Http).bytes() == 20).await;
+    let mut sending = Client::connect(&rig).await;
+    sending.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n").await;
+    assert_eq!(sending.read().await.unwrap().status, 100);
+    until("four connections", || rig.meter(Kind::Http).open() == 4).await;
+
+    rig.stop.send_replace(true);
+    assert!(idle.closed().await);
+    late.write("Content-Length: 2\r\n\r\n{}").await;
+    let reply = late.read().await.unwrap();
+    assert_eq!((reply.status, &reply.fault()["code"]), (503, &"shutting_down".into()));
+    assert!(reply.closes());
+    assert!(TcpStream::connect(rig.inet()).await.is_err());
+
+    rig.worker().set(Mood::Take);
+    sending.write("{\"send\":1}").await;
+    for client in [&mut waiting, &mut sending] {
+        assert_eq!(client.read().await.unwrap().status, 200);
+        assert!(client.closed().await);
+    }
+    rig.stop().await;
+    let mut taken = rig.worker().taken();
+    taken.sort();
+    assert_eq!(taken, [r#"{"idle":1}"#, r#"{"send":1}"#, r#"{"wait":1}"#]);
+}
+
+/// Scenario: the intake is closed (the deadline of a shutdown) under a request.
+/// Guarantees: 503, never a 200 for what was not taken.
+#[tokio::test]
+async fn closed_intake() {
+    let rig = Rig::start(&settings());
+    rig.worker().set(Mood::Refuse(Refusal::ShuttingDown));
+    assert_eq!(post(&rig, JSON, "{}").await.status, 503);
+    rig.intake.close();
+    let reply = post(&rig, JSON, "{}").await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.closes());
+    assert!(rig.worker().taken().is_empty());
+}

@@ -1,0 +1,185 @@
+//! Splitting a stream of bytes into lines without copying them.
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::{memchr, memrchr};
+
+/// A line that has come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::input) struct Line {
+    /// Counted from 1; empty lines count.
+    pub(in crate::input) number: u64,
+    /// Without its end; `None` if it was longer than the limit and has been thrown away.
+    pub(in crate::input) text: Option<Bytes>,
+}
+
+/// Cuts what is read into lines. They are slices of the blocks that were read.
+#[derive(Debug)]
+pub(in crate::input) struct Splitter {
+    /// What was read after the last line end.
+    buffer: BytesMut,
+    /// How much of `buffer` is known to hold no line end.
+    scanned: usize,
+    /// Whole lines, and how far they have been given out.
+    block: Bytes,
+    at: usize,
+    limit: usize,
+    skipping: bool,
+    number: u64,
+}
+
+impl Splitter {
+    /// A splitter that holds back at most `limit` bytes (and one read) of a line whose end has not come.
+    pub(in crate::input) fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), scanned: 0, block: Bytes::new(), at: 0, limit, skipping: false, number: 0 }
+    }
+
+    /// Where to append what is read.
+    pub(in crate::input) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// How many lines have been given out or passed over.
+    pub(in crate::input) fn lines(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line that has come whole and is not empty.
+    pub(in crate::input) fn next(&mut self) -> Option<Line> {
+        loop {
+            while self.at < self.block.len() {
+                let rest = &self.block[self.at..];
+                let length = memchr(b'\n', rest).unwrap_or(rest.len());
+                let text = self.block.slice(self.at..self.at + length);
+                self.at += length + 1;
+                self.number += 1;
+                if let Some(text) = not_empty(text) {
+                    return Some(Line { number: self.number, text: Some(text) });
+                }
+            }
+            // Lets go of the block, so that the buffer can be used again.
+            self.block = Bytes::new();
+            self.at = 0;
+            if let Some(too_long) = self.refill()? {
+                return Some(too_long);
+            }
+        }
+    }
+
+    /// What is left when the stream has ended: a last line without an end.
+    pub(in crate::input) fn last(&mut self) -> Option<Line> {
+        let rest = std::mem::take(&mut self.buffer).freeze();
+        self.scanned = 0;
+        if std::mem::take(&mut self.skipping) || rest.is_empty() {
+            return None;
+        }
+        self.number += 1;
+        not_empty(rest).map(|text| Line { number: self.number, text: Some(text) })
+    }
+
+    /// Moves whole lines into `block`, or says that the line in `buffer` is too long; `None` when more must be read.
+    fn refill(&mut self) -> Option<Option<Line>> {
+        if self.skipping {
+            let Some(end) = memchr(b'\n', &self.buffer) else {
+                self.buffer.clear();
+                return None;
+            };
+            self.buffer.advance(end + 1);
+            self.skipping = false;
+        }
+        if let Some(end) = memrchr(b'\n', &self.buffer[self.scanned..]) {
+            self.block = self.buffer.split_to(self.scanned + end + 1).freeze();
+            self.scanned = 0;
+            return Some(None);
+        }
+        if self.buffer.len() <= self.limit {
+            self.scanned = self.buffer.len();
+            return None;
+        }
+        self.buffer.clear();
+        self.scanned = 0;
+        self.skipping = true;
+        self.number += 1;
+        Some(Some(Line { number: self.number, text: None }))
+    }
+}
+
+/// The line without a carriage return at its end, unless nothing but white space is left.
+fn not_empty(mut text: Bytes) -> Option<Bytes> {
+    if text.ends_with(b"\r") {
+        text.truncate(text.len() - 1);
+    }
+    (!text.trim_ascii().is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(chunks: &[&[u8]], limit: usize) -> Vec<Line> {
+        let mut splitter = Splitter::new(limit);
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            splitter.buffer().extend_from_slice(chunk);
+            lines.extend(std::iter::from_fn(|| splitter.next()));
+        }
+        lines.extend(splitter.last());
+        lines
+    }
+
+    fn line(number: u64, text: &'static str) -> Line {
+        Line { number, text: Some(Bytes::from_static(text.as_bytes())) }
+    }
+
+    /// Scenario: LF, CR LF, empty lines, white space, and no line end at the end.
+    /// Guarantees: each line comes out once with its number in the stream; empty ones only count.
+    #[test]
+    fn line_ends() {
+        let lines = all(&[b"a\r\n\n \nb", b"c\nd"], 100);
+        assert_eq!(lines, [line(1, "a"), line(4, "bc"), line(5, "d")]);
+    }
+
+    /// Scenario: a line far over the limit between two good ones, in small chunks, and one at the end of the stream.
+    /// Guarantees: it is reported once, is never held whole, and the lines around it are untouched.
+    #[test]
+    fn too_long() {
+        let long = [b'x'; 64];
+        let mut splitter = Splitter::new(10);
+        let mut lines = Vec::new();
+        splitter.buffer().extend_from_slice(b"a\n");
+        for _ in 0..100 {
+            splitter.buffer().extend_from_slice(&long);
+            lines.extend(std::iter::from_fn(|| splitter.next()));
+            assert!(splitter.buffer().len() <= 10);
+        }
+        splitter.buffer().extend_from_slice(b"xx\nb\nxxxxxxxxxxxxxxxxx");
+        lines.extend(std::iter::from_fn(|| splitter.next()));
+        lines.extend(splitter.last());
+        let too_long = |number| Line { number, text: None };
+        assert_eq!(lines, [line(1, "a"), too_long(2), line(3, "b"), too_long(4)]);
+    }
+
+    proptest! {
+        /// Scenario: any bytes, cut into reads anywhere.
+        /// Guarantees: the lines are those that the standard library's split gives, wherever the cuts are.
+        #[test]
+        fn cuts_do_not_matter(
+            text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b' '), any::<u8>()], 0..200),
+            cuts in proptest::collection::vec(0usize..200, 0..8),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+            let expected: Vec<Line> = text
+                .split(|byte| *byte == b'\n')
+                .zip(1..)
+                .map(|(line, number)| (line.strip_suffix(b"\r").unwrap_or(line), number))
+                .filter(|(line, _)| !line.trim_ascii().is_empty())
+                .map(|(line, number)| Line { number, text: Some(Bytes::copy_from_slice(line)) })
+                .collect();
+            prop_assert_eq!(all(&chunks, 1000), expected);
+        }
+    }
+}
