@@ -1,0 +1,162 @@
+//! SIGTERM, SIGINT and SIGHUP.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::service::{Home, Load, Messages, Service, Signal, TcpPeer, configuration, transaction, wait_until};
+
+fn stop_under_load(signal: Signal) {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    home.write(
+        "kong.yml",
+        &configuration(&json!([
+            {"name": "file-log", "config": {"path": home.text("messages.log")}},
+            {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}},
+        ])),
+    );
+    let mut service = home.start();
+    let load = Load::start(service.home.http);
+    load.go_on(300);
+    service.signal(signal);
+    assert_eq!(service.wait(), 0);
+    let sent = load.finish();
+    assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused);
+    let file = Messages::read(&service.home.path("messages.log"));
+    file.assert_once(&sent.accepted);
+    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_once(&sent.accepted);
+    for (id, _) in sent.refused {
+        assert!(!file.counts.contains_key(&id), "{id} was answered 503 and delivered all the same");
+    }
+}
+
+/// Scenario: SIGTERM under load, with a file and a TCP receiver.
+/// Guarantees: exit code 0; everything that was answered 200 is delivered, once; nothing that was answered 503 is.
+#[test]
+fn sigterm_under_load() {
+    stop_under_load(Signal::TERM);
+}
+
+/// Scenario: SIGINT, as Ctrl-C sends it, under load.
+/// Guarantees: the same.
+#[test]
+fn sigint_under_load() {
+    stop_under_load(Signal::INT);
+}
+
+/// Scenario: SIGTERM with five messages for a receiver that never comes, and a deadline of a second.
+/// Guarantees: the service ends soon after the deadline, not with exit code 0, and says how many were left for whom.
+#[test]
+fn deadline_with_a_dead_peer() {
+    let peer = TcpPeer::absent();
+    let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
+    let mut service = Home::with(&kong).set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
+    let start = Instant::now();
+    assert_ne!(service.stop(), 0);
+    let took = start.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    let log = service.log();
+    let said = log.lines().any(|line| line.contains("tcp-log") && line.contains('5') && !line.contains("127.0.0.1"));
+    assert!(said, "nothing says that 5 were left");
+}
+
+fn generation(home: &Home, peer: &TcpPeer, number: usize) -> String {
+    let fields = |name: &str| json!({name: format!("return {number}")});
+    configuration(&json!([
+        {"name": "file-log", "config": {"path": home.text("messages.log"), "custom_fields_by_lua": fields("by_file")}},
+        {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port, "custom_fields_by_lua": fields("by_tcp")}},
+    ]))
+}
+
+fn file(service: &Service) -> Vec<Value> {
+    let text = std::fs::read(service.home.path("messages.log")).unwrap_or_default();
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Scenario: the configuration is changed six times under load, each time with SIGHUP; every plugin's field says which
+/// one it is of.
+/// Guarantees: each change takes effect; every message is wholly of one configuration, in the file and over TCP; none is
+/// lost or doubled, no request is refused, the TCP connection stays.
+#[test]
+fn sighup_swaps_the_configuration() {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    home.write("kong.yml", &generation(&home, &peer, 0));
+    let mut service = home.start();
+    let load = Load::start(service.home.http);
+    load.go_on(100);
+    for number in 1..=6 {
+        service.home.write("kong.yml", &generation(&service.home, &peer, number));
+        service.signal(Signal::HUP);
+        let seen = || file(&service).last().is_some_and(|message| message["by_file"] == json!(number));
+        wait_until(&format!("configuration {number} is in use"), seen);
+        load.go_on(50);
+    }
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!(service.stop(), 0);
+    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_once(&sent.accepted);
+    Messages::read(&service.home.path("messages.log")).assert_once(&sent.accepted);
+    let in_file = file(&service);
+    for message in &in_file {
+        assert!(message.get("by_tcp").is_none() && message["by_file"].is_u64(), "{message}");
+    }
+    for line in peer.lines() {
+        let message: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(message["by_file"], message["by_tcp"], "{message}");
+    }
+    for number in 0..=6 {
+        assert!(in_file.iter().any(|message| message["by_file"] == json!(number)), "nothing of configuration {number}");
+    }
+}
+
+/// Scenario: SIGHUP with a file that is no YAML, one with a misspelt plugin, one whose Lua does not compile, one for a
+/// sink that does not exist yet; then a good one.
+/// Guarantees: each time the errors are shown with their place and code, and the old configuration goes on as if nothing
+/// had happened; the good one is then taken.
+#[test]
+fn sighup_with_a_broken_file() {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    home.write("kong.yml", &generation(&home, &peer, 1));
+    let mut service = home.start();
+    let mut next = 0..;
+    let check = |service: &Service, next: &mut std::ops::RangeFrom<u64>, number: u64| {
+        let id = next.next().unwrap();
+        service.accept(transaction(id).to_string());
+        peer.wait_for(usize::try_from(id).unwrap() + 1);
+        let message: Value = serde_json::from_slice(peer.lines().last().unwrap()).unwrap();
+        assert_eq!((&message["by_tcp"], message["request"]["id"].as_str()), (&json!(number), Some(&*id.to_string())));
+    };
+    check(&service, &mut next, 1);
+    let good = generation(&service.home, &peer, 2);
+    for (broken, code) in [
+        ("plugins: [\n".to_owned(), "K0001"),
+        (good.replace("tcp-log", "tpc-log"), "K0202"),
+        (good.replace("return 2", "return ("), "K0301"),
+        (configuration(&json!([{"name": "http-log", "config": {"http_endpoint": "http://127.0.0.1:9"}}])), "K0209"),
+    ] {
+        service.home.write("kong.yml", &broken);
+        let before = service.count_logged(code);
+        service.signal(Signal::HUP);
+        wait_until(&format!("{code} is shown"), || service.count_logged(code) > before);
+        assert!(service.has_logged("kong.yml"));
+        check(&service, &mut next, 1);
+    }
+    service.home.write("kong.yml", &good);
+    service.signal(Signal::HUP);
+    let taken = |service: &Service| file(service).last().is_some_and(|message| message["by_file"] == json!(2));
+    let start = Instant::now();
+    while !taken(&service) {
+        assert!(start.elapsed() < crate::service::PATIENCE, "the good file is not taken");
+        let id = next.next().unwrap();
+        service.accept(transaction(id).to_string());
+        peer.wait_for(usize::try_from(id).unwrap() + 1);
+    }
+    assert_eq!(service.stop(), 0);
+}
