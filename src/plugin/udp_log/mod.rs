@@ -1,0 +1,3 @@
+//! udp-log: sends each message as one datagram, without a newline.
+
+pub mod sink;
