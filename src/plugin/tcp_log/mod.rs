@@ -3,6 +3,8 @@
 mod connection;
 mod send_queue;
 pub mod sink;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use tls::TlsConfigs;
