@@ -131,10 +131,9 @@ impl Delivery {
     pub fn open(&self, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
         let inner = &self.inner;
         let mut running = inner.lock();
-        if let Some(outlet) = running.current.get(&spec.identity) {
-            if *outlet.spec() == spec && !outlet.is_closed() {
-                return Ok(outlet.clone());
-            }
+        let same = |outlet: &&Arc<Outlet>| *outlet.spec() == spec && !outlet.is_closed();
+        if let Some(outlet) = running.current.get(&spec.identity).filter(same) {
+            return Ok(outlet.clone());
         }
         let sink = sink::open(&spec.kind, &spec.config, &inner.shared)?;
         let label = outlet::label(&spec);

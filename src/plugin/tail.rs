@@ -47,7 +47,7 @@ impl Tail {
     /// Adds what was just written. If the pool is empty, older entries of this tail make way.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Bytes>) {
         let now = Instant::now();
-        self.forget_old(now);
+        self.forget_older_than(self.max_age);
         for entry in entries {
             let size = entry.len();
             if size > self.max_bytes {
@@ -68,10 +68,14 @@ impl Tail {
         }
     }
 
-    /// What is young enough, oldest first.
-    pub(super) fn recent(&mut self) -> Vec<Bytes> {
-        self.forget_old(Instant::now());
-        self.entries.iter().map(|(_, entry)| entry.clone()).collect()
+    /// Everything kept, whatever its age, as if it were written now: it is about to be written again.
+    pub(super) fn renew(&mut self) -> Vec<Bytes> {
+        let now = Instant::now();
+        let renewed = self.entries.iter_mut().map(|(at, entry)| {
+            *at = now;
+            entry.clone()
+        });
+        renewed.collect()
     }
 
     /// Forgets what was written more than `age` ago.
@@ -79,6 +83,10 @@ impl Tail {
         let now = Instant::now();
         while self.entries.front().is_some_and(|(at, _)| now.duration_since(*at) > age) {
             self.pop();
+        }
+        if self.entries.is_empty() {
+            // Room for the busiest moment is not kept for the quiet ones.
+            self.entries = VecDeque::new();
         }
     }
 
@@ -90,16 +98,6 @@ impl Tail {
         self.pool.give(self.bytes);
         self.bytes = 0;
         self.entries.clear();
-    }
-
-    fn forget_old(&mut self, now: Instant) {
-        while self.entries.front().is_some_and(|(at, _)| now.duration_since(*at) > self.max_age) {
-            self.pop();
-        }
-        if self.entries.is_empty() {
-            // An idle plugin shall cost nothing.
-            self.entries = VecDeque::new();
-        }
     }
 
     fn pop(&mut self) -> bool {
@@ -132,12 +130,12 @@ mod tests {
         let mut one = Tail::new(4, Duration::from_secs(60), pool.clone());
         let mut two = Tail::new(4, Duration::from_secs(60), pool.clone());
         one.extend([entry("aa"), entry("bb"), entry("cc")]);
-        assert_eq!(one.recent(), ["bb", "cc"]);
+        assert_eq!(one.renew(), ["bb", "cc"]);
         two.extend([entry("d"), entry("e")]);
-        assert_eq!(two.recent(), ["e"]);
+        assert_eq!(two.renew(), ["e"]);
         drop(one);
         two.extend([entry("ff")]);
-        assert_eq!(two.recent(), ["e", "ff"]);
+        assert_eq!(two.renew(), ["e", "ff"]);
         drop(two);
         assert_eq!(pool.used.load(Ordering::Relaxed), 0);
     }
@@ -148,9 +146,11 @@ mod tests {
     fn old_entries_are_forgotten() {
         let mut tail = Tail::new(100, Duration::ZERO, Arc::new(Pool::new(100)));
         tail.extend([entry("a")]);
+        assert_eq!(tail.renew(), ["a"]);
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !tail.recent().is_empty() {
+        while !tail.is_empty() {
             assert!(Instant::now() < deadline);
+            tail.extend([]);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! - A write that fails half-way through a line is undone (regular files) or the line is completed first next time.
 //! - A file that was moved or removed is created again at once: path and descriptor are compared before every batch.
-//! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the last
-//!   [`TAIL_AGE`] once more: those written after the copy was made and before the truncation are nowhere else.
+//! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the
+//!   [`TAIL_AGE`] before it once more: those written after the copy was made and before the truncation are nowhere else.
 //!   Some of them may then be in both files; none is missing.
 
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-/// How long a line is kept for the case that the file is truncated.
+/// How long before a truncation of the file a line may have been written and not be in the copy that was made.
 pub(in crate::plugin) const TAIL_AGE: Duration = Duration::from_secs(2);
 
 /// The writers of the process, by path.
@@ -178,8 +178,10 @@ impl State {
     }
 
     fn replay(&mut self, outcome: &mut Outcome) -> io::Result<()> {
-        let lines = self.tail.recent();
         let Some(open) = self.open.as_mut() else { return Ok(()) };
+        // The truncation may be long ago: lines count from it, not from now.
+        self.tail.forget_older_than(TAIL_AGE + open.unchanged_for()?);
+        let lines = self.tail.renew();
         if lines.is_empty() {
             return open.forget_end();
         }

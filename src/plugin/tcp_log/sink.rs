@@ -3,7 +3,7 @@
 //! TCP tells the sender that the peer's *kernel* has a byte, not that the peer has read it. The promise:
 //! - A message settles when the peer's TCP has acknowledged it. Until then it is sent again if the connection ends.
 //! - A peer that dies has unread messages in its socket's buffer, acknowledged all the same. So the newest settled
-//!   messages (8 MiB, 5 s; 1 s if the peer closed in order) are sent again on the connection after a broken one.
+//!   messages (8 MiB, 30 s; 1 s if the peer closed in order) are sent again on the connection after a broken one.
 //! - Hence at least once: around a restart of the peer messages come twice, in order of their first sending.
 //!   What a peer had read and not yet worked on for longer than that is beyond TCP's and this sink's knowledge.
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
+use tracing::warn;
 
 use super::connection::{Broken, Connection, Tls};
 use crate::plugin::sink::{BoxFuture, OpenError, SendError, Sent, Sink, SinkShared};
@@ -23,9 +24,14 @@ use crate::plugin::tail::Tail;
 pub const NAME: &str = "tcp-log";
 
 /// How long a message is kept for the case that the connection is cut off.
-const TAIL_AGE: Duration = Duration::from_secs(5);
+const TAIL_AGE: Duration = Duration::from_secs(30);
 /// The same when the peer closed the connection in order.
 const TAIL_AGE_CLOSED: Duration = Duration::from_secs(1);
+/// How many connections in a row may break with nothing but resent messages on them before these are given up: a
+/// peer that cuts every connection off shall not be fed the same messages for ever.
+const MAX_REPLAYS: u32 = 10;
+/// The pause before the first resending while nothing else is to be sent; it doubles with each broken connection.
+const REPLAY_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes that are put into one write.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -79,8 +85,10 @@ pub struct TcpLog {
     tail: Tail,
     // The last connection broke: the tail goes first on the next one.
     replay: bool,
-    // This connection has carried nothing but the tail: its end is no reason for sending the tail at once again.
+    // This connection has carried nothing but the tail.
     only_replayed: bool,
+    // How many such connections in a row have broken.
+    replays: u32,
 }
 
 impl TcpLog {
@@ -114,6 +122,7 @@ impl TcpLog {
             tail: shared.tail(TAIL_AGE),
             replay: false,
             only_replayed: false,
+            replays: 0,
         }
     }
 
@@ -137,7 +146,7 @@ impl TcpLog {
             self.only_replayed = true;
         }
         if self.replay {
-            let tail = self.tail.recent();
+            let tail = self.tail.renew();
             self.write(&tail, false).await?;
             self.replay = false;
         }
@@ -163,6 +172,7 @@ impl TcpLog {
             }
             if counted {
                 self.only_replayed = false;
+                self.replays = 0;
                 self.outstanding.extend(lines[index + 1 - entries..=index].iter().cloned());
             }
             entries = 0;
@@ -183,11 +193,18 @@ impl TcpLog {
         let delivered = self.settle_entries(settled);
         self.connection = None;
         self.outstanding.clear();
-        if matches!(broken, Broken::Closed) {
-            if self.only_replayed {
+        // What the peer may not have read is decided now: it may be away for long.
+        let closed = matches!(broken, Broken::Closed);
+        self.tail.forget_older_than(if closed { TAIL_AGE_CLOSED } else { TAIL_AGE });
+        if self.only_replayed {
+            self.replays += 1;
+            if self.replays >= MAX_REPLAYS {
+                let address = self.address();
+                warn!("{address} breaks every connection; what it did not read of the last messages is lost");
+            }
+            if closed || self.replays >= MAX_REPLAYS {
                 self.tail.clear();
             }
-            self.tail.forget_older_than(TAIL_AGE_CLOSED);
         }
         self.replay = !self.tail.is_empty();
         SendError::retry(delivered, broken.describe(&self.address()))
@@ -248,15 +265,13 @@ impl Sink for TcpLog {
             while let Some(connection) = &mut self.connection {
                 let left = self.keepalive.saturating_sub(connection.idle_for());
                 match tokio::time::timeout(left, connection.hung_up()).await {
-                    Ok(broken) => {
-                        let again = !self.only_replayed;
-                        self.broken(&broken);
-                        if again && self.replay {
-                            return;
-                        }
-                    }
+                    Ok(broken) => drop(self.broken(&broken)),
                     Err(_) => self.close_now().await,
                 }
+            }
+            if self.replay {
+                tokio::time::sleep(REPLAY_PAUSE * 2u32.pow(self.replays.min(MAX_REPLAYS))).await;
+                return;
             }
             std::future::pending().await
         })

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -163,6 +164,12 @@ impl Open {
     /// Whether the file is shorter than it was after the last write.
     pub(super) fn was_truncated(&self) -> io::Result<bool> {
         Ok(self.is_own_file() && self.file.metadata()?.size() < self.end)
+    }
+
+    /// How long ago the file was last changed by anyone; a truncation is a change.
+    pub(super) fn unchanged_for(&self) -> io::Result<Duration> {
+        let changed = self.file.metadata()?.modified()?;
+        Ok(changed.elapsed().unwrap_or_default())
     }
 
     /// Notes that `bytes` bytes were appended; true when the file was truncated just before.
