@@ -136,9 +136,8 @@ impl Delivery {
             return Ok(outlet.clone());
         }
         let sink = sink::open(&spec.kind, &spec.config, &inner.shared)?;
-        let label = outlet::label(&spec);
         let bounds = spec.settings.bounds.clone();
-        let queue = Arc::new(MemoryQueue::new(label, bounds, inner.budget.clone(), inner.signals.clone()));
+        let queue = Arc::new(MemoryQueue::new(bounds, inner.budget.clone(), inner.signals.clone()));
         let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue }));
         let handle = inner.runtime.spawn(Courier::new(outlet.clone(), sink).run());
         running.current.insert(outlet.spec().identity.clone(), outlet.clone());

@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::fold::Fold;
 use super::{OutletSpec, QueueSettings};
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
-use crate::queue::{Counters, DropReason, Queue, Reader};
+use crate::queue::{Counters, DropReason, Notice, Queue, Reader};
 
 /// Entries that are leased at once by a sink that takes what is there.
 const LEASE_ENTRIES: usize = 8192;
@@ -82,7 +82,7 @@ pub struct Stats {
 }
 
 /// A plugin as it is called in logs: its name, with its instance name if it has one.
-pub(super) fn label(spec: &OutletSpec) -> String {
+fn label(spec: &OutletSpec) -> String {
     match &spec.instance {
         Some(instance) => format!("{} ({instance})", spec.kind),
         None => spec.kind.clone(),
@@ -180,8 +180,16 @@ impl Courier {
         }
     }
 
-    /// Delivers until the queue is closed and empty.
-    pub(super) async fn run(mut self) {
+    /// Delivers until the queue is closed and empty; tells meanwhile what the queue has to tell.
+    pub(super) async fn run(self) {
+        let outlet = self.outlet.clone();
+        tokio::select! {
+            () = self.deliver() => {}
+            () = tell_notices(&outlet) => {}
+        }
+    }
+
+    async fn deliver(mut self) {
         loop {
             let result = if self.resend {
                 self.resend_outstanding().await
@@ -353,5 +361,26 @@ impl Courier {
             self.outstanding = VecDeque::new();
         }
         entries
+    }
+}
+
+/// Logs what the queue has to tell, for ever.
+async fn tell_notices(outlet: &Outlet) {
+    let plugin = outlet.label();
+    let bounds = &outlet.spec().settings.bounds;
+    loop {
+        for notice in outlet.parts.reader.notices().await {
+            match notice {
+                Notice::NearlyFull { depth } => {
+                    warn!(plugin, depth, max_entries = bounds.max_entries, "queue is 80 % full");
+                }
+                Notice::BackToNormal { depth } => info!(plugin, depth, "queue is back to normal"),
+                Notice::Overflowed { total } => warn!(plugin, total, "queue is full, its oldest entries are dropped"),
+                Notice::Oversize { entries, largest } => {
+                    let max_bytes = bounds.max_bytes;
+                    error!(plugin, entries, largest, max_bytes, "entries larger than queue.max_bytes, dropped");
+                }
+            }
+        }
     }
 }

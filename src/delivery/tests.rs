@@ -100,7 +100,7 @@ fn scripted(
 ) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
     let bounds = settings.bounds.clone();
     let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
-    let queue = Arc::new(MemoryQueue::new("scripted", bounds, Arc::new(Budget::default()), Signals::default()));
+    let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
     let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue }));
     for i in 0..entries {
         put(&outlet, i.to_string()).unwrap();

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tracing::{info, warn};
 
-use super::{Bounds, BoxFuture, Budget, Counters, DropReason, NoRoom, Overflow, Queue, Reader, Receipt, Signals};
+use super::{
+    Bounds, BoxFuture, Budget, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt, Signals,
+};
 
 /// A bounded queue in memory.
 ///
@@ -15,11 +16,11 @@ use super::{Bounds, BoxFuture, Budget, Counters, DropReason, NoRoom, Overflow, Q
 /// counts towards its bounds, in flight or not; with [`Overflow::DropOldest`] what is in flight does not, as in
 /// Kong, where a batch leaves the queue before it is sent.
 pub struct MemoryQueue {
-    plugin: String,
     bounds: Bounds,
     budget: Arc<Budget>,
     signals: Signals,
     readable: Notify,
+    noticed: Notify,
     state: Mutex<State>,
 }
 
@@ -37,9 +38,19 @@ struct State {
     // The warning about a nearly full queue stands.
     warned: bool,
     totals: Counters,
+    notices: Vec<Notice>,
 }
 
+/// Notices that are kept for a reader that does not ask.
+const MAX_NOTICES: usize = 16;
+
 impl State {
+    fn notice(&mut self, notice: Notice) {
+        if self.notices.len() < MAX_NOTICES {
+            self.notices.push(notice);
+        }
+    }
+
     fn depth(&self) -> usize {
         self.leased.len() + self.waiting.len()
     }
@@ -62,13 +73,14 @@ impl State {
 struct Wake {
     room: bool,
     idle: bool,
+    notices: bool,
 }
 
 impl MemoryQueue {
-    /// An empty queue for `plugin` (its name in logs), within `bounds` and the process's `budget`.
-    pub fn new(plugin: impl Into<String>, bounds: Bounds, budget: Arc<Budget>, signals: Signals) -> Self {
+    /// An empty queue within `bounds` and the process's `budget`.
+    pub fn new(bounds: Bounds, budget: Arc<Budget>, signals: Signals) -> Self {
         let state = Mutex::new(State::default());
-        Self { plugin: plugin.into(), bounds, budget, signals, readable: Notify::new(), state }
+        Self { bounds, budget, signals, readable: Notify::new(), noticed: Notify::new(), state }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -110,9 +122,9 @@ impl MemoryQueue {
         let refused = std::mem::take(&mut state.refused);
         if state.warned && state.depth() < self.bounds.max_entries / 5 * 3 {
             state.warned = false;
-            info!(plugin = %self.plugin, depth = state.depth(), "queue is back to normal");
+            state.notice(Notice::BackToNormal { depth: state.depth() });
         }
-        Wake { room: starved || refused, idle: state.is_idle() }
+        Wake { room: starved || refused, idle: state.is_idle(), notices: !state.notices.is_empty() }
     }
 
     fn wake(&self, wake: &Wake) {
@@ -124,6 +136,9 @@ impl MemoryQueue {
             // A closed queue whose last reservation went unused has a reader to tell.
             self.readable.notify_waiters();
         }
+        if wake.notices {
+            self.noticed.notify_waiters();
+        }
     }
 
     /// Kong warns when a queue is 80 % full; so does this, once until it has drained below 60 %.
@@ -131,7 +146,7 @@ impl MemoryQueue {
         let depth = state.depth();
         if !state.warned && depth * 5 >= self.bounds.max_entries * 4 {
             state.warned = true;
-            warn!(plugin = %self.plugin, depth, max_entries = self.bounds.max_entries, "queue is 80 % full");
+            state.notice(Notice::NearlyFull { depth });
         }
     }
 
@@ -214,17 +229,16 @@ impl Queue for MemoryQueue {
             freed += bytes;
         }
         self.warn_when_nearly_full(&mut state);
-        let wake = self.freed(&mut state, freed);
+        // Said at every power of two: the log grows slowly.
         let total = state.totals.dropped_overflow;
-        drop(state);
-        // `total` before the step tells whether this is the first of its power of two: the log grows slowly.
         if dropped > 0 && (total - dropped as u64).checked_ilog2() != total.checked_ilog2() {
-            warn!(plugin = %self.plugin, dropped = total, "queue is full, oldest entries dropped so far");
+            state.notice(Notice::Overflowed { total });
         }
         if oversize > 0 {
-            let max_bytes = self.bounds.max_bytes;
-            warn!(plugin = %self.plugin, entries = oversize, largest, max_bytes, "entry larger than the queue, dropped");
+            state.notice(Notice::Oversize { entries: oversize, largest });
         }
+        let wake = self.freed(&mut state, freed);
+        drop(state);
         self.wake(&wake);
         self.readable.notify_waiters();
     }
@@ -295,6 +309,21 @@ impl Reader for MemoryQueue {
         let wake = self.freed(&mut state, bytes);
         drop(state);
         self.wake(&wake);
+    }
+
+    fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {
+        Box::pin(async move {
+            loop {
+                let notified = self.noticed.notified();
+                tokio::pin!(notified);
+                notified.as_mut().enable();
+                let notices = std::mem::take(&mut self.lock().notices);
+                if !notices.is_empty() {
+                    return notices;
+                }
+                notified.await;
+            }
+        })
     }
 
     fn close(&self) {

@@ -116,6 +116,36 @@ pub trait Reader: Send + Sync {
 
     /// The counters of this moment, consistent with each other.
     fn counters(&self) -> Counters;
+
+    /// Waits for something to tell the operator. Those who append may do no I/O, so the reader's side says it.
+    fn notices(&self) -> BoxFuture<'_, Vec<Notice>>;
+}
+
+/// Something about a queue that the operator should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The queue has become 80 % full, as Kong warns; said again only after [`Notice::BackToNormal`].
+    NearlyFull {
+        /// Entries in the queue.
+        depth: usize,
+    },
+    /// The queue has drained below 60 %.
+    BackToNormal {
+        /// Entries in the queue.
+        depth: usize,
+    },
+    /// The queue was full and dropped its oldest; said at the first, the second, the fourth, ...
+    Overflowed {
+        /// Entries dropped so far.
+        total: u64,
+    },
+    /// Entries larger than the queue's `max_bytes` were dropped.
+    Oversize {
+        /// How many.
+        entries: u64,
+        /// Bytes of the largest.
+        largest: usize,
+    },
 }
 
 /// What a queue has seen and holds. In every snapshot `appended == delivered + depth + dropped()`.

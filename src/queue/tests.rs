@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn queue(bounds: Bounds, budget: usize) -> MemoryQueue {
-    MemoryQueue::new("test", bounds, Arc::new(Budget::new(budget)), Signals::default())
+    MemoryQueue::new(bounds, Arc::new(Budget::new(budget)), Signals::default())
 }
 
 fn receipt() -> Receipt {
@@ -96,8 +96,8 @@ async fn an_oversize_entry_is_dropped_only_with_leave() {
 async fn the_shared_budget_wakes_across_queues() {
     let budget = Arc::new(Budget::new(10));
     let signals = Signals::default();
-    let make = |name: &str| MemoryQueue::new(name, Bounds::default(), budget.clone(), signals.clone());
-    let (one, two) = (make("one"), make("two"));
+    let make = || MemoryQueue::new(Bounds::default(), budget.clone(), signals.clone());
+    let (one, two) = (make(), make());
     put(&one, "12345678").unwrap();
     put(&two, "x").unwrap();
     assert_eq!(two.reserve(1, 5), Err(NoRoom::Full));
@@ -170,6 +170,22 @@ async fn closing_waits_for_open_reservations() {
     assert!(!queue.ready(1).await);
 }
 
+/// Scenario: a queue fills up, overflows and drains.
+/// Guarantees: each is told once, when it happens: 80 % full, the drops at powers of two, and the way back.
+#[tokio::test]
+async fn notices_tell_of_a_filling_queue() {
+    let queue = queue(bounds(5, Overflow::DropOldest), 1000);
+    for i in 0..8 {
+        put(&queue, &i.to_string()).unwrap();
+    }
+    let told = queue.notices().await;
+    let overflowed = |total| Notice::Overflowed { total };
+    assert_eq!(told, [Notice::NearlyFull { depth: 4 }, overflowed(1), overflowed(2)]);
+    lease(&queue, 5).await;
+    queue.commit(5);
+    assert_eq!(queue.notices().await, [Notice::BackToNormal { depth: 0 }]);
+}
+
 /// Scenario: a receipt is cloned for several queues.
 /// Guarantees: `done` is called once, when all have let go, and not before.
 #[test]
@@ -222,7 +238,7 @@ proptest! {
         let overflow = if drops { Overflow::DropOldest } else { Overflow::Block };
         let budget = Arc::new(Budget::new(100));
         let limits = Bounds { max_entries: 6, max_bytes, overflow };
-        let queue = MemoryQueue::new("model", limits, budget.clone(), Signals::default());
+        let queue = MemoryQueue::new(limits, budget.clone(), Signals::default());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut reservations: Vec<(usize, usize)> = Vec::new();
         let mut in_flight: std::collections::VecDeque<Bytes> = Default::default();
