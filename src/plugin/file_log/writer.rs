@@ -189,14 +189,19 @@ impl State {
             "the file was truncated under the writer; its last {} lines were written again, so that none is lost",
             lines.len()
         ));
-        for chunk in lines.chunks(LINES_AT_ONCE) {
+        open.forget_end()?;
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(rest.len().min(LINES_AT_ONCE));
             let progress = write_lines(open, chunk);
-            open.forget_end()?;
+            // Truncated once more in the middle of it: from the beginning.
+            let again = open.note_written(progress.bytes)?;
+            rest = if again { &lines } else { after };
             if let Some(torn) = progress.torn {
                 open.undo_or_keep(torn);
             }
             if let Some(error) = progress.failure {
-                // The file is as long as it was expected before, so that the next attempt starts over.
+                // The file is not as long as it should be, so that the next attempt starts over.
                 open.expect_more();
                 return Err(error);
             }
