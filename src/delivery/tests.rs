@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -269,8 +269,10 @@ async fn a_thousand_plugins() {
 }
 
 /// A receiver that reads ids line by line. In each of its first lives it reads some lines, then drops connection and
-/// listener abruptly, with whatever is unread; the last life goes on until `end`.
+/// listener abruptly, if it can with settled messages unread; the last life goes on until `end`.
 struct MortalPeer {
+    outlet: std::sync::OnceLock<Arc<Outlet>>,
+    left_unread: AtomicUsize,
     port: AtomicU16,
     ids: Mutex<BTreeSet<usize>>,
     end: AtomicBool,
@@ -310,6 +312,20 @@ impl MortalPeer {
                     _ => {}
                 }
             }
+            self.wait_for_unread();
+        }
+    }
+
+    /// Waits a little until more is settled than was read.
+    fn wait_for_unread(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_millis(500);
+        let settled = || self.outlet.get().map_or(0, |outlet| outlet.counters().delivered);
+        while !self.ended() && std::time::Instant::now() < deadline {
+            if settled() > self.ids.lock().unwrap().len() as u64 {
+                self.left_unread.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            std::thread::yield_now();
         }
     }
 
@@ -332,7 +348,13 @@ impl Drop for EndOnDrop {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     const ALL: usize = 20_000;
-    let peer = Arc::new(MortalPeer { port: AtomicU16::new(0), ids: Mutex::default(), end: AtomicBool::new(false) });
+    let peer = Arc::new(MortalPeer {
+        outlet: std::sync::OnceLock::new(),
+        left_unread: AtomicUsize::new(0),
+        port: AtomicU16::new(0),
+        ids: Mutex::default(),
+        end: AtomicBool::new(false),
+    });
     let _end = EndOnDrop(peer.clone());
     let living = tokio::task::spawn_blocking({
         let peer = peer.clone();
@@ -343,6 +365,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     let config = json!({"host": "127.0.0.1", "port": port, "timeout": 1000});
     let delivery = delivery();
     let outlet = delivery.open(spec("tcp", "tcp-log", config)).unwrap();
+    assert!(peer.outlet.set(outlet.clone()).is_ok());
     let room = delivery.room();
     for id in 0..ALL {
         let entry = Bytes::from(format!("{} {id}", "x".repeat(id % 400)));
@@ -361,4 +384,5 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
     peer.end.store(true, Ordering::SeqCst);
     living.await.unwrap();
+    assert!(peer.left_unread.load(Ordering::SeqCst) > 0, "it died with settled messages unread");
 }

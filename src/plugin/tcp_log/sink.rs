@@ -32,8 +32,8 @@ const TAIL_AGE_CLOSED: Duration = Duration::from_secs(1);
 const MAX_REPLAYS: u32 = 10;
 /// The pause before the first resending while nothing else is to be sent; it doubles with each broken connection.
 const REPLAY_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes that are put into one write.
-const WRITE_BYTES: usize = 256 << 10;
+/// Bytes that are put into one write, and settle together.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// What the sink needs of tcp-log's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
