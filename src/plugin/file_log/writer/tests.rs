@@ -246,6 +246,31 @@ async fn fill_file(path: &Path) {
     append(&writer, numbered(outcome.written, 100)).await;
 }
 
+/// Set in the child process of [`standard_output_is_the_inherited_one`].
+const CHILD_OUTPUT: &str = "LOGPHASE_TEST_OUTPUT";
+
+/// Scenario: a process of its own writes to `/dev/stdout`, which is a pipe.
+/// Guarantees: the inherited descriptor is used, and all lines arrive whole, also those longer than `PIPE_BUF`.
+#[tokio::test]
+async fn standard_output_is_the_inherited_one() {
+    let long = || Bytes::from(format!("{{\"long\":\"{}\"}}", "y".repeat(100_000)));
+    if std::env::var_os(CHILD_OUTPUT).is_some() {
+        let writer = writer(&Writers::default(), Path::new("/dev/stdout"));
+        append(&writer, numbered(0, 3000)).await;
+        append(&writer, vec![long()]).await;
+        return;
+    }
+    let name = "plugin::file_log::writer::tests::standard_output_is_the_inherited_one";
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", "--nocapture", name]).env(CHILD_OUTPUT, "1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The test harness of the child writes there too, before and after.
+    let from = text.find("{\"id\":0").expect("the first line");
+    let to = text.find("{\"long\"").expect("the long line");
+    assert_eq!(ids(&text[from..to]), (0..3000).collect::<Vec<_>>());
+    assert_eq!(text[to..].lines().next().unwrap().as_bytes(), long());
+}
+
 /// Scenario: a named pipe without a reader, then with one that leaves in the middle and comes back.
 /// Guarantees: the first is a clear error; afterwards every line arrives, whole, at one of the readers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
