@@ -18,9 +18,7 @@ pub enum Refusal {
         plugin: String,
     },
     /// More than the queue can ever hold at once.
-    #[error(
-        "{transactions} transactions at once are more than the queue of {plugin} holds; send them in smaller batches"
-    )]
+    #[error("{transactions} transactions at once are more than the queue of {plugin} holds; send them in smaller batches")]
     TooMany {
         /// The plugin whose queue is too small.
         plugin: String,
