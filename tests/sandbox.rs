@@ -126,6 +126,10 @@ fn present_names() {
         "type(os.time()) == 'number' and type(os.clock()) == 'number' and os.difftime(3, 1) == 2",
         "('%d|%s'):format(3, 'x') == '3|x' and ('abc'):sub(2, 2) == 'b' and ('a'):upper() == 'A'",
         "table.concat({1, 2, 3}, ',') == '1,2,3' and unpack({1, 2}) == 1",
+        // Long enough for the way that long texts go.
+        "(function() local s = 'ab' for _ = 1, 9 do s = s .. s end local t = s:sub(3) .. 'c' s = s .. 'c' \
+         local from, to = s:find(t, 1, true) return from == 3 and to == #s and s:find(t) == 3 and s:find(t, -#t) == 3 \
+         and s:find(t, 4, true) == nil and s:find(t, #s + 2, true) == nil end)()",
         "#table.new(4, 0) == 0 and table.nkeys({a = 1, b = 2}) == 2 and table.isarray({1, 2}) and table.isempty({})",
         "ngx.decode_base64(ngx.encode_base64('x')) == 'x' and ngx.time() > 1e9 and ngx.null ~= nil",
         "kong.request.get_method() == 'GET' and kong.response.get_status() == 200 and kong.client.get_ip() == '203.0.113.7'",
@@ -219,6 +223,62 @@ const ATTACKS: &[(&str, &str)] = &[
     ("closures", "local f = print while true do local g = f f = function() return g end end"),
     ("serialize", "while true do kong.log.set_serialize_value('x' .. math.random(), 1) end"),
     ("log", "while true do kong.log.err('x') end"),
+    // Functions of the host that do much work in one call.
+    ("move", "while true do table.move({}, 1, 2 ^ 31 - 1, 2, {}) end"),
+    ("move_within", "local t = {1} while true do pcall(table.move, t, 1, 1e8, 2) end"),
+    ("insert_in_front", "local t = {} while true do table.insert(t, 1, 1) end"),
+    ("foreachi", "local t = {} for i = 1, 1e5 do t[i] = i end while true do table.foreachi(t, function() end) end"),
+    ("clone", "local t = {} for i = 1, 1e5 do t[i] = i end while true do table.clone(t) end"),
+    ("pack", "while true do pcall(table.pack, unpack({}, 1, 7000)) end"),
+    ("sort_plain", "local t = {} for i = 1, 2e5 do t[i] = i * 7919 % 104729 end while true do table.sort(t) end"),
+    (
+        "base64",
+        "local s = 'x' for _ = 1, 22 do s = s .. s end while true do ngx.decode_base64(ngx.encode_base64(s)) end",
+    ),
+    ("gmatch", "local s = 'a' for _ = 1, 18 do s = s .. s end while true do for _ in s:gmatch('.-.-.-b') do end end"),
+    ("lower", "local s = 'A' for _ = 1, 22 do s = s .. s end while true do s:lower() end"),
+    (
+        "serialize_large",
+        "local s = 'x' for _ = 1, 18 do s = s .. s end while true do kong.log.set_serialize_value('y', s) end",
+    ),
+    ("get_headers", "while true do kong.request.get_headers() end"),
+    ("shared", "local t = kong.ctx.shared while true do t[#t + 1] = {} end"),
+    ("globals", "local i = 0 while true do i = i + 1 x = i end"),
+    // Found by trial: text compared place by place, a small value that unfolds, one nested by several edits, a key of
+    // many steps, more than any message holds.
+    (
+        "find_plain",
+        "local s = 'a' for _ = 1, 21 do s = s .. s end local t = s:sub(1, #s / 2) .. 'b' while true do s:find(t, 1, true) end",
+    ),
+    (
+        "find_unspecial",
+        "local s = 'a' for _ = 1, 20 do s = s .. s end local t = s:sub(1, #s / 2) .. 'b' while true do s:find(t) end",
+    ),
+    (
+        "gsub_unspecial",
+        "local s = 'a' for _ = 1, 20 do s = s .. s end local t = s:sub(1, #s / 2) .. 'b' while true do s:gsub(t, '') end",
+    ),
+    ("exponential", "local t = {} for _ = 1, 60 do t = {t, t} end return t"),
+    ("deep_key", "local s = 'a' for _ = 1, 12 do s = s .. '.' .. s end kong.log.set_serialize_value(s, 1)"),
+    ("deep_key_long", "local s = 'a' for _ = 1, 18 do s = s .. '.' .. s end kong.log.set_serialize_value(s, 1)"),
+    (
+        "deep_in_deep",
+        "local t = 1 for _ = 1, 998 do t = {x = t} end kong.log.set_serialize_value('attack.x.x', t) kong.log.serialize()",
+    ),
+    (
+        "deep_serialize",
+        "local t = 1 for _ = 1, 990 do t = {x = {t}} end return kong.log.set_serialize_value('y', t), kong.log.serialize()",
+    ),
+    (
+        "many_edits",
+        "local s = 'x' for _ = 1, 18 do s = s .. s end for i = 1, 1e6 do kong.log.set_serialize_value('k' .. i, s) end",
+    ),
+    ("error_long", "local s = 'x' for _ = 1, 22 do s = s .. s end error(s)"),
+    ("error_nested", "local function f() error({}) end for _ = 1, 1e9 do pcall(f) end"),
+    ("coroutine_nest", "local function f() return coroutine.wrap(f)() end return f()"),
+    ("gsub_nest", "local function f() return ('a'):gsub('a', f) end return f()"),
+    ("sort_nest", "local function f() table.sort({3, 2, 1, 5, 4}, f) return true end return f()"),
+    ("pattern_nest", "local p, s = 'a?', 'a' for _ = 1, 16 do p, s = p .. p, s .. s end return s:find(p .. 'b')"),
 ];
 
 /// Scenario: endless loops of many kinds, pattern matching without end, recursion, memory without bound, each as a field
@@ -270,6 +330,9 @@ fn hostile_values() {
         "boolean_key": "return {[true] = 1}",
         "table_key": "return {[{}] = 1}",
         "sparse": "return {[1] = 1, [1e6] = 1}",
+        "exponential": "local t = {} for _ = 1, 60 do t = {t, t} end return t",
+        "wide": "local t = {} for i = 1, 5e5 do t[i] = i end return t",
+        "long": "local s = 'x' for _ = 1, 22 do s = s .. s end return s",
         "through_text": "return 1, {mode = 'bogus'}",
     });
     let tried = try_fields(&Home::new(), &values, &[transaction(1)]);

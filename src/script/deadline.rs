@@ -34,6 +34,11 @@ impl Deadline {
         self.until.set(self.clock.now() + self.limit + 1_000);
     }
 
+    /// Whether a check during this call has found the deadline passed.
+    pub(super) fn has_passed(&self) -> bool {
+        self.passed.get()
+    }
+
     /// Ends the call and says whether the deadline passed during it.
     pub(super) fn end(&self) -> bool {
         self.until.set(u64::MAX);
