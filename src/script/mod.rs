@@ -1,1 +1,23 @@
-//! TODO
+//! Lua: compiling snippets, and running them where they can do no harm.
+//!
+//! Snippets run in Luau, each in an environment of its own on top of frozen modules, with a deadline for each call
+//! and a memory limit for the whole VM. They see the transaction through `kong.*` and `ngx.*`, read-only but for
+//! `kong.log.set_serialize_value`, and give back a value that becomes JSON text at once.
+
+mod clock;
+mod compile;
+mod convert;
+mod deadline;
+mod environment;
+mod module;
+mod ngx;
+mod pdk;
+mod state;
+mod vm;
+
+pub use clock::Clock;
+pub use compile::{Bytecode, CompileError, compile};
+pub use vm::{FieldResult, Limits, Options, ScriptError, SnippetId, Stop, Vm};
+
+#[cfg(test)]
+mod tests;

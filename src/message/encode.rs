@@ -1,0 +1,114 @@
+//! Writing a message as one line of JSON.
+
+use super::tree::{Message, Node, Slice};
+use crate::transaction::{Escaping, Numbers, text};
+
+/// How messages are written. The default is the sensible reading of Kong's documentation; [`Style::KONG`] is the
+/// exact output of Kong 3.10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// How strings are escaped.
+    pub escaping: Escaping,
+    /// How numbers are written.
+    pub numbers: Numbers,
+    /// A nil assigned below a missing parent makes the parents.
+    pub empty_parents: bool,
+    /// An empty array that is not marked as one in Kong is `{}`.
+    pub empty_arrays_as_objects: bool,
+}
+
+impl Style {
+    /// Kong's own output (`kong_quirks: true`).
+    pub const KONG: Self =
+        Self { escaping: Escaping::Kong, numbers: Numbers::Kong, empty_parents: true, empty_arrays_as_objects: true };
+
+    /// The style that the setting `kong_quirks` asks for.
+    pub fn of(kong_quirks: bool) -> Self {
+        if kong_quirks { Self::KONG } else { Self::default() }
+    }
+
+    /// Whether untouched text has to be written anew.
+    fn rewrites(self) -> bool {
+        self.escaping == Escaping::Kong
+    }
+}
+
+/// Members whose arrays carry cjson's array mark in Kong, so that they stay `[]` when empty.
+const MARKED_ARRAYS: [&[u8]; 3] = [b"paths", b"tries", b"unnamed"];
+
+impl Message {
+    /// Appends the message, without a line end.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let encoder = Encoder { bytes: self.transaction().bytes(), style: self.style() };
+        encoder.object(out, &self.root);
+    }
+
+    /// The message in a buffer of its own.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.transaction().bytes().len() + 128);
+        self.encode(&mut out);
+        out
+    }
+}
+
+struct Encoder<'a> {
+    bytes: &'a [u8],
+    style: Style,
+}
+
+impl Encoder<'_> {
+    fn object(&self, out: &mut Vec<u8>, members: &[(Slice, Node)]) {
+        out.push(b'{');
+        let mut first = true;
+        for (name, value) in members {
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            let name = name.of(self.bytes);
+            out.push(b'"');
+            if self.style.rewrites() {
+                text::push_escaped(out, &text::unescape(name), self.style.escaping);
+            } else {
+                out.extend_from_slice(name);
+            }
+            out.extend_from_slice(b"\":");
+            self.value(out, name, value);
+        }
+        out.push(b'}');
+    }
+
+    fn value(&self, out: &mut Vec<u8>, name: &[u8], node: &Node) {
+        match node {
+            Node::Raw(slice) if self.style.rewrites() => self.rewrite(out, name, slice),
+            Node::Raw(slice) => out.extend_from_slice(slice.of(self.bytes)),
+            Node::Object(members) => self.object(out, members),
+            Node::Array(elements, _) if elements.is_empty() => self.empty_array(out, name),
+            Node::Array(elements, _) => {
+                out.push(b'[');
+                for (at, element) in elements.iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    self.value(out, b"", element);
+                }
+                out.push(b']');
+            }
+        }
+    }
+
+    fn empty_array(&self, out: &mut Vec<u8>, name: &[u8]) {
+        let as_object = self.style.empty_arrays_as_objects && !MARKED_ARRAYS.contains(&name);
+        out.extend_from_slice(if as_object { b"{}" } else { b"[]" });
+    }
+
+    /// Opens containers so that empty arrays are seen, and writes strings and numbers as Kong does.
+    fn rewrite(&self, out: &mut Vec<u8>, name: &[u8], slice: &Slice) {
+        let mut node = Node::Raw(slice.clone());
+        node.open(self.bytes);
+        match node {
+            Node::Raw(slice) => text::push_as_kong(out, slice.of(self.bytes)),
+            opened => self.value(out, name, &opened),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::transaction::{Limits, Transaction};
+
+fn message(json: &Value, style: Style) -> Message {
+    let transaction = Transaction::parse(Bytes::from(json.to_string()), &Limits::default()).expect("sound");
+    Message::new(transaction, style)
+}
+
+fn text(message: &Message) -> String {
+    String::from_utf8(message.to_vec()).expect("UTF-8")
+}
+
+fn set(message: &mut Message, key: &str, value: &str) {
+    let path = KeyPath::parse(key, message.style() == Style::KONG);
+    message.edit(&path, Some(value.as_bytes().to_vec()), Mode::Set).expect("an edit that can be made");
+}
+
+fn remove(message: &mut Message, key: &str) {
+    let path = KeyPath::parse(key, message.style() == Style::KONG);
+    message.edit(&path, None, Mode::Set).expect("an edit that can be made");
+}
+
+/// Scenario: every odd key that was observed in Kong. Guarantees: the member ends up where Kong puts it; with a
+/// backslash before another character than a dot the default keeps it and the quirks make it a dot.
+#[test]
+fn key_paths_as_kong_reads_them() {
+    for (key, emitted) in [
+        ("a", r#"{"a":"V"}"#),
+        ("a.b.c", r#"{"a":{"b":{"c":"V"}}}"#),
+        (r"a\.b", r#"{"a.b":"V"}"#),
+        (r"a.b\.c", r#"{"a":{"b.c":"V"}}"#),
+        (r"a\.b.c", r#"{"a.b":{"c":"V"}}"#),
+        (r"a\.b.c\.d", r#"{"a.b":{"c.d":"V"}}"#),
+        (".a", r#"{".a":"V"}"#),
+        (r"\.a", r#"{".a":"V"}"#),
+        ("a.", r#"{"a":{"":"V"}}"#),
+        (r"a\.", r#"{"a.":"V"}"#),
+        ("a..b", r#"{"a":{"":{"b":"V"}}}"#),
+        (r"a\..b", r#"{"a.":{"b":"V"}}"#),
+        (r"a.\.b", r#"{"a":{".b":"V"}}"#),
+        (".", r#"{".":"V"}"#),
+        ("..", r#"{".":{"":"V"}}"#),
+        ("...", r#"{".":{"":{"":"V"}}}"#),
+        ("..a", r#"{".":{"a":"V"}}"#),
+        ("", r#"{"":"V"}"#),
+        ("é.ü", r#"{"é":{"ü":"V"}}"#),
+        ("a b", r#"{"a b":"V"}"#),
+        ("a\tb", r#"{"a\tb":"V"}"#),
+        ("1", r#"{"1":"V"}"#),
+    ] {
+        for style in [Style::default(), Style::KONG] {
+            let mut message = message(&json!({}), style);
+            set(&mut message, key, r#""V""#);
+            assert_eq!(text(&message), emitted, "{key}");
+        }
+    }
+    for (key, default, quirks) in [
+        (r"a\b", r#"{"a\\b":1}"#, r#"{"a.":1}"#),
+        (r"a\nb", r#"{"a\\nb":1}"#, r#"{"a.b":1}"#),
+        (r"a\\b", r#"{"a\\\\b":1}"#, r#"{"a.b":1}"#),
+        (r"a\", r#"{"a\\":1}"#, r#"{"a\\":1}"#),
+        (r"a.b\x.c", r#"{"a":{"b\\x":{"c":1}}}"#, r#"{"a":{"b.":{"c":1}}}"#),
+        ("a/b", r#"{"a/b":1}"#, r#"{"a\/b":1}"#),
+        ("a[1]", r#"{"a":[1]}"#, r#"{"a[1]":1}"#),
+    ] {
+        for (style, emitted) in [(Style::default(), default), (Style::KONG, quirks)] {
+            let mut message = message(&json!({}), style);
+            set(&mut message, key, "1");
+            assert_eq!(text(&message), emitted, "{key}");
+        }
+    }
+}
+
+/// Scenario: array indices. Guarantees: elements are set, added behind the end, removed; what is no index is a name.
+#[test]
+fn array_indices() {
+    let base = json!({"foo": [{"bar": 1}, {"bar": 2}], "o": {"x": 1}});
+    for (key, value, emitted) in [
+        ("foo[1].bar", Some("9"), json!({"foo": [{"bar": 9}, {"bar": 2}], "o": {"x": 1}})),
+        ("foo[3]", Some("3"), json!({"foo": [{"bar": 1}, {"bar": 2}, 3], "o": {"x": 1}})),
+        ("foo[4].a", Some("3"), json!({"foo": [{"bar": 1}, {"bar": 2}, null, {"a": 3}], "o": {"x": 1}})),
+        ("foo[2]", None, json!({"foo": [{"bar": 1}], "o": {"x": 1}})),
+        ("foo[1]", None, json!({"foo": [null, {"bar": 2}], "o": {"x": 1}})),
+        ("foo[9].bar", None, base.clone()),
+        ("o[1]", Some("2"), json!({"foo": [{"bar": 1}, {"bar": 2}], "o": {"x": 1, "1": 2}})),
+        ("o[0]", Some("2"), json!({"foo": [{"bar": 1}, {"bar": 2}], "o": {"x": 1}, "o[0]": 2})),
+        ("n[1][2]", Some("2"), json!({"foo": [{"bar": 1}, {"bar": 2}], "o": {"x": 1}, "n": [[null, 2]]})),
+        ("foo.x", Some("2"), base.clone()),
+    ] {
+        let mut message = message(&base, Style::default());
+        let edited = message.edit(&KeyPath::parse(key, false), value.map(|text| text.as_bytes().to_vec()), Mode::Set);
+        assert_eq!(edited, Ok(()), "{key}");
+        assert_eq!(serde_json::from_str::<Value>(&text(&message)).expect("JSON"), emitted, "{key}");
+    }
+    let mut message = message(&base, Style::default());
+    let sparse = message.edit(&KeyPath::parse("foo[99]", false), Some(b"1".to_vec()), Mode::Set);
+    assert!(matches!(sparse, Err(EditError::Sparse { .. })));
+    set(&mut message, "l", "[7]");
+    set(&mut message, "l.x", "8");
+    assert!(text(&message).ends_with(r#""l":{"1":7,"x":8}}"#));
+}
+
+/// Scenario: values set, overwritten and removed at every depth, numbers of any spelling around them. Guarantees:
+/// what no edit touched comes out byte for byte; removing what is not there makes nothing.
+#[test]
+fn untouched_text_stays_as_it_came() {
+    let raw = r#"{"n":1.50e0,"request":{"size": 12345678901234567890,"headers":{"a":"\u00e9\/"}},"tries":[],"e":{}}"#;
+    let transaction = Transaction::parse(Bytes::from_static(raw.as_bytes()), &Limits::default()).expect("sound");
+    let mut message = Message::new(transaction, Style::default());
+    remove(&mut message, "nope.a.b");
+    assert_eq!(text(&message), raw);
+    set(&mut message, "request.headers.b", "2");
+    remove(&mut message, "e");
+    set(&mut message, "p", r#"{"a":1}"#);
+    set(&mut message, "p.b", "2");
+    let edited = concat!(
+        r#"{"n":1.50e0,"request":{"size":12345678901234567890,"headers":{"a":"\u00e9\/","b":2}},"#,
+        r#""tries":[],"p":{"a":1,"b":2}}"#
+    );
+    assert_eq!(text(&message), edited);
+}
+
+/// Scenario: paths through a string, a number and null. Guarantees: Kong's error, and a message as it was.
+#[test]
+fn a_path_through_a_value_is_an_error() {
+    let base = json!({"client_ip": "10.0.0.9", "n": 1, "z": null, "a": {"b": true}});
+    for (key, error) in [
+        ("client_ip.x", "Subkey 'client_ip' is not a table. It's 10.0.0.9."),
+        ("n.x.y", "Subkey 'n' is not a table. It's 1."),
+        ("z.x", "Subkey 'z' is not a table. It's userdata: NULL."),
+        ("a.b.c", "Subkey 'b' is not a table. It's true."),
+    ] {
+        for mode in [Mode::Set, Mode::Add, Mode::Replace] {
+            let mut message = message(&base, Style::default());
+            let result = message.edit(&KeyPath::parse(key, false), Some(b"1".to_vec()), mode);
+            let whole = format!("The key '{key}' could not be used as a serialize value. {error}");
+            assert_eq!(result.map_err(|error| error.to_string()), Err(whole));
+            assert_eq!(text(&message), base.to_string());
+        }
+    }
+}
+
+/// Scenario: the three modes on present and missing members. Guarantees: `add` keeps what is there, `replace` makes
+/// nothing new, and `add` finds a header in any case.
+#[test]
+fn modes() {
+    let base = json!({"a": false, "request": {"headers": {"x-id": "1"}}});
+    for (key, value, mode, emitted) in [
+        ("a", Some("1"), Mode::Add, base.clone()),
+        ("b", Some("1"), Mode::Add, json!({"a": false, "request": {"headers": {"x-id": "1"}}, "b": 1})),
+        ("a", Some("1"), Mode::Replace, json!({"a": 1, "request": {"headers": {"x-id": "1"}}})),
+        ("b.c", Some("1"), Mode::Replace, base.clone()),
+        ("a", None, Mode::Replace, json!({"request": {"headers": {"x-id": "1"}}})),
+        ("a", None, Mode::Add, base.clone()),
+        ("request.headers.X_Id", Some("1"), Mode::Add, base.clone()),
+    ] {
+        let mut message = message(&base, Style::default());
+        let value = value.map(|text| text.as_bytes().to_vec());
+        assert_eq!(message.edit(&KeyPath::parse(key, false), value, mode), Ok(()));
+        assert_eq!(text(&message), emitted.to_string(), "{key} {mode:?}");
+    }
+}
+
+/// Scenario: credentials in several spellings, beside other headers. Guarantees: each becomes one string, nothing
+/// else changes, `_context` is never written.
+#[test]
+fn credentials_are_redacted() {
+    let base = json!({
+        "request": {"headers": {"authorization": ["a", "b"], "Proxy-Authorization": "", "cookie": "c"}},
+        "response": {"headers": {"authorization": "kept"}},
+        "_context": {"secret": 1},
+    });
+    let written: Value = serde_json::from_str(&text(&message(&base, Style::default()))).expect("JSON");
+    let headers = json!({"authorization": "REDACTED", "Proxy-Authorization": "REDACTED", "cookie": "c"});
+    assert_eq!(written["request"]["headers"], headers);
+    assert_eq!(written["response"], base["response"]);
+    assert_eq!(written.get("_context"), None);
+}
+
+/// Scenario: `kong_quirks` on values that it changes. Guarantees: Kong's escapes, digits and empty tables.
+#[test]
+fn quirks() {
+    let base =
+        json!({"url": "http://x/y", "big": 9_007_199_254_740_992_u64, "tags": [], "route": {"paths": []}, "tries": []});
+    let mut message = message(&base, Style::KONG);
+    remove(&mut message, "nope.a.b");
+    let written = concat!(
+        r#"{"url":"http:\/\/x\/y","big":9.007199254741e+15,"tags":{},"route":{"paths":[]},"tries":[],"#,
+        r#""nope":{"a":{}}}"#
+    );
+    assert_eq!(text(&message), written);
+}
+
+proptest! {
+    /// Scenario: any list of edits with any keys, values and modes, in both styles. Guarantees: never a panic, always
+    /// one line of sound JSON, and an edit that fails changes nothing.
+    #[test]
+    fn any_edits_leave_sound_json(
+        edits in prop::collection::vec(
+            (r"(a|b|\.|\\|\[1\]|\[2\]|request|headers|é){0,5}", prop::option::of(0..5_usize), 0..3_usize),
+            0..12,
+        ),
+        quirks in any::<bool>(),
+    ) {
+        let base = json!({"a": {"b": [1, {"a": []}]}, "request": {"headers": {"authorization": "x"}}, "b": "s"});
+        let mut message = message(&base, Style::of(quirks));
+        for (key, value, mode) in edits {
+            let value = value.map(|at| ["1", "\"x\"", "{\"a\":{}}", "[]", "[1,[2]]"][at].as_bytes().to_vec());
+            let before = text(&message);
+            let mode = [Mode::Set, Mode::Add, Mode::Replace][mode];
+            let failed = message.edit(&KeyPath::parse(&key, quirks), value, mode).is_err();
+            let after = text(&message);
+            prop_assert!(serde_json::from_str::<Value>(&after).is_ok_and(|value| value.is_object()), "{}", after);
+            prop_assert!(!failed || before == after);
+        }
+    }
+
+    /// Scenario: a set of any simple path. Guarantees: it is read back at that path, and removing it restores
+    /// everything but parents that were made.
+    #[test]
+    fn what_is_set_is_there(parts in prop::collection::vec("[a-z]{1,3}", 1..4)) {
+        let mut message = message(&json!({"k": 1}), Style::default());
+        let key = parts.join(".");
+        prop_assume!(parts[0] != "k");
+        set(&mut message, &key, "\"V\"");
+        let value: Value = serde_json::from_str(&text(&message)).expect("JSON");
+        prop_assert_eq!(value.pointer(&format!("/{}", parts.join("/"))), Some(&json!("V")));
+        remove(&mut message, &parts[0]);
+        prop_assert_eq!(text(&message), r#"{"k":1}"#);
+    }
+}

@@ -1,0 +1,373 @@
+//! The message as a tree that is text wherever no edit has reached.
+
+use super::encode::Style;
+use super::key_path::{KeyPath, Name, Part};
+use crate::transaction::{CONTEXT, Level, Span, Transaction, View, split_array, split_object, text};
+
+/// When an edit takes effect (`kong.log.set_serialize_value`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Always.
+    #[default]
+    Set,
+    /// Where there is nothing yet.
+    Add,
+    /// Where there is something.
+    Replace,
+}
+
+/// An edit that could not be made. The message is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The path leads through something that has no members (Kong's wording, kong/pdk/log.lua).
+    #[error("The key '{key}' could not be used as a serialize value. Subkey '{subkey}' is not a table. It's {found}.")]
+    NotATable {
+        /// The whole key.
+        key: String,
+        /// The part of it that is no table.
+        subkey: String,
+        /// What stands there, as Lua's `tostring` shows it.
+        found: String,
+    },
+    /// An index so far past the array's end that it would be mostly holes (cjson's wording and rule).
+    #[error("Cannot serialise table: excessively sparse array (key '{key}')")]
+    Sparse {
+        /// The whole key.
+        key: String,
+    },
+}
+
+/// A piece of JSON text: a stretch of the transaction or text of an edit's own.
+#[derive(Debug, Clone)]
+pub(super) enum Slice {
+    Span(Span),
+    Owned(Box<[u8]>),
+}
+
+impl Slice {
+    pub(super) fn of<'a>(&'a self, transaction: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Span(span) => span.of(transaction),
+            Self::Owned(text) => text,
+        }
+    }
+
+    /// The stretch `span` of this slice.
+    fn part(&self, span: Span) -> Self {
+        match self {
+            Self::Span(own) => Self::Span(Span { start: own.start + span.start, end: own.start + span.end }),
+            Self::Owned(text) => Self::Owned(span.of(text).into()),
+        }
+    }
+}
+
+/// A value of the message. A member's name is the content of its JSON string.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    Raw(Slice),
+    Object(Vec<(Slice, Node)>),
+    /// With whether it came with the transaction: the log object's arrays are marked as arrays in Kong, so that a
+    /// member with a name is never written.
+    Array(Vec<Node>, bool),
+}
+
+/// One transaction's message, to which the plugins' edits are applied one after the other.
+///
+/// Kong builds each plugin's message anew and applies the whole list of edits so far; as every edit only depends on
+/// those before it, applying each once to a message that stays gives the same.
+#[derive(Debug)]
+pub struct Message {
+    transaction: Transaction,
+    pub(super) root: Vec<(Slice, Node)>,
+    style: Style,
+    /// Edits so far, to tell whether an encoding is still good.
+    version: u64,
+}
+
+impl Message {
+    /// The message of `transaction` before any edit: without `_context`, credentials redacted.
+    pub fn new(transaction: Transaction, style: Style) -> Self {
+        let bytes = transaction.bytes().as_ref();
+        let root = transaction
+            .root()
+            .filter(|(key, _)| {
+                key.of(bytes) != CONTEXT.as_bytes() && text::unescape(key.of(bytes)) != CONTEXT.as_bytes()
+            })
+            .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
+            .collect();
+        let mut message = Self { transaction, root, style, version: 0 };
+        message.redact();
+        message
+    }
+
+    /// The transaction underneath.
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// How it is written.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Changes with every edit.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua); here in
+    /// any spelling, as not every proxy lower-cases names.
+    fn redact(&mut self) {
+        let bytes = self.transaction.bytes().clone();
+        let secret = |name: &[u8]| {
+            name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
+        };
+        let found = self.transaction.members_at(Level::RequestHeaders).any(|member| {
+            let key = member.key.of(&bytes);
+            secret(key) || (key.contains(&b'\\') && secret(&text::unescape(key)))
+        });
+        if !found {
+            return;
+        }
+        let steps = [Name::new("request", self.style.escaping), Name::new("headers", self.style.escaping)];
+        let mut members = &mut self.root;
+        for step in &steps {
+            let Some(at) = position(members, step, &bytes) else { return };
+            let node = &mut members[at].1;
+            node.open(&bytes);
+            let Node::Object(inner) = node else { return };
+            members = inner;
+        }
+        for (name, value) in members {
+            if secret(&text::unescape(name.of(&bytes))) {
+                *value = Node::Raw(Slice::Owned((*b"\"REDACTED\"").into()));
+            }
+        }
+    }
+
+    /// Applies one edit: `value` is JSON text, or `None` to remove.
+    pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
+        let bytes = self.transaction.bytes().clone();
+        let parts = path.parts();
+        let walk = Walk { bytes: &bytes, path, mode, removes: value.is_none(), style: self.style };
+        walk.check(&mut self.root)?;
+        self.version += 1;
+        let mut root = Node::Object(std::mem::take(&mut self.root));
+        let value = value.map(|text| Node::Raw(Slice::Owned(text.into())));
+        let done = walk.apply(&mut root, parts, value);
+        let Node::Object(members) = root else { unreachable!("the outermost value stays an object") };
+        self.root = members;
+        done
+    }
+}
+
+fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
+    members.iter().position(|(key, _)| is_named(key.of(bytes), name))
+}
+
+fn is_named(key: &[u8], name: &Name) -> bool {
+    key == &*name.encoded || (key.contains(&b'\\') && *text::unescape(key) == *name.plain)
+}
+
+impl Node {
+    /// Splits text that is an object or an array one level deep.
+    pub(super) fn open(&mut self, bytes: &[u8]) {
+        let Self::Raw(slice) = self else { return };
+        let raw = slice.of(bytes);
+        let opened = match raw.first() {
+            Some(b'{') => Self::Object(
+                split_object(raw)
+                    .into_iter()
+                    .map(|(key, value)| (slice.part(key), Self::Raw(slice.part(value))))
+                    .collect(),
+            ),
+            Some(b'[') => {
+                let elements = split_array(raw).into_iter().map(|span| Self::Raw(slice.part(span))).collect();
+                Self::Array(elements, matches!(slice, Slice::Span(_)))
+            }
+            _ => return,
+        };
+        *self = opened;
+    }
+
+    fn null() -> Self {
+        Self::Raw(Slice::Owned((*b"null").into()))
+    }
+
+    fn is_table(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Raw(slice) => matches!(slice.of(bytes).first(), Some(b'{' | b'[')),
+            _ => true,
+        }
+    }
+
+    /// The value as Lua's `tostring` shows it; for values that are no tables.
+    fn shown(&self, bytes: &[u8]) -> String {
+        let Self::Raw(slice) = self else { return "a table".to_owned() };
+        let view = View::new(slice.of(bytes));
+        match view.text() {
+            Some(text) => text.into_owned(),
+            None if view.is_null() => "userdata: NULL".to_owned(),
+            None => String::from_utf8_lossy(view.raw()).into_owned(),
+        }
+    }
+}
+
+/// One edit on its way down the tree.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    path: &'a KeyPath,
+    mode: Mode,
+    removes: bool,
+    style: Style,
+}
+
+impl Walk<'_> {
+    /// Finds out whether the edit can be made, before anything is touched; opens what it passes.
+    fn check(&self, root: &mut [(Slice, Node)]) -> Result<(), EditError> {
+        let parts = self.path.parts();
+        let (Part::Name(first), true) = (&parts[0], parts.len() > 1) else { return Ok(()) };
+        let Some(at) = position(root, first, self.bytes) else { return Ok(()) };
+        let mut node = &mut root[at].1;
+        for (part, below) in parts.iter().zip(&parts[1..]) {
+            if !node.is_table(self.bytes) {
+                let key = self.path.text().to_owned();
+                return Err(EditError::NotATable { key, subkey: part.shown(), found: node.shown(self.bytes) });
+            }
+            node.open(self.bytes);
+            let child = match (node, below) {
+                (Node::Object(members), Part::Name(name)) => {
+                    position(members, name, self.bytes).map(|at| &mut members[at].1)
+                }
+                (Node::Array(elements, _), Part::Index(index)) => elements.get_mut(index - 1),
+                _ => None,
+            };
+            match child {
+                Some(child) => node = child,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, node: &mut Node, parts: &[Part], value: Option<Node>) -> Result<(), EditError> {
+        node.open(self.bytes);
+        let (part, rest) = parts.split_first().expect("a key path has at least one part");
+        match (&mut *node, part) {
+            (Node::Object(members), Part::Name(name)) => self.member(members, name, rest, value),
+            (Node::Object(members), Part::Index(index)) if !members.is_empty() => {
+                self.member(members, &Name::new(&index.to_string(), self.style.escaping), rest, value)
+            }
+            (Node::Object(_), Part::Index(index)) => {
+                let mut elements = Vec::new();
+                self.element(&mut elements, *index, rest, value)?;
+                if !elements.is_empty() {
+                    *node = Node::Array(elements, false);
+                }
+                Ok(())
+            }
+            (Node::Array(elements, _), Part::Index(index)) => self.element(elements, *index, rest, value),
+            (Node::Array(_, true), Part::Name(_)) => Ok(()),
+            (Node::Array(elements, false), Part::Name(name)) => {
+                let number = |at: usize| Slice::Owned((at + 1).to_string().into_bytes().into());
+                let mut members: Vec<_> =
+                    std::mem::take(elements).into_iter().enumerate().map(|(at, node)| (number(at), node)).collect();
+                let done = self.member(&mut members, name, rest, value);
+                *node = Node::Object(members);
+                done
+            }
+            (Node::Raw(_), _) => Ok(()),
+        }
+    }
+
+    fn member(
+        &self,
+        members: &mut Vec<(Slice, Node)>,
+        name: &Name,
+        rest: &[Part],
+        value: Option<Node>,
+    ) -> Result<(), EditError> {
+        let found = position(members, name, self.bytes);
+        if !rest.is_empty() {
+            return match (found, self.creates()) {
+                (Some(at), _) => self.apply(&mut members[at].1, rest, value),
+                (None, false) => Ok(()),
+                (None, true) => {
+                    let mut node = Node::Object(Vec::new());
+                    let done = self.apply(&mut node, rest, value);
+                    members.push((Slice::Owned(name.encoded.clone()), node));
+                    done
+                }
+            };
+        }
+        let present = found.is_some() || (self.mode == Mode::Add && self.has_header(members, name));
+        match (value, found) {
+            _ if self.blocked(present) => {}
+            (None, Some(at)) => drop(members.remove(at)),
+            (None, None) => {}
+            (Some(value), Some(at)) => members[at].1 = value,
+            (Some(value), None) => members.push((Slice::Owned(name.encoded.clone()), value)),
+        }
+        Ok(())
+    }
+
+    fn element(
+        &self,
+        elements: &mut Vec<Node>,
+        index: usize,
+        rest: &[Part],
+        value: Option<Node>,
+    ) -> Result<(), EditError> {
+        let present = elements.get(index - 1).is_some();
+        if !present && (!self.creates() || (rest.is_empty() && self.blocked(false)) || value.is_none()) {
+            return Ok(());
+        }
+        if index > 10 && index > 2 * (elements.len() + 1) {
+            return Err(EditError::Sparse { key: self.path.text().to_owned() });
+        }
+        while elements.len() < index {
+            elements.push(Node::null());
+        }
+        let last = index == elements.len();
+        let slot = &mut elements[index - 1];
+        if !rest.is_empty() {
+            if !present {
+                *slot = Node::Object(Vec::new());
+            }
+            return self.apply(slot, rest, value);
+        }
+        match value {
+            _ if self.blocked(present) => {}
+            Some(value) => *slot = value,
+            None if last => drop(elements.pop()),
+            None => *slot = Node::null(),
+        }
+        Ok(())
+    }
+
+    /// Whether missing parents are made. Kong makes them for a nil as well; the sensible reading does not.
+    fn creates(&self) -> bool {
+        self.mode != Mode::Replace && (!self.removes || self.style.empty_parents)
+    }
+
+    fn blocked(&self, present: bool) -> bool {
+        match self.mode {
+            Mode::Set => false,
+            Mode::Add => present,
+            Mode::Replace => !present,
+        }
+    }
+
+    /// Kong's header tables find names in any case and with `_` for `-`, which `add` sees.
+    fn has_header(&self, members: &[(Slice, Node)], name: &Name) -> bool {
+        let parent: Vec<_> = self.path.parts().iter().map(Part::shown).collect();
+        if !matches!(&parent[..], [of, headers, _] if headers == "headers" && (of == "request" || of == "response")) {
+            return false;
+        }
+        let folded = |name: &[u8]| {
+            name.to_ascii_lowercase().iter().map(|&b| if b == b'_' { b'-' } else { b }).collect::<Vec<_>>()
+        };
+        let wanted = folded(&name.plain);
+        members.iter().any(|(key, _)| folded(&text::unescape(key.of(self.bytes))) == wanted)
+    }
+}

@@ -1,0 +1,81 @@
+//! A coarse clock that costs one load to read.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// Microseconds since the clock was made, brought up to date every millisecond while anybody is [`Clock::busy`].
+///
+/// Reading the real clock at each interrupt of the VM would cost an honest snippet more than its own work.
+#[derive(Debug)]
+pub struct Clock {
+    origin: Instant,
+    now: AtomicU64,
+    busy: AtomicUsize,
+    ticker: Thread,
+}
+
+const TICK: Duration = Duration::from_millis(1);
+
+impl Clock {
+    /// Makes a clock and the thread that advances it, which ends when the clock is dropped.
+    ///
+    /// # Errors
+    /// The thread could not be started.
+    pub fn start() -> std::io::Result<Arc<Self>> {
+        let (hand_over, given) = std::sync::mpsc::channel::<Weak<Self>>();
+        let handle = std::thread::Builder::new().name("clock".to_owned()).stack_size(64 << 10).spawn(move || {
+            let Ok(clock) = given.recv() else { return };
+            while let Some(clock) = clock.upgrade() {
+                let busy = clock.busy.load(Ordering::Acquire) > 0;
+                clock.refresh();
+                drop(clock);
+                if busy {
+                    std::thread::sleep(TICK);
+                } else {
+                    std::thread::park_timeout(Duration::from_secs(5));
+                }
+            }
+        })?;
+        let clock = Arc::new(Self {
+            origin: Instant::now(),
+            now: AtomicU64::new(0),
+            busy: AtomicUsize::new(0),
+            ticker: handle.thread().clone(),
+        });
+        hand_over.send(Arc::downgrade(&clock)).map_err(std::io::Error::other)?;
+        Ok(clock)
+    }
+
+    /// Brings the clock up to date and returns its time in microseconds.
+    pub fn refresh(&self) -> u64 {
+        let now = self.origin.elapsed().as_micros() as u64;
+        self.now.fetch_max(now, Ordering::Relaxed);
+        now
+    }
+
+    /// The time in microseconds, at most about a millisecond old while anybody is busy.
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the clock going until the answer is dropped.
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        if self.busy.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.ticker.unpark();
+        }
+        self.refresh();
+        Busy(self.clone())
+    }
+}
+
+/// Somebody needs the clock.
+#[derive(Debug)]
+pub struct Busy(Arc<Clock>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+}

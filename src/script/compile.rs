@@ -1,0 +1,93 @@
+//! From a snippet's text to bytecode, once, when the configuration is read.
+
+use std::sync::Arc;
+
+/// A compiled snippet, ready to be loaded into any number of VMs.
+#[derive(Debug, Clone)]
+pub struct Bytecode {
+    pub(super) code: Arc<[u8]>,
+    pub(super) chunk_name: Arc<str>,
+}
+
+/// Why a text is not a snippet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{chunk_name}:{line}: {message}")]
+pub struct CompileError {
+    /// The text's name as Lua shows it: `[string "return ("]`.
+    pub chunk_name: String,
+    /// Line in the text, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub message: String,
+    /// What to do, where the reason is a difference between Luau and Kong's LuaJIT.
+    pub help: Option<&'static str>,
+}
+
+/// Compiles `source` without running any of it.
+pub fn compile(source: &str) -> Result<Bytecode, CompileError> {
+    let chunk_name = chunk_name(source);
+    let refuse = |line, message: &str, help| {
+        Err(CompileError { chunk_name: chunk_name.clone(), line, message: message.to_owned(), help })
+    };
+    if source.starts_with('\x1b') {
+        return refuse(1, "attempt to load chunk with wrong mode", Some("bytecode is refused: give the snippet's text"));
+    }
+    // LuaJIT passes over a first line that begins with `#`.
+    let commented = source.starts_with('#').then(|| format!("--{source}"));
+    let text = commented.as_deref().unwrap_or(source);
+    let compiler = mlua::chunk::Compiler::new().set_optimization_level(2).set_debug_level(1);
+    match compiler.compile(text) {
+        Ok(code) => Ok(Bytecode { code: code.into(), chunk_name: format!("={chunk_name}").into() }),
+        Err(error) => {
+            let text = match error {
+                mlua::Error::SyntaxError { message, .. } => message,
+                other => other.to_string(),
+            };
+            let (line, message) = split_position(&text);
+            let at = source.lines().nth(line.saturating_sub(1)).unwrap_or("");
+            refuse(line, message, difference(at, message))
+        }
+    }
+}
+
+/// Takes `:3: message` or `name:3: message` apart.
+fn split_position(text: &str) -> (usize, &str) {
+    let mut from = 0;
+    while let Some(colon) = text[from..].find(':') {
+        let after = &text[from + colon + 1..];
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        if let (Ok(line), Some(message)) = (after[..digits].parse(), after[digits..].strip_prefix(':')) {
+            return (line, message.trim_start());
+        }
+        from += colon + 1;
+    }
+    (1, text)
+}
+
+/// What stands at a place that is sound for Kong's LuaJIT and not for Luau.
+fn difference(line: &str, message: &str) -> Option<&'static str> {
+    let words = || line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let number_suffix = |word: &str| {
+        let digits = word.trim_end_matches(['L', 'l', 'U', 'u', 'i']);
+        digits.len() < word.len() && digits.starts_with(|c: char| c.is_ascii_digit())
+    };
+    if words().any(|word| word == "goto") || line.contains("::") {
+        return Some("Luau has no `goto`: use a loop with `break` or `continue`, or a function with `return`");
+    }
+    if message.contains("number") && words().any(number_suffix) {
+        return Some("Luau has no `LL`, `ULL` or `i` number suffixes: write a plain number");
+    }
+    None
+}
+
+/// A text's name as LuaJIT shows it in errors: its first line, cut to 45 characters.
+pub(super) fn chunk_name(source: &str) -> String {
+    const LONGEST: usize = 45;
+    let line = source.split(['\n', '\r']).next().unwrap_or("");
+    let mut end = line.len().min(LONGEST);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    let dots = if end < source.len() { "..." } else { "" };
+    format!("[string \"{}{dots}\"]", &line[..end])
+}

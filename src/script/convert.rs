@@ -1,0 +1,203 @@
+//! Values between Lua and JSON text.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::ffi::c_void;
+
+use mlua::{Lua, Table, Value as Lv};
+
+use super::state::State;
+use crate::message::Style;
+use crate::transaction::{Value, View, text};
+
+/// How scripts' values become JSON, and how large one may be.
+#[derive(Debug)]
+pub(super) struct Conversion {
+    style: Style,
+    max_bytes: usize,
+    /// Strings whose bytes were not UTF-8 so far.
+    pub(super) invalid_strings: Cell<u64>,
+}
+
+/// Kong's words for a value of a kind that JSON lacks (kong/pdk/log.lua, spelling and all).
+const WRONG_KIND: &str = "value must be nil, a number, string, boolean or a non-self-referencial table containing \
+                          numbers, string and booleans";
+
+/// cjson's bound on nesting in Kong; the outermost value counts.
+const DEEPEST: usize = 1000;
+
+impl Conversion {
+    pub(super) fn new(style: Style, max_bytes: usize) -> Self {
+        Self { style, max_bytes, invalid_strings: Cell::new(0) }
+    }
+
+    /// Writes a script's value as JSON text; nil is `None`. Reads tables raw: no metamethod runs.
+    pub(super) fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
+        if value.is_nil() {
+            return Ok(None);
+        }
+        let quirks = self.style == Style::KONG;
+        let mut writer = Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
+        writer.value(value)?;
+        Ok(Some(writer.out))
+    }
+}
+
+struct Writer<'a> {
+    conversion: &'a Conversion,
+    array_mark: &'a Table,
+    quirks: bool,
+    out: Vec<u8>,
+    /// The tables that the one at hand is inside of.
+    path: Vec<*const c_void>,
+    /// Every table so far: Kong refuses one that stands twice, even without a cycle.
+    seen: HashSet<*const c_void>,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, value: &Lv) -> Result<(), String> {
+        if self.out.len() > self.conversion.max_bytes {
+            return Err(format!("value is larger than {} bytes", self.conversion.max_bytes));
+        }
+        match value {
+            Lv::Nil => self.out.extend_from_slice(b"null"),
+            Lv::Boolean(true) => self.out.extend_from_slice(b"true"),
+            Lv::Boolean(false) => self.out.extend_from_slice(b"false"),
+            Lv::Integer(number) => self.number(*number as f64)?,
+            Lv::Number(number) => self.number(*number)?,
+            Lv::String(string) => self.string(&string.as_bytes()),
+            Lv::LightUserData(pointer) if pointer.0.is_null() => self.out.extend_from_slice(b"null"),
+            Lv::Table(table) => self.table(table)?,
+            _ => return Err(WRONG_KIND.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, number: f64) -> Result<(), String> {
+        if !number.is_finite() {
+            return Err("Cannot serialise number: must not be NaN or Infinity".to_owned());
+        }
+        text::push_number(&mut self.out, number, self.conversion.style.numbers);
+        Ok(())
+    }
+
+    fn string(&mut self, bytes: &[u8]) {
+        if text::push_string(&mut self.out, bytes, self.conversion.style.escaping) {
+            let counter = &self.conversion.invalid_strings;
+            counter.set(counter.get() + 1);
+        }
+    }
+
+    fn table(&mut self, table: &Table) -> Result<(), String> {
+        let pointer = table.to_pointer();
+        if self.path.contains(&pointer) || (self.quirks && !self.seen.insert(pointer)) {
+            return Err(WRONG_KIND.to_owned());
+        }
+        if self.path.len() >= DEEPEST {
+            return Err(format!("Cannot serialise, excessive nesting ({})", DEEPEST + 1));
+        }
+        self.path.push(pointer);
+        let mut members = Vec::new();
+        table.for_each(|key: Lv, value: Lv| {
+            members.push((key, value));
+            Ok(())
+        })
+        .map_err(|error| error.to_string())?;
+        match array_length(&members) {
+            _ if members.is_empty() => {
+                let marked = table.metatable().is_some_and(|mark| mark == *self.array_mark);
+                self.out.extend_from_slice(if marked { b"[]" } else { b"{}" });
+            }
+            Some(length) => self.array(members, length)?,
+            None => self.object(&members)?,
+        }
+        self.path.pop();
+        Ok(())
+    }
+
+    fn array(&mut self, members: Vec<(Lv, Lv)>, length: usize) -> Result<(), String> {
+        // cjson's defaults: more than ten long and more than half of it holes.
+        if length > 10 && length > 2 * members.len() {
+            return Err("Cannot serialise table: excessively sparse array".to_owned());
+        }
+        let mut elements = vec![Lv::Nil; length];
+        for (key, value) in members {
+            if let Some(index) = array_index(&key) {
+                elements[index - 1] = value;
+            }
+        }
+        self.out.push(b'[');
+        for (at, element) in elements.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            self.value(element)?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn object(&mut self, members: &[(Lv, Lv)]) -> Result<(), String> {
+        self.out.push(b'{');
+        for (at, (key, value)) in members.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            match key {
+                Lv::String(name) => self.string(&name.as_bytes()),
+                Lv::Integer(_) | Lv::Number(_) => {
+                    let number = key.as_f64().or_else(|| key.as_i64().map(|whole| whole as f64)).unwrap_or(f64::NAN);
+                    self.out.push(b'"');
+                    self.number(number)?;
+                    self.out.push(b'"');
+                }
+                Lv::Boolean(_) => return Err("Cannot serialise boolean: table key must be a number or string".to_owned()),
+                _ => return Err(WRONG_KIND.to_owned()),
+            }
+            self.out.push(b':');
+            self.value(value)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+}
+
+fn array_index(key: &Lv) -> Option<usize> {
+    match key {
+        Lv::Integer(index) => usize::try_from(*index).ok().filter(|index| *index > 0),
+        Lv::Number(index) if index.trunc() == *index && *index >= 1.0 && *index < 2_147_483_648.0 => Some(*index as usize),
+        _ => None,
+    }
+}
+
+/// The highest index, where all keys are indices.
+fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
+    members.iter().try_fold(0, |highest, (key, _)| array_index(key).map(|index| highest.max(index)))
+}
+
+impl State {
+    /// A Lua value of a JSON value; each call makes new tables.
+    pub(super) fn to_lua(&self, lua: &Lua, view: View<'_>) -> mlua::Result<Lv> {
+        Ok(match view.value() {
+            Value::Null => Lv::NULL,
+            Value::Bool(value) => Lv::Boolean(value),
+            Value::Number(number) => Lv::Number(number),
+            Value::String(bytes) => Lv::String(lua.create_string(bytes.as_ref())?),
+            Value::Array(elements) => {
+                let table = lua.create_table_with_capacity(elements.len(), 0)?;
+                for (at, element) in elements.into_iter().enumerate() {
+                    table.raw_set(at + 1, self.to_lua(lua, element)?)?;
+                }
+                table.set_metatable(Some(self.array_mark.clone()))?;
+                Lv::Table(table)
+            }
+            Value::Object(members) => {
+                let table = lua.create_table_with_capacity(0, members.len())?;
+                for (name, value) in members {
+                    table.raw_set(lua.create_string(name.as_ref())?, self.to_lua(lua, value)?)?;
+                }
+                Lv::Table(table)
+            }
+        })
+    }
+}

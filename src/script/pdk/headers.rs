@@ -1,0 +1,68 @@
+//! Headers and query arguments: lookups and tables.
+
+use mlua::{Lua, Table, Value as Lv};
+
+use super::super::environment::frozen;
+use super::super::state::State;
+use crate::transaction::{Level, Transaction, Value, View, text};
+
+/// A header by name as Kong finds it: as written, else in lower case with `_` for `-`.
+pub(super) fn header<'a>(transaction: &'a Transaction, level: Level, name: &[u8]) -> Option<View<'a>> {
+    let bytes = transaction.bytes();
+    let found = |matches: &dyn Fn(&[u8]) -> bool| {
+        transaction.members_at(level).rev().find(|member| {
+            let key = member.key.of(bytes);
+            matches(key) || (key.contains(&b'\\') && matches(&text::unescape(key)))
+        })
+    };
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let normalized = |key: &[u8]| {
+        key.len() == name.len() && key.iter().zip(name).all(|(a, b)| a.to_ascii_lowercase() == fold(*b))
+    };
+    let member = found(&|key| key == name).or_else(|| found(&normalized))?;
+    Some(View::new(member.value.of(bytes)))
+}
+
+/// The first value of a header or an argument that may have several.
+pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Result<Lv> {
+    match view.value() {
+        Value::Array(elements) => elements.first().map_or(Ok(Lv::Nil), |first| state.to_lua(lua, *first)),
+        Value::String(bytes) => Ok(Lv::String(lua.create_string(bytes.as_ref())?)),
+        _ => state.to_lua(lua, view),
+    }
+}
+
+/// At most `most` headers as a table that finds names in any case and with `_` for `-`; with whether some were cut.
+pub(super) fn header_table(
+    lua: &Lua,
+    state: &State,
+    level: Level,
+    most: usize,
+) -> mlua::Result<(Table, bool)> {
+    let table = lua.create_table()?;
+    let headers = state.with(|transaction| -> mlua::Result<usize> {
+        let bytes = transaction.bytes();
+        let mut count = 0;
+        for member in transaction.members_at(level) {
+            if count < most {
+                let name = lua.create_string(text::unescape(member.key.of(bytes)).as_ref())?;
+                table.raw_set(name, state.to_lua(lua, View::new(member.value.of(bytes)))?)?;
+            }
+            count += 1;
+        }
+        Ok(count)
+    });
+    let metatable = lua.create_table()?;
+    metatable.raw_set(
+        "__index",
+        lua.create_function(|lua, (table, name): (Table, Lv)| {
+            let Lv::String(name) = name else { return Ok(Lv::Nil) };
+            let folded: Vec<u8> =
+                name.as_bytes().iter().map(|&b| if b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect();
+            table.raw_get::<Lv>(lua.create_string(&folded)?)
+        })?,
+    )?;
+    table.set_metatable(Some(frozen(metatable)))?;
+    let cut = headers.transpose()?.is_some_and(|count| count > most);
+    Ok((table, cut))
+}

@@ -1,0 +1,264 @@
+//! `kong.request` (kong/pdk/request.lua).
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use base64::Engine;
+use mlua::{IntoLua, Lua, Table, Value as Lv};
+
+use super::super::state::State;
+use super::headers::{first, header, header_table};
+use super::{Module, limit, raise, wrong_phase};
+use crate::transaction::{Level, View};
+
+/// Where Kong may read the request's body.
+const BODY_PHASES: &str = "rewrite, access, response, error, admin_api";
+
+pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+    let mut module = Module::new(lua, state)?;
+    address_functions(&mut module)?;
+    path_functions(&mut module)?;
+    query_functions(&mut module)?;
+    header_functions(&mut module)?;
+    module.function("get_http_version", |_, state, (): ()| Ok(state.context_number("http_version").unwrap_or(1.1)))?;
+    module.function("get_method", |_, state, (): ()| Ok(state.text(Level::Request, "method")))?;
+    module.function("get_start_time", |_, state, (): ()| {
+        let given = state.context_number("start_time");
+        Ok(given.or_else(|| state.member(Level::Root, "started_at", |view| view.number())))
+    })?;
+    module.function("get_raw_body", |lua, state, _: Lv| match body(state, "request_body") {
+        Some(bytes) => lua.create_string(bytes),
+        None => Err(wrong_phase(lua, BODY_PHASES)),
+    })?;
+    module.forbidden(&["get_body"], BODY_PHASES)?;
+    Ok(module.done())
+}
+
+fn address_functions(module: &mut Module<'_>) -> mlua::Result<()> {
+    module.function("get_scheme", |_, state, (): ()| Ok(Address::of(state).map(|address| address.scheme)))?;
+    module.function("get_host", |_, state, (): ()| Ok(Address::of(state).map(|address| address.host)))?;
+    module.function("get_port", |_, state, (): ()| Ok(Address::of(state).and_then(|address| address.port)))?;
+    module.function("get_forwarded_scheme", |_, state, (): ()| {
+        let given = state.context_text("forwarded_scheme").map(|scheme| scheme.to_lowercase());
+        Ok(given.or_else(|| Address::of(state).map(|address| address.scheme)))
+    })?;
+    module.function("get_forwarded_host", |_, state, (): ()| {
+        let given = state.context_text("forwarded_host").map(|host| host.to_lowercase());
+        Ok(given.or_else(|| Address::of(state).map(|address| address.host)))
+    })?;
+    module.function("get_forwarded_port", |_, state, (): ()| {
+        let given = state.context_number("forwarded_port");
+        Ok(given.or_else(|| Address::of(state).and_then(|address| address.port).map(f64::from)))
+    })
+}
+
+fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
+    module.function("get_raw_path", |_, state, (): ()| Ok(raw_path(state)))?;
+    module.function("get_path", |_, state, (): ()| Ok(raw_path(state).map(|path| normalize(&path))))?;
+    module.function("get_path_with_query", |_, state, (): ()| {
+        let Some(path) = raw_path(state).map(|path| normalize(&path)) else { return Ok(None) };
+        let query = raw_query(state).unwrap_or_default();
+        Ok(Some(if query.is_empty() { path } else { format!("{path}?{query}") }))
+    })?;
+    module.function("get_forwarded_path", |_, state, (): ()| {
+        Ok(state.context_text("forwarded_path").or_else(|| raw_path(state)))
+    })?;
+    module.function("get_forwarded_prefix", |_, state, (): ()| Ok(state.context_text("forwarded_prefix")))?;
+    module.function("get_uri_captures", |lua, state, (): ()| {
+        let given = state.with(|transaction| transaction.context("uri_captures").map(|view| state.to_lua(lua, view)));
+        let captures = match given.flatten().transpose()? {
+            Some(Lv::Table(table)) => table,
+            _ => lua.create_table()?,
+        };
+        for part in ["unnamed", "named"] {
+            if captures.raw_get::<Lv>(part)?.is_nil() {
+                let empty = lua.create_table()?;
+                if part == "unnamed" {
+                    empty.set_metatable(Some(state.array_mark.clone()))?;
+                }
+                captures.raw_set(part, empty)?;
+            }
+        }
+        Ok(captures)
+    })
+}
+
+fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
+    module.function("get_raw_query", |_, state, (): ()| Ok(raw_query(state).unwrap_or_default()))?;
+    module.function("get_query", |lua, state, most: Lv| {
+        let most = limit(lua, state, &most, "max_args")?;
+        query_table(lua, state, most)
+    })?;
+    module.function("get_query_arg", |lua, state, name: Lv| {
+        let Lv::String(name) = name else { return Err(raise(lua, "query argument name must be a string")) };
+        let name = name.to_string_lossy();
+        let value = state.member(Level::Request, "querystring", |query| {
+            query.get(&name).map(|value| first(lua, state, value))
+        });
+        value.transpose().map(|value| value.unwrap_or(Lv::Nil))
+    })
+}
+
+fn header_functions(module: &mut Module<'_>) -> mlua::Result<()> {
+    header_pair(module, Level::RequestHeaders)
+}
+
+/// `get_header` and `get_headers` on the headers at `level`.
+pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
+    module.function("get_header", move |lua, state, name: Lv| {
+        let Lv::String(name) = name else { return Err(raise(lua, "header name must be a string")) };
+        let value = state.with(|transaction| {
+            header(transaction, level, &name.as_bytes()).map(|value| first(lua, state, value))
+        });
+        value.flatten().transpose().map(|value| value.unwrap_or(Lv::Nil))
+    })?;
+    module.function("get_headers", move |lua, state, most: Lv| {
+        let most = limit(lua, state, &most, "max_headers")?;
+        let (table, cut) = header_table(lua, state, level, most)?;
+        Ok((table, cut.then_some("truncated").into_lua(lua)?))
+    })
+}
+
+/// The query's arguments as Kong's log object has them.
+pub(in super::super) fn query_table(lua: &Lua, state: &State, most: usize) -> mlua::Result<Table> {
+    let given = state.with(|transaction| {
+        transaction.member(Level::Request, "querystring").map(|view| state.to_lua(lua, view))
+    });
+    let Some(Lv::Table(all)) = given.flatten().transpose()? else { return lua.create_table() };
+    let mut count = 0;
+    let mut past = Vec::new();
+    all.for_each(|name: Lv, _: Lv| {
+        count += 1;
+        if count > most {
+            past.push(name);
+        }
+        Ok(())
+    })?;
+    past.into_iter().try_for_each(|name| all.raw_set(name, Lv::Nil))?;
+    Ok(all)
+}
+
+/// Scheme, host and port of the request's URL.
+pub(in super::super) struct Address {
+    pub(in super::super) scheme: String,
+    pub(in super::super) host: String,
+    pub(in super::super) port: Option<u16>,
+}
+
+impl Address {
+    /// Reads them from `request.url`, or from the headers where there is none.
+    pub(in super::super) fn of(state: &State) -> Option<Self> {
+        let url = state.text(Level::Request, "url");
+        let tls = state.member(Level::Request, "tls", |view| (!view.is_null()).then_some(())).is_some();
+        let default = if tls { "https" } else { "http" };
+        let Some((scheme, rest)) = url.as_deref().and_then(|url| url.split_once("://")) else {
+            let authority = state.text(Level::RequestHeaders, "host")?;
+            return Some(Self::new(default, &authority));
+        };
+        Some(Self::new(scheme, rest.split(['/', '?']).next().unwrap_or(rest)))
+    }
+
+    fn new(scheme: &str, authority: &str) -> Self {
+        let scheme = scheme.to_lowercase();
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => (host, port.parse().ok()),
+            _ => (authority, None),
+        };
+        let usual = if scheme.ends_with('s') { 443 } else { 80 };
+        Self { scheme, host: host.to_lowercase(), port: port.or(Some(usual)) }
+    }
+}
+
+/// `request.uri` up to the query.
+pub(in super::super) fn uri_path(state: &State) -> Option<String> {
+    let uri = state.text(Level::Request, "uri")?;
+    Some(uri.split('?').next().unwrap_or(&uri).to_owned())
+}
+
+fn raw_path(state: &State) -> Option<String> {
+    state.context_text("raw_path").or_else(|| uri_path(state))
+}
+
+/// `request.uri` behind the question mark.
+pub(in super::super) fn raw_query(state: &State) -> Option<String> {
+    let uri = state.text(Level::Request, "uri")?;
+    uri.split_once('?').map(|(_, query)| query.to_owned())
+}
+
+/// A body out of `_context`.
+pub(in super::super) fn body(state: &State, member: &str) -> Option<Vec<u8>> {
+    state.with(|transaction| {
+        let text = transaction.context(member)?.string()?.into_owned();
+        let encoded = transaction.context(&format!("{member}_base64")).is_some_and(|flag| flag.raw() == b"true");
+        if encoded { base64::engine::general_purpose::STANDARD.decode(text).ok() } else { Some(text) }
+    })?
+}
+
+/// A path as Kong normalizes it (kong/tools/uri.lua): unreserved characters decoded, other escapes in upper case,
+/// dot segments resolved, slashes merged.
+fn normalize(path: &str) -> String {
+    let decoded = if path.contains('%') { Cow::Owned(decode_unreserved(path)) } else { Cow::Borrowed(path) };
+    if !decoded.contains("//") && !decoded.contains("/.") {
+        return decoded.into_owned();
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = decoded.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            ".." => drop(kept.pop()),
+            "." => {}
+            "" if !last => {}
+            _ => kept.push(segment),
+        }
+        if last && matches!(segment, "." | "..") {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+fn decode_unreserved(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = bytes.get(at + 1..at + 3).filter(|digits| bytes[at] == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+        let Some(digits) = escape else {
+            out.push(bytes[at]);
+            at += 1;
+            continue;
+        };
+        let text = std::str::from_utf8(digits).unwrap_or("00");
+        let byte = u8::from_str_radix(text, 16).unwrap_or(0);
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(byte);
+        } else {
+            out.push(b'%');
+            out.extend(digits.iter().map(u8::to_ascii_uppercase));
+        }
+        at += 3;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalize;
+
+    /// Scenario: paths with escapes, dots and slashes. Guarantees: what Kong's normalization gives.
+    #[test]
+    fn paths_are_normalized() {
+        for (path, normal) in [
+            ("/v1/users/42", "/v1/users/42"),
+            ("/a/../b/./c//d/", "/b/c/d/"),
+            ("/a/..", "/"),
+            ("/a/b/.", "/a/b/"),
+            ("/%61%2f%7e%zz%", "/a%2F~%zz%"),
+            ("//", "/"),
+            ("/../..", "/"),
+        ] {
+            assert_eq!(normalize(path), normal, "{path}");
+        }
+    }
+}

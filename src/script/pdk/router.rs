@@ -1,0 +1,16 @@
+//! `kong.router` (kong/pdk/router.lua).
+
+use std::rc::Rc;
+
+use mlua::{Lua, Table};
+
+use super::super::state::State;
+use super::Module;
+use super::client::entity;
+
+pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+    let mut module = Module::new(lua, state)?;
+    module.function("get_route", |lua, state, (): ()| entity(lua, state, "route"))?;
+    module.function("get_service", |lua, state, (): ()| entity(lua, state, "service"))?;
+    Ok(module.done())
+}

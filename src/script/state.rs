@@ -1,0 +1,141 @@
+//! What the functions given to scripts share: the transaction at hand and the limits.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use mlua::{Lua, Table};
+
+use super::convert::Conversion;
+use super::deadline::Deadline;
+use crate::message::Message;
+use crate::transaction::{Level, Transaction, View};
+
+/// One VM's shared state. All of it is used on the VM's thread alone.
+pub(super) struct State {
+    pub(super) deadline: Deadline,
+    pub(super) conversion: Conversion,
+    pub(super) quirks: bool,
+    /// `kong.request.get_headers` and its kin give so many at most unless asked otherwise.
+    pub(super) max_headers: usize,
+    /// The metatable of arrays that came as JSON, so that an empty one stays an array.
+    pub(super) array_mark: Table,
+    message: RefCell<Option<Message>>,
+    /// `kong.ctx.shared`, `ngx.ctx` and each plugin's `kong.ctx.plugin`, made when first asked for.
+    contexts: RefCell<HashMap<Context, Table>>,
+    plugin: Cell<usize>,
+    /// Name of the plugin that runs, for its log lines.
+    pub(super) plugin_name: RefCell<Rc<str>>,
+    /// Environments that a script wrote a global into.
+    pub(super) soiled: RefCell<Vec<Table>>,
+    pub(super) log: super::pdk::LogBudget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Context {
+    Shared,
+    Ngx,
+    Plugin(usize),
+}
+
+impl State {
+    pub(super) fn new(
+        lua: &Lua,
+        deadline: Deadline,
+        options: &super::vm::Options,
+    ) -> mlua::Result<Self> {
+        let array_mark = lua.create_table()?;
+        array_mark.raw_set("__metatable", false)?;
+        array_mark.set_readonly(true);
+        Ok(Self {
+            deadline,
+            conversion: Conversion::new(options.style, options.limits.max_value_bytes),
+            quirks: options.kong_quirks,
+            max_headers: options.max_headers,
+            array_mark,
+            message: RefCell::new(None),
+            contexts: RefCell::new(HashMap::new()),
+            plugin: Cell::new(0),
+            plugin_name: RefCell::new("".into()),
+            soiled: RefCell::new(Vec::new()),
+            log: super::pdk::LogBudget::new(options.limits.log_lines_per_second),
+        })
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&self, message: Message) {
+        self.contexts.borrow_mut().clear();
+        *self.message.borrow_mut() = Some(message);
+    }
+
+    /// Ends it.
+    pub(super) fn take(&self) -> Option<Message> {
+        self.contexts.borrow_mut().clear();
+        self.message.borrow_mut().take()
+    }
+
+    pub(super) fn enter_plugin(&self, index: usize, name: &Rc<str>) {
+        self.plugin.set(index);
+        *self.plugin_name.borrow_mut() = name.clone();
+    }
+
+    /// Looks at the transaction; `None` outside of one, as while code is loaded.
+    pub(super) fn with<R>(&self, look: impl FnOnce(&Transaction) -> R) -> Option<R> {
+        self.message.borrow().as_ref().map(|message| look(message.transaction()))
+    }
+
+    /// The message, to edit or to write.
+    pub(super) fn with_message<R>(&self, work: impl FnOnce(&mut Message) -> R) -> Option<R> {
+        self.message.borrow_mut().as_mut().map(work)
+    }
+
+    /// Looks at one member of the object at `level`.
+    pub(super) fn member<R>(&self, level: Level, name: &str, look: impl FnOnce(View<'_>) -> Option<R>) -> Option<R> {
+        self.with(|transaction| transaction.member(level, name).and_then(look)).flatten()
+    }
+
+    /// A text member.
+    pub(super) fn text(&self, level: Level, name: &str) -> Option<String> {
+        self.member(level, name, |view| view.text().map(|text| text.into_owned()))
+    }
+
+    /// A text out of `_context`.
+    pub(super) fn context_text(&self, name: &str) -> Option<String> {
+        self.with(|transaction| transaction.context(name)?.text().map(|text| text.into_owned())).flatten()
+    }
+
+    /// A number out of `_context`.
+    pub(super) fn context_number(&self, name: &str) -> Option<f64> {
+        self.with(|transaction| transaction.context(name)?.number()).flatten()
+    }
+
+    /// The table behind `kong.ctx.shared`, `kong.ctx.plugin` or `ngx.ctx`, `None` outside of a transaction.
+    pub(super) fn context_table(&self, lua: &Lua, which: &str) -> mlua::Result<Option<Table>> {
+        if self.message.borrow().is_none() {
+            return Ok(None);
+        }
+        let context = match which {
+            "shared" => Context::Shared,
+            "plugin" => Context::Plugin(self.plugin.get()),
+            _ => Context::Ngx,
+        };
+        if let Some(table) = self.contexts.borrow().get(&context) {
+            return Ok(Some(table.clone()));
+        }
+        let given = match context {
+            Context::Shared => self.given_shared(lua)?,
+            _ => None,
+        };
+        let table = match given {
+            Some(table) => table,
+            None => lua.create_table()?,
+        };
+        self.contexts.borrow_mut().insert(context, table.clone());
+        Ok(Some(table))
+    }
+
+    fn given_shared(&self, lua: &Lua) -> mlua::Result<Option<Table>> {
+        let value = self.with(|transaction| transaction.context("shared").map(|view| self.to_lua(lua, view))).flatten();
+        Ok(value.transpose()?.and_then(|value| value.as_table().cloned()))
+    }
+}

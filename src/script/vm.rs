@@ -1,0 +1,245 @@
+//! One worker's Lua VM.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv, VmState};
+
+use super::clock::Clock;
+use super::compile::Bytecode;
+use super::deadline::Deadline;
+use super::environment::Environment;
+use super::state::State;
+use crate::message::{KeyPath, Message, Mode, Style};
+
+/// What scripts may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Time for one call of a snippet.
+    pub deadline: Duration,
+    /// Bytes that one VM may hold, compiled snippets included.
+    pub memory: usize,
+    /// Bytes of JSON that one value may become.
+    pub max_value_bytes: usize,
+    /// Lines that one VM's scripts may log in a second.
+    pub log_lines_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(10), memory: 64 << 20, max_value_bytes: 1 << 20, log_lines_per_second: 100 }
+    }
+}
+
+/// How a VM is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What scripts may use.
+    pub limits: Limits,
+    /// How their values are written.
+    pub style: Style,
+    /// Kong's exact behaviour where it is odd (the setting `kong_quirks`).
+    pub kong_quirks: bool,
+    /// How many headers and query arguments the PDK's functions give unless asked otherwise (Kong's
+    /// `lua_max_req_headers` and its kin, 100).
+    pub max_headers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: Limits::default(), style: Style::default(), kong_quirks: false, max_headers: 100 }
+    }
+}
+
+/// A snippet that was loaded into a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnippetId(usize);
+
+/// Why a script did not come to its end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Its time was over.
+    Deadline,
+    /// The VM's memory was used up.
+    Memory,
+}
+
+/// A snippet that failed. The message is as it was before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ScriptError {
+    /// Lua's or Kong's words, with the place in the snippet where Lua gives one.
+    pub message: String,
+    /// Line in the snippet, from 1.
+    pub line: Option<usize>,
+    /// Which budget ran out, if one did.
+    pub stop: Option<Stop>,
+}
+
+/// What running a field gives.
+pub type FieldResult = Result<(), ScriptError>;
+
+/// A VM with its snippets. Lives and dies on one thread.
+pub struct Vm {
+    // Functions before the VM that they live in.
+    snippets: Vec<Function>,
+    /// For pre- and post-functions: what the chunk returned, which runs from then on in its place.
+    returned: Vec<Option<Function>>,
+    environment: Environment,
+    state: Rc<State>,
+    clock: Arc<Clock>,
+    lua: Lua,
+}
+
+impl Vm {
+    /// Makes a VM without snippets.
+    ///
+    /// # Errors
+    /// The environment does not fit the memory limit.
+    pub fn new(options: &Options, clock: Arc<Clock>) -> mlua::Result<Self> {
+        let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
+        lua.set_memory_limit(options.limits.memory)?;
+        let deadline = Deadline::new(clock.clone(), options.limits.deadline);
+        let state = Rc::new(State::new(&lua, deadline, options)?);
+        let environment = Environment::new(&lua, &state)?;
+        let watched = state.clone();
+        lua.set_interrupt(move |_| match watched.deadline.check() {
+            false => Ok(VmState::Continue),
+            true => Err(mlua::Error::runtime(super::environment::OUT_OF_TIME)),
+        });
+        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, clock, lua })
+    }
+
+    /// Loads a snippet into an environment of its own.
+    ///
+    /// # Errors
+    /// The VM's memory limit is too small for all snippets.
+    pub fn load(&mut self, bytecode: &Bytecode) -> mlua::Result<SnippetId> {
+        let environment = self.environment.fresh(&self.lua)?;
+        let function = self
+            .lua
+            .load(&*bytecode.code)
+            .set_name(&*bytecode.chunk_name)
+            .set_mode(mlua::chunk::ChunkMode::Binary)
+            .set_environment(environment)
+            .into_function()?;
+        self.snippets.push(function);
+        self.returned.push(None);
+        Ok(SnippetId(self.snippets.len() - 1))
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self, message: Message) {
+        self.clock.refresh();
+        self.state.begin(message);
+    }
+
+    /// Ends it and gives the message back.
+    pub fn end(&self) -> Option<Message> {
+        self.state.take()
+    }
+
+    /// Looks at the message at hand.
+    pub fn with_message<R>(&self, look: impl FnOnce(&mut Message) -> R) -> Option<R> {
+        self.state.with_message(look)
+    }
+
+    /// Whose snippets run from now on; `index` tells plugins apart, `name` is for log lines.
+    pub fn enter_plugin(&self, index: usize, name: &Rc<str>) {
+        self.state.enter_plugin(index, name);
+    }
+
+    /// Bytes that the VM holds.
+    pub fn used_memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Strings that were not UTF-8 so far.
+    pub fn invalid_strings(&self) -> u64 {
+        self.state.conversion.invalid_strings.get()
+    }
+
+    /// Runs a `custom_fields_by_lua` snippet and applies what it returns at `path`.
+    pub fn run_field(&self, snippet: SnippetId, path: &KeyPath) -> FieldResult {
+        let (value, options) = self.call(&self.snippets[snippet.0])?;
+        let mode = self.mode(&options)?;
+        let json = self.state.conversion.to_json(&value, &self.state.array_mark).map_err(plain_error)?;
+        let edited = self.state.with_message(|message| message.edit(path, json, mode));
+        edited.unwrap_or(Ok(())).map_err(|error| plain_error(error.to_string()))
+    }
+
+    /// Runs a pre- or post-function. Of a chunk that returns a function, that function runs, now and from then on.
+    pub fn run_function(&mut self, snippet: SnippetId) -> FieldResult {
+        if let Some(function) = &self.returned[snippet.0] {
+            return self.call(function).map(drop);
+        }
+        let (value, _) = self.call(&self.snippets[snippet.0])?;
+        if let Lv::Function(function) = value {
+            self.call(&function)?;
+            self.returned[snippet.0] = Some(function);
+        }
+        Ok(())
+    }
+
+    fn call(&self, function: &Function) -> Result<(Lv, Lv), ScriptError> {
+        self.state.deadline.begin();
+        let result = function.call::<(Lv, Lv)>(());
+        let passed = self.state.deadline.end();
+        self.environment.clean(&self.state);
+        if passed {
+            let limit = self.state.deadline.limit();
+            let message = format!("stopped after {limit:?}: the snippet's time is over");
+            return Err(ScriptError { message, line: None, stop: Some(Stop::Deadline) });
+        }
+        result.map_err(|error| {
+            let failure = script_error(&error);
+            if failure.stop == Some(Stop::Memory) {
+                // What the script held is garbage now, and the next one needs the room.
+                let _ = self.lua.gc_collect();
+            }
+            failure
+        })
+    }
+
+    /// The second value that a snippet returned: options for `set_serialize_value`.
+    fn mode(&self, options: &Lv) -> Result<Mode, ScriptError> {
+        match options {
+            Lv::Table(options) => {
+                let mode = options.raw_get::<Lv>("mode").unwrap_or(Lv::Nil);
+                super::pdk::mode(&mode).map_err(plain_error)
+            }
+            Lv::Nil | Lv::String(_) | Lv::Boolean(false) => Ok(Mode::Set),
+            other if self.state.quirks => {
+                Err(plain_error(format!("attempt to index local 'options' (a {} value)", other.type_name())))
+            }
+            _ => Ok(Mode::Set),
+        }
+    }
+}
+
+fn plain_error(message: String) -> ScriptError {
+    ScriptError { message, line: None, stop: None }
+}
+
+/// What an error says to the user, without the VM's wrapping and traceback.
+fn script_error(error: &mlua::Error) -> ScriptError {
+    match error {
+        mlua::Error::CallbackError { cause, .. } => script_error(cause),
+        mlua::Error::MemoryError(_) => {
+            ScriptError { message: "not enough memory".to_owned(), line: None, stop: Some(Stop::Memory) }
+        }
+        mlua::Error::RuntimeError(text) => {
+            let message = text.split("\nstack traceback:").next().unwrap_or(text).to_owned();
+            let stop = message.ends_with("not enough memory").then_some(Stop::Memory);
+            ScriptError { line: line_of(&message), message, stop }
+        }
+        other => plain_error(other.to_string()),
+    }
+}
+
+/// The line in `[string "..."]:3: message`.
+fn line_of(message: &str) -> Option<usize> {
+    let after = message.strip_prefix("[string \"")?.split_once("\"]:")?.1;
+    after[..after.find(':')?].parse().ok()
+}
