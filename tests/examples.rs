@@ -147,8 +147,7 @@ fn examples_give_what_they_say() {
         }
         let transactions = if folder.ends_with("quickstart") { "transactions.ndjson" } else { "transaction.json" };
         let transactions = examples().join(transactions);
-        let output =
-            logphase(&["try", "--json", name(&folder.join("kong.yml")), "--transaction", name(&transactions)]);
+        let output = logphase(&["try", "--json", name(&folder.join("kong.yml")), "--transaction", name(&transactions)]);
         assert!(output.status.success(), "{}: {}", folder.display(), text(&output.stderr));
         if bless {
             std::fs::write(&expected, &output.stdout).expect("the examples can be written");

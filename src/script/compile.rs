@@ -30,7 +30,11 @@ pub fn compile(source: &str) -> Result<Bytecode, CompileError> {
         Err(CompileError { chunk_name: chunk_name.clone(), line, message: message.to_owned(), help })
     };
     if source.starts_with('\x1b') {
-        return refuse(1, "attempt to load chunk with wrong mode", Some("bytecode is refused: give the snippet's text"));
+        return refuse(
+            1,
+            "attempt to load chunk with wrong mode",
+            Some("bytecode is refused: give the snippet's text"),
+        );
     }
     // LuaJIT passes over a first line that begins with `#`.
     let commented = source.starts_with('#').then(|| format!("--{source}"));

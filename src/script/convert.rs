@@ -37,7 +37,8 @@ impl Conversion {
             return Ok(None);
         }
         let quirks = self.style == Style::KONG;
-        let mut writer = Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
+        let mut writer =
+            Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
         writer.value(value)?;
         Ok(Some(writer.out))
     }
@@ -98,11 +99,12 @@ impl Writer<'_> {
         }
         self.path.push(pointer);
         let mut members = Vec::new();
-        table.for_each(|key: Lv, value: Lv| {
-            members.push((key, value));
-            Ok(())
-        })
-        .map_err(|error| error.to_string())?;
+        table
+            .for_each(|key: Lv, value: Lv| {
+                members.push((key, value));
+                Ok(())
+            })
+            .map_err(|error| error.to_string())?;
         match array_length(&members) {
             _ if members.is_empty() => {
                 let marked = table.metatable().is_some_and(|mark| mark == *self.array_mark);
@@ -151,7 +153,9 @@ impl Writer<'_> {
                     self.number(number)?;
                     self.out.push(b'"');
                 }
-                Lv::Boolean(_) => return Err("Cannot serialise boolean: table key must be a number or string".to_owned()),
+                Lv::Boolean(_) => {
+                    return Err("Cannot serialise boolean: table key must be a number or string".to_owned());
+                }
                 _ => return Err(WRONG_KIND.to_owned()),
             }
             self.out.push(b':');
@@ -165,7 +169,9 @@ impl Writer<'_> {
 fn array_index(key: &Lv) -> Option<usize> {
     match key {
         Lv::Integer(index) => usize::try_from(*index).ok().filter(|index| *index > 0),
-        Lv::Number(index) if index.trunc() == *index && *index >= 1.0 && *index < 2_147_483_648.0 => Some(*index as usize),
+        Lv::Number(index) if index.trunc() == *index && *index >= 1.0 && *index < 2_147_483_648.0 => {
+            Some(*index as usize)
+        }
         _ => None,
     }
 }

@@ -16,14 +16,13 @@ const GLOBALS: [&str; 11] =
     ["assert", "error", "ipairs", "next", "pairs", "pcall", "select", "tonumber", "tostring", "type", "xpcall"];
 const COROUTINE: [&str; 6] = ["create", "resume", "running", "status", "wrap", "yield"];
 const MATH: [&str; 28] = [
-    "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor", "fmod", "frexp", "huge", "ldexp",
-    "log", "log10", "max", "min", "modf", "pi", "pow", "rad", "random", "sin", "sinh", "sqrt", "tan",
+    "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor", "fmod", "frexp", "huge",
+    "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad", "random", "sin", "sinh", "sqrt", "tan",
 ];
 const STRING: [&str; 12] =
     ["byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "reverse", "sub", "upper"];
-const TABLE: [&str; 12] = [
-    "clear", "clone", "concat", "foreach", "foreachi", "getn", "insert", "maxn", "move", "pack", "remove", "sort",
-];
+const TABLE: [&str; 12] =
+    ["clear", "clone", "concat", "foreach", "foreachi", "getn", "insert", "maxn", "move", "pack", "remove", "sort"];
 const OS: [&str; 3] = ["clock", "difftime", "time"];
 
 /// The shared, frozen names and the means to give each snippet its own globals on top.

@@ -28,7 +28,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: Duration::from_millis(10), memory: 64 << 20, max_value_bytes: 1 << 20, log_lines_per_second: 100 }
+        Self {
+            deadline: Duration::from_millis(10),
+            memory: 64 << 20,
+            max_value_bytes: 1 << 20,
+            log_lines_per_second: 100,
+        }
     }
 }
 

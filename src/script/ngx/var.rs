@@ -42,7 +42,9 @@ fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
         "request_uri" => member(Level::Request, "uri"),
         "uri" | "document_uri" => uri_path(state).map(String::into_bytes),
         "args" | "query_string" => raw_query(state).map(String::into_bytes),
-        "is_args" => Some(if raw_query(state).is_some_and(|query| !query.is_empty()) { b"?".to_vec() } else { Vec::new() }),
+        "is_args" => {
+            Some(if raw_query(state).is_some_and(|query| !query.is_empty()) { b"?".to_vec() } else { Vec::new() })
+        }
         "status" => member(Level::Response, "status"),
         "bytes_sent" => member(Level::Response, "size"),
         "request_length" => member(Level::Request, "size"),
@@ -77,7 +79,8 @@ fn by_prefix(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
     }
     if let Some(name) = name.strip_prefix("arg_") {
         let query = raw_query(state)?;
-        let found = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found =
+            query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case(name));
         return Some(found.map(|(_, value)| value.as_bytes().to_vec()));
     }
     let name = name.strip_prefix("cookie_")?;

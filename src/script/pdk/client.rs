@@ -23,7 +23,8 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     }
     module.function("get_protocol", |lua, state, _: Lv| protocol(lua, state))?;
     module.function("get_consumer_groups", |lua, state, (): ()| {
-        state.with(|transaction| transaction.context("consumer_groups").map(|view| state.to_lua(lua, view)))
+        state
+            .with(|transaction| transaction.context("consumer_groups").map(|view| state.to_lua(lua, view)))
             .flatten()
             .unwrap_or(Ok(Lv::Nil))
     })?;

@@ -16,9 +16,8 @@ pub(super) fn header<'a>(transaction: &'a Transaction, level: Level, name: &[u8]
         })
     };
     let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let normalized = |key: &[u8]| {
-        key.len() == name.len() && key.iter().zip(name).all(|(a, b)| a.to_ascii_lowercase() == fold(*b))
-    };
+    let normalized =
+        |key: &[u8]| key.len() == name.len() && key.iter().zip(name).all(|(a, b)| a.to_ascii_lowercase() == fold(*b));
     let member = found(&|key| key == name).or_else(|| found(&normalized))?;
     Some(View::new(member.value.of(bytes)))
 }
@@ -33,12 +32,7 @@ pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Resul
 }
 
 /// At most `most` headers as a table that finds names in any case and with `_` for `-`; with whether some were cut.
-pub(super) fn header_table(
-    lua: &Lua,
-    state: &State,
-    level: Level,
-    most: usize,
-) -> mlua::Result<(Table, bool)> {
+pub(super) fn header_table(lua: &Lua, state: &State, level: Level, most: usize) -> mlua::Result<(Table, bool)> {
     let table = lua.create_table()?;
     let headers = state.with(|transaction| -> mlua::Result<usize> {
         let bytes = transaction.bytes();

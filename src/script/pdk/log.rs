@@ -78,11 +78,7 @@ pub(in super::super) fn print(lua: &Lua, state: &Rc<State>) -> mlua::Result<Func
     })
 }
 
-fn set_serialize_value(
-    lua: &Lua,
-    state: &State,
-    (key, value, options): (Lv, Lv, Lv),
-) -> mlua::Result<()> {
+fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv, Lv)) -> mlua::Result<()> {
     let Lv::String(key) = key else { return Err(raise(lua, "key must be a string")) };
     let mode = match &options {
         Lv::Table(options) => mode(&options.raw_get("mode")?).map_err(|message| raise(lua, &message))?,

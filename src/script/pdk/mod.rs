@@ -32,10 +32,13 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         ("router", router::table(lua, state)?),
         ("log", log::table(lua, state)?),
         ("node", node::table(lua, state)?),
-        ("ctx", lazy(lua, state, |lua, state, name| match name {
-            "shared" | "plugin" => state.context_table(lua, name)?.into_lua(lua),
-            _ => Ok(Lv::Nil),
-        })?),
+        (
+            "ctx",
+            lazy(lua, state, |lua, state, name| match name {
+                "shared" | "plugin" => state.context_table(lua, name)?.into_lua(lua),
+                _ => Ok(Lv::Nil),
+            })?,
+        ),
     ] {
         kong.raw_set(name, frozen(module))?;
     }

@@ -92,9 +92,8 @@ fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_query_arg", |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "query argument name must be a string")) };
         let name = name.to_string_lossy();
-        let value = state.member(Level::Request, "querystring", |query| {
-            query.get(&name).map(|value| first(lua, state, value))
-        });
+        let value =
+            state.member(Level::Request, "querystring", |query| query.get(&name).map(|value| first(lua, state, value)));
         value.transpose().map(|value| value.unwrap_or(Lv::Nil))
     })
 }
@@ -107,9 +106,8 @@ fn header_functions(module: &mut Module<'_>) -> mlua::Result<()> {
 pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
     module.function("get_header", move |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "header name must be a string")) };
-        let value = state.with(|transaction| {
-            header(transaction, level, &name.as_bytes()).map(|value| first(lua, state, value))
-        });
+        let value = state
+            .with(|transaction| header(transaction, level, &name.as_bytes()).map(|value| first(lua, state, value)));
         value.flatten().transpose().map(|value| value.unwrap_or(Lv::Nil))
     })?;
     module.function("get_headers", move |lua, state, most: Lv| {
@@ -121,9 +119,8 @@ pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result
 
 /// The query's arguments as Kong's log object has them.
 pub(in super::super) fn query_table(lua: &Lua, state: &State, most: usize) -> mlua::Result<Table> {
-    let given = state.with(|transaction| {
-        transaction.member(Level::Request, "querystring").map(|view| state.to_lua(lua, view))
-    });
+    let given =
+        state.with(|transaction| transaction.member(Level::Request, "querystring").map(|view| state.to_lua(lua, view)));
     let Some(Lv::Table(all)) = given.flatten().transpose()? else { return lua.create_table() };
     let mut count = 0;
     let mut past = Vec::new();
@@ -161,7 +158,9 @@ impl Address {
     fn new(scheme: &str, authority: &str) -> Self {
         let scheme = scheme.to_lowercase();
         let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => (host, port.parse().ok()),
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                (host, port.parse().ok())
+            }
             _ => (authority, None),
         };
         let usual = if scheme.ends_with('s') { 443 } else { 80 };
@@ -223,7 +222,8 @@ fn decode_unreserved(path: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escape = bytes.get(at + 1..at + 3).filter(|digits| bytes[at] == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+        let escape =
+            bytes.get(at + 1..at + 3).filter(|digits| bytes[at] == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
         let Some(digits) = escape else {
             out.push(bytes[at]);
             at += 1;

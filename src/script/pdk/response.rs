@@ -15,7 +15,8 @@ const HEADER_PHASES: &str = "rewrite, access, balancer, response, header_filter,
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
-    module.function("get_status", |_, state, (): ()| Ok(state.member(Level::Response, "status", |view| view.number())))?;
+    module
+        .function("get_status", |_, state, (): ()| Ok(state.member(Level::Response, "status", |view| view.number())))?;
     header_pair(&mut module, Level::ResponseHeaders)?;
     module.function("get_source", |_, state, (): ()| {
         // The log object's `source` is one of Kong's names for it; the PDK's word for "upstream" is "service".
@@ -59,8 +60,18 @@ pub(super) fn service(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 
     let mut request = Module::new(lua, state)?;
     let setters = [
-        "set_scheme", "set_path", "set_raw_query", "set_method", "set_query", "set_header", "add_header",
-        "clear_header", "set_headers", "set_raw_body", "set_body", "enable_buffering",
+        "set_scheme",
+        "set_path",
+        "set_raw_query",
+        "set_method",
+        "set_query",
+        "set_header",
+        "add_header",
+        "clear_header",
+        "set_headers",
+        "set_raw_body",
+        "set_body",
+        "enable_buffering",
     ];
     request.forbidden(&setters, "rewrite, access, balancer")?;
     let mut service = Module::new(lua, state)?;
