@@ -1,1 +1,237 @@
-//! TODO
+//! From the queues to the sinks: batching, retry, back-off, reload and shutdown.
+//!
+//! Every plugin has an [`Outlet`]: a queue, and a task that reads it. The task leases entries, hands them to the
+//! plugin's sink and commits what has settled; entries stay in the queue until then. Order is kept: nothing
+//! overtakes an entry that is being retried.
+
+mod backoff;
+mod fold;
+mod outlet;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use self::outlet::{Courier, OutletParts};
+pub use self::outlet::{LastError, Outlet, Stats};
+use crate::plugin::sink::{self, OpenError, SinkShared};
+use crate::queue::{Bounds, Budget, Counters, MemoryQueue, Signals};
+
+/// How a plugin's entries are queued, batched and retried: Kong's `queue.*` fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueSettings {
+    /// `max_entries`, `max_bytes`, and what happens at the bound.
+    pub bounds: Bounds,
+    /// Entries that are sent at once, at most. Sinks to which batches mean nothing take what is there.
+    pub max_batch_size: usize,
+    /// How long a batch waits at most to fill after its first entry. Without effect when a batch is one entry.
+    pub max_coalescing_delay: Duration,
+    /// The pause after the first failure; it doubles with each one that follows.
+    pub initial_retry_delay: Duration,
+    /// The longest pause.
+    pub max_retry_delay: Duration,
+    /// How long a batch is tried before it is dropped; `None`: for ever; zero: once (Kong's -1).
+    pub max_retry_time: Option<Duration>,
+}
+
+impl Default for QueueSettings {
+    /// Kong's defaults, but for `max_retry_time`: a message is tried for ever.
+    fn default() -> Self {
+        Self {
+            bounds: Bounds::default(),
+            max_batch_size: 1,
+            max_coalescing_delay: Duration::from_secs(1),
+            initial_retry_delay: Duration::from_millis(10),
+            max_retry_delay: Duration::from_secs(60),
+            max_retry_time: None,
+        }
+    }
+}
+
+/// What an outlet is opened for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutletSpec {
+    /// Tells one plugin from all others, over reloads: its id in the configuration.
+    pub identity: String,
+    /// The plugin's name: `file-log`, `tcp-log`, ...
+    pub kind: String,
+    /// Its `instance_name`.
+    pub instance: Option<String>,
+    /// Its `config`, validated and with all defaults.
+    pub config: Value,
+    /// Its queue.
+    pub settings: QueueSettings,
+}
+
+/// What a plugin had not delivered when the service ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The plugin: its name, with its instance name if it has one.
+    pub plugin: String,
+    /// Entries in its queue.
+    pub entries: usize,
+    /// Bytes of these.
+    pub bytes: usize,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+}
+
+/// All outlets of the process. Cheap to clone. Tasks run on the tokio runtime in which it is made.
+#[derive(Clone)]
+pub struct Delivery {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: SinkShared,
+    budget: Arc<Budget>,
+    signals: Signals,
+    runtime: tokio::runtime::Handle,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    current: HashMap<String, Arc<Outlet>>,
+    tasks: Vec<Task>,
+}
+
+struct Task {
+    outlet: Arc<Outlet>,
+    handle: JoinHandle<()>,
+}
+
+impl Delivery {
+    /// A delivery without outlets. Must be called within a tokio runtime.
+    pub fn new(shared: SinkShared, budget: Budget) -> Self {
+        let inner = Inner {
+            shared,
+            budget: Arc::new(budget),
+            signals: Signals::default(),
+            runtime: tokio::runtime::Handle::current(),
+            running: Mutex::new(Running::default()),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Notified when a queue has room again after a refusal: what the intake waits on.
+    pub fn room(&self) -> Arc<Notify> {
+        self.inner.signals.room.clone()
+    }
+
+    /// The outlet for `spec`. The one that runs already, with what is in its queue, if it was opened for the same.
+    /// An outlet of the same identity that was opened for something else goes on until it is retired.
+    pub fn open(&self, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
+        let inner = &self.inner;
+        let mut running = inner.lock();
+        let same = |outlet: &&Arc<Outlet>| *outlet.spec() == spec && !outlet.is_closed();
+        if let Some(outlet) = running.current.get(&spec.identity).filter(same) {
+            return Ok(outlet.clone());
+        }
+        let sink = sink::open(&spec.kind, &spec.config, &inner.shared)?;
+        let bounds = spec.settings.bounds.clone();
+        let queue = Arc::new(MemoryQueue::new(bounds, inner.budget.clone(), inner.signals.clone()));
+        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue }));
+        let handle = inner.runtime.spawn(Courier::new(outlet.clone(), sink).run());
+        running.current.insert(outlet.spec().identity.clone(), outlet.clone());
+        running.tasks.retain(|task| !task.handle.is_finished());
+        running.tasks.push(Task { outlet: outlet.clone(), handle });
+        Ok(outlet)
+    }
+
+    /// Closes an outlet that no plan leads to any more: it takes nothing new, delivers what it has, and ends.
+    pub fn retire(&self, outlet: &Arc<Outlet>) {
+        outlet.close();
+        let current = &mut self.inner.lock().current;
+        if current.get(&outlet.spec().identity).is_some_and(|found| Arc::ptr_eq(found, outlet)) {
+            current.remove(&outlet.spec().identity);
+        }
+    }
+
+    /// Retires every outlet that is not in `kept`: the last step of a reload, or the undoing of a failed one.
+    pub fn retire_others(&self, kept: &[Arc<Outlet>]) {
+        let others: Vec<_> = {
+            let running = self.inner.lock();
+            let is_kept: std::collections::HashSet<_> = kept.iter().map(Arc::as_ptr).collect();
+            let outlets = running.tasks.iter().map(|task| &task.outlet);
+            outlets.filter(|outlet| !outlet.is_closed() && !is_kept.contains(&Arc::as_ptr(outlet))).cloned().collect()
+        };
+        for outlet in &others {
+            self.retire(outlet);
+        }
+        // A reload that was undone leaves the outlets of before; they are the current ones again.
+        let mut running = self.inner.lock();
+        for outlet in kept.iter().filter(|outlet| !outlet.is_closed()) {
+            running.current.insert(outlet.spec().identity.clone(), outlet.clone());
+        }
+    }
+
+    /// Makes every file sink open its file anew before the next line.
+    pub fn reopen_files(&self) {
+        self.inner.shared.reopen_all();
+    }
+
+    /// Resolves at a moment when every queue is empty and nothing is reserved: all that came in is delivered.
+    pub async fn idle(&self) {
+        loop {
+            let notified = self.inner.signals.idle.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let busy = self.inner.lock().tasks.iter().any(|task| !task.outlet.counters().is_idle());
+            if !busy {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// The state of every outlet, retired ones that still deliver included, by identity.
+    pub fn stats(&self) -> Vec<Stats> {
+        let running = self.inner.lock();
+        let tasks = running.tasks.iter().filter(|task| !task.handle.is_finished());
+        let mut stats: Vec<_> = tasks.map(|task| task.outlet.stats()).collect();
+        stats.sort_by(|a, b| a.identity.cmp(&b.identity));
+        stats
+    }
+
+    /// Closes all outlets and delivers what they have until `deadline`; returns what is left then, with nothing
+    /// running any more.
+    pub async fn shut_down(&self, deadline: Instant) -> Vec<Leftover> {
+        let tasks = {
+            let mut running = self.inner.lock();
+            running.current.clear();
+            std::mem::take(&mut running.tasks)
+        };
+        for task in &tasks {
+            task.outlet.close();
+        }
+        let mut leftovers = Vec::new();
+        for mut task in tasks {
+            if timeout_at(deadline, &mut task.handle).await.is_err() {
+                task.handle.abort();
+                let _ = task.handle.await;
+            }
+            leftovers.extend(leftover(&task.outlet));
+        }
+        leftovers
+    }
+}
+
+fn leftover(outlet: &Outlet) -> Option<Leftover> {
+    let Counters { depth, bytes, .. } = outlet.counters();
+    let last_error = outlet.stats().last_error.map(|error| error.message);
+    (depth > 0).then(|| Leftover { plugin: outlet.label().to_owned(), entries: depth, bytes, last_error })
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -9,7 +9,9 @@ mod others;
 pub mod post_function;
 pub mod pre_function;
 mod protocol;
+pub mod sink;
 pub mod syslog;
+mod tail;
 pub mod tcp_log;
 pub mod udp_log;
 

@@ -4,17 +4,56 @@
 //! a line of Lua, so that a full queue refuses a transaction whole; it then appends the encoded messages.
 //! Delivery reads from the front and commits what the sink has taken.
 
+mod budget;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Serialize;
+
+pub use budget::{Budget, Signals};
+pub use memory::MemoryQueue;
 
 /// A queue had no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
-    /// There will be room when entries have been delivered.
+    /// There will be room when entries have been delivered. Also said by a queue that was closed: ask the queue
+    /// of the configuration that replaced it.
     Full,
     /// More than the queue holds when it is empty.
     Never,
+}
+
+/// What a full queue does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// Refuses new reservations until there is room: nothing is lost.
+    #[default]
+    Block,
+    /// Drops its oldest entries that are not in flight, counted, as Kong's queues do.
+    DropOldest,
+}
+
+/// How much a queue holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Entries at most (Kong's `queue.max_entries`).
+    pub max_entries: usize,
+    /// Bytes of entries at most (Kong's `queue.max_bytes`); without it the process-wide [`Budget`] alone bounds them.
+    pub max_bytes: Option<usize>,
+    /// What happens at the bound.
+    pub overflow: Overflow,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { max_entries: 10_000, max_bytes: None, overflow: Overflow::Block }
+    }
 }
 
 /// Where one plugin's entries wait for delivery, in order.
@@ -22,8 +61,8 @@ pub enum NoRoom {
 /// Every method is called from several threads. `reserve`, `release` and `append` are called on worker threads
 /// that may do no I/O: an implementation that writes to disk hands over to a thread of its own.
 pub trait Queue: Send + Sync {
-    /// Sets room aside for `entries` entries of `bytes` bytes together. With an overflow policy that drops the
-    /// oldest it makes room instead of refusing. A queue that is empty takes one entry of any size within its bounds' sense.
+    /// Sets room aside for `entries` entries of `bytes` bytes together. With [`Overflow::DropOldest`] it never
+    /// refuses: room is made when the entries are appended. A queue that is empty takes one entry of any size.
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom>;
 
     /// Gives a reservation back unused.
@@ -32,6 +71,131 @@ pub trait Queue: Send + Sync {
     /// Appends `entries`, turning a reservation of as many entries and `reserved` bytes into what they really take.
     /// Holds a clone of `receipt` until every one of them is safe.
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt);
+}
+
+/// Why an entry was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// The queue was full and drops its oldest.
+    Overflow,
+    /// The entry alone is larger than the queue's bound, or than the sink's transport takes.
+    Oversize,
+    /// Not delivered within `max_retry_time`.
+    Expired,
+    /// The destination refused this very entry for good.
+    Refused,
+}
+
+/// A future that an object-safe trait returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The end of a queue that delivery reads. There is one reader at a time.
+///
+/// An entry goes through three states: waiting, leased (in flight, still in the queue and within its bounds), and
+/// gone by [`Reader::commit`] or [`Reader::discard`]. Only the front of what is leased can go.
+pub trait Reader: Send + Sync {
+    /// Waits until `entries` entries are waiting or the queue is closed. False when it is closed and nothing is
+    /// waiting or can still come: the reader's work is done. Dropping the future loses nothing.
+    fn ready(&self, entries: usize) -> BoxFuture<'_, bool>;
+
+    /// Leases the next waiting entries: at most `entries` and, but for the first one, at most `bytes` bytes.
+    /// Does not wait; empty if nothing is waiting.
+    fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>>;
+
+    /// The first `entries` leased entries are delivered.
+    fn commit(&self, entries: usize);
+
+    /// The first `entries` leased entries are given up.
+    fn discard(&self, entries: usize, reason: DropReason);
+
+    /// Refuses reservations from now on; what was reserved may still be appended.
+    fn close(&self);
+
+    /// Whether [`Reader::close`] was called.
+    fn is_closed(&self) -> bool;
+
+    /// The counters of this moment, consistent with each other.
+    fn counters(&self) -> Counters;
+
+    /// Waits for something to tell the operator. Those who append may do no I/O, so the reader's side says it.
+    fn notices(&self) -> BoxFuture<'_, Vec<Notice>>;
+}
+
+/// Something about a queue that the operator should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The queue has become 80 % full, as Kong warns; said again only after [`Notice::BackToNormal`].
+    NearlyFull {
+        /// Entries in the queue.
+        depth: usize,
+    },
+    /// The queue has drained below 60 %.
+    BackToNormal {
+        /// Entries in the queue.
+        depth: usize,
+    },
+    /// The queue was full and dropped its oldest; said at the first, the second, the fourth, ...
+    Overflowed {
+        /// Entries dropped so far.
+        total: u64,
+    },
+    /// Entries larger than the queue's `max_bytes` were dropped.
+    Oversize {
+        /// How many.
+        entries: u64,
+        /// Bytes of the largest.
+        largest: usize,
+    },
+}
+
+/// What a queue has seen and holds. In every snapshot `appended == delivered + depth + dropped()`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Entries that came in.
+    pub appended: u64,
+    /// Bytes of entries that came in.
+    pub appended_bytes: u64,
+    /// Entries that the sink has taken.
+    pub delivered: u64,
+    /// Bytes of entries that the sink has taken.
+    pub delivered_bytes: u64,
+    /// Dropped for [`DropReason::Overflow`].
+    pub dropped_overflow: u64,
+    /// Dropped for [`DropReason::Oversize`].
+    pub dropped_oversize: u64,
+    /// Dropped for [`DropReason::Expired`].
+    pub dropped_expired: u64,
+    /// Dropped for [`DropReason::Refused`].
+    pub dropped_refused: u64,
+    /// Entries in the queue now, those in flight included.
+    pub depth: usize,
+    /// Bytes of the entries in the queue now.
+    pub bytes: usize,
+    /// Of `depth`, those in flight.
+    pub leased: usize,
+    /// Entries that are reserved and not yet appended.
+    pub reserved: usize,
+}
+
+impl Counters {
+    /// Entries dropped for any reason.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_overflow + self.dropped_oversize + self.dropped_expired + self.dropped_refused
+    }
+
+    /// Whether nothing is in the queue or on its way into it.
+    pub fn is_idle(&self) -> bool {
+        self.depth == 0 && self.reserved == 0
+    }
+
+    fn count_dropped(&mut self, entries: u64, reason: DropReason) {
+        match reason {
+            DropReason::Overflow => self.dropped_overflow += entries,
+            DropReason::Oversize => self.dropped_oversize += entries,
+            DropReason::Expired => self.dropped_expired += entries,
+            DropReason::Refused => self.dropped_refused += entries,
+        }
+    }
 }
 
 /// Counts down the queues that a batch's entries went to; the input is answered when the last clone is dropped.

@@ -1,10 +1,15 @@
 //! file-log: one line per message, into a file.
 
+pub mod sink;
+mod writer;
+
 use serde_json::Value;
 
 use super::field::{CUSTOM_FIELDS, ON_ERROR, QUEUE};
 use super::{ANY, HTTP, Kind, SinkState};
 use crate::schema::{Check, Default, Field, Record};
+
+pub use writer::Writers;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

@@ -1,8 +1,17 @@
 //! tcp-log: one line per message, over TCP or TLS.
 
+mod connection;
+mod send_queue;
+pub mod sink;
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
 use super::{ANY, HTTP, Kind, SinkState};
 use crate::schema::{Default, Field, Record};
+
+pub use tls::TlsConfigs;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

@@ -1,5 +1,9 @@
 //! udp-log: one datagram per message.
 
+pub mod sink;
+#[cfg(test)]
+mod tests;
+
 use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
 use super::{ANY, HTTP, Kind, SinkState};
 use crate::schema::{Check, Field, Record};

@@ -1,0 +1,61 @@
+//! Pauses between attempts: doubling, capped, and never quite the same for two plugins.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+/// The pauses of one outlet.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    initial: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(initial: Duration, longest: Duration) -> Self {
+        let initial = initial.max(Duration::from_millis(1)).min(longest.max(Duration::from_millis(1)));
+        Self { initial, longest: longest.max(initial), next: initial }
+    }
+
+    /// The pause before the next attempt: between half of the step and all of it.
+    pub(super) fn pause(&mut self) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(self.longest);
+        step.mul_f64(0.5 + random_half())
+    }
+
+    /// Something worked: the next failure is a first one.
+    pub(super) fn reset(&mut self) {
+        self.next = self.initial;
+    }
+}
+
+/// A number from 0 to 0.5. Every `RandomState` has keys of its own; that is random enough to spread attempts.
+fn random_half() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 32;
+    bits as f64 / f64::from(u32::MAX) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Scenario: any two bounds, any number of failures, then a success.
+        /// Guarantees: every pause is within half a step and a step; steps double up to the cap and start over.
+        #[test]
+        fn pauses_double_up_to_the_cap(initial in 1u64..5_000, longest in 1u64..100_000, failures in 1usize..40) {
+            let millis = Duration::from_millis;
+            let mut backoff = Backoff::new(millis(initial), millis(longest));
+            let mut step = millis(initial.min(longest));
+            for _ in 0..failures {
+                let pause = backoff.pause();
+                prop_assert!(pause >= step / 2 && pause <= step + Duration::from_nanos(1));
+                step = (step * 2).min(millis(longest));
+            }
+            backoff.reset();
+            prop_assert!(backoff.pause() <= millis(initial));
+        }
+    }
+}

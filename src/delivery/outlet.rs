@@ -1,0 +1,386 @@
+//! One plugin's way out: its queue, what is known about it, and the task that empties it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use super::fold::Fold;
+use super::{OutletSpec, QueueSettings};
+use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
+use crate::queue::{Counters, DropReason, Notice, Queue, Reader};
+
+/// Entries that are leased at once by a sink that takes what is there.
+const LEASE_ENTRIES: usize = 8192;
+/// Bytes that are leased at once.
+const LEASE_BYTES: usize = 1 << 20;
+/// Bytes that may be on their way unsettled before the next lease.
+const WINDOW_BYTES: usize = 4 << 20;
+/// The longest pause between attempts once the outlet is closed: a destination that comes back shall be noticed.
+const CLOSING_PAUSE: Duration = Duration::from_millis(500);
+/// How long a closed outlet with an empty queue tries to send again what a sink had delivered before.
+const REPLAY_TIME: Duration = Duration::from_secs(5);
+
+/// The end of the way for one plugin: what the log phase appends to, and what status pages ask.
+pub struct Outlet {
+    parts: OutletParts,
+    label: String,
+    closing: Notify,
+    health: Mutex<Health>,
+}
+
+pub(super) struct OutletParts {
+    pub spec: OutletSpec,
+    pub queue: Arc<dyn Queue>,
+    pub reader: Arc<dyn Reader>,
+}
+
+#[derive(Default)]
+struct Health {
+    lost: u64,
+    failures: u64,
+    failing: bool,
+    last_error: Option<LastError>,
+}
+
+/// The last thing that went wrong with a plugin's destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// What, where, and what to do.
+    pub message: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// What is known about one outlet at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// The plugin's id in the configuration.
+    pub identity: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its instance name.
+    pub instance: Option<String>,
+    /// Its queue.
+    pub counters: Counters,
+    /// Of those delivered, entries that the network later reported as lost.
+    pub lost: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// The last attempt failed; another will be made.
+    pub failing: bool,
+    /// The outlet takes nothing new and ends when its queue is empty.
+    pub retiring: bool,
+    /// The last failure, also when all is well since.
+    pub last_error: Option<LastError>,
+}
+
+/// A plugin as it is called in logs: its name, with its instance name if it has one.
+fn label(spec: &OutletSpec) -> String {
+    match &spec.instance {
+        Some(instance) => format!("{} ({instance})", spec.kind),
+        None => spec.kind.clone(),
+    }
+}
+
+impl Outlet {
+    pub(super) fn new(parts: OutletParts) -> Self {
+        let label = label(&parts.spec);
+        Self { parts, label, closing: Notify::new(), health: Mutex::default() }
+    }
+
+    /// What the log phase reserves on and appends to.
+    pub fn queue(&self) -> &Arc<dyn Queue> {
+        &self.parts.queue
+    }
+
+    /// What the outlet was opened for.
+    pub fn spec(&self) -> &OutletSpec {
+        &self.parts.spec
+    }
+
+    /// The plugin as it is called in logs and refusals.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The queue's counters.
+    pub fn counters(&self) -> Counters {
+        self.parts.reader.counters()
+    }
+
+    /// Everything known about the outlet.
+    pub fn stats(&self) -> Stats {
+        let spec = self.spec();
+        let counters = self.counters();
+        let retiring = self.is_closed();
+        let health = self.health();
+        Stats {
+            identity: spec.identity.clone(),
+            plugin: spec.kind.clone(),
+            instance: spec.instance.clone(),
+            counters,
+            lost: health.lost,
+            failures: health.failures,
+            failing: health.failing,
+            retiring,
+            last_error: health.last_error.clone(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.parts.reader.is_closed()
+    }
+
+    pub(super) fn close(&self) {
+        self.parts.reader.close();
+        // Stored, so that a pause that begins just now is cut short too.
+        self.closing.notify_one();
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task behind an outlet.
+pub(super) struct Courier {
+    outlet: Arc<Outlet>,
+    sink: Box<dyn Sink>,
+    // Handed to the sink, and not settled.
+    outstanding: VecDeque<Bytes>,
+    outstanding_bytes: usize,
+    // The sink has forgotten what is outstanding: it goes first.
+    resend: bool,
+    failing_since: Option<Instant>,
+    backoff: Backoff,
+    errors: Fold,
+    warnings: Fold,
+}
+
+impl Courier {
+    pub(super) fn new(outlet: Arc<Outlet>, sink: Box<dyn Sink>) -> Self {
+        let QueueSettings { initial_retry_delay, max_retry_delay, .. } = outlet.spec().settings;
+        Self {
+            outlet,
+            sink,
+            outstanding: VecDeque::new(),
+            outstanding_bytes: 0,
+            resend: false,
+            failing_since: None,
+            backoff: Backoff::new(initial_retry_delay, max_retry_delay),
+            errors: Fold::default(),
+            warnings: Fold::default(),
+        }
+    }
+
+    /// Delivers until the queue is closed and empty; tells meanwhile what the queue has to tell.
+    pub(super) async fn run(self) {
+        let outlet = self.outlet.clone();
+        tokio::select! {
+            () = self.deliver() => {}
+            () = tell_notices(&outlet) => {}
+        }
+    }
+
+    async fn deliver(mut self) {
+        loop {
+            let result = if self.resend {
+                self.resend_outstanding().await
+            } else if self.outstanding.is_empty() && !self.wait().await {
+                break;
+            } else {
+                self.advance().await
+            };
+            match result {
+                Ok(sent) => self.note_sent(sent),
+                Err(failure) => self.note_failure(failure).await,
+            }
+        }
+        self.sink.close().await;
+    }
+
+    fn reader(&self) -> &Arc<dyn Reader> {
+        &self.outlet.parts.reader
+    }
+
+    /// Waits for something to do with nothing on its way; false when all is done.
+    async fn wait(&mut self) -> bool {
+        let reader = self.outlet.parts.reader.clone();
+        tokio::select! {
+            biased;
+            more = reader.ready(1) => if !more { return false },
+            () = self.sink.attend() => {
+                self.resend = true;
+                return true;
+            }
+        }
+        let settings = &self.outlet.spec().settings;
+        if self.sink.appetite() == Appetite::Batches && settings.max_batch_size > 1 {
+            // A full batch or a closed queue ends the wait early.
+            let _ = timeout(settings.max_coalescing_delay, reader.ready(settings.max_batch_size)).await;
+        }
+        true
+    }
+
+    /// Sends what is next, or waits for what is on its way.
+    async fn advance(&mut self) -> Result<Sent, SendError> {
+        if self.resend {
+            return self.resend_outstanding().await;
+        }
+        let entries = match self.sink.appetite() {
+            Appetite::Stream => LEASE_ENTRIES,
+            Appetite::Batches => self.outlet.spec().settings.max_batch_size.max(1),
+        };
+        if self.outstanding_bytes < WINDOW_BYTES {
+            let batch = self.reader().lease(entries, LEASE_BYTES).await;
+            if !batch.is_empty() {
+                self.outstanding_bytes += batch.iter().map(Bytes::len).sum::<usize>();
+                self.outstanding.extend(batch.iter().cloned());
+                return self.sink.send(&batch).await;
+            }
+        }
+        self.sink.settle().await
+    }
+
+    async fn resend_outstanding(&mut self) -> Result<Sent, SendError> {
+        let sent = self.sink.send(self.outstanding.make_contiguous()).await?;
+        self.resend = false;
+        Ok(sent)
+    }
+
+    fn note_sent(&mut self, sent: Sent) {
+        self.commit(sent.settled);
+        if sent.lost > 0 {
+            self.outlet.health().lost += sent.lost;
+        }
+        if let Some(warning) = sent.warning {
+            let plugin = self.outlet.label();
+            match self.warnings.admit(&warning, Instant::now()) {
+                Some(0) => warn!(plugin, "{warning}"),
+                Some(more) => warn!(plugin, more, "{warning}"),
+                None => {}
+            }
+        }
+        if let Some(since) = self.failing_since.filter(|_| sent.settled > 0 || self.outstanding.is_empty()) {
+            let folded = self.errors.reset();
+            info!(plugin = self.outlet.label(), after = ?since.elapsed(), folded, "delivers again");
+            self.recover();
+        }
+    }
+
+    fn recover(&mut self) {
+        self.failing_since = None;
+        self.backoff.reset();
+        self.outlet.health().failing = false;
+    }
+
+    async fn note_failure(&mut self, failure: SendError) {
+        let now = Instant::now();
+        self.commit(failure.delivered);
+        if failure.delivered > 0 {
+            self.recover();
+        }
+        self.record(&failure, now);
+        // With nothing outstanding the sink still wants to be called: it has something of its own to send again.
+        self.resend = true;
+        match failure.fault {
+            Fault::Final => self.discard(1, DropReason::Refused),
+            Fault::Oversize => self.discard(1, DropReason::Oversize),
+            Fault::Retry => self.pause_or_give_up(now).await,
+        }
+    }
+
+    async fn pause_or_give_up(&mut self, now: Instant) {
+        let since = *self.failing_since.get_or_insert(now);
+        let expires = self.outlet.spec().settings.max_retry_time.map(|limit| since + limit);
+        if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
+            let entries = self.outstanding.len();
+            error!(plugin = self.outlet.label(), entries, "not delivered within max_retry_time, dropped");
+            self.discard(entries, DropReason::Expired);
+            self.recover();
+            return;
+        }
+        let closed = self.outlet.is_closed();
+        if self.outstanding.is_empty() && (expires.is_some_and(|at| at <= now) || closed && now - since > REPLAY_TIME) {
+            // What the sink wanted to send again was delivered once; it shall not hold up the queue or the end.
+            self.resend = false;
+            self.failing_since = None;
+        }
+        let pause = self.backoff.pause();
+        let mut until = now + if closed { pause.min(CLOSING_PAUSE) } else { pause };
+        if let Some(expires) = expires {
+            until = until.min(expires.max(now));
+        }
+        // Closing cuts the pause short: one more attempt at once.
+        let _ = timeout_at(until, self.outlet.closing.notified()).await;
+    }
+
+    fn record(&mut self, failure: &SendError, now: Instant) {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let retry = failure.fault == Fault::Retry;
+        {
+            let mut health = self.outlet.health();
+            health.failures += 1;
+            health.failing = retry;
+            let at = u64::try_from(at).unwrap_or(u64::MAX);
+            health.last_error = Some(LastError { message: failure.message.clone(), at });
+        }
+        let Some(more) = self.errors.admit(&failure.message, now) else { return };
+        let (plugin, message) = (self.outlet.label(), &failure.message);
+        match (retry, more) {
+            (true, 0) => warn!(plugin, "{message}; will be retried"),
+            (true, _) => warn!(plugin, more, "{message}; is being retried"),
+            (false, 0) => error!(plugin, "{message}; dropped"),
+            (false, _) => error!(plugin, more, "{message}; dropped"),
+        }
+    }
+
+    fn commit(&mut self, entries: usize) {
+        let entries = self.forget(entries);
+        self.reader().commit(entries);
+    }
+
+    fn discard(&mut self, entries: usize, reason: DropReason) {
+        let entries = self.forget(entries);
+        self.reader().discard(entries, reason);
+    }
+
+    fn forget(&mut self, entries: usize) -> usize {
+        let entries = entries.min(self.outstanding.len());
+        let bytes: usize = self.outstanding.drain(..entries).map(|entry| entry.len()).sum();
+        self.outstanding_bytes -= bytes;
+        if self.outstanding.is_empty() {
+            // A thousand idle plugins shall not each keep the largest batch's room.
+            self.outstanding = VecDeque::new();
+        }
+        entries
+    }
+}
+
+/// Logs what the queue has to tell, for ever.
+async fn tell_notices(outlet: &Outlet) {
+    let plugin = outlet.label();
+    let bounds = &outlet.spec().settings.bounds;
+    loop {
+        for notice in outlet.parts.reader.notices().await {
+            match notice {
+                Notice::NearlyFull { depth } => {
+                    warn!(plugin, depth, max_entries = bounds.max_entries, "queue is 80 % full");
+                }
+                Notice::BackToNormal { depth } => info!(plugin, depth, "queue is back to normal"),
+                Notice::Overflowed { total } => warn!(plugin, total, "queue is full, its oldest entries are dropped"),
+                Notice::Oversize { entries, largest } => {
+                    let max_bytes = bounds.max_bytes;
+                    error!(plugin, entries, largest, max_bytes, "entries larger than queue.max_bytes, dropped");
+                }
+            }
+        }
+    }
+}

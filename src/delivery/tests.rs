@@ -1,0 +1,388 @@
+use std::collections::BTreeSet;
+use std::io::BufRead;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::*;
+use crate::plugin::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
+use crate::queue::{NoRoom, Overflow, Receipt};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn delivery() -> Delivery {
+    Delivery::new(SinkShared::new(None), Budget::default())
+}
+
+fn spec(identity: &str, kind: &str, config: Value) -> OutletSpec {
+    let settings = QueueSettings { max_retry_delay: Duration::from_millis(50), ..QueueSettings::default() };
+    OutletSpec { identity: identity.to_owned(), kind: kind.to_owned(), instance: None, config, settings }
+}
+
+fn put(outlet: &Outlet, entry: impl Into<Bytes>) -> Result<(), NoRoom> {
+    let entry = entry.into();
+    let size = entry.len();
+    outlet.queue().reserve(1, size)?;
+    outlet.queue().append(vec![entry], size, &Receipt::new(|| ()));
+    Ok(())
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn idle(delivery: &Delivery) {
+    tokio::time::timeout(PATIENCE, delivery.idle()).await.expect("idle in time");
+}
+
+/// What a [`Scripted`] sink does with one call.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Take,
+    /// Take that many, then fail.
+    Fail(usize, Fault),
+}
+
+/// A sink that follows a script, last step first, and records what was delivered and how it was handed over.
+struct Scripted {
+    steps: Vec<Step>,
+    appetite: Appetite,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    delivered: Vec<Bytes>,
+    batches: Vec<usize>,
+    closed: bool,
+}
+
+impl Sink for Scripted {
+    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let mut seen = self.seen.lock().unwrap();
+            seen.batches.push(entries.len());
+            let (taken, fault) = match self.steps.pop().unwrap_or(Step::Take) {
+                Step::Take => (entries.len(), None),
+                Step::Fail(taken, fault) => (taken.min(entries.len().saturating_sub(1)), Some(fault)),
+            };
+            seen.delivered.extend_from_slice(&entries[..taken]);
+            match fault {
+                None => Ok(Sent::settled(taken)),
+                Some(fault) => Err(SendError { delivered: taken, fault, message: "scripted".to_owned() }),
+            }
+        })
+    }
+
+    fn appetite(&self) -> Appetite {
+        self.appetite
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        self.seen.lock().unwrap().closed = true;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// An outlet with a scripted sink. It is filled before its courier starts.
+fn scripted(
+    settings: QueueSettings,
+    appetite: Appetite,
+    steps: Vec<Step>,
+    entries: usize,
+) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
+    let bounds = settings.bounds.clone();
+    let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
+    let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
+    let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue }));
+    for i in 0..entries {
+        put(&outlet, i.to_string()).unwrap();
+    }
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let sink = Scripted { steps, appetite, seen: seen.clone() };
+    let handle = tokio::spawn(Courier::new(outlet.clone(), Box::new(sink)).run());
+    (outlet, seen, handle)
+}
+
+fn texts(entries: &[Bytes]) -> Vec<usize> {
+    entries.iter().map(|entry| std::str::from_utf8(entry).unwrap().parse().unwrap()).collect()
+}
+
+fn quick() -> QueueSettings {
+    let millis = Duration::from_millis;
+    QueueSettings { initial_retry_delay: millis(1), max_retry_delay: millis(2), ..QueueSettings::default() }
+}
+
+/// Scenario: failures of every kind at the beginning, the middle and the end of batches.
+/// Guarantees: what is retried is delivered once and in order; a refused entry alone is dropped and counted; the
+/// courier ends when the queue is closed and says goodbye to the sink.
+#[tokio::test]
+async fn failures_keep_order_and_lose_nothing() {
+    let mut steps = vec![
+        Step::Fail(0, Fault::Retry),
+        Step::Fail(3, Fault::Retry),
+        Step::Fail(2, Fault::Final),
+        Step::Fail(0, Fault::Oversize),
+        Step::Fail(1, Fault::Retry),
+        Step::Take,
+    ];
+    steps.reverse();
+    let (outlet, seen, handle) = scripted(quick(), Appetite::Stream, steps, 20);
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
+    let seen = seen.lock().unwrap();
+    let expected: Vec<usize> = (0..20).filter(|i| ![5, 6].contains(i)).collect();
+    assert_eq!(texts(&seen.delivered), expected);
+    assert!(seen.closed);
+    let stats = outlet.stats();
+    let counters = stats.counters;
+    assert_eq!((counters.delivered, counters.dropped_refused, counters.dropped_oversize), (18, 1, 1));
+    assert_eq!((stats.failures, stats.failing), (5, false));
+    assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
+}
+
+/// Scenario: `max_retry_time` is over while a batch is refused; entries come after it.
+/// Guarantees: the batch is dropped and counted as expired, and what follows is delivered.
+#[tokio::test]
+async fn an_expired_batch_makes_way() {
+    let settings = QueueSettings { max_retry_time: Some(Duration::ZERO), ..quick() };
+    let (outlet, seen, handle) = scripted(settings, Appetite::Stream, vec![Step::Fail(0, Fault::Retry)], 3);
+    until("the batch has expired", || outlet.counters().dropped_expired == 3).await;
+    put(&outlet, "7").unwrap();
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
+    assert_eq!(texts(&seen.lock().unwrap().delivered), [7]);
+}
+
+/// Scenario: a sink that wants batches, and entries that come one by one.
+/// Guarantees: a full batch goes at once, an incomplete one when the coalescing delay is over or the queue closes.
+#[tokio::test]
+async fn batches_coalesce() {
+    let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
+    let (outlet, seen, handle) = scripted(settings, Appetite::Batches, vec![], 2);
+    tokio::task::yield_now().await;
+    assert!(seen.lock().unwrap().batches.is_empty());
+    for i in 2..5 {
+        put(&outlet, i.to_string()).unwrap();
+    }
+    until("a full batch is sent", || seen.lock().unwrap().batches == [4]).await;
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the wait").unwrap();
+    assert_eq!(seen.lock().unwrap().batches, [4, 1]);
+
+    let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: Duration::from_millis(5), ..quick() };
+    let (_outlet, seen, handle) = scripted(settings, Appetite::Batches, vec![], 2);
+    until("an incomplete batch is sent", || seen.lock().unwrap().batches == [2]).await;
+    handle.abort();
+}
+
+/// Scenario: an entry is being retried when the queue overflows and drops its oldest.
+/// Guarantees: the one in flight is not among those dropped.
+#[tokio::test]
+async fn overflow_spares_the_batch_in_flight() {
+    let bounds = Bounds { max_entries: 2, max_bytes: None, overflow: Overflow::DropOldest };
+    let settings = QueueSettings { bounds, ..quick() };
+    let steps = vec![Step::Fail(0, Fault::Retry); 20];
+    let (outlet, seen, handle) = scripted(settings, Appetite::Stream, steps, 1);
+    until("it is in flight", || outlet.counters().leased == 1).await;
+    for i in 1..5 {
+        put(&outlet, i.to_string()).unwrap();
+    }
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
+    assert_eq!(texts(&seen.lock().unwrap().delivered), [0, 3, 4]);
+    assert_eq!(outlet.counters().dropped_overflow, 2);
+}
+
+/// Scenario: a plugin is opened again unchanged, then changed; the old outlet is retired with entries in it.
+/// Guarantees: unchanged means the same outlet; the retired one delivers what it has and takes nothing new.
+#[tokio::test]
+async fn reload_keeps_what_is_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| json!({"path": directory.path().join(name), "reopen": false});
+    let delivery = delivery();
+    let one = delivery.open(spec("p1", "file-log", file("one"))).unwrap();
+    let same = delivery.open(spec("p1", "file-log", file("one"))).unwrap();
+    assert!(Arc::ptr_eq(&one, &same));
+    put(&one, "old").unwrap();
+    let two = delivery.open(spec("p1", "file-log", file("two"))).unwrap();
+    assert!(!Arc::ptr_eq(&one, &two));
+    delivery.retire_others(std::slice::from_ref(&two));
+    assert_eq!(put(&one, "late"), Err(NoRoom::Full));
+    put(&two, "new").unwrap();
+    idle(&delivery).await;
+    assert_eq!(std::fs::read_to_string(directory.path().join("one")).unwrap(), "old\n");
+    assert_eq!(std::fs::read_to_string(directory.path().join("two")).unwrap(), "new\n");
+    until("the retired one has ended", || delivery.stats().len() == 1).await;
+
+    // A reload that fails half-way is undone: the outlets of before are kept, and found again.
+    let failed = delivery.open(spec("p1", "file-log", file("three"))).unwrap();
+    delivery.retire_others(std::slice::from_ref(&two));
+    assert!(failed.is_closed() && !two.is_closed());
+    assert!(Arc::ptr_eq(&two, &delivery.open(spec("p1", "file-log", file("two"))).unwrap()));
+}
+
+/// Scenario: shutdown with one destination that works and one that does not.
+/// Guarantees: the first is emptied; the second's entries are reported with the reason, at the deadline.
+#[tokio::test]
+async fn shutdown_delivers_and_reports_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let delivery = delivery();
+    let good = delivery.open(spec("good", "file-log", json!({"path": path}))).unwrap();
+    let bad = OutletSpec { instance: Some("lost".to_owned()), ..spec("bad", "file-log", json!({"path": "/dev/full"})) };
+    let bad = delivery.open(bad).unwrap();
+    for _ in 0..100 {
+        put(&good, "{}").unwrap();
+        put(&bad, "{}").unwrap();
+    }
+    let left = delivery.shut_down(Instant::now() + Duration::from_millis(500)).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n".repeat(100));
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].plugin.as_str(), left[0].entries, left[0].bytes), ("file-log (lost)", 100, 200));
+    assert!(left[0].last_error.as_deref().is_some_and(|error| error.contains("no space left")));
+}
+
+/// Scenario: a thousand plugins, most of them to one file.
+/// Guarantees: all deliver, through one writer, and all end in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_plugins() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let delivery = delivery();
+    let outlets: Vec<_> =
+        (0..1000).map(|i| delivery.open(spec(&format!("p{i}"), "file-log", json!({"path": path}))).unwrap()).collect();
+    for outlet in &outlets {
+        put(outlet, "{}").unwrap();
+    }
+    idle(&delivery).await;
+    assert_eq!(delivery.stats().iter().map(|stats| stats.counters.delivered).sum::<u64>(), 1000);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n".repeat(1000));
+    assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
+}
+
+/// A receiver that reads ids line by line. In each of its first lives it reads some lines, then drops connection and
+/// listener abruptly, if it can with settled messages unread; the last life goes on until `end`.
+struct MortalPeer {
+    outlet: std::sync::OnceLock<Arc<Outlet>>,
+    left_unread: AtomicUsize,
+    port: AtomicU16,
+    ids: Mutex<BTreeSet<usize>>,
+    end: AtomicBool,
+}
+
+impl MortalPeer {
+    fn live(&self, lives: &[usize]) {
+        for &lines in lives {
+            self.live_once(lines);
+        }
+    }
+
+    fn live_once(&self, lines: usize) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port.load(Ordering::SeqCst))).unwrap();
+        self.port.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
+        listener.set_nonblocking(true).unwrap();
+        let mut read = 0;
+        while read < lines && !self.ended() {
+            let Ok((stream, _)) = listener.accept() else {
+                std::thread::yield_now();
+                continue;
+            };
+            stream.set_nonblocking(false).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            let mut reader = std::io::BufReader::new(stream);
+            let mut line = String::new();
+            while read < lines && !self.ended() {
+                match reader.read_line(&mut line) {
+                    Ok(0) => break,
+                    Ok(_) if line.ends_with('\n') => {
+                        let id = line.trim_end().rsplit(' ').next().unwrap().parse().expect("a whole line");
+                        self.ids.lock().unwrap().insert(id);
+                        line.clear();
+                        read += 1;
+                    }
+                    // The end of a broken connection, or a pause.
+                    _ => {}
+                }
+            }
+            self.wait_for_unread();
+        }
+    }
+
+    /// Waits a little until more is settled than was read.
+    fn wait_for_unread(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_millis(500);
+        let settled = || self.outlet.get().map_or(0, |outlet| outlet.counters().delivered);
+        while !self.ended() && std::time::Instant::now() < deadline {
+            if settled() > self.ids.lock().unwrap().len() as u64 {
+                self.left_unread.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.end.load(Ordering::SeqCst)
+    }
+}
+
+/// Ends the peer also when the test fails: the runtime would wait for its thread.
+struct EndOnDrop(Arc<MortalPeer>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Scenario: a TCP receiver that dies again and again under load, each time with unread messages in its buffers.
+/// Guarantees: every message is read by it in the end, and the queue accounts for all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
+    const ALL: usize = 20_000;
+    let peer = Arc::new(MortalPeer {
+        outlet: std::sync::OnceLock::new(),
+        left_unread: AtomicUsize::new(0),
+        port: AtomicU16::new(0),
+        ids: Mutex::default(),
+        end: AtomicBool::new(false),
+    });
+    let _end = EndOnDrop(peer.clone());
+    let living = tokio::task::spawn_blocking({
+        let peer = peer.clone();
+        move || peer.live(&[500, 3000, 1, 8000, 700, usize::MAX])
+    });
+    until("the peer listens", || peer.port.load(Ordering::SeqCst) != 0).await;
+    let port = peer.port.load(Ordering::SeqCst);
+    let config = json!({"host": "127.0.0.1", "port": port, "timeout": 1000});
+    let delivery = delivery();
+    let outlet = delivery.open(spec("tcp", "tcp-log", config)).unwrap();
+    assert!(peer.outlet.set(outlet.clone()).is_ok());
+    let room = delivery.room();
+    for id in 0..ALL {
+        let entry = Bytes::from(format!("{} {id}", "x".repeat(id % 400)));
+        loop {
+            let notified = room.notified();
+            match put(&outlet, entry.clone()) {
+                Ok(()) => break,
+                Err(_) => tokio::time::timeout(PATIENCE, notified).await.expect("room appears"),
+            }
+        }
+    }
+    idle(&delivery).await;
+    until("every message was read", || peer.ids.lock().unwrap().len() == ALL).await;
+    let counters = outlet.counters();
+    assert_eq!((counters.delivered, counters.dropped()), (ALL as u64, 0));
+    assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
+    peer.end.store(true, Ordering::SeqCst);
+    living.await.unwrap();
+    assert!(peer.left_unread.load(Ordering::SeqCst) > 0, "it died with settled messages unread");
+}

@@ -1,0 +1,268 @@
+//! What a path means, and the open file behind it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::lines::{Out, Torn, write_rest};
+
+/// How long a pipe's reader may leave the pipe full before the write counts as failed.
+const READER_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    /// The standard output that the process was started with.
+    Stdout,
+    /// The standard error that the process was started with.
+    Stderr,
+    /// A file or a named pipe.
+    Path(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::Stderr => f.write_str("standard error"),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Target {
+    /// What `path` means. Different spellings of a file's directory are one target.
+    pub(super) fn of(path: &Path) -> Self {
+        match path.to_str() {
+            Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => return Self::Stdout,
+            Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => return Self::Stderr,
+            _ => {}
+        }
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let directory = absolute.parent().and_then(|directory| directory.canonicalize().ok());
+        match (directory, absolute.file_name()) {
+            (Some(directory), Some(name)) => Self::Path(directory.join(name)),
+            _ => Self::Path(absolute),
+        }
+    }
+
+    /// Opens the target for appending; creates a file that is missing.
+    pub(super) fn open(&self) -> io::Result<Open> {
+        let (file, inherited) = match self {
+            Self::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), true),
+            Self::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), true),
+            Self::Path(path) => {
+                // Without O_NONBLOCK, opening a pipe that nobody reads would never return.
+                let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+                let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+                (OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?, false)
+            }
+        };
+        let metadata = file.metadata()?;
+        let kind = match metadata.file_type() {
+            kind if kind.is_file() => Kind::Regular,
+            kind if kind.is_fifo() => Kind::Pipe,
+            _ => Kind::Device,
+        };
+        Ok(Open { id: (metadata.dev(), metadata.ino()), end: metadata.size(), file, kind, inherited, torn: None })
+    }
+
+    /// An error as an operator needs it: what, where, and what to do.
+    pub(super) fn explain(&self, error: &io::Error) -> String {
+        let directory = match self {
+            Self::Path(path) => path.parent().unwrap_or(Path::new("/")).display().to_string(),
+            _ => String::new(),
+        };
+        let todo = match Errno::from_io_error(error) {
+            Some(Errno::NOENT) => format!("the directory {directory} does not exist; create it"),
+            Some(Errno::NOTDIR) => format!("a part of {directory} is not a directory; correct config.path"),
+            Some(Errno::ISDIR) => "it is a directory; set config.path to a file in it".to_owned(),
+            Some(Errno::ACCESS | Errno::PERM) => {
+                let user = rustix::process::geteuid().as_raw();
+                format!("permission denied; let user id {user} write the file and search {directory}")
+            }
+            Some(Errno::NOSPC) => "no space left on its file system; free some".to_owned(),
+            Some(Errno::DQUOT) => "the disk quota is used up; free some or raise it".to_owned(),
+            Some(Errno::FBIG) => "the file is at the limit for sizes; rotate it or raise ulimit -f".to_owned(),
+            Some(Errno::ROFS) => "its file system is mounted read-only; mount it read-write".to_owned(),
+            Some(Errno::NXIO) => "no process reads the pipe (or it is a socket); start its reader".to_owned(),
+            Some(Errno::PIPE) => "the reader of the pipe is gone; start it again".to_owned(),
+            Some(Errno::MFILE | Errno::NFILE) => "too many open files; raise ulimit -n".to_owned(),
+            _ if error.kind() == io::ErrorKind::TimedOut => {
+                "the pipe is full and its reader does not read; see to the reader".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        format!("cannot write to {self}: {todo}")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Regular,
+    Pipe,
+    Device,
+}
+
+/// An open target.
+#[derive(Debug)]
+pub(super) struct Open {
+    file: File,
+    kind: Kind,
+    inherited: bool,
+    id: (u64, u64),
+    // Where the file ended after the last write of this process. A regular file that is shorter was truncated.
+    end: u64,
+    torn: Option<Torn>,
+}
+
+impl Open {
+    pub(super) fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
+    pub(super) fn is_pipe(&self) -> bool {
+        self.kind == Kind::Pipe
+    }
+
+    fn is_own_file(&self) -> bool {
+        self.kind == Kind::Regular && !self.inherited
+    }
+
+    /// Whether the target's path still leads to this file.
+    pub(super) fn is_still_at(&self, target: &Target) -> bool {
+        match target {
+            Target::Path(path) => path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.id),
+            _ => self.inherited,
+        }
+    }
+
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    /// Goes on where `old`, another descriptor of the same file, ends.
+    pub(super) fn take_over(&mut self, old: Self) {
+        self.end = old.end;
+        self.torn = old.torn;
+    }
+
+    /// Whether the file has lost its last name.
+    pub(super) fn was_removed(&self) -> io::Result<bool> {
+        Ok(self.is_own_file() && self.file.metadata()?.nlink() == 0)
+    }
+
+    /// Whether the file is shorter than it was after the last write.
+    pub(super) fn was_truncated(&self) -> io::Result<bool> {
+        Ok(self.is_own_file() && self.file.metadata()?.size() < self.end)
+    }
+
+    /// How long ago the file was last changed by anyone; a truncation is a change.
+    pub(super) fn unchanged_for(&self) -> io::Result<Duration> {
+        let changed = self.file.metadata()?.modified()?;
+        Ok(changed.elapsed().unwrap_or_default())
+    }
+
+    /// Notes that `bytes` bytes were appended; true when the file was truncated just before.
+    pub(super) fn note_written(&mut self, bytes: usize) -> io::Result<bool> {
+        if !self.is_own_file() || bytes == 0 {
+            return Ok(false);
+        }
+        // After an appending write the position is where the written bytes end.
+        let position = rustix::fs::seek(&self.file, SeekFrom::Current(0))?;
+        let truncated = position < self.end + bytes as u64;
+        self.end = position;
+        Ok(truncated)
+    }
+
+    /// Takes the file's present length for the one after the last write.
+    pub(super) fn forget_end(&mut self) -> io::Result<()> {
+        if self.is_own_file() {
+            self.end = self.file.metadata()?.size();
+        }
+        Ok(())
+    }
+
+    /// Makes [`Self::was_truncated`] true, whatever the file's length.
+    pub(super) fn expect_more(&mut self) {
+        self.end = u64::MAX;
+    }
+
+    /// Takes the beginning of a line out of a regular file again; elsewhere, the line is to be completed first.
+    pub(super) fn undo_or_keep(&mut self, torn: Torn) {
+        if !self.is_own_file() || self.cut(torn.begun as u64).is_err() {
+            self.torn = Some(torn);
+        }
+    }
+
+    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        let position = rustix::fs::seek(&self.file, SeekFrom::Current(0))?;
+        let size = self.file.metadata()?.size();
+        if size != position {
+            return Err(io::Error::other("another process has written to the file since"));
+        }
+        let kept = size.checked_sub(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        self.file.set_len(kept)?;
+        self.end = kept;
+        Ok(())
+    }
+
+    /// Writes what is missing of a torn line, if there is one, and returns the line.
+    pub(super) fn complete_torn_line(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(mut torn) = self.torn.take() else { return Ok(None) };
+        let (written, failure) = write_rest(self, &torn.rest);
+        self.note_written(written)?;
+        let Some(error) = failure else { return Ok(Some(torn.line)) };
+        torn.begun += written;
+        torn.rest = torn.rest.slice(written..);
+        self.torn = Some(torn);
+        Err(error)
+    }
+
+    fn wait_writable(&self) -> io::Result<()> {
+        let mut descriptor = [PollFd::new(&self.file, PollFlags::OUT)];
+        match poll(&mut descriptor, Some(&READER_PATIENCE)) {
+            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Out for Open {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.kind == Kind::Regular {
+            return self.file.write_vectored(slices);
+        }
+        if self.inherited {
+            // The descriptor may be a blocking one, and is shared: its flags are not ours to change. When it polls
+            // writable, a pipe takes PIPE_BUF bytes without blocking.
+            self.wait_writable()?;
+            const PIPE_BUF: usize = 4096;
+            let mut size = 0;
+            let fitting = slices.iter().take_while(|slice| {
+                size += slice.len();
+                size <= PIPE_BUF
+            });
+            return match fitting.count() {
+                0 => self.file.write(&slices[0][..PIPE_BUF]),
+                count => self.file.write_vectored(&slices[..count]),
+            };
+        }
+        loop {
+            match self.file.write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable()?,
+                done => return done,
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The interface of every sink: how it is opened, how entries are handed to it, and how it says what went wrong.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::file_log::{self, Writers};
+use super::tail::{Pool, Tail};
+use super::tcp_log::{self, TlsConfigs};
+use super::udp_log;
+
+/// A future that an object-safe trait returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Delivers entries to one destination, in order.
+///
+/// A sink may *settle* entries later than it takes them: [`Sink::send`] puts them on their way, and this or a later
+/// call says how many of the oldest that are outstanding are delivered for good. Whoever calls keeps the
+/// others. After an error nothing is outstanding any more: what was not settled is to be sent again from its first
+/// entry on, so that an entry can arrive twice but none is lost.
+pub trait Sink: Send {
+    /// Puts `entries` on their way, after those sent before. May be called with none, to mend a broken connection.
+    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>>;
+
+    /// Waits until something of what is outstanding has settled. Called only when something is.
+    fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
+        Box::pin(std::future::ready(Ok(Sent::default())))
+    }
+
+    /// Looks after an idle destination. Ends when the sink wants to be sent to (with no entries if there are none);
+    /// the future may be dropped at any time.
+    fn attend(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Says goodbye to the destination. Nothing is sent afterwards.
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// How much is to be handed over at once.
+    fn appetite(&self) -> Appetite {
+        Appetite::Stream
+    }
+}
+
+/// How much a sink takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appetite {
+    /// Whatever is there, without waiting: batches have no meaning at the destination.
+    Stream,
+    /// Batches as `queue.max_batch_size` and `queue.max_coalescing_delay` shape them.
+    Batches,
+}
+
+/// What a call of [`Sink::send`] or [`Sink::settle`] has brought.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// How many of the oldest outstanding entries are delivered for good.
+    pub settled: usize,
+    /// How many entries that had settled earlier are now known to be lost (a refused datagram).
+    pub lost: u64,
+    /// Something to tell the operator though nothing failed.
+    pub warning: Option<String>,
+}
+
+impl Sent {
+    /// `settled` entries and nothing else to say.
+    pub fn settled(settled: usize) -> Self {
+        Self { settled, ..Self::default() }
+    }
+}
+
+/// What is to be done about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The destination fails now; later it may work.
+    Retry,
+    /// The first entry that is not delivered will never be; those after it may.
+    Final,
+    /// As [`Fault::Final`]: the entry is larger than the transport takes.
+    Oversize,
+}
+
+/// Entries were not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SendError {
+    /// How many of the oldest outstanding entries were delivered for good all the same.
+    pub delivered: usize,
+    /// What is to be done.
+    pub fault: Fault,
+    /// What, where, and what to do.
+    pub message: String,
+}
+
+impl SendError {
+    /// An error that later attempts may not meet.
+    pub fn retry(delivered: usize, message: impl Into<String>) -> Self {
+        Self { delivered, fault: Fault::Retry, message: message.into() }
+    }
+}
+
+/// A sink cannot be made from its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// This version has no sink for such plugins.
+    #[error("{kind} has no sink in this version; remove the plugin or set enabled: false")]
+    NoSink {
+        /// The plugin's name.
+        kind: String,
+    },
+    /// The configuration does not fit the plugin's fields.
+    #[error("{kind}: config: {reason}")]
+    Config {
+        /// The plugin's name.
+        kind: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Something that the sink needs before it can begin cannot be read.
+    #[error("{kind}: {reason}")]
+    Setup {
+        /// The plugin's name.
+        kind: String,
+        /// What cannot be read, and what to do.
+        reason: String,
+    },
+}
+
+/// What the sinks of a process share. Cheap to clone.
+#[derive(Clone)]
+pub struct SinkShared {
+    pub(super) writers: Arc<Writers>,
+    pub(super) tls: Arc<TlsConfigs>,
+    tails: Arc<Pool>,
+}
+
+/// The bytes that all sinks together keep of what they have written lately.
+const TAILS_BYTES: usize = 32 << 20;
+/// The bytes that one sink keeps so. More than Linux buffers unread on a TCP socket by default (`tcp_rmem`: 6 MiB).
+const TAIL_BYTES: usize = 8 << 20;
+
+impl SinkShared {
+    /// What sinks share; `tls_roots` is a PEM file of certificates to trust beside the system's.
+    pub fn new(tls_roots: Option<PathBuf>) -> Self {
+        Self {
+            writers: Arc::new(Writers::default()),
+            tls: Arc::new(TlsConfigs::new(tls_roots)),
+            tails: Arc::new(Pool::new(TAILS_BYTES)),
+        }
+    }
+
+    /// Makes every file sink open its file anew before it writes the next line (SIGHUP, SIGUSR1).
+    pub fn reopen_all(&self) {
+        self.writers.reopen_all();
+    }
+
+    pub(super) fn tail(&self, max_age: std::time::Duration) -> Tail {
+        Tail::new(TAIL_BYTES, max_age, self.tails.clone())
+    }
+}
+
+/// Whether `kind_name` is a plugin with a sink.
+pub fn has_sink(kind_name: &str) -> bool {
+    matches!(kind_name, file_log::sink::NAME | tcp_log::sink::NAME | udp_log::sink::NAME)
+}
+
+/// Makes the sink of a plugin from its validated `config`, in which all defaults are filled in. Connects to nothing:
+/// what is wrong with the destination comes up when entries are sent.
+pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
+    match kind_name {
+        file_log::sink::NAME => Ok(Box::new(file_log::sink::FileLog::open(parse(kind_name, config)?, shared))),
+        tcp_log::sink::NAME => Ok(Box::new(tcp_log::sink::TcpLog::open(parse(kind_name, config)?, shared)?)),
+        udp_log::sink::NAME => Ok(Box::new(udp_log::sink::UdpLog::open(parse(kind_name, config)?, shared))),
+        _ => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
+    }
+}
+
+fn parse<C: serde::de::DeserializeOwned>(kind_name: &str, config: &Value) -> Result<C, OpenError> {
+    C::deserialize(config).map_err(|error| OpenError::Config { kind: kind_name.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a plugin without a sink, and a config that lacks a field.
+    /// Guarantees: both are errors that name the plugin and what is wrong.
+    #[test]
+    fn open_says_what_is_wrong() {
+        let shared = SinkShared::new(None);
+        let error = |kind, config| open(kind, &config, &shared).err().expect("refused").to_string();
+        assert!(error("http-log", serde_json::json!({})).starts_with("http-log has no sink in this version"));
+        assert_eq!(error("file-log", serde_json::json!({})), "file-log: config: missing field `path`");
+        assert!(has_sink("tcp-log") && !has_sink("kafka-log"));
+    }
+}

@@ -1,0 +1,110 @@
+//! TLS towards receivers: which certificates are trusted.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// The two TLS configurations of a process, made when first needed: one that verifies, one that does not.
+pub struct TlsConfigs {
+    roots: Option<PathBuf>,
+    verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
+    trusting: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl TlsConfigs {
+    /// Verifies against the system's certificates and those in the PEM file `roots`.
+    pub fn new(roots: Option<PathBuf>) -> Self {
+        Self { roots, verifying: OnceLock::new(), trusting: OnceLock::new() }
+    }
+
+    /// The configuration that verifies the receiver's certificate, or the one that accepts any.
+    pub(super) fn get(&self, verify: bool) -> Result<Arc<ClientConfig>, String> {
+        if verify {
+            self.verifying.get_or_init(|| self.make(true)).clone()
+        } else {
+            self.trusting.get_or_init(|| self.make(false)).clone()
+        }
+    }
+
+    fn make(&self, verify: bool) -> Result<Arc<ClientConfig>, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("cannot set up TLS: {error}"))?;
+        let config = if verify {
+            builder.with_root_certificates(self.trusted()?).with_no_client_auth()
+        } else {
+            let verifier = Arc::new(AcceptAny { provider });
+            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        };
+        Ok(Arc::new(config))
+    }
+
+    fn trusted(&self) -> Result<RootCertStore, String> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = &self.roots {
+            let unreadable = |error: &dyn std::fmt::Display| {
+                format!("cannot read the trusted certificates in {}: {error}", path.display())
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
+                let certificate = certificate.map_err(|error| unreadable(&error))?;
+                store.add(certificate).map_err(|error| unreadable(&error))?;
+            }
+        }
+        if store.is_empty() {
+            return Err("no trusted certificates on this system; install ca-certificates, name a file of them in the \
+                        settings, or set config.ssl_verify to false"
+                .to_owned());
+        }
+        Ok(store)
+    }
+}
+
+/// Accepts every certificate: `ssl_verify: false`. Signatures of the handshake itself are still checked.
+#[derive(Debug)]
+struct AcceptAny {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,309 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+fn queue(bounds: Bounds, budget: usize) -> MemoryQueue {
+    MemoryQueue::new(bounds, Arc::new(Budget::new(budget)), Signals::default())
+}
+
+fn receipt() -> Receipt {
+    Receipt::new(|| ())
+}
+
+fn put(queue: &MemoryQueue, entry: &str) -> Result<(), NoRoom> {
+    queue.reserve(1, entry.len())?;
+    queue.append(vec![Bytes::copy_from_slice(entry.as_bytes())], entry.len(), &receipt());
+    Ok(())
+}
+
+async fn lease(queue: &MemoryQueue, entries: usize) -> Vec<Bytes> {
+    queue.lease(entries, usize::MAX).await
+}
+
+fn bounds(max_entries: usize, overflow: Overflow) -> Bounds {
+    Bounds { max_entries, max_bytes: None, overflow }
+}
+
+/// Scenario: entries are leased and a part of them committed.
+/// Guarantees: what is in flight still fills the queue; a commit makes room.
+#[tokio::test]
+async fn leased_entries_count_until_committed() {
+    let queue = queue(bounds(2, Overflow::Block), 1000);
+    put(&queue, "a").unwrap();
+    put(&queue, "b").unwrap();
+    assert_eq!(lease(&queue, 10).await, ["a", "b"]);
+    assert_eq!(put(&queue, "c"), Err(NoRoom::Full));
+    queue.commit(1);
+    put(&queue, "c").unwrap();
+    assert_eq!(lease(&queue, 10).await, ["c"]);
+    let counters = queue.counters();
+    assert_eq!((counters.delivered, counters.depth, counters.leased), (1, 2, 2));
+}
+
+/// Scenario: reservations of more than the queue holds, one at once and one in parts.
+/// Guarantees: the first can never be, the second can be later; an empty queue takes a single entry of any size.
+#[tokio::test]
+async fn refusals_say_whether_waiting_helps() {
+    let limits = Bounds { max_entries: 3, max_bytes: Some(10), overflow: Overflow::Block };
+    let queue = queue(limits, 1000);
+    assert_eq!(queue.reserve(4, 4), Err(NoRoom::Never));
+    assert_eq!(queue.reserve(2, 11), Err(NoRoom::Never));
+    queue.reserve(1, 500).unwrap();
+    assert_eq!(queue.reserve(1, 1), Err(NoRoom::Full));
+    queue.release(1, 500);
+    queue.reserve(3, 10).unwrap();
+    queue.release(3, 10);
+    assert!(queue.counters().is_idle());
+}
+
+/// Scenario: a full queue that drops its oldest while one entry is in flight.
+/// Guarantees: the one in flight stays, the oldest waiting one goes, and is counted.
+#[tokio::test]
+async fn drop_oldest_spares_what_is_in_flight() {
+    let queue = queue(bounds(2, Overflow::DropOldest), 1000);
+    put(&queue, "a").unwrap();
+    assert_eq!(lease(&queue, 1).await, ["a"]);
+    for entry in ["b", "c", "d"] {
+        put(&queue, entry).unwrap();
+    }
+    assert_eq!(lease(&queue, 10).await, ["c", "d"]);
+    queue.commit(3);
+    let counters = queue.counters();
+    assert_eq!((counters.delivered, counters.dropped_overflow, counters.appended), (3, 1, 4));
+}
+
+/// Scenario: an entry larger than `max_bytes`, under both policies.
+/// Guarantees: dropping queues drop and count it as oversize, blocking ones take it alone.
+#[tokio::test]
+async fn an_oversize_entry_is_dropped_only_with_leave() {
+    let limits = |overflow| Bounds { max_entries: 9, max_bytes: Some(2), overflow };
+    let dropping = queue(limits(Overflow::DropOldest), 1000);
+    put(&dropping, "abc").unwrap();
+    assert_eq!((dropping.counters().dropped_oversize, dropping.counters().depth), (1, 0));
+    let blocking = queue(limits(Overflow::Block), 1000);
+    put(&blocking, "abc").unwrap();
+    assert_eq!(lease(&blocking, 1).await, ["abc"]);
+}
+
+/// Scenario: two queues share a budget; one is refused because of the other, which then commits.
+/// Guarantees: the refused one's waiter is woken, and the budget is whole again at the end.
+#[tokio::test]
+async fn the_shared_budget_wakes_across_queues() {
+    let budget = Arc::new(Budget::new(10));
+    let signals = Signals::default();
+    let make = || MemoryQueue::new(Bounds::default(), budget.clone(), signals.clone());
+    let (one, two) = (make(), make());
+    put(&one, "12345678").unwrap();
+    put(&two, "x").unwrap();
+    assert_eq!(two.reserve(1, 5), Err(NoRoom::Full));
+    let room = signals.room.notified();
+    lease(&one, 1).await;
+    one.commit(1);
+    tokio::time::timeout(Duration::from_secs(5), room).await.expect("woken by the other queue's commit");
+    two.reserve(1, 5).unwrap();
+    drop(two);
+    assert_eq!(budget.used(), 0);
+}
+
+/// Scenario: a reader waits on an empty queue while producers on other threads append one by one.
+/// Guarantees: no wake-up is lost: every entry arrives, in order per producer, and closing ends the reader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reader_misses_no_wake_up() {
+    let queue = Arc::new(queue(bounds(8, Overflow::Block), 1 << 20));
+    let producers: Vec<_> = (0..2)
+        .map(|producer| {
+            let queue = queue.clone();
+            tokio::task::spawn_blocking(move || {
+                for i in 0..2000 {
+                    let entry = format!("{producer}:{i}");
+                    while put(&queue, &entry).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+            })
+        })
+        .collect();
+    let reader = queue.clone();
+    let reading = tokio::spawn(async move {
+        let mut next = [0; 2];
+        while reader.ready(1).await {
+            for entry in reader.lease(3, usize::MAX).await {
+                let text = String::from_utf8(entry.to_vec()).unwrap();
+                let (producer, i) = text.split_once(':').unwrap();
+                let producer: usize = producer.parse().unwrap();
+                assert_eq!(i.parse::<usize>().unwrap(), next[producer]);
+                next[producer] += 1;
+                reader.commit(1);
+            }
+        }
+        next
+    });
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    queue.close();
+    let next = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the reader ends").unwrap();
+    assert_eq!(next, [2000, 2000]);
+}
+
+/// Scenario: a queue is closed while a reservation is open.
+/// Guarantees: the reader waits for what was reserved, takes it, and only then is done; new reservations fail.
+#[tokio::test]
+async fn closing_waits_for_open_reservations() {
+    let queue = Arc::new(queue(Bounds::default(), 1000));
+    queue.reserve(1, 1).unwrap();
+    queue.close();
+    assert_eq!(queue.reserve(1, 1), Err(NoRoom::Full));
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.ready(1).await }
+    });
+    tokio::task::yield_now().await;
+    queue.append(vec![Bytes::from_static(b"x")], 1, &receipt());
+    assert!(waiting.await.unwrap());
+    assert_eq!(lease(&queue, 1).await.len(), 1);
+    assert!(!queue.ready(1).await);
+}
+
+/// Scenario: a queue fills up, overflows and drains.
+/// Guarantees: each is told once, when it happens: 80 % full, the drops at powers of two, and the way back.
+#[tokio::test]
+async fn notices_tell_of_a_filling_queue() {
+    let queue = queue(bounds(5, Overflow::DropOldest), 1000);
+    for i in 0..8 {
+        put(&queue, &i.to_string()).unwrap();
+    }
+    let told = queue.notices().await;
+    let overflowed = |total| Notice::Overflowed { total };
+    assert_eq!(told, [Notice::NearlyFull { depth: 4 }, overflowed(1), overflowed(2)]);
+    lease(&queue, 5).await;
+    queue.commit(5);
+    assert_eq!(queue.notices().await, [Notice::BackToNormal { depth: 0 }]);
+}
+
+/// Scenario: a receipt is cloned for several queues.
+/// Guarantees: `done` is called once, when all have let go, and not before.
+#[test]
+fn a_receipt_calls_once_at_the_end() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let receipt = Receipt::new({
+        let calls = calls.clone();
+        move || {
+            calls.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let other = receipt.clone();
+    drop(receipt);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    drop(other);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Reserve(usize, usize),
+    Release,
+    Append(Vec<usize>),
+    Lease(usize, usize),
+    Commit(usize),
+    Discard(usize),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        3 => (1usize..4, 0usize..40).prop_map(|(entries, bytes)| Action::Reserve(entries, bytes)),
+        1 => Just(Action::Release),
+        3 => prop::collection::vec(0usize..20, 3).prop_map(Action::Append),
+        2 => (1usize..5, 0usize..50).prop_map(|(entries, bytes)| Action::Lease(entries, bytes)),
+        2 => (0usize..4).prop_map(Action::Commit),
+        1 => (0usize..3).prop_map(Action::Discard),
+    ]
+}
+
+proptest! {
+    /// Scenario: any sequence of actions on a queue of either policy, beside a plain list as its model.
+    /// Guarantees: entries leave in order and once; appended = delivered + queued + dropped at every step; the
+    /// bounds hold for a queue that never got more than it reserved; the budget is whole at the end.
+    #[test]
+    fn the_queue_conserves_entries(
+        actions in prop::collection::vec(action(), 1..80),
+        drops in any::<bool>(),
+        max_bytes in prop::option::of(10usize..60),
+    ) {
+        let overflow = if drops { Overflow::DropOldest } else { Overflow::Block };
+        let budget = Arc::new(Budget::new(100));
+        let limits = Bounds { max_entries: 6, max_bytes, overflow };
+        let queue = MemoryQueue::new(limits, budget.clone(), Signals::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut reservations: Vec<(usize, usize)> = Vec::new();
+        let mut in_flight: std::collections::VecDeque<Bytes> = Default::default();
+        let (mut serial, mut last_seen, mut overrun) = (0u32, None, false);
+        for action in actions {
+            match action {
+                Action::Reserve(entries, bytes) => {
+                    let idle = queue.counters().is_idle();
+                    let taken = queue.reserve(entries, bytes);
+                    if taken.is_ok() {
+                        reservations.push((entries, bytes));
+                        overrun |= idle && entries == 1 && bytes > max_bytes.unwrap_or(100).min(100);
+                    }
+                    prop_assert!(taken.is_ok() || !drops);
+                }
+                Action::Release => if let Some((entries, bytes)) = reservations.pop() {
+                    queue.release(entries, bytes);
+                },
+                Action::Append(sizes) => if let Some((entries, bytes)) = reservations.pop() {
+                    let mut batch = Vec::new();
+                    for size in sizes.into_iter().cycle().take(entries) {
+                        let mut entry = serial.to_be_bytes().to_vec();
+                        entry.resize(4 + size, 0);
+                        serial += 1;
+                        batch.push(Bytes::from(entry));
+                    }
+                    overrun |= batch.iter().map(Bytes::len).sum::<usize>() > bytes;
+                    queue.append(batch, bytes, &receipt());
+                }
+                Action::Lease(entries, bytes) => {
+                    for entry in runtime.block_on(queue.lease(entries, bytes)) {
+                        let number = u32::from_be_bytes(entry[..4].try_into().unwrap());
+                        prop_assert!(last_seen.is_none_or(|last| number > last), "in order, once");
+                        prop_assert!(drops || number == last_seen.map_or(0, |last| last + 1), "without a gap");
+                        last_seen = Some(number);
+                        in_flight.push_back(entry);
+                    }
+                }
+                Action::Commit(entries) => {
+                    let entries = entries.min(in_flight.len());
+                    in_flight.drain(..entries);
+                    queue.commit(entries);
+                }
+                Action::Discard(entries) => {
+                    let entries = entries.min(in_flight.len());
+                    in_flight.drain(..entries);
+                    queue.discard(entries, DropReason::Refused);
+                }
+            }
+            let now = queue.counters();
+            prop_assert_eq!(now.appended, u64::from(serial));
+            prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + now.dropped());
+            prop_assert_eq!(now.leased, in_flight.len());
+            prop_assert_eq!(now.reserved, reservations.iter().map(|r| r.0).sum::<usize>());
+            let held = now.bytes + reservations.iter().map(|r| r.1).sum::<usize>();
+            prop_assert_eq!(budget.used(), held, "the budget knows every byte");
+            if drops {
+                prop_assert!(now.depth - now.leased <= 6);
+            } else {
+                prop_assert!(now.depth + now.reserved <= 6);
+                prop_assert!(overrun || held <= max_bytes.unwrap_or(100).min(100));
+                prop_assert_eq!(now.dropped_overflow, 0);
+            }
+        }
+        drop(queue);
+        prop_assert_eq!(budget.used(), 0);
+    }
+}
