@@ -20,5 +20,6 @@ pub mod plugin;
 pub mod queue;
 pub mod schema;
 pub mod script;
+pub mod service;
 pub mod settings;
 pub mod transaction;

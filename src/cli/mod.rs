@@ -1,1 +1,65 @@
-//! TODO
+//! The command line: one file per command.
+
+mod arguments;
+mod check;
+mod load;
+mod pretty;
+mod run;
+mod trial;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Command};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all went well.
+    Done,
+    /// 1: some transaction was rejected, some snippet failed, or something was left undelivered.
+    Incomplete,
+    /// 74: a file or an address could not be had.
+    Unavailable,
+    /// 78: the configuration is wrong.
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Incomplete => 1,
+            Exit::Unavailable => 74,
+            Exit::Configuration => 78,
+        })
+    }
+}
+
+/// Reads the arguments and does what they say. Wrong arguments end the process with 2.
+pub fn main() -> Exit {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Try(arguments) => trial::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);
+            say(&script);
+            Exit::Done
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone away is no error of ours.
+fn say(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+/// Writes to standard error.
+fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,5 +1,19 @@
 //! The log phase: which plugins run for a transaction, and the workers that run them.
 
+mod fault;
+mod identity;
 mod intake;
+mod plan;
+mod program;
+mod run;
+mod worker;
 
+pub use fault::{Fault, Faults};
 pub use intake::{Batch, Intake, Outcome, Refusal};
+pub use plan::{Plan, Planner};
+pub use program::{Compiled, Program, Step};
+pub use run::{Observer, Part, Runner};
+pub use worker::{Generation, Live, Workers};
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use mlua::{Lua, Table, Value as Lv};
 use super::environment::frozen;
 use super::pdk::{Module, lazy, make_lazy, raise};
 use super::state::State;
-use crate::transaction::{Level, View};
+use crate::transaction::Level;
 
 /// ngx_lua decodes with and without padding.
 const DECODER: GeneralPurpose = GeneralPurpose::new(

@@ -9,7 +9,7 @@ use mlua::{IntoLua, Lua, Table, Value as Lv};
 use super::super::state::State;
 use super::headers::{first, header, header_table};
 use super::{Module, limit, raise, wrong_phase};
-use crate::transaction::{Level, View};
+use crate::transaction::Level;
 
 /// Where Kong may read the request's body.
 const BODY_PHASES: &str = "rewrite, access, response, error, admin_api";

@@ -9,7 +9,7 @@ use super::super::state::State;
 use super::headers::{first, header_table};
 use super::request::header_pair;
 use super::{Module, limit, raise};
-use crate::transaction::{Level, View};
+use crate::transaction::Level;
 
 const HEADER_PHASES: &str = "rewrite, access, balancer, response, header_filter, error, admin_api";
 

@@ -1,0 +1,156 @@
+//! What the command line may say.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::diagnostic::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   all went well
+  1   a transaction was rejected, a snippet failed, or something was left undelivered
+  2   wrong arguments
+  74  a file or an address could not be had
+  78  the configuration is wrong";
+
+/// Kong's log phase as a service of its own.
+///
+/// Takes finished transactions from any proxy, runs the logging plugins of a kong.yml on them, and delivers the
+/// messages that Kong would have written.
+#[derive(Debug, Parser)]
+#[command(name = "logphase", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Run(Run),
+    Check(Check),
+    Try(Try),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every command that reads a configuration takes.
+#[derive(Debug, Args)]
+pub(super) struct Files {
+    /// Kong's declarative files (kong.yml), YAML or JSON; several are one configuration.
+    pub(super) config: Vec<PathBuf>,
+    /// Logphase's own settings; without it, logphase.yml in the current directory if there is one.
+    #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
+    pub(super) settings: Option<PathBuf>,
+}
+
+/// Run the service, or with --stdin one pass over JSON lines.
+///
+/// Without CONFIG (and none in the settings) it runs the embedded quickstart: HTTP on 127.0.0.1:9080, messages into
+/// messages.log in the data directory.
+///
+/// SIGTERM and SIGINT stop accepting, run and deliver what was taken within the setting shutdown_timeout, and say
+/// what was left. SIGHUP reads the configuration again and opens files anew; a wrong configuration is refused and
+/// the old one stays. SIGUSR1 only opens files anew.
+#[derive(Debug, Args)]
+#[command(after_help = const_str(&RUN_HELP))]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// Read transactions as JSON lines from standard input, deliver everything, and end. No address is listened on.
+    #[arg(long)]
+    pub(super) stdin: bool,
+}
+
+/// Read a configuration and compile every snippet of it, and show everything that is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = const_str(&CHECK_HELP))]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// How findings are shown.
+    #[arg(long, value_enum, default_value_t = FindingFormat::Pretty)]
+    pub(super) format: FindingFormat,
+}
+
+/// A dry run: print what each plugin would send for transactions.
+///
+/// Per plugin in execution order. Nothing is sent. Plugins that cannot deliver yet are shown as well.
+#[derive(Debug, Args)]
+#[command(after_help = const_str(&TRY_HELP))]
+pub(super) struct Try {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// A field on the spot: added to every logging plugin of CONFIG or, without CONFIG, to a plugin made for it.
+    #[arg(long, value_name = "KEY=LUA", value_parser = field)]
+    pub(super) field: Vec<(String, String)>,
+    /// Transactions: one object, an array, or JSON lines. Without it, standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(super) transaction: Option<PathBuf>,
+    /// One line of JSON per plugin: plugin, instance_name, errors, message.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const RUN_HELP: [&str; 2] = [
+    "Examples:
+  logphase run
+  logphase run kong.yml
+  LOGPHASE_HTTP_LISTEN=0.0.0.0:9080 logphase run kong.yml
+  logphase run kong.yml --stdin < transactions.ndjson
+",
+    EXIT_CODES,
+];
+
+const CHECK_HELP: [&str; 2] = [
+    "Examples:
+  logphase check kong.yml
+  logphase check --settings logphase.yml kong.yml more.yml
+  logphase check --format short kong.yml
+",
+    EXIT_CODES,
+];
+
+const TRY_HELP: [&str; 2] = [
+    "Examples:
+  logphase try kong.yml --transaction examples/transaction.json
+  logphase try --field 'agent=return kong.request.get_header(\"user-agent\")' < examples/transaction.json
+  tail -n 1 access.ndjson | logphase try --json kong.yml
+",
+    EXIT_CODES,
+];
+
+fn const_str(parts: &[&str; 2]) -> String {
+    parts.join("\n")
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, lua)) if !key.is_empty() => Ok((key.to_owned(), lua.to_owned())),
+        _ => Err("expected KEY=LUA, like 'agent=return kong.request.get_header(\"user-agent\")'".to_owned()),
+    }
+}
+
+/// How findings are shown.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum FindingFormat {
+    /// With the lines of the file and carets.
+    Pretty,
+    /// One line per finding: file:line:column: error[code]: message.
+    Short,
+}
+
+impl From<FindingFormat> for Format {
+    fn from(format: FindingFormat) -> Self {
+        match format {
+            FindingFormat::Pretty => Self::Pretty,
+            FindingFormat::Short => Self::Short,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `logphase check`.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use super::arguments::Check;
+use super::{Exit, load, say};
+use crate::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
+use crate::entity::Configuration;
+use crate::phase::Program;
+use crate::plugin::SinkState;
+use crate::settings::Settings;
+
+/// Reads everything, compiles everything, and shows all that is wrong on standard output.
+pub(super) fn check(arguments: &Check) -> Exit {
+    let format = arguments.format.into();
+    let (settings, mut findings) = load::settings(&arguments.files);
+    let paths = load::paths(&arguments.files, &settings);
+    let (configuration, more) = load::configuration(&paths, &settings);
+    let unreadable = more.iter().any(|finding| finding.code == codes::UNREADABLE);
+    findings.extend(more);
+    if let Err(errors) = Program::build(&configuration, &settings) {
+        findings.extend(errors);
+    }
+    let wrong = any_error(&findings);
+    if !wrong {
+        findings.extend(notes(&configuration));
+    }
+    if !findings.is_empty() {
+        say(render_all(&findings, format, std::io::stdout().is_terminal()).as_bytes());
+    }
+    if wrong {
+        return if unreadable { Exit::Unavailable } else { Exit::Configuration };
+    }
+    if matches!(format, Format::Pretty) {
+        say(summary(&configuration, &settings).as_bytes());
+    }
+    Exit::Done
+}
+
+/// What is right and yet does nothing here.
+fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
+    let later = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.sink == SinkState::Later);
+    let later = later.map(|plugin| {
+        let name = plugin.kind.name;
+        Diagnostic::warning(codes::NO_SINK, format!("`run` refuses plugin `{name}`: this version has no sink for it"))
+            .at(plugin.place.clone())
+            .label("`try` shows its messages")
+    });
+    let other = configuration.not_run.iter().map(|plugin| {
+        let message = format!("plugin `{}` is not run here: it has nothing to do in the log phase", plugin.name);
+        Diagnostic::note(codes::NOT_RUN, message).at(plugin.place.clone()).label(format!("on: {}", plugin.scope))
+    });
+    later.chain(other).collect()
+}
+
+/// The plugins in execution order.
+fn summary(configuration: &Configuration, settings: &Settings) -> String {
+    let Ok(program) = Program::build(configuration, settings) else { return String::new() };
+    let mut text = String::new();
+    let disabled = configuration.plugins.iter().filter(|plugin| !plugin.enabled).count();
+    let snippets: usize = program.steps.iter().map(|step| step.parts.len()).sum();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let plugins = program.steps.len();
+    let _ = write!(text, "ok: {plugins} plugin{}, {snippets} Lua snippet{}", plural(plugins), plural(snippets));
+    let _ = writeln!(text, "{}", if disabled > 0 { format!(", {disabled} disabled") } else { String::new() });
+    const SHOWN: usize = 20;
+    for step in program.steps.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {:>8}  {:<24} {}", step.kind.priority, step.label, step.scope);
+    }
+    if plugins > SHOWN {
+        let _ = writeln!(text, "  ... and {} more", plugins - SHOWN);
+    }
+    text
+}

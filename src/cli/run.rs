@@ -1,0 +1,278 @@
+//! `logphase run`: the phases of a service's life.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::arguments::Run;
+use super::{Exit, complain, load};
+use crate::delivery::Leftover;
+use crate::diagnostic::{Diagnostic, Format, any_error};
+use crate::input;
+use crate::service::{Listening, Service, StartError};
+use crate::settings::{LogFormat, Settings};
+
+/// Runs the service until it is told to stop, or over standard input until its end.
+pub(super) fn run(arguments: &Run) -> Exit {
+    let (settings, findings) = load::settings(&arguments.files);
+    if any_error(&findings) {
+        load::show(&findings, Format::Pretty);
+        return Exit::Configuration;
+    }
+    let paths = load::paths(&arguments.files, &settings);
+    start_log(&settings);
+    let (configuration, more) = load::configuration(&paths, &settings);
+    load::show(&[findings, more.clone()].concat(), Format::Pretty);
+    if any_error(&more) {
+        return Exit::Configuration;
+    }
+    if paths.is_empty()
+        && let Err(error) = std::fs::create_dir_all(&settings.data_dir)
+    {
+        let directory = settings.data_dir.display();
+        complain(&format!("error: cannot make the data directory {directory}: {error}; set LOGPHASE_DATA_DIR\n"));
+        return Exit::Unavailable;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("error: cannot start threads: {error}\n"));
+            return Exit::Unavailable;
+        }
+    };
+    let exit = runtime.block_on(async {
+        let service = match Service::start(&configuration, &settings) {
+            Ok(service) => service,
+            Err(error) => return refuse(&error),
+        };
+        drop(configuration);
+        if arguments.stdin {
+            drain_stdin(service, &settings).await
+        } else {
+            serve(service, &settings, arguments, paths).await
+        }
+    });
+    // A write to a pipe that nobody reads would hold its thread for ever.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    exit
+}
+
+fn refuse(error: &StartError) -> Exit {
+    match error {
+        StartError::Configuration(diagnostics) => {
+            load::show(diagnostics, Format::Pretty);
+            Exit::Configuration
+        }
+        StartError::Other(message) => {
+            complain(&format!("error: {message}\n"));
+            Exit::Unavailable
+        }
+    }
+}
+
+fn start_log(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal()).with_target(false);
+    // A second log in one process (as in tests) keeps the first.
+    let _ = match settings.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+/// What a signal asks for.
+enum Caught {
+    Stop(&'static str),
+    HangUp,
+    Reopen,
+}
+
+/// The signals that a service listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    reopen: Signal,
+    /// Only caught, so that a file-size limit is an error of the write instead of the end of the process.
+    _too_large: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        const SIGXFSZ: i32 = 25;
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+        })
+    }
+
+    async fn next(&mut self) -> Caught {
+        tokio::select! {
+            _ = self.terminate.recv() => Caught::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Caught::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Caught::HangUp,
+            _ = self.reopen.recv() => Caught::Reopen,
+        }
+    }
+
+    /// Waits for a signal to stop.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Caught::Stop(name) = self.next().await {
+                return name;
+            }
+        }
+    }
+}
+
+async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Vec<PathBuf>) -> Exit {
+    let mut signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("error: cannot listen for signals: {error}\n"));
+            return Exit::Unavailable;
+        }
+    };
+    let (listening, addresses) = match Listening::start(settings, service.intake()) {
+        Ok(started) => started,
+        Err(error) => {
+            complain(&format!("error: {error}\n"));
+            return Exit::Unavailable;
+        }
+    };
+    for address in &addresses {
+        tracing::info!("listening: {address}");
+    }
+    if addresses.is_empty() {
+        tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
+    }
+    if paths.is_empty() {
+        tracing::info!(
+            "no configuration given: running the quickstart; messages go to {}",
+            settings.data_dir.join("messages.log").display()
+        );
+    }
+    tracing::info!(workers = settings.workers, "ready");
+    loop {
+        match signals.next().await {
+            Caught::Stop(name) => {
+                tracing::info!("{name}: stopping; delivering what was taken within {:?}", settings.shutdown_timeout);
+                break;
+            }
+            Caught::HangUp => {
+                service.reopen_files();
+                reload(&service, arguments);
+            }
+            Caught::Reopen => service.reopen_files(),
+        }
+    }
+    listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
+    finish(service, settings).await
+}
+
+/// Reads the configuration again and takes it whole, or keeps the old one and says why.
+fn reload(service: &Service, arguments: &Run) {
+    let (settings, mut findings) = load::settings(&arguments.files);
+    if !any_error(&findings) {
+        let paths = load::paths(&arguments.files, &settings);
+        let (configuration, more) = load::configuration(&paths, &settings);
+        findings.extend(more);
+        if !any_error(&findings) {
+            match service.reload(&configuration, &settings) {
+                Ok(()) => {
+                    load::show(&findings, Format::Pretty);
+                    tracing::info!("configuration reloaded; inputs, limits and workers stay as they were started");
+                    return;
+                }
+                Err(StartError::Configuration(more)) => findings.extend(more),
+                Err(StartError::Other(message)) => tracing::error!("{message}"),
+            }
+        }
+    }
+    load::show(&findings, Format::Pretty);
+    let errors = findings.iter().filter(|finding| Diagnostic::is_error(finding)).count();
+    tracing::error!(errors, "the new configuration is wrong; the old one stays in force");
+}
+
+async fn drain_stdin(service: Service, settings: &Settings) -> Exit {
+    let bar = progress_bar();
+    let limits = settings.limits.transaction();
+    let reading = input::read_lines(tokio::io::stdin(), service.intake().clone(), &limits, |progress| {
+        bar.set_position(progress.bytes);
+        bar.set_message(format!("{} transactions", progress.accepted));
+    });
+    let mut signals = Signals::catch().ok();
+    let stop = async {
+        match &mut signals {
+            Some(signals) => signals.stop().await,
+            None => std::future::pending().await,
+        }
+    };
+    let summary = tokio::select! {
+        summary = reading => Some(summary),
+        name = stop => {
+            tracing::warn!("{name}: standard input was not read to its end");
+            None
+        }
+    };
+    if summary.is_some() {
+        // Reading to the end asks for everything to be delivered, however long the sinks take; signals still end it.
+        let stop = async {
+            match &mut signals {
+                Some(signals) => signals.stop().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = service.delivery().idle() => {}
+            _ = stop => {}
+        }
+    }
+    bar.finish_and_clear();
+    let mut exit = finish(service, settings).await;
+    let Some(summary) = summary else { return Exit::Incomplete };
+    for rejected in &summary.rejected {
+        complain(&format!("line {}: {}\n", rejected.line, rejected.reason));
+    }
+    let kept = summary.rejected.len() as u64;
+    if summary.rejected_total > kept {
+        complain(&format!("and {} more lines\n", summary.rejected_total - kept));
+    }
+    if let Some(error) = &summary.error {
+        complain(&format!("error: cannot read standard input: {error}\n"));
+    }
+    complain(&format!("{} transactions taken, {} lines rejected\n", summary.accepted, summary.rejected_total));
+    if !summary.is_complete() {
+        exit = Exit::Incomplete;
+    }
+    exit
+}
+
+fn progress_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {bytes} read, {msg} ({bytes_per_sec}) {elapsed}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+async fn finish(service: Service, settings: &Settings) -> Exit {
+    let left = service.shut_down(settings.shutdown_timeout).await;
+    for Leftover { plugin, entries, bytes, last_error } in &left {
+        let reason = last_error.as_deref().unwrap_or("no error was seen");
+        tracing::error!(plugin, entries, bytes, "left undelivered: {reason}");
+    }
+    if left.is_empty() {
+        tracing::info!("everything was delivered");
+        return Exit::Done;
+    }
+    Exit::Incomplete
+}

@@ -1,0 +1,228 @@
+//! The plan: which plugins run for a transaction, in which order.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::identity;
+use super::program::{Program, Step};
+use crate::entity::{EntityRef, Scope};
+use crate::transaction::{Transaction, Value, View};
+
+/// Indices of the steps that apply, in execution order.
+pub type Plan = Rc<[usize]>;
+
+/// A dimension's entity that no plugin is put on.
+const NOBODY: u32 = u32::MAX;
+
+/// Finds a transaction's plan. One per worker; keeps the plans that it made.
+///
+/// Entities that no plugin is put on are all alike to it, so that there are never more plans than combinations of
+/// scopes in the configuration.
+#[derive(Debug)]
+pub struct Planner {
+    program: Arc<Program>,
+    routes: Dimension,
+    services: Dimension,
+    consumers: Dimension,
+    groups: Dimension,
+    apis: Dimension,
+    /// The groups of a consumer, by id and by username.
+    memberships: HashMap<String, Vec<u32>, RandomState>,
+    /// Whether some plugin runs for some protocols only.
+    protocols: bool,
+    plans: HashMap<Key, Plan, RandomState>,
+    /// The one plan there is where neither scope nor protocol matters.
+    only: Option<Plan>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    route: u32,
+    service: u32,
+    consumer: u32,
+    api: u32,
+    protocols: u16,
+    groups: Vec<u32>,
+}
+
+/// The entities of one kind that plugins are put on, by id and by name.
+#[derive(Debug, Default)]
+struct Dimension {
+    ids: HashMap<String, u32, RandomState>,
+    names: HashMap<String, u32, RandomState>,
+    count: u32,
+}
+
+impl Dimension {
+    fn of<'a>(entities: impl Iterator<Item = &'a EntityRef>) -> Self {
+        let mut dimension = Self::default();
+        for entity in entities {
+            if dimension.number(entity) == NOBODY {
+                let number = dimension.count;
+                dimension.count += 1;
+                dimension.ids.extend(entity.id.clone().map(|id| (id, number)));
+                dimension.names.extend(entity.name.clone().map(|name| (name, number)));
+            }
+        }
+        dimension
+    }
+
+    fn number(&self, entity: &EntityRef) -> u32 {
+        self.find([entity.id.as_deref(), entity.name.as_deref()])
+    }
+
+    fn find(&self, [id, name]: [Option<&str>; 2]) -> u32 {
+        let by_id = id.and_then(|id| self.ids.get(id));
+        by_id.or_else(|| name.and_then(|name| self.names.get(name))).copied().unwrap_or(NOBODY)
+    }
+
+    /// The entity that `transaction` has in its member `member`.
+    fn look(&self, transaction: &Transaction, member: &str, name: &str) -> u32 {
+        if self.count == 0 {
+            return NOBODY;
+        }
+        let [id, name] = identity::names(transaction, member, name);
+        self.find([id.as_deref(), name.as_deref()])
+    }
+}
+
+impl Planner {
+    /// A planner for `program`.
+    pub fn new(program: Arc<Program>) -> Self {
+        let scopes = || program.steps.iter().map(|step| &step.scope);
+        let groups = Dimension::of(scopes().filter_map(|scope| scope.consumer_group.as_ref()));
+        let memberships = program
+            .memberships
+            .iter()
+            .map(|(consumer, names)| {
+                let known =
+                    names.iter().map(|name| groups.find([Some(name), Some(name)])).filter(|group| *group != NOBODY);
+                (consumer.clone(), known.collect())
+            })
+            .collect();
+        let http = identity::mask(crate::plugin::HTTP);
+        let mut planner = Self {
+            routes: Dimension::of(scopes().filter_map(|scope| scope.route.as_ref())),
+            services: Dimension::of(scopes().filter_map(|scope| scope.service.as_ref())),
+            consumers: Dimension::of(scopes().filter_map(|scope| scope.consumer.as_ref())),
+            apis: Dimension::of(scopes().filter_map(|scope| scope.api.as_ref())),
+            groups,
+            memberships,
+            protocols: program.steps.iter().any(|step| step.protocols & http != http),
+            plans: HashMap::default(),
+            only: None,
+            program: program.clone(),
+        };
+        if !planner.protocols && scopes().all(|scope| *scope == Scope::default()) {
+            let nobody = Key {
+                route: NOBODY,
+                service: NOBODY,
+                consumer: NOBODY,
+                api: NOBODY,
+                protocols: http,
+                groups: Vec::new(),
+            };
+            planner.only = Some(planner.make(&nobody));
+        }
+        planner
+    }
+
+    /// The plan for `transaction`.
+    pub fn plan(&mut self, transaction: &Transaction) -> Plan {
+        if let Some(only) = self.only.as_ref().filter(|_| transaction.get("session").is_none()) {
+            return only.clone();
+        }
+        let key = self.key(transaction);
+        if let Some(plan) = self.plans.get(&key) {
+            return plan.clone();
+        }
+        let plan = self.make(&key);
+        self.plans.insert(key, plan.clone());
+        plan
+    }
+
+    fn key(&self, transaction: &Transaction) -> Key {
+        Key {
+            route: self.routes.look(transaction, "route", "name"),
+            service: self.services.look(transaction, "service", "name"),
+            consumer: self.consumers.look(transaction, "consumer", "username"),
+            api: self.apis.look(transaction, "api", "name"),
+            // All of HTTP is alike where no plugin tells its protocols apart.
+            protocols: match identity::protocols(transaction) {
+                protocols if !self.protocols && protocols & identity::mask(crate::plugin::HTTP) != 0 => {
+                    identity::mask(crate::plugin::HTTP)
+                }
+                protocols => protocols,
+            },
+            groups: self.groups_of(transaction),
+        }
+    }
+
+    /// The groups of the transaction's consumer: those that the proxy names, and those of the configuration.
+    fn groups_of(&self, transaction: &Transaction) -> Vec<u32> {
+        if self.groups.count == 0 {
+            return Vec::new();
+        }
+        let mut groups = Vec::new();
+        for name in identity::names(transaction, "consumer", "username").into_iter().flatten() {
+            groups.extend(self.memberships.get(&*name).into_iter().flatten());
+        }
+        if let Some(Value::Array(names)) = transaction.context("consumer_groups").map(View::value) {
+            let known =
+                names.into_iter().filter_map(View::text).map(|name| self.groups.find([Some(&name), Some(&name)]));
+            groups.extend(known.filter(|group| *group != NOBODY));
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// Per plugin name the most specific scope that fits, whole; of a consumer's groups the first by name.
+    fn make(&self, key: &Key) -> Plan {
+        let mut chosen: Vec<(usize, (u8, &str))> = Vec::new();
+        for (index, step) in self.program.steps.iter().enumerate() {
+            let Some(rank) = self.rank(step, key) else { continue };
+            let group = step.scope.consumer_group.as_ref().map_or("", |group| group.label());
+            let rank = (rank, group);
+            match chosen.iter_mut().find(|(other, _)| self.program.steps[*other].kind.name == step.kind.name) {
+                Some(best) if rank < best.1 => *best = (index, rank),
+                Some(_) => {}
+                None => chosen.push((index, rank)),
+            }
+        }
+        chosen.into_iter().map(|(index, _)| index).collect()
+    }
+
+    /// How specific `step` is, 1 being the most, where it applies (Kong's twelve levels).
+    fn rank(&self, step: &Step, key: &Key) -> Option<u8> {
+        let Scope { route, service, consumer, consumer_group: group, api } = &step.scope;
+        let fits = |entity: &Option<EntityRef>, dimension: &Dimension, number: u32| {
+            entity.as_ref().is_none_or(|entity| number != NOBODY && dimension.number(entity) == number)
+        };
+        let applies = step.protocols & key.protocols != 0
+            && fits(route, &self.routes, key.route)
+            && fits(service, &self.services, key.service)
+            && fits(consumer, &self.consumers, key.consumer)
+            && fits(api, &self.apis, key.api)
+            && group.as_ref().is_none_or(|group| key.groups.contains(&self.groups.number(group)));
+        // An API was route and service in one.
+        let service = service.is_some() || api.is_some();
+        applies.then_some(match (consumer.is_some(), group.is_some(), route.is_some(), service) {
+            (true, _, true, true) => 1,
+            (_, true, true, true) => 2,
+            (true, _, true, _) => 3,
+            (true, _, _, true) => 4,
+            (_, true, true, _) => 5,
+            (_, true, _, true) => 6,
+            (_, _, true, true) => 7,
+            (true, ..) => 8,
+            (_, true, ..) => 9,
+            (_, _, true, _) => 10,
+            (_, _, _, true) => 11,
+            _ => 12,
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! A configuration made ready to run: every snippet compiled, every key path parsed.
+
+use std::sync::Arc;
+
+use super::fault::Faults;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::document::SnippetSource;
+use crate::entity::{Configuration, Plugin, Scope};
+use crate::message::{KeyPath, Style};
+use crate::plugin::Kind;
+use crate::script::{Bytecode, Options, compile};
+use crate::settings::{OnError, Settings};
+
+/// One plugin, ready to run.
+#[derive(Debug)]
+pub struct Step {
+    /// Index of the plugin in the configuration.
+    pub plugin: usize,
+    /// What it is.
+    pub kind: &'static Kind,
+    /// Its own name.
+    pub instance_name: Option<String>,
+    /// Name and instance, for people.
+    pub label: Arc<str>,
+    /// What it is put on.
+    pub scope: Scope,
+    /// The protocols that it runs for, one bit each.
+    pub(super) protocols: u16,
+    /// Its fields with where they go, or its functions.
+    pub parts: Vec<Compiled>,
+    /// Whether a failing part costs the message (and, as in Kong, all later plugins theirs).
+    pub drops: bool,
+    /// What failed, by part.
+    pub faults: Faults,
+}
+
+/// A snippet of a [`Step`].
+#[derive(Debug)]
+pub struct Compiled {
+    /// Where a field's value goes; `None` for a pre- or post-function.
+    pub path: Option<KeyPath>,
+    /// The code.
+    pub code: Bytecode,
+    /// The text, to point into the configuration.
+    pub source: SnippetSource,
+}
+
+impl Compiled {
+    /// What errors call it: the field's key, or the function's place in its list.
+    pub fn name(&self, index: usize) -> String {
+        self.path.as_ref().map_or_else(|| format!("log[{index}]"), |path| path.text().to_owned())
+    }
+}
+
+/// A whole configuration, ready to run. Shared by all workers.
+#[derive(Debug)]
+pub struct Program {
+    /// The enabled plugins, highest priority first; ties by name, in reverse (kong/db/dao/plugins.lua).
+    pub steps: Vec<Step>,
+    /// How the VMs are made.
+    pub options: Options,
+    /// Groups by consumer, id or username, as far as plugins are put on groups.
+    pub(super) memberships: Vec<(String, Vec<String>)>,
+}
+
+impl Program {
+    /// Compiles every snippet of `configuration`, disabled plugins' too.
+    ///
+    /// # Errors
+    /// Every snippet that does not compile, each pointing into its file.
+    pub fn build(configuration: &Configuration, settings: &Settings) -> Result<Self, Vec<Diagnostic>> {
+        let mut steps = Vec::new();
+        let mut errors = Vec::new();
+        for (index, plugin) in configuration.plugins.iter().enumerate() {
+            match step(index, plugin, settings) {
+                Ok(step) if plugin.enabled => steps.push(step),
+                Ok(_) => {}
+                Err(more) => errors.extend(more),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        steps.sort_by(|a, b| b.kind.priority.cmp(&a.kind.priority).then(b.kind.name.cmp(a.kind.name)));
+        let memberships = if steps.iter().any(|step| step.scope.consumer_group.is_some()) {
+            memberships(configuration)
+        } else {
+            Vec::new()
+        };
+        Ok(Self { steps, options: options(settings), memberships })
+    }
+
+    /// How messages are written.
+    pub fn style(&self) -> Style {
+        self.options.style
+    }
+}
+
+fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
+    let names = configuration.consumers.iter().flat_map(|consumer| [&consumer.id, &consumer.name]).flatten();
+    names
+        .map(|name| (name.clone(), configuration.groups_of(name).into_iter().map(str::to_owned).collect::<Vec<_>>()))
+        .filter(|(_, groups)| !groups.is_empty())
+        .collect()
+}
+
+fn options(settings: &Settings) -> Options {
+    Options {
+        limits: crate::script::Limits {
+            deadline: settings.lua.deadline(),
+            memory: settings.lua.memory_limit,
+            max_value_bytes: settings.limits.max_transaction_bytes,
+            log_lines_per_second: settings.lua.log_per_second,
+        },
+        style: Style::of(settings.kong_quirks),
+        kong_quirks: settings.kong_quirks,
+        max_headers: settings.max_headers,
+    }
+}
+
+fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
+    let mut parts = Vec::new();
+    let mut errors = Vec::new();
+    let fields = plugin.fields.iter().map(|field| (Some(field.key.as_str()), &field.source));
+    let functions = plugin.functions.iter().map(|source| (None, source));
+    for (key, source) in fields.chain(functions) {
+        match compile(&source.text) {
+            Ok(code) => {
+                let path = key.map(|key| KeyPath::parse(key, settings.kong_quirks));
+                parts.push(Compiled { path, code, source: source.clone() });
+            }
+            Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let label = match &plugin.instance_name {
+        Some(instance) => format!("{} ({instance})", plugin.kind.name),
+        None => plugin.kind.name.to_owned(),
+    };
+    Ok(Step {
+        plugin: index,
+        kind: plugin.kind,
+        instance_name: plugin.instance_name.clone(),
+        label: label.into(),
+        scope: plugin.scope.clone(),
+        protocols: super::identity::mask(&plugin.protocols),
+        faults: Faults::new(parts.len()),
+        parts,
+        drops: settings.for_plugin(plugin).on_error == OnError::Drop,
+    })
+}
+
+fn syntax_error(
+    plugin: &Plugin,
+    key: Option<&str>,
+    source: &SnippetSource,
+    error: &crate::script::CompileError,
+) -> Diagnostic {
+    let what = match key {
+        Some(key) => format!("field `{key}` of {}", plugin.kind.name),
+        None => plugin.kind.name.to_owned(),
+    };
+    let mut diagnostic = Diagnostic::error(codes::LUA, format!("{what} is not valid Lua"))
+        .at(source.line_place(error.line))
+        .label(error.message.clone())
+        .kong(format!("Error parsing function: {error}"));
+    if let Some(help) = error.help {
+        diagnostic = diagnostic.help(help);
+    }
+    diagnostic
+}

@@ -1,0 +1,152 @@
+//! One transaction through the log phase.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::plan::{Plan, Planner};
+use super::program::Program;
+use crate::message::Message;
+use crate::script::{Clock, ScriptError, SnippetId, Stop, Vm};
+use crate::transaction::Transaction;
+
+/// Which part of a plugin failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the step in the program.
+    pub step: usize,
+    /// Index of the field or function in the step.
+    pub part: usize,
+}
+
+/// Sees what a transaction becomes.
+pub trait Observer {
+    /// A logging plugin's message, in execution order.
+    fn message(&mut self, step: usize, message: Bytes);
+    /// A part failed; without `on_error: drop` the message goes out all the same.
+    fn failed(&mut self, part: Part, error: &ScriptError);
+    /// A logging plugin emits nothing because of a failure and `on_error: drop`.
+    fn dropped(&mut self, step: usize);
+}
+
+/// A VM with a program's snippets, and its planner. Lives on one thread.
+pub struct Runner {
+    program: Arc<Program>,
+    planner: Planner,
+    vm: Vm,
+    /// For each step the ids of its parts, and its name for log lines.
+    loaded: Vec<(Vec<SnippetId>, Rc<str>)>,
+    clock: Arc<Clock>,
+    /// The VM ran out of memory and is to be made anew.
+    spoilt: bool,
+}
+
+impl Runner {
+    /// Makes the VM and loads every snippet of `program`.
+    ///
+    /// # Errors
+    /// The snippets do not fit the memory limit.
+    pub fn new(program: Arc<Program>, clock: Arc<Clock>) -> Result<Self, String> {
+        let (vm, loaded) = load(&program, &clock)?;
+        Ok(Self { planner: Planner::new(program.clone()), program, vm, loaded, clock, spoilt: false })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// The plan for `transaction`.
+    pub fn plan(&mut self, transaction: &Transaction) -> Plan {
+        self.planner.plan(transaction)
+    }
+
+    /// Bytes that the VM holds.
+    pub fn used_memory(&self) -> usize {
+        self.vm.used_memory()
+    }
+
+    /// Runs `plan` for `transaction`.
+    pub fn run(&mut self, transaction: Transaction, plan: &[usize], observer: &mut impl Observer) {
+        self.vm.begin(Message::new(transaction, self.program.style()));
+        // Of a plugin that edits nothing the bytes are those of the one before.
+        let mut last: Option<(u64, Bytes)> = None;
+        for (at, &step) in plan.iter().enumerate() {
+            let sound = self.run_parts(step, observer);
+            if !sound && self.program.steps[step].drops {
+                // As in Kong, where an error ends the whole log phase.
+                for &step in &plan[at..] {
+                    if self.program.steps[step].kind.emits {
+                        observer.dropped(step);
+                    }
+                }
+                break;
+            }
+            if self.program.steps[step].kind.emits {
+                let encoded = self.vm.with_message(|message| match &last {
+                    Some((version, bytes)) if *version == message.version() => bytes.clone(),
+                    _ => {
+                        let bytes = Bytes::from(message.to_vec());
+                        last = Some((message.version(), bytes.clone()));
+                        bytes
+                    }
+                });
+                observer.message(step, encoded.expect("a message is at hand between begin and end"));
+            }
+        }
+        self.vm.end();
+        if std::mem::take(&mut self.spoilt) {
+            self.renew();
+        }
+    }
+
+    /// Runs a step's fields or functions; whether all went well.
+    fn run_parts(&mut self, step: usize, observer: &mut impl Observer) -> bool {
+        let (snippets, name) = &self.loaded[step];
+        if snippets.is_empty() {
+            return true;
+        }
+        self.vm.enter_plugin(step, name);
+        let mut sound = true;
+        for (part, (&snippet, compiled)) in snippets.iter().zip(&self.program.steps[step].parts).enumerate() {
+            let result = match &compiled.path {
+                Some(path) => self.vm.run_field(snippet, path),
+                None => self.vm.run_function(snippet),
+            };
+            if let Err(error) = result {
+                self.spoilt |= error.stop == Some(Stop::Memory);
+                observer.failed(Part { step, part }, &error);
+                sound = false;
+                if self.program.steps[step].drops {
+                    break;
+                }
+            }
+        }
+        sound
+    }
+
+    /// Makes the VM anew, after it ran out of memory or a panic left it in an unknown state.
+    pub fn renew(&mut self) {
+        match load(&self.program, &self.clock) {
+            Ok((vm, loaded)) => (self.vm, self.loaded) = (vm, loaded),
+            Err(error) => tracing::error!(%error, "the Lua VM could not be made anew and goes on as it is"),
+        }
+    }
+}
+
+type Loaded = (Vm, Vec<(Vec<SnippetId>, Rc<str>)>);
+
+fn load(program: &Program, clock: &Arc<Clock>) -> Result<Loaded, String> {
+    let too_small = |error: mlua::Error| {
+        let limit = program.options.limits.memory;
+        format!("the snippets do not fit a Lua VM of {limit} bytes: raise the setting lua.memory_limit ({error})")
+    };
+    let mut vm = Vm::new(&program.options, clock.clone()).map_err(too_small)?;
+    let mut loaded = Vec::with_capacity(program.steps.len());
+    for step in &program.steps {
+        let snippets: Result<Vec<_>, _> = step.parts.iter().map(|part| vm.load(&part.code)).collect();
+        loaded.push((snippets.map_err(too_small)?, Rc::from(&*step.label)));
+    }
+    Ok((vm, loaded))
+}

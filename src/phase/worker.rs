@@ -1,0 +1,291 @@
+//! The workers: threads that run the log phase, each with a VM of its own.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::intake::{Batch, Outcome, Refusal};
+use super::plan::Plan;
+use super::program::Program;
+use super::run::{Observer, Part, Runner};
+use crate::queue::{NoRoom, Queue, Receipt};
+use crate::script::{Clock, ScriptError};
+
+/// A program and the queues that its messages go to; swapped whole on reload.
+pub struct Generation {
+    /// What runs.
+    pub program: Arc<Program>,
+    /// For each step that emits, its queue.
+    pub queues: Vec<Option<Arc<dyn Queue>>>,
+}
+
+/// The generation in force.
+pub type Live = Arc<ArcSwap<Generation>>;
+
+/// Batches that may wait for each worker.
+const WAITING: usize = 4;
+
+/// The Lua VM, serializing and the scanner recurse no deeper than this holds.
+const STACK: usize = 8 << 20;
+
+/// What the workers did so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Transactions that ran.
+    pub transactions: AtomicU64,
+    /// Messages that were not emitted because of `on_error: drop`.
+    pub dropped: AtomicU64,
+}
+
+/// The running workers.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    tally: Arc<Tally>,
+}
+
+impl Workers {
+    /// Starts `count` workers on what is in `live`; returns them with their channels.
+    ///
+    /// # Errors
+    /// The snippets do not fit a VM, or a thread could not be started.
+    pub fn start(live: &Live, count: usize, clock: &Arc<Clock>) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
+        let tally = Arc::new(Tally::default());
+        let mut threads = Vec::new();
+        let mut channels = Vec::new();
+        let (report, started) = std::sync::mpsc::channel();
+        for number in 0..count.max(1) {
+            let (sender, receiver) = mpsc::channel(WAITING);
+            let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
+            let body = move || {
+                let generation = live.load_full();
+                match Runner::new(generation.program.clone(), clock.clone()) {
+                    Ok(runner) => {
+                        let _ = report.send(Ok(()));
+                        Worker { runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
+                    }
+                    Err(error) => {
+                        let _ = report.send(Err(error));
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK).spawn(body);
+            threads.push(thread.map_err(|error| format!("cannot start a worker thread: {error}"))?);
+            channels.push(sender);
+        }
+        drop(report);
+        started.iter().collect::<Result<(), String>>()?;
+        Ok((Self { threads, tally }, channels))
+    }
+
+    /// What they did so far.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// Waits until they have ended, which they do when every channel to them is closed.
+    pub fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    runner: Runner,
+    generation: Arc<Generation>,
+    live: Live,
+    clock: Arc<Clock>,
+    tally: Arc<Tally>,
+    room: Room,
+}
+
+impl Worker {
+    fn work(mut self, mut batches: mpsc::Receiver<Batch>) {
+        while let Some(batch) = batches.blocking_recv() {
+            self.follow();
+            let _busy = self.clock.busy();
+            // A panic is a fault of ours; it must not take the service with it.
+            let done = std::panic::catch_unwind(AssertUnwindSafe(|| self.process(batch)));
+            if done.is_err() {
+                tracing::error!("a worker panicked; its batch was not taken. Please report this");
+                self.room.release(&self.generation);
+                self.runner.renew();
+            }
+        }
+    }
+
+    /// Takes up a new generation, between two batches.
+    fn follow(&mut self) {
+        let current = self.live.load();
+        if Arc::ptr_eq(&current, &self.generation) {
+            return;
+        }
+        let next = current.clone();
+        drop(current);
+        match Runner::new(next.program.clone(), self.clock.clone()) {
+            Ok(runner) => {
+                self.runner = runner;
+                self.generation = next;
+            }
+            Err(error) => tracing::error!(%error, "the new configuration does not fit; this worker keeps the old one"),
+        }
+    }
+
+    fn process(&mut self, batch: Batch) {
+        let Batch { transactions, from, whole, reply } = batch;
+        let offered = &transactions[from..];
+        let plans: Vec<Plan> = offered.iter().map(|transaction| self.runner.plan(transaction)).collect();
+        let sizes: Vec<usize> = offered.iter().map(|transaction| transaction.bytes().len()).collect();
+        let (taken, refusal) = self.reserve(&plans, &sizes, whole);
+        if taken == 0 {
+            let _ = reply.send(Outcome { accepted: 0, refusal });
+            return;
+        }
+        let mut collect = Collect {
+            program: self.runner.program().clone(),
+            tally: &self.tally,
+            size: 0,
+            room: &mut self.room,
+            generation: &self.generation,
+        };
+        for ((transaction, plan), size) in offered.iter().zip(&plans).zip(&sizes).take(taken) {
+            collect.size = *size;
+            self.runner.run(transaction.clone(), plan, &mut collect);
+        }
+        self.tally.transactions.fetch_add(taken as u64, Ordering::Relaxed);
+        let receipt = Receipt::new(move || {
+            let _ = reply.send(Outcome { accepted: taken, refusal });
+        });
+        self.room.append(&self.generation, &receipt);
+    }
+
+    /// Reserves room for as many of the transactions as there is, from the front; for all or none if `whole`.
+    fn reserve(&mut self, plans: &[Plan], sizes: &[usize], whole: bool) -> (usize, Option<Refusal>) {
+        let refusal = match self.room.reserve(&self.generation, plans, sizes) {
+            Ok(()) => return (plans.len(), None),
+            Err(refusal) => refusal,
+        };
+        if whole {
+            return (0, Some(refusal));
+        }
+        for taken in 0..plans.len() {
+            if let Err(refusal) = self.room.reserve(&self.generation, &plans[taken..=taken], &sizes[taken..=taken]) {
+                return (taken, Some(refusal));
+            }
+        }
+        (plans.len(), None)
+    }
+}
+
+/// What a batch has reserved and made so far, per step.
+#[derive(Default)]
+struct Room {
+    steps: Vec<Share>,
+}
+
+#[derive(Default)]
+struct Share {
+    entries: Vec<Bytes>,
+    /// Reserved and not yet appended.
+    reserved: (usize, usize),
+}
+
+impl Room {
+    /// Reserves room for all of the given transactions on every queue that they go to, or for none.
+    fn reserve(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Result<(), Refusal> {
+        let steps = generation.program.steps.len();
+        self.steps.resize_with(steps, Share::default);
+        let mut wanted = vec![(0, 0); steps];
+        for (plan, size) in plans.iter().zip(sizes) {
+            for &step in plan.iter().filter(|step| generation.queues[**step].is_some()) {
+                wanted[step].0 += 1;
+                wanted[step].1 += size;
+            }
+        }
+        for step in 0..steps {
+            let (entries, bytes) = wanted[step];
+            let Some(queue) = generation.queues[step].as_ref().filter(|_| entries > 0) else { continue };
+            let Err(no_room) = queue.reserve(entries, bytes) else { continue };
+            for (queue, (entries, bytes)) in generation.queues[..step].iter().zip(&wanted) {
+                if let Some(queue) = queue.as_ref().filter(|_| *entries > 0) {
+                    queue.release(*entries, *bytes);
+                }
+            }
+            let plugin = generation.program.steps[step].label.to_string();
+            return Err(match no_room {
+                NoRoom::Full => Refusal::Full { plugin },
+                NoRoom::Never => Refusal::TooMany { plugin, transactions: plans.len() },
+            });
+        }
+        for (share, (entries, bytes)) in self.steps.iter_mut().zip(wanted) {
+            share.reserved.0 += entries;
+            share.reserved.1 += bytes;
+        }
+        Ok(())
+    }
+
+    /// Appends what was made to the queues.
+    fn append(&mut self, generation: &Generation, receipt: &Receipt) {
+        for (share, queue) in self.steps.iter_mut().zip(&generation.queues) {
+            let (_, bytes) = std::mem::take(&mut share.reserved);
+            let entries = std::mem::take(&mut share.entries);
+            if let Some(queue) = queue.as_ref().filter(|_| !entries.is_empty()) {
+                queue.append(entries, bytes, receipt);
+            } else if let (Some(queue), true) = (queue, bytes > 0) {
+                queue.release(0, bytes);
+            }
+        }
+    }
+
+    /// Gives everything back.
+    fn release(&mut self, generation: &Generation) {
+        for (share, queue) in self.steps.iter_mut().zip(&generation.queues) {
+            let (entries, bytes) = std::mem::take(&mut share.reserved);
+            share.entries.clear();
+            if let Some(queue) = queue.as_ref().filter(|_| entries > 0) {
+                queue.release(entries, bytes);
+            }
+        }
+    }
+}
+
+/// Collects a batch's messages and tells of its faults.
+struct Collect<'a> {
+    program: Arc<Program>,
+    tally: &'a Tally,
+    size: usize,
+    room: &'a mut Room,
+    generation: &'a Generation,
+}
+
+impl Observer for Collect<'_> {
+    fn message(&mut self, step: usize, message: Bytes) {
+        if self.generation.queues[step].is_some() {
+            self.room.steps[step].entries.push(message);
+        }
+    }
+
+    fn failed(&mut self, part: Part, error: &ScriptError) {
+        let step = &self.program.steps[part.step];
+        let compiled = &step.parts[part.part];
+        let Some(times) = step.faults.parts()[part.part].add() else { return };
+        let place = compiled.source.line_place(error.line.unwrap_or(1));
+        let field = compiled.name(part.part);
+        tracing::warn!(plugin = %step.label, field, %place, times, "a Lua snippet failed: {error}");
+    }
+
+    fn dropped(&mut self, step: usize) {
+        self.tally.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Some(queue) = &self.generation.queues[step] {
+            queue.release(1, self.size);
+            let reserved = &mut self.room.steps[step].reserved;
+            reserved.0 -= 1;
+            reserved.1 -= self.size;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! From settings to running inputs.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::input::{Address, BindError, InputSettings, Inputs, Serving};
+use crate::phase::Intake;
+use crate::settings::Settings;
+
+/// The inputs, bound and then serving.
+pub struct Listening {
+    serving: Vec<Serving>,
+    stop: watch::Sender<bool>,
+}
+
+/// An input that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The address is no address.
+    #[error("cannot listen on `{address}`: {source}; give `host:port`, like `127.0.0.1:9080`")]
+    Address {
+        /// As in the settings.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is taken or not ours.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl Listening {
+    /// Takes every address of `settings`, then serves them all. Answers also with where they really are.
+    ///
+    /// # Errors
+    /// The first address that cannot be had; then none is served.
+    pub fn start(settings: &Settings, intake: &Intake) -> Result<(Self, Vec<Address>), InputError> {
+        let bound: Vec<Inputs> =
+            input_settings(settings)?.iter().map(Inputs::bind).collect::<Result<_, BindError>>()?;
+        let addresses = bound.iter().flat_map(|inputs| inputs.local_addresses().to_vec()).collect();
+        let (stop, stopped) = watch::channel(false);
+        let serving = bound.into_iter().map(|inputs| inputs.serve(intake.clone(), stopped.clone())).collect();
+        Ok((Self { serving, stop }, addresses))
+    }
+
+    /// Accepts nothing new, and waits for what is under way for at most `time`; then ends the intake, which frees
+    /// inputs that wait for a full queue.
+    pub async fn stop(mut self, intake: &Intake, time: Duration) {
+        let _ = self.stop.send(true);
+        let all = async |serving: &mut Vec<Serving>| {
+            for one in serving {
+                one.finished().await;
+            }
+        };
+        if tokio::time::timeout(time, all(&mut self.serving)).await.is_err() {
+            tracing::warn!("inputs were still waiting for full queues; what they held was not taken");
+        }
+        intake.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), all(&mut self.serving)).await;
+    }
+}
+
+/// One set of settings for each kind of input, as each has timeouts and bounds of its own.
+fn input_settings(settings: &Settings) -> Result<Vec<InputSettings>, InputError> {
+    let inputs = &settings.inputs;
+    let base = || InputSettings {
+        limits: settings.limits.transaction(),
+        max_body_bytes: settings.limits.max_body_bytes,
+        ..InputSettings::default()
+    };
+    Ok(vec![
+        InputSettings {
+            http: resolve(&inputs.http.listen)?,
+            max_connections: inputs.http.max_connections,
+            idle_timeout: inputs.http.idle_timeout,
+            ..base()
+        },
+        InputSettings {
+            tcp: resolve(&inputs.tcp.listen)?,
+            max_connections: inputs.tcp.max_connections,
+            idle_timeout: inputs.tcp.idle_timeout,
+            ..base()
+        },
+        InputSettings {
+            unix: inputs.unix.paths.clone(),
+            max_connections: inputs.unix.max_connections,
+            idle_timeout: inputs.unix.idle_timeout,
+            ..base()
+        },
+        InputSettings { udp: resolve(&inputs.udp.listen)?, ..base() },
+    ])
+}
+
+fn resolve(addresses: &[String]) -> Result<Vec<SocketAddr>, InputError> {
+    let mut resolved = Vec::new();
+    for address in addresses {
+        let found = address.to_socket_addrs();
+        let found = found.map_err(|source| InputError::Address { address: address.clone(), source })?;
+        // `localhost` may stand for several; each is taken once.
+        resolved.extend(found);
+    }
+    resolved.dedup();
+    Ok(resolved)
+}

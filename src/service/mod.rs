@@ -1,0 +1,197 @@
+//! The running service: a configuration with its workers, queues and sinks, and how one replaces another.
+
+mod inputs;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
+use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::entity::{Configuration, Plugin};
+use crate::phase::{Generation, Intake, Live, Program, Workers};
+use crate::plugin::SinkState;
+use crate::plugin::sink::SinkShared;
+use crate::queue::{Bounds, Budget, Overflow, Queue};
+use crate::script::Clock;
+use crate::settings::{self, Settings};
+
+pub use inputs::{InputError, Listening};
+
+/// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
+pub struct Service {
+    delivery: Delivery,
+    workers: Workers,
+    intake: Intake,
+    live: Live,
+}
+
+/// A configuration that cannot be served.
+#[derive(Debug)]
+pub enum StartError {
+    /// It is wrong; each diagnostic points into it.
+    Configuration(Vec<Diagnostic>),
+    /// It is right, but something it needs cannot be had.
+    Other(String),
+}
+
+impl Service {
+    /// Opens the queues and sinks of `configuration` and starts the workers. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, or what could not be had.
+    pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
+        let delivery = Delivery::new(SinkShared::new(None), Budget::new(settings.queue.max_memory));
+        let (generation, _) = prepare(&delivery, configuration, settings)?;
+        let live: Live = Arc::new(ArcSwap::from_pointee(generation));
+        let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
+        let (workers, channels) = Workers::start(&live, settings.workers, &clock).map_err(StartError::Other)?;
+        let intake = Intake::new(channels, delivery.room());
+        Ok(Self { delivery, workers, intake, live })
+    }
+
+    /// Where inputs hand transactions in.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// The queues and sinks.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Transactions that have run so far.
+    pub fn transactions(&self) -> u64 {
+        self.workers.tally().transactions.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the configuration as a whole, between two transactions of each worker. Plugins that stay keep their
+    /// queues; those that go deliver what they have.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; the old configuration stays in force.
+    pub fn reload(&self, configuration: &Configuration, settings: &Settings) -> Result<(), StartError> {
+        let prepared = prepare(&self.delivery, configuration, settings);
+        match prepared {
+            Ok((generation, outlets)) => {
+                self.live.store(Arc::new(generation));
+                self.delivery.retire_others(&outlets);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::debug!("the outlets that were opened for the refused configuration are closed again");
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens every file again.
+    pub fn reopen_files(&self) {
+        self.delivery.reopen_files();
+    }
+
+    /// Takes nothing more, runs what was taken, delivers within `time`. Answers with what could not be delivered.
+    pub async fn shut_down(self, time: Duration) -> Vec<Leftover> {
+        let deadline = tokio::time::Instant::now() + time;
+        self.intake.close();
+        let Self { delivery, workers, intake, live } = self;
+        drop(intake);
+        // The workers end when the last input has let go of its intake.
+        let joined = tokio::task::spawn_blocking(move || workers.join());
+        if tokio::time::timeout_at(deadline, joined).await.is_err() {
+            tracing::warn!("workers were still busy at the deadline");
+        }
+        drop(live);
+        delivery.shut_down(deadline).await
+    }
+}
+
+/// A generation of `configuration` with its outlets, which run from here on.
+fn prepare(
+    delivery: &Delivery,
+    configuration: &Configuration,
+    settings: &Settings,
+) -> Result<(Generation, Vec<Arc<Outlet>>), StartError> {
+    let missing = without_sink(configuration);
+    if !missing.is_empty() {
+        return Err(StartError::Configuration(missing));
+    }
+    let program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
+    let mut outlets = Vec::new();
+    let mut queues: Vec<Option<Arc<dyn Queue>>> = Vec::new();
+    let mut errors = Vec::new();
+    for step in &program.steps {
+        let plugin = &configuration.plugins[step.plugin];
+        if !plugin.kind.emits {
+            queues.push(None);
+            continue;
+        }
+        match delivery.open(spec(plugin, settings)) {
+            Ok(outlet) => {
+                queues.push(Some(outlet.queue().clone()));
+                outlets.push(outlet);
+            }
+            Err(error) => errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(plugin.place.clone())),
+        }
+    }
+    if errors.is_empty() {
+        Ok((Generation { program: Arc::new(program), queues }, outlets))
+    } else {
+        Err(StartError::Configuration(errors))
+    }
+}
+
+/// An error for each enabled plugin that can be tried but not delivered yet.
+pub fn without_sink(configuration: &Configuration) -> Vec<Diagnostic> {
+    let later = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.sink == SinkState::Later);
+    let refuse = |plugin: &Plugin| {
+        let message = format!("plugin `{}` cannot deliver yet: this version has no sink for it", plugin.kind.name);
+        Diagnostic::error(codes::NO_SINK, message)
+            .at(plugin.place.clone())
+            .label("set `enabled: false` or take it out")
+            .help("`logphase try` shows what it would send; file-log, tcp-log and udp-log deliver")
+    };
+    later.map(refuse).collect()
+}
+
+fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
+    let own = settings.for_plugin(plugin);
+    let mut config = plugin.config.clone();
+    if let Value::Object(config) = &mut config {
+        let oversize = match own.oversize {
+            settings::Oversize::Drop => "drop",
+            settings::Oversize::Tcp => "tcp",
+            settings::Oversize::Truncate => "truncate",
+        };
+        config.insert("oversize".to_owned(), oversize.into());
+        // What the log phase uses does not make it another outlet.
+        config.remove("custom_fields_by_lua");
+        config.remove("on_error");
+        config.remove("queue");
+    }
+    let queue = own.queue;
+    OutletSpec {
+        identity: plugin.id.clone(),
+        kind: plugin.kind.name.to_owned(),
+        instance: plugin.instance_name.clone(),
+        config,
+        settings: QueueSettings {
+            bounds: Bounds {
+                max_entries: queue.max_entries,
+                max_bytes: queue.max_bytes,
+                overflow: match queue.overflow {
+                    settings::Overflow::Block => Overflow::Block,
+                    settings::Overflow::DropOldest => Overflow::DropOldest,
+                },
+            },
+            max_batch_size: queue.max_batch_size,
+            max_coalescing_delay: queue.max_coalescing_delay,
+            initial_retry_delay: queue.initial_retry_delay,
+            max_retry_delay: queue.max_retry_delay,
+            max_retry_time: queue.max_retry_time,
+        },
+    }
+}
