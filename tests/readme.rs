@@ -118,7 +118,10 @@ impl Checkout {
 
     /// Runs all steps in one shell and returns what each printed.
     fn walk(&self, steps: &[Step]) -> Vec<String> {
-        let mut script = "set -m\ntrap 'kill -TERM -- $(jobs -p | sed s/^/-/) 2>/dev/null; wait' EXIT\n".to_owned();
+        let mut script = String::from(
+            // Each job is a process group of its own, which ends with the shell. Bash would tell of it.
+            "set -m\ntrap 'exec 2>/dev/null; kill -TERM -- $(jobs -p | sed s/^/-/); wait' EXIT\n",
+        );
         for (number, step) in steps.iter().enumerate() {
             let file = format!("step-{number}");
             std::fs::write(self.folder.path().join(format!("{file}.sh")), self.real(&step.script))
