@@ -80,7 +80,7 @@ if command -v jq >/dev/null 2>&1; then
     echo "--- the others in short, with the fields that Lua added:"
     new | tail -n +2 |
         jq '{request: {method: .request.method, uri: .request.uri}, response: {status: .response.status},
-             client_kind, api_version, error}'
+             client_kind, api_version, error} | with_entries(select(.value != null))'
 else
     new
 fi
