@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
     settings.lua.deadline_ms = settings.lua.deadline_ms.max(100.0);
     let mut configuration = Configuration::default();
     let paths = load::paths(&arguments.files, &settings);
-    if !(paths.is_empty() && !arguments.field.is_empty()) {
+    if !paths.is_empty() || arguments.field.is_empty() {
         let (read, more) = load::configuration(&paths, &settings);
         configuration = read;
         findings.extend(more);

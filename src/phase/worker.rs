@@ -78,7 +78,10 @@ impl Workers {
             channels.push(sender);
         }
         drop(report);
-        started.iter().collect::<Result<(), String>>()?;
+        // Each worker reports once; one that panics before hangs up instead.
+        for _ in &threads {
+            started.recv().map_err(|_| "a worker thread ended at its start".to_owned())??;
+        }
         Ok((Self { threads, tally }, channels))
     }
 

@@ -34,7 +34,7 @@ impl Environment {
     pub(super) fn new(lua: &Lua, state: &Rc<State>) -> mlua::Result<Self> {
         let base = base(lua, state)?;
         let metatable = lua.create_table()?;
-        metatable.raw_set("__index", base)?;
+        metatable.raw_set("__index", base.clone())?;
         let soiled = state.clone();
         // Most snippets write no global, so that the others alone pay for cleaning up behind them.
         let note = lua.create_function(move |_, (globals, name, value): (Table, Lv, Lv)| {
@@ -45,6 +45,9 @@ impl Environment {
         metatable.raw_set("__newindex", note)?;
         metatable.raw_set("__metatable", false)?;
         metatable.set_readonly(true);
+        // Luau resolves the names of a chunk among the VM's globals when it is loaded, whatever its environment: there
+        // must be no others than those that scripts may have.
+        lua.set_globals(base)?;
         // Freezes the metatable of strings and whatever else is left of Luau's own libraries.
         lua.sandbox(true)?;
         Ok(Self { metatable })
