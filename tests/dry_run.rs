@@ -98,3 +98,63 @@ fn manners() {
     assert_eq!(ended.stdout.trim(), format!("logphase {}", env!("CARGO_PKG_VERSION")));
     assert_eq!(home.run(&["rnu"], b"").code(), 2);
 }
+
+/// Scenario: odd numbers, strings and keys, without and with `kong_quirks`.
+/// Guarantees: by default the sensible reading, to the byte; with the setting Kong's exact output.
+#[test]
+fn quirks() {
+    let home = Home::with(
+        r#"
+_format_version: "3.0"
+plugins:
+- name: file-log
+  config:
+    path: /tmp/unused.log
+    custom_fields_by_lua:
+      large: return 2 ^ 53
+      third: return 1 / 3
+      slash: return 'a/b'
+      delete: return '\127'
+      back\slash: return 1
+      none.below: return nil
+"#,
+    );
+    let expect = |home: &Home, expected: &[&str], unexpected: &str| {
+        let ended = home.run(&["try", "--json", "kong.yml"], b"{\"kept\": 1.50e3}");
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        for text in expected {
+            assert!(ended.stdout.contains(text), "{text} is not in {}", ended.stdout);
+        }
+        assert!(!ended.stdout.contains(unexpected), "{unexpected} is in {}", ended.stdout);
+    };
+    let third = "\"third\":0.33333333333333";
+    let sensible = [
+        "\"large\":9007199254740992",
+        third,
+        "\"slash\":\"a/b\"",
+        "\"delete\":\"\u{7f}\"",
+        "\"back\\\\slash\":1",
+        "\"kept\":1.50e3",
+    ];
+    expect(&home, &sensible, "none");
+    let kong = [
+        "\"large\":9.007199254741e+15",
+        third,
+        "\"slash\":\"a\\/b\"",
+        "\"delete\":\"\\u007f\"",
+        "\"back.lash\":1",
+        "\"none\":{}",
+    ];
+    expect(&home.set("LOGPHASE_KONG_QUIRKS", "true"), &kong, "9007199254740992");
+}
+
+/// Scenario: `run` without any configuration, as the first thing that somebody does.
+/// Guarantees: it serves, and messages come into a file in the data directory.
+#[test]
+fn quickstart() {
+    let mut service = Home::new().start_with(&["run"]);
+    service.accept(transaction(1).to_string());
+    let path = service.home.path("data").join("messages.log");
+    crate::service::wait_until("the message is there", || crate::service::Messages::read(&path).counts.len() == 1);
+    assert_eq!(service.stop(), 0);
+}

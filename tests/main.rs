@@ -4,8 +4,10 @@
 
 mod check;
 mod conformance;
+mod datagrams;
 mod documentation_examples;
 mod dry_run;
+mod files;
 mod hostile;
 mod http_input;
 mod logrotate;

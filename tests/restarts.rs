@@ -95,3 +95,22 @@ fn peer_that_comes_late() {
     assert_eq!(ids, (0..50).map(Some).collect::<Vec<_>>());
     assert_eq!(service.stop(), 0);
 }
+
+/// Scenario: tcp-log with a `keepalive` of 200 ms, two messages at once, a pause, a third.
+/// Guarantees: the first two share a connection, which is closed when it has been idle; the third gets a new one.
+#[test]
+fn keepalive() {
+    let peer = TcpPeer::start();
+    let config = json!({"host": "127.0.0.1", "port": peer.port, "keepalive": 200});
+    let mut service = Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}]))).start();
+    service.accept(crate::service::transaction(1).to_string());
+    service.accept(crate::service::transaction(2).to_string());
+    peer.wait_for(2);
+    let connections = peer.connections();
+    wait_until("the idle connection is closed", || peer.ended() == connections);
+    service.accept(crate::service::transaction(3).to_string());
+    peer.wait_for(3);
+    assert_eq!(peer.connections(), connections + 1);
+    assert_eq!(service.stop(), 0);
+    assert_eq!(peer.messages().counts, [(1, 1), (2, 1), (3, 1)].into());
+}

@@ -59,7 +59,8 @@ fn deadline_with_a_dead_peer() {
     let took = start.elapsed();
     assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&took), "{took:?}");
     let log = service.log();
-    let said = log.lines().any(|line| line.contains("tcp-log") && line.contains("undelivered") && line.contains("entries=5"));
+    let said =
+        log.lines().any(|line| line.contains("tcp-log") && line.contains("undelivered") && line.contains("entries=5"));
     assert!(said, "nothing says that 5 were left");
 }
 
@@ -113,6 +114,98 @@ fn sighup_swaps_the_configuration() {
     for number in 0..=6 {
         assert!(in_file.iter().any(|message| message["by_file"] == json!(number)), "nothing of configuration {number}");
     }
+}
+
+/// Scenario: each of twenty configurations under load writes to a file of its own and sends to the TCP receiver on a
+/// connection of its own (the timeout differs).
+/// Guarantees: what was taken before the change and what comes during it goes to exactly one of the files, whole; over
+/// TCP likewise; no request is refused for the change.
+#[test]
+fn sighup_changes_the_sinks() {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    let configure = |home: &Home, number: usize| {
+        configuration(&json!([
+            {"name": "file-log", "config": {"path": home.text(&format!("{number}.log"))}},
+            {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port, "timeout": 5000 + number}},
+        ]))
+    };
+    home.write("kong.yml", &configure(&home, 0));
+    let mut service = home.set("LOGPHASE_WORKERS", "4").start();
+    let load = Load::start(service.home.http);
+    load.go_on(20);
+    for number in 1..=20 {
+        service.home.write("kong.yml", &configure(&service.home, number));
+        service.signal(Signal::HUP);
+        let path = service.home.path(&format!("{number}.log"));
+        wait_until("the new file is in use", || path.exists());
+        load.go_on(10);
+    }
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!(service.stop(), 0);
+    let mut all = Vec::new();
+    for number in 0..=20 {
+        let bytes = std::fs::read(service.home.path(&format!("{number}.log"))).unwrap();
+        assert!(bytes.ends_with(b"\n"));
+        all.extend(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+    }
+    Messages::of(all).assert_once(&sent.accepted);
+    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_once(&sent.accepted);
+}
+
+/// Scenario: messages wait for a receiver that is away; SIGHUP sends later ones to another receiver; then the first one
+/// comes. The same again, and SIGTERM before it comes.
+/// Guarantees: the first messages reach the first receiver, the later ones the second; at the end, what was left of the
+/// old configuration is named, too.
+#[test]
+fn sighup_leaves_nobody_behind() {
+    for comes in [true, false] {
+        let (mut first, second) = (TcpPeer::absent(), TcpPeer::start());
+        let configure = |peer: &TcpPeer| {
+            configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]))
+        };
+        let home = Home::with(&configure(&first)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
+        let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", if comes { "20" } else { "1" }).start();
+        service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
+        service.home.write("kong.yml", &configure(&second));
+        service.signal(Signal::HUP);
+        wait_until("the new configuration is taken", || service.has_logged("reloaded"));
+        service.accept(Value::from((5..8).map(transaction).collect::<Vec<_>>()).to_string());
+        second.wait_for(3);
+        if comes {
+            first.come_back();
+            first.wait_for(5);
+            assert_eq!(service.stop(), 0);
+        } else {
+            assert_eq!(service.stop(), 1);
+            assert!(service.has_logged("entries=5"), "nothing says that 5 were left");
+        }
+        assert_eq!(first.messages().counts, if comes { (0..5).map(|id| (id, 1)).collect() } else { [].into() });
+        assert_eq!(second.messages().counts, (5..8).map(|id| (id, 1)).collect());
+    }
+}
+
+/// Scenario: a receiver that is away, a queue of ten, a hundred lines over TCP that wait for room, then SIGTERM with a
+/// deadline of two seconds.
+/// Guarantees: one deadline for inputs and delivery together; what was left and what was not taken is named.
+#[test]
+fn deadline_with_a_waiting_input() {
+    let (peer, port) = (TcpPeer::absent(), crate::service::free_port());
+    let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
+    let home = Home::with(&kong).set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{port}"));
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "2").set("LOGPHASE_QUEUE_MAX_ENTRIES", "10").start();
+    let mut input = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let lines: String = (0..100).map(|id| format!("{}\n", transaction(id))).collect();
+    std::io::Write::write_all(&mut input, lines.as_bytes()).unwrap();
+    wait_until("the queue is full", || service.post(transaction(1000).to_string()).status == 429);
+    let start = Instant::now();
+    assert_eq!(service.stop(), 1);
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(3500), "{took:?}");
+    assert!(service.has_logged("entries=10"), "nothing says that 10 were left");
+    assert!(service.has_logged("lost"), "nothing says that some were not taken");
 }
 
 /// Scenario: SIGHUP with a file that is no YAML, one with a misspelt plugin, one whose Lua does not compile, one for a

@@ -25,6 +25,7 @@ struct Shared {
     lines: Mutex<Vec<Vec<u8>>>,
     open: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
+    ended: AtomicUsize,
     tls: Option<Arc<ServerConfig>>,
 }
 
@@ -32,6 +33,14 @@ impl TcpPeer {
     /// One that is there.
     pub fn start() -> Self {
         let mut peer = Self::absent();
+        peer.come_back();
+        peer
+    }
+
+    /// One that listens on this port.
+    pub fn start_at(port: u16) -> Self {
+        let mut peer = Self::absent();
+        peer.port = port;
         peer.come_back();
         peer
     }
@@ -77,6 +86,11 @@ impl TcpPeer {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// How many of them have ended.
+    pub fn ended(&self) -> usize {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// How many whole lines have come.
     pub fn count(&self) -> usize {
         self.shared.lines.lock().unwrap().len()
@@ -114,7 +128,10 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
         shared.connections.fetch_add(1, Ordering::SeqCst);
         shared.open.lock().unwrap().push(stream.try_clone().unwrap());
         let shared = shared.clone();
-        readers.push(thread::spawn(move || serve(stream, &shared)));
+        readers.push(thread::spawn(move || {
+            serve(stream, &shared);
+            shared.ended.fetch_add(1, Ordering::SeqCst);
+        }));
     }
     for stream in shared.open.lock().unwrap().drain(..) {
         let _ = stream.shutdown(Shutdown::Both);
