@@ -208,8 +208,8 @@ fn deadline_with_a_waiting_input() {
     assert!(service.has_logged("lost"), "nothing says that some were not taken");
 }
 
-/// Scenario: SIGHUP with a file that is no YAML, one with a misspelt plugin, one whose Lua does not compile, one for a
-/// sink that does not exist yet; then a good one.
+/// Scenario: SIGHUP with a file that is no YAML, one with a misspelt plugin, one whose Lua does not compile, one that
+/// does not fit the Lua VMs, one for a sink that does not exist yet; then a good one.
 /// Guarantees: each time the errors are shown with their place and code, and the old configuration goes on as if nothing
 /// had happened; the good one is then taken.
 #[test]
@@ -217,7 +217,7 @@ fn sighup_with_a_broken_file() {
     let peer = TcpPeer::start();
     let home = Home::new();
     home.write("kong.yml", &generation(&home, &peer, 1));
-    let mut service = home.start();
+    let mut service = home.set("LOGPHASE_LUA_MEMORY_LIMIT", "2MiB").start();
     let mut next = 0..;
     let check = |service: &Service, next: &mut std::ops::RangeFrom<u64>, number: u64| {
         let id = next.next().unwrap();
@@ -228,10 +228,13 @@ fn sighup_with_a_broken_file() {
     };
     check(&service, &mut next, 1);
     let good = generation(&service.home, &peer, 2);
+    let large = "x".repeat(4 << 20);
     for (broken, code) in [
         ("plugins: [\n".to_owned(), "K0001"),
         (good.replace("tcp-log", "tpc-log"), "K0202"),
         (good.replace("return 2", "return ("), "K0301"),
+        // The address differs, so that the plugin would have a queue of its own.
+        (good.replace("127.0.0.1", "127.0.0.2").replace("return 2", &format!("return '{large}'")), "lua.memory_limit"),
         (configuration(&json!([{"name": "http-log", "config": {"http_endpoint": "http://127.0.0.1:9"}}])), "K0209"),
     ] {
         service.home.write("kong.yml", &broken);
