@@ -1,5 +1,7 @@
 //! What snippets cannot do, in the running program. Each hostile snippet costs at most its own field.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Map, Value, json};
 
 use crate::service::{Home, Service, TcpPeer, configuration, transaction};
@@ -283,7 +285,7 @@ const ATTACKS: &[(&str, &str)] = &[
 
 /// Scenario: endless loops of many kinds, pattern matching without end, recursion, memory without bound, each as a field
 /// between two others, on one worker, twice.
-/// Guarantees: each is stopped and reported with its field's name; the fields around it, and the next transaction, come out
+/// Guarantees: each is stopped soon and reported with its field's name; the fields around it, and the next transaction, come out
 /// right.
 #[test]
 fn attacks_cost_their_own_field_only() {
@@ -298,7 +300,12 @@ fn attacks_cost_their_own_field_only() {
             "attack": format!("if kong.request.get_header('h1') == 'v2' then return 'spared' end {attack}"),
             "after": "return ('x'):upper() .. #table.concat({1, 2}, ',')",
         });
+        let begun = Instant::now();
         let tried = try_fields(&home, &fields, &[transaction(1), transaction(2), transaction(1), transaction(2)]);
+        let took = begun.elapsed();
+        if took > Duration::from_secs(8) {
+            failures.push(format!("{name}: two stops at 100 ms took {took:?}"));
+        }
         for (number, one) in tried.iter().enumerate() {
             let attacked = number % 2 == 0;
             let header = if attacked { "v1" } else { "v2" };
@@ -398,6 +405,38 @@ fn failing_field_keeps_the_message() {
             messages.iter().map(|message| (message["good"].clone(), message.get("failing").cloned())).collect();
         assert_eq!(fields, [(json!(1), None), (json!(1), None), (json!(1), Some(json!("v3")))]);
     }
+}
+
+/// Scenario: a field that raises for each of three hundred transactions, with a text of 10 kB that imitates lines
+/// of the log and switches a terminal's colours; another that logs as much.
+/// Guarantees: the messages go out; the log stays short, and nothing of it begins a line or reaches a terminal raw.
+#[test]
+fn log_is_not_flooded() {
+    let home = Home::new();
+    let text = "('\\n2026-01-01 ERROR forged \\27[31m' .. kong.request.get_header('long'))";
+    let fields = json!({"failing": format!("error{text}"), "logging": format!("for _ = 1, 10 do kong.log.err{text} end return 1")});
+    let config = json!({"path": home.text("messages.log"), "custom_fields_by_lua": fields});
+    home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": config}])));
+    let mut service = home.start();
+    let mut client = service.client();
+    for batch in 0..3 {
+        let one = |id| {
+            let mut transaction = transaction(id);
+            transaction["request"]["headers"]["long"] = "y\n".repeat(5_000).into();
+            transaction
+        };
+        let body = Value::from((batch * 100..(batch + 1) * 100).map(one).collect::<Vec<_>>()).to_string();
+        let answer = client.post(body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(service.stop(), 0);
+    let log = service.log();
+    assert!(log.contains("forged"), "nothing was logged");
+    assert!(!log.contains('\u{1b}'), "a terminal would obey");
+    assert!(!log.lines().any(|line| line == "err: y" || line.starts_with("err: 2026-01-01")), "a line is forged");
+    let (lines, longest) = (log.lines().count(), log.lines().map(str::len).max());
+    assert!(lines < 300 && longest < Some(6000), "{lines} lines, the longest of {longest:?} bytes");
+    assert_eq!(crate::service::Messages::read(&service.home.path("messages.log")).counts.len(), 300);
 }
 
 /// Scenario: the same with `on_error: drop`, from the plugin's configuration and from the settings.

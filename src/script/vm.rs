@@ -229,7 +229,21 @@ impl Vm {
 }
 
 fn plain_error(message: String) -> ScriptError {
-    ScriptError { message, line: None, stop: None }
+    ScriptError { message: for_a_log(&message), line: None, stop: None }
+}
+
+/// An error's text, which a script or a transaction may have written, as one line of bounded length.
+fn for_a_log(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut line = String::new();
+    for character in text.chars() {
+        if line.len() >= LONGEST {
+            line.push_str("...");
+            break;
+        }
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
 }
 
 /// What an error says to the user, without the VM's wrapping and traceback.
@@ -242,7 +256,7 @@ fn script_error(error: &mlua::Error) -> ScriptError {
         mlua::Error::RuntimeError(text) => {
             let message = in_the_snippet(text);
             let stop = message.ends_with("not enough memory").then_some(Stop::Memory);
-            ScriptError { line: line_of(&message), message, stop }
+            ScriptError { line: line_of(&message), message: for_a_log(&message), stop }
         }
         other => plain_error(other.to_string()),
     }
