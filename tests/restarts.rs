@@ -18,10 +18,15 @@ fn service(peer: &TcpPeer, tls: bool) -> Service {
 fn restart_under_load(mut peer: TcpPeer, tls: bool) {
     let mut service = service(&peer, tls);
     let load = Load::start(service.home.http);
-    for _ in 0..4 {
+    for turn in 0..4 {
         let (lines, connections) = (peer.count(), peer.connections());
         load.go_on(200);
         wait_until("the peer gets lines", || peer.count() > lines + 50);
+        if turn % 2 == 0 {
+            // It dies with messages that its kernel has acknowledged and that it has not read.
+            peer.stall();
+            load.go_on(50);
+        }
         peer.go_away();
         // These wait in the queue.
         load.go_on(200);
@@ -36,7 +41,8 @@ fn restart_under_load(mut peer: TcpPeer, tls: bool) {
     peer.messages().assert_all(&sent.accepted);
 }
 
-/// Scenario: the TCP receiver is killed four times under load, connections cut, and comes back on the same port.
+/// Scenario: the TCP receiver is killed four times under load, connections cut, twice with messages in its kernel that
+/// it has not read, and comes back on the same port.
 /// Guarantees: every transaction that was answered 200 arrives, at least once and whole.
 #[test]
 fn tcp_peer() {

@@ -116,7 +116,7 @@ fn sighup_swaps_the_configuration() {
     }
 }
 
-/// Scenario: each of twenty configurations under load writes to a file of its own and sends to the TCP receiver on a
+/// Scenario: each of fifty configurations under load writes to a file of its own and sends to the TCP receiver on a
 /// connection of its own (the timeout differs).
 /// Guarantees: what was taken before the change and what comes during it goes to exactly one of the files, whole; over
 /// TCP likewise; no request is refused for the change.
@@ -134,7 +134,7 @@ fn sighup_changes_the_sinks() {
     let mut service = home.set("LOGPHASE_WORKERS", "4").start();
     let load = Load::start(service.home.http);
     load.go_on(20);
-    for number in 1..=20 {
+    for number in 1..=50 {
         service.home.write("kong.yml", &configure(&service.home, number));
         service.signal(Signal::HUP);
         let path = service.home.path(&format!("{number}.log"));
@@ -145,7 +145,7 @@ fn sighup_changes_the_sinks() {
     assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
     assert_eq!(service.stop(), 0);
     let mut all = Vec::new();
-    for number in 0..=20 {
+    for number in 0..=50 {
         let bytes = std::fs::read(service.home.path(&format!("{number}.log"))).unwrap();
         assert!(bytes.ends_with(b"\n"));
         all.extend(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));

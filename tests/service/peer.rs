@@ -22,6 +22,7 @@ pub struct TcpPeer {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    stalled: AtomicBool,
     lines: Mutex<Vec<Vec<u8>>>,
     open: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
@@ -79,6 +80,12 @@ impl TcpPeer {
         // Wakes the thread that waits for connections.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         running.join().unwrap();
+        self.shared.stalled.store(false, Ordering::SeqCst);
+    }
+
+    /// Stops reading until it goes away: what comes stays in the kernel, acknowledged and never read.
+    pub fn stall(&self) {
+        self.shared.stalled.store(true, Ordering::SeqCst);
     }
 
     /// How many connections there have been.
@@ -149,6 +156,9 @@ fn serve(stream: TcpStream, shared: &Shared) {
     let mut pending = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        while shared.stalled.load(Ordering::SeqCst) && !shared.stop.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(2));
+        }
         // What is read after the end was called for counts as never read.
         if shared.stop.load(Ordering::SeqCst) {
             return;
