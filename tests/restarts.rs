@@ -81,6 +81,30 @@ fn unknown_certificate() {
     assert_eq!(peer.messages().counts, [(2, 1)].into());
 }
 
+/// Scenario: a receiver whose certificate the system's store vouches for, for the name `localhost`; a plugin that
+/// verifies and asks for that name, and one that asks for another.
+/// Guarantees: the first delivers; the second sends nothing and says why.
+#[test]
+fn known_certificate() {
+    for (name, fits) in [("localhost", true), ("another.test", false)] {
+        let (peer, certificate) = TcpPeer::start_certified();
+        let config = json!({"host": "127.0.0.1", "port": peer.port, "tls": true, "tls_sni": name});
+        let home = Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}])));
+        home.write("store.pem", &certificate);
+        let store = home.text("store.pem");
+        let mut service = home.set("SSL_CERT_FILE", store).set("LOGPHASE_SHUTDOWN_TIMEOUT", "5").start();
+        service.accept(crate::service::transaction(1).to_string());
+        if fits {
+            peer.wait_for(1);
+            assert_eq!(service.stop(), 0);
+        } else {
+            wait_until("the log names the name", || service.log().contains("another.test"));
+            service.signal(crate::service::Signal::KILL);
+            assert_eq!(peer.count(), 0);
+        }
+    }
+}
+
 /// Scenario: a receiver that is not there when the service starts, and comes a while later.
 /// Guarantees: the service starts, takes transactions, says what is wrong, and delivers all in their order.
 #[test]

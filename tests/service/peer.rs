@@ -53,6 +53,11 @@ impl TcpPeer {
 
     /// One that speaks TLS, with a certificate that it made for itself.
     pub fn start_tls() -> Self {
+        Self::start_certified().0
+    }
+
+    /// The same, with its certificate as PEM.
+    pub fn start_certified() -> (Self, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -61,7 +66,7 @@ impl TcpPeer {
         let shared = Shared { tls: Some(Arc::new(config)), ..Shared::default() };
         let mut peer = Self { port: free_port(), shared: Arc::new(shared), running: None };
         peer.come_back();
-        peer
+        (peer, made.cert.pem())
     }
 
     /// Listens (again), on the same port.
