@@ -59,7 +59,7 @@ fn main() {
     let _busy = clock.busy();
     println!("{} transactions of {size} bytes a round, median of {} rounds", ROUND, ROUNDS - 1);
 
-    let mut rows: Vec<(String, Box<dyn FnMut(&mut Sink)>)> = Vec::new();
+    let mut rows: Vec<Row<'_>> = Vec::new();
     rows.push(("baseline split".to_owned(), Box::new(|sink| split(&transactions, sink))));
     rows.push(("baseline tree".to_owned(), Box::new(|sink| tree(&transactions, sink))));
     for count in [0, 1, 3, 10] {
@@ -88,6 +88,9 @@ fn main() {
     start();
     call_costs(&transactions);
 }
+
+/// A way to do a round, with its name.
+type Row<'a> = (String, Box<dyn FnMut(&mut Sink) + 'a>);
 
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
