@@ -163,7 +163,9 @@ fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usiz
 }
 
 fn is_named(key: &[u8], name: &Name) -> bool {
-    key == &*name.encoded || (key.contains(&b'\\') && *text::unescape(key) == *name.plain)
+    // A name with escapes is longer than what it stands for, which spares most names the look.
+    let longer = key.len() > name.plain.len();
+    key == &*name.encoded || (longer && key.contains(&b'\\') && *text::unescape(key) == *name.plain)
 }
 
 impl Node {
