@@ -59,11 +59,11 @@ fn main() {
     let _busy = clock.busy();
     println!("{} transactions of {size} bytes a round, median of {} rounds", ROUND, ROUNDS - 1);
 
-    let mut rows: Vec<(String, Box<dyn FnMut(&mut Sink)>)> = Vec::new();
+    let mut rows: Vec<Row<'_>> = Vec::new();
     rows.push(("baseline split".to_owned(), Box::new(|sink| split(&transactions, sink))));
     rows.push(("baseline tree".to_owned(), Box::new(|sink| tree(&transactions, sink))));
     for count in [0, 1, 3, 10] {
-        let mut runner = Runner::new(program(&FIELDS[..count], 1), clock.clone()).expect("the snippets fit");
+        let mut runner = Runner::new(program(&FIELDS[..count], 1)).expect("the snippets fit");
         let transactions = &transactions;
         rows.push((format!("{count} fields"), Box::new(move |sink| phase(&mut runner, transactions, sink))));
     }
@@ -84,10 +84,13 @@ fn main() {
     for ((name, _), rate) in rows.iter().zip(&medians) {
         println!("{name:<16} {rate:>12.0} {:>10.2} {:>10.2}", rate / medians[0], rate / medians[1]);
     }
-    workers(&transactions, &clock);
-    start(&clock);
-    call_costs(&transactions, &clock);
+    workers(&transactions);
+    start();
+    call_costs(&transactions);
 }
+
+/// A way to do a round, with its name.
+type Row<'a> = (String, Box<dyn FnMut(&mut Sink) + 'a>);
 
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -161,7 +164,7 @@ fn phase(runner: &mut Runner, transactions: &[Bytes], sink: &mut Sink) {
 }
 
 /// One and two worker threads with three fields, in turns.
-fn workers(transactions: &[Bytes], clock: &Arc<Clock>) {
+fn workers(transactions: &[Bytes]) {
     let program = program(&FIELDS[..3], 1);
     let run = |count: usize| {
         let barrier = std::sync::Barrier::new(count + 1);
@@ -170,7 +173,7 @@ fn workers(transactions: &[Bytes], clock: &Arc<Clock>) {
                 .map(|number| {
                     let (program, barrier) = (program.clone(), &barrier);
                     scope.spawn(move || {
-                        let mut runner = Runner::new(program, clock.clone()).expect("the snippets fit");
+                        let mut runner = Runner::new(program).expect("the snippets fit");
                         let mut sink = Sink::new(&number.to_string());
                         phase(&mut runner, &transactions[..1000], &mut sink);
                         barrier.wait();
@@ -204,11 +207,11 @@ fn workers(transactions: &[Bytes], clock: &Arc<Clock>) {
 }
 
 /// A thousand plugins of three fields: read, compile, load into one VM.
-fn start(clock: &Arc<Clock>) {
+fn start() {
     let begin = Instant::now();
     let program = program(&FIELDS[..3], 1000);
     let compiled = begin.elapsed();
-    let runner = Runner::new(program, clock.clone()).expect("the snippets fit");
+    let runner = Runner::new(program).expect("the snippets fit");
     let loaded: Duration = begin.elapsed() - compiled;
     let memory = runner.used_memory() >> 10;
     println!(
@@ -217,9 +220,9 @@ fn start(clock: &Arc<Clock>) {
 }
 
 /// What a field costs beside one that returns a constant.
-fn call_costs(transactions: &[Bytes], clock: &Arc<Clock>) {
+fn call_costs(transactions: &[Bytes]) {
     let cost = |fields: &[(&str, &str)]| {
-        let mut runner = Runner::new(program(fields, 1), clock.clone()).expect("the snippets fit");
+        let mut runner = Runner::new(program(fields, 1)).expect("the snippets fit");
         let mut sink = Sink::new("cost");
         let mut times: Vec<f64> = (0..5)
             .map(|_| {

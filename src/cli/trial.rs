@@ -54,7 +54,7 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -
         }
     };
     let _busy = clock.busy();
-    let mut runner = match Runner::new(program.clone(), clock.clone()) {
+    let mut runner = match Runner::new(program.clone()) {
         Ok(runner) => runner,
         Err(error) => {
             complain(&format!("error: {error}\n"));

@@ -181,6 +181,28 @@ fn credentials_are_redacted() {
     assert_eq!(written.get("_context"), None);
 }
 
+/// Scenario: edits that reach into and around a redacted header, and one that puts it back. Guarantees: nothing of the
+/// secret shows in a message or an error unless a script put it there.
+#[test]
+fn secrets_stay_secret_under_edits() {
+    let base = json!({"request": {"headers": {"authorization": ["s3cret", "s3cret2"], "a": 1}}});
+    for style in [Style::default(), Style::KONG] {
+        for key in
+            ["request.headers.b", "request.headers.authorization[1]", "request.headers.authorization.x", "request.x"]
+        {
+            let mut message = message(&base, style);
+            let _ = message.edit(&KeyPath::parse(key, false), Some(b"1".to_vec()), Mode::Set);
+            assert!(!text(&message).contains("s3cret"), "{key}: {}", text(&message));
+        }
+        let mut message = message(&json!({"request": {"headers": {"authorization": "s3cret"}}}), style);
+        let error =
+            message.edit(&KeyPath::parse("request.headers.authorization.x", false), Some(b"1".to_vec()), Mode::Set);
+        assert!(error.is_err_and(|error| error.to_string().ends_with("It's REDACTED.")));
+        set(&mut message, "request.headers.authorization", "\"s3cret\"");
+        assert!(text(&message).contains("s3cret"));
+    }
+}
+
 /// Scenario: `kong_quirks` on values that it changes. Guarantees: Kong's escapes, digits and empty tables.
 #[test]
 fn quirks() {

@@ -89,6 +89,7 @@ pub(super) enum Node {
 pub struct Message {
     transaction: Transaction,
     pub(super) root: Vec<(Slice, Node)>,
+    redacted: Vec<Span>,
     style: Style,
     /// Edits so far, to tell whether an encoding is still good.
     version: u64,
@@ -105,7 +106,7 @@ impl Message {
             })
             .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
             .collect();
-        let mut message = Self { transaction, root, style, version: 0 };
+        let mut message = Self { transaction, root, redacted: Vec::new(), style, version: 0 };
         message.redact();
         message
     }
@@ -126,48 +127,44 @@ impl Message {
     }
 
     /// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua); here in
-    /// any spelling, as not every proxy lower-cases names.
+    /// any spelling, as not every proxy lower-cases names. Their values stay in the transaction, which scripts may
+    /// read, and are replaced wherever text of it is written.
     fn redact(&mut self) {
-        let bytes = self.transaction.bytes().clone();
+        let bytes = self.transaction.bytes();
         let secret = |name: &[u8]| {
             name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
         };
-        let found = self.transaction.members_at(Level::RequestHeaders).any(|member| {
-            let key = member.key.of(&bytes);
+        let found = self.transaction.members_at(Level::RequestHeaders).filter(|member| {
+            let key = member.key.of(bytes);
             secret(key) || (key.contains(&b'\\') && secret(&text::unescape(key)))
         });
-        if !found {
-            return;
-        }
-        let steps = [Name::new("request", self.style.escaping), Name::new("headers", self.style.escaping)];
-        let mut members = &mut self.root;
-        for step in &steps {
-            let Some(at) = position(members, step, &bytes) else { return };
-            let node = &mut members[at].1;
-            node.open(&bytes);
-            let Node::Object(inner) = node else { return };
-            members = inner;
-        }
-        for (name, value) in members {
-            if secret(&text::unescape(name.of(&bytes))) {
-                *value = Node::Raw(Slice::Owned((*b"\"REDACTED\"").into()));
-            }
-        }
+        self.redacted = found.map(|member| member.value).collect();
+    }
+
+    /// The parts of the transaction's text that are not to be shown, in order.
+    pub(super) fn redacted(&self) -> &[Span] {
+        &self.redacted
     }
 
     /// Applies one edit: `value` is JSON text, or `None` to remove.
     pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
         let bytes = self.transaction.bytes().clone();
-        let parts = path.parts();
-        if parts.len() + value.as_deref().map_or(0, depth) > DEEPEST {
+        if path.parts().len() + value.as_deref().map_or(0, depth) > DEEPEST {
             return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
         }
-        let walk = Walk { bytes: &bytes, path, mode, removes: value.is_none(), style: self.style };
+        let redacted = std::mem::take(&mut self.redacted);
+        let walk = Walk { bytes: &bytes, redacted: &redacted, path, mode, removes: value.is_none(), style: self.style };
+        let done = self.walk(&walk, value);
+        self.redacted = redacted;
+        done
+    }
+
+    fn walk(&mut self, walk: &Walk<'_>, value: Option<Vec<u8>>) -> Result<(), EditError> {
         walk.check(&mut self.root)?;
         self.version += 1;
         let mut root = Node::Object(std::mem::take(&mut self.root));
         let value = value.map(|text| Node::Raw(Slice::Owned(text.into())));
-        let done = walk.apply(&mut root, parts, value);
+        let done = walk.apply(&mut root, walk.path.parts(), value);
         let Node::Object(members) = root else { unreachable!("the outermost value stays an object") };
         self.root = members;
         done
@@ -202,7 +199,9 @@ fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usiz
 }
 
 fn is_named(key: &[u8], name: &Name) -> bool {
-    key == &*name.encoded || (key.contains(&b'\\') && *text::unescape(key) == *name.plain)
+    // A name with escapes is longer than what it stands for, which spares most names the look.
+    let longer = key.len() > name.plain.len();
+    key == &*name.encoded || (longer && key.contains(&b'\\') && *text::unescape(key) == *name.plain)
 }
 
 impl Node {
@@ -236,22 +235,12 @@ impl Node {
             _ => true,
         }
     }
-
-    /// The value as Lua's `tostring` shows it; for values that are no tables.
-    fn shown(&self, bytes: &[u8]) -> String {
-        let Self::Raw(slice) = self else { return "a table".to_owned() };
-        let view = View::new(slice.of(bytes));
-        match view.text() {
-            Some(text) => text.into_owned(),
-            None if view.is_null() => "userdata: NULL".to_owned(),
-            None => String::from_utf8_lossy(view.raw()).into_owned(),
-        }
-    }
 }
 
 /// One edit on its way down the tree.
 struct Walk<'a> {
     bytes: &'a [u8],
+    redacted: &'a [Span],
     path: &'a KeyPath,
     mode: Mode,
     removes: bool,
@@ -268,7 +257,7 @@ impl Walk<'_> {
         for (part, below) in parts.iter().zip(&parts[1..]) {
             if !node.is_table(self.bytes) {
                 let key = self.path.text().to_owned();
-                return Err(EditError::NotATable { key, subkey: part.shown(), found: node.shown(self.bytes) });
+                return Err(EditError::NotATable { key, subkey: part.shown(), found: self.shown(node) });
             }
             node.open(self.bytes);
             let child = match (node, below) {
@@ -284,6 +273,22 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A value that is no table as Lua's `tostring` shows it.
+    fn shown(&self, node: &Node) -> String {
+        let Node::Raw(slice) = node else { return "a table".to_owned() };
+        if let Slice::Span(span) = slice
+            && self.redacted.iter().any(|secret| secret.start <= span.start && span.end <= secret.end)
+        {
+            return "REDACTED".to_owned();
+        }
+        let view = View::new(slice.of(self.bytes));
+        match view.text() {
+            Some(text) => text.into_owned(),
+            None if view.is_null() => "userdata: NULL".to_owned(),
+            None => String::from_utf8_lossy(view.raw()).into_owned(),
+        }
     }
 
     fn apply(&self, node: &mut Node, parts: &[Part], value: Option<Node>) -> Result<(), EditError> {

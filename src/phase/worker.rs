@@ -63,7 +63,7 @@ impl Workers {
             let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
             let body = move || {
                 let generation = live.load_full();
-                match Runner::new(generation.program.clone(), clock.clone()) {
+                match Runner::new(generation.program.clone()) {
                     Ok(runner) => {
                         let _ = report.send(Ok(()));
                         Worker { runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
@@ -130,7 +130,7 @@ impl Worker {
         }
         let next = current.clone();
         drop(current);
-        match Runner::new(next.program.clone(), self.clock.clone()) {
+        match Runner::new(next.program.clone()) {
             Ok(runner) => {
                 self.runner = runner;
                 self.generation = next;

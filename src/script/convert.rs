@@ -6,8 +6,7 @@ use std::ffi::c_void;
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::deadline::Deadline;
-use super::environment::OUT_OF_TIME;
+use super::deadline::{self, OUT_OF_TIME};
 use super::state::State;
 use crate::message::{KeyPath, Mode, Style};
 use crate::transaction::{Value, View, text};
@@ -34,20 +33,13 @@ impl Conversion {
     }
 
     /// Writes a script's value as JSON text; nil is `None`. Reads tables raw: no metamethod runs.
-    fn to_json(&self, value: &Lv, array_mark: &Table, deadline: &Deadline) -> Result<Option<Vec<u8>>, String> {
+    fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
         if value.is_nil() {
             return Ok(None);
         }
         let quirks = self.style == Style::KONG;
-        let mut writer = Writer {
-            conversion: self,
-            array_mark,
-            deadline,
-            quirks,
-            out: Vec::new(),
-            path: Vec::new(),
-            seen: HashSet::new(),
-        };
+        let mut writer =
+            Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
         writer.value(value)?;
         writer.check()?;
         Ok(Some(writer.out))
@@ -57,7 +49,6 @@ impl Conversion {
 struct Writer<'a> {
     conversion: &'a Conversion,
     array_mark: &'a Table,
-    deadline: &'a Deadline,
     quirks: bool,
     out: Vec<u8>,
     /// The tables that the one at hand is inside of.
@@ -72,7 +63,7 @@ impl Writer<'_> {
         if self.out.len() > self.conversion.max_bytes {
             return Err(format!("value is larger than {} bytes", self.conversion.max_bytes));
         }
-        if self.deadline.check() { Err(OUT_OF_TIME.to_owned()) } else { Ok(()) }
+        if deadline::is_over() { Err(OUT_OF_TIME.to_owned()) } else { Ok(()) }
     }
 
     fn value(&mut self, value: &Lv) -> Result<(), String> {
@@ -206,7 +197,7 @@ fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
 impl State {
     /// Makes one edit of the message at hand, of a script's value.
     pub(super) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), String> {
-        let json = self.conversion.to_json(value, &self.array_mark, &self.deadline)?;
+        let json = self.conversion.to_json(value, &self.array_mark)?;
         // What an edit holds beside its texts, for each step of its path at most.
         const STEP: usize = 64;
         let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;

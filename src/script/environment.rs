@@ -7,9 +7,6 @@ use mlua::{Function, Lua, Table, Value as Lv};
 use super::state::State;
 use super::{module, ngx, pdk};
 
-/// Raised at every turn once the deadline has passed.
-pub(super) const OUT_OF_TIME: &str = "the snippet's time is over";
-
 /// Functions of Luau's own that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without
 /// those that Kong's Kafka Log page names as not available.
 const GLOBALS: [&str; 11] =

@@ -1,15 +1,14 @@
 //! One worker's Lua VM.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv, VmState};
+use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 
 use super::clock::Clock;
 use super::compile::Bytecode;
-use super::deadline::Deadline;
-use super::environment::{Environment, OUT_OF_TIME};
+use super::deadline::{Deadline, OUT_OF_TIME};
+use super::environment::Environment;
 use super::state::State;
 use crate::message::{KeyPath, Message, Mode, Style};
 
@@ -93,7 +92,6 @@ pub struct Vm {
     returned: Vec<Option<Function>>,
     environment: Environment,
     state: Rc<State>,
-    clock: Arc<Clock>,
     lua: Lua,
 }
 
@@ -102,18 +100,14 @@ impl Vm {
     ///
     /// # Errors
     /// The environment does not fit the memory limit.
-    pub fn new(options: &Options, clock: Arc<Clock>) -> mlua::Result<Self> {
+    pub fn new(options: &Options) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
         lua.set_memory_limit(options.limits.memory)?;
-        let deadline = Deadline::new(clock.clone(), options.limits.deadline);
+        let deadline = Deadline::new(options.limits.deadline);
         let state = Rc::new(State::new(&lua, deadline, options)?);
         let environment = Environment::new(&lua, &state)?;
-        let watched = state.clone();
-        lua.set_interrupt(move |_| match watched.deadline.check() {
-            false => Ok(VmState::Continue),
-            true => Err(mlua::Error::runtime(OUT_OF_TIME)),
-        });
-        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, clock, lua })
+        super::interrupt::install(&lua)?;
+        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, lua })
     }
 
     /// Loads a snippet into an environment of its own.
@@ -136,7 +130,7 @@ impl Vm {
 
     /// Begins a transaction.
     pub fn begin(&self, message: Message) {
-        self.clock.refresh();
+        Clock::refresh();
         self.state.begin(message);
     }
 

@@ -29,7 +29,6 @@ pub struct Service {
     live: Live,
     /// The outlets of what is live.
     outlets: Mutex<Vec<Arc<Outlet>>>,
-    clock: Arc<Clock>,
 }
 
 /// A configuration that cannot be served.
@@ -53,7 +52,7 @@ impl Service {
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
         let (workers, channels) = Workers::start(&live, settings.workers, &clock).map_err(StartError::Other)?;
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, workers, intake, live, outlets: Mutex::new(outlets), clock })
+        Ok(Self { delivery, workers, intake, live, outlets: Mutex::new(outlets) })
     }
 
     /// Where inputs hand transactions in.
@@ -79,7 +78,7 @@ impl Service {
     pub fn reload(&self, configuration: &Configuration, settings: &Settings) -> Result<(), StartError> {
         let prepared = prepare(&self.delivery, configuration, settings).and_then(|(generation, outlets)| {
             // What does not fit a VM must be refused here: the workers could not go on with queues that are closed.
-            let trial = Runner::new(generation.program.clone(), self.clock.clone());
+            let trial = Runner::new(generation.program.clone());
             trial.map(|_| (generation, outlets)).map_err(StartError::Other)
         });
         let mut current = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
