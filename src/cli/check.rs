@@ -29,7 +29,9 @@ pub(super) fn check(arguments: &Check) -> Exit {
         say(render_all(&findings, format, std::io::stdout().is_terminal()).as_bytes());
     }
     if wrong {
-        return Exit::Configuration;
+        let mut errors = findings.iter().filter(|finding| finding.is_error());
+        let only_unreadable = errors.all(|finding| finding.code == codes::UNREADABLE);
+        return if only_unreadable { Exit::Unavailable } else { Exit::Configuration };
     }
     if matches!(format, Format::Pretty) {
         say(summary(&configuration, &settings).as_bytes());

@@ -217,6 +217,27 @@ fn quirks() {
     assert_eq!(text(&message), written);
 }
 
+/// Scenario: an edit just within the bound on nesting, by its key, by its value and by both; one level more of each; a
+/// second edit inside of the first one's value. Guarantees: the first are made, the others fail in Kong's words and
+/// change nothing: no walk through a message can exhaust the stack.
+#[test]
+fn nesting_is_bounded() {
+    let nested = |levels: usize| format!("{}\"{{[\"{}", "[".repeat(levels), "]".repeat(levels));
+    let key = |parts: usize| vec!["a"; parts].join(".");
+    for (parts, levels) in [(1000, 0), (1, 999), (500, 500)] {
+        let mut message = message(&json!({}), Style::default());
+        set(&mut message, &key(parts), &nested(levels));
+        let before = text(&message);
+        assert_eq!(before.matches(['{', '[']).count(), 1000 + 2);
+        for (parts, levels) in [(parts + 1, levels), (parts, levels + 1)] {
+            let path = KeyPath::parse(&key(parts), false);
+            let error = message.edit(&path, Some(nested(levels).into_bytes()), Mode::Set).unwrap_err();
+            assert!(error.to_string().starts_with("Cannot serialise, excessive nesting (1001)"), "{error}");
+        }
+        assert_eq!(text(&message), before);
+    }
+}
+
 proptest! {
     /// Scenario: any list of edits with any keys, values and modes, in both styles. Guarantees: never a panic, always
     /// one line of sound JSON, and an edit that fails changes nothing.

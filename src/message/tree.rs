@@ -29,6 +29,12 @@ pub enum EditError {
         /// What stands there, as Lua's `tostring` shows it.
         found: String,
     },
+    /// The value would stand too deep in the message (cjson's wording and bound).
+    #[error("Cannot serialise, excessive nesting ({}) (key '{key}')", DEEPEST + 1)]
+    TooDeep {
+        /// The beginning of the key.
+        key: String,
+    },
     /// An index so far past the array's end that it would be mostly holes (cjson's wording and rule).
     #[error("Cannot serialise table: excessively sparse array (key '{key}')")]
     Sparse {
@@ -36,6 +42,10 @@ pub enum EditError {
         key: String,
     },
 }
+
+/// Levels of nesting that an edit may reach, the outermost object included: cjson's bound in Kong. Whatever walks
+/// through a message calls itself once per level.
+const DEEPEST: usize = 1000;
 
 /// A piece of JSON text: a stretch of the transaction or text of an edit's own.
 #[derive(Debug, Clone)]
@@ -139,6 +149,9 @@ impl Message {
     /// Applies one edit: `value` is JSON text, or `None` to remove.
     pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
         let bytes = self.transaction.bytes().clone();
+        if path.parts().len() + value.as_deref().map_or(0, depth) > DEEPEST {
+            return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
+        }
         let redacted = std::mem::take(&mut self.redacted);
         let walk = Walk { bytes: &bytes, redacted: &redacted, path, mode, removes: value.is_none(), style: self.style };
         let done = self.walk(&walk, value);
@@ -156,6 +169,29 @@ impl Message {
         self.root = members;
         done
     }
+}
+
+/// Levels of nesting of a JSON value; 0 for one that is no container.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                at += 1;
+                while json.get(at).is_some_and(|byte| *byte != b'"') {
+                    at += if json[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    deepest
 }
 
 fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {

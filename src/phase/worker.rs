@@ -122,11 +122,11 @@ impl Worker {
         }
     }
 
-    /// Takes up a new generation, between two batches.
-    fn follow(&mut self) {
+    /// Takes up a new generation, between two batches. Whether there was one.
+    fn follow(&mut self) -> bool {
         let current = self.live.load();
         if Arc::ptr_eq(&current, &self.generation) {
-            return;
+            return false;
         }
         let next = current.clone();
         drop(current);
@@ -134,17 +134,27 @@ impl Worker {
             Ok(runner) => {
                 self.runner = runner;
                 self.generation = next;
+                true
             }
-            Err(error) => tracing::error!(%error, "the new configuration does not fit; this worker keeps the old one"),
+            Err(error) => {
+                tracing::error!(%error, "the new configuration does not fit; this worker keeps the old one");
+                false
+            }
         }
     }
 
     fn process(&mut self, batch: Batch) {
         let Batch { transactions, from, whole, reply } = batch;
         let offered = &transactions[from..];
-        let plans: Vec<Plan> = offered.iter().map(|transaction| self.runner.plan(transaction)).collect();
         let sizes: Vec<usize> = offered.iter().map(|transaction| transaction.bytes().len()).collect();
-        let (taken, refusal) = self.reserve(&plans, &sizes, whole);
+        let (plans, taken, refusal) = loop {
+            let plans: Vec<Plan> = offered.iter().map(|transaction| self.runner.plan(transaction)).collect();
+            let (taken, refusal) = self.reserve(&plans, &sizes, whole);
+            // A queue that a reload has just closed has no room for ever; the one in its place has.
+            if taken > 0 || !self.follow() {
+                break (plans, taken, refusal);
+            }
+        };
         if taken == 0 {
             let _ = reply.send(Outcome { accepted: 0, refusal });
             return;

@@ -6,8 +6,10 @@ use std::ffi::c_void;
 
 use mlua::{Lua, Table, Value as Lv};
 
+use super::deadline;
+use super::interrupt::OUT_OF_TIME;
 use super::state::State;
-use crate::message::Style;
+use crate::message::{KeyPath, Mode, Style};
 use crate::transaction::{Value, View, text};
 
 /// How scripts' values become JSON, and how large one may be.
@@ -32,7 +34,7 @@ impl Conversion {
     }
 
     /// Writes a script's value as JSON text; nil is `None`. Reads tables raw: no metamethod runs.
-    pub(super) fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
+    fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
         if value.is_nil() {
             return Ok(None);
         }
@@ -40,6 +42,7 @@ impl Conversion {
         let mut writer =
             Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
         writer.value(value)?;
+        writer.check()?;
         Ok(Some(writer.out))
     }
 }
@@ -56,10 +59,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn value(&mut self, value: &Lv) -> Result<(), String> {
+    /// A small table can unfold to a large text: the snippet's limits hold here, too.
+    fn check(&self) -> Result<(), String> {
         if self.out.len() > self.conversion.max_bytes {
             return Err(format!("value is larger than {} bytes", self.conversion.max_bytes));
         }
+        if deadline::is_over() { Err(OUT_OF_TIME.to_owned()) } else { Ok(()) }
+    }
+
+    fn value(&mut self, value: &Lv) -> Result<(), String> {
+        self.check()?;
         match value {
             Lv::Nil => self.out.extend_from_slice(b"null"),
             Lv::Boolean(true) => self.out.extend_from_slice(b"true"),
@@ -101,6 +110,11 @@ impl Writer<'_> {
         let mut members = Vec::new();
         table
             .for_each(|key: Lv, value: Lv| {
+                // No element takes less than two bytes.
+                if members.len() > self.conversion.max_bytes / 2 {
+                    let message = format!("value is larger than {} bytes", self.conversion.max_bytes);
+                    return Err(mlua::Error::external(message));
+                }
                 members.push((key, value));
                 Ok(())
             })
@@ -182,6 +196,21 @@ fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
 }
 
 impl State {
+    /// Makes one edit of the message at hand, of a script's value.
+    pub(super) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), String> {
+        let json = self.conversion.to_json(value, &self.array_mark)?;
+        // What an edit holds beside its texts, for each step of its path at most.
+        const STEP: usize = 64;
+        let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
+        let (total, most) = (self.edited.get().saturating_add(size), self.conversion.max_bytes.saturating_mul(4));
+        if total > most {
+            return Err(format!("all values set for one message are larger than {most} bytes"));
+        }
+        self.edited.set(total);
+        let edited = self.with_message(|message| message.edit(path, json, mode));
+        edited.unwrap_or(Ok(())).map_err(|error| error.to_string())
+    }
+
     /// A Lua value of a JSON value; each call makes new tables.
     pub(super) fn to_lua(&self, lua: &Lua, view: View<'_>) -> mlua::Result<Lv> {
         Ok(match view.value() {

@@ -46,6 +46,11 @@ impl Deadline {
         UNTIL.set(Clock::now() + self.limit + 1_000);
     }
 
+    /// Whether a check during this call has found the deadline passed.
+    pub(super) fn has_passed(&self) -> bool {
+        PASSED.get()
+    }
+
     /// Ends the call and says whether the deadline passed during it.
     pub(super) fn end(&self) -> bool {
         UNTIL.set(u64::MAX);

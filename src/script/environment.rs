@@ -89,10 +89,11 @@ fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     // Methods of strings look names up in Luau's own table, which therefore has to be the one that is cut down.
     let string: Table = globals.raw_get("string")?;
     keep(&string, &STRING)?;
+    let own = module::load(lua)?;
+    string.raw_set("find", own.raw_get::<Function>("find")?)?;
     base.raw_set("string", frozen(string))?;
 
     let table = pick(lua, &globals.raw_get("table")?, &TABLE)?;
-    let own = module::load(lua)?;
     for pair in own.raw_get::<Table>("table")?.pairs::<Lv, Lv>() {
         let (name, function) = pair?;
         table.raw_set(name, function)?;

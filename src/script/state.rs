@@ -21,6 +21,8 @@ pub(super) struct State {
     /// The metatable of arrays that came as JSON, so that an empty one stays an array.
     pub(super) array_mark: Table,
     message: RefCell<Option<Message>>,
+    /// Bytes of the edits that scripts have made to it.
+    pub(super) edited: Cell<usize>,
     /// `kong.ctx.shared`, `ngx.ctx` and each plugin's `kong.ctx.plugin`, made when first asked for.
     contexts: RefCell<HashMap<Context, Table>>,
     plugin: Cell<usize>,
@@ -50,6 +52,7 @@ impl State {
             max_headers: options.max_headers,
             array_mark,
             message: RefCell::new(None),
+            edited: Cell::new(0),
             contexts: RefCell::new(HashMap::new()),
             plugin: Cell::new(0),
             plugin_name: RefCell::new("".into()),
@@ -61,6 +64,7 @@ impl State {
     /// Begins a transaction.
     pub(super) fn begin(&self, message: Message) {
         self.contexts.borrow_mut().clear();
+        self.edited.set(0);
         *self.message.borrow_mut() = Some(message);
     }
 

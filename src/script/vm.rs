@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::compile::Bytecode;
 use super::deadline::Deadline;
 use super::environment::Environment;
+use super::interrupt::{self, OUT_OF_TIME};
 use super::state::State;
 use crate::message::{KeyPath, Message, Mode, Style};
 
@@ -106,7 +107,7 @@ impl Vm {
         let deadline = Deadline::new(options.limits.deadline);
         let state = Rc::new(State::new(&lua, deadline, options)?);
         let environment = Environment::new(&lua, &state)?;
-        super::interrupt::install(&lua)?;
+        interrupt::install(&lua)?;
         Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, lua })
     }
 
@@ -161,29 +162,37 @@ impl Vm {
 
     /// Runs a `custom_fields_by_lua` snippet and applies what it returns at `path`.
     pub fn run_field(&self, snippet: SnippetId, path: &KeyPath) -> FieldResult {
-        let (value, options) = self.call(&self.snippets[snippet.0])?;
-        let mode = self.mode(&options)?;
-        let json = self.state.conversion.to_json(&value, &self.state.array_mark).map_err(plain_error)?;
-        let edited = self.state.with_message(|message| message.edit(path, json, mode));
-        edited.unwrap_or(Ok(())).map_err(|error| plain_error(error.to_string()))
+        self.call(&self.snippets[snippet.0], |value, options| {
+            let mode = self.mode(&options)?;
+            self.state.edit(path, &value, mode).map_err(plain_error)
+        })
     }
 
     /// Runs a pre- or post-function. Of a chunk that returns a function, that function runs, now and from then on.
     pub fn run_function(&mut self, snippet: SnippetId) -> FieldResult {
         if let Some(function) = &self.returned[snippet.0] {
-            return self.call(function).map(drop);
+            return self.call(function, |_, _| Ok(()));
         }
-        let (value, _) = self.call(&self.snippets[snippet.0])?;
+        let value = self.call(&self.snippets[snippet.0], |value, _| Ok(value))?;
         if let Lv::Function(function) = value {
-            self.call(&function)?;
+            self.call(&function, |_, _| Ok(()))?;
             self.returned[snippet.0] = Some(function);
         }
         Ok(())
     }
 
-    fn call(&self, function: &Function) -> Result<(Lv, Lv), ScriptError> {
+    /// Calls `function` and does `then` with its first two values, all within the deadline.
+    fn call<R>(
+        &self,
+        function: &Function,
+        then: impl FnOnce(Lv, Lv) -> Result<R, ScriptError>,
+    ) -> Result<R, ScriptError> {
         self.state.deadline.begin();
-        let result = function.call::<(Lv, Lv)>(());
+        let result = match function.call::<(Lv, Lv)>(()) {
+            Ok((value, options)) if !self.state.deadline.has_passed() => then(value, options),
+            Ok(_) => Err(plain_error(OUT_OF_TIME.to_owned())),
+            Err(error) => Err(script_error(&error)),
+        };
         let passed = self.state.deadline.end();
         self.environment.clean(&self.state);
         if passed {
@@ -191,14 +200,11 @@ impl Vm {
             let message = format!("stopped after {limit:?}: the snippet's time is over");
             return Err(ScriptError { message, line: None, stop: Some(Stop::Deadline) });
         }
-        result.map_err(|error| {
-            let failure = script_error(&error);
-            if failure.stop == Some(Stop::Memory) {
-                // What the script held is garbage now, and the next one needs the room.
-                let _ = self.lua.gc_collect();
-            }
-            failure
-        })
+        if result.as_ref().is_err_and(|failure| failure.stop == Some(Stop::Memory)) {
+            // What the script held is garbage now, and the next one needs the room.
+            let _ = self.lua.gc_collect();
+        }
+        result
     }
 
     /// The second value that a snippet returned: options for `set_serialize_value`.
@@ -218,7 +224,21 @@ impl Vm {
 }
 
 fn plain_error(message: String) -> ScriptError {
-    ScriptError { message, line: None, stop: None }
+    ScriptError { message: for_a_log(&message), line: None, stop: None }
+}
+
+/// An error's text, which a script or a transaction may have written, as one line of bounded length.
+fn for_a_log(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut line = String::new();
+    for character in text.chars() {
+        if line.len() >= LONGEST {
+            line.push_str("...");
+            break;
+        }
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
 }
 
 /// What an error says to the user, without the VM's wrapping and traceback.
@@ -229,11 +249,23 @@ fn script_error(error: &mlua::Error) -> ScriptError {
             ScriptError { message: "not enough memory".to_owned(), line: None, stop: Some(Stop::Memory) }
         }
         mlua::Error::RuntimeError(text) => {
-            let message = text.split("\nstack traceback:").next().unwrap_or(text).to_owned();
+            let message = in_the_snippet(text);
             let stop = message.ends_with("not enough memory").then_some(Stop::Memory);
-            ScriptError { line: line_of(&message), message, stop }
+            ScriptError { line: line_of(&message), message: for_a_log(&message), stop }
         }
         other => plain_error(other.to_string()),
+    }
+}
+
+/// An error's message without the traceback. The place of one that arose in our own Lua is the snippet's line that
+/// called it.
+fn in_the_snippet(text: &str) -> String {
+    let (message, traceback) = text.split_once("\nstack traceback:").unwrap_or((text, ""));
+    let own = message.strip_prefix("logphase:").and_then(|rest| rest.split_once(": "));
+    let place = traceback.lines().map(str::trim_start).find(|line| line.starts_with("[string \""));
+    match (own, place.and_then(|line| line.split_once(": in "))) {
+        (Some((_, what)), Some((place, _))) => format!("{place}: {what}"),
+        _ => message.to_owned(),
     }
 }
 
