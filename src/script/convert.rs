@@ -6,7 +6,8 @@ use std::ffi::c_void;
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::deadline::{self, OUT_OF_TIME};
+use super::deadline;
+use super::interrupt::OUT_OF_TIME;
 use super::state::State;
 use crate::message::{KeyPath, Mode, Style};
 use crate::transaction::{Value, View, text};

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use super::clock::Clock;
 
-/// What a script is told then.
-pub(super) const OUT_OF_TIME: &str = "the snippet's time is over";
-
 thread_local! {
     /// When the script that runs on this thread has to stop, in the clock's microseconds.
     static UNTIL: Cell<u64> = const { Cell::new(u64::MAX) };

@@ -26,6 +26,11 @@ unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
     if gc < 0 && deadline::is_over() {
         // SAFETY: Luau calls the interrupt at points where an error may be raised, with the state that runs. Nothing
         // here has a destructor that the unwinding would pass over.
-        unsafe { ffi::luaL_error(state, c"the snippet's time is over".as_ptr()) }
+        unsafe { ffi::luaL_error(state, MESSAGE.as_ptr()) }
     }
 }
+
+/// Raised at every turn once the deadline has passed.
+pub(super) const OUT_OF_TIME: &str = "the snippet's time is over";
+
+const MESSAGE: &std::ffi::CStr = c"the snippet's time is over";

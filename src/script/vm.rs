@@ -7,8 +7,9 @@ use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 
 use super::clock::Clock;
 use super::compile::Bytecode;
-use super::deadline::{Deadline, OUT_OF_TIME};
+use super::deadline::Deadline;
 use super::environment::Environment;
+use super::interrupt::{self, OUT_OF_TIME};
 use super::state::State;
 use crate::message::{KeyPath, Message, Mode, Style};
 
@@ -106,7 +107,7 @@ impl Vm {
         let deadline = Deadline::new(options.limits.deadline);
         let state = Rc::new(State::new(&lua, deadline, options)?);
         let environment = Environment::new(&lua, &state)?;
-        super::interrupt::install(&lua)?;
+        interrupt::install(&lua)?;
         Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, lua })
     }
 
