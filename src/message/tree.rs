@@ -16,6 +16,9 @@ pub enum Mode {
     Replace,
 }
 
+/// cjson's bound on nesting in Kong; here on the parts of a key path.
+const DEEPEST: usize = 1000;
+
 /// An edit that could not be made. The message is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
@@ -29,6 +32,9 @@ pub enum EditError {
         /// What stands there, as Lua's `tostring` shows it.
         found: String,
     },
+    /// More parts than levels that cjson would write in Kong (its wording).
+    #[error("Cannot serialise, excessive nesting ({})", DEEPEST + 1)]
+    TooDeep,
     /// An index so far past the array's end that it would be mostly holes (cjson's wording and rule).
     #[error("Cannot serialise table: excessively sparse array (key '{key}')")]
     Sparse {
@@ -194,6 +200,10 @@ impl Node {
         Self::Raw(Slice::Owned((*b"null").into()))
     }
 
+    fn is_null(&self, bytes: &[u8]) -> bool {
+        matches!(self, Self::Raw(slice) if slice.of(bytes) == b"null")
+    }
+
     fn is_table(&self, bytes: &[u8]) -> bool {
         match self {
             Self::Raw(slice) => matches!(slice.of(bytes).first(), Some(b'{' | b'[')),
@@ -226,6 +236,9 @@ impl Walk<'_> {
     /// Finds out whether the edit can be made, before anything is touched; opens what it passes.
     fn check(&self, root: &mut [(Slice, Node)]) -> Result<(), EditError> {
         let parts = self.path.parts();
+        if parts.len() > DEEPEST {
+            return Err(EditError::TooDeep);
+        }
         let (Part::Name(first), true) = (&parts[0], parts.len() > 1) else { return Ok(()) };
         let Some(at) = position(root, first, self.bytes) else { return Ok(()) };
         let mut node = &mut root[at].1;
@@ -322,7 +335,9 @@ impl Walk<'_> {
         if !present && (!self.creates() || (rest.is_empty() && self.blocked(false)) || value.is_none()) {
             return Ok(());
         }
-        if index > 10 && index > 2 * (elements.len() + 1) {
+        // Holes do not count, else a few edits would each double the array.
+        let filled = || elements.iter().filter(|element| !element.is_null(self.bytes)).count();
+        if index > 10 && index > elements.len() && index > 2 * (filled() + 1) {
             return Err(EditError::Sparse { key: self.path.text().to_owned() });
         }
         while elements.len() < index {

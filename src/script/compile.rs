@@ -54,8 +54,11 @@ pub fn compile(source: &str) -> Result<Bytecode, CompileError> {
     }
 }
 
-/// Takes `:3: message` or `name:3: message` apart.
+/// Takes `3: message`, `:3: message` or `name:3: message` apart.
 fn split_position(text: &str) -> (usize, &str) {
+    if let Some((Ok(line), message)) = text.split_once(':').map(|(line, message)| (line.parse(), message)) {
+        return (line, message.trim_start());
+    }
     let mut from = 0;
     while let Some(colon) = text[from..].find(':') {
         let after = &text[from + colon + 1..];

@@ -44,6 +44,15 @@ impl Conversion {
     }
 }
 
+/// What Lua calls the kind of `value`.
+pub(super) fn kind_name(value: &Lv) -> &'static str {
+    match value {
+        Lv::Integer(_) => "number",
+        Lv::LightUserData(_) => "userdata",
+        other => other.type_name(),
+    }
+}
+
 struct Writer<'a> {
     conversion: &'a Conversion,
     array_mark: &'a Table,
@@ -57,19 +66,26 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn value(&mut self, value: &Lv) -> Result<(), String> {
-        if self.out.len() > self.conversion.max_bytes {
-            return Err(format!("value is larger than {} bytes", self.conversion.max_bytes));
-        }
+        self.fits(0)?;
         match value {
             Lv::Nil => self.out.extend_from_slice(b"null"),
             Lv::Boolean(true) => self.out.extend_from_slice(b"true"),
             Lv::Boolean(false) => self.out.extend_from_slice(b"false"),
             Lv::Integer(number) => self.number(*number as f64)?,
             Lv::Number(number) => self.number(*number)?,
-            Lv::String(string) => self.string(&string.as_bytes()),
+            Lv::String(string) => self.string(&string.as_bytes())?,
             Lv::LightUserData(pointer) if pointer.0.is_null() => self.out.extend_from_slice(b"null"),
             Lv::Table(table) => self.table(table)?,
             _ => return Err(WRONG_KIND.to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Fails where what is written and `more` bytes are more than a value may be.
+    fn fits(&self, more: usize) -> Result<(), String> {
+        let most = self.conversion.max_bytes;
+        if self.out.len().saturating_add(more) > most {
+            return Err(format!("value is larger than {most} bytes"));
         }
         Ok(())
     }
@@ -82,11 +98,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn string(&mut self, bytes: &[u8]) {
+    fn string(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.fits(bytes.len())?;
         if text::push_string(&mut self.out, bytes, self.conversion.style.escaping) {
             let counter = &self.conversion.invalid_strings;
             counter.set(counter.get() + 1);
         }
+        Ok(())
     }
 
     fn table(&mut self, table: &Table) -> Result<(), String> {
@@ -99,12 +117,16 @@ impl Writer<'_> {
         }
         self.path.push(pointer);
         let mut members = Vec::new();
-        table
-            .for_each(|key: Lv, value: Lv| {
-                members.push((key, value));
-                Ok(())
-            })
-            .map_err(|error| error.to_string())?;
+        let read = table.for_each(|key: Lv, value: Lv| {
+            // Each takes two bytes at least, so that a table too large is noticed before it is copied.
+            self.fits(2 * members.len()).map_err(mlua::Error::RuntimeError)?;
+            members.push((key, value));
+            Ok(())
+        });
+        read.map_err(|error| match error {
+            mlua::Error::RuntimeError(message) => message,
+            other => other.to_string(),
+        })?;
         match array_length(&members) {
             _ if members.is_empty() => {
                 let marked = table.metatable().is_some_and(|mark| mark == *self.array_mark);
@@ -146,7 +168,7 @@ impl Writer<'_> {
                 self.out.push(b',');
             }
             match key {
-                Lv::String(name) => self.string(&name.as_bytes()),
+                Lv::String(name) => self.string(&name.as_bytes())?,
                 Lv::Integer(_) | Lv::Number(_) => {
                     let number = key.as_f64().or_else(|| key.as_i64().map(|whole| whole as f64)).unwrap_or(f64::NAN);
                     self.out.push(b'"');

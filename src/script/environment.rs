@@ -34,7 +34,7 @@ impl Environment {
     pub(super) fn new(lua: &Lua, state: &Rc<State>) -> mlua::Result<Self> {
         let base = base(lua, state)?;
         let metatable = lua.create_table()?;
-        metatable.raw_set("__index", base)?;
+        metatable.raw_set("__index", &base)?;
         let soiled = state.clone();
         // Most snippets write no global, so that the others alone pay for cleaning up behind them.
         let note = lua.create_function(move |_, (globals, name, value): (Table, Lv, Lv)| {
@@ -45,6 +45,9 @@ impl Environment {
         metatable.raw_set("__newindex", note)?;
         metatable.raw_set("__metatable", false)?;
         metatable.set_readonly(true);
+        // Luau resolves a chunk's constant names like `kong.request.get_header` when it is loaded, against the VM's
+        // globals and not the chunk's environment: these must never be Luau's own.
+        lua.set_globals(base)?;
         // Freezes the metatable of strings and whatever else is left of Luau's own libraries.
         lua.sandbox(true)?;
         Ok(Self { metatable })
@@ -88,15 +91,13 @@ fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 
     // Methods of strings look names up in Luau's own table, which therefore has to be the one that is cut down.
     let string: Table = globals.raw_get("string")?;
+    let own = module::load(lua)?;
     keep(&string, &STRING)?;
+    add(&string, &own.raw_get("string")?)?;
     base.raw_set("string", frozen(string))?;
 
     let table = pick(lua, &globals.raw_get("table")?, &TABLE)?;
-    let own = module::load(lua)?;
-    for pair in own.raw_get::<Table>("table")?.pairs::<Lv, Lv>() {
-        let (name, function) = pair?;
-        table.raw_set(name, function)?;
-    }
+    add(&table, &own.raw_get("table")?)?;
     table.raw_set("unpack", own.raw_get::<Function>("unpack")?)?;
     base.raw_set("table", frozen(table))?;
     base.raw_set("unpack", own.raw_get::<Function>("unpack")?)?;
@@ -129,6 +130,10 @@ fn pick(lua: &Lua, from: &Table, names: &[&str]) -> mlua::Result<Table> {
         picked.raw_set(*name, from.raw_get::<Lv>(*name)?)?;
     }
     Ok(picked)
+}
+
+fn add(table: &Table, functions: &Table) -> mlua::Result<()> {
+    functions.for_each(|name: Lv, function: Lv| table.raw_set(name, function))
 }
 
 fn keep(table: &Table, names: &[&str]) -> mlua::Result<()> {

@@ -8,8 +8,11 @@ use mlua::{Lua, Table};
 
 use super::convert::Conversion;
 use super::deadline::Deadline;
-use crate::message::Message;
+use crate::message::{KeyPath, Message, Mode};
 use crate::transaction::{Level, Transaction, View};
+
+/// All edits of a transaction together may bring as much as so many values of the largest size.
+const VALUES_PER_TRANSACTION: usize = 8;
 
 /// One VM's shared state. All of it is used on the VM's thread alone.
 pub(super) struct State {
@@ -28,6 +31,11 @@ pub(super) struct State {
     pub(super) plugin_name: RefCell<Rc<str>>,
     /// Environments that a script wrote a global into.
     pub(super) soiled: RefCell<Vec<Table>>,
+    /// A snippet is being loaded: there is no transaction to look at.
+    pub(super) loading: Cell<bool>,
+    /// Bytes that edits may still bring into the transaction at hand.
+    edits_left: Cell<usize>,
+    max_edits: usize,
     pub(super) log: super::pdk::LogBudget,
 }
 
@@ -54,12 +62,16 @@ impl State {
             plugin: Cell::new(0),
             plugin_name: RefCell::new("".into()),
             soiled: RefCell::new(Vec::new()),
+            loading: Cell::new(false),
+            edits_left: Cell::new(0),
+            max_edits: options.limits.max_value_bytes.saturating_mul(VALUES_PER_TRANSACTION),
             log: super::pdk::LogBudget::new(options.limits.log_lines_per_second),
         })
     }
 
     /// Begins a transaction.
     pub(super) fn begin(&self, message: Message) {
+        self.edits_left.set(self.max_edits);
         self.contexts.borrow_mut().clear();
         *self.message.borrow_mut() = Some(message);
     }
@@ -83,6 +95,18 @@ impl State {
     /// The message, to edit or to write.
     pub(super) fn with_message<R>(&self, work: impl FnOnce(&mut Message) -> R) -> Option<R> {
         self.message.borrow_mut().as_mut().map(work)
+    }
+
+    /// Applies one edit to the message. What edits bring is no longer the VM's memory, so that it is counted here.
+    pub(super) fn edit(&self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), String> {
+        let size = path.text().len() + value.as_ref().map_or(0, Vec::len);
+        let Some(left) = self.edits_left.get().checked_sub(size) else {
+            return Err(format!("the edits of one transaction are larger than {} bytes", self.max_edits));
+        };
+        let edited = self.with_message(|message| message.edit(path, value, mode));
+        // An edit that was refused has left nothing behind, but its work was done.
+        self.edits_left.set(left);
+        edited.unwrap_or(Ok(())).map_err(|error| error.to_string())
     }
 
     /// Looks at one member of the object at `level`.

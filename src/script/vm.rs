@@ -1,5 +1,6 @@
 //! One worker's Lua VM.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,10 @@ use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv, VmState};
 
 use super::clock::Clock;
 use super::compile::Bytecode;
+use super::convert::kind_name;
 use super::deadline::Deadline;
 use super::environment::Environment;
+use super::module;
 use super::state::State;
 use crate::message::{KeyPath, Message, Mode, Style};
 
@@ -94,6 +97,10 @@ pub struct Vm {
     environment: Environment,
     state: Rc<State>,
     clock: Arc<Clock>,
+    /// Bytes that the VM may hold.
+    memory: usize,
+    /// Bytes that were left when garbage was last cleared away to make room.
+    in_use: Cell<usize>,
     lua: Lua,
 }
 
@@ -113,7 +120,16 @@ impl Vm {
             false => Ok(VmState::Continue),
             true => Err(mlua::Error::runtime(super::environment::OUT_OF_TIME)),
         });
-        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, clock, lua })
+        Ok(Self {
+            snippets: Vec::new(),
+            returned: Vec::new(),
+            environment,
+            state,
+            clock,
+            memory: options.limits.memory,
+            in_use: Cell::new(0),
+            lua,
+        })
     }
 
     /// Loads a snippet into an environment of its own.
@@ -122,14 +138,16 @@ impl Vm {
     /// The VM's memory limit is too small for all snippets.
     pub fn load(&mut self, bytecode: &Bytecode) -> mlua::Result<SnippetId> {
         let environment = self.environment.fresh(&self.lua)?;
-        let function = self
+        self.state.loading.set(true);
+        let loaded = self
             .lua
             .load(&*bytecode.code)
             .set_name(&*bytecode.chunk_name)
             .set_mode(mlua::chunk::ChunkMode::Binary)
             .set_environment(environment)
-            .into_function()?;
-        self.snippets.push(function);
+            .into_function();
+        self.state.loading.set(false);
+        self.snippets.push(loaded?);
         self.returned.push(None);
         Ok(SnippetId(self.snippets.len() - 1))
     }
@@ -142,7 +160,19 @@ impl Vm {
 
     /// Ends it and gives the message back.
     pub fn end(&self) -> Option<Message> {
-        self.state.take()
+        let message = self.state.take();
+        self.make_room();
+        message
+    }
+
+    /// Luau fails at the memory limit without collecting what is garbage first; honest snippets shall not pay for
+    /// what greedy ones left behind. Where most of the memory is in use for good, collecting would not help.
+    fn make_room(&self) {
+        let used = self.lua.used_memory();
+        if used > self.memory / 4 * 3 && used > 2 * self.in_use.get() {
+            let _ = self.lua.gc_collect();
+            self.in_use.set(self.lua.used_memory());
+        }
     }
 
     /// Looks at the message at hand.
@@ -170,8 +200,7 @@ impl Vm {
         let (value, options) = self.call(&self.snippets[snippet.0])?;
         let mode = self.mode(&options)?;
         let json = self.state.conversion.to_json(&value, &self.state.array_mark).map_err(plain_error)?;
-        let edited = self.state.with_message(|message| message.edit(path, json, mode));
-        edited.unwrap_or(Ok(())).map_err(|error| plain_error(error.to_string()))
+        self.state.edit(path, json, mode).map_err(plain_error)
     }
 
     /// Runs a pre- or post-function. Of a chunk that returns a function, that function runs, now and from then on.
@@ -193,6 +222,7 @@ impl Vm {
         let passed = self.state.deadline.end();
         self.environment.clean(&self.state);
         if passed {
+            self.make_room();
             let limit = self.state.deadline.limit();
             let message = format!("stopped after {limit:?}: the snippet's time is over");
             return Err(ScriptError { message, line: None, stop: Some(Stop::Deadline) });
@@ -216,7 +246,7 @@ impl Vm {
             }
             Lv::Nil | Lv::String(_) | Lv::Boolean(false) => Ok(Mode::Set),
             other if self.state.quirks => {
-                Err(plain_error(format!("attempt to index local 'options' (a {} value)", other.type_name())))
+                Err(plain_error(format!("attempt to index local 'options' (a {} value)", kind_name(other))))
             }
             _ => Ok(Mode::Set),
         }
@@ -235,12 +265,26 @@ fn script_error(error: &mlua::Error) -> ScriptError {
             ScriptError { message: "not enough memory".to_owned(), line: None, stop: Some(Stop::Memory) }
         }
         mlua::Error::RuntimeError(text) => {
-            let message = text.split("\nstack traceback:").next().unwrap_or(text).to_owned();
+            let (message, traceback) = text.split_once("\nstack traceback:").unwrap_or((text, ""));
+            let message = own_place(message, traceback);
             let stop = message.ends_with("not enough memory").then_some(Stop::Memory);
             ScriptError { line: line_of(&message), message, stop }
         }
         other => plain_error(other.to_string()),
     }
+}
+
+/// An error of a library function that is wrapped in Lua of ours stands at the snippet's call of it.
+fn own_place(message: &str, traceback: &str) -> String {
+    let inner = message.strip_prefix(module::PLACE).and_then(|rest| rest.split_once(": "));
+    let Some((_, message)) = inner else { return message.to_owned() };
+    let called = traceback.lines().map(str::trim).find(|line| line.starts_with("[string \""));
+    let place = called.and_then(|line| {
+        let (name, rest) = line.split_once("\"]:")?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0).then(|| format!("{name}\"]:{}: ", &rest[..digits]))
+    });
+    format!("{}{message}", place.unwrap_or_default())
 }
 
 /// The line in `[string "..."]:3: message`.

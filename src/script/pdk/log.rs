@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value as Lv, Variadic};
 
+use super::super::convert::kind_name;
 use super::super::environment::frozen;
 use super::super::state::State;
 use super::{Module, mode, raise};
@@ -84,16 +85,13 @@ fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv,
         Lv::Table(options) => mode(&options.raw_get("mode")?).map_err(|message| raise(lua, &message))?,
         Lv::Nil | Lv::String(_) | Lv::Boolean(false) => Mode::Set,
         other => {
-            let message = format!("attempt to index local 'options' (a {} value)", other.type_name());
+            let message = format!("attempt to index local 'options' (a {} value)", kind_name(other));
             return Err(raise(lua, &message));
         }
     };
     let path = KeyPath::parse(&key.to_string_lossy(), state.quirks);
     let json = state.conversion.to_json(&value, &state.array_mark).map_err(|message| raise(lua, &message))?;
-    match state.with_message(|message| message.edit(&path, json, mode)) {
-        Some(Err(error)) => Err(raise(lua, &error.to_string())),
-        _ => Ok(()),
-    }
+    state.edit(&path, json, mode).map_err(|message| raise(lua, &message))
 }
 
 /// Logs one line of a script's, its parts joined as nginx does, control characters escaped.
@@ -139,6 +137,6 @@ fn push_argument(line: &mut String, argument: &Lv) {
                 if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
             }
         }
-        other => line.push_str(other.type_name()),
+        other => line.push_str(kind_name(other)),
     }
 }

@@ -58,7 +58,7 @@ fn what_luajit_takes_is_taken() {
 #[test]
 fn deep_sources_are_refused() {
     in_time(|| {
-        for unit in ["(", "{", "-", "not ", "function() ", "if true then ", "a.", "a[", "return {", "#", "do "] {
+        for unit in ["(", "{", "- ", "not ", "function() ", "if true then ", "a.", "a[", "return {", "#", "do "] {
             let code = format!("return {}", unit.repeat(200_000));
             assert!(compile(&code).is_err(), "{unit}");
         }

@@ -39,7 +39,8 @@ fn request() {
         ("return select(2, kong.request.get_headers())", "nothing"),
         ("return kong.request.get_start_time()", "1700000000123"),
         ("return kong.request.get_raw_body()", r#""hello""#),
-        ("return kong.request.get_uri_captures()", r#"{"named":{"id":"7"},"unnamed":["7"]}"#),
+        ("return kong.request.get_uri_captures().named", r#"{"id":"7"}"#),
+        ("return kong.request.get_uri_captures().unnamed", r#"["7"]"#),
     ]);
 }
 
@@ -66,7 +67,7 @@ fn other_modules() {
         ("return kong.client.get_protocol()", r#""https""#),
         ("return kong.router.get_route().name", r#""list""#),
         ("return kong.router.get_route().paths", "[]"),
-        ("return kong.router.get_service()", r#"{"id":"sv","name":"orders"}"#),
+        ("return kong.router.get_service().name", r#""orders""#),
         ("kong.router.get_route().name = 'M' return kong.router.get_route().name", r#""list""#),
         ("return kong.node.get_id()", r#""n1""#),
         ("return kong.node.get_hostname()", r#""kong-1""#),
@@ -106,16 +107,41 @@ fn missing_and_odd_members() {
         "route": {"name": "l4", "protocols": ["tcp", "tls"]}, "started_at": 1
     });
     let calls = [
-        "kong.request.get_method", "kong.request.get_scheme", "kong.request.get_host", "kong.request.get_port",
-        "kong.request.get_forwarded_scheme", "kong.request.get_forwarded_host", "kong.request.get_forwarded_port",
-        "kong.request.get_forwarded_path", "kong.request.get_forwarded_prefix", "kong.request.get_http_version",
-        "kong.request.get_path", "kong.request.get_raw_path", "kong.request.get_path_with_query",
-        "kong.request.get_raw_query", "kong.request.get_query", "kong.request.get_headers", "kong.request.get_start_time",
-        "kong.request.get_uri_captures", "kong.response.get_status", "kong.response.get_headers",
-        "kong.response.get_source", "kong.service.response.get_status", "kong.service.response.get_headers",
-        "kong.client.get_ip", "kong.client.get_forwarded_ip", "kong.client.get_port", "kong.client.get_forwarded_port",
-        "kong.client.get_consumer", "kong.client.get_credential", "kong.client.get_consumer_groups",
-        "kong.router.get_route", "kong.router.get_service", "kong.node.get_id", "kong.node.get_hostname", "ngx.now",
+        "kong.request.get_method",
+        "kong.request.get_scheme",
+        "kong.request.get_host",
+        "kong.request.get_port",
+        "kong.request.get_forwarded_scheme",
+        "kong.request.get_forwarded_host",
+        "kong.request.get_forwarded_port",
+        "kong.request.get_forwarded_path",
+        "kong.request.get_forwarded_prefix",
+        "kong.request.get_http_version",
+        "kong.request.get_path",
+        "kong.request.get_raw_path",
+        "kong.request.get_path_with_query",
+        "kong.request.get_raw_query",
+        "kong.request.get_query",
+        "kong.request.get_headers",
+        "kong.request.get_start_time",
+        "kong.request.get_uri_captures",
+        "kong.response.get_status",
+        "kong.response.get_headers",
+        "kong.response.get_source",
+        "kong.service.response.get_status",
+        "kong.service.response.get_headers",
+        "kong.client.get_ip",
+        "kong.client.get_forwarded_ip",
+        "kong.client.get_port",
+        "kong.client.get_forwarded_port",
+        "kong.client.get_consumer",
+        "kong.client.get_credential",
+        "kong.client.get_consumer_groups",
+        "kong.router.get_route",
+        "kong.router.get_service",
+        "kong.node.get_id",
+        "kong.node.get_hostname",
+        "ngx.now",
         "kong.log.serialize",
     ];
     for transaction in [json!({}), odd, session] {
@@ -125,10 +151,24 @@ fn missing_and_odd_members() {
             assert!(!result.starts_with("error"), "{call}: {result}");
         }
         for code in [
-            "kong.request.get_header('a')", "kong.request.get_query_arg('a')", "kong.response.get_header('a')",
-            "kong.service.response.get_header('a')", "ngx.status", "ngx.var.uri", "ngx.var.request_uri", "ngx.var.args",
-            "ngx.var.http_host", "ngx.var.arg_a", "ngx.var.cookie_a", "ngx.var.request_time", "ngx.var.scheme",
-            "ngx.var.server_port", "ngx.var.ssl_protocol", "kong.ctx.shared.x", "ngx.ctx.x", "kong.client.get_protocol()",
+            "kong.request.get_header('a')",
+            "kong.request.get_query_arg('a')",
+            "kong.response.get_header('a')",
+            "kong.service.response.get_header('a')",
+            "ngx.status",
+            "ngx.var.uri",
+            "ngx.var.request_uri",
+            "ngx.var.args",
+            "ngx.var.http_host",
+            "ngx.var.arg_a",
+            "ngx.var.cookie_a",
+            "ngx.var.request_time",
+            "ngx.var.scheme",
+            "ngx.var.server_port",
+            "ngx.var.ssl_protocol",
+            "kong.ctx.shared.x",
+            "ngx.ctx.x",
+            "kong.client.get_protocol()",
         ] {
             let result = bench.shown(&format!("return ({code})"));
             assert!(!result.starts_with("error") || code.contains("get_protocol"), "{code}: {result}");
@@ -138,7 +178,8 @@ fn missing_and_odd_members() {
         ("return kong.request.get_http_version()", "1.1"),
         ("return kong.request.get_raw_query()", r#""""#),
         ("return kong.request.get_query()", "{}"),
-        ("return kong.request.get_uri_captures()", r#"{"named":{},"unnamed":[]}"#),
+        ("return kong.request.get_uri_captures().named", "{}"),
+        ("return kong.request.get_uri_captures().unnamed", "[]"),
         ("return kong.response.get_source()", r#""exit""#),
         ("return #kong.node.get_id()", "36"),
         ("return kong.client.get_consumer()", "nothing"),
@@ -189,7 +230,10 @@ fn errors_are_kongs() {
         ("kong.response.get_raw_body()", "function cannot be called in log phase (only in: body_filter)"),
         ("kong.response.set_header('a', 'b')", header),
         ("kong.response.exit(200)", header),
-        ("kong.service.request.set_header('a', 'b')", "function cannot be called in log phase (only in: rewrite, access, balancer)"),
+        (
+            "kong.service.request.set_header('a', 'b')",
+            "function cannot be called in log phase (only in: rewrite, access, balancer)",
+        ),
         ("kong.client.authenticate({}, {})", "function cannot be called in log phase (only in: access)"),
         (
             "kong.service.response.get_raw_body()",
@@ -256,8 +300,13 @@ fn nothing_is_remembered_between_transactions() {
     let mut bench = Bench::on(&json!({}));
     bench.vm.end();
     let codes = [
-        "return ngx.var.server_protocol", "return ngx.var.is_args", "return ngx.var.https", "return ngx.status",
-        "return kong.ctx.shared.a", "return kong.request.get_http_version()", "return kong.node.get_id()",
+        "return ngx.var.server_protocol",
+        "return ngx.var.is_args",
+        "return ngx.var.https",
+        "return ngx.status",
+        "return kong.ctx.shared.a",
+        "return kong.request.get_http_version()",
+        "return kong.node.get_id()",
     ];
     let loaded: Vec<_> = codes.iter().map(|code| bench.load(code)).collect();
     let version = |version: f64, scheme: &str| {
@@ -269,13 +318,12 @@ fn nothing_is_remembered_between_transactions() {
     };
     for (transaction, expected) in [
         (version(2.0, "http"), [r#""HTTP/2.0""#, r#""?""#, r#""""#, "2", "2", "2", r#""n2""#]),
-        (version(1.0, "https"), [r#""HTTP/1""#, r#""""#, r#""on""#, "1", "1", "1", r#""n1""#]),
+        (version(1.0, "https"), [r#""HTTP/1.0""#, r#""""#, r#""on""#, "1", "1", "1", r#""n1""#]),
     ] {
         bench.transaction = parse(&transaction);
         for ((code, snippet), expected) in codes.iter().zip(&loaded).zip(expected) {
             bench.begin();
             bench.vm.run_field(*snippet, &KeyPath::parse("v", false)).expect(code);
-            let expected = if expected == r#""HTTP/1""# { r#""HTTP/1.0""# } else { expected };
             assert_eq!(bench.members().get("v").map(String::as_str), Some(expected), "{code}");
         }
     }
@@ -310,12 +358,11 @@ fn context_members() {
         ("return kong.request.get_host()", r#""a""#),
     ]);
     let address = json!({"request": {"url": "HTTP://[::1]:81/p"}});
-    Bench::on(&address).gives(&[
-        ("return kong.request.get_host()", r#""[::1]""#),
-        ("return kong.request.get_port()", "81"),
-    ]);
+    Bench::on(&address)
+        .gives(&[("return kong.request.get_host()", r#""[::1]""#), ("return kong.request.get_port()", "81")]);
     let address = json!({"request": {"url": "http://[::1]/p"}});
-    Bench::on(&address).gives(&[("return kong.request.get_host()", r#""[::1]""#), ("return kong.request.get_port()", "80")]);
+    Bench::on(&address)
+        .gives(&[("return kong.request.get_host()", r#""[::1]""#), ("return kong.request.get_port()", "80")]);
 }
 
 /// Scenario: every logging function on every kind of value, on many, on long ones, and more often than the budget.
@@ -323,7 +370,17 @@ fn context_members() {
 #[test]
 fn logging_takes_anything() {
     let mut bench = Bench::on(&sample());
-    for function in ["kong.log", "kong.log.emerg", "kong.log.err", "kong.log.warn", "kong.log.notice", "kong.log.info", "kong.log.debug", "kong.log.inspect", "print"] {
+    for function in [
+        "kong.log",
+        "kong.log.emerg",
+        "kong.log.err",
+        "kong.log.warn",
+        "kong.log.notice",
+        "kong.log.info",
+        "kong.log.debug",
+        "kong.log.inspect",
+        "print",
+    ] {
         let code = format!(
             "{function}() {function}(nil) {function}(nil, 1, 1.5, 0/0, 'x', {{}}, print, ngx.null, coroutine.create(print))
             {function}('\\255\\0\\27[31m\\n\\r') local s = 'x\u{e9}' for i = 1, 16 do s = s .. s end {function}(s, s)

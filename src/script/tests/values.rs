@@ -15,7 +15,10 @@ fn values_become_json() {
         ("return {a = ngx.null}", r#"{"a":null}"#),
         ("return 'a'", r#""a""#),
         ("return ''", r#""""#),
-        (r#"return 'a/b"c\\d\8\9\10\12\13\0\27\31\127'"#, "\"a/b\\\"c\\\\d\\b\\t\\n\\f\\r\\u0000\\u001b\\u001f\u{7f}\""),
+        (
+            r#"return 'a/b"c\\d\8\9\10\12\13\0\27\31\127'"#,
+            "\"a/b\\\"c\\\\d\\b\\t\\n\\f\\r\\u0000\\u001b\\u001f\u{7f}\"",
+        ),
         ("return '\u{2028}<>&\u{e9}'", "\"\u{2028}<>&\u{e9}\""),
         ("return {}", "{}"),
         ("return {{}}", "[{}]"),
@@ -158,7 +161,8 @@ fn edits_are_bounded() {
             for i = 1, 20 do kong.log.set_serialize_value('a[' .. n .. ']', 1) n = n * 2 end",
         );
         assert!(error.contains("excessively sparse array"), "{error}");
-        let error = bench.shown("local k = 'a' for i = 1, 17 do k = k .. '.' .. k end kong.log.set_serialize_value(k, 1)");
+        let error =
+            bench.shown("local k = 'a' for i = 1, 17 do k = k .. '.' .. k end kong.log.set_serialize_value(k, 1)");
         assert!(error.ends_with("Cannot serialise, excessive nesting (1001)"), "{error}");
         assert_eq!(bench.shown("return 1"), "1");
     });
