@@ -12,7 +12,6 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::clock::Busy;
 use super::*;
 use crate::message::{KeyPath, Message, Style};
 use crate::transaction::{self, Transaction};

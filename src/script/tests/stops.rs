@@ -197,9 +197,13 @@ fn errors_say_what_and_where() {
         ("return kong.nope.x", r#"[string "return kong.nope.x"]:1: attempt to index nil with 'x'"#, Some(1)),
         ("\nreturn kong.request.get_header(1)", r#"[string "..."]:2: header name must be a string"#, Some(2)),
         ("\nreturn ('x'):find('[')", r#"[string "..."]:2: malformed pattern (missing ']')"#, Some(2)),
-        ("\nreturn ('x'):gsub('(x', '')", r#"[string "..."]:2: unfinished capture"#, Some(2)),
+        ("\nreturn ('x'):gsub(')', '')", r#"[string "..."]:2: invalid pattern capture"#, Some(2)),
         ("\nreturn ('x'):match('%')", r#"[string "..."]:2: malformed pattern (ends with '%')"#, Some(2)),
-        ("\nfor x in ('x'):gmatch('%b') do end", r#"[string "..."]:2: missing arguments to '%b'"#, Some(2)),
+        (
+            "\nfor x in ('x'):gmatch('%b') do end",
+            r#"[string "..."]:2: malformed pattern (missing arguments to '%b')"#,
+            Some(2),
+        ),
     ] {
         let error = bench.eval(code).expect_err(code);
         assert_eq!((error.message.as_str(), error.line, error.stop), (message, line, None), "{code}");
