@@ -80,6 +80,10 @@ fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     for name in GLOBALS {
         base.raw_set(name, globals.raw_get::<Function>(name)?)?;
     }
+    let own = module::load(lua)?;
+    for name in ["pcall", "xpcall"] {
+        base.raw_set(name, own.raw_get::<Function>(name)?)?;
+    }
     base.raw_set("_VERSION", "Lua 5.1")?;
     for (library, names) in [("coroutine", &COROUTINE[..]), ("math", &MATH), ("os", &OS)] {
         base.raw_set(library, frozen(pick(lua, &globals.raw_get(library)?, names)?))?;
@@ -88,10 +92,13 @@ fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     math.set_readonly(false);
     math.raw_set("tanh", globals.raw_get::<Table>("math")?.raw_get::<Function>("tanh")?)?;
     math.set_readonly(true);
+    let coroutine: Table = base.raw_get("coroutine")?;
+    coroutine.set_readonly(false);
+    add(&coroutine, &own.raw_get("coroutine")?)?;
+    coroutine.set_readonly(true);
 
     // Methods of strings look names up in Luau's own table, which therefore has to be the one that is cut down.
     let string: Table = globals.raw_get("string")?;
-    let own = module::load(lua)?;
     keep(&string, &STRING)?;
     add(&string, &own.raw_get("string")?)?;
     base.raw_set("string", frozen(string))?;

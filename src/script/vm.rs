@@ -258,7 +258,7 @@ fn plain_error(message: String) -> ScriptError {
 }
 
 /// What an error says to the user, without the VM's wrapping and traceback.
-fn script_error(error: &mlua::Error) -> ScriptError {
+pub(super) fn script_error(error: &mlua::Error) -> ScriptError {
     match error {
         mlua::Error::CallbackError { cause, .. } => script_error(cause),
         mlua::Error::MemoryError(_) => {

@@ -220,5 +220,16 @@ fn errors_say_what_and_where() {
             r#""[string \"local ok, e = pcall(function() error('x') end...\"]:1: x""#,
         ),
         ("return select(2, pcall(kong.request.get_header))", r#""header name must be a string""#),
+        (
+            "local _, e = xpcall(kong.request.get_header, function(e) return e .. '!' end, 1) return e",
+            r#""header name must be a string!""#,
+        ),
+        (
+            "return select(2, coroutine.resume(coroutine.create(kong.request.get_header)))",
+            r#""header name must be a string""#,
+        ),
+        ("return select(2, pcall(error, ngx.null))", "null"),
+        ("return {pcall(unpack, {1, nil, 3}, 1, 3)}", "[true,1,null,3]"),
+        ("return select('#', pcall(error))", "2"),
     ]);
 }
