@@ -43,7 +43,7 @@ fn nothing_outlives_its_deadline() {
             let error = bench.eval(&attack).expect_err(&attack);
             assert_eq!(error.stop, Some(Stop::Deadline), "{attack}: {error}");
             assert_eq!(error.message, "stopped after 20ms: the snippet's time is over");
-            assert!(began.elapsed() < Duration::from_secs(2), "{attack}: {:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(5), "{attack}: {:?}", began.elapsed());
             assert!(began.elapsed() >= Duration::from_millis(20), "{attack}: {:?}", began.elapsed());
             assert_eq!(bench.shown("return 1 + 1"), "2", "{attack}");
         }
@@ -81,7 +81,7 @@ fn no_single_call_takes_long() {
             let mut bench = Bench::with(&json!({}), Options { limits, ..Options::default() });
             let began = Instant::now();
             let result = bench.shown(&call);
-            assert!(began.elapsed() < Duration::from_secs(2), "{call}: {result} after {:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(5), "{call}: {result} after {:?}", began.elapsed());
             assert_eq!(bench.shown("return 1 + 1"), "2", "{call}");
         });
     }
