@@ -17,7 +17,6 @@ pub(super) fn check(arguments: &Check) -> Exit {
     let (settings, mut findings) = load::settings(&arguments.files);
     let paths = load::paths(&arguments.files, &settings);
     let (configuration, more) = load::configuration(&paths, &settings);
-    let unreadable = more.iter().any(|finding| finding.code == codes::UNREADABLE);
     findings.extend(more);
     if let Err(errors) = Program::build(&configuration, &settings) {
         findings.extend(errors);
@@ -30,7 +29,7 @@ pub(super) fn check(arguments: &Check) -> Exit {
         say(render_all(&findings, format, std::io::stdout().is_terminal()).as_bytes());
     }
     if wrong {
-        return if unreadable { Exit::Unavailable } else { Exit::Configuration };
+        return Exit::Configuration;
     }
     if matches!(format, Format::Pretty) {
         say(summary(&configuration, &settings).as_bytes());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::Files;
-use crate::diagnostic::{Diagnostic, Format, SourceFile, any_error, render_all};
+use crate::diagnostic::{Diagnostic, Format, SourceFile, any_error, codes, render_all};
 use crate::entity::{self, Configuration, ReadOptions};
 use crate::settings::Settings;
 
@@ -43,6 +43,10 @@ pub(super) fn configuration(paths: &[PathBuf], settings: &Settings) -> (Configur
         }
     }
     if !unreadable.is_empty() {
+        let (_, mut others) = read(&sources, settings, &|name| std::env::var(name).ok());
+        // What the others refer to may be in the files that could not be read.
+        others.retain(|finding| finding.code != codes::REFERENCE);
+        unreadable.extend(others);
         return (Configuration::default(), unreadable);
     }
     if paths.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -174,8 +174,10 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
             Caught::Reopen => service.reopen_files(),
         }
     }
+    // One deadline for all of it; inputs that wait for a full queue leave half of it to the delivery.
+    let begun = Instant::now();
     listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
-    finish(service, settings).await
+    finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed())).await
 }
 
 /// Reads the configuration again and takes it whole, or keeps the old one and says why.
@@ -237,7 +239,7 @@ async fn drain_stdin(service: Service, settings: &Settings) -> Exit {
         }
     }
     bar.finish_and_clear();
-    let mut exit = finish(service, settings).await;
+    let mut exit = finish(service, settings.shutdown_timeout).await;
     let Some(summary) = summary else { return Exit::Incomplete };
     for rejected in &summary.rejected {
         complain(&format!("line {}: {}\n", rejected.line, rejected.reason));
@@ -264,8 +266,8 @@ fn progress_bar() -> ProgressBar {
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
-async fn finish(service: Service, settings: &Settings) -> Exit {
-    let left = service.shut_down(settings.shutdown_timeout).await;
+async fn finish(service: Service, time: Duration) -> Exit {
+    let left = service.shut_down(time).await;
     for Leftover { plugin, entries, bytes, last_error } in &left {
         let reason = last_error.as_deref().unwrap_or("no error was seen");
         tracing::error!(plugin, entries, bytes, "left undelivered: {reason}");

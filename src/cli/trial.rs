@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
     settings.lua.deadline_ms = settings.lua.deadline_ms.max(100.0);
     let mut configuration = Configuration::default();
     let paths = load::paths(&arguments.files, &settings);
-    if !(paths.is_empty() && !arguments.field.is_empty()) {
+    if !paths.is_empty() || arguments.field.is_empty() {
         let (read, more) = load::configuration(&paths, &settings);
         configuration = read;
         findings.extend(more);
@@ -54,7 +54,7 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -
         }
     };
     let _busy = clock.busy();
-    let mut runner = match Runner::new(program.clone(), clock.clone()) {
+    let mut runner = match Runner::new(program.clone()) {
         Ok(runner) => runner,
         Err(error) => {
             complain(&format!("error: {error}\n"));

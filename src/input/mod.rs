@@ -73,7 +73,7 @@ impl Default for InputSettings {
             unix: Vec::new(),
             limits: Limits::default(),
             max_body_bytes: 8 << 20,
-            max_bytes_in_flight: 64 << 20,
+            max_bytes_in_flight: 32 << 20,
             idle_timeout: Duration::from_secs(300),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),

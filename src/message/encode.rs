@@ -1,7 +1,7 @@
 //! Writing a message as one line of JSON.
 
 use super::tree::{Message, Node, Slice};
-use crate::transaction::{Escaping, Numbers, text};
+use crate::transaction::{Escaping, Numbers, Span, text};
 
 /// How messages are written. The default is the sensible reading of Kong's documentation; [`Style::KONG`] is the
 /// exact output of Kong 3.10.
@@ -39,7 +39,7 @@ const MARKED_ARRAYS: [&[u8]; 3] = [b"paths", b"tries", b"unnamed"];
 impl Message {
     /// Appends the message, without a line end.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let encoder = Encoder { bytes: self.transaction().bytes(), style: self.style() };
+        let encoder = Encoder { bytes: self.transaction().bytes(), redacted: self.redacted(), style: self.style() };
         encoder.object(out, &self.root);
     }
 
@@ -51,8 +51,12 @@ impl Message {
     }
 }
 
+/// What stands in place of a credential.
+const REDACTED: &[u8] = b"\"REDACTED\"";
+
 struct Encoder<'a> {
     bytes: &'a [u8],
+    redacted: &'a [Span],
     style: Style,
 }
 
@@ -81,7 +85,8 @@ impl Encoder<'_> {
     fn value(&self, out: &mut Vec<u8>, name: &[u8], node: &Node) {
         match node {
             Node::Raw(slice) if self.style.rewrites() => self.rewrite(out, name, slice),
-            Node::Raw(slice) => out.extend_from_slice(slice.of(self.bytes)),
+            Node::Raw(Slice::Span(span)) => self.copy(out, *span),
+            Node::Raw(Slice::Owned(text)) => out.extend_from_slice(text),
             Node::Object(members) => self.object(out, members),
             Node::Array(elements, _) if elements.is_empty() => self.empty_array(out, name),
             Node::Array(elements, _) => {
@@ -97,6 +102,23 @@ impl Encoder<'_> {
         }
     }
 
+    /// Copies a stretch of the transaction, with the redacted parts of it replaced.
+    fn copy(&self, out: &mut Vec<u8>, span: Span) {
+        let mut from = span.start;
+        for secret in self.redacted {
+            if secret.start <= span.start && span.end <= secret.end {
+                out.extend_from_slice(REDACTED);
+                return;
+            }
+            if from <= secret.start && secret.end <= span.end {
+                out.extend_from_slice(&self.bytes[from as usize..secret.start as usize]);
+                out.extend_from_slice(REDACTED);
+                from = secret.end;
+            }
+        }
+        out.extend_from_slice(&self.bytes[from as usize..span.end as usize]);
+    }
+
     fn empty_array(&self, out: &mut Vec<u8>, name: &[u8]) {
         let as_object = self.style.empty_arrays_as_objects && !MARKED_ARRAYS.contains(&name);
         out.extend_from_slice(if as_object { b"{}" } else { b"[]" });
@@ -104,6 +126,12 @@ impl Encoder<'_> {
 
     /// Opens containers so that empty arrays are seen, and writes strings and numbers as Kong does.
     fn rewrite(&self, out: &mut Vec<u8>, name: &[u8], slice: &Slice) {
+        if let Slice::Span(span) = slice
+            && self.redacted.iter().any(|secret| secret.start <= span.start && span.end <= secret.end)
+        {
+            out.extend_from_slice(REDACTED);
+            return;
+        }
         let mut node = Node::Raw(slice.clone());
         node.open(self.bytes);
         match node {

@@ -181,6 +181,28 @@ fn credentials_are_redacted() {
     assert_eq!(written.get("_context"), None);
 }
 
+/// Scenario: edits that reach into and around a redacted header, and one that puts it back. Guarantees: nothing of the
+/// secret shows in a message or an error unless a script put it there.
+#[test]
+fn secrets_stay_secret_under_edits() {
+    let base = json!({"request": {"headers": {"authorization": ["s3cret", "s3cret2"], "a": 1}}});
+    for style in [Style::default(), Style::KONG] {
+        for key in
+            ["request.headers.b", "request.headers.authorization[1]", "request.headers.authorization.x", "request.x"]
+        {
+            let mut message = message(&base, style);
+            let _ = message.edit(&KeyPath::parse(key, false), Some(b"1".to_vec()), Mode::Set);
+            assert!(!text(&message).contains("s3cret"), "{key}: {}", text(&message));
+        }
+        let mut message = message(&json!({"request": {"headers": {"authorization": "s3cret"}}}), style);
+        let error =
+            message.edit(&KeyPath::parse("request.headers.authorization.x", false), Some(b"1".to_vec()), Mode::Set);
+        assert!(error.is_err_and(|error| error.to_string().ends_with("It's REDACTED.")));
+        set(&mut message, "request.headers.authorization", "\"s3cret\"");
+        assert!(text(&message).contains("s3cret"));
+    }
+}
+
 /// Scenario: `kong_quirks` on values that it changes. Guarantees: Kong's escapes, digits and empty tables.
 #[test]
 fn quirks() {
@@ -193,6 +215,27 @@ fn quirks() {
         r#""nope":{"a":{}}}"#
     );
     assert_eq!(text(&message), written);
+}
+
+/// Scenario: an edit just within the bound on nesting, by its key, by its value and by both; one level more of each; a
+/// second edit inside of the first one's value. Guarantees: the first are made, the others fail in Kong's words and
+/// change nothing: no walk through a message can exhaust the stack.
+#[test]
+fn nesting_is_bounded() {
+    let nested = |levels: usize| format!("{}\"{{[\"{}", "[".repeat(levels), "]".repeat(levels));
+    let key = |parts: usize| vec!["a"; parts].join(".");
+    for (parts, levels) in [(1000, 0), (1, 999), (500, 500)] {
+        let mut message = message(&json!({}), Style::default());
+        set(&mut message, &key(parts), &nested(levels));
+        let before = text(&message);
+        assert_eq!(before.matches(['{', '[']).count(), 1000 + 2);
+        for (parts, levels) in [(parts + 1, levels), (parts, levels + 1)] {
+            let path = KeyPath::parse(&key(parts), false);
+            let error = message.edit(&path, Some(nested(levels).into_bytes()), Mode::Set).unwrap_err();
+            assert!(error.to_string().starts_with("Cannot serialise, excessive nesting (1001)"), "{error}");
+        }
+        assert_eq!(text(&message), before);
+    }
 }
 
 proptest! {

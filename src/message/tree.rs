@@ -16,9 +16,6 @@ pub enum Mode {
     Replace,
 }
 
-/// cjson's bound on nesting in Kong; here on the parts of a key path.
-const DEEPEST: usize = 1000;
-
 /// An edit that could not be made. The message is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
@@ -32,9 +29,12 @@ pub enum EditError {
         /// What stands there, as Lua's `tostring` shows it.
         found: String,
     },
-    /// More parts than levels that cjson would write in Kong (its wording).
-    #[error("Cannot serialise, excessive nesting ({})", DEEPEST + 1)]
-    TooDeep,
+    /// The value would stand too deep in the message (cjson's wording and bound).
+    #[error("Cannot serialise, excessive nesting ({}) (key '{key}')", DEEPEST + 1)]
+    TooDeep {
+        /// The beginning of the key.
+        key: String,
+    },
     /// An index so far past the array's end that it would be mostly holes (cjson's wording and rule).
     #[error("Cannot serialise table: excessively sparse array (key '{key}')")]
     Sparse {
@@ -42,6 +42,10 @@ pub enum EditError {
         key: String,
     },
 }
+
+/// Levels of nesting that an edit may reach, the outermost object included: cjson's bound in Kong. Whatever walks
+/// through a message calls itself once per level.
+const DEEPEST: usize = 1000;
 
 /// A piece of JSON text: a stretch of the transaction or text of an edit's own.
 #[derive(Debug, Clone)]
@@ -85,6 +89,7 @@ pub(super) enum Node {
 pub struct Message {
     transaction: Transaction,
     pub(super) root: Vec<(Slice, Node)>,
+    redacted: Vec<Span>,
     style: Style,
     /// Edits so far, to tell whether an encoding is still good.
     version: u64,
@@ -101,7 +106,7 @@ impl Message {
             })
             .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
             .collect();
-        let mut message = Self { transaction, root, style, version: 0 };
+        let mut message = Self { transaction, root, redacted: Vec::new(), style, version: 0 };
         message.redact();
         message
     }
@@ -122,49 +127,71 @@ impl Message {
     }
 
     /// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua); here in
-    /// any spelling, as not every proxy lower-cases names.
+    /// any spelling, as not every proxy lower-cases names. Their values stay in the transaction, which scripts may
+    /// read, and are replaced wherever text of it is written.
     fn redact(&mut self) {
-        let bytes = self.transaction.bytes().clone();
+        let bytes = self.transaction.bytes();
         let secret = |name: &[u8]| {
             name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
         };
-        let found = self.transaction.members_at(Level::RequestHeaders).any(|member| {
-            let key = member.key.of(&bytes);
+        let found = self.transaction.members_at(Level::RequestHeaders).filter(|member| {
+            let key = member.key.of(bytes);
             secret(key) || (key.contains(&b'\\') && secret(&text::unescape(key)))
         });
-        if !found {
-            return;
-        }
-        let steps = [Name::new("request", self.style.escaping), Name::new("headers", self.style.escaping)];
-        let mut members = &mut self.root;
-        for step in &steps {
-            let Some(at) = position(members, step, &bytes) else { return };
-            let node = &mut members[at].1;
-            node.open(&bytes);
-            let Node::Object(inner) = node else { return };
-            members = inner;
-        }
-        for (name, value) in members {
-            if secret(&text::unescape(name.of(&bytes))) {
-                *value = Node::Raw(Slice::Owned((*b"\"REDACTED\"").into()));
-            }
-        }
+        self.redacted = found.map(|member| member.value).collect();
+    }
+
+    /// The parts of the transaction's text that are not to be shown, in order.
+    pub(super) fn redacted(&self) -> &[Span] {
+        &self.redacted
     }
 
     /// Applies one edit: `value` is JSON text, or `None` to remove.
     pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
         let bytes = self.transaction.bytes().clone();
-        let parts = path.parts();
-        let walk = Walk { bytes: &bytes, path, mode, removes: value.is_none(), style: self.style };
+        if path.parts().len() + value.as_deref().map_or(0, depth) > DEEPEST {
+            return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
+        }
+        let redacted = std::mem::take(&mut self.redacted);
+        let walk = Walk { bytes: &bytes, redacted: &redacted, path, mode, removes: value.is_none(), style: self.style };
+        let done = self.walk(&walk, value);
+        self.redacted = redacted;
+        done
+    }
+
+    fn walk(&mut self, walk: &Walk<'_>, value: Option<Vec<u8>>) -> Result<(), EditError> {
         walk.check(&mut self.root)?;
         self.version += 1;
         let mut root = Node::Object(std::mem::take(&mut self.root));
         let value = value.map(|text| Node::Raw(Slice::Owned(text.into())));
-        let done = walk.apply(&mut root, parts, value);
+        let done = walk.apply(&mut root, walk.path.parts(), value);
         let Node::Object(members) = root else { unreachable!("the outermost value stays an object") };
         self.root = members;
         done
     }
+}
+
+/// Levels of nesting of a JSON value; 0 for one that is no container.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                at += 1;
+                while json.get(at).is_some_and(|byte| *byte != b'"') {
+                    at += if json[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    deepest
 }
 
 fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
@@ -172,7 +199,9 @@ fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usiz
 }
 
 fn is_named(key: &[u8], name: &Name) -> bool {
-    key == &*name.encoded || (key.contains(&b'\\') && *text::unescape(key) == *name.plain)
+    // A name with escapes is longer than what it stands for, which spares most names the look.
+    let longer = key.len() > name.plain.len();
+    key == &*name.encoded || (longer && key.contains(&b'\\') && *text::unescape(key) == *name.plain)
 }
 
 impl Node {
@@ -210,22 +239,12 @@ impl Node {
             _ => true,
         }
     }
-
-    /// The value as Lua's `tostring` shows it; for values that are no tables.
-    fn shown(&self, bytes: &[u8]) -> String {
-        let Self::Raw(slice) = self else { return "a table".to_owned() };
-        let view = View::new(slice.of(bytes));
-        match view.text() {
-            Some(text) => text.into_owned(),
-            None if view.is_null() => "userdata: NULL".to_owned(),
-            None => String::from_utf8_lossy(view.raw()).into_owned(),
-        }
-    }
 }
 
 /// One edit on its way down the tree.
 struct Walk<'a> {
     bytes: &'a [u8],
+    redacted: &'a [Span],
     path: &'a KeyPath,
     mode: Mode,
     removes: bool,
@@ -236,16 +255,13 @@ impl Walk<'_> {
     /// Finds out whether the edit can be made, before anything is touched; opens what it passes.
     fn check(&self, root: &mut [(Slice, Node)]) -> Result<(), EditError> {
         let parts = self.path.parts();
-        if parts.len() > DEEPEST {
-            return Err(EditError::TooDeep);
-        }
         let (Part::Name(first), true) = (&parts[0], parts.len() > 1) else { return Ok(()) };
         let Some(at) = position(root, first, self.bytes) else { return Ok(()) };
         let mut node = &mut root[at].1;
         for (part, below) in parts.iter().zip(&parts[1..]) {
             if !node.is_table(self.bytes) {
                 let key = self.path.text().to_owned();
-                return Err(EditError::NotATable { key, subkey: part.shown(), found: node.shown(self.bytes) });
+                return Err(EditError::NotATable { key, subkey: part.shown(), found: self.shown(node) });
             }
             node.open(self.bytes);
             let child = match (node, below) {
@@ -261,6 +277,22 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A value that is no table as Lua's `tostring` shows it.
+    fn shown(&self, node: &Node) -> String {
+        let Node::Raw(slice) = node else { return "a table".to_owned() };
+        if let Slice::Span(span) = slice
+            && self.redacted.iter().any(|secret| secret.start <= span.start && span.end <= secret.end)
+        {
+            return "REDACTED".to_owned();
+        }
+        let view = View::new(slice.of(self.bytes));
+        match view.text() {
+            Some(text) => text.into_owned(),
+            None if view.is_null() => "userdata: NULL".to_owned(),
+            None => String::from_utf8_lossy(view.raw()).into_owned(),
+        }
     }
 
     fn apply(&self, node: &mut Node, parts: &[Part], value: Option<Node>) -> Result<(), EditError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::plan::{Plan, Planner};
 use super::program::Program;
 use crate::message::Message;
-use crate::script::{Clock, ScriptError, SnippetId, Stop, Vm};
+use crate::script::{ScriptError, SnippetId, Stop, Vm};
 use crate::transaction::Transaction;
 
 /// Which part of a plugin failed.
@@ -37,7 +37,6 @@ pub struct Runner {
     vm: Vm,
     /// For each step the ids of its parts, and its name for log lines.
     loaded: Vec<(Vec<SnippetId>, Rc<str>)>,
-    clock: Arc<Clock>,
     /// The VM ran out of memory and is to be made anew.
     spoilt: bool,
 }
@@ -47,9 +46,9 @@ impl Runner {
     ///
     /// # Errors
     /// The snippets do not fit the memory limit.
-    pub fn new(program: Arc<Program>, clock: Arc<Clock>) -> Result<Self, String> {
-        let (vm, loaded) = load(&program, &clock)?;
-        Ok(Self { planner: Planner::new(program.clone()), program, vm, loaded, clock, spoilt: false })
+    pub fn new(program: Arc<Program>) -> Result<Self, String> {
+        let (vm, loaded) = load(&program)?;
+        Ok(Self { planner: Planner::new(program.clone()), program, vm, loaded, spoilt: false })
     }
 
     /// The program.
@@ -128,7 +127,7 @@ impl Runner {
 
     /// Makes the VM anew, after it ran out of memory or a panic left it in an unknown state.
     pub fn renew(&mut self) {
-        match load(&self.program, &self.clock) {
+        match load(&self.program) {
             Ok((vm, loaded)) => (self.vm, self.loaded) = (vm, loaded),
             Err(error) => tracing::error!(%error, "the Lua VM could not be made anew and goes on as it is"),
         }
@@ -137,12 +136,12 @@ impl Runner {
 
 type Loaded = (Vm, Vec<(Vec<SnippetId>, Rc<str>)>);
 
-fn load(program: &Program, clock: &Arc<Clock>) -> Result<Loaded, String> {
+fn load(program: &Program) -> Result<Loaded, String> {
     let too_small = |error: mlua::Error| {
         let limit = program.options.limits.memory;
         format!("the snippets do not fit a Lua VM of {limit} bytes: raise the setting lua.memory_limit ({error})")
     };
-    let mut vm = Vm::new(&program.options, clock.clone()).map_err(too_small)?;
+    let mut vm = Vm::new(&program.options).map_err(too_small)?;
     let mut loaded = Vec::with_capacity(program.steps.len());
     for step in &program.steps {
         let snippets: Result<Vec<_>, _> = step.parts.iter().map(|part| vm.load(&part.code)).collect();

@@ -63,7 +63,7 @@ impl Workers {
             let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
             let body = move || {
                 let generation = live.load_full();
-                match Runner::new(generation.program.clone(), clock.clone()) {
+                match Runner::new(generation.program.clone()) {
                     Ok(runner) => {
                         let _ = report.send(Ok(()));
                         Worker { runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
@@ -122,29 +122,39 @@ impl Worker {
         }
     }
 
-    /// Takes up a new generation, between two batches.
-    fn follow(&mut self) {
+    /// Takes up a new generation, between two batches. Whether there was one.
+    fn follow(&mut self) -> bool {
         let current = self.live.load();
         if Arc::ptr_eq(&current, &self.generation) {
-            return;
+            return false;
         }
         let next = current.clone();
         drop(current);
-        match Runner::new(next.program.clone(), self.clock.clone()) {
+        match Runner::new(next.program.clone()) {
             Ok(runner) => {
                 self.runner = runner;
                 self.generation = next;
+                true
             }
-            Err(error) => tracing::error!(%error, "the new configuration does not fit; this worker keeps the old one"),
+            Err(error) => {
+                tracing::error!(%error, "the new configuration does not fit; this worker keeps the old one");
+                false
+            }
         }
     }
 
     fn process(&mut self, batch: Batch) {
         let Batch { transactions, from, whole, reply } = batch;
         let offered = &transactions[from..];
-        let plans: Vec<Plan> = offered.iter().map(|transaction| self.runner.plan(transaction)).collect();
         let sizes: Vec<usize> = offered.iter().map(|transaction| transaction.bytes().len()).collect();
-        let (taken, refusal) = self.reserve(&plans, &sizes, whole);
+        let (plans, taken, refusal) = loop {
+            let plans: Vec<Plan> = offered.iter().map(|transaction| self.runner.plan(transaction)).collect();
+            let (taken, refusal) = self.reserve(&plans, &sizes, whole);
+            // A queue that a reload has just closed has no room for ever; the one in its place has.
+            if taken > 0 || !self.follow() {
+                break (plans, taken, refusal);
+            }
+        };
         if taken == 0 {
             let _ = reply.send(Outcome { accepted: 0, refusal });
             return;

@@ -1,17 +1,18 @@
 //! A coarse clock that costs one load to read.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// Microseconds since the clock was made, brought up to date every millisecond while anybody is [`Clock::busy`].
+/// Microseconds since the process first asked.
+static NOW: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps the process's coarse time up to date every millisecond while anybody is [`Clock::busy`].
 ///
 /// Reading the real clock at each interrupt of the VM would cost an honest snippet more than its own work.
 #[derive(Debug)]
 pub struct Clock {
-    origin: Instant,
-    now: AtomicU64,
     busy: AtomicUsize,
     ticker: Thread,
 }
@@ -29,7 +30,7 @@ impl Clock {
             let Ok(clock) = given.recv() else { return };
             while let Some(clock) = clock.upgrade() {
                 let busy = clock.busy.load(Ordering::Acquire) > 0;
-                clock.refresh();
+                Self::refresh();
                 drop(clock);
                 if busy {
                     std::thread::sleep(TICK);
@@ -38,26 +39,22 @@ impl Clock {
                 }
             }
         })?;
-        let clock = Arc::new(Self {
-            origin: Instant::now(),
-            now: AtomicU64::new(0),
-            busy: AtomicUsize::new(0),
-            ticker: handle.thread().clone(),
-        });
+        let clock = Arc::new(Self { busy: AtomicUsize::new(0), ticker: handle.thread().clone() });
         hand_over.send(Arc::downgrade(&clock)).map_err(std::io::Error::other)?;
         Ok(clock)
     }
 
-    /// Brings the clock up to date and returns its time in microseconds.
-    pub fn refresh(&self) -> u64 {
-        let now = self.origin.elapsed().as_micros() as u64;
-        self.now.fetch_max(now, Ordering::Relaxed);
+    /// Brings the time up to date and returns it in microseconds.
+    pub fn refresh() -> u64 {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        let now = ORIGIN.get_or_init(Instant::now).elapsed().as_micros() as u64;
+        NOW.fetch_max(now, Ordering::Relaxed);
         now
     }
 
     /// The time in microseconds, at most about a millisecond old while anybody is busy.
-    pub fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
+    pub fn now() -> u64 {
+        NOW.load(Ordering::Relaxed)
     }
 
     /// Keeps the clock going until the answer is dropped.
@@ -65,7 +62,7 @@ impl Clock {
         if self.busy.fetch_add(1, Ordering::AcqRel) == 0 {
             self.ticker.unpark();
         }
-        self.refresh();
+        Self::refresh();
         Busy(self.clone())
     }
 }

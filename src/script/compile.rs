@@ -56,17 +56,13 @@ pub fn compile(source: &str) -> Result<Bytecode, CompileError> {
 
 /// Takes `3: message`, `:3: message` or `name:3: message` apart.
 fn split_position(text: &str) -> (usize, &str) {
-    if let Some((Ok(line), message)) = text.split_once(':').map(|(line, message)| (line.parse(), message)) {
-        return (line, message.trim_start());
-    }
-    let mut from = 0;
-    while let Some(colon) = text[from..].find(':') {
-        let after = &text[from + colon + 1..];
-        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-        if let (Ok(line), Some(message)) = (after[..digits].parse(), after[digits..].strip_prefix(':')) {
+    let starts = std::iter::once(0).chain(text.match_indices(':').map(|(colon, _)| colon + 1));
+    for start in starts {
+        let rest = &text[start..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if let (Ok(line), Some(message)) = (rest[..digits].parse(), rest[digits..].strip_prefix(':')) {
             return (line, message.trim_start());
         }
-        from += colon + 1;
     }
     (1, text)
 }

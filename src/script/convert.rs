@@ -6,8 +6,10 @@ use std::ffi::c_void;
 
 use mlua::{Lua, Table, Value as Lv};
 
+use super::deadline;
+use super::interrupt::OUT_OF_TIME;
 use super::state::State;
-use crate::message::Style;
+use crate::message::{KeyPath, Mode, Style};
 use crate::transaction::{Value, View, text};
 
 /// How scripts' values become JSON, and how large one may be.
@@ -32,7 +34,7 @@ impl Conversion {
     }
 
     /// Writes a script's value as JSON text; nil is `None`. Reads tables raw: no metamethod runs.
-    pub(super) fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
+    fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
         if value.is_nil() {
             return Ok(None);
         }
@@ -40,6 +42,7 @@ impl Conversion {
         let mut writer =
             Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
         writer.value(value)?;
+        writer.check()?;
         Ok(Some(writer.out))
     }
 }
@@ -65,27 +68,26 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// A small table can unfold to a large text: the snippet's limits hold here, too.
+    fn check(&self) -> Result<(), String> {
+        if self.out.len() > self.conversion.max_bytes {
+            return Err(format!("value is larger than {} bytes", self.conversion.max_bytes));
+        }
+        if deadline::is_over() { Err(OUT_OF_TIME.to_owned()) } else { Ok(()) }
+    }
+
     fn value(&mut self, value: &Lv) -> Result<(), String> {
-        self.fits(0)?;
+        self.check()?;
         match value {
             Lv::Nil => self.out.extend_from_slice(b"null"),
             Lv::Boolean(true) => self.out.extend_from_slice(b"true"),
             Lv::Boolean(false) => self.out.extend_from_slice(b"false"),
             Lv::Integer(number) => self.number(*number as f64)?,
             Lv::Number(number) => self.number(*number)?,
-            Lv::String(string) => self.string(&string.as_bytes())?,
+            Lv::String(string) => self.string(&string.as_bytes()),
             Lv::LightUserData(pointer) if pointer.0.is_null() => self.out.extend_from_slice(b"null"),
             Lv::Table(table) => self.table(table)?,
             _ => return Err(WRONG_KIND.to_owned()),
-        }
-        Ok(())
-    }
-
-    /// Fails where what is written and `more` bytes are more than a value may be.
-    fn fits(&self, more: usize) -> Result<(), String> {
-        let most = self.conversion.max_bytes;
-        if self.out.len().saturating_add(more) > most {
-            return Err(format!("value is larger than {most} bytes"));
         }
         Ok(())
     }
@@ -98,13 +100,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn string(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.fits(bytes.len())?;
+    fn string(&mut self, bytes: &[u8]) {
         if text::push_string(&mut self.out, bytes, self.conversion.style.escaping) {
             let counter = &self.conversion.invalid_strings;
             counter.set(counter.get() + 1);
         }
-        Ok(())
     }
 
     fn table(&mut self, table: &Table) -> Result<(), String> {
@@ -117,16 +117,20 @@ impl Writer<'_> {
         }
         self.path.push(pointer);
         let mut members = Vec::new();
-        let read = table.for_each(|key: Lv, value: Lv| {
-            // Each takes two bytes at least, so that a table too large is noticed before it is copied.
-            self.fits(2 * members.len()).map_err(mlua::Error::RuntimeError)?;
-            members.push((key, value));
-            Ok(())
-        });
-        read.map_err(|error| match error {
-            mlua::Error::RuntimeError(message) => message,
-            other => other.to_string(),
-        })?;
+        table
+            .for_each(|key: Lv, value: Lv| {
+                // No element takes less than two bytes.
+                if members.len() > self.conversion.max_bytes / 2 {
+                    let message = format!("value is larger than {} bytes", self.conversion.max_bytes);
+                    return Err(mlua::Error::RuntimeError(message));
+                }
+                members.push((key, value));
+                Ok(())
+            })
+            .map_err(|error| match error {
+                mlua::Error::RuntimeError(message) => message,
+                other => other.to_string(),
+            })?;
         match array_length(&members) {
             _ if members.is_empty() => {
                 let marked = table.metatable().is_some_and(|mark| mark == *self.array_mark);
@@ -168,7 +172,7 @@ impl Writer<'_> {
                 self.out.push(b',');
             }
             match key {
-                Lv::String(name) => self.string(&name.as_bytes())?,
+                Lv::String(name) => self.string(&name.as_bytes()),
                 Lv::Integer(_) | Lv::Number(_) => {
                     let number = key.as_f64().or_else(|| key.as_i64().map(|whole| whole as f64)).unwrap_or(f64::NAN);
                     self.out.push(b'"');
@@ -204,6 +208,21 @@ fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
 }
 
 impl State {
+    /// Makes one edit of the message at hand, of a script's value.
+    pub(super) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), String> {
+        let json = self.conversion.to_json(value, &self.array_mark)?;
+        // What an edit holds beside its texts, for each step of its path at most.
+        const STEP: usize = 64;
+        let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
+        let (total, most) = (self.edited.get().saturating_add(size), self.conversion.max_bytes.saturating_mul(4));
+        if total > most {
+            return Err(format!("all values set for one message are larger than {most} bytes"));
+        }
+        self.edited.set(total);
+        let edited = self.with_message(|message| message.edit(path, json, mode));
+        edited.unwrap_or(Ok(())).map_err(|error| error.to_string())
+    }
+
     /// A Lua value of a JSON value; each call makes new tables.
     pub(super) fn to_lua(&self, lua: &Lua, view: View<'_>) -> mlua::Result<Lv> {
         Ok(match view.value() {

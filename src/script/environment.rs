@@ -7,9 +7,6 @@ use mlua::{Function, Lua, Table, Value as Lv};
 use super::state::State;
 use super::{module, ngx, pdk};
 
-/// Raised at every turn once the deadline has passed.
-pub(super) const OUT_OF_TIME: &str = "the snippet's time is over";
-
 /// Functions of Luau's own that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without
 /// those that Kong's Kafka Log page names as not available.
 const GLOBALS: [&str; 11] =
@@ -34,7 +31,7 @@ impl Environment {
     pub(super) fn new(lua: &Lua, state: &Rc<State>) -> mlua::Result<Self> {
         let base = base(lua, state)?;
         let metatable = lua.create_table()?;
-        metatable.raw_set("__index", &base)?;
+        metatable.raw_set("__index", base.clone())?;
         let soiled = state.clone();
         // Most snippets write no global, so that the others alone pay for cleaning up behind them.
         let note = lua.create_function(move |_, (globals, name, value): (Table, Lv, Lv)| {
@@ -45,8 +42,8 @@ impl Environment {
         metatable.raw_set("__newindex", note)?;
         metatable.raw_set("__metatable", false)?;
         metatable.set_readonly(true);
-        // Luau resolves a chunk's constant names like `kong.request.get_header` when it is loaded, against the VM's
-        // globals and not the chunk's environment: these must never be Luau's own.
+        // Luau resolves the names of a chunk among the VM's globals when it is loaded, whatever its environment: there
+        // must be no others than those that scripts may have.
         lua.set_globals(base)?;
         // Freezes the metatable of strings and whatever else is left of Luau's own libraries.
         lua.sandbox(true)?;

@@ -9,6 +9,7 @@ mod compile;
 mod convert;
 mod deadline;
 mod environment;
+mod interrupt;
 mod module;
 mod ngx;
 mod pdk;

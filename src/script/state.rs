@@ -8,11 +8,8 @@ use mlua::{Lua, Table};
 
 use super::convert::Conversion;
 use super::deadline::Deadline;
-use crate::message::{KeyPath, Message, Mode};
+use crate::message::Message;
 use crate::transaction::{Level, Transaction, View};
-
-/// All edits of a transaction together may bring as much as so many values of the largest size.
-const VALUES_PER_TRANSACTION: usize = 8;
 
 /// One VM's shared state. All of it is used on the VM's thread alone.
 pub(super) struct State {
@@ -24,6 +21,8 @@ pub(super) struct State {
     /// The metatable of arrays that came as JSON, so that an empty one stays an array.
     pub(super) array_mark: Table,
     message: RefCell<Option<Message>>,
+    /// Bytes of the edits that scripts have made to it.
+    pub(super) edited: Cell<usize>,
     /// `kong.ctx.shared`, `ngx.ctx` and each plugin's `kong.ctx.plugin`, made when first asked for.
     contexts: RefCell<HashMap<Context, Table>>,
     plugin: Cell<usize>,
@@ -33,9 +32,6 @@ pub(super) struct State {
     pub(super) soiled: RefCell<Vec<Table>>,
     /// A snippet is being loaded: there is no transaction to look at.
     pub(super) loading: Cell<bool>,
-    /// Bytes that edits may still bring into the transaction at hand.
-    edits_left: Cell<usize>,
-    max_edits: usize,
     pub(super) log: super::pdk::LogBudget,
 }
 
@@ -58,21 +54,20 @@ impl State {
             max_headers: options.max_headers,
             array_mark,
             message: RefCell::new(None),
+            edited: Cell::new(0),
             contexts: RefCell::new(HashMap::new()),
             plugin: Cell::new(0),
             plugin_name: RefCell::new("".into()),
             soiled: RefCell::new(Vec::new()),
             loading: Cell::new(false),
-            edits_left: Cell::new(0),
-            max_edits: options.limits.max_value_bytes.saturating_mul(VALUES_PER_TRANSACTION),
             log: super::pdk::LogBudget::new(options.limits.log_lines_per_second),
         })
     }
 
     /// Begins a transaction.
     pub(super) fn begin(&self, message: Message) {
-        self.edits_left.set(self.max_edits);
         self.contexts.borrow_mut().clear();
+        self.edited.set(0);
         *self.message.borrow_mut() = Some(message);
     }
 
@@ -95,18 +90,6 @@ impl State {
     /// The message, to edit or to write.
     pub(super) fn with_message<R>(&self, work: impl FnOnce(&mut Message) -> R) -> Option<R> {
         self.message.borrow_mut().as_mut().map(work)
-    }
-
-    /// Applies one edit to the message. What edits bring is no longer the VM's memory, so that it is counted here.
-    pub(super) fn edit(&self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), String> {
-        let size = path.text().len() + value.as_ref().map_or(0, Vec::len);
-        let Some(left) = self.edits_left.get().checked_sub(size) else {
-            return Err(format!("the edits of one transaction are larger than {} bytes", self.max_edits));
-        };
-        let edited = self.with_message(|message| message.edit(path, value, mode));
-        // An edit that was refused has left nothing behind, but its work was done.
-        self.edits_left.set(left);
-        edited.unwrap_or(Ok(())).map_err(|error| error.to_string())
     }
 
     /// Looks at one member of the object at `level`.

@@ -40,7 +40,7 @@ impl Bench {
     fn with(transaction: &Value, options: Options) -> Self {
         let clock = Clock::start().expect("a thread");
         let busy = clock.busy();
-        let vm = Vm::new(&options, clock).expect("room for a VM");
+        let vm = Vm::new(&options).expect("room for a VM");
         let mut bench = Self { vm, transaction: parse(transaction), options, _busy: busy };
         bench.begin();
         bench

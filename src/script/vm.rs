@@ -2,17 +2,16 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv, VmState};
+use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 
 use super::clock::Clock;
 use super::compile::Bytecode;
 use super::convert::kind_name;
 use super::deadline::Deadline;
 use super::environment::Environment;
-use super::module;
+use super::interrupt::{self, OUT_OF_TIME};
 use super::state::State;
 use crate::message::{KeyPath, Message, Mode, Style};
 
@@ -96,7 +95,6 @@ pub struct Vm {
     returned: Vec<Option<Function>>,
     environment: Environment,
     state: Rc<State>,
-    clock: Arc<Clock>,
     /// Bytes that the VM may hold.
     memory: usize,
     /// Bytes that were left when garbage was last cleared away to make room.
@@ -109,27 +107,15 @@ impl Vm {
     ///
     /// # Errors
     /// The environment does not fit the memory limit.
-    pub fn new(options: &Options, clock: Arc<Clock>) -> mlua::Result<Self> {
+    pub fn new(options: &Options) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
         lua.set_memory_limit(options.limits.memory)?;
-        let deadline = Deadline::new(clock.clone(), options.limits.deadline);
+        let deadline = Deadline::new(options.limits.deadline);
         let state = Rc::new(State::new(&lua, deadline, options)?);
         let environment = Environment::new(&lua, &state)?;
-        let watched = state.clone();
-        lua.set_interrupt(move |_| match watched.deadline.check() {
-            false => Ok(VmState::Continue),
-            true => Err(mlua::Error::runtime(super::environment::OUT_OF_TIME)),
-        });
-        Ok(Self {
-            snippets: Vec::new(),
-            returned: Vec::new(),
-            environment,
-            state,
-            clock,
-            memory: options.limits.memory,
-            in_use: Cell::new(0),
-            lua,
-        })
+        interrupt::install(&lua)?;
+        let memory = options.limits.memory;
+        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, memory, in_use: Cell::new(0), lua })
     }
 
     /// Loads a snippet into an environment of its own.
@@ -154,7 +140,7 @@ impl Vm {
 
     /// Begins a transaction.
     pub fn begin(&self, message: Message) {
-        self.clock.refresh();
+        Clock::refresh();
         self.state.begin(message);
     }
 
@@ -197,28 +183,37 @@ impl Vm {
 
     /// Runs a `custom_fields_by_lua` snippet and applies what it returns at `path`.
     pub fn run_field(&self, snippet: SnippetId, path: &KeyPath) -> FieldResult {
-        let (value, options) = self.call(&self.snippets[snippet.0])?;
-        let mode = self.mode(&options)?;
-        let json = self.state.conversion.to_json(&value, &self.state.array_mark).map_err(plain_error)?;
-        self.state.edit(path, json, mode).map_err(plain_error)
+        self.call(&self.snippets[snippet.0], |value, options| {
+            let mode = self.mode(&options)?;
+            self.state.edit(path, &value, mode).map_err(plain_error)
+        })
     }
 
     /// Runs a pre- or post-function. Of a chunk that returns a function, that function runs, now and from then on.
     pub fn run_function(&mut self, snippet: SnippetId) -> FieldResult {
         if let Some(function) = &self.returned[snippet.0] {
-            return self.call(function).map(drop);
+            return self.call(function, |_, _| Ok(()));
         }
-        let (value, _) = self.call(&self.snippets[snippet.0])?;
+        let value = self.call(&self.snippets[snippet.0], |value, _| Ok(value))?;
         if let Lv::Function(function) = value {
-            self.call(&function)?;
+            self.call(&function, |_, _| Ok(()))?;
             self.returned[snippet.0] = Some(function);
         }
         Ok(())
     }
 
-    fn call(&self, function: &Function) -> Result<(Lv, Lv), ScriptError> {
+    /// Calls `function` and does `then` with its first two values, all within the deadline.
+    fn call<R>(
+        &self,
+        function: &Function,
+        then: impl FnOnce(Lv, Lv) -> Result<R, ScriptError>,
+    ) -> Result<R, ScriptError> {
         self.state.deadline.begin();
-        let result = function.call::<(Lv, Lv)>(());
+        let result = match function.call::<(Lv, Lv)>(()) {
+            Ok((value, options)) if !self.state.deadline.has_passed() => then(value, options),
+            Ok(_) => Err(plain_error(OUT_OF_TIME.to_owned())),
+            Err(error) => Err(script_error(&error)),
+        };
         let passed = self.state.deadline.end();
         self.environment.clean(&self.state);
         if passed {
@@ -227,14 +222,11 @@ impl Vm {
             let message = format!("stopped after {limit:?}: the snippet's time is over");
             return Err(ScriptError { message, line: None, stop: Some(Stop::Deadline) });
         }
-        result.map_err(|error| {
-            let failure = script_error(&error);
-            if failure.stop == Some(Stop::Memory) {
-                // What the script held is garbage now, and the next one needs the room.
-                let _ = self.lua.gc_collect();
-            }
-            failure
-        })
+        if result.as_ref().is_err_and(|failure| failure.stop == Some(Stop::Memory)) {
+            // What the script held is garbage now, and the next one needs the room.
+            let _ = self.lua.gc_collect();
+        }
+        result
     }
 
     /// The second value that a snippet returned: options for `set_serialize_value`.
@@ -254,7 +246,21 @@ impl Vm {
 }
 
 fn plain_error(message: String) -> ScriptError {
-    ScriptError { message, line: None, stop: None }
+    ScriptError { message: for_a_log(&message), line: None, stop: None }
+}
+
+/// An error's text, which a script or a transaction may have written, as one line of bounded length.
+fn for_a_log(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut line = String::new();
+    for character in text.chars() {
+        if line.len() >= LONGEST {
+            line.push_str("...");
+            break;
+        }
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
 }
 
 /// What an error says to the user, without the VM's wrapping and traceback.
@@ -265,26 +271,24 @@ pub(super) fn script_error(error: &mlua::Error) -> ScriptError {
             ScriptError { message: "not enough memory".to_owned(), line: None, stop: Some(Stop::Memory) }
         }
         mlua::Error::RuntimeError(text) => {
-            let (message, traceback) = text.split_once("\nstack traceback:").unwrap_or((text, ""));
-            let message = own_place(message, traceback);
+            let message = in_the_snippet(text);
             let stop = message.ends_with("not enough memory").then_some(Stop::Memory);
-            ScriptError { line: line_of(&message), message, stop }
+            ScriptError { line: line_of(&message), message: for_a_log(&message), stop }
         }
         other => plain_error(other.to_string()),
     }
 }
 
-/// An error of a library function that is wrapped in Lua of ours stands at the snippet's call of it.
-fn own_place(message: &str, traceback: &str) -> String {
-    let inner = message.strip_prefix(module::PLACE).and_then(|rest| rest.split_once(": "));
-    let Some((_, message)) = inner else { return message.to_owned() };
-    let called = traceback.lines().map(str::trim).find(|line| line.starts_with("[string \""));
-    let place = called.and_then(|line| {
-        let (name, rest) = line.split_once("\"]:")?;
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        (digits > 0).then(|| format!("{name}\"]:{}: ", &rest[..digits]))
-    });
-    format!("{}{message}", place.unwrap_or_default())
+/// An error's message without the traceback. The place of one that arose in our own Lua is the snippet's line that
+/// called it.
+fn in_the_snippet(text: &str) -> String {
+    let (message, traceback) = text.split_once("\nstack traceback:").unwrap_or((text, ""));
+    let own = message.strip_prefix("logphase:").and_then(|rest| rest.split_once(": "));
+    let place = traceback.lines().map(str::trim_start).find(|line| line.starts_with("[string \""));
+    match (own, place.and_then(|line| line.split_once(": in "))) {
+        (Some((_, what)), Some((place, _))) => format!("{place}: {what}"),
+        _ => message.to_owned(),
+    }
 }
 
 /// The line in `[string "..."]:3: message`.

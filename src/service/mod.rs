@@ -2,8 +2,8 @@
 
 mod inputs;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
-use crate::phase::{Generation, Intake, Live, Program, Workers};
+use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
 use crate::plugin::SinkState;
 use crate::plugin::sink::SinkShared;
 use crate::queue::{Bounds, Budget, Overflow, Queue};
@@ -27,6 +27,8 @@ pub struct Service {
     workers: Workers,
     intake: Intake,
     live: Live,
+    /// The outlets of what is live.
+    outlets: Mutex<Vec<Arc<Outlet>>>,
 }
 
 /// A configuration that cannot be served.
@@ -45,12 +47,12 @@ impl Service {
     /// Everything that is wrong with the configuration, or what could not be had.
     pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
         let delivery = Delivery::new(SinkShared::new(None), Budget::new(settings.queue.max_memory));
-        let (generation, _) = prepare(&delivery, configuration, settings)?;
+        let (generation, outlets) = prepare(&delivery, configuration, settings)?;
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
         let (workers, channels) = Workers::start(&live, settings.workers, &clock).map_err(StartError::Other)?;
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, workers, intake, live })
+        Ok(Self { delivery, workers, intake, live, outlets: Mutex::new(outlets) })
     }
 
     /// Where inputs hand transactions in.
@@ -74,18 +76,19 @@ impl Service {
     /// # Errors
     /// As [`Self::start`]; the old configuration stays in force.
     pub fn reload(&self, configuration: &Configuration, settings: &Settings) -> Result<(), StartError> {
-        let prepared = prepare(&self.delivery, configuration, settings);
-        match prepared {
-            Ok((generation, outlets)) => {
-                self.live.store(Arc::new(generation));
-                self.delivery.retire_others(&outlets);
-                Ok(())
-            }
-            Err(error) => {
-                tracing::debug!("the outlets that were opened for the refused configuration are closed again");
-                Err(error)
-            }
-        }
+        let prepared = prepare(&self.delivery, configuration, settings).and_then(|(generation, outlets)| {
+            // What does not fit a VM must be refused here: the workers could not go on with queues that are closed.
+            let trial = Runner::new(generation.program.clone());
+            trial.map(|_| (generation, outlets)).map_err(StartError::Other)
+        });
+        let mut current = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = prepared.map(|(generation, outlets)| {
+            self.live.store(Arc::new(generation));
+            *current = outlets;
+        });
+        // Those of the configuration before, or those that were opened for the refused one.
+        self.delivery.retire_others(&current);
+        result
     }
 
     /// Opens every file again.
@@ -97,7 +100,7 @@ impl Service {
     pub async fn shut_down(self, time: Duration) -> Vec<Leftover> {
         let deadline = tokio::time::Instant::now() + time;
         self.intake.close();
-        let Self { delivery, workers, intake, live } = self;
+        let Self { delivery, workers, intake, live, .. } = self;
         drop(intake);
         // The workers end when the last input has let go of its intake.
         let joined = tokio::task::spawn_blocking(move || workers.join());

@@ -112,7 +112,8 @@ impl Transaction {
     pub(crate) fn member(&self, level: Level, name: &str) -> Option<View<'_>> {
         let found = self.members_at(level).rev().find(|member| {
             let key = member.key.of(&self.bytes);
-            key == name.as_bytes() || (key.contains(&b'\\') && text::unescape(key) == name.as_bytes())
+            let longer = key.len() > name.len();
+            key == name.as_bytes() || (longer && key.contains(&b'\\') && text::unescape(key) == name.as_bytes())
         })?;
         Some(View::new(found.value.of(&self.bytes)))
     }

@@ -87,7 +87,8 @@ pub(crate) fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
             break;
         }
         let value = scanner.span(start);
-        match members.iter_mut().find(|(known, _)| same_name(known.of(raw), key.of(raw))) {
+        let again = scanner.maybe_again(Level::Deeper, key.of(raw));
+        match members.iter_mut().find(|(known, _)| again && same_name(known.of(raw), key.of(raw))) {
             Some(member) => member.1 = value,
             None => members.push((key, value)),
         }

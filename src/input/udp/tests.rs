@@ -15,13 +15,13 @@ async fn sender(rig: &Rig) -> UdpSocket {
 }
 
 /// Scenario: datagrams without, with a line end, with several lines, pretty-printed, and of the largest size.
-/// Guarantees: each object arrives as one transaction.
+/// Guarantees: each object arrives as one transaction, the pretty one on one line.
 #[tokio::test]
 async fn datagrams_arrive() {
     let rig = rig();
     let socket = sender(&rig).await;
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(65_507 - 8));
-    let mut expected = vec![r#"{"a":1}"#, r#"{"b":2}"#, r#"{"c":3}"#, r#"{"d":4}"#, "{\n \"e\": 5\n}"];
+    let mut expected = vec![r#"{"a":1}"#, r#"{"b":2}"#, r#"{"c":3}"#, r#"{"d":4}"#, r#"{"e":5}"#];
     for datagram in ["{\"a\":1}", "{\"b\":2}\r\n", "{\"c\":3}\n{\"d\":4}\n", "{\n \"e\": 5\n}", &large] {
         socket.send(datagram.as_bytes()).await.unwrap();
     }

@@ -39,7 +39,7 @@ struct Bench {
 fn bench(text: &str, settings: &Settings) -> Bench {
     let clock = Clock::start().expect("a thread");
     let busy = clock.busy();
-    Bench { runner: Runner::new(program(text, settings), clock).expect("room for the snippets"), _busy: busy }
+    Bench { runner: Runner::new(program(text, settings)).expect("room for the snippets"), _busy: busy }
 }
 
 fn run(bench: &mut Bench, value: &Value) -> Seen {
@@ -203,7 +203,6 @@ fn what_cannot_run_is_refused() {
     assert!(errors.iter().all(|error| error.place.is_some() && error.message.ends_with("is not valid Lua")));
     let mut settings = patient();
     settings.lua.memory_limit = 64 << 10;
-    let small =
-        Runner::new(program(&plugins("", ["a: return 1", "", ""]), &settings), Clock::start().expect("a thread"));
+    let small = Runner::new(program(&plugins("", ["a: return 1", "", ""]), &settings));
     assert!(small.err().expect("too small").contains("raise the setting lua.memory_limit"));
 }

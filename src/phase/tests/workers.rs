@@ -270,7 +270,7 @@ async fn a_panic_costs_one_batch() {
     file.with(|inner| inner.panics = true);
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
     assert!(bench.intake.offer(transactions(0..2)).await.is_err());
-    assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
+    until(|| (file.reserved(), tcp.reserved()) == ((0, 0), (0, 0))).await;
     assert_eq!(bench.intake.offer(transactions(2..3)).await, Ok(()));
     assert_eq!((file.take(), tcp.take()), (plain(2..3), edited(2..3)));
 }

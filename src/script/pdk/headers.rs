@@ -12,7 +12,8 @@ pub(super) fn header<'a>(transaction: &'a Transaction, level: Level, name: &[u8]
     let found = |matches: &dyn Fn(&[u8]) -> bool| {
         transaction.members_at(level).rev().find(|member| {
             let key = member.key.of(bytes);
-            matches(key) || (key.contains(&b'\\') && matches(&text::unescape(key)))
+            let longer = key.len() > name.len();
+            matches(key) || (longer && key.contains(&b'\\') && matches(&text::unescape(key)))
         })
     };
     let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };

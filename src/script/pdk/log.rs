@@ -42,6 +42,9 @@ const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warn", "notice", "i
 /// A script's line is cut to so many bytes.
 const LONGEST_LINE: usize = 4096;
 
+/// A key may be so many bytes: a parsed one takes many times that.
+const LONGEST_KEY: usize = 16 << 10;
+
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     for level in LEVELS {
@@ -89,9 +92,11 @@ fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv,
             return Err(raise(lua, &message));
         }
     };
+    if key.as_bytes().len() > LONGEST_KEY {
+        return Err(raise(lua, &format!("key is longer than {LONGEST_KEY} bytes")));
+    }
     let path = KeyPath::parse(&key.to_string_lossy(), state.quirks);
-    let json = state.conversion.to_json(&value, &state.array_mark).map_err(|message| raise(lua, &message))?;
-    state.edit(&path, json, mode).map_err(|message| raise(lua, &message))
+    state.edit(&path, &value, mode).map_err(|message| raise(lua, &message))
 }
 
 /// Logs one line of a script's, its parts joined as nginx does, control characters escaped.

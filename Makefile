@@ -1,0 +1,67 @@
+# The commands a developer or a first user needs; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# rustup's shims are here even if the shell was started before rustup was installed.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# `make run PROFILE=dev` builds faster and runs slower.
+PROFILE ?= release
+# How many seconds `make run` leaves the service up after the demonstration; without it, until Ctrl-C.
+RUN_FOR ?=
+export RUN_FOR
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/logphase
+RESULT := $(TARGET)/test-output.txt
+
+.PHONY: help run build test check bench fmt clippy doc rust rust-components run-tools test-tools
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## Build, start the service on its quickstart, send it transactions, show the messages.
+	@exec examples/quickstart/run.sh "$(BIN)"
+
+build: rust run-tools ## Build the program (PROFILE=release or dev).
+	cargo build --locked --profile $(PROFILE) --bin logphase
+
+test: rust rust-components test-tools ## All checks and all tests; what CI runs.
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	@mkdir -p "$(TARGET)"
+	cargo test --locked --no-fail-fast 2>&1 | tee "$(RESULT)" || { .ci/summary "$(RESULT)"; exit 1; }
+	@.ci/summary "$(RESULT)"
+
+check: rust ## Compile everything without building it; the quickest look for mistakes.
+	cargo check --locked --all-targets
+
+fmt: rust ## Format the source.
+	cargo fmt
+
+clippy: rust rust-components ## Lint.
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: rust ## Build the documentation of the source.
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+bench: rust run-tools ## Measure transactions per second beside the baselines.
+	cargo bench --locked --bench log_phase
+
+# The oldest Rust that builds this is named in Cargo.toml only.
+rust:
+	@.ci/rust
+
+rust-components:
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+# The Lua VM is C++, the crypto of TLS is C: both are compiled in.
+run-tools:
+	@.ci/tools g++ curl jq
+
+test-tools:
+	@.ci/tools g++ curl jq logrotate

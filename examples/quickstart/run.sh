@@ -1,0 +1,104 @@
+#!/bin/sh
+# Shows what Logphase does: starts it on its embedded configuration (kong.yml beside this script), sends it a few
+# transactions as a proxy would, prints the messages that come out, and leaves it running until Ctrl-C.
+#
+#   examples/quickstart/run.sh [PROGRAM]      the program is target/release/logphase if not given
+#
+# LOGPHASE_DATA_DIR    where the messages go; .data if not set
+# LOGPHASE_HTTP_LISTEN where it listens; 127.0.0.1:9080 if not set
+# RUN_FOR              how many seconds to leave it running; until Ctrl-C if not set
+set -eu
+
+program=${1:-target/release/logphase}
+here=$(dirname "$0")
+data=${LOGPHASE_DATA_DIR:-.data}
+address=${LOGPHASE_HTTP_LISTEN:-127.0.0.1:9080}
+export LOGPHASE_DATA_DIR="$data" LOGPHASE_HTTP_LISTEN="$address"
+messages=$data/messages.log
+shown=3
+service=""
+
+fail() {
+    echo "$0: $*" >&2
+    exit 1
+}
+
+# Ends the service with this script, whatever ends the script, and waits for its last words.
+finish() {
+    status=$?
+    trap '' INT TERM HUP
+    if [ -n "$service" ]; then
+        kill -TERM "$service" 2>/dev/null || true
+        wait "$service" 2>/dev/null || true
+    fi
+    exit "$status"
+}
+trap finish EXIT
+# Ctrl-C is how this is meant to end.
+trap 'exit 0' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+# Tries a command until it succeeds, for ten seconds at most.
+await() {
+    tries=100
+    until "$@"; do
+        kill -0 "$service" 2>/dev/null || fail "the service ended by itself; what it said is above"
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || fail "gave up after 10 s waiting for: $*"
+        sleep 0.1
+    done
+}
+
+lines() { if [ -f "$messages" ]; then wc -l <"$messages"; else echo 0; fi; }
+answers() { curl -s -o /dev/null --max-time 2 "http://$address/"; }
+delivered() { [ "$(lines)" -ge "$((before + shown))" ]; }
+
+if answers; then
+    fail "something listens on $address already; stop it, or set LOGPHASE_HTTP_LISTEN to another HOST:PORT"
+fi
+mkdir -p "$data"
+before=$(lines)
+
+"$program" run &
+service=$!
+await answers
+
+echo
+echo "--- $shown transactions go in, as Kong's http-log would send them:"
+head -n "$shown" "$here/../transactions.ndjson" |
+    curl -sS --fail-with-body --data-binary @- -H 'Content-Type: application/x-ndjson' "http://$address/"
+echo
+
+await delivered
+new() { tail -n "+$((before + 1))" "$messages" | head -n "$shown"; }
+echo
+echo "--- and come out as messages in $messages. The first, whole:"
+if command -v jq >/dev/null 2>&1; then
+    new | head -n 1 | jq .
+    echo
+    echo "--- the others in short, with the fields that Lua added:"
+    new | tail -n +2 |
+        jq '{request: {method: .request.method, uri: .request.uri}, response: {status: .response.status},
+             client_kind, api_version, error} | with_entries(select(.value != null))'
+else
+    new
+fi
+
+cat <<END
+
+--- The service is up on http://$address. In another terminal, send one of your own and see it arrive:
+
+    curl -s http://$address/ -d '{"request":{"method":"GET","uri":"/hello","headers":{"user-agent":"me/1.0"}},"response":{"status":500}}'
+    tail -n 1 $messages
+
+END
+
+if [ -z "${RUN_FOR:-}" ]; then
+    echo "Ctrl-C ends it."
+    wait "$service"
+else
+    # In the background and waited for, so that a signal is not held up until the time is over.
+    sleep "$RUN_FOR" &
+    wait $!
+fi

@@ -1,0 +1,130 @@
+//! `logphase check`.
+
+use std::path::{Path, PathBuf};
+
+use crate::service::{Ended, Home};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn check(arguments: &[&str]) -> Ended {
+    Home::new().run_in(&fixtures(), &[&["check"], arguments].concat(), b"")
+}
+
+/// What was said, wherever.
+fn said(ended: &Ended) -> String {
+    format!("{}{}", ended.stdout, ended.stderr)
+}
+
+/// Scenario: a file with ten mistakes, each of another kind, a Lua error in a block scalar among them.
+/// Guarantees: exit code 78; all ten are shown, each with its code, place and a caret under it, in this text.
+#[test]
+fn ten_mistakes() {
+    let ended = check(&["ten-mistakes.yml"]);
+    assert_eq!(ended.code(), 78);
+    let said = said(&ended);
+    assert_eq!(said.matches("error[K").count(), 10, "{said}");
+    insta::assert_snapshot!(said);
+}
+
+/// Scenario: the same with `--format short`.
+/// Guarantees: exit code 78; one line for each, with file, line, column and code.
+#[test]
+fn ten_mistakes_short() {
+    let ended = check(&["ten-mistakes.yml", "--format", "short"]);
+    assert_eq!(ended.code(), 78);
+    let said = said(&ended);
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("ten-mistakes.yml:") && line.contains("error[K")).count(),
+        10,
+        "{said}"
+    );
+    insta::assert_snapshot!(said);
+}
+
+/// Scenario: a file that is in order, with plugins and entities that Logphase has no use for.
+/// Guarantees: exit code 0; the plugins that are not run here are named.
+#[test]
+fn clean_file() {
+    let ended = check(&["clean.yml"]);
+    let said = said(&ended);
+    assert_eq!(ended.code(), 0, "{said}");
+    for name in ["rate-limiting", "cors"] {
+        assert!(said.contains(name), "{name} is not in\n{said}");
+    }
+    insta::assert_snapshot!(said);
+}
+
+/// Scenario: Lua that does not compile, in a block scalar, a folded one, a quoted one with an escaped line end, and JSON.
+/// Guarantees: the place is the line of the file where the mistake is, not where the value begins.
+#[test]
+fn lua_errors_point_into_the_file() {
+    let head =
+        "_format_version: '3.0'\nplugins:\n- name: file-log\n  config:\n    path: /tmp/x\n    custom_fields_by_lua:\n";
+    let home = Home::new();
+    home.write("block.yml", &format!("{head}      a: |\n        local x = 1\n\n        return x +\n"));
+    home.write(
+        "kept.yml",
+        &format!("{head}      a: |2-\n          local x = 1\n          x = = 2\n          return x\n"),
+    );
+    home.write("quoted.yml", &format!("{head}      a: \"local x = 1\\n\n        return return\"\n"));
+    home.write("plain.yml", &format!("{head}      ok: return 1\n      a: return (\n"));
+    home.write(
+        "one.json",
+        "{\"_format_version\": \"3.0\", \"plugins\": [{\"name\": \"pre-function\",\n\"config\": {\"log\": [\n\"return 1\",\n\"local x\\nx = = 1\"]}}]}",
+    );
+    for (file, lines) in
+        [("block.yml", 10..=10), ("kept.yml", 9..=9), ("quoted.yml", 8..=8), ("plain.yml", 8..=8), ("one.json", 4..=4)]
+    {
+        let ended = home.run(&["check", file, "--format", "short"], b"");
+        let said = said(&ended);
+        assert_eq!(ended.code(), 78, "{said}");
+        let prefix = format!("{file}:");
+        let found = said.lines().find(|line| line.contains("K0301")).unwrap_or_else(|| panic!("no K0301 in\n{said}"));
+        let place = &found[found.find(&prefix).unwrap_or_else(|| panic!("no place in {found}")) + prefix.len()..];
+        let line: u32 = place.split(':').next().and_then(|line| line.parse().ok()).unwrap();
+        assert!(lines.contains(&line), "{file}: {found}");
+    }
+}
+
+/// Scenario: several files, two of which have a mistake; a file that is not there; a file that is binary.
+/// Guarantees: exit code 78 and the errors of every file, each by its name.
+#[test]
+fn every_error_of_every_file() {
+    let home = Home::new();
+    home.write("a.yml", "_format_version: '3.0'\nplugins: [{name: file-log, config: {pth: /tmp/x}}]\n");
+    home.write("b.yml", "_format_version: '3.0'\nplugins: [{name: udp-log, config: {host: h, port: x}}]\n");
+    home.write("good.yml", "_format_version: '3.0'\n");
+    std::fs::write(home.path("binary.yml"), b"\xff\xfe\0\0").unwrap();
+    let ended =
+        home.run(&["check", "a.yml", "good.yml", "b.yml", "absent.yml", "binary.yml", "--format", "short"], b"");
+    let said = said(&ended);
+    assert_eq!(ended.code(), 78, "{said}");
+    for file in ["a.yml", "b.yml", "absent.yml", "binary.yml"] {
+        assert!(said.lines().any(|line| line.contains(file) && line.contains("error")), "{file} is not in\n{said}");
+    }
+    assert!(!said.lines().any(|line| line.contains("good.yml") && line.contains("error")), "{said}");
+}
+
+/// Scenario: `run` with the file of ten mistakes, with a sink that does not exist yet, with a misspelt setting, with an
+/// address that is taken.
+/// Guarantees: it does not start, says why and where, and ends with a code of its own, not by a panic.
+#[test]
+fn run_refuses() {
+    let refused = |home: &Home, expected: &str| {
+        let ended = home.run(&["run", "kong.yml"], b"");
+        let said = said(&ended);
+        assert!(ended.code() > 0 && ended.code() != 101, "{}: {said}", ended.code());
+        assert!(said.contains(expected), "{expected} is not in\n{said}");
+    };
+    let mistakes = std::fs::read_to_string(fixtures().join("ten-mistakes.yml")).unwrap();
+    refused(&Home::with(&mistakes), "K0102");
+    let later = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'http://127.0.0.1:9'}}]\n";
+    refused(&Home::with(later), "http-log");
+    let empty = "_format_version: '3.0'\n";
+    refused(&Home::with(empty).set("LOGPHASE_HTTP_LISTN", "127.0.0.1:1"), "LOGPHASE_HTTP_LISTEN");
+    let home = Home::with(empty);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", home.http)).unwrap();
+    refused(&home, &taken.local_addr().unwrap().to_string());
+}

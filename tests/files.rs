@@ -1,0 +1,79 @@
+//! file-log where files cannot be written.
+
+use std::os::unix::fs::symlink;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::json;
+
+use crate::service::{Home, Load, Messages, Service, configuration, transaction, wait_until};
+
+fn service(path: &str) -> Service {
+    let home = Home::new();
+    let config = json!({"path": home.text(path)});
+    home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": config}])));
+    home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start()
+}
+
+/// Scenario: the file's directory is not there, a directory is in the file's place, the disk is full; each until it is
+/// mended.
+/// Guarantees: transactions are taken meanwhile, the log says what to do, and then everything is written, once.
+#[test]
+fn until_it_is_mended() {
+    type Step = fn(&Service);
+    let cases: [(&str, Step, &str, Step); 3] = [
+        (
+            "logs/messages.log",
+            |_| {},
+            "does not exist",
+            |service| std::fs::create_dir(service.home.path("logs")).unwrap(),
+        ),
+        (
+            "place",
+            |service| std::fs::create_dir(service.home.path("place")).unwrap(),
+            "is a directory",
+            |service| std::fs::remove_dir(service.home.path("place")).unwrap(),
+        ),
+        (
+            "full.log",
+            |service| symlink("/dev/full", service.home.path("full.log")).unwrap(),
+            "no space left",
+            |service| std::fs::remove_file(service.home.path("full.log")).unwrap(),
+        ),
+    ];
+    for (path, harm, said, mend) in cases {
+        let mut service = service(path);
+        harm(&service);
+        for id in 0..10 {
+            service.accept(transaction(id).to_string());
+        }
+        wait_until(&format!("the log says {said:?}"), || service.has_logged(said));
+        mend(&service);
+        let path = service.home.path(path);
+        let ids = (0..10).collect();
+        wait_until("everything is written", || Messages::read(&path).missing(&ids).is_empty());
+        assert_eq!(service.stop(), 0);
+        Messages::read(&path).assert_once(&ids);
+    }
+}
+
+/// Scenario: the system lets the process's files grow to 100 kB only, which a load goes past; then it lets them grow.
+/// Guarantees: no line is torn, neither then nor later; everything is written once.
+#[test]
+fn full_in_the_middle_of_a_line() {
+    let mut service = service("messages.log");
+    let path = service.home.path("messages.log");
+    let limit = |bytes| {
+        let id = i32::try_from(service.id()).ok().and_then(Pid::from_raw);
+        prlimit(id, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    };
+    limit(Some(100_000));
+    let load = Load::start(service.home.http);
+    load.go_on(300);
+    wait_until("the file is full", || service.has_logged("messages.log"));
+    let full = std::fs::read(&path).unwrap();
+    assert!(full.len() > 90_000 && full.len() <= 100_000 && full.ends_with(b"\n"), "{} bytes", full.len());
+    limit(None);
+    let sent = load.finish();
+    assert_eq!(service.stop(), 0);
+    Messages::read(&path).assert_once(&sent.accepted);
+}

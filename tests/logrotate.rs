@@ -1,0 +1,143 @@
+//! The real logrotate, both ways, under load.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::service::{Home, Load, Messages, Service, Signal, configuration};
+
+/// How many transactions are taken between two rotations.
+const BETWEEN: u64 = 150;
+
+/// How often the file is rotated.
+const ROTATIONS: u64 = 5;
+
+fn service() -> Service {
+    let home = Home::new();
+    let kong = configuration(&json!([{"name": "file-log", "config": {"path": home.text("messages.log")}}]));
+    home.write("kong.yml", &kong);
+    home.start()
+}
+
+/// Runs logrotate once on the service's file.
+fn rotate(service: &Service, how: &str) {
+    let home = &service.home;
+    let text = format!("{} {{\n  rotate 100\n  missingok\n  {how}\n}}\n", home.text("messages.log"));
+    home.write("logrotate.conf", &text);
+    let state = home.text("logrotate.state");
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let run = Command::new("logrotate")
+        .args(["--force", "--state", &state])
+        .arg(home.path("logrotate.conf"))
+        .env("PATH", path)
+        .output()
+        .expect("logrotate is not installed: `apt-get install logrotate`");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// The file and what was rotated away, newest first.
+fn files(service: &Service) -> Vec<PathBuf> {
+    let rotated = (1..=ROTATIONS).map(|number| service.home.path(&format!("messages.log.{number}")));
+    std::iter::once(service.home.path("messages.log")).chain(rotated).collect()
+}
+
+/// Every line of all files.
+fn all_lines(files: &[PathBuf]) -> Vec<Vec<u8>> {
+    let lines = files.iter().flat_map(|path| {
+        let bytes = fs::read(path).unwrap();
+        bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    });
+    lines.collect()
+}
+
+fn load_and_rotate(service: &mut Service, how: &str, after: impl Fn(&Service)) -> BTreeSet<u64> {
+    let load = Load::start(service.home.http);
+    for _ in 0..ROTATIONS {
+        load.go_on(BETWEEN);
+        rotate(service, how);
+        after(service);
+    }
+    load.go_on(BETWEEN);
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!(service.stop(), 0);
+    sent.accepted
+}
+
+/// Each of the rotated files got its share: the service has really gone over to the new file each time.
+fn assert_all_in_use(files: &[PathBuf]) {
+    for path in files {
+        let lines = Messages::read(path).counts.len();
+        assert!(lines > 10, "{} has {lines} messages only", path.display());
+    }
+}
+
+/// Scenario: logrotate renames the file five times under load and creates a new one; the service is told by SIGHUP.
+/// Guarantees: every message stands in exactly one of the files, whole, and each file got some.
+#[test]
+fn create_with_signal() {
+    let mut service = service();
+    let accepted = load_and_rotate(&mut service, "create 0644", |service| service.signal(Signal::HUP));
+    let files = files(&service);
+    Messages::of(all_lines(&files)).assert_once(&accepted);
+    assert_all_in_use(&files);
+}
+
+/// Scenario: the same without a word to the service, and without a new file in place.
+/// Guarantees: it finds out by itself; every message stands in exactly one of the files, whole.
+#[test]
+fn rename_without_signal() {
+    let mut service = service();
+    let accepted = load_and_rotate(&mut service, "nocreate", |_| {});
+    let files = files(&service);
+    Messages::of(all_lines(&files)).assert_once(&accepted);
+    assert_all_in_use(&files);
+}
+
+/// Scenario: logrotate copies the file and truncates it, five times under load. Lines written between its copy and its
+/// truncation are in no copy: the service sees the truncation and writes the last ones again.
+/// Guarantees: no message is missing. One that stands twice does so in two files; a line may be torn only at the end
+/// of a copy (which was made while it was written), and then stands whole in another file.
+#[test]
+fn copytruncate() {
+    let mut service = service();
+    let accepted = load_and_rotate(&mut service, "copytruncate", |_| {});
+    let files = files(&service);
+    let mut everything = Messages::default();
+    for (number, path) in files.iter().enumerate() {
+        let mut of_file = Messages::read(path);
+        let bytes = fs::read(path).unwrap();
+        if number > 0 && !bytes.ends_with(b"\n") {
+            of_file.torn.pop();
+        }
+        assert!(!bytes.contains(&0), "{} has a hole", path.display());
+        assert!(of_file.torn.is_empty(), "{}: {:?}", path.display(), of_file.torn);
+        assert!(of_file.doubled().is_empty(), "{}: {:?} stand twice", path.display(), of_file.doubled());
+        for id in of_file.counts.keys() {
+            *everything.counts.entry(*id).or_default() += 1;
+        }
+    }
+    everything.assert_all(&accepted);
+    assert_all_in_use(&files);
+}
+
+/// Scenario: copytruncate while nothing is being written.
+/// Guarantees: what came before is in the copy, what comes after in the file.
+#[test]
+fn copytruncate_at_rest() {
+    let mut service = service();
+    let load = Load::start(service.home.http);
+    load.go_on(BETWEEN);
+    let before = load.finish().accepted;
+    let path = service.home.path("messages.log");
+    crate::service::wait_until("everything is written", || Messages::read(&path).missing(&before).is_empty());
+    rotate(&service, "copytruncate");
+    Messages::read(&service.home.path("messages.log.1")).assert_once(&before);
+    service.accept(crate::service::transaction(1).to_string());
+    assert_eq!(service.stop(), 0);
+    let after = Messages::read(&path);
+    after.assert_all(&[1].into());
+}

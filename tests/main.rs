@@ -1,0 +1,23 @@
+//! What a user does: the built program as a process of its own, with real files, sockets, signals and logrotate.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say why")]
+
+mod check;
+mod conformance;
+mod datagrams;
+mod documentation_examples;
+mod dry_run;
+mod examples;
+mod files;
+mod hostile;
+mod http_input;
+mod logrotate;
+mod one_writer;
+mod readme;
+mod resources;
+mod restarts;
+mod sandbox;
+mod service;
+mod signals;
+mod stdin;
+mod transaction_schema;

@@ -1,0 +1,146 @@
+//! Receivers that go away and come back.
+
+use serde_json::json;
+
+use crate::service::{Home, Load, Service, TcpPeer, configuration, wait_until};
+
+fn service(peer: &TcpPeer, tls: bool) -> Service {
+    let mut config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": 2000});
+    if tls {
+        config["tls"] = json!(true);
+        config["tls_sni"] = json!("localhost");
+        config["ssl_verify"] = json!(false);
+    }
+    let kong = configuration(&json!([{"name": "tcp-log", "config": config}]));
+    Home::with(&kong).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.2").start()
+}
+
+fn restart_under_load(mut peer: TcpPeer, tls: bool) {
+    let mut service = service(&peer, tls);
+    let load = Load::start(service.home.http);
+    for turn in 0..4 {
+        let (lines, connections) = (peer.count(), peer.connections());
+        load.go_on(200);
+        wait_until("the peer gets lines", || peer.count() > lines + 50);
+        if turn % 2 == 0 {
+            // It dies with messages that its kernel has acknowledged and that it has not read.
+            peer.stall();
+            load.go_on(50);
+        }
+        peer.go_away();
+        // These wait in the queue.
+        load.go_on(200);
+        peer.come_back();
+        wait_until("the service connects again", || peer.connections() > connections);
+    }
+    load.go_on(200);
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!(service.stop(), 0);
+    wait_until("everything has come", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_all(&sent.accepted);
+}
+
+/// Scenario: the TCP receiver is killed four times under load, connections cut, twice with messages in its kernel that
+/// it has not read, and comes back on the same port.
+/// Guarantees: every transaction that was answered 200 arrives, at least once and whole.
+#[test]
+fn tcp_peer() {
+    restart_under_load(TcpPeer::start(), false);
+}
+
+/// Scenario: the same with a receiver that speaks TLS.
+/// Guarantees: the same.
+#[test]
+fn tls_peer() {
+    restart_under_load(TcpPeer::start_tls(), true);
+}
+
+/// Scenario: a receiver with a certificate that nobody vouches for, and a plugin that verifies; then the plugin is told
+/// not to.
+/// Guarantees: nothing is sent to it at first, and the log says why; all is delivered afterwards.
+#[test]
+fn unknown_certificate() {
+    let peer = TcpPeer::start_tls();
+    let plugin = |verify: bool| {
+        let config = json!({
+            "host": "127.0.0.1", "port": peer.port, "tls": true, "tls_sni": "localhost", "ssl_verify": verify,
+        });
+        configuration(&json!([{"name": "tcp-log", "config": config}]))
+    };
+    let mut service = Home::with(&plugin(true)).set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    service.accept(crate::service::transaction(1).to_string());
+    wait_until("the log names the certificate", || service.log().to_lowercase().contains("certificate"));
+    assert_eq!(peer.count(), 0);
+    assert_ne!(service.stop(), 0, "a message was left");
+
+    let mut service = Home::with(&plugin(false)).start();
+    service.accept(crate::service::transaction(2).to_string());
+    peer.wait_for(1);
+    assert_eq!(service.stop(), 0);
+    assert_eq!(peer.messages().counts, [(2, 1)].into());
+}
+
+/// Scenario: a receiver whose certificate the system's store vouches for, for the name `localhost`; a plugin that
+/// verifies and asks for that name, and one that asks for another.
+/// Guarantees: the first delivers; the second sends nothing and says why.
+#[test]
+fn known_certificate() {
+    for (name, fits) in [("localhost", true), ("another.test", false)] {
+        let (peer, certificate) = TcpPeer::start_certified();
+        let config = json!({"host": "127.0.0.1", "port": peer.port, "tls": true, "tls_sni": name});
+        let home = Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}])));
+        home.write("store.pem", &certificate);
+        let store = home.text("store.pem");
+        let mut service = home.set("SSL_CERT_FILE", store).set("LOGPHASE_SHUTDOWN_TIMEOUT", "5").start();
+        service.accept(crate::service::transaction(1).to_string());
+        if fits {
+            peer.wait_for(1);
+            assert_eq!(service.stop(), 0);
+        } else {
+            wait_until("the log names the name", || service.log().contains("another.test"));
+            service.signal(crate::service::Signal::KILL);
+            assert_eq!(peer.count(), 0);
+        }
+    }
+}
+
+/// Scenario: a receiver that is not there when the service starts, and comes a while later.
+/// Guarantees: the service starts, takes transactions, says what is wrong, and delivers all in their order.
+#[test]
+fn peer_that_comes_late() {
+    let mut peer = TcpPeer::absent();
+    let mut service = service(&peer, false);
+    let mut client = service.client();
+    for id in 0..50 {
+        let answer = client.post(crate::service::transaction(id).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    let address = format!("127.0.0.1:{}", peer.port);
+    wait_until("the log says that nobody is there", || service.has_logged(&address));
+    peer.come_back();
+    peer.wait_for(50);
+    let ids: Vec<_> =
+        peer.lines().iter().map(|line| crate::service::id_of(&serde_json::from_slice(line).unwrap())).collect();
+    assert_eq!(ids, (0..50).map(Some).collect::<Vec<_>>());
+    assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: tcp-log with a `keepalive` of 200 ms, two messages at once, a pause, a third.
+/// Guarantees: the first two share a connection, which is closed when it has been idle; the third gets a new one.
+#[test]
+fn keepalive() {
+    let peer = TcpPeer::start();
+    let config = json!({"host": "127.0.0.1", "port": peer.port, "keepalive": 200});
+    let mut service = Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}]))).start();
+    service.accept(crate::service::transaction(1).to_string());
+    service.accept(crate::service::transaction(2).to_string());
+    peer.wait_for(2);
+    let connections = peer.connections();
+    wait_until("the idle connection is closed", || peer.ended() == connections);
+    service.accept(crate::service::transaction(3).to_string());
+    peer.wait_for(3);
+    assert_eq!(peer.connections(), connections + 1);
+    assert_eq!(service.stop(), 0);
+    assert_eq!(peer.messages().counts, [(1, 1), (2, 1), (3, 1)].into());
+}

@@ -1,0 +1,109 @@
+//! Senders that go on until they are told to stop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Client, transaction, wait_until};
+
+/// What became of what was sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Answered 200.
+    pub accepted: BTreeSet<u64>,
+    /// Not answered: the connection ended before.
+    pub unsure: BTreeSet<u64>,
+    /// Answered otherwise, with the status.
+    pub refused: Vec<(u64, u16)>,
+}
+
+/// Two senders over HTTP, each with a kept connection, with single transactions and arrays of three in turn.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
+    senders: Vec<JoinHandle<Sent>>,
+}
+
+/// How many senders there are.
+const SENDERS: u64 = 2;
+
+/// A pause after each request, so that a test's files stay small.
+const PAUSE: Duration = Duration::from_micros(500);
+
+impl Load {
+    /// Begins to send to an HTTP input.
+    pub fn start(port: u16) -> Self {
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let sender = |number| {
+            let (stop, accepted) = (stop.clone(), accepted.clone());
+            thread::spawn(move || send(port, number * 1_000_000, &stop, &accepted))
+        };
+        Self { senders: (1..=SENDERS).map(sender).collect(), stop, accepted }
+    }
+
+    /// How many transactions were answered 200 so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until this many more have been answered 200.
+    #[track_caller]
+    pub fn go_on(&self, transactions: u64) {
+        let goal = self.accepted() + transactions;
+        wait_until(&format!("{transactions} more transactions are taken"), || self.accepted() >= goal);
+    }
+
+    /// Stops and says what became of everything.
+    pub fn finish(self) -> Sent {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut all = Sent::default();
+        for sender in self.senders {
+            let sent = sender.join().unwrap();
+            all.accepted.extend(sent.accepted);
+            all.unsure.extend(sent.unsure);
+            all.refused.extend(sent.refused);
+        }
+        all
+    }
+}
+
+fn send(port: u16, first: u64, stop: &AtomicBool, accepted: &AtomicU64) -> Sent {
+    let mut sent = Sent::default();
+    let mut client = None;
+    let mut next = first;
+    for turn in 0_u64.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let ids = next..next + if turn % 4 == 3 { 3 } else { 1 };
+        next = ids.end;
+        let bodies: Vec<Value> = ids.clone().map(transaction).collect();
+        let body = if bodies.len() == 1 { bodies[0].to_string() } else { Value::from(bodies).to_string() };
+        if client.is_none() {
+            client = Client::connect(port).ok();
+        }
+        match client.as_mut().map(|client| client.post(body.as_bytes())) {
+            Some(Ok(answer)) if answer.status == 200 => {
+                accepted.fetch_add(ids.end - ids.start, Ordering::SeqCst);
+                sent.accepted.extend(ids);
+            }
+            Some(Ok(answer)) => {
+                sent.refused.extend(ids.map(|id| (id, answer.status)));
+                if answer.header("connection") == Some("close") {
+                    client = None;
+                }
+            }
+            Some(Err(_)) => {
+                sent.unsure.extend(ids);
+                client = None;
+            }
+            None => {}
+        }
+        thread::sleep(PAUSE);
+    }
+    sent
+}

@@ -1,0 +1,84 @@
+//! Transactions to send, and the messages that arrive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// A transaction as Kong's log phase hands it over, with `id` as its `request.id`.
+pub fn transaction(id: u64) -> Value {
+    json!({
+        "request": {
+            "id": id.to_string(), "method": "GET", "uri": "/orders?limit=10", "url": "http://api.test:8000/orders?limit=10",
+            "size": 120, "querystring": {"limit": "10"},
+            "headers": {"host": "api.test", "user-agent": "curl/8.5", "h1": format!("v{id}"), "authorization": "Bearer s3cr3t"},
+        },
+        "response": {"status": 200, "size": 512, "headers": {"content-type": "application/json"}},
+        "route": {"id": "a9bbd44c-a2fa-4f4e-9b8b-6c4c4b4b5c0a", "name": "orders", "protocols": ["http", "https"]},
+        "service": {"id": "0c6b4b3e-8d7f-4c6c-9d8e-0a3b2c1d4e5f", "name": "orders-svc", "host": "orders.internal", "port": 8080},
+        "latencies": {"request": 30, "kong": 2, "proxy": 28, "receive": 0},
+        "tries": [{"ip": "10.0.0.1", "port": 8080, "balancer_latency": 0}],
+        "client_ip": "203.0.113.7", "started_at": 1_726_783_839_538_u64, "upstream_status": "200", "source": "upstream",
+    })
+}
+
+/// The `request.id` of a message.
+pub fn id_of(message: &Value) -> Option<u64> {
+    message["request"]["id"].as_str()?.parse().ok()
+}
+
+/// Messages by their `request.id`, with every line that is none.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// How often each came.
+    pub counts: BTreeMap<u64, usize>,
+    /// Lines that are no message.
+    pub torn: Vec<String>,
+}
+
+impl Messages {
+    /// Of lines.
+    pub fn of(lines: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let mut messages = Self::default();
+        for line in lines {
+            let line = line.as_ref();
+            match serde_json::from_slice(line).ok().as_ref().and_then(id_of) {
+                Some(id) => *messages.counts.entry(id).or_default() += 1,
+                None => messages.torn.push(String::from_utf8_lossy(line).into_owned()),
+            }
+        }
+        messages
+    }
+
+    /// Of a file; none if there is no such file. What follows the last line end counts as a line.
+    pub fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        Self::of(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
+    }
+
+    /// Those of `ids` that did not come.
+    pub fn missing(&self, ids: &BTreeSet<u64>) -> Vec<u64> {
+        ids.iter().filter(|id| !self.counts.contains_key(id)).copied().collect()
+    }
+
+    /// Those that came more than once.
+    pub fn doubled(&self) -> Vec<u64> {
+        self.counts.iter().filter(|(_, count)| **count > 1).map(|(id, _)| *id).collect()
+    }
+
+    /// Fails unless each of `ids` came and no line is torn.
+    #[track_caller]
+    pub fn assert_all(&self, ids: &BTreeSet<u64>) {
+        assert!(self.torn.is_empty(), "{} lines are no message, the first is {:?}", self.torn.len(), self.torn[0]);
+        let missing = self.missing(ids);
+        assert!(missing.is_empty(), "{} of {} are missing, the first is {}", missing.len(), ids.len(), missing[0]);
+    }
+
+    /// Fails unless each of `ids` came exactly once and no line is torn.
+    #[track_caller]
+    pub fn assert_once(&self, ids: &BTreeSet<u64>) {
+        self.assert_all(ids);
+        let doubled = self.doubled();
+        assert!(doubled.is_empty(), "{} came more than once, the first is {}", doubled.len(), doubled[0]);
+    }
+}

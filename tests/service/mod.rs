@@ -1,0 +1,293 @@
+//! The program under test: a directory of its own, its processes, and what it says.
+
+mod client;
+mod load;
+mod messages;
+mod peer;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use client::{Answer, Client};
+pub use load::Load;
+pub use messages::{Messages, id_of, transaction};
+pub use peer::{TcpPeer, UdpPeer};
+pub use rustix::process::Signal;
+
+/// How long anything may take that ought to happen at once. Long, because the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds; fails, saying `what` was awaited, when it takes longer than [`PATIENCE`].
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A port that is free for TCP and UDP, from below those that the system hands out by itself.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).expect("below 100") * 100;
+    loop {
+        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A declarative configuration of `plugins`, all global.
+pub fn configuration(plugins: &Value) -> String {
+    json!({"_format_version": "3.0", "plugins": plugins}).to_string()
+}
+
+/// What a process that has ended left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Its exit code; -1 if a signal ended it.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+}
+
+/// A directory for one test, with a configuration, and the variables that processes in it get.
+pub struct Home {
+    directory: TempDir,
+    variables: Vec<(String, String)>,
+    /// The port of the HTTP input.
+    pub http: u16,
+}
+
+impl Home {
+    /// An empty one, with an HTTP input on a free port and time enough for snippets on a busy machine.
+    pub fn new() -> Self {
+        let http = free_port();
+        let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), http };
+        home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}")).set("LOGPHASE_LUA_DEADLINE_MS", "2000")
+    }
+
+    /// One with a file `kong.yml` of this text.
+    pub fn with(kong_yml: &str) -> Self {
+        let home = Self::new();
+        home.write("kong.yml", kong_yml);
+        home
+    }
+
+    /// Sets a variable; the last one of a name wins.
+    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A path in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The same as text, for a configuration.
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("a temporary directory has a plain name").to_owned()
+    }
+
+    /// Writes a file at once, as an editor does: no reader sees half of it.
+    pub fn write(&self, name: &str, text: &str) {
+        let new = self.path(&format!("{name}.new"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.path(name)).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str], directory: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
+        command.args(arguments).current_dir(directory).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.directory.path());
+        command.env("LOGPHASE_DATA_DIR", self.path("data"));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end, with `input` as its standard input.
+    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Ended {
+        self.run_in(self.directory.path(), arguments, input)
+    }
+
+    /// The same in another directory.
+    pub fn run_in(&self, directory: &Path, arguments: &[&str], input: &[u8]) -> Ended {
+        let mut child = self.command(arguments, directory).stdin(Stdio::piped()).spawn().unwrap();
+        let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+        // A command that does not read its input to the end is judged by what it says.
+        let writer = thread::spawn(move || stdin.write_all(&input).is_ok());
+        let stdout = read_all(child.stdout.take().unwrap());
+        let stderr = read_all(child.stderr.take().unwrap());
+        let status = wait_for_end(&mut child, 2 * PATIENCE);
+        let _ = writer.join();
+        let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+        let Some(status) = status else { panic!("logphase {arguments:?} did not end\n{stdout}\n{stderr}") };
+        Ended { status, stdout, stderr }
+    }
+
+    /// Starts `logphase run kong.yml` and waits until it is ready.
+    pub fn start(self) -> Service {
+        self.start_with(&["run", "kong.yml"])
+    }
+
+    /// Starts the service with these arguments and waits until it is ready.
+    pub fn start_with(self, arguments: &[&str]) -> Service {
+        let mut child = self.command(arguments, self.directory.path()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let readers = [
+            collect("out", child.stdout.take().unwrap(), log.clone()),
+            collect("err", child.stderr.take().unwrap(), log.clone()),
+        ];
+        let mut service = Service { home: self, child, log, readers: readers.into(), ended: None };
+        wait_until("the service is ready", || {
+            if let Some(status) = service.child.try_wait().unwrap() {
+                panic!("the service ended at once: {status}");
+            }
+            service.has_logged("ready")
+        });
+        service
+    }
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn collect(name: &'static str, from: impl Read + Send + 'static, log: Log) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            log.lock().unwrap().push(format!("{name}: {}", String::from_utf8_lossy(&line)));
+        }
+    })
+}
+
+fn wait_for_end(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if start.elapsed() > patience {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running service. Dropping it kills it; if the test fails, what it said is shown.
+pub struct Service {
+    /// Where it runs.
+    pub home: Home,
+    child: Child,
+    log: Log,
+    readers: Vec<thread::JoinHandle<()>>,
+    ended: Option<ExitStatus>,
+}
+
+impl Service {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A connection to its HTTP input.
+    pub fn client(&self) -> Client {
+        Client::connect(self.home.http).unwrap()
+    }
+
+    /// Posts a body of JSON on a connection of its own.
+    pub fn post(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.client().post(body.as_ref()).unwrap()
+    }
+
+    /// Posts what must be taken.
+    #[track_caller]
+    pub fn accept(&self, body: impl AsRef<[u8]>) {
+        let answer = self.post(body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// Everything that it has said, on both outputs.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Whether it has said this.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
+    /// How many lines it has said with this.
+    pub fn count_logged(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(id.expect("a process has an id"), signal).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end and gives the exit code.
+    pub fn wait(&mut self) -> i32 {
+        let Some(status) = wait_for_end(&mut self.child, 2 * PATIENCE) else { panic!("the service did not end") };
+        self.ended = Some(status);
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status.code().unwrap_or(-1)
+    }
+
+    /// Stops it by SIGTERM and gives the exit code.
+    pub fn stop(&mut self) -> i32 {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("--- what the service said ---\n{}\n---", self.log());
+        }
+    }
+}

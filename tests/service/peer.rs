@@ -1,0 +1,233 @@
+//! Receivers of messages that can stop and come back.
+
+use std::io::Read;
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::{Messages, free_port, wait_until};
+
+/// A receiver of lines over TCP or TLS.
+pub struct TcpPeer {
+    /// Where it listens.
+    pub port: u16,
+    shared: Arc<Shared>,
+    running: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    stalled: AtomicBool,
+    lines: Mutex<Vec<Vec<u8>>>,
+    open: Mutex<Vec<TcpStream>>,
+    connections: AtomicUsize,
+    ended: AtomicUsize,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl TcpPeer {
+    /// One that is there.
+    pub fn start() -> Self {
+        let mut peer = Self::absent();
+        peer.come_back();
+        peer
+    }
+
+    /// One that listens on this port.
+    pub fn start_at(port: u16) -> Self {
+        let mut peer = Self::absent();
+        peer.port = port;
+        peer.come_back();
+        peer
+    }
+
+    /// One that has a port and does not listen on it yet.
+    pub fn absent() -> Self {
+        Self { port: free_port(), shared: Arc::default(), running: None }
+    }
+
+    /// One that speaks TLS, with a certificate that it made for itself.
+    pub fn start_tls() -> Self {
+        Self::start_certified().0
+    }
+
+    /// The same, with its certificate as PEM.
+    pub fn start_certified() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let shared = Shared { tls: Some(Arc::new(config)), ..Shared::default() };
+        let mut peer = Self { port: free_port(), shared: Arc::new(shared), running: None };
+        peer.come_back();
+        (peer, made.cert.pem())
+    }
+
+    /// Listens (again), on the same port.
+    pub fn come_back(&mut self) {
+        assert!(self.running.is_none(), "it is there");
+        self.shared.stop.store(false, Ordering::SeqCst);
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let shared = self.shared.clone();
+        self.running = Some(thread::spawn(move || listen(&listener, &shared)));
+    }
+
+    /// Goes away as a killed process does: no more connections, and those that are open are cut off.
+    pub fn go_away(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits for connections.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        running.join().unwrap();
+        self.shared.stalled.store(false, Ordering::SeqCst);
+    }
+
+    /// Stops reading until it goes away: what comes stays in the kernel, acknowledged and never read.
+    pub fn stall(&self) {
+        self.shared.stalled.store(true, Ordering::SeqCst);
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them have ended.
+    pub fn ended(&self) -> usize {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
+
+    /// How many whole lines have come.
+    pub fn count(&self) -> usize {
+        self.shared.lines.lock().unwrap().len()
+    }
+
+    /// The whole lines that have come.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        self.shared.lines.lock().unwrap().clone()
+    }
+
+    /// The messages that have come.
+    pub fn messages(&self) -> Messages {
+        Messages::of(self.lines())
+    }
+
+    /// Waits for this many lines.
+    #[track_caller]
+    pub fn wait_for(&self, lines: usize) {
+        wait_until(&format!("the TCP peer has {lines} lines"), || self.count() >= lines);
+    }
+}
+
+impl Drop for TcpPeer {
+    fn drop(&mut self) {
+        self.go_away();
+    }
+}
+
+fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut readers = Vec::new();
+    while let Ok((stream, _)) = listener.accept() {
+        if shared.stop.load(Ordering::SeqCst) {
+            break;
+        }
+        shared.connections.fetch_add(1, Ordering::SeqCst);
+        shared.open.lock().unwrap().push(stream.try_clone().unwrap());
+        let shared = shared.clone();
+        readers.push(thread::spawn(move || {
+            serve(stream, &shared);
+            shared.ended.fetch_add(1, Ordering::SeqCst);
+        }));
+    }
+    for stream in shared.open.lock().unwrap().drain(..) {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    for reader in readers {
+        reader.join().unwrap();
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared) {
+    let mut stream: Box<dyn Read> = match &shared.tls {
+        Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)),
+        None => Box::new(stream),
+    };
+    let mut pending = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        while shared.stalled.load(Ordering::SeqCst) && !shared.stop.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        // What is read after the end was called for counts as never read.
+        if shared.stop.load(Ordering::SeqCst) {
+            return;
+        }
+        pending.extend_from_slice(&buffer[..read]);
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            let line = pending.drain(..=end).take(end).collect();
+            shared.lines.lock().unwrap().push(line);
+        }
+    }
+}
+
+/// A receiver of datagrams.
+pub struct UdpPeer {
+    /// Where it listens.
+    pub port: u16,
+    datagrams: Arc<Mutex<Vec<Vec<u8>>>>,
+    stop: Arc<AtomicBool>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl UdpPeer {
+    /// One that is there.
+    pub fn start() -> Self {
+        let port = free_port();
+        let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let (datagrams, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let running = {
+            let (datagrams, stop) = (datagrams.clone(), stop.clone());
+            thread::spawn(move || {
+                let mut buffer = vec![0; 1 << 16];
+                while !stop.load(Ordering::SeqCst) {
+                    if let Ok(length) = socket.recv(&mut buffer) {
+                        datagrams.lock().unwrap().push(buffer[..length].to_vec());
+                    }
+                }
+            })
+        };
+        Self { port, datagrams, stop, running: Some(running) }
+    }
+
+    /// How many datagrams have come.
+    pub fn count(&self) -> usize {
+        self.datagrams.lock().unwrap().len()
+    }
+
+    /// The datagrams that have come.
+    pub fn datagrams(&self) -> Vec<Vec<u8>> {
+        self.datagrams.lock().unwrap().clone()
+    }
+
+    /// Waits for this many datagrams.
+    #[track_caller]
+    pub fn wait_for(&self, datagrams: usize) {
+        wait_until(&format!("the UDP peer has {datagrams} datagrams"), || self.count() >= datagrams);
+    }
+}
+
+impl Drop for UdpPeer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(running) = self.running.take() {
+            let _ = running.join();
+        }
+    }
+}

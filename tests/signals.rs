@@ -1,0 +1,258 @@
+//! SIGTERM, SIGINT and SIGHUP.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::service::{Home, Load, Messages, Service, Signal, TcpPeer, configuration, transaction, wait_until};
+
+fn stop_under_load(signal: Signal) {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    home.write(
+        "kong.yml",
+        &configuration(&json!([
+            {"name": "file-log", "config": {"path": home.text("messages.log")}},
+            {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}},
+        ])),
+    );
+    let mut service = home.start();
+    let load = Load::start(service.home.http);
+    load.go_on(300);
+    service.signal(signal);
+    assert_eq!(service.wait(), 0);
+    let sent = load.finish();
+    assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused);
+    let file = Messages::read(&service.home.path("messages.log"));
+    file.assert_once(&sent.accepted);
+    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_once(&sent.accepted);
+    for (id, _) in sent.refused {
+        assert!(!file.counts.contains_key(&id), "{id} was answered 503 and delivered all the same");
+    }
+}
+
+/// Scenario: SIGTERM under load, with a file and a TCP receiver.
+/// Guarantees: exit code 0; everything that was answered 200 is delivered, once; nothing that was answered 503 is.
+#[test]
+fn sigterm_under_load() {
+    stop_under_load(Signal::TERM);
+}
+
+/// Scenario: SIGINT, as Ctrl-C sends it, under load.
+/// Guarantees: the same.
+#[test]
+fn sigint_under_load() {
+    stop_under_load(Signal::INT);
+}
+
+/// Scenario: SIGTERM with five messages for a receiver that never comes, and a deadline of a second.
+/// Guarantees: the service ends soon after the deadline, not with exit code 0, and says how many were left for whom.
+#[test]
+fn deadline_with_a_dead_peer() {
+    let peer = TcpPeer::absent();
+    let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
+    let mut service = Home::with(&kong).set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
+    let start = Instant::now();
+    assert_ne!(service.stop(), 0);
+    let took = start.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    let log = service.log();
+    let said =
+        log.lines().any(|line| line.contains("tcp-log") && line.contains("undelivered") && line.contains("entries=5"));
+    assert!(said, "nothing says that 5 were left");
+}
+
+fn generation(home: &Home, peer: &TcpPeer, number: usize) -> String {
+    let fields = |name: &str| json!({name: format!("return {number}")});
+    configuration(&json!([
+        {"name": "file-log", "config": {"path": home.text("messages.log"), "custom_fields_by_lua": fields("by_file")}},
+        {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port, "custom_fields_by_lua": fields("by_tcp")}},
+    ]))
+}
+
+fn file(service: &Service) -> Vec<Value> {
+    let text = std::fs::read(service.home.path("messages.log")).unwrap_or_default();
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Scenario: the configuration is changed six times under load, each time with SIGHUP; every plugin's field says which
+/// one it is of.
+/// Guarantees: each change takes effect; every message is wholly of one configuration, in the file and over TCP; none is
+/// lost or doubled, no request is refused, the TCP connection stays.
+#[test]
+fn sighup_swaps_the_configuration() {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    home.write("kong.yml", &generation(&home, &peer, 0));
+    let mut service = home.start();
+    let load = Load::start(service.home.http);
+    load.go_on(100);
+    for number in 1..=6 {
+        service.home.write("kong.yml", &generation(&service.home, &peer, number));
+        service.signal(Signal::HUP);
+        let seen = || file(&service).last().is_some_and(|message| message["by_file"] == json!(number));
+        wait_until(&format!("configuration {number} is in use"), seen);
+        load.go_on(50);
+    }
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!(service.stop(), 0);
+    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_once(&sent.accepted);
+    Messages::read(&service.home.path("messages.log")).assert_once(&sent.accepted);
+    let in_file = file(&service);
+    for message in &in_file {
+        assert!(message.get("by_tcp").is_none() && message["by_file"].is_u64(), "{message}");
+    }
+    for line in peer.lines() {
+        let message: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(message["by_file"], message["by_tcp"], "{message}");
+    }
+    for number in 0..=6 {
+        assert!(in_file.iter().any(|message| message["by_file"] == json!(number)), "nothing of configuration {number}");
+    }
+}
+
+/// Scenario: each of fifty configurations under load writes to a file of its own and sends to the TCP receiver on a
+/// connection of its own (the timeout differs).
+/// Guarantees: what was taken before the change and what comes during it goes to exactly one of the files, whole; over
+/// TCP likewise; no request is refused for the change.
+#[test]
+fn sighup_changes_the_sinks() {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    let configure = |home: &Home, number: usize| {
+        configuration(&json!([
+            {"name": "file-log", "config": {"path": home.text(&format!("{number}.log"))}},
+            {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port, "timeout": 5000 + number}},
+        ]))
+    };
+    home.write("kong.yml", &configure(&home, 0));
+    let mut service = home.set("LOGPHASE_WORKERS", "4").start();
+    let load = Load::start(service.home.http);
+    load.go_on(20);
+    for number in 1..=50 {
+        service.home.write("kong.yml", &configure(&service.home, number));
+        service.signal(Signal::HUP);
+        let path = service.home.path(&format!("{number}.log"));
+        wait_until("the new file is in use", || path.exists());
+        load.go_on(10);
+    }
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!(service.stop(), 0);
+    let mut all = Vec::new();
+    for number in 0..=50 {
+        let bytes = std::fs::read(service.home.path(&format!("{number}.log"))).unwrap();
+        assert!(bytes.ends_with(b"\n"));
+        all.extend(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+    }
+    Messages::of(all).assert_once(&sent.accepted);
+    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_once(&sent.accepted);
+}
+
+/// Scenario: messages wait for a receiver that is away; SIGHUP sends later ones to another receiver; then the first one
+/// comes. The same again, and SIGTERM before it comes.
+/// Guarantees: the first messages reach the first receiver, the later ones the second; at the end, what was left of the
+/// old configuration is named, too.
+#[test]
+fn sighup_leaves_nobody_behind() {
+    for comes in [true, false] {
+        let (mut first, second) = (TcpPeer::absent(), TcpPeer::start());
+        let configure = |peer: &TcpPeer| {
+            configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]))
+        };
+        let home = Home::with(&configure(&first)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
+        let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", if comes { "20" } else { "1" }).start();
+        service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
+        service.home.write("kong.yml", &configure(&second));
+        service.signal(Signal::HUP);
+        wait_until("the new configuration is taken", || service.has_logged("reloaded"));
+        service.accept(Value::from((5..8).map(transaction).collect::<Vec<_>>()).to_string());
+        second.wait_for(3);
+        if comes {
+            first.come_back();
+            first.wait_for(5);
+            assert_eq!(service.stop(), 0);
+        } else {
+            assert_eq!(service.stop(), 1);
+            assert!(service.has_logged("entries=5"), "nothing says that 5 were left");
+        }
+        assert_eq!(first.messages().counts, if comes { (0..5).map(|id| (id, 1)).collect() } else { [].into() });
+        assert_eq!(second.messages().counts, (5..8).map(|id| (id, 1)).collect());
+    }
+}
+
+/// Scenario: a receiver that is away, a queue of ten, a hundred lines over TCP that wait for room, then SIGTERM with a
+/// deadline of two seconds.
+/// Guarantees: one deadline for inputs and delivery together; what was left and what was not taken is named.
+#[test]
+fn deadline_with_a_waiting_input() {
+    let (peer, port) = (TcpPeer::absent(), crate::service::free_port());
+    let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
+    let home = Home::with(&kong).set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{port}"));
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "2").set("LOGPHASE_QUEUE_MAX_ENTRIES", "10").start();
+    let mut input = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let lines: String = (0..100).map(|id| format!("{}\n", transaction(id))).collect();
+    std::io::Write::write_all(&mut input, lines.as_bytes()).unwrap();
+    wait_until("the queue is full", || service.post(transaction(1000).to_string()).status == 429);
+    let start = Instant::now();
+    assert_eq!(service.stop(), 1);
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(3500), "{took:?}");
+    assert!(service.has_logged("entries=10"), "nothing says that 10 were left");
+    assert!(service.has_logged("lost"), "nothing says that some were not taken");
+}
+
+/// Scenario: SIGHUP with a file that is no YAML, one with a misspelt plugin, one whose Lua does not compile, one that
+/// does not fit the Lua VMs, one for a sink that does not exist yet; then a good one.
+/// Guarantees: each time the errors are shown with their place and code, and the old configuration goes on as if nothing
+/// had happened; the good one is then taken.
+#[test]
+fn sighup_with_a_broken_file() {
+    let peer = TcpPeer::start();
+    let home = Home::new();
+    home.write("kong.yml", &generation(&home, &peer, 1));
+    let mut service = home.set("LOGPHASE_LUA_MEMORY_LIMIT", "2MiB").start();
+    let mut next = 0..;
+    let check = |service: &Service, next: &mut std::ops::RangeFrom<u64>, number: u64| {
+        let id = next.next().unwrap();
+        service.accept(transaction(id).to_string());
+        peer.wait_for(usize::try_from(id).unwrap() + 1);
+        let message: Value = serde_json::from_slice(peer.lines().last().unwrap()).unwrap();
+        assert_eq!((&message["by_tcp"], message["request"]["id"].as_str()), (&json!(number), Some(&*id.to_string())));
+    };
+    check(&service, &mut next, 1);
+    let good = generation(&service.home, &peer, 2);
+    let large = "x".repeat(4 << 20);
+    for (broken, code) in [
+        ("plugins: [\n".to_owned(), "K0001"),
+        (good.replace("tcp-log", "tpc-log"), "K0202"),
+        (good.replace("return 2", "return ("), "K0301"),
+        // The address differs, so that the plugin would have a queue of its own.
+        (good.replace("127.0.0.1", "127.0.0.2").replace("return 2", &format!("return '{large}'")), "lua.memory_limit"),
+        (configuration(&json!([{"name": "http-log", "config": {"http_endpoint": "http://127.0.0.1:9"}}])), "K0209"),
+    ] {
+        service.home.write("kong.yml", &broken);
+        let before = service.count_logged(code);
+        service.signal(Signal::HUP);
+        wait_until(&format!("{code} is shown"), || service.count_logged(code) > before);
+        assert!(service.has_logged("kong.yml"));
+        check(&service, &mut next, 1);
+    }
+    service.home.write("kong.yml", &good);
+    service.signal(Signal::HUP);
+    let taken = |service: &Service| file(service).last().is_some_and(|message| message["by_file"] == json!(2));
+    let start = Instant::now();
+    while !taken(&service) {
+        assert!(start.elapsed() < crate::service::PATIENCE, "the good file is not taken");
+        let id = next.next().unwrap();
+        service.accept(transaction(id).to_string());
+        peer.wait_for(usize::try_from(id).unwrap() + 1);
+    }
+    assert_eq!(service.stop(), 0);
+}
