@@ -229,6 +229,10 @@ impl Node {
         Self::Raw(Slice::Owned((*b"null").into()))
     }
 
+    fn is_null(&self, bytes: &[u8]) -> bool {
+        matches!(self, Self::Raw(slice) if slice.of(bytes) == b"null")
+    }
+
     fn is_table(&self, bytes: &[u8]) -> bool {
         match self {
             Self::Raw(slice) => matches!(slice.of(bytes).first(), Some(b'{' | b'[')),
@@ -363,7 +367,9 @@ impl Walk<'_> {
         if !present && (!self.creates() || (rest.is_empty() && self.blocked(false)) || value.is_none()) {
             return Ok(());
         }
-        if index > 10 && index > 2 * (elements.len() + 1) {
+        // Holes do not count, else a few edits would each double the array.
+        let filled = || elements.iter().filter(|element| !element.is_null(self.bytes)).count();
+        if index > 10 && index > elements.len() && index > 2 * (filled() + 1) {
             return Err(EditError::Sparse { key: self.path.text().to_owned() });
         }
         while elements.len() < index {

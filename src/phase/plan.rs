@@ -144,6 +144,12 @@ impl Planner {
         plan
     }
 
+    /// How many plans it keeps.
+    #[cfg(test)]
+    pub(super) fn plans(&self) -> usize {
+        self.plans.len()
+    }
+
     fn key(&self, transaction: &Transaction) -> Key {
         Key {
             route: self.routes.look(transaction, "route", "name"),

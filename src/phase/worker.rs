@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -171,10 +171,16 @@ impl Worker {
             self.runner.run(transaction.clone(), plan, &mut collect);
         }
         self.tally.transactions.fetch_add(taken as u64, Ordering::Relaxed);
+        // A panic drops the receipt, too; without an answer the batch counts as refused.
+        let appended = Arc::new(AtomicBool::new(false));
+        let all = appended.clone();
         let receipt = Receipt::new(move || {
-            let _ = reply.send(Outcome { accepted: taken, refusal });
+            if all.load(Ordering::Acquire) {
+                let _ = reply.send(Outcome { accepted: taken, refusal });
+            }
         });
         self.room.append(&self.generation, &receipt);
+        appended.store(true, Ordering::Release);
     }
 
     /// Reserves room for as many of the transactions as there is, from the front; for all or none if `whole`.

@@ -47,6 +47,15 @@ impl Conversion {
     }
 }
 
+/// What Lua calls the kind of `value`.
+pub(super) fn kind_name(value: &Lv) -> &'static str {
+    match value {
+        Lv::Integer(_) => "number",
+        Lv::LightUserData(_) => "userdata",
+        other => other.type_name(),
+    }
+}
+
 struct Writer<'a> {
     conversion: &'a Conversion,
     array_mark: &'a Table,
@@ -113,12 +122,15 @@ impl Writer<'_> {
                 // No element takes less than two bytes.
                 if members.len() > self.conversion.max_bytes / 2 {
                     let message = format!("value is larger than {} bytes", self.conversion.max_bytes);
-                    return Err(mlua::Error::external(message));
+                    return Err(mlua::Error::RuntimeError(message));
                 }
                 members.push((key, value));
                 Ok(())
             })
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                mlua::Error::RuntimeError(message) => message,
+                other => other.to_string(),
+            })?;
         match array_length(&members) {
             _ if members.is_empty() => {
                 let marked = table.metatable().is_some_and(|mark| mark == *self.array_mark);

@@ -77,6 +77,10 @@ fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     for name in GLOBALS {
         base.raw_set(name, globals.raw_get::<Function>(name)?)?;
     }
+    let own = module::load(lua)?;
+    for name in ["pcall", "xpcall"] {
+        base.raw_set(name, own.raw_get::<Function>(name)?)?;
+    }
     base.raw_set("_VERSION", "Lua 5.1")?;
     for (library, names) in [("coroutine", &COROUTINE[..]), ("math", &MATH), ("os", &OS)] {
         base.raw_set(library, frozen(pick(lua, &globals.raw_get(library)?, names)?))?;
@@ -85,19 +89,19 @@ fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     math.set_readonly(false);
     math.raw_set("tanh", globals.raw_get::<Table>("math")?.raw_get::<Function>("tanh")?)?;
     math.set_readonly(true);
+    let coroutine: Table = base.raw_get("coroutine")?;
+    coroutine.set_readonly(false);
+    add(&coroutine, &own.raw_get("coroutine")?)?;
+    coroutine.set_readonly(true);
 
     // Methods of strings look names up in Luau's own table, which therefore has to be the one that is cut down.
     let string: Table = globals.raw_get("string")?;
     keep(&string, &STRING)?;
-    let own = module::load(lua)?;
-    string.raw_set("find", own.raw_get::<Function>("find")?)?;
+    add(&string, &own.raw_get("string")?)?;
     base.raw_set("string", frozen(string))?;
 
     let table = pick(lua, &globals.raw_get("table")?, &TABLE)?;
-    for pair in own.raw_get::<Table>("table")?.pairs::<Lv, Lv>() {
-        let (name, function) = pair?;
-        table.raw_set(name, function)?;
-    }
+    add(&table, &own.raw_get("table")?)?;
     table.raw_set("unpack", own.raw_get::<Function>("unpack")?)?;
     base.raw_set("table", frozen(table))?;
     base.raw_set("unpack", own.raw_get::<Function>("unpack")?)?;
@@ -130,6 +134,10 @@ fn pick(lua: &Lua, from: &Table, names: &[&str]) -> mlua::Result<Table> {
         picked.raw_set(*name, from.raw_get::<Lv>(*name)?)?;
     }
     Ok(picked)
+}
+
+fn add(table: &Table, functions: &Table) -> mlua::Result<()> {
+    functions.for_each(|name: Lv, function: Lv| table.raw_set(name, function))
 }
 
 fn keep(table: &Table, names: &[&str]) -> mlua::Result<()> {

@@ -16,7 +16,7 @@ mod pdk;
 mod state;
 mod vm;
 
-pub use clock::Clock;
+pub use clock::{Busy, Clock};
 pub use compile::{Bytecode, CompileError, compile};
 pub use vm::{FieldResult, Limits, Options, ScriptError, SnippetId, Stop, Vm};
 

@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) plugin_name: RefCell<Rc<str>>,
     /// Environments that a script wrote a global into.
     pub(super) soiled: RefCell<Vec<Table>>,
+    /// A snippet is being loaded: there is no transaction to look at.
+    pub(super) loading: Cell<bool>,
     pub(super) log: super::pdk::LogBudget,
 }
 
@@ -57,6 +59,7 @@ impl State {
             plugin: Cell::new(0),
             plugin_name: RefCell::new("".into()),
             soiled: RefCell::new(Vec::new()),
+            loading: Cell::new(false),
             log: super::pdk::LogBudget::new(options.limits.log_lines_per_second),
         })
     }

@@ -1,5 +1,6 @@
 //! One worker's Lua VM.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 
 use super::clock::Clock;
 use super::compile::Bytecode;
+use super::convert::kind_name;
 use super::deadline::Deadline;
 use super::environment::Environment;
 use super::interrupt::{self, OUT_OF_TIME};
@@ -93,6 +95,10 @@ pub struct Vm {
     returned: Vec<Option<Function>>,
     environment: Environment,
     state: Rc<State>,
+    /// Bytes that the VM may hold.
+    memory: usize,
+    /// Bytes that were left when garbage was last cleared away to make room.
+    in_use: Cell<usize>,
     lua: Lua,
 }
 
@@ -108,7 +114,8 @@ impl Vm {
         let state = Rc::new(State::new(&lua, deadline, options)?);
         let environment = Environment::new(&lua, &state)?;
         interrupt::install(&lua)?;
-        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, lua })
+        let memory = options.limits.memory;
+        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, memory, in_use: Cell::new(0), lua })
     }
 
     /// Loads a snippet into an environment of its own.
@@ -117,14 +124,16 @@ impl Vm {
     /// The VM's memory limit is too small for all snippets.
     pub fn load(&mut self, bytecode: &Bytecode) -> mlua::Result<SnippetId> {
         let environment = self.environment.fresh(&self.lua)?;
-        let function = self
+        self.state.loading.set(true);
+        let loaded = self
             .lua
             .load(&*bytecode.code)
             .set_name(&*bytecode.chunk_name)
             .set_mode(mlua::chunk::ChunkMode::Binary)
             .set_environment(environment)
-            .into_function()?;
-        self.snippets.push(function);
+            .into_function();
+        self.state.loading.set(false);
+        self.snippets.push(loaded?);
         self.returned.push(None);
         Ok(SnippetId(self.snippets.len() - 1))
     }
@@ -137,7 +146,19 @@ impl Vm {
 
     /// Ends it and gives the message back.
     pub fn end(&self) -> Option<Message> {
-        self.state.take()
+        let message = self.state.take();
+        self.make_room();
+        message
+    }
+
+    /// Luau fails at the memory limit without collecting what is garbage first; honest snippets shall not pay for
+    /// what greedy ones left behind. Where most of the memory is in use for good, collecting would not help.
+    fn make_room(&self) {
+        let used = self.lua.used_memory();
+        if used > self.memory / 4 * 3 && used > 2 * self.in_use.get() {
+            let _ = self.lua.gc_collect();
+            self.in_use.set(self.lua.used_memory());
+        }
     }
 
     /// Looks at the message at hand.
@@ -196,6 +217,7 @@ impl Vm {
         let passed = self.state.deadline.end();
         self.environment.clean(&self.state);
         if passed {
+            self.make_room();
             let limit = self.state.deadline.limit();
             let message = format!("stopped after {limit:?}: the snippet's time is over");
             return Err(ScriptError { message, line: None, stop: Some(Stop::Deadline) });
@@ -216,7 +238,7 @@ impl Vm {
             }
             Lv::Nil | Lv::String(_) | Lv::Boolean(false) => Ok(Mode::Set),
             other if self.state.quirks => {
-                Err(plain_error(format!("attempt to index local 'options' (a {} value)", other.type_name())))
+                Err(plain_error(format!("attempt to index local 'options' (a {} value)", kind_name(other))))
             }
             _ => Ok(Mode::Set),
         }
@@ -242,7 +264,7 @@ fn for_a_log(text: &str) -> String {
 }
 
 /// What an error says to the user, without the VM's wrapping and traceback.
-fn script_error(error: &mlua::Error) -> ScriptError {
+pub(super) fn script_error(error: &mlua::Error) -> ScriptError {
     match error {
         mlua::Error::CallbackError { cause, .. } => script_error(cause),
         mlua::Error::MemoryError(_) => {

@@ -170,6 +170,9 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
             settings::Oversize::Truncate => "truncate",
         };
         config.insert("oversize".to_owned(), oversize.into());
+        if plugin.old_form && plugin.kind.name == "tcp-log" {
+            config.insert("crlf".to_owned(), true.into());
+        }
         // What the log phase uses does not make it another outlet.
         config.remove("custom_fields_by_lua");
         config.remove("on_error");
@@ -196,5 +199,28 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
             max_retry_delay: queue.max_retry_delay,
             max_retry_time: queue.max_retry_time,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::SourceFile;
+    use crate::entity::{ReadOptions, read};
+
+    /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is
+    /// asked for CR LF; the fields of the log phase are not passed on to any sink.
+    #[test]
+    fn old_plugins_ask_for_cr_lf() {
+        let text = "_format_version: '1.1'\nplugins:\n- {name: tcplog, value: {host: h, port: 7}}\n\
+                    - {name: udplog, value: {host: h, port: 7}}\nservices:\n- name: s\n  url: http://s\n  plugins:\n  \
+                    - {name: tcp-log, config: {host: h, port: 7, custom_fields_by_lua: {a: return 1}}}\n";
+        let files = [SourceFile::new("kong.yaml", text)];
+        let (configuration, _) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
+        let specs: Vec<_> =
+            configuration.plugins.iter().map(|plugin| spec(plugin, &Settings::default()).config).collect();
+        let asks: Vec<bool> = specs.iter().map(|config| config.get("crlf") == Some(&Value::Bool(true))).collect();
+        assert_eq!(asks, [true, false, false]);
+        assert!(specs.iter().all(|config| config.get("custom_fields_by_lua").is_none()));
     }
 }

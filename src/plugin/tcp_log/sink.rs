@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use tracing::warn;
@@ -57,6 +57,9 @@ pub struct Config {
     /// Verify the receiver's certificate.
     #[serde(default = "default_verify")]
     pub ssl_verify: bool,
+    /// End messages with CR LF, as Kong before 0.5 did.
+    #[serde(default)]
+    pub crlf: bool,
 }
 
 fn default_timeout() -> u64 {
@@ -78,6 +81,7 @@ pub struct TcpLog {
     timeout: Duration,
     keepalive: Duration,
     tls: Option<Tls>,
+    line_end: &'static [u8],
     connection: Option<Connection>,
     // Sent on this connection and not settled.
     outstanding: VecDeque<Bytes>,
@@ -106,6 +110,9 @@ impl TcpLog {
         let mut sink = Self::plain(config.host, config.port, config.timeout, shared);
         sink.keepalive = Duration::from_millis(config.keepalive);
         sink.tls = tls;
+        if config.crlf {
+            sink.line_end = b"\r\n";
+        }
         Ok(sink)
     }
 
@@ -117,6 +124,7 @@ impl TcpLog {
             timeout: Duration::from_millis(timeout.max(1)),
             keepalive: Duration::from_millis(default_keepalive()),
             tls: None,
+            line_end: b"\n",
             connection: None,
             outstanding: VecDeque::new(),
             tail: shared.tail(TAIL_AGE),
@@ -158,9 +166,9 @@ impl TcpLog {
         let mut buffer = BytesMut::new();
         let mut entries = 0;
         for (index, line) in lines.iter().enumerate() {
-            buffer.reserve(line.len() + 1);
+            buffer.reserve(line.len() + self.line_end.len());
             buffer.extend_from_slice(line);
-            buffer.put_u8(b'\n');
+            buffer.extend_from_slice(self.line_end);
             entries += 1;
             if buffer.len() < WRITE_BYTES && index + 1 < lines.len() {
                 continue;

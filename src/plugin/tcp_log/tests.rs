@@ -64,6 +64,20 @@ async fn lines_go_over_one_connection() {
     assert_eq!(text, "a\nb\nc\n");
 }
 
+/// Scenario: a plugin in the form of Kong before 0.5.
+/// Guarantees: each message ends with CR LF.
+#[tokio::test]
+async fn old_plugins_end_lines_with_cr_lf() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port, "crlf": true}));
+    deliver(sink.as_mut(), &entries(&["a", "b"])).await.unwrap();
+    sink.close().await;
+    let mut text = String::new();
+    accept(&listener).await.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "a\r\nb\r\n");
+}
+
 /// Scenario: nobody listens; then the name cannot be resolved.
 /// Guarantees: errors to be retried that name the address.
 #[tokio::test]

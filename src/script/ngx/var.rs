@@ -57,7 +57,7 @@ fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
         "server_port" => address(|address| address.port.map(|port| port.to_string())),
         "server_protocol" => {
             let version = state.context_number("http_version").unwrap_or(1.1);
-            Some(if version >= 2.0 { format!("HTTP/{version:.1}") } else { format!("HTTP/{version}") }.into_bytes())
+            Some(format!("HTTP/{version:.1}").into_bytes())
         }
         "https" => address(|address| Some(if address.scheme == "https" { "on" } else { "" }.to_owned())),
         "ssl_protocol" => tls(state, "version"),

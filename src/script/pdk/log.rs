@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value as Lv, Variadic};
 
+use super::super::convert::kind_name;
 use super::super::environment::frozen;
 use super::super::state::State;
 use super::{Module, mode, raise};
@@ -87,7 +88,7 @@ fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv,
         Lv::Table(options) => mode(&options.raw_get("mode")?).map_err(|message| raise(lua, &message))?,
         Lv::Nil | Lv::String(_) | Lv::Boolean(false) => Mode::Set,
         other => {
-            let message = format!("attempt to index local 'options' (a {} value)", other.type_name());
+            let message = format!("attempt to index local 'options' (a {} value)", kind_name(other));
             return Err(raise(lua, &message));
         }
     };
@@ -141,6 +142,6 @@ fn push_argument(line: &mut String, argument: &Lv) {
                 if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
             }
         }
-        other => line.push_str(other.type_name()),
+        other => line.push_str(kind_name(other)),
     }
 }

@@ -105,7 +105,8 @@ pub(super) fn make_lazy(
     let metatable = lua.create_table()?;
     let state = state.clone();
     let index = lua.create_function(move |lua, (_, name): (Lv, Lv)| match name {
-        Lv::String(name) => look(lua, &state, &name.to_string_lossy()),
+        // What Luau looks up while it loads a snippet it may keep for good.
+        Lv::String(name) if !state.loading.get() => look(lua, &state, &name.to_string_lossy()),
         _ => Ok(Lv::Nil),
     })?;
     metatable.raw_set("__index", index)?;
@@ -138,7 +139,7 @@ pub(super) fn limit(lua: &Lua, state: &State, given: &Lv, what: &str) -> mlua::R
         Lv::Number(number) => *number,
         _ => return Err(raise(lua, &format!("{what} must be a number"))),
     };
-    if number < 1.0 {
+    if number.is_nan() || number < 1.0 {
         return Err(raise(lua, &format!("{what} must be >= 1")));
     }
     if number > 1000.0 {

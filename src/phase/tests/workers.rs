@@ -1,0 +1,287 @@
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::queue::{NoRoom, Queue, Receipt};
+use crate::script::Clock;
+
+/// A queue of a few entries that remembers everything that is done to it.
+#[derive(Default)]
+struct Fake {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    most: usize,
+    reserved: (usize, usize),
+    entries: Vec<String>,
+    /// Receipts are kept here until the test lets them go.
+    holds: bool,
+    receipts: Vec<Receipt>,
+    panics: bool,
+}
+
+impl Fake {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::new(Inner { most, ..Inner::default() }) })
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
+        work(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.with(|inner| std::mem::take(&mut inner.entries))
+    }
+
+    fn reserved(&self) -> (usize, usize) {
+        self.with(|inner| inner.reserved)
+    }
+}
+
+impl Queue for Fake {
+    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom> {
+        self.with(|inner| {
+            if entries > inner.most {
+                return Err(NoRoom::Never);
+            }
+            if inner.entries.len() + inner.reserved.0 + entries > inner.most {
+                return Err(NoRoom::Full);
+            }
+            inner.reserved = (inner.reserved.0 + entries, inner.reserved.1 + bytes);
+            Ok(())
+        })
+    }
+
+    fn release(&self, entries: usize, bytes: usize) {
+        self.with(|inner| inner.reserved = (inner.reserved.0 - entries, inner.reserved.1 - bytes));
+    }
+
+    fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
+        self.with(|inner| {
+            inner.reserved = (inner.reserved.0 - entries.len(), inner.reserved.1 - reserved);
+            if std::mem::take(&mut inner.panics) {
+                panic!("a fault in a queue, for the test");
+            }
+            inner.entries.extend(entries.iter().map(|entry| String::from_utf8_lossy(entry).into_owned()));
+            if inner.holds {
+                inner.receipts.push(receipt.clone());
+            }
+        });
+    }
+}
+
+const TWO: &str = r#"
+_format_version: "3.0"
+plugins:
+- {name: file-log, config: {path: /tmp/x}}
+- {name: tcp-log, config: {host: h, port: 9, custom_fields_by_lua: {t: return 1}}}
+"#;
+
+/// Workers on fake queues, one for each plugin that emits.
+struct Bench {
+    live: Live,
+    workers: Workers,
+    intake: Intake,
+    room: Arc<Notify>,
+}
+
+fn generation(text: &str, settings: &Settings, queues: &[&Arc<Fake>]) -> Generation {
+    let program = program(text, settings);
+    assert_eq!(program.steps.len(), queues.len());
+    let queues = queues.iter().map(|queue| Some((*queue).clone() as Arc<dyn Queue>)).collect();
+    Generation { program, queues }
+}
+
+fn bench(generation: Generation, workers: usize) -> Bench {
+    let live: Live = Arc::new(ArcSwap::from_pointee(generation));
+    let clock = Clock::start().expect("a thread");
+    let (workers, channels) = Workers::start(&live, workers, &clock).expect("workers");
+    let room = Arc::new(Notify::new());
+    Bench { live, workers, intake: Intake::new(channels, room.clone()), room }
+}
+
+fn transactions(numbers: std::ops::Range<usize>) -> Vec<Transaction> {
+    numbers.map(|number| transaction(&json!({"n": number}))).collect()
+}
+
+fn plain(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{{\"n\":{number}}}")).collect()
+}
+
+fn edited(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{{\"n\":{number},\"t\":1}}")).collect()
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "the condition was not met in time");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Scenario: batches offered whole while the second queue has room for two. Guarantees: a batch that does not fit is
+/// refused by the name of the plugin and leaves nothing in any queue; one that fits is in both, in order.
+#[tokio::test]
+async fn whole_batches_are_taken_or_not() {
+    let (file, tcp) = (Fake::new(10), Fake::new(3));
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
+    assert_eq!(bench.intake.offer(transactions(0..2)).await, Ok(()));
+    let refused = bench.intake.offer(transactions(2..4)).await;
+    assert_eq!(refused, Err(Refusal::Full { plugin: "tcp-log".to_owned() }));
+    assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
+    assert_eq!(bench.intake.offer(transactions(2..3)).await, Ok(()));
+    assert_eq!((file.take(), tcp.take()), (plain(0..3), edited(0..3)));
+    let many = bench.intake.offer(transactions(0..4)).await;
+    assert_eq!(many, Err(Refusal::TooMany { plugin: "tcp-log".to_owned(), transactions: 4 }));
+    assert_eq!((file.take(), file.reserved(), tcp.reserved()), (vec![], (0, 0), (0, 0)));
+    assert_eq!(bench.intake.offer(Vec::new()).await, Ok(()));
+    assert_eq!(bench.workers.tally().transactions.load(std::sync::atomic::Ordering::Relaxed), 3);
+}
+
+/// Scenario: twenty transactions to be delivered through queues of two and five, emptied now and then. Guarantees: each
+/// arrives in each queue once, in order, also where the batch is more than a queue ever holds.
+#[tokio::test]
+async fn delivery_goes_on_in_parts() {
+    let (file, tcp) = (Fake::new(5), Fake::new(2));
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 2);
+    let intake = bench.intake.clone();
+    let delivery = tokio::spawn(async move { intake.deliver(transactions(0..20)).await });
+    let (mut files, mut tcps) = (Vec::new(), Vec::new());
+    until(|| {
+        files.extend(file.take());
+        tcps.extend(tcp.take());
+        bench.room.notify_waiters();
+        tcps.len() == 20 && files.len() == 20
+    })
+    .await;
+    assert_eq!(delivery.await.expect("no panic"), Ok(()));
+    assert_eq!((files, tcps), (plain(0..20), edited(0..20)));
+    assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
+}
+
+/// Scenario: a queue that keeps its receipts, as one that writes to disk does. Guarantees: the offer is answered only
+/// when the last receipt is gone.
+#[tokio::test]
+async fn answers_wait_for_every_receipt() {
+    let (file, tcp) = (Fake::new(5), Fake::new(5));
+    file.with(|inner| inner.holds = true);
+    tcp.with(|inner| inner.holds = true);
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
+    let intake = bench.intake.clone();
+    let offer = tokio::spawn(async move { intake.offer(transactions(0..2)).await });
+    until(|| !tcp.with(|inner| inner.receipts.is_empty())).await;
+    file.with(|inner| inner.receipts.clear());
+    assert!(!offer.is_finished());
+    // Another batch goes its way meanwhile.
+    let intake = bench.intake.clone();
+    let second = tokio::spawn(async move { intake.offer(transactions(2..3)).await });
+    until(|| tcp.with(|inner| inner.receipts.len()) == 2).await;
+    assert!(!offer.is_finished() && !second.is_finished());
+    for queue in [&file, &tcp] {
+        queue.with(|inner| inner.receipts.clear());
+    }
+    assert_eq!((offer.await.expect("no panic"), second.await.expect("no panic")), (Ok(()), Ok(())));
+}
+
+/// Scenario: a new generation with other plugins and queues while batches come. Guarantees: what is offered after the
+/// swap goes to the new queues alone.
+#[tokio::test]
+async fn a_new_generation_takes_over() {
+    let (file, tcp, new) = (Fake::new(100), Fake::new(100), Fake::new(100));
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 2);
+    assert_eq!(bench.intake.offer(transactions(0..3)).await, Ok(()));
+    let text = "_format_version: \"3.0\"\nplugins: [{name: udp-log, config: {host: h, port: 9}}]";
+    bench.live.store(Arc::new(generation(text, &patient(), &[&new])));
+    for number in 3..9 {
+        assert_eq!(bench.intake.offer(transactions(number..number + 1)).await, Ok(()));
+    }
+    bench.live.store(Arc::new(generation(TWO, &patient(), &[&file, &tcp])));
+    assert_eq!(bench.intake.offer(transactions(9..10)).await, Ok(()));
+    assert_eq!((file.take().len(), tcp.take().len(), new.take()), (4, 4, plain(3..9)));
+}
+
+/// Scenario: transactions whose snippet fails under `on_error: drop`. Guarantees: they are taken, the dropped messages
+/// are counted, and what was reserved for them is given back.
+#[tokio::test]
+async fn dropped_messages_give_their_room_back() {
+    let (file, tcp) = (Fake::new(5), Fake::new(5));
+    let mut settings = patient();
+    settings.on_error = crate::settings::OnError::Drop;
+    let text = TWO.replace("return 1", "if kong.log.serialize().n % 2 == 1 then error('odd') end return 1");
+    let text = text.replace("{t: ", "{t: \"").replace("return 1}", "return 1\"}");
+    let bench = bench(generation(&text, &settings, &[&file, &tcp]), 1);
+    assert_eq!(bench.intake.offer(transactions(0..3)).await, Ok(()));
+    assert_eq!(bench.intake.offer(transactions(3..4)).await, Ok(()));
+    let even: Vec<_> = [edited(0..1), edited(2..3)].concat();
+    assert_eq!((file.take(), tcp.take()), (plain(0..4), even));
+    assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
+    assert_eq!(bench.workers.tally().dropped.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let faults = &bench.live.load().program.steps[1].faults;
+    assert_eq!(faults.parts()[0].count(), 2);
+}
+
+/// Scenario: the service closes its intake with batches on their way. Guarantees: those are answered, later ones are
+/// refused, and the workers end when the last handle is gone.
+#[tokio::test]
+async fn shutting_down() {
+    let (file, tcp) = (Fake::new(100), Fake::new(100));
+    tcp.with(|inner| inner.holds = true);
+    let Bench { workers, intake, live, .. } = bench(generation(TWO, &patient(), &[&file, &tcp]), 3);
+    let handle = intake.clone();
+    let offer = tokio::spawn(async move { handle.offer(transactions(0..5)).await });
+    until(|| !tcp.with(|inner| inner.receipts.is_empty())).await;
+    intake.close();
+    assert!(intake.is_closed());
+    assert_eq!(intake.offer(transactions(5..6)).await, Err(Refusal::ShuttingDown));
+    assert_eq!(intake.deliver(transactions(5..6)).await, Err((0, Refusal::ShuttingDown)));
+    tcp.with(|inner| inner.receipts.clear());
+    assert_eq!(offer.await.expect("no panic"), Ok(()));
+    drop(intake);
+    tokio::task::spawn_blocking(move || workers.join()).await.expect("no panic");
+    assert_eq!((file.take(), tcp.take()), (plain(0..5), edited(0..5)));
+    assert_eq!(Arc::strong_count(&live), 1, "the workers let go of everything");
+}
+
+/// Scenario: a delivery that waits for room when the intake is closed. Guarantees: it ends with the number of those
+/// that were taken.
+#[tokio::test]
+async fn closing_ends_a_waiting_delivery() {
+    let (file, tcp) = (Fake::new(100), Fake::new(2));
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
+    let intake = bench.intake.clone();
+    let delivery = tokio::spawn(async move { intake.deliver(transactions(0..5)).await });
+    until(|| tcp.with(|inner| inner.entries.len()) == 2).await;
+    bench.intake.close();
+    assert_eq!(delivery.await.expect("no panic"), Err((2, Refusal::ShuttingDown)));
+    assert_eq!((file.take(), tcp.take()), (plain(0..2), edited(0..2)));
+}
+
+/// Scenario: a queue panics once. Guarantees: the batch is refused, other queues get their room back, and the worker
+/// goes on with the next batch.
+#[tokio::test]
+async fn a_panic_costs_one_batch() {
+    let (file, tcp) = (Fake::new(10), Fake::new(10));
+    file.with(|inner| inner.panics = true);
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
+    assert!(bench.intake.offer(transactions(0..2)).await.is_err());
+    until(|| (file.reserved(), tcp.reserved()) == ((0, 0), (0, 0))).await;
+    assert_eq!(bench.intake.offer(transactions(2..3)).await, Ok(()));
+    assert_eq!((file.take(), tcp.take()), (plain(2..3), edited(2..3)));
+}
+
+/// Scenario: snippets that fit no VM. Guarantees: the workers do not start, and say what to raise.
+#[test]
+fn workers_that_cannot_start_say_why() {
+    let mut settings = patient();
+    settings.lua.memory_limit = 64 << 10;
+    let queue = Fake::new(1);
+    let live: Live = Arc::new(ArcSwap::from_pointee(generation(TWO, &settings, &[&queue, &queue])));
+    let error = Workers::start(&live, 2, &Clock::start().expect("a thread")).err().expect("too small");
+    assert!(error.contains("lua.memory_limit"), "{error}");
+}

@@ -1,0 +1,328 @@
+use super::*;
+
+/// Kong's list of names (kong-lua-sandbox), without those that its Kafka Log page says are not available.
+const THERE: [(&str, &str); 8] = [
+    (
+        "",
+        "_G _VERSION assert bit coroutine error ipairs jit kong math next ngx os pairs pcall print select string table \
+          tonumber tostring type unpack xpcall",
+    ),
+    ("bit", "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex"),
+    ("coroutine", "create resume running status wrap yield"),
+    ("jit", "arch os version version_num"),
+    (
+        "math",
+        "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min modf pi pow \
+              rad random sin sinh sqrt tan tanh",
+    ),
+    ("os", "clock difftime time"),
+    ("string", "byte char find format gmatch gsub len lower match reverse sub upper"),
+    (
+        "table",
+        "clear clone concat foreach foreachi getn insert isarray isempty maxn move new nkeys pack remove sort \
+               unpack",
+    ),
+];
+
+/// What Luau, Lua or OpenResty have and a snippet must not.
+const ABSENT: [(&str, &str); 8] = [
+    (
+        "",
+        "_ENV arg bit32 buffer cjson collectgarbage debug dofile ffi gcinfo getfenv getmetatable integer io load loadfile \
+          loadstring module ndk newproxy package rawequal rawget rawlen rawset require setfenv setmetatable shared \
+          typeof utf8 vector",
+    ),
+    ("coroutine", "close isyieldable"),
+    ("jit", "off on flush opt util"),
+    ("math", "clamp lerp map noise randomseed round sign isnan isinf isfinite"),
+    ("os", "date execute exit getenv remove rename setlocale tmpname"),
+    ("string", "dump pack packsize rep split unpack"),
+    ("table", "create find freeze isfrozen"),
+    ("ngx", "req socket timer shared exec exit location re thread"),
+];
+
+fn full(library: &str, name: &str) -> String {
+    if library.is_empty() { name.to_owned() } else { format!("{library}.{name}") }
+}
+
+/// Scenario: every name of Kong's list, and every other that Luau, Lua or OpenResty have. Guarantees: the former are
+/// there, the latter are nil; nothing else can be listed in a library.
+#[test]
+fn kongs_names_and_no_others() {
+    let mut bench = Bench::on(&json!({}));
+    for (library, names) in THERE {
+        for name in names.split_whitespace() {
+            let code = format!("return {} ~= nil", full(library, name));
+            assert_eq!(bench.shown(&code), "true", "{code}");
+        }
+        if library.is_empty() {
+            continue;
+        }
+        let listed = format!("local t = {{}} for name in pairs({library}) do table.insert(t, name) end return t");
+        let mut listed: Vec<String> = serde_json::from_str(&bench.shown(&listed)).expect("names");
+        listed.sort();
+        let mut wanted: Vec<_> = names.split_whitespace().collect();
+        wanted.sort_unstable();
+        assert_eq!(listed, wanted, "{library}");
+    }
+    for (library, names) in ABSENT {
+        for name in names.split_whitespace() {
+            let code = format!("return {} == nil", full(library, name));
+            assert_eq!(bench.shown(&code), "true", "{code}");
+        }
+    }
+    bench.gives(&[
+        ("return pcall(function() return ('x'):rep(3) end)", "false"),
+        ("return pcall(function() return ('').dump end)", "true"),
+        ("return ('').dump == nil and ('').rep == nil and ('').split == nil", "true"),
+        ("return ('%d'):format(3)", r#""3""#),
+        ("return _VERSION", r#""Lua 5.1""#),
+    ]);
+}
+
+/// Scenario: globals written by one snippet and read by another, in this transaction and the next, directly and by a
+/// function that lives on. Guarantees: nobody else ever sees them, nor does the same snippet's next run.
+#[test]
+fn globals_stay_with_their_snippet() {
+    let mut bench = Bench::on(&json!({}));
+    let counter = bench.load("count = (count or 0) + 1 print = nil return count");
+    let path = KeyPath::parse("v", false);
+    for _ in 0..3 {
+        bench.vm.run_field(counter, &path).expect("sound");
+        assert_eq!(bench.members()["v"], "1");
+        bench.begin();
+    }
+    bench.gives(&[
+        ("return count", "nothing"),
+        ("return type(print)", r#""function""#),
+        ("string = nil return type(string)", r#""table""#),
+        ("return type(string)", r#""table""#),
+        ("local f = function() hidden = 1 return hidden end return f()", "1"),
+        ("return hidden", "nothing"),
+    ]);
+    bench.begin();
+    bench.field("a", "kong.ctx.shared.f = function() late = (late or 0) + 1 return late end").expect("sound");
+    bench.gives(&[("return kong.ctx.shared.f", "nothing")]);
+    bench.field("a", "kong.ctx.shared.f = function() late = (late or 0) + 1 return late end").expect("sound");
+    for _ in 0..2 {
+        bench.field("b", "return kong.ctx.shared.f()").expect("sound");
+        assert_eq!(bench.members()["b"], "1");
+    }
+    bench.field("c", "return late").expect("sound");
+    assert_eq!(bench.members().get("c"), None);
+}
+
+/// Scenario: writing to `_G`, to the modules, to `kong`, `ngx` and what they hold, to strings' metatable. Guarantees:
+/// an error each, and nothing changed; `_G` shows what Kong's does.
+#[test]
+fn modules_are_read_only() {
+    let mut bench = Bench::on(&sample());
+    for target in [
+        "_G.x",
+        "_G.print",
+        "_G.kong",
+        "_G._G",
+        "string.upper",
+        "string.foo",
+        "math.pi",
+        "table.insert",
+        "bit.band",
+        "os.time",
+        "coroutine.wrap",
+        "jit.os",
+        "kong.foo",
+        "kong.request",
+        "kong.request.get_method",
+        "kong.ctx.foo",
+        "kong.ctx.shared",
+        "kong.log.err",
+        "kong.service.response.get_status",
+        "kong.node.x",
+        "kong.router.x",
+        "ngx.foo",
+        "ngx.var",
+        "ngx.var.foo",
+        "ngx.status",
+        "ngx.null",
+    ] {
+        let error = bench.shown(&format!("{target} = 1"));
+        assert!(error.contains(":1: ") && error.contains("attempt to"), "{target}: {error}");
+    }
+    for call in [
+        "table.insert(math, 1)",
+        "table.clear(string)",
+        "table.remove(_G)",
+        "table.sort(bit)",
+        "table.move({1}, 1, 1, 1, jit)",
+    ] {
+        let result = bench.shown(call);
+        assert!(
+            result.starts_with("error: ") || call.starts_with("table.sort") || call.starts_with("table.remove"),
+            "{call}: {result}"
+        );
+    }
+    bench.gives(&[
+        ("return _G._G == _G", "true"),
+        ("return _G.kong == kong and _G.ngx == ngx", "true"),
+        ("return _G.string == nil and _G.print == nil and _G.x == nil", "true"),
+        ("return ('a'):upper()", r#""A""#),
+        ("return kong.request.get_method()", r#""POST""#),
+        ("return math.pi > 3", "true"),
+    ]);
+}
+
+/// Scenario: the bit operations on values whose results under LuaJIT are known. Guarantees: the same, signed.
+#[test]
+fn bit_operations_are_luajits() {
+    Bench::on(&json!({})).gives(&[
+        ("return bit.tobit(0xffffffff)", "-1"),
+        ("return bit.tobit(0x7fffffff)", "2147483647"),
+        ("return bit.tobit(0x80000000)", "-2147483648"),
+        ("return bit.tobit(2^40 + 1234)", "1234"),
+        ("return bit.tobit(-1)", "-1"),
+        ("return bit.tobit('0xff')", "255"),
+        ("return {bit.tobit(0.5), bit.tobit(1.5), bit.tobit(2.5), bit.tobit(-0.5), bit.tobit(-1.5)}", "[0,2,2,0,-2]"),
+        ("return {bit.tobit(1/0), bit.tobit(-1/0), bit.tobit(0/0)}", "[0,0,0]"),
+        ("return bit.bnot(0)", "-1"),
+        ("return bit.bnot(0x12345678)", "-305419897"),
+        ("return bit.band(0x12345678, 0xff)", "120"),
+        ("return bit.band(0xf0f0, 0xff00, 0x8000)", "32768"),
+        ("return bit.band(7)", "7"),
+        ("return bit.bor(1, 2, 4, 8)", "15"),
+        ("return bit.bor(0x80000000, 1)", "-2147483647"),
+        ("return bit.bxor(0xa5a5f0f0, 0xaa55ff00)", "267390960"),
+        ("return bit.lshift(1, 0)", "1"),
+        ("return bit.lshift(1, 31)", "-2147483648"),
+        ("return bit.lshift(1, 40)", "256"),
+        ("return bit.lshift(0x87654321, 12)", "1412567040"),
+        ("return bit.rshift(256, 8)", "1"),
+        ("return bit.rshift(-256, 8)", "16777215"),
+        ("return bit.rshift(0x87654321, 12)", "554580"),
+        ("return bit.arshift(-256, 8)", "-1"),
+        ("return bit.arshift(0x87654321, 12)", "-493996"),
+        ("return bit.arshift(256, 8)", "1"),
+        ("return bit.rol(0x12345678, 12)", "1164411171"),
+        ("return bit.ror(0x12345678, 12)", "1736516421"),
+        ("return bit.bswap(0x12345678)", "2018915346"),
+        ("return bit.bswap(0x78563412)", "305419896"),
+        ("return bit.tohex(1)", r#""00000001""#),
+        ("return bit.tohex(-1)", r#""ffffffff""#),
+        ("return bit.tohex(-1, -8)", r#""FFFFFFFF""#),
+        ("return bit.tohex(0x87654321, 4)", r#""4321""#),
+        ("return bit.tohex(0xab, -2)", r#""AB""#),
+        ("return bit.tohex(0x21, 0)", r#""""#),
+        ("return bit.tohex(0x21, 99)", r#""00000021""#),
+    ]);
+    let error = Bench::on(&json!({})).shown("\nreturn bit.band(1, {})");
+    assert!(error.starts_with("error: [string \"...\"]:2: bad argument"), "{error}");
+}
+
+/// Scenario: OpenResty's table functions. Guarantees: its answers; honest errors at the snippet's line.
+#[test]
+fn table_functions_are_openrestys() {
+    let mut bench = Bench::on(&json!({}));
+    bench.gives(&[
+        ("local t = table.new(4, 2) t.a = 1 t[1] = 2 return #t", "1"),
+        ("return #table.new(1e9, 1e9)", "0"),
+        ("return #table.new(-5, 0)", "0"),
+        ("return #table.new(0/0, 0)", "0"),
+        ("return table.nkeys({1, 2, a = 3, b = nil})", "3"),
+        ("return table.nkeys({})", "0"),
+        ("return table.isarray({})", "true"),
+        ("return table.isarray({1, nil, 3})", "true"),
+        ("return table.isarray({1, a = 2})", "false"),
+        ("return table.isarray({[1.5] = 2})", "false"),
+        ("return table.isempty({})", "true"),
+        ("return table.isempty({nil, 1})", "false"),
+        ("local t = {1, a = 2} table.clear(t) return table.isempty(t)", "true"),
+        ("local t = {1, a = {}} local c = table.clone(t) return c ~= t and c.a == t.a", "true"),
+        ("return table.getn({1, 2})", "2"),
+        ("return table.maxn({[5] = 1})", "5"),
+        ("return table.concat({1, 2, 'x'}, '-')", r#""1-2-x""#),
+        ("return table.pack(1, nil, 3).n", "3"),
+        ("local n = 0 table.foreach({a = 1}, function() n = n + 1 end) return n", "1"),
+    ]);
+    for call in [
+        "table.new()",
+        "table.nkeys(1)",
+        "table.isarray(nil)",
+        "table.isempty('x')",
+        "unpack()",
+        "unpack('x')",
+        "unpack({}, {})",
+    ] {
+        let error = bench.shown(&format!("\n\nlocal x = {call}"));
+        assert!(error.starts_with("error: [string \"...\"]:3: "), "{call}: {error}");
+    }
+}
+
+/// Scenario: `unpack` within its bounds, at them and far past. Guarantees: values, else an error; never more values
+/// than the VM's stack holds.
+#[test]
+fn unpack_is_bounded() {
+    let mut bench = Bench::on(&json!({}));
+    bench.gives(&[
+        ("return {unpack({1, 2, 3})}", "[1,2,3]"),
+        ("return {unpack({1, 2, 3}, 2)}", "[2,3]"),
+        ("return {unpack({1, 2, 3}, 2, 2)}", "[2]"),
+        ("return {table.unpack({1, 2, 3}, -1, 1)}", "[null,null,1]"),
+        ("return (select('#', unpack({}, 1, 5)))", "5"),
+        ("return (select('#', unpack({}, 5, 1)))", "0"),
+        ("return table.unpack == unpack", "true"),
+    ]);
+    for range in [
+        "1, 2^31 - 1",
+        "-2^31, 2^31 - 1",
+        "1, 1e300",
+        "1, 8000",
+        "-1e308, 1e308",
+        "1, 1/0",
+        "0/0, 5",
+        "1, 0/0",
+        "2^31, 2^31 + 1e6",
+    ] {
+        let code = format!("return pcall(unpack, {{}}, {range})");
+        assert!(["true", "false"].contains(&bench.shown(&code).as_str()), "{range}");
+    }
+    assert!(bench.shown("return unpack({}, 1, 2^31 - 1)").ends_with(":1: too many results to unpack"));
+}
+
+/// Scenario: a pre-function that returns a function, run for several transactions. Guarantees: the chunk runs once,
+/// its function for each, with its upvalues kept, as in Kong.
+#[test]
+fn a_returned_function_runs_in_place_of_its_chunk() {
+    let mut bench = Bench::on(&json!({}));
+    let snippet = bench.load(
+        "local chunks, calls = 0, 0 chunks = chunks + 1
+        return function() calls = calls + 1 kong.log.set_serialize_value('n', {chunks, calls}) end",
+    );
+    for expected in ["[1,1]", "[1,2]", "[1,3]"] {
+        bench.begin();
+        bench.vm.run_function(snippet).expect("sound");
+        assert_eq!(bench.members()["n"], expected);
+    }
+}
+
+/// Scenario: `kong.ctx.shared`, `kong.ctx.plugin` and `ngx.ctx` across snippets, plugins and transactions.
+/// Guarantees: shared by all, by one plugin's snippets, by all; all gone with the transaction.
+#[test]
+fn contexts_live_as_long_as_kongs() {
+    let mut bench = Bench::on(&json!({"_context": {"shared": {"given": {"a": [1]}}}}));
+    let enter = |bench: &Bench, index| bench.vm.enter_plugin(index, &format!("plugin {index}").into());
+    enter(&bench, 1);
+    bench
+        .field("a", "kong.ctx.shared.x = 1 kong.ctx.plugin.x = 2 ngx.ctx.x = 3 return kong.ctx.shared.given")
+        .expect("sound");
+    assert_eq!(bench.members()["a"], r#"{"a":[1]}"#);
+    bench.field("b", "return {kong.ctx.shared.x, kong.ctx.plugin.x, ngx.ctx.x}").expect("sound");
+    assert_eq!(bench.members()["b"], "[1,2,3]");
+    enter(&bench, 2);
+    bench.field("c", "return {kong.ctx.shared.x, kong.ctx.plugin.x or 0, ngx.ctx.x}").expect("sound");
+    assert_eq!(bench.members()["c"], "[1,0,3]");
+    enter(&bench, 1);
+    bench.begin();
+    bench.field("d", "return {kong.ctx.shared.x or 0, kong.ctx.plugin.x or 0, ngx.ctx.x or 0}").expect("sound");
+    assert_eq!(bench.members()["d"], "[0,0,0]");
+    assert_eq!(bench.shown("kong.ctx.shared.given = nil return kong.ctx.shared.given"), "nothing");
+    assert_eq!(bench.shown("return kong.ctx.shared.given.a[1]"), "1");
+}
