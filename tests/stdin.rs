@@ -89,3 +89,22 @@ fn is_a_filter() {
     messages.assert_once(&(0..50).collect());
     assert_eq!(ended.stdout.lines().count(), 50);
 }
+
+/// Scenario: messages go to standard output, a pipe whose reader goes away after the first line (`| head -n 1`).
+/// Guarantees: the process ends by itself, says how many messages it could not write, and exits with 1.
+#[test]
+fn a_reader_that_goes_away_ends_it() {
+    let home = Home::new();
+    home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": {"path": "/dev/stdout"}}])));
+    home.write("input.ndjson", &input(0..2000));
+    let script = "\"$0\" run kong.yml --stdin <input.ndjson 2>log | head -n 1; echo ${PIPESTATUS[0]}";
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_logphase")])
+        .current_dir(home.path("."))
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let log = std::fs::read_to_string(home.path("log")).unwrap();
+    assert_eq!(printed.lines().nth(1), Some("1"), "{printed}\n{log}");
+    assert!(log.contains("messages were dropped"), "{log}");
+}

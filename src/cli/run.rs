@@ -239,7 +239,12 @@ async fn drain_stdin(service: Service, settings: &Settings) -> Exit {
         }
     }
     bar.finish_and_clear();
+    let dropped: u64 = service.delivery().stats().iter().map(|stats| stats.counters.dropped() + stats.lost).sum();
     let mut exit = finish(service, settings.shutdown_timeout).await;
+    if dropped > 0 {
+        complain(&format!("{dropped} messages were dropped: their sinks refused them for good\n"));
+        exit = Exit::Incomplete;
+    }
     let Some(summary) = summary else { return Exit::Incomplete };
     for rejected in &summary.rejected {
         complain(&format!("line {}: {}\n", rejected.line, rejected.reason));
@@ -273,7 +278,7 @@ async fn finish(service: Service, time: Duration) -> Exit {
         tracing::error!(plugin, entries, bytes, "left undelivered: {reason}");
     }
     if left.is_empty() {
-        tracing::info!("everything was delivered");
+        tracing::info!("stopped; nothing is left in the queues");
         return Exit::Done;
     }
     Exit::Incomplete

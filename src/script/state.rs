@@ -45,7 +45,6 @@ pub(super) enum Context {
 impl State {
     pub(super) fn new(lua: &Lua, deadline: Deadline, options: &super::vm::Options) -> mlua::Result<Self> {
         let array_mark = lua.create_table()?;
-        array_mark.raw_set("__metatable", false)?;
         array_mark.set_readonly(true);
         Ok(Self {
             deadline,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::writer::Writer;
-use crate::plugin::sink::{BoxFuture, SendError, Sent, Sink, SinkShared};
+use crate::plugin::sink::{BoxFuture, Fault, SendError, Sent, Sink, SinkShared};
 
 /// The plugin's name in Kong.
 pub const NAME: &str = "file-log";
@@ -45,6 +45,9 @@ impl Sink for FileLog {
             let outcome = self.writer.clone().append(entries.to_vec(), self.reopen).await;
             match outcome.failure {
                 None => Ok(Sent { settled: outcome.written, lost: 0, warning: outcome.warning }),
+                Some(message) if outcome.gone => {
+                    Err(SendError { delivered: outcome.written, fault: Fault::Final, message })
+                }
                 Some(message) => Err(SendError::retry(outcome.written, message)),
             }
         })

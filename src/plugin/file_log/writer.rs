@@ -67,6 +67,8 @@ pub(in crate::plugin) struct Outcome {
     pub written: usize,
     /// Why the next one does not.
     pub failure: Option<String>,
+    /// The failure is for ever: the reader of an inherited pipe cannot come back.
+    pub gone: bool,
     /// Something else that happened.
     pub warning: Option<String>,
 }
@@ -111,6 +113,8 @@ impl Writer {
             match state.write(&self.target, chunk, &mut outcome) {
                 Ok(written) => outcome.written += written,
                 Err(error) => {
+                    let inherited = state.open.as_ref().is_some_and(Open::is_inherited);
+                    outcome.gone = inherited && error.kind() == io::ErrorKind::BrokenPipe;
                     outcome.failure = Some(self.target.explain(&error));
                     break;
                 }
