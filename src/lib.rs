@@ -22,4 +22,6 @@ pub mod schema;
 pub mod script;
 pub mod service;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod transaction;

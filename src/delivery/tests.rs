@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::plugin::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
 use crate::queue::{NoRoom, Overflow, Receipt};
+use crate::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -273,7 +274,7 @@ async fn a_thousand_plugins() {
 struct MortalPeer {
     outlet: std::sync::OnceLock<Arc<Outlet>>,
     left_unread: AtomicUsize,
-    port: AtomicU16,
+    port: u16,
     ids: Mutex<BTreeSet<usize>>,
     end: AtomicBool,
 }
@@ -286,8 +287,7 @@ impl MortalPeer {
     }
 
     fn live_once(&self, lines: usize) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port.load(Ordering::SeqCst))).unwrap();
-        self.port.store(listener.local_addr().unwrap().port(), Ordering::SeqCst);
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let mut read = 0;
         while read < lines && !self.ended() {
@@ -351,7 +351,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     let peer = Arc::new(MortalPeer {
         outlet: std::sync::OnceLock::new(),
         left_unread: AtomicUsize::new(0),
-        port: AtomicU16::new(0),
+        port: own_port(),
         ids: Mutex::default(),
         end: AtomicBool::new(false),
     });
@@ -360,9 +360,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
         let peer = peer.clone();
         move || peer.live(&[500, 3000, 1, 8000, 700, usize::MAX])
     });
-    until("the peer listens", || peer.port.load(Ordering::SeqCst) != 0).await;
-    let port = peer.port.load(Ordering::SeqCst);
-    let config = json!({"host": "127.0.0.1", "port": port, "timeout": 1000});
+    let config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": 1000});
     let delivery = delivery();
     let outlet = delivery.open(spec("tcp", "tcp-log", config)).unwrap();
     assert!(peer.outlet.set(outlet.clone()).is_ok());

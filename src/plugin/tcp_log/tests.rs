@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::plugin::sink::{self, Fault, SendError, Sink, SinkShared};
+use crate::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -82,9 +83,7 @@ async fn old_plugins_end_lines_with_cr_lf() {
 /// Guarantees: errors to be retried that name the address.
 #[tokio::test]
 async fn connecting_errors_are_clear() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = own_port();
     let shared = SinkShared::new(None);
     let mut sink = open(&shared, json!({"host": "127.0.0.1", "port": port}));
     let error = sink.send(&entries(&["a"])).await.unwrap_err();

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::sink::MAX_DATAGRAM;
 use crate::plugin::sink::{self, Fault, Sink, SinkShared};
+use crate::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -41,8 +42,8 @@ async fn one_datagram_per_message() {
 /// characters; `tcp` sends it whole, with a newline, to the same port.
 #[tokio::test]
 async fn a_message_too_large_goes_by_the_policy() {
-    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let port = peer.local_addr().unwrap().port();
+    let port = own_port();
+    let peer = UdpSocket::bind(("127.0.0.1", port)).await.unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     // The two bytes of the last character that begins within the limit lie on both sides of it.
     let large = Bytes::from(format!("{}\u{e4}", "x".repeat(MAX_DATAGRAM - 1)));
@@ -72,10 +73,8 @@ async fn a_message_too_large_goes_by_the_policy() {
 /// comes later gets what is sent then.
 #[tokio::test]
 async fn refused_datagrams_are_counted() {
-    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = peer.local_addr().unwrap();
-    drop(peer);
-    let mut sink = open(address.port(), "drop");
+    let address = ("127.0.0.1", own_port());
+    let mut sink = open(address.1, "drop");
     let (mut lost, mut sent) = (0, 0);
     while lost == 0 {
         assert!(sent < 1000, "a refusal comes back");
