@@ -164,7 +164,7 @@ impl State {
             return progress.failure.map_or(Ok(0), Err);
         }
         if truncated {
-            self.replay(outcome)?;
+            self.replay(&chunk[..progress.lines], outcome)?;
         }
         self.tail.extend(chunk[..progress.lines].iter().cloned());
         match progress.failure {
@@ -176,31 +176,41 @@ impl State {
     /// Writes the tail again if the file was truncated since the last write.
     fn mend(&mut self, outcome: &mut Outcome) -> io::Result<()> {
         match &self.open {
-            Some(open) if open.was_truncated()? => self.replay(outcome),
+            Some(open) if open.was_truncated()? => self.replay(&[], outcome),
             _ => Ok(()),
         }
     }
 
-    fn replay(&mut self, outcome: &mut Outcome) -> io::Result<()> {
+    /// Writes the tail again. `standing` are lines that were written since the truncation and are not in the tail yet:
+    /// they stand in the file unless it is truncated once more meanwhile.
+    fn replay(&mut self, standing: &[Bytes], outcome: &mut Outcome) -> io::Result<()> {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         // The truncation may be long ago: lines count from it, not from now.
         self.tail.forget_older_than(TAIL_AGE + open.unchanged_for()?);
-        let lines = self.tail.renew();
+        let mut lines = self.tail.renew();
+        if standing.is_empty() {
+            open.forget_end()?;
+        }
         if lines.is_empty() {
-            return open.forget_end();
+            return Ok(());
         }
         outcome.warning = Some(format!(
             "the file was truncated under the writer; its last {} lines were written again, so that none is lost",
             lines.len()
         ));
-        open.forget_end()?;
-        let mut rest = &lines[..];
-        while !rest.is_empty() {
-            let (chunk, after) = rest.split_at(rest.len().min(LINES_AT_ONCE));
+        let replayed = lines.len();
+        let mut from = 0;
+        while from < lines.len() {
+            let chunk = &lines[from..lines.len().min(from + LINES_AT_ONCE)];
             let progress = write_lines(open, chunk);
-            // Truncated once more in the middle of it: from the beginning.
-            let again = open.note_written(progress.bytes)?;
-            rest = if again { &lines } else { after };
+            from += chunk.len();
+            if open.note_written(progress.bytes)? {
+                // Truncated once more in the middle of it: from the beginning, and with what stood there until now.
+                from = 0;
+                if lines.len() == replayed {
+                    lines.extend_from_slice(standing);
+                }
+            }
             if let Some(torn) = progress.torn {
                 open.undo_or_keep(torn);
             }
