@@ -1,5 +1,6 @@
 //! The workers: threads that run the log phase, each with a VM of its own.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -201,61 +202,76 @@ impl Worker {
     }
 }
 
-/// What a batch has reserved and made so far, per step.
+/// What a batch has reserved and made so far, per step. Costs what the batch's own plans cost, however many other
+/// plugins there are.
 #[derive(Default)]
 struct Room {
     steps: Vec<Share>,
+    /// The steps with a reservation, in the order in which they were first asked.
+    reserved: VecDeque<usize>,
 }
 
 #[derive(Default)]
 struct Share {
     entries: Vec<Bytes>,
-    /// Reserved and not yet appended.
+    /// Entries and bytes, reserved and not yet appended.
     reserved: (usize, usize),
+    /// Entries and bytes that are being asked for.
+    wanted: (usize, usize),
 }
 
 impl Room {
     /// Reserves room for all of the given transactions on every queue that they go to, or for none.
     fn reserve(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Result<(), Refusal> {
-        let steps = generation.program.steps.len();
-        self.steps.resize_with(steps, Share::default);
-        let mut wanted = vec![(0, 0); steps];
+        self.steps.resize_with(generation.program.steps.len(), Share::default);
+        let mut asked = Vec::new();
         for (plan, size) in plans.iter().zip(sizes) {
-            for &step in plan.iter().filter(|step| generation.queues[**step].is_some()) {
-                wanted[step].0 += 1;
-                wanted[step].1 += size;
+            for &step in plan.iter() {
+                let Some(queue) = &generation.queues[step] else { continue };
+                let wanted = &mut self.steps[step].wanted;
+                if wanted.0 == 0 {
+                    asked.push((step, queue));
+                }
+                wanted.0 += 1;
+                wanted.1 += size;
             }
         }
-        for step in 0..steps {
-            let (entries, bytes) = wanted[step];
-            let Some(queue) = generation.queues[step].as_ref().filter(|_| entries > 0) else { continue };
-            let Err(no_room) = queue.reserve(entries, bytes) else { continue };
-            for (queue, (entries, bytes)) in generation.queues[..step].iter().zip(&wanted) {
-                if let Some(queue) = queue.as_ref().filter(|_| *entries > 0) {
-                    queue.release(*entries, *bytes);
+        let refused = asked.iter().enumerate().find_map(|(at, (step, queue))| {
+            let (entries, bytes) = self.steps[*step].wanted;
+            queue.reserve(entries, bytes).err().map(|no_room| (at, *step, no_room))
+        });
+        for (at, (step, queue)) in asked.into_iter().enumerate() {
+            let share = &mut self.steps[step];
+            let (entries, bytes) = std::mem::take(&mut share.wanted);
+            match refused {
+                Some((first, ..)) if at < first => queue.release(entries, bytes),
+                Some(_) => {}
+                None => {
+                    if share.reserved.0 == 0 {
+                        self.reserved.push_back(step);
+                    }
+                    share.reserved.0 += entries;
+                    share.reserved.1 += bytes;
                 }
             }
-            let plugin = generation.program.steps[step].label.to_string();
-            return Err(match no_room {
-                NoRoom::Full => Refusal::Full { plugin },
-                NoRoom::Never => Refusal::TooMany { plugin, transactions: plans.len() },
-            });
         }
-        for (share, (entries, bytes)) in self.steps.iter_mut().zip(wanted) {
-            share.reserved.0 += entries;
-            share.reserved.1 += bytes;
-        }
-        Ok(())
+        let Some((_, step, no_room)) = refused else { return Ok(()) };
+        let plugin = generation.program.steps[step].label.to_string();
+        Err(match no_room {
+            NoRoom::Full => Refusal::Full { plugin },
+            NoRoom::Never => Refusal::TooMany { plugin, transactions: plans.len() },
+        })
     }
 
     /// Appends what was made to the queues.
     fn append(&mut self, generation: &Generation, receipt: &Receipt) {
-        for (share, queue) in self.steps.iter_mut().zip(&generation.queues) {
-            let (_, bytes) = std::mem::take(&mut share.reserved);
-            let entries = std::mem::take(&mut share.entries);
-            if let Some(queue) = queue.as_ref().filter(|_| !entries.is_empty()) {
+        // One by one, so that after a panic the rest is still known to be given back.
+        while let Some(step) = self.reserved.pop_front() {
+            let Share { entries, reserved: (_, bytes), .. } = std::mem::take(&mut self.steps[step]);
+            let Some(queue) = &generation.queues[step] else { continue };
+            if !entries.is_empty() {
                 queue.append(entries, bytes, receipt);
-            } else if let (Some(queue), true) = (queue, bytes > 0) {
+            } else if bytes > 0 {
                 queue.release(0, bytes);
             }
         }
@@ -263,10 +279,9 @@ impl Room {
 
     /// Gives everything back.
     fn release(&mut self, generation: &Generation) {
-        for (share, queue) in self.steps.iter_mut().zip(&generation.queues) {
-            let (entries, bytes) = std::mem::take(&mut share.reserved);
-            share.entries.clear();
-            if let Some(queue) = queue.as_ref().filter(|_| entries > 0) {
+        while let Some(step) = self.reserved.pop_front() {
+            let Share { reserved: (entries, bytes), .. } = std::mem::take(&mut self.steps[step]);
+            if let Some(queue) = generation.queues[step].as_ref().filter(|_| entries > 0) {
                 queue.release(entries, bytes);
             }
         }
