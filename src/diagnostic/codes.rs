@@ -59,6 +59,8 @@ pub const NO_SINK: &str = "K0209";
 pub const LUA: &str = "K0301";
 /// A key path of an edit that is malformed.
 pub const KEY_PATH: &str = "K0302";
+/// A snippet where the settings allow none.
+pub const NO_LUA: &str = "K0303";
 /// A setting that does not exist.
 pub const UNKNOWN_SETTING: &str = "K0401";
 /// A setting with a value that it cannot have.
@@ -159,6 +161,11 @@ pub const CODES: &[Code] = &[
         KEY_PATH,
         "a malformed key path",
         "Dots nest, `\\.` is a dot in a name, and `[n]` is an element of an array, counted from 1.",
+    ),
+    code(
+        NO_LUA,
+        "a snippet where the settings allow none",
+        "The setting `untrusted_lua: off` refuses every configuration with Lua in it. Take it out, or allow `sandbox`.",
     ),
     code(
         UNKNOWN_SETTING,

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::fault::Faults;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Plugin, Scope};
 use crate::message::{KeyPath, Style};
 use crate::plugin::Kind;
-use crate::script::{Bytecode, Options, compile};
+use crate::script::{self, Bytecode, Options, Profile, SourceLimits, compile};
 use crate::settings::{OnError, Settings};
 
 /// One plugin, ready to run.
@@ -105,26 +107,53 @@ fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
 }
 
 fn options(settings: &Settings) -> Options {
+    let lua = &settings.lua;
     Options {
-        limits: crate::script::Limits {
-            deadline: settings.lua.deadline(),
-            memory: settings.lua.memory_limit,
-            max_value_bytes: settings.limits.max_transaction_bytes,
-            log_lines_per_second: settings.lua.log_per_second,
+        limits: script::Limits {
+            deadline: lua.deadline(),
+            plugin_deadline: lua.plugin_deadline(),
+            memory: lua.memory_limit,
+            value: script::ValueLimits {
+                bytes: lua.max_value_bytes,
+                nodes: lua.max_value_nodes,
+                depth: lua.max_value_depth,
+            },
+            log_lines_per_second: lua.log_per_second,
+        },
+        dialect: script::Dialect {
+            profile: settings.untrusted_lua,
+            requires: settings.untrusted_lua_sandbox_requires.clone(),
+            environment: settings.untrusted_lua_sandbox_environment.clone(),
         },
         style: Style::of(settings.kong_quirks),
         kong_quirks: settings.kong_quirks,
-        max_headers: settings.max_headers,
+        most: script::Most {
+            req_headers: lua.max_req_headers,
+            resp_headers: lua.max_resp_headers,
+            uri_args: lua.max_uri_args,
+            post_args: lua.max_post_args,
+        },
+        // What is no network was refused when the settings were read.
+        trusted_ips: settings.trusted_ips.iter().filter_map(|text| network(text)).collect(),
     }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
 fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
     let mut parts = Vec::new();
     let mut errors = Vec::new();
+    let limits = SourceLimits { bytes: settings.lua.max_source_bytes, nesting: settings.lua.max_source_nesting };
     let fields = plugin.fields.iter().map(|field| (Some(field.key.as_str()), &field.source));
     let functions = plugin.functions.iter().map(|source| (None, source));
     for (key, source) in fields.chain(functions) {
-        match compile(&source.text) {
+        if settings.untrusted_lua == Profile::Off {
+            errors.push(no_lua(plugin, source));
+            continue;
+        }
+        match compile(&source.text, &limits) {
             Ok(code) => {
                 let path = key.map(|key| KeyPath::parse(key, settings.kong_quirks));
                 parts.push(Compiled { path, code, source: source.clone() });
@@ -150,6 +179,18 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         parts,
         drops: settings.for_plugin(plugin).on_error == OnError::Drop,
     })
+}
+
+/// Kong's words (kong/tools/sandbox), and where to change it.
+fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
+    Diagnostic::error(
+        codes::NO_LUA,
+        format!("{} has a Lua snippet, and the setting untrusted_lua is off", plugin.kind.name),
+    )
+    .at(source.line_place(1))
+    .label("not allowed")
+    .kong("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
+    .help("take the snippet out, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
 }
 
 fn syntax_error(

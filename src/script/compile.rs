@@ -23,8 +23,26 @@ pub struct CompileError {
     pub help: Option<&'static str>,
 }
 
+/// What a snippet's text may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceLimits {
+    /// Bytes.
+    pub bytes: usize,
+    /// Levels of brackets and blocks.
+    pub nesting: usize,
+}
+
+impl Default for SourceLimits {
+    fn default() -> Self {
+        Self { bytes: 256 << 10, nesting: 100 }
+    }
+}
+
 /// Compiles `source` without running any of it.
-pub fn compile(source: &str) -> Result<Bytecode, CompileError> {
+///
+/// # Errors
+/// What is wrong with it, with the line; or which of the limits it is past.
+pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileError> {
     let chunk_name = chunk_name(source);
     let refuse = |line, message: &str, help| {
         Err(CompileError { chunk_name: chunk_name.clone(), line, message: message.to_owned(), help })
@@ -35,6 +53,14 @@ pub fn compile(source: &str) -> Result<Bytecode, CompileError> {
             "attempt to load chunk with wrong mode",
             Some("bytecode is refused: give the snippet's text"),
         );
+    }
+    if source.len() > limits.bytes {
+        let message = format!("the snippet is larger than {} bytes", limits.bytes);
+        return refuse(1, &message, Some("make it smaller, or raise the setting lua.max_source_bytes"));
+    }
+    if let Some(line) = super::nesting::too_deep(source, limits.nesting) {
+        let message = format!("the snippet is nested deeper than {} levels", limits.nesting);
+        return refuse(line, &message, Some("make it flatter, or raise the setting lua.max_source_nesting"));
     }
     // LuaJIT passes over a first line that begins with `#`.
     let commented = source.starts_with('#').then(|| format!("--{source}"));

@@ -12,11 +12,48 @@ use super::state::State;
 use crate::message::{KeyPath, Mode, Style};
 use crate::transaction::{Value, View, text};
 
+/// What one value of a script's may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueLimits {
+    /// Bytes of JSON that it may become.
+    pub bytes: usize,
+    /// Members, elements and plain values, all levels together.
+    pub nodes: usize,
+    /// Levels of nesting, the message that it goes into included.
+    pub depth: usize,
+}
+
+impl Default for ValueLimits {
+    fn default() -> Self {
+        Self { bytes: 1 << 20, nodes: 100_000, depth: DEEPEST }
+    }
+}
+
+/// Why a value cannot be written.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    pub(super) message: String,
+    /// It is past one of the [`ValueLimits`], or out of time.
+    pub(super) too_large: bool,
+}
+
+impl From<String> for Unfit {
+    fn from(message: String) -> Self {
+        Self { message, too_large: false }
+    }
+}
+
+impl Unfit {
+    fn too_large(message: String) -> Self {
+        Self { message, too_large: true }
+    }
+}
+
 /// How scripts' values become JSON, and how large one may be.
 #[derive(Debug)]
 pub(super) struct Conversion {
     style: Style,
-    max_bytes: usize,
+    limits: ValueLimits,
     /// Strings whose bytes were not UTF-8 so far.
     pub(super) invalid_strings: Cell<u64>,
 }
@@ -29,18 +66,25 @@ const WRONG_KIND: &str = "value must be nil, a number, string, boolean or a non-
 const DEEPEST: usize = 1000;
 
 impl Conversion {
-    pub(super) fn new(style: Style, max_bytes: usize) -> Self {
-        Self { style, max_bytes, invalid_strings: Cell::new(0) }
+    pub(super) fn new(style: Style, limits: ValueLimits) -> Self {
+        Self { style, limits, invalid_strings: Cell::new(0) }
     }
 
     /// Writes a script's value as JSON text; nil is `None`. Reads tables raw: no metamethod runs.
-    fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, String> {
+    fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, Unfit> {
         if value.is_nil() {
             return Ok(None);
         }
         let quirks = self.style == Style::KONG;
-        let mut writer =
-            Writer { conversion: self, array_mark, quirks, out: Vec::new(), path: Vec::new(), seen: HashSet::new() };
+        let mut writer = Writer {
+            conversion: self,
+            array_mark,
+            quirks,
+            out: Vec::new(),
+            nodes: 0,
+            path: Vec::new(),
+            seen: HashSet::new(),
+        };
         writer.value(value)?;
         writer.check()?;
         Ok(Some(writer.out))
@@ -61,6 +105,8 @@ struct Writer<'a> {
     array_mark: &'a Table,
     quirks: bool,
     out: Vec<u8>,
+    /// How many values so far.
+    nodes: usize,
     /// The tables that the one at hand is inside of.
     path: Vec<*const c_void>,
     /// Every table so far: Kong refuses one that stands twice, even without a cycle.
@@ -69,14 +115,23 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// A small table can unfold to a large text: the snippet's limits hold here, too.
-    fn check(&self) -> Result<(), String> {
-        if self.out.len() > self.conversion.max_bytes {
-            return Err(format!("value is larger than {} bytes", self.conversion.max_bytes));
+    fn check(&self) -> Result<(), Unfit> {
+        let limits = &self.conversion.limits;
+        if self.out.len() > limits.bytes {
+            return Err(Unfit::too_large(format!("value is larger than {} bytes", limits.bytes)));
         }
-        if deadline::is_over() { Err(OUT_OF_TIME.to_owned()) } else { Ok(()) }
+        if self.nodes > limits.nodes {
+            return Err(self.too_many());
+        }
+        if deadline::is_over() { Err(OUT_OF_TIME.to_owned().into()) } else { Ok(()) }
     }
 
-    fn value(&mut self, value: &Lv) -> Result<(), String> {
+    fn too_many(&self) -> Unfit {
+        Unfit::too_large(format!("value has more than {} members and elements", self.conversion.limits.nodes))
+    }
+
+    fn value(&mut self, value: &Lv) -> Result<(), Unfit> {
+        self.nodes += 1;
         self.check()?;
         match value {
             Lv::Nil => self.out.extend_from_slice(b"null"),
@@ -87,14 +142,14 @@ impl Writer<'_> {
             Lv::String(string) => self.string(&string.as_bytes()),
             Lv::LightUserData(pointer) if pointer.0.is_null() => self.out.extend_from_slice(b"null"),
             Lv::Table(table) => self.table(table)?,
-            _ => return Err(WRONG_KIND.to_owned()),
+            _ => return Err(WRONG_KIND.to_owned().into()),
         }
         Ok(())
     }
 
-    fn number(&mut self, number: f64) -> Result<(), String> {
+    fn number(&mut self, number: f64) -> Result<(), Unfit> {
         if !number.is_finite() {
-            return Err("Cannot serialise number: must not be NaN or Infinity".to_owned());
+            return Err("Cannot serialise number: must not be NaN or Infinity".to_owned().into());
         }
         text::push_number(&mut self.out, number, self.conversion.style.numbers);
         Ok(())
@@ -107,30 +162,30 @@ impl Writer<'_> {
         }
     }
 
-    fn table(&mut self, table: &Table) -> Result<(), String> {
+    fn table(&mut self, table: &Table) -> Result<(), Unfit> {
         let pointer = table.to_pointer();
         if self.path.contains(&pointer) || (self.quirks && !self.seen.insert(pointer)) {
-            return Err(WRONG_KIND.to_owned());
+            return Err(WRONG_KIND.to_owned().into());
         }
-        if self.path.len() >= DEEPEST {
-            return Err(format!("Cannot serialise, excessive nesting ({})", DEEPEST + 1));
+        let deepest = self.conversion.limits.depth;
+        if self.path.len() >= deepest {
+            // Kong's words, whatever the limit.
+            return Err(Unfit::too_large(format!("Cannot serialise, excessive nesting ({})", deepest + 1)));
         }
         self.path.push(pointer);
         let mut members = Vec::new();
-        table
-            .for_each(|key: Lv, value: Lv| {
-                // No element takes less than two bytes.
-                if members.len() > self.conversion.max_bytes / 2 {
-                    let message = format!("value is larger than {} bytes", self.conversion.max_bytes);
-                    return Err(mlua::Error::RuntimeError(message));
-                }
-                members.push((key, value));
-                Ok(())
-            })
-            .map_err(|error| match error {
-                mlua::Error::RuntimeError(message) => message,
-                other => other.to_string(),
-            })?;
+        let room = self.conversion.limits.nodes.saturating_sub(self.nodes);
+        let read = table.for_each(|key: Lv, value: Lv| {
+            if members.len() >= room {
+                return Err(mlua::Error::runtime(""));
+            }
+            members.push((key, value));
+            Ok(())
+        });
+        match read {
+            Err(_) if members.len() >= room => return Err(self.too_many()),
+            other => other.map_err(|error| error.to_string())?,
+        }
         match array_length(&members) {
             _ if members.is_empty() => {
                 let marked = table.metatable().is_some_and(|mark| mark == *self.array_mark);
@@ -143,10 +198,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn array(&mut self, members: Vec<(Lv, Lv)>, length: usize) -> Result<(), String> {
+    fn array(&mut self, members: Vec<(Lv, Lv)>, length: usize) -> Result<(), Unfit> {
         // cjson's defaults: more than ten long and more than half of it holes.
         if length > 10 && length > 2 * members.len() {
-            return Err("Cannot serialise table: excessively sparse array".to_owned());
+            return Err("Cannot serialise table: excessively sparse array".to_owned().into());
         }
         let mut elements = vec![Lv::Nil; length];
         for (key, value) in members {
@@ -165,7 +220,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn object(&mut self, members: &[(Lv, Lv)]) -> Result<(), String> {
+    fn object(&mut self, members: &[(Lv, Lv)]) -> Result<(), Unfit> {
         self.out.push(b'{');
         for (at, (key, value)) in members.iter().enumerate() {
             if at > 0 {
@@ -180,9 +235,9 @@ impl Writer<'_> {
                     self.out.push(b'"');
                 }
                 Lv::Boolean(_) => {
-                    return Err("Cannot serialise boolean: table key must be a number or string".to_owned());
+                    return Err("Cannot serialise boolean: table key must be a number or string".to_owned().into());
                 }
-                _ => return Err(WRONG_KIND.to_owned()),
+                _ => return Err(WRONG_KIND.to_owned().into()),
             }
             self.out.push(b':');
             self.value(value)?;
@@ -209,18 +264,18 @@ fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
 
 impl State {
     /// Makes one edit of the message at hand, of a script's value.
-    pub(super) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), String> {
+    pub(super) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), Unfit> {
         let json = self.conversion.to_json(value, &self.array_mark)?;
         // What an edit holds beside its texts, for each step of its path at most.
         const STEP: usize = 64;
         let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
-        let (total, most) = (self.edited.get().saturating_add(size), self.conversion.max_bytes.saturating_mul(4));
+        let (total, most) = (self.edited.get().saturating_add(size), self.conversion.limits.bytes.saturating_mul(4));
         if total > most {
-            return Err(format!("all values set for one message are larger than {most} bytes"));
+            return Err(Unfit::too_large(format!("all values set for one message are larger than {most} bytes")));
         }
         self.edited.set(total);
         let edited = self.with_message(|message| message.edit(path, json, mode));
-        edited.unwrap_or(Ok(())).map_err(|error| error.to_string())
+        edited.unwrap_or(Ok(())).map_err(|error| error.to_string().into())
     }
 
     /// A Lua value of a JSON value; each call makes new tables.

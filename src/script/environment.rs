@@ -4,22 +4,23 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value as Lv};
 
+use super::profile::Dialect;
 use super::state::State;
 use super::{module, ngx, pdk};
 
 /// Functions of Luau's own that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without
 /// those that Kong's Kafka Log page names as not available.
-const GLOBALS: [&str; 11] =
-    ["assert", "error", "ipairs", "next", "pairs", "pcall", "select", "tonumber", "tostring", "type", "xpcall"];
+const GLOBALS: [&str; 8] = ["assert", "error", "ipairs", "next", "pairs", "select", "tonumber", "type"];
 const COROUTINE: [&str; 6] = ["create", "resume", "running", "status", "wrap", "yield"];
-const MATH: [&str; 28] = [
+const MATH: [&str; 29] = [
     "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor", "fmod", "frexp", "huge",
-    "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad", "random", "sin", "sinh", "sqrt", "tan",
+    "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad", "random", "sin", "sinh", "sqrt", "tan", "tanh",
 ];
 const STRING: [&str; 12] =
     ["byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "reverse", "sub", "upper"];
 const TABLE: [&str; 12] =
     ["clear", "clone", "concat", "foreach", "foreachi", "getn", "insert", "maxn", "move", "pack", "remove", "sort"];
+const LIBRARIES: [&str; 8] = ["bit", "coroutine", "io", "jit", "math", "os", "string", "table"];
 const OS: [&str; 3] = ["clock", "difftime", "time"];
 
 /// The shared, frozen names and the means to give each snippet its own globals on top.
@@ -28,8 +29,8 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn new(lua: &Lua, state: &Rc<State>) -> mlua::Result<Self> {
-        let base = base(lua, state)?;
+    pub(super) fn new(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Self> {
+        let base = base(lua, state, dialect)?;
         let metatable = lua.create_table()?;
         metatable.raw_set("__index", base.clone())?;
         let soiled = state.clone();
@@ -71,55 +72,73 @@ impl Environment {
     }
 }
 
-fn base(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Table> {
     let globals = lua.globals();
     let base = lua.create_table()?;
     for name in GLOBALS {
         base.raw_set(name, globals.raw_get::<Function>(name)?)?;
     }
     let own = module::load(lua)?;
-    for name in ["pcall", "xpcall"] {
+    for name in ["pcall", "xpcall", "tostring", "unpack"] {
         base.raw_set(name, own.raw_get::<Function>(name)?)?;
     }
     base.raw_set("_VERSION", "Lua 5.1")?;
-    for (library, names) in [("coroutine", &COROUTINE[..]), ("math", &MATH), ("os", &OS)] {
-        base.raw_set(library, frozen(pick(lua, &globals.raw_get(library)?, names)?))?;
+    for (library, names) in [("coroutine", &COROUTINE[..]), ("math", &MATH), ("os", &OS), ("table", &TABLE)] {
+        let picked = pick(lua, &globals.raw_get(library)?, names)?;
+        if let Some(more) = own.raw_get::<Option<Table>>(library)? {
+            add(&picked, &more)?;
+        }
+        base.raw_set(library, picked)?;
     }
-    let math: Table = base.raw_get("math")?;
-    math.set_readonly(false);
-    math.raw_set("tanh", globals.raw_get::<Table>("math")?.raw_get::<Function>("tanh")?)?;
-    math.set_readonly(true);
-    let coroutine: Table = base.raw_get("coroutine")?;
-    coroutine.set_readonly(false);
-    add(&coroutine, &own.raw_get("coroutine")?)?;
-    coroutine.set_readonly(true);
-
+    for library in ["bit", "jit", "io"] {
+        base.raw_set(library, own.raw_get::<Table>(library)?)?;
+    }
     // Methods of strings look names up in Luau's own table, which therefore has to be the one that is cut down.
     let string: Table = globals.raw_get("string")?;
     keep(&string, &STRING)?;
     add(&string, &own.raw_get("string")?)?;
-    base.raw_set("string", frozen(string))?;
-
-    let table = pick(lua, &globals.raw_get("table")?, &TABLE)?;
-    add(&table, &own.raw_get("table")?)?;
-    table.raw_set("unpack", own.raw_get::<Function>("unpack")?)?;
-    base.raw_set("table", frozen(table))?;
-    base.raw_set("unpack", own.raw_get::<Function>("unpack")?)?;
-    base.raw_set("bit", frozen(own.raw_get("bit")?))?;
-    base.raw_set("jit", frozen(own.raw_get("jit")?))?;
+    base.raw_set("string", string)?;
+    leave_out(&base, dialect)?;
+    for library in LIBRARIES {
+        if let Some(library) = base.raw_get::<Option<Table>>(library)? {
+            frozen(library);
+        }
+    }
 
     let kong = pdk::table(lua, state)?;
     let ngx = ngx::table(lua, state)?;
     base.raw_set("print", pdk::print(lua, state)?)?;
+    let require = module::require(lua, state, dialect, &base)?;
     // In Kong `_G` is one table for everybody, a known leak; here it shows the same names and takes none.
     let masked = lua.create_table()?;
     masked.raw_set("_G", masked.clone())?;
-    for (name, value) in [("kong", kong), ("ngx", ngx)] {
+    for (name, value) in [("kong", Lv::Table(kong)), ("ngx", Lv::Table(ngx)), ("require", Lv::Function(require))] {
         masked.raw_set(name, value.clone())?;
         base.raw_set(name, value)?;
     }
     base.raw_set("_G", frozen(masked))?;
     Ok(frozen(base))
+}
+
+/// Takes out what the profile does not have.
+fn leave_out(base: &Table, dialect: &Dialect) -> mlua::Result<()> {
+    for library in LIBRARIES {
+        let table: Table = base.raw_get(library)?;
+        let mut left_out = Vec::new();
+        let mut left = 0;
+        table.for_each(|name: String, _: Lv| {
+            left += 1;
+            if !dialect.has(&format!("{library}.{name}")) {
+                left_out.push(name);
+            }
+            Ok(())
+        })?;
+        if left == left_out.len() {
+            base.raw_set(library, Lv::Nil)?;
+        }
+        left_out.into_iter().try_for_each(|name| table.raw_set(name, Lv::Nil))?;
+    }
+    Ok(())
 }
 
 /// The table, which nobody can write to any more.

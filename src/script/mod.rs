@@ -11,14 +11,18 @@ mod deadline;
 mod environment;
 mod interrupt;
 mod module;
+mod nesting;
 mod ngx;
 mod pdk;
+mod profile;
 mod state;
 mod vm;
 
 pub use clock::{Busy, Clock};
-pub use compile::{Bytecode, CompileError, compile};
-pub use vm::{FieldResult, Limits, Options, ScriptError, SnippetId, Stop, Vm};
+pub use compile::{Bytecode, CompileError, SourceLimits, compile};
+pub use convert::ValueLimits;
+pub use profile::{Dialect, Profile, modules, names};
+pub use vm::{FieldResult, Limits, Most, Options, ScriptError, SnippetId, Stop, Vm};
 
 #[cfg(test)]
 mod tests;

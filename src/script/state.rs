@@ -4,10 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use ipnet::IpNet;
 use mlua::{Lua, Table};
 
 use super::convert::Conversion;
 use super::deadline::Deadline;
+use super::vm::Most;
 use crate::message::Message;
 use crate::transaction::{Level, Transaction, View};
 
@@ -16,8 +18,10 @@ pub(super) struct State {
     pub(super) deadline: Deadline,
     pub(super) conversion: Conversion,
     pub(super) quirks: bool,
-    /// `kong.request.get_headers` and its kin give so many at most unless asked otherwise.
-    pub(super) max_headers: usize,
+    /// What `kong.request.get_headers` and its kin give at most unless asked otherwise.
+    pub(super) most: Most,
+    /// For `kong.ip.is_trusted`.
+    pub(super) trusted_ips: Vec<IpNet>,
     /// The metatable of arrays that came as JSON, so that an empty one stays an array.
     pub(super) array_mark: Table,
     message: RefCell<Option<Message>>,
@@ -48,9 +52,10 @@ impl State {
         array_mark.set_readonly(true);
         Ok(Self {
             deadline,
-            conversion: Conversion::new(options.style, options.limits.max_value_bytes),
+            conversion: Conversion::new(options.style, options.limits.value),
             quirks: options.kong_quirks,
-            max_headers: options.max_headers,
+            most: options.most,
+            trusted_ips: options.trusted_ips.clone(),
             array_mark,
             message: RefCell::new(None),
             edited: Cell::new(0),
@@ -66,6 +71,7 @@ impl State {
     /// Begins a transaction.
     pub(super) fn begin(&self, message: Message) {
         self.contexts.borrow_mut().clear();
+        self.deadline.enter_plugin();
         self.edited.set(0);
         *self.message.borrow_mut() = Some(message);
     }
@@ -77,6 +83,7 @@ impl State {
     }
 
     pub(super) fn enter_plugin(&self, index: usize, name: &Rc<str>) {
+        self.deadline.enter_plugin();
         self.plugin.set(index);
         *self.plugin_name.borrow_mut() = name.clone();
     }

@@ -52,7 +52,7 @@ impl Bench {
     }
 
     fn load(&mut self, code: &str) -> SnippetId {
-        let bytecode = compile(code).unwrap_or_else(|error| panic!("{code}: {error}"));
+        let bytecode = compile(code, &SourceLimits::default()).unwrap_or_else(|error| panic!("{code}: {error}"));
         self.vm.load(&bytecode).expect("room for a snippet")
     }
 

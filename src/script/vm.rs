@@ -4,26 +4,30 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 
 use super::clock::Clock;
 use super::compile::Bytecode;
-use super::convert::kind_name;
-use super::deadline::Deadline;
+use super::convert::{Unfit, ValueLimits, kind_name};
+use super::deadline::{Deadline, Passed};
 use super::environment::Environment;
 use super::interrupt::{self, OUT_OF_TIME};
+use super::profile::Dialect;
 use super::state::State;
 use crate::message::{KeyPath, Message, Mode, Style};
 
-/// What scripts may use.
+/// What scripts may use up.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Time for one call of a snippet.
     pub deadline: Duration,
+    /// Time for all calls of one plugin's snippets in one transaction.
+    pub plugin_deadline: Duration,
     /// Bytes that one VM may hold, compiled snippets included.
     pub memory: usize,
-    /// Bytes of JSON that one value may become.
-    pub max_value_bytes: usize,
+    /// What one value may be.
+    pub value: ValueLimits,
     /// Lines that one VM's scripts may log in a second.
     pub log_lines_per_second: u32,
 }
@@ -32,44 +36,78 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_millis(10),
+            plugin_deadline: Duration::from_millis(50),
             memory: 64 << 20,
-            max_value_bytes: 1 << 20,
+            value: ValueLimits::default(),
             log_lines_per_second: 100,
         }
     }
 }
 
+/// How many headers and arguments the PDK's and ngx's functions give unless asked otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Request headers (Kong's `lua_max_req_headers`).
+    pub req_headers: usize,
+    /// Response headers (`lua_max_resp_headers`).
+    pub resp_headers: usize,
+    /// Query arguments (`lua_max_uri_args`).
+    pub uri_args: usize,
+    /// Arguments of a form (`lua_max_post_args`).
+    pub post_args: usize,
+}
+
+impl Default for Most {
+    /// Kong's.
+    fn default() -> Self {
+        Self { req_headers: 100, resp_headers: 100, uri_args: 100, post_args: 100 }
+    }
+}
+
 /// How a VM is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// What scripts may use.
+    /// What scripts may use up.
     pub limits: Limits,
+    /// What they may call.
+    pub dialect: Dialect,
     /// How their values are written.
     pub style: Style,
     /// Kong's exact behaviour where it is odd (the setting `kong_quirks`).
     pub kong_quirks: bool,
-    /// How many headers and query arguments the PDK's functions give unless asked otherwise (Kong's
-    /// `lua_max_req_headers` and its kin, 100).
-    pub max_headers: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { limits: Limits::default(), style: Style::default(), kong_quirks: false, max_headers: 100 }
-    }
+    /// How many headers and arguments they see.
+    pub most: Most,
+    /// Networks for which `kong.ip.is_trusted` is true.
+    pub trusted_ips: Vec<IpNet>,
 }
 
 /// A snippet that was loaded into a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnippetId(usize);
 
-/// Why a script did not come to its end by itself.
+/// Which budget a script ran out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// Its time was over.
     Deadline,
+    /// The time of all snippets of its plugin was over.
+    PluginDeadline,
     /// The VM's memory was used up.
     Memory,
+    /// The value that it gave is too large, too deep or has too many nodes.
+    Value,
+}
+
+impl Stop {
+    /// One word for it, for metrics and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "time",
+            Self::PluginDeadline => "plugin_time",
+            Self::Memory => "memory",
+            Self::Value => "value",
+        }
+    }
 }
 
 /// A snippet that failed. The message is as it was before.
@@ -110,9 +148,9 @@ impl Vm {
     pub fn new(options: &Options) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
         lua.set_memory_limit(options.limits.memory)?;
-        let deadline = Deadline::new(options.limits.deadline);
+        let deadline = Deadline::new(options.limits.deadline, options.limits.plugin_deadline);
         let state = Rc::new(State::new(&lua, deadline, options)?);
-        let environment = Environment::new(&lua, &state)?;
+        let environment = Environment::new(&lua, &state, &options.dialect)?;
         interrupt::install(&lua);
         let memory = options.limits.memory;
         Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, memory, in_use: Cell::new(0), lua })
@@ -185,7 +223,7 @@ impl Vm {
     pub fn run_field(&self, snippet: SnippetId, path: &KeyPath) -> FieldResult {
         self.call(&self.snippets[snippet.0], |value, options| {
             let mode = self.mode(&options)?;
-            self.state.edit(path, &value, mode).map_err(plain_error)
+            self.state.edit(path, &value, mode).map_err(ScriptError::from)
         })
     }
 
@@ -208,23 +246,33 @@ impl Vm {
         function: &Function,
         then: impl FnOnce(Lv, Lv) -> Result<R, ScriptError>,
     ) -> Result<R, ScriptError> {
-        self.state.deadline.begin();
+        let deadline = &self.state.deadline;
+        if deadline.plugin_is_over() {
+            return Err(out_of_plugin_time(deadline.plugin_limit()));
+        }
+        deadline.begin();
         let result = match function.call::<(Lv, Lv)>(()) {
-            Ok((value, options)) if !self.state.deadline.has_passed() => then(value, options),
+            Ok((value, options)) if !deadline.has_passed() => then(value, options),
             Ok(_) => Err(plain_error(OUT_OF_TIME.to_owned())),
             Err(error) => Err(script_error(&error)),
         };
-        let passed = self.state.deadline.end();
+        let passed = deadline.end();
         self.environment.clean(&self.state);
-        if passed {
-            self.make_room();
-            let limit = self.state.deadline.limit();
-            let message = format!("stopped after {limit:?}: the snippet's time is over");
-            return Err(ScriptError { message, line: None, stop: Some(Stop::Deadline) });
-        }
-        if result.as_ref().is_err_and(|failure| failure.stop == Some(Stop::Memory)) {
+        let result = match passed {
+            Some(Passed::Time) => Err(match deadline.last_limit() {
+                (limit, true) => out_of_plugin_time(limit),
+                (limit, false) => {
+                    stopped(Stop::Deadline, format!("stopped after {limit:?}: the snippet's time is over"))
+                }
+            }),
+            Some(Passed::Memory) => Err(stopped(Stop::Memory, NOT_ENOUGH_MEMORY.to_owned())),
+            None => result,
+        };
+        match result.as_ref().err().and_then(|failure| failure.stop) {
             // What the script held is garbage now, and the next one needs the room.
-            let _ = self.lua.gc_collect();
+            Some(Stop::Memory) => drop(self.lua.gc_collect()),
+            Some(_) => self.make_room(),
+            None => {}
         }
         result
     }
@@ -242,6 +290,25 @@ impl Vm {
             }
             _ => Ok(Mode::Set),
         }
+    }
+}
+
+/// Luau's words, wherever an allocation was refused.
+pub(super) const NOT_ENOUGH_MEMORY: &str = "not enough memory";
+
+fn stopped(stop: Stop, message: String) -> ScriptError {
+    ScriptError { message, line: None, stop: Some(stop) }
+}
+
+fn out_of_plugin_time(limit: Duration) -> ScriptError {
+    let message = format!("stopped: the time of all snippets of the plugin, {limit:?} for a transaction, is over");
+    stopped(Stop::PluginDeadline, message)
+}
+
+impl From<Unfit> for ScriptError {
+    fn from(unfit: Unfit) -> Self {
+        let stop = unfit.too_large.then_some(Stop::Value);
+        Self { message: for_a_log(&unfit.message), line: None, stop }
     }
 }
 
@@ -267,12 +334,10 @@ fn for_a_log(text: &str) -> String {
 pub(super) fn script_error(error: &mlua::Error) -> ScriptError {
     match error {
         mlua::Error::CallbackError { cause, .. } => script_error(cause),
-        mlua::Error::MemoryError(_) => {
-            ScriptError { message: "not enough memory".to_owned(), line: None, stop: Some(Stop::Memory) }
-        }
+        mlua::Error::MemoryError(_) => stopped(Stop::Memory, NOT_ENOUGH_MEMORY.to_owned()),
         mlua::Error::RuntimeError(text) => {
             let message = in_the_snippet(text);
-            let stop = message.ends_with("not enough memory").then_some(Stop::Memory);
+            let stop = (message == NOT_ENOUGH_MEMORY).then_some(Stop::Memory);
             ScriptError { line: line_of(&message), message: for_a_log(&message), stop }
         }
         other => plain_error(other.to_string()),

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use crate::diagnostic::suggest;
 use crate::plugin::field::retry_delays;
 use crate::schema::{Check, Default, Field, Record};
+use crate::script;
 
 pub(super) static SETTINGS: Record = Record::new(&[
     Field::array("config", &TEXT)
@@ -13,7 +15,25 @@ pub(super) static SETTINGS: Record = Record::new(&[
     Field::integer("workers").checks(&[Check::Between(1.0, 1024.0)]).about("Worker threads."),
     Field::record("inputs", &INPUTS).required().about("Where transactions come in; an empty list turns an input off."),
     Field::record("limits", &LIMITS).required().about("What one body and one transaction may be."),
-    Field::record("lua", &LUA).required().about("The sandbox."),
+    Field::string("untrusted_lua")
+        .required()
+        .default(Default::String("sandbox"))
+        .checks(&[Check::Custom(check_profile)])
+        .about("What snippets may call: `sandbox`, `strict` (more of Kong's names) or `off` (no snippets at all)."),
+    Field::array("untrusted_lua_sandbox_requires", &Field::string("").checks(&[Check::Custom(check_module)]))
+        .required()
+        .default(Default::Strings(&[]))
+        .about("Modules that snippets may `require` beside those of the profile."),
+    Field::array("untrusted_lua_sandbox_environment", &Field::string("").checks(&[Check::Custom(check_name)]))
+        .required()
+        .default(Default::Strings(&[]))
+        .about("Names that snippets may use beside those of the profile."),
+    Field::array("trusted_ips", &Field::string("").checks(&[Check::Custom(check_network)]))
+        .required()
+        .default(Default::Strings(&[]))
+        .about("Addresses and networks for which `kong.ip.is_trusted` is true."),
+    Field::record("lua", &LUA).required().about("What snippets may use up."),
+    Field::record("confinement", &CONFINEMENT).required().about("What the system keeps the process from (Linux)."),
     Field::boolean("kong_quirks")
         .required()
         .default(Default::Boolean(false))
@@ -27,11 +47,6 @@ pub(super) static SETTINGS: Record = Record::new(&[
         .default(Default::Integer(30))
         .about("How long delivery may go on after a signal to stop."),
     Field::record("log", &LOG).required().about("The service's own log."),
-    Field::integer("max_headers")
-        .required()
-        .default(Default::Integer(100))
-        .checks(&[Check::Between(1.0, 1000.0)])
-        .about("Headers that a snippet sees at most."),
     Field::array("select_tags", &TEXT)
         .default(Default::Strings(&[]))
         .about("Only plugins with all of these tags are taken."),
@@ -88,10 +103,54 @@ static LUA: Record = Record::new(&[
         .default(Default::Integer(10))
         .checks(&[Check::Between(0.1, 60_000.0)])
         .about("Milliseconds that one snippet may run."),
+    Field::number("plugin_deadline_ms")
+        .required()
+        .default(Default::Integer(50))
+        .checks(&[Check::Between(0.1, 60_000.0)])
+        .about("Milliseconds that all snippets of one plugin may run for one transaction."),
     size("memory_limit", 64 << 20).about("Bytes of memory of each VM."),
+    size("max_value_bytes", 1 << 20).about("Bytes of JSON that one returned value may become."),
+    count("max_value_nodes", 100_000)
+        .checks(&[Check::GreaterThan(0.0)])
+        .about("Members, elements and plain values that one returned value may have, all levels together."),
+    // Writing is recursive; Kong's own bound is 1000.
+    count("max_value_depth", 1000)
+        .checks(&[Check::Between(1.0, 1000.0)])
+        .about("Levels of nesting of one returned value, the message included."),
+    size("max_source_bytes", 256 << 10).about("Bytes of one snippet's text."),
+    count("max_source_nesting", 100)
+        .checks(&[Check::Between(1.0, 150.0)])
+        .about("Levels of brackets and blocks in one snippet's text."),
+    count("suspend_after", 10)
+        .checks(&[Check::Between(0.0, 1_000_000.0)])
+        .about("Time-outs in a row after which a snippet is suspended; 0: never."),
+    Field::duration("suspend_for")
+        .required()
+        .default(Default::Integer(60))
+        .checks(&[Check::GreaterThan(0.0)])
+        .about("How long a suspended snippet is not run."),
+    most("max_req_headers").about("Request headers that a snippet sees at most."),
+    most("max_resp_headers").about("Response headers that a snippet sees at most."),
+    most("max_uri_args").about("Query arguments that a snippet sees at most."),
+    most("max_post_args").about("Arguments of a form that a snippet sees at most."),
     count("log_per_second", 10)
         .checks(&[Check::Between(0.0, 1_000_000.0)])
         .about("Lines per second that snippets may log."),
+]);
+
+static CONFINEMENT: Record = Record::new(&[
+    Field::boolean("seccomp")
+        .required()
+        .default(Default::Boolean(true))
+        .about("Keep worker threads from system calls that computing does not need."),
+    Field::boolean("landlock")
+        .required()
+        .default(Default::Boolean(true))
+        .about("Keep the process from files that it has no business with."),
+    Field::array("paths", &TEXT)
+        .required()
+        .default(Default::Strings(&[]))
+        .about("More files and directories that may be read and written, for plugins to come with a reload."),
 ]);
 
 static LOG: Record = Record::new(&[
@@ -155,6 +214,53 @@ const fn size(name: &'static str, default: i64) -> Field {
 
 const fn count(name: &'static str, default: i64) -> Field {
     Field::integer(name).required().default(Default::Integer(default))
+}
+
+/// One of Kong's limits on headers and arguments (`lua_max_req_headers` and its kin).
+const fn most(name: &'static str) -> Field {
+    count(name, 100).checks(&[Check::Between(1.0, 1000.0)])
+}
+
+/// Kong's modes, and why two of them are not to be had here.
+fn check_profile(value: &Value) -> Result<(), String> {
+    match value.as_str().unwrap_or_default() {
+        "off" | "sandbox" | "strict" => Ok(()),
+        "on" => Err("`on` is not offered: it would give snippets the files, sockets and processes of this machine. \
+                     Use `strict`, and add names with untrusted_lua_sandbox_requires and _environment"
+            .to_owned()),
+        "lax" => Err("`lax` is not offered: use `strict`, and add names with untrusted_lua_sandbox_requires and \
+                      _environment"
+            .to_owned()),
+        _ => Err("expected one of: off, sandbox, strict".to_owned()),
+    }
+}
+
+fn check_module(value: &Value) -> Result<(), String> {
+    offered(value, "module", script::modules())
+}
+
+fn check_name(value: &Value) -> Result<(), String> {
+    offered(value, "name", script::names())
+}
+
+fn offered(value: &Value, what: &str, offered: Vec<&'static str>) -> Result<(), String> {
+    let name = value.as_str().unwrap_or_default();
+    if offered.contains(&name) {
+        return Ok(());
+    }
+    Err(match suggest(name, offered.iter().copied()) {
+        Some(near) => format!("no {what} `{name}` is offered; did you mean `{near}`?"),
+        None => format!("no {what} `{name}` is offered; there are {}", offered.join(", ")),
+    })
+}
+
+/// An address or a network in CIDR notation.
+fn check_network(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    if text.parse::<ipnet::IpNet>().is_ok() || text.parse::<std::net::IpAddr>().is_ok() || text == "unix:" {
+        return Ok(());
+    }
+    Err("expected an address or a network, like 10.0.0.0/8, 192.0.2.7 or fd00::/8".to_owned())
 }
 
 /// Whether the value is `HOST:PORT`; the host may be a name, an address, or an IPv6 address in brackets.

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, codes, suggest};
 use crate::entity::{Configuration, Plugin};
+use crate::script::Profile;
 use crate::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
@@ -35,8 +36,18 @@ pub struct Settings {
     pub inputs: Inputs,
     /// What one body and one transaction may be.
     pub limits: Limits,
-    /// The sandbox.
+    /// What snippets may call.
+    pub untrusted_lua: Profile,
+    /// Modules that snippets may `require` beside those of the profile.
+    pub untrusted_lua_sandbox_requires: Vec<String>,
+    /// Names that snippets may use beside those of the profile.
+    pub untrusted_lua_sandbox_environment: Vec<String>,
+    /// Addresses and networks for which `kong.ip.is_trusted` is true.
+    pub trusted_ips: Vec<String>,
+    /// What snippets may use up.
     pub lua: Lua,
+    /// What the system keeps the process from.
+    pub confinement: Confinement,
     /// Give Kong's exact output where it is odd.
     pub kong_quirks: bool,
     /// What happens to a message when a snippet fails.
@@ -50,8 +61,6 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// The service's own log.
     pub log: Log,
-    /// Headers and query arguments that a snippet sees at most, as Kong's `lua_max_req_headers`.
-    pub max_headers: usize,
     /// Only plugins with all of these tags are taken.
     pub select_tags: Vec<String>,
 }
@@ -121,22 +130,67 @@ impl Limits {
     }
 }
 
-/// The sandbox.
+/// What snippets may use up. Whoever is past a budget loses the field at hand, never the message.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct Lua {
     /// Milliseconds that one snippet may run.
     pub deadline_ms: f64,
+    /// Milliseconds that all snippets of one plugin may run for one transaction.
+    pub plugin_deadline_ms: f64,
     /// Bytes of memory of each VM.
     pub memory_limit: usize,
+    /// Bytes of JSON that one returned value may become.
+    pub max_value_bytes: usize,
+    /// Members, elements and plain values of one returned value, all levels together.
+    pub max_value_nodes: usize,
+    /// Levels of nesting of one returned value, the message included.
+    pub max_value_depth: usize,
+    /// Bytes of one snippet's text.
+    pub max_source_bytes: usize,
+    /// Levels of brackets and blocks in one snippet's text.
+    pub max_source_nesting: usize,
+    /// Time-outs in a row after which a snippet is suspended; 0 for never.
+    pub suspend_after: u32,
+    /// How long a suspended snippet is not run.
+    #[serde(deserialize_with = "queue::seconds")]
+    pub suspend_for: Duration,
     /// Lines per second that snippets may log; more are counted and left out.
     pub log_per_second: u32,
+    /// Request headers that a snippet sees at most unless it asks for more (Kong's `lua_max_req_headers`).
+    pub max_req_headers: usize,
+    /// The same for response headers (`lua_max_resp_headers`).
+    pub max_resp_headers: usize,
+    /// The same for query arguments (`lua_max_uri_args`).
+    pub max_uri_args: usize,
+    /// The same for a form's arguments (`lua_max_post_args`).
+    pub max_post_args: usize,
 }
 
 impl Lua {
     /// How long one snippet may run.
     pub fn deadline(&self) -> Duration {
-        Duration::try_from_secs_f64(self.deadline_ms / 1000.0).unwrap_or(Duration::MAX)
+        milliseconds(self.deadline_ms)
     }
+
+    /// How long all snippets of one plugin may run for one transaction.
+    pub fn plugin_deadline(&self) -> Duration {
+        milliseconds(self.plugin_deadline_ms)
+    }
+}
+
+fn milliseconds(count: f64) -> Duration {
+    Duration::try_from_secs_f64(count / 1000.0).unwrap_or(Duration::MAX)
+}
+
+/// What the system keeps the process from, where it is a Linux that can.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Confinement {
+    /// Whether worker threads may make only the system calls that computing needs.
+    pub seccomp: bool,
+    /// Whether the process may open only the files that it has business with.
+    pub landlock: bool,
+    /// More files and directories that may be read and written.
+    pub paths: Vec<PathBuf>,
 }
 
 /// What happens to a message when a snippet fails.

@@ -31,7 +31,7 @@ fn has_defaults() {
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
     assert_eq!((settings.queue.max_entries, settings.queue.max_retry_time), (10_000, None));
     assert_eq!((settings.queue.overflow, settings.queue.max_memory), (Overflow::Block, 128 << 20));
-    assert_eq!((settings.on_error, settings.max_headers, settings.kong_quirks), (OnError::Keep, 100, false));
+    assert_eq!((settings.on_error, settings.lua.max_req_headers, settings.kong_quirks), (OnError::Keep, 100, false));
     assert!(settings.workers >= 1);
     assert!(settings.data_dir.is_absolute() && settings.data_dir.ends_with("logphase"));
 }

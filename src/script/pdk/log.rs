@@ -96,7 +96,7 @@ fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv,
         return Err(raise(lua, &format!("key is longer than {LONGEST_KEY} bytes")));
     }
     let path = KeyPath::parse(&key.to_string_lossy(), state.quirks);
-    state.edit(&path, &value, mode).map_err(|message| raise(lua, &message))
+    state.edit(&path, &value, mode).map_err(|unfit| raise(lua, &unfit.message))
 }
 
 /// Logs one line of a script's, its parts joined as nginx does, control characters escaped.

@@ -131,10 +131,10 @@ pub(super) fn wrong_phase(lua: &Lua, phases: &str) -> mlua::Error {
     raise(lua, &format!("function cannot be called in log phase (only in: {phases})"))
 }
 
-/// A limit on headers or arguments: Kong's checks and words, its default where none is given.
-pub(super) fn limit(lua: &Lua, state: &State, given: &Lv, what: &str) -> mlua::Result<usize> {
+/// A limit on headers or arguments: Kong's checks and words, `default` where none is given.
+pub(super) fn limit(lua: &Lua, default: usize, given: &Lv, what: &str) -> mlua::Result<usize> {
     let number = match given {
-        Lv::Nil => return Ok(state.max_headers),
+        Lv::Nil => return Ok(default),
         Lv::Integer(number) => *number as f64,
         Lv::Number(number) => *number,
         _ => return Err(raise(lua, &format!("{what} must be a number"))),

@@ -86,7 +86,7 @@ fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
 fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_raw_query", |_, state, (): ()| Ok(raw_query(state).unwrap_or_default()))?;
     module.function("get_query", |lua, state, most: Lv| {
-        let most = limit(lua, state, &most, "max_args")?;
+        let most = limit(lua, state.most.uri_args, &most, "max_args")?;
         query_table(lua, state, most)
     })?;
     module.function("get_query_arg", |lua, state, name: Lv| {
@@ -111,7 +111,11 @@ pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result
         value.flatten().transpose().map(|value| value.unwrap_or(Lv::Nil))
     })?;
     module.function("get_headers", move |lua, state, most: Lv| {
-        let most = limit(lua, state, &most, "max_headers")?;
+        let default = match level {
+            Level::ResponseHeaders => state.most.resp_headers,
+            _ => state.most.req_headers,
+        };
+        let most = limit(lua, default, &most, "max_headers")?;
         let (table, cut) = header_table(lua, state, level, most)?;
         Ok((table, cut.then_some("truncated").into_lua(lua)?))
     })

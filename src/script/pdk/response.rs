@@ -46,7 +46,7 @@ pub(super) fn service(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         }
     })?;
     response.function("get_headers", |lua, state, most: Lv| {
-        let most = limit(lua, state, &most, "max_headers")?;
+        let most = limit(lua, state.most.resp_headers, &most, "max_headers")?;
         let (table, cut) = upstream_headers(lua, state, most)?;
         Ok((table, cut.then_some("truncated").into_lua(lua)?))
     })?;

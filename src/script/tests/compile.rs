@@ -12,7 +12,7 @@ fn errors_carry_name_and_line() {
         ("@x", r#"[string "@x"]"#, 1),
         ("#!/usr/bin/lua\nreturn )", r##"[string "#!/usr/bin/lua..."]"##, 2),
     ] {
-        let error = compile(code).expect_err(code);
+        let error = compile(code, &SourceLimits::default()).expect_err(code);
         assert_eq!((error.chunk_name.as_str(), error.line), (name, line), "{code}");
         assert!(!error.message.is_empty() && !error.message.starts_with('['), "{error}");
         assert_eq!(error.to_string(), format!("{name}:{line}: {}", error.message));
@@ -30,12 +30,15 @@ fn differences_are_explained() {
         ("\x1bLJ\x02", 1, "bytecode is refused"),
         ("\x1bLua", 1, "bytecode is refused"),
     ] {
-        let error = compile(code).expect_err(code);
+        let error = compile(code, &SourceLimits::default()).expect_err(code);
         assert_eq!(error.line, line, "{code}");
         assert!(error.help.is_some_and(|text| text.contains(help)), "{code}: {error:?}");
     }
-    assert_eq!(compile("\x1bL").expect_err("bytecode").message, "attempt to load chunk with wrong mode");
-    assert_eq!(compile("return (").expect_err("wrong").help, None);
+    assert_eq!(
+        compile("\x1bL", &SourceLimits::default()).expect_err("bytecode").message,
+        "attempt to load chunk with wrong mode"
+    );
+    assert_eq!(compile("return (", &SourceLimits::default()).expect_err("wrong").help, None);
 }
 
 /// Scenario: a first line with `#`, LuaJIT's escapes, hexadecimal, comments of every kind. Guarantees: they run.
@@ -60,7 +63,7 @@ fn deep_sources_are_refused() {
     in_time(|| {
         for unit in ["(", "{", "- ", "not ", "function() ", "if true then ", "a.", "a[", "return {", "#", "do "] {
             let code = format!("return {}", unit.repeat(200_000));
-            assert!(compile(&code).is_err(), "{unit}");
+            assert!(compile(&code, &SourceLimits::default()).is_err(), "{unit}");
         }
         let long = format!("local t = {{{}}} return #t", "1,".repeat(100_000));
         assert_eq!(Bench::on(&json!({})).shown(&long), "100000");

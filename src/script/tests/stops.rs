@@ -94,7 +94,7 @@ fn the_clock_is_honest() {
     let clock = Clock::start().expect("a thread");
     let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
     let mut vm = Vm::new(&Options { limits, ..Options::default() }).expect("room for a VM");
-    let mut load = |code: &str| vm.load(&compile(code).expect("sound")).expect("room");
+    let mut load = |code: &str| vm.load(&compile(code, &SourceLimits::default()).expect("sound")).expect("room");
     let (honest, endless) = (load("local n = 0 for i = 1, 1000 do n = n + i end return n"), load("while true do end"));
     let path = KeyPath::parse("v", false);
     let begin = |vm: &Vm| vm.begin(Message::new(parse(&json!({})), Style::default()));

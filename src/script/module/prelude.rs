@@ -2,18 +2,23 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
-use super::vm::script_error;
+use super::super::deadline;
+use super::super::vm::script_error;
 
-const PRELUDE: &str = include_str!("../../lua/prelude.luau");
+const PRELUDE: &str = include_str!("../../../lua/prelude.luau");
 
 /// The modules by name, not yet frozen.
-pub(super) fn load(lua: &Lua) -> mlua::Result<Table> {
+pub(in super::super) fn load(lua: &Lua) -> mlua::Result<Table> {
     let find_plain = lua.create_function(find_plain)?;
     let host_error = lua.create_function(|lua, problem: Value| match problem {
         Value::Error(error) => Ok(Some(lua.create_string(script_error(&error).message)?)),
         _ => Ok(None),
     })?;
-    lua.load(PRELUDE).set_name("=logphase").call((find_plain, host_error))
+    let out_of_memory = lua.create_function(|_, (): ()| {
+        deadline::out_of_memory();
+        Ok(())
+    })?;
+    lua.load(PRELUDE).set_name("=logphase").call((find_plain, host_error, out_of_memory))
 }
 
 /// `string.find` for plain text, in time that grows with the texts' lengths and not with their product.

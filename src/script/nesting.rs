@@ -1,0 +1,131 @@
+//! How deep a snippet's text is nested, before a parser that recurses sees it.
+
+/// The line, from 1, at which `source` goes deeper than `most` levels of brackets and blocks.
+pub(super) fn too_deep(source: &str, most: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut tokens = Tokens { rest: source, line: 1 };
+    let mut before = "";
+    while let Some((token, line)) = tokens.next() {
+        match token {
+            "(" | "{" | "[" | "function" | "do" | "repeat" => depth += 1,
+            // Luau's `if` that is an expression has no `end`.
+            "if" if !begins_an_expression(before) => depth += 1,
+            ")" | "}" | "]" | "end" | "until" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > most {
+            return Some(line);
+        }
+        before = token;
+    }
+    None
+}
+
+fn begins_an_expression(before: &str) -> bool {
+    const WORDS: [&str; 4] = ["return", "and", "or", "not"];
+    WORDS.contains(&before) || before.starts_with(|c| "=(,[{+-*/%^.<>#".contains(c))
+}
+
+/// The words and signs of a text, without strings and comments.
+struct Tokens<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = (&'a str, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let first = self.rest.chars().next()?;
+            if first.is_alphanumeric() || first == '_' {
+                let word = |c: char| !(c.is_alphanumeric() || c == '_');
+                let length = self.rest.find(word).unwrap_or(self.rest.len());
+                return Some((self.take(length), self.line));
+            }
+            let length = match first {
+                '"' | '\'' | '`' => quoted(self.rest, first),
+                '-' if self.rest.starts_with("--") => comment(self.rest),
+                '[' => long_bracket(self.rest).unwrap_or(0),
+                c if c.is_whitespace() => c.len_utf8(),
+                _ => 0,
+            };
+            if length == 0 {
+                return Some((self.take(first.len_utf8()), self.line));
+            }
+            let passed = self.take(length);
+            self.line += passed.matches('\n').count();
+        }
+    }
+}
+
+impl<'a> Tokens<'a> {
+    fn take(&mut self, length: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        taken
+    }
+}
+
+/// Bytes of the string in quotes at the front.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn comment(text: &str) -> usize {
+    match long_bracket(&text[2..]) {
+        Some(length) => 2 + length,
+        None => text.find('\n').unwrap_or(text.len()),
+    }
+}
+
+/// Bytes of the `[[...]]` or `[=[...]=]` at the front.
+fn long_bracket(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix('[')?.trim_start_matches('=');
+    let level = text.len() - 1 - inner.len();
+    if !inner.starts_with('[') {
+        return None;
+    }
+    let close = format!("]{}]", "=".repeat(level));
+    Some(text.find(&close).map_or(text.len(), |at| at + close.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_deep;
+
+    /// Scenario: brackets, blocks, strings, comments and long brackets, at a limit of three.
+    /// Guarantees: what is in strings and comments does not count, blocks end, the line is that of the fourth level.
+    #[test]
+    fn levels_are_counted() {
+        for sound in [
+            "return (((1)))",
+            "if a then if b then if c then d() end end end",
+            "for i = 1, 2 do end for i = 1, 2 do end while x do end repeat until y",
+            "return '((((', \"(\\\"(((\", [[((((]], [==[ ]] (((( ]==] -- ((((",
+            "--[[ (((( ]] return 1 --[=[ (((( ]=]",
+            "local x = if a then 1 else 2 local y = if a then 1 else 2 local z = {(if a then 1 else 2)}",
+            "if a then b() elseif c then d() elseif e then f() elseif g then h() elseif i then j() end",
+        ] {
+            assert_eq!(too_deep(sound, 3), None, "{sound}");
+        }
+        for (deep, line) in [
+            ("return ((((1))))", 1),
+            ("\n\nreturn {{\n{{", 4),
+            ("if a then\nif b then\nif c then\nif d then", 4),
+            ("local function f() return function() return function()\nreturn function()", 2),
+            ("--[[\n\n]] return a[b[c[d[1]]]]", 3),
+        ] {
+            assert_eq!(too_deep(deep, 3), Some(line), "{deep}");
+        }
+    }
+}
