@@ -22,6 +22,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
     let (mut settings, mut findings) = load::settings(&arguments.files);
     // A trial on a busy machine shall not fail for want of time; what `run` would stop is far past this.
     settings.lua.deadline_ms = settings.lua.deadline_ms.max(100.0);
+    settings.lua.plugin_deadline_ms = settings.lua.plugin_deadline_ms.max(1000.0);
     let mut configuration = Configuration::default();
     let paths = load::paths(&arguments.files, &settings);
     if !paths.is_empty() || arguments.field.is_empty() {

@@ -25,7 +25,7 @@ pub struct ValueLimits {
 
 impl Default for ValueLimits {
     fn default() -> Self {
-        Self { bytes: 1 << 20, nodes: 100_000, depth: DEEPEST }
+        Self { bytes: 1 << 20, nodes: 250_000, depth: DEEPEST }
     }
 }
 

@@ -109,12 +109,12 @@ mod tests {
     fn levels_are_counted() {
         for sound in [
             "return (((1)))",
-            "if a then if b then if c then d() end end end",
+            "if a then if b then if c then d = 1 end end end",
             "for i = 1, 2 do end for i = 1, 2 do end while x do end repeat until y",
             "return '((((', \"(\\\"(((\", [[((((]], [==[ ]] (((( ]==] -- ((((",
             "--[[ (((( ]] return 1 --[=[ (((( ]=]",
             "local x = if a then 1 else 2 local y = if a then 1 else 2 local z = {(if a then 1 else 2)}",
-            "if a then b() elseif c then d() elseif e then f() elseif g then h() elseif i then j() end",
+            "if a then b() elseif c then d() elseif e then f() elseif g then h() end",
         ] {
             assert_eq!(too_deep(sound, 3), None, "{sound}");
         }

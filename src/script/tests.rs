@@ -27,7 +27,8 @@ struct Bench {
 impl Bench {
     /// On `transaction`, with a deadline that no honest snippet meets even on a busy machine.
     fn on(transaction: &Value) -> Self {
-        let limits = Limits { deadline: Duration::from_secs(20), ..Limits::default() };
+        let long = Duration::from_secs(20);
+        let limits = Limits { deadline: long, plugin_deadline: long, ..Limits::default() };
         Self::with(transaction, Options { limits, ..Options::default() })
     }
 

@@ -110,7 +110,7 @@ static LUA: Record = Record::new(&[
         .about("Milliseconds that all snippets of one plugin may run for one transaction."),
     size("memory_limit", 64 << 20).about("Bytes of memory of each VM."),
     size("max_value_bytes", 1 << 20).about("Bytes of JSON that one returned value may become."),
-    count("max_value_nodes", 100_000)
+    count("max_value_nodes", 250_000)
         .checks(&[Check::GreaterThan(0.0)])
         .about("Members, elements and plain values that one returned value may have, all levels together."),
     // Writing is recursive; Kong's own bound is 1000.

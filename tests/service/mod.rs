@@ -84,7 +84,9 @@ impl Home {
     pub fn new() -> Self {
         let http = free_port();
         let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), http };
-        home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}")).set("LOGPHASE_LUA_DEADLINE_MS", "2000")
+        home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}"))
+            .set("LOGPHASE_LUA_DEADLINE_MS", "2000")
+            .set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "10000")
     }
 
     /// One with a file `kong.yml` of this text.

@@ -4,7 +4,7 @@ use super::*;
 const THERE: [(&str, &str); 8] = [
     (
         "",
-        "_G _VERSION assert bit coroutine error ipairs jit kong math next ngx os pairs pcall print select string table \
+        "_G _VERSION assert bit coroutine error ipairs jit kong math next ngx os pairs pcall print require select string table \
           tonumber tostring type unpack xpcall",
     ),
     ("bit", "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex"),
@@ -29,7 +29,7 @@ const ABSENT: [(&str, &str); 8] = [
     (
         "",
         "_ENV arg bit32 buffer cjson collectgarbage debug dofile ffi gcinfo getfenv getmetatable integer io load loadfile \
-          loadstring module ndk newproxy package rawequal rawget rawlen rawset require setfenv setmetatable shared \
+          loadstring module ndk newproxy package rawequal rawget rawlen rawset setfenv setmetatable shared \
           typeof utf8 vector",
     ),
     ("coroutine", "close isyieldable"),
