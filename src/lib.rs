@@ -9,6 +9,7 @@
 //! every complaint about it is a [`diagnostic::Diagnostic`].
 
 pub mod cli;
+pub mod confinement;
 pub mod delivery;
 pub mod diagnostic;
 pub mod document;

@@ -15,10 +15,15 @@ const QUICKSTART: &str = include_str!("../../examples/quickstart/kong.yml");
 /// The settings file that is taken where none is named.
 const DEFAULT_SETTINGS: &str = "logphase.yml";
 
+/// The settings file that is named, else the usual one if there is one.
+pub(super) fn settings_file(files: &Files) -> Option<PathBuf> {
+    let named = files.settings.clone().filter(|path| !path.as_os_str().is_empty());
+    named.or_else(|| Some(PathBuf::from(DEFAULT_SETTINGS)).filter(|path| path.exists()))
+}
+
 /// Reads the settings.
 pub(super) fn settings(files: &Files) -> (Settings, Vec<Diagnostic>) {
-    let named = files.settings.clone().filter(|path| !path.as_os_str().is_empty());
-    let path = named.or_else(|| Some(PathBuf::from(DEFAULT_SETTINGS)).filter(|path| path.exists()));
+    let path = settings_file(files);
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     match path.map(|path| SourceFile::read(&path)).transpose() {

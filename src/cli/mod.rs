@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod load;
+mod log;
 mod pretty;
 mod run;
 mod trial;

@@ -8,12 +8,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::arguments::Run;
-use super::{Exit, complain, load};
+use super::{Exit, complain, load, log};
+use crate::confinement::{self, Wall};
 use crate::delivery::Leftover;
 use crate::diagnostic::{Diagnostic, Format, any_error};
+use crate::entity::Configuration;
 use crate::input;
-use crate::service::{Listening, Service, StartError};
-use crate::settings::{LogFormat, Settings};
+use crate::service::{Listening, Service, StartError, files_of, out_of_reach};
+use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
 pub(super) fn run(arguments: &Run) -> Exit {
@@ -23,7 +25,6 @@ pub(super) fn run(arguments: &Run) -> Exit {
         return Exit::Configuration;
     }
     let paths = load::paths(&arguments.files, &settings);
-    start_log(&settings);
     let (configuration, more) = load::configuration(&paths, &settings);
     load::show(&[findings, more.clone()].concat(), Format::Pretty);
     if any_error(&more) {
@@ -35,6 +36,13 @@ pub(super) fn run(arguments: &Run) -> Exit {
         let directory = settings.data_dir.display();
         complain(&format!("error: cannot make the data directory {directory}: {error}; set LOGPHASE_DATA_DIR\n"));
         return Exit::Unavailable;
+    }
+    // Before any other thread is there: each inherits the walls of the one that starts it.
+    let wall = confine(arguments, &paths, &configuration, &settings);
+    log::start(&settings);
+    match &wall {
+        Wall::Missing(why) => tracing::warn!("the process is not kept from files (Landlock): {why}"),
+        wall => tracing::debug!("kept from files (Landlock): {wall}"),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build() {
         Ok(runtime) => runtime,
@@ -57,7 +65,17 @@ pub(super) fn run(arguments: &Run) -> Exit {
     });
     // A write to a pipe that nobody reads would hold its thread for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    log::flush();
     exit
+}
+
+/// Keeps the process from all files but those that it has business with.
+fn confine(arguments: &Run, paths: &[PathBuf], configuration: &Configuration, settings: &Settings) -> Wall {
+    if !settings.confinement.landlock {
+        return Wall::Off;
+    }
+    let settings_file = load::settings_file(&arguments.files);
+    confinement::confine_process(files_of(settings_file.as_deref(), paths, configuration, settings))
 }
 
 fn refuse(error: &StartError) -> Exit {
@@ -71,18 +89,6 @@ fn refuse(error: &StartError) -> Exit {
             Exit::Unavailable
         }
     }
-}
-
-fn start_log(settings: &Settings) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let log = log.with_ansi(std::io::stderr().is_terminal()).with_target(false);
-    // A second log in one process (as in tests) keeps the first.
-    let _ = match settings.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
 }
 
 /// What a signal asks for.
@@ -187,6 +193,7 @@ fn reload(service: &Service, arguments: &Run) {
         let paths = load::paths(&arguments.files, &settings);
         let (configuration, more) = load::configuration(&paths, &settings);
         findings.extend(more);
+        findings.extend(out_of_reach(&configuration));
         if !any_error(&findings) {
             match service.reload(&configuration, &settings) {
                 Ok(()) => {

@@ -55,6 +55,8 @@ pub const UNKNOWN_ENTITY: &str = "K0207";
 pub const DEPRECATED: &str = "K0208";
 /// A plugin whose sink does not exist yet.
 pub const NO_SINK: &str = "K0209";
+/// A file that the walls of the running process keep it from.
+pub const OUT_OF_REACH: &str = "K0210";
 /// Lua that does not compile.
 pub const LUA: &str = "K0301";
 /// A key path of an edit that is malformed.
@@ -151,6 +153,12 @@ pub const CODES: &[Code] = &[
         NO_SINK,
         "a plugin that cannot deliver yet",
         "The plugin is known, and `try` shows its messages, but there is no sink for it in this version.",
+    ),
+    code(
+        OUT_OF_REACH,
+        "a file that the running process is kept from",
+        "On Linux the service opens only the files that it was started with (Landlock), which cannot be loosened while \
+         it runs. Restart it, or name directories of plugins to come in `confinement.paths`.",
     ),
     code(
         LUA,

@@ -14,6 +14,7 @@ use super::intake::{Batch, Outcome, Refusal};
 use super::plan::Plan;
 use super::program::Program;
 use super::run::{Observer, Part, Runner};
+use crate::confinement::{ThreadFilter, Wall};
 use crate::queue::{NoRoom, Queue, Receipt};
 use crate::script::{Clock, ScriptError};
 
@@ -47,14 +48,20 @@ pub struct Tally {
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     tally: Arc<Tally>,
+    wall: Wall,
 }
 
 impl Workers {
-    /// Starts `count` workers on what is in `live`; returns them with their channels.
+    /// Starts `count` workers on what is in `live`, each behind `filter`; returns them with their channels.
     ///
     /// # Errors
     /// The snippets do not fit a VM, or a thread could not be started.
-    pub fn start(live: &Live, count: usize, clock: &Arc<Clock>) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
+    pub fn start(
+        live: &Live,
+        count: usize,
+        clock: &Arc<Clock>,
+        filter: &ThreadFilter,
+    ) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
         let tally = Arc::new(Tally::default());
         let mut threads = Vec::new();
         let mut channels = Vec::new();
@@ -62,11 +69,12 @@ impl Workers {
         for number in 0..count.max(1) {
             let (sender, receiver) = mpsc::channel(WAITING);
             let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
+            let filter = filter.clone();
             let body = move || {
                 let generation = live.load_full();
                 match Runner::new(generation.program.clone()) {
                     Ok(runner) => {
-                        let _ = report.send(Ok(()));
+                        let _ = report.send(Ok(filter.apply()));
                         Worker { runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
                     }
                     Err(error) => {
@@ -79,11 +87,17 @@ impl Workers {
             channels.push(sender);
         }
         drop(report);
+        let mut wall = Wall::Off;
         // Each worker reports once; one that panics before hangs up instead.
         for _ in &threads {
-            started.recv().map_err(|_| "a worker thread ended at its start".to_owned())??;
+            wall = started.recv().map_err(|_| "a worker thread ended at its start".to_owned())??;
         }
-        Ok((Self { threads, tally }, channels))
+        Ok((Self { threads, tally, wall }, channels))
+    }
+
+    /// Whether they are kept from system calls that computing does not need.
+    pub fn wall(&self) -> &Wall {
+        &self.wall
     }
 
     /// What they did so far.

@@ -122,7 +122,7 @@ mod tests {
             ("return ((((1))))", 1),
             ("\n\nreturn {{\n{{", 4),
             ("if a then\nif b then\nif c then\nif d then", 4),
-            ("local function f() return function() return function()\nreturn function()", 2),
+            ("do do do\ndo end end end end", 2),
             ("--[[\n\n]] return a[b[c[d[1]]]]", 3),
         ] {
             assert_eq!(too_deep(deep, 3), Some(line), "{deep}");

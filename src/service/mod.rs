@@ -1,5 +1,6 @@
 //! The running service: a configuration with its workers, queues and sinks, and how one replaces another.
 
+mod files;
 mod inputs;
 
 use std::sync::atomic::Ordering;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use crate::confinement::{ThreadFilter, Wall};
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
@@ -19,6 +21,7 @@ use crate::queue::{Bounds, Budget, Overflow, Queue};
 use crate::script::Clock;
 use crate::settings::{self, Settings};
 
+pub use files::{of_service as files_of, out_of_reach};
 pub use inputs::{InputError, Listening};
 
 /// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
@@ -29,6 +32,8 @@ pub struct Service {
     live: Live,
     /// The outlets of what is live.
     outlets: Mutex<Vec<Arc<Outlet>>>,
+    /// Whether the workers are confined.
+    wall: Wall,
 }
 
 /// A configuration that cannot be served.
@@ -50,9 +55,17 @@ impl Service {
         let (generation, outlets) = prepare(&delivery, configuration, settings)?;
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
-        let (workers, channels) = Workers::start(&live, settings.workers, &clock).map_err(StartError::Other)?;
+        // The runtime that is to be woken is up, so that the filter can know how.
+        let (filter, missing) =
+            if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
+        let (workers, channels) =
+            Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Other)?;
+        let wall = missing.unwrap_or_else(|| workers.wall().clone());
+        if let Wall::Missing(why) = &wall {
+            tracing::warn!("worker threads are not confined: {why}; the Lua sandbox has one wall less");
+        }
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, workers, intake, live, outlets: Mutex::new(outlets) })
+        Ok(Self { delivery, workers, intake, live, outlets: Mutex::new(outlets), wall })
     }
 
     /// Where inputs hand transactions in.
@@ -63,6 +76,11 @@ impl Service {
     /// The queues and sinks.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// Whether worker threads are kept from system calls that computing does not need.
+    pub fn workers_wall(&self) -> &Wall {
+        &self.wall
     }
 
     /// Transactions that have run so far.
@@ -109,6 +127,14 @@ impl Service {
         }
         drop(live);
         delivery.shut_down(deadline).await
+    }
+}
+
+/// The filter for workers, or why there is none.
+fn thread_filter() -> (ThreadFilter, Option<Wall>) {
+    match ThreadFilter::for_workers() {
+        Ok(filter) => (filter, None),
+        Err(why) => (ThreadFilter::none(), Some(Wall::Missing(why))),
     }
 }
 

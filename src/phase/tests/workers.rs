@@ -5,6 +5,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::confinement::ThreadFilter;
 use crate::queue::{NoRoom, Queue, Receipt};
 use crate::script::Clock;
 
@@ -100,7 +101,7 @@ fn generation(text: &str, settings: &Settings, queues: &[&Arc<Fake>]) -> Generat
 fn bench(generation: Generation, workers: usize) -> Bench {
     let live: Live = Arc::new(ArcSwap::from_pointee(generation));
     let clock = Clock::start().expect("a thread");
-    let (workers, channels) = Workers::start(&live, workers, &clock).expect("workers");
+    let (workers, channels) = Workers::start(&live, workers, &clock, &ThreadFilter::none()).expect("workers");
     let room = Arc::new(Notify::new());
     Bench { live, workers, intake: Intake::new(channels, room.clone()), room }
 }
@@ -282,6 +283,7 @@ fn workers_that_cannot_start_say_why() {
     settings.lua.memory_limit = 64 << 10;
     let queue = Fake::new(1);
     let live: Live = Arc::new(ArcSwap::from_pointee(generation(TWO, &settings, &[&queue, &queue])));
-    let error = Workers::start(&live, 2, &Clock::start().expect("a thread")).err().expect("too small");
+    let error =
+        Workers::start(&live, 2, &Clock::start().expect("a thread"), &ThreadFilter::none()).err().expect("too small");
     assert!(error.contains("lua.memory_limit"), "{error}");
 }

@@ -1,0 +1,82 @@
+//! Files of the whole process.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, RulesetStatus,
+};
+
+use super::{Files, Wall};
+
+/// What name lookup, TLS and time zones read (resolv.conf(5), nsswitch.conf(5), ld.so(8)), and what a process asks of
+/// itself. What is not there is passed over.
+const SYSTEM: &[&str] = &[
+    "/dev/null",
+    "/dev/urandom",
+    "/etc/ca-certificates",
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/pki",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/lib",
+    "/lib64",
+    "/proc/self",
+    "/run/NetworkManager",
+    "/run/systemd/resolve",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+    "/usr/lib",
+    "/usr/local/share/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/share/zoneinfo",
+];
+
+/// The newest set of rights that the rules below were written for.
+const RIGHTS: ABI = ABI::V5;
+
+/// Confines the calling thread; answers also with what may be written, resolved.
+pub(super) fn confine(files: Files) -> (Wall, Vec<PathBuf>) {
+    let writable: Vec<PathBuf> = files.write.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let wall = match restrict(&files.read, &writable) {
+        Ok(status) => match status.ruleset {
+            RulesetStatus::FullyEnforced => Wall::Stands,
+            RulesetStatus::PartiallyEnforced => Wall::Partly,
+            RulesetStatus::NotEnforced => Wall::Missing("this kernel has no Landlock".to_owned()),
+        },
+        Err(error) => Wall::Missing(error.to_string()),
+    };
+    (wall, writable)
+}
+
+fn restrict(read: &[PathBuf], writable: &[PathBuf]) -> Result<RestrictionStatus, RulesetError> {
+    let all = AccessFs::from_all(RIGHTS);
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    // No right to run anything, nor to make devices.
+    let writing = all & !(AccessFs::Execute | AccessFs::MakeBlock | AccessFs::MakeChar);
+    let mut rules = Ruleset::default().handle_access(all)?.create()?;
+    let certificates = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let system = SYSTEM.iter().map(PathBuf::from).chain(certificates);
+    for path in system.chain(read.iter().cloned()) {
+        rules = allow(rules, &path, reading)?;
+    }
+    rules = allow(rules, Path::new("/dev/null"), AccessFs::WriteFile.into())?;
+    for path in writable {
+        rules = allow(rules, path, writing)?;
+    }
+    rules.restrict_self()
+}
+
+/// Adds a rule for `path`, if there is such a file.
+fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
+    let Ok(file) = PathFd::new(path) else { return Ok(rules) };
+    // What belongs to directories would make the rule of a file an error.
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(RIGHTS) };
+    rules.add_rule(PathBeneath::new(file, access))
+}

@@ -1,0 +1,121 @@
+use std::io::Write;
+
+use super::*;
+
+/// Does `work` on a thread of its own behind the filter for workers.
+fn confined<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    let filter = ThreadFilter::for_workers().expect("Linux has seccomp");
+    let thread = std::thread::spawn(move || {
+        assert_eq!(filter.apply(), Wall::Stands);
+        work()
+    });
+    thread.join().expect("no panic")
+}
+
+/// Whether `result` of a system call is a refusal.
+fn refused(result: i64) -> bool {
+    result == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// Scenario: the system calls that an attacker would make who runs code of his own on a worker thread.
+/// Guarantees: each is refused; without the filter the same calls are not, so that the test can fail.
+#[test]
+#[allow(unsafe_code, reason = "an attacker makes bare system calls")]
+fn an_attackers_calls_are_refused() {
+    let neighbour = std::process::Command::new("sleep").arg("60").spawn().expect("a process to attack");
+    let pid = libc::pid_t::try_from(neighbour.id()).expect("a process id");
+    struct Ended(std::process::Child);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let mut neighbour = Ended(neighbour);
+    let calls = move || {
+        // SAFETY: every pointer is to a static string or null; the calls are to be refused.
+        unsafe {
+            let path = c"/etc/passwd".as_ptr();
+            let none = std::ptr::null::<libc::c_char>();
+            let anywhere = std::ptr::null_mut::<libc::c_void>();
+            vec![
+                ("open", libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, libc::O_RDONLY)),
+                ("write to stderr", libc::syscall(libc::SYS_write, 2, path, 0)),
+                ("socket", libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0)),
+                ("execve", libc::syscall(libc::SYS_execve, c"/bin/true".as_ptr(), none, none)),
+                ("clone", libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0)),
+                ("clone3", libc::syscall(libc::SYS_clone3, anywhere, 0)),
+                ("ptrace", libc::syscall(libc::SYS_ptrace, libc::PTRACE_ATTACH, pid, 0, 0)),
+                ("process_vm_readv", libc::syscall(libc::SYS_process_vm_readv, pid, none, 0, none, 0, 0)),
+                ("kill", libc::syscall(libc::SYS_kill, pid, libc::SIGKILL)),
+                ("tgkill", libc::syscall(libc::SYS_tgkill, pid, pid, libc::SIGKILL)),
+                ("unlink", libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, c"/nonexistent".as_ptr(), 0)),
+                ("memfd_create", libc::syscall(libc::SYS_memfd_create, c"x".as_ptr(), 0)),
+                ("io_uring_setup", libc::syscall(libc::SYS_io_uring_setup, 1, anywhere)),
+                ("bpf", libc::syscall(libc::SYS_bpf, 0, anywhere, 0)),
+                ("prctl", libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0)),
+                ("ioctl", libc::syscall(libc::SYS_ioctl, 0, libc::TIOCSTI, c"x".as_ptr())),
+                (
+                    "memory as code",
+                    libc::syscall(
+                        libc::SYS_mmap,
+                        anywhere,
+                        4096,
+                        libc::PROT_EXEC | libc::PROT_WRITE,
+                        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                        -1,
+                        0,
+                    ),
+                ),
+            ]
+            .into_iter()
+            .map(|(name, result)| (name, refused(result)))
+            .collect::<Vec<_>>()
+        }
+    };
+    for (name, refused) in confined(calls) {
+        assert!(refused, "{name} was not refused");
+    }
+    assert_eq!(neighbour.0.try_wait().expect("ours"), None, "the neighbour lives");
+    // SAFETY: as above.
+    let open = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"/etc/passwd".as_ptr(), libc::O_RDONLY) };
+    assert!(open >= 0, "without the filter the same call succeeds");
+}
+
+/// Scenario: what workers do all day: allocate, wait, wake a task of a runtime, read clocks, take random numbers, panic.
+/// Guarantees: all of it works behind the filter.
+#[test]
+fn a_workers_calls_are_allowed() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let (mut orders, mut given) = tokio::sync::mpsc::channel::<u32>(1);
+    let done = runtime.spawn(answered);
+    let worker = std::thread::spawn({
+        let filter = {
+            let _inside = runtime.enter();
+            ThreadFilter::for_workers().expect("Linux has seccomp")
+        };
+        move || {
+            assert_eq!(filter.apply(), Wall::Stands);
+            assert!(thread_is_confined());
+            let large: Vec<Vec<u8>> = (1..200).map(|size| vec![1; size * 4096]).collect();
+            drop(large);
+            let _ = (std::time::Instant::now(), uuid::Uuid::new_v4());
+            let panicked = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(7)));
+            assert!(panicked.is_err());
+            let order = given.blocking_recv().expect("an order");
+            assert!(std::io::stderr().write(b"refused\n").is_err());
+            answer.send(order + 1).expect("somebody waits");
+        }
+    });
+    runtime.block_on(async {
+        // The runtime's thread shall wait for events when the worker wakes it.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        orders.send(41).await.expect("the worker listens");
+        orders = tokio::sync::mpsc::channel(1).0;
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(20), done).await;
+        assert_eq!(answer.expect("in time").expect("no panic").expect("an answer"), 42);
+    });
+    worker.join().expect("no panic");
+    drop(orders);
+}

@@ -1,0 +1,93 @@
+//! System calls of threads that compute.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+
+use super::{CONFINED, Wall};
+
+/// Memory, waiting and waking, clocks, randomness, and a thread's own end. No file, socket, process or signal.
+const FREE: &[i64] = &[
+    libc::SYS_brk,
+    libc::SYS_clock_gettime,
+    libc::SYS_exit,
+    libc::SYS_futex,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_madvise,
+    libc::SYS_membarrier,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_sigaltstack,
+];
+
+/// All else is refused with EPERM: a library's harmless probe shall not end the process.
+pub(super) fn filter() -> Result<BpfProgram, String> {
+    let text = |error: seccompiler::BackendError| error.to_string();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FREE.iter().map(|number| (*number, Vec::new())).collect();
+    // Memory may not become code.
+    let no_code = || {
+        let condition =
+            SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0);
+        SeccompRule::new(vec![condition.map_err(text)?]).map_err(text)
+    };
+    rules.insert(libc::SYS_mmap, vec![no_code()?]);
+    rules.insert(libc::SYS_mprotect, vec![no_code()?]);
+    let wakers = wakers().into_iter().map(wake).collect::<Result<Vec<_>, _>>().map_err(text)?;
+    if !wakers.is_empty() {
+        rules.insert(libc::SYS_write, wakers);
+    }
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(text)?;
+    SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).and_then(TryInto::try_into).map_err(text)
+}
+
+/// A write of eight bytes to one event file, which wakes the runtime's thread that waits for sockets.
+fn wake(file: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, file)?,
+        SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 8)?,
+    ])
+}
+
+/// The event files that are open.
+fn wakers() -> Vec<u64> {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let event = |entry: std::fs::DirEntry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        target.to_str()?.starts_with("anon_inode:[eventfd]").then_some(number)
+    };
+    open.filter_map(|entry| event(entry.ok()?)).collect()
+}
+
+pub(super) fn apply(program: &BpfProgram) -> Wall {
+    block_signals();
+    match seccompiler::apply_filter(program) {
+        Ok(()) => {
+            CONFINED.set(true);
+            Wall::Stands
+        }
+        Err(error) => Wall::Missing(error.to_string()),
+    }
+}
+
+/// Leaves signals to other threads: their handlers write to a pipe, which this one may not.
+#[expect(unsafe_code, reason = "there is no safe wrapper of pthread_sigmask without a second crate")]
+fn block_signals() {
+    // SAFETY: `all` is a plain set that sigfillset initializes before it is read; pthread_sigmask changes the calling
+    // thread's mask only and takes null for the old one (POSIX). Faults of the thread's own are delivered all the same.
+    unsafe {
+        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,69 @@
+//! Which files a service with a configuration has business with.
+
+use std::path::{Path, PathBuf};
+
+use crate::confinement::{self, Files};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::entity::{Configuration, Plugin};
+use crate::settings::Settings;
+
+/// The files of a service: its settings and configuration to read; its data, its plugins' files and its sockets to
+/// write. Directories rather than files, so that what is replaced or rotated stays within.
+pub fn of_service(
+    settings_file: Option<&Path>,
+    config: &[PathBuf],
+    configuration: &Configuration,
+    settings: &Settings,
+) -> Files {
+    let mut files = Files::default();
+    for path in settings_file.into_iter().chain(config.iter().map(PathBuf::as_path)) {
+        files.read.push(directory(path));
+        // A file behind a link (as Kubernetes mounts them) is replaced where it really is.
+        files.read.extend(path.canonicalize().ok().map(|real| directory(&real)));
+    }
+    files.write.push(settings.data_dir.clone());
+    files.write.extend(settings.confinement.paths.iter().cloned());
+    files.write.extend(settings.inputs.unix.paths.iter().map(|path| directory(path)));
+    files.write.extend(written(configuration).filter(|(_, path)| !inherited(path)).map(|(_, path)| place(&path)));
+    files
+}
+
+/// An error for each plugin whose file the running process may not write: its walls were put up for the configuration
+/// that it was started with.
+pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
+    let refuse = |plugin: &Plugin, path: &Path| {
+        let message = format!("{} may not write {}", plugin.kind.name, path.display());
+        Diagnostic::error(codes::OUT_OF_REACH, message)
+            .at(plugin.place.clone())
+            .label("not among the files that the service was started with")
+            .help("restart the service, or name the directory in `confinement.paths` before it is started")
+    };
+    let beyond = written(configuration).filter(|(_, path)| !inherited(path) && !confinement::may_write(path));
+    beyond.map(|(plugin, path)| refuse(plugin, &path)).collect()
+}
+
+/// The files that plugins write.
+fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, PathBuf)> {
+    let path = |plugin: &Plugin| plugin.config.get("path")?.as_str().map(PathBuf::from);
+    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.emits);
+    enabled.filter_map(move |plugin| Some((plugin, path(plugin)?)))
+}
+
+/// These are open already.
+fn inherited(path: &Path) -> bool {
+    matches!(path.to_str(), Some("/dev/stdout" | "/dev/stderr"))
+}
+
+/// What a rule has to name for `path` to be written: the directory, so that a file that was moved away can be made anew;
+/// of a device or a pipe only the thing itself.
+fn place(path: &Path) -> PathBuf {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => path.to_owned(),
+        // What is not there yet will be made below what is.
+        _ => directory(path).ancestors().find(|above| above.exists()).unwrap_or(Path::new(".")).to_owned(),
+    }
+}
+
+fn directory(path: &Path) -> PathBuf {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
