@@ -4,7 +4,9 @@ mod arguments;
 mod check;
 mod load;
 mod pretty;
+mod rehearsal;
 mod run;
+mod test;
 mod trial;
 
 use std::io::Write;
@@ -44,6 +46,7 @@ pub fn main() -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Try(arguments) => trial::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);
