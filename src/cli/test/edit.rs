@@ -16,7 +16,9 @@ const LONGEST_LINE: usize = 100;
 /// `text` with the node `old` inside of `outer` made to be `new`. None if it is written elsewhere (an alias).
 pub(super) fn update(text: &str, outer: &Node, old: &Node, new: &Value, care: Care) -> Option<String> {
     let mut edits = Edits { text, care, list: Vec::new() };
-    edits.change(old, &outer.place().span, flow(text, outer), new)?;
+    let span = outer.place().span;
+    let parent = if flow(text, outer) { Parent::Flow } else { Parent::Mapping(column(text, span.start)) };
+    edits.change(old, &span, parent, new)?;
     edits.apply()
 }
 
@@ -26,7 +28,8 @@ pub(super) fn insert(text: &str, node: &Node, name: &str, value: &Value) -> Stri
     let (at, new) = if flow(text, node) {
         let close = end - 1;
         let at = text[..close].trim_end().len();
-        (at, format!(", \"{name}\": {value}"))
+        let value = in_flow(text, value);
+        (at, if json(text) { format!(", \"{name}\": {value}") } else { format!(", {name}: {value}") })
     } else {
         let mut new = String::new();
         member(name, value, column(text, node.place().span.start), &mut new);
@@ -34,6 +37,17 @@ pub(super) fn insert(text: &str, node: &Node, name: &str, value: &Value) -> Stri
     };
     let new = if text.contains("\r\n") { new.replace('\n', "\r\n") } else { new };
     format!("{}{new}{}", &text[..at], &text[at..])
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    /// Somewhere between brackets.
+    Flow,
+    /// Behind a key that is so far to the right.
+    Mapping(usize),
+    /// Behind `- `.
+    Sequence,
 }
 
 struct Edits<'a> {
@@ -44,53 +58,73 @@ struct Edits<'a> {
 
 impl Edits<'_> {
     /// Makes `old`, which is to be inside of `outer`, `new`.
-    fn change(&mut self, old: &Node, outer: &Range<usize>, in_flow: bool, new: &Value) -> Option<()> {
+    fn change(&mut self, old: &Node, outer: &Range<usize>, parent: Parent, new: &Value) -> Option<()> {
         let span = old.place().span;
-        if span.start < outer.start || span.end > outer.end {
+        if !span_inside(&span, outer) {
             return None;
         }
         if same(&old.to_json(), new) {
             return Some(());
         }
-        let in_flow = in_flow || flow(self.text, old);
+        let inside = if flow(self.text, old) { Parent::Flow } else { parent };
         let before = self.list.len();
         let parts = match (&old.kind, new) {
             _ if self.care == Care::Whole || Matcher::of(new).is_some() => None,
-            (Kind::Mapping(entries), Value::Object(members)) => self.members(old, entries, in_flow, members),
+            (Kind::Mapping(entries), Value::Object(members)) => self.members(old, entries, inside, members),
             (Kind::Sequence(items), Value::Array(new)) if items.len() == new.len() => {
-                items.iter().zip(new).try_for_each(|(item, new)| self.change(item, &span, in_flow, new))
+                let inside = if inside == Parent::Flow { inside } else { Parent::Sequence };
+                items.iter().zip(new).try_for_each(|(item, new)| self.change(item, &span, inside, new))
             }
             _ => None,
         };
         if parts.is_none() {
             self.list.truncate(before);
-            let block = !in_flow && matches!(old.kind, Kind::Mapping(_) | Kind::Sequence(_));
-            let mut text = String::new();
-            match (block, in_flow) {
-                (true, _) => value(new, column(self.text, span.start), &mut text),
-                (false, true) => text = new.to_string(),
-                (false, false) => text = inline(new),
-            }
-            self.list.push((span.start..end(self.text, old), text));
+            self.replace(old, parent, new);
         }
         Some(())
     }
 
+    /// Writes `new` in place of the whole of `old`.
+    fn replace(&mut self, old: &Node, parent: Parent, new: &Value) {
+        let span = old.place().span;
+        let block = matches!(old.kind, Kind::Mapping(_) | Kind::Sequence(_)) && !flow(self.text, old);
+        let line = in_flow(self.text, new);
+        let mut start = span.start;
+        let text = match parent {
+            Parent::Flow => line,
+            Parent::Mapping(indent) if !block && line.len() > LONGEST_LINE && !one_line(new) => {
+                start = self.text[..start].trim_end().len();
+                let mut text = format!("\n{}", " ".repeat(indent + 2));
+                value(new, indent + 2, &mut text);
+                text
+            }
+            Parent::Mapping(_) if !block => line,
+            _ => {
+                let mut text = String::new();
+                value(new, column(self.text, span.start), &mut text);
+                text
+            }
+        };
+        self.list.push((start..end(self.text, old), text));
+    }
+
     /// Makes the members of a mapping those of `new`, one by one; None if that does not go.
-    fn members(&mut self, old: &Node, entries: &[(Key, Node)], in_flow: bool, new: &Map<String, Value>) -> Option<()> {
+    fn members(&mut self, old: &Node, entries: &[(Key, Node)], inside: Parent, new: &Map<String, Value>) -> Option<()> {
         let span = old.place().span;
         let gone: Vec<_> = entries.iter().filter(|(key, _)| !new.contains_key(&key.name)).collect();
         let added: Vec<_> = new.iter().filter(|(name, _)| old.get(name).is_none()).collect();
         let all_gone = gone.len() == entries.len();
-        if all_gone || (!gone.is_empty() && !added.is_empty()) || (in_flow && !(gone.is_empty() && added.is_empty())) {
+        let other_keys = !gone.is_empty() || !added.is_empty();
+        if all_gone || (!gone.is_empty() && !added.is_empty()) || (inside == Parent::Flow && other_keys) {
             return None;
         }
+        let child = if inside == Parent::Flow { inside } else { Parent::Mapping(column(self.text, span.start)) };
         for (key, value) in entries {
             if !span_inside(&key.place().span, &span) {
                 return None;
             }
             if let Some(new) = new.get(&key.name) {
-                self.change(value, &span, in_flow, new)?;
+                self.change(value, &span, child, new)?;
             }
         }
         for (key, value) in gone {
@@ -136,6 +170,16 @@ fn span_inside(inner: &Range<usize>, outer: &Range<usize>) -> bool {
 fn flow(text: &str, node: &Node) -> bool {
     let collection = matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_));
     collection && text[node.place().span.start..].starts_with(['{', '['])
+}
+
+/// Whether the whole text is JSON rather than YAML.
+fn json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
+/// `new` as it is written between brackets in `text`.
+fn in_flow(text: &str, new: &Value) -> String {
+    if json(text) { new.to_string() } else { inline(new) }
 }
 
 /// Spaces before what stands at `at`, if it is the first on its line (or stands behind `- `).
