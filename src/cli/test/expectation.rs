@@ -74,7 +74,7 @@ pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, fo
         let scope = scope.member(&key.name, key.place());
         let plugin = plugins.iter().find(|plugin| answers_to(plugin, &key.name));
         if known.is_some() && plugin.is_none() {
-            found.push(unknown(&key.name, &scope, plugins));
+            found.push(unknown(&key.name, &scope, plugins, loggers.len() == 1));
         }
         expect.plugins.extend(one(key.name.clone(), value, &scope, plugin.is_none_or(|p| p.kind.emits), found));
     }
@@ -86,14 +86,16 @@ fn answers_to(plugin: &Plugin, name: &str) -> bool {
     plugin.kind.name == name || plugin.instance_name.as_deref() == Some(name)
 }
 
-fn unknown(name: &str, scope: &Scope, plugins: &[Plugin]) -> Diagnostic {
+/// `short`: members of an expectation can stand in place of a plugin's name.
+fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagnostic {
     let names = || {
         let instances = plugins.iter().filter_map(|plugin| plugin.instance_name.as_deref());
         plugins.iter().map(|plugin| plugin.kind.name).chain(instances)
     };
+    let members = EXPECTATION.fields.iter().filter(|_| short).map(|field| field.name);
     let message = format!("no plugin of the configuration is called `{name}`");
     let diagnostic = Diagnostic::error(codes::TEST_PLUGIN, message).at(scope.place.clone()).path(scope.path.clone());
-    match suggest(name, names()) {
+    match suggest(name, names().chain(members)) {
         Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
         None => {
             let mut all: Vec<_> = names().collect();

@@ -33,9 +33,12 @@ struct Totals {
 }
 
 impl Totals {
-    /// A wrong file outweighs one that could not be had.
+    /// A wrong file outweighs one that could not be had, and that one a test that failed.
     fn worse(&mut self, exit: Exit) {
-        if self.worst != Some(Exit::Configuration) {
+        let rank = |exit| {
+            [Exit::Done, Exit::Incomplete, Exit::Unavailable, Exit::Configuration].iter().position(|e| *e == exit)
+        };
+        if self.worst.is_none_or(|worst| rank(worst) < rank(exit)) {
             self.worst = Some(exit);
         }
     }
@@ -169,12 +172,26 @@ fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Ex
         }
     }
     if !blessed.is_empty() {
+        spares(path, suite, &text, failing)?;
         edit::replace(path, &text).map_err(|error| {
             complain(&format!("error: cannot write {}: {error}\n", path.display()));
             Exit::Unavailable
         })?;
     }
     Ok(blessed)
+}
+
+/// Complains if a test that passed would fail in a file of this text, as it shares what was changed (an anchor).
+fn spares(path: &Path, suite: &Suite, text: &str, failing: &[usize]) -> Result<(), Exit> {
+    for (at, test) in suite.tests.iter().enumerate().filter(|(at, _)| !failing.contains(at)) {
+        let passed = judge(test, &execute(suite, test, &mut Rehearsal::new(&suite.program)?)).is_empty();
+        if passed && !passes(path, text, at) {
+            let name = &suite.source.name;
+            complain(&format!("error: {name} is not blessed: `{}`, which passes, would not any more\n", test.name));
+            return Err(Exit::Incomplete);
+        }
+    }
+    Ok(())
 }
 
 /// Whether test `at` passes in a file of this text.
