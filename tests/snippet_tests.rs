@@ -65,7 +65,7 @@ fn passing() {
     fields: {agent: curl/8.5.0, response: {size: 1.5, status: 200.0}, "tries[1].ip": 10.0.0.1}
     absent: [nothing, request.headers.cookie]
 - name: changed
-  with: {response.status: 500, request: {headers: {user-agent: null, cookie: x}}, "tries[1].port": 80, tries[2]: {ip: b}}
+  with: {response.status: 500, request: {headers: {user-agent: null, cookie: x}}, "tries[1].port": 80, "tries[2]": {ip: b}}
   expect:
     message:
       tries: [{port: 80, ip: 10.0.0.1}, {ip: b}]
@@ -258,7 +258,7 @@ fn mistakes() {
         ("two subjects", "fields: {a: return 1}\nplugins: []\ntests: [{name: x, transaction: {}}]\n"),
         (
             "plugins",
-            "plugins:\n- {name: file-log, instance_name: audit, config: {path: /x}}\n- {name: pre-function}\n\
+            "plugins:\n- {name: file-log, instance_name: audit, config: {path: /x}}\n- {name: pre-function, config: {log: [return]}}\n\
              - {name: tcp-log, config: {host: h, port: 1}}\ntransaction: {}\ntests:\n- name: x\n  expect:\n    adit: {}\n    \
              flie-log: {}\n    http-log: {}\n    pre-function: {message: {}}\n    tcp-log: {none: true, fields: {a: 1}}\n\
              - {name: x, expect: {fields: {}}}\n",

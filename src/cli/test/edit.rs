@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::bless::Care;
 use super::pattern::{Matcher, same};
-use crate::document::{Key, Kind, Node};
+use crate::document::{Key, Kind, Node, Style};
 
 /// A list of plain values is written on one line up to this length.
 const LONGEST_LINE: usize = 100;
@@ -89,7 +89,7 @@ impl Edits<'_> {
         let span = old.place().span;
         let block = matches!(old.kind, Kind::Mapping(_) | Kind::Sequence(_)) && !flow(self.text, old);
         let line = in_flow(self.text, new);
-        let mut start = span.start;
+        let mut start = beginning(self.text, old);
         let text = match parent {
             Parent::Flow => line,
             Parent::Mapping(indent) if !block && line.len() > LONGEST_LINE && !one_line(new) => {
@@ -114,10 +114,12 @@ impl Edits<'_> {
         let gone: Vec<_> = entries.iter().filter(|(key, _)| !new.contains_key(&key.name)).collect();
         let added: Vec<_> = new.iter().filter(|(name, _)| old.get(name).is_none()).collect();
         let all_gone = gone.len() == entries.len();
-        let other_keys = !gone.is_empty() || !added.is_empty();
-        if all_gone || (!gone.is_empty() && !added.is_empty()) || (inside == Parent::Flow && other_keys) {
+        if all_gone || (inside == Parent::Flow && !(gone.is_empty() && added.is_empty())) {
             return None;
         }
+        // Behind the last one that stays.
+        let kept = entries.iter().filter(|(key, _)| new.contains_key(&key.name));
+        let behind = kept.map(|(key, value)| entry_end(self.text, key, value, &span)).max()?;
         let child = if inside == Parent::Flow { inside } else { Parent::Mapping(column(self.text, span.start)) };
         for (key, value) in entries {
             if !span_inside(&key.place().span, &span) {
@@ -137,7 +139,7 @@ impl Edits<'_> {
             self.list.push((start..end, String::new()));
         }
         if !added.is_empty() {
-            let at = line_end(self.text, end(self.text, old));
+            let at = line_end(self.text, behind);
             let mut text = String::new();
             added.into_iter().for_each(|(name, value)| member(name, value, column(self.text, span.start), &mut text));
             self.list.push((at..at, text));
@@ -192,6 +194,17 @@ fn column(text: &str, at: usize) -> usize {
 fn line_end(text: &str, at: usize) -> usize {
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     if text[..end].ends_with('\r') && end > at { end - 1 } else { end }
+}
+
+/// Where the text of `node` begins; of a block of text, with its `|` or `>`, which the parser does not count to it.
+fn beginning(text: &str, node: &Node) -> usize {
+    let start = node.place().span.start;
+    if !matches!(node.kind, Kind::String { style: Style::Block, .. }) {
+        return start;
+    }
+    let before = text[..start].trim_end();
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    before[line..].rfind(['|', '>']).map_or(start, |at| line + at)
 }
 
 /// Where the text of `node` ends: comments and blank lines behind it do not belong to it.

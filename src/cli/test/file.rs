@@ -275,7 +275,7 @@ impl Reader<'_> {
                 self.found.push(here.error(codes::TYPE, message, "expected a mapping"));
                 None
             }
-            (None, Some((_, value))) => self.from_file(value, node.get("transaction_number"), limits),
+            (None, Some((_, value))) => self.one_of_file(value, node.get("transaction_number"), limits),
             (None, None) => shared?.clone(),
         };
         let Some(base) = base else { return Some(None) };
@@ -298,7 +298,7 @@ impl Reader<'_> {
     }
 
     /// One of the transactions of a file.
-    fn from_file(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
+    fn one_of_file(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
         let file = self.open(path)?;
         let body = Bytes::from(file.text.clone());
         let wrong = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.place());

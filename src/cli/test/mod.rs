@@ -202,3 +202,6 @@ fn passes(path: &Path, text: &str, at: usize) -> bool {
     let Ok(mut rehearsal) = Rehearsal::new(&suite.program) else { return false };
     judge(test, &execute(&suite, test, &mut rehearsal)).is_empty()
 }
+
+#[cfg(test)]
+mod tests;
