@@ -1,5 +1,6 @@
 //! Comparing, merging and editing.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::bless::Care;
@@ -168,4 +169,42 @@ fn line_diff() {
     assert_eq!(marked, expected);
     assert_eq!(found.len(), 3 + (3 + 3 + 3) + 4 + 4 - 1);
     assert_eq!(lines::diff(&old, &old), []);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-9i64..9).prop_map(Value::from),
+        "[a-z: #'\n]{0,4}".prop_map(Value::from)
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let object = proptest::collection::vec(("[a-d]|x y", inner.clone()), 0..4);
+        prop_oneof![
+            proptest::collection::vec(inner, 0..3).prop_map(Value::from),
+            object.prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Scenario: any value written into a file in block or flow style, and changed to any other.
+    /// Guarantees: the file then means the other, and what is around it is as before.
+    #[test]
+    fn any_edit_means_what_it_should(old in any_value(), new in any_value(), flow: bool) {
+        let start = "- name: x   # first\n# between\n- y\n";
+        let text = if flow {
+            format!("- {{name: x, expect: {old}}}   # first\n# between\n- y\n")
+        } else {
+            edit::insert(start, &parse(start).items().unwrap()[0], "expect", &old)
+        };
+        let root = parse(&text);
+        let test = &root.items().unwrap()[0];
+        prop_assert_eq!(&test.get("expect").unwrap().to_json(), &old, "{}", text);
+        for care in [Care::Finest, Care::Whole] {
+            let edited = edit::update(&text, test, test.get("expect").unwrap(), &new, care).unwrap();
+            prop_assert_eq!(&parse(&edited).items().unwrap()[0].get("expect").unwrap().to_json(), &new, "{}\n{}", text, edited);
+            prop_assert!(edited.ends_with("# between\n- y\n") && edited.contains("# first"), "{}\n{}", text, edited);
+        }
+    }
 }
