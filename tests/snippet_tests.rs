@@ -276,6 +276,7 @@ fn mistakes() {
             "number",
             "fields: {a: return 1}\ntransaction_file: two.ndjson\ntests:\n- {name: x}\n- {name: y, transaction_file: two.ndjson, transaction_number: 3}\n",
         ),
+        ("number of nothing", "fields: {a: return 1}\ntransaction: {}\ntests: [{name: x, transaction_number: 1}]\n"),
         ("missing", "config: nowhere.yml\ntransaction_file: nowhere.json\ntests: [{name: x}]\n"),
     ];
     let mut all = String::new();
@@ -329,5 +330,39 @@ fn paths() {
          - {name: x, expect: {message: {a: 1, where: here}}}\n",
     );
     let ended = home.run(&["test", "deep/tests.yml"], b"");
+    assert_eq!(ended.code(), 0, "{}{}", ended.stdout, ended.stderr);
+}
+
+/// Scenario: the test file that README.md shows, with a configuration that it fits.
+/// Guarantees: every key and matcher in it is understood, and it passes.
+#[test]
+fn readme_shows_a_test_file() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let section = readme.split_once("\n## Test your snippets\n").expect("README.md has the section").1;
+    let block = section.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let home = Home::new();
+    home.write("logphase.yml", "max_headers: 50\n");
+    home.write(
+        "kong.yml",
+        r#"
+_format_version: "3.0"
+plugins:
+- name: file-log
+  config:
+    path: ${{ env "DECK_DATA_DIR" }}/x
+    custom_fields_by_lua:
+      client_kind: return kong.request.get_header("user-agent"):find("Mozilla") and "browser"
+      tries: return {{ip = "10.0.0.1"}}
+      customer.name: return kong.client.get_consumer().username
+- name: udp-log
+  instance_name: audit
+  config: {host: h, port: 1, custom_fields_by_lua: {request: return nil, tries: return nil}}
+- name: tcp-log
+  protocols: [tcp]
+  config: {host: h, port: 1}
+"#,
+    );
+    home.write("tests.yml", block);
+    let ended = run(&home);
     assert_eq!(ended.code(), 0, "{}{}", ended.stdout, ended.stderr);
 }

@@ -152,7 +152,7 @@ const TRY_HELP: [&str; 2] = [
 const TEST_HELP: [&str; 2] = [
     "Examples:
   logphase test examples/file-log/tests.yml
-  logphase test --filter anonymous examples/*/tests.yml
+  logphase test --filter customer examples/*/tests.yml
   logphase test --bless tests.yml && git diff tests.yml
 
 A test file:

@@ -94,9 +94,15 @@ pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec
     let configuration = reader.configuration(&root, &values, &scope);
     let sound = !any_error(&reader.found);
     let limits = reader.settings.limits.transaction();
-    let shared = reader.transaction(&root, None, &limits, &scope);
-    let tests = reader.tests(&root, shared.as_ref(), &limits, sound.then_some(&configuration));
-    let mut found = reader.found;
+    let shared = Shared { root: &root, scope: &scope };
+    let tests = reader.tests(&root, &shared, &limits, sound.then_some(&configuration));
+    // What is wrong with the shared transaction is so for each test.
+    let mut found: Vec<Diagnostic> = Vec::new();
+    reader.found.into_iter().for_each(|one| {
+        if !found.contains(&one) {
+            found.push(one)
+        }
+    });
     for diagnostic in found.iter_mut().filter(|d| d.place.as_ref().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
         // Kong has no say in test files, but in the plugins that are written in them.
         let about_plugins = diagnostic.path.as_deref().is_some_and(|path| path.starts_with("plugins"));
@@ -112,6 +118,12 @@ pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec
             (None, found)
         }
     }
+}
+
+/// The top of the file, for what tests do not say themselves.
+struct Shared<'a> {
+    root: &'a Node,
+    scope: &'a Scope,
 }
 
 struct Reader<'a> {
@@ -209,13 +221,7 @@ impl Reader<'_> {
         if self.found.len() == before { paths } else { Vec::new() }
     }
 
-    fn tests(
-        &mut self,
-        root: &Node,
-        shared: Option<&Option<Bytes>>,
-        limits: &Limits,
-        known: Option<&Configuration>,
-    ) -> Vec<Test> {
+    fn tests(&mut self, root: &Node, shared: &Shared<'_>, limits: &Limits, known: Option<&Configuration>) -> Vec<Test> {
         let mut tests: Vec<Test> = Vec::new();
         for (index, node) in root.get("tests").and_then(Node::items).into_iter().flatten().enumerate() {
             let name = node.get("name").and_then(Node::as_str);
@@ -234,7 +240,7 @@ impl Reader<'_> {
             let expect = node.entry("expect").map(|(key, value)| {
                 expectation::read(value, &scope.member("expect", key.place()), known, &mut self.found)
             });
-            let Some(bytes) = self.transaction(node, shared, limits, &scope) else {
+            let Some(bytes) = self.transaction(node, None, Some(shared), limits, &scope) else {
                 let message = format!("{} has no transaction", scope.subject);
                 let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.place.clone());
                 let help = "write `transaction` or `transaction_file`, here or at the top of the file for all tests";
@@ -260,23 +266,42 @@ impl Reader<'_> {
             .ok()
     }
 
-    /// The transaction that `node`, a test or the file, gives, or else `shared`, with what is different in it.
-    fn transaction(&mut self, node: &Node, shared: Option<&Option<Bytes>>, limits: &Limits, scope: &Scope) -> Given {
+    /// The transaction that `node`, a test or the file, gives, or else that of the file, with what is different in it.
+    /// `number` is which one of a file, where a test says it of the file's.
+    fn transaction(
+        &mut self,
+        node: &Node,
+        number: Option<&Node>,
+        shared: Option<&Shared<'_>>,
+        limits: &Limits,
+        scope: &Scope,
+    ) -> Given {
+        let number = number.or_else(|| node.get("transaction_number"));
         let base = match (node.entry("transaction"), node.entry("transaction_file")) {
             (Some(_), Some((key, _))) => {
                 let message = format!("both `transaction` and `transaction_file` in {}", scope.subject);
                 self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()).label("keep one"));
                 return Some(None);
             }
-            (Some((_, value)), None) if value.entries().is_some() => Some(Bytes::from(value.to_json().to_string())),
+            (Some((_, value)), None) if value.entries().is_some() => {
+                if let Some(number) = number {
+                    let message = "`transaction_number` without a file to choose from";
+                    let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(number.place());
+                    self.found.push(diagnostic.help("it goes with `transaction_file`"));
+                }
+                Some(Bytes::from(value.to_json().to_string()))
+            }
             (Some((key, value)), None) => {
                 let message = format!("`transaction` of {} is {}", scope.subject, value.type_name());
                 let here = scope.member("transaction", key.place());
                 self.found.push(here.error(codes::TYPE, message, "expected a mapping"));
                 None
             }
-            (None, Some((_, value))) => self.one_of_file(value, node.get("transaction_number"), limits),
-            (None, None) => shared?.clone(),
+            (None, Some((_, value))) => self.one_of_file(value, number, limits),
+            (None, None) => {
+                let shared = shared?;
+                self.transaction(shared.root, number, None, limits, shared.scope)?
+            }
         };
         let Some(base) = base else { return Some(None) };
         let changes = node.get("with").and_then(Node::entries).unwrap_or_default();
