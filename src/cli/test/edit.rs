@@ -130,12 +130,11 @@ impl Edits<'_> {
             }
         }
         for (key, value) in gone {
-            let start = self.text[..key.place().span.start].rfind('\n').map_or(0, |at| at + 1);
-            if !self.text[start..key.place().span.start].trim().is_empty() {
-                return None;
-            }
+            let before = &self.text[..key.place().span.start];
+            // With the line break before it, so that what comes behind it can begin with one.
+            let start = before.rfind('\n').filter(|at| before[*at..].trim().is_empty())?;
+            let start = if before[..start].ends_with('\r') { start - 1 } else { start };
             let end = line_end(self.text, entry_end(self.text, key, value, &span));
-            let end = end + self.text[end..].find('\n').map_or(0, |at| at + 1);
             self.list.push((start..end, String::new()));
         }
         if !added.is_empty() {

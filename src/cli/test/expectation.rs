@@ -95,7 +95,8 @@ fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagno
     let members = EXPECTATION.fields.iter().filter(|_| short).map(|field| field.name);
     let message = format!("no plugin of the configuration is called `{name}`");
     let diagnostic = Diagnostic::error(codes::TEST_PLUGIN, message).at(scope.place.clone()).path(scope.path.clone());
-    match suggest(name, names().chain(members)) {
+    // Another plugin's name is no typing mistake.
+    match suggest(name, names().chain(members)).filter(|_| crate::plugin::find(name).is_none()) {
         Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
         None => {
             let mut all: Vec<_> = names().collect();

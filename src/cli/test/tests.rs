@@ -99,7 +99,12 @@ fn editing() {
     new.as_object_mut().unwrap().shift_remove("e");
     new["f"] = json!({"g": {"$type": "string"}, "h": [[1], {"i": "null"}]});
     let edited = change(new);
-    assert!(!edited.contains("gone") && edited.contains("  f:\n    g: {$type: string}\n"), "{edited}");
+    assert!(
+        !edited.contains("gone")
+            && edited.contains("a: \"one: two\"   # one\n")
+            && edited.contains("  f:\n    g: {$type: string}\n"),
+        "{edited}"
+    );
     change(json!({"z": {}}));
     change(json!("text"));
 }
