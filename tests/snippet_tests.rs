@@ -121,7 +121,8 @@ const FAILING: &str = r#"
 # the end
 "#;
 
-/// Scenario: each way to fail. Guarantees: the paths that differ, a diff of a whole message, the test's place, exit code 1.
+/// Scenario: each way to fail.
+/// Guarantees: the paths that differ, a diff of a whole message, the test's place, exit code 1.
 #[test]
 fn failing() {
     insta::assert_snapshot!(printed(&run(&home(FAILING))));

@@ -277,11 +277,39 @@ impl Reader<'_> {
         scope: &Scope,
     ) -> Given {
         let number = number.or_else(|| node.get("transaction_number"));
-        let base = match (node.entry("transaction"), node.entry("transaction_file")) {
+        let Some(base) = self.base(node, number, shared, limits, scope)? else { return Some(None) };
+        let changes = node.get("with").and_then(Node::entries).unwrap_or_default();
+        if changes.is_empty() {
+            return Some(Some(base));
+        }
+        let mut value: Value = match serde_json::from_slice(&base) {
+            Ok(value) => value,
+            // What is no JSON is rejected where it is used.
+            Err(_) => return Some(Some(base)),
+        };
+        for (key, patch) in changes {
+            if let Err(wrong) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
+                let message = format!("`{}` of {} leads nowhere: {wrong}", key.name, scope.subject);
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()));
+            }
+        }
+        Some(Some(Bytes::from(value.to_string())))
+    }
+
+    /// The same without what is different in it.
+    fn base(
+        &mut self,
+        node: &Node,
+        number: Option<&Node>,
+        shared: Option<&Shared<'_>>,
+        limits: &Limits,
+        scope: &Scope,
+    ) -> Given {
+        Some(match (node.entry("transaction"), node.entry("transaction_file")) {
             (Some(_), Some((key, _))) => {
                 let message = format!("both `transaction` and `transaction_file` in {}", scope.subject);
                 self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()).label("keep one"));
-                return Some(None);
+                None
             }
             (Some((_, value)), None) if value.entries().is_some() => {
                 if let Some(number) = number {
@@ -302,24 +330,7 @@ impl Reader<'_> {
                 let shared = shared?;
                 self.transaction(shared.root, number, None, limits, shared.scope)?
             }
-        };
-        let Some(base) = base else { return Some(None) };
-        let changes = node.get("with").and_then(Node::entries).unwrap_or_default();
-        if changes.is_empty() {
-            return Some(Some(base));
-        }
-        let mut value: Value = match serde_json::from_slice(&base) {
-            Ok(value) => value,
-            // What is no JSON is rejected where it is used.
-            Err(_) => return Some(Some(base)),
-        };
-        for (key, patch) in changes {
-            if let Err(wrong) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
-                let message = format!("`{}` of {} leads nowhere: {wrong}", key.name, scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()));
-            }
-        }
-        Some(Some(Bytes::from(value.to_string())))
+        })
     }
 
     /// One of the transactions of a file.
