@@ -11,6 +11,8 @@ fn service(path: &str) -> Service {
     let home = Home::new();
     let config = json!({"path": home.text(path)});
     home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": config}])));
+    // The device that a test links to only later.
+    let home = home.set("LOGPHASE_CONFINEMENT_PATHS", "/dev/full");
     home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start()
 }
 

@@ -19,5 +19,6 @@ mod restarts;
 mod sandbox;
 mod service;
 mod signals;
+mod snippet_tests;
 mod stdin;
 mod transaction_schema;

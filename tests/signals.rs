@@ -217,7 +217,8 @@ fn sighup_with_a_broken_file() {
     let peer = TcpPeer::start();
     let home = Home::new();
     home.write("kong.yml", &generation(&home, &peer, 1));
-    let mut service = home.set("LOGPHASE_LUA_MEMORY_LIMIT", "2MiB").start();
+    let mut service =
+        home.set("LOGPHASE_LUA_MEMORY_LIMIT", "2MiB").set("LOGPHASE_LUA_MAX_SOURCE_BYTES", "8MiB").start();
     let mut next = 0..;
     let check = |service: &Service, next: &mut std::ops::RangeFrom<u64>, number: u64| {
         let id = next.next().unwrap();

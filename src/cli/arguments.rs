@@ -30,6 +30,7 @@ pub(super) enum Command {
     Run(Run),
     Check(Check),
     Try(Try),
+    Test(Test),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"
@@ -98,6 +99,28 @@ pub(super) struct Try {
     pub(super) json: bool,
 }
 
+/// Run tests of a configuration: transactions, and what its plugins must make of them.
+///
+/// A test file is YAML: `config` (or `plugins`, or `fields`), `transaction` (or `transaction_file`) and `tests`, each
+/// with `name`, `with` (what is different in its transaction) and `expect`. README.md describes it. Paths in it are
+/// relative to it. Nothing is sent.
+#[derive(Debug, Args)]
+#[command(after_help = const_str(&TEST_HELP))]
+pub(super) struct Test {
+    /// Test files.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Run only tests with this in their name.
+    #[arg(long, value_name = "SUBSTRING")]
+    pub(super) filter: Option<String>,
+    /// Write what comes out into the `expect` of the tests that fail, and leave the rest of the file as it is.
+    #[arg(long)]
+    pub(super) bless: bool,
+    /// One line of JSON per test: file, line, name, result, failures.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 const RUN_HELP: [&str; 2] = [
     "Examples:
   logphase run
@@ -124,6 +147,30 @@ const TRY_HELP: [&str; 2] = [
   tail -n 1 access.ndjson | logphase try --json kong.yml
 ",
     EXIT_CODES,
+];
+
+const TEST_HELP: [&str; 2] = [
+    "Examples:
+  logphase test examples/file-log/tests.yml
+  logphase test --filter customer examples/*/tests.yml
+  logphase test --bless tests.yml && git diff tests.yml
+
+A test file:
+  fields:
+    agent: return kong.request.get_header(\"user-agent\")
+  tests:
+  - name: the agent is logged
+    transaction: {request: {headers: {user-agent: curl/8.5.0}}}
+    expect:
+      fields: {agent: curl/8.5.0}
+",
+    "\
+Exit codes:
+  0   all tests passed, or were blessed
+  1   a test failed
+  2   wrong arguments
+  74  a file could not be read or written
+  78  a test file or its configuration is wrong",
 ];
 
 fn const_str(parts: &[&str; 2]) -> String {

@@ -39,6 +39,15 @@ pub(super) fn paths(files: &Files, settings: &Settings) -> Vec<PathBuf> {
 
 /// Reads the declarative files `paths`, or the quickstart where there are none.
 pub(super) fn configuration(paths: &[PathBuf], settings: &Settings) -> (Configuration, Vec<Diagnostic>) {
+    configuration_in(paths, settings, &|name| std::env::var(name).ok())
+}
+
+/// The same with another environment for `${{ env "DECK_X" }}`.
+pub(super) fn configuration_in(
+    paths: &[PathBuf],
+    settings: &Settings,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> (Configuration, Vec<Diagnostic>) {
     let mut sources = Vec::new();
     let mut unreadable = Vec::new();
     for path in paths {
@@ -48,7 +57,7 @@ pub(super) fn configuration(paths: &[PathBuf], settings: &Settings) -> (Configur
         }
     }
     if !unreadable.is_empty() {
-        let (_, mut others) = read(&sources, settings, &|name| std::env::var(name).ok());
+        let (_, mut others) = read(&sources, settings, environment);
         // What the others refer to may be in the files that could not be read.
         others.retain(|finding| finding.code != codes::REFERENCE);
         unreadable.extend(others);
@@ -57,7 +66,7 @@ pub(super) fn configuration(paths: &[PathBuf], settings: &Settings) -> (Configur
     if paths.is_empty() {
         return quickstart(&settings.data_dir);
     }
-    read(&sources, settings, &|name| std::env::var(name).ok())
+    read(&sources, settings, environment)
 }
 
 fn quickstart(data_dir: &Path) -> (Configuration, Vec<Diagnostic>) {

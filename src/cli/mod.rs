@@ -5,7 +5,9 @@ mod check;
 mod load;
 mod log;
 mod pretty;
+mod rehearsal;
 mod run;
+mod test;
 mod trial;
 
 use std::io::Write;
@@ -45,6 +47,7 @@ pub fn main() -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Try(arguments) => trial::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);

@@ -71,6 +71,14 @@ pub const SETTING: &str = "K0402";
 pub const UNKNOWN_VARIABLE: &str = "K0403";
 /// A file that cannot be read.
 pub const UNREADABLE: &str = "K0501";
+/// A test file that does not say what it tests, or says it twice.
+pub const TEST_SUBJECT: &str = "K0601";
+/// A test's transaction.
+pub const TEST_TRANSACTION: &str = "K0602";
+/// A plugin that a test names and its configuration lacks.
+pub const TEST_PLUGIN: &str = "K0603";
+/// A matcher of a test that means nothing.
+pub const TEST_MATCHER: &str = "K0604";
 
 /// Every code, sorted.
 pub const CODES: &[Code] = &[
@@ -191,6 +199,26 @@ pub const CODES: &[Code] = &[
         "Every setting has a variable: LOGPHASE_ and its path in capitals with underscores.",
     ),
     code(UNREADABLE, "a file that cannot be read", "The file is missing, is not readable, or is not UTF-8."),
+    code(
+        TEST_SUBJECT,
+        "a test file that does not say what it tests",
+        "A test file has one of `config` (paths of declarative files), `plugins` and `fields`.",
+    ),
+    code(
+        TEST_TRANSACTION,
+        "a test without a usable transaction",
+        "Each test has a transaction, its own or that at the top of the file; `with` says what is different in it.",
+    ),
+    code(
+        TEST_PLUGIN,
+        "a plugin that the configuration does not have",
+        "`expect` names plugins of the tested configuration, by name or instance name.",
+    ),
+    code(
+        TEST_MATCHER,
+        "a matcher that means nothing",
+        "Matchers are `$any: true`, `$type: TYPE`, `$matches: REGEX`, `$contains: TEXT` and `$is: VALUE`.",
+    ),
 ];
 
 /// The entry of `code`, whatever its case.

@@ -17,7 +17,7 @@ use crate::diagnostic::Place;
 use crate::document::SnippetSource;
 use crate::plugin::{Kind, Protocol};
 
-pub use read::{ReadOptions, read};
+pub use read::{ReadOptions, read, read_tree};
 
 /// Everything that the given files configure.
 #[derive(Debug, Default)]

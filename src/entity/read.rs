@@ -75,13 +75,30 @@ impl Item {
 
 /// Reads `files` as one configuration. It is fit for use only if no diagnostic is an error.
 pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configuration, Vec<Diagnostic>) {
-    let mut reader = Reader { items: Vec::new(), diagnostics: Vec::new(), flat: Vec::new() };
+    let (mut trees, mut diagnostics) = (Vec::new(), Vec::new());
     for file in files {
-        let (root, diagnostics) = document::parse(file, Some(options.env));
-        reader.diagnostics.extend(diagnostics);
-        if let Some(root) = root {
-            reader.file(file, &root);
-        }
+        let (root, more) = document::parse(file, Some(options.env));
+        diagnostics.extend(more);
+        trees.extend(root.map(|root| (file.clone(), root)));
+    }
+    let (configuration, mut diagnostics) = read_trees(&trees, diagnostics, options.select_tags);
+    sort(&mut diagnostics, files);
+    (configuration, diagnostics)
+}
+
+/// The same of one tree that is part of another document, `file`.
+pub fn read_tree(file: &Arc<SourceFile>, root: Node, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
+    read_trees(&[(file.clone(), root)], Vec::new(), select_tags)
+}
+
+fn read_trees(
+    trees: &[(Arc<SourceFile>, Node)],
+    diagnostics: Vec<Diagnostic>,
+    select_tags: &[String],
+) -> (Configuration, Vec<Diagnostic>) {
+    let mut reader = Reader { items: Vec::new(), diagnostics, flat: Vec::new() };
+    for (file, root) in trees {
+        reader.file(file, root);
     }
     reader.fields();
     let Reader { items, mut diagnostics, flat } = reader;
@@ -102,8 +119,7 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
     }
     index.routes(&items, &mut diagnostics);
     configuration.memberships = index.memberships(&items, &flat, &mut diagnostics);
-    plugin::read(&items, &index, options.select_tags, &mut configuration, &mut diagnostics);
-    sort(&mut diagnostics, files);
+    plugin::read(&items, &index, select_tags, &mut configuration, &mut diagnostics);
     (configuration, diagnostics)
 }
 

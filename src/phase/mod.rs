@@ -8,7 +8,7 @@ mod program;
 mod run;
 mod worker;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, Suspension};
 pub use intake::{Batch, Intake, Outcome, Refusal};
 pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};

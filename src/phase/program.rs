@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::fault::Faults;
+use super::fault::{Faults, Suspension};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Plugin, Scope};
@@ -61,6 +61,8 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// How the VMs are made.
     pub options: Options,
+    /// When a snippet that never ends is left out.
+    pub suspension: Suspension,
     /// Groups by consumer, id or username, as far as plugins are put on groups.
     pub(super) memberships: Vec<(String, Vec<String>)>,
 }
@@ -89,7 +91,8 @@ impl Program {
         } else {
             Vec::new()
         };
-        Ok(Self { steps, options: options(settings), memberships })
+        let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
+        Ok(Self { steps, options: options(settings), suspension, memberships })
     }
 
     /// How messages are written.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::fault::{Suspension, Verdict};
 use super::plan::{Plan, Planner};
-use super::program::Program;
+use super::program::{Program, Step};
 use crate::message::Message;
 use crate::script::{ScriptError, SnippetId, Stop, Vm};
 use crate::transaction::Transaction;
@@ -108,16 +109,26 @@ impl Runner {
         }
         self.vm.enter_plugin(step, name);
         let mut sound = true;
-        for (part, (&snippet, compiled)) in snippets.iter().zip(&self.program.steps[step].parts).enumerate() {
-            let result = match &compiled.path {
-                Some(path) => self.vm.run_field(snippet, path),
-                None => self.vm.run_function(snippet),
+        let program = &self.program.steps[step];
+        for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
+            let fault = &program.faults.parts()[part];
+            let result = match (fault.leaves_out(), &compiled.path) {
+                (Some(left), _) => Err(suspended(left)),
+                (None, Some(path)) => self.vm.run_field(snippet, path),
+                (None, None) => self.vm.run_function(snippet),
             };
+            let verdict = match result.as_ref().map_err(|error| error.stop) {
+                Err(Some(budget)) => fault.stopped(budget, &self.program.suspension),
+                _ => fault.ended(),
+            };
+            if verdict != Verdict::GoOn {
+                tell(program, part, verdict, &self.program.suspension);
+            }
             if let Err(error) = result {
                 self.spoilt |= error.stop == Some(Stop::Memory);
                 observer.failed(Part { step, part }, &error);
                 sound = false;
-                if self.program.steps[step].drops {
+                if program.drops {
                     break;
                 }
             }
@@ -132,6 +143,24 @@ impl Runner {
             Err(error) => tracing::error!(%error, "the Lua VM could not be made anew and goes on as it is"),
         }
     }
+}
+
+fn suspended(left: std::time::Duration) -> ScriptError {
+    let message = format!("not run: suspended for {left:.0?} more, as it ran out of time too often in a row");
+    ScriptError { message, line: None, stop: Some(Stop::Suspended) }
+}
+
+#[cold]
+fn tell(step: &Step, part: usize, verdict: Verdict, suspension: &Suspension) {
+    let field = step.parts[part].name(part);
+    let Suspension { after, time } = suspension;
+    if verdict == Verdict::Recovered {
+        tracing::info!(plugin = %step.label, field, "a suspended Lua snippet is well again");
+        return;
+    }
+    let place = step.parts[part].source.line_place(1);
+    tracing::error!(plugin = %step.label, field, %place, "a Lua snippet is suspended for {time:?}: it ran out of time or \
+        memory {after} times in a row; mend it and reload (settings: lua.suspend_after, lua.suspend_for)");
 }
 
 type Loaded = (Vm, Vec<(Vec<SnippetId>, Rc<str>)>);

@@ -96,9 +96,14 @@ pub enum Stop {
     Memory,
     /// The value that it gave is too large, too deep or has too many nodes.
     Value,
+    /// It was not run: it ran out of time or memory too often in a row.
+    Suspended,
 }
 
 impl Stop {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Deadline, Self::PluginDeadline, Self::Memory, Self::Value, Self::Suspended];
+
     /// One word for it, for metrics and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -106,6 +111,7 @@ impl Stop {
             Self::PluginDeadline => "plugin_time",
             Self::Memory => "memory",
             Self::Value => "value",
+            Self::Suspended => "suspended",
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn of_service(
     files.write.push(settings.data_dir.clone());
     files.write.extend(settings.confinement.paths.iter().cloned());
     files.write.extend(settings.inputs.unix.paths.iter().map(|path| directory(path)));
-    files.write.extend(written(configuration).filter(|(_, path)| !inherited(path)).map(|(_, path)| place(&path)));
+    files.write.extend(written(configuration).filter(|(_, path)| !inherited(path)).flat_map(|(_, path)| places(&path)));
     files
 }
 
@@ -54,13 +54,18 @@ fn inherited(path: &Path) -> bool {
     matches!(path.to_str(), Some("/dev/stdout" | "/dev/stderr"))
 }
 
-/// What a rule has to name for `path` to be written: the directory, so that a file that was moved away can be made anew;
-/// of a device or a pipe only the thing itself.
-fn place(path: &Path) -> PathBuf {
-    match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => path.to_owned(),
-        // What is not there yet will be made below what is.
-        _ => directory(path).ancestors().find(|above| above.exists()).unwrap_or(Path::new(".")).to_owned(),
+/// What rules have to name for `path` to be written: the directory, so that a file that was moved away can be made anew;
+/// of a device or a pipe only the thing itself, of a link both.
+fn places(path: &Path) -> Vec<PathBuf> {
+    // What is not there yet will be made below what is.
+    let above = || directory(path).ancestors().find(|above| above.exists()).unwrap_or(Path::new(".")).to_owned();
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let real = path.canonicalize().map(|real| places(&real)).unwrap_or_default();
+            real.into_iter().chain([above()]).collect()
+        }
+        Ok(found) if !found.is_file() && !found.is_dir() => vec![path.to_owned()],
+        _ => vec![above()],
     }
 }
 

@@ -1,0 +1,176 @@
+//! What a test says must come out of a plugin.
+
+use serde_json::Value;
+
+use super::pattern::Matcher;
+use crate::diagnostic::{Diagnostic, codes, suggest};
+use crate::document::Node;
+use crate::entity::{Configuration, Plugin};
+use crate::schema::{Check, Field, Record, Scope};
+
+static PATH: Field = Field::string("");
+static ERROR: Field = Field::record(
+    "",
+    &Record::new(&[
+        Field::string("field").required().about("The field's key, or `log[0]` for a function."),
+        Field::string("message").about("A part of the error's message."),
+    ]),
+);
+
+/// The members of an expectation.
+static EXPECTATION: Record = Record::new(&[
+    Field::any("message").about("The whole message."),
+    Field::any("fields").about("Key paths and their values; of objects only the named members are compared."),
+    Field::array("absent", &PATH).about("Key paths that are not there."),
+    Field::array("errors", &ERROR).about("The fields that fail."),
+    Field::boolean("none").about("It emits nothing."),
+]);
+
+/// What one plugin must do.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Expectation {
+    /// Its name or instance name, as written.
+    pub(super) plugin: String,
+    /// The whole message.
+    pub(super) message: Option<Value>,
+    /// Values by key path.
+    pub(super) fields: Option<serde_json::Map<String, Value>>,
+    /// Key paths that must not be there.
+    pub(super) absent: Vec<String>,
+    /// The fields that fail, each with a part of its message.
+    pub(super) errors: Vec<(String, Option<String>)>,
+    /// Whether it must emit nothing.
+    pub(super) none: bool,
+}
+
+/// What a test expects.
+#[derive(Debug)]
+pub(super) struct Expect {
+    /// By plugin.
+    pub(super) plugins: Vec<Expectation>,
+    /// Written without the plugin's name, as there is but one.
+    pub(super) short: bool,
+}
+
+/// Reads `expect` of a test; `configuration` is none if it is wrong itself.
+pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, found: &mut Vec<Diagnostic>) -> Expect {
+    let mut expect = Expect { plugins: Vec::new(), short: false };
+    let Some(entries) = node.entries() else {
+        let diagnostic = scope.error(codes::TYPE, format!("`expect` is {}", node.type_name()), "expected a mapping");
+        found.push(diagnostic.help("name plugins, and what each must emit"));
+        return expect;
+    };
+    let plugins = known.map_or(&[][..], |configuration| &configuration.plugins);
+    let is_plugin = |name: &str| plugins.iter().any(|plugin| answers_to(plugin, name));
+    let loggers: Vec<&Plugin> = plugins.iter().filter(|plugin| plugin.kind.emits).collect();
+    let short = entries.iter().any(|(key, _)| EXPECTATION.field(&key.name).is_some() && !is_plugin(&key.name));
+    if short && let Some(only) = loggers.first().filter(|first| loggers.iter().all(|p| p.kind.name == first.kind.name))
+    {
+        expect.short = true;
+        expect.plugins.extend(one(only.kind.name.to_owned(), node, scope, true, found));
+        return expect;
+    }
+    for (key, value) in entries {
+        let scope = scope.member(&key.name, key.place());
+        let plugin = plugins.iter().find(|plugin| answers_to(plugin, &key.name));
+        if known.is_some() && plugin.is_none() {
+            found.push(unknown(&key.name, &scope, plugins, loggers.len() == 1));
+        }
+        expect.plugins.extend(one(key.name.clone(), value, &scope, plugin.is_none_or(|p| p.kind.emits), found));
+    }
+    expect
+}
+
+/// Whether `plugin` is called `name`.
+fn answers_to(plugin: &Plugin, name: &str) -> bool {
+    plugin.kind.name == name || plugin.instance_name.as_deref() == Some(name)
+}
+
+/// `short`: members of an expectation can stand in place of a plugin's name.
+fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagnostic {
+    let names = || {
+        let instances = plugins.iter().filter_map(|plugin| plugin.instance_name.as_deref());
+        plugins.iter().map(|plugin| plugin.kind.name).chain(instances)
+    };
+    let members = EXPECTATION.fields.iter().filter(|_| short).map(|field| field.name);
+    let message = format!("no plugin of the configuration is called `{name}`");
+    let diagnostic = Diagnostic::error(codes::TEST_PLUGIN, message).at(scope.place.clone()).path(scope.path.clone());
+    // Another plugin's name is no typing mistake.
+    match suggest(name, names().chain(members)).filter(|_| crate::plugin::find(name).is_none()) {
+        Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
+        None => {
+            let mut all: Vec<_> = names().collect();
+            all.dedup();
+            diagnostic.label("not there").help(format!("`expect` names plugins first; they are {}", all.join(", ")))
+        }
+    }
+}
+
+/// Reads the expectation of one plugin.
+fn one(plugin: String, node: &Node, scope: &Scope, emits: bool, found: &mut Vec<Diagnostic>) -> Option<Expectation> {
+    let before = found.len();
+    let values = EXPECTATION.read(node, scope, found);
+    for name in ["message", "fields"] {
+        let Some(value) = node.get(name).filter(|value| !value.is_null()) else { continue };
+        if value.entries().is_none() {
+            let here = scope.member(name, value.place());
+            let message = format!("`{name}` of {} is {}", scope.subject, value.type_name());
+            found.push(here.error(codes::TYPE, message, "expected a mapping"));
+        }
+        matchers(value, &scope.member(name, value.place()), found);
+    }
+    let given = |name: &str| values.get(name).is_some_and(|value| !value.is_null());
+    let none = values.get("none") == Some(&Value::Bool(true));
+    let together = |names: &[&'static str]| names.iter().copied().find(|name| given(name));
+    let problem = match (none, given("message")) {
+        (true, _) => together(&["message", "fields", "absent"]).map(|name| (name, "`none` has no message")),
+        (_, true) => together(&["fields", "absent"]).map(|name| (name, "`message` is the whole of it already")),
+        _ => together(&["message", "fields", "absent"])
+            .filter(|_| !emits)
+            .map(|name| (name, "this plugin sends no message itself; expect it of a logging plugin after it")),
+    };
+    if let Some((name, why)) = problem {
+        let place = node.entry(name).map_or(scope.place.clone(), |(key, _)| key.place());
+        let message = format!("`{name}` cannot be expected here in {}", scope.subject);
+        found.push(scope.member(name, place).error(codes::ENTITY_CHECK, message, why));
+    }
+    let strings = |value: Option<&Value>| -> Vec<String> {
+        value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let errors = values.get("errors").and_then(Value::as_array).into_iter().flatten().map(|error| {
+        let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
+        (text("field").unwrap_or_default(), text("message"))
+    });
+    let object = |name: &str| values.get(name).and_then(Value::as_object).cloned();
+    (found.len() == before).then(|| Expectation {
+        plugin,
+        message: values.get("message").filter(|value| !value.is_null()).cloned(),
+        fields: object("fields"),
+        absent: strings(values.get("absent")),
+        errors: errors.collect(),
+        none,
+    })
+}
+
+/// Looks at every matcher in `node`.
+fn matchers(node: &Node, scope: &Scope, found: &mut Vec<Diagnostic>) {
+    match Matcher::of(&node.to_json()) {
+        Some(Ok(_)) => return,
+        Some(Err(wrong)) => {
+            let message = format!("a matcher in {} that is not right", scope.subject);
+            let diagnostic = scope.error(codes::TEST_MATCHER, message, &wrong);
+            found.push(diagnostic);
+            return;
+        }
+        None => {}
+    }
+    for (key, value) in node.entries().into_iter().flatten() {
+        matchers(value, &scope.member(&key.name, value.place()), found);
+    }
+    for (index, item) in node.items().into_iter().flatten().enumerate() {
+        matchers(item, &scope.element(index, item.place()), found);
+    }
+}
+
+/// The check that a list is not empty.
+pub(super) const NOT_EMPTY: &[Check] = &[Check::LenMin(1)];

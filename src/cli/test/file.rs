@@ -1,0 +1,369 @@
+//! Test files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::expectation::{self, Expect, NOT_EMPTY};
+use super::pattern::merge;
+use crate::cli::{load, rehearsal};
+use crate::diagnostic::{Diagnostic, Place, SourceFile, any_error, codes};
+use crate::document::{self, Node};
+use crate::entity::{self, Configuration, Field as LuaField};
+use crate::message::KeyPath;
+use crate::phase::Program;
+use crate::schema::{Check, Field, Record, Scope};
+use crate::settings::Settings;
+use crate::transaction::{Limits, Transaction};
+
+static TEXT: Field = Field::string("");
+static ANY: Field = Field::any("");
+const FROM_ONE: &[Check] = &[Check::Between(1.0, 1e9)];
+const TRANSACTION: Field = Field::any("transaction").about("The transaction, as an object.");
+const TRANSACTION_FILE: Field = Field::string("transaction_file").about("A file with it: JSON, or JSON lines.");
+const TRANSACTION_NUMBER: Field = Field::integer("transaction_number").checks(FROM_ONE).about("Which one of several.");
+const WITH: Field = Field::map("with", &TEXT, &ANY).about("Key paths and values that replace what is there.");
+
+/// A whole file.
+static FILE: Record = Record::new(&[
+    Field::any("config").about("Kong's declarative file, or a list of them."),
+    Field::any("plugins").about("In its place, plugins as they would stand in it."),
+    Field::map("fields", &TEXT, &TEXT).about("In its place, keys and Lua, for a plugin made for them."),
+    Field::string("settings").about("A file with settings."),
+    Field::map("env", &TEXT, &TEXT).about("Environment variables for `${{ env \"DECK_X\" }}`."),
+    TRANSACTION,
+    TRANSACTION_FILE,
+    TRANSACTION_NUMBER,
+    WITH,
+    Field::array("tests", &ANY).required().checks(NOT_EMPTY).about("The tests."),
+]);
+
+/// One test.
+static TEST: Record = Record::new(&[
+    Field::string("name").required().about("What it shows."),
+    TRANSACTION,
+    TRANSACTION_FILE,
+    TRANSACTION_NUMBER,
+    WITH,
+    Field::any("expect").about("By plugin, what must come out."),
+    Field::boolean("only").about("Plugins that `expect` does not name emit nothing."),
+]);
+
+/// A test file that is fit to be run.
+pub(super) struct Suite {
+    /// Its text.
+    pub(super) source: Arc<SourceFile>,
+    /// What it tests.
+    pub(super) program: Arc<Program>,
+    /// Its tests.
+    pub(super) tests: Vec<Test>,
+}
+
+/// One test.
+pub(super) struct Test {
+    /// What it is called.
+    pub(super) name: String,
+    /// Where the name stands.
+    pub(super) place: Place,
+    /// What is run.
+    pub(super) transaction: Transaction,
+    /// What must come out.
+    pub(super) expect: Option<Expect>,
+    /// Whether other plugins must emit nothing.
+    pub(super) only: bool,
+    /// The whole of it.
+    pub(super) node: Node,
+}
+
+/// Reads the test file `source`, which is at `path`, and all that it refers to; without a suite there are errors.
+pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec<Diagnostic>) {
+    let (root, mut found) = document::parse(source, None);
+    let Some(root) = root else { return (None, found) };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let scope = Scope {
+        subject: "the test file".to_owned(),
+        path: String::new(),
+        kong: Some(String::new()),
+        place: Place::new(source.clone(), 0..source.text.lines().next().map_or(0, str::len)),
+    };
+    let values = FILE.read(&root, &scope, &mut found);
+    let mut reader = Reader { folder, source, settings: Settings::default(), found };
+    reader.settings(&root);
+    let configuration = reader.configuration(&root, &values, &scope);
+    let sound = !any_error(&reader.found);
+    let limits = reader.settings.limits.transaction();
+    let shared = Shared { root: &root, scope: &scope };
+    let tests = reader.tests(&root, &shared, &limits, sound.then_some(&configuration));
+    // What is wrong with the shared transaction is so for each test.
+    let mut found: Vec<Diagnostic> = Vec::new();
+    reader.found.into_iter().for_each(|one| {
+        if !found.contains(&one) {
+            found.push(one)
+        }
+    });
+    for diagnostic in found.iter_mut().filter(|d| d.place.as_ref().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
+        // Kong has no say in test files, but in the plugins that are written in them.
+        let about_plugins = diagnostic.path.as_deref().is_some_and(|path| path.starts_with("plugins"));
+        diagnostic.kong.take_if(|_| !about_plugins);
+    }
+    if any_error(&found) {
+        return (None, found);
+    }
+    match Program::build(&configuration, &reader.settings) {
+        Ok(program) => (Some(Suite { source: source.clone(), program: Arc::new(program), tests }), found),
+        Err(errors) => {
+            found.extend(errors);
+            (None, found)
+        }
+    }
+}
+
+/// The top of the file, for what tests do not say themselves.
+struct Shared<'a> {
+    root: &'a Node,
+    scope: &'a Scope,
+}
+
+struct Reader<'a> {
+    folder: PathBuf,
+    source: &'a Arc<SourceFile>,
+    settings: Settings,
+    found: Vec<Diagnostic>,
+}
+
+/// A transaction that is not given, or one; errors are told already.
+type Given = Option<Option<Bytes>>;
+
+impl Reader<'_> {
+    /// Reads the file that `node` names.
+    fn open(&mut self, node: &Node) -> Option<Arc<SourceFile>> {
+        let path = self.folder.join(node.as_str()?);
+        match SourceFile::read(&path) {
+            Ok(file) => Some(file),
+            Err(diagnostic) => {
+                let help = "paths are relative to the test file";
+                self.found.push(diagnostic.at(node.place()).label("named here").help(help));
+                None
+            }
+        }
+    }
+
+    fn settings(&mut self, root: &Node) {
+        let named = root.get("settings").filter(|node| node.as_str().is_some());
+        let file = named.and_then(|node| self.open(node));
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let (settings, found) = Settings::load(file, environment);
+        self.settings = settings;
+        self.found.extend(found);
+        rehearsal::give_time(&mut self.settings);
+    }
+
+    /// The plugins that are tested.
+    fn configuration(&mut self, root: &Node, values: &Map<String, Value>, scope: &Scope) -> Configuration {
+        let given: Vec<_> = ["config", "plugins", "fields"].into_iter().filter_map(|name| root.entry(name)).collect();
+        let [(key, node)] = given[..] else {
+            let (message, place) = match given.get(1) {
+                Some((key, _)) => {
+                    (format!("both `{}` and `{}` in the test file", given[0].0.name, key.name), key.place())
+                }
+                None => ("the test file does not say what it tests".to_owned(), scope.place.clone()),
+            };
+            let diagnostic = Diagnostic::error(codes::TEST_SUBJECT, message).at(place);
+            let help = "write one of `config: kong.yml`, `plugins: [...]` and `fields: {KEY: LUA}`";
+            self.found.push(diagnostic.help(help));
+            return Configuration::default();
+        };
+        let (configuration, found) = match key.name.as_str() {
+            "config" => {
+                let paths = self.paths(node, scope);
+                if paths.is_empty() {
+                    return Configuration::default();
+                }
+                let own = |name: &str| Some(values.get("env")?.get(name)?.as_str()?.to_owned());
+                let environment = |name: &str| own(name).or_else(|| std::env::var(name).ok());
+                load::configuration_in(&paths, &self.settings, &environment)
+            }
+            "plugins" => {
+                let mut tree = Node::empty_mapping_at(node);
+                tree.set(&["_format_version"], Node::literal(&SourceFile::new("", "3.0")));
+                tree.set(&["plugins"], node.clone());
+                entity::read_tree(self.source, tree, &self.settings.select_tags)
+            }
+            _ => {
+                let mut configuration = Configuration::default();
+                let fields: Vec<_> = node.entries().into_iter().flatten().filter_map(lua_field).collect();
+                rehearsal::add_fields(&mut configuration, &fields, key.place());
+                (configuration, Vec::new())
+            }
+        };
+        self.found.extend(found);
+        configuration
+    }
+
+    /// The files of `config`. Those that cannot be read are told of at their name.
+    fn paths(&mut self, node: &Node, scope: &Scope) -> Vec<PathBuf> {
+        let names = node.items().unwrap_or(std::slice::from_ref(node));
+        if names.is_empty() || names.iter().any(|name| name.as_str().is_none_or(str::is_empty)) {
+            let here = scope.member("config", node.place());
+            let message = "`config` of the test file is not a path".to_owned();
+            self.found.push(here.error(codes::TYPE, message, "expected a path or a list of paths"));
+            return Vec::new();
+        }
+        let before = self.found.len();
+        let paths = names.iter().filter_map(|name| {
+            self.open(name)?;
+            Some(self.folder.join(name.as_str()?))
+        });
+        let paths = paths.collect();
+        if self.found.len() == before { paths } else { Vec::new() }
+    }
+
+    fn tests(&mut self, root: &Node, shared: &Shared<'_>, limits: &Limits, known: Option<&Configuration>) -> Vec<Test> {
+        let mut tests: Vec<Test> = Vec::new();
+        for (index, node) in root.get("tests").and_then(Node::items).into_iter().flatten().enumerate() {
+            let name = node.get("name").and_then(Node::as_str);
+            let scope = Scope {
+                subject: name.map_or("a test".to_owned(), |name| format!("test `{name}`")),
+                path: format!("tests[{index}]"),
+                kong: Some(String::new()),
+                place: node.get("name").unwrap_or(node).place(),
+            };
+            let values = TEST.read(node, &scope, &mut self.found);
+            if let (Some(name), Some(first)) = (name, tests.iter().find(|test| Some(test.name.as_str()) == name)) {
+                let diagnostic = Diagnostic::error(codes::UNIQUE, format!("two tests are called `{name}`"));
+                let diagnostic = diagnostic.at(scope.place.clone()).label("second here");
+                self.found.push(diagnostic.related(first.place.clone(), "first here"));
+            }
+            let expect = node.entry("expect").map(|(key, value)| {
+                expectation::read(value, &scope.member("expect", key.place()), known, &mut self.found)
+            });
+            let Some(bytes) = self.transaction(node, None, Some(shared), limits, &scope) else {
+                let message = format!("{} has no transaction", scope.subject);
+                let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.place.clone());
+                let help = "write `transaction` or `transaction_file`, here or at the top of the file for all tests";
+                self.found.push(diagnostic.help(help));
+                continue;
+            };
+            let transaction = bytes.and_then(|bytes| self.parse(bytes, limits, &scope));
+            let (Some(name), Some(transaction)) = (name, transaction) else { continue };
+            let only = values.get("only") == Some(&Value::Bool(true));
+            let (name, place) = (name.to_owned(), scope.place);
+            tests.push(Test { name, place, transaction, expect, only, node: node.clone() });
+        }
+        tests
+    }
+
+    fn parse(&mut self, bytes: Bytes, limits: &Limits, scope: &Scope) -> Option<Transaction> {
+        let parsed = Transaction::parse(bytes, limits);
+        parsed
+            .map_err(|rejection| {
+                let message = format!("the transaction of {} would be rejected: {rejection}", scope.subject);
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.place.clone()));
+            })
+            .ok()
+    }
+
+    /// The transaction that `node`, a test or the file, gives, or else that of the file, with what is different in it.
+    /// `number` is which one of a file, where a test says it of the file's.
+    fn transaction(
+        &mut self,
+        node: &Node,
+        number: Option<&Node>,
+        shared: Option<&Shared<'_>>,
+        limits: &Limits,
+        scope: &Scope,
+    ) -> Given {
+        let number = number.or_else(|| node.get("transaction_number"));
+        let Some(base) = self.base(node, number, shared, limits, scope)? else { return Some(None) };
+        let changes = node.get("with").and_then(Node::entries).unwrap_or_default();
+        if changes.is_empty() {
+            return Some(Some(base));
+        }
+        let mut value: Value = match serde_json::from_slice(&base) {
+            Ok(value) => value,
+            // What is no JSON is rejected where it is used.
+            Err(_) => return Some(Some(base)),
+        };
+        for (key, patch) in changes {
+            if let Err(wrong) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
+                let message = format!("`{}` of {} leads nowhere: {wrong}", key.name, scope.subject);
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()));
+            }
+        }
+        Some(Some(Bytes::from(value.to_string())))
+    }
+
+    /// The same without what is different in it.
+    fn base(
+        &mut self,
+        node: &Node,
+        number: Option<&Node>,
+        shared: Option<&Shared<'_>>,
+        limits: &Limits,
+        scope: &Scope,
+    ) -> Given {
+        Some(match (node.entry("transaction"), node.entry("transaction_file")) {
+            (Some(_), Some((key, _))) => {
+                let message = format!("both `transaction` and `transaction_file` in {}", scope.subject);
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()).label("keep one"));
+                None
+            }
+            (Some((_, value)), None) if value.entries().is_some() => {
+                if let Some(number) = number {
+                    let message = "`transaction_number` without a file to choose from";
+                    let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(number.place());
+                    self.found.push(diagnostic.help("it goes with `transaction_file`"));
+                }
+                Some(Bytes::from(value.to_json().to_string()))
+            }
+            (Some((key, value)), None) => {
+                let message = format!("`transaction` of {} is {}", scope.subject, value.type_name());
+                let here = scope.member("transaction", key.place());
+                self.found.push(here.error(codes::TYPE, message, "expected a mapping"));
+                None
+            }
+            (None, Some((_, value))) => self.one_of_file(value, number, limits),
+            (None, None) => {
+                let shared = shared?;
+                self.transaction(shared.root, number, None, limits, shared.scope)?
+            }
+        })
+    }
+
+    /// One of the transactions of a file.
+    fn one_of_file(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
+        let file = self.open(path)?;
+        let body = Bytes::from(file.text.clone());
+        let wrong = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.place());
+        let transactions = match rehearsal::transactions(&body, limits) {
+            Ok(transactions) => transactions,
+            Err(rejection) => {
+                let line = rehearsal::rejected_line(&body, &rejection);
+                self.found.push(wrong(format!("{}, line {line}: {rejection}", file.name)));
+                return None;
+            }
+        };
+        let count = transactions.len();
+        let chosen = match number.and_then(Node::as_i64) {
+            Some(number) => usize::try_from(number).ok().and_then(|number| transactions.get(number.checked_sub(1)?)),
+            None => transactions.first().filter(|_| count == 1),
+        };
+        if chosen.is_none() {
+            let diagnostic = wrong(format!("{} holds {count} transactions", file.name));
+            self.found.push(match (number, count) {
+                (_, 0) => diagnostic.label("none"),
+                (None, _) => diagnostic.label("which one?").help(format!("write `transaction_number: 1` to {count}")),
+                (Some(number), _) => diagnostic.related(number.place(), "there is no such number"),
+            });
+        }
+        chosen.map(|transaction| transaction.bytes().clone())
+    }
+}
+
+/// A key of `fields` and its Lua.
+fn lua_field((key, value): &(document::Key, Node)) -> Option<LuaField> {
+    Some(LuaField { key: key.name.clone(), source: value.snippet()?, key_place: key.place() })
+}

@@ -1,0 +1,162 @@
+//! What came out of a test, beside what was expected.
+
+use serde_json::Value;
+
+use super::expectation::Expectation;
+use super::file::Test;
+use super::pattern::{self, Difference, Extent, compare};
+use crate::cli::rehearsal::{self, Outcome};
+use crate::diagnostic::Diagnostic;
+use crate::phase::{Program, Step};
+
+/// What one plugin did otherwise than expected.
+#[derive(Default)]
+pub(super) struct Failure {
+    /// The plugin as the test names it; empty for the test as a whole.
+    pub(super) plugin: String,
+    /// What is wrong, apart from values.
+    pub(super) remarks: Vec<String>,
+    /// Values that are not as expected.
+    pub(super) differences: Vec<Difference>,
+    /// The whole message, expected and got, where all of it is compared.
+    pub(super) whole: Option<(Value, Value)>,
+    /// Errors that were not expected.
+    pub(super) errors: Vec<Diagnostic>,
+}
+
+impl Failure {
+    fn new(plugin: &str) -> Self {
+        Self { plugin: plugin.to_owned(), ..Self::default() }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.remarks.is_empty() && self.differences.is_empty() && self.errors.is_empty()
+    }
+}
+
+/// What one plugin of the plan did.
+pub(super) struct Done<'a> {
+    /// The plugin.
+    pub(super) step: &'a Step,
+    /// Its message.
+    pub(super) message: Option<Value>,
+    /// The fields that failed, with the errors' messages.
+    pub(super) errors: Vec<(String, String)>,
+    shown: Vec<Diagnostic>,
+}
+
+impl<'a> Done<'a> {
+    /// From what `outcome` says.
+    pub(super) fn new(program: &'a Program, outcome: &Outcome) -> Self {
+        let step = &program.steps[outcome.step];
+        let errors = outcome.errors.iter();
+        Self {
+            step,
+            message: outcome.message.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()),
+            errors: errors.clone().map(|(at, error)| (step.parts[*at].name(*at), error.message.clone())).collect(),
+            shown: errors.map(|(at, error)| rehearsal::failure(step, *at, error)).collect(),
+        }
+    }
+
+    /// What tests call it: its instance name, or its name.
+    pub(super) fn name(&self) -> &str {
+        self.step.instance_name.as_deref().unwrap_or(self.step.kind.name)
+    }
+
+    /// Whether a test that names `name` means this one.
+    fn is(&self, name: &str) -> bool {
+        self.step.instance_name.as_deref() == Some(name) || self.step.kind.name == name
+    }
+}
+
+/// The one of `done` that a test calls `name`.
+pub(super) fn find<'a, 'b>(done: &'b [Done<'a>], name: &str) -> Option<&'b Done<'a>> {
+    let instance = done.iter().find(|one| one.step.instance_name.as_deref() == Some(name));
+    instance.or_else(|| done.iter().find(|one| one.is(name)))
+}
+
+/// Where an expected error and one that came are the same.
+pub(super) fn fits(expected: &(String, Option<String>), got: &(String, String)) -> bool {
+    expected.0 == got.0 && expected.1.as_ref().is_none_or(|part| got.1.contains(part))
+}
+
+/// Everything that is otherwise than `test` says; empty if it passes.
+pub(super) fn judge(test: &Test, done: &[Done<'_>]) -> Vec<Failure> {
+    let Some(expect) = &test.expect else {
+        let mut failure = Failure::new("");
+        failure.remarks.push("the test expects nothing: write `expect`, or let --bless write it".to_owned());
+        return vec![failure];
+    };
+    let mut failures: Vec<Failure> = expect.plugins.iter().map(|one| plugin(one, find(done, &one.plugin))).collect();
+    for one in done {
+        let named = expect.plugins.iter().any(|e| find(done, &e.plugin).is_some_and(|found| std::ptr::eq(found, one)));
+        if named {
+            continue;
+        }
+        let mut failure = Failure::new(one.name());
+        failure.errors.extend(one.shown.iter().cloned());
+        if test.only && one.message.is_some() {
+            failure.remarks.push("emitted a message, and the test has `only: true`".to_owned());
+        }
+        failures.push(failure);
+    }
+    failures.retain(|failure| !failure.is_nothing());
+    failures
+}
+
+/// What one plugin did otherwise than `expected`.
+fn plugin(expected: &Expectation, done: Option<&Done<'_>>) -> Failure {
+    let mut failure = Failure::new(&expected.plugin);
+    let errors = done.map_or(&[][..], |done| &done.errors);
+    if let Some(done) = done {
+        let unexpected = errors.iter().zip(&done.shown);
+        let unexpected = unexpected.filter(|(error, _)| !expected.errors.iter().any(|e| fits(e, error)));
+        failure.errors.extend(unexpected.map(|(_, shown)| shown.clone()));
+    }
+    for missing in expected.errors.iter().filter(|e| !errors.iter().any(|error| fits(e, error))) {
+        let wanted = missing.1.as_ref().map_or(String::new(), |part| format!(" with {part:?}"));
+        let happened = match errors.iter().find(|(field, _)| *field == missing.0) {
+            Some(_) => "failed otherwise",
+            None => "did not fail",
+        };
+        failure.remarks.push(format!("`{}` {happened}; expected an error{wanted}", missing.0));
+    }
+    let message = done.and_then(|done| done.message.as_ref());
+    let silent = expected.message.is_none() && expected.fields.is_none() && expected.absent.is_empty();
+    match message {
+        Some(_) if expected.none => failure.remarks.push("emitted a message; expected none".to_owned()),
+        Some(message) => values(expected, message, &mut failure),
+        None if expected.none || (silent && !expected.errors.is_empty()) => {}
+        None => match done {
+            Some(done) if done.step.kind.emits => {
+                failure.remarks.push("emitted nothing: a snippet failed and on_error is drop".to_owned());
+            }
+            Some(_) => {}
+            None => {
+                failure.remarks.push("does not run for this transaction (its scope and protocols say so)".to_owned())
+            }
+        },
+    }
+    failure
+}
+
+/// Compares the message.
+fn values(expected: &Expectation, message: &Value, failure: &mut Failure) {
+    if let Some(whole) = &expected.message {
+        compare(whole, message, Extent::Whole, "", &mut failure.differences);
+        failure.whole = Some((whole.clone(), message.clone()));
+    }
+    for (path, expected) in expected.fields.iter().flatten() {
+        match pattern::at(message, path) {
+            Some(got) => compare(expected, got, Extent::Subset, path, &mut failure.differences),
+            None => {
+                failure.differences.push(Difference { path: path.clone(), expected: Some(expected.clone()), got: None })
+            }
+        }
+    }
+    for path in &expected.absent {
+        if let Some(got) = pattern::at(message, path) {
+            failure.differences.push(Difference { path: path.clone(), expected: None, got: Some(got.clone()) });
+        }
+    }
+}

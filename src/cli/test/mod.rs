@@ -1,0 +1,207 @@
+//! `logphase test`: tests of people's own snippets.
+
+mod bless;
+mod edit;
+mod expectation;
+mod file;
+mod judge;
+mod lines;
+mod pattern;
+mod show;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::arguments::Test as Arguments;
+use super::rehearsal::Rehearsal;
+use super::{Exit, complain, load, say};
+use crate::diagnostic::{Diagnostic, Format, SourceFile, codes};
+use file::{Suite, Test};
+use judge::{Done, Failure, judge};
+use show::{Paper, Verdict, json_line};
+
+/// What is counted over all files.
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    blessed: usize,
+    failed: usize,
+    /// The worst end besides failed tests.
+    worst: Option<Exit>,
+}
+
+impl Totals {
+    /// A wrong file outweighs one that could not be had, and that one a test that failed.
+    fn worse(&mut self, exit: Exit) {
+        let rank = |exit| {
+            [Exit::Done, Exit::Incomplete, Exit::Unavailable, Exit::Configuration].iter().position(|e| *e == exit)
+        };
+        if self.worst.is_none_or(|worst| rank(worst) < rank(exit)) {
+            self.worst = Some(exit);
+        }
+    }
+}
+
+/// Runs the tests of every file and prints how each ended.
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let mut totals = Totals::default();
+    for path in &arguments.files {
+        if let Err(exit) = one_file(path, arguments, &mut totals) {
+            totals.worse(exit);
+        }
+    }
+    let ran = totals.passed + totals.blessed + totals.failed;
+    if let Some(filter) = arguments.filter.as_ref().filter(|_| ran == 0 && totals.worst.is_none()) {
+        complain(&format!("error: no test has `{filter}` in its name\n"));
+        return Exit::Incomplete;
+    }
+    if !arguments.json && ran > 0 {
+        let mut paper = Paper::new(color());
+        paper.summary(totals.passed, totals.blessed, totals.failed);
+        say(paper.text().as_bytes());
+    }
+    totals.worst.unwrap_or(if totals.failed > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+fn color() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// How the tests of a suite ended, by their index.
+type Results = Vec<(usize, Vec<Failure>)>;
+
+fn one_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(), Exit> {
+    let start = Instant::now();
+    let source = SourceFile::read(path).map_err(|diagnostic| refuse(&[*diagnostic]))?;
+    let suite = read(path, &source)?;
+    let mut results = run_suite(&suite, arguments.filter.as_deref())?;
+    let failing: Vec<usize> = results.iter().filter(|(_, wrong)| !wrong.is_empty()).map(|(at, _)| *at).collect();
+    let blessed = if arguments.bless && !failing.is_empty() { bless(path, &suite, &failing) } else { Ok(Vec::new()) };
+    let taken = start.elapsed();
+    let mut paper = Paper::new(color());
+    paper.file(&source.name, taken);
+    let mut lines = String::new();
+    for (at, failures) in &mut results {
+        let verdict = match (failures.is_empty(), &blessed) {
+            (true, _) => Verdict::Passed,
+            (false, Ok(blessed)) if blessed.contains(at) => Verdict::Blessed,
+            (false, _) => Verdict::Failed,
+        };
+        match verdict {
+            Verdict::Passed => totals.passed += 1,
+            Verdict::Blessed => totals.blessed += 1,
+            Verdict::Failed => totals.failed += 1,
+        }
+        let test = &suite.tests[*at];
+        if arguments.json {
+            lines.push_str(&json_line(test, verdict, failures));
+        } else {
+            paper.test(test, verdict, failures);
+        }
+    }
+    if arguments.json {
+        say(lines.as_bytes());
+    } else if !results.is_empty() {
+        say(paper.text().as_bytes());
+        say(b"\n");
+    }
+    blessed.map(drop)
+}
+
+/// Reads a test file, and shows what is wrong with it.
+fn read(path: &Path, source: &Arc<SourceFile>) -> Result<Suite, Exit> {
+    match file::read(path, source) {
+        (Some(suite), found) => {
+            load::show(&found, Format::Pretty);
+            Ok(suite)
+        }
+        (None, found) => Err(refuse(&found)),
+    }
+}
+
+/// Shows why a file cannot be run.
+fn refuse(found: &[Diagnostic]) -> Exit {
+    load::show(found, Format::Pretty);
+    let unreadable = found.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
+    if unreadable { Exit::Unavailable } else { Exit::Configuration }
+}
+
+/// Runs the tests with `filter` in their names, each in a VM of its own.
+fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
+    let mut rehearsal = Rehearsal::new(&suite.program)?;
+    let chosen = suite.tests.iter().enumerate();
+    let chosen = chosen.filter(|(_, test)| filter.is_none_or(|filter| test.name.contains(filter)));
+    Ok(chosen.map(|(at, test)| (at, judge(test, &execute(suite, test, &mut rehearsal)))).collect())
+}
+
+fn execute<'a>(suite: &'a Suite, test: &Test, rehearsal: &mut Rehearsal) -> Vec<Done<'a>> {
+    rehearsal.forget();
+    let outcomes = rehearsal.run(test.transaction.clone());
+    outcomes.iter().map(|outcome| Done::new(&suite.program, outcome)).collect()
+}
+
+/// Writes what the tests `failing` give into the file; which of them pass then.
+fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Exit> {
+    let mut rehearsal = Rehearsal::new(&suite.program)?;
+    let mut text = suite.source.text.clone();
+    let mut blessed = Vec::new();
+    // From the last test to the first, so that the places of those before stay right.
+    for &at in failing.iter().rev() {
+        let test = &suite.tests[at];
+        let done = execute(suite, test, &mut rehearsal);
+        // The careful way first; where a file is written in a way that it cannot follow, all of `expect` anew.
+        let tried = [bless::Care::Finest, bless::Care::Whole].into_iter().find_map(|care| {
+            let new = bless::rewrite(&text, &suite.program, test, &done, care)?;
+            passes(path, &new, at).then_some(new)
+        });
+        match tried {
+            Some(new) => {
+                text = new;
+                blessed.push(at);
+            }
+            None => {
+                let place = format!("{}:{}", suite.source.name, test.place.line());
+                complain(&format!(
+                    "error: {place}: `{}` cannot be blessed: its `expect` is not where it is used (an alias?), or what \
+                     comes out is another each time; write it by hand, with matchers for what changes\n",
+                    test.name
+                ));
+            }
+        }
+    }
+    if !blessed.is_empty() {
+        spares(path, suite, &text, failing)?;
+        edit::replace(path, &text).map_err(|error| {
+            complain(&format!("error: cannot write {}: {error}\n", path.display()));
+            Exit::Unavailable
+        })?;
+    }
+    Ok(blessed)
+}
+
+/// Complains if a test that passed would fail in a file of this text, as it shares what was changed (an anchor).
+fn spares(path: &Path, suite: &Suite, text: &str, failing: &[usize]) -> Result<(), Exit> {
+    for (at, test) in suite.tests.iter().enumerate().filter(|(at, _)| !failing.contains(at)) {
+        let passed = judge(test, &execute(suite, test, &mut Rehearsal::new(&suite.program)?)).is_empty();
+        if passed && !passes(path, text, at) {
+            let name = &suite.source.name;
+            complain(&format!("error: {name} is not blessed: `{}`, which passes, would not any more\n", test.name));
+            return Err(Exit::Incomplete);
+        }
+    }
+    Ok(())
+}
+
+/// Whether test `at` passes in a file of this text.
+fn passes(path: &Path, text: &str, at: usize) -> bool {
+    let source = SourceFile::new(path.display().to_string(), text);
+    let (Some(suite), _) = file::read(path, &source) else { return false };
+    let Some(test) = suite.tests.get(at) else { return false };
+    let Ok(mut rehearsal) = Rehearsal::new(&suite.program) else { return false };
+    judge(test, &execute(&suite, test, &mut rehearsal)).is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! What `test` prints.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::file::Test;
+use super::judge::Failure;
+use super::lines;
+use super::pattern::{Difference, Matcher, same};
+use crate::cli::pretty;
+
+/// Differences that are listed one by one.
+const LISTED: usize = 20;
+/// Characters of a value that are shown in the list.
+const LONGEST_VALUE: usize = 120;
+
+/// How a test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// As expected.
+    Passed,
+    /// Otherwise.
+    Failed,
+    /// Otherwise, and what came out is expected from now on.
+    Blessed,
+}
+
+/// Text with or without colours.
+pub(super) struct Paper {
+    text: String,
+    color: bool,
+}
+
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const DIM: &str = "2";
+const BOLD: &str = "1";
+
+impl Paper {
+    /// An empty one.
+    pub(super) fn new(color: bool) -> Self {
+        Self { text: String::new(), color }
+    }
+
+    /// What was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, indent: usize, text: &str) {
+        let _ = writeln!(self.text, "{:indent$}{text}", "");
+    }
+
+    /// The head of a file's tests.
+    pub(super) fn file(&mut self, name: &str, taken: Duration) {
+        let time = self.paint(DIM, &format!("({} ms)", taken.as_millis()));
+        let name = self.paint(BOLD, name);
+        self.line(0, &format!("{name} {time}"));
+    }
+
+    /// One test with what is wrong.
+    pub(super) fn test(&mut self, test: &Test, verdict: Verdict, failures: &[Failure]) {
+        match verdict {
+            Verdict::Passed => self.line(2, &format!("{}       {}", self.paint(GREEN, "ok"), test.name)),
+            Verdict::Blessed => self.line(2, &format!("{}  {}", self.paint(YELLOW, "blessed"), test.name)),
+            Verdict::Failed => {
+                self.line(2, &format!("{}   {}", self.paint(RED, "FAILED"), test.name));
+                self.line(11, &self.paint(DIM, &format!("{}:{}", test.place.file.name, test.place.line())));
+                failures.iter().for_each(|failure| self.failure(failure));
+            }
+        }
+    }
+
+    fn failure(&mut self, failure: &Failure) {
+        if !failure.plugin.is_empty() {
+            self.line(11, &self.paint(BOLD, &failure.plugin));
+        }
+        for remark in &failure.remarks {
+            self.line(13, remark);
+        }
+        for difference in failure.differences.iter().take(LISTED) {
+            self.difference(difference);
+        }
+        if failure.differences.len() > LISTED {
+            self.line(13, &format!("... and {} more", failure.differences.len() - LISTED));
+        }
+        if let Some((expected, got)) = failure.whole.as_ref().filter(|_| !failure.differences.is_empty()) {
+            self.diff(expected, got);
+        }
+        for error in &failure.errors {
+            for line in error.render(self.color).lines() {
+                self.line(13, line);
+            }
+        }
+    }
+
+    fn difference(&mut self, Difference { path, expected, got }: &Difference) {
+        let wanted = |paper: &Self| expected.as_ref().map(|value| paper.paint(RED, &short(value)));
+        let found = |paper: &Self| got.as_ref().map(|value| paper.paint(GREEN, &short(value)));
+        let text = match (wanted(self), found(self)) {
+            (Some(wanted), Some(found)) => format!("expected {wanted}, got {found}"),
+            (Some(wanted), None) => format!("missing, expected {wanted}"),
+            (None, Some(found)) => format!("unexpected, got {found}"),
+            (None, None) => return,
+        };
+        let path = if path.is_empty() { "the message" } else { path };
+        self.line(13, &format!("{path}: {text}"));
+    }
+
+    fn diff(&mut self, expected: &Value, got: &Value) {
+        let pretty =
+            |value: &Value| String::from_utf8_lossy(&pretty::pretty(value.to_string().as_bytes())).into_owned();
+        let (old, new) = (pretty(&aligned(expected, got)), pretty(got));
+        let lines = lines::diff(&old, &new);
+        if lines.is_empty() {
+            return;
+        }
+        self.line(13, &self.paint(RED, "--- expected"));
+        self.line(13, &self.paint(GREEN, "+++ got"));
+        for (mark, line) in lines {
+            let text = format!("{mark}{line}");
+            self.line(
+                13,
+                &match mark {
+                    '-' => self.paint(RED, &text),
+                    '+' => self.paint(GREEN, &text),
+                    '@' => self.paint(DIM, "@@"),
+                    _ => text,
+                },
+            );
+        }
+    }
+
+    /// The last line.
+    pub(super) fn summary(&mut self, passed: usize, blessed: usize, failed: usize) {
+        let blessed = if blessed > 0 { format!(", {blessed} blessed") } else { String::new() };
+        let text = format!("{passed} passed{blessed}, {failed} failed");
+        self.line(0, &self.paint(if failed > 0 { RED } else { GREEN }, &text));
+    }
+}
+
+/// `expected` with its members in the order of `got`, and with what `got` has where that is as expected.
+fn aligned(expected: &Value, got: &Value) -> Value {
+    if let Some(Ok(matcher)) = Matcher::of(expected) {
+        return if matcher.holds(got) { got } else { expected }.clone();
+    }
+    match (expected, got) {
+        (Value::Object(wanted), Value::Object(members)) => {
+            let both = members.iter().filter_map(|(name, got)| Some((name, aligned(wanted.get(name)?, got))));
+            let rest = wanted.iter().filter(|(name, _)| !members.contains_key(*name));
+            Value::Object(
+                both.chain(rest.map(|(name, value)| (name, value.clone())))
+                    .map(|(name, value)| (name.clone(), value))
+                    .collect(),
+            )
+        }
+        (Value::Array(wanted), Value::Array(items)) => {
+            let item = |(at, wanted)| items.get(at).map_or_else(|| Value::clone(wanted), |got| aligned(wanted, got));
+            wanted.iter().enumerate().map(item).collect()
+        }
+        _ if same(expected, got) => got.clone(),
+        _ => expected.clone(),
+    }
+}
+
+/// A value on one line, cut if it is long.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// One line of JSON for a test.
+pub(super) fn json_line(test: &Test, verdict: Verdict, failures: &[Failure]) -> String {
+    let result = match verdict {
+        Verdict::Passed => "ok",
+        Verdict::Failed => "failed",
+        Verdict::Blessed => "blessed",
+    };
+    let failures = failures.iter().flat_map(|failure| {
+        let plugin = &failure.plugin;
+        let remarks = failure.remarks.iter().map(move |text| json!({"plugin": plugin, "message": text}));
+        let errors = failure.errors.iter().map(move |error| {
+            let place = error.place.as_ref().map(ToString::to_string);
+            json!({"plugin": plugin, "message": format!("{}: {}", error.message, error.label), "place": place})
+        });
+        let differences = failure.differences.iter().map(move |difference| {
+            let mut line = json!({"plugin": plugin, "path": difference.path});
+            for (name, value) in [("expected", &difference.expected), ("got", &difference.got)] {
+                if let Some(value) = value {
+                    line[name] = value.clone();
+                }
+            }
+            line
+        });
+        remarks.chain(differences).chain(errors)
+    });
+    let failures: Vec<Value> = failures.collect();
+    let (file, line) = (&test.place.file.name, test.place.line());
+    format!("{}\n", json!({"file": file, "line": line, "name": test.name, "result": result, "failures": failures}))
+}
