@@ -8,6 +8,7 @@
 //! [`document`] (text to tree), [`schema`] (fields), [`entity`] (Kong's entities) and [`settings`] (ours);
 //! every complaint about it is a [`diagnostic::Diagnostic`].
 
+pub mod admin;
 pub mod cli;
 pub mod confinement;
 pub mod delivery;

@@ -14,7 +14,7 @@ use crate::delivery::Leftover;
 use crate::diagnostic::{Diagnostic, Format, any_error};
 use crate::entity::Configuration;
 use crate::input;
-use crate::service::{Listening, Service, StartError, files_of, out_of_reach};
+use crate::service::{Listening, Service, StartError, files_of, out_of_reach, show_status};
 use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Run) -> Exit {
         if arguments.stdin {
             drain_stdin(service, &settings).await
         } else {
-            serve(service, &settings, arguments, paths).await
+            serve(service, &settings, arguments, paths, wall).await
         }
     });
     // A write to a pipe that nobody reads would hold its thread for ever.
@@ -139,7 +139,7 @@ impl Signals {
     }
 }
 
-async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Vec<PathBuf>) -> Exit {
+async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Vec<PathBuf>, wall: Wall) -> Exit {
     let mut signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => {
@@ -157,6 +157,13 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
     for address in &addresses {
         tracing::info!("listening: {address}");
     }
+    let _status = match show_status(settings, &service.board(wall)).await {
+        Ok(serving) => serving,
+        Err(error) => {
+            complain(&format!("error: {error}\n"));
+            return Exit::Unavailable;
+        }
+    };
     if addresses.is_empty() {
         tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
     }

@@ -13,7 +13,7 @@ pub use intake::{Batch, Intake, Outcome, Refusal};
 pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use run::{Observer, Part, Runner};
-pub use worker::{Generation, Live, Workers};
+pub use worker::{Generation, Live, Tally, Workers};
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,11 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use crate::admin::{self, Board};
 use crate::input::{Address, BindError, InputSettings, Inputs, Serving};
 use crate::phase::Intake;
 use crate::settings::Settings;
@@ -91,6 +94,22 @@ fn input_settings(settings: &Settings) -> Result<Vec<InputSettings>, InputError>
         },
         InputSettings { udp: resolve(&inputs.udp.listen)?, ..base() },
     ])
+}
+
+/// Takes the addresses of the status and answers there; ends when what it returns is dropped.
+///
+/// # Errors
+/// An address that cannot be had.
+pub async fn show_status(settings: &Settings, board: &Board) -> Result<JoinSet<()>, InputError> {
+    let mut serving = JoinSet::new();
+    for address in resolve(&settings.status.listen)? {
+        let taken = TcpListener::bind(address).await;
+        let listener = taken.map_err(|source| InputError::Address { address: address.to_string(), source })?;
+        let shown = listener.local_addr().unwrap_or(address);
+        tracing::info!("status: http://{shown}/status");
+        serving.spawn(admin::serve(listener, board.clone()));
+    }
+    Ok(serving)
 }
 
 fn resolve(addresses: &[String]) -> Result<Vec<SocketAddr>, InputError> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use crate::admin::Board;
 use crate::confinement::{ThreadFilter, Wall};
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings};
 use crate::diagnostic::{Diagnostic, codes};
@@ -22,7 +23,7 @@ use crate::script::Clock;
 use crate::settings::{self, Settings};
 
 pub use files::{of_service as files_of, out_of_reach};
-pub use inputs::{InputError, Listening};
+pub use inputs::{InputError, Listening, show_status};
 
 /// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
 pub struct Service {
@@ -78,9 +79,14 @@ impl Service {
         &self.delivery
     }
 
-    /// Whether worker threads are kept from system calls that computing does not need.
-    pub fn workers_wall(&self) -> &Wall {
-        &self.wall
+    /// What its status is read from; `landlock` is how far the process is kept from files.
+    pub fn board(&self, landlock: Wall) -> Board {
+        Board {
+            live: Arc::downgrade(&self.live),
+            tally: self.workers.tally().clone(),
+            seccomp: self.wall.clone(),
+            landlock,
+        }
     }
 
     /// Transactions that have run so far.

@@ -33,6 +33,7 @@ pub(super) static SETTINGS: Record = Record::new(&[
         .default(Default::Strings(&[]))
         .about("Addresses and networks for which `kong.ip.is_trusted` is true."),
     Field::record("lua", &LUA).required().about("What snippets may use up."),
+    Field::record("status", &STATUS).required().about("Where the service answers how it fares."),
     Field::record("confinement", &CONFINEMENT).required().about("What the system keeps the process from (Linux)."),
     Field::boolean("kong_quirks")
         .required()
@@ -87,6 +88,8 @@ static UNIX: Record = Record::new(&[
     MAX_CONNECTIONS,
     IDLE_TIMEOUT.default(Default::Integer(300)),
 ]);
+static STATUS: Record =
+    Record::new(&[LISTEN.required().about("Addresses, `HOST:PORT`, of `GET /status`; Kong's is 127.0.0.1:8007.")]);
 static UDP: Record = Record::new(&[LISTEN.required()]);
 
 static LIMITS: Record = Record::new(&[

@@ -46,6 +46,8 @@ pub struct Settings {
     pub trusted_ips: Vec<String>,
     /// What snippets may use up.
     pub lua: Lua,
+    /// Where the service answers how it fares.
+    pub status: Status,
     /// What the system keeps the process from.
     pub confinement: Confinement,
     /// Give Kong's exact output where it is odd.
@@ -180,6 +182,13 @@ impl Lua {
 
 fn milliseconds(count: f64) -> Duration {
     Duration::try_from_secs_f64(count / 1000.0).unwrap_or(Duration::MAX)
+}
+
+/// Where the service answers how it fares.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// Addresses, `HOST:PORT`.
+    pub listen: Vec<String>,
 }
 
 /// What the system keeps the process from, where it is a Linux that can.
