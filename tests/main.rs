@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say why")]
 
 mod check;
+mod confinement;
 mod conformance;
 mod datagrams;
 mod documentation_examples;

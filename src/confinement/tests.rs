@@ -119,3 +119,35 @@ fn a_workers_calls_are_allowed() {
     worker.join().expect("no panic");
     drop(orders);
 }
+
+/// Scenario: a thread that may read one directory and write another tries both, others, and to run a program.
+/// Guarantees: what was named works, names of hosts can be looked up, all else is refused.
+#[test]
+fn files_are_out_of_reach() {
+    let read = tempfile::tempdir().expect("a directory");
+    let write = tempfile::tempdir().expect("a directory");
+    std::fs::write(read.path().join("kong.yml"), "x").expect("room");
+    let files = Files { read: vec![read.path().to_owned()], write: vec![write.path().to_owned()] };
+    let (read, write) = (read.path().to_owned(), write.path().to_owned());
+    // Landlock holds for one thread and those that it starts.
+    let attacker = std::thread::spawn(move || {
+        let (wall, writable) = super::files::confine(files);
+        assert!(matches!(wall, Wall::Stands | Wall::Partly), "{wall}");
+        assert_eq!(writable, [write.canonicalize().expect("there")]);
+        let refused = |result: std::io::Result<()>| {
+            result.expect_err("out of reach").kind() == std::io::ErrorKind::PermissionDenied
+        };
+        assert_eq!(std::fs::read_to_string(read.join("kong.yml")).expect("named"), "x");
+        std::fs::write(write.join("new.log"), "y").expect("named");
+        std::fs::rename(write.join("new.log"), write.join("old.log")).expect("named");
+        assert!(std::fs::read("/etc/hosts").is_ok());
+        assert!(refused(std::fs::write(read.join("kong.yml"), "z")));
+        assert!(refused(std::fs::read("/etc/passwd").map(drop)));
+        assert!(refused(std::fs::read("/proc/1/environ").map(drop)));
+        assert!(refused(std::fs::read_dir("/").map(drop)));
+        assert!(refused(std::fs::write("/tmp/logphase-out-of-reach", "z")));
+        assert!(refused(std::process::Command::new("/bin/true").status().map(drop)));
+    });
+    attacker.join().expect("no panic");
+    assert!(std::fs::read("/etc/passwd").is_ok(), "this thread is free");
+}

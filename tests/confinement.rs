@@ -1,0 +1,141 @@
+//! The walls that the system puts up, and the snippets that are left out, seen from outside.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::service::{Home, Messages, Service, Signal, configuration, free_port, transaction, wait_until};
+
+fn file_log(home: &Home, fields: &Value) -> String {
+    let config = json!({"path": home.text("messages.log"), "custom_fields_by_lua": fields});
+    configuration(&json!([{"name": "file-log", "config": config}]))
+}
+
+/// What `GET` on a port of this machine answers: the status code and the body.
+fn get(port: u16, path: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+/// A field of `/proc/PID/task/TID/status` for each thread of a service, with the thread's name.
+fn threads(service: &Service, field: &str) -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", service.id())).unwrap();
+    let read = |task: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    tasks.filter_map(|task| read(task.unwrap())).collect()
+}
+
+/// Scenario: a running service with two workers, and one whose settings turn the walls off.
+/// Guarantees: every worker thread runs behind a filter of system calls, and no other thread does; the status says what
+/// stands; without it, none does. Both deliver.
+#[test]
+fn workers_are_behind_a_filter() {
+    for on in [true, false] {
+        let port = free_port();
+        let home = Home::new();
+        home.write("kong.yml", &file_log(&home, &json!({"a": "return 1"})));
+        let walls = if on { "true" } else { "false" };
+        let home = home.set("LOGPHASE_WORKERS", "2").set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}"));
+        let home = home.set("LOGPHASE_CONFINEMENT_SECCOMP", walls).set("LOGPHASE_CONFINEMENT_LANDLOCK", walls);
+        let mut service = home.start();
+        let seccomp = threads(&service, "Seccomp");
+        let filtered = |(name, mode): &(String, String)| (name.starts_with("worker-"), mode == "2");
+        let workers = seccomp.iter().map(filtered).filter(|(worker, _)| *worker).count();
+        assert_eq!(workers, 2, "{seccomp:?}");
+        for thread in seccomp.iter().map(filtered) {
+            assert_eq!(thread.1, thread.0 && on, "{seccomp:?}");
+        }
+        let wall = if on { "on" } else { "off" };
+        assert_eq!(get(port, "/status").1["sandbox"], json!({"seccomp": wall, "landlock": wall}));
+        for id in 0..20 {
+            service.accept(transaction(id).to_string());
+        }
+        assert_eq!(get(port, "/status").1["transactions"], 20);
+        assert_eq!(get(port, "/other").0, 404);
+        assert_eq!(service.stop(), 0);
+        Messages::read(&service.home.path("messages.log")).assert_once(&(0..20).collect());
+    }
+}
+
+/// Scenario: a snippet that logs and one that fails, on workers that may not write.
+/// Guarantees: what they say is in the service's log all the same, before it ends.
+#[test]
+fn confined_workers_are_heard() {
+    let home = Home::new();
+    home.write("kong.yml", &file_log(&home, &json!({"a": "kong.log.warn('over here')", "b": "error('no such luck')"})));
+    let mut service = home.start();
+    service.accept(transaction(1).to_string());
+    assert_eq!(service.stop(), 0);
+    assert!(service.has_logged("over here") && service.has_logged("no such luck"), "{}", service.log());
+}
+
+/// Scenario: a reload brings a plugin whose file is in another directory; then the service is started anew with that
+/// directory in `confinement.paths`, and reloaded again.
+/// Guarantees: first it is refused with its place and what to do, and the old configuration stays; then it is taken.
+#[test]
+fn a_reload_cannot_reach_further() {
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let path = elsewhere.path().join("new.log");
+    let home = Home::new();
+    let old = file_log(&home, &json!({}));
+    let new = configuration(&json!([{"name": "file-log", "config": {"path": path}}]));
+    home.write("kong.yml", &old);
+    let mut service = home.start();
+    service.home.write("kong.yml", &new);
+    service.signal(Signal::HUP);
+    wait_until("the reload is refused", || service.has_logged("K0210"));
+    wait_until("it says what to do", || service.has_logged("confinement.paths"));
+    service.accept(transaction(1).to_string());
+    assert_eq!(service.stop(), 0);
+    Messages::read(&service.home.path("messages.log")).assert_once(&[1].into());
+
+    let home = Home::with(&old).set("LOGPHASE_CONFINEMENT_PATHS", elsewhere.path().to_str().unwrap());
+    let mut service = home.start();
+    service.home.write("kong.yml", &new);
+    service.signal(Signal::HUP);
+    wait_until("the reload is taken", || service.has_logged("reloaded"));
+    service.accept(transaction(2).to_string());
+    assert_eq!(service.stop(), 0);
+    Messages::read(&path).assert_once(&[2].into());
+}
+
+/// Scenario: a field that never ends beside a sound one, for more transactions than may time out in a row; after the
+/// suspension the field behaves.
+/// Guarantees: it is suspended, loudly, and the status says so; every message goes out with the sound field; afterwards
+/// it runs again.
+#[test]
+fn a_snippet_that_times_out_is_suspended() {
+    let port = free_port();
+    let home = Home::new();
+    let endless = "if kong.request.get_header('h1') == 'v99' then return 'well' end while true do end";
+    home.write("kong.yml", &file_log(&home, &json!({"bad": endless, "good": "return 'yes'"})));
+    let home = home.set("LOGPHASE_LUA_DEADLINE_MS", "20").set("LOGPHASE_LUA_SUSPEND_AFTER", "3");
+    let home = home.set("LOGPHASE_LUA_SUSPEND_FOR", "2").set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}"));
+    let mut service = home.set("LOGPHASE_WORKERS", "1").start();
+    for id in 0..5 {
+        service.accept(transaction(id).to_string());
+    }
+    assert!(service.has_logged("a Lua snippet is suspended for 2s") && service.has_logged("kong.yml"));
+    let bad = |port| get(port, "/status").1["plugins"][0]["snippets"][0].clone();
+    let status = bad(port);
+    assert_eq!((&status["field"], &status["stopped"]["time"]), (&json!("bad"), &json!(3)));
+    assert_eq!((&status["errors"], &status["left_out"]), (&json!(5), &json!(2)), "{status}");
+    assert!(status["suspended_for_seconds"].as_f64().unwrap() >= 1.0, "{status}");
+    wait_until("the suspension is over", || bad(port)["suspended_for_seconds"].is_null());
+    service.accept(transaction(99).to_string());
+    wait_until("it is said to be well", || service.has_logged("is well again"));
+    assert_eq!(service.stop(), 0);
+    let messages = std::fs::read_to_string(service.home.path("messages.log")).unwrap();
+    let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(messages.len() == 6 && messages.iter().all(|message| message["good"] == "yes"));
+    assert_eq!(messages[5]["bad"], "well");
+}
