@@ -1,6 +1,11 @@
 //! The VM's interrupt, which Luau calls at every call, return and turn of a loop, and inside pattern matching.
+//!
+//! mlua's own would do, but makes an error object with a traceback each time it raises: a script that recurses and
+//! catches as deep as it can would be told to stop hundreds of times, each time at the price of its whole stack.
 
-use mlua::{Lua, VmState};
+use std::ffi::c_int;
+
+use mlua::{Lua, ffi};
 
 use super::deadline;
 
@@ -8,9 +13,32 @@ use super::deadline;
 pub(super) const OUT_OF_TIME: &str = "the snippet's time is over";
 
 /// Makes `lua` stop scripts whose time is over.
-pub(super) fn install(lua: &Lua) {
-    lua.set_interrupt(|_| match deadline::is_over() {
-        false => Ok(VmState::Continue),
-        true => Err(mlua::Error::runtime(OUT_OF_TIME)),
-    });
+///
+/// # Errors
+/// The VM has no room for the call.
+#[expect(unsafe_code, reason = "mlua offers no interrupt that raises a plain string")]
+pub(super) fn install(lua: &Lua) -> mlua::Result<()> {
+    // SAFETY: `state` is the state of this live VM, and its callbacks live as long as it does. Nothing is pushed or
+    // taken, as exec_raw asks where no value is returned.
+    unsafe {
+        lua.exec_raw::<()>((), |state| {
+            (*ffi::lua_callbacks(state)).interrupt = Some(interrupt);
+        })
+    }
+}
+
+/// Called by the VM at a safe point; `gc` is negative unless it is the collector that calls.
+#[expect(unsafe_code, reason = "called by the VM")]
+unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
+    // The collector cannot survive an error.
+    if gc >= 0 || !deadline::is_over() {
+        return;
+    }
+    // SAFETY: `state` is the running thread's, at a point where the VM allows errors (Luau's lua_Callbacks); the check
+    // for room may itself raise. This frame owns nothing that unwinding past it would have to drop.
+    unsafe {
+        ffi::lua_rawcheckstack(state, 1);
+        ffi::lua_pushlstring(state, OUT_OF_TIME.as_ptr().cast(), OUT_OF_TIME.len());
+        ffi::lua_error(state);
+    }
 }

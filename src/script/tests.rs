@@ -1,6 +1,7 @@
 mod compile;
 mod names;
 mod pdk;
+mod programs;
 mod stops;
 mod values;
 

@@ -157,7 +157,7 @@ impl Vm {
         let deadline = Deadline::new(options.limits.deadline, options.limits.plugin_deadline);
         let state = Rc::new(State::new(&lua, deadline, options)?);
         let environment = Environment::new(&lua, &state, &options.dialect)?;
-        interrupt::install(&lua);
+        interrupt::install(&lua)?;
         let memory = options.limits.memory;
         Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, memory, in_use: Cell::new(0), lua })
     }
