@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
 use crate::entity::Configuration;
 use crate::phase::Program;
 use crate::plugin::SinkState;
+use crate::script;
 use crate::settings::Settings;
 
 /// Reads everything, compiles everything, and shows all that is wrong on standard output.
@@ -50,7 +51,21 @@ fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
         let message = format!("plugin `{}` is not run here: it has nothing to do in the log phase", plugin.name);
         Diagnostic::note(codes::NOT_RUN, message).at(plugin.place.clone()).label(format!("on: {}", plugin.scope))
     });
-    later.chain(other).collect()
+    later.chain(other).chain(dialect(configuration)).collect()
+}
+
+/// Where snippets may give another result than in Kong.
+fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
+    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
+    let sources = enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
+    sources.flat_map(|source| {
+        script::differences(&source.text).into_iter().map(|difference| {
+            Diagnostic::note(codes::DIALECT, "Luau writes numbers with other digits than LuaJIT")
+                .at(source.line_place(difference.line))
+                .label(difference.what)
+                .help(difference.help)
+        })
+    })
 }
 
 /// The plugins in execution order.

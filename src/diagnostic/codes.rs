@@ -63,6 +63,8 @@ pub const LUA: &str = "K0301";
 pub const KEY_PATH: &str = "K0302";
 /// A snippet where the settings allow none.
 pub const NO_LUA: &str = "K0303";
+/// Lua that means something else than in Kong.
+pub const DIALECT: &str = "K0304";
 /// A setting that does not exist.
 pub const UNKNOWN_SETTING: &str = "K0401";
 /// A setting with a value that it cannot have.
@@ -182,6 +184,11 @@ pub const CODES: &[Code] = &[
         NO_LUA,
         "a snippet where the settings allow none",
         "The setting `untrusted_lua: off` refuses every configuration with Lua in it. Take it out, or allow `sandbox`.",
+    ),
+    code(
+        DIALECT,
+        "Lua that means something else than in Kong",
+        "It compiles, and gives another result than Kong's LuaJIT may give. The help says how to write it for both.",
     ),
     code(
         UNKNOWN_SETTING,

@@ -80,6 +80,27 @@ pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileE
     }
 }
 
+/// A place of a snippet that means something else here than in Kong's LuaJIT, though it compiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Line in the text, from 1.
+    pub line: usize,
+    /// What is different.
+    pub what: &'static str,
+    /// What to do about it.
+    pub help: &'static str,
+}
+
+/// Where `source` may give another result than in Kong.
+pub fn differences(source: &str) -> Vec<Difference> {
+    let joined = |line| Difference {
+        line,
+        what: "a number with a fraction that `..` joins to a text has all its digits here, and 14 in Kong",
+        help: "write `tostring(x) .. text`, which gives Kong's digits in both",
+    };
+    super::joined::fractions(source).into_iter().map(joined).collect()
+}
+
 /// Takes `3: message`, `:3: message` or `name:3: message` apart.
 fn split_position(text: &str) -> (usize, &str) {
     let starts = std::iter::once(0).chain(text.match_indices(':').map(|(colon, _)| colon + 1));

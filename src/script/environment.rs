@@ -26,11 +26,14 @@ const OS: [&str; 3] = ["clock", "difftime", "time"];
 /// The shared, frozen names and the means to give each snippet its own globals on top.
 pub(super) struct Environment {
     metatable: Table,
+    /// Puts right what a stopped script may have left half done in our own Lua.
+    begin_anew: Function,
 }
 
 impl Environment {
     pub(super) fn new(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Self> {
-        let base = base(lua, state, dialect)?;
+        let own = module::load(lua, state.quirks)?;
+        let base = base(lua, state, dialect, &own)?;
         let metatable = lua.create_table()?;
         metatable.raw_set("__index", base.clone())?;
         let soiled = state.clone();
@@ -48,7 +51,7 @@ impl Environment {
         lua.set_globals(base)?;
         // Freezes the metatable of strings and whatever else is left of Luau's own libraries.
         lua.sandbox(true)?;
-        Ok(Self { metatable })
+        Ok(Self { metatable, begin_anew: own.raw_get("begin_anew")? })
     }
 
     /// An environment for one snippet.
@@ -58,6 +61,12 @@ impl Environment {
         // Nobody else can write into it, so that names may be resolved when the snippet is loaded.
         globals.set_safeenv(true);
         Ok(globals)
+    }
+
+    /// Makes ready for the next script after one that failed.
+    pub(super) fn mend(&self) {
+        // It only sets a number.
+        let _ = self.begin_anew.call::<()>(());
     }
 
     /// Forgets the globals that the last snippet wrote.
@@ -72,13 +81,12 @@ impl Environment {
     }
 }
 
-fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Table> {
+fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, own: &Table) -> mlua::Result<Table> {
     let globals = lua.globals();
     let base = lua.create_table()?;
     for name in GLOBALS {
         base.raw_set(name, globals.raw_get::<Function>(name)?)?;
     }
-    let own = module::load(lua)?;
     for name in ["pcall", "xpcall", "tostring", "unpack"] {
         base.raw_set(name, own.raw_get::<Function>(name)?)?;
     }

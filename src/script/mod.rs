@@ -10,6 +10,7 @@ mod convert;
 mod deadline;
 mod environment;
 mod interrupt;
+mod joined;
 mod module;
 mod nesting;
 mod ngx;
@@ -19,7 +20,7 @@ mod state;
 mod vm;
 
 pub use clock::{Busy, Clock};
-pub use compile::{Bytecode, CompileError, SourceLimits, compile};
+pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, differences};
 pub use convert::ValueLimits;
 pub use profile::{Dialect, Profile, modules, names};
 pub use vm::{FieldResult, Limits, Most, Options, ScriptError, SnippetId, Stop, Vm};

@@ -3,9 +3,8 @@
 /// The line, from 1, at which `source` goes deeper than `most` levels of brackets and blocks.
 pub(super) fn too_deep(source: &str, most: usize) -> Option<usize> {
     let mut depth = 0_usize;
-    let mut tokens = Tokens { rest: source, line: 1 };
     let mut before = "";
-    while let Some((token, line)) = tokens.next() {
+    for (token, line) in Tokens::of(source) {
         match token {
             "(" | "{" | "[" | "function" | "do" | "repeat" => depth += 1,
             // Luau's `if` that is an expression has no `end`.
@@ -26,8 +25,8 @@ fn begins_an_expression(before: &str) -> bool {
     WORDS.contains(&before) || before.starts_with(|c| "=(,[{+-*/%^.<>#".contains(c))
 }
 
-/// The words and signs of a text, without strings and comments.
-struct Tokens<'a> {
+/// The words and signs of a text with their lines, without strings and comments.
+pub(super) struct Tokens<'a> {
     rest: &'a str,
     line: usize,
 }
@@ -60,6 +59,10 @@ impl<'a> Iterator for Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
+    pub(super) fn of(source: &'a str) -> Self {
+        Self { rest: source, line: 1 }
+    }
+
     fn take(&mut self, length: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;

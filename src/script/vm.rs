@@ -274,6 +274,9 @@ impl Vm {
             Some(Passed::Memory) => Err(stopped(Stop::Memory, NOT_ENOUGH_MEMORY.to_owned())),
             None => result,
         };
+        if result.is_err() {
+            self.environment.mend();
+        }
         match result.as_ref().err().and_then(|failure| failure.stop) {
             // What the script held is garbage now, and the next one needs the room.
             Some(Stop::Memory) => drop(self.lua.gc_collect()),

@@ -8,7 +8,7 @@ use super::super::vm::script_error;
 const PRELUDE: &str = include_str!("../../../lua/prelude.luau");
 
 /// The modules by name, not yet frozen.
-pub(in super::super) fn load(lua: &Lua) -> mlua::Result<Table> {
+pub(in super::super) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
     let find_plain = lua.create_function(find_plain)?;
     let host_error = lua.create_function(|lua, problem: Value| match problem {
         Value::Error(error) => Ok(Some(lua.create_string(script_error(&error).message)?)),
@@ -18,7 +18,7 @@ pub(in super::super) fn load(lua: &Lua) -> mlua::Result<Table> {
         deadline::out_of_memory();
         Ok(())
     })?;
-    lua.load(PRELUDE).set_name("=logphase").call((find_plain, host_error, out_of_memory))
+    lua.load(PRELUDE).set_name("=logphase").call((find_plain, host_error, out_of_memory, quirks))
 }
 
 /// `string.find` for plain text, in time that grows with the texts' lengths and not with their product.
