@@ -128,3 +128,47 @@ fn run_refuses() {
     let taken = std::net::TcpListener::bind(("127.0.0.1", home.http)).unwrap();
     refused(&home, &taken.local_addr().unwrap().to_string());
 }
+
+/// Scenario: `untrusted_lua: off` with a snippet, and without one.
+/// Guarantees: the first is refused at its line in Kong's words, the second is taken.
+#[test]
+fn lua_can_be_turned_off() {
+    let home = Home::new().set("LOGPHASE_UNTRUSTED_LUA", "off");
+    home.write(
+        "with.yml",
+        "_format_version: '3.0'\nplugins:\n- name: file-log\n  config:\n    path: /tmp/x\n    custom_fields_by_lua:\n      a: return 1\n",
+    );
+    home.write("without.yml", "_format_version: '3.0'\nplugins:\n- name: file-log\n  config: {path: /tmp/x}\n");
+    let with = home.run(&["check", "with.yml"], b"");
+    assert_eq!(with.code(), 78);
+    assert!(said(&with).contains("K0303") && said(&with).contains("with.yml:7:10"), "{}", said(&with));
+    assert!(said(&with).contains("loading of untrusted Lua code disabled"), "{}", said(&with));
+    assert_eq!(home.run(&["check", "without.yml"], b"").code(), 0);
+}
+
+/// Scenario: snippets that LuaJIT takes and Luau does not, or takes otherwise; one past each bound on its text.
+/// Guarantees: each is explained at its line: `goto`, number suffixes and bounds as errors, digits of joined numbers as
+/// a note that leaves the configuration sound.
+#[test]
+fn differences_of_the_dialect_are_explained() {
+    let home = Home::new().set("LOGPHASE_LUA_MAX_SOURCE_BYTES", "2KiB").set("LOGPHASE_LUA_MAX_SOURCE_NESTING", "10");
+    let file = |lua: &str| {
+        let config = serde_json::json!({"path": "/tmp/x", "custom_fields_by_lua": {"a": lua}});
+        crate::service::configuration(&serde_json::json!([{"name": "file-log", "config": config}]))
+    };
+    let deep = format!("return {}1{}", "(".repeat(11), ")".repeat(11));
+    let large = format!("return '{}'", "x".repeat(2048));
+    for (lua, code, help) in [
+        ("goto done", 78, "Luau has no `goto`"),
+        ("return 1LL", 78, "number suffixes"),
+        (&*deep, 78, "lua.max_source_nesting"),
+        (&*large, 78, "lua.max_source_bytes"),
+        ("return (kong.response.get_status() / 3) .. 'x'", 0, "K0304"),
+        ("return tostring(1 / 3) .. 'x'", 0, "ok: 1 plugin"),
+    ] {
+        home.write("kong.yml", &file(lua));
+        let ended = home.run(&["check", "kong.yml"], b"");
+        assert_eq!(ended.code(), code, "{lua}: {}", said(&ended));
+        assert!(said(&ended).contains(help), "{lua}: {}", said(&ended));
+    }
+}

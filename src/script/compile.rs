@@ -38,6 +38,35 @@ impl Default for SourceLimits {
     }
 }
 
+/// Functions that Luau's compiler would call past the environment, whether a snippet has them or not: what Kong's list
+/// lacks, and what is bounded or answers otherwise here. The rest of its built-in ones are the snippets' own.
+fn not_built_in() -> Vec<String> {
+    const GLOBAL: &str = "getmetatable rawequal rawget rawlen rawset setmetatable tostring typeof unpack";
+    const MEMBERS: [(&str, &str); 6] = [
+        (
+            "bit32",
+            "arshift band bnot bor btest bxor byteswap countlz countrz extract lrotate lshift replace rrotate rshift",
+        ),
+        (
+            "buffer",
+            "readi8 readu8 writei8 writeu8 readi16 readu16 writei16 writeu16 readi32 readu32 writei32 writeu32 readf32 \
+             writef32 readf64 writef64 readinteger writeinteger len",
+        ),
+        (
+            "integer",
+            "add band bnot bor bswap btest bxor arshift clamp countlz countrz create div extract ge gt idiv le lrotate \
+             lshift lt max min mod mul neg rem rrotate rshift sub tonumber udiv uge ugt ule ult urem",
+        ),
+        ("math", "clamp isfinite isinf isnan lerp map noise round sign"),
+        ("table", "unpack"),
+        ("vector", "abs angle ceil clamp create cross dot floor lerp magnitude max min normalize sign"),
+    ];
+    let members = MEMBERS
+        .iter()
+        .flat_map(|(library, names)| names.split_whitespace().map(move |name| format!("{library}.{name}")));
+    GLOBAL.split_whitespace().map(str::to_owned).chain(members).collect()
+}
+
 /// Compiles `source` without running any of it.
 ///
 /// # Errors
@@ -66,6 +95,7 @@ pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileE
     let commented = source.starts_with('#').then(|| format!("--{source}"));
     let text = commented.as_deref().unwrap_or(source);
     let compiler = mlua::chunk::Compiler::new().set_optimization_level(2).set_debug_level(1);
+    let compiler = compiler.set_disabled_builtins(not_built_in());
     match compiler.compile(text) {
         Ok(code) => Ok(Bytecode { code: code.into(), chunk_name: format!("={chunk_name}").into() }),
         Err(error) => {

@@ -113,6 +113,36 @@ fn layers_plugin_settings() {
     assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, queue: settings.queue });
 }
 
+/// Scenario: every profile; `on` and `lax`, modules and names that nobody offers, networks that are none.
+/// Guarantees: the former are taken, as plain words and from variables; the latter are errors that say why and what there is.
+#[test]
+fn sandbox_settings() {
+    use crate::script::Profile;
+    assert_eq!(good("", &[]).untrusted_lua, Profile::Sandbox);
+    assert_eq!(good("untrusted_lua: off", &[]).untrusted_lua, Profile::Off);
+    assert_eq!(good("", &[("LOGPHASE_UNTRUSTED_LUA", "strict")]).untrusted_lua, Profile::Strict);
+    let text = "untrusted_lua_sandbox_requires: [bit, table.new]\nuntrusted_lua_sandbox_environment: [os.date, string]\n\
+                trusted_ips: [10.0.0.0/8, 192.0.2.7, 'fd00::/8']\n";
+    let settings = good(text, &[]);
+    assert_eq!(settings.untrusted_lua_sandbox_requires, ["bit", "table.new"]);
+    assert_eq!(settings.trusted_ips.len(), 3);
+    for (text, said) in [
+        ("untrusted_lua: on", "`on` is not offered: it would give snippets the files"),
+        ("untrusted_lua: lax", "use `strict`"),
+        ("untrusted_lua: maybe", "off, sandbox, strict"),
+        ("untrusted_lua_sandbox_requires: [bti]", "no module `bti` is offered; did you mean `bit`?"),
+        ("untrusted_lua_sandbox_requires: [ffi]", "no module `ffi` is offered"),
+        ("untrusted_lua_sandbox_environment: [os.execute]", "no name `os.execute` is offered"),
+        ("untrusted_lua_sandbox_environment: [os.dat]", "did you mean `os.date`?"),
+        ("trusted_ips: [10.0.0.0/99]", "expected an address or a network"),
+        ("lua: {max_value_depth: 100000}", "1000"),
+        ("confinement: {landlok: true}", "did you mean `landlock`?"),
+    ] {
+        let shown = render_all(&load(text, &[]).1, crate::diagnostic::Format::Pretty, false);
+        assert!(shown.contains("error[") && shown.contains(said), "{text}: {shown}");
+    }
+}
+
 /// Scenario: the list of variables. Guarantees: no name twice, every one described.
 #[test]
 fn variables_are_unique_and_described() {

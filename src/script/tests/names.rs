@@ -326,3 +326,45 @@ fn contexts_live_as_long_as_kongs() {
     assert_eq!(bench.shown("kong.ctx.shared.given = nil return kong.ctx.shared.given"), "nothing");
     assert_eq!(bench.shown("return kong.ctx.shared.given.a[1]"), "1");
 }
+
+/// Scenario: calls of functions that Luau's compiler knows and turns into instructions, and that snippets must not have;
+/// straight, through a local, and through a local library. Guarantees: each fails as the call of nil that it is.
+#[test]
+fn no_function_is_reached_past_the_environment() {
+    let mut bench = Bench::on(&json!({}));
+    let calls = [
+        ("", "setmetatable", "{}, {}"),
+        ("", "getmetatable", "''"),
+        ("", "rawset", "{}, 'a', 1"),
+        ("", "rawget", "{}, 'a'"),
+        ("", "rawequal", "1, 1"),
+        ("", "rawlen", "{}"),
+        ("", "typeof", "1"),
+        ("math", "clamp", "5, 1, 2"),
+        ("math", "round", "1.5"),
+        ("math", "sign", "1.5"),
+        ("math", "lerp", "1, 2, 0.5"),
+        ("math", "isnan", "1"),
+        ("math", "isinf", "1"),
+        ("math", "isfinite", "1"),
+        ("bit32", "band", "7, 2"),
+        ("bit32", "extract", "7, 2"),
+        ("bit32", "countlz", "7"),
+        ("bit32", "byteswap", "7"),
+        ("vector", "create", "1, 2, 3"),
+        ("integer", "create", "1"),
+        ("buffer", "len", "''"),
+    ];
+    for (library, name, arguments) in calls {
+        let name = full(library, name);
+        let mut forms = vec![format!("return {name}({arguments})"), format!("local f = {name} return f({arguments})")];
+        if let Some((library, member)) = name.split_once('.') {
+            forms.push(format!("local l = {library} return l.{member}({arguments})"));
+            forms.push(format!("local l = {library} or {{}} return l.{member}({arguments})"));
+        }
+        for form in forms {
+            let shown = bench.shown(&form);
+            assert!(shown.starts_with("error: ") && shown.contains("nil"), "{form}: {shown}");
+        }
+    }
+}

@@ -327,11 +327,11 @@ impl Guarded {
     fn look(&mut self, program: &str) {
         self.bench.begin();
         // The machine may be busy, and what looks is not what is looked at: another try is fair.
-        let watched = (0..5).any(|_| self.bench.vm.run_function(self.watch).is_ok());
+        let watched = (0..50).any(|_| self.bench.vm.run_function(self.watch).is_ok());
         assert!(watched, "the watch fails after\n{program}");
         assert_eq!(self.bench.members()["watch"], r#""as it was""#, "\n{program}");
         let path = KeyPath::parse("left", false);
-        let looked = (0..5).any(|_| self.bench.vm.run_field(self.left, &path).is_ok());
+        let looked = (0..50).any(|_| self.bench.vm.run_field(self.left, &path).is_ok());
         assert!(looked, "the next run fails after\n{program}");
         let nothing = r#"[true,true,"table",true,true,"A","POST","curl/8"]"#;
         assert_eq!(self.bench.members()["left"], nothing, "\n{program}");

@@ -258,3 +258,37 @@ fn edits_and_serialize_from_a_field() {
     let copy: Value = serde_json::from_str(&bench.members()["copy"]).expect("JSON");
     assert_eq!(copy, json!({"a": 5, "v": 2, "request": {"headers": {"authorization": "REDACTED"}}}));
 }
+
+/// Scenario: numbers, and values that have an address, as text. Guarantees: Kong's digits, but for whole numbers that are
+/// exact unless its quirks are asked for; no address.
+#[test]
+fn text_of_values() {
+    let cases = [
+        ("return tostring(0.1 + 0.2)", r#""0.3""#),
+        ("return tostring(1 / 3)", r#""0.33333333333333""#),
+        ("return tostring(1e100)", r#""1e+100""#),
+        ("return tostring(-0.5)", r#""-0.5""#),
+        ("return tostring(0/0) .. tostring(1/0) .. tostring(-1/0)", r#""naninf-inf""#),
+        ("return tostring(42)", r#""42""#),
+        ("return tostring(nil) .. tostring(true)", r#""niltrue""#),
+        ("return tostring({}) .. tostring(print)", r#""tablefunction""#),
+        ("return tostring(coroutine.create(print))", r#""thread""#),
+        ("return tostring(ngx.null)", r#""userdata: NULL""#),
+        ("return pcall(string.format, '%p', {})", "false"),
+    ];
+    let mut bench = Bench::on(&json!({}));
+    bench.gives(&cases);
+    bench.gives(&[("return tostring(123456789012345)", r#""123456789012345""#)]);
+    let mut quirky = Bench::quirky(&json!({}));
+    quirky.gives(&cases);
+    quirky.gives(&[("return tostring(123456789012345)", r#""1.2345678901234e+14""#)]);
+    // Texts that Luau makes by itself lead nowhere, either.
+    for code in [
+        "return ('%s'):format({})",
+        "return ('%s'):format(print)",
+        "return ({}) .. ''",
+        "return ('%s'):format(coroutine.create(print))",
+    ] {
+        assert!(!bench.shown(code).contains("0x"), "{}", bench.shown(code));
+    }
+}
