@@ -342,7 +342,7 @@ fn readme_shows_a_test_file() {
     let section = readme.split_once("\n## Test your snippets\n").expect("README.md has the section").1;
     let block = section.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
     let home = Home::new();
-    home.write("logphase.yml", "max_headers: 50\n");
+    home.write("logphase.yml", "lua: {max_req_headers: 50}\n");
     home.write(
         "kong.yml",
         r#"
