@@ -98,6 +98,7 @@ fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Table> 
     keep(&string, &STRING)?;
     add(&string, &own.raw_get("string")?)?;
     base.raw_set("string", string)?;
+    base.raw_get::<Table>("os")?.raw_set("date", ngx::os_date(lua)?)?;
     leave_out(&base, dialect)?;
     for library in LIBRARIES {
         if let Some(library) = base.raw_get::<Option<Table>>(library)? {

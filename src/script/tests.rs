@@ -1,5 +1,7 @@
 mod compile;
+mod modules;
 mod names;
+mod ngx;
 mod pdk;
 mod stops;
 mod values;

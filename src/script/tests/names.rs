@@ -29,7 +29,7 @@ const ABSENT: [(&str, &str); 8] = [
     (
         "",
         "_ENV arg bit32 buffer cjson collectgarbage debug dofile ffi gcinfo getfenv getmetatable integer io load loadfile \
-          loadstring module ndk newproxy package rawequal rawget rawlen rawset require setfenv setmetatable shared \
+          loadstring module ndk newproxy package rawequal rawget rawlen rawset setfenv setmetatable shared \
           typeof utf8 vector",
     ),
     ("coroutine", "close isyieldable"),
@@ -38,7 +38,7 @@ const ABSENT: [(&str, &str); 8] = [
     ("os", "date execute exit getenv remove rename setlocale tmpname"),
     ("string", "dump pack packsize rep split unpack"),
     ("table", "create find freeze isfrozen"),
-    ("ngx", "req socket timer shared exec exit location re thread"),
+    ("ngx", "re"),
 ];
 
 fn full(library: &str, name: &str) -> String {

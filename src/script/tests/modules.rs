@@ -1,0 +1,483 @@
+use super::ngx::{gives, shown};
+use super::*;
+
+/// A VM whose scripts may require everything and that has all of Kong's strict list.
+fn strict(transaction: &Value) -> Bench {
+    let limits =
+        Limits { deadline: Duration::from_secs(20), plugin_deadline: Duration::from_secs(60), ..Limits::default() };
+    let dialect = Dialect { profile: Profile::Strict, ..Dialect::default() };
+    Bench::with(transaction, Options { limits, dialect, ..Options::default() })
+}
+
+/// Scenario: every module that is offered, required twice and written to. Guarantees: the same table, which refuses
+/// writing at every level; it is the one that `ngx` has where there is one.
+#[test]
+fn modules_are_frozen() {
+    let mut bench = strict(&json!({}));
+    for name in modules() {
+        let same = format!("return require('{name}') == require('{name}')");
+        assert_eq!(shown(&mut bench, &same), "true", "{name}");
+        let code = format!("local m = require('{name}') if type(m) ~= 'table' then error('attempt to ') end m.x = 1");
+        let error = shown(&mut bench, &code);
+        assert!(error.contains("attempt to"), "{name}: {error}");
+        let code = format!(
+            "local m = require('{name}')
+            if type(m) ~= 'table' then return {{}} end
+            local open = {{}}
+            for key, value in pairs(m) do
+              if type(value) == 'table' and pcall(function() value.x = 1 end) then open[#open + 1] = key end
+            end
+            return #open"
+        );
+        assert!(["0", "{}"].contains(&shown(&mut bench, &code).as_str()), "{name}");
+    }
+    let error = shown(&mut Bench::on(&json!({})), "return require('cjson')");
+    assert_eq!(error, "error: require 'cjson' not allowed within sandbox");
+}
+
+/// Scenario: values encoded by `cjson`. Guarantees: cjson's texts.
+#[test]
+fn cjson_encodes() {
+    let mut bench = strict(&json!({}));
+    let mut encoded = |cases: &[(&str, &str)]| {
+        for (value, expected) in cases {
+            let answer = shown(&mut bench, &format!("return (require('cjson').encode({value}))"));
+            let text: String = serde_json::from_str(&answer).unwrap_or(answer);
+            assert_eq!(text, *expected, "{value}");
+        }
+    };
+    encoded(&[
+        ("nil", "null"),
+        ("ngx.null", "null"),
+        ("require('cjson').null", "null"),
+        ("true", "true"),
+        ("1", "1"),
+        ("1e15", "1e+15"),
+        ("0.1 + 0.2", "0.3"),
+        ("1700000000123", "1700000000123"),
+        ("-0.5", "-0.5"),
+        (r#"'a/b"\\\n\127\0'"#, r#""a\/b\"\\\n\u007f\u0000""#),
+        ("{}", "{}"),
+        ("{1, 'x', {2}}", r#"[1,"x",[2]]"#),
+        ("{a = {b = false}}", r#"{"a":{"b":false}}"#),
+        ("{[3] = 1}", "[null,null,1]"),
+        ("{[1.5] = 1}", r#"{"1.5":1}"#),
+        ("{1, a = 2}", r#"{"1":1,"a":2}"#),
+        ("require('cjson').empty_array", "[]"),
+        ("{require('cjson').empty_array}", "[[]]"),
+    ]);
+    encoded(&[
+        ("function() end", "error: [string \"...\"]:1: Cannot serialise function: type not supported"),
+        ("{[true] = 1}", "error: [string \"...\"]:1: Cannot serialise boolean: table key must be a number or string"),
+        ("{[20] = 1}", "error: [string \"...\"]:1: Cannot serialise table: excessively sparse array"),
+        ("0/0", "error: [string \"...\"]:1: Cannot serialise number: must not be NaN or Infinity"),
+        ("1, 2", "error: [string \"...\"]:1: bad argument #1 to 'encode' (expected 1 argument)"),
+        ("coroutine.create(print)", "error: [string \"...\"]:1: Cannot serialise thread: type not supported"),
+    ]);
+}
+
+/// Scenario: JSON decoded by `cjson`, sound and not. Guarantees: the values; cjson's words and places.
+#[test]
+fn cjson_decodes() {
+    let mut bench = strict(&json!({}));
+    gives(
+        &mut bench,
+        &[
+            ("return require('cjson').decode('null') == ngx.null", "true"),
+            (
+                r#"return require('cjson').decode(' {"a" : [1, -2.5e1, "x", null, true, {}], "a2": 1} ')"#,
+                r#"{"a":[1,-25,"x",null,true,{}],"a2":1}"#,
+            ),
+            (
+                r#"return require('cjson').decode('"\\u00e9\\ud83d\\ude00\\n\\/\\"\\\\"')"#,
+                "\"\u{e9}\u{1f600}\\n/\\\"\\\\\"",
+            ),
+            (r#"return require('cjson').decode('{"a":1,"a":2}').a"#, "2"),
+            ("return require('cjson').decode('[]')", "{}"),
+            ("local j = require('cjson') j.decode_array_with_array_mt(true) return j.decode('[[]]')", "[[]]"),
+            ("return require('cjson').decode('12')", "12"),
+            ("return #require('cjson').decode('[null,null]')", "2"),
+        ],
+    );
+    for (text, problem) in [
+        ("", "Expected value but found T_END at character 1"),
+        ("abc", "Expected value but found invalid token at character 1"),
+        ("{a:1}", "Expected object key string but found invalid token at character 2"),
+        ("{\"a\" 1}", "Expected colon but found T_NUMBER at character 6"),
+        ("{\"a\":1", "Expected comma or object end but found T_END at character 7"),
+        ("[1 2]", "Expected comma or array end but found T_NUMBER at character 4"),
+        ("[1,]", "Expected value but found T_ARR_END at character 4"),
+        ("1 \"x\"", "Expected the end but found T_STRING at character 3"),
+        ("01", "Expected value but found invalid number at character 1"),
+        ("-", "Expected value but found invalid number at character 1"),
+        ("nan", "Expected value but found invalid token at character 1"),
+        ("\"abc", "Expected value but found unexpected end of string at character 5"),
+        ("\"\\x\"", "Expected value but found invalid escape code at character 2"),
+        ("\"\\ud800\"", "Expected value but found invalid unicode escape code at character 2"),
+    ] {
+        let code = format!("local ok, e = require('cjson.safe').decode({}) return ok == nil and e", lua_text(text));
+        assert_eq!(shown(&mut bench, &code), serde_json::to_string(problem).expect("a text"), "{text}");
+        let code = format!("return require('cjson').decode({})", lua_text(text));
+        assert_eq!(shown(&mut bench, &code), format!("error: [string \"...\"]:1: {problem}"), "{text}");
+    }
+    gives(
+        &mut bench,
+        &[
+            (
+                "return select(2, require('cjson.safe').decode(nil))",
+                r#""bad argument #1 to 'decode' (string expected, got nil)""#,
+            ),
+            (
+                "return select(2, require('cjson.safe').encode({print}))",
+                r#""Cannot serialise function: type not supported""#,
+            ),
+        ],
+    );
+}
+
+/// Scenario: JSON with as many levels as may be, and with one more. Guarantees: read and written on the stack that
+/// workers have; cjson's words for one more.
+#[test]
+fn cjson_nests_a_thousand_levels() {
+    in_time(|| {
+        let problem = r#""Found too many nested data structures (1001) at character 1001""#;
+        gives(
+            &mut strict(&json!({})),
+            &[
+                ("return select(2, require('cjson.safe').decode(('['):rep(1001)))", problem),
+                (
+                    "local s = ('['):rep(999) .. '[1' .. (']'):rep(1000) local j = require('cjson')
+                    return j.encode(j.decode(s)) == s",
+                    "true",
+                ),
+                (
+                    "local t = {} for i = 1, 1000 do t = {t} end return select(2, require('cjson.safe').encode(t))",
+                    r#""Cannot serialise, excessive nesting (1001)""#,
+                ),
+            ],
+        );
+    });
+}
+
+fn lua_text(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Scenario: cjson's options set on the shared module, then used in that call, the next one and on an instance of
+/// one's own. Guarantees: they hold for the call at hand, for nobody else; those of an instance last as long as it.
+#[test]
+fn cjson_options_stay_with_their_call() {
+    let mut bench = strict(&json!({}));
+    gives(
+        &mut bench,
+        &[
+            ("local j = require('cjson') j.encode_empty_table_as_object(false) return j.encode({})", r#""[]""#),
+            ("return require('cjson').encode({})", r#""{}""#),
+            ("local j = require('cjson') j.encode_number_precision(3) return j.encode(1/3)", r#""0.333""#),
+            ("local j = require('cjson') j.encode_number_precision(16) return j.encode(0.1)", r#""0.1""#),
+            ("return require('cjson').encode_number_precision()", "14"),
+            ("local j = require('cjson') j.encode_escape_forward_slash(false) return j.encode('/')", r#""\"/\"""#),
+            ("local j = require('cjson') j.encode_invalid_numbers('null') return j.encode({0/0})", r#""[null]""#),
+            ("local j = require('cjson') j.encode_invalid_numbers(true) return j.encode({-1/0})", r#""[-Infinity]""#),
+            ("return {require('cjson').encode_sparse_array()}", "[false,2,10]"),
+            ("local j = require('cjson') j.encode_sparse_array(true) return j.encode({[20] = 1})", r#""{\"20\":1}""#),
+            ("local j = require('cjson') j.encode_max_depth(1) return pcall(j.encode, {{}})", "false"),
+            ("local j = require('cjson') j.decode_max_depth(1) return pcall(j.decode, '[[]]')", "false"),
+            ("return require('cjson').decode_max_depth()", "1000"),
+            (
+                "local j = require('cjson') j.encode_skip_unsupported_value_types(true) return j.encode({print, 1})",
+                r#""[1]""#,
+            ),
+            ("local j = require('cjson').new() j.encode_empty_table_as_object(false) return j.encode({})", r#""[]""#),
+            ("return require('cjson').new().encode({})", r#""{}""#),
+            ("return require('cjson').encode_keep_buffer('off')", "false"),
+        ],
+    );
+    for (call, problem) in [
+        ("encode_max_depth(0)", "bad argument #1 to 'encode_max_depth' (expected integer between 1 and 2147483647)"),
+        (
+            "encode_number_precision(17)",
+            "bad argument #1 to 'encode_number_precision' (expected integer between 1 and 16)",
+        ),
+        ("encode_empty_table_as_object(1)", "bad argument #1 to 'encode_empty_table_as_object' (invalid option)"),
+    ] {
+        let error = shown(&mut bench, &format!("require('cjson').{call}"));
+        assert_eq!(error, format!("error: [string \"...\"]:1: {problem}"));
+    }
+    let snippet = bench.load(
+        "local j = require('cjson').new() j.encode_empty_table_as_object(false)
+        return function() kong.log.set_serialize_value('v', j.encode({})) end",
+    );
+    for _ in 0..2 {
+        bench.begin();
+        bench.vm.run_function(snippet).expect("sound");
+        assert_eq!(bench.members()["v"], r#""[]""#);
+    }
+}
+
+/// Scenario: tables that never end, nest without bound, or are huge, and texts that are. Guarantees: encoding and
+/// decoding end with an error or at the deadline, and the VM goes on.
+#[test]
+fn cjson_is_bounded() {
+    let attacks = [
+        "local t = {} t.t = t return require('cjson').encode(t)",
+        "local t = {} for i = 1, 5000 do t = {t} end return require('cjson').encode(t)",
+        "local t = {1} for i = 1, 60 do t = {t, t} end return require('cjson').encode(t)",
+        "local j = require('cjson') j.encode_sparse_array(false, 0) return j.encode({[2^30] = 1})",
+        "local t = {} for i = 1, 1e6 do t[i] = i end return require('cjson').encode(t)",
+        "local s = ('x'):rep(2^20) return require('cjson').encode({s, s, s, s})",
+        "return require('cjson').decode(('['):rep(2^20))",
+        "local j = require('cjson') j.decode_max_depth(2^30) return j.decode(('['):rep(2^20))",
+        "while true do require('cjson.safe').decode(('[1,'):rep(900)) end",
+        "local t = {} for i = 1, 5e4 do t[i] = 'x' end while true do require('cjson.safe').encode(t) end",
+        "local s = '[' .. ('{},'):rep(3e5) .. '1]' local all = {} while true do all[#all + 1] = require('cjson').decode(s) end",
+    ];
+    for attack in attacks {
+        in_time(move || {
+            let limits = Limits {
+                deadline: Duration::from_millis(500),
+                plugin_deadline: Duration::from_secs(60),
+                ..Limits::default()
+            };
+            let dialect = Dialect { profile: Profile::Strict, ..Dialect::default() };
+            let mut bench = Bench::with(&json!({}), Options { limits, dialect, ..Options::default() });
+            let answer = shown(&mut bench, attack);
+            assert!(answer.starts_with("error: "), "{attack}: {answer:.100}");
+            assert_eq!(shown(&mut bench, "return require('cjson').encode({1})"), r#""[1]""#, "{attack}");
+        });
+    }
+}
+
+/// Scenario: digests of resty.*. Guarantees: those that other implementations give, piece by piece as well; objects
+/// are independent.
+#[test]
+fn digests_are_right() {
+    let mut bench = strict(&json!({}));
+    for (name, of_abc) in [
+        ("md5", "900150983cd24fb0d6963f7d28e17f72"),
+        ("sha1", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+        ("sha224", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"),
+        ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        ("sha384", "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"),
+        (
+            "sha512",
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd\
+             454d4423643ce80e2a9ac94fa54ca49f",
+        ),
+    ] {
+        let code = format!(
+            "local new, hex = require('resty.{name}').new, require('resty.string').to_hex
+            local h, other = require('resty.{name}'):new(), new()
+            other:update('zzz')
+            h:update('wrong') h:reset() assert(h:update('a') == true) h:update('bcd', 2)
+            return hex(h:final())"
+        );
+        assert_eq!(shown(&mut bench, &code), format!("\"{of_abc}\""), "{name}");
+        let error = shown(&mut bench, &format!("require('resty.{name}'):new():update({{}})"));
+        assert_eq!(error, "error: [string \"...\"]:1: bad argument #2 to 'update' (string expected, got table)");
+    }
+    gives(
+        &mut bench,
+        &[
+            (
+                "return require('kong.tools.sha256').sha256_hex('abc')",
+                r#""ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad""#,
+            ),
+            (
+                "return require('kong.tools.sha256').sha256_base64('abc')",
+                r#""ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=""#,
+            ),
+            (
+                "return require('kong.tools.sha256').sha256_base64url('abc')",
+                r#""ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0""#,
+            ),
+            ("return #require('kong.tools.sha256').sha256_bin('')", "32"),
+            (
+                "return {require('resty.string').atoi('120'), require('resty.string').atoi('-1'), require('resty.string').atoi('')}",
+                "[120,-1,-1]",
+            ),
+        ],
+    );
+}
+
+/// Scenario: random bytes, ids and texts. Guarantees: of the length asked for, never twice the same, bounded.
+#[test]
+fn random_values() {
+    let mut bench = strict(&json!({}));
+    gives(
+        &mut bench,
+        &[
+            ("return #require('resty.random').bytes(17, true)", "17"),
+            ("return #require('kong.tools.rand').get_rand_bytes(65536, true)", "65536"),
+            (
+                "local r = require('kong.tools.rand').random_string return #r() == 32 and r():find('^%w+$') == 1 and r() ~= r()",
+                "true",
+            ),
+            (
+                "local u = require('kong.tools.uuid') local a, b = u.uuid(), u.uuid()
+          return u.is_valid_uuid(a) and a ~= b and a:sub(15, 15) == '4'",
+                "true",
+            ),
+            (
+                "local v = require('kong.tools.uuid').is_valid_uuid
+          return {v('00000000-0000-0000-0000-00000000000A'), v('0'), v(1), v('00000000-0000-0000-0000_000000000000')}",
+                "[true,false,false,false]",
+            ),
+        ],
+    );
+    for count in ["65537", "-1", "0/0", "1/0", "2^53"] {
+        let error = shown(&mut bench, &format!("require('resty.random').bytes({count})"));
+        assert!(error.ends_with(":1: bad argument #1 to 'bytes' (not between 0 and 65536)"), "{count}: {error}");
+    }
+}
+
+/// Scenario: `ngx.base64` and `resty.string`. Guarantees: lua-resty-core's answers.
+#[test]
+fn base64_for_urls() {
+    gives(
+        &mut strict(&json!({})),
+        &[
+            ("return require('ngx.base64').encode_base64url('\\255\\254a')", r#""__5h""#),
+            ("return require('ngx.base64').encode_base64url('a')", r#""YQ""#),
+            ("return require('ngx.base64').decode_base64url('YQ')", r#""a""#),
+            ("return require('ngx.base64').decode_base64url('YQ==')", r#""a""#),
+            ("return require('ngx.base64').decode_base64url('__5h') == '\\255\\254a'", "true"),
+            ("return {select(2, require('ngx.base64').decode_base64url('a+/'))}", r#"["invalid input"]"#),
+            ("return {select(2, require('ngx.base64').encode_base64url(1))}", r#"["must provide a string"]"#),
+        ],
+    );
+}
+
+/// Scenario: `kong.tools.string`. Guarantees: Kong's answers.
+#[test]
+fn kong_tools_string() {
+    let mut bench = strict(&json!({}));
+    let cases = [
+        ("split('a,b,,c', ',')", r#"["a","b","","c"]"#),
+        ("split('a,b,c', ',', 2)", r#"["a","b,c"]"#),
+        ("split('  a  b ')", r#"["a","b"]"#),
+        ("split('', ',')", r#"[""]"#),
+        ("split('')", "{}"),
+        ("split('a.b', '.')", r#"["a","b"]"#),
+        ("join('-', {1, 2})", r#""1-2""#),
+        ("strip('  a b\\n')", r#""a b""#),
+        ("strip(nil)", r#""""#),
+        ("strip('   ')", r#""""#),
+        ("strip(12)", r#""12""#),
+        ("validate_utf8('h\u{e9}\u{1f600}')", "true"),
+        ("bytes_to_str(5497558)", r#""5497558""#),
+        ("bytes_to_str(5497558, 'm')", r#""5.24 MiB""#),
+        ("bytes_to_str(5497558, 'G', 3)", r#""0.005 GiB""#),
+        ("bytes_to_str(1024, 'k', 0)", r#""1 KiB""#),
+        ("try_decode_base64('YQ==')", r#""a""#),
+        ("try_decode_base64({'YQ', '!'})", r#"["a","!"]"#),
+        ("try_decode_base64(5)", "5"),
+        ("replace_dashes('a-b-c')", r#""a_b_c""#),
+        ("replace_dashes_lower('X-Ab')", r#""x_ab""#),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(shown(&mut bench, &format!("return (require('kong.tools.string').{call})")), expected, "{call}");
+    }
+    gives(
+        &mut bench,
+        &[
+            ("return {require('kong.tools.string').validate_utf8('ab\\255')}", "[false,3]"),
+            ("return {require('kong.tools.string').validate_utf8('\\237\\160\\128')}", "[false,1]"),
+            (
+                "\nrequire('kong.tools.string').split({})",
+                "error: [string \"...\"]:2: bad argument #1 to 'split' (string expected, got table)",
+            ),
+            (
+                "require('kong.tools.string').bytes_to_str(1, 'x')",
+                "error: [string \"...\"]:1: invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')",
+            ),
+        ],
+    );
+}
+
+/// Scenario: `kong.tools.table`. Guarantees: Kong's answers; copies share nothing with what they are of, keep what
+/// tables of headers can do, and end for tables in themselves.
+#[test]
+fn kong_tools_table() {
+    let mut bench = strict(&sample());
+    let cases = [
+        ("pack(1, nil, 3).n", "3"),
+        ("unpack({n = 2, 5, 6})", "5"),
+        ("table_merge({a = 1, b = 1}, {b = 2})", r#"{"a":1,"b":2}"#),
+        ("table_merge(nil, {1})", "[1]"),
+        ("table_contains({1, 'x'}, 'x')", "true"),
+        ("table_contains(nil, 'x')", "false"),
+        ("is_array({1, 2})", "true"),
+        ("is_array({1, nil, 3})", "false"),
+        ("is_array({1, nil, 3}, 'fast')", "true"),
+        ("is_array({['1'] = 1}, 'lapis')", "true"),
+        ("is_array(1)", "false"),
+        ("is_lapis_array({a = 1})", "false"),
+        ("concat({1, 2}, {3}, {})", "[1,2,3]"),
+        ("deep_merge({a = {b = 1}}, {a = {b = 2}, d = 3}).a", r#"{"b":2}"#),
+        ("deep_merge({a = {b = 1}}, {a = {c = 2}, d = 3}).a.b", "1"),
+        ("deep_merge({a = {b = 1}}, {d = {3}}).d", "[3]"),
+        ("add_error(nil, 'k', 'one')", r#"{"k":"one"}"#),
+        ("add_error({k = 'one'}, 'k', 'two')", r#"{"k":["one","two"]}"#),
+        ("shallow_copy('x')", r#""x""#),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(shown(&mut bench, &format!("return (require('kong.tools.table').{call})")), expected, "{call}");
+    }
+    gives(
+        &mut bench,
+        &[
+            (
+                "local t = require('kong.tools.table') local e = t.add_error({}, 'k', 1) t.add_error(e, 'k', 2) t.add_error(e, 'k', 3) return e.k",
+                "[1,2,3]",
+            ),
+            ("local a = {b = {c = 1}} local c = require('kong.tools.table').deep_copy(a) c.b.c = 2 return a.b.c", "1"),
+            (
+                "local a = {} a.a = a local c = require('kong.tools.table').cycle_aware_deep_copy(a) return c ~= a and c.a == c",
+                "true",
+            ),
+            (
+                "local h = require('kong.tools.table').deep_copy(kong.request.get_headers()) return h['User_Agent']",
+                r#""curl/8""#,
+            ),
+            ("return require('kong.tools.table').cycle_aware_deep_copy(kong.router.get_route()).paths", "[]"),
+            (
+                "local t = {} for i = 1, 5000 do t = {t} end return (pcall(require('kong.tools.table').deep_copy, t))",
+                "false",
+            ),
+            (
+                "return require('kong.tools.table').deep_merge({}, nil)",
+                "error: [string \"...\"]:1: bad argument #2 to 'deep_merge' (table expected, got nil)",
+            ),
+        ],
+    );
+}
+
+/// Scenario: `kong.tools.time` and `kong.tools.uri`. Guarantees: Kong's answers.
+#[test]
+fn kong_tools_time_and_uri() {
+    let mut bench = strict(&sample());
+    gives(
+        &mut bench,
+        &[
+            ("return require('kong.tools.time').get_start_time_ms()", "1700000000123"),
+            (
+                "local t = require('kong.tools.time') return math.abs(t.time_ns() / 1e6 - t.get_now_ms()) < 60000",
+                "true",
+            ),
+            ("local t = require('kong.tools.time') return t.get_updated_now_ms() >= t.get_start_time_ms()", "true"),
+            ("return require('kong.tools.time').get_updated_monotonic_ms() >= 0", "true"),
+            (
+                "local f = require('kong.tools.time').nginx_conf_time_to_seconds return {f('10'), f('1m'), f('1h 30m'), f('2d5s')}",
+                "[10,60,5400,172805]",
+            ),
+            (
+                "return require('kong.tools.time').nginx_conf_time_to_seconds('1s 1h')",
+                "error: [string \"...\"]:1: bad argument #1 'str'",
+            ),
+            ("return require('kong.tools.uri').normalize('/a/../b//c', true)", r#""/b/c""#),
+            ("return require('kong.tools.uri').normalize('/a/../b//c')", r#""/b//c""#),
+            ("return require('kong.tools.uri').escape('/a b/\u{e9}?x=%20')", r#""/a%20b/%C3%A9?x=%20""#),
+        ],
+    );
+}
