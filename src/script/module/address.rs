@@ -16,7 +16,7 @@ pub(super) fn escape(text: &[u8]) -> mlua::Result<Vec<u8>> {
 pub(super) fn normalize(text: &[u8], merge: bool) -> Vec<u8> {
     let decoded = decode(text);
     let doubled = decoded.windows(2).any(|pair| pair == b"//");
-    if !decoded.contains(&b'.') && !(merge && doubled) {
+    if !(decoded.contains(&b'.') || merge && doubled) {
         return decoded;
     }
     // Each kept segment begins with its slash, but for the first of an address that has none.

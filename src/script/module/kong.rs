@@ -128,7 +128,8 @@ fn longest(lua: &Lua, text: &Lv, function: &str) -> mlua::Result<Vec<u8>> {
 /// `kong.tools.sha256`.
 pub(super) fn sha256(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
     let mut module = Module::new(lua, state)?;
-    let forms: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    type Form = fn(&[u8]) -> Vec<u8>;
+    let forms: [(&str, Form); 4] = [
         ("sha256_bin", <[u8]>::to_vec),
         ("sha256_hex", hash::hex),
         ("sha256_base64", |bytes| base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes()),

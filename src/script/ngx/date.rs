@@ -103,7 +103,7 @@ impl Moment {
             'j' => write!(out, "{:03}", date.day_of_year()),
             'm' => write!(out, "{:02}", date.month()),
             'M' => write!(out, "{:02}", date.minute()),
-            'n' => write!(out, "\n"),
+            'n' => writeln!(out),
             'p' => write!(out, "{}", if date.hour() < 12 { "AM" } else { "PM" }),
             's' => write!(out, "{}", self.seconds),
             'S' => write!(out, "{:02}", date.second()),

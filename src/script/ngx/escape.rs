@@ -28,8 +28,8 @@ pub(in super::super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
         lua.create_string(text)
     })?;
     module.function("decode_base64", |lua, _, text: Lv| {
-        let Lv::String(text) = &text else { return Err(raise(lua, "string argument only")) };
-        DECODER.decode(text.as_bytes()).ok().map(|bytes| lua.create_string(bytes)).transpose()
+        let Lv::String(_) = &text else { return Err(raise(lua, "string argument only")) };
+        DECODER.decode(text_of(lua, &text, "decode_base64", 1)?).ok().map(|bytes| lua.create_string(bytes)).transpose()
     })?;
     module.function("decode_base64mime", |lua, _, text: Lv| {
         let Lv::String(_) = &text else { return Err(raise(lua, "string argument only")) };

@@ -247,7 +247,7 @@ fn requests_and_responses() {
             ("return ngx.req.start_time()", "1700000000.123"),
             ("return ngx.req.http_version()", "2"),
             ("return ngx.req.is_internal()", "false"),
-            ("return ngx.req.raw_header():sub(1, 48)", r#""POST /a%2fb/../c//d/%7Ex?x=1&y=&flag&x=2 HTTP/2""#),
+            ("return ngx.req.raw_header():sub(1, 49)", r#""POST /a%2fb/../c//d/%7Ex?x=1&y=&flag&x=2 HTTP/2.""#),
             ("return ngx.req.raw_header(true):find('x-many: one\\r\\nx-many: two\\r\\n', 1, true) ~= nil", "true"),
             ("return ngx.resp.get_headers().content_type", r#""text/html""#),
             ("return ngx.header.content_type", r#""text/html""#),
