@@ -150,6 +150,42 @@ impl Moment {
     }
 }
 
+/// `os.time` of Lua 5.1: of a table, in this machine's zone, where Luau's would be in UTC.
+pub(in super::super) fn time_function(lua: &Lua) -> mlua::Result<Function> {
+    lua.create_function(|lua, table: Lv| {
+        let table = match table {
+            Lv::Nil => return Ok(Some(since_epoch().floor())),
+            Lv::Table(table) => table,
+            other => {
+                let message = format!("bad argument #1 to 'time' (table expected, got {})", kind_name(&other));
+                return Err(raise(lua, &message));
+            }
+        };
+        let field = |name: &str, default: Option<f64>| {
+            let given = super::number(&table.raw_get::<Lv>(name)?).or(default);
+            given.map(f64::trunc).ok_or_else(|| raise(lua, &format!("field '{name}' missing in date table")))
+        };
+        let (year, month) = (field("year", None)?, field("month", None)? - 1.0);
+        let days = field("day", None)? - 1.0;
+        let seconds = field("hour", Some(12.0))? * 3600.0 + field("min", Some(0.0))? * 60.0 + field("sec", Some(0.0))?;
+        // As C's mktime, fields past their range go on in the next greater one.
+        let (year, month) = (year + (month / 12.0).floor(), month.rem_euclid(12.0));
+        Ok(local_time(year, month, days * 86_400.0 + seconds))
+    })
+}
+
+/// The time of `seconds` after the month (from 0) began in this machine's zone.
+fn local_time(year: f64, month: f64, seconds: f64) -> Option<f64> {
+    if !(0.0..=9999.0).contains(&year) || !month.is_finite() {
+        return None;
+    }
+    let month = DateTime::new(year as i16, month as i8 + 1, 1, 0, 0, 0, 0).ok()?;
+    let begin = TimeZone::UTC.to_timestamp(month).ok()?.as_second() as f64;
+    let in_utc = timestamp(begin + seconds)?;
+    let local = zone().to_timestamp(Offset::UTC.to_datetime(in_utc)).ok()?;
+    Some(local.as_second() as f64)
+}
+
 /// `os.date` of Lua 5.1; what Lua leaves to C is an error here.
 pub(in super::super) fn function(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|lua, (format, time): (Lv, Lv)| {

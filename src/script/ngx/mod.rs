@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, Value as Lv, Variadic};
 
-pub(super) use date::function as os_date;
+pub(super) use date::{function as os_date, time_function as os_time};
 
 use super::convert::kind_name;
 use super::deadline;
