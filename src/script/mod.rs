@@ -28,7 +28,7 @@ pub use vm::{FieldResult, Limits, Most, Options, ScriptError, SnippetId, Stop, V
 /// id, and a seed for random numbers. To be called before the first such thread is; what is read stays for good.
 pub fn prepare() {
     pdk::prepare();
-    ngx::time::zone();
+    ngx::prepare();
     module::random::prepare();
 }
 

@@ -13,6 +13,7 @@ pub(super) mod time;
 mod var;
 
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use mlua::{Lua, Table, Value as Lv, Variadic};
 
@@ -92,14 +93,26 @@ fn view(
     Ok(frozen(table))
 }
 
+/// This process, asked once: threads that run scripts may ask the kernel for nothing.
+fn process_id() -> u32 {
+    static ID: OnceLock<u32> = OnceLock::new();
+    *ID.get_or_init(std::process::id)
+}
+
+/// Finds out what locked threads cannot.
+pub(super) fn prepare() {
+    process_id();
+    time::zone();
+}
+
 /// One worker of one process, as scripts need not know more.
 fn worker(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     module.function("id", |_, _, (): ()| Ok(0))?;
     module.function("count", |_, _, (): ()| Ok(1))?;
     module.function("exiting", |_, _, (): ()| Ok(false))?;
-    module.function("pid", |_, _, (): ()| Ok(std::process::id()))?;
-    module.function("pids", |_, _, (): ()| Ok(vec![std::process::id()]))?;
+    module.function("pid", |_, _, (): ()| Ok(process_id()))?;
+    module.function("pids", |_, _, (): ()| Ok(vec![process_id()]))?;
     Ok(frozen(module.done()))
 }
 

@@ -105,7 +105,7 @@ fn of_response(state: &State, name: &str) -> Option<Vec<u8>> {
 fn of_proxy(state: &State, name: &str) -> Option<Vec<u8>> {
     let fixed = match name {
         "hostname" => return state.with(|transaction| transaction.context("node")?.get("hostname").and_then(shown))?,
-        "pid" => return number(f64::from(std::process::id())),
+        "pid" => return number(f64::from(super::process_id())),
         "nginx_version" => "1.27.1",
         "pipe" => ".",
         "kong_proxy_mode" => "http",

@@ -193,6 +193,11 @@ fn cjson_options_stay_with_their_call() {
             ("local j = require('cjson').new() j.encode_empty_table_as_object(false) return j.encode({})", r#""[]""#),
             ("return require('cjson').new().encode({})", r#""{}""#),
             ("return require('cjson').encode_keep_buffer('off')", "false"),
+            (
+                "local j = require('cjson').new() j.encode_invalid_numbers(true) j.decode_invalid_numbers(true)
+                local t = j.decode(j.encode({1/0, -1/0, 0/0, 1})) return {t[1] == 1/0, t[2] == -1/0, t[3] ~= t[3], t[4]}",
+                "[true,true,true,1]",
+            ),
         ],
     );
     for (call, problem) in [
@@ -248,6 +253,54 @@ fn cjson_is_bounded() {
             assert_eq!(shown(&mut bench, "return require('cjson').encode({1})"), r#""[1]""#, "{attack}");
         });
     }
+}
+
+/// Scenario: functions of modules that work on texts and tables, given huge ones over and over, and tables that never
+/// end. Guarantees: an error or the deadline or the memory limit, soon; the VM goes on.
+#[test]
+fn modules_are_bounded() {
+    let huge = "local s = ' a-%2F.' for i = 1, 22 do s = s .. s end ";
+    let attacks = [
+        format!("{huge} local h = require('resty.sha256').new() while true do h:update(s) h:final() end"),
+        "local h = require('resty.md5').new() while true do h:update('x') end".to_owned(),
+        "local new, all = require('resty.sha1').new, {} while true do all[#all + 1] = new() end".to_owned(),
+        format!("{huge} while true do require('resty.string').to_hex(s) end"),
+        "while true do require('resty.random').bytes(65536) end".to_owned(),
+        "local t = {} while true do t[#t + 1] = require('kong.tools.rand').random_string() end".to_owned(),
+        format!("{huge} while true do require('kong.tools.sha256').sha256_hex(s) end"),
+        format!("{huge} while true do require('kong.tools.string').split(s, 'a') end"),
+        format!("{huge} while true do require('kong.tools.string').split(s) end"),
+        format!("{huge} while true do require('kong.tools.string').strip(s) end"),
+        format!("{huge} while true do require('kong.tools.string').validate_utf8(s) end"),
+        format!("{huge} while true do require('kong.tools.string').replace_dashes_lower(s) end"),
+        format!("{huge} while true do require('kong.tools.uri').escape(s) end"),
+        "local s = ('/'):rep(2^20) while true do require('kong.tools.uri').normalize(s, true) end".to_owned(),
+        "local s = ('/..'):rep(3e5) while true do require('kong.tools.uri').normalize(s, true) end".to_owned(),
+        "local s = ('%'):rep(2^20) while true do require('kong.tools.uri').normalize(s) end".to_owned(),
+        format!("{huge} while true do require('ngx.base64').decode_base64url(s) end"),
+        "local t = {1} for i = 1, 64 do t = {t, t} end while true do require('kong.tools.table').deep_merge(t, t) end"
+            .to_owned(),
+        "local t = {} for i = 1, 1e5 do t[i] = i end local c = require('kong.tools.table').concat
+        while true do t = c(t, t) end"
+            .to_owned(),
+        "local t = require('kong.tools.table') local e = {} while true do t.add_error(e, 'k', 1) end".to_owned(),
+    ];
+    in_time(move || {
+        let limits = Limits {
+            deadline: Duration::from_millis(50),
+            plugin_deadline: Duration::from_secs(60),
+            ..Limits::default()
+        };
+        let dialect = Dialect { profile: Profile::Strict, ..Dialect::default() };
+        let mut bench = Bench::with(&json!({}), Options { limits, dialect, ..Options::default() });
+        for attack in attacks {
+            let began = std::time::Instant::now();
+            let answer = shown(&mut bench, &attack);
+            assert!(answer.starts_with("error: "), "{attack}: {answer:.100}");
+            assert!(began.elapsed() < Duration::from_secs(2), "{attack}: {:?}", began.elapsed());
+            assert_eq!(shown(&mut bench, "return #require('resty.sha1').new():final()"), "20", "{attack}");
+        }
+    });
 }
 
 /// Scenario: digests of resty.*. Guarantees: those that other implementations give, piece by piece as well; objects

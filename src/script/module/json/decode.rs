@@ -105,24 +105,23 @@ impl Decoder<'_> {
         } else if rest.starts_with(b"null") {
             (Kind::Null, 4)
         } else {
-            (self.not_a_number(rest).unwrap_or(Kind::Wrong("invalid token")), rest.len().min(3))
+            self.not_a_number(rest).unwrap_or((Kind::Wrong("invalid token"), 0))
         }
     }
 
     /// What `encode_invalid_numbers` writes, where that may be read.
-    fn not_a_number(&self, rest: &[u8]) -> Option<Kind> {
-        if !self.options.decode_invalid_numbers {
-            return None;
-        }
+    fn not_a_number(&self, rest: &[u8]) -> Option<(Kind, usize)> {
+        let words: [(&[u8], f64); 6] = [
+            (b"nan", f64::NAN),
+            (b"infinity", f64::INFINITY),
+            (b"inf", f64::INFINITY),
+            (b"-nan", f64::NAN),
+            (b"-infinity", f64::NEG_INFINITY),
+            (b"-inf", f64::NEG_INFINITY),
+        ];
         let is = |word: &[u8]| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-        // Longer words than three letters would leave a rest that is no token.
-        if is(b"nan") {
-            Some(Kind::Number(f64::NAN))
-        } else if is(b"inf") && !is(b"infinity") {
-            Some(Kind::Number(f64::INFINITY))
-        } else {
-            None
-        }
+        let (word, number) = words.into_iter().find(|(word, _)| self.options.decode_invalid_numbers && is(word))?;
+        Some((Kind::Number(number), word.len()))
     }
 
     fn number(&self) -> (Kind, usize) {
@@ -130,6 +129,11 @@ impl Decoder<'_> {
         let digits = |from: usize| rest[from.min(rest.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let mut end = usize::from(rest[0] == b'-');
         let whole = digits(end);
+        if whole == 0
+            && let Some(found) = self.not_a_number(rest)
+        {
+            return found;
+        }
         if whole == 0 || (whole > 1 && rest[end] == b'0') {
             return (Kind::Wrong("invalid number"), 0);
         }

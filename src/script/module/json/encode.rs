@@ -142,6 +142,7 @@ impl Encoder<'_> {
         for at in 1..=length {
             let element = table.raw_get::<Lv>(at)?;
             if self.is_skipped(&element) {
+                self.check()?;
                 continue;
             }
             if !std::mem::take(&mut first) {
