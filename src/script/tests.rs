@@ -1,3 +1,4 @@
+mod cjson;
 mod compile;
 mod modules;
 mod names;

@@ -1,4 +1,4 @@
-//! `kong.tools.*`: their pure functions, with the answers of Kong's.
+//! `kong.tools.*` and what Kong has of Penlight: their pure functions, with the same answers.
 
 use std::rc::Rc;
 
@@ -16,6 +16,8 @@ use super::{address, random};
 use crate::transaction::Level;
 
 const STRING: &str = include_str!("../../../lua/kong_string.luau");
+const STRINGX: &str = include_str!("../../../lua/pl_stringx.luau");
+const TABLEX: &str = include_str!("../../../lua/pl_tablex.luau");
 const TABLE: &str = include_str!("../../../lua/kong_table.luau");
 
 /// `kong.tools.string`.
@@ -26,7 +28,17 @@ pub(super) fn string(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result
     let decoders = decoders.done();
     let plain: Function = decoders.raw_get("decode_base64")?;
     let for_urls: Function = decoders.raw_get("decode_base64url")?;
-    lua.load(STRING).set_name("=logphase").call((base, plain, for_urls))
+    lua.load(STRING).set_name("=logphase").call((base, stringx(lua, base)?, plain, for_urls))
+}
+
+/// `pl.stringx`.
+pub(super) fn stringx(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
+    lua.load(STRINGX).set_name("=logphase").call(base)
+}
+
+/// `pl.tablex`.
+pub(super) fn tablex(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
+    lua.load(TABLEX).set_name("=logphase").call(base)
 }
 
 /// `kong.tools.table`.

@@ -38,6 +38,8 @@ const MODULES: &[(&str, Make)] = &[
     ("ngx.base64", |lua, state, _| resty::base64(lua, state)),
     ("ngx.req", |lua, state, _| req::request(lua, state).map(Lv::Table)),
     ("ngx.resp", |lua, state, _| req::response(lua, state).map(Lv::Table)),
+    ("pl.stringx", |lua, _, base| kong::stringx(lua, base)),
+    ("pl.tablex", |lua, _, base| kong::tablex(lua, base)),
     ("resty.md5", |lua, _, base| resty::digest(lua, base, Algorithm::Md5)),
     ("resty.random", |lua, state, _| resty::random_bytes(lua, state)),
     ("resty.sha1", |lua, _, base| resty::digest(lua, base, Algorithm::Sha1)),

@@ -41,11 +41,11 @@ pub(in super::super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
         let bytes = text_of(lua, &text, "escape_uri", 1)?;
         let escaped: fn(u8) -> bool = match kind.as_f64().or_else(|| kind.as_i64().map(|kind| kind as f64)) {
             None if kind.is_nil() => in_component,
-            None => return Err(raise(lua, "\"type\" is not number")),
+            None => return Err(raise(lua, "\"esc_type\" is not number")),
             Some(0.0) => in_address,
             Some(1.0) => in_arguments,
             Some(2.0) => in_component,
-            Some(kind) => return Err(raise(lua, &format!("\"type\" {kind} is not one of 0, 1 and 2"))),
+            Some(kind) => return Err(raise(lua, &format!("\"esc_type\" {kind} is not one of 0, 1 and 2"))),
         };
         lua.create_string(escape(&bytes, escaped)?)
     })?;

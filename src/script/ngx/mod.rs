@@ -173,10 +173,10 @@ fn text_of(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Resu
             return Err(raise(lua, &message));
         }
         Lv::String(text) => text.as_bytes().to_vec(),
-        Lv::Nil => Vec::new(),
+        Lv::Nil | Lv::Boolean(false) => Vec::new(),
         Lv::Integer(number) => number.to_string().into_bytes(),
         Lv::Number(number) => number_text(*number).into_bytes(),
-        Lv::Boolean(value) => value.to_string().into_bytes(),
+        Lv::Boolean(true) => b"true".to_vec(),
         other => {
             let message =
                 format!("bad argument #{position} to '{function}' (string expected, got {})", kind_name(other));

@@ -12,7 +12,8 @@ use super::escape::arguments;
 use crate::transaction::{Level, Value, text};
 
 /// What changes a request, which the log phase cannot.
-const SETTERS: [&str; 13] = [
+const SETTERS: [&str; 14] = [
+    "add_header",
     "append_body",
     "clear_header",
     "discard_body",

@@ -2,7 +2,7 @@ use super::ngx::{gives, shown};
 use super::*;
 
 /// A VM whose scripts may require everything and that has all of Kong's strict list.
-fn strict(transaction: &Value) -> Bench {
+pub(super) fn strict(transaction: &Value) -> Bench {
     let limits =
         Limits { deadline: Duration::from_secs(20), plugin_deadline: Duration::from_secs(60), ..Limits::default() };
     let dialect = Dialect { profile: Profile::Strict, ..Dialect::default() };
@@ -35,226 +35,6 @@ fn modules_are_frozen() {
     assert_eq!(error, "error: require 'cjson' not allowed within sandbox");
 }
 
-/// Scenario: values encoded by `cjson`. Guarantees: cjson's texts.
-#[test]
-fn cjson_encodes() {
-    let mut bench = strict(&json!({}));
-    let mut encoded = |cases: &[(&str, &str)]| {
-        for (value, expected) in cases {
-            let answer = shown(&mut bench, &format!("return (require('cjson').encode({value}))"));
-            let text: String = serde_json::from_str(&answer).unwrap_or(answer);
-            assert_eq!(text, *expected, "{value}");
-        }
-    };
-    encoded(&[
-        ("nil", "null"),
-        ("ngx.null", "null"),
-        ("require('cjson').null", "null"),
-        ("true", "true"),
-        ("1", "1"),
-        ("1e15", "1e+15"),
-        ("0.1 + 0.2", "0.3"),
-        ("1700000000123", "1700000000123"),
-        ("-0.5", "-0.5"),
-        (r#"'a/b"\\\n\127\0'"#, r#""a\/b\"\\\n\u007f\u0000""#),
-        ("{}", "{}"),
-        ("{1, 'x', {2}}", r#"[1,"x",[2]]"#),
-        ("{a = {b = false}}", r#"{"a":{"b":false}}"#),
-        ("{[3] = 1}", "[null,null,1]"),
-        ("{[1.5] = 1}", r#"{"1.5":1}"#),
-        ("{1, a = 2}", r#"{"1":1,"a":2}"#),
-        ("require('cjson').empty_array", "[]"),
-        ("{require('cjson').empty_array}", "[[]]"),
-    ]);
-    encoded(&[
-        ("function() end", "error: [string \"...\"]:1: Cannot serialise function: type not supported"),
-        ("{[true] = 1}", "error: [string \"...\"]:1: Cannot serialise boolean: table key must be a number or string"),
-        ("{[20] = 1}", "error: [string \"...\"]:1: Cannot serialise table: excessively sparse array"),
-        ("0/0", "error: [string \"...\"]:1: Cannot serialise number: must not be NaN or Infinity"),
-        ("1, 2", "error: [string \"...\"]:1: bad argument #1 to 'encode' (expected 1 argument)"),
-        ("coroutine.create(print)", "error: [string \"...\"]:1: Cannot serialise thread: type not supported"),
-    ]);
-}
-
-/// Scenario: JSON decoded by `cjson`, sound and not. Guarantees: the values; cjson's words and places.
-#[test]
-fn cjson_decodes() {
-    let mut bench = strict(&json!({}));
-    gives(
-        &mut bench,
-        &[
-            ("return require('cjson').decode('null') == ngx.null", "true"),
-            (
-                r#"return require('cjson').decode(' {"a" : [1, -2.5e1, "x", null, true, {}], "a2": 1} ')"#,
-                r#"{"a":[1,-25,"x",null,true,{}],"a2":1}"#,
-            ),
-            (
-                r#"return require('cjson').decode('"\\u00e9\\ud83d\\ude00\\n\\/\\"\\\\"')"#,
-                "\"\u{e9}\u{1f600}\\n/\\\"\\\\\"",
-            ),
-            (r#"return require('cjson').decode('{"a":1,"a":2}').a"#, "2"),
-            ("return require('cjson').decode('[]')", "{}"),
-            ("local j = require('cjson') j.decode_array_with_array_mt(true) return j.decode('[[]]')", "[[]]"),
-            ("return require('cjson').decode('12')", "12"),
-            ("return #require('cjson').decode('[null,null]')", "2"),
-        ],
-    );
-    for (text, problem) in [
-        ("", "Expected value but found T_END at character 1"),
-        ("abc", "Expected value but found invalid token at character 1"),
-        ("{a:1}", "Expected object key string but found invalid token at character 2"),
-        ("{\"a\" 1}", "Expected colon but found T_NUMBER at character 6"),
-        ("{\"a\":1", "Expected comma or object end but found T_END at character 7"),
-        ("[1 2]", "Expected comma or array end but found T_NUMBER at character 4"),
-        ("[1,]", "Expected value but found T_ARR_END at character 4"),
-        ("1 \"x\"", "Expected the end but found T_STRING at character 3"),
-        ("01", "Expected value but found invalid number at character 1"),
-        ("-", "Expected value but found invalid number at character 1"),
-        ("nan", "Expected value but found invalid token at character 1"),
-        ("\"abc", "Expected value but found unexpected end of string at character 5"),
-        ("\"\\x\"", "Expected value but found invalid escape code at character 2"),
-        ("\"\\ud800\"", "Expected value but found invalid unicode escape code at character 2"),
-    ] {
-        let code = format!("local ok, e = require('cjson.safe').decode({}) return ok == nil and e", lua_text(text));
-        assert_eq!(shown(&mut bench, &code), serde_json::to_string(problem).expect("a text"), "{text}");
-        let code = format!("return require('cjson').decode({})", lua_text(text));
-        assert_eq!(shown(&mut bench, &code), format!("error: [string \"...\"]:1: {problem}"), "{text}");
-    }
-    gives(
-        &mut bench,
-        &[
-            (
-                "return select(2, require('cjson.safe').decode(nil))",
-                r#""bad argument #1 to 'decode' (string expected, got nil)""#,
-            ),
-            (
-                "return select(2, require('cjson.safe').encode({print}))",
-                r#""Cannot serialise function: type not supported""#,
-            ),
-        ],
-    );
-}
-
-/// Scenario: JSON with as many levels as may be, and with one more. Guarantees: read and written on the stack that
-/// workers have; cjson's words for one more.
-#[test]
-fn cjson_nests_a_thousand_levels() {
-    // Less than workers have.
-    let thread = std::thread::Builder::new().stack_size(6 << 20).spawn(|| {
-        let problem = r#""Found too many nested data structures (1001) at character 1001""#;
-        gives(
-            &mut strict(&json!({})),
-            &[
-                ("return select(2, require('cjson.safe').decode(('['):rep(1001)))", problem),
-                (
-                    "local s = ('['):rep(999) .. '[1' .. (']'):rep(1000) local j = require('cjson')
-                    return j.encode(j.decode(s)) == s",
-                    "true",
-                ),
-                (
-                    "local t = {} for i = 1, 1000 do t = {t} end return select(2, require('cjson.safe').encode(t))",
-                    r#""Cannot serialise, excessive nesting (1001)""#,
-                ),
-            ],
-        );
-    });
-    thread.expect("a thread").join().expect("as cjson");
-}
-
-fn lua_text(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// Scenario: cjson's options set on the shared module, then used in that call, the next one and on an instance of
-/// one's own. Guarantees: they hold for the call at hand, for nobody else; those of an instance last as long as it.
-#[test]
-fn cjson_options_stay_with_their_call() {
-    let mut bench = strict(&json!({}));
-    gives(
-        &mut bench,
-        &[
-            ("local j = require('cjson') j.encode_empty_table_as_object(false) return j.encode({})", r#""[]""#),
-            ("return require('cjson').encode({})", r#""{}""#),
-            ("local j = require('cjson') j.encode_number_precision(3) return j.encode(1/3)", r#""0.333""#),
-            ("local j = require('cjson') j.encode_number_precision(16) return j.encode(0.1)", r#""0.1""#),
-            ("return require('cjson').encode_number_precision()", "14"),
-            ("local j = require('cjson') j.encode_escape_forward_slash(false) return j.encode('/')", r#""\"/\"""#),
-            ("local j = require('cjson') j.encode_invalid_numbers('null') return j.encode({0/0})", r#""[null]""#),
-            ("local j = require('cjson') j.encode_invalid_numbers(true) return j.encode({-1/0})", r#""[-Infinity]""#),
-            ("return {require('cjson').encode_sparse_array()}", "[false,2,10]"),
-            ("local j = require('cjson') j.encode_sparse_array(true) return j.encode({[20] = 1})", r#""{\"20\":1}""#),
-            ("local j = require('cjson') j.encode_max_depth(1) return pcall(j.encode, {{}})", "false"),
-            ("local j = require('cjson') j.decode_max_depth(1) return pcall(j.decode, '[[]]')", "false"),
-            ("return require('cjson').decode_max_depth()", "1000"),
-            (
-                "local j = require('cjson') j.encode_skip_unsupported_value_types(true) return j.encode({print, 1})",
-                r#""[1]""#,
-            ),
-            ("local j = require('cjson').new() j.encode_empty_table_as_object(false) return j.encode({})", r#""[]""#),
-            ("return require('cjson').new().encode({})", r#""{}""#),
-            ("return require('cjson').encode_keep_buffer('off')", "false"),
-            (
-                "local j = require('cjson').new() j.encode_invalid_numbers(true) j.decode_invalid_numbers(true)
-                local t = j.decode(j.encode({1/0, -1/0, 0/0, 1})) return {t[1] == 1/0, t[2] == -1/0, t[3] ~= t[3], t[4]}",
-                "[true,true,true,1]",
-            ),
-        ],
-    );
-    for (call, problem) in [
-        ("encode_max_depth(0)", "bad argument #1 to 'encode_max_depth' (expected integer between 1 and 2147483647)"),
-        (
-            "encode_number_precision(17)",
-            "bad argument #1 to 'encode_number_precision' (expected integer between 1 and 16)",
-        ),
-        ("encode_empty_table_as_object(1)", "bad argument #1 to 'encode_empty_table_as_object' (invalid option)"),
-    ] {
-        let error = shown(&mut bench, &format!("require('cjson').{call}"));
-        assert_eq!(error, format!("error: [string \"...\"]:1: {problem}"));
-    }
-    let snippet = bench.load(
-        "local j = require('cjson').new() j.encode_empty_table_as_object(false)
-        return function() kong.log.set_serialize_value('v', j.encode({})) end",
-    );
-    for _ in 0..2 {
-        bench.begin();
-        bench.vm.run_function(snippet).expect("sound");
-        assert_eq!(bench.members()["v"], r#""[]""#);
-    }
-}
-
-/// Scenario: tables that never end, nest without bound, or are huge, and texts that are. Guarantees: encoding and
-/// decoding end with an error or at the deadline, and the VM goes on.
-#[test]
-fn cjson_is_bounded() {
-    let attacks = [
-        "local t = {} t.t = t return require('cjson').encode(t)",
-        "local t = {} for i = 1, 5000 do t = {t} end return require('cjson').encode(t)",
-        "local t = {1} for i = 1, 60 do t = {t, t} end return require('cjson').encode(t)",
-        "local j = require('cjson') j.encode_sparse_array(false, 0) return j.encode({[2^30] = 1})",
-        "local t = {} for i = 1, 1e6 do t[i] = i end return require('cjson').encode(t)",
-        "local s = ('x'):rep(2^20) return require('cjson').encode({s, s, s, s})",
-        "return require('cjson').decode(('['):rep(2^20))",
-        "local j = require('cjson') j.decode_max_depth(2^30) return j.decode(('['):rep(2^20))",
-        "while true do require('cjson.safe').decode(('[1,'):rep(900)) end",
-        "local t = {} for i = 1, 5e4 do t[i] = 'x' end while true do require('cjson.safe').encode(t) end",
-        "local s = '[' .. ('{},'):rep(3e5) .. '1]' local all = {} while true do all[#all + 1] = require('cjson').decode(s) end",
-    ];
-    for attack in attacks {
-        in_time(move || {
-            let limits = Limits {
-                deadline: Duration::from_millis(500),
-                plugin_deadline: Duration::from_secs(60),
-                ..Limits::default()
-            };
-            let dialect = Dialect { profile: Profile::Strict, ..Dialect::default() };
-            let mut bench = Bench::with(&json!({}), Options { limits, dialect, ..Options::default() });
-            let answer = shown(&mut bench, attack);
-            assert!(answer.starts_with("error: "), "{attack}: {answer:.100}");
-            assert_eq!(shown(&mut bench, "return require('cjson').encode({1})"), r#""[1]""#, "{attack}");
-        });
-    }
-}
-
 /// Scenario: functions of modules that work on texts and tables, given huge ones over and over, and tables that never
 /// end. Guarantees: an error or the deadline or the memory limit, soon; the VM goes on.
 #[test]
@@ -274,6 +54,16 @@ fn modules_are_bounded() {
         format!("{huge} while true do require('kong.tools.string').validate_utf8(s) end"),
         format!("{huge} while true do require('kong.tools.string').replace_dashes_lower(s) end"),
         format!("{huge} while true do require('kong.tools.uri').escape(s) end"),
+        format!("{huge} while true do require('pl.stringx').rfind(s, 'a-') end"),
+        format!("{huge} while true do require('pl.stringx').replace(s, 'a', 'bb') end"),
+        format!("{huge} while true do require('pl.stringx').rstrip(s, s) end"),
+        format!("{huge} while true do require('pl.stringx').splitlines(s) end"),
+        format!("{huge} while true do require('pl.stringx').title(s) end"),
+        "require('pl.tablex').range(1, 1e18)".to_owned(),
+        "local t = {} for i = 1, 5000 do t = {t} end while true do require('pl.tablex').deepcopy(t) end".to_owned(),
+        "local t = {1} for i = 1, 64 do t = {t, t} end require('pl.tablex').deepcompare(t, require('pl.tablex').copy(t))
+        while true do end"
+            .to_owned(),
         "local s = ('/'):rep(2^20) while true do require('kong.tools.uri').normalize(s, true) end".to_owned(),
         "local s = ('/..'):rep(3e5) while true do require('kong.tools.uri').normalize(s, true) end".to_owned(),
         "local s = ('%'):rep(2^20) while true do require('kong.tools.uri').normalize(s) end".to_owned(),
@@ -411,7 +201,9 @@ fn kong_tools_string() {
         ("split('a,b,,c', ',')", r#"["a","b","","c"]"#),
         ("split('a,b,c', ',', 2)", r#"["a","b,c"]"#),
         ("split('  a  b ')", r#"["a","b"]"#),
-        ("split('', ',')", r#"[""]"#),
+        ("split('', ',')", "{}"),
+        ("split('ab', '')", r#"["ab"]"#),
+        ("split('a,', ',')", r#"["a",""]"#),
         ("split('')", "{}"),
         ("split('a.b', '.')", r#"["a","b"]"#),
         ("join('-', {1, 2})", r#""1-2""#),
@@ -440,12 +232,99 @@ fn kong_tools_string() {
             ("return {require('kong.tools.string').validate_utf8('\\237\\160\\128')}", "[false,1]"),
             (
                 "\nrequire('kong.tools.string').split({})",
-                "error: [string \"...\"]:2: bad argument #1 to 'split' (string expected, got table)",
+                "error: [string \"...\"]:2: argument 1 expected a 'string' got a 'table'",
             ),
             (
                 "require('kong.tools.string').bytes_to_str(1, 'x')",
                 "error: [string \"...\"]:1: invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')",
             ),
+        ],
+    );
+}
+
+/// Scenario: `pl.stringx` and `pl.tablex`. Guarantees: Penlight's answers.
+#[test]
+fn penlight() {
+    let mut bench = strict(&json!({}));
+    let cases = [
+        ("isalpha('ab1')", "false"),
+        ("isdigit('12')", "true"),
+        ("isalnum('a1')", "true"),
+        ("isspace(' ')", "true"),
+        ("islower('a b')", "true"),
+        ("isupper('A b')", "false"),
+        ("startswith('abc', {'x', 'ab'})", "true"),
+        ("startswith('abc', 'abcd')", "false"),
+        ("endswith('abc', 'bc')", "true"),
+        ("endswith('abc', '')", "true"),
+        ("splitlines('a\\r\\nb\\n\\nc')", r#"["a","b","","c"]"#),
+        ("splitlines('a\\n', true)", r#"["a\n"]"#),
+        ("lfind('banana', 'ana')", "2"),
+        ("rfind('banana', 'ana')", "4"),
+        ("rfind('banana', 'x')", "nothing"),
+        ("count('banana', 'ana')", "1"),
+        ("count('banana', 'ana', true)", "2"),
+        ("replace('a.b.c', '.', '%1')", r#""a%1b%1c""#),
+        ("replace('a.b.c', '.', '-', 1)", r#""a-b.c""#),
+        ("ljust('ab', 4, '*')", r#""ab**""#),
+        ("rjust('ab', 4)", r#""  ab""#),
+        ("center('ab', 5, '*')", r#""*ab**""#),
+        ("strip('--a--', '-')", r#""a""#),
+        ("lstrip('  a ')", r#""a ""#),
+        ("rstrip('  a ')", r#""  a""#),
+        ("at('abc', -1)", r#""c""#),
+        ("title('hello wORLD')", r#""Hello World""#),
+        ("shorten('1234567890', 8)", r#""12345...""#),
+        ("shorten('1234567890', 8, true)", r#""...67890""#),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(shown(&mut bench, &format!("return (require('pl.stringx').{call})")), expected, "{call}");
+    }
+    let cases = [
+        ("update({a = 1}, {a = 2})", r#"{"a":2}"#),
+        ("size({1, 2, x = 3})", "3"),
+        ("copy({1})", "[1]"),
+        ("deepcopy({{1}})", "[[1]]"),
+        ("deepcompare({a = {1}}, {a = {1}})", "true"),
+        ("deepcompare({1}, {1, 2})", "false"),
+        ("deepcompare(1, 1.01, false, 0.1)", "true"),
+        ("find({10, 20, 30}, 20)", "2"),
+        ("rfind({10, 10}, 10)", "2"),
+        ("map(function(v, n) return v * n end, {1, 2}, 3)", "[3,6]"),
+        ("imap(function(v) return v + 1 end, {1, 2})", "[2,3]"),
+        ("filter({1, 2, 3}, function(v) return v > 1 end)", "[2,3]"),
+        ("reduce(function(a, b) return a + b end, {1, 2, 3})", "6"),
+        ("keys({a = 1})", r#"["a"]"#),
+        ("values({a = 1})", "[1]"),
+        ("makeset({'a'})", r#"{"a":true}"#),
+        ("index_map({'a'})", r#"{"a":1}"#),
+        ("index_by({10, 20}, {2})", "[20]"),
+        ("range(1, 3)", "[1,2,3]"),
+        ("merge({a = 1}, {b = 2})", "{}"),
+        ("size(require('pl.tablex').merge({a = 1}, {b = 2}, true))", "2"),
+        ("find_if({5, 6}, function(v) return v == 6 end)", "2"),
+        ("pairmap(function(k, v) return v, k end, {a = 1})", r#"{"a":1}"#),
+        ("compare({1}, {1}, function(a, b) return a == b end)", "true"),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(shown(&mut bench, &format!("return (require('pl.tablex').{call})")), expected, "{call}");
+    }
+    gives(
+        &mut bench,
+        &[
+            ("return {require('pl.stringx').partition('a,b,c', ',')}", r#"["a",",","b,c"]"#),
+            ("return {require('pl.stringx').rpartition('a,b,c', ',')}", r#"["a,b",",","c"]"#),
+            ("return {require('pl.stringx').rpartition('abc', 'x')}", r#"["","","abc"]"#),
+            (
+                "local t = {} for l in require('pl.stringx').lines('a\\nb') do t[#t + 1] = l end return t",
+                r#"["a","b"]"#,
+            ),
+            ("require('pl.stringx').ljust('a', 1e9)", "error: [string \"...\"]:1: 'ljust' is wider than 65536 bytes"),
+            (
+                "require('pl.tablex').map(1, {})",
+                "error: [string \"...\"]:1: argument 1 expected a 'function' got a 'number'",
+            ),
+            ("return require('pl.tablex').range(1, 3, 0)", "{}"),
         ],
     );
 }
