@@ -70,6 +70,11 @@ impl Conversion {
         Self { style, limits, invalid_strings: Cell::new(0) }
     }
 
+    /// What one value may be.
+    pub(super) fn limits(&self) -> &ValueLimits {
+        &self.limits
+    }
+
     /// Writes a script's value as JSON text; nil is `None`. Reads tables raw: no metamethod runs.
     fn to_json(&self, value: &Lv, array_mark: &Table) -> Result<Option<Vec<u8>>, Unfit> {
         if value.is_nil() {
@@ -258,7 +263,7 @@ fn array_index(key: &Lv) -> Option<usize> {
 }
 
 /// The highest index, where all keys are indices.
-fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
+pub(super) fn array_length(members: &[(Lv, Lv)]) -> Option<usize> {
     members.iter().try_fold(0, |highest, (key, _)| array_index(key).map(|index| highest.max(index)))
 }
 

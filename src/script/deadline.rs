@@ -45,13 +45,15 @@ pub(super) struct Deadline {
     used: Cell<u64>,
     /// When the call at hand began, and its own limit.
     call: Cell<(u64, u64)>,
+    /// How many calls there were.
+    calls: Cell<u64>,
 }
 
 impl Deadline {
     pub(super) fn new(limit: Duration, plugin_limit: Duration) -> Self {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2);
         let (limit, plugin_limit) = (micros(limit), micros(plugin_limit));
-        Self { limit, plugin_limit, used: Cell::new(0), call: Cell::new((0, limit)) }
+        Self { limit, plugin_limit, used: Cell::new(0), call: Cell::new((0, limit)), calls: Cell::new(0) }
     }
 
     /// Begins a plugin's share of a transaction.
@@ -64,8 +66,14 @@ impl Deadline {
         self.used.get() >= self.plugin_limit
     }
 
+    /// Tells one call from the others.
+    pub(super) fn call_number(&self) -> u64 {
+        self.calls.get()
+    }
+
     /// Begins one call.
     pub(super) fn begin(&self) {
+        self.calls.set(self.calls.get() + 1);
         let now = Clock::now();
         let limit = self.limit.min(self.plugin_limit.saturating_sub(self.used.get()));
         self.call.set((now, limit));

@@ -106,6 +106,9 @@ fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, own: &Table) -> mlua::R
     keep(&string, &STRING)?;
     add(&string, &own.raw_get("string")?)?;
     base.raw_set("string", string)?;
+    let os = base.raw_get::<Table>("os")?;
+    os.raw_set("date", ngx::os_date(lua)?)?;
+    os.raw_set("time", ngx::os_time(lua)?)?;
     leave_out(&base, dialect)?;
     for library in LIBRARIES {
         if let Some(library) = base.raw_get::<Option<Table>>(library)? {

@@ -25,5 +25,13 @@ pub use convert::ValueLimits;
 pub use profile::{Dialect, Profile, modules, names};
 pub use vm::{FieldResult, Limits, Most, Options, ScriptError, SnippetId, Stop, Vm};
 
+/// Reads what scripts may ask for and threads that are locked down cannot find out: the time zone, the node's name and
+/// id, and a seed for random numbers. To be called before the first such thread is; what is read stays for good.
+pub fn prepare() {
+    pdk::prepare();
+    ngx::prepare();
+    module::random::prepare();
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
+mod cjson;
 mod compile;
+mod modules;
 mod names;
+mod ngx;
 mod pdk;
 mod programs;
 mod stops;

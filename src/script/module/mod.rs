@@ -1,6 +1,11 @@
 //! What `require` gives, by name, and the modules that every snippet has.
 
+mod address;
+mod json;
+mod kong;
 mod prelude;
+pub(super) mod random;
+mod resty;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,6 +13,8 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Table, Value as Lv};
 
 use super::environment::frozen;
+use super::ngx::hash::Algorithm;
+use super::ngx::req;
 use super::profile::Dialect;
 use super::state::State;
 
@@ -19,6 +26,28 @@ type Make = fn(&Lua, &Rc<State>, &Table) -> mlua::Result<Lv>;
 /// Every module that is offered.
 const MODULES: &[(&str, Make)] = &[
     ("bit", |_, _, base| base.raw_get("bit")),
+    ("cjson", |lua, state, _| json::module(lua, state, false)),
+    ("cjson.safe", |lua, state, _| json::module(lua, state, true)),
+    ("kong.tools.rand", |lua, state, _| kong::rand(lua, state)),
+    ("kong.tools.sha256", |lua, state, _| kong::sha256(lua, state)),
+    ("kong.tools.string", kong::string),
+    ("kong.tools.table", |lua, _, base| kong::table(lua, base)),
+    ("kong.tools.time", |lua, state, _| kong::time(lua, state)),
+    ("kong.tools.uri", |lua, state, _| kong::uri(lua, state)),
+    ("kong.tools.uuid", |lua, state, _| kong::uuid(lua, state)),
+    ("ngx.base64", |lua, state, _| resty::base64(lua, state)),
+    ("ngx.req", |lua, state, _| req::request(lua, state).map(Lv::Table)),
+    ("ngx.resp", |lua, state, _| req::response(lua, state).map(Lv::Table)),
+    ("pl.stringx", |lua, _, base| kong::stringx(lua, base)),
+    ("pl.tablex", |lua, _, base| kong::tablex(lua, base)),
+    ("resty.md5", |lua, _, base| resty::digest(lua, base, Algorithm::Md5)),
+    ("resty.random", |lua, state, _| resty::random_bytes(lua, state)),
+    ("resty.sha1", |lua, _, base| resty::digest(lua, base, Algorithm::Sha1)),
+    ("resty.sha224", |lua, _, base| resty::digest(lua, base, Algorithm::Sha224)),
+    ("resty.sha256", |lua, _, base| resty::digest(lua, base, Algorithm::Sha256)),
+    ("resty.sha384", |lua, _, base| resty::digest(lua, base, Algorithm::Sha384)),
+    ("resty.sha512", |lua, _, base| resty::digest(lua, base, Algorithm::Sha512)),
+    ("resty.string", |lua, state, _| resty::string(lua, state)),
     ("table.clear", |_, _, base| member(base, "table", "clear")),
     ("table.clone", |_, _, base| member(base, "table", "clone")),
     ("table.isarray", |_, _, base| member(base, "table", "isarray")),

@@ -2,8 +2,10 @@
 
 use mlua::{Lua, Value as Lv};
 
-use super::super::pdk::{Address, raw_query, uri_path};
+use super::super::pdk::{Address, header, raw_query, uri_path};
 use super::super::state::State;
+use super::date::Moment;
+use super::time;
 use crate::transaction::{Level, Value, View};
 
 /// The variable `name`; always a string or nil, as in nginx.
@@ -30,14 +32,29 @@ fn shown(view: View<'_>) -> Option<Vec<u8>> {
 }
 
 fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
-    let member = |level, name: &str| state.member(level, name, shown);
-    let address = |part: fn(Address) -> Option<String>| Address::of(state).and_then(part).map(String::into_bytes);
     if let Some(prefixed) = by_prefix(state, name) {
         return prefixed;
     }
+    of_request(state, name).or_else(|| of_response(state, name)).or_else(|| of_proxy(state, name))
+}
+
+/// What is known of the client, its connection and its request.
+fn of_request(state: &State, name: &str) -> Option<Vec<u8>> {
+    let member = |level, name: &str| state.member(level, name, shown);
+    let address = |part: fn(Address) -> Option<String>| Address::of(state).and_then(part).map(String::into_bytes);
     match name {
-        "remote_addr" => member(Level::Root, "client_ip"),
-        "remote_port" => state.context_number("client_port").map(|port| port.to_string().into_bytes()),
+        "remote_addr" | "realip_remote_addr" => member(Level::Root, "client_ip"),
+        "binary_remote_addr" => match state.text(Level::Root, "client_ip")?.parse().ok()? {
+            std::net::IpAddr::V4(address) => Some(address.octets().to_vec()),
+            std::net::IpAddr::V6(address) => Some(address.octets().to_vec()),
+        },
+        "remote_port" | "realip_remote_port" => number(state.context_number("client_port")?),
+        "remote_user" => remote_user(state),
+        "request" => {
+            let method = state.text(Level::Request, "method")?;
+            let uri = state.text(Level::Request, "uri")?;
+            Some(format!("{method} {uri} {}", protocol(state)).into_bytes())
+        }
         "request_method" => member(Level::Request, "method"),
         "request_uri" => member(Level::Request, "uri"),
         "uri" | "document_uri" => uri_path(state).map(String::into_bytes),
@@ -45,32 +62,117 @@ fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
         "is_args" => {
             Some(if raw_query(state).is_some_and(|query| !query.is_empty()) { b"?".to_vec() } else { Vec::new() })
         }
-        "status" => member(Level::Response, "status"),
-        "bytes_sent" => member(Level::Response, "size"),
         "request_length" => member(Level::Request, "size"),
         "request_id" | "kong_request_id" => member(Level::Request, "id"),
-        "request_time" => latency(state, "request"),
-        "upstream_status" => member(Level::Root, "upstream_status"),
-        "upstream_uri" => member(Level::Root, "upstream_uri"),
+        "request_body" => super::super::pdk::body(state, "request_body"),
+        "content_type" => by_name(state, Level::RequestHeaders, "content-type"),
+        "content_length" => by_name(state, Level::RequestHeaders, "content-length"),
         "scheme" => address(|address| Some(address.scheme)),
         "host" => address(|address| Some(address.host)),
         "server_port" => address(|address| address.port.map(|port| port.to_string())),
-        "server_protocol" => {
-            let version = state.context_number("http_version").unwrap_or(1.1);
-            Some(format!("HTTP/{version:.1}").into_bytes())
-        }
+        "server_protocol" => Some(protocol(state).into_bytes()),
+        "http2" => Some(if protocol(state) == "HTTP/2.0" { b"h2".to_vec() } else { Vec::new() }),
         "https" => address(|address| Some(if address.scheme == "https" { "on" } else { "" }.to_owned())),
         "ssl_protocol" => tls(state, "version"),
         "ssl_cipher" => tls(state, "cipher"),
         "ssl_client_verify" => tls(state, "client_verify"),
-        "request_body" => super::super::pdk::body(state, "request_body"),
         _ => None,
     }
 }
 
+/// What is known of the response, of the time, and of the upstream.
+fn of_response(state: &State, name: &str) -> Option<Vec<u8>> {
+    let member = |level, name: &str| state.member(level, name, shown);
+    match name {
+        "status" => member(Level::Response, "status"),
+        "bytes_sent" => member(Level::Response, "size"),
+        // The log object has no size without the header: what the response itself says.
+        "body_bytes_sent" => by_name(state, Level::ResponseHeaders, "content-length"),
+        "request_completion" => Some(b"OK".to_vec()),
+        "request_time" => latency(state, "request"),
+        "msec" => Some(format!("{:.3}", ended_at(state)).into_bytes()),
+        "time_iso8601" => Some(iso8601(ended_at(state))?.into_bytes()),
+        "time_local" => Some(Moment::at(ended_at(state), true)?.format("%d/%b/%Y:%H:%M:%S %z")?.into_bytes()),
+        "upstream_status" => member(Level::Root, "upstream_status"),
+        "upstream_uri" => member(Level::Root, "upstream_uri"),
+        "upstream_addr" => upstream_address(state),
+        "upstream_response_time" => latency(state, "proxy"),
+        _ => None,
+    }
+}
+
+/// What every nginx has, and what Kong's has beside.
+fn of_proxy(state: &State, name: &str) -> Option<Vec<u8>> {
+    let fixed = match name {
+        "hostname" => return state.with(|transaction| transaction.context("node")?.get("hostname").and_then(shown))?,
+        "pid" => return number(f64::from(super::process_id())),
+        "nginx_version" => "1.27.1",
+        "pipe" => ".",
+        "kong_proxy_mode" => "http",
+        _ => return None,
+    };
+    Some(fixed.as_bytes().to_vec())
+}
+
+fn number(number: f64) -> Option<Vec<u8>> {
+    Some(super::number_text(number).into_bytes())
+}
+
+fn protocol(state: &State) -> String {
+    format!("HTTP/{:.1}", state.context_number("http_version").unwrap_or(1.1))
+}
+
+/// The name in Basic credentials.
+fn remote_user(state: &State) -> Option<Vec<u8>> {
+    use base64::Engine;
+    let credentials = String::from_utf8(by_name(state, Level::RequestHeaders, "authorization")?).ok()?;
+    let (scheme, encoded) = credentials.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let end = decoded.iter().position(|byte| *byte == b':')?;
+    Some(decoded[..end].to_vec())
+}
+
+/// When the response was over, in seconds; now where the transaction does not say.
+fn ended_at(state: &State) -> f64 {
+    let started = state.member(Level::Root, "started_at", |view| view.number());
+    let took = state.member(Level::Root, "latencies", |latencies| latencies.get("request")?.number());
+    started.map_or_else(time::now, |started| (started + took.unwrap_or(0.0)) / 1000.0)
+}
+
+fn iso8601(seconds: f64) -> Option<String> {
+    let mut text = Moment::at(seconds, true)?.format("%Y-%m-%dT%H:%M:%S%z")?;
+    text.insert(text.len() - 2, ':');
+    Some(text)
+}
+
+/// `ip:port` of each try.
+fn upstream_address(state: &State) -> Option<Vec<u8>> {
+    let addresses = state.member(Level::Root, "tries", |tries| {
+        let Value::Array(tries) = tries.value() else { return None };
+        let address = |attempt: View<'_>| {
+            let (ip, port) = (attempt.get("ip")?.text()?.into_owned(), attempt.get("port")?.number()?);
+            Some(if ip.contains(':') && !ip.starts_with('[') {
+                format!("[{ip}]:{port}")
+            } else {
+                format!("{ip}:{port}")
+            })
+        };
+        Some(tries.into_iter().filter_map(address).collect::<Vec<_>>())
+    })?;
+    if addresses.is_empty() { None } else { Some(addresses.join(", ").into_bytes()) }
+}
+
+/// A header by its name with `_` for `-`, as nginx finds it.
+fn by_name(state: &State, level: Level, name: &str) -> Option<Vec<u8>> {
+    state.with(|transaction| header(transaction, level, name.as_bytes()).and_then(shown))?
+}
+
 /// `http_NAME`, `sent_http_NAME`, `upstream_http_NAME`, `arg_NAME` and `cookie_NAME`.
 fn by_prefix(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
-    let header = |level, name: &str| state.member(level, &name.replace('_', "-"), shown);
+    let header = |level, name: &str| by_name(state, level, name);
     if let Some(name) = name.strip_prefix("http_") {
         return Some(header(Level::RequestHeaders, name));
     }

@@ -7,7 +7,7 @@ use super::super::state::State;
 use crate::transaction::{Level, Transaction, Value, View, text};
 
 /// A header by name as Kong finds it: as written, else in lower case with `_` for `-`.
-pub(super) fn header<'a>(transaction: &'a Transaction, level: Level, name: &[u8]) -> Option<View<'a>> {
+pub(in super::super) fn header<'a>(transaction: &'a Transaction, level: Level, name: &[u8]) -> Option<View<'a>> {
     let bytes = transaction.bytes();
     let found = |matches: &dyn Fn(&[u8]) -> bool| {
         transaction.members_at(level).rev().find(|member| {
@@ -33,7 +33,12 @@ pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Resul
 }
 
 /// At most `most` headers as a table that finds names in any case and with `_` for `-`; with whether some were cut.
-pub(super) fn header_table(lua: &Lua, state: &State, level: Level, most: usize) -> mlua::Result<(Table, bool)> {
+pub(in super::super) fn header_table(
+    lua: &Lua,
+    state: &State,
+    level: Level,
+    most: usize,
+) -> mlua::Result<(Table, bool)> {
     let table = lua.create_table()?;
     let headers = state.with(|transaction| -> mlua::Result<usize> {
         let bytes = transaction.bytes();

@@ -100,7 +100,7 @@ fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv,
 }
 
 /// Logs one line of a script's, its parts joined as nginx does, control characters escaped.
-fn write_line(state: &State, level: &str, arguments: &[Lv]) {
+pub(in super::super) fn write_line(state: &State, level: &str, arguments: &[Lv]) {
     let second = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let (allowed, dropped) = state.log.take(second);
     let plugin = state.plugin_name.borrow().clone();

@@ -14,8 +14,10 @@ use std::rc::Rc;
 
 use mlua::{Function, IntoLua, Lua, Table, Value as Lv};
 
-pub(super) use log::{LogBudget, print};
-pub(super) use request::{Address, body, raw_query, uri_path};
+pub(super) use headers::{header, header_table};
+pub(super) use log::{LogBudget, print, write_line};
+pub(super) use node::prepare;
+pub(super) use request::{Address, body, query_table, raw_query, uri_path};
 
 use super::environment::frozen;
 use super::state::State;

@@ -31,3 +31,9 @@ fn own_hostname() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
+
+/// Finds out id and name of this node, while the thread may still ask.
+pub(in super::super) fn prepare() {
+    own_id();
+    own_hostname();
+}

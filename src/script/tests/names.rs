@@ -38,7 +38,7 @@ const ABSENT: [(&str, &str); 8] = [
     ("os", "date execute exit getenv remove rename setlocale tmpname"),
     ("string", "dump pack packsize rep split unpack"),
     ("table", "create find freeze isfrozen"),
-    ("ngx", "req socket timer shared exec exit location re thread"),
+    ("ngx", "re"),
 ];
 
 fn full(library: &str, name: &str) -> String {
