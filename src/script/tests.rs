@@ -1,6 +1,7 @@
 mod compile;
 mod names;
 mod pdk;
+mod pdk_more;
 mod stops;
 mod values;
 
