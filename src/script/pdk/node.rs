@@ -57,7 +57,7 @@ fn amount(lua: &Lua, bytes: usize, unit: &Lv, scale: &Lv) -> mlua::Result<Lv> {
         Lv::Number(scale) => *scale,
         _ => -1.0,
     };
-    if !(digits >= 0.0) {
+    if digits.is_nan() || digits < 0.0 {
         return Err(raise(lua, "scale must be equal or greater than 0"));
     }
     // More digits than a format can have say nothing more.
