@@ -18,6 +18,8 @@ use crate::settings::{OnError, Settings};
 pub struct Step {
     /// Index of the plugin in the configuration.
     pub plugin: usize,
+    /// Its identifier.
+    pub id: String,
     /// What it is.
     pub kind: &'static Kind,
     /// Its own name.
@@ -173,6 +175,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
     };
     Ok(Step {
         plugin: index,
+        id: plugin.id.clone(),
         kind: plugin.kind,
         instance_name: plugin.instance_name.clone(),
         label: label.into(),

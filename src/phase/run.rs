@@ -36,8 +36,8 @@ pub struct Runner {
     program: Arc<Program>,
     planner: Planner,
     vm: Vm,
-    /// For each step the ids of its parts, and its name for log lines.
-    loaded: Vec<(Vec<SnippetId>, Rc<str>)>,
+    /// What each step has loaded.
+    loaded: Vec<Loaded>,
     /// The VM ran out of memory and is to be made anew.
     spoilt: bool,
 }
@@ -103,11 +103,12 @@ impl Runner {
 
     /// Runs a step's fields or functions; whether all went well.
     fn run_parts(&mut self, step: usize, observer: &mut impl Observer) -> bool {
-        let (snippets, name) = &self.loaded[step];
+        let Loaded { snippets, name, id } = &self.loaded[step];
         if snippets.is_empty() {
             return true;
         }
         self.vm.enter_plugin(step, name);
+        self.vm.set_plugin_id(id);
         let mut sound = true;
         let program = &self.program.steps[step];
         for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
@@ -163,9 +164,16 @@ fn tell(step: &Step, part: usize, verdict: Verdict, suspension: &Suspension) {
         memory {after} times in a row; mend it and reload (settings: lua.suspend_after, lua.suspend_for)");
 }
 
-type Loaded = (Vm, Vec<(Vec<SnippetId>, Rc<str>)>);
+/// One step's part of a VM.
+struct Loaded {
+    snippets: Vec<SnippetId>,
+    /// The plugin's name for log lines.
+    name: Rc<str>,
+    /// The plugin's identifier.
+    id: Rc<str>,
+}
 
-fn load(program: &Program) -> Result<Loaded, String> {
+fn load(program: &Program) -> Result<(Vm, Vec<Loaded>), String> {
     let too_small = |error: mlua::Error| {
         let limit = program.options.limits.memory;
         format!("the snippets do not fit a Lua VM of {limit} bytes: raise the setting lua.memory_limit ({error})")
@@ -174,7 +182,8 @@ fn load(program: &Program) -> Result<Loaded, String> {
     let mut loaded = Vec::with_capacity(program.steps.len());
     for step in &program.steps {
         let snippets: Result<Vec<_>, _> = step.parts.iter().map(|part| vm.load(&part.code)).collect();
-        loaded.push((snippets.map_err(too_small)?, Rc::from(&*step.label)));
+        let (name, id) = (Rc::from(&*step.label), Rc::from(&*step.id));
+        loaded.push(Loaded { snippets: snippets.map_err(too_small)?, name, id });
     }
     Ok((vm, loaded))
 }

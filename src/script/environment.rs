@@ -116,7 +116,7 @@ fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, own: &Table) -> mlua::R
         }
     }
 
-    let kong = pdk::table(lua, state)?;
+    let kong = pdk::table(lua, state, dialect, &base)?;
     let ngx = ngx::table(lua, state)?;
     base.raw_set("print", pdk::print(lua, state)?)?;
     let require = module::require(lua, state, dialect, &base)?;

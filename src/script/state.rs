@@ -37,11 +37,18 @@ pub(super) struct State {
     /// A snippet is being loaded: there is no transaction to look at.
     pub(super) loading: Cell<bool>,
     pub(super) log: super::pdk::LogBudget,
+    /// Identifier of the plugin that runs, for `kong.plugin.get_id`.
+    plugin_id: RefCell<Option<Rc<str>>>,
+    /// `kong.log.inspect.off` was called by the plugin that runs.
+    pub(super) inspect_off: Cell<bool>,
+    /// What `kong.cache` holds; as old as the VM.
+    pub(super) cache: super::pdk::Cache,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Context {
     Shared,
+    Core,
     Ngx,
     Plugin(usize),
 }
@@ -65,6 +72,9 @@ impl State {
             soiled: RefCell::new(Vec::new()),
             loading: Cell::new(false),
             log: super::pdk::LogBudget::new(options.limits.log_lines_per_second),
+            plugin_id: RefCell::new(None),
+            inspect_off: Cell::new(false),
+            cache: super::pdk::Cache::default(),
         })
     }
 
@@ -73,6 +83,7 @@ impl State {
         self.contexts.borrow_mut().clear();
         self.deadline.enter_plugin();
         self.edited.set(0);
+        self.inspect_off.set(false);
         *self.message.borrow_mut() = Some(message);
     }
 
@@ -85,7 +96,17 @@ impl State {
     pub(super) fn enter_plugin(&self, index: usize, name: &Rc<str>) {
         self.deadline.enter_plugin();
         self.plugin.set(index);
+        self.inspect_off.set(false);
         *self.plugin_name.borrow_mut() = name.clone();
+    }
+
+    pub(super) fn set_plugin_id(&self, id: &Rc<str>) {
+        *self.plugin_id.borrow_mut() = Some(id.clone());
+    }
+
+    /// Identifier of the plugin that runs.
+    pub(super) fn plugin_id(&self) -> Option<Rc<str>> {
+        self.plugin_id.borrow().clone()
     }
 
     /// Looks at the transaction; `None` outside of one, as while code is loaded.
@@ -125,6 +146,7 @@ impl State {
         }
         let context = match which {
             "shared" => Context::Shared,
+            "core" => Context::Core,
             "plugin" => Context::Plugin(self.plugin.get()),
             _ => Context::Ngx,
         };

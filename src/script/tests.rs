@@ -4,6 +4,7 @@ mod modules;
 mod names;
 mod ngx;
 mod pdk;
+mod pdk_more;
 mod programs;
 mod stops;
 mod values;

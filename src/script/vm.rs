@@ -215,6 +215,11 @@ impl Vm {
         self.state.enter_plugin(index, name);
     }
 
+    /// The identifier of the plugin that was entered last, for `kong.plugin.get_id`.
+    pub fn set_plugin_id(&self, id: &Rc<str>) {
+        self.state.set_plugin_id(id);
+    }
+
     /// Bytes that the VM holds.
     pub fn used_memory(&self) -> usize {
         self.lua.used_memory()

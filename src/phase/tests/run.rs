@@ -166,6 +166,24 @@ fn functions_run_before_and_after() {
     assert_eq!(messages, [("file-log", first), ("udp-log", later.clone()), ("tcp-log", later)]);
 }
 
+/// Scenario: three plugins ask for their identifier, one of them with an id in the file. Guarantees: each has its own,
+/// that of the file where there is one.
+#[test]
+fn plugins_know_their_id() {
+    let id = "a: return kong.plugin.get_id()";
+    let text = plugins("", [id, id, id])
+        .replace("{name: udp-log,", "{name: udp-log, id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10,");
+    let mut bench = bench(&text, &patient());
+    let seen = run(&mut bench, &json!({}));
+    for (step, message) in &seen.messages {
+        let message: Value = serde_json::from_slice(message).expect("a message is JSON");
+        let step = &bench.runner.program().steps[*step];
+        assert_eq!(message["a"], json!(step.id), "{}", step.label);
+        assert_eq!(step.id.starts_with("0b7b0e7e-"), step.kind.name == "udp-log");
+    }
+    assert_eq!(seen.messages.len(), 3);
+}
+
 /// Scenario: a snippet that uses up the VM's memory, for some transactions only, beside a function that counts in an
 /// upvalue. Guarantees: its field fails, the message goes out, and the next transaction has a VM as new.
 #[test]

@@ -23,7 +23,7 @@ use super::convert::kind_name;
 use super::deadline;
 use super::environment::frozen;
 use super::interrupt::OUT_OF_TIME;
-use super::pdk::{Module, raise, write_line};
+use super::pdk::{Module, raise, write_parts};
 use super::state::State;
 use crate::transaction::{Level, Numbers, text};
 
@@ -139,7 +139,7 @@ fn log(lua: &Lua, state: &State, arguments: Variadic<Lv>) -> mlua::Result<()> {
     let Some(name) = (number >= 0.0).then(|| NAMES.get(number as usize)).flatten() else {
         return Err(raise(lua, &format!("bad argument #1 to 'log' (bad log level: {number})")));
     };
-    write_line(state, name, &arguments[1..]);
+    write_parts(state, name, &arguments[1..]);
     Ok(())
 }
 

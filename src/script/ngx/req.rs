@@ -39,7 +39,7 @@ pub(in super::super) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Ta
             let most = super::most(lua, state.most.uri_args, &most, name, 1)?;
             let (table, cut) = match raw_query(state) {
                 Some(query) => arguments(lua, query.as_bytes(), most)?,
-                None => (query_table(lua, state, if most == 0 { usize::MAX } else { most })?, false),
+                None => query_table(lua, state, if most == 0 { usize::MAX } else { most })?,
             };
             Ok((table, cut.then_some("truncated").into_lua(lua)?))
         })?;

@@ -2,35 +2,98 @@
 
 use std::rc::Rc;
 
-use mlua::{IntoLua, Lua, Table, Value as Lv};
+use mlua::{Lua, Table, Value as Lv};
 
+use super::super::environment::frozen;
 use super::super::state::State;
-use super::request::Address;
+use super::facts::is_session;
+use super::request::{Address, forwarded};
 use super::{Module, raise};
-use crate::transaction::{Level, View};
+use crate::transaction::{Level, Value, View};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
-    module.function("get_ip", |_, state, (): ()| Ok(state.text(Level::Root, "client_ip")))?;
+    module.function("get_ip", |_, state, (): ()| Ok(address(state)))?;
     module.function("get_forwarded_ip", |_, state, (): ()| {
         Ok(state.context_text("forwarded_ip").or_else(|| state.text(Level::Root, "client_ip")))
     })?;
-    for name in ["get_port", "get_forwarded_port"] {
-        module.function(name, |_, state, (): ()| Ok(state.context_number("client_port")))?;
-    }
+    module.function("get_port", |_, state, (): ()| {
+        Ok(variable(state, "realip_remote_port", |view| view.number()).or_else(|| forwarded_port(state)))
+    })?;
+    module.function("get_forwarded_port", |_, state, (): ()| Ok(forwarded_port(state)))?;
     for (name, member) in [("get_consumer", "consumer"), ("get_credential", "authenticated_entity")] {
         module.function(name, move |lua, state, (): ()| entity(lua, state, member))?;
     }
-    module.function("get_protocol", |lua, state, _: Lv| protocol(lua, state))?;
-    module.function("get_consumer_groups", |lua, state, (): ()| {
-        state
-            .with(|transaction| transaction.context("consumer_groups").map(|view| state.to_lua(lua, view)))
-            .flatten()
-            .unwrap_or(Ok(Lv::Nil))
+    module.function("load_consumer", load_consumer)?;
+    module.function("get_protocol", protocol)?;
+    module.function("get_consumer_groups", |lua, state, (): ()| groups(lua, state))?;
+    module.function("get_consumer_group", |lua, state, (): ()| match groups(lua, state)? {
+        Lv::Table(groups) => groups.raw_get(1),
+        _ => Ok(Lv::Nil),
     })?;
-    module.forbidden(&["authenticate"], "access")?;
-    module.forbidden(&["load_consumer"], "access, header_filter, response, body_filter, admin_api")?;
+    let setters = [
+        "authenticate",
+        "authenticate_consumer_group_by_consumer_id",
+        "set_authenticated_consumer_group",
+        "set_authenticated_consumer_groups",
+    ];
+    module.forbidden(&setters, "access")?;
+    let module = module.done();
+    module.raw_set("tls", frozen(tls(lua, state)?))?;
+    Ok(module)
+}
+
+/// `kong.client.tls` (kong/pdk/client/tls.lua).
+fn tls(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+    let mut module = Module::new(lua, state)?;
+    module.forbidden(&["request_client_certificate", "disable_session_reuse"], "certificate")?;
+    module.forbidden(&["set_client_verify"], "rewrite, access, balancer, response")?;
+    module.function("get_full_client_certificate_chain", |_, state, (): ()| {
+        let text = |view: View<'_>| view.text().map(|text| text.into_owned());
+        let given = state.context_text("client_certificate_chain");
+        Ok(given.or_else(|| variable(state, "ssl_client_raw_cert", text)))
+    })?;
     Ok(module.done())
+}
+
+/// A variable of nginx that the proxy handed over.
+fn variable<R>(state: &State, name: &str, read: impl FnOnce(View<'_>) -> Option<R>) -> Option<R> {
+    state.with(|transaction| transaction.context("vars")?.get(name).and_then(read)).flatten()
+}
+
+/// The address of who connected: before the proxy took a forwarded one for it, where it says so.
+pub(super) fn address(state: &State) -> Option<String> {
+    let given = variable(state, "realip_remote_addr", |view| view.text().map(|text| text.into_owned()));
+    given.or_else(|| state.text(Level::Root, "client_ip"))
+}
+
+fn forwarded_port(state: &State) -> Option<f64> {
+    state.context_number("client_port").or_else(|| variable(state, "remote_port", |view| view.number()))
+}
+
+/// Names of the consumer's groups.
+fn groups(lua: &Lua, state: &State) -> mlua::Result<Lv> {
+    let given = state.with(|transaction| transaction.context("consumer_groups").map(|view| state.to_lua(lua, view)));
+    given.flatten().unwrap_or(Ok(Lv::Nil))
+}
+
+/// The transaction's own consumer, if it is the one that is asked for: there is no database to ask for others.
+fn load_consumer(lua: &Lua, state: &State, (id, by_name): (Lv, Lv)) -> mlua::Result<(Lv, Option<&'static str>)> {
+    let Lv::String(id) = id else { return Err(raise(lua, "consumer_id must be a string")) };
+    let id = id.to_string_lossy();
+    let by_name = !matches!(by_name, Lv::Nil | Lv::Boolean(false));
+    let is_uuid = id.len() == 36 && uuid::Uuid::try_parse(&id).is_ok();
+    if !is_uuid && !by_name {
+        return Err(raise(lua, "cannot load a consumer with an id that is not a uuid"));
+    }
+    let is = |name: &str| {
+        let found = state.member(Level::Root, "consumer", |consumer| Some(consumer.get(name)?.text()? == id));
+        found.unwrap_or(false)
+    };
+    if (is_uuid && is("id")) || (by_name && is("username")) {
+        return Ok((entity(lua, state, "consumer")?, None));
+    }
+    Ok((Lv::Nil, Some("kong.client.load_consumer knows the transaction's own consumer only: others are out of reach")))
 }
 
 /// An object of the transaction as a new table, nil where there is none.
@@ -42,21 +105,43 @@ pub(super) fn entity(lua: &Lua, state: &State, member: &str) -> mlua::Result<Lv>
     })
 }
 
-/// The protocol that the client spoke: what the proxy says, else the one of the route's that fits.
-fn protocol(lua: &Lua, state: &State) -> mlua::Result<Lv> {
+/// The protocol that the client spoke: what the proxy says, else the route's only one, else the one that fits.
+fn protocol(lua: &Lua, state: &State, allow_terminated: Lv) -> mlua::Result<(Option<String>, Option<&'static str>)> {
     if let Some(given) = state.context_text("client_protocol") {
-        return given.into_lua(lua);
+        return Ok((Some(given), None));
     }
     let of_route = state.member(Level::Root, "route", |route| {
-        let crate::transaction::Value::Array(protocols) = route.get("protocols")?.value() else { return None };
+        if route.is_null() {
+            return None;
+        }
+        let Some(Value::Array(protocols)) = route.get("protocols").map(View::value) else { return Some(Vec::new()) };
         Some(protocols.into_iter().filter_map(View::text).map(|text| text.into_owned()).collect::<Vec<_>>())
     });
-    let Some(protocols) = of_route else { return Ok(Lv::Nil) };
+    let Some(protocols) = of_route else { return Ok((None, Some("No active route found"))) };
     if let [only] = &protocols[..] {
-        return only.as_str().into_lua(lua);
+        return Ok((Some(only.clone()), None));
+    }
+    let answer = |secure: bool, yes: &str, no: &str| Ok((Some(if secure { yes } else { no }.to_owned()), None));
+    if is_session(state) {
+        let tls =
+            state.member(Level::Root, "session", |session| session.get("tls").filter(|tls| !tls.is_null()).map(|_| ()));
+        return answer(tls.is_some(), "tls", "tcp");
     }
     let Some(address) = Address::of(state) else {
         return Err(raise(lua, "could not determine the protocol of the client"));
     };
-    protocols.into_iter().find(|protocol| *protocol == address.scheme).into_lua(lua)
+    let terminated = !matches!(allow_terminated, Lv::Nil | Lv::Boolean(false));
+    if address.scheme == "https" || !terminated {
+        return answer(address.scheme == "https", "https", "http");
+    }
+    let several = state.member(Level::RequestHeaders, "x-forwarded-proto", |view| match view.value() {
+        Value::Array(values) => (values.len() > 1).then_some(()),
+        _ => None,
+    });
+    match forwarded(state, "x-forwarded-proto") {
+        Some(scheme) if several.is_some() || scheme.contains(',') => {
+            Ok((None, Some("Only one X-Forwarded-Proto header allowed")))
+        }
+        given => answer(given.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")), "https", "http"),
+    }
 }

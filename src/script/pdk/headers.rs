@@ -52,17 +52,35 @@ pub(in super::super) fn header_table(
         }
         Ok(count)
     });
-    let metatable = lua.create_table()?;
-    metatable.raw_set(
-        "__index",
-        lua.create_function(|lua, (table, name): (Table, Lv)| {
-            let Lv::String(name) = name else { return Ok(Lv::Nil) };
-            let folded: Vec<u8> =
-                name.as_bytes().iter().map(|&b| if b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect();
-            table.raw_get::<Lv>(lua.create_string(&folded)?)
-        })?,
-    )?;
-    table.set_metatable(Some(frozen(metatable)))?;
+    find_any_case(lua, &table)?;
     let cut = headers.transpose()?.is_some_and(|count| count > most);
     Ok((table, cut))
+}
+
+/// The same of headers that stand elsewhere.
+pub(super) fn header_table_of(lua: &Lua, state: &State, headers: View<'_>, most: usize) -> mlua::Result<(Table, bool)> {
+    let table = lua.create_table()?;
+    let Value::Object(members) = headers.value() else {
+        find_any_case(lua, &table)?;
+        return Ok((table, false));
+    };
+    let cut = members.len() > most;
+    for (name, value) in members.into_iter().take(most) {
+        table.raw_set(lua.create_string(name.to_ascii_lowercase())?, state.to_lua(lua, value)?)?;
+    }
+    find_any_case(lua, &table)?;
+    Ok((table, cut))
+}
+
+/// Gives a table of headers the lookup in any case and with `_` for `-`.
+pub(super) fn find_any_case(lua: &Lua, table: &Table) -> mlua::Result<()> {
+    let metatable = lua.create_table()?;
+    let find = |lua: &Lua, (table, name): (Table, Lv)| {
+        let Lv::String(name) = name else { return Ok(Lv::Nil) };
+        let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        let folded: Vec<u8> = name.as_bytes().iter().map(fold).collect();
+        table.raw_get::<Lv>(lua.create_string(&folded)?)
+    };
+    metatable.raw_set("__index", lua.create_function(find)?)?;
+    table.set_metatable(Some(frozen(metatable)))
 }

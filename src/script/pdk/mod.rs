@@ -2,49 +2,122 @@
 //!
 //! Argument checks and their words are Kong's (kong/pdk/*.lua); errors carry the place of the call in the snippet.
 
+mod body;
+mod cache;
 mod client;
+mod facts;
 mod headers;
+mod inspect;
+mod json;
 mod log;
+mod multipart;
 mod node;
+mod plain;
 mod request;
 mod response;
 mod router;
+mod service;
+mod tracing;
 
 use std::rc::Rc;
 
 use mlua::{Function, IntoLua, Lua, Table, Value as Lv};
 
+pub(super) use cache::Cache;
 pub(super) use headers::{header, header_table};
-pub(super) use log::{LogBudget, print, write_line};
+pub(super) use log::{LogBudget, print, write_parts};
 pub(super) use node::prepare;
 pub(super) use request::{Address, body, query_table, raw_query, uri_path};
 
 use super::environment::frozen;
+use super::profile::Dialect;
 use super::state::State;
 use crate::message::Mode;
+use crate::transaction::Level;
 
-/// The global `kong`.
-pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+/// The release of Kong whose names and answers these are.
+const VERSION: (&str, u32) = ("3.14.0", 3_014_000);
+
+/// Parts of `kong` that reach the database, the network, secrets, other workers or the control plane.
+const CLOSED: [&str; 16] = [
+    "kong.async",
+    "kong.cluster_events",
+    "kong.clustering",
+    "kong.core_cache",
+    "kong.db",
+    "kong.dns",
+    "kong.enterprise_edition",
+    "kong.jwe",
+    "kong.keyring",
+    "kong.licensing",
+    "kong.rpc",
+    "kong.sync",
+    "kong.timer",
+    "kong.vault",
+    "kong.websocket",
+    "kong.worker_events",
+];
+
+/// The global `kong`; `base` has the libraries of scripts.
+pub(super) fn table(lua: &Lua, state: &Rc<State>, dialect: &Dialect, base: &Table) -> mlua::Result<Table> {
     let kong = lua.create_table()?;
     for (name, module) in [
         ("request", request::table(lua, state)?),
         ("response", response::table(lua, state)?),
-        ("service", response::service(lua, state)?),
+        ("service", service::table(lua, state)?),
         ("client", client::table(lua, state)?),
         ("router", router::table(lua, state)?),
         ("log", log::table(lua, state)?),
         ("node", node::table(lua, state)?),
-        (
-            "ctx",
-            lazy(lua, state, |lua, state, name| match name {
-                "shared" | "plugin" => state.context_table(lua, name)?.into_lua(lua),
-                _ => Ok(Lv::Nil),
-            })?,
-        ),
+        ("ctx", contexts(lua, state)?),
+        ("cache", cache::table(lua, state, base)?),
+        ("tracing", tracing::table(lua, state)?),
+        ("ip", facts::ip(lua, state)?),
+        ("table", facts::tables(lua, state, base)?),
+        ("plugin", facts::plugin(lua, state)?),
+        ("nginx", facts::nginx(lua, state)?),
+        ("cluster", facts::cluster(lua, state)?),
+        ("telemetry", facts::telemetry(lua, state)?),
+        ("configuration", facts::configuration(lua, state, dialect)?),
     ] {
         kong.raw_set(name, frozen(module))?;
     }
+    kong.raw_set("version", VERSION.0)?;
+    kong.raw_set("version_num", VERSION.1)?;
+    for name in CLOSED {
+        kong.raw_set(name.trim_start_matches("kong."), closed(lua, name)?)?;
+    }
+    make_lazy(lua, state, &kong, |lua, state, name| match name {
+        "default_workspace" => state.text(Level::Root, "workspace").into_lua(lua),
+        _ => Ok(Lv::Nil),
+    })?;
     Ok(frozen(kong))
+}
+
+/// `kong.ctx`.
+fn contexts(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+    lazy(lua, state, |lua, state, name| match name {
+        "shared" | "plugin" | "core" => state.context_table(lua, name)?.into_lua(lua),
+        _ => Ok(Lv::Nil),
+    })
+}
+
+/// Something that would reach out of the sandbox: any use of it is one error that names it.
+pub(in crate::script) fn closed(lua: &Lua, name: &'static str) -> mlua::Result<Table> {
+    let refuse = lua.create_function(move |lua, (): ()| -> mlua::Result<()> { Err(out_of_reach(lua, name)) })?;
+    let metatable = lua.create_table()?;
+    for event in ["__index", "__newindex", "__call", "__iter", "__len"] {
+        metatable.raw_set(event, refuse.clone())?;
+    }
+    metatable.raw_set("__metatable", false)?;
+    let table = lua.create_table()?;
+    table.set_metatable(Some(frozen(metatable)))?;
+    Ok(frozen(table))
+}
+
+/// The refusal of what would reach out of the sandbox.
+fn out_of_reach(lua: &Lua, name: &str) -> mlua::Error {
+    raise(lua, &format!("{name} is not available in the sandbox: it would reach out of it"))
 }
 
 /// Collects the functions of one module.

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use mlua::{Lua, Table};
+use mlua::{IntoLua, Lua, Table, Value as Lv};
 
+use super::super::convert::kind_name;
 use super::super::state::State;
-use super::Module;
+use super::{Module, raise};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
@@ -14,7 +15,54 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     module.function("get_hostname", |_, state, (): ()| {
         Ok(of_proxy(state, "hostname").unwrap_or_else(|| own_hostname().to_owned()))
     })?;
+    module.function("get_memory_stats", |lua, _, (unit, scale): (Lv, Lv)| memory_stats(lua, &unit, &scale))?;
     Ok(module.done())
+}
+
+/// This VM's memory in Kong's shape: one worker, and no shared dictionaries.
+fn memory_stats(lua: &Lua, unit: &Lv, scale: &Lv) -> mlua::Result<Table> {
+    let bytes = lua.used_memory();
+    let worker = lua.create_table()?;
+    worker.raw_set("pid", std::process::id())?;
+    worker.raw_set("http_allocated_gc", amount(lua, bytes, unit, scale)?)?;
+    let stats = lua.create_table()?;
+    stats.raw_set("workers_lua_vms", lua.create_sequence_from([worker])?)?;
+    stats.raw_set("lua_shared_dicts", lua.create_table()?)?;
+    Ok(stats)
+}
+
+/// `bytes` in a unit (kong/tools/string.lua, bytes_to_str): a number of bytes, or a text.
+fn amount(lua: &Lua, bytes: usize, unit: &Lv, scale: &Lv) -> mlua::Result<Lv> {
+    let unit = match unit {
+        Lv::Nil | Lv::Boolean(false) => "b".to_owned(),
+        Lv::String(unit) => unit.to_string_lossy(),
+        other => {
+            let message = format!("bad argument #1 to 'lower' (string expected, got {})", kind_name(other));
+            return Err(raise(lua, &message));
+        }
+    };
+    let (size, name) = match unit.to_lowercase().as_str() {
+        "b" | "" => return (bytes as f64).into_lua(lua),
+        "k" => (f64::from(1 << 10), "KiB"),
+        "m" => (f64::from(1 << 20), "MiB"),
+        "g" => (f64::from(1 << 30), "GiB"),
+        _ => {
+            let message = format!("invalid unit '{unit}' (expected 'k/K', 'm/M', or 'g/G')");
+            return Err(raise(lua, &message));
+        }
+    };
+    let digits = match scale {
+        Lv::Nil | Lv::Boolean(false) => 2.0,
+        Lv::Integer(scale) => *scale as f64,
+        Lv::Number(scale) => *scale,
+        _ => -1.0,
+    };
+    if digits.is_nan() || digits < 0.0 {
+        return Err(raise(lua, "scale must be equal or greater than 0"));
+    }
+    // More digits than a format can have say nothing more.
+    let digits = digits.min(99.0) as usize;
+    format!("{:.digits$} {name}", bytes as f64 / size).into_lua(lua)
 }
 
 fn of_proxy(state: &State, member: &str) -> Option<String> {

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use base64::Engine;
-use mlua::{IntoLua, Lua, Table, Value as Lv};
+use mlua::{Lua, Table, Value as Lv};
 
 use super::super::state::State;
+use super::body::{arguments, parsed, truncated};
+use super::facts::is_trusted;
 use super::headers::{first, header, header_table};
 use super::{Module, limit, raise, wrong_phase};
-use crate::transaction::Level;
+use crate::transaction::{Level, Value};
 
 /// Where Kong may read the request's body.
 const BODY_PHASES: &str = "rewrite, access, response, error, admin_api";
@@ -30,7 +32,14 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         Some(bytes) => lua.create_string(bytes),
         None => Err(wrong_phase(lua, BODY_PHASES)),
     })?;
-    module.forbidden(&["get_body"], BODY_PHASES)?;
+    module.function("get_body", |lua, state, (mimetype, max_args): (Lv, Lv)| {
+        let Some(bytes) = body(state, "request_body") else { return Err(wrong_phase(lua, BODY_PHASES)) };
+        let header = state.with(|transaction| {
+            header(transaction, Level::RequestHeaders, b"content-type").map(|value| first(lua, state, value))
+        });
+        let header = header.flatten().transpose()?.unwrap_or(Lv::Nil);
+        parsed(lua, state, &bytes, &mimetype, header, &max_args)
+    })?;
     Ok(module.done())
 }
 
@@ -39,31 +48,60 @@ fn address_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_host", |_, state, (): ()| Ok(Address::of(state).map(|address| address.host)))?;
     module.function("get_port", |_, state, (): ()| Ok(Address::of(state).and_then(|address| address.port)))?;
     module.function("get_forwarded_scheme", |_, state, (): ()| {
-        let given = state.context_text("forwarded_scheme").map(|scheme| scheme.to_lowercase());
-        Ok(given.or_else(|| Address::of(state).map(|address| address.scheme)))
+        let given = state.context_text("forwarded_scheme").or_else(|| forwarded(state, "x-forwarded-proto"));
+        Ok(given.map(|scheme| scheme.to_lowercase()).or_else(|| Address::of(state).map(|address| address.scheme)))
     })?;
     module.function("get_forwarded_host", |_, state, (): ()| {
-        let given = state.context_text("forwarded_host").map(|host| host.to_lowercase());
-        Ok(given.or_else(|| Address::of(state).map(|address| address.host)))
+        let given = state.context_text("forwarded_host").or_else(|| {
+            let host = forwarded(state, "x-forwarded-host")?;
+            Some(split_host(&host).0.to_owned())
+        });
+        Ok(given.map(|host| host.to_lowercase()).or_else(|| Address::of(state).map(|address| address.host)))
     })?;
     module.function("get_forwarded_port", |_, state, (): ()| {
-        let given = state.context_number("forwarded_port");
+        let given = state.context_number("forwarded_port").or_else(|| {
+            let port = forwarded(state, "x-forwarded-port").and_then(|port| port_number(&port));
+            port.or_else(|| port_number(split_host(&forwarded(state, "x-forwarded-host")?).1)).map(f64::from)
+        });
         Ok(given.or_else(|| Address::of(state).and_then(|address| address.port).map(f64::from)))
     })
+}
+
+/// A forwarding header of a client that the setting `trusted_ips` trusts.
+pub(super) fn forwarded(state: &State, name: &str) -> Option<String> {
+    if state.trusted_ips.is_empty() || !is_trusted(state, &super::client::address(state)?) {
+        return None;
+    }
+    let first = |value: crate::transaction::View<'_>| match value.value() {
+        Value::Array(values) => values.first()?.text().map(Cow::into_owned),
+        _ => value.text().map(Cow::into_owned),
+    };
+    state.with(|transaction| header(transaction, Level::RequestHeaders, name.as_bytes()).and_then(first)).flatten()
+}
+
+/// Host and port of `user@host:port`, as Kong splits it.
+fn split_host(authority: &str) -> (&str, &str) {
+    let host = authority.split_once('@').map_or(authority, |(_, host)| host);
+    host.split_once(':').unwrap_or((host, ""))
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    text.trim().parse().ok().filter(|port| *port > 0)
 }
 
 fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_raw_path", |_, state, (): ()| Ok(raw_path(state)))?;
     module.function("get_path", |_, state, (): ()| Ok(raw_path(state).map(|path| normalize(&path))))?;
     module.function("get_path_with_query", |_, state, (): ()| {
-        let Some(path) = raw_path(state).map(|path| normalize(&path)) else { return Ok(None) };
-        let query = raw_query(state).unwrap_or_default();
-        Ok(Some(if query.is_empty() { path } else { format!("{path}?{query}") }))
+        Ok(state.text(Level::Request, "uri").or_else(|| state.context_text("raw_path")).unwrap_or_default())
     })?;
     module.function("get_forwarded_path", |_, state, (): ()| {
-        Ok(state.context_text("forwarded_path").or_else(|| raw_path(state)))
+        let given = state.context_text("forwarded_path").or_else(|| forwarded(state, "x-forwarded-path"));
+        Ok(given.or_else(|| raw_path(state).map(|path| normalize(&path))))
     })?;
-    module.function("get_forwarded_prefix", |_, state, (): ()| Ok(state.context_text("forwarded_prefix")))?;
+    module.function("get_forwarded_prefix", |_, state, (): ()| {
+        Ok(state.context_text("forwarded_prefix").or_else(|| forwarded(state, "x-forwarded-prefix")))
+    })?;
     module.function("get_uri_captures", |lua, state, (): ()| {
         let given = state.with(|transaction| transaction.context("uri_captures").map(|view| state.to_lua(lua, view)));
         let captures = match given.flatten().transpose()? {
@@ -87,10 +125,18 @@ fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_raw_query", |_, state, (): ()| Ok(raw_query(state).unwrap_or_default()))?;
     module.function("get_query", |lua, state, most: Lv| {
         let most = limit(lua, state.most.uri_args, &most, "max_args")?;
-        query_table(lua, state, most)
+        let (table, cut) = query_table(lua, state, most)?;
+        Ok((table, truncated(lua, cut)?))
     })?;
     module.function("get_query_arg", |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "query argument name must be a string")) };
+        if state.member(Level::Request, "querystring", |_| Some(())).is_none() {
+            let (all, _) = query_table(lua, state, state.most.uri_args)?;
+            return match all.raw_get(name)? {
+                Lv::Table(several) => several.raw_get(1),
+                one => Ok(one),
+            };
+        }
         let name = name.to_string_lossy();
         let value =
             state.member(Level::Request, "querystring", |query| query.get(&name).map(|value| first(lua, state, value)));
@@ -117,26 +163,29 @@ pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result
         };
         let most = limit(lua, default, &most, "max_headers")?;
         let (table, cut) = header_table(lua, state, level, most)?;
-        Ok((table, cut.then_some("truncated").into_lua(lua)?))
+        Ok((table, truncated(lua, cut)?))
     })
 }
 
-/// The query's arguments as Kong's log object has them.
-pub(in super::super) fn query_table(lua: &Lua, state: &State, most: usize) -> mlua::Result<Table> {
-    let given =
-        state.with(|transaction| transaction.member(Level::Request, "querystring").map(|view| state.to_lua(lua, view)));
-    let Some(Lv::Table(all)) = given.flatten().transpose()? else { return lua.create_table() };
-    let mut count = 0;
-    let mut past = Vec::new();
-    all.for_each(|name: Lv, _: Lv| {
-        count += 1;
-        if count > most {
-            past.push(name);
-        }
-        Ok(())
-    })?;
-    past.into_iter().try_for_each(|name| all.raw_set(name, Lv::Nil))?;
-    Ok(all)
+/// At most `most` of the query's arguments as Kong's log object has them, else read from the URI; with whether some
+/// were cut.
+pub(in super::super) fn query_table(lua: &Lua, state: &State, most: usize) -> mlua::Result<(Table, bool)> {
+    let given = state.with(|transaction| {
+        let query = transaction.member(Level::Request, "querystring")?;
+        let table = lua.create_table();
+        Some(table.and_then(|table| {
+            let Value::Object(members) = query.value() else { return Ok((table, false)) };
+            let cut = members.len() > most;
+            for (name, value) in members.into_iter().take(most) {
+                table.raw_set(lua.create_string(name.as_ref())?, state.to_lua(lua, value)?)?;
+            }
+            Ok((table, cut))
+        }))
+    });
+    match given.flatten() {
+        Some(made) => made,
+        None => arguments(lua, raw_query(state).unwrap_or_default().as_bytes(), most),
+    }
 }
 
 /// Scheme, host and port of the request's URL.

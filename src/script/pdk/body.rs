@@ -1,0 +1,127 @@
+//! What bodies and queries say: `get_body` of requests and responses, and the arguments of a form.
+
+use mlua::{IntoLua, Lua, Table, Value as Lv};
+
+use super::super::convert::kind_name;
+use super::super::deadline;
+use super::super::interrupt::OUT_OF_TIME;
+use super::super::state::State;
+use super::{json, limit, multipart, raise};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+const PARTS: &str = "multipart/form-data";
+
+/// What `get_body` gives: the table or nil, an error or nil, the kind of content.
+pub(super) type Parsed = (Option<Table>, Option<String>, Option<String>);
+
+/// Reads `body` by the type that the script names, else by the header's (kong/pdk/request.lua, get_body).
+pub(super) fn parsed(
+    lua: &Lua,
+    state: &State,
+    body: &[u8],
+    mimetype: &Lv,
+    header: Lv,
+    max_args: &Lv,
+) -> mlua::Result<Parsed> {
+    let given = if matches!(mimetype, Lv::Nil | Lv::Boolean(false)) { &header } else { mimetype };
+    let content_type = match given {
+        Lv::Nil => return Ok((None, Some("missing content type".to_owned()), None)),
+        Lv::String(text) => text.to_string_lossy(),
+        other => {
+            let kind = kind_name(other);
+            return Err(raise(lua, &format!("bad argument #1 to 'lower' (string expected, got {kind})")));
+        }
+    };
+    let lower = content_type.to_lowercase();
+    let lower = lower.split(';').next().unwrap_or_default();
+    let failed = |problem: &str, kind: &str| Ok((None, Some(problem.to_owned()), Some(kind.to_owned())));
+    let (table, kind) = if lower.starts_with(FORM) {
+        let most = limit(lua, state.most.post_args, max_args, "max_args")?;
+        (arguments(lua, body, most)?.0, FORM)
+    } else if lower.starts_with(JSON) {
+        match json::decode(lua, state, body)? {
+            Some(table) => (table, JSON),
+            None => return failed("invalid json body", JSON),
+        }
+    } else if lower.starts_with(PARTS) {
+        (form_fields(lua, body, &content_type)?, PARTS)
+    } else {
+        return failed(&format!("unsupported content type '{content_type}'"), lower);
+    };
+    Ok((Some(table), None, Some(kind.to_owned())))
+}
+
+fn form_fields(lua: &Lua, body: &[u8], content_type: &str) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    for (name, value) in multipart::fields(body, content_type).into_iter().flatten() {
+        append(lua, &table, name.as_bytes(), Lv::String(lua.create_string(value)?))?;
+    }
+    Ok(table)
+}
+
+/// At most `most` arguments of a query or a form, decoded as ngx_lua does; with whether some were cut.
+pub(super) fn arguments(lua: &Lua, text: &[u8], most: usize) -> mlua::Result<(Table, bool)> {
+    let table = lua.create_table()?;
+    let mut count = 0;
+    for pair in text.split(|byte| *byte == b'&') {
+        let (name, value) = match memchr::memchr(b'=', pair) {
+            Some(at) => (&pair[..at], Some(&pair[at + 1..])),
+            None => (pair, None),
+        };
+        // ngx_lua leaves out what has no name.
+        if name.is_empty() {
+            checked()?;
+            continue;
+        }
+        if count == most {
+            return Ok((table, true));
+        }
+        count += 1;
+        let value = match value {
+            Some(value) => Lv::String(lua.create_string(decoded(value))?),
+            None => Lv::Boolean(true),
+        };
+        append(lua, &table, &decoded(name), value)?;
+    }
+    Ok((table, false))
+}
+
+/// Sets a value, or adds it to those that the name has already.
+fn append(lua: &Lua, table: &Table, name: &[u8], value: Lv) -> mlua::Result<()> {
+    checked()?;
+    let name = lua.create_string(name)?;
+    match table.raw_get(&name)? {
+        Lv::Nil => table.raw_set(name, value),
+        Lv::Table(several) => several.raw_push(value),
+        one => table.raw_set(name, lua.create_sequence_from([one, value])?),
+    }
+}
+
+fn checked() -> mlua::Result<()> {
+    if deadline::is_over() { Err(mlua::Error::runtime(OUT_OF_TIME)) } else { Ok(()) }
+}
+
+/// `+` is a space, `%XX` a byte; what is no such escape stays.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    while at < text.len() {
+        match (text[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 2;
+            }
+            (b'+', _, _) => out.push(b' '),
+            (byte, _, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    out
+}
+
+/// "truncated" where something was cut, as ngx_lua says it.
+pub(super) fn truncated(lua: &Lua, cut: bool) -> mlua::Result<Lv> {
+    cut.then_some("truncated").into_lua(lua)
+}
