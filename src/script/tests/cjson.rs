@@ -17,6 +17,7 @@ fn cjson_encodes() {
         ("nil", "null"),
         ("ngx.null", "null"),
         ("require('cjson').null", "null"),
+        ("1, nil", "1"),
         ("true", "true"),
         ("1", "1"),
         ("1e15", "1e+15"),

@@ -230,7 +230,7 @@ fn requests_and_responses() {
                 "local h, e = ngx.req.get_headers(2) local n = 0 for _ in pairs(h) do n = n + 1 end return {n, e}",
                 r#"[2,"truncated"]"#,
             ),
-            ("return select(2, ngx.req.get_headers(0))", "nothing"),
+            ("return select('#', ngx.req.get_headers(0)) + select('#', ngx.req.get_uri_args())", "2"),
             ("return ngx.req.get_method()", r#""POST""#),
             ("local t = ngx.req.get_uri_args() return {t.x, t.y, t.flag}", r#"[["1","2"],"",true]"#),
             ("return {ngx.req.get_uri_args(1)}", r#"[{"x":"1"},"truncated"]"#),
