@@ -199,7 +199,7 @@ fn most(lua: &Lua, default: usize, given: &Lv, function: &str, position: usize) 
     }
 }
 
-/// A table, and that there was more of it: one value where there was not, as `f(ngx.req.get_headers())` has to be right.
+/// A table, and that there was more of it. One value where there was not: `f(ngx.req.get_headers())` has to be right.
 fn with_cut(lua: &Lua, table: Table, cut: bool) -> mlua::Result<MultiValue> {
     if cut { (table, "truncated").into_lua_multi(lua) } else { table.into_lua_multi(lua) }
 }
