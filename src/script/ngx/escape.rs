@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use mlua::{IntoLua, IntoLuaMulti, Lua, Table, Value as Lv};
+use mlua::{IntoLuaMulti, Lua, Table, Value as Lv};
 
 use super::super::convert::kind_name;
 use super::super::deadline;
@@ -69,7 +69,7 @@ pub(in super::super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
         };
         let most = super::most(lua, 100, &most, "decode_args", 2)?;
         let (table, cut) = arguments(lua, &text_of(lua, &text, "decode_args", 1)?, most)?;
-        Ok((table, cut.then_some("truncated").into_lua(lua)?))
+        super::with_cut(lua, table, cut)
     })
 }
 

@@ -15,7 +15,7 @@ mod var;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use mlua::{Lua, Table, Value as Lv, Variadic};
+use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value as Lv, Variadic};
 
 pub(super) use date::{function as os_date, time_function as os_time};
 
@@ -197,6 +197,11 @@ fn most(lua: &Lua, default: usize, given: &Lv, function: &str, position: usize) 
             Err(raise(lua, &message))
         }
     }
+}
+
+/// A table, and that there was more of it. One value where there was not: `f(ngx.req.get_headers())` has to be right.
+fn with_cut(lua: &Lua, table: Table, cut: bool) -> mlua::Result<MultiValue> {
+    if cut { (table, "truncated").into_lua_multi(lua) } else { table.into_lua_multi(lua) }
 }
 
 /// Does `work` on one piece of `text` after the other, so that a script whose time is over ends between two.

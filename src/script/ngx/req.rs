@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mlua::{IntoLua, IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
+use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
 
 use super::super::environment::frozen;
 use super::super::pdk::{Module, body, header, header_table, query_table, raise, raw_query};
@@ -41,7 +41,7 @@ pub(in super::super) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Ta
                 Some(query) => arguments(lua, query.as_bytes(), most)?,
                 None => query_table(lua, state, if most == 0 { usize::MAX } else { most })?,
             };
-            Ok((table, cut.then_some("truncated").into_lua(lua)?))
+            super::with_cut(lua, table, cut)
         })?;
     }
     module.function("get_post_args", |lua, state, most: Lv| {
@@ -51,7 +51,7 @@ pub(in super::super) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Ta
             return (Lv::Nil, problem).into_lua_multi(lua);
         };
         let (table, cut) = arguments(lua, &form, most)?;
-        (table, cut.then_some("truncated")).into_lua_multi(lua)
+        super::with_cut(lua, table, cut)
     })?;
     module.function("get_body_data", |lua, state, _: Lv| {
         body(state, "request_body").map(|bytes| lua.create_string(bytes)).transpose()
@@ -92,7 +92,7 @@ fn get_headers(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
         if raw == Some(true) {
             table.set_metatable(None)?;
         }
-        Ok((table, cut.then_some("truncated").into_lua(lua)?))
+        super::with_cut(lua, table, cut)
     })
 }
 

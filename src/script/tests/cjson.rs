@@ -17,6 +17,7 @@ fn cjson_encodes() {
         ("nil", "null"),
         ("ngx.null", "null"),
         ("require('cjson').null", "null"),
+        ("1, nil", "1"),
         ("true", "true"),
         ("1", "1"),
         ("1e15", "1e+15"),
@@ -162,7 +163,8 @@ fn cjson_options_stay_with_their_call() {
             ("return require('cjson').encode_keep_buffer('off')", "false"),
             (
                 "local j = require('cjson').new() j.encode_invalid_numbers(true) j.decode_invalid_numbers(true)
-                local t = j.decode(j.encode({1/0, -1/0, 0/0, 1})) return {t[1] == 1/0, t[2] == -1/0, t[3] ~= t[3], t[4]}",
+                local t = j.decode(j.encode({1/0, -1/0, 0/0, 1}))
+                return {t[1] == 1/0, t[2] == -1/0, t[3] ~= t[3], t[4]}",
                 "[true,true,true,1]",
             ),
         ],
@@ -204,7 +206,8 @@ fn cjson_is_bounded() {
         "local j = require('cjson') j.decode_max_depth(2^30) return j.decode(('['):rep(2^20))",
         "while true do require('cjson.safe').decode(('[1,'):rep(900)) end",
         "local t = {} for i = 1, 5e4 do t[i] = 'x' end while true do require('cjson.safe').encode(t) end",
-        "local s = '[' .. ('{},'):rep(3e5) .. '1]' local all = {} while true do all[#all + 1] = require('cjson').decode(s) end",
+        "local s = '[' .. ('{},'):rep(3e5) .. '1]' local all = {}
+        while true do all[#all + 1] = require('cjson').decode(s) end",
     ];
     for attack in attacks {
         in_time(move || {

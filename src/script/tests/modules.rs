@@ -138,7 +138,8 @@ fn digests_are_right() {
             ),
             ("return #require('kong.tools.sha256').sha256_bin('')", "32"),
             (
-                "return {require('resty.string').atoi('120'), require('resty.string').atoi('-1'), require('resty.string').atoi('')}",
+                "return {require('resty.string').atoi('120'), require('resty.string').atoi('-1'),
+                require('resty.string').atoi('')}",
                 "[120,-1,-1]",
             ),
         ],
@@ -155,7 +156,8 @@ fn random_values() {
             ("return #require('resty.random').bytes(17, true)", "17"),
             ("return #require('kong.tools.rand').get_rand_bytes(65536, true)", "65536"),
             (
-                "local r = require('kong.tools.rand').random_string return #r() == 32 and r():find('^%w+$') == 1 and r() ~= r()",
+                "local r = require('kong.tools.rand').random_string
+                return #r() == 32 and r():find('^%w+$') == 1 and r() ~= r()",
                 "true",
             ),
             (
@@ -362,12 +364,14 @@ fn kong_tools_table() {
         &mut bench,
         &[
             (
-                "local t = require('kong.tools.table') local e = t.add_error({}, 'k', 1) t.add_error(e, 'k', 2) t.add_error(e, 'k', 3) return e.k",
+                "local t = require('kong.tools.table') local e = t.add_error({}, 'k', 1) t.add_error(e, 'k', 2)
+                t.add_error(e, 'k', 3) return e.k",
                 "[1,2,3]",
             ),
             ("local a = {b = {c = 1}} local c = require('kong.tools.table').deep_copy(a) c.b.c = 2 return a.b.c", "1"),
             (
-                "local a = {} a.a = a local c = require('kong.tools.table').cycle_aware_deep_copy(a) return c ~= a and c.a == c",
+                "local a = {} a.a = a local c = require('kong.tools.table').cycle_aware_deep_copy(a)
+                return c ~= a and c.a == c",
                 "true",
             ),
             (
@@ -402,7 +406,8 @@ fn kong_tools_time_and_uri() {
             ("local t = require('kong.tools.time') return t.get_updated_now_ms() >= t.get_start_time_ms()", "true"),
             ("return require('kong.tools.time').get_updated_monotonic_ms() >= 0", "true"),
             (
-                "local f = require('kong.tools.time').nginx_conf_time_to_seconds return {f('10'), f('1m'), f('1h 30m'), f('2d5s')}",
+                "local f = require('kong.tools.time').nginx_conf_time_to_seconds
+                return {f('10'), f('1m'), f('1h 30m'), f('2d5s')}",
                 "[10,60,5400,172805]",
             ),
             (

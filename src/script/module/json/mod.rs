@@ -136,17 +136,13 @@ fn instance(lua: &Lua, state: &Rc<State>, safe: bool, lasting: bool) -> mlua::Re
 fn converters(module: &mut Module<'_>, settings: &Rc<Settings>, safe: bool) -> mlua::Result<()> {
     let options = settings.clone();
     module.function("encode", move |lua, state, arguments: Variadic<Lv>| {
-        let [value] = &arguments[..] else {
-            return Err(raise(lua, "bad argument #1 to 'encode' (expected 1 argument)"));
-        };
+        let value = only(lua, "encode", &arguments)?;
         let json = encode::encode(state, options.get(state), value);
         answer(lua, safe, json.and_then(|json| Ok(Lv::String(lua.create_string(json)?))))
     })?;
     let options = settings.clone();
     module.function("decode", move |lua, state, arguments: Variadic<Lv>| {
-        let [text] = &arguments[..] else {
-            return Err(raise(lua, "bad argument #1 to 'decode' (expected 1 argument)"));
-        };
+        let text = only(lua, "decode", &arguments)?;
         let bytes = match text {
             Lv::String(text) => text.as_bytes().to_vec(),
             Lv::Integer(number) => number.to_string().into_bytes(),
@@ -158,6 +154,15 @@ fn converters(module: &mut Module<'_>, settings: &Rc<Settings>, safe: bool) -> m
         };
         answer(lua, safe, decode::decode(lua, state, options.get(state), &bytes))
     })
+}
+
+/// The one argument. What cjson refuses and this does not are further ones that are nil, as of a function that has a
+/// second result at times.
+fn only<'a>(lua: &Lua, function: &str, arguments: &'a [Lv]) -> mlua::Result<&'a Lv> {
+    match arguments {
+        [value, rest @ ..] if rest.iter().all(Lv::is_nil) => Ok(value),
+        _ => Err(raise(lua, &format!("bad argument #1 to '{function}' (expected 1 argument)"))),
+    }
 }
 
 fn answer(lua: &Lua, safe: bool, result: Result<Lv, Problem>) -> mlua::Result<MultiValue> {
