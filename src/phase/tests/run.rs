@@ -171,7 +171,8 @@ fn functions_run_before_and_after() {
 #[test]
 fn plugins_know_their_id() {
     let id = "a: return kong.plugin.get_id()";
-    let text = plugins("", [id, id, id]).replace("{name: udp-log,", "{name: udp-log, id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10,");
+    let text = plugins("", [id, id, id])
+        .replace("{name: udp-log,", "{name: udp-log, id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10,");
     let mut bench = bench(&text, &patient());
     let seen = run(&mut bench, &json!({}));
     for (step, message) in &seen.messages {
