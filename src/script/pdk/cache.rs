@@ -120,10 +120,10 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<
     let table = lua.create_table()?;
     let pcall: Function = base.raw_get("pcall")?;
     let add = |name: &str, work: Work| {
-        let (state, pcall) = (state.clone(), pcall.clone());
+        let (state, pcall, cache) = (state.clone(), pcall.clone(), table.clone());
         let function = lua.create_function(move |lua, mut arguments: MultiValue| {
             // They are methods: `kong.cache:get(...)`.
-            if matches!(arguments.front(), Some(Lv::Table(_))) {
+            if matches!(arguments.front(), Some(Lv::Table(first)) if *first == cache) {
                 arguments.pop_front();
             }
             work(&Call { lua, state: &state, pcall: &pcall }, arguments)
@@ -132,6 +132,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<
     };
     add("get", |call, arguments| call.get(arguments, true)?.into_lua_multi(call.lua))?;
     add("renew", |call, arguments| call.get(arguments, false)?.into_lua_multi(call.lua))?;
+    add("get_bulk", |call, arguments| call.get_bulk(arguments)?.into_lua_multi(call.lua))?;
     add("probe", |call, arguments| call.probe(arguments)?.into_lua_multi(call.lua))?;
     add("safe_set", |call, arguments| call.safe_set(arguments)?.into_lua_multi(call.lua))?;
     for name in ["invalidate", "invalidate_local"] {
@@ -181,30 +182,45 @@ impl Call<'_> {
     /// `get(key, opts, callback, ...)` and, without a look at what is there, `renew`.
     fn get(&self, mut arguments: MultiValue, look: bool) -> mlua::Result<Answer> {
         let key = self.key(arguments.pop_front())?;
-        let options = match arguments.pop_front() {
-            None | Some(Lv::Nil) => None,
-            Some(Lv::Table(options)) => Some(options),
-            Some(_) => return Err(raise(self.lua, "opts must be a table")),
-        };
-        let ttl = self.span(options.as_ref(), "ttl", TTL)?;
-        let neg_ttl = self.span(options.as_ref(), "neg_ttl", NEG_TTL)?;
+        let options = self.options(&arguments.pop_front().unwrap_or(Lv::Nil))?;
         let callback = match arguments.pop_front() {
             None | Some(Lv::Nil) if look => None,
             Some(Lv::Function(callback)) => Some(callback),
             _ if look => return Err(raise(self.lua, "callback must be nil or a function")),
             _ => return Err(raise(self.lua, "callback must be a function")),
         };
-        if look && let Some((value, _)) = self.state.cache.find(self.lua, self.state, &key, true)? {
+        let (value, problem, level) = self.fetch(&key, options, callback, arguments, look)?;
+        let doing = if look { "failed to get from" } else { "failed to renew key in" };
+        Ok((value, problem.map(|problem| format!("{doing} node cache: {problem}")), level))
+    }
+
+    /// How long a value and its absence are kept, in seconds.
+    fn options(&self, given: &Lv) -> mlua::Result<(f64, f64)> {
+        let options = match given {
+            Lv::Nil => None,
+            Lv::Table(options) => Some(options),
+            _ => return Err(raise(self.lua, "opts must be a table")),
+        };
+        Ok((self.span(options, "ttl", TTL)?, self.span(options, "neg_ttl", NEG_TTL)?))
+    }
+
+    /// What is there if it is wanted, else what the callback gives, which is kept.
+    fn fetch(
+        &self,
+        key: &[u8],
+        (ttl, neg_ttl): (f64, f64),
+        callback: Option<Function>,
+        mut arguments: MultiValue,
+        look: bool,
+    ) -> mlua::Result<Answer> {
+        if look && let Some((value, _)) = self.state.cache.find(self.lua, self.state, key, true)? {
             return Ok((value, None, Some(1.0)));
         }
         let Some(callback) = callback else { return Ok((Lv::Nil, None, Some(-1.0))) };
-        let doing = if look { "failed to get from" } else { "failed to renew key in" };
-        let failed = |problem: String| Ok((Lv::Nil, Some(format!("{doing} node cache: {problem}")), None));
+        let failed = |problem: String| Ok((Lv::Nil, Some(problem), None));
         arguments.push_front(Lv::Function(callback));
         let mut results: MultiValue = self.pcall.call(arguments)?;
-        if deadline::is_over() {
-            return Err(mlua::Error::runtime(OUT_OF_TIME));
-        }
+        checked()?;
         let ran = matches!(results.pop_front(), Some(Lv::Boolean(true)));
         let mut next = || results.pop_front().unwrap_or(Lv::Nil);
         let (value, problem, given_ttl) = (next(), next(), next());
@@ -218,13 +234,54 @@ impl Call<'_> {
         let ttl = given_ttl.unwrap_or(if value.is_nil() { neg_ttl } else { ttl });
         // Below zero the callback asks that its value is not kept.
         if ttl >= 0.0 {
-            match self.state.cache.keep(self.state, &key, &value, ttl) {
+            match self.state.cache.keep(self.state, key, &value, ttl) {
                 Err(Refusal::Stopped(error)) => return Err(error),
-                Err(Refusal::Kind(kind)) => return failed(format!("cannot cache value of type {kind}")),
+                Err(Refusal::Kind(kind)) if value.is_table() => return failed(cannot_cache(kind)),
+                Err(Refusal::Kind(kind)) => return Err(raise(self.lua, &cannot_cache(kind))),
                 Err(Refusal::Size) | Ok(()) => {}
             }
         }
         Ok((value, None, Some(if look { 3.0 } else { ttl })))
+    }
+
+    /// `get_bulk({key, opts, callback, argument, ..., n = operations})`: three places for each operation.
+    fn get_bulk(&self, mut arguments: MultiValue) -> mlua::Result<Table> {
+        let Some(Lv::Table(bulk)) = arguments.pop_front() else {
+            return Err(raise(self.lua, "bulk must be a table"));
+        };
+        if !matches!(arguments.pop_front(), None | Some(Lv::Nil | Lv::Table(_))) {
+            return Err(raise(self.lua, "opts must be a table"));
+        }
+        let Some(count) = bulk.raw_get::<Option<usize>>("n").ok().flatten() else {
+            return Err(raise(self.lua, "bulk must have n field"));
+        };
+        let results = self.lua.create_table()?;
+        for operation in 0..count {
+            checked()?;
+            let at = operation.saturating_mul(4) + 1;
+            let wrong = |what: &str, at: usize, must: &str, got: &Lv| {
+                let (operation, kind) = (operation + 1, kind_name(got));
+                raise(self.lua, &format!("{what} at index {at} must be {must} for operation {operation} (got {kind})"))
+            };
+            let key = match bulk.raw_get::<Lv>(at)? {
+                Lv::String(key) => key.as_bytes().to_vec(),
+                other => return Err(wrong("key", at, "a string", &other)),
+            };
+            let options = self.options(&bulk.raw_get(at + 1)?)?;
+            let callback = match bulk.raw_get::<Lv>(at + 2)? {
+                Lv::Nil => None,
+                Lv::Function(callback) => Some(callback),
+                other => return Err(wrong("callback", at + 2, "a function", &other)),
+            };
+            let argument = MultiValue::from_vec(vec![bulk.raw_get::<Lv>(at + 3)?]);
+            let (value, problem, level) = self.fetch(&key, options, callback, argument, true)?;
+            let place = operation * 3 + 1;
+            results.raw_set(place, value)?;
+            results.raw_set(place + 1, problem)?;
+            results.raw_set(place + 2, level)?;
+        }
+        results.raw_set("n", count.saturating_mul(3))?;
+        Ok(results)
     }
 
     /// The seconds left, nil and the value; nothing where there is none.
@@ -239,10 +296,18 @@ impl Call<'_> {
         let value = arguments.pop_front().unwrap_or(Lv::Nil);
         match self.state.cache.keep(self.state, &key, &value, TTL) {
             Err(Refusal::Stopped(error)) => Err(error),
-            Err(Refusal::Kind(kind)) => Ok((None, Some(format!("cannot cache value of type {kind}")))),
+            Err(Refusal::Kind(kind)) => Ok((None, Some(cannot_cache(kind)))),
             Err(Refusal::Size) | Ok(()) => Ok((Some(true), None)),
         }
     }
+}
+
+fn checked() -> mlua::Result<()> {
+    if deadline::is_over() { Err(mlua::Error::runtime(OUT_OF_TIME)) } else { Ok(()) }
+}
+
+fn cannot_cache(kind: &str) -> String {
+    format!("cannot cache value of type {kind}")
 }
 
 /// A script's error value as text, without its metamethods.

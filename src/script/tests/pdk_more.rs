@@ -254,6 +254,11 @@ fn the_cache_keeps_copies() {
         ("return kong.cache:get('s')", r#"{"1.5":null,"x":{}}"#),
         ("kong.cache:invalidate_local('s') return kong.cache:get('s')", "nothing"),
         ("kong.cache:get('s', nil, function() return 1 end) kong.cache:purge() return kong.cache:get('s')", "nothing"),
+        (
+            "local f = function(x) return x end local b = {'x', nil, f, 1, 'y', nil, f, 2, 'x', nil, nil, nil, n = 3}
+            local r = kong.cache:get_bulk(b) return {r[1], r[3], r[4], r[6], r[7], r[9], r.n}",
+            "[1,3,2,3,1,1,9]",
+        ),
         ("kong.cache:get('q', {ttl = 1e-9}, function() return 1 end) return kong.cache:get('q')", "nothing"),
         ("kong.cache:get('q', {ttl = 1e300}, function() return 1 end) return kong.cache:get('q')", "1"),
     ]);
@@ -264,6 +269,15 @@ fn the_cache_keeps_copies() {
         ("kong.cache:get('a', {neg_ttl = -1})", "opts.neg_ttl must be >= 0"),
         ("kong.cache:get('a', nil, 1)", "callback must be nil or a function"),
         ("kong.cache:renew('a')", "callback must be a function"),
+        ("kong.cache:get('a', nil, function() return print end)", "cannot cache value of type function"),
+        ("kong.cache:get_bulk(1)", "bulk must be a table"),
+        ("kong.cache:get_bulk({})", "bulk must have n field"),
+        ("kong.cache:get_bulk({n = 1}, 1)", "opts must be a table"),
+        ("kong.cache:get_bulk({n = 1e9})", "key at index 1 must be a string for operation 1 (got nil)"),
+        (
+            "kong.cache:get_bulk({'k', nil, 1, n = 1})",
+            "callback at index 3 must be a function for operation 1 (got number)",
+        ),
         ("kong.cache:probe()", "key must be a string"),
         ("kong.cache:invalidate({})", "key must be a string"),
     ] {
