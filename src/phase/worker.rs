@@ -16,7 +16,7 @@ use super::program::Program;
 use super::run::{Observer, Part, Runner};
 use crate::confinement::{ThreadFilter, Wall};
 use crate::queue::{NoRoom, Queue, Receipt};
-use crate::script::{Clock, ScriptError};
+use crate::script::{self, Clock, ScriptError};
 
 /// A program and the queues that its messages go to; swapped whole on reload.
 pub struct Generation {
@@ -62,6 +62,8 @@ impl Workers {
         clock: &Arc<Clock>,
         filter: &ThreadFilter,
     ) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
+        // What scripts ask of the machine is asked now: the workers may not.
+        script::prepare();
         let tally = Arc::new(Tally::default());
         let mut threads = Vec::new();
         let mut channels = Vec::new();
