@@ -1,6 +1,7 @@
 use super::*;
 
-/// Kong's list of names (kong-lua-sandbox), without those that its Kafka Log page says are not available.
+/// Kong's list of names (kong-lua-sandbox), without those that its Kafka Log page says are not available: the profile
+/// `sandbox`.
 const THERE: [(&str, &str); 8] = [
     (
         "",
@@ -41,6 +42,48 @@ const ABSENT: [(&str, &str); 8] = [
     ("ngx", "re"),
 ];
 
+/// What Kong 3.14's `strict` list has beside those above.
+const STRICT: [(&str, &str); 3] = [("os", "date"), ("string", "rep"), ("io", "type")];
+
+/// What both lists have of OpenResty and of Kong.
+const HOSTS: [(&str, &str); 17] = [
+    (
+        "ngx",
+        "AGAIN ALERT CRIT DEBUG DECLINED DONE EMERG ERR ERROR HTTP_BAD_REQUEST HTTP_DELETE HTTP_GET HTTP_NOT_FOUND HTTP_OK \
+         HTTP_POST INFO NOTICE OK STDERR WARN config crc32_long crc32_short ctx decode_args decode_base64 encode_args \
+         encode_base64 escape_uri get_phase header headers_sent hmac_sha1 http_time is_subrequest localtime log md5 \
+         md5_bin now null parse_http_time cookie_time quote_sql_str re req resp sha1_bin time today unescape_uri \
+         update_time utctime var worker",
+    ),
+    ("ngx.re", "find gmatch gsub match sub"),
+    ("ngx.req", "get_body_data get_headers get_method get_post_args get_uri_args http_version raw_header start_time"),
+    ("ngx.resp", "get_headers"),
+    ("ngx.worker", "count exiting id pid"),
+    ("ngx.config", "debug nginx_configure nginx_version ngx_lua_version prefix subsystem"),
+    (
+        "kong",
+        "cache client configuration ctx ip log nginx node plugin request response router service table tracing version version_num",
+    ),
+    (
+        "kong.request",
+        "get_body get_forwarded_host get_forwarded_path get_forwarded_port get_forwarded_prefix get_forwarded_scheme \
+         get_header get_headers get_host get_http_version get_method get_path get_path_with_query get_port get_query \
+         get_query_arg get_raw_body get_raw_path get_raw_query get_scheme get_start_time get_uri_captures",
+    ),
+    ("kong.response", "get_header get_headers get_source get_status"),
+    ("kong.service.response", "get_body get_header get_headers get_raw_body get_status"),
+    (
+        "kong.client",
+        "get_consumer get_consumer_groups get_credential get_forwarded_ip get_forwarded_port get_ip get_port get_protocol",
+    ),
+    ("kong.router", "get_route get_service"),
+    ("kong.log", "alert crit debug emerg err info inspect notice serialize set_serialize_value warn"),
+    ("kong.node", "get_hostname get_id get_memory_stats"),
+    ("kong.table", "clear merge new"),
+    ("kong.nginx", "get_subsystem"),
+    ("kong.plugin", "get_id"),
+];
+
 fn full(library: &str, name: &str) -> String {
     if library.is_empty() { name.to_owned() } else { format!("{library}.{name}") }
 }
@@ -77,6 +120,94 @@ fn kongs_names_and_no_others() {
         ("return ('').dump == nil and ('').rep == nil and ('').split == nil", "true"),
         ("return ('%d'):format(3)", r#""3""#),
         ("return _VERSION", r#""Lua 5.1""#),
+    ]);
+}
+
+fn of_profile(profile: Profile, requires: &[&str], environment: &[&str]) -> Bench {
+    let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let long = Duration::from_secs(20);
+    let limits = Limits { deadline: long, plugin_deadline: long, ..Limits::default() };
+    let dialect = Dialect { profile, requires: texts(requires), environment: texts(environment) };
+    Bench::with(&sample(), Options { limits, dialect, ..Options::default() })
+}
+
+/// Scenario: both profiles, every name of Kong's two lists; what `strict` has more; then names added one by one.
+/// Guarantees: all names of OpenResty's and Kong's own are there in both, nothing of `strict` is there in `sandbox`
+/// unless it is added by name, and in `strict` the libraries hold those names and no others.
+#[test]
+fn profiles_are_kongs_lists() {
+    for profile in [Profile::Sandbox, Profile::Strict] {
+        let mut bench = of_profile(profile, &[], &[]);
+        for (library, names) in HOSTS.into_iter().chain(THERE) {
+            for name in names.split_whitespace() {
+                let code = format!("return {} ~= nil", full(library, name));
+                assert_eq!(bench.shown(&code), "true", "{profile:?}: {code}");
+            }
+        }
+        for (library, name) in STRICT {
+            let code = format!("return {library} ~= nil and {library}.{name} ~= nil");
+            let there = (profile == Profile::Strict).to_string();
+            assert_eq!(bench.shown(&code), there, "{profile:?}: {code}");
+        }
+        for (library, names) in ABSENT {
+            for name in names.split_whitespace() {
+                if profile == Profile::Strict && (STRICT.contains(&(library, name)) || name == "io") {
+                    continue;
+                }
+                let code = format!("return {} == nil", full(library, name));
+                assert_eq!(bench.shown(&code), "true", "{profile:?}: {code}");
+            }
+        }
+    }
+    let mut strict = of_profile(Profile::Strict, &[], &[]);
+    for (library, names) in THERE.into_iter().chain([("io", "")]) {
+        let more = STRICT.iter().filter(|(of, _)| *of == library).map(|(_, name)| *name);
+        let mut wanted: Vec<_> = names.split_whitespace().chain(more).collect();
+        wanted.sort_unstable();
+        let listed = format!("local t = {{}} for name in pairs({library}) do table.insert(t, name) end return t");
+        let mut listed: Vec<String> = match library {
+            "" => continue,
+            _ => serde_json::from_str(&strict.shown(&listed)).expect("names"),
+        };
+        listed.sort();
+        assert_eq!(listed, wanted, "{library}");
+    }
+    strict.gives(&[
+        ("return ('ab'):rep(3)", r#""ababab""#),
+        ("return pcall(string.rep, 'x', 2^20 + 1)", "false"),
+        ("return #string.rep('x', 2^20)", "1048576"),
+        ("return os.date('!%Y-%m-%d', 86400)", r#""1970-01-02""#),
+        ("return io.type({}) == nil", "true"),
+    ]);
+    of_profile(Profile::Sandbox, &[], &["string.rep"])
+        .gives(&[("return ('ab'):rep(2)", r#""abab""#), ("return os.date == nil and io == nil", "true")]);
+    of_profile(Profile::Sandbox, &[], &["os"]).gives(&[("return os.date ~= nil and os.execute == nil", "true")]);
+}
+
+/// Scenario: `require` of every module that is offered, of others, and of what is no name, in each profile and with one
+/// module added. Guarantees: `strict` gives all of them, `sandbox` none but the one; a refusal has Kong's words.
+#[test]
+fn modules_are_given_by_name() {
+    let (mut sandbox, mut strict) =
+        (of_profile(Profile::Sandbox, &["bit"], &[]), of_profile(Profile::Strict, &[], &[]));
+    assert!(modules().len() >= 20, "{:?}", modules());
+    for module in modules() {
+        let code = format!("return require('{module}') ~= nil");
+        assert_eq!(strict.shown(&code), "true", "{module}");
+        let here = sandbox.shown(&code);
+        let refusal = format!("error: require '{module}' not allowed within sandbox");
+        assert_eq!(here, if module == "bit" { "true".to_owned() } else { refusal });
+    }
+    for (name, shown) in
+        [("'ffi'", "ffi"), ("'io'", "io"), ("'resty.http'", "resty.http"), ("{}", "table"), ("nil", "nil")]
+    {
+        let refusal = format!("error: require '{shown}' not allowed within sandbox");
+        assert_eq!(strict.shown(&format!("return require({name})")), refusal);
+    }
+    strict.gives(&[
+        ("return require('bit') == bit", "true"),
+        ("return require('cjson') == require('cjson')", "true"),
+        ("return require('cjson').encode({1, 2})", r#""[1,2]""#),
     ]);
 }
 
