@@ -32,7 +32,8 @@ pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Resul
     }
 }
 
-/// At most `most` headers as a table that finds names in any case and with `_` for `-`; with whether some were cut.
+/// At most `most` headers, their names in lower case, as a table that finds names in any case and with `_` for `-`;
+/// with whether some were cut.
 pub(in super::super) fn header_table(
     lua: &Lua,
     state: &State,
@@ -45,7 +46,7 @@ pub(in super::super) fn header_table(
         let mut count = 0;
         for member in transaction.members_at(level) {
             if count < most {
-                let name = lua.create_string(text::unescape(member.key.of(bytes)).as_ref())?;
+                let name = lua.create_string(text::unescape(member.key.of(bytes)).to_ascii_lowercase())?;
                 table.raw_set(name, state.to_lua(lua, View::new(member.value.of(bytes)))?)?;
             }
             count += 1;

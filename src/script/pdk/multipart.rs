@@ -80,7 +80,8 @@ mod tests {
         let kind = "multipart/form-data; boundary=\"B\"";
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let sound = "pre\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\r\n--B\r\n\
-                     content-disposition: form-data; filename=\"x\"; name=\"f\"\r\nContent-Type: a/b\r\n\r\n\r\n--B--\r\n";
+                     content-disposition: form-data; filename=\"x\"; name=\"f\"\r\n\
+                     Content-Type: a/b\r\n\r\n\r\n--B--\r\n";
         assert_eq!(read(sound, kind), Some(vec![pair("a", "1\r\n2"), pair("f", "")]));
         let newlines = "--B\nContent-Disposition: form-data; name=a\n\nx--B\n--B--";
         assert_eq!(read(newlines, kind), Some(vec![pair("a", "x--B")]));

@@ -71,6 +71,12 @@ fn service_responses_are_parsed() {
         ("return select(2, kong.service.response.get_headers(1))", r#""truncated""#),
         ("return kong.service.response.get_status()", "201"),
     ]);
+    let capitals = json!({"request": {"headers": {"X-Some": "1"}}});
+    Bench::on(&capitals).gives(&[
+        ("return kong.request.get_headers()", r#"{"x-some":"1"}"#),
+        ("return kong.request.get_headers().X_Some", r#""1""#),
+        ("return kong.request.get_header('x-some')", r#""1""#),
+    ]);
     let error = Bench::on(&sample()).shown("return kong.service.response.get_body()");
     assert!(error.contains("service body is only available with buffered proxying"), "{error}");
 }
@@ -409,4 +415,99 @@ fn log_facilities() {
         ("return kong.log.serialize({__skip_fetch_headers__ = true}).response.status", "503"),
         ("kong.log.serialize().route.name = 'M' return kong.log.serialize().route.name", r#""list""#),
     ]);
+}
+
+/// The functions of `kong` that Kong's lists for its sandbox and for strict snippets name, and those that its PDK has
+/// beside them; by module.
+const FUNCTIONS: [(&str, &str); 21] = [
+    ("cache", "get get_bulk probe invalidate invalidate_local safe_set renew purge"),
+    (
+        "client",
+        "authenticate authenticate_consumer_group_by_consumer_id get_consumer get_consumer_group get_consumer_groups \
+         get_credential get_forwarded_ip get_forwarded_port get_ip get_port get_protocol load_consumer \
+         set_authenticated_consumer_group set_authenticated_consumer_groups",
+    ),
+    (
+        "client.tls",
+        "disable_session_reuse get_full_client_certificate_chain request_client_certificate set_client_verify",
+    ),
+    ("cluster", "get_id"),
+    ("configuration", "remove_sensitive"),
+    ("ip", "is_trusted"),
+    ("log", "alert crit debug emerg err info notice serialize set_serialize_value warn new set_format trace"),
+    ("log.deprecation", "write"),
+    ("log.inspect", "on off print"),
+    ("nginx", "get_statistics get_subsystem"),
+    ("node", "get_hostname get_id get_memory_stats"),
+    ("plugin", "get_id"),
+    (
+        "request",
+        "get_body get_forwarded_host get_forwarded_path get_forwarded_port get_forwarded_prefix get_forwarded_scheme \
+         get_header get_headers get_host get_http_version get_method get_path get_path_with_query get_port get_query \
+         get_query_arg get_raw_body get_raw_path get_raw_query get_scheme get_start_time get_uri_captures",
+    ),
+    (
+        "response",
+        "add_header clear_header error exit get_header get_headers get_raw_body get_source get_status set_header \
+         set_headers set_raw_body set_status",
+    ),
+    ("router", "get_route get_service"),
+    (
+        "service",
+        "set_retries set_target set_target_retry_callback set_timeouts set_tls_cert_key set_tls_verify \
+         set_tls_verify_depth set_tls_verify_store set_upstream",
+    ),
+    (
+        "service.request",
+        "add_header clear_header clear_query_arg enable_buffering set_body set_header set_headers set_method set_path \
+         set_query set_raw_body set_raw_query set_scheme enable_tls disable_tls",
+    ),
+    ("service.response", "get_body get_header get_headers get_raw_body get_status"),
+    ("table", "clear merge new"),
+    ("telemetry", "log"),
+    (
+        "tracing",
+        "create_span get_sampling_decision link_span process_span set_active_span set_should_sample start_span \
+         active_span get_spans get_root_span init_spans new set_global_tracer",
+    ),
+];
+
+/// Scenario: every function of Kong's lists and its PDK, and what each module lists. Guarantees: each is a function,
+/// no module has another, none can be written to.
+#[test]
+fn kongs_functions_and_no_others() {
+    let mut bench = Bench::on(&sample());
+    for (module, names) in FUNCTIONS {
+        let listed = format!(
+            "local t = {{}} for name, value in pairs(kong.{module}) do
+                if type(value) == 'function' then table.insert(t, name) end
+            end table.sort(t) return t"
+        );
+        let mut wanted: Vec<_> = names.split_whitespace().collect();
+        wanted.sort_unstable();
+        assert_eq!(bench.shown(&listed), json!(wanted).to_string(), "{module}");
+        let error = bench.shown(&format!("kong.{module}.x = 1"));
+        assert!(error.contains("attempt to modify a readonly table"), "{module}: {error}");
+    }
+}
+
+/// Scenario: a large body parsed again and again, and a large table merged, under a small limit. Guarantees: the
+/// deadline ends it.
+#[test]
+fn parsing_ends_with_the_deadline() {
+    in_time(|| {
+        let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
+        let json = format!("[{}1]", "1,".repeat(200_000));
+        let form = "a=1&b=2&".repeat(50_000);
+        for (kind, body) in [("application/json", json), ("application/x-www-form-urlencoded", form)] {
+            let mut bench = Bench::with(&with_body(Some(kind), &body), Options { limits, ..Options::default() });
+            let error = bench.eval("while true do kong.request.get_body(nil, nil) end").expect_err(kind);
+            assert_eq!(error.stop, Some(Stop::Deadline), "{kind}: {error}");
+        }
+        let mut bench = Bench::with(&json!({}), Options { limits, ..Options::default() });
+        let error = bench
+            .eval("local t = {} for i = 1, 1e4 do t[i] = i end while true do pcall(kong.table.merge, t, t) end")
+            .expect_err("endless");
+        assert_eq!(error.stop, Some(Stop::Deadline), "{error}");
+    });
 }
