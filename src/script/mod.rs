@@ -14,6 +14,7 @@ mod joined;
 mod module;
 mod nesting;
 mod ngx;
+mod own;
 mod pdk;
 mod profile;
 mod state;
@@ -26,11 +27,12 @@ pub use profile::{Dialect, Profile, modules, names};
 pub use vm::{FieldResult, Limits, Most, Options, ScriptError, SnippetId, Stop, Vm};
 
 /// Reads what scripts may ask for and threads that are locked down cannot find out: the time zone, the node's name and
-/// id, and a seed for random numbers. To be called before the first such thread is; what is read stays for good.
+/// id, and a seed for random numbers; and compiles our own Lua. To be called before the first such thread is; what is read stays for good.
 pub fn prepare() {
     pdk::prepare();
     ngx::prepare();
     module::random::prepare();
+    module::compile();
 }
 
 #[cfg(test)]

@@ -9,11 +9,15 @@ use super::super::clock::Clock;
 use super::super::ngx::escape;
 use super::super::ngx::hash::{self, Algorithm};
 use super::super::ngx::time::{now, since_epoch};
+use super::super::own;
 use super::super::pdk::{Module, raise};
 use super::super::state::State;
 use super::resty::wrong;
 use super::{address, random};
 use crate::transaction::Level;
+
+/// What of these modules is written in Lua.
+pub(super) const SOURCES: [&str; 4] = [STRING, STRINGX, TABLEX, TABLE];
 
 const STRING: &str = include_str!("../../../lua/kong_string.luau");
 const STRINGX: &str = include_str!("../../../lua/pl_stringx.luau");
@@ -28,24 +32,24 @@ pub(super) fn string(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result
     let decoders = decoders.done();
     let plain: Function = decoders.raw_get("decode_base64")?;
     let for_urls: Function = decoders.raw_get("decode_base64url")?;
-    lua.load(STRING).set_name("=logphase").call((base, stringx(lua, base)?, plain, for_urls))
+    own::load(lua, STRING)?.call((base, stringx(lua, base)?, plain, for_urls))
 }
 
 /// `pl.stringx`.
 pub(super) fn stringx(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
-    lua.load(STRINGX).set_name("=logphase").call(base)
+    own::load(lua, STRINGX)?.call(base)
 }
 
 /// `pl.tablex`.
 pub(super) fn tablex(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
-    lua.load(TABLEX).set_name("=logphase").call(base)
+    own::load(lua, TABLEX)?.call(base)
 }
 
 /// `kong.tools.table`.
 pub(super) fn table(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
     let globals = lua.globals();
     let metatable = |name: &str| globals.raw_get::<Function>(name);
-    lua.load(TABLE).set_name("=logphase").call((base, metatable("getmetatable")?, metatable("setmetatable")?))
+    own::load(lua, TABLE)?.call((base, metatable("getmetatable")?, metatable("setmetatable")?))
 }
 
 /// `kong.tools.time`.

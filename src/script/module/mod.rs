@@ -56,6 +56,15 @@ const MODULES: &[(&str, Make)] = &[
     ("table.nkeys", |_, _, base| member(base, "table", "nkeys")),
 ];
 
+/// Compiles what of this is written in Lua.
+pub(super) fn compile() {
+    for source in [&[prelude::PRELUDE, resty::DIGEST][..], &kong::SOURCES].concat() {
+        if let Err(error) = super::own::compile(source) {
+            tracing::error!("our own Lua does not compile: {error}");
+        }
+    }
+}
+
 /// The names of all modules.
 pub(super) fn offered() -> impl Iterator<Item = &'static str> {
     MODULES.iter().map(|(name, _)| *name)

@@ -3,9 +3,10 @@
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::super::deadline;
+use super::super::own;
 use super::super::vm::script_error;
 
-const PRELUDE: &str = include_str!("../../../lua/prelude.luau");
+pub(super) const PRELUDE: &str = include_str!("../../../lua/prelude.luau");
 
 /// The modules by name, not yet frozen.
 pub(in super::super) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
@@ -18,7 +19,7 @@ pub(in super::super) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
         deadline::out_of_memory();
         Ok(())
     })?;
-    lua.load(PRELUDE).set_name("=logphase").call((find_plain, host_error, out_of_memory, quirks))
+    own::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks))
 }
 
 /// `string.find` for plain text, in time that grows with the texts' lengths and not with their product.

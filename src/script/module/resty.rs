@@ -6,11 +6,12 @@ use mlua::{Lua, LuaString, Table, Value as Lv};
 
 use super::super::convert::kind_name;
 use super::super::ngx::hash::{self, Algorithm};
+use super::super::own;
 use super::super::pdk::{Module, raise};
 use super::super::state::State;
 use super::random;
 
-const DIGEST: &str = include_str!("../../../lua/digest.luau");
+pub(super) const DIGEST: &str = include_str!("../../../lua/digest.luau");
 
 /// A module with `new`, whose objects have `update`, `final` and `reset`.
 pub(super) fn digest(lua: &Lua, base: &Table, algorithm: Algorithm) -> mlua::Result<Lv> {
@@ -18,7 +19,7 @@ pub(super) fn digest(lua: &Lua, base: &Table, algorithm: Algorithm) -> mlua::Res
         // A copy would be past the VM's limit on memory.
         lua.create_string(hash::of(algorithm, &text.as_bytes())?)
     })?;
-    lua.load(DIGEST).set_name("=logphase").call((base, hash))
+    own::load(lua, DIGEST)?.call((base, hash))
 }
 
 /// `resty.string`.
