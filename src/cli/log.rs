@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
 
+use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::confinement::thread_is_confined;
@@ -13,24 +13,19 @@ use crate::settings::{LogFormat, Settings};
 /// Lines of workers that may wait to be written.
 const WAITING: usize = 1024;
 
-/// To the thread that writes what confined threads may not.
-static RELAY: OnceLock<SyncSender<Relayed>> = OnceLock::new();
+/// To the task that writes what confined threads may not.
+static RELAY: OnceLock<mpsc::Sender<Relayed>> = OnceLock::new();
 /// Lines that there was no room for.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 enum Relayed {
     Line(Vec<u8>),
     /// Answered when everything before it is written.
-    Flush(SyncSender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
 /// Starts the log.
 pub(super) fn start(settings: &Settings) {
-    let (relay, lines) = mpsc::sync_channel(WAITING);
-    let started = std::thread::Builder::new().name("log".to_owned()).stack_size(128 << 10).spawn(|| write(lines));
-    if started.is_ok() && RELAY.set(relay).is_ok() {
-        tell_of_panics();
-    }
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(StandardError);
@@ -42,17 +37,29 @@ pub(super) fn start(settings: &Settings) {
     };
 }
 
-/// Waits until every line so far is written.
-pub(super) fn flush() {
-    let Some(relay) = RELAY.get() else { return };
-    let (done, written) = mpsc::sync_channel(1);
-    if relay.send(Relayed::Flush(done)).is_ok() {
-        let _ = written.recv_timeout(std::time::Duration::from_secs(5));
+/// Writes from now on what confined threads say; must be called inside a tokio runtime.
+pub(super) fn relay() {
+    let (relay, lines) = mpsc::channel(WAITING);
+    if RELAY.set(relay).is_ok() {
+        tell_of_panics();
+        tokio::spawn(write(lines));
     }
 }
 
-fn write(lines: Receiver<Relayed>) {
-    for relayed in lines {
+/// Waits until every line so far is written.
+pub(super) async fn flush() {
+    let Some(relay) = RELAY.get() else { return };
+    let (done, written) = oneshot::channel();
+    let all = async {
+        if relay.send(Relayed::Flush(done)).await.is_ok() {
+            let _ = written.await;
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), all).await;
+}
+
+async fn write(mut lines: mpsc::Receiver<Relayed>) {
+    while let Some(relayed) = lines.recv().await {
         match relayed {
             Relayed::Line(line) => {
                 let _ = io::stderr().lock().write_all(&line);

@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &Run) -> Exit {
         }
     };
     let exit = runtime.block_on(async {
+        log::relay();
         let service = match Service::start(&configuration, &settings) {
             Ok(service) => service,
             Err(error) => return refuse(&error),
@@ -63,9 +64,9 @@ pub(super) fn run(arguments: &Run) -> Exit {
             serve(service, &settings, arguments, paths, wall).await
         }
     });
+    runtime.block_on(log::flush());
     // A write to a pipe that nobody reads would hold its thread for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    log::flush();
     exit
 }
 
