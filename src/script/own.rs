@@ -19,7 +19,8 @@ pub(super) fn compile(source: &'static str) -> mlua::Result<Arc<[u8]>> {
     if let Some(code) = compiled.get(&source.as_ptr().addr()) {
         return Ok(code.clone());
     }
-    let code: Arc<[u8]> = Compiler::new().set_optimization_level(2).set_debug_level(1).compile(source)?.into();
+    // Inlining would move the places that our errors point at.
+    let code: Arc<[u8]> = Compiler::new().set_optimization_level(1).set_debug_level(1).compile(source)?.into();
     compiled.insert(source.as_ptr().addr(), code.clone());
     Ok(code)
 }

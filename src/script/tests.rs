@@ -6,6 +6,7 @@ mod ngx;
 mod pdk;
 mod pdk_more;
 mod programs;
+mod re;
 mod stops;
 mod values;
 

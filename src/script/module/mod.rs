@@ -35,6 +35,7 @@ const MODULES: &[(&str, Make)] = &[
     ("kong.tools.time", |lua, state, _| kong::time(lua, state)),
     ("kong.tools.uri", |lua, state, _| kong::uri(lua, state)),
     ("kong.tools.uuid", |lua, state, _| kong::uuid(lua, state)),
+    ("ngx.re", |lua, _, _| super::ngx::re_module(lua).map(Lv::Table)),
     ("ngx.base64", |lua, state, _| resty::base64(lua, state)),
     ("ngx.req", |lua, state, _| req::request(lua, state).map(Lv::Table)),
     ("ngx.resp", |lua, state, _| req::response(lua, state).map(Lv::Table)),

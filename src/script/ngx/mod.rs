@@ -8,6 +8,7 @@ mod constants;
 mod date;
 pub(super) mod escape;
 pub(super) mod hash;
+mod re;
 pub(super) mod req;
 pub(super) mod time;
 mod var;
@@ -21,6 +22,8 @@ pub(super) use date::{function as os_date, time_function as os_time};
 
 use super::convert::kind_name;
 use super::deadline;
+pub(super) use re::module as re_module;
+
 use super::environment::frozen;
 use super::interrupt::OUT_OF_TIME;
 use super::pdk::{Module, raise, write_parts};
@@ -44,6 +47,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let ngx = module.done();
     constants::add(&ngx)?;
     closed::add(lua, state, &ngx)?;
+    ngx.raw_set("re", frozen(re::table(lua)?))?;
     ngx.raw_set("null", Lv::NULL)?;
     ngx.raw_set("is_subrequest", false)?;
     ngx.raw_set("headers_sent", true)?;

@@ -26,7 +26,7 @@ const THERE: [(&str, &str); 8] = [
 ];
 
 /// What Luau, Lua or OpenResty have and a snippet must not.
-const ABSENT: [(&str, &str); 8] = [
+const ABSENT: [(&str, &str); 7] = [
     (
         "",
         "_ENV arg bit32 buffer cjson collectgarbage debug dofile ffi gcinfo getfenv getmetatable integer io load loadfile \
@@ -39,7 +39,6 @@ const ABSENT: [(&str, &str); 8] = [
     ("os", "date execute exit getenv remove rename setlocale tmpname"),
     ("string", "dump pack packsize rep split unpack"),
     ("table", "create find freeze isfrozen"),
-    ("ngx", "re"),
 ];
 
 /// What Kong 3.14's `strict` list has beside those above.

@@ -314,7 +314,8 @@ struct Guarded {
 impl Guarded {
     fn new() -> Self {
         let modules = modules().into_iter().map(str::to_owned).collect();
-        let limits = Limits { deadline: DEADLINE, memory: MEMORY, ..Limits::default() };
+        let plugin_deadline = Duration::from_secs(60);
+        let limits = Limits { deadline: DEADLINE, plugin_deadline, memory: MEMORY, ..Limits::default() };
         let dialect = Dialect { profile: Profile::Strict, requires: modules, environment: Vec::new() };
         let mut bench = Bench::with(&sample(), Options { limits, dialect, ..Options::default() });
         let (watch, left) = (bench.load(WATCH), bench.load(LEFT));

@@ -1,0 +1,361 @@
+//! From a pattern's tree to instructions for the backtracking matcher.
+
+use std::rc::Rc;
+
+use super::ast::{Ast, Greed, Node, Place};
+use super::hints::Hints;
+use super::set::Set;
+
+/// Instructions that a program may have.
+const LONGEST: usize = 20_000;
+/// Bytes of literals that a program may have.
+const MOST_BYTES: usize = 64 << 10;
+
+/// A place in the program.
+pub(super) type Pc = u32;
+/// A place in the slots, which hold what groups have matched and what loops and assertions remember.
+pub(super) type Slot = u32;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Inst {
+    Match,
+    Byte(u8),
+    /// Bytes of the pool.
+    Bytes {
+        from: u32,
+        length: u32,
+    },
+    Set(u32),
+    Place(Place),
+    /// Remembers where it is in a slot.
+    Save(Slot),
+    /// Ends a group whose beginning is in the last slot, for groups that are referred to.
+    Close {
+        group: u32,
+        begun: Slot,
+    },
+    Split {
+        first: Pc,
+        second: Pc,
+    },
+    Jump(Pc),
+    /// A set, several times.
+    Run {
+        set: u32,
+        min: u32,
+        max: u32,
+        greed: Greed,
+    },
+    /// Goes to `out` where the loop's last turn, begun where the slot says, has taken nothing.
+    Turn {
+        begun: Slot,
+        out: Pc,
+    },
+    /// Remembers the height of the stack.
+    Mark(Slot),
+    /// Forgets all alternatives since the mark.
+    Cut(Slot),
+    /// Goes back to where the slot says.
+    Return(Slot),
+    /// Begins what must not match: where it does not, it goes on at `after`.
+    Not {
+        mark: Slot,
+        after: Pc,
+    },
+    /// What must not match has matched.
+    Refuse(Slot),
+    /// Goes back by so many characters.
+    BackBy(u32),
+    /// What a group has matched.
+    Back {
+        list: u32,
+        caseless: bool,
+    },
+}
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) insts: Vec<Inst>,
+    pub(super) pool: Vec<u8>,
+    pub(super) sets: Vec<Rc<Set>>,
+    /// Groups of references.
+    pub(super) lists: Vec<Box<[u32]>>,
+    pub(super) slots: usize,
+    pub(super) utf: bool,
+    /// A reference to a group that took no part matches nothing, not never.
+    pub(super) javascript: bool,
+    pub(super) hints: Hints,
+}
+
+/// The pattern needs more room than a pattern may have.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
+struct Compiler {
+    program: Program,
+    referred: Vec<bool>,
+}
+
+/// Compiles a pattern.
+pub(super) fn compile(ast: &Ast, utf: bool, javascript: bool) -> Result<Program, TooLarge> {
+    let mut referred = vec![false; ast.groups as usize + 1];
+    find_referred(&ast.node, &mut referred);
+    let program = Program {
+        insts: Vec::new(),
+        pool: Vec::new(),
+        sets: Vec::new(),
+        lists: Vec::new(),
+        slots: (ast.groups as usize + 1) * 2,
+        utf,
+        javascript,
+        hints: Hints::new(&ast.node, utf),
+    };
+    let mut compiler = Compiler { program, referred };
+    compiler.emit(Inst::Save(0))?;
+    compiler.node(&ast.node)?;
+    compiler.emit(Inst::Save(1))?;
+    compiler.emit(Inst::Match)?;
+    let mut program = compiler.program;
+    program.insts.shrink_to_fit();
+    program.pool.shrink_to_fit();
+    Ok(program)
+}
+
+fn find_referred(node: &Node, referred: &mut [bool]) {
+    if let Node::Back { groups, .. } = node {
+        groups.iter().for_each(|group| referred[*group as usize] = true);
+    }
+    node.children().iter().for_each(|node| find_referred(node, referred));
+}
+
+impl Program {
+    /// Bytes that the program takes up, about.
+    pub(super) fn size(&self) -> usize {
+        let sets: usize = self.sets.iter().map(|set| set.size() + 16).sum();
+        self.insts.len() * size_of::<Inst>() + self.pool.len() + sets + self.lists.len() * 32 + size_of::<Self>()
+    }
+}
+
+impl Compiler {
+    fn here(&self) -> Pc {
+        self.program.insts.len() as Pc
+    }
+
+    fn emit(&mut self, inst: Inst) -> Result<usize, TooLarge> {
+        if self.program.insts.len() >= LONGEST {
+            return Err(TooLarge);
+        }
+        self.program.insts.push(inst);
+        Ok(self.program.insts.len() - 1)
+    }
+
+    fn slot(&mut self) -> Slot {
+        self.program.slots += 1;
+        self.program.slots as Slot - 1
+    }
+
+    fn set(&mut self, set: &Rc<Set>) -> u32 {
+        let sets = &mut self.program.sets;
+        // Copies of a repeated set share one; other equal sets are not worth looking for among many.
+        let known = sets.iter().rposition(|known| Rc::ptr_eq(known, set));
+        let place = known.unwrap_or_else(|| {
+            sets.push(set.clone());
+            sets.len() - 1
+        });
+        place as u32
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), TooLarge> {
+        match node {
+            Node::Literal(value) => self.literal(*value),
+            Node::Set(set) => {
+                let set = self.set(set);
+                self.emit(Inst::Set(set)).map(drop)
+            }
+            Node::Place(Place::Keep) => self.emit(Inst::Save(0)).map(drop),
+            Node::Place(place) => self.emit(Inst::Place(*place)).map(drop),
+            Node::Capture(group, node) => self.capture(*group, node),
+            Node::Concat(nodes) => self.concat(nodes),
+            Node::Alternate(nodes) => self.alternate(nodes.iter().map(|node| (node, 0))),
+            Node::Repeat { node, min, max, greed } => self.repeat(node, *min, *max, *greed),
+            Node::Atomic(node) => self.atomic(|compiler| compiler.node(node)),
+            Node::Look { node, behind, negative } => self.look(node, *behind, *negative),
+            Node::Back { groups, caseless } => {
+                self.program.lists.push(groups.clone().into());
+                let list = self.program.lists.len() as u32 - 1;
+                self.emit(Inst::Back { list, caseless: *caseless }).map(drop)
+            }
+        }
+    }
+
+    fn bytes_of(&self, value: u32, buffer: &mut Vec<u8>) {
+        match char::from_u32(value) {
+            Some(character) if self.program.utf => {
+                buffer.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            _ => buffer.push(value as u8),
+        }
+    }
+
+    fn literal(&mut self, value: u32) -> Result<(), TooLarge> {
+        let mut bytes = Vec::with_capacity(4);
+        self.bytes_of(value, &mut bytes);
+        self.bytes(&bytes)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
+        if let [byte] = bytes {
+            return self.emit(Inst::Byte(*byte)).map(drop);
+        }
+        let from = self.program.pool.len();
+        if from + bytes.len() > MOST_BYTES {
+            return Err(TooLarge);
+        }
+        self.program.pool.extend_from_slice(bytes);
+        self.emit(Inst::Bytes { from: from as u32, length: bytes.len() as u32 }).map(drop)
+    }
+
+    fn concat(&mut self, nodes: &[Node]) -> Result<(), TooLarge> {
+        let mut bytes = Vec::new();
+        for node in nodes {
+            if let Node::Literal(value) = node {
+                self.bytes_of(*value, &mut bytes);
+                continue;
+            }
+            if !bytes.is_empty() {
+                self.bytes(&bytes)?;
+                bytes.clear();
+            }
+            self.node(node)?;
+        }
+        if bytes.is_empty() { Ok(()) } else { self.bytes(&bytes) }
+    }
+
+    fn capture(&mut self, group: u32, node: &Node) -> Result<(), TooLarge> {
+        if self.referred[group as usize] {
+            // References inside of the group see what it matched before.
+            let begun = self.slot();
+            self.emit(Inst::Save(begun))?;
+            self.node(node)?;
+            return self.emit(Inst::Close { group, begun }).map(drop);
+        }
+        self.emit(Inst::Save(group * 2))?;
+        self.node(node)?;
+        self.emit(Inst::Save(group * 2 + 1)).map(drop)
+    }
+
+    /// Alternatives, each of which begins by going back so many characters.
+    fn alternate<'n>(&mut self, nodes: impl ExactSizeIterator<Item = (&'n Node, u32)>) -> Result<(), TooLarge> {
+        let last = nodes.len() - 1;
+        let mut ends = Vec::new();
+        for (index, (node, back)) in nodes.enumerate() {
+            let split = match index < last {
+                true => Some(self.emit(Inst::Split { first: self.here() + 1, second: 0 })?),
+                false => None,
+            };
+            if back > 0 {
+                self.emit(Inst::BackBy(back))?;
+            }
+            self.node(node)?;
+            if let Some(split) = split {
+                ends.push(self.emit(Inst::Jump(0))?);
+                let next = self.here();
+                self.program.insts[split] = Inst::Split { first: split as Pc + 1, second: next };
+            }
+        }
+        let here = self.here();
+        ends.into_iter().for_each(|end| self.program.insts[end] = Inst::Jump(here));
+        Ok(())
+    }
+
+    fn atomic(&mut self, body: impl FnOnce(&mut Self) -> Result<(), TooLarge>) -> Result<(), TooLarge> {
+        let mark = self.slot();
+        self.emit(Inst::Mark(mark))?;
+        body(self)?;
+        self.emit(Inst::Cut(mark)).map(drop)
+    }
+
+    fn look(&mut self, node: &Node, behind: bool, negative: bool) -> Result<(), TooLarge> {
+        let body = |compiler: &mut Self| {
+            // The parser has seen to it that all of these have a width.
+            let width = |node: &Node| if behind { node.width().unwrap_or(0) } else { 0 };
+            match node {
+                Node::Alternate(nodes) => compiler.alternate(nodes.iter().map(|node| (node, width(node)))),
+                node => compiler.alternate(std::iter::once((node, width(node)))),
+            }
+        };
+        if negative {
+            let mark = self.slot();
+            let not = self.emit(Inst::Not { mark, after: 0 })?;
+            body(self)?;
+            self.emit(Inst::Refuse(mark))?;
+            self.program.insts[not] = Inst::Not { mark, after: self.here() };
+            return Ok(());
+        }
+        let place = self.slot();
+        self.emit(Inst::Save(place))?;
+        self.atomic(body)?;
+        self.emit(Inst::Return(place)).map(drop)
+    }
+
+    fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) -> Result<(), TooLarge> {
+        let single = match node {
+            Node::Set(set) => Some(set.clone()),
+            Node::Literal(value) => Some(Rc::new(Set::new(vec![(*value, *value)]))),
+            _ => None,
+        };
+        if let Some(set) = single {
+            let set = self.set(&set);
+            return self.emit(Inst::Run { set, min, max: max.unwrap_or(u32::MAX), greed }).map(drop);
+        }
+        match greed {
+            Greed::Possessive => self.atomic(|compiler| compiler.copies(node, min, max, false)),
+            greed => self.copies(node, min, max, greed == Greed::Lazy),
+        }
+    }
+
+    fn copies(&mut self, node: &Node, min: u32, max: Option<u32>, lazy: bool) -> Result<(), TooLarge> {
+        for _ in 0..min {
+            let before = self.here();
+            self.node(node)?;
+            if self.here() == before {
+                // Nothing, however often.
+                break;
+            }
+        }
+        let Some(max) = max else { return self.endless(node, lazy) };
+        let mut splits = Vec::new();
+        for _ in min..max {
+            splits.push(self.emit(Inst::Jump(0))?);
+            self.node(node)?;
+        }
+        let out = self.here();
+        splits.into_iter().for_each(|split| self.program.insts[split] = fork(split as Pc + 1, out, lazy));
+        Ok(())
+    }
+
+    fn endless(&mut self, node: &Node, lazy: bool) -> Result<(), TooLarge> {
+        let split = self.emit(Inst::Jump(0))?;
+        let begun = node.may_be_empty().then(|| self.slot());
+        if let Some(begun) = begun {
+            self.emit(Inst::Save(begun))?;
+        }
+        self.node(node)?;
+        let turn = begun.map(|begun| self.emit(Inst::Turn { begun, out: 0 }).map(|turn| (turn, begun))).transpose()?;
+        self.emit(Inst::Jump(split as Pc))?;
+        let out = self.here();
+        self.program.insts[split] = fork(split as Pc + 1, out, lazy);
+        if let Some((turn, begun)) = turn {
+            self.program.insts[turn] = Inst::Turn { begun, out };
+        }
+        Ok(())
+    }
+}
+
+fn fork(into: Pc, out: Pc, lazy: bool) -> Inst {
+    match lazy {
+        true => Inst::Split { first: out, second: into },
+        false => Inst::Split { first: into, second: out },
+    }
+}
