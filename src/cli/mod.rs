@@ -5,6 +5,7 @@ mod check;
 mod load;
 mod pretty;
 mod run;
+mod sandbox;
 mod trial;
 
 use std::io::Write;
@@ -44,6 +45,7 @@ pub fn main() -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Try(arguments) => trial::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);
