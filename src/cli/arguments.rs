@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::Format;
+use crate::script::Profile;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -31,6 +32,7 @@ pub(super) enum Command {
     Check(Check),
     Try(Try),
     Test(Test),
+    Sandbox(Sandbox),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"
@@ -121,6 +123,59 @@ pub(super) struct Test {
     pub(super) json: bool,
 }
 
+/// Attack the sandbox with scripts, and show whether it held.
+///
+/// Each script runs as a custom field in a worker of a process of its own, with a deadline of 20 ms and 16 MiB of
+/// memory. Contained is what keeps to all limits, does what its header expects, and leaves everything as it was: an
+/// honest transaction comes out right afterwards. docs/sandbox.md says how to write a script.
+#[derive(Debug, Args)]
+#[command(after_help = const_str(&SANDBOX_HELP))]
+pub(super) struct Sandbox {
+    /// Scripts, or directories with *.lua files; without any, those that are built in.
+    #[arg(value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Logphase's own settings; without it, logphase.yml in the current directory if there is one.
+    #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
+    pub(super) settings: Option<PathBuf>,
+    /// What scripts may call; without it what each script names, else strict, which has the most to attack.
+    #[arg(long, value_enum)]
+    pub(super) profile: Option<AttackProfile>,
+    /// One line of JSON per script.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Run the one script that standard input holds; for this program's own use.
+    #[arg(long, hide = true)]
+    pub(super) worker: bool,
+}
+
+/// What scripts may call.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum AttackProfile {
+    /// What is there by default.
+    Sandbox,
+    /// Also os.date, string.rep, io.type and every module.
+    Strict,
+}
+
+impl AttackProfile {
+    /// The setting's word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+impl From<AttackProfile> for Profile {
+    fn from(profile: AttackProfile) -> Self {
+        match profile {
+            AttackProfile::Sandbox => Self::Sandbox,
+            AttackProfile::Strict => Self::Strict,
+        }
+    }
+}
+
 const RUN_HELP: [&str; 2] = [
     "Examples:
   logphase run
@@ -171,6 +226,21 @@ Exit codes:
   2   wrong arguments
   74  a file could not be read or written
   78  a test file or its configuration is wrong",
+];
+
+const SANDBOX_HELP: [&str; 2] = [
+    "Examples:
+  logphase sandbox
+  logphase sandbox --profile sandbox
+  logphase sandbox my-attacks/ one-more.lua
+  logphase sandbox --json | jq 'select(.contained | not)'
+",
+    "Exit codes:
+  0   every attack was contained
+  1   at least one escaped
+  2   wrong arguments
+  74  a script could not be read
+  78  the settings are wrong",
 ];
 
 fn const_str(parts: &[&str; 2]) -> String {

@@ -7,6 +7,7 @@ mod log;
 mod pretty;
 mod rehearsal;
 mod run;
+mod sandbox;
 mod test;
 mod trial;
 
@@ -48,6 +49,7 @@ pub fn main() -> Exit {
         Command::Check(arguments) => check::check(&arguments),
         Command::Try(arguments) => trial::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);

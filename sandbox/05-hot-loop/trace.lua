@@ -1,0 +1,8 @@
+-- attack: makes a loop hot, as for a JIT, and then endless
+-- why: nothing is compiled to machine code that would miss the interrupt
+-- class: 5
+-- expect: stopped
+
+local n = 0
+for i = 1, 1e5 do n = n + i end
+while n > 0 do n = n + 1 end

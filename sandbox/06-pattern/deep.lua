@@ -1,0 +1,9 @@
+-- attack: a pattern that recurses
+-- why: the depth of matching is bounded
+-- class: 6
+-- cve: CVE-2024-31228
+-- expect: error "pattern too complex"
+-- expect: stopped
+-- expect: limited
+
+return (('x'):rep(3e5)):match(('x?'):rep(2e5))

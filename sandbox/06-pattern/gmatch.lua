@@ -1,0 +1,8 @@
+-- attack: the same through an iterator
+-- why: the same
+-- class: 6
+-- expect: stopped
+
+local s = 'a'
+for i = 1, 14 do s = s .. s end
+for _ in s:gmatch('.-.-.-.-b') do end

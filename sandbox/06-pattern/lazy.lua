@@ -1,0 +1,8 @@
+-- attack: a pattern with many ways to match
+-- why: matching is interrupted
+-- class: 6
+-- expect: stopped
+
+local s = 'a'
+for i = 1, 14 do s = s .. s end
+return s:find('.-.-.-.-.-.-b$')

@@ -1,0 +1,6 @@
+-- attack: a format of great width
+-- why: widths have two digits at most
+-- class: 7
+-- expect: error ""
+
+return #string.format('%99999999s', 'x')

@@ -1,0 +1,7 @@
+-- attack: unpacks two thousand million values
+-- why: the number of values is bounded
+-- class: 10
+-- cve: CVE-2025-46817
+-- expect: error "too many results"
+
+return unpack({}, 1, 2 ^ 31 - 1)

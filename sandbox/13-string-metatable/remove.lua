@@ -1,0 +1,6 @@
+-- attack: takes string.find away
+-- why: libraries are frozen
+-- class: 13
+-- expect: error "readonly"
+
+string.find = nil

@@ -1,0 +1,6 @@
+-- attack: adds to kong
+-- why: kong is frozen
+-- class: 15
+-- expect: error "readonly"
+
+kong.evil = 1

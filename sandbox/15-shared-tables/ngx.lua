@@ -1,0 +1,6 @@
+-- attack: adds to ngx
+-- why: ngx is frozen
+-- class: 15
+-- expect: error "readonly"
+
+ngx.evil = 1

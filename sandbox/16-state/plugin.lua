@@ -1,0 +1,8 @@
+-- attack: kong.ctx.plugin of another plugin
+-- why: each plugin has its own
+-- class: 16
+-- expect: value nil
+
+kong.ctx.plugin.secret = 'x'
+---- next plugin
+return kong.ctx.plugin.secret

@@ -1,0 +1,6 @@
+-- attack: the environment of the caller
+-- why: getfenv and setfenv are not there
+-- class: 18
+-- expect: value true
+
+return getfenv == nil and setfenv == nil

@@ -1,0 +1,7 @@
+-- attack: drives the garbage collector
+-- why: collectgarbage is not there
+-- class: 20
+-- cve: CVE-2024-46981
+-- expect: value true
+
+return collectgarbage == nil and gcinfo == nil

@@ -1,0 +1,9 @@
+-- attack: returns a table of many levels
+-- why: the depth is bounded
+-- class: 21
+-- cve: CVE-2021-32626
+-- expect: limited
+
+local t = {}
+for i = 1, 2000 do t = {t} end
+return t

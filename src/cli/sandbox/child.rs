@@ -1,0 +1,96 @@
+//! A process of its own for each script: what crashes or hangs there is an escape and not the end of the table.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::script::Script;
+use super::worker::Answer;
+use super::{Run, Settings};
+use crate::script::Profile;
+
+/// A child that has not answered by then hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a child reads from its standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Task {
+    runs: Vec<Run>,
+    strict: bool,
+    kong_quirks: bool,
+}
+
+impl Task {
+    /// The task that `script` is, in `profile`.
+    pub(super) fn new(script: &Script, profile: Profile) -> Self {
+        let runs = script.runs.clone();
+        Self { runs, strict: profile == Profile::Strict, kong_quirks: script.kong_quirks }
+    }
+
+    /// In the child: does it, and writes the answer.
+    pub(super) fn work(self, mut settings: Settings) {
+        settings.untrusted_lua = if self.strict { Profile::Strict } else { Profile::Sandbox };
+        settings.kong_quirks |= self.kong_quirks;
+        let answer = super::worker::work(self.runs, settings);
+        super::super::say(&serde_json::to_vec(&answer).unwrap_or_default());
+    }
+}
+
+/// Has a child do `task`.
+///
+/// # Errors
+/// How the child failed: it crashed, hung, or said nothing that can be read.
+pub(super) fn run(mut command: Command, task: &Task) -> Result<Answer, String> {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cannot start a process: {error}"))?;
+    let input = serde_json::to_vec(task).map_err(|error| error.to_string())?;
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err("the process has no pipes".to_owned());
+    };
+    // A child that dies reads nothing; that it died is found out below.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let (stdout, stderr) = (read_all(stdout), read_all(stderr));
+    let ended = wait(&mut child);
+    let _ = writer.join();
+    let (stdout, stderr) = (stdout.recv().unwrap_or_default(), stderr.recv().unwrap_or_default());
+    let Some(status) = ended else { return Err(format!("hung: no answer within {PATIENCE:?}")) };
+    if !status.success() {
+        return Err(format!("the process crashed ({status}){}", last_line(&stderr)));
+    }
+    serde_json::from_slice(&stdout).map_err(|error| format!("no answer ({error}){}", last_line(&stderr)))
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (give, given) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        let _ = give.send(bytes);
+    });
+    given
+}
+
+/// Waits for the end; kills what does not come to one.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            Err(_) => break,
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let line = text.lines().rfind(|line| !line.trim().is_empty());
+    line.map(|line| format!(": {}", line.chars().take(200).collect::<String>())).unwrap_or_default()
+}
