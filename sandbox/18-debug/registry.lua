@@ -1,6 +1,6 @@
 -- attack: the registry
 -- why: debug is not there
 -- class: 18
--- expect: error "nil
+-- expect: error "nil"
 
 return debug.getregistry()
