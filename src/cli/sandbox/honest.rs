@@ -110,8 +110,10 @@ return function()
         let _ = writeln!(source, "  if lines == nil then {name} = nil end walk({name:?}, {name}, 0)");
     }
     for name in script::modules() {
-        let _ =
-            writeln!(source, "  do local ok, it = pcall(require, {name:?}) if ok then walk({name:?}, it, 0) end end");
+        let _ = writeln!(
+            source,
+            "  do local ok, it = pcall(require, {name:?}) if ok then walk('require {name}', it, 0) end end"
+        );
     }
     source.push_str(
         r#"  for name, member in next, string do

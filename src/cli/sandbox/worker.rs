@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::honest;
 use super::lines::{Lines, Sink};
 use super::script::Run;
+use crate::confinement::ThreadFilter;
 use crate::diagnostic::SourceFile;
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Field, Plugin, Scope};
@@ -59,7 +60,11 @@ pub(super) struct Ran {
 
 /// Confines this thread as the service confines its workers.
 fn as_a_worker() {
-    // The confinement of worker threads goes in here: a script that breaks out of the VM shall meet the same walls.
+    crate::script::prepare();
+    // Where the system has no such walls, the inner ones have to hold alone.
+    if let Ok(filter) = ThreadFilter::for_workers() {
+        filter.apply();
+    }
 }
 
 /// Runs the script on a thread of its own and says what came of it.
@@ -85,12 +90,18 @@ pub(super) fn work(runs: Vec<Run>, settings: Settings) -> Answer {
     });
     let mut answer = match ended {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Answer { breaches: vec!["the worker panicked".to_owned()], ..Answer::default() },
+        Ok(Err(panic)) => Answer { breaches: vec![panicked(&*panic)], ..Answer::default() },
         Err(error) => Answer { breaches: vec![format!("cannot start a thread: {error}")], ..Answer::default() },
     };
     answer.log = sink.lines();
     answer.grown = most_resident().zip(before).map(|(most, before)| most.saturating_sub(before));
     answer
+}
+
+/// What a panic said.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("the worker panicked: {}", text.unwrap_or("no text"))
 }
 
 /// Does all of it; calls `ready` right before the script runs.
@@ -238,7 +249,7 @@ impl Worker {
     }
 
     fn transaction(&mut self, plan: &[usize]) -> Result<Seen, String> {
-        let limits = Settings::default().limits.transaction();
+        let limits = crate::transaction::Limits::default();
         let transaction = Transaction::parse(honest::TRANSACTION, &limits).map_err(|error| error.to_string())?;
         let mut seen = Seen::default();
         // What the service's workers do: a panic costs the batch, and the VM is made anew.
