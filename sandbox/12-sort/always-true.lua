@@ -1,10 +1,11 @@
 -- attack: a comparator that contradicts itself
--- why: sorting ends or is interrupted
+-- why: sorting ends or is interrupted, and leaves the values what they were
 -- class: 12
 -- expect: error "invalid order function"
--- expect: stopped
+-- expect: value 2997
 
-local t = {}
+local t, sum = {}, 0
 for i = 1, 1000 do t[i] = i % 7 end
 table.sort(t, function() return true end)
-error('invalid order function was let through')
+for i = 1, 1000 do sum = sum + t[i] end
+return sum

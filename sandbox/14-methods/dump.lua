@@ -1,6 +1,6 @@
 -- attack: string.dump as a method
 -- why: methods are looked up in the same cut-down table
 -- class: 14
--- expect: value true
+-- expect: error "attempt to call"
 
-return ('').dump == nil and ('').pack == nil and ('').unpack == nil
+return ('').dump(print)

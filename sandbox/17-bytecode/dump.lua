@@ -1,7 +1,6 @@
--- attack: string.dump
--- why: it is not there
+-- attack: the bytecode of a function
+-- why: string.dump is not there
 -- class: 17
--- cve: CVE-2018-1999023
--- expect: error "nil value"
+-- expect: error "attempt to call a nil value"
 
 return string.dump(function() end)

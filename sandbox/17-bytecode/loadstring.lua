@@ -1,7 +1,7 @@
--- attack: loadstring of generated code
--- why: it is not there
+-- attack: loads bytecode by its other name
+-- why: loadstring is not there
 -- class: 17
--- cve: CVE-2025-49844
--- expect: error "nil value"
+-- cve: CVE-2018-1999023
+-- expect: error "attempt to call a nil value"
 
-return loadstring('return 1')()
+return loadstring(('x'):gsub('x', '\27Lua'))()

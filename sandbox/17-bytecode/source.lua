@@ -1,9 +1,7 @@
--- attack: a snippet that is bytecode
--- why: bytecode is refused
+-- attack: loads bytecode at run time
+-- why: load and its kin are not there
 -- class: 17
 -- cve: CVE-2015-4335
--- expect: error "wrong mode"
--- expect: error "Expected"
--- expect: error ""
+-- expect: error "attempt to call a nil value"
 
-return load('\27Lua')
+return load('\27Lua')()

@@ -2,6 +2,6 @@
 -- why: collectgarbage is not there
 -- class: 20
 -- cve: CVE-2024-46981
--- expect: value true
+-- expect: error "attempt to call a nil value"
 
-return collectgarbage == nil and gcinfo == nil
+collectgarbage('collect')

@@ -1,6 +1,6 @@
 -- attack: a finalizer that runs after the deadline
--- why: newproxy and setmetatable are not there
+-- why: newproxy is not there
 -- class: 20
--- expect: value true
+-- expect: error "attempt to call a nil value"
 
-return newproxy == nil and setmetatable == nil
+local p = newproxy(true)

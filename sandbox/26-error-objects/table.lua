@@ -1,6 +1,6 @@
 -- attack: an error that is a table
--- why: the host never converts it by a metamethod
+-- why: the host tells of its kind and asks it nothing
 -- class: 26
--- expect: error ""
+-- expect: error "table"
 
 error({code = 1})

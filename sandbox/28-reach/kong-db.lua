@@ -1,6 +1,6 @@
--- attack: the database and the vault
--- why: there is none
+-- attack: the database
+-- why: there is none, and it says so
 -- class: 28
--- expect: error ""
+-- expect: error "kong.db is not available"
 
 return kong.db.connector:query('select 1')

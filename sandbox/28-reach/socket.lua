@@ -1,6 +1,6 @@
 -- attack: a socket
--- why: there is none
+-- why: there is none, and it says so
 -- class: 28
--- expect: error ""
+-- expect: error "ngx.socket.tcp is not available"
 
 return ngx.socket.tcp()

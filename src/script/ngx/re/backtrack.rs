@@ -380,6 +380,7 @@ impl Search<'_> {
         }
         let (mut ours, mut theirs) = (at, from);
         while theirs < to {
+            self.count(0)?;
             let (wanted, long) = self.decode(theirs);
             let (found, length) = self.decode(ours);
             if length == 0 || !same_in_any_case(wanted, found, self.program.utf) {

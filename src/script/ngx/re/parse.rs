@@ -14,6 +14,8 @@ use super::set::{INVALID, Set};
 const LONGEST: usize = 8 << 10;
 /// How deep groups may nest.
 const DEEPEST: usize = 100;
+/// Sets out of tables of Unicode that a pattern may have.
+const MOST_TABLES: u32 = 32;
 /// How often something may be repeated by a number, as in PCRE.
 const MOST_TIMES: u32 = 65_535;
 
@@ -52,6 +54,8 @@ struct Parser<'p> {
     referred: (u32, usize),
     /// Between `\Q` and `\E`.
     quoting: bool,
+    /// How many sets so far were made out of tables of Unicode.
+    tables: u32,
 }
 
 /// Reads a pattern.
@@ -84,6 +88,7 @@ pub(super) fn parse(pattern: &[u8], options: Options) -> Result<Ast> {
         names: Vec::new(),
         referred: (0, 0),
         quoting: false,
+        tables: 0,
     };
     let node = parser.alternatives()?;
     if parser.at < pattern.len() {
@@ -120,6 +125,12 @@ pub(super) fn decode(text: &[u8], at: usize) -> Option<(u32, usize)> {
 }
 
 impl Parser<'_> {
+    /// Counts a set that is made out of tables of Unicode, each of which takes some hundred microseconds.
+    fn count_table(&mut self) -> Result<()> {
+        self.tables += 1;
+        if self.tables > MOST_TABLES { Err(self.mistake("regular expression is too large")) } else { Ok(()) }
+    }
+
     fn mistake(&self, what: &str) -> Mistake {
         Mistake { what: what.to_owned(), at: self.at.min(self.pattern.len()) }
     }

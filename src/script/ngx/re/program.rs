@@ -1,5 +1,6 @@
 //! From a pattern's tree to instructions for the backtracking matcher.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::ast::{Ast, Greed, Node, Place};
@@ -95,6 +96,14 @@ pub(super) struct TooLarge;
 struct Compiler {
     program: Program,
     referred: Vec<bool>,
+    /// Sets by what they stand for: what is repeated is compiled again and again.
+    known: HashMap<Known, u32>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Known {
+    Set(*const Set),
+    Literal(u32),
 }
 
 /// Compiles a pattern.
@@ -111,7 +120,7 @@ pub(super) fn compile(ast: &Ast, utf: bool, javascript: bool) -> Result<Program,
         javascript,
         hints: Hints::new(&ast.node, utf),
     };
-    let mut compiler = Compiler { program, referred };
+    let mut compiler = Compiler { program, referred, known: HashMap::new() };
     compiler.emit(Inst::Save(0))?;
     compiler.node(&ast.node)?;
     compiler.emit(Inst::Save(1))?;
@@ -155,15 +164,17 @@ impl Compiler {
         self.program.slots as Slot - 1
     }
 
+    /// The place of a set that the pattern holds, so that its address is its own.
     fn set(&mut self, set: &Rc<Set>) -> u32 {
+        self.known_set(Known::Set(Rc::as_ptr(set)), || set.clone())
+    }
+
+    fn known_set(&mut self, what: Known, make: impl FnOnce() -> Rc<Set>) -> u32 {
         let sets = &mut self.program.sets;
-        // Copies of a repeated set share one; other equal sets are not worth looking for among many.
-        let known = sets.iter().rposition(|known| Rc::ptr_eq(known, set));
-        let place = known.unwrap_or_else(|| {
-            sets.push(set.clone());
-            sets.len() - 1
-        });
-        place as u32
+        *self.known.entry(what).or_insert_with(|| {
+            sets.push(make());
+            sets.len() as u32 - 1
+        })
     }
 
     fn node(&mut self, node: &Node) -> Result<(), TooLarge> {
@@ -301,12 +312,14 @@ impl Compiler {
 
     fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) -> Result<(), TooLarge> {
         let single = match node {
-            Node::Set(set) => Some(set.clone()),
-            Node::Literal(value) => Some(Rc::new(Set::new(vec![(*value, *value)]))),
+            Node::Set(set) => Some(self.set(set)),
+            Node::Literal(value) => {
+                let make = || Rc::new(Set::new(vec![(*value, *value)]));
+                Some(self.known_set(Known::Literal(*value), make))
+            }
             _ => None,
         };
         if let Some(set) = single {
-            let set = self.set(&set);
             return self.emit(Inst::Run { set, min, max: max.unwrap_or(u32::MAX), greed }).map(drop);
         }
         match greed {

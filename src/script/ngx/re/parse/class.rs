@@ -42,6 +42,9 @@ impl Parser<'_> {
             ranges.push((low, high));
         }
         let set = Set::new(ranges);
+        if self.flags.caseless && self.utf {
+            self.count_table()?;
+        }
         let set = if self.flags.caseless { set.caseless(self.utf) } else { set };
         Ok(if negative { set.negated(self.utf) } else { set })
     }

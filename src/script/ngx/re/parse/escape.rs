@@ -248,6 +248,7 @@ impl Parser<'_> {
             let letter = self.character().and_then(char::from_u32).ok_or_else(|| malformed(self))?;
             letter.to_string()
         };
+        self.count_table()?;
         let ranges = of_property(&name)
             .ok_or_else(|| Mistake { what: "unknown property name after \\P or \\p".to_owned(), at: self.at })?;
         let set = Set::new(ranges);

@@ -1,0 +1,8 @@
+-- attack: a back-reference over a large text
+-- why: the matcher asks for the deadline
+-- class: 6
+-- expect: stopped
+-- expect: value nil
+-- expect: limited
+
+return (ngx.re.find(('ab'):rep(2^19), '((?:ab)*)\\1c'))

@@ -1,0 +1,7 @@
+-- attack: look-ahead in a loop over a large text
+-- why: the matcher asks for the deadline
+-- class: 6
+-- cve: CVE-2024-31228
+-- expect: stopped
+
+return ngx.re.match(('a'):rep(2^20), '(?:(?=.*b)a)*c', 's')

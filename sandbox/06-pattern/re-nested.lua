@@ -1,0 +1,8 @@
+-- attack: an exponential regular expression
+-- why: the matcher asks for the deadline
+-- class: 6
+-- cve: CVE-2022-36021
+-- expect: stopped
+-- expect: value nil
+
+return ngx.re.match(('a'):rep(2^16), '(a|aa)+$b(?!c)')

@@ -1,0 +1,7 @@
+-- attack: a range whose length overflows
+-- why: the range is computed in floating point and bounded
+-- class: 10
+-- cve: CVE-2025-46817
+-- expect: error "too many results to unpack"
+
+return unpack({}, -2^31, 2^31 - 1)

@@ -1,0 +1,8 @@
+-- attack: the metatable of strings, through a local
+-- why: the compiler calls no function that the environment lacks
+-- class: 13
+-- cve: CVE-2025-46818
+-- expect: error "attempt to call a nil value"
+
+local f = getmetatable
+return f('').__index ~= nil

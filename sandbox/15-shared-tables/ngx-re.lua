@@ -1,0 +1,6 @@
+-- attack: replaces ngx.re.match
+-- why: ngx and what it holds are frozen
+-- class: 15
+-- expect: error "readonly"
+
+ngx.re.match = function() return {'evil'} end

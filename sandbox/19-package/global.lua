@@ -1,0 +1,7 @@
+-- attack: the global package
+-- why: it is not there
+-- class: 19
+-- cve: CVE-2022-0543
+-- expect: error "nil"
+
+return package.loadlib('/lib/x86_64-linux-gnu/liblua5.1.so.0', 'luaopen_io')()

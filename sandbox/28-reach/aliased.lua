@@ -1,0 +1,7 @@
+-- attack: what is closed, through a local and pcall
+-- why: using it is the error, however it is reached
+-- class: 28
+-- expect: value [false,false,false]
+
+local s, t, d = ngx.socket, ngx.timer, kong.db
+return {(pcall(function() return s.tcp() end)), (pcall(function() return t.at(0, print) end)), (pcall(function() return d.connector end))}

@@ -1,0 +1,7 @@
+-- attack: garbage while a chunk name is held
+-- why: nothing is compiled while scripts run
+-- class: 31
+-- cve: CVE-2025-49844
+-- expect: error "attempt to call a nil value"
+
+for i = 1, 1e3 do loadstring(('x'):gsub('x', 'y'))() end

@@ -1,0 +1,7 @@
+-- attack: a debugger that reads past its input
+-- why: there is none
+-- class: 31
+-- cve: CVE-2021-32672
+-- expect: error "attempt to index nil"
+
+debug.sethook(print, 'c')

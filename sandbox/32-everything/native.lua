@@ -1,0 +1,8 @@
+-- attack: asks for machine code
+-- why: there is no compiler to machine code in the program
+-- class: 32
+-- expect: value 3
+-- expect: error ""
+
+@native local function f() return 3 end
+return f()
