@@ -224,7 +224,7 @@ fn call_costs(transactions: &[Bytes]) {
     let cost = |fields: &[(&str, &str)]| {
         let mut runner = Runner::new(program(fields, 1)).expect("the snippets fit");
         let mut sink = Sink::new("cost");
-        let mut times: Vec<f64> = (0..5)
+        let mut times: Vec<f64> = (0..3)
             .map(|_| {
                 let start = Instant::now();
                 phase(&mut runner, transactions, &mut sink);
@@ -233,10 +233,30 @@ fn call_costs(transactions: &[Bytes]) {
             .collect();
         median(&mut times)
     };
-    let none = cost(&[]);
-    let constant = cost(&[("a", "return 'x'")]) - none;
-    let header = cost(&[("a", "return kong.request.get_header('user-agent')")]) - none;
-    println!("no field {none:.0} ns; a field `return 'x'` {constant:.0} ns more, `get_header` {header:.0} ns more");
+    let fields = [
+        ("return 'x'", "return 'x'"),
+        ("get_header", "return kong.request.get_header('user-agent')"),
+        (
+            "ngx.re.match, \"jo\"",
+            r"return ngx.re.match(kong.request.get_header('user-agent'), [[(\w+)/([\d.]+)]], 'jo')[1]",
+        ),
+        ("ngx.re.find, \"jo\"", r"return (ngx.re.find('Mozilla/5.0 (X11; Linux)', [[(\w+)/([\d.]+)]], 'jo'))"),
+    ];
+    // Rounds take turns, so that a busy moment of the machine is everybody's.
+    let mut times = vec![Vec::new(); fields.len() + 1];
+    for _ in 0..5 {
+        times[0].push(cost(&[]));
+        for (field, times) in fields.iter().zip(&mut times[1..]) {
+            times.push(cost(&[("a", field.1)]));
+        }
+    }
+    let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
+    println!("no field {:.0} ns", medians[0]);
+    let constant = medians[1] - medians[0];
+    for ((name, _), time) in fields.iter().zip(&medians[1..]) {
+        let more = time - medians[0];
+        println!("a field with {name:<20} {more:>6.0} ns more, {:.2} times `return 'x'`", more / constant);
+    }
 }
 
 /// `plugins` file-logs with `fields`: one global, or each on a route of its own.

@@ -18,6 +18,7 @@ mod readme;
 mod resources;
 mod restarts;
 mod sandbox;
+mod sandbox_command;
 mod service;
 mod signals;
 mod snippet_tests;

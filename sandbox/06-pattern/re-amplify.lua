@@ -1,6 +1,6 @@
 -- attack: each match replaced by the whole text
 -- why: results have a bound, and the deadline holds
--- class: 7
+-- class: 6
 -- expect: error "longer than"
 -- expect: stopped
 -- expect: limited
