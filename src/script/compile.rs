@@ -40,7 +40,7 @@ impl Default for SourceLimits {
 
 /// Functions that Luau's compiler would call past the environment, whether a snippet has them or not: what Kong's list
 /// lacks, and what is bounded or answers otherwise here. The rest of its built-in ones are the snippets' own.
-fn not_built_in() -> Vec<String> {
+fn not_built_in(text: &str) -> Vec<String> {
     const GLOBAL: &str = "getmetatable rawequal rawget rawlen rawset setmetatable tostring typeof unpack";
     const MEMBERS: [(&str, &str); 6] = [
         (
@@ -61,9 +61,10 @@ fn not_built_in() -> Vec<String> {
         ("table", "unpack"),
         ("vector", "abs angle ceil clamp create cross dot floor lerp magnitude max min normalize sign"),
     ];
-    let members = MEMBERS
-        .iter()
-        .flat_map(|(library, names)| names.split_whitespace().map(move |name| format!("{library}.{name}")));
+    // Whatever the way there, the library's name is in the text.
+    let used = MEMBERS.iter().filter(|(library, _)| text.contains(library));
+    let members =
+        used.flat_map(|(library, names)| names.split_whitespace().map(move |name| format!("{library}.{name}")));
     GLOBAL.split_whitespace().map(str::to_owned).chain(members).collect()
 }
 
@@ -95,7 +96,7 @@ pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileE
     let commented = source.starts_with('#').then(|| format!("--{source}"));
     let text = commented.as_deref().unwrap_or(source);
     let compiler = mlua::chunk::Compiler::new().set_optimization_level(2).set_debug_level(1);
-    let compiler = compiler.set_disabled_builtins(not_built_in());
+    let compiler = compiler.set_disabled_builtins(not_built_in(text));
     match compiler.compile(text) {
         Ok(code) => Ok(Bytecode { code: code.into(), chunk_name: format!("={chunk_name}").into() }),
         Err(error) => {

@@ -118,7 +118,7 @@ pub(super) fn is_over() -> bool {
     // A busy machine may keep the clock's own thread waiting.
     let asked = ASKED.get().wrapping_add(1);
     ASKED.set(asked);
-    if asked % OFTEN == 0 {
+    if asked.is_multiple_of(OFTEN) {
         Clock::refresh();
     }
     Clock::now() > UNTIL.get() && (PASSED.get().is_some() || extra_is_over())

@@ -302,7 +302,7 @@ impl Search<'_> {
             if count == min {
                 low = at;
             }
-            if count % OFTEN == 0 {
+            if count.is_multiple_of(OFTEN) {
                 self.count(OFTEN)?;
             }
         }
