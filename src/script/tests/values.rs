@@ -292,3 +292,24 @@ fn text_of_values() {
         assert!(!bench.shown(code).contains("0x"), "{}", bench.shown(code));
     }
 }
+
+/// Scenario: `string.format` with values of every kind. Guarantees: LuaJIT's texts, without addresses, also as a method;
+/// an error where a number is wanted.
+#[test]
+fn formats_take_any_value_for_a_text() {
+    let mut bench = Bench::on(&json!({}));
+    bench.gives(&[
+        ("return string.format('%s', nil)", r#""nil""#),
+        ("return ('%s %s|%5s|%-4s|'):format(true, 1 / 3, false, nil)", r#""true 0.33333333333333|false|nil |""#),
+        ("return ('%s%%%d%s'):format('a', 3, {})", r#""a%3table""#),
+        ("return ('%s'):format(print)", r#""function""#),
+        ("return ('%*'):format(print)", r#""function""#),
+        ("return `{print}`", r#""function""#),
+        ("return ('%05.1f|%x|%q'):format(3.14159, 255, 'a')", r#""003.1|ff|\"a\"""#),
+        ("return pcall(string.format, '%d', nil)", "false"),
+        ("return pcall(string.format, '%s')", "false"),
+        ("return pcall(string.format)", "false"),
+    ]);
+    let error = bench.shown("\nreturn ('%d'):format({})");
+    assert!(error.starts_with("error: [string \"...\"]:2: "), "{error}");
+}
