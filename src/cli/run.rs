@@ -42,6 +42,7 @@ pub(super) fn run(arguments: &Run) -> Exit {
     log::start(&settings);
     match &wall {
         Wall::Missing(why) => tracing::warn!("the process is not kept from files (Landlock): {why}"),
+        Wall::Partly => tracing::info!("kept from files (Landlock): {wall}"),
         wall => tracing::debug!("kept from files (Landlock): {wall}"),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build() {
