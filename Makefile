@@ -17,10 +17,18 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/logphase
 RESULT := $(TARGET)/test-output.txt
 
-.PHONY: help run build test check bench fmt clippy doc rust rust-components run-tools test-tools
+# Which fuzz targets, and how long each; stable Rust has LLVM's coverage, which is what `cargo fuzz` asks for, too.
+FUZZ ?= key_path value regex
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_BIN = fuzz/target/$(HOST)/release
+
+.PHONY: help run build test check bench fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## Build, start the service on its quickstart, send it transactions, show the messages.
 	@exec examples/quickstart/run.sh "$(BIN)"
@@ -50,6 +58,18 @@ doc: rust ## Build the documentation of the source.
 
 bench: rust run-tools ## Measure transactions per second beside the baselines.
 	cargo bench --locked --bench log_phase
+
+fuzz: fuzz-build ## Fuzz each of FUZZ for FUZZ_SECONDS; what is found lies in fuzz/artifacts/.
+	@for target in $(FUZZ); do \
+		mkdir -p "fuzz/corpus/$$target" "fuzz/artifacts/$$target"; \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) seconds"; \
+		"$(FUZZ_BIN)/$$target" -max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1 \
+			-artifact_prefix="fuzz/artifacts/$$target/" "fuzz/corpus/$$target" "fuzz/seeds/$$target"; \
+	done
+
+fuzz-build: rust run-tools ## Build the fuzz targets.
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --locked --manifest-path fuzz/Cargo.toml --release --target $(HOST) \
+		--target-dir fuzz/target
 
 # The oldest Rust that builds this is named in Cargo.toml only.
 rust:

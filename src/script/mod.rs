@@ -9,6 +9,8 @@ mod compile;
 mod convert;
 mod deadline;
 mod environment;
+#[doc(hidden)]
+pub mod fuzzing;
 mod interrupt;
 mod joined;
 mod module;

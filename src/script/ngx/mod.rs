@@ -23,6 +23,7 @@ pub(super) use date::{function as os_date, time_function as os_time};
 use super::convert::kind_name;
 use super::deadline;
 pub(super) use re::module as re_module;
+pub use re::search_checked;
 
 use super::environment::frozen;
 use super::interrupt::OUT_OF_TIME;

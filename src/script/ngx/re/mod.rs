@@ -2,6 +2,7 @@
 
 mod ast;
 mod backtrack;
+mod fuzzing;
 mod hints;
 mod linear;
 mod options;
@@ -24,6 +25,7 @@ use super::super::pdk::raise;
 use backtrack::{Cut, Scratch, UNSET};
 use pattern::{Pattern, Patterns};
 
+pub use fuzzing::search as search_checked;
 pub(in crate::script) use split::module;
 
 /// What the functions of one VM share.

@@ -1,0 +1,21 @@
+//! `ngx.re`: any pattern, options and text.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use logphase::script::fuzzing;
+
+const LETTERS: &[u8] = b"aimsxuUDJ";
+
+// Two bytes say which options, one where to begin; a line feed ends the pattern, and the text follows.
+fuzz_target!(|data: &[u8]| {
+    let [low, high, from, rest @ ..] = data else { return };
+    let chosen = u16::from_le_bytes([*low, *high]);
+    let letters: Vec<u8> =
+        (0..).zip(LETTERS).filter(|(bit, _)| chosen >> bit & 1 == 1).map(|(_, byte)| *byte).collect();
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    let text = rest.get(end + 1..).unwrap_or_default();
+    // One past the text is a place, too: nothing is found there.
+    let from = usize::from(from & 7).min(text.len() + 1);
+    fuzzing::search(&rest[..end], &letters, text, from);
+});

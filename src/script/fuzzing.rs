@@ -1,0 +1,3 @@
+//! What the fuzz targets in `fuzz/` reach into; no part of the product's interface.
+
+pub use super::ngx::search_checked as search;

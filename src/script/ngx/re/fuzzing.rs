@@ -1,0 +1,61 @@
+//! What must hold for any pattern, options and text.
+
+use std::cell::Cell;
+
+use super::backtrack::{Cut, Scratch, UNSET};
+use super::pattern::Pattern;
+
+/// Answers that a search may wait for until it is told to stop.
+const MOST_CHECKS: u32 = 200;
+
+/// Compiles a pattern and searches `text` from `from` with each engine that takes it. Answers whether it compiled.
+///
+/// # Panics
+/// On spans outside of the text, on engines that disagree, and on a search that goes on when it is told to stop.
+pub fn search(regex: &[u8], letters: &[u8], text: &[u8], from: usize) -> bool {
+    let Ok(pattern) = Pattern::new(regex, letters) else { return false };
+    assert!(pattern.names.iter().all(|(_, group)| *group as usize <= pattern.groups), "a name of no group");
+    // What `Engine::search` refuses before.
+    if pattern.options.check_utf && std::str::from_utf8(text).is_err() {
+        return true;
+    }
+    let bounded = found(&pattern, text, |scratch, check| pattern.search_bounded(text, from, scratch, check));
+    let chosen = found(&pattern, text, |scratch, check| pattern.search(text, from, scratch, check));
+    // A bounded search that was stopped says nothing, and past the text there is none.
+    if let (Ok(bounded), Ok(chosen)) = (&bounded, &chosen) {
+        assert_eq!(bounded, chosen, "the bounded matcher found the first, the chosen engine the second");
+    }
+    true
+}
+
+/// The spans of the groups, in order, where there is a match.
+type Spans = Option<Vec<Option<(usize, usize)>>>;
+
+/// Runs one search and looks at what it found.
+fn found(
+    pattern: &Pattern,
+    text: &[u8],
+    search: impl FnOnce(&mut Scratch, &dyn Fn() -> bool) -> Result<bool, Cut>,
+) -> Result<Spans, Cut> {
+    let (mut scratch, asked) = (Scratch::default(), Cell::new(0));
+    let check = || {
+        asked.set(asked.get() + 1);
+        asked.get() > MOST_CHECKS
+    };
+    let found = search(&mut scratch, &check);
+    assert!(asked.get() <= MOST_CHECKS + 1, "the search went on after it was told to stop");
+    assert_eq!(asked.get() > MOST_CHECKS, found == Err(Cut::Time), "the search and its stop disagree");
+    if !found? {
+        return Ok(None);
+    }
+    let span = |group: usize| match scratch.slots.get(group * 2..group * 2 + 2) {
+        Some(&[start, end]) if start != UNSET && end != UNSET => {
+            assert!(start <= text.len() && end <= text.len(), "group {group} is {start}-{end} of {}", text.len());
+            Some((start, end))
+        }
+        _ => None,
+    };
+    let spans: Vec<_> = (0..=pattern.groups).map(span).collect();
+    assert!(spans[0].is_some(), "a match without a span");
+    Ok(Some(spans))
+}
