@@ -99,6 +99,24 @@ pub(super) fn failure(step: &Step, part: usize, error: &ScriptError) -> Diagnost
         .label(error.message.clone())
 }
 
+/// A global plugin of this kind that no file has; `place` is where it counts as written.
+pub(super) fn made(kind: &str, place: Place) -> Plugin {
+    Plugin {
+        id: format!("{kind}-on-the-spot"),
+        kind: crate::plugin::find(kind).expect("the name is that of one of the kinds"),
+        instance_name: None,
+        enabled: true,
+        protocols: crate::plugin::ANY.to_vec(),
+        scope: Scope::default(),
+        tags: Vec::new(),
+        config: json!({}),
+        fields: Vec::new(),
+        functions: Vec::new(),
+        old_form: false,
+        place,
+    }
+}
+
 /// Adds `fields` to every logging plugin of `configuration`, or to one made for them if it has no plugin at all.
 /// `place` is where that one counts as written.
 pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], place: Place) {
@@ -106,21 +124,7 @@ pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], pl
         return;
     }
     if configuration.plugins.is_empty() {
-        let kind = crate::plugin::find("file-log").expect("file-log is one of the kinds");
-        configuration.plugins.push(Plugin {
-            id: "on-the-spot".to_owned(),
-            kind,
-            instance_name: None,
-            enabled: true,
-            protocols: crate::plugin::ANY.to_vec(),
-            scope: Scope::default(),
-            tags: Vec::new(),
-            config: json!({}),
-            fields: Vec::new(),
-            functions: Vec::new(),
-            old_form: false,
-            place,
-        });
+        configuration.plugins.push(made("file-log", place));
     }
     for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.kind.emits) {
         plugin.fields.extend_from_slice(fields);

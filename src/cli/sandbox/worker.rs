@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::super::rehearsal;
 use super::honest;
 use super::lines::{Lines, Sink};
 use super::script::Run;
 use crate::confinement::ThreadFilter;
-use crate::diagnostic::SourceFile;
+use crate::diagnostic::{Place, SourceFile};
 use crate::document::SnippetSource;
-use crate::entity::{Configuration, Field, Plugin, Scope};
+use crate::entity::{Configuration, Field, Plugin};
 use crate::phase::{Observer, Part, Program, Runner};
 use crate::script::{Clock, ScriptError};
 use crate::settings::Settings;
@@ -159,20 +160,7 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
 }
 
 fn plugin(kind: &str) -> Plugin {
-    Plugin {
-        id: kind.to_owned(),
-        kind: crate::plugin::find(kind).expect("both are kinds of plugin"),
-        instance_name: None,
-        enabled: true,
-        protocols: crate::plugin::ANY.to_vec(),
-        scope: Scope::default(),
-        tags: Vec::new(),
-        config: json!({}),
-        fields: Vec::new(),
-        functions: Vec::new(),
-        old_form: false,
-        place: crate::diagnostic::Place::new(SourceFile::new("sandbox", ""), 0..0),
-    }
+    rehearsal::made(kind, Place::new(SourceFile::new("sandbox", ""), 0..0))
 }
 
 fn field(key: &str, source: SnippetSource) -> Field {

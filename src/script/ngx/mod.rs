@@ -27,7 +27,7 @@ pub use re::search_checked;
 
 use super::environment::frozen;
 use super::interrupt::OUT_OF_TIME;
-use super::pdk::{Module, raise, write_parts};
+use super::pdk::{Module, index, raise, write_parts};
 use super::state::State;
 use crate::transaction::{Level, Numbers, text};
 
@@ -77,12 +77,6 @@ fn view(
     refusal: &'static str,
 ) -> mlua::Result<Table> {
     let metatable = lua.create_table()?;
-    let state = state.clone();
-    let index = lua.create_function(move |lua, (_, name): (Lv, Lv)| match name {
-        // What Luau looks up while it loads a snippet it may keep for good.
-        Lv::String(name) if !state.loading.get() => look(lua, &state, &name.to_string_lossy()),
-        _ => Ok(Lv::Nil),
-    })?;
     let refuse = lua.create_function(move |lua, (_, name): (Lv, Lv)| -> mlua::Result<()> {
         let name = match &name {
             Lv::String(name) => name.to_string_lossy().chars().take(100).collect(),
@@ -90,7 +84,7 @@ fn view(
         };
         Err(raise(lua, &refusal.replace("{}", &name)))
     })?;
-    metatable.raw_set("__index", index)?;
+    metatable.raw_set("__index", index(lua, state, look)?)?;
     metatable.raw_set("__newindex", refuse)?;
     metatable.raw_set("__metatable", false)?;
     let table = lua.create_table()?;

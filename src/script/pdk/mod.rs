@@ -178,15 +178,23 @@ pub(super) fn make_lazy(
     look: impl Fn(&Lua, &State, &str) -> mlua::Result<Lv> + 'static,
 ) -> mlua::Result<()> {
     let metatable = lua.create_table()?;
+    metatable.raw_set("__index", index(lua, state, look)?)?;
+    metatable.raw_set("__metatable", false)?;
+    table.set_metatable(Some(frozen(metatable)))
+}
+
+/// An `__index` that looks a member up by its name.
+pub(super) fn index(
+    lua: &Lua,
+    state: &Rc<State>,
+    look: impl Fn(&Lua, &State, &str) -> mlua::Result<Lv> + 'static,
+) -> mlua::Result<Function> {
     let state = state.clone();
-    let index = lua.create_function(move |lua, (_, name): (Lv, Lv)| match name {
+    lua.create_function(move |lua, (_, name): (Lv, Lv)| match name {
         // What Luau looks up while it loads a snippet it may keep for good.
         Lv::String(name) if !state.loading.get() => look(lua, &state, &name.to_string_lossy()),
         _ => Ok(Lv::Nil),
-    })?;
-    metatable.raw_set("__index", index)?;
-    metatable.raw_set("__metatable", false)?;
-    table.set_metatable(Some(frozen(metatable)))
+    })
 }
 
 /// An error at the place of the call.
