@@ -104,6 +104,20 @@ fn array_indices() {
     assert!(text(&message).ends_with(r#""l":{"1":7,"x":8}}"#));
 }
 
+/// Scenario: an index that is too far, below parents that are missing, are arrays, or would change their kind.
+/// Guarantees: the edit fails, and the message is as it was.
+#[test]
+fn a_sparse_index_leaves_no_parents_behind() {
+    for key in ["n.m[33]", "n[2][33]", "foo[4].a[33]", "l.x[33]", "o[1].b[33]", "foo[99]"] {
+        let mut message = message(&json!({"foo": [{"bar": 1}], "o": {"x": 1}}), Style::default());
+        set(&mut message, "l", "[7]");
+        let before = text(&message);
+        let edited = message.edit(&KeyPath::parse(key, false), Some(b"1".to_vec()), Mode::Set);
+        assert!(matches!(edited, Err(EditError::Sparse { .. })), "{key}: {edited:?}");
+        assert_eq!(text(&message), before, "{key}");
+    }
+}
+
 /// Scenario: values set, overwritten and removed at every depth, numbers of any spelling around them. Guarantees:
 /// what no edit touched comes out byte for byte; removing what is not there makes nothing.
 #[test]

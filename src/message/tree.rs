@@ -47,6 +47,9 @@ pub enum EditError {
 /// through a message calls itself once per level.
 const DEEPEST: usize = 1000;
 
+/// Elements up to which an array may have any holes (cjson's default).
+const DENSE: usize = 10;
+
 /// A piece of JSON text: a stretch of the transaction or text of an edit's own.
 #[derive(Debug, Clone)]
 pub(super) enum Slice {
@@ -162,11 +165,17 @@ impl Message {
     fn walk(&mut self, walk: &Walk<'_>, value: Option<Vec<u8>>) -> Result<(), EditError> {
         walk.check(&mut self.root)?;
         self.version += 1;
+        // The one failure that shows only on the way down.
+        let sparse = |part: &Part| matches!(part, Part::Index(index) if *index > DENSE);
+        let before = walk.path.parts().iter().any(sparse).then(|| self.root.clone());
         let mut root = Node::Object(std::mem::take(&mut self.root));
         let value = value.map(|text| Node::Raw(Slice::Owned(text.into())));
         let done = walk.apply(&mut root, walk.path.parts(), value);
         let Node::Object(members) = root else { unreachable!("the outermost value stays an object") };
-        self.root = members;
+        self.root = match before {
+            Some(before) if done.is_err() => before,
+            _ => members,
+        };
         done
     }
 }
@@ -369,7 +378,7 @@ impl Walk<'_> {
         }
         // Holes do not count, else a few edits would each double the array.
         let filled = || elements.iter().filter(|element| !element.is_null(self.bytes)).count();
-        if index > 10 && index > elements.len() && index > 2 * (filled() + 1) {
+        if index > DENSE && index > elements.len() && index > 2 * (filled() + 1) {
             return Err(EditError::Sparse { key: self.path.text().to_owned() });
         }
         while elements.len() < index {

@@ -19,9 +19,13 @@ pub fn search(regex: &[u8], letters: &[u8], text: &[u8], from: usize) -> bool {
     if pattern.options.check_utf && std::str::from_utf8(text).is_err() {
         return true;
     }
-    let bounded = found(&pattern, text, |scratch, check| pattern.search_bounded(text, from, scratch, check));
     let chosen = found(&pattern, text, |scratch, check| pattern.search(text, from, scratch, check));
-    // A bounded search that was stopped says nothing, and past the text there is none.
+    if from > text.len() {
+        assert_eq!(chosen, Ok(None), "a match past the text");
+        return true;
+    }
+    let bounded = found(&pattern, text, |scratch, check| pattern.search_bounded(text, from, scratch, check));
+    // One that was stopped says nothing.
     if let (Ok(bounded), Ok(chosen)) = (&bounded, &chosen) {
         assert_eq!(bounded, chosen, "the bounded matcher found the first, the chosen engine the second");
     }
