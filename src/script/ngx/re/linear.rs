@@ -36,12 +36,18 @@ impl std::fmt::Debug for Linear {
 impl Linear {
     /// The pattern, if it says nothing that this engine lacks or takes otherwise, and is small enough.
     pub(super) fn new(ast: &Ast, utf: bool) -> Option<Self> {
+        // In text that is not UTF-8 it would find nothing at places where our own matcher does.
+        if utf && ast.node.may_be_empty() {
+            return None;
+        }
         let mut writer = Writer { out: String::new(), utf, minds_last_newline: false };
         let states = writer.node(&ast.node)?;
         if states > 5_000 {
             return None;
         }
         let config = Config::new()
+            // Without `u` there is a place between any two bytes.
+            .utf8_empty(false)
             .nfa_size_limit(Some(MOST_BYTES))
             .onepass_size_limit(Some(MOST_BYTES / 4))
             .hybrid_cache_capacity(MOST_BYTES / 2)

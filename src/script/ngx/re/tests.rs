@@ -57,6 +57,25 @@ fn finds_what_pcre_finds() {
     assert!(linear > cases::CASES.len() / 2, "{linear}");
 }
 
+/// Scenario: patterns that match nothing at all, from any place of texts beyond ASCII. Guarantees: both engines find the
+/// same; without `u` that is a place between any two bytes.
+#[test]
+fn empty_matches_within_characters() {
+    for letters in ["", "a", "U"] {
+        for pattern in ["", "a*", "(b)?", r"\B"] {
+            let compiled = Pattern::new(pattern.as_bytes(), letters.as_bytes()).expect(pattern);
+            for text in ["\u{e9}\u{20ac}".as_bytes(), b"\x96\xc3\xa9\xe2\x82"] {
+                for from in 0..=text.len() {
+                    let [bounded, chosen] = both(&compiled, text, from);
+                    assert_eq!(bounded, chosen, "/{pattern}/{letters} on {text:?} from {from}");
+                    let everywhere = pattern != r"\B" && letters != "U";
+                    assert!(!everywhere || bounded == format!("{from}-{from}"), "/{pattern}/ from {from}: {bounded}");
+                }
+            }
+        }
+    }
+}
+
 /// Scenario: patterns and options that are wrong. Guarantees: PCRE's words, and where.
 #[test]
 fn mistakes_have_pcres_words() {
