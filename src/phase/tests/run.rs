@@ -224,3 +224,46 @@ fn what_cannot_run_is_refused() {
     let small = Runner::new(program(&plugins("", ["a: return 1", "", ""]), &settings));
     assert!(small.err().expect("too small").contains("raise the setting lua.memory_limit"));
 }
+
+/// Scenario: a plugin with five fields that never end, twice a field's time for all of them, and a later plugin.
+/// Guarantees: after two the plugin's time is over, and each further field says so without running; the later plugin has
+/// its own time, every message goes out, and the next transaction begins anew.
+#[test]
+fn a_plugin_has_one_budget_for_all_its_fields() {
+    let endless: Vec<String> = (0..5).map(|field| format!("e{field}: while true do end")).collect();
+    let text = plugins("", [&endless.join(", "), "", "fine: return 1"]);
+    let mut settings = Settings::default();
+    (settings.lua.deadline_ms, settings.lua.plugin_deadline_ms) = (20.0, 40.0);
+    let mut bench = bench(&text, &settings);
+    for _ in 0..2 {
+        let seen = run(&mut bench, &json!({}));
+        let stops: Vec<_> = seen.failed.iter().map(|(_, error)| error.stop).collect();
+        assert_eq!(stops.len(), 5);
+        assert_eq!(stops[0], Some(Stop::Deadline));
+        assert_eq!(stops[3..], [Some(Stop::PluginDeadline); 2]);
+        assert!(seen.failed[4].1.message.contains("40ms"), "{}", seen.failed[4].1);
+        let messages = seen.by_name(bench.runner.program());
+        assert_eq!((messages.len(), &messages[2].1["fine"]), (3, &json!(1)));
+    }
+}
+
+/// Scenario: values past each bound of the settings, in bytes, nodes and levels, beside one within all of them.
+/// Guarantees: each fails by itself, saying which bound; the message goes out with the sound one.
+#[test]
+fn values_have_the_settings_bounds() {
+    let fields = "bytes: return ('x'):gsub('x', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'), \
+                  nodes: \"return {1, 2, 3, 4, 5, 6}\", depth: \"return {{{{1}}}}\", sound: \"return {1, {2}}\"";
+    let mut settings = patient();
+    (settings.lua.max_value_bytes, settings.lua.max_value_nodes, settings.lua.max_value_depth) = (100, 5, 3);
+    let mut bench = bench(
+        &plugins("", [&fields.replacen("return (", "\"return (", 1).replacen("'), ", "')\", ", 1), "", ""]),
+        &settings,
+    );
+    let seen = run(&mut bench, &json!({}));
+    let said: Vec<_> = seen.failed.iter().map(|(_, error)| (error.stop, error.message.as_str())).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    for ((stop, message), part) in said.iter().zip(["100 bytes", "5 members and elements", "excessive nesting (4)"]) {
+        assert!(*stop == Some(Stop::Value) && message.contains(part), "{message}");
+    }
+    assert_eq!(seen.by_name(bench.runner.program())[0].1, json!({"sound": [1, [2]]}));
+}
