@@ -251,14 +251,11 @@ fn a_plugin_has_one_budget_for_all_its_fields() {
 /// Guarantees: each fails by itself, saying which bound; the message goes out with the sound one.
 #[test]
 fn values_have_the_settings_bounds() {
-    let fields = "bytes: return ('x'):gsub('x', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'), \
-                  nodes: \"return {1, 2, 3, 4, 5, 6}\", depth: \"return {{{{1}}}}\", sound: \"return {1, {2}}\"";
+    let bytes = format!("bytes: \"return '{}'\"", "y".repeat(101));
+    let others = r#"nodes: "return {1, 2, 3, 4, 5, 6}", depth: "return {{{{1}}}}", sound: "return {1, {2}}""#;
     let mut settings = patient();
     (settings.lua.max_value_bytes, settings.lua.max_value_nodes, settings.lua.max_value_depth) = (100, 5, 3);
-    let mut bench = bench(
-        &plugins("", [&fields.replacen("return (", "\"return (", 1).replacen("'), ", "')\", ", 1), "", ""]),
-        &settings,
-    );
+    let mut bench = bench(&plugins("", [&format!("{bytes}, {others}"), "", ""]), &settings);
     let seen = run(&mut bench, &json!({}));
     let said: Vec<_> = seen.failed.iter().map(|(_, error)| (error.stop, error.message.as_str())).collect();
     assert_eq!(said.len(), 3, "{said:?}");
