@@ -126,7 +126,8 @@ impl Runner {
                 tell(program, part, verdict, &self.program.suspension);
             }
             if let Err(error) = result {
-                self.spoilt |= error.stop == Some(Stop::Memory);
+                // Whoever was stopped right before the limit leaves as little room as who met it.
+                self.spoilt |= error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());
                 observer.failed(Part { step, part }, &error);
                 sound = false;
                 if program.drops {

@@ -205,6 +205,11 @@ impl Vm {
         }
     }
 
+    /// Whether so much of the memory is in use that an honest snippet may find none.
+    pub fn is_cramped(&self) -> bool {
+        self.lua.used_memory() > self.memory / 2
+    }
+
     /// Looks at the message at hand.
     pub fn with_message<R>(&self, look: impl FnOnce(&mut Message) -> R) -> Option<R> {
         self.state.with_message(look)
@@ -285,8 +290,8 @@ impl Vm {
         match result.as_ref().err().and_then(|failure| failure.stop) {
             // What the script held is garbage now, and the next one needs the room.
             Some(Stop::Memory) => drop(self.lua.gc_collect()),
-            Some(_) => self.make_room(),
-            None => {}
+            Some(_) if self.is_cramped() => drop(self.lua.gc_collect()),
+            _ => {}
         }
         result
     }

@@ -47,6 +47,7 @@ pub(super) const SCRIPTS: &[(&str, &str)] = scripts![
     "08-memory-loop/caught.lua"
     "08-memory-loop/coroutine.lua"
     "08-memory-loop/doubling.lua"
+    "08-memory-loop/nearly-full.lua"
     "08-memory-loop/table.lua"
     "09-preallocate/new.lua"
     "10-unpack/nan.lua"
