@@ -1,10 +1,9 @@
 -- attack: a function kept in the cache
 -- why: the cache takes copies of plain values
 -- class: 16
--- expect: value true
+-- expect: value "plain"
 
 pcall(function() kong.cache:get('k', nil, function() return print end) end)
 return 1
 ---- next run
-local ok, v = pcall(function() return (kong.cache:get('k', nil, function() return 'plain' end)) end)
-return not ok or type(v) ~= 'function'
+return (kong.cache:get('k', nil, function() return 'plain' end))

@@ -1,7 +1,7 @@
--- attack: the redacted header under another spelling
--- why: redaction knows the header in any case
+-- attack: reads the redacted header out of the message
+-- why: the message has the word alone, in any spelling
 -- class: 29
--- expect: field /request/headers/Authorization "REDACTED"
--- expect: field /request/headers/Authorization nil
+-- expect: value true
 
-return 1
+local headers = kong.log.serialize().request.headers
+return headers.authorization == 'REDACTED' and headers.Authorization == 'REDACTED'

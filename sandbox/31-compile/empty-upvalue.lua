@@ -2,6 +2,6 @@
 -- why: the compiler is another, and says what is wrong
 -- class: 31
 -- cve: CVE-2022-24736
--- expect: error ""
+-- expect: error "Incomplete statement"
 
 local function f() goto a ::a:: local x <close> = nil end

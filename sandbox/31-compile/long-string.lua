@@ -2,6 +2,6 @@
 -- why: the lexer says so
 -- class: 31
 -- cve: CVE-2025-46819
--- expect: error ""
+-- expect: error "Malformed string"
 
 return [==[ x ]=]

@@ -2,7 +2,6 @@
 -- why: there is no compiler to machine code in the program
 -- class: 32
 -- expect: value 3
--- expect: error ""
 
 @native local function f() return 3 end
 return f()
