@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use logphase::diagnostic::SourceFile;
 use logphase::entity::{Configuration, ReadOptions};
+use logphase::message::BodyError;
 use logphase::phase::{Observer, Part, Program, Runner};
 use logphase::script::{Clock, ScriptError};
 use logphase::settings::Settings;
@@ -136,6 +137,8 @@ impl Observer for Sink {
     }
 
     fn dropped(&mut self, _: usize) {}
+
+    fn refused(&mut self, _: usize, _: &BodyError) {}
 }
 
 fn split(transactions: &[Bytes], sink: &mut Sink) {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Exit, complain};
 use crate::diagnostic::{Diagnostic, Place, codes};
 use crate::entity::{Configuration, Field, Plugin, Scope};
+use crate::message::BodyError;
 use crate::phase::{Observer, Part, Program, Runner, Step};
 use crate::script::{Busy, Clock, ScriptError};
 use crate::settings::Settings;
@@ -36,6 +37,8 @@ pub(super) struct Outcome {
     pub(super) message: Option<Bytes>,
     /// Its parts that failed, by their index in the step.
     pub(super) errors: Vec<(usize, ScriptError)>,
+    /// Why it would send nothing, if a body is not what its content type says.
+    pub(super) refused: Option<BodyError>,
 }
 
 impl Rehearsal {
@@ -56,7 +59,7 @@ impl Rehearsal {
     /// Runs `transaction`: what became of each plugin that applies, in execution order.
     pub(super) fn run(&mut self, transaction: Transaction) -> Vec<Outcome> {
         let plan = self.runner.plan(&transaction);
-        let new = |&step| Outcome { step, message: None, errors: Vec::new() };
+        let new = |&step| Outcome { step, message: None, errors: Vec::new(), refused: None };
         let mut seen = Seen { outcomes: plan.iter().map(new).collect() };
         self.runner.run(transaction, &plan, &mut seen);
         seen.outcomes
@@ -89,6 +92,10 @@ impl Observer for Seen {
     }
 
     fn dropped(&mut self, _: usize) {}
+
+    fn refused(&mut self, step: usize, error: &BodyError) {
+        self.of(step).refused = Some(error.clone());
+    }
 }
 
 /// A failure of part `part` of `step`, with its line in the configuration.
@@ -112,6 +119,7 @@ pub(super) fn made(kind: &str, place: Place) -> Plugin {
         config: json!({}),
         fields: Vec::new(),
         functions: Vec::new(),
+        certificate: None,
         old_form: false,
         place,
     }

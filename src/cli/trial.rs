@@ -13,7 +13,9 @@ use super::{Exit, complain, load, pretty, say};
 use crate::diagnostic::{Format, Place, SourceFile, any_error};
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Field};
+use crate::message::BodyError;
 use crate::phase::Program;
+use crate::script::ScriptError;
 use crate::settings::Settings;
 use crate::transaction::Transaction;
 
@@ -52,7 +54,7 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -
     let mut exit = Exit::Done;
     for (number, transaction) in transactions.into_iter().enumerate() {
         let outcomes = rehearsal.run(transaction);
-        if outcomes.iter().any(|outcome| !outcome.errors.is_empty()) {
+        if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
         if json { say_json(program, &outcomes) } else { say_pretty(program, &outcomes, number + 1) }
@@ -103,12 +105,11 @@ fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transact
 
 fn say_json(program: &Program, outcomes: &[Outcome]) {
     let mut out = Vec::new();
-    for Outcome { step, message, errors } in outcomes {
+    for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
-        let errors: Vec<_> = errors
-            .iter()
-            .map(|(part, error)| json!({"field": step.parts[*part].name(*part), "message": error.message}))
-            .collect();
+        let failed = |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(*part), "message": error.message});
+        let body = refused.iter().map(|error| json!({"field": "body", "message": error.reason}));
+        let errors: Vec<_> = errors.iter().map(failed).chain(body).collect();
         let head = json!({"plugin": step.kind.name, "instance_name": step.instance_name, "errors": errors});
         let head = head.to_string();
         // The message goes in as it is, so that its numbers stay as they would be sent.
@@ -125,11 +126,15 @@ fn say_pretty(program: &Program, outcomes: &[Outcome], number: usize) {
     if outcomes.is_empty() {
         out.extend_from_slice(b"no plugin applies\n");
     }
-    for Outcome { step, message, errors } in outcomes {
+    for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
         out.extend_from_slice(format!("\n## {}\n", step.label).as_bytes());
         match message {
             Some(message) => out.extend_from_slice(&pretty::pretty(message)),
+            None if refused.is_some() => {
+                let error = refused.as_ref().map_or_else(String::new, BodyError::to_string);
+                out.extend_from_slice(format!("no message: {error}, and on_body_error is drop\n").as_bytes());
+            }
             None if step.kind.emits => out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n"),
             None => out.extend_from_slice(b"ran; it sends nothing itself\n"),
         }

@@ -11,15 +11,17 @@ pub(super) enum Collection {
     Consumers,
     ConsumerGroups,
     Apis,
+    Certificates,
     Plugins,
 }
 
-pub(super) const COLLECTIONS: [Collection; 6] = [
+pub(super) const COLLECTIONS: [Collection; 7] = [
     Collection::Services,
     Collection::Routes,
     Collection::Consumers,
     Collection::ConsumerGroups,
     Collection::Apis,
+    Collection::Certificates,
     Collection::Plugins,
 ];
 
@@ -32,6 +34,7 @@ impl Collection {
             Self::Consumers => "consumers",
             Self::ConsumerGroups => "consumer_groups",
             Self::Apis => "apis",
+            Self::Certificates => "certificates",
             Self::Plugins => "plugins",
         }
     }
@@ -58,7 +61,7 @@ impl Collection {
     pub(super) fn nested(self) -> &'static [Self] {
         match self {
             Self::Services => &[Self::Routes, Self::Plugins],
-            Self::Plugins => &[],
+            Self::Certificates | Self::Plugins => &[],
             _ => &[Self::Plugins],
         }
     }
@@ -71,6 +74,7 @@ impl Collection {
             Self::Consumers => &CONSUMER,
             Self::ConsumerGroups => &CONSUMER_GROUP,
             Self::Apis => &API,
+            Self::Certificates => &CERTIFICATE,
             Self::Plugins => &PLUGIN,
         }
     }
@@ -85,7 +89,6 @@ pub(super) const WITHOUT_USE: &[&str] = &[
     "applications",
     "basicauth_credentials",
     "ca_certificates",
-    "certificates",
     "cloned_plugins",
     "clustering_data_planes",
     "consumer_group_overrides",
@@ -272,6 +275,21 @@ static API: Record = Record::new(&[
     Field::any("strip_request_path"),
     Field::any("created_at"),
     Field::any("plugins"),
+    Field::any("_comment"),
+    Field::any("_ignore"),
+]);
+
+static CERTIFICATE: Record = Record::new(&[
+    ID,
+    Field::string("cert").required(),
+    Field::string("key").required(),
+    Field::any("cert_alt"),
+    Field::any("key_alt"),
+    Field::any("passphrase"),
+    TAGS,
+    Field::any("snis"),
+    Field::any("created_at"),
+    Field::any("updated_at"),
     Field::any("_comment"),
     Field::any("_ignore"),
 ]);

@@ -60,6 +60,15 @@ pub struct Entity {
     pub place: Place,
 }
 
+/// A certificate with its key, to show to a server that asks for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate, with those that lead to its root behind it, as PEM.
+    pub cert: String,
+    /// Its private key, as PEM.
+    pub key: String,
+}
+
 /// What is known of an entity that a plugin is put on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EntityRef {
@@ -143,6 +152,9 @@ pub struct Plugin {
     pub fields: Vec<Field>,
     /// The functions of the log phase of a pre-function or post-function, in order.
     pub functions: Vec<SnippetSource>,
+    /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
+    /// `security.certificate_id`), from the file's `certificates`.
+    pub certificate: Option<Certificate>,
     /// Written in the form of Kong before 0.5 (`name: tcplog`, `value:` for `config:`), which ended messages with CR LF.
     pub old_form: bool,
     /// Where it is written.

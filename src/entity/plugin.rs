@@ -7,7 +7,7 @@ use super::collection::Collection;
 use super::read::Item;
 use super::reference::{Index, entity_ref};
 use super::unique::Seen;
-use super::{Configuration, Field, NotRun, Plugin, Scope};
+use super::{Certificate, Configuration, Field, NotRun, Plugin, Scope};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::document::Node;
 use crate::plugin::{self, Kind, Protocol};
@@ -54,7 +54,8 @@ pub(super) fn read(
         }
         match kind {
             Some(kind) => {
-                let plugin = plugin(item, kind, scope, diagnostics);
+                let mut plugin = plugin(item, kind, scope, diagnostics);
+                plugin.certificate = certificate(item, items, index, diagnostics);
                 if let Some(route) = targets[0] {
                     check_route(item, &plugin, &items[route], diagnostics);
                 }
@@ -111,6 +112,17 @@ fn scope(targets: &[Option<usize>; SCOPES.len()], items: &[Item]) -> Scope {
     Scope { route, service, consumer, consumer_group, api }
 }
 
+/// The certificate that the plugin's `config` refers to.
+fn certificate(item: &Item, items: &[Item], index: &Index, diagnostics: &mut Vec<Diagnostic>) -> Option<Certificate> {
+    let config = item.node.get("config")?;
+    let own = config.get("client_certificate").and_then(|reference| Some((reference.get("id")?, "client_certificate")));
+    let secure = || config.get("security")?.get("certificate_id").map(|id| (id, "security.certificate_id"));
+    let (id, field) = own.or_else(secure).filter(|(id, _)| !id.is_null())?;
+    let path = format!("{}.config.{field}", item.path);
+    let found = &items[index.resolve(Collection::Certificates, id, &path, diagnostics)?];
+    Some(Certificate { cert: found.text("cert")?.to_owned(), key: found.text("key")?.to_owned() })
+}
+
 /// One plugin that runs here.
 fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
     check_scope(item, kind, &scope, diagnostics);
@@ -150,6 +162,7 @@ fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<
         config: Value::Object(config),
         fields: fields.collect(),
         functions: functions.into_iter().flatten().filter_map(Node::snippet).collect(),
+        certificate: None,
         old_form,
         place: item.place(),
     }

@@ -112,7 +112,7 @@ fn read_trees(
             Collection::Consumers => &mut configuration.consumers,
             Collection::ConsumerGroups => &mut configuration.consumer_groups,
             Collection::Apis => &mut configuration.apis,
-            Collection::Plugins => continue,
+            Collection::Certificates | Collection::Plugins => continue,
         };
         let (id, name) = (item.text("id").map(str::to_owned), item.name().map(str::to_owned));
         list.push(Entity { id, name, tags: item.tags(), place: item.place() });

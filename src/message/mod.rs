@@ -1,11 +1,16 @@
 //! The message: a transaction with the edits applied, encoded as one line of JSON.
 
+mod body;
 mod encode;
 mod key_path;
+mod redact;
+mod shape;
 mod tree;
 
+pub use body::BodyError;
 pub use encode::Style;
 pub use key_path::{KeyPath, Part};
+pub use shape::{Shape, ShapeError, ShapeOptions};
 pub use tree::{EditError, Message, Mode};
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub(super) enum Node {
 ///
 /// Kong builds each plugin's message anew and applies the whole list of edits so far; as every edit only depends on
 /// those before it, applying each once to a message that stays gives the same.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Message {
     transaction: Transaction,
     pub(super) root: Vec<(Slice, Node)>,

@@ -8,7 +8,7 @@ use super::fault::{Faults, Suspension};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Plugin, Scope};
-use crate::message::{KeyPath, Style};
+use crate::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use crate::plugin::Kind;
 use crate::script::{self, Bytecode, Options, Profile, SourceLimits, compile};
 use crate::settings::{OnError, Settings};
@@ -34,6 +34,8 @@ pub struct Step {
     pub parts: Vec<Compiled>,
     /// Whether a failing part costs the message (and, as in Kong, all later plugins theirs).
     pub drops: bool,
+    /// What its messages carry beside the edits, and what is taken out of them.
+    pub shape: Shape,
     /// What failed, by part.
     pub faults: Faults,
 }
@@ -166,6 +168,11 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
             Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
         }
     }
+    let options = ShapeOptions { include_body: plugin.kind.include_body, hash_key: None };
+    let shape = Shape::of(&plugin.config, options).unwrap_or_else(|error| {
+        errors.push(no_shape(plugin, &error));
+        Shape::default()
+    });
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -181,6 +188,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         label: label.into(),
         scope: plugin.scope.clone(),
         protocols: super::identity::mask(&plugin.protocols),
+        shape,
         faults: Faults::new(parts.len()),
         parts,
         drops: settings.for_plugin(plugin).on_error == OnError::Drop,
@@ -197,6 +205,11 @@ fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
     .label("not allowed")
     .kong("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
     .help("take the snippet out, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
+}
+
+fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {
+    let message = format!("`{}` of plugin `{}`: {error}", error.field, plugin.kind.name);
+    Diagnostic::error(codes::VALUE, message).at(plugin.place.clone()).path(format!("config.{}", error.field))
 }
 
 fn syntax_error(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::fault::{Suspension, Verdict};
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
-use crate::message::Message;
+use crate::message::{BodyError, Message};
 use crate::script::{ScriptError, SnippetId, Stop, Vm};
 use crate::transaction::Transaction;
 
@@ -29,6 +29,8 @@ pub trait Observer {
     fn failed(&mut self, part: Part, error: &ScriptError);
     /// A logging plugin emits nothing because of a failure and `on_error: drop`.
     fn dropped(&mut self, step: usize);
+    /// A logging plugin emits nothing because a body is not what its content type says.
+    fn refused(&mut self, step: usize, error: &BodyError);
 }
 
 /// A VM with a program's snippets, and its planner. Lives on one thread.
@@ -84,15 +86,20 @@ impl Runner {
                 break;
             }
             if self.program.steps[step].kind.emits {
+                let shape = &self.program.steps[step].shape;
                 let encoded = self.vm.with_message(|message| match &last {
-                    Some((version, bytes)) if *version == message.version() => bytes.clone(),
+                    _ if !shape.is_plain(message) => message.shaped(shape).map(Bytes::from),
+                    Some((version, bytes)) if *version == message.version() => Ok(bytes.clone()),
                     _ => {
                         let bytes = Bytes::from(message.to_vec());
                         last = Some((message.version(), bytes.clone()));
-                        bytes
+                        Ok(bytes)
                     }
                 });
-                observer.message(step, encoded.expect("a message is at hand between begin and end"));
+                match encoded.expect("a message is at hand between begin and end") {
+                    Ok(bytes) => observer.message(step, bytes),
+                    Err(error) => observer.refused(step, &error),
+                }
             }
         }
         self.vm.end();

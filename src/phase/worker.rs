@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::program::Program;
 use super::run::{Observer, Part, Runner};
 use crate::confinement::{ThreadFilter, Wall};
+use crate::message::BodyError;
 use crate::queue::{NoRoom, Queue, Receipt};
 use crate::script::{self, Clock, ScriptError};
 
@@ -42,6 +43,8 @@ pub struct Tally {
     pub transactions: AtomicU64,
     /// Messages that were not emitted because of `on_error: drop`.
     pub dropped: AtomicU64,
+    /// Messages that were not emitted because a body was not what its content type said.
+    pub refused: AtomicU64,
 }
 
 /// The running workers.
@@ -329,8 +332,24 @@ impl Observer for Collect<'_> {
         tracing::warn!(plugin = %step.label, field, %place, times, "a Lua snippet failed: {error}");
     }
 
+    fn refused(&mut self, step: usize, error: &BodyError) {
+        self.give_back(step);
+        let times = self.tally.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if times.is_power_of_two() {
+            let plugin = &self.program.steps[step].label;
+            tracing::error!(%plugin, times, "a message is not sent: {error}; set on_body_error to keep to send it");
+        }
+    }
+
     fn dropped(&mut self, step: usize) {
         self.tally.dropped.fetch_add(1, Ordering::Relaxed);
+        self.give_back(step);
+    }
+}
+
+impl Collect<'_> {
+    /// Gives back the room of a message that is not sent.
+    fn give_back(&mut self, step: usize) {
         if let Some(queue) = &self.generation.queues[step] {
             queue.release(1, self.size);
             let reserved = &mut self.room.steps[step].reserved;

@@ -21,6 +21,29 @@ pub const ON_ERROR: Field = Field::string("on_error")
     .extension()
     .about("When a snippet fails: keep the message and leave the field untouched, or drop the message as Kong does.");
 
+/// Which bodies become part of the message. Ours; without it, see [`super::Kind::include_body`].
+pub const INCLUDE_BODY: Field = Field::string("include_body")
+    .checks(&[Check::OneOf(&["off", "request", "response", "both"])])
+    .extension()
+    .about("Bodies to put into the message, where the proxy handed them over: off, request, response or both.");
+/// The largest body that becomes part of a message. Ours.
+pub const MAX_BODY_SIZE: Field = Field::size("max_body_size")
+    .extension()
+    .about("Bytes of a body that is put into the message; of a larger one only its size is.");
+/// Content types whose bodies become part of a message. Ours.
+pub const BODY_TYPES: Field = Field::array("body_types", &Field::string("")).extension().about(
+    "Content types whose bodies are put into the message, like `application/json` or `text/*`; all if not given.",
+);
+/// What happens when a body does not parse as the type it claims. Ours.
+pub const ON_BODY_ERROR: Field =
+    Field::string("on_body_error").checks(&[Check::OneOf(&["drop", "keep"])]).extension().about(
+        "A body that is not what its content type says: drop the message as Kong does, or keep it with `body_error`.",
+    );
+/// What must not leave. Ours.
+pub const REDACT: Field = Field::array("redact", &super::redact::RULE).extension().about(
+    "What is taken out of the message before it leaves: headers, query arguments, cookies, key paths, patterns.",
+);
+
 /// Bounds and retries of the plugin's queue. Ours where Kong's plugin has no queue; without a field the settings decide.
 pub const QUEUE: Field =
     Field::record("queue", &QUEUE_RECORD).extension().about("Bounds and retries of the plugin's queue.");

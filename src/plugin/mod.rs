@@ -2,6 +2,8 @@
 
 pub mod field;
 pub mod file_log;
+#[expect(dead_code)]
+mod http_client;
 pub mod http_log;
 pub mod kafka_log;
 pub mod loggly;
@@ -9,10 +11,12 @@ mod others;
 pub mod post_function;
 pub mod pre_function;
 mod protocol;
+mod redact;
 pub mod sink;
 pub mod syslog;
 mod tail;
 pub mod tcp_log;
+mod tls;
 pub mod udp_log;
 
 use serde_json::{Map, Value};
@@ -31,6 +35,26 @@ pub enum SinkState {
     Later,
     /// It has none to deliver.
     None,
+}
+
+/// Which bodies are part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Include {
+    /// The request's.
+    pub request: bool,
+    /// The response's.
+    pub response: bool,
+}
+
+impl Include {
+    /// None.
+    pub const OFF: Self = Self { request: false, response: false };
+    /// The request's alone.
+    pub const REQUEST: Self = Self { request: true, response: false };
+    /// The response's alone.
+    pub const RESPONSE: Self = Self { request: false, response: true };
+    /// Both.
+    pub const BOTH: Self = Self { request: true, response: true };
 }
 
 /// One kind of plugin that runs in the log phase.
@@ -56,6 +80,8 @@ pub struct Kind {
     pub convert: fn(&mut Map<String, Value>),
     /// Whether it is a logging plugin, which emits a message per transaction.
     pub emits: bool,
+    /// Which bodies its messages carry if `include_body` is not given.
+    pub include_body: Include,
     /// What delivers its messages.
     pub sink: SinkState,
 }

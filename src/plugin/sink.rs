@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::file_log::{self, Writers};
 use super::tail::{Pool, Tail};
-use super::tcp_log::{self, TlsConfigs};
+use super::tcp_log;
+use super::tls::TlsConfigs;
 use super::udp_log;
 
 /// A future that an object-safe trait returns.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::Board;
 use crate::confinement::{ThreadFilter, Wall};
@@ -192,6 +192,18 @@ pub fn without_sink(configuration: &Configuration) -> Vec<Diagnostic> {
     later.map(refuse).collect()
 }
 
+/// Fields of a plugin's `config` that no sink is told of.
+const PHASE_FIELDS: &[&str] = &[
+    "custom_fields_by_lua",
+    "on_error",
+    "include_body",
+    "max_body_size",
+    "body_types",
+    "on_body_error",
+    "redact",
+    "queue",
+];
+
 fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
     let own = settings.for_plugin(plugin);
     let mut config = plugin.config.clone();
@@ -206,9 +218,13 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
             config.insert("crlf".to_owned(), true.into());
         }
         // What the log phase uses does not make it another outlet.
-        config.remove("custom_fields_by_lua");
-        config.remove("on_error");
-        config.remove("queue");
+        for name in PHASE_FIELDS {
+            config.remove(*name);
+        }
+        if let Some(certificate) = &plugin.certificate {
+            let inline = json!({"cert": certificate.cert, "key": certificate.key});
+            config.insert("certificate".to_owned(), inline);
+        }
     }
     let queue = own.queue;
     OutletSpec {

@@ -16,6 +16,7 @@ use crate::confinement::ThreadFilter;
 use crate::diagnostic::{Place, SourceFile};
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Field, Plugin};
+use crate::message::BodyError;
 use crate::phase::{Observer, Part, Program, Runner};
 use crate::script::{Clock, ScriptError};
 use crate::settings::Settings;
@@ -282,6 +283,8 @@ impl Observer for Seen {
     }
 
     fn dropped(&mut self, _: usize) {}
+
+    fn refused(&mut self, _: usize, _: &BodyError) {}
 }
 
 fn millis(time: Duration) -> f64 {

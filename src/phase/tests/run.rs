@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::BodyError;
 use crate::script::{Clock, ScriptError, Stop};
 
 /// What a transaction became.
@@ -7,6 +8,7 @@ struct Seen {
     messages: Vec<(usize, Bytes)>,
     failed: Vec<(Part, ScriptError)>,
     dropped: Vec<usize>,
+    refused: Vec<(usize, BodyError)>,
 }
 
 impl Observer for Seen {
@@ -20,6 +22,10 @@ impl Observer for Seen {
 
     fn dropped(&mut self, step: usize) {
         self.dropped.push(step);
+    }
+
+    fn refused(&mut self, step: usize, error: &BodyError) {
+        self.refused.push((step, error.clone()));
     }
 }
 

@@ -5,8 +5,8 @@ mod writer;
 
 use serde_json::Value;
 
-use super::field::{CUSTOM_FIELDS, ON_ERROR, QUEUE};
-use super::{ANY, HTTP, Kind, SinkState};
+use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Check, Default, Field, Record};
 
 pub use writer::Writers;
@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: true,
+    include_body: Include::OFF,
     sink: SinkState::Here,
 };
 
@@ -33,6 +34,11 @@ static SCHEMA: Record = Record::new(&[
         .about("Close and open the file for each message, so that it can be moved away."),
     CUSTOM_FIELDS,
     ON_ERROR,
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
     QUEUE,
 ]);
 

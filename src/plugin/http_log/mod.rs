@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::field::{self, CUSTOM_FIELDS, ON_ERROR, check_url, milliseconds};
-use super::{ANY, HTTP, Kind, SinkState};
+use super::field::{
+    self, BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url,
+    milliseconds,
+};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Check, Default, Field, Problem, Record};
 
 /// The plugin.
@@ -18,6 +21,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert,
     emits: true,
+    include_body: Include::OFF,
     sink: SinkState::Later,
 };
 
@@ -46,6 +50,11 @@ static SCHEMA: Record = Record {
         Field::record("queue", &QUEUE).required().about("Bounds and retries of the plugin's queue."),
         CUSTOM_FIELDS,
         ON_ERROR,
+        INCLUDE_BODY,
+        MAX_BODY_SIZE,
+        BODY_TYPES,
+        ON_BODY_ERROR,
+        REDACT,
         Field::integer("retry_count").instead("`queue.max_retry_time`"),
         Field::integer("queue_size").instead("`queue.max_batch_size`"),
         Field::number("flush_timeout").instead("`queue.max_coalescing_delay`"),

@@ -4,8 +4,10 @@ mod registry;
 
 use serde_json::{Map, Value};
 
-use super::field::{CUSTOM_FIELDS, ON_ERROR, PORT, QUEUE};
-use super::{HTTP_AND_WEBSOCKET, Kind, SinkState};
+use super::field::{
+    BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
+};
+use super::{HTTP_AND_WEBSOCKET, Include, Kind, SinkState};
 use crate::schema::{Check, Default, Field, Problem, Record};
 
 /// The plugin.
@@ -20,6 +22,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: true,
+    include_body: Include::REQUEST,
     sink: SinkState::Later,
 };
 
@@ -34,7 +37,8 @@ static SCHEMA: Record = Record {
         Field::record("authentication", &AUTHENTICATION).required().about("How to log in."),
         Field::record("security", &SECURITY).required().about("TLS."),
         Field::integer("producer_request_acks")
-            .default(Default::Integer(1))
+            // Kong's default is 1: a message can then be lost with its broker.
+            .default(Default::Integer(-1))
             .checks(&[Check::OneOfNumbers(&[-1.0, 0.0, 1.0])])
             .about("Acknowledgements to wait for: none, the leader's, or all (-1)."),
         count("producer_request_timeout", 2000).about("Milliseconds that a broker may take."),
@@ -49,6 +53,11 @@ static SCHEMA: Record = Record {
         Field::record("schema_registry", &registry::SCHEMA_REGISTRY).since("3.11").about("Schemas to validate with."),
         CUSTOM_FIELDS,
         ON_ERROR,
+        INCLUDE_BODY,
+        MAX_BODY_SIZE,
+        BODY_TYPES,
+        ON_BODY_ERROR,
+        REDACT,
         QUEUE,
     ],
     checks: &[mutual_tls],

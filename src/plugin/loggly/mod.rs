@@ -1,8 +1,11 @@
 //! loggly: to Loggly, as syslog over UDP.
 
-use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
+use super::field::{
+    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
+    milliseconds,
+};
 use super::syslog::severity;
-use super::{ANY, HTTP, Kind, SinkState};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Default, Field, Record};
 
 /// The plugin.
@@ -17,6 +20,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: true,
+    include_body: Include::OFF,
     sink: SinkState::Later,
 };
 
@@ -32,5 +36,10 @@ static SCHEMA: Record = Record::new(&[
     milliseconds("timeout", 10_000).about("Milliseconds for sending."),
     CUSTOM_FIELDS,
     ON_ERROR,
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
     QUEUE,
 ]);

@@ -1,6 +1,6 @@
 //! post-function: Lua after everything else.
 
-use super::{ANY, HTTP, Kind, SinkState, pre_function};
+use super::{ANY, HTTP, Include, Kind, SinkState, pre_function};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
@@ -14,5 +14,6 @@ pub const KIND: Kind = Kind {
     schema: &pre_function::SCHEMA,
     convert: super::nothing_old,
     emits: false,
+    include_body: Include::OFF,
     sink: SinkState::None,
 };

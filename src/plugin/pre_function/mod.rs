@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ANY, HTTP, Kind, SinkState};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Default, Field, Problem, Record};
 
 /// The plugin.
@@ -17,6 +17,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: false,
+    include_body: Include::OFF,
     sink: SinkState::None,
 };
 

@@ -1,7 +1,7 @@
 //! syslog: to the system's log.
 
-use super::field::{CUSTOM_FIELDS, ON_ERROR, QUEUE};
-use super::{ANY, HTTP, Kind, SinkState};
+use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Check, Default, Field, Record};
 
 /// The plugin.
@@ -16,6 +16,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: true,
+    include_body: Include::OFF,
     sink: SinkState::Later,
 };
 
@@ -30,6 +31,11 @@ static SCHEMA: Record = Record::new(&[
         .checks(&[Check::OneOf(FACILITIES)])
         .about("The facility."),
     ON_ERROR,
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
     QUEUE,
 ]);
 

@@ -5,13 +5,13 @@ mod send_queue;
 pub mod sink;
 #[cfg(test)]
 mod tests;
-mod tls;
 
-use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
-use super::{ANY, HTTP, Kind, SinkState};
+use super::field::{
+    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
+    milliseconds,
+};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Default, Field, Record};
-
-pub use tls::TlsConfigs;
 
 /// The plugin.
 pub const KIND: Kind = Kind {
@@ -25,6 +25,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: true,
+    include_body: Include::OFF,
     sink: SinkState::Here,
 };
 
@@ -41,5 +42,10 @@ static SCHEMA: Record = Record::new(&[
         .about("Verify the server's certificate."),
     CUSTOM_FIELDS,
     ON_ERROR,
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
     QUEUE,
 ]);

@@ -4,8 +4,11 @@ pub mod sink;
 #[cfg(test)]
 mod tests;
 
-use super::field::{CUSTOM_FIELDS, HOST, ON_ERROR, PORT, QUEUE, milliseconds};
-use super::{ANY, HTTP, Kind, SinkState};
+use super::field::{
+    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
+    milliseconds,
+};
+use super::{ANY, HTTP, Include, Kind, SinkState};
 use crate::schema::{Check, Field, Record};
 
 /// The plugin.
@@ -20,6 +23,7 @@ pub const KIND: Kind = Kind {
     schema: &SCHEMA,
     convert: super::nothing_old,
     emits: true,
+    include_body: Include::OFF,
     sink: SinkState::Here,
 };
 
@@ -30,6 +34,11 @@ static SCHEMA: Record = Record::new(&[
     CUSTOM_FIELDS,
     OVERSIZE,
     ON_ERROR,
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
     QUEUE,
 ]);
 
