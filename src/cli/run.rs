@@ -30,10 +30,9 @@ pub(super) fn run(arguments: &Run) -> Exit {
     if any_error(&more) {
         return Exit::Configuration;
     }
-    if paths.is_empty()
-        && let Err(error) = std::fs::create_dir_all(&settings.data_dir)
-    {
-        let directory = settings.data_dir.display();
+    let no_data_dir = std::fs::create_dir_all(&settings.data_dir).err();
+    let directory = settings.data_dir.display();
+    if let Some(error) = no_data_dir.as_ref().filter(|_| paths.is_empty()) {
         complain(&format!("error: cannot make the data directory {directory}: {error}; set LOGPHASE_DATA_DIR\n"));
         return Exit::Unavailable;
     }
@@ -44,6 +43,12 @@ pub(super) fn run(arguments: &Run) -> Exit {
         Wall::Missing(why) => tracing::warn!("the process is not kept from files (Landlock): {why}"),
         Wall::Partly => tracing::info!("kept from files (Landlock): {wall}"),
         wall => tracing::debug!("kept from files (Landlock): {wall}"),
+    }
+    if let Some(error) = no_data_dir {
+        tracing::warn!(
+            "cannot make the data directory {directory}: {error}; a message that its destination refuses for \
+            good has nowhere to go and holds up its queue: set LOGPHASE_DATA_DIR"
+        );
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build() {
         Ok(runtime) => runtime,
@@ -255,7 +260,12 @@ async fn drain_stdin(service: Service, settings: &Settings) -> Exit {
         }
     }
     bar.finish_and_clear();
-    let dropped: u64 = service.delivery().stats().iter().map(|stats| stats.counters.dropped() + stats.lost).sum();
+    let dropped: u64 = service
+        .delivery()
+        .stats()
+        .iter()
+        .map(|stats| stats.counters.dropped() + stats.counters.dead_letters + stats.lost)
+        .sum();
     let mut exit = finish(service, settings.shutdown_timeout).await;
     if dropped > 0 {
         complain(&format!("{dropped} messages were dropped: their sinks refused them for good\n"));

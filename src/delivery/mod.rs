@@ -5,12 +5,14 @@
 //! overtakes an entry that is being retried.
 
 mod backoff;
+mod dead;
 mod fold;
 mod outlet;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use self::dead::DeadLetters;
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use crate::plugin::sink::{self, OpenError, SinkShared};
@@ -91,6 +94,7 @@ pub struct Delivery {
 
 struct Inner {
     shared: SinkShared,
+    data_dir: PathBuf,
     budget: Arc<Budget>,
     signals: Signals,
     runtime: tokio::runtime::Handle,
@@ -109,10 +113,11 @@ struct Task {
 }
 
 impl Delivery {
-    /// A delivery without outlets. Must be called within a tokio runtime.
-    pub fn new(shared: SinkShared, budget: Budget) -> Self {
+    /// A delivery without outlets, which keeps dead letters in `data_dir`. Must be called within a tokio runtime.
+    pub fn new(shared: SinkShared, budget: Budget, data_dir: PathBuf) -> Self {
         let inner = Inner {
             shared,
+            data_dir,
             budget: Arc::new(budget),
             signals: Signals::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -138,7 +143,8 @@ impl Delivery {
         let sink = sink::open(&spec.kind, &spec.config, &inner.shared)?;
         let bounds = spec.settings.bounds.clone();
         let queue = Arc::new(MemoryQueue::new(bounds, inner.budget.clone(), inner.signals.clone()));
-        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue }));
+        let dead_letters = DeadLetters::of(&inner.data_dir, &spec);
+        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
         let handle = inner.runtime.spawn(Courier::new(outlet.clone(), sink).run());
         running.current.insert(outlet.spec().identity.clone(), outlet.clone());
         running.tasks.retain(|task| !task.handle.is_finished());

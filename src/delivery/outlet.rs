@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
+use super::dead::DeadLetters;
 use super::fold::Fold;
 use super::{OutletSpec, QueueSettings};
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
@@ -39,6 +40,7 @@ pub(super) struct OutletParts {
     pub spec: OutletSpec,
     pub queue: Arc<dyn Queue>,
     pub reader: Arc<dyn Reader>,
+    pub dead_letters: DeadLetters,
 }
 
 #[derive(Default)]
@@ -291,10 +293,29 @@ impl Courier {
         // With nothing outstanding the sink still wants to be called: it has something of its own to send again.
         self.resend = true;
         match failure.fault {
-            Fault::Final => self.discard(1, DropReason::Refused),
+            Fault::Final => self.bury(&failure.message, now).await,
             Fault::Oversize => self.discard(1, DropReason::Oversize),
             Fault::Retry => self.pause_or_give_up(now).await,
         }
+    }
+
+    /// Puts the first entry aside with the reason. Where that is not possible it stays and is tried again.
+    async fn bury(&mut self, reason: &str, now: Instant) {
+        let Some(entry) = self.outstanding.front() else { return };
+        let letters = &self.outlet.parts.dead_letters;
+        let Err(error) = letters.keep(self.outlet.spec(), entry, reason).await else {
+            self.discard(1, DropReason::DeadLetter);
+            return;
+        };
+        let path = letters.path().display();
+        let message = format!(
+            "a message that was refused for good cannot be kept in {path}: {error}; it holds up the \
+            queue: make the setting data_dir writable, or room on its disk"
+        );
+        if self.errors.admit(&message, now).is_some() {
+            error!(plugin = self.outlet.label(), "{message}");
+        }
+        self.pause_or_give_up(now).await;
     }
 
     async fn pause_or_give_up(&mut self, now: Instant) {
@@ -334,11 +355,14 @@ impl Courier {
         }
         let Some(more) = self.errors.admit(&failure.message, now) else { return };
         let (plugin, message) = (self.outlet.label(), &failure.message);
-        match (retry, more) {
-            (true, 0) => warn!(plugin, "{message}; will be retried"),
-            (true, _) => warn!(plugin, more, "{message}; is being retried"),
-            (false, 0) => error!(plugin, "{message}; dropped"),
-            (false, _) => error!(plugin, more, "{message}; dropped"),
+        let path = self.outlet.parts.dead_letters.path().display();
+        match (failure.fault, more) {
+            (Fault::Retry, 0) => warn!(plugin, "{message}; will be retried"),
+            (Fault::Retry, _) => warn!(plugin, more, "{message}; is being retried"),
+            (Fault::Final, 0) => error!(plugin, "{message}; kept in {path}"),
+            (Fault::Final, _) => error!(plugin, more, "{message}; kept in {path}"),
+            (Fault::Oversize, 0) => error!(plugin, "{message}; dropped"),
+            (Fault::Oversize, _) => error!(plugin, more, "{message}; dropped"),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::testing::own_port;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn delivery() -> Delivery {
-    Delivery::new(SinkShared::new(None), Budget::default())
+    Delivery::new(SinkShared::new(None), Budget::default(), std::env::temp_dir())
 }
 
 fn spec(identity: &str, kind: &str, config: Value) -> OutletSpec {
@@ -99,10 +99,22 @@ fn scripted(
     steps: Vec<Step>,
     entries: usize,
 ) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
+    scripted_in(&std::env::temp_dir(), settings, appetite, steps, entries)
+}
+
+/// The same with a data directory.
+fn scripted_in(
+    data_dir: &std::path::Path,
+    settings: QueueSettings,
+    appetite: Appetite,
+    steps: Vec<Step>,
+    entries: usize,
+) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
     let bounds = settings.bounds.clone();
     let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
-    let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue }));
+    let dead_letters = DeadLetters::of(data_dir, &spec);
+    let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
     for i in 0..entries {
         put(&outlet, i.to_string()).unwrap();
     }
@@ -122,8 +134,8 @@ fn quick() -> QueueSettings {
 }
 
 /// Scenario: failures of every kind at the beginning, the middle and the end of batches.
-/// Guarantees: what is retried is delivered once and in order; a refused entry alone is dropped and counted; the
-/// courier ends when the queue is closed and says goodbye to the sink.
+/// Guarantees: what is retried is delivered once and in order; a refused entry alone is put among the dead letters, with
+/// the reason, and counted; the courier ends when the queue is closed and says goodbye to the sink.
 #[tokio::test]
 async fn failures_keep_order_and_lose_nothing() {
     let mut steps = vec![
@@ -135,7 +147,8 @@ async fn failures_keep_order_and_lose_nothing() {
         Step::Take,
     ];
     steps.reverse();
-    let (outlet, seen, handle) = scripted(quick(), Appetite::Stream, steps, 20);
+    let directory = tempfile::tempdir().unwrap();
+    let (outlet, seen, handle) = scripted_in(directory.path(), quick(), Appetite::Stream, steps, 20);
     outlet.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     let seen = seen.lock().unwrap();
@@ -144,9 +157,33 @@ async fn failures_keep_order_and_lose_nothing() {
     assert!(seen.closed);
     let stats = outlet.stats();
     let counters = stats.counters;
-    assert_eq!((counters.delivered, counters.dropped_refused, counters.dropped_oversize), (18, 1, 1));
+    assert_eq!((counters.delivered, counters.dead_letters, counters.dropped_oversize), (18, 1, 1));
     assert_eq!((stats.failures, stats.failing), (5, false));
+    let letters = std::fs::read_to_string(directory.path().join("dead-letters/scripted-id.ndjson")).unwrap();
+    let letter: Value = serde_json::from_str(&letters).expect("one line");
+    assert_eq!((&letter["plugin"], &letter["reason"]), (&json!("scripted"), &json!("scripted")));
+    assert_eq!(letter["message"], json!(5));
     assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
+}
+
+/// Scenario: an entry is refused for good while the data directory cannot be written, which is mended later.
+/// Guarantees: the entry is neither lost nor delivered until it can be kept; those after it wait for it.
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_kept_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    std::fs::write(&data_dir, "a file where the directory should be").unwrap();
+    let steps = vec![Step::Fail(0, Fault::Final); 1000];
+    let (outlet, seen, handle) = scripted_in(&data_dir, quick(), Appetite::Stream, steps, 3);
+    until("it was tried often", || outlet.stats().failures > 3).await;
+    assert_eq!((outlet.counters().depth, outlet.counters().dead_letters), (3, 0));
+    std::fs::remove_file(&data_dir).unwrap();
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
+    assert_eq!((outlet.counters().depth, outlet.counters().dead_letters), (0, 3));
+    assert!(seen.lock().unwrap().delivered.is_empty());
+    let letters = std::fs::read_to_string(data_dir.join("dead-letters/scripted-id.ndjson")).unwrap();
+    assert_eq!(letters.lines().count(), 3);
 }
 
 /// Scenario: `max_retry_time` is over while a batch is refused; entries come after it.

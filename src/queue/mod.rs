@@ -82,8 +82,8 @@ pub enum DropReason {
     Oversize,
     /// Not delivered within `max_retry_time`.
     Expired,
-    /// The destination refused this very entry for good.
-    Refused,
+    /// The destination refused this very entry for good, and it is kept among the dead letters.
+    DeadLetter,
 }
 
 /// A future that an object-safe trait returns.
@@ -148,7 +148,7 @@ pub enum Notice {
     },
 }
 
-/// What a queue has seen and holds. In every snapshot `appended == delivered + depth + dropped()`.
+/// What a queue has seen and holds. In every snapshot `appended == delivered + depth + dropped() + dead_letters`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Entries that came in.
@@ -165,8 +165,8 @@ pub struct Counters {
     pub dropped_oversize: u64,
     /// Dropped for [`DropReason::Expired`].
     pub dropped_expired: u64,
-    /// Dropped for [`DropReason::Refused`].
-    pub dropped_refused: u64,
+    /// Refused for good and kept among the dead letters: [`DropReason::DeadLetter`].
+    pub dead_letters: u64,
     /// Entries in the queue now, those in flight included.
     pub depth: usize,
     /// Bytes of the entries in the queue now.
@@ -178,9 +178,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Entries dropped for any reason.
+    /// Entries dropped for any reason; dead letters are not dropped.
     pub fn dropped(&self) -> u64 {
-        self.dropped_overflow + self.dropped_oversize + self.dropped_expired + self.dropped_refused
+        self.dropped_overflow + self.dropped_oversize + self.dropped_expired
     }
 
     /// Whether nothing is in the queue or on its way into it.
@@ -193,7 +193,7 @@ impl Counters {
             DropReason::Overflow => self.dropped_overflow += entries,
             DropReason::Oversize => self.dropped_oversize += entries,
             DropReason::Expired => self.dropped_expired += entries,
-            DropReason::Refused => self.dropped_refused += entries,
+            DropReason::DeadLetter => self.dead_letters += entries,
         }
     }
 }

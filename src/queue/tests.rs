@@ -285,12 +285,12 @@ proptest! {
                 Action::Discard(entries) => {
                     let entries = entries.min(in_flight.len());
                     in_flight.drain(..entries);
-                    queue.discard(entries, DropReason::Refused);
+                    queue.discard(entries, DropReason::DeadLetter);
                 }
             }
             let now = queue.counters();
             prop_assert_eq!(now.appended, u64::from(serial));
-            prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + now.dropped());
+            prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + now.dropped() + now.dead_letters);
             prop_assert_eq!(now.leased, in_flight.len());
             prop_assert_eq!(now.reserved, reservations.iter().map(|r| r.0).sum::<usize>());
             let held = now.bytes + reservations.iter().map(|r| r.1).sum::<usize>();

@@ -52,7 +52,8 @@ impl Service {
     /// # Errors
     /// Everything that is wrong with the configuration, or what could not be had.
     pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
-        let delivery = Delivery::new(SinkShared::new(None), Budget::new(settings.queue.max_memory));
+        let delivery =
+            Delivery::new(SinkShared::new(None), Budget::new(settings.queue.max_memory), settings.data_dir.clone());
         let (generation, outlets) = prepare(&delivery, configuration, settings)?;
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
