@@ -5,6 +5,8 @@
 //! Delivery reads from the front and commits what the sink has taken.
 
 mod budget;
+#[allow(dead_code)]
+mod log;
 mod memory;
 #[cfg(test)]
 mod tests;
