@@ -25,13 +25,24 @@ use self::dead::DeadLetters;
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use crate::plugin::sink::{self, OpenError, SinkShared};
-use crate::queue::{Bounds, Budget, Counters, MemoryQueue, Signals};
+use crate::queue::{Bounds, Budget, Counters, DurableOptions, MemoryQueue, Signals};
+
+/// Where a plugin's entries wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory, within [`QueueSettings::bounds`].
+    Memory,
+    /// On disk, within bounds of its own.
+    Disk(DurableOptions),
+}
 
 /// How a plugin's entries are queued, batched and retried: Kong's `queue.*` fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueSettings {
     /// `max_entries`, `max_bytes`, and what happens at the bound.
     pub bounds: Bounds,
+    /// Where entries wait.
+    pub storage: Storage,
     /// Entries that are sent at once, at most. Sinks to which batches mean nothing take what is there.
     pub max_batch_size: usize,
     /// How long a batch waits at most to fill after its first entry. Without effect when a batch is one entry.
@@ -49,6 +60,7 @@ impl Default for QueueSettings {
     fn default() -> Self {
         Self {
             bounds: Bounds::default(),
+            storage: Storage::Memory,
             max_batch_size: 1,
             max_coalescing_delay: Duration::from_secs(1),
             initial_retry_delay: Duration::from_millis(10),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::admin::Board;
 use crate::confinement::{ThreadFilter, Wall};
-use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings};
+use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
@@ -242,6 +242,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
                     settings::Overflow::DropOldest => Overflow::DropOldest,
                 },
             },
+            storage: Storage::Memory,
             max_batch_size: queue.max_batch_size,
             max_coalescing_delay: queue.max_coalescing_delay,
             initial_retry_delay: queue.initial_retry_delay,

@@ -69,6 +69,15 @@ impl Cursor {
         Ok(())
     }
 
+    /// Removes the file.
+    pub fn remove(&mut self) -> io::Result<()> {
+        self.file = None;
+        match self.disk.remove(&self.dir.join(NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.disk.sync_dir(&self.dir),
+        }
+    }
+
     fn replace(&self, slot: &[u8], at: u64) -> io::Result<Arc<dyn File>> {
         let new = self.dir.join(NEW_NAME);
         match self.disk.remove(&new) {

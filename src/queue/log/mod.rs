@@ -18,11 +18,11 @@ mod reader;
 mod recover;
 mod scan;
 #[cfg(test)]
-mod sim;
+pub(super) mod sim;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,13 @@ fn segment_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("{generation:010}{SUFFIX}"))
 }
 
+/// Where a segment that cannot be read is put.
+fn unreadable(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unreadable");
+    name.into()
+}
+
 /// A log, as the one who writes it holds it. Every method but [`Log::push`] may wait for the disk.
 pub struct Log {
     disk: Arc<dyn Disk>,
@@ -65,6 +72,8 @@ pub struct Log {
     next: u64,
     cursor: Cursor,
     delivered: u64,
+    /// Segments that could not be read: they are renamed, not removed.
+    spoiled: BTreeSet<u64>,
     buffer: Vec<u8>,
 }
 
@@ -175,8 +184,14 @@ impl Log {
         }
         let mut removed = false;
         while self.segments.len() > usize::from(self.current.is_some()) && self.end_of(0) <= self.cursor.saved() {
-            let path = segment_path(&self.dir, self.segments[0].generation);
-            match self.disk.remove(&path) {
+            let generation = self.segments[0].generation;
+            let path = segment_path(&self.dir, generation);
+            let result = if self.spoiled.contains(&generation) {
+                self.disk.rename(&path, &unreadable(&path))
+            } else {
+                self.disk.remove(&path)
+            };
+            match result {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(within("remove", &path)(error)),
                 _ => {}
             }
@@ -184,6 +199,26 @@ impl Log {
             removed = true;
         }
         if removed { self.disk.sync_dir(&self.dir).map_err(within("sync", &self.dir)) } else { Ok(()) }
+    }
+
+    /// Removes all files, if everything was delivered; whether it was. Nothing can be written afterwards.
+    ///
+    /// # Errors
+    /// Some files are still there.
+    pub fn clear(&mut self) -> io::Result<bool> {
+        if self.delivered < self.next || !self.unsynced.is_empty() {
+            return Ok(false);
+        }
+        self.current = None;
+        self.tidy()?;
+        // Last: without it, segments would be delivered again.
+        self.cursor.remove()?;
+        Ok(true)
+    }
+
+    /// Keeps a segment that proved unreadable from being removed; it is put aside in its turn.
+    pub fn spare(&mut self, generation: u64) {
+        self.spoiled.insert(generation);
     }
 
     /// The first sequence number that is not durable.

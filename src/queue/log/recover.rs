@@ -1,15 +1,15 @@
 //! Opens a log that another process left, in whatever state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::cursor::{self, Cursor};
+use super::cursor::Cursor;
 use super::disk::{Disk, File, within};
 use super::frame::{BadHeader, FRAME_BYTES, HEADER_BYTES, Header};
 use super::scan::Scanner;
-use super::{Log, SUFFIX, Segment, segment_path};
+use super::{Log, SUFFIX, Segment, segment_path, unreadable};
 
 /// What was found when a log was opened.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         next,
         delivered: cursor.saved(),
         cursor,
+        spoiled: BTreeSet::new(),
         buffer: Vec::new(),
     };
     Ok((log, recovered))
@@ -104,7 +105,7 @@ fn examine(disk: &dyn Disk, dir: &Path, generation: u64, least: u64, recovered: 
         return None;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let _ = disk.rename(&path, &dir.join(format!("{name}.unreadable")));
+    let _ = disk.rename(&path, &unreadable(&path));
     recovered.unreadable.push((name, reason));
     None
 }
@@ -146,9 +147,4 @@ fn bytes_from(found: &[Found], from: u64, next: u64) -> u64 {
         u64::try_from(share).unwrap_or(u64::MAX)
     };
     found.iter().enumerate().map(bytes).sum()
-}
-
-/// Whether a directory holds a log.
-pub fn is_log(names: &[String]) -> bool {
-    names.iter().any(|name| name == cursor::NAME || generation_of(name).is_some())
 }

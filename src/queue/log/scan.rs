@@ -110,7 +110,8 @@ impl Scanner {
             |window: &[u8], window_at: u64| at >= window_at && at + len as u64 <= window_at + window.len() as u64;
         if !within(&self.window, self.window_at) {
             let mut window = std::mem::take(&mut self.window);
-            window.resize(len.max(WINDOW_BYTES), 0);
+            let rest = usize::try_from(self.file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
+            window.resize(len.max(WINDOW_BYTES).min(rest), 0);
             let read = self.file.read_at(&mut window, at)?;
             window.truncate(read);
             (self.window, self.window_at, self.fresh) = (window, at, true);

@@ -182,13 +182,214 @@ fn run(acknowledge: Acknowledge, cases: u32) -> Result<(), String> {
 /// order; what was delivered and saved does not come again.
 #[test]
 fn nothing_acknowledged_is_lost() {
-    run(Acknowledge::AfterSync, 3000).unwrap();
+    run(Acknowledge::AfterSync, 2000).unwrap();
 }
 
 /// Scenario: the same, but the model takes records for acknowledged when they are written.
 /// Guarantees: the test above would see a log that answers before the sync.
 #[test]
 fn the_model_sees_an_early_acknowledgement() {
-    let failure = run(Acknowledge::AfterWrite, 3000).expect_err("the model saw nothing");
+    let failure = run(Acknowledge::AfterWrite, 2000).expect_err("the model saw nothing");
     assert!(failure.contains("was acknowledged and is lost"), "{failure}");
+}
+
+const SEGMENT: &str = "/queue/0000000001.seg";
+
+/// A segment with these payloads.
+fn segment(payloads: &[&[u8]]) -> Vec<u8> {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk, 1 << 20);
+    for payload in payloads {
+        log.push(Bytes::copy_from_slice(payload));
+    }
+    log.write().unwrap();
+    log.sync().unwrap();
+    disk.read(Path::new(SEGMENT))
+}
+
+/// What is read of a log with one segment of this content.
+fn recover(content: &[u8]) -> (Vec<Record>, Recovered) {
+    let disk = SimDisk::default();
+    disk.put(Path::new(SEGMENT), content);
+    let (mut log, recovered) = open(&disk, 1 << 20);
+    let records = read_all(&disk, &log, recovered.from, log.next());
+    // And it goes on.
+    let seq = log.push(Bytes::from_static(b"more"));
+    log.write().unwrap();
+    log.sync().unwrap();
+    assert_eq!(read_all(&disk, &log, seq, log.next()), [Record { seq, payload: Bytes::from_static(b"more") }]);
+    (records, recovered)
+}
+
+const PAYLOADS: [&[u8]; 5] = [b"one", b"", b"three", b"{\"four\":4}", b"5"];
+
+fn records(numbers: impl IntoIterator<Item = usize>) -> Vec<Record> {
+    let record = |number: usize| Record { seq: number as u64, payload: Bytes::from_static(PAYLOADS[number]) };
+    numbers.into_iter().map(record).collect()
+}
+
+/// Where each frame of [`PAYLOADS`] begins, and the end.
+fn boundaries() -> Vec<usize> {
+    let mut ends = vec![HEADER_BYTES];
+    ends.extend(PAYLOADS.iter().scan(HEADER_BYTES, |at, payload| {
+        *at += FRAME_BYTES + payload.len();
+        Some(*at)
+    }));
+    ends
+}
+
+/// Scenario: a segment that was cut off after each of its bytes.
+/// Guarantees: all records that are whole come out, and nothing else; the log goes on.
+#[test]
+fn a_segment_cut_anywhere_yields_what_is_whole() {
+    let content = segment(&PAYLOADS);
+    let boundaries = boundaries();
+    assert_eq!(boundaries.last(), Some(&content.len()));
+    for len in 0..content.len() {
+        let (found, recovered) = recover(&content[..len]);
+        let whole = boundaries.iter().filter(|&&end| end <= len).count().saturating_sub(1);
+        assert_eq!(found, records(0..whole), "cut after {len} bytes");
+        let torn = boundaries.iter().filter(|&&end| end <= len).max().map_or(0, |end| len - end);
+        assert_eq!((recovered.torn_bytes, recovered.unreadable.len()), (torn as u64, 0), "cut after {len} bytes");
+    }
+}
+
+/// Scenario: a segment in which each byte in turn is another one.
+/// Guarantees: in the header, it is put aside; in a frame, all records but that one come out, and none is changed.
+#[test]
+fn a_flipped_byte_costs_one_record() {
+    let content = segment(&PAYLOADS);
+    let boundaries = boundaries();
+    for at in 0..content.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = content.clone();
+            damaged[at] ^= flip;
+            let (found, recovered) = recover(&damaged);
+            let hit = boundaries.iter().filter(|&&begin| begin <= at).count();
+            let Some(hit) = hit.checked_sub(1) else {
+                assert_eq!((found.len(), recovered.unreadable.len()), (0, 1), "byte {at}");
+                continue;
+            };
+            assert_eq!(found, records((0..PAYLOADS.len()).filter(|&number| number != hit)), "byte {at} by {flip:x}");
+        }
+    }
+}
+
+/// Scenario: a frame is damaged whose payload holds what looks like the frame that comes next, of another segment.
+/// Guarantees: it is not taken for one.
+#[test]
+fn a_frame_within_a_payload_is_none() {
+    let mut forged = Vec::new();
+    put_frame(&mut forged, 0, 1, b"forged");
+    let mut content = segment(&[&forged, b"true"]);
+    content[HEADER_BYTES + 4] ^= 1;
+    let (found, _) = recover(&content);
+    assert_eq!(found, [Record { seq: 1, payload: Bytes::from_static(b"true") }]);
+}
+
+/// Scenario: three segments, of which the middle one has lost its header.
+/// Guarantees: it is renamed and reported, the records of the others come out, and the gap is known.
+#[test]
+fn an_unreadable_segment_is_put_aside() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk, 64);
+    for number in 0..3u8 {
+        log.push(Bytes::from(vec![number; 40]));
+    }
+    log.write().unwrap();
+    log.sync().unwrap();
+    let middle = Path::new("/queue/0000000002.seg");
+    let mut content = disk.read(middle);
+    content[3] ^= 1;
+    disk.put(middle, &content);
+    let (log, recovered) = open(&disk, 64);
+    assert_eq!(recovered.unreadable, [("0000000002.seg".to_owned(), "its header is damaged".to_owned())]);
+    assert!(disk.paths().iter().any(|path| path.ends_with("0000000002.seg.unreadable")));
+    let found: Vec<u64> = read_all(&disk, &log, 0, log.next()).iter().map(|record| record.seq).collect();
+    assert_eq!((found, recovered.records), (vec![0, 2], 3));
+}
+
+/// Scenario: a disk that is full for a while.
+/// Guarantees: nothing is called durable meanwhile, no file piles up, and everything is written when there is room.
+#[test]
+fn a_full_disk_is_waited_out() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk, 1 << 20);
+    log.push(Bytes::from_static(b"a"));
+    log.write().unwrap();
+    assert_eq!(log.sync().unwrap(), 1);
+    disk.set_full(true);
+    log.push(Bytes::from_static(b"b"));
+    for _ in 0..5 {
+        assert_eq!(log.write().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(log.durable(), 1);
+    }
+    assert_eq!(disk.paths(), [Path::new(SEGMENT)]);
+    disk.set_full(false);
+    log.write().unwrap();
+    assert_eq!(log.sync().unwrap(), 2);
+    let payloads: Vec<Bytes> = read_all(&disk, &log, 0, 2).into_iter().map(|record| record.payload).collect();
+    assert_eq!(payloads, ["a", "b"]);
+}
+
+/// Scenario: a cursor that is damaged, in one slot and in both.
+/// Guarantees: with one, the other holds; with both, the log begins with its oldest record and says so.
+#[test]
+fn a_lost_cursor_costs_duplicates() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk, 1 << 20);
+    for _ in 0..4 {
+        log.push(Bytes::from_static(b"x"));
+    }
+    log.write().unwrap();
+    log.sync().unwrap();
+    for seq in 1..=2 {
+        log.deliver_to(seq);
+        log.tidy().unwrap();
+    }
+    let path = Path::new("/queue/cursor");
+    let mut content = disk.read(path);
+    for (flip, from, lost) in [(None, 2, false), (Some(0), 1, false), (Some(4096), 0, true)] {
+        if let Some(at) = flip {
+            content[at + 20] ^= 1;
+            disk.put(path, &content);
+        }
+        let (_, recovered) = open(&disk, 1 << 20);
+        assert_eq!((recovered.from, recovered.cursor_lost), (from, lost), "{flip:?}");
+    }
+}
+
+/// Scenario: a queue as version 1 of the format left it, with a torn write at its end.
+/// Guarantees: this version reads it.
+#[test]
+fn version_1_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/queue-1");
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["0000000001.seg", "0000000002.seg", "cursor"] {
+        std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+    }
+    let (log, recovered) = Log::open(Arc::new(RealDisk), copy.path(), 1 << 20).unwrap();
+    assert_eq!((recovered.from, recovered.records, recovered.torn_bytes), (1, 3, 9));
+    let mut reader = SegmentReader::new(Arc::new(RealDisk), copy.path().to_owned());
+    let chunk = reader.read(&log.extents(), (1, 4), 9, usize::MAX).unwrap();
+    let payloads: Vec<_> = chunk.records.iter().map(|record| record.payload.clone()).collect();
+    assert_eq!(payloads, ["{\"number\":1}", "{\"number\":2}", "{\"number\":3}"]);
+}
+
+/// Writes the fixture of the test above; for a version of the format to come.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_the_fixture() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/queue-{}", frame::VERSION));
+    let (mut log, _) = Log::open(Arc::new(RealDisk), &folder, 100).unwrap();
+    for number in 0..4 {
+        log.push(Bytes::from(format!("{{\"number\":{number}}}")));
+    }
+    log.write().unwrap();
+    log.sync().unwrap();
+    log.deliver_to(1);
+    log.tidy().unwrap();
+    let newest = log.extents().last().unwrap().generation;
+    let file = RealDisk.open(&segment_path(&folder, newest)).unwrap();
+    file.write_at(b"torn torn", file.len().unwrap()).unwrap();
 }
