@@ -8,6 +8,7 @@ mod conformance;
 mod datagrams;
 mod documentation_examples;
 mod dry_run;
+mod durable;
 mod examples;
 mod files;
 mod hostile;

@@ -84,7 +84,7 @@ pub struct Stats {
 }
 
 /// A plugin as it is called in logs: its name, with its instance name if it has one.
-fn label(spec: &OutletSpec) -> String {
+pub(super) fn label(spec: &OutletSpec) -> String {
     match &spec.instance {
         Some(instance) => format!("{} ({instance})", spec.kind),
         None => spec.kind.clone(),

@@ -18,7 +18,7 @@ use crate::entity::{Configuration, Plugin};
 use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
 use crate::plugin::SinkState;
 use crate::plugin::sink::SinkShared;
-use crate::queue::{Bounds, Budget, Overflow, Queue};
+use crate::queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
 use crate::script::Clock;
 use crate::settings::{self, Settings};
 
@@ -52,9 +52,10 @@ impl Service {
     /// # Errors
     /// Everything that is wrong with the configuration, or what could not be had.
     pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
-        let delivery =
-            Delivery::new(SinkShared::new(None), Budget::new(settings.queue.max_memory), settings.data_dir.clone());
+        let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
+        let delivery = Delivery::bounded(SinkShared::new(None), memory, data, settings.data_dir.clone());
         let (generation, outlets) = prepare(&delivery, configuration, settings)?;
+        delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
         // The runtime that is to be woken is up, so that the filter can know how.
@@ -165,7 +166,11 @@ fn prepare(
             queues.push(None);
             continue;
         }
-        match delivery.open(spec(plugin, settings)) {
+        let spec = spec(plugin, settings);
+        if matches!(spec.settings.storage, Storage::Disk(_)) {
+            delivery.claim().map_err(StartError::Other)?;
+        }
+        match delivery.open(spec) {
             Ok(outlet) => {
                 queues.push(Some(outlet.queue().clone()));
                 outlets.push(outlet);
@@ -234,15 +239,8 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
         instance: plugin.instance_name.clone(),
         config,
         settings: QueueSettings {
-            bounds: Bounds {
-                max_entries: queue.max_entries,
-                max_bytes: queue.max_bytes,
-                overflow: match queue.overflow {
-                    settings::Overflow::Block => Overflow::Block,
-                    settings::Overflow::DropOldest => Overflow::DropOldest,
-                },
-            },
-            storage: Storage::Memory,
+            bounds: Bounds { max_entries: queue.max_entries, max_bytes: queue.max_bytes, overflow: overflow(&queue) },
+            storage: storage(plugin.kind.name, &queue),
             max_batch_size: queue.max_batch_size,
             max_coalescing_delay: queue.max_coalescing_delay,
             initial_retry_delay: queue.initial_retry_delay,
@@ -250,6 +248,32 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
             max_retry_time: queue.max_retry_time,
         },
     }
+}
+
+fn overflow(queue: &settings::QueueSettings) -> Overflow {
+    match queue.overflow {
+        settings::Overflow::Block => Overflow::Block,
+        settings::Overflow::DropOldest => Overflow::DropOldest,
+    }
+}
+
+/// Where the entries of a plugin wait.
+fn storage(kind: &str, queue: &settings::QueueSettings) -> Storage {
+    if queue.durability.unwrap_or_else(|| settings::Durability::of_kind(kind)) == settings::Durability::Memory {
+        return Storage::Memory;
+    }
+    let bounds = DurableBounds {
+        // Kong's default is a bound on memory, and stands in every configuration that Kong's tools have written.
+        max_entries: Some(queue.max_entries).filter(|max| *max != Bounds::default().max_entries),
+        max_bytes: queue.max_bytes,
+        max_disk_bytes: queue.max_disk_bytes,
+        overflow: overflow(queue),
+    };
+    let sync = match queue.sync {
+        settings::Sync::Always => SyncPolicy::Always,
+        settings::Sync::Interval => SyncPolicy::Interval(queue.sync_interval),
+    };
+    Storage::Disk(DurableOptions { bounds, sync })
 }
 
 #[cfg(test)]

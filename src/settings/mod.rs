@@ -20,7 +20,7 @@ use crate::script::Profile;
 use crate::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
-pub use queue::{Overflow, QueueOverride, QueueSettings};
+pub use queue::{Durability, Overflow, QueueOverride, QueueSettings, Sync};
 
 /// All settings, complete.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
