@@ -2,6 +2,7 @@
 
 use super::encode::Style;
 use super::key_path::{KeyPath, Name, Part};
+use super::late::Edit;
 use crate::transaction::{CONTEXT, Level, Span, Transaction, View, split_array, split_object, text};
 
 /// When an edit takes effect (`kong.log.set_serialize_value`).
@@ -55,13 +56,15 @@ const DENSE: usize = 10;
 pub(super) enum Slice {
     Span(Span),
     Owned(Box<[u8]>),
+    /// Text of a body, whose arrays carry cjson's array mark in Kong: an empty one stays `[]`.
+    Marked(Box<[u8]>),
 }
 
 impl Slice {
     pub(super) fn of<'a>(&'a self, transaction: &'a [u8]) -> &'a [u8] {
         match self {
             Self::Span(span) => span.of(transaction),
-            Self::Owned(text) => text,
+            Self::Owned(text) | Self::Marked(text) => text,
         }
     }
 
@@ -70,6 +73,7 @@ impl Slice {
         match self {
             Self::Span(own) => Self::Span(Span { start: own.start + span.start, end: own.start + span.end }),
             Self::Owned(text) => Self::Owned(span.of(text).into()),
+            Self::Marked(text) => Self::Marked(span.of(text).into()),
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct Message {
     transaction: Transaction,
     pub(super) root: Vec<(Slice, Node)>,
     redacted: Vec<Span>,
+    /// Edits of members that may yet be added.
+    pub(super) late: Vec<Edit>,
     style: Style,
     /// Edits so far, to tell whether an encoding is still good.
     version: u64,
@@ -109,7 +115,7 @@ impl Message {
             })
             .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
             .collect();
-        let mut message = Self { transaction, root, redacted: Vec::new(), style, version: 0 };
+        let mut message = Self { transaction, root, redacted: Vec::new(), late: Vec::new(), style, version: 0 };
         message.redact();
         message
     }
@@ -157,8 +163,10 @@ impl Message {
         }
         let redacted = std::mem::take(&mut self.redacted);
         let walk = Walk { bytes: &bytes, redacted: &redacted, path, mode, removes: value.is_none(), style: self.style };
+        let late = Edit::of(path, value.as_ref(), mode);
         let done = self.walk(&walk, value);
         self.redacted = redacted;
+        self.late.extend(late.filter(|_| done.is_ok()));
         done
     }
 
@@ -203,7 +211,7 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
+pub(super) fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
     members.iter().position(|(key, _)| is_named(key.of(bytes), name))
 }
 
@@ -227,14 +235,14 @@ impl Node {
             ),
             Some(b'[') => {
                 let elements = split_array(raw).into_iter().map(|span| Self::Raw(slice.part(span))).collect();
-                Self::Array(elements, matches!(slice, Slice::Span(_)))
+                Self::Array(elements, !matches!(slice, Slice::Owned(_)))
             }
             _ => return,
         };
         *self = opened;
     }
 
-    fn null() -> Self {
+    pub(super) fn null() -> Self {
         Self::Raw(Slice::Owned((*b"null").into()))
     }
 
