@@ -181,7 +181,7 @@ impl BodyRule {
         match format {
             Format::Form => Content::Args(Arguments::of_form(body, self.max_args).into_node()),
             Format::Json => match json::table(body) {
-                Ok(text) => Content::Args(Node::Raw(Slice::Marked(text.into()))),
+                Ok(text) => Content::Args(Node::Marked(text.into())),
                 Err(problem) => Content::Broken(format!("invalid json body: {problem}")),
             },
             Format::Multipart => {

@@ -86,7 +86,9 @@ impl Encoder<'_> {
         match node {
             Node::Raw(slice) if self.style.rewrites() => self.rewrite(out, name, slice),
             Node::Raw(Slice::Span(span)) => self.copy(out, *span),
-            Node::Raw(Slice::Owned(text) | Slice::Marked(text)) => out.extend_from_slice(text),
+            Node::Raw(Slice::Owned(text)) => out.extend_from_slice(text),
+            Node::Marked(text) if self.style.rewrites() => text::push_as_kong(out, text),
+            Node::Marked(text) => out.extend_from_slice(text),
             Node::Object(members) => self.object(out, members),
             Node::Array(elements, _) if elements.is_empty() => self.empty_array(out, name),
             Node::Array(elements, _) => {
@@ -131,9 +133,6 @@ impl Encoder<'_> {
         {
             out.extend_from_slice(REDACTED);
             return;
-        }
-        if let Slice::Marked(text) = slice {
-            return text::push_as_kong(out, text);
         }
         let mut node = Node::Raw(slice.clone());
         node.open(self.bytes);

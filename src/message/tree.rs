@@ -56,15 +56,13 @@ const DENSE: usize = 10;
 pub(super) enum Slice {
     Span(Span),
     Owned(Box<[u8]>),
-    /// Text of a body, whose arrays carry cjson's array mark in Kong: an empty one stays `[]`.
-    Marked(Box<[u8]>),
 }
 
 impl Slice {
     pub(super) fn of<'a>(&'a self, transaction: &'a [u8]) -> &'a [u8] {
         match self {
             Self::Span(span) => span.of(transaction),
-            Self::Owned(text) | Self::Marked(text) => text,
+            Self::Owned(text) => text,
         }
     }
 
@@ -73,7 +71,6 @@ impl Slice {
         match self {
             Self::Span(own) => Self::Span(Span { start: own.start + span.start, end: own.start + span.end }),
             Self::Owned(text) => Self::Owned(span.of(text).into()),
-            Self::Marked(text) => Self::Marked(span.of(text).into()),
         }
     }
 }
@@ -82,6 +79,8 @@ impl Slice {
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Raw(Slice),
+    /// Text of an object or an array of a body, whose arrays carry cjson's array mark in Kong: an empty one stays `[]`.
+    Marked(Box<[u8]>),
     Object(Vec<(Slice, Node)>),
     /// With whether it came with the transaction: the log object's arrays are marked as arrays in Kong, so that a
     /// member with a name is never written.
@@ -224,6 +223,10 @@ fn is_named(key: &[u8], name: &Name) -> bool {
 impl Node {
     /// Splits text that is an object or an array one level deep.
     pub(super) fn open(&mut self, bytes: &[u8]) {
+        if let Self::Marked(text) = self {
+            *self = Self::opened(text);
+            return;
+        }
         let Self::Raw(slice) = self else { return };
         let raw = slice.of(bytes);
         let opened = match raw.first() {
@@ -235,11 +238,24 @@ impl Node {
             ),
             Some(b'[') => {
                 let elements = split_array(raw).into_iter().map(|span| Self::Raw(slice.part(span))).collect();
-                Self::Array(elements, !matches!(slice, Slice::Owned(_)))
+                Self::Array(elements, matches!(slice, Slice::Span(_)))
             }
             _ => return,
         };
         *self = opened;
+    }
+
+    /// Splits marked text one level deep.
+    fn opened(raw: &[u8]) -> Self {
+        let own = |span: Span| Slice::Owned(span.of(raw).into());
+        let value = |span: Span| match span.of(raw) {
+            text @ [b'{' | b'[', ..] => Self::Marked(text.into()),
+            _ => Self::Raw(own(span)),
+        };
+        match raw.first() {
+            Some(b'[') => Self::Array(split_array(raw).into_iter().map(value).collect(), true),
+            _ => Self::Object(split_object(raw).into_iter().map(|(key, span)| (own(key), value(span))).collect()),
+        }
     }
 
     pub(super) fn null() -> Self {
@@ -338,7 +354,7 @@ impl Walk<'_> {
                 *node = Node::Object(members);
                 done
             }
-            (Node::Raw(_), _) => Ok(()),
+            (Node::Raw(_) | Node::Marked(_), _) => Ok(()),
         }
     }
 

@@ -19,7 +19,7 @@ impl MediaRange {
         }
         let (main, sub) = (range.type_(), range.essence_str().split_once('/').map_or("", |(_, sub)| sub));
         let stars_in_place = if main == STAR { sub == "*" } else { !main.as_str().contains('*') };
-        if stars_in_place && (sub == "*" || !sub.contains('*')) { Ok(Self(range)) } else { wrong() }
+        if stars_in_place && !sub.is_empty() && (sub == "*" || !sub.contains('*')) { Ok(Self(range)) } else { wrong() }
     }
 
     /// Whether a `Content-Type` header is within it, whatever its parameters; without one only `*/*` has it.
