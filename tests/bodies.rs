@@ -97,7 +97,7 @@ fn kafka_log_by_default() {
     let home = home.set("LOGPHASE_PLUGINS", "{kafka-log: {max_body_size: 8}}");
     let ended = home.run(&["try", "--json", "kong.yml"], broken.as_bytes());
     assert_eq!(bodies(&lines(&ended.stdout)[0]["message"]), json!({"body_size": 9}));
-    let home = home.set("LOGPHASE_PLUGINS", "{kafka-log: {include_body: 'off'}}");
+    let home = home.set("LOGPHASE_PLUGINS", "{kafka-log: {include_body: off}}");
     let ended = home.run(&["try", "--json", "kong.yml"], broken.as_bytes());
     assert_eq!((ended.code(), bodies(&lines(&ended.stdout)[0]["message"])), (0, json!({})));
 }

@@ -124,7 +124,7 @@ fn layers_body_settings() {
     let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
     assert_eq!(diagnostics, []);
     let settings = good(
-        "lua: {max_post_args: 7}\nplugins:\n  udp-log: {include_body: 'off', max_body_size: 5}\n  u: {include_body: response}\n",
+        "lua: {max_post_args: 7}\nplugins:\n  udp-log: {include_body: off, max_body_size: 5}\n  u: {include_body: response}\n",
         &[],
     );
     let udp = settings.for_plugin(&configuration.plugins[0]).body;

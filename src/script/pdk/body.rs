@@ -50,7 +50,7 @@ pub(super) fn parsed(
 /// As in Kong, what is broken in a form is no error: the fields before it are there.
 fn form_fields(lua: &Lua, body: &[u8], content_type: &str) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    for (name, value) in multipart::parts(body, content_type).fields {
+    for (name, value) in multipart::parts(body, content_type, || !deadline::is_over()).fields {
         append(lua, &table, name.as_bytes(), Lv::String(lua.create_string(&value)?))?;
     }
     Ok(table)

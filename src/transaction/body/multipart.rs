@@ -15,15 +15,16 @@ pub(crate) struct Parts {
     pub(crate) problem: Option<String>,
 }
 
-/// Takes `body` apart at the boundary that `content_type` names.
-pub(crate) fn parts(body: &[u8], content_type: &str) -> Parts {
+/// Takes `body` apart at the boundary that `content_type` names. `goes_on` is asked after each part; where it says no,
+/// the parts so far are given, with a problem.
+pub(crate) fn parts(body: &[u8], content_type: &str, goes_on: impl Fn() -> bool) -> Parts {
     let Some(boundary) = boundary(content_type) else {
         return Parts { problem: Some("the content type names no boundary".to_owned()), ..Parts::default() };
     };
     // Kong takes bare line feeds, too. Without a carriage return in it the text can be changed to and fro.
     let bare = memchr::memchr(b'\r', body).is_none();
     let body = if bare { Cow::Owned(with_returns(body)) } else { Cow::Borrowed(body) };
-    let mut parts = read(Bytes::from(body.into_owned()), boundary);
+    let mut parts = read(Bytes::from(body.into_owned()), boundary, goes_on);
     if bare {
         for (_, content) in &mut parts.fields {
             *content = content.iter().copied().filter(|byte| *byte != b'\r').collect();
@@ -46,7 +47,7 @@ fn with_returns(body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn read(body: Bytes, boundary: String) -> Parts {
+fn read(body: Bytes, boundary: String, goes_on: impl Fn() -> bool) -> Parts {
     let whole = stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
     let mut multipart = Multipart::new(whole, boundary);
     let mut fields = Vec::new();
@@ -55,12 +56,15 @@ fn read(body: Bytes, boundary: String) -> Parts {
             let name = field.name().map(str::to_owned);
             let content = field.bytes().await?;
             fields.extend(name.map(|name| (name, content)));
+            if !goes_on() {
+                return Ok(Some("it took too long".to_owned()));
+            }
         }
-        Ok::<_, multer::Error>(())
+        Ok::<_, multer::Error>(None)
     };
     // The whole body is there, so that there is nothing to wait for.
     let problem = match reading.now_or_never() {
-        Some(Ok(())) => None,
+        Some(Ok(problem)) => problem,
         Some(Err(error)) => Some(error.to_string()),
         None => Some("it ends too early".to_owned()),
     };
@@ -82,7 +86,7 @@ mod tests {
     use super::parts;
 
     fn read(body: &str, content_type: &str) -> (Vec<(String, String)>, bool) {
-        let parts = parts(body.as_bytes(), content_type);
+        let parts = parts(body.as_bytes(), content_type, || true);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (parts.fields.into_iter().map(|(name, value)| (name, text(&value))).collect(), parts.problem.is_none())
     }
@@ -118,6 +122,10 @@ mod tests {
         }
         let (fields, sound) = read(&format!("{}\r\nContent-Disp", whole.replace("--B--\r\n", "--B")), kind);
         assert_eq!((fields, sound), (vec![("a".to_owned(), "1".to_owned())], false));
+        let two = whole.replace("--B--", whole);
+        assert_eq!(read(&two, kind).0.len(), 2);
+        let stopped = parts(two.as_bytes(), kind, || false);
+        assert_eq!((stopped.fields.len(), stopped.problem.as_deref()), (1, Some("it took too long")));
     }
 
     proptest! {
@@ -127,7 +135,7 @@ mod tests {
             Just(b"--B".to_vec()), Just(b"\r\n".to_vec()), Just(b"\n".to_vec()), Just(b"--".to_vec()),
             Just(b"Content-Disposition: form-data; name=\"a\"".to_vec()), prop::collection::vec(any::<u8>(), 0..8),
         ], 0..24)) {
-            parts(&pieces.concat(), "multipart/form-data; boundary=B");
+            parts(&pieces.concat(), "multipart/form-data; boundary=B", || true);
         }
     }
 }
