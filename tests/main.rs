@@ -14,6 +14,7 @@ mod hostile;
 mod http_input;
 mod logrotate;
 mod one_writer;
+mod plugin_docs;
 mod readme;
 mod resources;
 mod restarts;
