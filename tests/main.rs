@@ -15,6 +15,7 @@ mod hostile;
 mod http_input;
 mod logrotate;
 mod one_writer;
+mod plugin_docs;
 mod readme;
 mod resources;
 mod restarts;
