@@ -87,6 +87,8 @@ impl Encoder<'_> {
             Node::Raw(slice) if self.style.rewrites() => self.rewrite(out, name, slice),
             Node::Raw(Slice::Span(span)) => self.copy(out, *span),
             Node::Raw(Slice::Owned(text)) => out.extend_from_slice(text),
+            Node::Marked(text) if self.style.rewrites() => text::push_as_kong(out, text),
+            Node::Marked(text) => out.extend_from_slice(text),
             Node::Object(members) => self.object(out, members),
             Node::Array(elements, _) if elements.is_empty() => self.empty_array(out, name),
             Node::Array(elements, _) => {

@@ -3,11 +3,12 @@
 mod body;
 mod encode;
 mod key_path;
+mod late;
 mod redact;
 mod shape;
 mod tree;
 
-pub use body::BodyError;
+pub use body::{BodyError, BodyOptions};
 pub use encode::Style;
 pub use key_path::{KeyPath, Part};
 pub use shape::{Shape, ShapeError, ShapeOptions};

@@ -2,6 +2,7 @@
 
 use super::encode::Style;
 use super::key_path::{KeyPath, Name, Part};
+use super::late::Edit;
 use crate::transaction::{CONTEXT, Level, Span, Transaction, View, split_array, split_object, text};
 
 /// When an edit takes effect (`kong.log.set_serialize_value`).
@@ -78,6 +79,8 @@ impl Slice {
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Raw(Slice),
+    /// Text of an object or an array of a body, whose arrays carry cjson's array mark in Kong: an empty one stays `[]`.
+    Marked(Box<[u8]>),
     Object(Vec<(Slice, Node)>),
     /// With whether it came with the transaction: the log object's arrays are marked as arrays in Kong, so that a
     /// member with a name is never written.
@@ -93,6 +96,8 @@ pub struct Message {
     transaction: Transaction,
     pub(super) root: Vec<(Slice, Node)>,
     redacted: Vec<Span>,
+    /// Edits of members that may yet be added.
+    pub(super) late: Vec<Edit>,
     style: Style,
     /// Edits so far, to tell whether an encoding is still good.
     version: u64,
@@ -109,7 +114,7 @@ impl Message {
             })
             .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
             .collect();
-        let mut message = Self { transaction, root, redacted: Vec::new(), style, version: 0 };
+        let mut message = Self { transaction, root, redacted: Vec::new(), late: Vec::new(), style, version: 0 };
         message.redact();
         message
     }
@@ -157,8 +162,10 @@ impl Message {
         }
         let redacted = std::mem::take(&mut self.redacted);
         let walk = Walk { bytes: &bytes, redacted: &redacted, path, mode, removes: value.is_none(), style: self.style };
+        let late = Edit::of(path, value.as_ref(), mode);
         let done = self.walk(&walk, value);
         self.redacted = redacted;
+        self.late.extend(late.filter(|_| done.is_ok()));
         done
     }
 
@@ -203,7 +210,7 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
+pub(super) fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
     members.iter().position(|(key, _)| is_named(key.of(bytes), name))
 }
 
@@ -216,6 +223,10 @@ fn is_named(key: &[u8], name: &Name) -> bool {
 impl Node {
     /// Splits text that is an object or an array one level deep.
     pub(super) fn open(&mut self, bytes: &[u8]) {
+        if let Self::Marked(text) = self {
+            *self = Self::opened(text);
+            return;
+        }
         let Self::Raw(slice) = self else { return };
         let raw = slice.of(bytes);
         let opened = match raw.first() {
@@ -234,7 +245,20 @@ impl Node {
         *self = opened;
     }
 
-    fn null() -> Self {
+    /// Splits marked text one level deep.
+    fn opened(raw: &[u8]) -> Self {
+        let own = |span: Span| Slice::Owned(span.of(raw).into());
+        let value = |span: Span| match span.of(raw) {
+            text @ [b'{' | b'[', ..] => Self::Marked(text.into()),
+            _ => Self::Raw(own(span)),
+        };
+        match raw.first() {
+            Some(b'[') => Self::Array(split_array(raw).into_iter().map(value).collect(), true),
+            _ => Self::Object(split_object(raw).into_iter().map(|(key, span)| (own(key), value(span))).collect()),
+        }
+    }
+
+    pub(super) fn null() -> Self {
         Self::Raw(Slice::Owned((*b"null").into()))
     }
 
@@ -330,7 +354,7 @@ impl Walk<'_> {
                 *node = Node::Object(members);
                 done
             }
-            (Node::Raw(_), _) => Ok(()),
+            (Node::Raw(_) | Node::Marked(_), _) => Ok(()),
         }
     }
 

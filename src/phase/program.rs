@@ -168,7 +168,8 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
             Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
         }
     }
-    let options = ShapeOptions { include_body: plugin.kind.include_body, hash_key: None };
+    let own = settings.for_plugin(plugin);
+    let options = ShapeOptions { body: &own.body, hash_key: None };
     let shape = Shape::of(&plugin.config, options).unwrap_or_else(|error| {
         errors.push(no_shape(plugin, &error));
         Shape::default()
@@ -191,7 +192,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         shape,
         faults: Faults::new(parts.len()),
         parts,
-        drops: settings.for_plugin(plugin).on_error == OnError::Drop,
+        drops: own.on_error == OnError::Drop,
     })
 }
 

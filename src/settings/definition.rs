@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::suggest;
-use crate::plugin::field::retry_delays;
+use crate::plugin::field::{BODY_TYPES, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, retry_delays};
 use crate::schema::{Check, Default, Field, Record};
 use crate::script;
 
@@ -203,6 +203,10 @@ static PLUGIN: Record = Record::new(&[
     Field::string("oversize")
         .checks(&[Check::OneOf(&["drop", "tcp", "truncate"])])
         .about("What becomes of a message that no datagram holds."),
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
     Field::record("queue", &PLUGIN_QUEUE).about("Its queue."),
 ]);
 

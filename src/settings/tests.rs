@@ -110,7 +110,32 @@ fn layers_plugin_settings() {
     let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
     assert_eq!((misspelt.len(), misspelt[0].help.as_deref()), (1, Some("did you mean `tcp-log`?")));
     let tcp = settings.for_plugin(&configuration.plugins[1]);
-    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, queue: settings.queue });
+    let body = BodyOptions::new(Include::OFF, 100);
+    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, body, queue: settings.queue });
+}
+
+/// Scenario: bodies asked for by a plugin's own configuration, by settings for its name and for its instance, and by
+/// nobody; ranges that are none. Guarantees: the most specific wins, field by field; kafka-log has the request's body
+/// unasked; a wrong range is reported at its place.
+#[test]
+fn layers_body_settings() {
+    let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, instance_name: u, config: {host: h, port: 1, include_body: both, max_body_size: 1k, body_types: [text/*], on_body_error: keep}}\n- {name: kafka-log, config: {topic: t}}\n";
+    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    assert_eq!(diagnostics, []);
+    let settings = good(
+        "lua: {max_post_args: 7}\nplugins:\n  udp-log: {include_body: off, max_body_size: 5}\n  u: {include_body: response}\n",
+        &[],
+    );
+    let udp = settings.for_plugin(&configuration.plugins[0]).body;
+    let types = Some(vec!["text/*".to_owned()]);
+    let expected = BodyOptions { include: Include::RESPONSE, max_size: Some(5), types, keep_broken: true, max_args: 7 };
+    assert_eq!(udp, expected);
+    let kafka = settings.for_plugin(&configuration.plugins[1]).body;
+    assert_eq!(kafka, BodyOptions::new(Include::REQUEST, 7));
+    let wrong = shorts("plugins:\n  udp-log:\n    body_types: [text/*, json]\n    include_body: all\n", &[]);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong.iter().any(|error| error.starts_with("logphase.yml:3:") && error.contains("`json`")), "{wrong:?}");
 }
 
 /// Scenario: every profile; `on` and `lax`, modules and names that nobody offers, networks that are none.

@@ -3,6 +3,7 @@
 //! It stays the bytes it came as. One pass validates them and notes where the members are that the log phase
 //! looks at; everything deeper is read only where a snippet, a redaction or an edit reaches in.
 
+pub(crate) mod body;
 mod scan;
 pub(crate) mod text;
 mod view;
@@ -125,7 +126,11 @@ impl Transaction {
 
     /// A value out of `_context`.
     pub(crate) fn context(&self, name: &str) -> Option<View<'_>> {
-        self.get(CONTEXT)?.get(name)
+        self.context_object()?.get(name)
+    }
+
+    fn context_object(&self) -> Option<View<'_>> {
+        self.get(CONTEXT)
     }
 }
 
