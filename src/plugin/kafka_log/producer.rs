@@ -12,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::client::Settings;
 use super::fault;
@@ -62,15 +63,14 @@ pub(super) struct Trouble {
     pub code: RDKafkaErrorCode,
     /// What librdkafka says.
     pub reason: String,
-    /// How many troubles there had been before.
-    pub number: u64,
+    /// When it was noticed.
+    pub at: Instant,
     /// Nothing can be delivered meanwhile.
     pub outage: bool,
 }
 
 #[derive(Default)]
 struct Troubles {
-    count: u64,
     cause: Option<(RDKafkaErrorCode, String)>,
     current: Option<Trouble>,
 }
@@ -124,10 +124,9 @@ impl Reports {
             // That all brokers are down says not why; what was said last of one of them does.
             let cause = if code == RDKafkaErrorCode::AllBrokersDown { troubles.cause.clone() } else { None };
             let (code, reason) = cause.unwrap_or_else(|| (code, reason.to_owned()));
-            troubles.count += 1;
             troubles.cause = Some((code, reason.clone()));
             let outage = outage || troubles.current.as_ref().is_some_and(|trouble| trouble.outage);
-            troubles.current = Some(Trouble { code, reason, number: troubles.count, outage });
+            troubles.current = Some(Trouble { code, reason, at: Instant::now(), outage });
         }
         if outage {
             let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);

@@ -320,7 +320,8 @@ impl KafkaLog {
         let waited = self.told.progress.elapsed();
         let trouble = self.links.get(self.links.apart_in_use).and_then(Link::trouble);
         self.setback = match trouble {
-            Some(trouble) if trouble.outage || waited > PATIENCE => {
+            // What was before the client was last needed may be over.
+            Some(trouble) if trouble.outage && trouble.at >= self.told.progress || waited > PATIENCE => {
                 Some(fault::explain_trouble(&self.addresses, trouble.code, &trouble.reason))
             }
             None if waited > self.patience() && self.flight.on_way() > 0 => Some(format!(

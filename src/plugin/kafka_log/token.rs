@@ -157,3 +157,69 @@ impl Token {
         i64::try_from((now + self.life.min(Duration::from_secs(1 << 32))).as_millis()).unwrap_or(i64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An endpoint that answers one request with `status` and `body`, and gives the request.
+    async fn endpoint(status: u16, body: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !String::from_utf8_lossy(&request).contains("grant_type=") {
+                let read = stream.read_buf(&mut request).await.expect("read");
+                assert!(read > 0, "the request ended early");
+            }
+            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all((head + body).as_bytes()).await.expect("written");
+            String::from_utf8(request).expect("text")
+        });
+        (format!("http://{address}/token"), served)
+    }
+
+    fn tokens(url: String) -> Tokens {
+        let bearer = OauthBearer {
+            token_endpoint_url: url,
+            client_id: "my id".into(),
+            client_secret: "s:1".into(),
+            scopes: vec!["a".into(), "b c".into()],
+            extensions: Default::default(),
+            token_endpoint_tls_verify: false,
+        };
+        Tokens::new(&bearer, &TlsConfigs::new(None)).expect("tokens")
+    }
+
+    /// Scenario: an endpoint that gives a token for a time.
+    /// Guarantees: it is asked as RFC 6749 has it, and token and time are those of the answer.
+    #[tokio::test]
+    async fn fetches_by_client_credentials() {
+        let (url, served) = endpoint(200, r#"{"access_token":"abc","expires_in":"120","token_type":"bearer"}"#).await;
+        let token = tokens(url).fetch().await.expect("a token");
+        assert_eq!(token, Token { value: "abc".into(), life: Duration::from_secs(120) });
+        let request = served.await.expect("served");
+        assert!(request.starts_with("POST /token HTTP/1.1\r\n"), "{request}");
+        // my+id:s%3A1
+        assert!(request.contains("authorization: Basic bXkraWQ6cyUzQTE=\r\n"), "{request}");
+        assert!(request.ends_with("\r\n\r\ngrant_type=client_credentials&scope=a+b+c"), "{request}");
+    }
+
+    /// Scenario: an endpoint that refuses, one that says nothing, and one that is not there.
+    /// Guarantees: the error has the endpoint and the reason it gave.
+    #[tokio::test]
+    async fn says_why_there_is_no_token() {
+        let (url, _served) = endpoint(401, r#"{"error":"invalid_client","error_description":"who?"}"#).await;
+        let error = tokens(url.clone()).fetch().await.expect_err("refused");
+        assert_eq!(error, format!("no token from {url}: status 401, invalid_client, who?"));
+        let (url, _served) = endpoint(200, "hello").await;
+        let error = tokens(url.clone()).fetch().await.expect_err("no JSON");
+        assert_eq!(error, format!("no token from {url}: status 200, and an answer that is no JSON object"));
+        let error = tokens("http://127.0.0.1:1/".into()).fetch().await.expect_err("nobody");
+        assert!(error.starts_with("no token from http://127.0.0.1:1/: "), "{error}");
+    }
+}

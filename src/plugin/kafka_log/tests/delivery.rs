@@ -126,3 +126,26 @@ async fn only_the_entry_too_large_is_refused() {
     all.remove(12);
     assert_eq!(values(&consume(&cluster, 1, 29)), texts(&all));
 }
+
+/// Scenario: the user may not write to the topic, until an operator allows it.
+/// Guarantees: the queue keeps the entries and is told what to do; afterwards each is delivered once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_rights() {
+    let cluster = cluster(1, 1);
+    cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("an error");
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    let all = entries(20);
+    courier.outstanding.extend(all.iter().cloned());
+    let mut result = sink.send(&all).await;
+    while result.is_ok() {
+        result = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
+    }
+    courier.note(result.expect_err("no right"));
+    assert!(courier.retries[0].contains("allow the user to write to the topic (kafka-acls"), "{:?}", courier.retries);
+    cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).expect("no error");
+    courier.send(&mut sink, &[]).await;
+    courier.finish(&mut sink).await;
+    assert_eq!((courier.settled, courier.refused.len()), (20, 0));
+    assert_eq!(values(&consume(&cluster, 1, 20)), texts(&all));
+}
