@@ -141,6 +141,14 @@ pub(super) fn explain_trouble(addresses: &str, code: Code, detail: &str) -> Stri
     format!("cannot reach the Kafka cluster at {addresses}: {detail}; {advice}")
 }
 
+/// That a client is replaced. `reason` is what librdkafka says.
+pub(super) fn explain_renewal(topic: &str, reason: &str) -> String {
+    format!(
+        "topic {topic}: the Kafka client cannot go on ({reason}) and is made anew; what it had is sent again, so that \
+         messages may come twice"
+    )
+}
+
 /// That a request was refused because of some of what it had.
 pub(super) fn explain_apart(topic: &str, code: Code) -> String {
     let todo = match code {

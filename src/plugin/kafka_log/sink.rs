@@ -272,11 +272,7 @@ impl KafkaLog {
             if self.links.apart_in_use == apart && self.flight.on_way() > 0 {
                 self.flight.recall();
                 let reason = trouble.map(|trouble| trouble.reason).unwrap_or_default();
-                self.setback = Some(format!(
-                    "topic {} at {}: the Kafka client cannot go on ({reason}) and is made anew; what it had is sent \
-                     again, so that messages may come twice",
-                    self.config.topic, self.addresses
-                ));
+                self.setback = Some(fault::explain_renewal(&self.config.topic, &reason));
             }
         }
     }
@@ -294,7 +290,10 @@ impl KafkaLog {
                 self.flight.report(report.number, &fault::outcome(topic, code));
                 match fault::remedy(code).0 {
                     Remedy::Retry => self.setback = Some(fault::explain(topic, code, "")),
-                    Remedy::Renew => link.shared().give_up(),
+                    Remedy::Renew => {
+                        link.shared().give_up();
+                        self.setback = Some(fault::explain_renewal(topic, &code.to_string()));
+                    }
                     Remedy::Apart if self.warning.is_none() => self.warning = Some(fault::explain_apart(topic, code)),
                     Remedy::Apart | Remedy::Final => {}
                 }

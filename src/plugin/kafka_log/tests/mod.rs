@@ -83,13 +83,24 @@ struct Courier {
 impl Courier {
     async fn send(&mut self, sink: &mut KafkaLog, entries: &[Bytes]) {
         self.outstanding.extend(entries.iter().cloned());
-        let mut result = sink.send(entries).await;
-        while let Err(error) = result {
-            self.note(error);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            result = sink.send(&self.outstanding).await;
+        let result = sink.send(entries).await;
+        if !self.settle_with(result) {
+            self.send_again(sink).await;
         }
-        self.settle_with(result);
+    }
+
+    /// Hands over again what is outstanding, until the sink takes it.
+    async fn send_again(&mut self, sink: &mut KafkaLog) {
+        let end = Instant::now() + LONG;
+        loop {
+            assert!(Instant::now() < end, "not taken: {}; {:?}", self.outstanding.len(), self.retries);
+            // As delivery does between two attempts.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let result = sink.send(&self.outstanding).await;
+            if self.settle_with(result) {
+                return;
+            }
+        }
     }
 
     fn note(&mut self, error: SendError) {
@@ -124,8 +135,7 @@ impl Courier {
             assert!(Instant::now() < end, "not settled: {}; {:?}", self.outstanding.len(), self.retries);
             let result = tokio::time::timeout(LONG, sink.settle()).await.expect("settles in time");
             if !self.settle_with(result) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                self.send(sink, &[]).await;
+                self.send_again(sink).await;
             }
         }
     }
