@@ -90,6 +90,9 @@ impl KafkaLog {
     /// What of the configuration the client cannot do.
     pub fn open(config: Config, shared: &SinkShared) -> Result<Self, OpenError> {
         let refused = |reason: String| OpenError::Config { kind: NAME.to_owned(), reason };
+        if config.schema_registry.as_ref().is_some_and(|registry| !registry["confluent"].is_null()) {
+            return Err(refused("schema_registry: this version encodes by no schema; remove the block".to_owned()));
+        }
         let settings = Settings::new(&config, || shared.tls.roots_pem()).map_err(refused)?;
         let tokens = settings.bearer.as_ref().map(|bearer| Tokens::new(bearer, &shared.tls));
         let tokens = tokens.transpose().map_err(refused)?;
