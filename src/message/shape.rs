@@ -6,6 +6,7 @@ use super::Message;
 use super::body::{BodyError, BodyRule};
 use super::redact::Redaction;
 use crate::plugin::Include;
+use crate::plugin::redact::RedactRule;
 
 /// How one plugin's messages differ from those of others of the same transaction.
 #[derive(Debug, Default)]
@@ -19,8 +20,12 @@ pub struct Shape {
 pub struct ShapeOptions<'a> {
     /// Which bodies are included if the config does not say.
     pub include_body: Include,
+    /// Rules that hold before the plugin's own.
+    pub redact: &'a [RedactRule],
     /// The key of hashes.
     pub hash_key: Option<&'a str>,
+    /// Whether key paths are read as Kong reads them.
+    pub kong_quirks: bool,
 }
 
 impl Shape {
@@ -29,10 +34,7 @@ impl Shape {
     /// # Errors
     /// What is wrong with it, and the path of the field within `config`.
     pub fn of(config: &Value, options: ShapeOptions<'_>) -> Result<Self, ShapeError> {
-        Ok(Self {
-            body: BodyRule::of(config, options.include_body)?,
-            redaction: Redaction::of(config, options.hash_key)?,
-        })
+        Ok(Self { body: BodyRule::of(config, options.include_body)?, redaction: Redaction::of(config, options)? })
     }
 
     /// Whether the message of this transaction is the one that every plugin without a shape has.
