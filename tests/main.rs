@@ -15,6 +15,7 @@ mod http_input;
 mod logrotate;
 mod one_writer;
 mod readme;
+mod redaction;
 mod resources;
 mod restarts;
 mod sandbox;
