@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, configuration, wait_until};
+use crate::service::{Home, PATIENCE, configuration, wait_until};
 
 const KEY: &str = "an integration test's own key";
 
@@ -26,34 +26,37 @@ fn lines(home: &Home, name: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// Scenario: two file-logs with different rules, one of them with a field that copies a secret; a rule of the settings
-/// for both and one for a name; the key from the environment.
-/// Guarantees: each file has its own message; no secret that a rule covers is in either; empty arrays are `[]`.
+/// Scenario: file-log and udp-log for one transaction with different rules, one of them with a field that copies a
+/// secret; a rule of the settings for both, one for udp-log, and the key from the environment.
+/// Guarantees: each destination gets its own message; no secret that a rule covers is in either; empty arrays are `[]`;
+/// the key is not shown.
 #[test]
 fn each_plugin_has_its_own_rules() {
-    let home = Home::new().set("LOGPHASE_REDACT_KEY", KEY).set("LOGPHASE_REDACT", "[{header: x-api-key}]");
-    let mask = json!([
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let home = Home::new()
+        .set("LOGPHASE_REDACT_KEY", KEY)
+        .set("LOGPHASE_REDACT", "[{header: x-api-key}]")
+        .set("LOGPHASE_PLUGINS", "{udp-log: {redact: [{key: tries, action: remove}]}}");
+    let rules = json!([
         {"query": "token", "action": "remove"}, {"cookie": "session", "action": "hash"},
         {"pattern": r"\bs[0-9]cr[0-9]t\b"},
     ]);
     let copy = json!({"copied": "return {'say ' .. kong.request.get_header('x-api-key')}"});
-    let plugins = json!([
-        {"name": "file-log", "instance_name": "strict",
-         "config": {"path": home.text("strict.log"), "redact": mask, "custom_fields_by_lua": copy}},
-        {"name": "file-log", "instance_name": "plain", "route": {"name": "r"}, "config": {"path": home.text("plain.log")}},
-        {"name": "tcp-log", "enabled": false, "config": {"host": "127.0.0.1", "port": 1}},
-    ]);
-    home.write("kong.yml", &configuration(&plugins));
-    let _ = plugins;
+    home.write(
+        "kong.yml",
+        &configuration(&json!([
+            {"name": "udp-log", "config": {"host": "127.0.0.1", "port": socket.local_addr().unwrap().port()}},
+            {"name": "file-log", "config": {"path": home.text("out.log"), "redact": rules, "custom_fields_by_lua": copy}},
+        ])),
+    );
     let mut service = home.start();
     service.accept(transaction().to_string());
-    let mut other = transaction();
-    other["route"]["name"] = json!("elsewhere");
-    service.accept(other.to_string());
-    wait_until("both files have a line", || {
-        lines(&service.home, "strict.log").len() == 1 && lines(&service.home, "plain.log").len() == 1
-    });
-    let (strict, plain) = (lines(&service.home, "strict.log").remove(0), lines(&service.home, "plain.log").remove(0));
+    wait_until("the file has a line", || lines(&service.home, "out.log").len() == 1);
+    let strict = lines(&service.home, "out.log").remove(0);
+    let mut buffer = [0; 65_536];
+    let length = socket.recv(&mut buffer).unwrap();
+    let plain: Value = serde_json::from_slice(&buffer[..length]).unwrap();
     assert!(!strict.to_string().contains("s3cr3t"), "{strict}");
     assert_eq!(strict["copied"], json!(["say ***"]));
     assert_eq!(strict["upstream_uri"], "/up?x=1");
@@ -67,8 +70,8 @@ fn each_plugin_has_its_own_rules() {
     assert_eq!(strict["response"]["headers"]["set-cookie"], json!([format!("session=hmac-sha256:{hash}; Path=/")]));
     assert_eq!(plain["request"]["headers"]["X-Api-Key"], "***");
     assert_eq!(plain["request"]["url"], "http://h/p?token=s3cr3t");
+    assert_eq!((strict.get("tries"), plain.get("tries")), (Some(&json!([])), None));
     for message in [&strict, &plain] {
-        assert_eq!(message["tries"], json!([]));
         assert_eq!(message["route"]["tags"], json!([]));
         assert_eq!(message["route"]["paths"], json!([]));
     }
