@@ -17,6 +17,7 @@ mod logrotate;
 mod one_writer;
 mod plugin_docs;
 mod readme;
+mod redaction;
 mod resources;
 mod restarts;
 mod sandbox;

@@ -11,7 +11,7 @@ use crate::entity::{Configuration, Plugin, Scope};
 use crate::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use crate::plugin::Kind;
 use crate::script::{self, Bytecode, Options, Profile, SourceLimits, compile};
-use crate::settings::{OnError, Settings};
+use crate::settings::{OnError, Secret, Settings};
 
 /// One plugin, ready to run.
 #[derive(Debug)]
@@ -169,7 +169,13 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         }
     }
     let own = settings.for_plugin(plugin);
-    let options = ShapeOptions { body: &own.body, hash_key: None };
+    let redact = if plugin.kind.emits { settings.redact_for(plugin) } else { Vec::new() };
+    let options = ShapeOptions {
+        body: &own.body,
+        redact: &redact,
+        hash_key: settings.redact_key.as_ref().map(Secret::text),
+        kong_quirks: settings.kong_quirks,
+    };
     let shape = Shape::of(&plugin.config, options).unwrap_or_else(|error| {
         errors.push(no_shape(plugin, &error));
         Shape::default()

@@ -11,7 +11,7 @@ mod others;
 pub mod post_function;
 pub mod pre_function;
 mod protocol;
-mod redact;
+pub mod redact;
 pub mod sink;
 pub mod syslog;
 mod tail;

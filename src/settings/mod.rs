@@ -7,6 +7,7 @@
 mod definition;
 mod load;
 mod queue;
+mod redact;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,11 +19,13 @@ use crate::diagnostic::{Diagnostic, codes, suggest};
 use crate::entity::{Configuration, Plugin};
 use crate::message::BodyOptions;
 use crate::plugin::Include;
+use crate::plugin::redact::RedactRule;
 use crate::script::Profile;
 use crate::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
 pub use queue::{Overflow, QueueOverride, QueueSettings};
+pub use redact::Secret;
 
 /// All settings, complete.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -56,6 +59,10 @@ pub struct Settings {
     pub kong_quirks: bool,
     /// What happens to a message when a snippet fails.
     pub on_error: OnError,
+    /// What is taken out of every message, before each plugin's own rules.
+    pub redact: Vec<RedactRule>,
+    /// The key of hashes.
+    pub redact_key: Option<Secret>,
     /// Defaults of every plugin's queue.
     pub queue: QueueSettings,
     /// Settings of single plugins, by instance name or name. They win over what the plugin's own configuration says.
@@ -263,6 +270,8 @@ pub struct PluginOverride {
     pub body_types: Option<Vec<String>>,
     /// See [`BodyOptions::keep_broken`].
     pub on_body_error: Option<OnError>,
+    /// Rules beside those that hold for every plugin.
+    pub redact: Vec<RedactRule>,
     /// Its queue.
     pub queue: Option<QueueOverride>,
 }

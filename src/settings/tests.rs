@@ -168,6 +168,31 @@ fn sandbox_settings() {
     }
 }
 
+/// Scenario: rules for all plugins, for a name and for an instance, and a key. Guarantees: a plugin has all of its own, in
+/// that order; the key is not shown; a key that is too short, and a hash without one, are errors that do not show it.
+#[test]
+fn redact_rules_add_up() {
+    let text = "redact: [{header: a}]\nredact_key: 0123456789abcdef\n\
+                plugins: {file-log: {redact: [{query: b, action: hash}]}, f: {redact: [{cookie: c}]}}\n";
+    let settings = good(text, &[]);
+    let kong = "_format_version: '3.0'\nplugins: [{name: file-log, instance_name: f, config: {path: /tmp/x}}, \
+                {name: udp-log, config: {host: h, port: 1}}]\n";
+    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, _) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let of_file = settings.redact_for(&configuration.plugins[0]);
+    assert_eq!((of_file[0].header.as_deref(), of_file[1].query.as_deref()), (Some("a"), Some("b")));
+    assert_eq!((of_file[2].cookie.as_deref(), of_file.len()), (Some("c"), 3));
+    assert_eq!(settings.redact_for(&configuration.plugins[1]).len(), 1);
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+    let (_, diagnostics) = load("", &[("LOGPHASE_REDACT_KEY", "tooshort")]);
+    let shown = render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+    assert!(shown.contains("has 8 bytes") && !shown.contains("tooshort"), "{shown}");
+    let (_, diagnostics) = load(&text.replace("redact_key", "#"), &[]);
+    let shown = render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+    assert!(shown.contains("plugins.file-log.redact[0].action") && shown.contains("LOGPHASE_REDACT_KEY"), "{shown}");
+    assert_eq!(shorts("redact: [{header: a, key: b}]", &[]).len(), 1);
+}
+
 /// Scenario: the list of variables. Guarantees: no name twice, every one described.
 #[test]
 fn variables_are_unique_and_described() {

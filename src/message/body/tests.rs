@@ -31,7 +31,8 @@ fn options(include: Include) -> BodyOptions {
 }
 
 fn shaped(message: &Message, options: &BodyOptions) -> Result<String, BodyError> {
-    let shape = Shape::of(&json!({}), ShapeOptions { body: options, hash_key: None }).expect("sound options");
+    let shape = Shape::of(&json!({}), ShapeOptions { body: options, redact: &[], hash_key: None, kong_quirks: false })
+        .expect("sound options");
     message.shaped(&shape).map(|bytes| String::from_utf8(bytes).expect("UTF-8"))
 }
 
@@ -114,7 +115,9 @@ fn only_where_there_is_one() {
 
     let plain = |value: &Value, include| {
         let options = options(include);
-        let shape = Shape::of(&json!({}), ShapeOptions { body: &options, hash_key: None }).unwrap();
+        let shape =
+            Shape::of(&json!({}), ShapeOptions { body: &options, redact: &[], hash_key: None, kong_quirks: false })
+                .unwrap();
         shape.is_plain(&message(value, Style::default()))
     };
     assert!(!plain(&value, Include::REQUEST) && plain(&value, Include::OFF));
@@ -159,7 +162,8 @@ fn sizes_and_types() {
         assert_eq!(members(&json("{}"), &types(ranges)).unwrap(), *expected, "{ranges:?}");
     }
     let wrong = types(&["text/*", "text"]);
-    let error = Shape::of(&json!({}), ShapeOptions { body: &wrong, hash_key: None }).unwrap_err();
+    let error = Shape::of(&json!({}), ShapeOptions { body: &wrong, redact: &[], hash_key: None, kong_quirks: false })
+        .unwrap_err();
     assert_eq!(error.field, "body_types[1]");
     assert!(error.reason.contains("`text`"), "{error}");
 }
