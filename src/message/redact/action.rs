@@ -28,11 +28,11 @@ impl Action {
 }
 
 /// The key of hashes. Never shown.
-pub(super) struct HashKey(hmac::Key);
+pub(super) struct HashKey(Box<hmac::Key>);
 
 impl HashKey {
     pub(super) fn new(key: &str) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))
+        Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes())))
     }
 
     /// HMAC-SHA-256 (RFC 2104) in full, so that other tools' output is the same text.
