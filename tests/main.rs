@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say why")]
 
+mod bodies;
 mod check;
 mod confinement;
 mod conformance;
@@ -15,7 +16,9 @@ mod hostile;
 mod http_input;
 mod logrotate;
 mod one_writer;
+mod plugin_docs;
 mod readme;
+mod redaction;
 mod resources;
 mod restarts;
 mod sandbox;

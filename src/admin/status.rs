@@ -1,7 +1,7 @@
 //! `GET /status`: how the sandbox and each snippet fare.
 
 use std::convert::Infallible;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -42,10 +42,13 @@ pub struct Board {
 impl Board {
     /// The status as JSON: the walls, and for each plugin of the configuration in force its snippets in order.
     pub fn read(&self) -> Value {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let plugins: Vec<Value> =
             self.live.upgrade().map_or_else(Vec::new, |live| live.load().program.steps.iter().map(plugin).collect());
         json!({
-            "transactions": self.tally.transactions.load(Ordering::Relaxed),
+            "transactions": count(&self.tally.transactions),
+            "dropped": count(&self.tally.dropped),
+            "refused": count(&self.tally.refused),
             "sandbox": {"seccomp": self.seccomp.to_string(), "landlock": self.landlock.to_string()},
             "plugins": plugins,
         })

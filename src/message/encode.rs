@@ -1,5 +1,8 @@
 //! Writing a message as one line of JSON.
 
+use std::borrow::Cow;
+
+use super::stand_in::StandIns;
 use super::tree::{Message, Node, Slice};
 use crate::transaction::{Escaping, Numbers, Span, text};
 
@@ -39,7 +42,8 @@ const MARKED_ARRAYS: [&[u8]; 3] = [b"paths", b"tries", b"unnamed"];
 impl Message {
     /// Appends the message, without a line end.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let encoder = Encoder { bytes: self.transaction().bytes(), redacted: self.redacted(), style: self.style() };
+        let bytes = self.transaction().bytes();
+        let encoder = Encoder { bytes, stand_ins: self.stand_ins(), style: self.style() };
         encoder.object(out, &self.root);
     }
 
@@ -51,13 +55,11 @@ impl Message {
     }
 }
 
-/// What stands in place of a credential.
-const REDACTED: &[u8] = b"\"REDACTED\"";
-
-struct Encoder<'a> {
-    bytes: &'a [u8],
-    redacted: &'a [Span],
-    style: Style,
+/// Writes values of one message.
+pub(super) struct Encoder<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) stand_ins: &'a StandIns,
+    pub(super) style: Style,
 }
 
 impl Encoder<'_> {
@@ -82,11 +84,14 @@ impl Encoder<'_> {
         out.push(b'}');
     }
 
-    fn value(&self, out: &mut Vec<u8>, name: &[u8], node: &Node) {
+    /// Appends a value; `name` is the member's that it belongs to.
+    pub(super) fn value(&self, out: &mut Vec<u8>, name: &[u8], node: &Node) {
         match node {
             Node::Raw(slice) if self.style.rewrites() => self.rewrite(out, name, slice),
             Node::Raw(Slice::Span(span)) => self.copy(out, *span),
             Node::Raw(Slice::Owned(text)) => out.extend_from_slice(text),
+            Node::Marked(text) if self.style.rewrites() => text::push_as_kong(out, text),
+            Node::Marked(text) => out.extend_from_slice(text),
             Node::Object(members) => self.object(out, members),
             Node::Array(elements, _) if elements.is_empty() => self.empty_array(out, name),
             Node::Array(elements, _) => {
@@ -102,19 +107,29 @@ impl Encoder<'_> {
         }
     }
 
-    /// Copies a stretch of the transaction, with the redacted parts of it replaced.
+    /// The text of a value as it is written in the default style.
+    pub(super) fn text<'t>(&'t self, slice: &'t Slice) -> Cow<'t, [u8]> {
+        match slice {
+            Slice::Span(span) if self.stand_ins.touch(*span) => {
+                let mut out = Vec::with_capacity((span.end - span.start) as usize);
+                self.copy(&mut out, *span);
+                Cow::Owned(out)
+            }
+            slice => Cow::Borrowed(slice.of(self.bytes)),
+        }
+    }
+
+    /// Copies a stretch of the transaction, with what stands in for parts of it.
     fn copy(&self, out: &mut Vec<u8>, span: Span) {
+        if let Some(over) = self.stand_ins.over(span) {
+            out.extend_from_slice(over.text());
+            return;
+        }
         let mut from = span.start;
-        for secret in self.redacted {
-            if secret.start <= span.start && span.end <= secret.end {
-                out.extend_from_slice(REDACTED);
-                return;
-            }
-            if from <= secret.start && secret.end <= span.end {
-                out.extend_from_slice(&self.bytes[from as usize..secret.start as usize]);
-                out.extend_from_slice(REDACTED);
-                from = secret.end;
-            }
+        for (inside, stand_in) in self.stand_ins.within(span) {
+            out.extend_from_slice(&self.bytes[from as usize..inside.start as usize]);
+            out.extend_from_slice(stand_in.text());
+            from = inside.end;
         }
         out.extend_from_slice(&self.bytes[from as usize..span.end as usize]);
     }
@@ -127,13 +142,13 @@ impl Encoder<'_> {
     /// Opens containers so that empty arrays are seen, and writes strings and numbers as Kong does.
     fn rewrite(&self, out: &mut Vec<u8>, name: &[u8], slice: &Slice) {
         if let Slice::Span(span) = slice
-            && self.redacted.iter().any(|secret| secret.start <= span.start && span.end <= secret.end)
+            && let Some(over) = self.stand_ins.over(*span)
         {
-            out.extend_from_slice(REDACTED);
+            out.extend_from_slice(over.text());
             return;
         }
         let mut node = Node::Raw(slice.clone());
-        node.open(self.bytes);
+        node.open(self.bytes, self.stand_ins);
         match node {
             Node::Raw(slice) => text::push_as_kong(out, slice.of(self.bytes)),
             opened => self.value(out, name, &opened),

@@ -3,13 +3,16 @@
 mod body;
 mod encode;
 mod key_path;
+mod late;
 mod redact;
 mod shape;
+mod stand_in;
 mod tree;
 
-pub use body::BodyError;
+pub use body::{BodyError, BodyOptions};
 pub use encode::Style;
 pub use key_path::{KeyPath, Part};
+pub use redact::NO_KEY;
 pub use shape::{Shape, ShapeError, ShapeOptions};
 pub use tree::{EditError, Message, Mode};
 

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::Message;
-use super::body::{BodyError, BodyRule};
+use super::body::{BodyError, BodyOptions, BodyRule};
 use super::redact::Redaction;
-use crate::plugin::Include;
+use crate::plugin::redact::RedactRule;
 
 /// How one plugin's messages differ from those of others of the same transaction.
 #[derive(Debug, Default)]
@@ -15,12 +15,16 @@ pub struct Shape {
 }
 
 /// What a rule needs beside the plugin's `config`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct ShapeOptions<'a> {
-    /// Which bodies are included if the config does not say.
-    pub include_body: Include,
+    /// Which bodies are included, and how.
+    pub body: &'a BodyOptions,
+    /// Rules that hold before the plugin's own.
+    pub redact: &'a [RedactRule],
     /// The key of hashes.
     pub hash_key: Option<&'a str>,
+    /// Whether key paths are read as Kong reads them.
+    pub kong_quirks: bool,
 }
 
 impl Shape {
@@ -29,10 +33,7 @@ impl Shape {
     /// # Errors
     /// What is wrong with it, and the path of the field within `config`.
     pub fn of(config: &Value, options: ShapeOptions<'_>) -> Result<Self, ShapeError> {
-        Ok(Self {
-            body: BodyRule::of(config, options.include_body)?,
-            redaction: Redaction::of(config, options.hash_key)?,
-        })
+        Ok(Self { body: BodyRule::of(options.body)?, redaction: Redaction::of(config, options)? })
     }
 
     /// Whether the message of this transaction is the one that every plugin without a shape has.

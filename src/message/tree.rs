@@ -1,8 +1,10 @@
 //! The message as a tree that is text wherever no edit has reached.
 
-use super::encode::Style;
+use super::encode::{Encoder, Style};
 use super::key_path::{KeyPath, Name, Part};
-use crate::transaction::{CONTEXT, Level, Span, Transaction, View, split_array, split_object, text};
+use super::late::Edit;
+use super::stand_in::{StandIn, StandIns};
+use crate::transaction::{CONTEXT, Span, Transaction, View, split_array, split_object, text};
 
 /// When an edit takes effect (`kong.log.set_serialize_value`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,11 +76,16 @@ impl Slice {
     }
 }
 
+/// The members of an object of the message.
+pub(super) type Members = Vec<(Slice, Node)>;
+
 /// A value of the message. A member's name is the content of its JSON string.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Raw(Slice),
-    Object(Vec<(Slice, Node)>),
+    /// Text of an object or an array of a body, whose arrays carry cjson's array mark in Kong: an empty one stays `[]`.
+    Marked(Box<[u8]>),
+    Object(Members),
     /// With whether it came with the transaction: the log object's arrays are marked as arrays in Kong, so that a
     /// member with a name is never written.
     Array(Vec<Node>, bool),
@@ -91,8 +98,10 @@ pub(super) enum Node {
 #[derive(Debug, Clone)]
 pub struct Message {
     transaction: Transaction,
-    pub(super) root: Vec<(Slice, Node)>,
-    redacted: Vec<Span>,
+    pub(super) root: Members,
+    stand_ins: StandIns,
+    /// Edits of members that may yet be added.
+    pub(super) late: Vec<Edit>,
     style: Style,
     /// Edits so far, to tell whether an encoding is still good.
     version: u64,
@@ -109,9 +118,23 @@ impl Message {
             })
             .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
             .collect();
-        let mut message = Self { transaction, root, redacted: Vec::new(), style, version: 0 };
-        message.redact();
+        let stand_ins = StandIns::find(&transaction, style);
+        let mut message = Self { transaction, root, stand_ins, late: Vec::new(), style, version: 0 };
+        if message.transaction.repeats_headers() {
+            message.leave_out_forgotten_headers();
+        }
         message
+    }
+
+    /// The first of two `headers` of the request is not indexed, and stays in the request's text.
+    #[cold]
+    fn leave_out_forgotten_headers(&mut self) {
+        let bytes = self.transaction.bytes();
+        for (key, node) in &mut self.root {
+            if *text::unescape(key.of(bytes)) == *b"request" {
+                node.open(bytes, &self.stand_ins);
+            }
+        }
     }
 
     /// The transaction underneath.
@@ -129,24 +152,15 @@ impl Message {
         self.version
     }
 
-    /// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua); here in
-    /// any spelling, as not every proxy lower-cases names. Their values stay in the transaction, which scripts may
-    /// read, and are replaced wherever text of it is written.
-    fn redact(&mut self) {
+    /// What writes the message, and the members to write.
+    pub(super) fn split(&mut self) -> (Encoder<'_>, &mut Members) {
         let bytes = self.transaction.bytes();
-        let secret = |name: &[u8]| {
-            name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
-        };
-        let found = self.transaction.members_at(Level::RequestHeaders).filter(|member| {
-            let key = member.key.of(bytes);
-            secret(key) || (key.contains(&b'\\') && secret(&text::unescape(key)))
-        });
-        self.redacted = found.map(|member| member.value).collect();
+        (Encoder { bytes, stand_ins: &self.stand_ins, style: self.style }, &mut self.root)
     }
 
-    /// The parts of the transaction's text that are not to be shown, in order.
-    pub(super) fn redacted(&self) -> &[Span] {
-        &self.redacted
+    /// What is written instead of stretches of the transaction's text.
+    pub(super) fn stand_ins(&self) -> &StandIns {
+        &self.stand_ins
     }
 
     /// Applies one edit: `value` is JSON text, or `None` to remove.
@@ -155,10 +169,13 @@ impl Message {
         if path.parts().len() + value.as_deref().map_or(0, depth) > DEEPEST {
             return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
         }
-        let redacted = std::mem::take(&mut self.redacted);
-        let walk = Walk { bytes: &bytes, redacted: &redacted, path, mode, removes: value.is_none(), style: self.style };
+        let stand_ins = std::mem::take(&mut self.stand_ins);
+        let walk =
+            Walk { bytes: &bytes, stand_ins: &stand_ins, path, mode, removes: value.is_none(), style: self.style };
+        let late = Edit::of(path, value.as_ref(), mode);
         let done = self.walk(&walk, value);
-        self.redacted = redacted;
+        self.stand_ins = stand_ins;
+        self.late.extend(late.filter(|_| done.is_ok()));
         done
     }
 
@@ -203,7 +220,7 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
+pub(super) fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
     members.iter().position(|(key, _)| is_named(key.of(bytes), name))
 }
 
@@ -215,8 +232,18 @@ fn is_named(key: &[u8], name: &Name) -> bool {
 
 impl Node {
     /// Splits text that is an object or an array one level deep.
-    pub(super) fn open(&mut self, bytes: &[u8]) {
+    pub(super) fn open(&mut self, bytes: &[u8], stand_ins: &StandIns) {
+        if let Self::Marked(text) = self {
+            *self = Self::opened(text);
+            return;
+        }
         let Self::Raw(slice) = self else { return };
+        if let Slice::Span(span) = slice
+            && stand_ins.over(*span) == Some(StandIn::EmptyArray)
+        {
+            *self = Self::Array(Vec::new(), false);
+            return;
+        }
         let raw = slice.of(bytes);
         let opened = match raw.first() {
             Some(b'{') => Self::Object(
@@ -234,7 +261,20 @@ impl Node {
         *self = opened;
     }
 
-    fn null() -> Self {
+    /// Splits marked text one level deep.
+    fn opened(raw: &[u8]) -> Self {
+        let own = |span: Span| Slice::Owned(span.of(raw).into());
+        let value = |span: Span| match span.of(raw) {
+            text @ [b'{' | b'[', ..] => Self::Marked(text.into()),
+            _ => Self::Raw(own(span)),
+        };
+        match raw.first() {
+            Some(b'[') => Self::Array(split_array(raw).into_iter().map(value).collect(), true),
+            _ => Self::Object(split_object(raw).into_iter().map(|(key, span)| (own(key), value(span))).collect()),
+        }
+    }
+
+    pub(super) fn null() -> Self {
         Self::Raw(Slice::Owned((*b"null").into()))
     }
 
@@ -253,7 +293,7 @@ impl Node {
 /// One edit on its way down the tree.
 struct Walk<'a> {
     bytes: &'a [u8],
-    redacted: &'a [Span],
+    stand_ins: &'a StandIns,
     path: &'a KeyPath,
     mode: Mode,
     removes: bool,
@@ -272,7 +312,7 @@ impl Walk<'_> {
                 let key = self.path.text().to_owned();
                 return Err(EditError::NotATable { key, subkey: part.shown(), found: self.shown(node) });
             }
-            node.open(self.bytes);
+            node.open(self.bytes, self.stand_ins);
             let child = match (node, below) {
                 (Node::Object(members), Part::Name(name)) => {
                     position(members, name, self.bytes).map(|at| &mut members[at].1)
@@ -292,7 +332,7 @@ impl Walk<'_> {
     fn shown(&self, node: &Node) -> String {
         let Node::Raw(slice) = node else { return "a table".to_owned() };
         if let Slice::Span(span) = slice
-            && self.redacted.iter().any(|secret| secret.start <= span.start && span.end <= secret.end)
+            && self.stand_ins.over(*span) == Some(StandIn::Credential)
         {
             return "REDACTED".to_owned();
         }
@@ -305,7 +345,7 @@ impl Walk<'_> {
     }
 
     fn apply(&self, node: &mut Node, parts: &[Part], value: Option<Node>) -> Result<(), EditError> {
-        node.open(self.bytes);
+        node.open(self.bytes, self.stand_ins);
         let (part, rest) = parts.split_first().expect("a key path has at least one part");
         match (&mut *node, part) {
             (Node::Object(members), Part::Name(name)) => self.member(members, name, rest, value),
@@ -327,20 +367,15 @@ impl Walk<'_> {
                 let mut members: Vec<_> =
                     std::mem::take(elements).into_iter().enumerate().map(|(at, node)| (number(at), node)).collect();
                 let done = self.member(&mut members, name, rest, value);
-                *node = Node::Object(members);
+                // Where the edit left nothing, an array stays one.
+                *node = if members.is_empty() { Node::Array(Vec::new(), false) } else { Node::Object(members) };
                 done
             }
-            (Node::Raw(_), _) => Ok(()),
+            (Node::Raw(_) | Node::Marked(_), _) => Ok(()),
         }
     }
 
-    fn member(
-        &self,
-        members: &mut Vec<(Slice, Node)>,
-        name: &Name,
-        rest: &[Part],
-        value: Option<Node>,
-    ) -> Result<(), EditError> {
+    fn member(&self, members: &mut Members, name: &Name, rest: &[Part], value: Option<Node>) -> Result<(), EditError> {
         let found = position(members, name, self.bytes);
         if !rest.is_empty() {
             return match (found, self.creates()) {

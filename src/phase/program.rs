@@ -11,7 +11,7 @@ use crate::entity::{Configuration, Plugin, Scope};
 use crate::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use crate::plugin::Kind;
 use crate::script::{self, Bytecode, Options, Profile, SourceLimits, compile};
-use crate::settings::{OnError, Settings};
+use crate::settings::{OnError, Secret, Settings};
 
 /// One plugin, ready to run.
 #[derive(Debug)]
@@ -168,7 +168,14 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
             Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
         }
     }
-    let options = ShapeOptions { include_body: plugin.kind.include_body, hash_key: None };
+    let own = settings.for_plugin(plugin);
+    let redact = if plugin.kind.emits { settings.redact_for(plugin) } else { Vec::new() };
+    let options = ShapeOptions {
+        body: &own.body,
+        redact: &redact,
+        hash_key: settings.redact_key.as_ref().map(Secret::text),
+        kong_quirks: settings.kong_quirks,
+    };
     let shape = Shape::of(&plugin.config, options).unwrap_or_else(|error| {
         errors.push(no_shape(plugin, &error));
         Shape::default()
@@ -191,7 +198,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         shape,
         faults: Faults::new(parts.len()),
         parts,
-        drops: settings.for_plugin(plugin).on_error == OnError::Drop,
+        drops: own.on_error == OnError::Drop,
     })
 }
 

@@ -31,9 +31,10 @@ pub const MAX_BODY_SIZE: Field = Field::size("max_body_size")
     .extension()
     .about("Bytes of a body that is put into the message; of a larger one only its size is.");
 /// Content types whose bodies become part of a message. Ours.
-pub const BODY_TYPES: Field = Field::array("body_types", &Field::string("")).extension().about(
-    "Content types whose bodies are put into the message, like `application/json` or `text/*`; all if not given.",
-);
+pub const BODY_TYPES: Field =
+    Field::array("body_types", &Field::string("").checks(&[Check::Custom(check_media_range)])).extension().about(
+        "Content types whose bodies are put into the message, like `application/json` or `text/*`; all if not given.",
+    );
 /// What happens when a body does not parse as the type it claims. Ours.
 pub const ON_BODY_ERROR: Field =
     Field::string("on_body_error").checks(&[Check::OneOf(&["drop", "keep"])]).extension().about(
@@ -133,6 +134,10 @@ pub fn retry_delays(queue: &Map<String, Value>) -> Result<(), Problem> {
         }),
         _ => Ok(()),
     }
+}
+
+fn check_media_range(value: &Value) -> Result<(), String> {
+    super::MediaRange::parse(value.as_str().unwrap_or_default()).map(drop)
 }
 
 /// A host name or address, without a port.

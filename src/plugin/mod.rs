@@ -2,16 +2,16 @@
 
 pub mod field;
 pub mod file_log;
-#[expect(dead_code)]
 mod http_client;
 pub mod http_log;
 pub mod kafka_log;
 pub mod loggly;
+mod media_range;
 mod others;
 pub mod post_function;
 pub mod pre_function;
 mod protocol;
-mod redact;
+pub mod redact;
 pub mod sink;
 pub mod syslog;
 mod tail;
@@ -19,10 +19,12 @@ pub mod tcp_log;
 mod tls;
 pub mod udp_log;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::schema::Record;
 
+pub use media_range::MediaRange;
 pub use others::{OTHERS, Other, find_other};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
 
@@ -38,7 +40,8 @@ pub enum SinkState {
 }
 
 /// Which bodies are part of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Include {
     /// The request's.
     pub request: bool,
@@ -55,6 +58,21 @@ impl Include {
     pub const RESPONSE: Self = Self { request: false, response: true };
     /// Both.
     pub const BOTH: Self = Self { request: true, response: true };
+}
+
+impl TryFrom<String> for Include {
+    type Error = String;
+
+    /// Reads a value of [`field::INCLUDE_BODY`].
+    fn try_from(word: String) -> Result<Self, String> {
+        match &*word {
+            "off" => Ok(Self::OFF),
+            "request" => Ok(Self::REQUEST),
+            "response" => Ok(Self::RESPONSE),
+            "both" => Ok(Self::BOTH),
+            _ => Err(format!("`{word}` is none of off, request, response, both")),
+        }
+    }
 }
 
 /// One kind of plugin that runs in the log phase.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::suggest;
-use crate::plugin::field::retry_delays;
+use crate::plugin::field::{BODY_TYPES, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, REDACT, retry_delays};
 use crate::schema::{Check, Default, Field, Record};
 use crate::script;
 
@@ -40,6 +40,8 @@ pub(super) static SETTINGS: Record = Record::new(&[
         .default(Default::Boolean(false))
         .about("Give Kong's exact output where it is odd."),
     ON_ERROR.required().default(Default::String("keep")),
+    REDACT.required().default(Default::Strings(&[])).about("What is taken out of every message before it leaves."),
+    Field::string("redact_key").about("Secret that the hashes of `redact` are made with, of at least 16 bytes."),
     Field::record("queue", &QUEUE).required().about("Defaults of every plugin's queue."),
     Field::map("plugins", &TEXT, &Field::record("", &PLUGIN))
         .about("Settings of single plugins, by instance name or name."),
@@ -227,6 +229,11 @@ static PLUGIN: Record = Record::new(&[
     Field::string("oversize")
         .checks(&[Check::OneOf(&["drop", "tcp", "truncate"])])
         .about("What becomes of a message that no datagram holds."),
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
     Field::record("queue", &PLUGIN_QUEUE).about("Its queue."),
 ]);
 

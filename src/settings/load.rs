@@ -43,6 +43,7 @@ impl Settings {
         }
         let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, place: root.place() };
         let values = SETTINGS.read(&root, &scope, &mut diagnostics);
+        super::redact::check(&values, &mut diagnostics);
         let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };
         (settings.unwrap_or_else(|| defaults(&environment)), diagnostics)
     }

@@ -7,6 +7,7 @@
 mod definition;
 mod load;
 mod queue;
+mod redact;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,11 +17,15 @@ use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, codes, suggest};
 use crate::entity::{Configuration, Plugin};
+use crate::message::BodyOptions;
+use crate::plugin::Include;
+use crate::plugin::redact::RedactRule;
 use crate::script::Profile;
 use crate::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
 pub use queue::{Durability, Overflow, QueueOverride, QueueSettings, Sync};
+pub use redact::Secret;
 
 /// All settings, complete.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -54,6 +59,10 @@ pub struct Settings {
     pub kong_quirks: bool,
     /// What happens to a message when a snippet fails.
     pub on_error: OnError,
+    /// What is taken out of every message, before each plugin's own rules.
+    pub redact: Vec<RedactRule>,
+    /// The key of hashes.
+    pub redact_key: Option<Secret>,
     /// Defaults of every plugin's queue.
     pub queue: QueueSettings,
     /// Settings of single plugins, by instance name or name. They win over what the plugin's own configuration says.
@@ -253,8 +262,27 @@ pub struct PluginOverride {
     pub on_error: Option<OnError>,
     /// See [`Oversize`].
     pub oversize: Option<Oversize>,
+    /// See [`BodyOptions::include`].
+    pub include_body: Option<Include>,
+    /// See [`BodyOptions::max_size`].
+    pub max_body_size: Option<u64>,
+    /// See [`BodyOptions::types`].
+    pub body_types: Option<Vec<String>>,
+    /// See [`BodyOptions::keep_broken`].
+    pub on_body_error: Option<OnError>,
+    /// Rules beside those that hold for every plugin.
+    pub redact: Vec<RedactRule>,
     /// Its queue.
     pub queue: Option<QueueOverride>,
+}
+
+impl PluginOverride {
+    fn apply_body(&self, body: &mut BodyOptions) {
+        body.include = self.include_body.unwrap_or(body.include);
+        body.max_size = self.max_body_size.or(body.max_size);
+        body.types = self.body_types.clone().or(body.types.take());
+        body.keep_broken = self.on_body_error.map_or(body.keep_broken, |on_error| on_error == OnError::Keep);
+    }
 }
 
 /// What holds for one plugin.
@@ -264,6 +292,8 @@ pub struct PluginSettings {
     pub on_error: OnError,
     /// What becomes of a message that no datagram holds.
     pub oversize: Oversize,
+    /// Which bodies its messages carry.
+    pub body: BodyOptions,
     /// Its queue.
     pub queue: QueueSettings,
 }
@@ -276,11 +306,16 @@ impl Settings {
         let own: PluginOverride = serde_json::from_value(plugin.config.clone()).unwrap_or_default();
         let by_name = self.plugins.get(plugin.kind.name);
         let by_instance = plugin.instance_name.as_ref().and_then(|name| self.plugins.get(name));
-        let mut settings =
-            PluginSettings { on_error: self.on_error, oversize: Oversize::default(), queue: self.queue.clone() };
+        let mut settings = PluginSettings {
+            on_error: self.on_error,
+            oversize: Oversize::default(),
+            body: BodyOptions::new(plugin.kind.include_body, self.lua.max_post_args),
+            queue: self.queue.clone(),
+        };
         for given in [Some(&own), by_name, by_instance].into_iter().flatten() {
             settings.on_error = given.on_error.unwrap_or(settings.on_error);
             settings.oversize = given.oversize.unwrap_or(settings.oversize);
+            given.apply_body(&mut settings.body);
             if let Some(queue) = &given.queue {
                 settings.queue.apply(queue);
             }

@@ -110,7 +110,32 @@ fn layers_plugin_settings() {
     let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
     assert_eq!((misspelt.len(), misspelt[0].help.as_deref()), (1, Some("did you mean `tcp-log`?")));
     let tcp = settings.for_plugin(&configuration.plugins[1]);
-    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, queue: settings.queue });
+    let body = BodyOptions::new(Include::OFF, 100);
+    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, body, queue: settings.queue });
+}
+
+/// Scenario: bodies asked for by a plugin's own configuration, by settings for its name and for its instance, and by
+/// nobody; ranges that are none. Guarantees: the most specific wins, field by field; kafka-log has the request's body
+/// unasked; a wrong range is reported at its place.
+#[test]
+fn layers_body_settings() {
+    let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, instance_name: u, config: {host: h, port: 1, include_body: both, max_body_size: 1k, body_types: [text/*], on_body_error: keep}}\n- {name: kafka-log, config: {topic: t}}\n";
+    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    assert_eq!(diagnostics, []);
+    let settings = good(
+        "lua: {max_post_args: 7}\nplugins:\n  udp-log: {include_body: off, max_body_size: 5}\n  u: {include_body: response}\n",
+        &[],
+    );
+    let udp = settings.for_plugin(&configuration.plugins[0]).body;
+    let types = Some(vec!["text/*".to_owned()]);
+    let expected = BodyOptions { include: Include::RESPONSE, max_size: Some(5), types, keep_broken: true, max_args: 7 };
+    assert_eq!(udp, expected);
+    let kafka = settings.for_plugin(&configuration.plugins[1]).body;
+    assert_eq!(kafka, BodyOptions::new(Include::REQUEST, 7));
+    let wrong = shorts("plugins:\n  udp-log:\n    body_types: [text/*, json]\n    include_body: all\n", &[]);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong.iter().any(|error| error.starts_with("logphase.yml:3:") && error.contains("`json`")), "{wrong:?}");
 }
 
 /// Scenario: every profile; `on` and `lax`, modules and names that nobody offers, networks that are none.
@@ -141,6 +166,31 @@ fn sandbox_settings() {
         let shown = render_all(&load(text, &[]).1, crate::diagnostic::Format::Pretty, false);
         assert!(shown.contains("error[") && shown.contains(said), "{text}: {shown}");
     }
+}
+
+/// Scenario: rules for all plugins, for a name and for an instance, and a key. Guarantees: a plugin has all of its own, in
+/// that order; the key is not shown; a key that is too short, and a hash without one, are errors that do not show it.
+#[test]
+fn redact_rules_add_up() {
+    let text = "redact: [{header: a}]\nredact_key: 0123456789abcdef\n\
+                plugins: {file-log: {redact: [{query: b, action: hash}]}, f: {redact: [{cookie: c}]}}\n";
+    let settings = good(text, &[]);
+    let kong = "_format_version: '3.0'\nplugins: [{name: file-log, instance_name: f, config: {path: /tmp/x}}, \
+                {name: udp-log, config: {host: h, port: 1}}]\n";
+    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, _) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let of_file = settings.redact_for(&configuration.plugins[0]);
+    assert_eq!((of_file[0].header.as_deref(), of_file[1].query.as_deref()), (Some("a"), Some("b")));
+    assert_eq!((of_file[2].cookie.as_deref(), of_file.len()), (Some("c"), 3));
+    assert_eq!(settings.redact_for(&configuration.plugins[1]).len(), 1);
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+    let (_, diagnostics) = load("", &[("LOGPHASE_REDACT_KEY", "tooshort")]);
+    let shown = render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+    assert!(shown.contains("has 8 bytes") && !shown.contains("tooshort"), "{shown}");
+    let (_, diagnostics) = load(&text.replace("redact_key", "#"), &[]);
+    let shown = render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+    assert!(shown.contains("plugins.file-log.redact[0].action") && shown.contains("LOGPHASE_REDACT_KEY"), "{shown}");
+    assert_eq!(shorts("redact: [{header: a, key: b}]", &[]).len(), 1);
 }
 
 /// Scenario: the list of variables. Guarantees: no name twice, every one described.

@@ -3,6 +3,7 @@
 //! It stays the bytes it came as. One pass validates them and notes where the members are that the log phase
 //! looks at; everything deeper is read only where a snippet, a redaction or an edit reaches in.
 
+pub(crate) mod body;
 mod scan;
 pub(crate) mod text;
 mod view;
@@ -62,6 +63,7 @@ pub struct BodyRejection {
 pub struct Transaction {
     bytes: Bytes,
     members: Vec<Member>,
+    repeats_headers: bool,
 }
 
 impl Transaction {
@@ -85,17 +87,23 @@ impl Transaction {
         let start = scanned.end - scanned.length;
         let bytes = text.slice(start..scanned.end);
         if !scanned.multiline {
-            return Ok((Self { bytes, members: scanned.members }, scanned.end));
+            let repeats_headers = scanned.repeats_headers;
+            return Ok((Self { bytes, members: scanned.members, repeats_headers }, scanned.end));
         }
         // A message is one line, so white space that breaks lines must not be carried into it.
         let compact = Bytes::from(text::compact(&bytes));
-        let members = scan::scan(&compact, 0, limits)?.members;
-        Ok((Self { bytes: compact, members }, scanned.end))
+        let scan::Scanned { members, repeats_headers, .. } = scan::scan(&compact, 0, limits)?;
+        Ok((Self { bytes: compact, members, repeats_headers }, scanned.end))
     }
 
     /// The text of the object; as it came, but for line breaks and tabs between its tokens.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Whether the request has `headers` more than once: the text then holds some that no index knows.
+    pub(crate) fn repeats_headers(&self) -> bool {
+        self.repeats_headers
     }
 
     /// The members of the outermost object and their values, in order, `_context` among them.
@@ -125,7 +133,11 @@ impl Transaction {
 
     /// A value out of `_context`.
     pub(crate) fn context(&self, name: &str) -> Option<View<'_>> {
-        self.get(CONTEXT)?.get(name)
+        self.context_object()?.get(name)
+    }
+
+    fn context_object(&self) -> Option<View<'_>> {
+        self.get(CONTEXT)
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Scanned {
     pub length: usize,
     /// White space that would break a line stands between tokens.
     pub multiline: bool,
+    /// The request has `headers` more than once.
+    pub repeats_headers: bool,
 }
 
 /// Past this many levels the recursion would endanger the stack, whatever the setting says.
@@ -65,12 +67,14 @@ pub(crate) fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, 
         index: Vec::with_capacity(64),
         seen: 0,
         multiline: false,
+        repeats_headers: false,
     };
     let result = scanner.transaction();
     match result {
         Ok(()) => {
             let length = scanner.pos - scanner.base;
-            Ok(Scanned { members: scanner.index, end: scanner.pos, length, multiline: scanner.multiline })
+            let Scanner { index: members, pos: end, multiline, repeats_headers, .. } = scanner;
+            Ok(Scanned { members, end, length, multiline, repeats_headers })
         }
         Err(fault) => Err(scanner.rejection(fault, at)),
     }
@@ -127,6 +131,7 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
         index: Vec::new(),
         seen: 0,
         multiline: false,
+        repeats_headers: false,
     };
     scanner.space();
     (scanner.peek() == Some(open)).then(|| {
@@ -164,6 +169,7 @@ struct Scanner<'a> {
     /// One bit for each hash of a name that was looked at, see `maybe_again`.
     seen: u64,
     multiline: bool,
+    repeats_headers: bool,
 }
 
 impl Scanner<'_> {
@@ -323,6 +329,7 @@ impl Scanner<'_> {
         if !self.index.iter().any(again) {
             return;
         }
+        self.repeats_headers |= inside == Level::RequestHeaders;
         let below = match inside {
             Level::Request => Level::RequestHeaders,
             Level::Response => Level::ResponseHeaders,

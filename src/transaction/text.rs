@@ -170,7 +170,7 @@ pub(crate) fn compact(json: &[u8]) -> Vec<u8> {
 }
 
 /// The length of the string at the front of sound JSON, quotes included.
-fn string_length(json: &[u8]) -> usize {
+pub(crate) fn string_length(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(step) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += step;

@@ -73,7 +73,8 @@ static QUEUE: Record = Record {
         field::MAX_COALESCING_DELAY.default(Default::Integer(1)),
         field::MAX_ENTRIES.default(Default::Integer(10_000)),
         field::MAX_BYTES,
-        Field::number("max_retry_time").default(Default::Integer(60)).about("Seconds before a batch is given up."),
+        // Kong's default is 60: a receiver that is away for longer costs messages there.
+        Field::number("max_retry_time").about("Seconds before a batch is given up; none: never."),
         field::INITIAL_RETRY_DELAY.default(Default::Number(0.01)),
         field::MAX_RETRY_DELAY.default(Default::Integer(60)),
         field::CONCURRENCY_LIMIT.default(Default::Integer(1)),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
 
 use super::super::environment::frozen;
-use super::super::pdk::{Module, body, header, header_table, query_table, raise, raw_query};
+use super::super::pdk::{Module, body, header_table, query_table, raise, raw_query};
 use super::super::state::State;
 use super::closed::{self, Why};
 use super::escape::arguments;
@@ -99,7 +99,7 @@ fn get_headers(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
 /// One response header, or a table of those that are there several times.
 pub(super) fn response_header(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
     let found = state.with(|transaction| {
-        header(transaction, Level::ResponseHeaders, name.as_bytes()).map(|value| match value.value() {
+        transaction.header(Level::ResponseHeaders, name.as_bytes()).map(|value| match value.value() {
             // nginx gives texts, whatever the log object made of them.
             Value::Number(_) | Value::Bool(_) => Ok(Lv::String(lua.create_string(value.raw())?)),
             _ => state.to_lua(lua, value),

@@ -2,7 +2,7 @@
 
 use mlua::{Lua, Value as Lv};
 
-use super::super::pdk::{Address, header, raw_query, uri_path};
+use super::super::pdk::{Address, raw_query, uri_path};
 use super::super::state::State;
 use super::date::Moment;
 use super::time;
@@ -167,7 +167,7 @@ fn upstream_address(state: &State) -> Option<Vec<u8>> {
 
 /// A header by its name with `_` for `-`, as nginx finds it.
 fn by_name(state: &State, level: Level, name: &str) -> Option<Vec<u8>> {
-    state.with(|transaction| header(transaction, level, name.as_bytes()).and_then(shown))?
+    state.with(|transaction| transaction.header(level, name.as_bytes()).and_then(shown))?
 }
 
 /// `http_NAME`, `sent_http_NAME`, `upstream_http_NAME`, `arg_NAME` and `cookie_NAME`.

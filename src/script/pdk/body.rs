@@ -6,11 +6,8 @@ use super::super::convert::kind_name;
 use super::super::deadline;
 use super::super::interrupt::OUT_OF_TIME;
 use super::super::state::State;
-use super::{json, limit, multipart, raise};
-
-const FORM: &str = "application/x-www-form-urlencoded";
-const JSON: &str = "application/json";
-const PARTS: &str = "multipart/form-data";
+use super::{json, limit, raise};
+use crate::transaction::body::{Format, form, multipart};
 
 /// What `get_body` gives: the table or nil, an error or nil, the kind of content.
 pub(super) type Parsed = (Option<Table>, Option<String>, Option<String>);
@@ -33,29 +30,28 @@ pub(super) fn parsed(
             return Err(raise(lua, &format!("bad argument #1 to 'lower' (string expected, got {kind})")));
         }
     };
-    let lower = content_type.to_lowercase();
-    let lower = lower.split(';').next().unwrap_or_default();
     let failed = |problem: &str, kind: &str| Ok((None, Some(problem.to_owned()), Some(kind.to_owned())));
-    let (table, kind) = if lower.starts_with(FORM) {
-        let most = limit(lua, state.most.post_args, max_args, "max_args")?;
-        (arguments(lua, body, most)?.0, FORM)
-    } else if lower.starts_with(JSON) {
-        match json::decode(lua, state, body)? {
-            Some(table) => (table, JSON),
-            None => return failed("invalid json body", JSON),
-        }
-    } else if lower.starts_with(PARTS) {
-        (form_fields(lua, body, &content_type)?, PARTS)
-    } else {
-        return failed(&format!("unsupported content type '{content_type}'"), lower);
+    let Some(format) = Format::of(&content_type) else {
+        let lower = content_type.to_lowercase();
+        let kind = lower.split(';').next().unwrap_or_default();
+        return failed(&format!("unsupported content type '{content_type}'"), kind);
     };
-    Ok((Some(table), None, Some(kind.to_owned())))
+    let table = match format {
+        Format::Form => arguments(lua, body, limit(lua, state.most.post_args, max_args, "max_args")?)?.0,
+        Format::Multipart => form_fields(lua, body, &content_type)?,
+        Format::Json => match json::decode(lua, state, body)? {
+            Some(table) => table,
+            None => return failed("invalid json body", format.name()),
+        },
+    };
+    Ok((Some(table), None, Some(format.name().to_owned())))
 }
 
+/// As in Kong, what is broken in a form is no error: the fields before it are there.
 fn form_fields(lua: &Lua, body: &[u8], content_type: &str) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    for (name, value) in multipart::fields(body, content_type).into_iter().flatten() {
-        append(lua, &table, name.as_bytes(), Lv::String(lua.create_string(value)?))?;
+    for (name, value) in multipart::parts(body, content_type, || !deadline::is_over()).fields {
+        append(lua, &table, name.as_bytes(), Lv::String(lua.create_string(&value)?))?;
     }
     Ok(table)
 }
@@ -64,11 +60,7 @@ fn form_fields(lua: &Lua, body: &[u8], content_type: &str) -> mlua::Result<Table
 pub(super) fn arguments(lua: &Lua, text: &[u8], most: usize) -> mlua::Result<(Table, bool)> {
     let table = lua.create_table()?;
     let mut count = 0;
-    for pair in text.split(|byte| *byte == b'&') {
-        let (name, value) = match memchr::memchr(b'=', pair) {
-            Some(at) => (&pair[..at], Some(&pair[at + 1..])),
-            None => (pair, None),
-        };
+    for (name, value) in form::pairs(text) {
         // ngx_lua leaves out what has no name.
         if name.is_empty() {
             checked()?;

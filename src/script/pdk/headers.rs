@@ -4,24 +4,7 @@ use mlua::{Lua, Table, Value as Lv};
 
 use super::super::environment::frozen;
 use super::super::state::State;
-use crate::transaction::{Level, Transaction, Value, View, text};
-
-/// A header by name as Kong finds it: as written, else in lower case with `_` for `-`.
-pub(in super::super) fn header<'a>(transaction: &'a Transaction, level: Level, name: &[u8]) -> Option<View<'a>> {
-    let bytes = transaction.bytes();
-    let found = |matches: &dyn Fn(&[u8]) -> bool| {
-        transaction.members_at(level).rev().find(|member| {
-            let key = member.key.of(bytes);
-            let longer = key.len() > name.len();
-            matches(key) || (longer && key.contains(&b'\\') && matches(&text::unescape(key)))
-        })
-    };
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let normalized =
-        |key: &[u8]| key.len() == name.len() && key.iter().zip(name).all(|(a, b)| a.to_ascii_lowercase() == fold(*b));
-    let member = found(&|key| key == name).or_else(|| found(&normalized))?;
-    Some(View::new(member.value.of(bytes)))
-}
+use crate::transaction::{Level, Value, View, text};
 
 /// The first value of a header or an argument that may have several.
 pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Result<Lv> {

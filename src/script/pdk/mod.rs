@@ -10,7 +10,6 @@ mod headers;
 mod inspect;
 mod json;
 mod log;
-mod multipart;
 mod node;
 mod plain;
 mod request;
@@ -24,7 +23,7 @@ use std::rc::Rc;
 use mlua::{Function, IntoLua, Lua, Table, Value as Lv};
 
 pub(super) use cache::Cache;
-pub(super) use headers::{header, header_table};
+pub(super) use headers::header_table;
 pub(super) use log::{LogBudget, print, write_parts};
 pub(super) use node::prepare;
 pub(super) use request::{Address, body, query_table, raw_query, uri_path};

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use base64::Engine;
 use mlua::{Lua, Table, Value as Lv};
 
 use super::super::state::State;
 use super::body::{arguments, parsed, truncated};
 use super::facts::is_trusted;
-use super::headers::{first, header, header_table};
+use super::headers::{first, header_table};
 use super::{Module, limit, raise, wrong_phase};
 use crate::transaction::{Level, Value};
 
@@ -35,7 +34,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     module.function("get_body", |lua, state, (mimetype, max_args): (Lv, Lv)| {
         let Some(bytes) = body(state, "request_body") else { return Err(wrong_phase(lua, BODY_PHASES)) };
         let header = state.with(|transaction| {
-            header(transaction, Level::RequestHeaders, b"content-type").map(|value| first(lua, state, value))
+            transaction.header(Level::RequestHeaders, b"content-type").map(|value| first(lua, state, value))
         });
         let header = header.flatten().transpose()?.unwrap_or(Lv::Nil);
         parsed(lua, state, &bytes, &mimetype, header, &max_args)
@@ -76,7 +75,7 @@ pub(super) fn forwarded(state: &State, name: &str) -> Option<String> {
         Value::Array(values) => values.first()?.text().map(Cow::into_owned),
         _ => value.text().map(Cow::into_owned),
     };
-    state.with(|transaction| header(transaction, Level::RequestHeaders, name.as_bytes()).and_then(first)).flatten()
+    state.with(|transaction| transaction.header(Level::RequestHeaders, name.as_bytes()).and_then(first)).flatten()
 }
 
 /// Host and port of `user@host:port`, as Kong splits it.
@@ -152,8 +151,8 @@ fn header_functions(module: &mut Module<'_>) -> mlua::Result<()> {
 pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
     module.function("get_header", move |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "header name must be a string")) };
-        let value = state
-            .with(|transaction| header(transaction, level, &name.as_bytes()).map(|value| first(lua, state, value)));
+        let value =
+            state.with(|transaction| transaction.header(level, &name.as_bytes()).map(|value| first(lua, state, value)));
         value.flatten().transpose().map(|value| value.unwrap_or(Lv::Nil))
     })?;
     module.function("get_headers", move |lua, state, most: Lv| {
@@ -239,11 +238,7 @@ pub(in super::super) fn raw_query(state: &State) -> Option<String> {
 
 /// A body out of `_context`.
 pub(in super::super) fn body(state: &State, member: &str) -> Option<Vec<u8>> {
-    state.with(|transaction| {
-        let text = transaction.context(member)?.string()?.into_owned();
-        let encoded = transaction.context(&format!("{member}_base64")).is_some_and(|flag| flag.raw() == b"true");
-        if encoded { base64::engine::general_purpose::STANDARD.decode(text).ok() } else { Some(text) }
-    })?
+    state.with(|transaction| transaction.body(member)?.ok().map(Cow::into_owned))?
 }
 
 /// A path as Kong normalizes it (kong/tools/uri.lua): unreserved characters decoded, other escapes in upper case,

@@ -1,0 +1,102 @@
+//! Query arguments in URLs.
+
+use std::borrow::Cow;
+
+use super::action::{Action, Edited};
+
+/// What is left of `url`: its query, and a fragment that is written like one (OAuth 2.0's implicit grant), with the
+/// arguments called `name` redacted.
+pub(super) fn in_url(url: &[u8], name: &[u8], action: &Action) -> Edited {
+    let (rest, fragment) = cut(url, b'#');
+    let (path, query) = cut(rest, b'?');
+    let new_query = query.and_then(|query| in_query(query, name, action));
+    let new_fragment = fragment.and_then(|fragment| in_fragment(fragment, name, action));
+    if new_query.is_none() && new_fragment.is_none() {
+        return Edited::Same;
+    }
+    let mut out = path.to_vec();
+    push_part(&mut out, b'?', query, new_query);
+    push_part(&mut out, b'#', fragment, new_fragment);
+    Edited::Now(out)
+}
+
+/// What is left of a query that stands alone.
+pub(super) fn in_text(query: &[u8], name: &[u8], action: &Action) -> Edited {
+    in_query(query, name, action).map_or(Edited::Same, Edited::Now)
+}
+
+/// A fragment as a whole, or what follows a `?` in it.
+fn in_fragment(fragment: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
+    let (route, query) = cut(fragment, b'?');
+    let Some(query) = query else { return in_query(fragment, name, action) };
+    let edited = in_query(query, name, action)?;
+    let mut out = route.to_vec();
+    push_part(&mut out, b'?', Some(query), Some(edited));
+    Some(out)
+}
+
+/// Appends what was there or what it became; a part of which nothing is left loses its separator.
+fn push_part(out: &mut Vec<u8>, separator: u8, before: Option<&[u8]>, now: Option<Vec<u8>>) {
+    let part = match (&now, before) {
+        (Some(now), _) if now.is_empty() => return,
+        (Some(now), _) => now,
+        (None, Some(before)) => before,
+        (None, None) => return,
+    };
+    out.push(separator);
+    out.extend_from_slice(part);
+}
+
+/// The query with its arguments called `name` redacted; none if there is nothing to redact. Other arguments stay byte
+/// for byte; one without a value has nothing to hide, and only goes where it is removed.
+fn in_query(query: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(query.len());
+    let (mut first, mut changed) = (true, false);
+    for pair in query.split(|byte| *byte == b'&') {
+        let (raw_name, value) = cut(pair, b'=');
+        let hit = *decode(raw_name) == *name && (value.is_some() || action.removes()) && !pair.is_empty();
+        changed |= hit;
+        if hit && action.removes() {
+            continue;
+        }
+        if !first {
+            out.push(b'&');
+        }
+        first = false;
+        match value.filter(|_| hit) {
+            Some(value) => {
+                out.extend_from_slice(raw_name);
+                out.push(b'=');
+                out.extend_from_slice(action.text(&decode(value)).as_bytes());
+            }
+            None => out.extend_from_slice(pair),
+        }
+    }
+    changed.then_some(out)
+}
+
+/// What stands before the first `separator`, and behind it.
+pub(super) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(separator, text) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// `%XX` as the byte and `+` as a blank, as nginx decodes arguments; what is no escape stays.
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'%', b'+', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+        (rest, _) = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => (&after[2..], out.push((high * 16 + low) as u8)),
+            (b'+', ..) => (after, out.push(b' ')),
+            _ => (after, out.push(*first)),
+        };
+    }
+    Cow::Owned(out)
+}

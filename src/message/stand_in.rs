@@ -1,0 +1,114 @@
+//! What is written instead of stretches of a transaction's text.
+
+use super::encode::Style;
+use crate::transaction::{Level, Span, Transaction, split_object, text};
+
+/// What a stretch of the transaction is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StandIn {
+    /// `"REDACTED"`, for a credential.
+    Credential,
+    /// `[]`, for an array that came as `{}`.
+    EmptyArray,
+}
+
+impl StandIn {
+    pub(super) fn text(self) -> &'static [u8] {
+        match self {
+            Self::Credential => b"\"REDACTED\"",
+            Self::EmptyArray => b"[]",
+        }
+    }
+}
+
+/// Members that are arrays in Kong's entities and log object; cjson writes one that is empty as `{}`.
+const ARRAYS: [&[u8]; 10] = [
+    b"tags",
+    b"tries",
+    b"paths",
+    b"methods",
+    b"hosts",
+    b"protocols",
+    b"snis",
+    b"sources",
+    b"destinations",
+    b"ca_certificates",
+];
+/// The members that are entities with such arrays.
+const ENTITIES: [&[u8]; 3] = [b"route", b"service", b"consumer"];
+
+/// All of one transaction, in order; none reaches into another.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StandIns(Vec<(Span, StandIn)>);
+
+impl StandIns {
+    /// Finds them, once for each transaction.
+    pub(super) fn find(transaction: &Transaction, style: Style) -> Self {
+        let mut found = Vec::new();
+        credentials(transaction, &mut found);
+        if !style.empty_arrays_as_objects {
+            empty_arrays(transaction, &mut found);
+        }
+        found.sort_unstable_by_key(|(span, _)| span.start);
+        Self(found)
+    }
+
+    /// What is written for the stretch `span` as a whole, or for more than it.
+    pub(super) fn over(&self, span: Span) -> Option<StandIn> {
+        self.0.iter().find(|(own, _)| own.start <= span.start && span.end <= own.end).map(|(_, stand_in)| *stand_in)
+    }
+
+    /// Those inside of `span`.
+    pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &(Span, StandIn)> {
+        self.0.iter().filter(move |(own, _)| span.start <= own.start && own.end <= span.end)
+    }
+
+    /// Whether any is inside of `span` or around it.
+    pub(super) fn touch(&self, span: Span) -> bool {
+        self.0.iter().any(|(own, _)| own.start < span.end && span.start < own.end)
+    }
+}
+
+/// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua); here in any
+/// spelling, as not every proxy lower-cases names. Their values stay in the transaction, which scripts may read.
+fn credentials(transaction: &Transaction, found: &mut Vec<(Span, StandIn)>) {
+    let bytes = transaction.bytes();
+    let secret =
+        |name: &[u8]| name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization");
+    let members = transaction.members_at(Level::RequestHeaders).filter(|member| {
+        let key = member.key.of(bytes);
+        secret(key) || (key.contains(&b'\\') && secret(&text::unescape(key)))
+    });
+    found.extend(members.map(|member| (member.value, StandIn::Credential)));
+}
+
+/// The empty arrays of the log object itself and of its entities. An empty object elsewhere (headers, arguments,
+/// bodies) is one.
+fn empty_arrays(transaction: &Transaction, found: &mut Vec<(Span, StandIn)>) {
+    let bytes = transaction.bytes();
+    for (key, value) in transaction.root() {
+        let raw = value.of(bytes);
+        if raw.first() != Some(&b'{') {
+            continue;
+        }
+        let name = text::unescape(key.of(bytes));
+        if is_empty(raw) && ARRAYS.contains(&&*name) {
+            found.push((value, StandIn::EmptyArray));
+        } else if ENTITIES.contains(&&*name) && has_empty(raw) {
+            let members = split_object(raw).into_iter();
+            let empty = members
+                .filter(|(key, inner)| is_empty(inner.of(raw)) && ARRAYS.contains(&&*text::unescape(key.of(raw))));
+            let shifted = |span: Span| Span { start: value.start + span.start, end: value.start + span.end };
+            found.extend(empty.map(|(_, inner)| (shifted(inner), StandIn::EmptyArray)));
+        }
+    }
+}
+
+fn is_empty(value: &[u8]) -> bool {
+    matches!(value, [b'{', between @ .., b'}'] if between.iter().all(u8::is_ascii_whitespace))
+}
+
+/// Whether there is an empty object anywhere, or text that looks like one.
+fn has_empty(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'}', raw).any(|at| raw[..at].trim_ascii_end().last() == Some(&b'{'))
+}

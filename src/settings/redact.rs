@@ -1,0 +1,65 @@
+//! The key of `redact` and whether the rules of the settings can do with what there is.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Settings;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::entity::Plugin;
+use crate::message::NO_KEY;
+use crate::plugin::redact::RedactRule;
+
+/// Bytes that a key has at least.
+const SHORTEST: usize = 16;
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Settings {
+    /// The rules that hold for `plugin` before its own: those for every plugin, for its name, and for its instance name.
+    pub fn redact_for(&self, plugin: &Plugin) -> Vec<RedactRule> {
+        let names = [Some(plugin.kind.name), plugin.instance_name.as_deref()].into_iter().flatten();
+        let given = names.filter_map(|name| self.plugins.get(name)).flat_map(|given| &given.redact);
+        self.redact.iter().chain(given).cloned().collect()
+    }
+}
+
+/// Complains about a key that is too short, and about hashes without one. Points at no text, which would show the key.
+pub(super) fn check(values: &Map<String, Value>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut complain = |path: String, message: String, help: &str| {
+        diagnostics.push(Diagnostic::error(codes::SETTING, message).path(path).help(help));
+    };
+    if let Some(key) = values.get("redact_key").and_then(Value::as_str) {
+        if key.len() < SHORTEST {
+            let message = format!("the setting `redact_key` has {} bytes; it must have at least {SHORTEST}", key.len());
+            complain("redact_key".to_owned(), message, "make one with: openssl rand -hex 32");
+        }
+        return;
+    }
+    let of_all = values.get("redact").map(|rules| ("redact".to_owned(), rules));
+    let plugins = values.get("plugins").and_then(Value::as_object).into_iter().flatten();
+    let of_some = plugins.filter_map(|(name, given)| Some((format!("plugins.{name}.redact"), given.get("redact")?)));
+    for (path, rules) in of_all.into_iter().chain(of_some) {
+        for (at, rule) in rules.as_array().into_iter().flatten().enumerate() {
+            if rule.get("action").and_then(Value::as_str) == Some("hash") {
+                let path = format!("{path}[{at}].action");
+                complain(path.clone(), format!("the setting `{path}`: {NO_KEY}"), "openssl rand -hex 32 makes one");
+            }
+        }
+    }
+}
