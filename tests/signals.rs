@@ -168,6 +168,7 @@ fn sighup_leaves_nobody_behind() {
             configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]))
         };
         let home = Home::with(&configure(&first)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
+        let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory");
         let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", if comes { "20" } else { "1" }).start();
         service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
         service.home.write("kong.yml", &configure(&second));

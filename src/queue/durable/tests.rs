@@ -317,3 +317,60 @@ async fn directories_are_put_together() {
     assert_eq!(seen, ["a", "b", "c", "d"]);
     flusher.shut_down();
 }
+
+/// A queue in which three entries were left, after `damage` was done to its file.
+fn reopened(disk: &SimDisk, damage: impl FnOnce(&mut Vec<u8>)) -> (Flusher, Arc<DurableQueue>) {
+    let dir = Path::new("/queue");
+    let on = || {
+        let budget = || Arc::new(Budget::new(1 << 20));
+        Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default())
+    };
+    let answered = Arc::new(AtomicUsize::new(0));
+    let first = on();
+    let (queue, _) = open(&first, dir, options(None, Overflow::Block));
+    for entry in ["one", "two", "three"] {
+        put(&queue, entry, &answered).unwrap();
+    }
+    first.shut_down();
+    let segment = Path::new("/queue/0000000001.seg");
+    let mut content = disk.read(segment);
+    damage(&mut content);
+    disk.put(segment, &content);
+    let flusher = on();
+    let (queue, recovered) = open(&flusher, dir, options(None, Overflow::Block));
+    assert_eq!(recovered.records, 3);
+    (flusher, queue)
+}
+
+/// Scenario: the second of three entries was damaged on disk.
+/// Guarantees: the others are delivered; it is counted, and the operator told.
+#[tokio::test]
+async fn a_damaged_entry_is_passed_over() {
+    let disk = SimDisk::default();
+    let (flusher, queue) = reopened(&disk, |content| content[32 + 19 + 16] ^= 1);
+    assert_eq!(lease(&queue, 10).await, ["one", "three"]);
+    queue.commit(2);
+    let counters = queue.counters();
+    assert_eq!((counters.corrupt, counters.delivered, counters.bytes), (1, 2, 0));
+    assert!(conserves(&counters) && counters.is_idle());
+    assert_eq!(queue.notices().await, [Notice::Corrupt { entries: 1 }]);
+    flusher.shut_down();
+}
+
+/// Scenario: a disk that does not give back what was written to it.
+/// Guarantees: it is asked again; then the segment is passed over, counted and kept, and the queue goes on.
+#[tokio::test]
+async fn a_segment_that_cannot_be_read_is_kept() {
+    let disk = SimDisk::default();
+    let (flusher, queue) = reopened(&disk, |_| ());
+    disk.set_unreadable(true);
+    assert_eq!(lease(&queue, 10).await, [Bytes::new(); 0]);
+    disk.set_unreadable(false);
+    let counters = queue.counters();
+    assert!(counters.corrupt == 3 && conserves(&counters) && counters.is_idle(), "{counters:?}");
+    assert!(queue.notices().await.iter().any(|notice| matches!(notice, Notice::Unreadable { .. })));
+    put(&queue, "four", &Arc::new(AtomicUsize::new(0))).unwrap();
+    assert_eq!(lease(&queue, 10).await, ["four"]);
+    wait_until("its file is put aside", || disk.paths().iter().any(|path| path.ends_with("0000000001.seg.unreadable")));
+    flusher.shut_down();
+}

@@ -37,6 +37,7 @@ pub use self::frame::{FRAME_BYTES, MAX_PAYLOAD};
 use self::frame::{HEADER_BYTES, Header, put_frame};
 pub use self::reader::{Chunk, Extent, SegmentReader};
 pub use self::recover::Recovered;
+#[cfg(test)]
 pub use self::scan::Record;
 
 /// How a segment's name ends.
@@ -61,6 +62,8 @@ pub struct Log {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u64,
+    /// The directory is there. A queue that is never used makes none.
+    is_made: bool,
     /// Oldest first; the last is `current`, if there is one.
     segments: Vec<Segment>,
     current: Option<Current>,
@@ -94,10 +97,10 @@ struct Current {
 }
 
 impl Log {
-    /// Opens the log in `dir`, which is made if it is not there. Damage is no error: see [`Recovered`].
+    /// Opens the log in `dir`, which is made with the first record. Damage is no error: see [`Recovered`].
     ///
     /// # Errors
-    /// The directory cannot be made or read.
+    /// The directory cannot be read.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Self, Recovered)> {
         recover::open(disk, dir, segment_bytes)
     }
@@ -209,6 +212,9 @@ impl Log {
         if self.delivered < self.next || !self.unsynced.is_empty() {
             return Ok(false);
         }
+        if !self.is_made {
+            return Ok(true);
+        }
         self.current = None;
         self.tidy()?;
         // Last: without it, segments would be delivered again.
@@ -257,6 +263,10 @@ impl Log {
     /// Begins a segment with the first record that is not written.
     fn begin(&mut self) -> io::Result<()> {
         debug_assert_eq!(self.written, self.durable, "the segment before was synced, or abandoned");
+        if !self.is_made {
+            self.disk.make_dir(&self.dir).map_err(within("make", &self.dir))?;
+            self.is_made = true;
+        }
         let generation = self.next_generation;
         self.next_generation += 1;
         let path = segment_path(&self.dir, generation);

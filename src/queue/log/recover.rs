@@ -37,11 +37,13 @@ struct Found {
 }
 
 pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Log, Recovered)> {
-    disk.make_dir(dir).map_err(within("make", dir))?;
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        result => result.map_err(within("read", dir))?,
+    };
     let (cursor, cursor_lost) = Cursor::open(disk.clone(), dir);
     let mut recovered = Recovered { cursor_lost, ..Recovered::default() };
-    let mut generations: Vec<u64> =
-        disk.list(dir).map_err(within("read", dir))?.iter().filter_map(generation_of).collect();
+    let mut generations: Vec<u64> = names.iter().filter_map(generation_of).collect();
     generations.sort_unstable();
     let next_generation = generations.last().map_or(1, |last| last.saturating_add(1));
     let mut found: Vec<Found> = Vec::new();
@@ -57,7 +59,9 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         }
         None => 0,
     };
-    let _ = disk.sync_dir(dir);
+    if !names.is_empty() {
+        let _ = disk.sync_dir(dir);
+    }
     let next = end.max(cursor.saved());
     let oldest = found.first().map_or(next, |found| found.segment.first);
     recovered.from = cursor.saved().max(oldest).min(next);
@@ -67,6 +71,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         disk,
         dir: dir.to_owned(),
         segment_bytes,
+        is_made: !names.is_empty(),
         segments: found.iter().map(|found| found.segment).collect(),
         current: None,
         next_generation,

@@ -46,6 +46,7 @@ struct State {
     changes: Vec<Change>,
     failing: Option<Failing>,
     full: bool,
+    unreadable: bool,
 }
 
 struct Failing {
@@ -80,6 +81,11 @@ impl SimDisk {
     /// Whether writes find no room.
     pub fn set_full(&self, full: bool) {
         self.state().full = full;
+    }
+
+    /// Whether reading fails.
+    pub fn set_unreadable(&self, unreadable: bool) {
+        self.state().unreadable = unreadable;
     }
 
     /// Power is lost and comes back.
@@ -250,6 +256,9 @@ impl File for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state();
+        if state.unreadable {
+            return Err(broken());
+        }
         let content = &state.files[self.inode].live;
         let rest = content.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
