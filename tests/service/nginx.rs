@@ -41,7 +41,8 @@ impl Posted {
     }
 }
 
-/// What nginx logs of each request. Quoted for JSON; times and numbers are bare.
+/// What nginx logs of a request that it does not take, and what it passes on of one that it does. Quoted for JSON; times
+/// and numbers are bare.
 const FORMAT: &str = r#"{"time":$msec,"status":$status,"connection":$connection,"line":"$request","host":"$http_host",
     "authorization":"$http_authorization","content_type":"$content_type","content_length":"$content_length",
     "user_agent":"$http_user_agent","x_key":"$http_x_key","client":"$ssl_client_s_dn","body":"$request_body"}"#;
@@ -85,14 +86,27 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {path}/{name};\n"))
             .concat();
-        // Only a request that is passed on has its body read.
+        // Only a request that is passed on has its body read. It is logged by the server behind, before that one answers:
+        // an nginx that was told to stop answers what it has, and does not log those on which it would linger.
+        let inner = format
+            .replace("$connection", "$http_x_connection")
+            .replace("\"$request\"", "\"$http_x_line\"")
+            .replace("$ssl_client_s_dn", "$http_x_client")
+            .replace("$content_length", "$http_x_length")
+            .replace("$request_body", "$http_x_body");
         let text = format!(
             "user root root;\nworker_processes 1;\npid {path}/pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
-             {temporary}log_format posted escape=json '{format}';\naccess_log off;\n\
+             {temporary}log_format posted escape=json '{format}';\nlog_format inner escape=json '{inner}';\n\
+             access_log off;\nlarge_client_header_buffers 8 16m;\nmap $status $refused {{ ~^2 0; default 1; }}\n\
+             proxy_set_header Host $http_host;\nproxy_set_header X-Connection $connection;\n\
+             proxy_set_header X-Line $request;\nproxy_set_header X-Client $ssl_client_s_dn;\n\
+             proxy_set_header X-Body $request_body;\n\
+             proxy_pass_request_body off;\nproxy_set_header Content-Length '';\n\
+             proxy_set_header X-Length $content_length;\n\
              map $status $pause {{ 429 2; default ''; }}\n\
              client_body_buffer_size 16m;\nclient_max_body_size 16m;\nclient_body_in_single_buffer on;\n\
-             server {{ listen unix:{path}/inner; return 200 'taken'; }}\n\
-             server {{\nlisten 127.0.0.1:{port} {how};\naccess_log {path}/posted posted;\nerror_page 599 = @inner;\n\
+             server {{ listen unix:{path}/inner; access_log {path}/posted inner; lingering_close off; return 200 'taken'; }}\n\
+             server {{\nlisten 127.0.0.1:{port} {how};\naccess_log {path}/posted posted if=$refused;\n\
              {more}\nlocation / {{ proxy_pass http://unix:{path}/inner; }}\n}}\n}}\n"
         );
         std::fs::write(directory.path().join("nginx.conf"), text).unwrap();
