@@ -13,6 +13,7 @@ mod examples;
 mod files;
 mod hostile;
 mod http_input;
+mod http_log;
 mod logrotate;
 mod one_writer;
 mod plugin_docs;

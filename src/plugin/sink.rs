@@ -4,11 +4,13 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::file_log::{self, Writers};
+use super::http_log;
 use super::kafka_log;
 use super::tail::{Pool, Tail};
 use super::tcp_log;
@@ -62,6 +64,9 @@ pub enum Appetite {
     Stream,
     /// Batches as `queue.max_batch_size` and `queue.max_coalescing_delay` shape them.
     Batches,
+    /// Whatever is there, also while others are on their way: entries do not wait for each other. The future of
+    /// [`Sink::settle`] may be dropped at any time. An entry that is given up is given up alone.
+    Parallel,
 }
 
 /// What a call of [`Sink::send`] or [`Sink::settle`] has brought.
@@ -103,12 +108,19 @@ pub struct SendError {
     pub fault: Fault,
     /// What, where, and what to do.
     pub message: String,
+    /// How long the destination asks to be left alone (HTTP's `Retry-After`); the pause is not shorter than that.
+    pub retry_after: Option<Duration>,
 }
 
 impl SendError {
     /// An error that later attempts may not meet.
     pub fn retry(delivered: usize, message: impl Into<String>) -> Self {
-        Self { delivered, fault: Fault::Retry, message: message.into() }
+        Self::new(delivered, Fault::Retry, message)
+    }
+
+    /// An error after `delivered` entries that is to be dealt with as `fault` says.
+    pub fn new(delivered: usize, fault: Fault, message: impl Into<String>) -> Self {
+        Self { delivered, fault, message: message.into(), retry_after: None }
     }
 }
 
@@ -169,7 +181,7 @@ impl SinkShared {
         self.writers.reopen_all();
     }
 
-    pub(super) fn tail(&self, max_age: std::time::Duration) -> Tail {
+    pub(super) fn tail(&self, max_age: Duration) -> Tail {
         Tail::new(TAIL_BYTES, max_age, self.tails.clone())
     }
 }
@@ -182,6 +194,7 @@ pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<
         kafka_log::sink::NAME => Ok(Box::new(kafka_log::sink::KafkaLog::open(parse(kind_name, config)?, shared)?)),
         tcp_log::sink::NAME => Ok(Box::new(tcp_log::sink::TcpLog::open(parse(kind_name, config)?, shared)?)),
         udp_log::sink::NAME => Ok(Box::new(udp_log::sink::UdpLog::open(parse(kind_name, config)?, shared))),
+        http_log::sink::NAME => http_log::sink::open(&parse(kind_name, config)?, shared),
         _ => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
     }
 }
@@ -200,7 +213,7 @@ mod tests {
     fn open_says_what_is_wrong() {
         let shared = SinkShared::new(None);
         let error = |kind, config| open(kind, &config, &shared).err().expect("refused").to_string();
-        assert!(error("http-log", serde_json::json!({})).starts_with("http-log has no sink in this version"));
+        assert!(error("no-log", serde_json::json!({})).starts_with("no-log has no sink in this version"));
         assert_eq!(error("file-log", serde_json::json!({})), "file-log: config: missing field `path`");
     }
 

@@ -3,6 +3,7 @@
 mod client;
 mod load;
 mod messages;
+mod nginx;
 mod peer;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 pub use client::{Answer, Client};
 pub use load::Load;
 pub use messages::{Messages, id_of, transaction};
+pub use nginx::{Authority, Nginx, silent};
 pub use peer::{TcpPeer, UdpPeer};
 pub use rustix::process::Signal;
 

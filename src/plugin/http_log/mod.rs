@@ -1,5 +1,12 @@
 //! http-log: to an HTTP server, in batches.
 
+mod parallel;
+mod post;
+pub mod sink;
+mod target;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value};
 
 use super::field::{
@@ -22,7 +29,7 @@ pub const KIND: Kind = Kind {
     convert,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Later,
+    sink: SinkState::Here,
 };
 
 static SCHEMA: Record = Record {

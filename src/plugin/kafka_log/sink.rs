@@ -166,7 +166,7 @@ impl KafkaLog {
         let (settled, refusal) = self.flight.settle();
         if let Some(Refusal(why)) = refusal {
             self.realign = true;
-            return Err(SendError { delivered: settled, fault: Fault::Final, message: why.clone() });
+            return Err(SendError::new(settled, Fault::Final, why.clone()));
         }
         if let Some(message) = self.setback.take() {
             self.realign = true;

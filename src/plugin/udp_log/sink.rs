@@ -140,10 +140,9 @@ impl UdpLog {
     }
 
     async fn send_large(&mut self, entry: &Bytes) -> Result<(), SendError> {
-        let dropped = |limit: &str| SendError {
-            delivered: 0,
-            fault: Fault::Oversize,
-            message: format!("a message of {} bytes does not fit into a datagram{limit}", entry.len()),
+        let dropped = |limit: &str| {
+            let message = format!("a message of {} bytes does not fit into a datagram{limit}", entry.len());
+            SendError::new(0, Fault::Oversize, message)
         };
         match self.oversize {
             Oversize::Drop => Err(dropped(&format!(
