@@ -9,6 +9,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::file_log::{self, Writers};
+use super::loggly;
+use super::syslog;
 use super::tail::{Pool, Tail};
 use super::tcp_log;
 use super::tls::TlsConfigs;
@@ -171,6 +173,8 @@ impl SinkShared {
 pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
     match kind_name {
         file_log::sink::NAME => Ok(Box::new(file_log::sink::FileLog::open(parse(kind_name, config)?, shared))),
+        loggly::sink::NAME => Ok(Box::new(loggly::sink::open(parse(kind_name, config)?, shared))),
+        syslog::sink::NAME => Ok(Box::new(syslog::sink::open(parse(kind_name, config)?, shared)?)),
         tcp_log::sink::NAME => Ok(Box::new(tcp_log::sink::TcpLog::open(parse(kind_name, config)?, shared)?)),
         udp_log::sink::NAME => Ok(Box::new(udp_log::sink::UdpLog::open(parse(kind_name, config)?, shared))),
         _ => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
