@@ -12,6 +12,7 @@ pub mod post_function;
 pub mod pre_function;
 mod protocol;
 pub mod redact;
+mod send_queue;
 pub mod sink;
 pub mod syslog;
 mod tail;

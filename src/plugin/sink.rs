@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::file_log::{self, Writers};
 use super::http_log;
 use super::kafka_log;
+use super::loggly;
+use super::syslog;
 use super::tail::{Pool, Tail};
 use super::tcp_log;
 use super::tls::TlsConfigs;
@@ -192,6 +194,8 @@ pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<
     match kind_name {
         file_log::sink::NAME => Ok(Box::new(file_log::sink::FileLog::open(parse(kind_name, config)?, shared))),
         kafka_log::sink::NAME => Ok(Box::new(kafka_log::sink::KafkaLog::open(parse(kind_name, config)?, shared)?)),
+        loggly::sink::NAME => Ok(Box::new(loggly::sink::open(parse(kind_name, config)?, shared))),
+        syslog::sink::NAME => Ok(Box::new(syslog::sink::open(parse(kind_name, config)?, shared)?)),
         tcp_log::sink::NAME => Ok(Box::new(tcp_log::sink::TcpLog::open(parse(kind_name, config)?, shared)?)),
         udp_log::sink::NAME => Ok(Box::new(udp_log::sink::UdpLog::open(parse(kind_name, config)?, shared))),
         http_log::sink::NAME => http_log::sink::open(&parse(kind_name, config)?, shared),

@@ -1,7 +1,6 @@
 //! tcp-log: one line per message, over TCP or TLS.
 
 mod connection;
-mod send_queue;
 pub mod sink;
 #[cfg(test)]
 mod tests;
