@@ -128,7 +128,7 @@ impl Local {
             "a message of {size} bytes does not fit into a datagram of {largest} bytes for {path}; raise \
             net.core.wmem_max, or take long members out of the message"
         );
-        SendError { delivered: std::mem::take(&mut self.read), fault: Fault::Oversize, message }
+        SendError { delivered: std::mem::take(&mut self.read), fault: Fault::Oversize, message, retry_after: None }
     }
 
     /// Gives the link up; what is not known to be read is to be sent again.
