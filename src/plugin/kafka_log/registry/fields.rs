@@ -3,7 +3,7 @@
 use crate::schema::{Check, Default, Field, Record};
 
 /// Registries by maker.
-pub(super) static SCHEMA_REGISTRY: Record =
+pub(in crate::plugin::kafka_log) static SCHEMA_REGISTRY: Record =
     Record::new(&[Field::record("confluent", &CONFLUENT).about("A registry like Confluent's.")]);
 
 static CONFLUENT: Record = Record::new(&[
