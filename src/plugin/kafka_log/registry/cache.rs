@@ -42,7 +42,8 @@ impl Schema {
             "JSON" => JsonSchema::compile(&found.text, &found.references).map(Codec::Json),
             kind => Err(format!("it is of the type {kind}; only AVRO and JSON are supported")),
         };
-        let unusable = |error| FetchError::new(format!("the schema of {subject} (id {}) cannot be used: {error}", found.id));
+        let unusable =
+            |error| FetchError::new(format!("the schema of {subject} (id {}) cannot be used: {error}", found.id));
         Ok(Self { codec: codec.map_err(unusable)?, found })
     }
 
@@ -126,12 +127,7 @@ impl Slot {
         }
     }
 
-    async fn load(
-        &self,
-        client: &Client,
-        old: Option<&Arc<Schema>>,
-        now: Instant,
-    ) -> Result<Arc<Schema>, FetchError> {
+    async fn load(&self, client: &Client, old: Option<&Arc<Schema>>, now: Instant) -> Result<Arc<Schema>, FetchError> {
         let found = client.fetch(&self.subject, now).await?;
         if let Some(old) = old.filter(|old| old.found == found) {
             return Ok(old.clone());

@@ -88,7 +88,8 @@ struct Refusal {
 impl Client {
     /// A client for the registry of `config`. Connects when first asked.
     pub(super) fn open(config: &Config, tls: &TlsConfigs) -> Result<Self, String> {
-        let url = config.url.as_deref().filter(|url| !url.is_empty()).ok_or("schema_registry.confluent.url is missing")?;
+        let url =
+            config.url.as_deref().filter(|url| !url.is_empty()).ok_or("schema_registry.confluent.url is missing")?;
         let wrong = |error: String| format!("schema_registry.confluent.url {error}");
         let address = Address::parse(url).map_err(wrong)?;
         if address.uri.query().is_some() {
@@ -136,7 +137,8 @@ impl Client {
         if answer.status() != StatusCode::OK {
             return Err(self.refused(subject, &answer));
         }
-        let unreadable = |error| FetchError::new(format!("the registry's answer for {subject} is not as expected: {error}"));
+        let unreadable =
+            |error| FetchError::new(format!("the registry's answer for {subject} is not as expected: {error}"));
         let answer: Answer = serde_json::from_slice(answer.body()).map_err(unreadable)?;
         if answer.id > i32::MAX as u32 {
             return Err(FetchError::new(format!("the registry's id for {subject} is out of range: {}", answer.id)));
@@ -188,7 +190,9 @@ impl Client {
         let header = |name| answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let advice = match status {
             StatusCode::NOT_FOUND => "; register it, or correct subject_name and schema_version".to_owned(),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; see schema_registry.confluent.authentication".to_owned(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "; see schema_registry.confluent.authentication".to_owned()
+            }
             _ if status.is_redirection() => {
                 format!("; it redirects to {}, set url to that", header(LOCATION).unwrap_or("another address"))
             }

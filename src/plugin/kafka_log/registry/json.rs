@@ -24,7 +24,8 @@ impl JsonSchema {
         let schema: Value = serde_json::from_str(schema).map_err(|error| format!("it is not JSON: {error}"))?;
         let mut known = HashMap::new();
         for (name, text) in references {
-            let value = serde_json::from_str(text).map_err(|error| format!("its reference {name} is not JSON: {error}"));
+            let value =
+                serde_json::from_str(text).map_err(|error| format!("its reference {name} is not JSON: {error}"));
             known.insert(name.clone(), value?);
         }
         let draft = match Draft::Draft7.detect(&schema) {
@@ -68,12 +69,15 @@ impl Retrieve for Known {
         let uri = uri.as_str();
         let relative = |name: &str| uri.strip_suffix(name).is_some_and(|base| base.ends_with('/'));
         let found = self.0.get(uri).or_else(|| {
-            let mut names = self.0.iter().filter(|(name, _)| relative(name.trim_start_matches("./").trim_start_matches('/')));
+            let mut names =
+                self.0.iter().filter(|(name, _)| relative(name.trim_start_matches("./").trim_start_matches('/')));
             // Of names that are both an end of the URI, the longer one says more.
             let first = names.next()?;
             Some(names.fold(first, |best, other| if other.0.len() > best.0.len() { other } else { best }).1)
         });
-        found.cloned().ok_or_else(|| format!("it refers to {uri}, which is not among its references in the registry").into())
+        found
+            .cloned()
+            .ok_or_else(|| format!("it refers to {uri}, which is not among its references in the registry").into())
     }
 }
 
@@ -93,7 +97,10 @@ mod tests {
         let schema = r#"{"type": "object", "required": ["id"], "properties": {
             "request": {"properties": {"size": {"type": "integer", "minimum": 5}}},
             "a": {"type": "string"}, "b": {"type": "string"}, "c": {"enum": ["x", "y"]}}}"#;
-        assert_eq!(violation(schema, r#"{"id": 1, "request": {"size": 2}}"#), "/request/size: the value is less than the minimum of 5");
+        assert_eq!(
+            violation(schema, r#"{"id": 1, "request": {"size": 2}}"#),
+            "/request/size: the value is less than the minimum of 5"
+        );
         assert_eq!(violation(schema, "{}"), "/: \"id\" is a required property");
         let many = violation(schema, r#"{"request": {"size": 1}, "a": 71234567, "b": 2, "c": "secret"}"#);
         assert!(many.contains("/request/size: ") && many.ends_with("; and more"), "{many}");
@@ -112,7 +119,8 @@ mod tests {
         assert!(valid(""), "draft 7 does not know prefixItems");
         assert!(valid(r#""$schema": "http://json-schema.org/draft-07/schema#", "#));
         assert!(!valid(r#""$schema": "https://json-schema.org/draft/2020-12/schema", "#));
-        let error = JsonSchema::compile(&schema(r#""$schema": "https://example.com/own", "#), &[]).expect_err("refused");
+        let error =
+            JsonSchema::compile(&schema(r#""$schema": "https://example.com/own", "#), &[]).expect_err("refused");
         assert!(error.contains("https://example.com/own"), "{error}");
     }
 

@@ -57,7 +57,8 @@ impl Registry {
     /// What of the configuration is missing or cannot be done, with the name of the field.
     pub(super) fn open(config: &Config, shared: &SinkShared) -> Result<Self, String> {
         let slot = |named: Option<&_>, field| named.map(|named| Subject::read(named, field).map(Slot::new)).transpose();
-        let (key, value) = (slot(config.key_schema.as_ref(), "key_schema")?, slot(config.value_schema.as_ref(), "value_schema")?);
+        let (key, value) =
+            (slot(config.key_schema.as_ref(), "key_schema")?, slot(config.value_schema.as_ref(), "value_schema")?);
         if key.is_none() && value.is_none() {
             let advice = "name a subject in value_schema or key_schema, or remove schema_registry";
             return Err(format!("schema_registry.confluent has no schema to use; {advice}"));

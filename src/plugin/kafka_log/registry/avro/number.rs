@@ -84,10 +84,7 @@ fn holds(text: &str, value: f64) -> bool {
 pub(super) fn big_endian(value: i128, size: Option<usize>) -> Option<Vec<u8>> {
     let bytes = value.to_be_bytes();
     let filler = if value < 0 { 0xff } else { 0 };
-    let redundant = bytes
-        .windows(2)
-        .take_while(|pair| pair[0] == filler && (pair[1] & 0x80 == filler & 0x80))
-        .count();
+    let redundant = bytes.windows(2).take_while(|pair| pair[0] == filler && (pair[1] & 0x80 == filler & 0x80)).count();
     let short = &bytes[redundant..];
     let Some(size) = size else { return Some(short.to_vec()) };
     let missing = size.checked_sub(short.len())?;
