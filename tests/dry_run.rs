@@ -57,7 +57,7 @@ fn mistakes() {
     }
 }
 
-/// Scenario: http-log, syslog, loggly and kafka-log, whose sinks do not exist yet, tried with a file-log.
+/// Scenario: http-log, syslog, loggly, kafka-log and file-log, tried at a place without receivers.
 /// Guarantees: a message of each, in descending priority.
 #[test]
 fn plugins_without_a_sink() {

@@ -21,8 +21,6 @@ use crate::queue::{Counters, DropReason, Notice, Queue, Reader};
 const LEASE_ENTRIES: usize = 8192;
 /// Bytes that are leased at once.
 const LEASE_BYTES: usize = 1 << 20;
-/// Bytes that may be on their way unsettled before the next lease.
-const WINDOW_BYTES: usize = 4 << 20;
 /// The longest pause between attempts once the outlet is closed: a destination that comes back shall be noticed.
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// How long a closed outlet with an empty queue tries to send again what a sink had delivered before.
@@ -240,7 +238,7 @@ impl Courier {
             Appetite::Stream => LEASE_ENTRIES,
             Appetite::Batches => self.outlet.spec().settings.max_batch_size.max(1),
         };
-        if self.outstanding_bytes < WINDOW_BYTES {
+        if self.outstanding_bytes < self.sink.window() {
             let batch = self.reader().lease(entries, LEASE_BYTES).await;
             if !batch.is_empty() {
                 self.outstanding_bytes += batch.iter().map(Bytes::len).sum::<usize>();

@@ -2,7 +2,6 @@
 
 pub mod field;
 pub mod file_log;
-#[expect(dead_code)]
 mod http_client;
 pub mod http_log;
 pub mod kafka_log;

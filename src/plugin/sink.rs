@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::file_log::{self, Writers};
+use super::kafka_log;
 use super::tail::{Pool, Tail};
 use super::tcp_log;
 use super::tls::TlsConfigs;
@@ -41,6 +42,11 @@ pub trait Sink: Send {
     /// Says goodbye to the destination. Nothing is sent afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// Bytes that may be on their way unsettled before the sink is asked to settle rather than to send.
+    fn window(&self) -> usize {
+        4 << 20
     }
 
     /// How much is to be handed over at once.
@@ -138,6 +144,7 @@ pub enum OpenError {
 pub struct SinkShared {
     pub(super) writers: Arc<Writers>,
     pub(super) tls: Arc<TlsConfigs>,
+    pub(super) kafka: Arc<kafka_log::Clients>,
     tails: Arc<Pool>,
 }
 
@@ -152,6 +159,7 @@ impl SinkShared {
         Self {
             writers: Arc::new(Writers::default()),
             tls: Arc::new(TlsConfigs::new(tls_roots)),
+            kafka: Arc::default(),
             tails: Arc::new(Pool::new(TAILS_BYTES)),
         }
     }
@@ -171,6 +179,7 @@ impl SinkShared {
 pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
     match kind_name {
         file_log::sink::NAME => Ok(Box::new(file_log::sink::FileLog::open(parse(kind_name, config)?, shared))),
+        kafka_log::sink::NAME => Ok(Box::new(kafka_log::sink::KafkaLog::open(parse(kind_name, config)?, shared)?)),
         tcp_log::sink::NAME => Ok(Box::new(tcp_log::sink::TcpLog::open(parse(kind_name, config)?, shared)?)),
         udp_log::sink::NAME => Ok(Box::new(udp_log::sink::UdpLog::open(parse(kind_name, config)?, shared))),
         _ => Err(OpenError::NoSink { kind: kind_name.to_owned() }),

@@ -1,8 +1,9 @@
 //! TLS towards receivers: which certificates are trusted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -14,12 +15,13 @@ pub struct TlsConfigs {
     roots: Option<PathBuf>,
     verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
     trusting: OnceLock<Result<Arc<ClientConfig>, String>>,
+    pem: OnceLock<Result<String, String>>,
 }
 
 impl TlsConfigs {
     /// Verifies against the system's certificates and those in the PEM file `roots`.
     pub fn new(roots: Option<PathBuf>) -> Self {
-        Self { roots, verifying: OnceLock::new(), trusting: OnceLock::new() }
+        Self { roots, verifying: OnceLock::new(), trusting: OnceLock::new(), pem: OnceLock::new() }
     }
 
     /// The configuration that verifies the receiver's certificate, or the one that accepts any.
@@ -29,6 +31,32 @@ impl TlsConfigs {
         } else {
             self.trusting.get_or_init(|| self.make(false)).clone()
         }
+    }
+
+    /// The certificates that are trusted, as PEM, for a library that has its own TLS.
+    pub(super) fn roots_pem(&self) -> Result<String, String> {
+        self.pem.get_or_init(|| self.make_pem()).clone()
+    }
+
+    fn make_pem(&self) -> Result<String, String> {
+        let mut text = String::new();
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(&certificate);
+            text.push_str("-----BEGIN CERTIFICATE-----\n");
+            let mut rest = encoded.as_str();
+            while !rest.is_empty() {
+                let (line, more) = rest.split_at(rest.len().min(64));
+                text.push_str(line);
+                text.push('\n');
+                rest = more;
+            }
+            text.push_str("-----END CERTIFICATE-----\n");
+        }
+        if let Some(path) = &self.roots {
+            let more = std::fs::read_to_string(path);
+            text.push_str(&more.map_err(|error| unreadable(path, &error))?);
+        }
+        if text.is_empty() { Err(NO_ROOTS.to_owned()) } else { Ok(text) }
     }
 
     fn make(&self, verify: bool) -> Result<Arc<ClientConfig>, String> {
@@ -49,21 +77,23 @@ impl TlsConfigs {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = &self.roots {
-            let unreadable = |error: &dyn std::fmt::Display| {
-                format!("cannot read the trusted certificates in {}: {error}", path.display())
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                store.add(certificate).map_err(|error| unreadable(&error))?;
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, &error))? {
+                let certificate = certificate.map_err(|error| unreadable(path, &error))?;
+                store.add(certificate).map_err(|error| unreadable(path, &error))?;
             }
         }
         if store.is_empty() {
-            return Err("no trusted certificates on this system; install ca-certificates, name a file of them in the \
-                        settings, or set config.ssl_verify to false"
-                .to_owned());
+            return Err(NO_ROOTS.to_owned());
         }
         Ok(store)
     }
+}
+
+const NO_ROOTS: &str = "no trusted certificates on this system; install ca-certificates, name a file of them in the \
+                        settings, or set config.ssl_verify to false";
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("cannot read the trusted certificates in {}: {error}", path.display())
 }
 
 /// Accepts every certificate: `ssl_verify: false`. Signatures of the handshake itself are still checked.

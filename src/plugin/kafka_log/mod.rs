@@ -1,6 +1,18 @@
 //! kafka-log: to a topic.
 
+mod client;
+mod config;
+mod fault;
+mod flight;
+mod handover;
+mod member;
+mod producer;
+mod record;
 mod registry;
+pub mod sink;
+mod token;
+
+pub use producer::Clients;
 
 use serde_json::{Map, Value};
 
@@ -23,7 +35,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::REQUEST,
-    sink: SinkState::Later,
+    sink: SinkState::Here,
 };
 
 static SCHEMA: Record = Record {
@@ -51,6 +63,21 @@ static SCHEMA: Record = Record {
         count("producer_async_buffering_limits_messages_in_memory", 50_000).about("Messages that may wait."),
         Field::string("key_query_arg").since("3.11").about("Query parameter whose value is the record's key."),
         Field::record("schema_registry", &registry::SCHEMA_REGISTRY).since("3.11").about("Schemas to validate with."),
+        Field::string("compression")
+            .checks(&[Check::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"])])
+            .extension()
+            .about("Compression of batches; lz4 if not given."),
+        Field::string("partitioner")
+            .checks(&[Check::OneOf(&["crc32", "murmur2", "random", "sticky"])])
+            .extension()
+            .about("What chooses a record's partition: its key by CRC32 as in Kong (if not given) or by Murmur2, or chance."),
+        Field::integer("max_batch_size")
+            .checks(&[Check::Between(1.0, 10_000.0)])
+            .extension()
+            .about("Messages per record; with more than 1 each record is a JSON array."),
+        Field::map("record_headers", &HEADER_NAME, &Field::string("").about("Key path in the message."))
+            .extension()
+            .about("Headers of the record, each with the key path of its value."),
         CUSTOM_FIELDS,
         ON_ERROR,
         INCLUDE_BODY,
@@ -60,12 +87,14 @@ static SCHEMA: Record = Record {
         REDACT,
         QUEUE,
     ],
-    checks: &[mutual_tls],
+    checks: &[mutual_tls, arrays_without_schema],
 };
 
 const fn count(name: &'static str, default: i64) -> Field {
     Field::integer(name).default(Default::Integer(default))
 }
+
+const HEADER_NAME: Field = Field::string("").about("Name of the header.");
 
 static BROKER: Record = Record::new(&[Field::string("host").required().about("Host of a broker."), PORT]);
 
@@ -113,6 +142,19 @@ fn bearer_block(authentication: &Map<String, Value>) -> Result<(), Problem> {
     })
 }
 
+fn arrays_without_schema(config: &Map<String, Value>) -> Result<(), Problem> {
+    let arrays = config.get("max_batch_size").and_then(Value::as_f64).is_some_and(|size| size > 1.0);
+    let registry = config.get("schema_registry").and_then(|registry| registry.get("confluent"));
+    if !arrays || registry.is_none() {
+        return Ok(());
+    }
+    Err(Problem {
+        field: "max_batch_size",
+        message: "`max_batch_size` above 1 together with `schema_registry`: a schema is of one message".into(),
+        kong: "max_batch_size must be 1 when schema_registry is set".into(),
+    })
+}
+
 fn mutual_tls(config: &Map<String, Value>) -> Result<(), Problem> {
     let security = config.get("security");
     let certificate = security.is_some_and(|security| security.get("certificate_id").is_some());
@@ -125,3 +167,6 @@ fn mutual_tls(config: &Map<String, Value>) -> Result<(), Problem> {
         kong: "ssl must be enabled when certificate_id is set".into(),
     })
 }
+
+#[cfg(test)]
+mod tests;

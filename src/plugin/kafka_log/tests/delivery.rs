@@ -1,0 +1,150 @@
+//! Delivery and its failures.
+
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::*;
+
+fn values(seen: &[Seen]) -> Vec<String> {
+    seen.iter().map(|seen| seen.value.clone()).collect()
+}
+
+fn texts(entries: &[Bytes]) -> Vec<String> {
+    entries.iter().map(|entry| String::from_utf8(entry.to_vec()).expect("text")).collect()
+}
+
+/// Scenario: some thousand entries in several calls to a topic of one partition.
+/// Guarantees: all settle, and the topic has each once, in order, byte by byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn delivers_in_order() {
+    let cluster = cluster(1, 1);
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    let all = entries(3000);
+    for part in all.chunks(700) {
+        courier.send(&mut sink, part).await;
+    }
+    courier.finish(&mut sink).await;
+    assert_eq!((courier.settled, courier.retries.len()), (3000, 0));
+    assert_eq!(values(&consume(&cluster, 1, 3000)), texts(&all));
+}
+
+/// Scenario: each setting of acks. Guarantees: entries settle with all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acks_settles() {
+    for acks in [-1, 0, 1] {
+        let cluster = cluster(1, 1);
+        let mut sink = sink(&cluster, json!({"producer_request_acks": acks}));
+        let mut courier = Courier::default();
+        courier.send(&mut sink, &entries(100)).await;
+        courier.finish(&mut sink).await;
+        assert_eq!(courier.settled, 100, "acks {acks}");
+    }
+}
+
+/// Scenario: the only broker is away when the first entries come, and comes back.
+/// Guarantees: the queue is told where, why and what to do; afterwards each entry is in the topic once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_a_broker() {
+    let cluster = cluster(1, 1);
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    courier.send(&mut sink, &entries(10)).await;
+    courier.finish(&mut sink).await;
+    cluster.broker_down(1).expect("down");
+    let all = entries(300);
+    courier.send(&mut sink, &all[10..]).await;
+    let told = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
+    courier.note(told.expect_err("an outage"));
+    let text = &courier.retries[0];
+    assert!(text.starts_with(&format!("cannot reach the Kafka cluster at {}", cluster.bootstrap_servers())), "{text}");
+    assert!(
+        text.ends_with("start the brokers, or correct config.bootstrap_servers; see to the network between"),
+        "{text}"
+    );
+    cluster.broker_up(1).expect("up");
+    courier.send_again(&mut sink).await;
+    courier.finish(&mut sink).await;
+    assert_eq!(values(&consume(&cluster, 1, 300)), texts(&all));
+}
+
+/// Scenario: brokers answer requests with errors that pass: a leader that moves, missing replicas, a lost answer.
+/// Guarantees: the entries are delivered all the same, once and in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn passing_errors_cost_nothing() {
+    let cluster = cluster(1, 1);
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+    ];
+    cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    let all = entries(500);
+    courier.send(&mut sink, &all).await;
+    courier.finish(&mut sink).await;
+    assert_eq!(values(&consume(&cluster, 1, 500)), texts(&all));
+}
+
+/// Scenario: the broker refuses a request of many messages as too large, and takes them one by one.
+/// Guarantees: nothing is refused for good, and the operator is told which limit to lower.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_too_large_is_taken_apart() {
+    let cluster = cluster(1, 1);
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    let all = entries(50);
+    courier.send(&mut sink, &all).await;
+    courier.finish(&mut sink).await;
+    assert_eq!((courier.settled, courier.refused.len()), (50, 0));
+    let warnings: Vec<_> = courier.warnings.iter().collect();
+    assert!(warnings[0].contains("lower config.producer_request_limits_bytes_per_request"), "{warnings:?}");
+    let mut values = values(&consume(&cluster, 1, 50));
+    values.sort_unstable();
+    let mut expected = texts(&all);
+    expected.sort_unstable();
+    assert_eq!(values, expected);
+}
+
+/// Scenario: an entry that no client takes, between others.
+/// Guarantees: exactly it is refused for good, with what to do; the others are delivered once.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_entry_too_large_is_refused() {
+    let cluster = cluster(1, 1);
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    let mut all = entries(30);
+    all[12] = Bytes::from(vec![b' '; 33 << 20]);
+    courier.send(&mut sink, &all).await;
+    courier.finish(&mut sink).await;
+    assert_eq!((courier.settled, courier.refused.len()), (29, 1));
+    let (refused, why) = &courier.refused[0];
+    assert_eq!(refused.len(), 33 << 20);
+    assert!(why.contains("raise the topic's max.message.bytes"), "{why}");
+    all.remove(12);
+    assert_eq!(values(&consume(&cluster, 1, 29)), texts(&all));
+}
+
+/// Scenario: the user may not write to the topic, until an operator allows it.
+/// Guarantees: the queue keeps the entries and is told what to do; afterwards each is delivered once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_rights() {
+    let cluster = cluster(1, 1);
+    cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("an error");
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    let all = entries(20);
+    courier.outstanding.extend(all.iter().cloned());
+    let mut result = sink.send(&all).await;
+    while courier.settle_with(result) {
+        result = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
+    }
+    assert!(courier.retries[0].contains("allow the user to write to the topic (kafka-acls"), "{:?}", courier.retries);
+    cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).expect("no error");
+    courier.send_again(&mut sink).await;
+    courier.finish(&mut sink).await;
+    assert_eq!((courier.settled, courier.refused.len()), (20, 0));
+    assert_eq!(values(&consume(&cluster, 1, 20)), texts(&all));
+}
