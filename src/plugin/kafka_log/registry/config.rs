@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// `config.schema_registry.confluent`.
-#[derive(Debug, Clone, Deserialize)]
-pub(in crate::plugin) struct Config {
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Config {
     pub(super) url: Option<String>,
     #[serde(default = "yes")]
     pub(super) ssl_verify: bool,
@@ -19,13 +19,13 @@ pub(in crate::plugin) struct Config {
     pub(super) value_schema: Option<Named>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Named {
     pub(super) subject_name: Option<String>,
     pub(super) schema_version: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Authentication {
     #[serde(default)]
     pub(super) mode: Mode,
@@ -44,13 +44,13 @@ pub(super) enum Mode {
     OAuth2,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Basic {
     pub(super) username: String,
     pub(super) password: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct OAuth2 {
     pub(super) token_endpoint: String,
     #[serde(default)]
@@ -92,7 +92,7 @@ pub(super) enum JwtAlgorithm {
     Hs512,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct OAuth2Client {
     #[serde(default)]
     pub(super) auth_method: ClientAuth,

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use self::cache::Slot;
 use self::client::Client;
-pub(super) use self::config::Config;
+pub use self::config::Config;
 use self::config::Subject;
 pub(super) use self::fields::SCHEMA_REGISTRY;
 use crate::plugin::sink::SinkShared;
