@@ -14,7 +14,7 @@ mod exchange;
 mod fields;
 mod json;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod token;
 
 use std::sync::{Mutex, PoisonError};

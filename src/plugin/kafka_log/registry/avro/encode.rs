@@ -7,8 +7,8 @@ use super::json::{Json, Members};
 use super::number;
 use super::{Avro, Field, Mismatch, Node};
 
-/// How deep values may stand in each other.
-const MAX_DEPTH: usize = 128;
+/// How deep values may stand in each other: well within the stack of a thread, also without optimisation.
+const MAX_DEPTH: usize = 64;
 /// How many bytes of JSON may be read in vain, in branches of unions that do not fit in the end. Nested unions would
 /// otherwise multiply the work at each level.
 const MAX_WASTE: usize = 64 << 20;
@@ -64,50 +64,62 @@ impl Encoder<'_> {
         done
     }
 
+    /// What holds other values is dealt with here, all else in [`Self::scalar`]: the stack of a recursion is small so.
     fn typed(&mut self, node: usize, raw: &RawValue, json: &Json<'_>) -> Result<(), Mismatch> {
-        let node = &self.avro.nodes[node];
+        let avro = self.avro;
+        match (&avro.nodes[node], json) {
+            (Node::Union(branches), _) => self.union(branches, raw, json),
+            (Node::Array(items), Json::Array(values)) => self.array(*items, values),
+            (Node::Map(types), Json::Object(members)) => self.map(*types, members),
+            (Node::Record { fields, .. }, Json::Object(members)) => self.record(fields, members),
+            (node, json) => self.scalar(node, json),
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, json: &Json<'_>) -> Result<(), Mismatch> {
         match (node, json) {
-            (Node::Union(branches), _) => return self.union(branches, raw, json),
             (Node::Null, Json::Null) => {}
             (Node::Boolean, Json::Boolean(value)) => self.out.push(u8::from(*value)),
-            (Node::Int, Json::Number(text)) => self.long(i64::from(integer::<i32>(text, "int")?)),
-            (Node::Long, Json::Number(text)) => self.long(integer::<i64>(text, "long")?),
-            (Node::Float, Json::Number(text)) => {
-                let value = number::float(text).map_err(|reason| Mismatch::new(format!("{} {reason}", cut(text))))?;
-                self.out.extend_from_slice(&value.to_le_bytes());
-            }
-            (Node::Double, Json::Number(text)) => {
-                let value = number::double(text).map_err(|reason| Mismatch::new(format!("{} {reason}", cut(text))))?;
-                self.out.extend_from_slice(&value.to_le_bytes());
-            }
-            (Node::Decimal { .. }, Json::Number(text)) => self.decimal(node, text)?,
-            (Node::Decimal { .. }, Json::String(text)) if self.default => self.decimal_bytes(node, text)?,
-            (Node::String, Json::String(text)) => self.bytes(text.as_bytes()),
-            (Node::UuidText, Json::String(text)) => {
+            (_, Json::Number(text)) => self.number(node, text)?,
+            (_, Json::String(text)) => self.text(node, text)?,
+            _ => return Err(misfit(node, json.describe())),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, node: &Node, text: &str) -> Result<(), Mismatch> {
+        let refused = |reason| Mismatch::new(format!("{} {reason}", cut(text)));
+        match node {
+            Node::Int => self.long(i64::from(integer::<i32>(text, "int")?)),
+            Node::Long => self.long(integer::<i64>(text, "long")?),
+            Node::Float => self.out.extend_from_slice(&number::float(text).map_err(refused)?.to_le_bytes()),
+            Node::Double => self.out.extend_from_slice(&number::double(text).map_err(refused)?.to_le_bytes()),
+            Node::Decimal { .. } => self.decimal(node, text)?,
+            _ => return Err(misfit(node, "a number")),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, node: &Node, text: &str) -> Result<(), Mismatch> {
+        match node {
+            Node::String => self.bytes(text.as_bytes()),
+            Node::UuidText => {
                 uuid(text)?;
                 self.bytes(text.as_bytes());
             }
-            (Node::UuidFixed, Json::String(text)) if !self.default => {
-                self.out.extend_from_slice(uuid(text)?.as_bytes());
-            }
-            (Node::UuidFixed, Json::String(text)) => self.fixed(16, text)?,
-            (Node::Bytes, Json::String(text)) => {
-                let bytes = latin_1(text)?;
-                self.bytes(&bytes);
-            }
-            (Node::Fixed { size, .. }, Json::String(text)) => self.fixed(*size, text)?,
-            (Node::Enum { symbols, .. }, Json::String(text)) => {
+            Node::UuidFixed if !self.default => self.out.extend_from_slice(uuid(text)?.as_bytes()),
+            Node::UuidFixed => self.fixed(16, text)?,
+            Node::Bytes => self.latin_1(text)?,
+            // In a default, a decimal is the string of its bytes.
+            Node::Decimal { size: None, .. } if self.default => self.latin_1(text)?,
+            Node::Decimal { size: Some(size), .. } if self.default => self.fixed(*size, text)?,
+            Node::Fixed { size, .. } => self.fixed(*size, text)?,
+            Node::Enum { symbols, .. } => {
                 let symbol = symbols.iter().position(|symbol| symbol == text);
                 let symbol = symbol.ok_or_else(|| Mismatch::new(format!("not one of {}", listed(symbols))))?;
                 self.long(symbol as i64);
             }
-            (Node::Array(items), Json::Array(values)) => self.array(*items, values)?,
-            (Node::Map(types), Json::Object(members)) => self.map(*types, members)?,
-            (Node::Record { fields, .. }, Json::Object(members)) => self.record(fields, members)?,
-            _ => {
-                let (expected, found) = (node.describe(), json.describe());
-                return Err(Mismatch::new(format!("expected {expected}, found {found}")));
-            }
+            _ => return Err(misfit(node, "a string")),
         }
         Ok(())
     }
@@ -127,6 +139,12 @@ impl Encoder<'_> {
         self.out.extend_from_slice(bytes);
     }
 
+    fn latin_1(&mut self, text: &str) -> Result<(), Mismatch> {
+        let bytes = latin_1(text)?;
+        self.bytes(&bytes);
+        Ok(())
+    }
+
     fn fixed(&mut self, size: usize, text: &str) -> Result<(), Mismatch> {
         let bytes = latin_1(text)?;
         if bytes.len() != size {
@@ -144,18 +162,6 @@ impl Encoder<'_> {
         match size {
             Some(_) => self.out.extend_from_slice(&bytes),
             None => self.bytes(&bytes),
-        }
-        Ok(())
-    }
-
-    /// A decimal in a default: its bytes as a string.
-    fn decimal_bytes(&mut self, node: &Node, text: &str) -> Result<(), Mismatch> {
-        match node {
-            Node::Decimal { size: Some(size), .. } => self.fixed(*size, text)?,
-            _ => {
-                let bytes = latin_1(text)?;
-                self.bytes(&bytes);
-            }
         }
         Ok(())
     }
@@ -276,6 +282,10 @@ fn rank(node: &Node, json: &Json<'_>) -> Option<u8> {
         (Node::Decimal { .. }, Json::String(_)) => Some(0),
         _ => None,
     }
+}
+
+fn misfit(node: &Node, found: &str) -> Mismatch {
+    Mismatch::new(format!("expected {}, found {found}", node.describe()))
 }
 
 fn integer<T: TryFrom<i128>>(text: &str, name: &str) -> Result<T, Mismatch> {

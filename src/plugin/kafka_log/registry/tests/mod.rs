@@ -1,5 +1,5 @@
 mod login;
-mod peer;
+pub(in crate::plugin::kafka_log) mod peer;
 mod schemas;
 
 use std::time::Duration;

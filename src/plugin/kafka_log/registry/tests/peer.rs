@@ -15,29 +15,29 @@ use tokio::task::JoinSet;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) line: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: String,
+pub(in crate::plugin::kafka_log) struct Seen {
+    pub(in crate::plugin::kafka_log) line: String,
+    pub(in crate::plugin::kafka_log) headers: Vec<(String, String)>,
+    pub(in crate::plugin::kafka_log) body: String,
     /// Which connection it came over, from 0 on.
-    pub(super) connection: usize,
+    pub(in crate::plugin::kafka_log) connection: usize,
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::plugin::kafka_log) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The fields of its form.
-    pub(super) fn form(&self) -> Vec<(String, String)> {
+    pub(in crate::plugin::kafka_log) fn form(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
     }
 }
 
 /// Status, headers and body.
-pub(super) type Answer = (u16, Vec<(&'static str, String)>, String);
+pub(in crate::plugin::kafka_log) type Answer = (u16, Vec<(&'static str, String)>, String);
 
-pub(super) fn ok(body: impl ToString) -> Answer {
+pub(in crate::plugin::kafka_log) fn ok(body: impl ToString) -> Answer {
     (200, Vec::new(), body.to_string())
 }
 
@@ -50,14 +50,14 @@ struct Play {
 }
 
 /// A server that lives as long as this.
-pub(super) struct Peer {
-    pub(super) address: SocketAddr,
+pub(in crate::plugin::kafka_log) struct Peer {
+    pub(in crate::plugin::kafka_log) address: SocketAddr,
     play: Play,
     _tasks: JoinSet<()>,
 }
 
 impl Peer {
-    pub(super) async fn start(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+    pub(in crate::plugin::kafka_log) async fn start(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let play = Play { seen: Arc::default(), handler: Arc::new(handler) };
@@ -66,15 +66,15 @@ impl Peer {
         Self { address, play, _tasks: tasks }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(in crate::plugin::kafka_log) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(in crate::plugin::kafka_log) fn seen(&self) -> Vec<Seen> {
         self.play.seen.lock().unwrap().clone()
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::plugin::kafka_log) fn count(&self) -> usize {
         self.seen().len()
     }
 }
