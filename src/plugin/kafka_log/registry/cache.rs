@@ -106,8 +106,8 @@ impl Slot {
         &self.subject
     }
 
-    /// The schema, asked for if it is older than `ttl`. If there is no answer, the one from before is used on; the error
-    /// is that there is none. After a failure the registry is left alone for a while.
+    /// The schema, asked for if it is older than `ttl`. If there is no answer, the one from before is used on; the
+    /// error is that there is none. After a failure the registry is left alone for a while.
     pub(super) async fn schema(&self, client: &Client, ttl: Duration, now: Instant) -> Result<Kept, String> {
         let mut state = self.state.lock().await;
         let quiet = |schema: &Arc<Schema>| Ok(Kept { schema: schema.clone(), warning: None });

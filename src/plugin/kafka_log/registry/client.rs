@@ -1,4 +1,5 @@
-//! The REST API of a registry like Confluent's (<https://docs.confluent.io/platform/current/schema-registry/develop/api.html>).
+//! The REST API of a registry like Confluent's
+//! (<https://docs.confluent.io/platform/current/schema-registry/develop/api.html>).
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

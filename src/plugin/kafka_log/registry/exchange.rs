@@ -1,5 +1,5 @@
-//! Requests for tokens: few, to one address, through a proxy if there is one. What [`crate::plugin::http_client`] has no
-//! need of is here: proxies, HTTP/1.0, and a connection that is closed after each answer.
+//! Requests for tokens: few, to one address, through a proxy if there is one. What [`crate::plugin::http_client`] has
+//! no need of is here: proxies, HTTP/1.0, and a connection that is closed after each answer.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,7 +18,7 @@ pub(super) struct JsonSchema {
 }
 
 impl JsonSchema {
-    /// Compiles `schema`; `references` are those that it may refer to, each with the name that the registry knows it by.
+    /// Compiles `schema`; `references` are those that it may refer to, each with the name that the registry has for it.
     /// A schema without `$schema` is taken as draft 7, as Confluent's serializers do.
     pub(super) fn compile(schema: &str, references: &[(String, String)]) -> Result<Self, String> {
         let schema: Value = serde_json::from_str(schema).map_err(|error| format!("it is not JSON: {error}"))?;

@@ -1,5 +1,6 @@
-//! kafka-log's `schema_registry`: messages are validated by a schema of a registry like Confluent's, and sent in its wire
-//! format (<https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format>).
+//! kafka-log's `schema_registry`: messages are validated by a schema of a registry like Confluent's, and sent in its
+//! wire format
+//! (<https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format>).
 //!
 //! A message that does not fit its schema is refused for good, with the place and the reason. Everything else that can
 //! go wrong (no registry, no such subject, a schema that cannot be used, no token) holds the messages back until it is

@@ -177,7 +177,8 @@ fn check(oauth: &OAuth2, client: &OAuth2Client) -> Result<(), String> {
         for (name, field) in [("client_id", &oauth.client_id), ("client_secret", &oauth.client_secret)] {
             if missing(field) {
                 return Err(format!(
-                    "authentication.oauth2.{name} is missing; set it, or authentication.oauth2_client.auth_method to none"
+                    "authentication.oauth2.{name} is missing; set it, or set authentication.oauth2_client.auth_method \
+                     to none"
                 ));
             }
         }

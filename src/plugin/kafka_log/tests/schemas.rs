@@ -6,8 +6,8 @@ use super::super::registry::tests::peer::{Peer, ok};
 use super::*;
 
 /// Scenario: a registry that fails first, then gives a schema for values and one for keys; one message does not fit.
-/// Guarantees: messages wait for the schema; the misfit alone is refused, with its place; the others and their keys are in
-/// the topic in Confluent's wire format, in order.
+/// Guarantees: messages wait for the schema; the misfit alone is refused, with its place; the others and their keys are
+/// in the topic in Confluent's wire format, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_encoded() {
     let failures = AtomicUsize::new(1);

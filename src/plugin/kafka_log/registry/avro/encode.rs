@@ -11,7 +11,7 @@ use super::{Avro, Field, Mismatch, Node};
 const MAX_DEPTH: usize = 64;
 /// How many bytes of JSON may be read in vain, in branches of unions that do not fit in the end. Nested unions would
 /// otherwise multiply the work at each level.
-const MAX_WASTE: usize = 64 << 20;
+const MAX_WASTE: usize = 16 << 20;
 /// How many values a default may stand for.
 const MAX_DEFAULT_VALUES: usize = 10_000;
 

@@ -100,7 +100,8 @@ async fn password_grant_without_client_login() {
     assert_eq!((seen.header("connection"), seen.header("authorization")), (Some("close"), None));
 }
 
-/// Scenario: `client_secret_basic`. Guarantees: id and secret are form-encoded first (RFC 6749, 2.3.1), and not in the form.
+/// Scenario: `client_secret_basic`.
+/// Guarantees: id and secret are form-encoded first (RFC 6749, 2.3.1), and not in the form.
 #[tokio::test]
 async fn client_secret_basic() {
     let seen = asked(json!({}), json!({"auth_method": "client_secret_basic"})).await;

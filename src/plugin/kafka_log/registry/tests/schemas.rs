@@ -210,6 +210,11 @@ fn what_is_wrong_is_said_at_once() {
         |authentication: Value| json!({"url": "http://a", "value_schema": named, "authentication": authentication});
     let oauth = |oauth: Value, client: Value| with(json!({"mode": "oauth2", "oauth2": oauth, "oauth2_client": client}));
     let sound = json!({"token_endpoint": "https://id/", "client_id": "a", "client_secret": "b"});
+    let with_sound = |more: Value| {
+        let mut all = sound.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
     for (config, expected) in [
         (json!({"value_schema": named}), "url is missing"),
         (json!({"url": "a:8081", "value_schema": named}), "url must begin with http:// or https://"),
@@ -238,24 +243,57 @@ fn what_is_wrong_is_said_at_once() {
         (oauth(sound.clone(), json!({"https_proxy": "socks5://p"})), "https_proxy must begin"),
         (oauth(sound.clone(), json!({"http_version": 2.0})), "http_version is 2"),
         (
-            oauth(
-                json!({"token_endpoint": "http://id/", "grant_type": "password", "client_id": "a", "client_secret": "b"}),
-                json!({}),
-            ),
+            oauth(with_sound(json!({"token_endpoint": "http://id/", "grant_type": "password"})), json!({})),
             "oauth2.username is missing",
         ),
-        (
-            oauth(
-                json!({"token_endpoint": "http://id/", "client_id": "a", "client_secret": "b", "token_headers": {"a b": "c"}}),
-                json!({}),
-            ),
-            "no header may be called \"a b\"",
-        ),
+        (oauth(with_sound(json!({"token_headers": {"a b": "c"}})), json!({})), "no header may be called \"a b\""),
     ] {
         let error = open(config.clone()).err().unwrap_or_else(|| panic!("taken: {config}"));
         assert!(
             error.starts_with("schema_registry.confluent") && error.contains(expected),
             "{error}\nlacks {expected}"
+        );
+    }
+}
+
+/// Scenario: a plugin's configuration as a user writes it, with and without the block that its mode names.
+/// Guarantees: with all defaults filled in it opens; without the block it is refused when the file is read.
+#[test]
+fn a_declaration_opens() {
+    let read = |authentication: &str| {
+        let text = format!(
+            "{{topic: t, schema_registry: {{confluent: {{url: 'http://r/x', value_schema: {{subject_name: s, \
+             schema_version: latest}}, authentication: {authentication}}}}}}}"
+        );
+        let file = crate::diagnostic::SourceFile::new("t.yaml", &*text);
+        let (node, mut diagnostics) = crate::document::parse(&file, None);
+        let node = node.expect("sound");
+        let scope = crate::schema::Scope {
+            subject: "plugin".into(),
+            path: "config".into(),
+            kong: Some("config".into()),
+            place: node.place(),
+        };
+        let values: Value = crate::plugin::kafka_log::KIND.schema.read(&node, &scope, &mut diagnostics).into();
+        let messages: Vec<String> = diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
+        (values["schema_registry"]["confluent"].clone(), messages)
+    };
+    let oauth = "{token_endpoint: 'https://i/t', client_id: a, client_secret: b}";
+    for sound in [
+        "{}".to_owned(),
+        "{mode: basic, basic: {username: a, password: b}}".to_owned(),
+        format!("{{mode: oauth2, oauth2: {oauth}}}"),
+        format!("{{mode: oauth2, oauth2: {oauth}, oauth2_client: {{auth_method: client_secret_jwt}}}}"),
+    ] {
+        let (config, messages) = read(&sound);
+        assert_eq!(messages, [""; 0], "{sound}");
+        assert!(open(config.clone()).is_ok(), "{config}");
+    }
+    for mode in ["basic", "oauth2"] {
+        let (_, messages) = read(&format!("{{mode: {mode}}}"));
+        assert!(
+            messages.iter().any(|text| text.contains(&format!("the mode `{mode}` without a block"))),
+            "{messages:?}"
         );
     }
 }
