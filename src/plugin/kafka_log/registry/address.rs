@@ -1,4 +1,4 @@
-//! URLs of the configuration.
+//! URLs of the configuration, and what else of text requests and errors need.
 
 use hyper::Uri;
 use hyper::header::HeaderValue;
@@ -68,4 +68,26 @@ pub(super) fn segment(text: &str) -> String {
         }
     }
     out
+}
+
+/// The first `most` bytes of `text`, or a few less where a character would be torn.
+pub(super) fn beginning(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: cuts at, inside and past characters. Guarantees: no character is torn, nothing is longer than asked.
+    #[test]
+    fn beginnings_tear_no_character() {
+        for (most, expected) in [(0, ""), (1, "a"), (2, "a"), (3, "aé"), (9, "aéb")] {
+            assert_eq!(beginning("aéb", most), expected);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::address::{Address, segment};
+use super::address::{Address, beginning, segment};
 use super::config::{Config, Mode, Subject, Version};
 use super::token::{Token, Tokens, basic};
 use crate::plugin::http_client::HttpClient;
@@ -185,7 +185,7 @@ impl Client {
         let status = answer.status();
         let said = serde_json::from_slice::<Refusal>(answer.body()).ok();
         let said = said.map_or(String::new(), |refusal| {
-            let message = &refusal.message[..refusal.message.floor_char_boundary(200)];
+            let message = beginning(&refusal.message, 200);
             format!(" ({}: {message})", refusal.error_code)
         });
         let header = |name| answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());

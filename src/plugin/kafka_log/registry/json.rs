@@ -6,6 +6,8 @@ use std::error::Error;
 use jsonschema::{Draft, Retrieve, Uri, Validator};
 use serde_json::Value;
 
+use super::address::beginning;
+
 /// How many violations an error names.
 const SHOWN: usize = 3;
 /// How long the text of one violation may be; a list of allowed values has no bound.
@@ -54,7 +56,7 @@ impl JsonSchema {
             text.push_str(if index == 0 { "" } else { "; " });
             text.push_str(if path.is_empty() { "/" } else { &path });
             text.push_str(": ");
-            text.push_str(&reason[..reason.floor_char_boundary(SHOWN_BYTES)]);
+            text.push_str(beginning(&reason, SHOWN_BYTES));
         }
         Ok(text).and_then(|text| if text.is_empty() { Err("not valid".to_owned()) } else { Err(text) })
     }

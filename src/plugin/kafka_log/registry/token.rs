@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::address::{Address, header_value};
+use super::address::{Address, beginning, header_value};
 use super::config::{Authentication, ClientAuth, Grant, JwtAlgorithm, OAuth2, OAuth2Client};
 use super::exchange::Exchange;
 use crate::plugin::tls::TlsConfigs;
@@ -244,7 +244,7 @@ fn refusal(body: &[u8]) -> String {
     for name in ["error", "error_description"] {
         if let Some(said) = answer[name].as_str() {
             text.push_str(": ");
-            text.push_str(&said[..said.floor_char_boundary(200)]);
+            text.push_str(beginning(said, 200));
         }
     }
     text
