@@ -138,3 +138,24 @@ impl ServerCertVerifier for AcceptAny {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a file of trusted certificates beside the system's, and one that is not there.
+    /// Guarantees: as PEM they are the same certificates, those of the file included; the missing file is named.
+    #[test]
+    fn roots_as_pem() {
+        let made = rcgen::generate_simple_self_signed(vec!["kafka".to_owned()]).expect("a certificate");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), made.cert.pem()).expect("written");
+        let text = TlsConfigs::new(Some(file.path().to_owned())).roots_pem().expect("certificates");
+        let read: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).map(|found| found.expect("PEM")).collect();
+        let mut expected = rustls_native_certs::load_native_certs().certs;
+        expected.push(made.cert.der().clone());
+        assert_eq!(read, expected);
+        let missing = TlsConfigs::new(Some("/nowhere/roots.pem".into())).roots_pem().expect_err("no file");
+        assert!(missing.starts_with("cannot read the trusted certificates in /nowhere/roots.pem: "), "{missing}");
+    }
+}

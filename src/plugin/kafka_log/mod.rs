@@ -1,4 +1,8 @@
 //! kafka-log: to a topic.
+//!
+//! `sink` delivers, with `flight` as its book of what is where; `record` makes keys, headers and arrays; `client` turns
+//! fields into librdkafka's settings (with the table of all of them), `producer` has the clients that plugins share,
+//! `fault` the table of errors, `token` and `handover` the tokens of OAUTHBEARER.
 
 mod client;
 mod config;
