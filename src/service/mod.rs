@@ -18,7 +18,6 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
 use crate::plugin::sink::SinkShared;
-use crate::plugin::{SinkState, kinds};
 use crate::queue::{Bounds, Budget, Overflow, Queue};
 use crate::script::Clock;
 use crate::settings::{self, Settings};
@@ -152,10 +151,6 @@ fn prepare(
     configuration: &Configuration,
     settings: &Settings,
 ) -> Result<(Generation, Vec<Arc<Outlet>>), StartError> {
-    let missing = without_sink(configuration);
-    if !missing.is_empty() {
-        return Err(StartError::Configuration(missing));
-    }
     let program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
     let mut outlets = Vec::new();
     let mut queues: Vec<Option<Arc<dyn Queue>>> = Vec::new();
@@ -181,20 +176,6 @@ fn prepare(
     } else {
         Err(StartError::Configuration(errors))
     }
-}
-
-/// An error for each enabled plugin that can be tried but not delivered yet.
-pub fn without_sink(configuration: &Configuration) -> Vec<Diagnostic> {
-    let later = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.sink == SinkState::Later);
-    let able: Vec<_> = kinds().iter().filter(|kind| kind.sink == SinkState::Here).map(|kind| kind.name).collect();
-    let refuse = |plugin: &Plugin| {
-        let message = format!("plugin `{}` cannot deliver yet: this version has no sink for it", plugin.kind.name);
-        Diagnostic::error(codes::NO_SINK, message)
-            .at(plugin.place.clone())
-            .label("set `enabled: false` or take it out")
-            .help(format!("`logphase try` shows what it would send; {} deliver", able.join(", ")))
-    };
-    later.map(refuse).collect()
 }
 
 /// Fields of a plugin's `config` that no sink is told of.

@@ -8,15 +8,16 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     is_reference, milliseconds,
 };
+use super::sink::parse;
 use super::syslog::severity;
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::{ANY, HTTP, Include, Kind};
 use serde_json::Value;
 
 use crate::schema::{Check, Default, Field, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "loggly",
+    name: sink::NAME,
     old_names: &[],
     priority: 6,
     protocols: ANY,
@@ -27,7 +28,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Here,
+    open: Some(|config, shared| Ok(Box::new(sink::open(parse(sink::NAME, config)?, shared)))),
 };
 
 static SCHEMA: Record = Record::new(&[

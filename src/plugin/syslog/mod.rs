@@ -15,12 +15,13 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::sink::parse;
+use super::{ANY, HTTP, Include, Kind};
 use crate::schema::{Check, Default, Field, Problem, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "syslog",
+    name: sink::NAME,
     old_names: &[],
     priority: 4,
     protocols: ANY,
@@ -31,7 +32,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Here,
+    open: Some(|config, shared| Ok(Box::new(sink::open(parse(sink::NAME, config)?, shared)?))),
 };
 
 static SCHEMA: Record =
