@@ -107,7 +107,7 @@ fn every_error_of_every_file() {
     assert!(!said.lines().any(|line| line.contains("good.yml") && line.contains("error")), "{said}");
 }
 
-/// Scenario: `run` with the file of ten mistakes, with a sink that does not exist yet, with a misspelt setting, with an
+/// Scenario: `run` with the file of ten mistakes, with an address that no sink can send to, with a misspelt setting, with an
 /// address that is taken.
 /// Guarantees: it does not start, says why and where, and ends with a code of its own, not by a panic.
 #[test]
@@ -120,8 +120,8 @@ fn run_refuses() {
     };
     let mistakes = std::fs::read_to_string(fixtures().join("ten-mistakes.yml")).unwrap();
     refused(&Home::with(&mistakes), "K0102");
-    let later = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'http://127.0.0.1:9'}}]\n";
-    refused(&Home::with(later), "http-log");
+    let elsewhere = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'ftp://127.0.0.1'}}]\n";
+    refused(&Home::with(elsewhere), "must begin with http:// or https://");
     let empty = "_format_version: '3.0'\n";
     refused(&Home::with(empty).set("LOGPHASE_HTTP_LISTN", "127.0.0.1:1"), "LOGPHASE_HTTP_LISTEN");
     let home = Home::with(empty);

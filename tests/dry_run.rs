@@ -57,10 +57,10 @@ fn mistakes() {
     }
 }
 
-/// Scenario: http-log, syslog, loggly, kafka-log and file-log, tried at a place without receivers.
+/// Scenario: http-log, syslog, loggly, kafka-log and file-log, tried where nothing listens.
 /// Guarantees: a message of each, in descending priority.
 #[test]
-fn plugins_without_a_sink() {
+fn plugins_without_receivers() {
     let home = Home::with(
         "_format_version: '3.0'\nplugins:\n- {name: syslog}\n- {name: file-log, config: {path: /tmp/x}}\n- {name: loggly, config: {key: k}}\n\
          - {name: kafka-log, config: {topic: t, bootstrap_servers: [{host: h, port: 9092}]}}\n\

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use logphase::diagnostic::{SourceFile, any_error};
 use logphase::document::{self, Node};
 use logphase::entity::{self, ReadOptions};
-use logphase::plugin::{SinkState, kinds};
+use logphase::plugin::kinds;
 use logphase::settings::{Settings, variables};
 use serde_json::Value;
 
@@ -164,21 +164,4 @@ fn examples_give_what_they_say() {
     }
     assert!(different.is_empty(), "not what is expected:\n{}", different.join("\n"));
     assert_eq!(examined, kinds().len() + 1);
-}
-
-/// Scenario: `run` on the examples that say that they are for `try` only, and on no other.
-/// Guarantees: refused before anything is started, with the plugin's name and exit code 78.
-#[test]
-fn run_refuses_what_it_cannot_deliver() {
-    for kind in kinds() {
-        let path = examples().join(kind.name).join("kong.yml");
-        let said = read(&path).contains("For `try` only");
-        assert_eq!(said, kind.sink == SinkState::Later, "{}", path.display());
-        if said {
-            let output = logphase(&["run", name(&path)]);
-            let errors = text(&output.stderr);
-            assert_eq!(output.status.code(), Some(78), "{}: {errors}", path.display());
-            assert!(errors.contains(kind.name) && errors.contains("K0209"), "{errors}");
-        }
-    }
 }

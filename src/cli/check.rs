@@ -8,7 +8,6 @@ use super::{Exit, load, say};
 use crate::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
 use crate::entity::Configuration;
 use crate::phase::Program;
-use crate::plugin::SinkState;
 use crate::script;
 use crate::settings::Settings;
 
@@ -40,18 +39,11 @@ pub(super) fn check(arguments: &Check) -> Exit {
 
 /// What is right and yet does nothing here.
 fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
-    let later = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.sink == SinkState::Later);
-    let later = later.map(|plugin| {
-        let name = plugin.kind.name;
-        Diagnostic::warning(codes::NO_SINK, format!("`run` refuses plugin `{name}`: this version has no sink for it"))
-            .at(plugin.place.clone())
-            .label("`try` shows its messages")
-    });
     let other = configuration.not_run.iter().map(|plugin| {
         let message = format!("plugin `{}` is not run here: it has nothing to do in the log phase", plugin.name);
         Diagnostic::note(codes::NOT_RUN, message).at(plugin.place.clone()).label(format!("on: {}", plugin.scope))
     });
-    later.chain(other).chain(dialect(configuration)).collect()
+    other.chain(dialect(configuration)).collect()
 }
 
 /// Where snippets may give another result than in Kong.

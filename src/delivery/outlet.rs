@@ -25,6 +25,8 @@ const LEASE_BYTES: usize = 1 << 20;
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// How long a closed outlet with an empty queue tries to send again what a sink had delivered before.
 const REPLAY_TIME: Duration = Duration::from_secs(5);
+/// The longest time that a destination can ask to be left alone for.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// The end of the way for one plugin: what the log phase appends to, and what status pages ask.
 pub struct Outlet {
@@ -224,7 +226,8 @@ impl Courier {
         let settings = &self.outlet.spec().settings;
         if self.sink.appetite() == Appetite::Batches && settings.max_batch_size > 1 {
             // A full batch or a closed queue ends the wait early.
-            let _ = timeout(settings.max_coalescing_delay, reader.ready(settings.max_batch_size)).await;
+            let full = settings.max_batch_size.min(settings.bounds.max_entries);
+            let _ = timeout(settings.max_coalescing_delay, reader.ready(full)).await;
         }
         true
     }
@@ -235,7 +238,7 @@ impl Courier {
             return self.resend_outstanding().await;
         }
         let entries = match self.sink.appetite() {
-            Appetite::Stream => LEASE_ENTRIES,
+            Appetite::Stream | Appetite::Parallel => LEASE_ENTRIES,
             Appetite::Batches => self.outlet.spec().settings.max_batch_size.max(1),
         };
         if self.outstanding_bytes < self.sink.window() {
@@ -245,12 +248,24 @@ impl Courier {
                 self.outstanding.extend(batch.iter().cloned());
                 return self.sink.send(&batch).await;
             }
-        }
-        if self.outstanding.is_empty() {
-            // What was waiting was dropped, or proved damaged.
-            return Ok(Sent::default());
+            if self.outstanding.is_empty() {
+                // What was waiting was dropped, or proved damaged.
+                return Ok(Sent::default());
+            }
+            if self.sink.appetite() == Appetite::Parallel {
+                return self.settle_or_more().await;
+            }
         }
         self.sink.settle().await
+    }
+
+    /// Waits for what is on its way, or for more to send.
+    async fn settle_or_more(&mut self) -> Result<Sent, SendError> {
+        let reader = self.outlet.parts.reader.clone();
+        tokio::select! {
+            sent = self.sink.settle() => sent,
+            true = reader.ready(1) => Ok(Sent::default()),
+        }
     }
 
     async fn resend_outstanding(&mut self) -> Result<Sent, SendError> {
@@ -297,7 +312,7 @@ impl Courier {
         match failure.fault {
             Fault::Final => self.bury(&failure.message, now).await,
             Fault::Oversize => self.discard(1, DropReason::Oversize),
-            Fault::Retry => self.pause_or_give_up(now).await,
+            Fault::Retry => self.pause_or_give_up(now, failure.retry_after).await,
         }
     }
 
@@ -317,14 +332,17 @@ impl Courier {
         if self.errors.admit(&message, now).is_some() {
             error!(plugin = self.outlet.label(), "{message}");
         }
-        self.pause_or_give_up(now).await;
+        self.pause_or_give_up(now, None).await;
     }
 
-    async fn pause_or_give_up(&mut self, now: Instant) {
+    /// Waits before the next attempt, at least as long as the destination `asked` for; or drops what has been tried for
+    /// too long.
+    async fn pause_or_give_up(&mut self, now: Instant, asked: Option<Duration>) {
         let since = *self.failing_since.get_or_insert(now);
         let expires = self.outlet.spec().settings.max_retry_time.map(|limit| since + limit);
         if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
-            let entries = self.outstanding.len();
+            let alone = self.sink.appetite() == Appetite::Parallel;
+            let entries = if alone { 1 } else { self.outstanding.len() };
             error!(plugin = self.outlet.label(), entries, "not delivered within max_retry_time, dropped");
             self.discard(entries, DropReason::Expired);
             self.recover();
@@ -336,13 +354,19 @@ impl Courier {
             self.resend = false;
             self.failing_since = None;
         }
-        let pause = self.backoff.pause();
-        let mut until = now + if closed { pause.min(CLOSING_PAUSE) } else { pause };
-        if let Some(expires) = expires {
-            until = until.min(expires.max(now));
-        }
         // Closing cuts the pause short: one more attempt at once.
-        let _ = timeout_at(until, self.outlet.closing.notified()).await;
+        let _ = timeout_at(now + self.pause(now, asked, expires, closed), self.outlet.closing.notified()).await;
+    }
+
+    fn pause(&mut self, now: Instant, asked: Option<Duration>, expires: Option<Instant>, closed: bool) -> Duration {
+        // The last attempt is made when the time is over.
+        let left = expires.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        let pause = self.backoff.pause().min(left);
+        if closed {
+            return pause.min(CLOSING_PAUSE);
+        }
+        // An attempt that the destination asked not to make would be in vain: what it asked for goes beyond that time.
+        pause.max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 
     fn record(&mut self, failure: &SendError, now: Instant) {

@@ -48,6 +48,8 @@ enum Step {
     Take,
     /// Take that many, then fail.
     Fail(usize, Fault),
+    /// Fail, and ask to be left alone for that long.
+    Busy(Duration),
 }
 
 /// A sink that follows a script, last step first, and records what was delivered and how it was handed over.
@@ -61,6 +63,7 @@ struct Scripted {
 struct Seen {
     delivered: Vec<Bytes>,
     batches: Vec<usize>,
+    times: Vec<Instant>,
     closed: bool,
 }
 
@@ -70,14 +73,18 @@ impl Sink for Scripted {
             tokio::task::yield_now().await;
             let mut seen = self.seen.lock().unwrap();
             seen.batches.push(entries.len());
+            seen.times.push(Instant::now());
             let (taken, fault) = match self.steps.pop().unwrap_or(Step::Take) {
                 Step::Take => (entries.len(), None),
                 Step::Fail(taken, fault) => (taken.min(entries.len().saturating_sub(1)), Some(fault)),
+                Step::Busy(time) => {
+                    return Err(SendError { retry_after: Some(time), ..SendError::retry(0, "busy") });
+                }
             };
             seen.delivered.extend_from_slice(&entries[..taken]);
             match fault {
                 None => Ok(Sent::settled(taken)),
-                Some(fault) => Err(SendError { delivered: taken, fault, message: "scripted".to_owned() }),
+                Some(fault) => Err(SendError::new(taken, fault, "scripted")),
             }
         })
     }
@@ -110,6 +117,18 @@ fn scripted_in(
     steps: Vec<Step>,
     entries: usize,
 ) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (outlet, handle) = courier(data_dir, settings, entries, Scripted { steps, appetite, seen: seen.clone() });
+    (outlet, seen, handle)
+}
+
+/// An outlet with `entries` in its queue before its courier starts.
+fn courier(
+    data_dir: &std::path::Path,
+    settings: QueueSettings,
+    entries: usize,
+    sink: impl Sink + 'static,
+) -> (Arc<Outlet>, JoinHandle<()>) {
     let bounds = settings.bounds.clone();
     let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
@@ -118,10 +137,8 @@ fn scripted_in(
     for i in 0..entries {
         put(&outlet, i.to_string()).unwrap();
     }
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let sink = Scripted { steps, appetite, seen: seen.clone() };
     let handle = tokio::spawn(Courier::new(outlet.clone(), Box::new(sink)).run());
-    (outlet, seen, handle)
+    (outlet, handle)
 }
 
 fn texts(entries: &[Bytes]) -> Vec<usize> {
@@ -197,6 +214,71 @@ async fn an_expired_batch_makes_way() {
     outlet.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!(texts(&seen.lock().unwrap().delivered), [7]);
+}
+
+/// A sink that settles nothing before it has a number of entries on their way.
+struct Holding {
+    until: usize,
+    taken: Arc<Mutex<Vec<Bytes>>>,
+}
+
+impl Sink for Holding {
+    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
+        let mut taken = self.taken.lock().unwrap();
+        taken.extend_from_slice(entries);
+        let settled = if taken.len() == self.until { self.until } else { 0 };
+        Box::pin(std::future::ready(Ok(Sent::settled(settled))))
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn appetite(&self) -> Appetite {
+        Appetite::Parallel
+    }
+}
+
+/// Scenario: a sink whose entries do not wait for each other has one on its way when the next comes; then one that fails
+/// longer than `max_retry_time`.
+/// Guarantees: the next is handed over at once; one entry alone is given up, and those after it are delivered.
+#[tokio::test]
+async fn entries_that_do_not_wait_for_each_other() {
+    let taken = Arc::default();
+    let (outlet, handle) = courier(&std::env::temp_dir(), quick(), 1, Holding { until: 2, taken: Arc::clone(&taken) });
+    until("the first is on its way", || taken.lock().unwrap().len() == 1).await;
+    put(&outlet, "1").unwrap();
+    until("both are delivered", || outlet.counters().delivered == 2).await;
+    handle.abort();
+
+    let settings = QueueSettings { max_retry_time: Some(Duration::ZERO), ..quick() };
+    let (outlet, seen, handle) = scripted(settings, Appetite::Parallel, vec![Step::Fail(0, Fault::Retry)], 3);
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
+    assert_eq!(texts(&seen.lock().unwrap().delivered), [1, 2]);
+    assert_eq!(outlet.counters().dropped_expired, 1);
+}
+
+/// Scenario: a destination that asks to be left alone for a while, longer than pauses are and than `max_retry_time` is;
+/// then one that asks for longer than there are years, while the outlet is closed.
+/// Guarantees: the next attempt is made not before that while is over, and delivers; closing cuts the pause short.
+#[tokio::test]
+async fn a_destination_is_left_alone_as_long_as_it_asks() {
+    let asked = Duration::from_millis(300);
+    let settings = QueueSettings { max_retry_time: Some(asked / 3), ..quick() };
+    let (outlet, seen, handle) = scripted(settings, Appetite::Batches, vec![Step::Busy(asked)], 1);
+    until("it is delivered", || outlet.counters().delivered == 1).await;
+    let times = seen.lock().unwrap().times.clone();
+    assert_eq!(times.len(), 2);
+    assert!(times[1] - times[0] >= asked, "{:?}", times[1] - times[0]);
+    handle.abort();
+
+    let (outlet, seen, handle) = scripted(quick(), Appetite::Batches, vec![Step::Busy(Duration::MAX)], 1);
+    until("it was tried", || outlet.stats().failures == 1).await;
+    assert_eq!(outlet.counters().delivered, 0);
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the pause").unwrap();
+    assert_eq!(texts(&seen.lock().unwrap().delivered), [0]);
 }
 
 /// Scenario: a sink that wants batches, and entries that come one by one.

@@ -53,8 +53,7 @@ pub const NOT_RUN: &str = "K0206";
 pub const UNKNOWN_ENTITY: &str = "K0207";
 /// An old way to write something.
 pub const DEPRECATED: &str = "K0208";
-/// A plugin whose sink does not exist yet.
-pub const NO_SINK: &str = "K0209";
+// K0209 was a plugin without a sink, until all had one.
 /// A file that the walls of the running process keep it from.
 pub const OUT_OF_REACH: &str = "K0210";
 /// Lua that does not compile.
@@ -158,11 +157,6 @@ pub const CODES: &[Code] = &[
         DEPRECATED,
         "an old way to write something",
         "It is still understood. Write the new form when you next edit the file.",
-    ),
-    code(
-        NO_SINK,
-        "a plugin that cannot deliver yet",
-        "The plugin is known, and `try` shows its messages, but there is no sink for it in this version.",
     ),
     code(
         OUT_OF_REACH,

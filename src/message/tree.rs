@@ -352,27 +352,36 @@ impl Walk<'_> {
             (Node::Object(members), Part::Index(index)) if !members.is_empty() => {
                 self.member(members, &Name::new(&index.to_string(), self.style.escaping), rest, value)
             }
-            (Node::Object(_), Part::Index(index)) => {
-                let mut elements = Vec::new();
-                self.element(&mut elements, *index, rest, value)?;
-                if !elements.is_empty() {
-                    *node = Node::Array(elements, false);
-                }
-                Ok(())
-            }
+            (Node::Object(_), Part::Index(index)) => self.indexed(node, *index, rest, value),
             (Node::Array(elements, _), Part::Index(index)) => self.element(elements, *index, rest, value),
             (Node::Array(_, true), Part::Name(_)) => Ok(()),
-            (Node::Array(elements, false), Part::Name(name)) => {
-                let number = |at: usize| Slice::Owned((at + 1).to_string().into_bytes().into());
-                let mut members: Vec<_> =
-                    std::mem::take(elements).into_iter().enumerate().map(|(at, node)| (number(at), node)).collect();
-                let done = self.member(&mut members, name, rest, value);
-                // Where the edit left nothing, an array stays one.
-                *node = if members.is_empty() { Node::Array(Vec::new(), false) } else { Node::Object(members) };
-                done
-            }
+            (Node::Array(_, false), Part::Name(name)) => self.named(node, name, rest, value),
             (Node::Raw(_) | Node::Marked(_), _) => Ok(()),
         }
+    }
+
+    // The rare ways down are functions of their own: each level of a path costs a frame of `apply`.
+
+    /// An element of what was an empty object.
+    fn indexed(&self, node: &mut Node, index: usize, rest: &[Part], value: Option<Node>) -> Result<(), EditError> {
+        let mut elements = Vec::new();
+        self.element(&mut elements, index, rest, value)?;
+        if !elements.is_empty() {
+            *node = Node::Array(elements, false);
+        }
+        Ok(())
+    }
+
+    /// A member of what was an array: its elements get numbers as names.
+    fn named(&self, node: &mut Node, name: &Name, rest: &[Part], value: Option<Node>) -> Result<(), EditError> {
+        let Node::Array(elements, _) = node else { return Ok(()) };
+        let number = |at: usize| Slice::Owned((at + 1).to_string().into_bytes().into());
+        let mut members: Vec<_> =
+            std::mem::take(elements).into_iter().enumerate().map(|(at, node)| (number(at), node)).collect();
+        let done = self.member(&mut members, name, rest, value);
+        // Where the edit left nothing, an array stays one.
+        *node = if members.is_empty() { Node::Array(Vec::new(), false) } else { Node::Object(members) };
+        done
     }
 
     fn member(&self, members: &mut Members, name: &Name, rest: &[Part], value: Option<Node>) -> Result<(), EditError> {

@@ -12,6 +12,7 @@ pub mod post_function;
 pub mod pre_function;
 mod protocol;
 pub mod redact;
+mod send_queue;
 pub mod sink;
 pub mod syslog;
 mod tail;
@@ -27,17 +28,6 @@ use crate::schema::Record;
 pub use media_range::MediaRange;
 pub use others::{OTHERS, Other, find_other};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
-
-/// Whether a plugin's messages can be delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkState {
-    /// They can.
-    Here,
-    /// Not in this version; `run` refuses a configuration with such a plugin.
-    Later,
-    /// It has none to deliver.
-    None,
-}
 
 /// Which bodies are part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -100,8 +90,8 @@ pub struct Kind {
     pub emits: bool,
     /// Which bodies its messages carry if `include_body` is not given.
     pub include_body: Include,
-    /// What delivers its messages.
-    pub sink: SinkState,
+    /// What makes the sink that delivers its messages; a plugin without one emits none.
+    pub open: Option<sink::Open>,
 }
 
 impl PartialEq for Kind {

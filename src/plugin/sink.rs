@@ -4,16 +4,18 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::file_log::{self, Writers};
+use super::file_log::Writers;
 use super::kafka_log;
 use super::tail::{Pool, Tail};
-use super::tcp_log;
 use super::tls::TlsConfigs;
-use super::udp_log;
+
+/// Makes a plugin's sink from its validated `config` ([`super::Kind::open`]). It connects to nothing.
+pub type Open = fn(&Value, &SinkShared) -> Result<Box<dyn Sink>, OpenError>;
 
 /// A future that an object-safe trait returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -62,6 +64,9 @@ pub enum Appetite {
     Stream,
     /// Batches as `queue.max_batch_size` and `queue.max_coalescing_delay` shape them.
     Batches,
+    /// Whatever is there, also while others are on their way: entries do not wait for each other. The future of
+    /// [`Sink::settle`] may be dropped at any time. An entry that is given up is given up alone.
+    Parallel,
 }
 
 /// What a call of [`Sink::send`] or [`Sink::settle`] has brought.
@@ -103,20 +108,27 @@ pub struct SendError {
     pub fault: Fault,
     /// What, where, and what to do.
     pub message: String,
+    /// How long the destination asks to be left alone (HTTP's `Retry-After`); the pause is not shorter than that.
+    pub retry_after: Option<Duration>,
 }
 
 impl SendError {
     /// An error that later attempts may not meet.
     pub fn retry(delivered: usize, message: impl Into<String>) -> Self {
-        Self { delivered, fault: Fault::Retry, message: message.into() }
+        Self::new(delivered, Fault::Retry, message)
+    }
+
+    /// An error after `delivered` entries that is to be dealt with as `fault` says.
+    pub fn new(delivered: usize, fault: Fault, message: impl Into<String>) -> Self {
+        Self { delivered, fault, message: message.into(), retry_after: None }
     }
 }
 
 /// A sink cannot be made from its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// This version has no sink for such plugins.
-    #[error("{kind} has no sink in this version; remove the plugin or set enabled: false")]
+    /// Such plugins have none.
+    #[error("{kind} delivers nothing: it has no sink")]
     NoSink {
         /// The plugin's name.
         kind: String,
@@ -169,7 +181,7 @@ impl SinkShared {
         self.writers.reopen_all();
     }
 
-    pub(super) fn tail(&self, max_age: std::time::Duration) -> Tail {
+    pub(super) fn tail(&self, max_age: Duration) -> Tail {
         Tail::new(TAIL_BYTES, max_age, self.tails.clone())
     }
 }
@@ -177,16 +189,18 @@ impl SinkShared {
 /// Makes the sink of a plugin from its validated `config`, in which all defaults are filled in. Connects to nothing:
 /// what is wrong with the destination comes up when entries are sent.
 pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
-    match kind_name {
-        file_log::sink::NAME => Ok(Box::new(file_log::sink::FileLog::open(parse(kind_name, config)?, shared))),
-        kafka_log::sink::NAME => Ok(Box::new(kafka_log::sink::KafkaLog::open(parse(kind_name, config)?, shared)?)),
-        tcp_log::sink::NAME => Ok(Box::new(tcp_log::sink::TcpLog::open(parse(kind_name, config)?, shared)?)),
-        udp_log::sink::NAME => Ok(Box::new(udp_log::sink::UdpLog::open(parse(kind_name, config)?, shared))),
-        _ => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
+    let kind = super::find(kind_name).filter(|kind| kind.name == kind_name);
+    match kind.and_then(|kind| kind.open) {
+        Some(open) => open(config, shared),
+        None => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
     }
 }
 
-fn parse<C: serde::de::DeserializeOwned>(kind_name: &str, config: &Value) -> Result<C, OpenError> {
+/// Reads what a sink needs of the validated `config` of plugin `kind_name`.
+///
+/// # Errors
+/// The configuration lacks a field that the sink needs, or has it with another type.
+pub fn parse<C: serde::de::DeserializeOwned>(kind_name: &str, config: &Value) -> Result<C, OpenError> {
     C::deserialize(config).map_err(|error| OpenError::Config { kind: kind_name.to_owned(), reason: error.to_string() })
 }
 
@@ -194,23 +208,19 @@ fn parse<C: serde::de::DeserializeOwned>(kind_name: &str, config: &Value) -> Res
 mod tests {
     use super::*;
 
+    /// Scenario: every kind of plugin. Guarantees: those that log have a sink, and no other.
+    #[test]
+    fn logging_plugins_have_sinks() {
+        assert!(crate::plugin::kinds().iter().all(|kind| kind.emits == kind.open.is_some()));
+    }
+
     /// Scenario: a plugin without a sink, and a config that lacks a field.
     /// Guarantees: both are errors that name the plugin and what is wrong.
     #[test]
     fn open_says_what_is_wrong() {
         let shared = SinkShared::new(None);
         let error = |kind, config| open(kind, &config, &shared).err().expect("refused").to_string();
-        assert!(error("http-log", serde_json::json!({})).starts_with("http-log has no sink in this version"));
+        assert!(error("no-log", serde_json::json!({})).starts_with("no-log delivers nothing"));
         assert_eq!(error("file-log", serde_json::json!({})), "file-log: config: missing field `path`");
-    }
-
-    /// Scenario: every kind of plugin. Guarantees: a sink can be opened for those that say so, and for no other.
-    #[test]
-    fn kinds_say_whether_they_have_a_sink() {
-        for kind in crate::plugin::kinds() {
-            let opened = open(kind.name, &serde_json::json!({}), &SinkShared::new(None));
-            let missing = matches!(opened, Err(OpenError::NoSink { .. }));
-            assert_eq!(!missing, kind.sink == crate::plugin::SinkState::Here, "{}", kind.name);
-        }
     }
 }

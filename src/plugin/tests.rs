@@ -88,3 +88,31 @@ fn extensions_are_accepted() {
     assert!(!any_error(&diagnostics), "{diagnostics:?}");
     assert_eq!(values["queue"], serde_json::json!({"max_entries": 5, "overflow": "drop_oldest"}));
 }
+
+/// Scenario: syslog's own fields, alone and together, in ways that make no sense; and a key of loggly's that would tear
+/// its messages.
+/// Guarantees: each is refused with what is missing or too much; what makes sense passes.
+#[test]
+fn refuses_syslog_fields_that_do_not_fit() {
+    for (kind, text, wrong) in [
+        ("syslog", "{transport: tcp}", "host must be set when transport is set"),
+        ("syslog", "{port: 514, tls_sni: a}", "host must be set when port is set"),
+        ("syslog", "{host: h, socket: /dev/log}", "only one of host and socket can be set"),
+        ("syslog", "{host: h, ssl_verify: false}", "transport must be tls when ssl_verify is set"),
+        ("syslog", "{host: h, transport: relp}", "expected one of: udp, tcp, tls"),
+        ("syslog", "{format: json}", "expected one of: rfc5424, rfc3164"),
+        ("syslog", "{ident: 'a b'}", "must be at most 48 printable ASCII characters without spaces"),
+        ("loggly", "{key: 'a]b'}", "must be printable ASCII without spaces and the characters = ] \""),
+    ] {
+        let said = wording(kind, text);
+        assert!(matches!(&said[..], [only] if only.contains(wrong)), "{text}: {said:?}");
+    }
+    for sound in [
+        "{host: h, port: 6514, transport: tls, tls_sni: a, ssl_verify: true, timeout: 5, hostname: gw-1, ident: gw}",
+        "{socket: /run/log, format: rfc5424}",
+        "{host: 'h', format: rfc3164}",
+    ] {
+        assert_eq!(wording("syslog", sound), [""; 0], "{sound}");
+    }
+    assert_eq!(wording("loggly", "key: '{vault://env/loggly-key?a=b}'"), [""; 0]);
+}

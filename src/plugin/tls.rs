@@ -7,7 +7,7 @@ use base64::Engine as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// The two TLS configurations of a process, made when first needed: one that verifies, one that does not.
@@ -27,9 +27,9 @@ impl TlsConfigs {
     /// The configuration that verifies the receiver's certificate, or the one that accepts any.
     pub(super) fn get(&self, verify: bool) -> Result<Arc<ClientConfig>, String> {
         if verify {
-            self.verifying.get_or_init(|| self.make(true)).clone()
+            self.verifying.get_or_init(|| self.make(true, None)).clone()
         } else {
-            self.trusting.get_or_init(|| self.make(false)).clone()
+            self.trusting.get_or_init(|| self.make(false, None)).clone()
         }
     }
 
@@ -59,17 +59,26 @@ impl TlsConfigs {
         if text.is_empty() { Err(NO_ROOTS.to_owned()) } else { Ok(text) }
     }
 
-    fn make(&self, verify: bool) -> Result<Arc<ClientConfig>, String> {
+    /// As [`Self::get`], for a receiver that asks for a certificate: `identity` is ours.
+    pub(super) fn with_identity(&self, verify: bool, identity: &Identity) -> Result<Arc<ClientConfig>, String> {
+        self.make(verify, Some(identity))
+    }
+
+    fn make(&self, verify: bool, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("cannot set up TLS: {error}"))?;
-        let config = if verify {
-            builder.with_root_certificates(self.trusted()?).with_no_client_auth()
+        let builder = if verify {
+            builder.with_root_certificates(self.trusted()?)
         } else {
-            let verifier = Arc::new(AcceptAny { provider });
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny { provider }))
         };
+        let Some(identity) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
+        let (chain, key) = identity.parse()?;
+        let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
+            format!("the client certificate cannot be used: {error}; see that its key belongs to it")
+        })?;
         Ok(Arc::new(config))
     }
 
@@ -94,6 +103,38 @@ const NO_ROOTS: &str = "no trusted certificates on this system; install ca-certi
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> String {
     format!("cannot read the trusted certificates in {}: {error}", path.display())
+}
+
+/// A certificate with its key, both PEM, as a configuration has them.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+pub(super) struct Identity {
+    /// The certificate, followed by those that lead to its root.
+    cert: String,
+    /// Its private key, not encrypted.
+    key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("cert", &self.cert).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.cert.as_bytes()).collect();
+        let chain = chain.map_err(|error| format!("`cert` of the client certificate is not PEM: {error}"))?;
+        if chain.is_empty() {
+            return Err("`cert` of the client certificate has no certificate in it; give it as PEM".to_owned());
+        }
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| {
+            if self.key.contains("ENCRYPTED") {
+                return "`key` of the client certificate is encrypted; give it decrypted".to_owned();
+            }
+            format!("`key` of the client certificate is no private key in PEM: {error}")
+        })?;
+        Ok((chain, key))
+    }
 }
 
 /// Accepts every certificate: `ssl_verify: false`. Signatures of the handshake itself are still checked.
@@ -136,5 +177,26 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a file of trusted certificates beside the system's, and one that is not there.
+    /// Guarantees: as PEM they are the same certificates, those of the file included; the missing file is named.
+    #[test]
+    fn roots_as_pem() {
+        let made = rcgen::generate_simple_self_signed(vec!["kafka".to_owned()]).expect("a certificate");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), made.cert.pem()).expect("written");
+        let text = TlsConfigs::new(Some(file.path().to_owned())).roots_pem().expect("certificates");
+        let read: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).map(|found| found.expect("PEM")).collect();
+        let mut expected = rustls_native_certs::load_native_certs().certs;
+        expected.push(made.cert.der().clone());
+        assert_eq!(read, expected);
+        let missing = TlsConfigs::new(Some("/nowhere/roots.pem".into())).roots_pem().expect_err("no file");
+        assert!(missing.starts_with("cannot read the trusted certificates in /nowhere/roots.pem: "), "{missing}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod inputs;
+mod shared;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,6 @@ use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Sto
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
-use crate::plugin::SinkState;
 use crate::plugin::sink::SinkShared;
 use crate::queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
 use crate::script::Clock;
@@ -152,25 +152,22 @@ fn prepare(
     configuration: &Configuration,
     settings: &Settings,
 ) -> Result<(Generation, Vec<Arc<Outlet>>), StartError> {
-    let missing = without_sink(configuration);
-    if !missing.is_empty() {
-        return Err(StartError::Configuration(missing));
-    }
     let program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
     let mut outlets = Vec::new();
     let mut queues: Vec<Option<Arc<dyn Queue>>> = Vec::new();
     let mut errors = Vec::new();
+    let emitting = program.steps.iter().map(|step| step.plugin).filter(|at| configuration.plugins[*at].kind.emits);
+    let specs = shared::specs(configuration, emitting, settings);
     for step in &program.steps {
-        let plugin = &configuration.plugins[step.plugin];
-        if !plugin.kind.emits {
+        let Some(spec) = specs.get(&step.plugin) else {
             queues.push(None);
             continue;
-        }
-        let spec = spec(plugin, settings);
+        };
+        let plugin = &configuration.plugins[step.plugin];
         if matches!(spec.settings.storage, Storage::Disk(_)) {
             delivery.claim().map_err(StartError::Other)?;
         }
-        match delivery.open(spec) {
+        match delivery.open(spec.clone()) {
             Ok(outlet) => {
                 queues.push(Some(outlet.queue().clone()));
                 outlets.push(outlet);
@@ -183,19 +180,6 @@ fn prepare(
     } else {
         Err(StartError::Configuration(errors))
     }
-}
-
-/// An error for each enabled plugin that can be tried but not delivered yet.
-pub fn without_sink(configuration: &Configuration) -> Vec<Diagnostic> {
-    let later = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.sink == SinkState::Later);
-    let refuse = |plugin: &Plugin| {
-        let message = format!("plugin `{}` cannot deliver yet: this version has no sink for it", plugin.kind.name);
-        Diagnostic::error(codes::NO_SINK, message)
-            .at(plugin.place.clone())
-            .label("set `enabled: false` or take it out")
-            .help("`logphase try` shows what it would send; file-log, tcp-log and udp-log deliver")
-    };
-    later.map(refuse).collect()
 }
 
 /// Fields of a plugin's `config` that no sink is told of.
@@ -233,6 +217,11 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
         }
     }
     let queue = own.queue;
+    if let (Value::Object(config), "http-log") = (&mut config, plugin.kind.name) {
+        // How messages are put into requests is said by the queue, of which a sink knows nothing else.
+        config.insert("array".to_owned(), (queue.max_batch_size > 1).into());
+        config.insert("parallel".to_owned(), (queue.concurrency_limit == -1).into());
+    }
     OutletSpec {
         identity: plugin.id.clone(),
         kind: plugin.kind.name.to_owned(),
@@ -296,5 +285,38 @@ mod tests {
         let asks: Vec<bool> = specs.iter().map(|config| config.get("crlf") == Some(&Value::Bool(true))).collect();
         assert_eq!(asks, [true, false, false]);
         assert!(specs.iter().all(|config| config.get("custom_fields_by_lua").is_none()));
+    }
+
+    /// Scenario: http-log five times with one address, of which one has a header of its own and one a method of its own;
+    /// file-log twice with one path.
+    /// Guarantees: the three that send the same share a queue, known by the first, with the settings of the last; no
+    /// other plugins do.
+    #[test]
+    fn plugins_with_the_same_target_share_a_queue() {
+        let text = "_format_version: '3.0'\nservices:\n".to_owned()
+            + &(["queue: {max_batch_size: 5}", "headers: {X-Key: a}", "queue: {max_batch_size: 7}", "method: PUT", ""])
+                .iter()
+                .enumerate()
+                .map(|(at, more)| {
+                    format!(
+                        "- name: s{at}\n  url: http://s\n  plugins:\n  - {{name: http-log, instance_name: h{at}, config: \
+                         {{http_endpoint: 'http://h', {more}}}}}\n  - {{name: file-log, config: {{path: /tmp/x}}}}\n"
+                    )
+                })
+                .collect::<String>();
+        let files = [SourceFile::new("kong.yaml", &text)];
+        let (configuration, diagnostics) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
+        assert_eq!(diagnostics, []);
+        let specs = shared::specs(&configuration, 0..configuration.plugins.len(), &Settings::default());
+        let of = |kind: &str| specs.values().filter(|spec| spec.kind == kind).cloned().collect::<Vec<_>>();
+        let http = of("http-log");
+        let shown: Vec<_> = http.iter().map(|spec| (spec.instance.as_deref(), spec.settings.max_batch_size)).collect();
+        assert_eq!(shown, [(Some("h4"), 1), (Some("h1"), 1), (Some("h4"), 1), (Some("h3"), 1), (Some("h4"), 1)]);
+        let first = configuration.plugins.iter().find(|plugin| plugin.instance_name.as_deref() == Some("h0"));
+        assert_eq!(Some(&http[0].identity), first.map(|plugin| &plugin.id));
+        assert!(http[0] == http[2] && http[2] == http[4] && http[0] != http[1] && http[0] != http[3]);
+        let mut files: Vec<_> = of("file-log").into_iter().map(|spec| spec.identity).collect();
+        files.dedup();
+        assert_eq!(files.len(), 5);
     }
 }

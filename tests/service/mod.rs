@@ -3,7 +3,10 @@
 mod client;
 mod load;
 mod messages;
+mod nginx;
 mod peer;
+pub mod rfc5424;
+mod rsyslog;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -20,7 +23,9 @@ use tempfile::TempDir;
 pub use client::{Answer, Client};
 pub use load::Load;
 pub use messages::{Messages, id_of, transaction};
+pub use nginx::{Authority, Nginx, silent};
 pub use peer::{TcpPeer, UdpPeer};
+pub use rsyslog::{Record, Rsyslog};
 pub use rustix::process::Signal;
 
 /// How long anything may take that ought to happen at once. Long, because the machine may be busy.

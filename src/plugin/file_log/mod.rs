@@ -6,14 +6,15 @@ mod writer;
 use serde_json::Value;
 
 use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::sink::parse;
+use super::{ANY, HTTP, Include, Kind};
 use crate::schema::{Check, Default, Field, Record};
 
 pub use writer::Writers;
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "file-log",
+    name: sink::NAME,
     old_names: &["filelog"],
     priority: 9,
     protocols: ANY,
@@ -24,7 +25,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Here,
+    open: Some(|config, shared| Ok(Box::new(sink::FileLog::open(parse(sink::NAME, config)?, shared)))),
 };
 
 static SCHEMA: Record = Record::new(&[

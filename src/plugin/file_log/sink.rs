@@ -45,9 +45,7 @@ impl Sink for FileLog {
             let outcome = self.writer.clone().append(entries.to_vec(), self.reopen).await;
             match outcome.failure {
                 None => Ok(Sent { settled: outcome.written, lost: 0, warning: outcome.warning }),
-                Some(message) if outcome.gone => {
-                    Err(SendError { delivered: outcome.written, fault: Fault::Final, message })
-                }
+                Some(message) if outcome.gone => Err(SendError::new(outcome.written, Fault::Final, message)),
                 Some(message) => Err(SendError::retry(outcome.written, message)),
             }
         })

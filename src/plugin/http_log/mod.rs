@@ -1,17 +1,25 @@
 //! http-log: to an HTTP server, in batches.
 
+mod parallel;
+mod post;
+pub mod sink;
+mod target;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value};
 
 use super::field::{
     self, BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url,
     milliseconds,
 };
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::sink::parse;
+use super::{ANY, HTTP, Include, Kind};
 use crate::schema::{Check, Default, Field, Problem, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "http-log",
+    name: sink::NAME,
     old_names: &["httplog"],
     priority: 12,
     protocols: ANY,
@@ -22,7 +30,7 @@ pub const KIND: Kind = Kind {
     convert,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Later,
+    open: Some(|config, shared| sink::open(&parse(sink::NAME, config)?, shared)),
 };
 
 static SCHEMA: Record = Record {

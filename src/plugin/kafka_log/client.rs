@@ -203,6 +203,8 @@ fn delivery(config: &Config) -> Pairs {
         ("request.timeout.ms", config.producer_request_timeout.clamp(1, 900_000).to_string()),
         ("batch.num.messages", config.producer_request_limits_messages_per_request.clamp(1, 1_000_000).to_string()),
         ("batch.size", batch_bytes.to_string()),
+        // A topic that is not there is told soon; its messages are kept.
+        ("topic.metadata.propagation.max.ms", "5000".to_owned()),
         ("message.max.bytes", RECORD_BYTES.to_string()),
         ("message.timeout.ms", "0".to_owned()),
         ("message.send.max.retries", i32::MAX.to_string()),

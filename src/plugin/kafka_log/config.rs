@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+
+use super::registry;
 
 /// The part of the validated `config` that delivery uses.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Config {
     /// Brokers to ask for the cluster.
     #[serde(default)]
@@ -58,9 +59,9 @@ pub struct Config {
     /// Query argument whose value is the record's key.
     #[serde(default)]
     pub key_query_arg: Option<String>,
-    /// A schema registry, as configured.
+    /// Schemas to validate and encode messages by.
     #[serde(default)]
-    pub schema_registry: Option<Value>,
+    pub schema_registry: Option<SchemaRegistry>,
     /// Certificate and key for mutual TLS; put in by the service in place of `security.certificate_id`.
     #[serde(default)]
     pub certificate: Option<Certificate>,
@@ -76,6 +77,13 @@ pub struct Config {
     /// Names of record headers, with the key path of each one's value in the message.
     #[serde(default)]
     pub record_headers: BTreeMap<String, String>,
+}
+
+/// Registries by maker.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SchemaRegistry {
+    /// One like Confluent's.
+    pub confluent: Option<registry::Config>,
 }
 
 /// Where a broker is.

@@ -1,4 +1,8 @@
 //! kafka-log: to a topic.
+//!
+//! `sink` delivers, with `flight` as its book of what is where; `record` makes keys, headers and arrays; `client` turns
+//! fields into librdkafka's settings (with the table of all of them), `producer` has the clients that plugins share,
+//! `fault` the table of errors, `token` and `handover` the tokens of OAUTHBEARER.
 
 mod client;
 mod config;
@@ -19,12 +23,13 @@ use serde_json::{Map, Value};
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
 };
-use super::{HTTP_AND_WEBSOCKET, Include, Kind, SinkState};
+use super::sink::parse;
+use super::{HTTP_AND_WEBSOCKET, Include, Kind};
 use crate::schema::{Check, Default, Field, Problem, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "kafka-log",
+    name: sink::NAME,
     old_names: &[],
     priority: 5,
     protocols: HTTP_AND_WEBSOCKET,
@@ -35,7 +40,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::REQUEST,
-    sink: SinkState::Here,
+    open: Some(|config, shared| Ok(Box::new(sink::KafkaLog::open(parse(sink::NAME, config)?, shared)?))),
 };
 
 static SCHEMA: Record = Record {

@@ -84,16 +84,15 @@ pub(super) struct Reports {
     troubles: Mutex<Troubles>,
     // The polling thread tells the sinks, once for all reports of a while.
     gathering: AtomicBool,
+    // A report has come since the polling thread last looked.
+    heard: AtomicBool,
     broken: AtomicBool,
 }
 
 impl Reports {
-    /// Tells the sinks what has come in; false if nothing has.
-    fn distribute(&self) -> bool {
+    /// Tells the sinks what has come in.
+    fn distribute(&self) {
         let incoming = std::mem::take(&mut *lock(&self.incoming));
-        if incoming.is_empty() {
-            return false;
-        }
         if incoming.iter().any(|(_, error)| error.is_none()) {
             let mut troubles = lock(&self.troubles);
             (troubles.cause, troubles.current) = (None, None);
@@ -108,7 +107,6 @@ impl Reports {
             lock(&mailbox.reports).extend(run.iter().map(report));
             mailbox.notify.notify_one();
         }
-        true
     }
 
     /// What keeps the client from the cluster, if anything was heard since the last delivery.
@@ -155,6 +153,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let error = result.as_ref().err().map(|(error, _)| code_of(error));
         lock(&self.incoming).push((opaque, error));
+        self.heard.store(true, Ordering::Relaxed);
         if !self.gathering.load(Ordering::Relaxed) {
             self.distribute();
         }
@@ -218,9 +217,9 @@ fn poll(client: &Client, stop: &AtomicBool) {
     let mut busy = false;
     while !stop.load(Ordering::Acquire) {
         reports.gathering.store(busy, Ordering::Relaxed);
-        let before = lock(&reports.incoming).len();
         client.poll(if busy { BUSY_POLL } else { IDLE_POLL });
-        busy = reports.distribute() || before > 0;
+        reports.distribute();
+        busy = reports.heard.swap(false, Ordering::Relaxed);
     }
 }
 

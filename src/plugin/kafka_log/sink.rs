@@ -22,6 +22,7 @@ use super::fault::{self, Remedy};
 use super::flight::{Flight, Next, Outcome, Refusal};
 use super::producer::{Clients, Link, Wanted, code_of};
 use super::record::{self, Labels, Shape};
+use super::registry::{EncodeError, Registry};
 use super::token::Tokens;
 use crate::plugin::sink::{BoxFuture, Fault, OpenError, SendError, Sent, Sink, SinkShared};
 
@@ -48,6 +49,7 @@ pub struct KafkaLog {
     settings: Settings,
     shape: Shape,
     clients: Arc<Clients>,
+    registry: Option<Registry>,
     tokens: Option<Tokens>,
     links: Links,
     flight: Flight,
@@ -75,6 +77,12 @@ struct Told {
     progress: Instant,
 }
 
+/// What a record holds.
+struct Content {
+    value: Bytes,
+    key: Option<Bytes>,
+}
+
 /// Why entries are not in the client.
 enum Stopped {
     /// There is no room.
@@ -90,10 +98,9 @@ impl KafkaLog {
     /// What of the configuration the client cannot do.
     pub fn open(config: Config, shared: &SinkShared) -> Result<Self, OpenError> {
         let refused = |reason: String| OpenError::Config { kind: NAME.to_owned(), reason };
-        if config.schema_registry.as_ref().is_some_and(|registry| !registry["confluent"].is_null()) {
-            return Err(refused("schema_registry: this version encodes by no schema; remove the block".to_owned()));
-        }
         let settings = Settings::new(&config, || shared.tls.roots_pem()).map_err(refused)?;
+        let registry = config.schema_registry.as_ref().and_then(|registry| registry.confluent.as_ref());
+        let registry = registry.map(|registry| Registry::open(registry, shared)).transpose().map_err(refused)?;
         let tokens = settings.bearer.as_ref().map(|bearer| Tokens::new(bearer, &shared.tls));
         let tokens = tokens.transpose().map_err(refused)?;
         Ok(Self {
@@ -102,6 +109,7 @@ impl KafkaLog {
             config,
             settings,
             clients: shared.kafka.clone(),
+            registry,
             tokens,
             links: Links::default(),
             flight: Flight::default(),
@@ -110,14 +118,6 @@ impl KafkaLog {
             warning: None,
             told: Told { at: None, progress: Instant::now() },
         })
-    }
-
-    /// The value of a record for an entry.
-    ///
-    /// # Errors
-    /// Why there is none and never will be one.
-    async fn encode(&mut self, entry: &Bytes) -> Result<Bytes, String> {
-        Ok(entry.clone())
     }
 
     async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
@@ -166,7 +166,7 @@ impl KafkaLog {
         let (settled, refusal) = self.flight.settle();
         if let Some(Refusal(why)) = refusal {
             self.realign = true;
-            return Err(SendError { delivered: settled, fault: Fault::Final, message: why.clone() });
+            return Err(SendError::new(settled, Fault::Final, why.clone()));
         }
         if let Some(message) = self.setback.take() {
             self.realign = true;
@@ -184,9 +184,9 @@ impl KafkaLog {
                 return Err(Stopped::Full);
             }
             let (labels, count) = self.labels(next);
-            if let Some(value) = self.value(next.number, count).await {
+            if let Some(content) = self.content(next.number, count, &labels).await? {
                 self.ready_link(next.apart).map_err(Stopped::Failed)?;
-                self.enqueue(next, count, &value, &labels)?;
+                self.enqueue(next, count, &content, &labels)?;
             }
         }
         Ok(())
@@ -201,26 +201,32 @@ impl KafkaLog {
         (labels.unwrap_or_default(), 1)
     }
 
-    /// The value of the record of `count` entries from `number` on; none if one was refused instead.
-    async fn value(&mut self, number: u64, count: usize) -> Option<Bytes> {
+    /// Value and key of the record of `count` entries from `number` on; none if the one entry was refused instead.
+    async fn content(&mut self, number: u64, count: usize, labels: &Labels) -> Result<Option<Content>, Stopped> {
+        let key = labels.key.as_ref();
+        let plain = |value| Content { value, key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())) };
         if self.shape.batch > 1 {
-            return Some(record::array(self.flight.run(number, count)));
+            return Ok(Some(plain(record::array(self.flight.run(number, count)))));
         }
-        let entry = self.flight.run(number, 1).next()?.clone();
-        match self.encode(&entry).await {
-            Ok(value) => Some(value),
-            Err(why) => {
+        let Some(entry) = self.flight.run(number, 1).next().cloned() else { return Ok(None) };
+        let Some(registry) = &self.registry else { return Ok(Some(plain(entry))) };
+        let encoded = encode(registry, &entry, key).await;
+        self.warning = registry.take_warning().or(self.warning.take());
+        match encoded {
+            Ok(content) => Ok(Some(content)),
+            Err(EncodeError::Retry(why)) => Err(Stopped::Failed(why)),
+            Err(EncodeError::Final(why)) => {
                 self.flight.refuse(number, why);
-                None
+                Ok(None)
             }
         }
     }
 
-    fn enqueue(&mut self, next: Next, count: usize, value: &Bytes, labels: &Labels) -> Result<(), Stopped> {
+    fn enqueue(&mut self, next: Next, count: usize, content: &Content, labels: &Labels) -> Result<(), Stopped> {
         let Some(link) = self.links.get(next.apart) else { return Ok(()) };
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.config.topic, link.opaque(next.number));
-        record.payload = Some(value);
-        record.key = labels.key.as_deref().map(str::as_bytes);
+        record.payload = Some(&content.value);
+        record.key = content.key.as_deref();
         record.headers = labels.owned_headers();
         let sent = link.shared().client().send(record).map_err(|(error, _)| code_of(&error));
         let Err(code) = sent else {
@@ -354,6 +360,15 @@ impl KafkaLog {
         }
         self.links = Links::default();
     }
+}
+
+async fn encode(registry: &Registry, entry: &Bytes, key: Option<&String>) -> Result<Content, EncodeError> {
+    let value = registry.encode(entry).await?;
+    let key = match key {
+        Some(key) => Some(registry.encode_key(key).await?),
+        None => None,
+    };
+    Ok(Content { value, key })
 }
 
 impl Links {

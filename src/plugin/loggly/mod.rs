@@ -1,16 +1,23 @@
 //! loggly: to Loggly, as syslog over UDP.
 
+pub mod sink;
+#[cfg(test)]
+mod tests;
+
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
-    milliseconds,
+    is_reference, milliseconds,
 };
+use super::sink::parse;
 use super::syslog::severity;
-use super::{ANY, HTTP, Include, Kind, SinkState};
-use crate::schema::{Default, Field, Record};
+use super::{ANY, HTTP, Include, Kind};
+use serde_json::Value;
+
+use crate::schema::{Check, Default, Field, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "loggly",
+    name: sink::NAME,
     old_names: &[],
     priority: 6,
     protocols: ANY,
@@ -21,13 +28,13 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Later,
+    open: Some(|config, shared| Ok(Box::new(sink::open(parse(sink::NAME, config)?, shared)))),
 };
 
 static SCHEMA: Record = Record::new(&[
     HOST.default(Default::String("logs-01.loggly.com")),
     PORT.default(Default::Integer(514)),
-    Field::string("key").required().about("The customer token."),
+    Field::string("key").required().checks(&[Check::Custom(check_key)]).about("The customer token."),
     Field::set("tags", &Field::string("")).default(Default::Strings(&["kong"])).about("Tags of every message."),
     severity("log_level").about("Messages less severe than this are not sent."),
     severity("successful_severity").about("Severity of responses below 400."),
@@ -43,3 +50,13 @@ static SCHEMA: Record = Record::new(&[
     REDACT,
     QUEUE,
 ]);
+
+/// A token with anything else in it would make every message unreadable. Kong does not look.
+fn check_key(value: &Value) -> Result<(), String> {
+    let key = value.as_str().unwrap_or("");
+    let sound = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);
+    if key.chars().all(sound) || is_reference(key) {
+        return Ok(());
+    }
+    Err("must be printable ASCII without spaces and the characters = ] \"".into())
+}

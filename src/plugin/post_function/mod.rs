@@ -1,6 +1,6 @@
 //! post-function: Lua after everything else.
 
-use super::{ANY, HTTP, Include, Kind, SinkState, pre_function};
+use super::{ANY, HTTP, Include, Kind, pre_function};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
@@ -15,5 +15,5 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: false,
     include_body: Include::OFF,
-    sink: SinkState::None,
+    open: None,
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::{ANY, HTTP, Include, Kind};
 use crate::schema::{Default, Field, Problem, Record};
 
 /// The plugin.
@@ -18,7 +18,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: false,
     include_body: Include::OFF,
-    sink: SinkState::None,
+    open: None,
 };
 
 /// The fields of both pre-function and post-function: a list of functions for each phase of Kong.

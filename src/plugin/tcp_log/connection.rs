@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::send_queue::unacknowledged;
+use crate::plugin::send_queue::unacknowledged;
 
 /// How a connection ended.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! tcp-log: one line per message, over TCP or TLS.
 
 mod connection;
-mod send_queue;
 pub mod sink;
 #[cfg(test)]
 mod tests;
@@ -10,12 +9,13 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::sink::parse;
+use super::{ANY, HTTP, Include, Kind};
 use crate::schema::{Default, Field, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "tcp-log",
+    name: sink::NAME,
     old_names: &["tcplog"],
     priority: 7,
     protocols: ANY,
@@ -26,7 +26,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Here,
+    open: Some(|config, shared| Ok(Box::new(sink::TcpLog::open(parse(sink::NAME, config)?, shared)?))),
 };
 
 static SCHEMA: Record = Record::new(&[

@@ -74,14 +74,41 @@ fn default_verify() -> bool {
     true
 }
 
-/// Sends lines over one kept connection.
+/// How messages are told apart in the stream of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::plugin) enum Framing {
+    /// Each ends with these bytes.
+    Ended(&'static [u8]),
+    /// Before each stand its length in bytes and a space (RFC 6587, 3.4.1).
+    OctetCounted,
+}
+
+impl Framing {
+    fn put(self, message: &[u8], buffer: &mut BytesMut) {
+        match self {
+            Self::Ended(end) => {
+                buffer.reserve(message.len() + end.len());
+                buffer.extend_from_slice(message);
+                buffer.extend_from_slice(end);
+            }
+            Self::OctetCounted => {
+                let length = format!("{} ", message.len());
+                buffer.reserve(length.len() + message.len());
+                buffer.extend_from_slice(length.as_bytes());
+                buffer.extend_from_slice(message);
+            }
+        }
+    }
+}
+
+/// Sends messages over one kept connection.
 pub struct TcpLog {
     host: String,
     port: u16,
     timeout: Duration,
     keepalive: Duration,
     tls: Option<Tls>,
-    line_end: &'static [u8],
+    framing: Framing,
     connection: Option<Connection>,
     // Sent on this connection and not settled.
     outstanding: VecDeque<Bytes>,
@@ -98,21 +125,25 @@ pub struct TcpLog {
 impl TcpLog {
     /// A sink for `config`. Connects when the first message comes.
     pub fn open(config: Config, shared: &SinkShared) -> Result<Self, OpenError> {
-        let setup = |reason: String| OpenError::Setup { kind: NAME.to_owned(), reason };
+        let end: &[u8] = if config.crlf { b"\r\n" } else { b"\n" };
+        Self::framed(config, Framing::Ended(end), shared)
+            .map_err(|reason| OpenError::Setup { kind: NAME.to_owned(), reason })
+    }
+
+    /// The same with another framing, whatever `config.crlf` says. The error is what cannot be read, and what to do.
+    pub(in crate::plugin) fn framed(config: Config, framing: Framing, shared: &SinkShared) -> Result<Self, String> {
         let tls = if config.tls {
             let name = config.tls_sni.as_ref().unwrap_or(&config.host);
             let name = ServerName::try_from(name.clone())
-                .map_err(|_| setup(format!("{name:?} is no name that a certificate can be for; set config.tls_sni")))?;
-            Some(Tls { config: shared.tls.get(config.ssl_verify).map_err(setup)?, name })
+                .map_err(|_| format!("{name:?} is no name that a certificate can be for; set config.tls_sni"))?;
+            Some(Tls { config: shared.tls.get(config.ssl_verify)?, name })
         } else {
             None
         };
         let mut sink = Self::plain(config.host, config.port, config.timeout, shared);
         sink.keepalive = Duration::from_millis(config.keepalive);
         sink.tls = tls;
-        if config.crlf {
-            sink.line_end = b"\r\n";
-        }
+        sink.framing = framing;
         Ok(sink)
     }
 
@@ -124,7 +155,7 @@ impl TcpLog {
             timeout: Duration::from_millis(timeout.max(1)),
             keepalive: Duration::from_millis(default_keepalive()),
             tls: None,
-            line_end: b"\n",
+            framing: Framing::Ended(b"\n"),
             connection: None,
             outstanding: VecDeque::new(),
             tail: shared.tail(TAIL_AGE),
@@ -161,16 +192,14 @@ impl TcpLog {
         Ok(())
     }
 
-    /// Writes lines; `counted` if they are entries that settle.
-    async fn write(&mut self, lines: &[Bytes], counted: bool) -> Result<(), SendError> {
+    /// Writes messages; `counted` if they are entries that settle.
+    async fn write(&mut self, messages: &[Bytes], counted: bool) -> Result<(), SendError> {
         let mut buffer = BytesMut::new();
         let mut entries = 0;
-        for (index, line) in lines.iter().enumerate() {
-            buffer.reserve(line.len() + self.line_end.len());
-            buffer.extend_from_slice(line);
-            buffer.extend_from_slice(self.line_end);
+        for (index, message) in messages.iter().enumerate() {
+            self.framing.put(message, &mut buffer);
             entries += 1;
-            if buffer.len() < WRITE_BYTES && index + 1 < lines.len() {
+            if buffer.len() < WRITE_BYTES && index + 1 < messages.len() {
                 continue;
             }
             let Some(connection) = &mut self.connection else { break };
@@ -181,7 +210,7 @@ impl TcpLog {
             if counted {
                 self.only_replayed = false;
                 self.replays = 0;
-                self.outstanding.extend(lines[index + 1 - entries..=index].iter().cloned());
+                self.outstanding.extend(messages[index + 1 - entries..=index].iter().cloned());
             }
             entries = 0;
             buffer.clear();

@@ -8,12 +8,13 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, HTTP, Include, Kind, SinkState};
+use super::sink::parse;
+use super::{ANY, HTTP, Include, Kind};
 use crate::schema::{Check, Field, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: "udp-log",
+    name: sink::NAME,
     old_names: &["udplog"],
     priority: 8,
     protocols: ANY,
@@ -24,7 +25,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::OFF,
-    sink: SinkState::Here,
+    open: Some(|config, shared| Ok(Box::new(sink::UdpLog::open(parse(sink::NAME, config)?, shared)))),
 };
 
 static SCHEMA: Record = Record::new(&[

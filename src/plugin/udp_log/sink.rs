@@ -60,6 +60,8 @@ pub struct UdpLog {
     port: u16,
     timeout: Duration,
     oversize: Oversize,
+    // What the operator can do about a message that is dropped for its size.
+    advice: &'static str,
     socket: Option<UdpSocket>,
     large: TcpLog,
     // Entries that are known to be lost and not reported yet.
@@ -82,10 +84,24 @@ impl UdpLog {
             port: config.port,
             timeout: Duration::from_millis(config.timeout.max(1)),
             oversize: config.oversize,
+            advice: "set config.oversize to tcp or truncate to have such messages sent",
             socket: None,
             lost: 0,
             refused: false,
         }
+    }
+
+    /// A sink for another plugin, whose messages that are too large are dropped with `advice` in the error; `timeout` in
+    /// milliseconds.
+    pub(in crate::plugin) fn dropping(
+        host: String,
+        port: u16,
+        timeout: u64,
+        advice: &'static str,
+        shared: &SinkShared,
+    ) -> Self {
+        let config = Config { host, port, timeout, oversize: Oversize::Drop };
+        Self { advice, ..Self::open(config, shared) }
     }
 
     async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
@@ -140,15 +156,12 @@ impl UdpLog {
     }
 
     async fn send_large(&mut self, entry: &Bytes) -> Result<(), SendError> {
-        let dropped = |limit: &str| SendError {
-            delivered: 0,
-            fault: Fault::Oversize,
-            message: format!("a message of {} bytes does not fit into a datagram{limit}", entry.len()),
+        let dropped = |limit: &str| {
+            let message = format!("a message of {} bytes does not fit into a datagram{limit}", entry.len());
+            SendError::new(0, Fault::Oversize, message)
         };
         match self.oversize {
-            Oversize::Drop => Err(dropped(&format!(
-                " of {MAX_DATAGRAM} bytes; set config.oversize to tcp or truncate to have such messages sent"
-            ))),
+            Oversize::Drop => Err(dropped(&format!(" of {MAX_DATAGRAM} bytes; {}", self.advice))),
             Oversize::Truncate => match self.send_datagram(truncated(entry)).await {
                 Ok(()) => Ok(()),
                 Err(Failure::TooLarge) => Err(dropped(", nor does its beginning")),

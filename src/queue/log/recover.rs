@@ -43,7 +43,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
     };
     let (cursor, cursor_lost) = Cursor::open(disk.clone(), dir);
     let mut recovered = Recovered { cursor_lost, ..Recovered::default() };
-    let mut generations: Vec<u64> = names.iter().filter_map(generation_of).collect();
+    let mut generations: Vec<u64> = names.iter().filter_map(|name| generation_of(name)).collect();
     generations.sort_unstable();
     let next_generation = generations.last().map_or(1, |last| last.saturating_add(1));
     let mut found: Vec<Found> = Vec::new();
@@ -87,7 +87,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
     Ok((log, recovered))
 }
 
-fn generation_of(name: &String) -> Option<u64> {
+fn generation_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }

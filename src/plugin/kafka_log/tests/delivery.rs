@@ -148,3 +148,45 @@ async fn waits_for_rights() {
     assert_eq!((courier.settled, courier.refused.len()), (20, 0));
     assert_eq!(values(&consume(&cluster, 1, 20)), texts(&all));
 }
+
+/// Scenario: more entries than the client may hold, while the broker is away and when it is back.
+/// Guarantees: the sink waits instead of failing, and tells of the outage; each entry is delivered once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_client_is_waited_for() {
+    let cluster = cluster(1, 1);
+    cluster.broker_down(1).expect("down");
+    let mut sink = sink(&cluster, json!({"producer_async_buffering_limits_messages_in_memory": 10}));
+    let mut courier = Courier::default();
+    let all = entries(200);
+    courier.outstanding.extend(all.iter().cloned());
+    let told = tokio::time::timeout(LONG, sink.send(&all)).await.expect("tells in time");
+    courier.note(told.expect_err("an outage"));
+    assert!(courier.retries[0].starts_with("cannot reach the Kafka cluster"), "{:?}", courier.retries);
+    cluster.broker_up(1).expect("up");
+    courier.send_again(&mut sink).await;
+    courier.finish(&mut sink).await;
+    assert_eq!(courier.settled, 200);
+    assert_eq!(values(&consume(&cluster, 1, 200)), texts(&all));
+}
+
+/// Scenario: the queue gives up what it had during an outage, and goes on with newer entries.
+/// Guarantees: the newer ones settle by their own reports, and none is missing in the topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_queue_gave_up_does_not_settle() {
+    let cluster = cluster(1, 1);
+    cluster.broker_down(1).expect("down");
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    courier.send(&mut sink, &entries(20)).await;
+    let told = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
+    courier.note(told.expect_err("an outage"));
+    courier.outstanding.clear();
+    courier.send_again(&mut sink).await;
+    let newer: Vec<_> = (100..130).map(entry).collect();
+    courier.send(&mut sink, &newer).await;
+    cluster.broker_up(1).expect("up");
+    courier.finish(&mut sink).await;
+    assert_eq!(courier.settled, 30);
+    let seen = values(&consume(&cluster, 1, 30));
+    assert!(seen.ends_with(&texts(&newer)), "{seen:?}");
+}

@@ -3,6 +3,7 @@
 mod delivery;
 mod flight;
 mod mapping;
+mod schemas;
 mod shape;
 mod shared;
 

@@ -1,9 +1,11 @@
 //! kafka-log's `schema_registry`.
 
-use crate::schema::{Check, Default, Field, Record};
+use serde_json::{Map, Value};
+
+use crate::schema::{Check, Default, Field, Problem, Record};
 
 /// Registries by maker.
-pub(super) static SCHEMA_REGISTRY: Record =
+pub(in crate::plugin::kafka_log) static SCHEMA_REGISTRY: Record =
     Record::new(&[Field::record("confluent", &CONFLUENT).about("A registry like Confluent's.")]);
 
 static CONFLUENT: Record = Record::new(&[
@@ -20,15 +22,18 @@ static NAMED: Record = Record::new(&[
     Field::string("schema_version").about("Its version, or `latest`."),
 ]);
 
-static AUTHENTICATION: Record = Record::new(&[
-    Field::string("mode")
-        .default(Default::String("none"))
-        .checks(&[Check::OneOf(&["none", "basic", "oauth2"])])
-        .about("The sort of login."),
-    Field::record("basic", &BASIC).about("User and password."),
-    Field::record("oauth2", &OAUTH2).about("OAuth 2."),
-    Field::record("oauth2_client", &OAUTH2_CLIENT).about("How to ask for tokens."),
-]);
+static AUTHENTICATION: Record = Record {
+    fields: &[
+        Field::string("mode")
+            .default(Default::String("none"))
+            .checks(&[Check::OneOf(&["none", "basic", "oauth2"])])
+            .about("The sort of login."),
+        Field::record("basic", &BASIC).about("User and password."),
+        Field::record("oauth2", &OAUTH2).about("OAuth 2."),
+        Field::record("oauth2_client", &OAUTH2_CLIENT).about("How to ask for tokens."),
+    ],
+    checks: &[login_block],
+};
 
 static BASIC: Record = Record::new(&[
     Field::string("username").required().about("User."),
@@ -76,3 +81,17 @@ static OAUTH2_CLIENT: Record = Record::new(&[
         .checks(&[Check::Between(0.0, 2_147_483_646.0)])
         .about("Milliseconds of the socket timeout."),
 ]);
+
+/// The mode names the block that must be there.
+fn login_block(authentication: &Map<String, Value>) -> Result<(), Problem> {
+    let mode = authentication.get("mode").and_then(Value::as_str).unwrap_or("none");
+    let present = authentication.get(mode).is_some_and(|block| !block.is_null());
+    if present || !["basic", "oauth2"].contains(&mode) {
+        return Ok(());
+    }
+    Err(Problem {
+        field: "mode",
+        message: format!("the mode `{mode}` without a block `{mode}`"),
+        kong: "failed conditional validation given value of field 'mode'".into(),
+    })
+}

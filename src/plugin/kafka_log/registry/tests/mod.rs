@@ -1,0 +1,43 @@
+mod login;
+pub(in crate::plugin::kafka_log) mod peer;
+mod schemas;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use self::peer::{Answer, Peer, Seen, ok};
+use super::{Config, EncodeError, Registry};
+use crate::plugin::sink::SinkShared;
+
+fn open(config: Value) -> Result<Registry, String> {
+    let config: Config = serde_json::from_value(config).map_err(|error| error.to_string())?;
+    Registry::open(&config, &SinkShared::new(None))
+}
+
+/// The registry of a plugin that validates values by the latest version of the subject `log`.
+fn registry(url: &str, authentication: Value) -> Registry {
+    let value = json!({"subject_name": "log", "schema_version": "latest"});
+    let config = json!({"url": url, "ssl_verify": false, "ttl": 60, "authentication": authentication,
+        "value_schema": value});
+    open(config).expect("a sound configuration")
+}
+
+/// What a registry answers for a schema.
+fn schema(id: u32, kind: &str, schema: &Value) -> Answer {
+    ok(json!({"subject": "log", "version": 1, "id": id, "schemaType": kind, "schema": schema.to_string()}))
+}
+
+fn id_schema() -> Value {
+    json!({"type": "record", "name": "R", "fields": [{"name": "id", "type": "int"}]})
+}
+
+fn entry(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

@@ -1,0 +1,151 @@
+//! Messages in the formats of RFC 5424 and RFC 3164.
+//!
+//! The time in the header is that of logging as in Kong: the end of the transaction, as the message itself tells it. A
+//! message that waited in a queue is not dated anew, and one that is sent twice is the same each time. Only a message
+//! that tells no time gets that of sending.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::level::{Facility, Facts, Levels, Severity};
+
+/// How the header tells the time, which also decides about the version before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamp {
+    /// RFC 5424: UTC, with milliseconds.
+    Milliseconds,
+    /// RFC 5424: UTC, in whole seconds.
+    Seconds,
+    /// RFC 3164: local time, in whole seconds, without a year.
+    Old,
+}
+
+/// What follows the priority and the time in a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    stamp: Stamp,
+    // With the space before the message.
+    rest: String,
+}
+
+/// The largest host name (RFC 5424, 6).
+const LONGEST_HOST: usize = 255;
+/// The largest APP-NAME (RFC 5424, 6).
+const LONGEST_NAME: usize = 48;
+/// The largest TAG (RFC 3164, 4.1.3).
+const LONGEST_TAG: usize = 32;
+
+impl Head {
+    /// `1 TIMESTAMP HOST APP-NAME PROCID - -`.
+    pub fn rfc5424(host: &str, ident: &str) -> Self {
+        let (host, name) = (name(host, LONGEST_HOST, ""), name(ident, LONGEST_NAME, ""));
+        let process = std::process::id();
+        Self { stamp: Stamp::Milliseconds, rest: format!("{host} {name} {process} - - ") }
+    }
+
+    /// `TIMESTAMP HOST TAG[PID]:`; without a host it is what the C library's `syslog` sends to the local daemon.
+    pub fn rfc3164(host: Option<&str>, ident: &str) -> Self {
+        let host = host.map(|host| name(host, LONGEST_HOST, "") + " ").unwrap_or_default();
+        let (tag, process) = (name(ident, LONGEST_TAG, ":[]"), std::process::id());
+        Self { stamp: Stamp::Old, rest: format!("{host}{tag}[{process}]: ") }
+    }
+
+    /// `1 TIMESTAMP HOST kong - - [KEY@41058 tag="..."]`, as Loggly wants it.
+    pub fn loggly(host: &str, key: &str, tags: &[String]) -> Self {
+        // Loggly's keys are longer than what RFC 5424 allows (32 with the number).
+        let (host, key) = (name(host, LONGEST_HOST, ""), name(key, usize::MAX, "=]\""));
+        let mut rest = format!("{host} kong - - [{key}@41058");
+        for tag in tags {
+            let _ = write!(rest, " tag=\"{}\"", escaped(tag));
+        }
+        rest.push_str("] ");
+        Self { stamp: Stamp::Seconds, rest }
+    }
+}
+
+/// Puts headers before messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoder {
+    /// Which messages have which severity.
+    pub levels: Levels,
+    /// The facility of all of them.
+    pub facility: Facility,
+    /// The rest of the header.
+    pub head: Head,
+}
+
+impl Encoder {
+    /// The entry with its header; `None` if its severity is below `log_level`.
+    pub fn encode(&self, entry: &[u8]) -> Option<Bytes> {
+        let facts = Facts::read(entry);
+        let severity = self.levels.severity(facts.status)?;
+        let header = self.header(severity, facts.ended);
+        let mut line = Vec::with_capacity(header.len() + entry.len());
+        line.extend_from_slice(header.as_bytes());
+        line.extend_from_slice(entry);
+        Some(line.into())
+    }
+
+    fn header(&self, severity: Severity, ended: Option<f64>) -> String {
+        let mut header = String::with_capacity(self.head.rest.len() + 40);
+        let _ = write!(header, "<{}>", (self.facility as u8) * 8 + severity as u8);
+        let at = ended.and_then(timestamp).unwrap_or_else(Timestamp::now);
+        let zone = if self.head.stamp == Stamp::Old { TimeZone::system() } else { TimeZone::UTC };
+        put_time(&mut header, self.head.stamp, zone.to_datetime(at));
+        header.push(' ');
+        header.push_str(&self.head.rest);
+        header
+    }
+}
+
+/// A moment between 1970 and 9999, in milliseconds.
+fn timestamp(milliseconds: f64) -> Option<Timestamp> {
+    const LAST: f64 = 253_402_300_799_999.0;
+    let sound = (0.0..=LAST).contains(&milliseconds);
+    sound.then(|| Timestamp::from_millisecond(milliseconds as i64).ok()).flatten()
+}
+
+fn put_time(header: &mut String, stamp: Stamp, at: DateTime) {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (year, month, day, hour, minute, second) =
+        (at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second());
+    let _ = match stamp {
+        Stamp::Old => {
+            let month = MONTHS[usize::from(month.unsigned_abs() - 1) % 12];
+            write!(header, "{month} {day:2} {hour:02}:{minute:02}:{second:02}")
+        }
+        Stamp::Seconds => write!(header, "1 {year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"),
+        Stamp::Milliseconds => {
+            let millisecond = at.millisecond();
+            write!(header, "1 {year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+        }
+    };
+}
+
+/// `text` as a name in a header: at most `longest` characters, `_` for each that may not be in it, `-` for none.
+fn name(text: &str, longest: usize, excluded: &str) -> String {
+    let sound = |c: char| if c.is_ascii_graphic() && !excluded.contains(c) { c } else { '_' };
+    let name: String = text.chars().take(longest).map(sound).collect();
+    if name.is_empty() { "-".to_owned() } else { name }
+}
+
+/// `text` as the value of a parameter (RFC 5424, 6.3.3).
+fn escaped(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '"' | '\\' | ']') {
+            value.push('\\');
+        }
+        value.push(c);
+    }
+    value
+}
+
+/// The machine's name.
+pub fn own_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

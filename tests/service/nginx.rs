@@ -1,0 +1,225 @@
+//! A receiver of http-log: nginx, which writes down what it gets.
+
+use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Messages, Signal, free_port, wait_until};
+
+/// A request as nginx logged it when it was answered.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Posted {
+    /// When, in seconds.
+    pub time: f64,
+    /// The answer's status.
+    pub status: u16,
+    /// The number of its connection.
+    pub connection: u64,
+    /// The request's first line, and with it the version of HTTP.
+    pub line: String,
+    /// Some of its headers, by the names of nginx's variables; empty ones are not there.
+    #[serde(flatten)]
+    pub facts: BTreeMap<String, String>,
+    /// Its body.
+    pub body: String,
+}
+
+impl Posted {
+    /// The messages in its body.
+    pub fn messages(&self) -> Vec<Value> {
+        match serde_json::from_str(&self.body) {
+            Ok(Value::Array(messages)) => messages,
+            Ok(message) => vec![message],
+            Err(error) => panic!("{error} in {:?}", self.body),
+        }
+    }
+}
+
+/// What nginx logs of a request that it does not take, and what it passes on of one that it does. Quoted for JSON; times
+/// and numbers are bare.
+const FORMAT: &str = r#"{"time":$msec,"status":$status,"connection":$connection,"line":"$request","host":"$http_host",
+    "authorization":"$http_authorization","content_type":"$content_type","content_length":"$content_length",
+    "user_agent":"$http_user_agent","x_key":"$http_x_key","client":"$ssl_client_s_dn","body":"$request_body"}"#;
+
+/// An nginx with a directory of its own. It stops when it is dropped.
+pub struct Nginx {
+    /// Where it listens.
+    pub port: u16,
+    directory: TempDir,
+    child: Option<Child>,
+}
+
+impl Nginx {
+    /// One that takes everything that is posted to it and answers 200. `more` is put into its `server` block.
+    pub fn start(more: &str) -> Self {
+        Self::listening("", more)
+    }
+
+    /// The same with TLS and HTTP/2, with a certificate for `localhost` by `authority`; it takes only clients with
+    /// another one by it.
+    pub fn start_tls(authority: &Authority) -> Self {
+        let directory = TempDir::new().unwrap();
+        let (certificate, key) = authority.issue("localhost");
+        for (name, text) in [("cert.pem", &certificate), ("key.pem", &key), ("ca.pem", &authority.pem())] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let more = "ssl_certificate cert.pem; ssl_certificate_key key.pem; ssl_client_certificate ca.pem; \
+                    ssl_verify_client on;";
+        Self::in_directory(directory, "ssl http2", more)
+    }
+
+    fn listening(how: &str, more: &str) -> Self {
+        Self::in_directory(TempDir::new().unwrap(), how, more)
+    }
+
+    fn in_directory(directory: TempDir, how: &str, more: &str) -> Self {
+        let port = free_port();
+        let path = directory.path().to_str().expect("a plain name").to_owned();
+        let more = more.replace("PATH", &path);
+        let format = FORMAT.replace("\n    ", "");
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {path}/{name};\n"))
+            .concat();
+        // Only a request that is passed on has its body read. It is logged by the server behind, before that one answers:
+        // an nginx that was told to stop answers what it has, and does not log those on which it would linger.
+        let inner = format
+            .replace("$connection", "$http_x_connection")
+            .replace("\"$request\"", "\"$http_x_line\"")
+            .replace("$ssl_client_s_dn", "$http_x_client")
+            .replace("$content_length", "$http_x_length")
+            .replace("$request_body", "$http_x_body");
+        let text = format!(
+            "user root root;\nworker_processes 1;\npid {path}/pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
+             {temporary}log_format posted escape=json '{format}';\nlog_format inner escape=json '{inner}';\n\
+             access_log off;\nlarge_client_header_buffers 8 16m;\nmap $status $refused {{ ~^2 0; default 1; }}\n\
+             proxy_set_header Host $http_host;\nproxy_set_header X-Connection $connection;\n\
+             proxy_set_header X-Line $request;\nproxy_set_header X-Client $ssl_client_s_dn;\n\
+             proxy_set_header X-Body $request_body;\n\
+             proxy_pass_request_body off;\nproxy_set_header Content-Length '';\n\
+             proxy_set_header X-Length $content_length;\n\
+             map $status $pause {{ 429 2; default ''; }}\n\
+             client_body_buffer_size 16m;\nclient_max_body_size 16m;\nclient_body_in_single_buffer on;\n\
+             server {{ listen unix:{path}/inner; access_log {path}/posted inner; lingering_close off; return 200 'taken'; }}\n\
+             server {{\nlisten 127.0.0.1:{port} {how};\naccess_log {path}/posted posted if=$refused;\n\
+             {more}\nlocation / {{ proxy_pass http://unix:{path}/inner; }}\n}}\n}}\n"
+        );
+        std::fs::write(directory.path().join("nginx.conf"), text).unwrap();
+        let mut nginx = Self { port, directory, child: None };
+        nginx.come_back();
+        nginx
+    }
+
+    /// A path in its directory, for files that its configuration asks about.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts it (again).
+    pub fn come_back(&mut self) {
+        assert!(self.child.is_none(), "it is there");
+        let program = Path::new("/usr/sbin/nginx");
+        let mut command = Command::new(if program.exists() { program } else { Path::new("nginx") });
+        command.arg("-p").arg(self.directory.path()).arg("-c").arg(self.path("nginx.conf"));
+        command.arg("-e").arg(self.path("errors")).args(["-g", "daemon off;"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("nginx runs; `make test` installs it"));
+        wait_until("nginx listens", || {
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
+                panic!("nginx ended at once: {status}\n{}", self.errors());
+            }
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    /// Stops it at once; connections are cut off.
+    pub fn go_away(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(id.expect("a process has an id"), Signal::TERM).unwrap();
+        child.wait().unwrap();
+    }
+
+    /// What it has logged as errors.
+    pub fn errors(&self) -> String {
+        std::fs::read_to_string(self.path("errors")).unwrap_or_default()
+    }
+
+    /// Every request that it has answered.
+    pub fn posted(&self) -> Vec<Posted> {
+        let text = std::fs::read_to_string(self.path("posted")).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Those that it has taken.
+    pub fn taken(&self) -> Vec<Posted> {
+        self.posted().into_iter().filter(|request| request.status < 300).collect()
+    }
+
+    /// The messages that it has taken.
+    pub fn messages(&self) -> Messages {
+        Messages::of(self.taken().iter().flat_map(Posted::messages).map(|message| message.to_string()))
+    }
+
+    /// Waits until it has taken this many requests.
+    #[track_caller]
+    pub fn wait_for(&self, requests: usize) {
+        wait_until(&format!("nginx has taken {requests} requests"), || self.taken().len() >= requests);
+    }
+
+    /// Waits until it has answered this many requests with `status`.
+    #[track_caller]
+    pub fn wait_for_status(&self, status: u16, requests: usize) {
+        let count = || self.posted().iter().filter(|request| request.status == status).count();
+        wait_until(&format!("nginx has answered {requests} requests with {status}"), || count() >= requests);
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.go_away();
+        if std::thread::panicking() {
+            eprintln!("--- what nginx said ---\n{}\n---", self.errors());
+        }
+    }
+}
+
+/// A port on which connections are made by the system, and nobody answers.
+pub fn silent() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap()
+}
+
+/// What vouches for certificates.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
+        Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
+    }
+
+    /// Its certificate.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for `name`, and its key.
+    pub fn issue(&self, name: &str) -> (String, String) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
