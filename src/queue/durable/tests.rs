@@ -364,7 +364,7 @@ async fn a_segment_that_cannot_be_read_is_kept() {
     let disk = SimDisk::default();
     let (flusher, queue) = reopened(&disk, |_| ());
     disk.set_unreadable(true);
-    assert_eq!(lease(&queue, 10).await, [Bytes::new(); 0]);
+    assert!(lease(&queue, 10).await.is_empty());
     disk.set_unreadable(false);
     let counters = queue.counters();
     assert!(counters.corrupt == 3 && conserves(&counters) && counters.is_idle(), "{counters:?}");

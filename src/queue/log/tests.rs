@@ -162,7 +162,9 @@ impl Model {
     }
 }
 
-fn run(acknowledge: Acknowledge, cases: u32) -> Result<(), String> {
+/// More cases with the variable PROPTEST_CASES.
+fn run(acknowledge: Acknowledge) -> Result<(), String> {
+    let cases = Config::default().cases.max(2000);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let actions = prop::collection::vec(action(), 1..50);
     let outcome = TestRunner::new(config).run(&actions, |actions| {
@@ -182,14 +184,14 @@ fn run(acknowledge: Acknowledge, cases: u32) -> Result<(), String> {
 /// order; what was delivered and saved does not come again.
 #[test]
 fn nothing_acknowledged_is_lost() {
-    run(Acknowledge::AfterSync, 2000).unwrap();
+    run(Acknowledge::AfterSync).unwrap();
 }
 
 /// Scenario: the same, but the model takes records for acknowledged when they are written.
 /// Guarantees: the test above would see a log that answers before the sync.
 #[test]
 fn the_model_sees_an_early_acknowledgement() {
-    let failure = run(Acknowledge::AfterWrite, 2000).expect_err("the model saw nothing");
+    let failure = run(Acknowledge::AfterWrite).expect_err("the model saw nothing");
     assert!(failure.contains("was acknowledged and is lost"), "{failure}");
 }
 
