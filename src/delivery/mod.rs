@@ -127,7 +127,7 @@ struct Running {
 struct Task {
     outlet: Arc<Outlet>,
     handle: JoinHandle<()>,
-    is_durable: bool,
+    stored: Option<Stored>,
 }
 
 impl Delivery {
@@ -184,11 +184,11 @@ impl Delivery {
         let (queue, reader, stored) = inner.queue(&spec)?;
         let dead_letters = DeadLetters::of(&inner.data_dir, &spec);
         let outlet = Arc::new(Outlet::new(OutletParts { spec, queue, reader, dead_letters }));
-        let is_durable = stored.is_some();
-        let handle = inner.runtime.spawn(run(Courier::new(outlet.clone(), sink), inner.store.clone(), stored));
+        let courier = Courier::new(outlet.clone(), sink);
+        let handle = inner.runtime.spawn(run(courier, inner.store.clone(), stored.clone()));
         running.current.insert(outlet.spec().identity.clone(), outlet.clone());
         running.tasks.retain(|task| !task.handle.is_finished());
-        running.tasks.push(Task { outlet: outlet.clone(), handle, is_durable });
+        running.tasks.push(Task { outlet: outlet.clone(), handle, stored });
         Ok(outlet)
     }
 
@@ -258,17 +258,20 @@ impl Delivery {
         for task in &tasks {
             task.outlet.close();
         }
-        let mut leftovers = Vec::new();
-        for mut task in tasks {
-            if timeout_at(deadline, &mut task.handle).await.is_err() {
-                task.handle.abort();
-                let _ = task.handle.await;
+        let mut ended = Vec::new();
+        for Task { outlet, mut handle, stored } in tasks {
+            if timeout_at(deadline, &mut handle).await.is_err() {
+                handle.abort();
+                let _ = handle.await;
             }
-            leftovers.extend(leftover(&task.outlet, task.is_durable));
+            ended.push((outlet, stored));
         }
         let store = self.inner.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.shut_down()).await;
-        leftovers
+        let left = |(outlet, stored): &(Arc<Outlet>, Option<Stored>)| {
+            leftover(outlet, stored.as_ref().is_some_and(|stored| stored.queue.is_safe()))
+        };
+        ended.iter().filter_map(left).collect()
     }
 }
 

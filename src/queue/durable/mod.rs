@@ -95,6 +95,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl DurableQueue {
+    /// Whether everything that was appended is on disk.
+    pub fn is_safe(&self) -> bool {
+        let state = self.lock();
+        state.durable == state.next
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -2,8 +2,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::super::log::Recovered;
 use super::super::log::sim::SimDisk;
+use super::super::log::{Log, Recovered};
 use super::super::{Budget, Signals};
 use super::*;
 
@@ -86,6 +86,34 @@ async fn what_was_not_delivered_is_there_after_a_restart() {
     queue.close();
     assert!(second.release(&queue), "all was delivered");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+/// Scenario: whenever an entry is answered for, power is lost at that very moment, in many ways.
+/// Guarantees: the entry is there, and all that were answered for before.
+#[tokio::test]
+async fn nothing_is_answered_for_before_it_is_synced() {
+    const ENTRIES: usize = 30;
+    let disk = SimDisk::default();
+    let budget = || Arc::new(Budget::new(1 << 20));
+    let flusher = Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default());
+    let (queue, _) = open(&flusher, Path::new("/queue"), options(None, Overflow::Block));
+    let moments = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..ENTRIES {
+        let (moments, disk) = (moments.clone(), disk.clone());
+        queue.reserve(1, 3000).unwrap();
+        let receipt = Receipt::new(move || lock(&moments).push((number, disk.fork())));
+        queue.append(vec![Bytes::from(vec![b'x'; 3000])], 3000, &receipt);
+    }
+    wait_until("all are answered for", || lock(&moments).len() == ENTRIES);
+    flusher.shut_down();
+    for (number, disk) in lock(&moments).drain(..) {
+        for seed in 0..4 {
+            let disk = disk.fork();
+            disk.crash(seed);
+            let (_, recovered) = Log::open(Arc::new(disk), Path::new("/queue"), 1 << 20).unwrap();
+            assert!(recovered.records > number as u64, "entry {number} is lost: {recovered:?}");
+        }
+    }
 }
 
 /// Scenario: a disk that is full for a while.

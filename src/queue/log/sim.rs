@@ -14,6 +14,7 @@ use super::{Disk, File};
 const BLOCK: u64 = 512;
 
 /// Numbers as good as random ones, the same for the same seed (SplitMix64).
+#[derive(Clone)]
 pub struct Chance(pub u64);
 
 impl Chance {
@@ -38,7 +39,7 @@ impl Chance {
 #[derive(Clone, Default)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     files: Vec<Content>,
     live: BTreeMap<PathBuf, usize>,
@@ -49,12 +50,13 @@ struct State {
     unreadable: bool,
 }
 
+#[derive(Clone)]
 struct Failing {
     after: u64,
     chance: Chance,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
@@ -71,6 +73,11 @@ enum Change {
 impl SimDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another disk, in the state of this one.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// The write or sync after `after` more of them fails.
