@@ -14,6 +14,7 @@ mod files;
 mod hostile;
 mod http_input;
 mod http_log;
+mod kafka;
 mod loggly;
 mod logrotate;
 mod one_writer;
