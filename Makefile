@@ -25,7 +25,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build test check bench fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools
+.PHONY: help run build test check bench fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,8 +56,8 @@ clippy: rust rust-components ## Lint.
 doc: rust ## Build the documentation of the source.
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-bench: rust run-tools ## Measure transactions per second beside the baselines.
-	cargo bench --locked --bench log_phase
+bench: rust run-tools kafka ## Measure transactions per second beside the baselines, and into Kafka beside its own producer.
+	cargo bench --locked --bench log_phase --bench kafka
 
 fuzz: fuzz-build ## Fuzz each of FUZZ for FUZZ_SECONDS; what is found lies in fuzz/artifacts/.
 	@for target in $(FUZZ); do \
@@ -79,9 +79,15 @@ rust-components:
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
-# The Lua VM is C++, the crypto of TLS is C: both are compiled in.
+# The Lua VM is C++, Kafka's client and the crypto of TLS are C: all are compiled in. Kafka's client uses the system's
+# OpenSSL for its own TLS.
 run-tools:
-	@.ci/tools g++ curl jq
+	@.ci/tools g++ libssl curl jq
 
-test-tools:
-	@.ci/tools g++ curl jq logrotate
+test-tools: kafka
+	@.ci/tools g++ libssl curl jq logrotate kcat nginx rsyslogd rsyslog-openssl
+
+# Apache Kafka itself, for the tests and the benchmark; Maven fetches it once.
+kafka:
+	@.ci/tools java mvn
+	@.ci/kafka "$(TARGET)/kafka" >/dev/null

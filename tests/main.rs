@@ -15,6 +15,7 @@ mod files;
 mod hostile;
 mod http_input;
 mod http_log;
+mod kafka;
 mod loggly;
 mod logrotate;
 mod one_writer;

@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Of so many questions one looks at the real clock.
-const OFTEN: u32 = 1024;
+const OFTEN: u32 = 128;
 
 /// What a script is out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,10 +37,15 @@ const PAUSE: Duration = Duration::from_micros(500);
 impl Load {
     /// Begins to send to an HTTP input.
     pub fn start(port: u16) -> Self {
+        Self::start_with(port, transaction)
+    }
+
+    /// The same with transactions that `make` makes of their ids: each sender's follow one another.
+    pub fn start_with(port: u16, make: fn(u64) -> Value) -> Self {
         let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let sender = |number| {
             let (stop, accepted) = (stop.clone(), accepted.clone());
-            thread::spawn(move || send(port, number * 1_000_000, &stop, &accepted))
+            thread::spawn(move || send(port, number * 1_000_000, make, &stop, &accepted))
         };
         Self { senders: (1..=SENDERS).map(sender).collect(), stop, accepted }
     }
@@ -71,7 +76,7 @@ impl Load {
     }
 }
 
-fn send(port: u16, first: u64, stop: &AtomicBool, accepted: &AtomicU64) -> Sent {
+fn send(port: u16, first: u64, make: fn(u64) -> Value, stop: &AtomicBool, accepted: &AtomicU64) -> Sent {
     let mut sent = Sent::default();
     let mut client = None;
     let mut next = first;
@@ -81,7 +86,7 @@ fn send(port: u16, first: u64, stop: &AtomicBool, accepted: &AtomicU64) -> Sent 
         }
         let ids = next..next + if turn % 4 == 3 { 3 } else { 1 };
         next = ids.end;
-        let bodies: Vec<Value> = ids.clone().map(transaction).collect();
+        let bodies: Vec<Value> = ids.clone().map(make).collect();
         let body = if bodies.len() == 1 { bodies[0].to_string() } else { Value::from(bodies).to_string() };
         if client.is_none() {
             client = Client::connect(port).ok();

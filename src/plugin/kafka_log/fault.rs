@@ -137,7 +137,8 @@ pub(super) fn explain(topic: &str, code: Code, detail: &str) -> String {
 
 /// A trouble of the client as it is told. `detail` is what librdkafka says.
 pub(super) fn explain_trouble(addresses: &str, code: Code, detail: &str) -> String {
-    let (_, advice) = remedy(code);
+    // By TLS 1.3 a client certificate is refused after the handshake: librdkafka takes that for a broken connection.
+    let (_, advice) = remedy(if detail.contains("SSL routines") { Code::SSL } else { code });
     format!("cannot reach the Kafka cluster at {addresses}: {detail}; {advice}")
 }
 

@@ -1,0 +1,176 @@
+//! How fast the service fills a topic of a real Kafka, beside Kafka's own `kafka-producer-perf-test`.
+//!
+//! Both send records of the same messages, with the same compression and acks=all, to topics of the same broker on this
+//! machine, in turns. The service's time is that of `logphase run --stdin`, from its start to its end, which comes when
+//! the last record is acknowledged; it does three fields of Lua meanwhile. The perf-test's figure is its own, without
+//! the time in which Java starts and warms up. All share the machine's cores: compare the ratios.
+//!
+//! `cargo bench --bench kafka` (or `make bench`).
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports on standard output")]
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking and says why")]
+#![allow(missing_docs, reason = "a benchmark has no callers")]
+
+#[path = "../tests/kafka/broker.rs"]
+#[allow(dead_code, reason = "tests do more with a broker")]
+mod broker;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use broker::{Broker, Ports};
+use serde_json::{Value, json};
+
+/// Different messages; each is sent [`TIMES`] times.
+const MESSAGES: usize = 20_000;
+/// How often each is sent in a round.
+const TIMES: usize = 15;
+/// Records that Java warms up with in each round.
+const WARM_UP: usize = 50_000;
+/// Rounds of each row.
+const ROUNDS: usize = 5;
+/// Partitions of each topic.
+const PARTITIONS: i32 = 4;
+/// Of both sides.
+const COMPRESSION: &str = "lz4";
+
+/// What the perf-test's producer is told beside compression and acks.
+const PRODUCERS: [(&str, &[&str]); 2] = [
+    ("kafka-producer-perf-test", &[]),
+    ("... with batches as large as ours", &["batch.size=1048576", "linger.ms=5", "buffer.memory=67108864"]),
+];
+
+fn main() {
+    // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let home = tempfile::TempDir::new().unwrap();
+    let transactions: Vec<u8> = transactions();
+    let payload = home.path().join("payload");
+    // What the service makes of the transactions is what the perf-test sends.
+    logphase(home.path(), &plugin("file-log", &json!({"path": payload})), &transactions, 1);
+    let size = std::fs::metadata(&payload).unwrap().len() as usize / MESSAGES;
+    let broker = Broker::start(ports(), &["-Xms1g", "-Xmx1g"]);
+    println!(
+        "{} records of {size} bytes a round, {COMPRESSION}, acks=all, {PARTITIONS} partitions, median of {ROUNDS} rounds",
+        MESSAGES * TIMES
+    );
+    let mut rates = vec![Vec::new(); PRODUCERS.len() + 1];
+    for round in 0..ROUNDS {
+        for (at, (_, properties)) in PRODUCERS.iter().enumerate() {
+            let topic = format!("perf-test-{at}-{round}");
+            broker.create_topic(&topic, PARTITIONS, &[]);
+            rates[at].push(perf_test(&broker, &topic, &payload, properties));
+        }
+        let topic = format!("logphase-{round}");
+        broker.create_topic(&topic, PARTITIONS, &[]);
+        let servers = json!([{"host": "localhost", "port": broker.ports.plain}]);
+        let config = json!({"bootstrap_servers": servers, "topic": topic, "compression": COMPRESSION});
+        let seconds = logphase(home.path(), &plugin("kafka-log", &config), &transactions, TIMES);
+        rates[PRODUCERS.len()].push((MESSAGES * TIMES) as f64 / seconds);
+        assert_eq!(records(&broker, &topic), MESSAGES * TIMES);
+    }
+    report(&mut rates, size);
+}
+
+fn report(rates: &mut [Vec<f64>], size: usize) {
+    let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
+    let ours = medians[PRODUCERS.len()];
+    println!("\n{:<40} {:>12} {:>8} {:>12}", "into Kafka", "per second", "MB/s", "ours of it");
+    let names = PRODUCERS.iter().map(|(name, _)| *name).chain(["logphase run --stdin, 3 fields"]);
+    for (name, rate) in names.zip(&medians) {
+        println!("{name:<40} {rate:>12.0} {:>8.1} {:>12.2}", rate * size as f64 / 1e6, ours / rate);
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn ports() -> Ports {
+    // All held at once, so that they differ.
+    let listeners = [(); 4].map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let [plain, sasl, tls, controller] = listeners.map(|listener| listener.local_addr().unwrap().port());
+    Ports { plain, sasl, tls, controller }
+}
+
+/// A configuration with this plugin and the three fields of the goal.
+fn plugin(name: &str, config: &Value) -> Value {
+    let mut config = config.clone();
+    config["custom_fields_by_lua"] = json!({
+        "agent": "return kong.request.get_header('user-agent')",
+        "failed": "return kong.response.get_status() >= 500",
+        "route": "return nil",
+    });
+    json!({"_format_version": "3.0", "plugins": [{"name": name, "config": config}]})
+}
+
+/// Runs the service over the transactions, so many times, and gives the seconds that it took.
+fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize) -> f64 {
+    std::fs::write(home.join("kong.yml"), kong.to_string()).unwrap();
+    let start = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_logphase"))
+        .args(["run", "kong.yml", "--stdin"])
+        .current_dir(home)
+        .env("LOGPHASE_DATA_DIR", home.join("data"))
+        .env("LOGPHASE_HTTP_LISTEN", "")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().expect("it is piped");
+    for _ in 0..times {
+        stdin.write_all(transactions).unwrap();
+    }
+    drop(stdin);
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
+    start.elapsed().as_secs_f64()
+}
+
+/// Records per second of Kafka's own measurement, once it is warm.
+fn perf_test(broker: &Broker, topic: &str, payload: &Path, properties: &[&str]) -> f64 {
+    let total = MESSAGES * TIMES + WARM_UP;
+    let done = broker
+        .java("org.apache.kafka.tools.ProducerPerformance")
+        .args(["--bootstrap-server", &broker.address(), "--topic", topic, "--throughput", "-1"])
+        .args(["--num-records", &total.to_string(), "--warmup-records", &WARM_UP.to_string()])
+        .arg("--payload-file")
+        .arg(payload)
+        .args(["--command-property", "acks=all", &format!("compression.type={COMPRESSION}")])
+        .args(properties)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    // The last line is of all records after those of the warm-up.
+    let last = text.lines().rfind(|line| line.contains("records/sec")).unwrap_or_else(|| panic!("no rate: {text}"));
+    let rate = last.split(" records/sec").next().and_then(|before| before.rsplit(' ').next());
+    rate.and_then(|rate| rate.parse().ok()).unwrap_or_else(|| panic!("no rate: {last}"))
+}
+
+/// How many records a topic has.
+fn records(broker: &Broker, topic: &str) -> usize {
+    let mut offsets = broker.java("org.apache.kafka.tools.GetOffsetShell");
+    let done = offsets.args(["--bootstrap-server", &broker.address(), "--topic", topic]).output().unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    text.lines().filter_map(|line| line.rsplit(':').next()?.parse::<usize>().ok()).sum()
+}
+
+/// Kong's log object of about 2 kB on a line, each with its own numbers.
+fn transactions() -> Vec<u8> {
+    let sample: Value =
+        serde_json::from_str(include_str!("../tests/conformance/003-header-added.json")).expect("a case");
+    let mut transaction = sample["transaction"].clone();
+    let mut lines = Vec::new();
+    for number in 0..MESSAGES {
+        transaction["request"]["id"] = format!("{number:032x}").into();
+        transaction["response"]["status"] = [200, 404, 503][number % 3].into();
+        transaction["started_at"] = (1_726_783_839_538_u64 + number as u64).into();
+        writeln!(lines, "{transaction}").unwrap();
+    }
+    lines
+}

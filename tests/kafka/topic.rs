@@ -1,0 +1,86 @@
+//! What is in a topic, as kcat reads it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::broker::Broker;
+use crate::service::id_of;
+
+/// A record.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its partition.
+    pub partition: i64,
+    /// Its place there.
+    pub offset: i64,
+    /// Its key.
+    pub key: Option<String>,
+    /// Its value.
+    pub value: String,
+    /// Names and values of its headers.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Record {
+    /// Its value as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.value).unwrap_or_else(|error| panic!("{error}: {}", self.value))
+    }
+
+    /// The `request.id` of its message.
+    pub fn id(&self) -> u64 {
+        id_of(&self.json()).unwrap_or_else(|| panic!("no request.id: {}", self.value))
+    }
+}
+
+/// What kcat prints of all records of a topic, with these options.
+fn kcat(broker: &Broker, topic: &str, options: &[&str]) -> String {
+    let done = Command::new("kcat")
+        .args(["-C", "-q", "-e", "-o", "beginning", "-b", &broker.address(), "-t", topic])
+        .args(options)
+        .output()
+        .expect("kcat is not installed; run: make test-tools");
+    assert!(done.status.success(), "kcat: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// All records of a topic, by partition, in their order.
+pub fn read(broker: &Broker, topic: &str) -> Vec<Record> {
+    let mut records: Vec<_> = kcat(broker, topic, &["-J"]).lines().map(record).collect();
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// How many records a topic has.
+pub fn count(broker: &Broker, topic: &str) -> usize {
+    kcat(broker, topic, &["-f", "%o\n"]).lines().count()
+}
+
+/// Waits until a topic has so many records, and reads all.
+#[track_caller]
+pub fn wait_for(broker: &Broker, topic: &str, wanted: usize) -> Vec<Record> {
+    let (start, patience) = (Instant::now(), Duration::from_secs(60));
+    loop {
+        let found = count(broker, topic);
+        if found >= wanted {
+            return read(broker, topic);
+        }
+        assert!(start.elapsed() < patience, "{topic} has {found} of {wanted} records after {patience:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn record(line: &str) -> Record {
+    let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("kcat: {error}: {line}"));
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let headers: Vec<_> = line["headers"].as_array().into_iter().flatten().map(|name| text(name).unwrap()).collect();
+    Record {
+        partition: line["partition"].as_i64().unwrap(),
+        offset: line["offset"].as_i64().unwrap(),
+        key: text(&line["key"]),
+        value: text(&line["payload"]).unwrap_or_default(),
+        headers: headers.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),
+    }
+}
