@@ -271,6 +271,27 @@ mod tests {
     use crate::diagnostic::SourceFile;
     use crate::entity::{ReadOptions, read};
 
+    /// Scenario: plugins of each kind with default settings; one with bounds and an interval; one that is told where.
+    /// Guarantees: what confirms its deliveries waits on disk, the rest in memory; on disk, Kong's default number of
+    /// entries is no bound, any other is.
+    #[test]
+    fn storage_follows_kind_and_settings() {
+        let mut queue = Settings::default().queue;
+        let on_disk = |kind| matches!(storage(kind, &Settings::default().queue), Storage::Disk(_));
+        let kinds = ["http-log", "kafka-log", "tcp-log", "file-log", "udp-log", "syslog", "loggly"];
+        assert_eq!(kinds.map(on_disk), [true, true, true, false, false, false, false]);
+        let Storage::Disk(options) = storage("tcp-log", &queue) else { panic!("on disk") };
+        assert_eq!((options.bounds.max_entries, options.sync), (None, SyncPolicy::Always));
+        queue.max_entries = 7;
+        queue.sync = settings::Sync::Interval;
+        queue.durability = Some(settings::Durability::Disk);
+        let Storage::Disk(options) = storage("file-log", &queue) else { panic!("on disk") };
+        assert_eq!(options.bounds.max_entries, Some(7));
+        assert_eq!(options.sync, SyncPolicy::Interval(Duration::from_secs(1)));
+        queue.durability = Some(settings::Durability::Memory);
+        assert_eq!(storage("tcp-log", &queue), Storage::Memory);
+    }
+
     /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is
     /// asked for CR LF; the fields of the log phase are not passed on to any sink.
     #[test]

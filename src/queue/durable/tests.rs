@@ -116,6 +116,29 @@ async fn nothing_is_answered_for_before_it_is_synced() {
     }
 }
 
+/// Scenario: a hundred entries come while the flusher is busy, to each of two queues.
+/// Guarantees: they share their syncs: one for each file, and one for the directory of each.
+#[tokio::test]
+async fn entries_share_syncs() {
+    let disk = SimDisk::default();
+    let budget = || Arc::new(Budget::new(1 << 20));
+    let flusher = Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default());
+    let open = |dir| open(&flusher, Path::new(dir), options(None, Overflow::Block)).0;
+    let queues = [open("/one"), open("/two")];
+    let answered = Arc::new(AtomicUsize::new(0));
+    {
+        let _busy = queues.each_ref().map(|queue| lock(&queue.writer));
+        for _ in 0..100 {
+            queues.iter().for_each(|queue| put(queue, "x", &answered).unwrap());
+        }
+        assert_eq!(answered.load(Ordering::SeqCst), 0);
+    }
+    wait_until("all are answered for", || answered.load(Ordering::SeqCst) == 200);
+    // The flusher may have looked at the second queue already when it had to wait for the first.
+    assert!(disk.syncs() <= 6, "{} syncs for 200 entries", disk.syncs());
+    flusher.shut_down();
+}
+
 /// Scenario: a disk that is full for a while.
 /// Guarantees: what is appended meanwhile is not answered for, nothing more is taken, the operator is told; when there is
 /// room again it is answered for by itself, and those who wait for room are woken.

@@ -48,6 +48,7 @@ struct State {
     failing: Option<Failing>,
     full: bool,
     unreadable: bool,
+    syncs: usize,
 }
 
 #[derive(Clone)]
@@ -88,6 +89,11 @@ impl SimDisk {
     /// Whether writes find no room.
     pub fn set_full(&self, full: bool) {
         self.state().full = full;
+    }
+
+    /// How many files and directories were synced so far.
+    pub fn syncs(&self) -> usize {
+        self.state().syncs
     }
 
     /// Whether reading fails.
@@ -239,6 +245,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         let state = &mut *self.state();
+        state.syncs += 1;
         let fails = state.fails();
         let failed = fails.is_some();
         let mut chance = fails;
@@ -293,6 +300,7 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let state = &mut *self.disk.state();
+        state.syncs += 1;
         let fails = state.fails();
         let content = &mut state.files[self.inode];
         let writes = std::mem::take(&mut content.writes);
