@@ -10,6 +10,7 @@ mod datagrams;
 mod documentation_examples;
 mod dry_run;
 mod examples;
+mod examples_deliver;
 mod files;
 mod hostile;
 mod http_input;
