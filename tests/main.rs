@@ -11,6 +11,7 @@ mod documentation_examples;
 mod dry_run;
 mod durable;
 mod examples;
+mod examples_deliver;
 mod files;
 mod hostile;
 mod http_input;

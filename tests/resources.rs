@@ -16,7 +16,7 @@ fn memory(service: &Service) -> f64 {
 }
 
 /// Scenario: the service with a file-log with three fields, right after its start and after some transactions.
-/// Guarantees: 30 MB at most while idle (60 MB for a build without optimisation).
+/// Guarantees: 30 MB at most while idle (80 MB for a build without optimisation, whose own code is half of that).
 #[test]
 fn idle_memory() {
     let home = Home::new();
@@ -26,7 +26,7 @@ fn idle_memory() {
     let config = json!({"path": home.text("messages.log"), "custom_fields_by_lua": fields});
     home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": config}])));
     let mut service = home.start();
-    let limit = if cfg!(debug_assertions) { 60.0 } else { 30.0 };
+    let limit = if cfg!(debug_assertions) { 80.0 } else { 30.0 };
     let idle = memory(&service);
     assert!(idle < limit, "{idle} MB right after the start");
     for _ in 0..20 {

@@ -1,12 +1,12 @@
 //! kafka-log into a real Apache Kafka, read back with kcat, a client that knows nothing of ours.
 
-mod broker;
+pub mod broker;
 mod delivery;
 mod keys;
 mod login;
 mod outage;
 mod sharing;
-mod topic;
+pub mod topic;
 
 use std::sync::OnceLock;
 
@@ -24,7 +24,7 @@ fn own_broker() -> Broker {
 }
 
 /// The broker of all tests that leave it alone. It ends with this process.
-fn broker() -> &'static Broker {
+pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(own_broker)
 }
