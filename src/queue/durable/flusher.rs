@@ -4,6 +4,7 @@
 //! many wait, they share the syncs.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -200,7 +201,10 @@ fn run(shared: &Shared) {
     let mut due = None;
     loop {
         let (queues, stop) = shared.wait(due);
-        flush(&queues, stop);
+        // A panic is a fault of ours. Nothing may be answered, nor written to what may be half done.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| flush(&queues, stop))).is_err() {
+            queues.iter().for_each(|queue| queue.give_up());
+        }
         if stop {
             return;
         }

@@ -139,6 +139,35 @@ async fn entries_share_syncs() {
     flusher.shut_down();
 }
 
+/// Scenario: a fault of ours while the queue is synced.
+/// Guarantees: what was being synced is not answered for, not even at the end; nothing more is taken, the operator is
+/// told; what was safe before is delivered, and nothing of it is lost for the next run.
+#[tokio::test]
+async fn a_panic_answers_nothing() {
+    let disk = SimDisk::default();
+    let on = || {
+        let budget = || Arc::new(Budget::new(1 << 20));
+        Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default())
+    };
+    let flusher = on();
+    let (queue, _) = open(&flusher, Path::new("/queue"), options(None, Overflow::Block));
+    let answered = Arc::new(AtomicUsize::new(0));
+    put(&queue, "a", &answered).unwrap();
+    wait_until("the first is answered for", || answered.load(Ordering::SeqCst) == 1);
+    disk.set_panicking();
+    put(&queue, "b", &answered).unwrap();
+    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(NoRoom::Failing));
+    assert!(matches!(&queue.notices().await[..], [Notice::Failing { .. }]));
+    assert_eq!(lease(&queue, 10).await, ["a"]);
+    flusher.shut_down();
+    assert!(!queue.is_safe());
+    drop(queue);
+    assert_eq!(answered.load(Ordering::SeqCst), 1);
+    let (_, recovered) = open(&on(), Path::new("/queue"), options(None, Overflow::Block));
+    assert_eq!(recovered.from, 0);
+    assert!(recovered.records >= 1);
+}
+
 /// Scenario: a disk that is full for a while.
 /// Guarantees: what is appended meanwhile is not answered for, nothing more is taken, the operator is told; when there is
 /// room again it is answered for by itself, and those who wait for room are woken.

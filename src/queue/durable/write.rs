@@ -130,6 +130,9 @@ impl DurableQueue {
     /// When the flusher is to look again, if nothing happens before.
     pub(super) fn due(&self) -> Option<Instant> {
         let writer = lock(&self.writer);
+        if writer.released {
+            return None;
+        }
         let state = self.lock();
         let written = match (state.failing, &writer.log) {
             (true, _) => writer.retry_at,
@@ -139,6 +142,18 @@ impl DurableQueue {
         };
         let tidied = (writer.log.is_untidy() || state.head() > writer.log.saved()).then_some(writer.tidy_at);
         written.into_iter().chain(tidied).min()
+    }
+
+    /// Takes and writes nothing more; what is on disk is delivered on.
+    pub(super) fn give_up(&self) {
+        lock(&self.writer).released = true;
+        let mut state = self.lock();
+        state.failing = true;
+        let error =
+            "the thread that writes queues has panicked: restart the service, and please report this".to_owned();
+        state.notice(Notice::Failing { error });
+        drop(state);
+        self.noticed.notify_waiters();
     }
 
     /// Lets the directory go. True if everything was delivered, and nothing is left in it.

@@ -48,6 +48,7 @@ struct State {
     failing: Option<Failing>,
     full: bool,
     unreadable: bool,
+    panics: bool,
     syncs: usize,
 }
 
@@ -94,6 +95,11 @@ impl SimDisk {
     /// How many files and directories were synced so far.
     pub fn syncs(&self) -> usize {
         self.state().syncs
+    }
+
+    /// The next sync panics.
+    pub fn set_panicking(&self) {
+        self.state().panics = true;
     }
 
     /// Whether reading fails.
@@ -301,6 +307,7 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         let state = &mut *self.disk.state();
         state.syncs += 1;
+        assert!(!std::mem::take(&mut state.panics), "told to panic");
         let fails = state.fails();
         let content = &mut state.files[self.inode];
         let writes = std::mem::take(&mut content.writes);
