@@ -1,8 +1,7 @@
 //! Query arguments in URLs.
 
-use std::borrow::Cow;
-
 use super::action::{Action, Edited};
+use crate::transaction::body::form;
 
 /// What is left of `url`: its query, and a fragment that is written like one (OAuth 2.0's implicit grant), with the
 /// arguments called `name` redacted.
@@ -54,7 +53,7 @@ fn in_query(query: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
     let (mut first, mut changed) = (true, false);
     for pair in query.split(|byte| *byte == b'&') {
         let (raw_name, value) = cut(pair, b'=');
-        let hit = *decode(raw_name) == *name && (value.is_some() || action.removes()) && !pair.is_empty();
+        let hit = *form::decoded(raw_name) == *name && (value.is_some() || action.removes()) && !pair.is_empty();
         changed |= hit;
         if hit && action.removes() {
             continue;
@@ -67,7 +66,7 @@ fn in_query(query: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
             Some(value) => {
                 out.extend_from_slice(raw_name);
                 out.push(b'=');
-                out.extend_from_slice(action.text(&decode(value)).as_bytes());
+                out.extend_from_slice(action.text(&form::decoded(value)).as_bytes());
             }
             None => out.extend_from_slice(pair),
         }
@@ -81,22 +80,4 @@ pub(super) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     }
-}
-
-/// `%XX` as the byte and `+` as a blank, as nginx decodes arguments; what is no escape stays.
-fn decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr2(b'%', b'+', text).is_none() {
-        return Cow::Borrowed(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-        (rest, _) = match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => (&after[2..], out.push((high * 16 + low) as u8)),
-            (b'+', ..) => (after, out.push(b' ')),
-            _ => (after, out.push(*first)),
-        };
-    }
-    Cow::Owned(out)
 }

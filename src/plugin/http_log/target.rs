@@ -36,7 +36,8 @@ impl Target {
         }
         headers.insert(CONTENT_TYPE, text("config.content_type", &config.content_type)?);
         if let Some(userinfo) = userinfo {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(percent_decoded(&userinfo));
+            let encoded = base64::engine::general_purpose::STANDARD
+                .encode(percent_encoding::percent_decode_str(&userinfo).collect::<Vec<_>>());
             let mut value = text("the user information in config.http_endpoint", &format!("Basic {encoded}"))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
@@ -101,18 +102,4 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
 
 fn text(what: &str, value: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("{what} has characters that a header cannot have"))
-}
-
-/// `text` with each `%XX` replaced by that byte.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let digits = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.filter(|_| bytes[at] == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(byte.unwrap_or(bytes[at]));
-        at += if byte.is_some() { 3 } else { 1 };
-    }
-    decoded
 }

@@ -71,10 +71,10 @@ pub(super) fn arguments(lua: &Lua, text: &[u8], most: usize) -> mlua::Result<(Ta
         }
         count += 1;
         let value = match value {
-            Some(value) => Lv::String(lua.create_string(decoded(value))?),
+            Some(value) => Lv::String(lua.create_string(form::decoded(value))?),
             None => Lv::Boolean(true),
         };
-        append(lua, &table, &decoded(name), value)?;
+        append(lua, &table, &form::decoded(name), value)?;
     }
     Ok((table, false))
 }
@@ -92,25 +92,6 @@ fn append(lua: &Lua, table: &Table, name: &[u8], value: Lv) -> mlua::Result<()> 
 
 fn checked() -> mlua::Result<()> {
     if deadline::is_over() { Err(mlua::Error::runtime(OUT_OF_TIME)) } else { Ok(()) }
-}
-
-/// `+` is a space, `%XX` a byte; what is no such escape stays.
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    while at < text.len() {
-        match (text[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 2;
-            }
-            (b'+', _, _) => out.push(b' '),
-            (byte, _, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    out
 }
 
 /// "truncated" where something was cut, as ngx_lua says it.
