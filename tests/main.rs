@@ -9,6 +9,7 @@ mod conformance;
 mod datagrams;
 mod documentation_examples;
 mod dry_run;
+mod durable;
 mod examples;
 mod examples_deliver;
 mod files;

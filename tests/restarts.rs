@@ -68,7 +68,8 @@ fn unknown_certificate() {
         });
         configuration(&json!([{"name": "tcp-log", "config": config}]))
     };
-    let mut service = Home::with(&plugin(true)).set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    let home = Home::with(&plugin(true)).set("LOGPHASE_QUEUE_DURABILITY", "memory");
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
     service.accept(crate::service::transaction(1).to_string());
     wait_until("the log names the certificate", || service.log().to_lowercase().contains("certificate"));
     assert_eq!(peer.count(), 0);

@@ -52,7 +52,8 @@ fn sigint_under_load() {
 fn deadline_with_a_dead_peer() {
     let peer = TcpPeer::absent();
     let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
-    let mut service = Home::with(&kong).set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    let home = Home::with(&kong).set("LOGPHASE_QUEUE_DURABILITY", "memory");
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
     service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
     let start = Instant::now();
     assert_ne!(service.stop(), 0);
@@ -167,6 +168,7 @@ fn sighup_leaves_nobody_behind() {
             configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]))
         };
         let home = Home::with(&configure(&first)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
+        let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory");
         let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", if comes { "20" } else { "1" }).start();
         service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
         service.home.write("kong.yml", &configure(&second));
@@ -195,6 +197,7 @@ fn deadline_with_a_waiting_input() {
     let (peer, port) = (TcpPeer::absent(), crate::service::free_port());
     let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
     let home = Home::with(&kong).set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{port}"));
+    let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory");
     let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "2").set("LOGPHASE_QUEUE_MAX_ENTRIES", "10").start();
     let mut input = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let lines: String = (0..100).map(|id| format!("{}\n", transaction(id))).collect();

@@ -197,7 +197,7 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
     // One deadline for all of it; inputs that wait for a full queue leave half of it to the delivery.
     let begun = Instant::now();
     listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
-    finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed())).await
+    finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed()), false).await
 }
 
 /// Reads the configuration again and takes it whole, or keeps the old one and says why.
@@ -266,7 +266,7 @@ async fn drain_stdin(service: Service, settings: &Settings) -> Exit {
         .iter()
         .map(|stats| stats.counters.dropped() + stats.counters.dead_letters + stats.lost)
         .sum();
-    let mut exit = finish(service, settings.shutdown_timeout).await;
+    let mut exit = finish(service, settings.shutdown_timeout, true).await;
     if dropped > 0 {
         complain(&format!("{dropped} messages were dropped: their sinks refused them for good\n"));
         exit = Exit::Incomplete;
@@ -297,15 +297,19 @@ fn progress_bar() -> ProgressBar {
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
-async fn finish(service: Service, time: Duration) -> Exit {
+/// Stops the service. What is left on disk is not lost: it only counts as incomplete where `all` was to be delivered.
+async fn finish(service: Service, time: Duration, all: bool) -> Exit {
     let left = service.shut_down(time).await;
-    for Leftover { plugin, entries, bytes, last_error } in &left {
+    for Leftover { plugin, entries, bytes, last_error, kept } in &left {
         let reason = last_error.as_deref().unwrap_or("no error was seen");
-        tracing::error!(plugin, entries, bytes, "left undelivered: {reason}");
+        if *kept {
+            tracing::warn!(plugin, entries, bytes, "left in the queue on disk, for the next run: {reason}");
+        } else {
+            tracing::error!(plugin, entries, bytes, "left undelivered: {reason}");
+        }
     }
     if left.is_empty() {
         tracing::info!("stopped; nothing is left in the queues");
-        return Exit::Done;
     }
-    Exit::Incomplete
+    if left.iter().any(|left| all || !left.kept) { Exit::Incomplete } else { Exit::Done }
 }

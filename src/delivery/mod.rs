@@ -8,6 +8,7 @@ mod backoff;
 mod dead;
 mod fold;
 mod outlet;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -24,14 +25,26 @@ use tokio::time::{Instant, timeout_at};
 use self::dead::DeadLetters;
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
+use self::store::{Store, Stored};
 use crate::plugin::sink::{self, OpenError, SinkShared};
-use crate::queue::{Bounds, Budget, Counters, MemoryQueue, Signals};
+use crate::queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
+
+/// Where a plugin's entries wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory, within [`QueueSettings::bounds`].
+    Memory,
+    /// On disk, within bounds of its own.
+    Disk(DurableOptions),
+}
 
 /// How a plugin's entries are queued, batched and retried: Kong's `queue.*` fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueSettings {
     /// `max_entries`, `max_bytes`, and what happens at the bound.
     pub bounds: Bounds,
+    /// Where entries wait.
+    pub storage: Storage,
     /// Entries that are sent at once, at most. Sinks to which batches mean nothing take what is there.
     pub max_batch_size: usize,
     /// How long a batch waits at most to fill after its first entry. Without effect when a batch is one entry.
@@ -49,6 +62,7 @@ impl Default for QueueSettings {
     fn default() -> Self {
         Self {
             bounds: Bounds::default(),
+            storage: Storage::Memory,
             max_batch_size: 1,
             max_coalescing_delay: Duration::from_secs(1),
             initial_retry_delay: Duration::from_millis(10),
@@ -84,6 +98,8 @@ pub struct Leftover {
     pub bytes: usize,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// Whether they are on disk, and will be delivered by the next run.
+    pub kept: bool,
 }
 
 /// All outlets of the process. Cheap to clone. Tasks run on the tokio runtime in which it is made.
@@ -95,6 +111,7 @@ pub struct Delivery {
 struct Inner {
     shared: SinkShared,
     data_dir: PathBuf,
+    store: Arc<Store>,
     budget: Arc<Budget>,
     signals: Signals,
     runtime: tokio::runtime::Handle,
@@ -110,20 +127,43 @@ struct Running {
 struct Task {
     outlet: Arc<Outlet>,
     handle: JoinHandle<()>,
+    stored: Option<Stored>,
 }
 
 impl Delivery {
-    /// A delivery without outlets, which keeps dead letters in `data_dir`. Must be called within a tokio runtime.
+    /// A delivery without outlets, which keeps dead letters and durable queues in `data_dir`. Must be called within a
+    /// tokio runtime.
     pub fn new(shared: SinkShared, budget: Budget, data_dir: PathBuf) -> Self {
+        Self::bounded(shared, budget, Budget::new(usize::MAX), data_dir)
+    }
+
+    /// The same, with a bound on what waits in the data directory.
+    pub fn bounded(shared: SinkShared, memory: Budget, data: Budget, data_dir: PathBuf) -> Self {
+        let (budget, signals) = (Arc::new(memory), Signals::default());
+        let flusher = Flusher::new(budget.clone(), Arc::new(data), signals.clone());
         let inner = Inner {
             shared,
+            store: Arc::new(Store::new(&data_dir, flusher)),
             data_dir,
-            budget: Arc::new(budget),
-            signals: Signals::default(),
+            budget,
+            signals,
             runtime: tokio::runtime::Handle::current(),
             running: Mutex::new(Running::default()),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Makes the durable queues of the data directory this process's own.
+    ///
+    /// # Errors
+    /// Another process has them, or the directory cannot be made; what, where, and what to do.
+    pub fn claim(&self) -> Result<(), String> {
+        self.inner.store.claim()
+    }
+
+    /// Warns of durable queues with entries whose plugins are not there.
+    pub fn warn_of_orphans(&self) {
+        self.inner.store.warn_of_orphans();
     }
 
     /// Notified when a queue has room again after a refusal: what the intake waits on.
@@ -141,14 +181,14 @@ impl Delivery {
             return Ok(outlet.clone());
         }
         let sink = sink::open(&spec.kind, &spec.config, &inner.shared)?;
-        let bounds = spec.settings.bounds.clone();
-        let queue = Arc::new(MemoryQueue::new(bounds, inner.budget.clone(), inner.signals.clone()));
+        let (queue, reader, stored) = inner.queue(&spec)?;
         let dead_letters = DeadLetters::of(&inner.data_dir, &spec);
-        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
-        let handle = inner.runtime.spawn(Courier::new(outlet.clone(), sink).run());
+        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue, reader, dead_letters }));
+        let courier = Courier::new(outlet.clone(), sink);
+        let handle = inner.runtime.spawn(run(courier, inner.store.clone(), stored.clone()));
         running.current.insert(outlet.spec().identity.clone(), outlet.clone());
         running.tasks.retain(|task| !task.handle.is_finished());
-        running.tasks.push(Task { outlet: outlet.clone(), handle });
+        running.tasks.push(Task { outlet: outlet.clone(), handle, stored });
         Ok(outlet)
     }
 
@@ -218,25 +258,56 @@ impl Delivery {
         for task in &tasks {
             task.outlet.close();
         }
-        let mut leftovers = Vec::new();
-        for mut task in tasks {
-            if timeout_at(deadline, &mut task.handle).await.is_err() {
-                task.handle.abort();
-                let _ = task.handle.await;
+        let mut ended = Vec::new();
+        for Task { outlet, mut handle, stored } in tasks {
+            if timeout_at(deadline, &mut handle).await.is_err() {
+                handle.abort();
+                let _ = handle.await;
             }
-            leftovers.extend(leftover(&task.outlet));
+            ended.push((outlet, stored));
         }
-        leftovers
+        let store = self.inner.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.shut_down()).await;
+        let left = |(outlet, stored): &(Arc<Outlet>, Option<Stored>)| {
+            leftover(outlet, stored.as_ref().is_some_and(|stored| stored.queue.is_safe()))
+        };
+        ended.iter().filter_map(left).collect()
     }
 }
 
-fn leftover(outlet: &Outlet) -> Option<Leftover> {
-    let Counters { depth, bytes, .. } = outlet.counters();
-    let last_error = outlet.stats().last_error.map(|error| error.message);
-    (depth > 0).then(|| Leftover { plugin: outlet.label().to_owned(), entries: depth, bytes, last_error })
+/// Delivers until the queue is closed and empty, and lets its files go.
+async fn run(courier: Courier, store: Arc<Store>, stored: Option<Stored>) {
+    courier.run().await;
+    if let Some(stored) = stored {
+        let _ = tokio::task::spawn_blocking(move || store.release(&stored)).await;
+    }
 }
 
+fn leftover(outlet: &Outlet, kept: bool) -> Option<Leftover> {
+    let Counters { depth, bytes, .. } = outlet.counters();
+    let last_error = outlet.stats().last_error.map(|error| error.message);
+    (depth > 0).then(|| Leftover { plugin: outlet.label().to_owned(), entries: depth, bytes, last_error, kept })
+}
+
+type Ends = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
+
 impl Inner {
+    /// The queue that `spec` asks for.
+    fn queue(&self, spec: &OutletSpec) -> Result<Ends, OpenError> {
+        match &spec.settings.storage {
+            Storage::Memory => {
+                let bounds = spec.settings.bounds.clone();
+                let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
+                Ok((queue.clone(), queue, None))
+            }
+            Storage::Disk(options) => {
+                let setup = |reason| OpenError::Setup { kind: spec.kind.clone(), reason };
+                let stored = self.store.open(&outlet::label(spec), spec, options).map_err(setup)?;
+                Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

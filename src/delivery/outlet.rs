@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::backoff::Backoff;
 use super::dead::DeadLetters;
 use super::fold::Fold;
-use super::{OutletSpec, QueueSettings};
+use super::{OutletSpec, QueueSettings, Storage};
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
 use crate::queue::{Counters, DropReason, Notice, Queue, Reader};
 
@@ -84,7 +84,7 @@ pub struct Stats {
 }
 
 /// A plugin as it is called in logs: its name, with its instance name if it has one.
-fn label(spec: &OutletSpec) -> String {
+pub(super) fn label(spec: &OutletSpec) -> String {
     match &spec.instance {
         Some(instance) => format!("{} ({instance})", spec.kind),
         None => spec.kind.clone(),
@@ -247,6 +247,10 @@ impl Courier {
                 self.outstanding_bytes += batch.iter().map(Bytes::len).sum::<usize>();
                 self.outstanding.extend(batch.iter().cloned());
                 return self.sink.send(&batch).await;
+            }
+            if self.outstanding.is_empty() {
+                // What was waiting was dropped, or proved damaged.
+                return Ok(Sent::default());
             }
             if self.sink.appetite() == Appetite::Parallel {
                 return self.settle_or_more().await;
@@ -413,18 +417,35 @@ impl Courier {
 /// Logs what the queue has to tell, for ever.
 async fn tell_notices(outlet: &Outlet) {
     let plugin = outlet.label();
-    let bounds = &outlet.spec().settings.bounds;
+    let QueueSettings { bounds, storage, .. } = &outlet.spec().settings;
     loop {
         for notice in outlet.parts.reader.notices().await {
             match notice {
-                Notice::NearlyFull { depth } => {
-                    warn!(plugin, depth, max_entries = bounds.max_entries, "queue is 80 % full");
-                }
+                Notice::NearlyFull { depth } => match storage {
+                    Storage::Memory => warn!(plugin, depth, max_entries = bounds.max_entries, "queue is 80 % full"),
+                    Storage::Disk(disk) => {
+                        warn!(plugin, depth, max_disk_bytes = disk.bounds.max_disk_bytes, "queue is 80 % full");
+                    }
+                },
                 Notice::BackToNormal { depth } => info!(plugin, depth, "queue is back to normal"),
                 Notice::Overflowed { total } => warn!(plugin, total, "queue is full, its oldest entries are dropped"),
                 Notice::Oversize { entries, largest } => {
                     let max_bytes = bounds.max_bytes;
                     error!(plugin, entries, largest, max_bytes, "entries larger than queue.max_bytes, dropped");
+                }
+                Notice::Failing { error } => {
+                    error!(
+                        plugin,
+                        "{error}; nothing is taken for this plugin, or answered, until its queue can be written"
+                    );
+                }
+                Notice::Recovered => info!(plugin, "the queue can be written again"),
+                Notice::Unsaved { error } => {
+                    error!(plugin, "{error}; after a crash, messages that were delivered would be delivered again");
+                }
+                Notice::Unreadable { error } => error!(plugin, "the queue cannot be read: {error}; tried again"),
+                Notice::Corrupt { entries } => {
+                    error!(plugin, entries, "messages in the queue were damaged on disk, passed over");
                 }
             }
         }

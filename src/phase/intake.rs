@@ -17,6 +17,12 @@ pub enum Refusal {
         /// The plugin whose queue is full.
         plugin: String,
     },
+    /// A plugin's queue cannot be written now; the same offer may be taken later.
+    #[error("the disk of the queue of {plugin} fails")]
+    Failing {
+        /// The plugin whose queue it is.
+        plugin: String,
+    },
     /// More than the queue can ever hold at once.
     #[error(
         "{transactions} transactions at once are more than the queue of {plugin} holds; send them in smaller batches"

@@ -278,6 +278,7 @@ impl Room {
         let plugin = generation.program.steps[step].label.to_string();
         Err(match no_room {
             NoRoom::Full => Refusal::Full { plugin },
+            NoRoom::Failing => Refusal::Failing { plugin },
             NoRoom::Never => Refusal::TooMany { plugin, transactions: plans.len() },
         })
     }

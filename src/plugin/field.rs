@@ -61,6 +61,10 @@ pub static QUEUE_RECORD: Record = Record {
         MAX_RETRY_DELAY,
         CONCURRENCY_LIMIT,
         OVERFLOW,
+        DURABILITY,
+        SYNC,
+        SYNC_INTERVAL,
+        MAX_DISK_BYTES,
     ],
     checks: &[retry_delays],
 };
@@ -97,6 +101,27 @@ pub const OVERFLOW: Field = Field::string("overflow")
     .checks(&[Check::OneOf(&["block", "drop_oldest"])])
     .extension()
     .about("What a full queue does: push back to the inputs, or drop its oldest entries as Kong does.");
+
+/// Where entries wait. Ours.
+pub const DURABILITY: Field = Field::string("durability")
+    .checks(&[Check::OneOf(&["disk", "memory"])])
+    .extension()
+    .about("Where entries wait: on disk, where they outlive the process, or in memory.");
+/// When a queue on disk is synced. Ours.
+pub const SYNC: Field = Field::string("sync")
+    .checks(&[Check::OneOf(&["always", "interval"])])
+    .extension()
+    .about("When a queue on disk is synced: always before it is answered for, or every sync_interval.");
+/// How often. Ours.
+pub const SYNC_INTERVAL: Field = Field::number("sync_interval")
+    .checks(&[Check::Between(0.001, 3600.0)])
+    .extension()
+    .about("With `sync: interval`, for how many seconds answers may be lost in a power cut.");
+/// Bound in bytes on disk. Ours.
+pub const MAX_DISK_BYTES: Field = Field::size("max_disk_bytes")
+    .checks(&[Check::Between(4096.0, 1e15)])
+    .extension()
+    .about("Bytes that may wait in a queue on disk.");
 
 /// The pauses between retries cannot start longer than they may become.
 pub fn retry_delays(queue: &Map<String, Value>) -> Result<(), Problem> {

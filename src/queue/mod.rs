@@ -5,6 +5,8 @@
 //! Delivery reads from the front and commits what the sink has taken.
 
 mod budget;
+mod durable;
+mod log;
 mod memory;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use budget::{Budget, Signals};
+pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, SyncPolicy};
+pub use log::Recovered;
 pub use memory::MemoryQueue;
 
 /// A queue had no room.
@@ -27,6 +31,8 @@ pub enum NoRoom {
     Full,
     /// More than the queue holds when it is empty.
     Never,
+    /// The queue's disk fails now: nothing could be made safe.
+    Failing,
 }
 
 /// What a full queue does.
@@ -146,9 +152,32 @@ pub enum Notice {
         /// Bytes of the largest.
         largest: usize,
     },
+    /// What was appended cannot be made safe: nothing is answered and nothing taken until it can.
+    Failing {
+        /// What went wrong.
+        error: String,
+    },
+    /// It can be made safe again.
+    Recovered,
+    /// How far the queue was delivered cannot be saved: a crash now would have entries delivered twice.
+    Unsaved {
+        /// What went wrong.
+        error: String,
+    },
+    /// Entries on disk cannot be read; they are tried again, then passed over.
+    Unreadable {
+        /// What went wrong.
+        error: String,
+    },
+    /// Entries on disk were damaged and passed over.
+    Corrupt {
+        /// How many.
+        entries: u64,
+    },
 }
 
-/// What a queue has seen and holds. In every snapshot `appended == delivered + depth + dropped() + dead_letters`.
+/// What a queue has seen and holds. In every snapshot
+/// `appended + recovered == delivered + depth + dropped() + dead_letters + corrupt`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Entries that came in.
@@ -165,6 +194,10 @@ pub struct Counters {
     pub dropped_oversize: u64,
     /// Dropped for [`DropReason::Expired`].
     pub dropped_expired: u64,
+    /// Entries that were found on disk when the queue was opened.
+    pub recovered: u64,
+    /// Entries on disk that were found damaged, and passed over.
+    pub corrupt: u64,
     /// Refused for good and kept among the dead letters: [`DropReason::DeadLetter`].
     pub dead_letters: u64,
     /// Entries in the queue now, those in flight included.

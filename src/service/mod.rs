@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use crate::admin::Board;
 use crate::confinement::{ThreadFilter, Wall};
-use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings};
+use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
 use crate::plugin::sink::SinkShared;
-use crate::queue::{Bounds, Budget, Overflow, Queue};
+use crate::queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
 use crate::script::Clock;
 use crate::settings::{self, Settings};
 
@@ -52,9 +52,10 @@ impl Service {
     /// # Errors
     /// Everything that is wrong with the configuration, or what could not be had.
     pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
-        let delivery =
-            Delivery::new(SinkShared::new(None), Budget::new(settings.queue.max_memory), settings.data_dir.clone());
+        let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
+        let delivery = Delivery::bounded(SinkShared::new(None), memory, data, settings.data_dir.clone());
         let (generation, outlets) = prepare(&delivery, configuration, settings)?;
+        delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
         // The runtime that is to be woken is up, so that the filter can know how.
@@ -163,6 +164,9 @@ fn prepare(
             continue;
         };
         let plugin = &configuration.plugins[step.plugin];
+        if matches!(spec.settings.storage, Storage::Disk(_)) {
+            delivery.claim().map_err(StartError::Other)?;
+        }
         match delivery.open(spec.clone()) {
             Ok(outlet) => {
                 queues.push(Some(outlet.queue().clone()));
@@ -224,14 +228,8 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
         instance: plugin.instance_name.clone(),
         config,
         settings: QueueSettings {
-            bounds: Bounds {
-                max_entries: queue.max_entries,
-                max_bytes: queue.max_bytes,
-                overflow: match queue.overflow {
-                    settings::Overflow::Block => Overflow::Block,
-                    settings::Overflow::DropOldest => Overflow::DropOldest,
-                },
-            },
+            bounds: Bounds { max_entries: queue.max_entries, max_bytes: queue.max_bytes, overflow: overflow(&queue) },
+            storage: storage(plugin.kind.name, &queue),
             max_batch_size: queue.max_batch_size,
             max_coalescing_delay: queue.max_coalescing_delay,
             initial_retry_delay: queue.initial_retry_delay,
@@ -241,11 +239,58 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
     }
 }
 
+fn overflow(queue: &settings::QueueSettings) -> Overflow {
+    match queue.overflow {
+        settings::Overflow::Block => Overflow::Block,
+        settings::Overflow::DropOldest => Overflow::DropOldest,
+    }
+}
+
+/// Where the entries of a plugin wait.
+fn storage(kind: &str, queue: &settings::QueueSettings) -> Storage {
+    if queue.durability.unwrap_or_else(|| settings::Durability::of_kind(kind)) == settings::Durability::Memory {
+        return Storage::Memory;
+    }
+    let bounds = DurableBounds {
+        // Kong's default is a bound on memory, and stands in every configuration that Kong's tools have written.
+        max_entries: Some(queue.max_entries).filter(|max| *max != Bounds::default().max_entries),
+        max_bytes: queue.max_bytes,
+        max_disk_bytes: queue.max_disk_bytes,
+        overflow: overflow(queue),
+    };
+    let sync = match queue.sync {
+        settings::Sync::Always => SyncPolicy::Always,
+        settings::Sync::Interval => SyncPolicy::Interval(queue.sync_interval),
+    };
+    Storage::Disk(DurableOptions { bounds, sync })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::diagnostic::SourceFile;
     use crate::entity::{ReadOptions, read};
+
+    /// Scenario: plugins of each kind with default settings; one with bounds and an interval; one that is told where.
+    /// Guarantees: what confirms its deliveries waits on disk, the rest in memory; on disk, Kong's default number of
+    /// entries is no bound, any other is.
+    #[test]
+    fn storage_follows_kind_and_settings() {
+        let mut queue = Settings::default().queue;
+        let on_disk = |kind| matches!(storage(kind, &Settings::default().queue), Storage::Disk(_));
+        let kinds = ["http-log", "kafka-log", "tcp-log", "file-log", "udp-log", "syslog", "loggly"];
+        assert_eq!(kinds.map(on_disk), [true, true, true, false, false, false, false]);
+        let Storage::Disk(options) = storage("tcp-log", &queue) else { panic!("on disk") };
+        assert_eq!((options.bounds.max_entries, options.sync), (None, SyncPolicy::Always));
+        queue.max_entries = 7;
+        queue.sync = settings::Sync::Interval;
+        queue.durability = Some(settings::Durability::Disk);
+        let Storage::Disk(options) = storage("file-log", &queue) else { panic!("on disk") };
+        assert_eq!(options.bounds.max_entries, Some(7));
+        assert_eq!(options.sync, SyncPolicy::Interval(Duration::from_secs(1)));
+        queue.durability = Some(settings::Durability::Memory);
+        assert_eq!(storage("tcp-log", &queue), Storage::Memory);
+    }
 
     /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is
     /// asked for CR LF; the fields of the log phase are not passed on to any sink.

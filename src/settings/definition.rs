@@ -181,11 +181,19 @@ const LONGEST_DELAY: Field = Field::duration("max_retry_delay").checks(&[Check::
 const CONCURRENCY: Field = Field::integer("concurrency_limit").checks(&[Check::OneOfNumbers(&[-1.0, 1.0])]);
 const OVERFLOW: Field = Field::string("overflow").checks(&[Check::OneOf(&["block", "drop_oldest"])]);
 
+const DURABILITY: Field = Field::string("durability").checks(&[Check::OneOf(&["disk", "memory"])]);
+const SYNC: Field = Field::string("sync").checks(&[Check::OneOf(&["always", "interval"])]);
+const SYNC_INTERVAL: Field = Field::duration("sync_interval").checks(&[Check::Between(0.001, 3600.0)]);
+const DISK_BYTES: Field = Field::size("max_disk_bytes").checks(&[Check::Between(4096.0, 1e15)]);
+
 static QUEUE: Record = Record {
     fields: &[
         BATCH.required().default(Default::Integer(1)).about("Entries that are handed to the sink at once."),
         COALESCING.required().default(Default::Integer(1)).about("How long to wait for a batch to fill."),
-        ENTRIES.required().default(Default::Integer(10_000)).about("Entries that may wait."),
+        ENTRIES
+            .required()
+            .default(Default::Integer(10_000))
+            .about("Entries that may wait. On disk, 10,000 is taken for Kong's default, and is no bound."),
         BYTES.about("Bytes that may wait."),
         RETRY_TIME.about("How long a batch is retried; without it, for ever."),
         INITIAL_DELAY.required().default(Default::Number(0.01)).about("Pause before the first retry."),
@@ -195,7 +203,23 @@ static QUEUE: Record = Record {
             .default(Default::Integer(1))
             .about("Batches sent at the same time: 1, or -1 for no limit."),
         OVERFLOW.required().default(Default::String("block")).about("What a full queue does."),
-        size("max_memory", 128 << 20).about("Bytes that may wait in all queues together."),
+        DURABILITY.about(
+            "Where entries wait: `disk` or `memory`. Without it, on disk for http-log, kafka-log and tcp-log, in memory \
+             for the others.",
+        ),
+        SYNC.required().default(Default::String("always")).about(
+            "When a queue on disk is synced: `always` before it is answered for, or `interval`.",
+        ),
+        SYNC_INTERVAL
+            .required()
+            .default(Default::Integer(1))
+            .about("With `sync: interval`, how much time's answers a power cut may lose."),
+        DISK_BYTES
+            .required()
+            .default(Default::Integer(2 << 30))
+            .about("Bytes that may wait in a queue on disk; its files hold up to 64 MiB more."),
+        size("max_memory", 128 << 20).about("Bytes that may wait in memory in all queues together."),
+        size("max_data_bytes", 8 << 30).about("Bytes that may wait on disk in all queues together."),
     ],
     checks: &[retry_delays],
 };
@@ -214,7 +238,21 @@ static PLUGIN: Record = Record::new(&[
 ]);
 
 static PLUGIN_QUEUE: Record = Record {
-    fields: &[BATCH, COALESCING, ENTRIES, BYTES, RETRY_TIME, INITIAL_DELAY, LONGEST_DELAY, CONCURRENCY, OVERFLOW],
+    fields: &[
+        BATCH,
+        COALESCING,
+        ENTRIES,
+        BYTES,
+        RETRY_TIME,
+        INITIAL_DELAY,
+        LONGEST_DELAY,
+        CONCURRENCY,
+        OVERFLOW,
+        DURABILITY,
+        SYNC,
+        SYNC_INTERVAL,
+        DISK_BYTES,
+    ],
     checks: &[retry_delays],
 };
 

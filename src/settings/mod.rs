@@ -24,7 +24,7 @@ use crate::script::Profile;
 use crate::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
-pub use queue::{Overflow, QueueOverride, QueueSettings};
+pub use queue::{Durability, Overflow, QueueOverride, QueueSettings, Sync};
 pub use redact::Secret;
 
 /// All settings, complete.

@@ -14,6 +14,38 @@ pub enum Overflow {
     DropOldest,
 }
 
+/// Where entries wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// On disk: they outlive the process, and a power cut.
+    Disk,
+    /// In memory: they are lost with the process.
+    Memory,
+}
+
+impl Durability {
+    /// What holds for a plugin for which nothing else is set. Disk, where the destination says what it has taken:
+    /// then nothing is lost from end to end. Datagrams, and files and daemons of the same machine, say nothing; what
+    /// they lose in a crash is no less than what memory does.
+    pub fn of_kind(kind: &str) -> Self {
+        match kind {
+            "http-log" | "kafka-log" | "tcp-log" => Self::Disk,
+            _ => Self::Memory,
+        }
+    }
+}
+
+/// When a queue on disk is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sync {
+    /// Before it is answered for.
+    Always,
+    /// Every `sync_interval`.
+    Interval,
+}
+
 /// Settings of one queue. The names are Kong's.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct QueueSettings {
@@ -39,8 +71,19 @@ pub struct QueueSettings {
     pub concurrency_limit: i64,
     /// What a full queue does.
     pub overflow: Overflow,
-    /// Bytes that may wait in all queues together.
+    /// Where entries wait; see [`Durability::of_kind`].
+    pub durability: Option<Durability>,
+    /// When a queue on disk is synced.
+    pub sync: Sync,
+    /// How long what was answered may be unsynced with [`Sync::Interval`]: what a power cut can lose.
+    #[serde(deserialize_with = "seconds")]
+    pub sync_interval: Duration,
+    /// Bytes that may wait in a queue on disk.
+    pub max_disk_bytes: usize,
+    /// Bytes that may wait in memory in all queues together.
     pub max_memory: usize,
+    /// Bytes that may wait on disk in all queues together.
+    pub max_data_bytes: usize,
 }
 
 /// Some settings of one queue; see [`QueueSettings`].
@@ -61,6 +104,11 @@ pub struct QueueOverride {
     pub max_retry_delay: Option<Duration>,
     pub concurrency_limit: Option<i64>,
     pub overflow: Option<Overflow>,
+    pub durability: Option<Durability>,
+    pub sync: Option<Sync>,
+    #[serde(deserialize_with = "maybe_seconds")]
+    pub sync_interval: Option<Duration>,
+    pub max_disk_bytes: Option<usize>,
 }
 
 impl QueueSettings {
@@ -78,6 +126,10 @@ impl QueueSettings {
         take(&mut self.max_retry_delay, &given.max_retry_delay);
         take(&mut self.concurrency_limit, &given.concurrency_limit);
         take(&mut self.overflow, &given.overflow);
+        take(&mut self.sync, &given.sync);
+        take(&mut self.sync_interval, &given.sync_interval);
+        take(&mut self.max_disk_bytes, &given.max_disk_bytes);
+        self.durability = given.durability.or(self.durability);
         self.max_bytes = given.max_bytes.or(self.max_bytes);
         self.max_retry_time = given.max_retry_time.or(self.max_retry_time);
     }

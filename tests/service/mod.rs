@@ -161,20 +161,20 @@ impl Home {
 
     /// Starts the service with these arguments and waits until it is ready.
     pub fn start_with(self, arguments: &[&str]) -> Service {
+        let (child, log, readers) = self.launch(arguments);
+        let mut service = Service { home: self, child, log, readers, ended: None };
+        service.await_readiness();
+        service
+    }
+
+    fn launch(&self, arguments: &[&str]) -> (Child, Log, Vec<thread::JoinHandle<()>>) {
         let mut child = self.command(arguments, self.directory.path()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let readers = [
             collect("out", child.stdout.take().unwrap(), log.clone()),
             collect("err", child.stderr.take().unwrap(), log.clone()),
         ];
-        let mut service = Service { home: self, child, log, readers: readers.into(), ended: None };
-        wait_until("the service is ready", || {
-            if let Some(status) = service.child.try_wait().unwrap() {
-                panic!("the service ended at once: {status}");
-            }
-            service.has_logged("ready")
-        });
-        service
+        (child, log, readers.into())
     }
 }
 
@@ -222,6 +222,24 @@ pub struct Service {
 }
 
 impl Service {
+    fn await_readiness(&mut self) {
+        wait_until("the service is ready", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the service ended at once: {status}\n{}", self.log());
+            }
+            self.has_logged("ready")
+        });
+    }
+
+    /// Starts `logphase run kong.yml` in the same place, after it has ended, and waits until it is ready. What was
+    /// logged before is forgotten.
+    pub fn start_again(&mut self) {
+        assert!(self.ended.is_some(), "it has ended");
+        (self.child, self.log, self.readers) = self.home.launch(&["run", "kong.yml"]);
+        self.ended = None;
+        self.await_readiness();
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -151,6 +151,10 @@ impl Fault {
                 let help = "try again after the seconds in Retry-After; nothing of this request was taken";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::Full, "queue_full", error, help)
             }
+            Refusal::Failing { .. } => {
+                let help = "try again after the seconds in Retry-After; nothing of this request was taken";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, "queue_failing", error, help)
+            }
             Refusal::TooMany { .. } => {
                 let help = "send fewer transactions at a time, or raise the queue's bounds";
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "too_many", error, help)
@@ -194,6 +198,9 @@ impl Fault {
         let headers = answer.headers_mut();
         match self.status {
             StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, RETRY_SECONDS);
+            }
+            StatusCode::SERVICE_UNAVAILABLE if !self.close => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
             StatusCode::METHOD_NOT_ALLOWED => {

@@ -87,6 +87,10 @@ static QUEUE: Record = Record {
         field::MAX_RETRY_DELAY.default(Default::Integer(60)),
         field::CONCURRENCY_LIMIT.default(Default::Integer(1)),
         field::OVERFLOW,
+        field::DURABILITY,
+        field::SYNC,
+        field::SYNC_INTERVAL,
+        field::MAX_DISK_BYTES,
     ],
     checks: &[field::retry_delays],
 };

@@ -1,0 +1,203 @@
+//! What a durable queue knows of its entries, in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
+use super::super::{Counters, DropReason, Notice, Receipt};
+
+/// Notices that are kept for a reader that does not ask.
+const MAX_NOTICES: usize = 16;
+
+/// Entries by sequence number: `leased`, then those that wait from `at` to `next`.
+pub(super) struct State {
+    /// In flight: sequence number and bytes.
+    pub leased: VecDeque<(u64, usize)>,
+    pub leased_bytes: usize,
+    /// The next to be leased.
+    pub at: u64,
+    /// Those below are answered for, and can be leased.
+    pub readable: u64,
+    /// Those below are on disk, whatever happens.
+    pub durable: u64,
+    /// Those below were handed to the log.
+    pub taken: u64,
+    /// The next to be appended.
+    pub next: u64,
+    /// Those from `recent_first` to `next`; never before `at`.
+    pub recent: VecDeque<Bytes>,
+    pub recent_first: u64,
+    pub recent_bytes: usize,
+    /// Bytes of each entry from `durable` to `next`.
+    pub unsafe_sizes: VecDeque<usize>,
+    pub unsafe_bytes: usize,
+    /// Bytes of all entries; an estimate for those that were found on disk.
+    pub bytes: usize,
+    pub reserved: usize,
+    pub reserved_bytes: usize,
+    /// What the queue has taken of the shared bounds.
+    pub memory_held: usize,
+    pub data_held: usize,
+    /// To be let go when everything below the number is answered for.
+    pub receipts: VecDeque<(u64, Receipt)>,
+    pub extents: Arc<[Extent]>,
+    /// Segments that could not be read.
+    pub spoiled: Vec<u64>,
+    pub failing: bool,
+    pub closed: bool,
+    // Someone was refused since room last appeared.
+    pub refused: bool,
+    // The warning about a nearly full queue stands.
+    pub warned: bool,
+    pub totals: Counters,
+    pub notices: Vec<Notice>,
+}
+
+impl State {
+    pub(super) fn new(log: &Log, recovered: &Recovered) -> Self {
+        let next = log.next();
+        Self {
+            leased: VecDeque::new(),
+            leased_bytes: 0,
+            at: recovered.from,
+            readable: next,
+            durable: next,
+            taken: next,
+            next,
+            recent: VecDeque::new(),
+            recent_first: next,
+            recent_bytes: 0,
+            unsafe_sizes: VecDeque::new(),
+            unsafe_bytes: 0,
+            bytes: usize::try_from(recovered.bytes).unwrap_or(usize::MAX),
+            reserved: 0,
+            reserved_bytes: 0,
+            memory_held: 0,
+            data_held: 0,
+            receipts: VecDeque::new(),
+            extents: log.extents().into(),
+            spoiled: Vec::new(),
+            failing: false,
+            closed: false,
+            refused: false,
+            warned: false,
+            totals: Counters { recovered: recovered.records, ..Counters::default() },
+            notices: Vec::new(),
+        }
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        if self.notices.len() < MAX_NOTICES {
+            self.notices.push(notice);
+        }
+    }
+
+    /// Entries that are not leased.
+    pub(super) fn waiting(&self) -> usize {
+        usize::try_from(self.next - self.at).unwrap_or(usize::MAX)
+    }
+
+    /// Of these, entries that can be.
+    pub(super) fn readable_entries(&self) -> usize {
+        usize::try_from(self.readable.saturating_sub(self.at)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.leased.len() + self.waiting()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.depth() == 0 && self.reserved == 0
+    }
+
+    /// What the entries take on disk, the reserved ones included.
+    pub(super) fn disk_bytes(&self) -> usize {
+        self.bytes + self.reserved_bytes + (self.depth() + self.reserved) * FRAME_BYTES
+    }
+
+    /// The first that is not done with.
+    pub(super) fn head(&self) -> u64 {
+        self.leased.front().map_or(self.at, |&(seq, _)| seq)
+    }
+
+    pub(super) fn push(&mut self, entry: Bytes) {
+        self.bytes += entry.len();
+        self.recent_bytes += entry.len();
+        self.unsafe_bytes += entry.len();
+        self.unsafe_sizes.push_back(entry.len());
+        self.recent.push_back(entry);
+        self.next += 1;
+    }
+
+    /// Keeps `receipt` until everything that was appended so far is answered for.
+    pub(super) fn await_safety(&mut self, receipt: Receipt) {
+        if self.next > self.readable {
+            self.receipts.push_back((self.next, receipt));
+        }
+    }
+
+    /// Everything below `durable` is on disk.
+    pub(super) fn make_durable(&mut self, durable: u64) {
+        while self.durable < durable {
+            self.unsafe_bytes -= self.unsafe_sizes.pop_front().unwrap_or_default();
+            self.durable += 1;
+        }
+    }
+
+    /// Takes the oldest entry out of memory.
+    pub(super) fn pop_recent(&mut self) -> Option<Bytes> {
+        let entry = self.recent.pop_front()?;
+        self.recent_first += 1;
+        self.recent_bytes -= entry.len();
+        Some(entry)
+    }
+
+    /// Leases an entry that was just read.
+    pub(super) fn lease(&mut self, seq: u64, entry: &Bytes) {
+        self.skip_to(seq);
+        self.leased.push_back((seq, entry.len()));
+        self.leased_bytes += entry.len();
+        self.bytes = self.bytes.max(self.leased_bytes + self.recent_bytes);
+        self.at = seq + 1;
+    }
+
+    /// Drops an entry that was just read.
+    pub(super) fn drop_entry(&mut self, seq: u64, len: usize) {
+        self.skip_to(seq);
+        self.at = seq + 1;
+        self.forget(len);
+        self.totals.count_dropped(1, DropReason::Overflow);
+    }
+
+    /// Passes over what proved damaged before `seq`.
+    pub(super) fn skip_to(&mut self, seq: u64) {
+        if seq > self.at {
+            let entries = seq - self.at;
+            self.at = seq;
+            self.totals.corrupt += entries;
+            self.notice(Notice::Corrupt { entries });
+            self.forget(0);
+        }
+    }
+
+    /// Takes up to `entries` from the front of what is leased; returns how many and how many bytes.
+    pub(super) fn take_leased(&mut self, entries: usize) -> (u64, u64) {
+        debug_assert!(entries <= self.leased.len(), "only leased entries can go");
+        let entries = entries.min(self.leased.len());
+        let bytes: usize = self.leased.drain(..entries).map(|(_, len)| len).sum();
+        self.leased_bytes -= bytes;
+        self.forget(bytes);
+        (entries as u64, bytes as u64)
+    }
+
+    fn forget(&mut self, bytes: usize) {
+        // What is in flight and in memory is known; the rest was estimated.
+        let known = self.leased_bytes + self.recent_bytes;
+        self.bytes = self.bytes.saturating_sub(bytes).max(known);
+        if self.at >= self.recent_first {
+            self.bytes = known;
+        }
+    }
+}

@@ -1,0 +1,456 @@
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::super::log::sim::SimDisk;
+use super::super::log::{Log, Recovered};
+use super::super::{Budget, Signals};
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn options(max_entries: Option<usize>, overflow: Overflow) -> DurableOptions {
+    let bounds = DurableBounds { max_entries, max_bytes: None, max_disk_bytes: 1 << 30, overflow };
+    DurableOptions { bounds, sync: SyncPolicy::Always }
+}
+
+fn flusher(memory: usize) -> Flusher {
+    Flusher::new(Arc::new(Budget::new(memory)), Arc::new(Budget::new(1 << 30)), Signals::default())
+}
+
+fn open(flusher: &Flusher, dir: &Path, options: DurableOptions) -> (Arc<DurableQueue>, Recovered) {
+    flusher.open(dir, options).unwrap()
+}
+
+/// Appends an entry; the counter goes up when it is answered for.
+fn put(queue: &DurableQueue, entry: impl Into<Bytes>, answered: &Arc<AtomicUsize>) -> Result<(), NoRoom> {
+    let (entry, answered) = (entry.into(), answered.clone());
+    let size = entry.len();
+    queue.reserve(1, size)?;
+    let receipt = Receipt::new(move || {
+        answered.fetch_add(1, Ordering::SeqCst);
+    });
+    queue.append(vec![entry], size, &receipt);
+    Ok(())
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Leases up to `entries`, as soon as there are any.
+async fn lease(queue: &DurableQueue, entries: usize) -> Vec<Bytes> {
+    let ready = tokio::time::timeout(PATIENCE, queue.ready(1)).await.expect("entries in time");
+    if ready { queue.lease(entries, usize::MAX).await } else { Vec::new() }
+}
+
+fn conserves(counters: &Counters) -> bool {
+    let Counters { appended, recovered, delivered, depth, dead_letters, corrupt, .. } = *counters;
+    appended + recovered == delivered + depth as u64 + counters.dropped() + dead_letters + corrupt
+}
+
+/// Scenario: entries are appended, some leased, some of these committed; the process stops and begins anew.
+/// Guarantees: all that was not committed is there again, in order, and nothing else.
+#[tokio::test]
+async fn what_was_not_delivered_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let first = flusher(1 << 20);
+    let (queue, recovered) = open(&first, dir.path(), options(None, Overflow::Block));
+    assert_eq!(recovered, Recovered::default());
+    for number in 0..10 {
+        put(&queue, number.to_string(), &answered).unwrap();
+    }
+    wait_until("all are answered for", || answered.load(Ordering::SeqCst) == 10);
+    assert_eq!(lease(&queue, 5).await, ["0", "1", "2", "3", "4"]);
+    queue.commit(3);
+    first.shut_down();
+    drop(queue);
+    let second = flusher(1 << 20);
+    let (queue, recovered) = open(&second, dir.path(), options(None, Overflow::Block));
+    assert_eq!((recovered.from, recovered.records), (3, 7));
+    put(&queue, "new", &answered).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 8 {
+        seen.extend(lease(&queue, 100).await);
+    }
+    assert_eq!(seen, ["3", "4", "5", "6", "7", "8", "9", "new"]);
+    queue.commit(8);
+    let counters = queue.counters();
+    assert!(conserves(&counters) && counters.is_idle(), "{counters:?}");
+    assert_eq!((counters.recovered, counters.delivered, counters.bytes), (7, 8, 0));
+    queue.close();
+    assert!(second.release(&queue), "all was delivered");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+/// Scenario: whenever an entry is answered for, power is lost at that very moment, in many ways.
+/// Guarantees: the entry is there, and all that were answered for before.
+#[tokio::test]
+async fn nothing_is_answered_for_before_it_is_synced() {
+    const ENTRIES: usize = 30;
+    let disk = SimDisk::default();
+    let budget = || Arc::new(Budget::new(1 << 20));
+    let flusher = Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default());
+    let (queue, _) = open(&flusher, Path::new("/queue"), options(None, Overflow::Block));
+    let moments = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..ENTRIES {
+        let (moments, disk) = (moments.clone(), disk.clone());
+        queue.reserve(1, 3000).unwrap();
+        let receipt = Receipt::new(move || lock(&moments).push((number, disk.fork())));
+        queue.append(vec![Bytes::from(vec![b'x'; 3000])], 3000, &receipt);
+    }
+    wait_until("all are answered for", || lock(&moments).len() == ENTRIES);
+    flusher.shut_down();
+    for (number, disk) in lock(&moments).drain(..) {
+        for seed in 0..4 {
+            let disk = disk.fork();
+            disk.crash(seed);
+            let (_, recovered) = Log::open(Arc::new(disk), Path::new("/queue"), 1 << 20).unwrap();
+            assert!(recovered.records > number as u64, "entry {number} is lost: {recovered:?}");
+        }
+    }
+}
+
+/// Scenario: a hundred entries come while the flusher is busy, to each of two queues.
+/// Guarantees: they share their syncs: one for each file, and one for the directory of each.
+#[tokio::test]
+async fn entries_share_syncs() {
+    let disk = SimDisk::default();
+    let budget = || Arc::new(Budget::new(1 << 20));
+    let flusher = Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default());
+    let open = |dir| open(&flusher, Path::new(dir), options(None, Overflow::Block)).0;
+    let queues = [open("/one"), open("/two")];
+    let answered = Arc::new(AtomicUsize::new(0));
+    {
+        let _busy = queues.each_ref().map(|queue| lock(&queue.writer));
+        for _ in 0..100 {
+            queues.iter().for_each(|queue| put(queue, "x", &answered).unwrap());
+        }
+        assert_eq!(answered.load(Ordering::SeqCst), 0);
+    }
+    wait_until("all are answered for", || answered.load(Ordering::SeqCst) == 200);
+    // The flusher may have looked at the second queue already when it had to wait for the first.
+    assert!(disk.syncs() <= 6, "{} syncs for 200 entries", disk.syncs());
+    flusher.shut_down();
+}
+
+/// Scenario: a fault of ours while the queue is synced.
+/// Guarantees: what was being synced is not answered for, not even at the end; nothing more is taken, the operator is
+/// told; what was safe before is delivered, and nothing of it is lost for the next run.
+#[tokio::test]
+async fn a_panic_answers_nothing() {
+    let disk = SimDisk::default();
+    let on = || {
+        let budget = || Arc::new(Budget::new(1 << 20));
+        Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default())
+    };
+    let flusher = on();
+    let (queue, _) = open(&flusher, Path::new("/queue"), options(None, Overflow::Block));
+    let answered = Arc::new(AtomicUsize::new(0));
+    put(&queue, "a", &answered).unwrap();
+    wait_until("the first is answered for", || answered.load(Ordering::SeqCst) == 1);
+    disk.set_panicking();
+    put(&queue, "b", &answered).unwrap();
+    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(NoRoom::Failing));
+    assert!(matches!(&queue.notices().await[..], [Notice::Failing { .. }]));
+    assert_eq!(lease(&queue, 10).await, ["a"]);
+    flusher.shut_down();
+    assert!(!queue.is_safe());
+    drop(queue);
+    assert_eq!(answered.load(Ordering::SeqCst), 1);
+    let (_, recovered) = open(&on(), Path::new("/queue"), options(None, Overflow::Block));
+    assert_eq!(recovered.from, 0);
+    assert!(recovered.records >= 1);
+}
+
+/// Scenario: a disk that is full for a while.
+/// Guarantees: what is appended meanwhile is not answered for, nothing more is taken, the operator is told; when there is
+/// room again it is answered for by itself, and those who wait for room are woken.
+#[tokio::test]
+async fn a_full_disk_holds_answers_back() {
+    let disk = SimDisk::default();
+    let signals = Signals::default();
+    let budget = || Arc::new(Budget::new(1 << 20));
+    let flusher = Flusher::on(Arc::new(disk.clone()), budget(), budget(), signals.clone());
+    let (queue, _) = open(&flusher, Path::new("/queue"), options(None, Overflow::Block));
+    let answered = Arc::new(AtomicUsize::new(0));
+    put(&queue, "a", &answered).unwrap();
+    wait_until("the first is answered for", || answered.load(Ordering::SeqCst) == 1);
+    disk.set_full(true);
+    put(&queue, "b", &answered).unwrap();
+    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(NoRoom::Failing));
+    assert!(matches!(&queue.notices().await[..], [Notice::Failing { .. }]));
+    assert_eq!(answered.load(Ordering::SeqCst), 1);
+    let room = signals.room.notified();
+    tokio::pin!(room);
+    room.as_mut().enable();
+    disk.set_full(false);
+    wait_until("the second is answered for", || answered.load(Ordering::SeqCst) == 2);
+    tokio::time::timeout(PATIENCE, room).await.expect("those refused are woken");
+    put(&queue, "c", &answered).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.extend(lease(&queue, 10).await);
+    }
+    assert_eq!(seen, ["a", "b", "c"]);
+    flusher.shut_down();
+}
+
+/// Scenario: two threads append while a reader leases, commits and discards.
+/// Guarantees: every entry arrives once and in order per thread; the counters add up at every look; closing ends the
+/// reader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_are_conserved_under_concurrency() {
+    const EACH: usize = 1500;
+    let dir = tempfile::tempdir().unwrap();
+    let flusher = flusher(1 << 20);
+    let (queue, _) = open(&flusher, dir.path(), options(Some(50), Overflow::Block));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let producers: Vec<_> = (0..2usize)
+        .map(|producer| {
+            let (queue, answered) = (queue.clone(), answered.clone());
+            tokio::task::spawn_blocking(move || {
+                for number in 0..EACH {
+                    while put(&queue, format!("{producer}:{number}"), &answered).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+            })
+        })
+        .collect();
+    let reader = queue.clone();
+    let reading = tokio::spawn(async move {
+        let mut next = [0; 2];
+        while reader.ready(1).await {
+            for entry in reader.lease(7, usize::MAX).await {
+                let text = String::from_utf8(entry.to_vec()).unwrap();
+                let (producer, number) = text.split_once(':').unwrap();
+                let producer: usize = producer.parse().unwrap();
+                assert_eq!(number.parse::<usize>().unwrap(), next[producer]);
+                next[producer] += 1;
+                if next[producer] % 10 == 0 {
+                    reader.discard(1, DropReason::DeadLetter)
+                } else {
+                    reader.commit(1)
+                }
+                let counters = reader.counters();
+                assert!(conserves(&counters) && counters.depth + counters.reserved <= 50, "{counters:?}");
+            }
+        }
+        next
+    });
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    queue.close();
+    let next = tokio::time::timeout(2 * PATIENCE, reading).await.expect("the reader ends").unwrap();
+    assert_eq!(next, [EACH; 2]);
+    assert_eq!(answered.load(Ordering::SeqCst), 2 * EACH, "what was delivered was answered for");
+    flusher.shut_down();
+}
+
+/// Scenario: twenty times as much waits as memory is allowed for.
+/// Guarantees: memory holds little of it, the shared bound is free again, and all of it is delivered in order.
+#[tokio::test]
+async fn a_backlog_is_read_from_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let flusher = flusher(1 << 20);
+    let (queue, _) = open(&flusher, dir.path(), options(None, Overflow::Block));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let entry = |number: usize| Bytes::from(format!("{number:>20000}"));
+    for number in 0..1000 {
+        put(&queue, entry(number), &answered).unwrap();
+        wait_until("it is answered for", || answered.load(Ordering::SeqCst) > number);
+    }
+    {
+        let state = queue.lock();
+        assert!(state.recent_bytes <= 300_000, "{} bytes of 20 MB in memory", state.recent_bytes);
+        assert_eq!((state.memory_held, state.bytes), (0, 20_000_000));
+    }
+    let mut next = 0;
+    while next < 1000 {
+        let leased = tokio::time::timeout(PATIENCE, queue.lease(64, 200_000)).await.expect("in time");
+        assert!((1..=10).contains(&leased.len()), "{} at once", leased.len());
+        for found in &leased {
+            assert_eq!(found, &entry(next));
+            next += 1;
+        }
+        queue.commit(leased.len());
+    }
+    assert_eq!(queue.counters().bytes, 0);
+    wait_until("all but the newest file is removed", || std::fs::read_dir(dir.path()).unwrap().count() == 2);
+    flusher.shut_down();
+}
+
+/// Scenario: a queue that drops its oldest, at its bound, with entries in memory, and after a restart on disk.
+/// Guarantees: exactly what is too much goes, the oldest first, but nothing in flight; it is counted.
+#[tokio::test]
+async fn drop_oldest_drops_no_more_than_it_must() {
+    let dir = tempfile::tempdir().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let limits = || options(Some(4), Overflow::DropOldest);
+    let first = flusher(1 << 20);
+    let (queue, _) = open(&first, dir.path(), limits());
+    put(&queue, "0", &answered).unwrap();
+    assert_eq!(lease(&queue, 1).await, ["0"]);
+    for number in 1..10 {
+        put(&queue, number.to_string(), &answered).unwrap();
+    }
+    wait_until("five are dropped", || queue.counters().dropped_overflow == 5);
+    first.shut_down();
+    drop(queue);
+    let second = flusher(1 << 20);
+    let (queue, recovered) = open(&second, dir.path(), limits());
+    // What was in flight, what was dropped after it (the cursor cannot be past the former), and the rest.
+    assert_eq!(recovered.from, 0);
+    put(&queue, "10", &answered).unwrap();
+    wait_until("four are left", || queue.counters().depth == 4);
+    assert_eq!(queue.counters().dropped_overflow, 7);
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        seen.extend(lease(&queue, 10).await);
+    }
+    assert_eq!(seen, ["7", "8", "9", "10"]);
+    assert!(conserves(&queue.counters()));
+    second.shut_down();
+}
+
+/// Scenario: queues at the bound of entries, of bytes on disk, and of the data directory.
+/// Guarantees: each refuses, says whether waiting helps, and has room after a delivery.
+#[tokio::test]
+async fn full_queues_refuse_until_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = Arc::new(Budget::new(200));
+    let signals = Signals::default();
+    let flusher = Flusher::new(Arc::new(Budget::new(1 << 20)), data.clone(), signals.clone());
+    let mut narrow = options(None, Overflow::Block);
+    narrow.bounds.max_disk_bytes = 100;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let (one, _) = open(&flusher, &dir.path().join("one"), narrow.clone());
+    let (two, _) = open(&flusher, &dir.path().join("two"), options(Some(3), Overflow::Block));
+    assert_eq!(one.reserve(2, 90), Err(NoRoom::Never));
+    put(&one, "x".repeat(60), &answered).unwrap();
+    assert_eq!(one.reserve(1, 20), Err(NoRoom::Full), "60 + 16 + 20 + 16 are over 100");
+    put(&two, "y".repeat(60), &answered).unwrap();
+    assert_eq!(two.reserve(1, 40), Err(NoRoom::Full), "the data directory holds 200");
+    assert_eq!(two.reserve(4, 0), Err(NoRoom::Never));
+    let room = signals.room.notified();
+    tokio::pin!(room);
+    room.as_mut().enable();
+    assert_eq!(lease(&one, 1).await.len(), 1);
+    one.commit(1);
+    tokio::time::timeout(PATIENCE, room).await.expect("woken by the other queue's commit");
+    two.reserve(1, 40).unwrap();
+    two.release(1, 40);
+    flusher.shut_down();
+    drop((one, two, flusher));
+    assert_eq!(data.used(), 0, "the bound gets back what the queues held");
+}
+
+/// Scenario: a queue that is synced every so often.
+/// Guarantees: entries are answered for and delivered before the sync, which comes in time.
+#[tokio::test]
+async fn an_interval_answers_before_the_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let flusher = flusher(1 << 20);
+    let mut options = options(None, Overflow::Block);
+    options.sync = SyncPolicy::Interval(Duration::from_secs(2));
+    let (queue, _) = open(&flusher, dir.path(), options);
+    let answered = Arc::new(AtomicUsize::new(0));
+    put(&queue, "a", &answered).unwrap();
+    assert_eq!(lease(&queue, 1).await, ["a"]);
+    assert_eq!(answered.load(Ordering::SeqCst), 1);
+    assert_eq!(queue.lock().durable, 0, "answered for, and not yet synced");
+    queue.commit(1);
+    wait_until("it is synced", || queue.lock().durable == 1);
+    flusher.shut_down();
+}
+
+/// Scenario: the queue of a plugin was continued in a second directory, and the process ended with both in use.
+/// Guarantees: put together, the first holds what both held; the second is empty.
+#[tokio::test]
+async fn directories_are_put_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let paths = [dir.path().join("queue"), dir.path().join("queue.2")];
+    let before = flusher(1 << 20);
+    for (path, entries) in paths.iter().zip([["a", "b"], ["c", "d"]]) {
+        let (queue, _) = open(&before, path, options(None, Overflow::Block));
+        for entry in entries {
+            put(&queue, entry, &answered).unwrap();
+        }
+    }
+    before.shut_down();
+    let flusher = flusher(1 << 20);
+    assert_eq!(flusher.merge(&paths[1], &paths[0]).unwrap(), 2);
+    assert_eq!(std::fs::read_dir(&paths[1]).unwrap().count(), 0);
+    let (queue, _) = open(&flusher, &paths[0], options(None, Overflow::Block));
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        seen.extend(lease(&queue, 10).await);
+    }
+    assert_eq!(seen, ["a", "b", "c", "d"]);
+    flusher.shut_down();
+}
+
+/// A queue in which three entries were left, after `damage` was done to its file.
+fn reopened(disk: &SimDisk, damage: impl FnOnce(&mut Vec<u8>)) -> (Flusher, Arc<DurableQueue>) {
+    let dir = Path::new("/queue");
+    let on = || {
+        let budget = || Arc::new(Budget::new(1 << 20));
+        Flusher::on(Arc::new(disk.clone()), budget(), budget(), Signals::default())
+    };
+    let answered = Arc::new(AtomicUsize::new(0));
+    let first = on();
+    let (queue, _) = open(&first, dir, options(None, Overflow::Block));
+    for entry in ["one", "two", "three"] {
+        put(&queue, entry, &answered).unwrap();
+    }
+    first.shut_down();
+    let segment = Path::new("/queue/0000000001.seg");
+    let mut content = disk.read(segment);
+    damage(&mut content);
+    disk.put(segment, &content);
+    let flusher = on();
+    let (queue, recovered) = open(&flusher, dir, options(None, Overflow::Block));
+    assert_eq!(recovered.records, 3);
+    (flusher, queue)
+}
+
+/// Scenario: the second of three entries was damaged on disk.
+/// Guarantees: the others are delivered; it is counted, and the operator told.
+#[tokio::test]
+async fn a_damaged_entry_is_passed_over() {
+    let disk = SimDisk::default();
+    let (flusher, queue) = reopened(&disk, |content| content[32 + 19 + 16] ^= 1);
+    assert_eq!(lease(&queue, 10).await, ["one", "three"]);
+    queue.commit(2);
+    let counters = queue.counters();
+    assert_eq!((counters.corrupt, counters.delivered, counters.bytes), (1, 2, 0));
+    assert!(conserves(&counters) && counters.is_idle());
+    assert_eq!(queue.notices().await, [Notice::Corrupt { entries: 1 }]);
+    flusher.shut_down();
+}
+
+/// Scenario: a disk that does not give back what was written to it.
+/// Guarantees: it is asked again; then the segment is passed over, counted and kept, and the queue goes on.
+#[tokio::test]
+async fn a_segment_that_cannot_be_read_is_kept() {
+    let disk = SimDisk::default();
+    let (flusher, queue) = reopened(&disk, |_| ());
+    disk.set_unreadable(true);
+    assert!(lease(&queue, 10).await.is_empty());
+    disk.set_unreadable(false);
+    let counters = queue.counters();
+    assert!(counters.corrupt == 3 && conserves(&counters) && counters.is_idle(), "{counters:?}");
+    assert!(queue.notices().await.iter().any(|notice| matches!(notice, Notice::Unreadable { .. })));
+    put(&queue, "four", &Arc::new(AtomicUsize::new(0))).unwrap();
+    assert_eq!(lease(&queue, 10).await, ["four"]);
+    wait_until("its file is put aside", || disk.paths().iter().any(|path| path.ends_with("0000000001.seg.unreadable")));
+    flusher.shut_down();
+}

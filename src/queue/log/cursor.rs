@@ -1,0 +1,116 @@
+//! How far a queue was delivered, on disk.
+//!
+//! The file `cursor` has two slots, 4096 bytes apart, that are written in turns: a write that a crash tears leaves the
+//! other one. A slot is `magic 4 | version u32 | turn u64 | sequence number u64 | crc32 u32`, little-endian. The slot of
+//! the greater turn holds. A cursor that is lost costs duplicates, nothing else.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, File, within};
+use super::frame::{u32_at, u64_at};
+
+/// The file's name.
+pub const NAME: &str = "cursor";
+const NEW_NAME: &str = "cursor.new";
+const MAGIC: [u8; 4] = *b"LPQC";
+const VERSION: u32 = 1;
+const SLOT_BYTES: usize = 28;
+const SLOT_DISTANCE: u64 = 4096;
+
+/// The cursor of one queue.
+pub struct Cursor {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    file: Option<Arc<dyn File>>,
+    turn: u64,
+    saved: u64,
+    // This process has synced it.
+    is_safe: bool,
+}
+
+impl Cursor {
+    /// Reads the cursor in `dir`; the second value says that there is one, of which nothing can be read.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> (Self, bool) {
+        let file = disk.open(&dir.join(NAME));
+        let is_missing = matches!(&file, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let slots = file.as_ref().ok().map(|file| [0, SLOT_DISTANCE].map(|at| read_slot(file.as_ref(), at)));
+        let newest = slots.into_iter().flatten().flatten().max();
+        let (turn, saved) = newest.unwrap_or_default();
+        // The file is made anew by the first save: its name may not be on disk, if the process before was killed.
+        (Self { disk, dir: dir.to_owned(), file: None, turn, saved, is_safe: false }, newest.is_none() && !is_missing)
+    }
+
+    /// The first sequence number that is not delivered, as it was read or saved; 0 if none was ever saved.
+    pub fn saved(&self) -> u64 {
+        self.saved
+    }
+
+    /// Whether what was saved is known to outlive a crash: the process before may have been killed before its sync.
+    pub fn is_safe(&self) -> bool {
+        self.is_safe || self.saved == 0
+    }
+
+    /// Saves `seq` so that it outlives a crash.
+    pub fn save(&mut self, seq: u64) -> io::Result<()> {
+        self.turn += 1;
+        let slot = encode(self.turn, seq);
+        let at = self.turn % 2 * SLOT_DISTANCE;
+        let result = match self.file.take() {
+            Some(file) => file.write_at(&slot, at).and_then(|()| file.sync()).map(|()| file),
+            // The file's syncs are not to be trusted any more after one has failed: another takes its place.
+            None => self.replace(&slot, at),
+        };
+        let file = result.map_err(within("save", &self.dir.join(NAME)))?;
+        self.file = Some(file);
+        self.saved = seq;
+        self.is_safe = true;
+        Ok(())
+    }
+
+    /// Removes the file.
+    pub fn remove(&mut self) -> io::Result<()> {
+        self.file = None;
+        match self.disk.remove(&self.dir.join(NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.disk.sync_dir(&self.dir),
+        }
+    }
+
+    fn replace(&self, slot: &[u8], at: u64) -> io::Result<Arc<dyn File>> {
+        let new = self.dir.join(NEW_NAME);
+        match self.disk.remove(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.disk.create(&new)?;
+        file.write_at(slot, at)?;
+        file.sync()?;
+        self.disk.rename(&new, &self.dir.join(NAME))?;
+        self.disk.sync_dir(&self.dir)?;
+        Ok(file)
+    }
+}
+
+fn encode(turn: u64, seq: u64) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..4].copy_from_slice(&MAGIC);
+    slot[4..8].copy_from_slice(&VERSION.to_le_bytes());
+    slot[8..16].copy_from_slice(&turn.to_le_bytes());
+    slot[16..24].copy_from_slice(&seq.to_le_bytes());
+    let crc = crc32fast::hash(&slot[..24]);
+    slot[24..].copy_from_slice(&crc.to_le_bytes());
+    slot
+}
+
+/// Turn and sequence number of a sound slot.
+fn read_slot(file: &dyn File, at: u64) -> Option<(u64, u64)> {
+    let mut slot = [0; SLOT_BYTES];
+    let read = file.read_at(&mut slot, at).ok()?;
+    let sound = read == SLOT_BYTES
+        && slot[..4] == MAGIC
+        && u32_at(&slot, 4) == VERSION
+        && crc32fast::hash(&slot[..24]) == u32_at(&slot, 24);
+    sound.then(|| (u64_at(&slot, 8), u64_at(&slot, 16)))
+}

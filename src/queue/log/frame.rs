@@ -1,0 +1,117 @@
+//! The format of a segment, version 1. All numbers are little-endian.
+//!
+//! ```text
+//! header   magic 8 | version u32 | salt u32 | first sequence number u64 | zero u32 | crc32 u32 of the 28 before
+//! frame    length u32 | crc32 u32 | sequence number u64 | payload
+//! ```
+//!
+//! A frame's checksum begins with the segment's salt and goes over length, sequence number and payload. The salt is a
+//! random number: what looks like a frame within a payload, or in a block that another file left behind, is none.
+
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 32;
+/// Bytes of a frame before its payload.
+pub const FRAME_BYTES: usize = 16;
+/// The format that is written.
+pub const VERSION: u32 = 1;
+/// The largest payload.
+pub const MAX_PAYLOAD: usize = 1 << 30;
+
+const MAGIC: [u8; 8] = *b"LPQUEUE\n";
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What checksums begin with.
+    pub salt: u32,
+    /// The sequence number of the first record.
+    pub first: u64,
+}
+
+/// Why a segment cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeader {
+    /// It is no header, or one that was damaged.
+    #[error("its header is damaged")]
+    Damaged,
+    /// A later version of the format.
+    #[error("its format is {0}, which this version does not know")]
+    Version(u32),
+}
+
+impl Header {
+    /// The header as it is written.
+    pub fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.first.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..28]);
+        bytes[28..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header at the front of `bytes`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Damaged)?;
+        if bytes[..8] != MAGIC || crc32fast::hash(&bytes[..28]) != u32_at(bytes, 28) {
+            return Err(BadHeader::Damaged);
+        }
+        match u32_at(bytes, 8) {
+            VERSION => Ok(Self { salt: u32_at(bytes, 12), first: u64_at(bytes, 16) }),
+            other => Err(BadHeader::Version(other)),
+        }
+    }
+}
+
+/// The fixed part of a frame, not yet verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHead {
+    /// Bytes of the payload.
+    pub len: u32,
+    crc: u32,
+    /// The record's sequence number.
+    pub seq: u64,
+}
+
+impl FrameHead {
+    /// Reads the head at the front of `bytes`, of which there are at least [`FRAME_BYTES`].
+    pub fn decode(bytes: &[u8]) -> Self {
+        Self { len: u32_at(bytes, 0), crc: u32_at(bytes, 4), seq: u64_at(bytes, 8) }
+    }
+
+    /// Whether `payload` is what was written with this head into the segment of this salt.
+    pub fn verifies(&self, salt: u32, payload: &[u8]) -> bool {
+        checksum(salt, self.len, self.seq, payload) == self.crc
+    }
+}
+
+/// Appends a frame to `out`.
+pub fn put_frame(out: &mut Vec<u8>, salt: u32, seq: u64, payload: &[u8]) {
+    let len = u32::try_from(payload.len()).expect("no payload is larger than MAX_PAYLOAD");
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&checksum(salt, len, seq, payload).to_le_bytes());
+    out.extend_from_slice(&seq.to_le_bytes());
+    out.extend_from_slice(payload);
+}
+
+fn checksum(salt: u32, len: u32, seq: u64, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(salt);
+    hasher.update(&len.to_le_bytes());
+    hasher.update(&seq.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}

@@ -1,0 +1,120 @@
+//! Reads records back, beside a log that is being written.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::frame::{HEADER_BYTES, Header};
+use super::scan::{Record, Scanner};
+use super::segment_path;
+
+/// Which sequence numbers a segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The number in the file's name.
+    pub generation: u64,
+    /// The first.
+    pub first: u64,
+    /// The first that it does not hold.
+    pub end: u64,
+}
+
+/// What was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// Sound records, in order.
+    pub records: Vec<Record>,
+    /// Where to go on. Sequence numbers below it that are not among the records were of damaged ones.
+    pub next: u64,
+}
+
+/// Reads records, with file handles of its own, so that it waits for no sync.
+pub struct SegmentReader {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    open: Option<(u64, Scanner)>,
+    // Read, and too large for the chunk.
+    held: Option<Record>,
+}
+
+impl SegmentReader {
+    /// A reader of the log in `dir`.
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self { disk, dir, open: None, held: None }
+    }
+
+    /// Reads from `from` on and before `end`: at most `entries` records and, but for the first one, `bytes` bytes of
+    /// payload. Everything before `end` was written.
+    pub fn read(
+        &mut self,
+        extents: &[Extent],
+        (from, end): (u64, u64),
+        entries: usize,
+        bytes: usize,
+    ) -> io::Result<Chunk> {
+        let mut chunk = Chunk { records: Vec::new(), next: from };
+        let mut size = 0;
+        while chunk.next < end && chunk.records.len() < entries {
+            let holds = |extent: &&Extent| (extent.first..extent.end).contains(&chunk.next);
+            let Some(extent) = extents.iter().find(holds) else {
+                let later = extents.iter().map(|extent| extent.first).filter(|&first| first > chunk.next);
+                chunk.next = later.min().unwrap_or(end).min(end);
+                continue;
+            };
+            let until = extent.end.min(end);
+            match self.next(*extent, chunk.next, until) {
+                Ok(Some(record)) if !chunk.records.is_empty() && size + record.payload.len() > bytes => {
+                    self.held = Some(record);
+                    break;
+                }
+                Ok(Some(record)) => {
+                    size += record.payload.len();
+                    chunk.next = record.seq + 1;
+                    chunk.records.push(record);
+                }
+                Ok(None) => chunk.next = until,
+                // What was read before counts; the error comes again.
+                Err(_) if !chunk.records.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// The first sound record of a segment between `from` and `until`.
+    fn next(&mut self, extent: Extent, from: u64, until: u64) -> io::Result<Option<Record>> {
+        if let Some(record) = self.held.take_if(|record| (from..until).contains(&record.seq)) {
+            return Ok(Some(record));
+        }
+        self.held = None;
+        let usable =
+            |(generation, scanner): &(u64, Scanner)| *generation == extent.generation && scanner.expected() <= from;
+        if !self.open.as_ref().is_some_and(usable) {
+            self.open = self.scanner(extent)?.map(|scanner| (extent.generation, scanner));
+        }
+        let Some((_, scanner)) = &mut self.open else { return Ok(None) };
+        loop {
+            match scanner.next(until) {
+                Ok(Some(record)) if record.seq < from => {}
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    self.open = None;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// A scanner of a segment; `None` if there is none any more, or nothing to be read of it.
+    fn scanner(&self, extent: Extent) -> io::Result<Option<Scanner>> {
+        let file = match self.disk.open(&segment_path(&self.dir, extent.generation)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut header = [0; HEADER_BYTES];
+        let read = file.read_at(&mut header, 0)?;
+        Ok(Header::decode(&header[..read]).ok().map(|header| Scanner::new(file, header)))
+    }
+}

@@ -1,0 +1,125 @@
+//! Reads the records of one segment, over what is damaged.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::disk::File;
+use super::frame::{FRAME_BYTES, FrameHead, HEADER_BYTES, Header, MAX_PAYLOAD};
+
+/// Bytes that are read at once.
+const WINDOW_BYTES: usize = 256 << 10;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the queue.
+    pub seq: u64,
+    /// What was appended.
+    pub payload: Bytes,
+}
+
+/// Goes through a segment from its first record on.
+pub struct Scanner {
+    file: Arc<dyn File>,
+    salt: u32,
+    offset: u64,
+    expected: u64,
+    window: Vec<u8>,
+    window_at: u64,
+    // The window was read from the file by this call.
+    fresh: bool,
+}
+
+impl Scanner {
+    /// A scanner of the segment in `file`, which begins with `header`.
+    pub fn new(file: Arc<dyn File>, header: Header) -> Self {
+        let offset = HEADER_BYTES as u64;
+        Self { file, salt: header.salt, offset, expected: header.first, window: Vec::new(), window_at: 0, fresh: false }
+    }
+
+    /// The sequence number that comes next if nothing is damaged.
+    pub fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// Where the next record begins if nothing is damaged.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next sound record before `end`. Sequence numbers that are left out were of damaged ones. `None`: none is left.
+    pub fn next(&mut self, end: u64) -> io::Result<Option<Record>> {
+        if self.expected >= end {
+            return Ok(None);
+        }
+        self.fresh = false;
+        let expected = self.expected;
+        if let Some(record) = self.frame_at(self.offset, |seq| seq == expected)? {
+            return Ok(Some(self.take(self.offset, record)));
+        }
+        if !self.fresh {
+            // What was not written yet when the window was read may be there now.
+            self.window.clear();
+            if let Some(record) = self.frame_at(self.offset, |seq| seq == expected)? {
+                return Ok(Some(self.take(self.offset, record)));
+            }
+        }
+        self.search(end)
+    }
+
+    /// Looks for the next sound record, byte by byte.
+    fn search(&mut self, end: u64) -> io::Result<Option<Record>> {
+        for at in self.offset + 1.. {
+            if self.peek(at, FRAME_BYTES)?.is_none() {
+                break;
+            }
+            // Each record that was passed over took at least a frame: that keeps chance away, and the search quick.
+            let (from, reach) = (self.expected, self.expected + (at - self.offset) / FRAME_BYTES as u64);
+            let found = self.frame_at(at, |seq| (from..=reach).contains(&seq) && seq < end)?;
+            if let Some(record) = found {
+                return Ok(Some(self.take(at, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, at: u64, record: Record) -> Record {
+        self.offset = at + (FRAME_BYTES + record.payload.len()) as u64;
+        self.expected = record.seq + 1;
+        record
+    }
+
+    fn frame_at(&mut self, at: u64, wanted: impl FnOnce(u64) -> bool) -> io::Result<Option<Record>> {
+        let Some(head) = self.peek(at, FRAME_BYTES)?.map(FrameHead::decode) else { return Ok(None) };
+        let whole = FRAME_BYTES + head.len as usize;
+        if head.len as usize > MAX_PAYLOAD || !wanted(head.seq) || at + whole as u64 > self.file.len()? {
+            return Ok(None);
+        }
+        let salt = self.salt;
+        let Some(frame) = self.peek(at, whole)? else { return Ok(None) };
+        let payload = &frame[FRAME_BYTES..];
+        let sound = head.verifies(salt, payload);
+        Ok(sound.then(|| Record { seq: head.seq, payload: Bytes::copy_from_slice(payload) }))
+    }
+
+    /// `len` bytes at `at`, if the file has as many.
+    fn peek(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
+        let within =
+            |window: &[u8], window_at: u64| at >= window_at && at + len as u64 <= window_at + window.len() as u64;
+        if !within(&self.window, self.window_at) {
+            let mut window = std::mem::take(&mut self.window);
+            let rest = usize::try_from(self.file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
+            window.resize(len.max(WINDOW_BYTES).min(rest), 0);
+            let read = self.file.read_at(&mut window, at)?;
+            window.truncate(read);
+            (self.window, self.window_at, self.fresh) = (window, at, true);
+        }
+        if !within(&self.window, self.window_at) {
+            return Ok(None);
+        }
+        let from = usize::try_from(at - self.window_at).unwrap_or(usize::MAX);
+        Ok(self.window.get(from..from + len))
+    }
+}
