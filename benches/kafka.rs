@@ -1,9 +1,11 @@
 //! How fast the service fills a topic of a real Kafka, beside Kafka's own `kafka-producer-perf-test`.
 //!
 //! Both send records of the same messages, with the same compression and acks=all, to topics of the same broker on this
-//! machine, in turns. The service's time is that of `logphase run --stdin`, from its start to its end, which comes when
-//! the last record is acknowledged; it does three fields of Lua meanwhile. The perf-test's figure is its own, without
-//! the time in which Java starts and warms up. All share the machine's cores: compare the ratios.
+//! machine, in turns. Neither figure has the start: the perf-test's is its own, of what comes after its first records,
+//! when Java is warm; the service's time is that of `logphase run --stdin` from its start to its end, which comes when
+//! the last record is acknowledged, less that of a run with one transaction; what its queue can take in while it
+//! connects is not counted either. The service does three fields of Lua meanwhile. All share the machine's cores:
+//! compare the ratios, on a machine that does nothing else.
 //!
 //! `cargo bench --bench kafka` (or `make bench`).
 
@@ -29,6 +31,8 @@ const MESSAGES: usize = 20_000;
 const TIMES: usize = 15;
 /// Records that Java warms up with in each round.
 const WARM_UP: usize = 50_000;
+/// Entries of the service's queue (`queue.max_entries`), which may fill before the first record is on its way.
+const QUEUE: usize = 10_000;
 /// Rounds of each row.
 const ROUNDS: usize = 5;
 /// Partitions of each topic.
@@ -36,11 +40,15 @@ const PARTITIONS: i32 = 4;
 /// Of both sides.
 const COMPRESSION: &str = "lz4";
 
-/// What the perf-test's producer is told beside compression and acks.
-const PRODUCERS: [(&str, &[&str]); 2] = [
+/// What Kafka's producer is told beside compression and acks: nothing, or batches as large as a request of ours.
+const THEIRS: [(&str, &[&str]); 2] = [
     ("kafka-producer-perf-test", &[]),
-    ("... with batches as large as ours", &["batch.size=1048576", "linger.ms=5", "buffer.memory=67108864"]),
+    ("... with batches of 1 MiB", &["batch.size=1048576", "linger.ms=5", "buffer.memory=67108864"]),
 ];
+
+/// Messages per request of ours: the default, or as many as its bytes allow.
+const OURS: [(&str, Option<u32>); 2] =
+    [("logphase run --stdin, 3 fields", None), ("... with 10,000 messages a request", Some(10_000))];
 
 fn main() {
     // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
@@ -58,32 +66,42 @@ fn main() {
         "{} records of {size} bytes a round, {COMPRESSION}, acks=all, {PARTITIONS} partitions, median of {ROUNDS} rounds",
         MESSAGES * TIMES
     );
-    let mut rates = vec![Vec::new(); PRODUCERS.len() + 1];
+    let mut rates = vec![Vec::new(); THEIRS.len() + OURS.len()];
     for round in 0..ROUNDS {
-        for (at, (_, properties)) in PRODUCERS.iter().enumerate() {
-            let topic = format!("perf-test-{at}-{round}");
+        for (at, rates) in rates.iter_mut().enumerate() {
+            let topic = format!("round-{round}-{at}");
             broker.create_topic(&topic, PARTITIONS, &[]);
-            rates[at].push(perf_test(&broker, &topic, &payload, properties));
+            rates.push(match THEIRS.get(at) {
+                Some((_, properties)) => perf_test(&broker, &topic, &payload, properties),
+                None => service(home.path(), &broker, &topic, OURS[at - THEIRS.len()].1, &transactions),
+            });
         }
-        let topic = format!("logphase-{round}");
-        broker.create_topic(&topic, PARTITIONS, &[]);
-        let servers = json!([{"host": "localhost", "port": broker.ports.plain}]);
-        let config = json!({"bootstrap_servers": servers, "topic": topic, "compression": COMPRESSION});
-        let seconds = logphase(home.path(), &plugin("kafka-log", &config), &transactions, TIMES);
-        rates[PRODUCERS.len()].push((MESSAGES * TIMES) as f64 / seconds);
-        assert_eq!(records(&broker, &topic), MESSAGES * TIMES);
     }
     report(&mut rates, size);
 }
 
 fn report(rates: &mut [Vec<f64>], size: usize) {
     let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
-    let ours = medians[PRODUCERS.len()];
-    println!("\n{:<40} {:>12} {:>8} {:>12}", "into Kafka", "per second", "MB/s", "ours of it");
-    let names = PRODUCERS.iter().map(|(name, _)| *name).chain(["logphase run --stdin, 3 fields"]);
+    println!("\n{:<36} {:>12} {:>8} {:>18}", "into Kafka", "per second", "MB/s", "of perf-test's");
+    let names = THEIRS.iter().map(|(name, _)| name).chain(OURS.iter().map(|(name, _)| name));
     for (name, rate) in names.zip(&medians) {
-        println!("{name:<40} {rate:>12.0} {:>8.1} {:>12.2}", rate * size as f64 / 1e6, ours / rate);
+        println!("{name:<36} {rate:>12.0} {:>8.1} {:>18.2}", rate * size as f64 / 1e6, rate / medians[0]);
     }
+}
+
+/// Records per second of the service.
+fn service(home: &Path, broker: &Broker, topic: &str, per_request: Option<u32>, transactions: &[u8]) -> f64 {
+    let servers = json!([{"host": "localhost", "port": broker.ports.plain}]);
+    let mut config = json!({"bootstrap_servers": servers, "topic": topic, "compression": COMPRESSION});
+    if let Some(messages) = per_request {
+        config["producer_request_limits_messages_per_request"] = messages.into();
+    }
+    let kong = plugin("kafka-log", &config);
+    let one = transactions.split_inclusive(|byte| *byte == b'\n').next().expect("a line");
+    let start = logphase(home, &kong, one, 1);
+    let seconds = logphase(home, &kong, transactions, TIMES) - start;
+    assert_eq!(records(broker, topic), MESSAGES * TIMES + 1);
+    (MESSAGES * TIMES - QUEUE) as f64 / seconds
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -112,6 +130,7 @@ fn plugin(name: &str, config: &Value) -> Value {
 /// Runs the service over the transactions, so many times, and gives the seconds that it took.
 fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize) -> f64 {
     std::fs::write(home.join("kong.yml"), kong.to_string()).unwrap();
+    let log = home.join("service.log");
     let start = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_logphase"))
         .args(["run", "kong.yml", "--stdin"])
@@ -119,6 +138,7 @@ fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize) -> f64
         .env("LOGPHASE_DATA_DIR", home.join("data"))
         .env("LOGPHASE_HTTP_LISTEN", "")
         .stdin(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().expect("it is piped");
@@ -127,8 +147,9 @@ fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize) -> f64
     }
     drop(stdin);
     let status = child.wait().unwrap();
-    assert!(status.success(), "{status}");
-    start.elapsed().as_secs_f64()
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(status.success(), "{}", std::fs::read_to_string(log).unwrap());
+    seconds
 }
 
 /// Records per second of Kafka's own measurement, once it is warm.
