@@ -204,6 +204,24 @@ pub fn parse<C: serde::de::DeserializeOwned>(kind_name: &str, config: &Value) ->
     C::deserialize(config).map_err(|error| OpenError::Config { kind: kind_name.to_owned(), reason: error.to_string() })
 }
 
+/// Kong's defaults of fields that several plugins have, for sinks that are opened without them.
+pub(super) mod defaults {
+    /// Milliseconds of `timeout`.
+    pub const fn timeout() -> u64 {
+        10_000
+    }
+
+    /// Milliseconds of `keepalive`.
+    pub const fn keepalive() -> u64 {
+        60_000
+    }
+
+    /// `ssl_verify`.
+    pub const fn verify() -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

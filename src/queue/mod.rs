@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 pub use budget::{Budget, Signals};
 pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, SyncPolicy};
@@ -174,6 +175,21 @@ pub enum Notice {
         /// How many.
         entries: u64,
     },
+}
+
+/// Waits until `take` has something to tell; `noticed` says when to look.
+async fn notices(noticed: &Notify, take: impl Fn() -> Vec<Notice> + Send) -> Vec<Notice> {
+    loop {
+        // Enrolled before looking, so that no wake-up falls between the look and the wait.
+        let notified = noticed.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        let notices = take();
+        if !notices.is_empty() {
+            return notices;
+        }
+        notified.await;
+    }
 }
 
 /// What a queue has seen and holds. In every snapshot

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::parallel::Parallel;
 use super::post::Poster;
-use crate::plugin::sink::{Appetite, BoxFuture, Fault, OpenError, SendError, Sent, Sink, SinkShared};
+use crate::plugin::sink::{Appetite, BoxFuture, Fault, OpenError, SendError, Sent, Sink, SinkShared, defaults};
 use crate::plugin::tls::Identity;
 
 /// The plugin's name in Kong.
@@ -28,13 +28,13 @@ pub struct Config {
     #[serde(default = "default_content_type")]
     pub content_type: String,
     /// Milliseconds for connecting, for any progress in sending, and for the answer.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "defaults::timeout")]
     pub timeout: u64,
     /// Milliseconds that an idle connection is kept; 0: none is.
-    #[serde(default = "default_keepalive")]
+    #[serde(default = "defaults::keepalive")]
     pub keepalive: u64,
     /// Verify the receiver's certificate.
-    #[serde(default = "default_verify")]
+    #[serde(default = "defaults::verify")]
     pub ssl_verify: bool,
     /// Headers to add.
     #[serde(default)]
@@ -56,18 +56,6 @@ fn default_method() -> String {
 
 fn default_content_type() -> String {
     "application/json".to_owned()
-}
-
-fn default_timeout() -> u64 {
-    10_000
-}
-
-fn default_keepalive() -> u64 {
-    60_000
-}
-
-fn default_verify() -> bool {
-    true
 }
 
 /// Bytes of an array of several messages, at most: many servers (nginx for one) take no more if not told otherwise.

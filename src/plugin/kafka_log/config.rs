@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::registry;
+use crate::plugin::sink::defaults;
 
 /// The part of the validated `config` that delivery uses.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -15,10 +16,10 @@ pub struct Config {
     /// The topic.
     pub topic: String,
     /// Milliseconds of the socket timeout.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "defaults::timeout")]
     pub timeout: u64,
     /// Milliseconds of idle connections.
-    #[serde(default = "default_keepalive")]
+    #[serde(default = "defaults::keepalive")]
     pub keepalive: u64,
     /// TCP's keepalive.
     #[serde(default)]
@@ -194,14 +195,6 @@ pub enum Partitioner {
     Random,
     /// As `crc32`, but messages without a key stay longer on one partition.
     Sticky,
-}
-
-fn default_timeout() -> u64 {
-    10_000
-}
-
-fn default_keepalive() -> u64 {
-    60_000
 }
 
 fn default_acks() -> i64 {

@@ -9,7 +9,7 @@ use super::format::{Encoder, Head, own_host};
 use super::level::{Facility, Levels};
 use super::local::Local;
 use super::relay::Relay;
-use crate::plugin::sink::{OpenError, Sink, SinkShared};
+use crate::plugin::sink::{OpenError, Sink, SinkShared, defaults};
 use crate::plugin::tcp_log::sink::{Config as TcpConfig, Framing, TcpLog};
 use crate::plugin::udp_log::sink::UdpLog;
 
@@ -83,23 +83,15 @@ pub struct Config {
     #[serde(default)]
     pub tls_sni: Option<String>,
     /// Verify the receiver's certificate.
-    #[serde(default = "default_verify")]
+    #[serde(default = "defaults::verify")]
     pub ssl_verify: bool,
     /// Milliseconds for connecting, and for any progress in sending.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "defaults::timeout")]
     pub timeout: u64,
 }
 
 fn default_ident() -> String {
     "kong".to_owned()
-}
-
-fn default_verify() -> bool {
-    true
-}
-
-fn default_timeout() -> u64 {
-    10_000
 }
 
 /// A sink for `config`. Connects when the first message comes.

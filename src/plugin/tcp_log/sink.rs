@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::connection::{Broken, Connection, Tls};
-use crate::plugin::sink::{BoxFuture, OpenError, SendError, Sent, Sink, SinkShared};
+use crate::plugin::sink::{BoxFuture, OpenError, SendError, Sent, Sink, SinkShared, defaults};
 use crate::plugin::tail::Tail;
 
 /// The plugin's name in Kong.
@@ -43,10 +43,10 @@ pub struct Config {
     /// Its port.
     pub port: u16,
     /// Milliseconds for connecting, and for any progress in sending.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "defaults::timeout")]
     pub timeout: u64,
     /// Milliseconds of idleness after which the connection is closed.
-    #[serde(default = "default_keepalive")]
+    #[serde(default = "defaults::keepalive")]
     pub keepalive: u64,
     /// Speak TLS.
     #[serde(default)]
@@ -55,23 +55,11 @@ pub struct Config {
     #[serde(default)]
     pub tls_sni: Option<String>,
     /// Verify the receiver's certificate.
-    #[serde(default = "default_verify")]
+    #[serde(default = "defaults::verify")]
     pub ssl_verify: bool,
     /// End messages with CR LF, as Kong before 0.5 did.
     #[serde(default)]
     pub crlf: bool,
-}
-
-fn default_timeout() -> u64 {
-    10_000
-}
-
-fn default_keepalive() -> u64 {
-    60_000
-}
-
-fn default_verify() -> bool {
-    true
 }
 
 /// How messages are told apart in the stream of bytes.
@@ -153,7 +141,7 @@ impl TcpLog {
             host,
             port,
             timeout: Duration::from_millis(timeout.max(1)),
-            keepalive: Duration::from_millis(default_keepalive()),
+            keepalive: Duration::from_millis(defaults::keepalive()),
             tls: None,
             framing: Framing::Ended(b"\n"),
             connection: None,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::plugin::sink::{BoxFuture, Fault, SendError, Sent, Sink, SinkShared};
+use crate::plugin::sink::{BoxFuture, Fault, SendError, Sent, Sink, SinkShared, defaults};
 use crate::plugin::tcp_log::sink::TcpLog;
 
 /// The plugin's name in Kong.
@@ -43,15 +43,11 @@ pub struct Config {
     /// Its port.
     pub port: u16,
     /// Milliseconds for resolving the name and for sending one datagram.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "defaults::timeout")]
     pub timeout: u64,
     /// What becomes of a message that is too large. Not in Kong, which logs an error and drops it.
     #[serde(default)]
     pub oversize: Oversize,
-}
-
-fn default_timeout() -> u64 {
-    10_000
 }
 
 /// Sends each message as a datagram from a connected socket.

@@ -333,18 +333,7 @@ impl Reader for DurableQueue {
     }
 
     fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {
-        Box::pin(async move {
-            loop {
-                let notified = self.noticed.notified();
-                tokio::pin!(notified);
-                notified.as_mut().enable();
-                let notices = std::mem::take(&mut self.lock().notices);
-                if !notices.is_empty() {
-                    return notices;
-                }
-                notified.await;
-            }
-        })
+        Box::pin(super::notices(&self.noticed, || std::mem::take(&mut self.lock().notices)))
     }
 
     fn close(&self) {

@@ -361,29 +361,39 @@ fn a_lost_cursor_costs_duplicates() {
     }
 }
 
-/// Scenario: a queue as version 1 of the format left it, with a torn write at its end.
-/// Guarantees: this version reads it.
+/// Scenario: a queue as version 1 of the format left it, with a torn write at its end; and what this version writes,
+/// into `tests/fixtures/` with `BLESS=1` (for a version to come).
+/// Guarantees: this version reads both alike.
 #[test]
-fn version_1_is_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/queue-1");
+fn each_version_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let copy = tempfile::tempdir().unwrap();
     for name in ["0000000001.seg", "0000000002.seg", "cursor"] {
-        std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+        std::fs::copy(fixtures.join("queue-1").join(name), copy.path().join(name)).unwrap();
     }
-    let (log, recovered) = Log::open(Arc::new(RealDisk), copy.path(), 1 << 20).unwrap();
+    is_the_fixture(copy.path());
+    let made = tempfile::tempdir().unwrap();
+    write_the_fixture(made.path());
+    is_the_fixture(made.path());
+    if std::env::var_os("BLESS").is_some() {
+        let folder = fixtures.join(format!("queue-{}", frame::VERSION));
+        if !folder.exists() {
+            write_the_fixture(&folder);
+        }
+    }
+}
+
+fn is_the_fixture(folder: &Path) {
+    let (log, recovered) = Log::open(Arc::new(RealDisk), folder, 1 << 20).unwrap();
     assert_eq!((recovered.from, recovered.records, recovered.torn_bytes), (1, 3, 9));
-    let mut reader = SegmentReader::new(Arc::new(RealDisk), copy.path().to_owned());
+    let mut reader = SegmentReader::new(Arc::new(RealDisk), folder.to_owned());
     let chunk = reader.read(&log.extents(), (1, 4), 9, usize::MAX).unwrap();
     let payloads: Vec<_> = chunk.records.iter().map(|record| record.payload.clone()).collect();
     assert_eq!(payloads, ["{\"number\":1}", "{\"number\":2}", "{\"number\":3}"]);
 }
 
-/// Writes the fixture of the test above; for a version of the format to come.
-#[test]
-#[ignore = "writes into the source tree"]
-fn write_the_fixture() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/queue-{}", frame::VERSION));
-    let (mut log, _) = Log::open(Arc::new(RealDisk), &folder, 100).unwrap();
+fn write_the_fixture(folder: &Path) {
+    let (mut log, _) = Log::open(Arc::new(RealDisk), folder, 100).unwrap();
     for number in 0..4 {
         log.push(Bytes::from(format!("{{\"number\":{number}}}")));
     }
@@ -392,6 +402,6 @@ fn write_the_fixture() {
     log.deliver_to(1);
     log.tidy().unwrap();
     let newest = log.extents().last().unwrap().generation;
-    let file = RealDisk.open(&segment_path(&folder, newest)).unwrap();
+    let file = RealDisk.open(&segment_path(folder, newest)).unwrap();
     file.write_at(b"torn torn", file.len().unwrap()).unwrap();
 }
