@@ -1,6 +1,7 @@
 //! From settings to running inputs.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -102,12 +103,13 @@ fn input_settings(settings: &Settings) -> Result<Vec<InputSettings>, InputError>
 /// An address that cannot be had.
 pub async fn show_status(settings: &Settings, board: &Board) -> Result<JoinSet<()>, InputError> {
     let mut serving = JoinSet::new();
+    let routes = Arc::new(board.routes());
     for address in resolve(&settings.status.listen)? {
         let taken = TcpListener::bind(address).await;
         let listener = taken.map_err(|source| InputError::Address { address: address.to_string(), source })?;
         let shown = listener.local_addr().unwrap_or(address);
         tracing::info!("status: http://{shown}/status");
-        serving.spawn(admin::serve(listener, board.clone()));
+        serving.spawn(admin::serve(listener, routes.clone()));
     }
     Ok(serving)
 }
