@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod diagnostic;
 pub mod document;
 pub mod entity;
+pub mod fault;
 pub mod input;
 pub mod message;
 pub mod phase;

@@ -20,11 +20,6 @@ fn home(peer: &TcpPeer) -> Home {
     Home::with(&tcp_log(peer.port, 10_000)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms")
 }
 
-fn kill(service: &mut Service) {
-    service.signal(Signal::KILL);
-    service.wait();
-}
-
 /// Scenario: the receiver is away; the service is killed with SIGKILL under load, begins anew, is killed again; then the
 /// receiver comes and the service begins once more.
 /// Guarantees: every transaction that was answered 200 arrives, whole.
@@ -35,11 +30,11 @@ fn killed_under_load() {
     let load = Load::start(service.home.http);
     for _ in 0..2 {
         load.go_on(300);
-        kill(&mut service);
+        service.kill();
         service.start_again();
     }
     load.go_on(100);
-    kill(&mut service);
+    service.kill();
     let sent = load.finish();
     assert!(sent.accepted.len() >= 700, "{}", sent.accepted.len());
     peer.come_back();
@@ -126,7 +121,7 @@ fn changed_while_it_drains() {
     let folders =
         || std::fs::read_dir(&queues).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
     assert_eq!(folders(), 2);
-    kill(&mut service);
+    service.kill();
     peer.come_back();
     service.start_again();
     wait_until("both have arrived", || peer.messages().missing(&BTreeSet::from([1, 2])).is_empty());
@@ -140,7 +135,7 @@ fn durability_is_a_setting() {
     let mut peer = TcpPeer::absent();
     let mut service = home(&peer).set("LOGPHASE_QUEUE_SYNC", "interval").start();
     service.accept(transaction(1).to_string());
-    kill(&mut service);
+    service.kill();
     service.home.write(
         "kong.yml",
         &configuration(&json!([{"name": "tcp-log", "id": ID, "config": {
@@ -149,7 +144,7 @@ fn durability_is_a_setting() {
     );
     service.start_again();
     service.accept(transaction(2).to_string());
-    kill(&mut service);
+    service.kill();
     service.home.write("kong.yml", &tcp_log(peer.port, 10_000));
     peer.come_back();
     service.start_again();

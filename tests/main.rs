@@ -17,6 +17,7 @@ mod hostile;
 mod http_input;
 mod http_log;
 mod kafka;
+mod kill;
 mod loggly;
 mod logrotate;
 mod one_writer;

@@ -14,6 +14,7 @@ use super::backoff::Backoff;
 use super::dead::DeadLetters;
 use super::fold::Fold;
 use super::{OutletSpec, QueueSettings, Storage};
+use crate::fault::{self, Point};
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
 use crate::queue::{Counters, DropReason, Notice, Queue, Reader};
 
@@ -275,6 +276,9 @@ impl Courier {
     }
 
     fn note_sent(&mut self, sent: Sent) {
+        if sent.settled > 0 {
+            fault::reach(Point::BeforeCommit);
+        }
         self.commit(sent.settled);
         if sent.lost > 0 {
             self.outlet.health().lost += sent.lost;
@@ -321,6 +325,7 @@ impl Courier {
         let Some(entry) = self.outstanding.front() else { return };
         let letters = &self.outlet.parts.dead_letters;
         let Err(error) = letters.keep(self.outlet.spec(), entry, reason).await else {
+            fault::reach(Point::DeadLetterKept);
             self.discard(1, DropReason::DeadLetter);
             return;
         };

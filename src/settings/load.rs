@@ -10,6 +10,7 @@ use super::Settings;
 use super::definition::SETTINGS;
 use crate::diagnostic::{Diagnostic, SourceFile, any_error, codes};
 use crate::document::{self, Node};
+use crate::fault;
 use crate::schema::{Field, Record, Scope, Type};
 
 /// What names of variables begin with.
@@ -90,7 +91,7 @@ fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: 
     let known = all_variables();
     let mut given: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     given.sort();
-    for (name, value) in given.into_iter().filter(|(name, _)| *name != FILE_VARIABLE) {
+    for (name, value) in given.into_iter().filter(|(name, _)| *name != FILE_VARIABLE && !fault::is_variable(name)) {
         let file = SourceFile::new(name.as_str(), value.as_str());
         let Some(variable) = known.iter().find(|variable| variable.name == *name) else {
             let diagnostic = Diagnostic::error(codes::UNKNOWN_VARIABLE, format!("unknown variable `{name}`"));

@@ -18,7 +18,8 @@ use crate::service::{Home, configuration, free_port};
 /// For a Java that starts quickly and is small.
 const OPTIONS: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-fn own_broker() -> Broker {
+/// A broker of one test.
+pub fn own_broker() -> Broker {
     let ports = Ports { plain: free_port(), sasl: free_port(), tls: free_port(), controller: free_port() };
     Broker::start(ports, OPTIONS)
 }
@@ -30,7 +31,7 @@ pub fn broker() -> &'static Broker {
 }
 
 /// A kafka-log to a broker without TLS and SASL, with more fields of its `config`.
-fn kafka_log(broker: &Broker, topic: &str, more: &Value) -> Value {
+pub fn kafka_log(broker: &Broker, topic: &str, more: &Value) -> Value {
     let servers = json!([{"host": "localhost", "port": broker.ports.plain}]);
     let mut plugin = json!({"name": "kafka-log", "config": {"bootstrap_servers": servers, "topic": topic}});
     let config = plugin["config"].as_object_mut().expect("an object");

@@ -10,6 +10,7 @@ mod rsyslog;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use client::{Answer, Client};
-pub use load::Load;
+pub use load::{Load, Sent};
 pub use messages::{Messages, id_of, transaction};
 pub use nginx::{Authority, Nginx, silent};
 pub use peer::{TcpPeer, UdpPeer};
@@ -234,10 +235,32 @@ impl Service {
     /// Starts `logphase run kong.yml` in the same place, after it has ended, and waits until it is ready. What was
     /// logged before is forgotten.
     pub fn start_again(&mut self) {
+        self.launch_again();
+        self.await_readiness();
+    }
+
+    /// The same without waiting until it is ready: it may die before.
+    pub fn launch_again(&mut self) {
         assert!(self.ended.is_some(), "it has ended");
         (self.child, self.log, self.readers) = self.home.launch(&["run", "kong.yml"]);
         self.ended = None;
-        self.await_readiness();
+    }
+
+    /// Has the process that is started next kill itself at a point, or at none; see `src/fault.rs`.
+    pub fn arm(&mut self, fault: &str) {
+        self.home.variables.push((logphase::fault::VARIABLE.to_owned(), fault.to_owned()));
+    }
+
+    /// Kills it by SIGKILL.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// Waits for its end; whether that was by SIGKILL.
+    pub fn wait_for_kill(&mut self) -> bool {
+        self.wait();
+        self.ended.and_then(|status| status.signal()) == Some(Signal::KILL.as_raw())
     }
 
     /// Its process.

@@ -22,6 +22,7 @@ pub struct TcpPeer {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    leaving: AtomicBool,
     stalled: AtomicBool,
     lines: Mutex<Vec<Vec<u8>>>,
     open: Mutex<Vec<TcpStream>>,
@@ -73,6 +74,7 @@ impl TcpPeer {
     pub fn come_back(&mut self) {
         assert!(self.running.is_none(), "it is there");
         self.shared.stop.store(false, Ordering::SeqCst);
+        self.shared.leaving.store(false, Ordering::SeqCst);
         let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         let shared = self.shared.clone();
         self.running = Some(thread::spawn(move || listen(&listener, &shared)));
@@ -86,6 +88,13 @@ impl TcpPeer {
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         running.join().unwrap();
         self.shared.stalled.store(false, Ordering::SeqCst);
+    }
+
+    /// Goes away in order: reads all that its kernel has acknowledged, to the end of each connection.
+    pub fn leave(&mut self) {
+        self.shared.leaving.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        self.running.take().expect("it is there").join().unwrap();
     }
 
     /// Stops reading until it goes away: what comes stays in the kernel, acknowledged and never read.
@@ -134,7 +143,7 @@ impl Drop for TcpPeer {
 fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
     let mut readers = Vec::new();
     while let Ok((stream, _)) = listener.accept() {
-        if shared.stop.load(Ordering::SeqCst) {
+        if shared.stop.load(Ordering::SeqCst) || shared.leaving.load(Ordering::SeqCst) {
             break;
         }
         shared.connections.fetch_add(1, Ordering::SeqCst);
@@ -146,7 +155,8 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
         }));
     }
     for stream in shared.open.lock().unwrap().drain(..) {
-        let _ = stream.shutdown(Shutdown::Both);
+        let how = if shared.leaving.load(Ordering::SeqCst) { Shutdown::Write } else { Shutdown::Both };
+        let _ = stream.shutdown(how);
     }
     for reader in readers {
         reader.join().unwrap();

@@ -18,6 +18,7 @@ use super::super::{Budget, Signals};
 use super::state::State;
 use super::write::Writer;
 use super::{DurableOptions, DurableQueue, lock};
+use crate::fault::{self, Point};
 
 /// The files of queues that are put together, and how much is copied at once.
 const MERGE_SEGMENT_BYTES: u64 = 64 << 20;
@@ -123,6 +124,7 @@ impl Flusher {
     pub fn open(&self, dir: &Path, options: DurableOptions) -> io::Result<(Arc<DurableQueue>, Recovered)> {
         let disk = &self.shared.disk;
         let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
+        fault::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
         let mut state = State::new(&log, &recovered);
         let on_disk = state.disk_bytes();
@@ -176,6 +178,7 @@ impl Flusher {
             new.write()?;
             new.sync()?;
         }
+        fault::reach(Point::Merged);
         old.deliver_to(end);
         old.clear()?;
         Ok(recovered.records)

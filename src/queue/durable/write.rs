@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::log::{Log, SegmentReader};
 use super::super::{Notice, Receipt};
 use super::{DurableQueue, SyncPolicy, lock};
+use crate::fault::{self, Point};
 
 /// Bytes of entries that a queue keeps in memory after they were written.
 const RECENT_BYTES: usize = 8 << 20;
@@ -68,6 +69,8 @@ impl DurableQueue {
             state.taken = state.next;
             debug_assert_eq!(writer.log.next(), state.next, "the log has what the queue has");
         }
+        #[cfg(debug_assertions)]
+        self.answer_too_early();
         let result = writer.log.write();
         if let Err(error) = result {
             self.failed(&mut writer, now, &error);
@@ -168,6 +171,7 @@ impl DurableQueue {
     fn publish(&self, writer: &mut Writer) {
         writer.retry_at = None;
         writer.pause = RETRY_PAUSES.0;
+        fault::reach(Point::AfterSync);
         let log = &writer.log;
         let mut state = self.lock();
         state.make_durable(log.durable());
@@ -183,8 +187,20 @@ impl DurableQueue {
         let wake = self.settle(&mut state);
         drop(state);
         drop(receipts);
+        fault::reach(Point::Answered);
         self.wake(wake);
         self.readable.notify_waiters();
+    }
+
+    /// What must never be done: the kill test has to see it.
+    #[cfg(debug_assertions)]
+    fn answer_too_early(&self) {
+        if fault::is_planted(Point::AnswerBeforeWrite) {
+            let receipts = std::mem::take(&mut self.lock().receipts);
+            drop(receipts);
+            // Long enough for the answers to get out.
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Lets go of what is in memory and on disk, where that is too much.

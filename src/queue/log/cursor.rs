@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, File, within};
 use super::frame::{u32_at, u64_at};
+use crate::fault::{self, Point};
 
 /// The file's name.
 pub const NAME: &str = "cursor";
@@ -58,7 +59,7 @@ impl Cursor {
         let slot = encode(self.turn, seq);
         let at = self.turn % 2 * SLOT_DISTANCE;
         let result = match self.file.take() {
-            Some(file) => file.write_at(&slot, at).and_then(|()| file.sync()).map(|()| file),
+            Some(file) => overwrite(file.as_ref(), &slot, at).map(|()| file),
             // The file's syncs are not to be trusted any more after one has failed: another takes its place.
             None => self.replace(&slot, at),
         };
@@ -66,6 +67,7 @@ impl Cursor {
         self.file = Some(file);
         self.saved = seq;
         self.is_safe = true;
+        fault::reach(Point::CursorSaved);
         Ok(())
     }
 
@@ -88,9 +90,16 @@ impl Cursor {
         file.write_at(slot, at)?;
         file.sync()?;
         self.disk.rename(&new, &self.dir.join(NAME))?;
+        fault::reach(Point::CursorRenamed);
         self.disk.sync_dir(&self.dir)?;
         Ok(file)
     }
+}
+
+fn overwrite(file: &dyn File, slot: &[u8], at: u64) -> io::Result<()> {
+    file.write_at(slot, at)?;
+    fault::reach(Point::CursorWritten);
+    file.sync()
 }
 
 fn encode(turn: u64, seq: u64) -> [u8; SLOT_BYTES] {

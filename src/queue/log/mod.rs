@@ -39,6 +39,7 @@ pub use self::reader::{Chunk, Extent, SegmentReader};
 pub use self::recover::Recovered;
 #[cfg(test)]
 pub use self::scan::Record;
+use crate::fault::{self, Point};
 
 /// How a segment's name ends.
 const SUFFIX: &str = ".seg";
@@ -125,9 +126,11 @@ impl Log {
             if fits == 0 {
                 self.sync()?;
                 self.current = None;
+                fault::reach(Point::Rotation);
                 continue;
             }
             let Some(current) = &mut self.current else { continue };
+            fault::reach(Point::BeforeWrite);
             if let Err(error) = current.file.write_at(&self.buffer, current.len) {
                 return Err(self.abandon("write", error));
             }
@@ -143,8 +146,10 @@ impl Log {
     /// As with [`Log::write`], which is to be called again.
     pub fn sync(&mut self) -> io::Result<u64> {
         if let Some(current) = self.current.as_mut().filter(|_| self.written > self.durable) {
+            fault::reach(Point::AfterWrite);
             let mut result = current.file.sync();
             if result.is_ok() && !current.listed {
+                fault::reach(Point::SegmentSynced);
                 result = self.disk.sync_dir(&self.dir);
             }
             if let Err(error) = result {
@@ -189,6 +194,7 @@ impl Log {
         while self.segments.len() > usize::from(self.current.is_some()) && self.end_of(0) <= self.cursor.saved() {
             let generation = self.segments[0].generation;
             let path = segment_path(&self.dir, generation);
+            fault::reach(Point::BeforeUnlink);
             let result = if self.spoiled.contains(&generation) {
                 self.disk.rename(&path, &unreadable(&path))
             } else {
@@ -198,6 +204,7 @@ impl Log {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(within("remove", &path)(error)),
                 _ => {}
             }
+            fault::reach(Point::AfterUnlink);
             self.segments.remove(0);
             removed = true;
         }
@@ -276,6 +283,7 @@ impl Log {
             let _ = self.disk.remove(&path);
             return Err(within("write", &path)(error));
         }
+        fault::reach(Point::SegmentCreated);
         self.segments.push(Segment { generation, first: self.written });
         self.current = Some(Current { file, salt: header.salt, len: HEADER_BYTES as u64, listed: false });
         Ok(())

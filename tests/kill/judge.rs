@@ -1,0 +1,133 @@
+//! The judge stands outside: it knows what was sent and what was answered with 200, and looks at what arrived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::service::{Sent, id_of, transaction};
+
+/// What is known of the senders' side.
+pub struct Judge {
+    /// Answered with 200: must arrive.
+    answered: BTreeSet<u64>,
+    /// Sent at all: may arrive.
+    sent: BTreeSet<u64>,
+}
+
+/// What became of one sink's messages.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Answered with 200, and not there.
+    pub missing: Vec<u64>,
+    /// There, and nobody sent it.
+    pub unknown: Vec<u64>,
+    /// Not what was sent.
+    pub changed: Vec<String>,
+    /// Came for the first time after one that its sender had sent later.
+    pub disordered: Vec<u64>,
+    /// How many came more than once; that is allowed.
+    pub doubled: usize,
+    /// How many came.
+    pub arrived: usize,
+    /// How many were answered with 200.
+    pub answered: usize,
+}
+
+/// A transaction as it must arrive: as it was sent, but for the credentials that no log is told.
+fn delivered(id: u64) -> Value {
+    let mut message = transaction(id);
+    message["request"]["headers"]["authorization"] = "REDACTED".into();
+    message
+}
+
+impl Judge {
+    /// A judge of what senders say.
+    pub fn of(sent: &Sent) -> Self {
+        let refused = sent.refused.iter().map(|(id, _)| *id);
+        let all = sent.accepted.iter().chain(&sent.unsure).copied().chain(refused);
+        Self { answered: sent.accepted.clone(), sent: all.collect() }
+    }
+
+    /// Judges the messages of one sink, in the order in which they came.
+    pub fn judge(&self, messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Verdict {
+        let mut verdict = Verdict { answered: self.answered.len(), ..Verdict::default() };
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+        for message in messages {
+            let text = message.as_ref();
+            let parsed: Option<Value> = serde_json::from_slice(text).ok();
+            let Some((id, message)) = parsed.and_then(|message| Some((id_of(&message)?, message))) else {
+                verdict.changed.push(String::from_utf8_lossy(text).into_owned());
+                continue;
+            };
+            if !self.sent.contains(&id) {
+                verdict.unknown.push(id);
+            } else if message != delivered(id) {
+                verdict.changed.push(message.to_string());
+            }
+            let count = counts.entry(id).or_default();
+            *count += 1;
+            // A sender numbers what it sends upwards, within a million of its own.
+            if *count == 1 && last.insert(id / 1_000_000, id).is_some_and(|before| before > id) {
+                verdict.disordered.push(id);
+            }
+        }
+        verdict.arrived = counts.len();
+        verdict.doubled = counts.values().filter(|&&count| count > 1).count();
+        verdict.missing = self.answered.iter().filter(|id| !counts.contains_key(id)).copied().collect();
+        verdict
+    }
+}
+
+impl Verdict {
+    /// Whether the promise was kept.
+    pub fn is_kept(&self) -> bool {
+        self.missing.is_empty() && self.unknown.is_empty() && self.changed.is_empty() && self.disordered.is_empty()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { missing, unknown, changed, disordered, doubled, arrived, answered } = self;
+        write!(f, "{answered} answered with 200, {arrived} arrived, {doubled} of them more than once")?;
+        let first = |ids: &[u64]| ids.first().copied().unwrap_or_default();
+        if !missing.is_empty() {
+            write!(f, "; {} missing, the first is {}", missing.len(), first(missing))?;
+        }
+        if !unknown.is_empty() {
+            write!(f, "; {} that nobody sent, the first is {}", unknown.len(), first(unknown))?;
+        }
+        if !disordered.is_empty() {
+            write!(f, "; {} out of order, the first is {}", disordered.len(), first(disordered))?;
+        }
+        if let Some(one) = changed.first() {
+            write!(f, "; {} not as they were sent, the first is {one}", changed.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// Scenario: what arrives is right; or one is missing, comes twice, was not sent, is torn, is changed, is out of order.
+/// Guarantees: the judge sees each; only that one comes twice is allowed.
+#[test]
+fn the_judge_sees_everything() {
+    let sent = Sent { accepted: [1, 2, 3].into(), unsure: [4].into(), refused: vec![(5, 429)] };
+    let judge = Judge::of(&sent);
+    let lines = |ids: &[u64]| ids.iter().map(|&id| delivered(id).to_string()).collect::<Vec<_>>();
+    let right = judge.judge(lines(&[1, 2, 3]));
+    assert!(right.is_kept() && right.doubled == 0, "{right}");
+    assert!(judge.judge(lines(&[1, 2, 3, 4, 5])).is_kept());
+    let doubled = judge.judge(lines(&[1, 2, 1, 2, 3]));
+    assert!(doubled.is_kept() && doubled.doubled == 2 && doubled.arrived == 3, "{doubled}");
+    let missing = judge.judge(lines(&[1, 3, 4]));
+    assert!(!missing.is_kept() && missing.missing == [2], "{missing}");
+    assert_eq!(judge.judge(lines(&[1, 2, 3, 6])).unknown, [6]);
+    assert_eq!(judge.judge(lines(&[1, 3, 2])).disordered, [2]);
+    let mut torn = lines(&[1, 2, 3]);
+    torn.push(torn[0][..20].to_owned());
+    assert_eq!(judge.judge(torn).changed.len(), 1);
+    let mut changed = lines(&[1, 2, 3]);
+    changed[1] = changed[1].replace("GET", "PUT");
+    assert_eq!(judge.judge(changed).changed.len(), 1);
+}

@@ -1,0 +1,164 @@
+//! The process is killed at every point that matters, under load, with sinks that come and go; a judge who stands
+//! outside looks whether everything that was answered has arrived.
+
+mod judge;
+
+use judge::Judge;
+use logphase::fault::Point;
+use serde_json::json;
+
+use crate::kafka::{self, topic};
+use crate::service::{Home, Load, Service, Signal, TcpPeer, configuration, transaction, wait_until};
+
+/// How often the service is killed.
+const ROUNDS: usize = 20;
+/// Small enough that files of 128 KiB are begun and removed all the time.
+const DISK_BYTES: &str = "1MiB";
+
+/// What can be killed in the life of any queue on disk, with whether it is reached rarely.
+const POINTS: &[(Point, bool)] = &[
+    (Point::BeforeWrite, false),
+    (Point::SegmentCreated, true),
+    (Point::AfterWrite, false),
+    (Point::CursorRenamed, true),
+    (Point::AfterSync, false),
+    (Point::BeforeUnlink, true),
+    (Point::Answered, false),
+    (Point::Rotation, true),
+    (Point::BeforeCommit, false),
+    (Point::CursorWritten, true),
+    (Point::SegmentSynced, true),
+    (Point::AfterUnlink, true),
+    (Point::CursorSaved, true),
+    (Point::Opened, true),
+];
+
+/// A point, and how often it is to be reached before it kills, in a round.
+fn fault(round: usize) -> String {
+    let (point, is_rare) = POINTS[round % POINTS.len()];
+    let count = if is_rare { 1 + round / POINTS.len() } else { 5 + round * 37 % 100 };
+    format!("{}:{count}", point.name())
+}
+
+/// Starts the service, armed, waits for its death, and has `meanwhile` done in the meantime.
+fn round(service: &mut Service, fault: &str, meanwhile: impl FnOnce(&mut Service)) {
+    service.arm(fault);
+    service.launch_again();
+    meanwhile(service);
+    assert!(service.wait_for_kill(), "{fault}: it did not die of it\n{}", service.log());
+}
+
+/// Waits for more answers, a full queue, or the death of the service.
+fn go_on(load: &Load, service: &mut Service, transactions: u64) {
+    let goal = load.accepted() + transactions;
+    wait_until("more is taken, or nothing more can be", || {
+        load.accepted() >= goal || service.has_logged("queue is 80 % full") || !service.is_running()
+    });
+}
+
+/// Scenario: a service that delivers to a TCP receiver and to Kafka is killed by SIGKILL twenty times under load, each
+/// time at another point of a queue's life; the TCP receiver goes away and comes back, and so does the broker.
+/// Guarantees: everything that was answered with 200 arrives at both, unchanged and in the order of its sender; nothing
+/// arrives that was not sent. How many came twice is said.
+#[test]
+fn killed_at_every_point() {
+    let mut peer = TcpPeer::start();
+    let mut broker = kafka::own_broker();
+    broker.create_topic("kill", 1, &[]);
+    let tcp = json!({"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}});
+    let kong = configuration(&json!([tcp, kafka::kafka_log(&broker, "kill", &json!({}))]));
+    let home = Home::with(&kong).set("LOGPHASE_QUEUE_MAX_DISK_BYTES", DISK_BYTES);
+    let mut service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start();
+    let load = Load::start(service.home.http);
+    load.go_on(100);
+    service.kill();
+    for number in 0..ROUNDS {
+        round(&mut service, &fault(number), |service| match number % 7 {
+            2 | 5 => {
+                peer.leave();
+                go_on(&load, service, 100);
+                peer.come_back();
+            }
+            4 => {
+                broker.kill();
+                go_on(&load, service, 100);
+                broker.come_back();
+            }
+            _ => {}
+        });
+    }
+    service.arm("");
+    service.start_again();
+    load.go_on(100);
+    let sent = load.finish();
+    let judge = Judge::of(&sent);
+    assert_eq!(service.stop(), 0);
+    assert!(service.has_logged("nothing is left in the queues"), "{}", service.log());
+    wait_until("the TCP receiver has read everything", || judge.judge(peer.lines()).missing.is_empty());
+    let in_kafka = topic::read(&broker, "kill").into_iter().map(|record| record.value);
+    for (sink, verdict) in [("tcp-log", judge.judge(peer.lines())), ("kafka-log", judge.judge(in_kafka))] {
+        eprintln!("{sink}, killed {ROUNDS} times: {verdict}");
+        assert!(verdict.is_kept(), "{sink}: {verdict}");
+        assert!(verdict.answered > 1000, "{sink}: {verdict}");
+    }
+}
+
+/// Scenario: a service that answers before it writes, which is a fault that is planted, and is killed before a write.
+/// Guarantees: the judge finds what is lost: the test above can fail.
+#[test]
+fn an_early_answer_is_found() {
+    let mut peer = TcpPeer::start();
+    let tcp = json!({"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}});
+    let mut service = Home::with(&configuration(&json!([tcp]))).start();
+    service.kill();
+    let load = Load::start(service.home.http);
+    let planted = format!("{},{}:20", Point::AnswerBeforeWrite.name(), Point::BeforeWrite.name());
+    round(&mut service, &planted, |_| ());
+    service.arm("");
+    service.start_again();
+    load.go_on(100);
+    let judge = Judge::of(&load.finish());
+    assert_eq!(service.stop(), 0);
+    peer.leave();
+    let verdict = judge.judge(peer.lines());
+    assert!(!verdict.missing.is_empty(), "an early answer was not noticed: {verdict}");
+    assert!(verdict.unknown.is_empty() && verdict.changed.is_empty(), "{verdict}");
+}
+
+/// Scenario: a plugin was changed by a reload and has two queues; at the next start, when one is copied into the other,
+/// the process is killed between the copy and the removal.
+/// Guarantees: what both held arrives, once or twice, and one directory is left.
+#[test]
+fn killed_while_queues_are_put_together() {
+    let mut peer = TcpPeer::absent();
+    let kong = |timeout: u32| {
+        let config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": timeout});
+        configuration(&json!([{"name": "tcp-log", "id": "0f4f1c2e-3b1a-4f6e-8c7d-2a1b3c4d5e6f", "config": config}]))
+    };
+    let home = Home::with(&kong(10_000)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
+    let mut service = home.start();
+    service.accept(transaction(1).to_string());
+    service.home.write("kong.yml", &kong(9_000));
+    service.signal(Signal::HUP);
+    wait_until("it is reloaded", || service.has_logged("configuration reloaded"));
+    service.accept(transaction(2).to_string());
+    service.kill();
+    round(&mut service, Point::Merged.name(), |_| ());
+    service.arm("");
+    peer.come_back();
+    service.start_again();
+    wait_until("both have arrived", || peer.messages().missing(&[1, 2].into()).is_empty());
+    let folders = std::fs::read_dir(service.home.path("data/queues")).unwrap();
+    assert_eq!(folders.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 1);
+    assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: the page of queues.
+/// Guarantees: it names every point.
+#[test]
+fn every_point_is_documented() {
+    let page = include_str!("../../docs/queues.md");
+    for point in Point::ALL {
+        assert!(page.contains(&format!("`{}`", point.name())), "{}", point.name());
+    }
+}
