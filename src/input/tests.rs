@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::phase::{Batch, Outcome, Refusal};
+use crate::transaction::Transaction;
 
 /// What a fake worker does with a batch.
 #[derive(Debug, Clone)]
@@ -59,25 +60,33 @@ impl Worker {
             let mut mood = self.mood.subscribe();
             let _ = mood.wait_for(|mood| !matches!(mood, Mood::Hold)).await;
             let mood = mood.borrow().clone();
-            let outcome = self.decide(&batch, mood);
+            let Batch { transactions, whole, gate, reply } = batch;
+            let outcome = if gate.as_ref().is_some_and(|gate| gate.is_shut()) {
+                Outcome { accepted: 0, refusal: None, rest: transactions }
+            } else {
+                self.decide(transactions, whole, mood)
+            };
+            if let Some(gate) = gate.filter(|_| !outcome.rest.is_empty()) {
+                gate.shut();
+            }
             // The input may have gone away; what was taken stays taken.
-            let _ = batch.reply.send(outcome);
+            let _ = reply.send(outcome);
         }
     }
 
-    fn decide(&self, batch: &Batch, mood: Mood) -> Outcome {
-        let offered = &batch.transactions[batch.from..];
+    fn decide(&self, mut offered: Vec<Transaction>, whole: bool, mood: Mood) -> Outcome {
         let (room, refusal) = match mood {
             Mood::Take | Mood::Hold => (usize::MAX, None),
             Mood::Room(room) => (room, Some(Refusal::Full { plugin: "file-log".to_owned() })),
             Mood::Refuse(ref refusal) => (0, Some(refusal.clone())),
         };
-        let accepted = if batch.whole && offered.len() > room { 0 } else { offered.len().min(room) };
-        self.taken.lock().unwrap().extend(offered[..accepted].iter().map(|one| one.bytes().clone()));
+        let accepted = if whole && offered.len() > room { 0 } else { offered.len().min(room) };
+        let rest = offered.split_off(accepted);
+        self.taken.lock().unwrap().extend(offered.iter().map(|one| one.bytes().clone()));
         if let Mood::Room(room) = mood {
             self.mood.send_replace(Mood::Room(room - accepted));
         }
-        Outcome { accepted, refusal: refusal.filter(|_| accepted < offered.len()) }
+        Outcome { accepted, refusal: refusal.filter(|_| !rest.is_empty()), rest }
     }
 
     pub(super) fn set(&self, mood: Mood) {

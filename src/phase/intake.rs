@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::lane::Gate;
 use crate::transaction::Transaction;
 
 /// Why transactions were not taken.
@@ -43,19 +44,21 @@ pub enum Refusal {
 pub struct Outcome {
     /// How many of its transactions, from the front, have all their entries in the queues.
     pub accepted: usize,
-    /// Why the rest was not taken.
+    /// Why the rest was not taken; none also where the [`Gate`] was shut.
     pub refusal: Option<Refusal>,
+    /// What was not taken.
+    pub rest: Vec<Transaction>,
 }
 
 /// Transactions on their way to a worker.
 #[derive(Debug)]
 pub struct Batch {
     /// In the order in which their entries shall enter the queues.
-    pub transactions: Arc<Vec<Transaction>>,
-    /// Where in `transactions` to begin.
-    pub from: usize,
+    pub transactions: Vec<Transaction>,
     /// Take all or none.
     pub whole: bool,
+    /// Of a batch that is one of several: what keeps them in order.
+    pub gate: Option<Arc<Gate>>,
     /// Answered when every entry is safe in its queue.
     pub reply: oneshot::Sender<Outcome>,
 }
@@ -74,7 +77,7 @@ struct Shared {
 }
 
 /// How long a waiting input sleeps at most before it asks a full queue again.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Intake {
     /// An intake in front of `workers`; `room` is notified when a queue has room again.
@@ -89,28 +92,16 @@ impl Intake {
         if transactions.is_empty() {
             return Ok(());
         }
-        let outcome = self.submit(Arc::new(transactions), 0, true).await;
-        outcome.refusal.map_or(Ok(()), Err)
-    }
-
-    /// Takes all of `transactions`, in order, waiting for room as long as it takes.
-    /// Fails only with [`Refusal::ShuttingDown`], with the number that were taken.
-    pub async fn deliver(&self, transactions: Vec<Transaction>) -> Result<(), (usize, Refusal)> {
-        let transactions = Arc::new(transactions);
-        let mut from = 0;
-        while from < transactions.len() {
-            let room = self.shared.room.notified();
-            let outcome = self.submit(transactions.clone(), from, false).await;
-            from += outcome.accepted;
-            match outcome.refusal {
-                None => {}
-                Some(Refusal::ShuttingDown) => return Err((from, Refusal::ShuttingDown)),
-                Some(_) => {
-                    let _ = tokio::time::timeout(ASK_AGAIN, room).await;
-                }
-            }
+        if self.is_closed() {
+            return Err(Refusal::ShuttingDown);
         }
-        Ok(())
+        let (reply, answer) = oneshot::channel();
+        let batch = Batch { transactions, whole: true, gate: None, reply };
+        if self.worker(self.choose()).send(batch).await.is_err() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let outcome = answer.await.map_err(|_| Refusal::ShuttingDown)?;
+        outcome.refusal.map_or(Ok(()), Err)
     }
 
     /// Takes nothing more from now on; what was taken goes its way.
@@ -124,23 +115,22 @@ impl Intake {
         self.shared.closed.load(Ordering::SeqCst)
     }
 
-    async fn submit(&self, transactions: Arc<Vec<Transaction>>, from: usize, whole: bool) -> Outcome {
-        let refused = || Outcome { accepted: 0, refusal: Some(Refusal::ShuttingDown) };
-        if self.is_closed() {
-            return refused();
-        }
-        let (reply, answer) = oneshot::channel();
-        let batch = Batch { transactions, from, whole, reply };
+    /// Notified when a queue has room again.
+    pub(super) fn room(&self) -> &Arc<Notify> {
+        &self.shared.room
+    }
+
+    pub(super) fn worker(&self, number: usize) -> &mpsc::Sender<Batch> {
+        &self.shared.workers[number]
+    }
+
+    /// The worker that has least to do; of several, the one whose turn it is.
+    pub(super) fn choose(&self) -> usize {
         let workers = &self.shared.workers;
-        let turn = self.shared.next.fetch_add(1, Ordering::Relaxed) % workers.len();
-        // An idle worker beats the one whose turn it is.
-        let worker = (0..workers.len())
-            .map(|i| &workers[(turn + i) % workers.len()])
-            .max_by_key(|worker| worker.capacity())
-            .expect("an intake has at least one worker");
-        if worker.send(batch).await.is_err() {
-            return refused();
-        }
-        answer.await.unwrap_or_else(|_| refused())
+        let turn = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        (0..workers.len())
+            .map(|i| (turn + i) % workers.len())
+            .max_by_key(|worker| workers[*worker].capacity())
+            .expect("an intake has at least one worker")
     }
 }

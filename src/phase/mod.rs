@@ -3,6 +3,7 @@
 mod fault;
 mod identity;
 mod intake;
+mod lane;
 mod plan;
 mod program;
 mod run;
@@ -10,6 +11,7 @@ mod worker;
 
 pub use fault::{Fault, Faults, Suspension};
 pub use intake::{Batch, Intake, Outcome, Refusal};
+pub use lane::{Gate, Lane};
 pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use run::{Observer, Part, Runner};

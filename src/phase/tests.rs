@@ -1,3 +1,4 @@
+mod lane;
 mod plan;
 mod run;
 mod workers;

@@ -132,10 +132,12 @@ impl Worker {
         while let Some(batch) = batches.blocking_recv() {
             self.follow();
             let _busy = self.clock.busy();
+            let gate = batch.gate.clone();
             // A panic is a fault of ours; it must not take the service with it.
             let done = std::panic::catch_unwind(AssertUnwindSafe(|| self.process(batch)));
             if done.is_err() {
                 tracing::error!("a worker panicked; its batch was not taken. Please report this");
+                gate.inspect(|gate| gate.shut());
                 self.room.release(&self.generation);
                 self.runner.renew();
             }
@@ -164,19 +166,26 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Batch) {
-        let Batch { transactions, from, whole, reply } = batch;
-        let offered = &transactions[from..];
-        let sizes: Vec<usize> = offered.iter().map(|transaction| transaction.bytes().len()).collect();
+        let Batch { mut transactions, whole, gate, reply } = batch;
+        if gate.as_ref().is_some_and(|gate| gate.is_shut()) {
+            let _ = reply.send(Outcome { accepted: 0, refusal: None, rest: transactions });
+            return;
+        }
+        let sizes: Vec<usize> = transactions.iter().map(|transaction| transaction.bytes().len()).collect();
         let (plans, taken, refusal) = loop {
-            let plans: Vec<Plan> = offered.iter().map(|transaction| self.runner.plan(transaction)).collect();
+            let plans: Vec<Plan> = transactions.iter().map(|transaction| self.runner.plan(transaction)).collect();
             let (taken, refusal) = self.reserve(&plans, &sizes, whole);
             // A queue that a reload has just closed has no room for ever; the one in its place has.
             if taken > 0 || !self.follow() {
                 break (plans, taken, refusal);
             }
         };
+        let rest = transactions.split_off(taken);
+        if let Some(gate) = gate.filter(|_| !rest.is_empty()) {
+            gate.shut();
+        }
         if taken == 0 {
-            let _ = reply.send(Outcome { accepted: 0, refusal });
+            let _ = reply.send(Outcome { accepted: 0, refusal, rest });
             return;
         }
         let mut collect = Collect {
@@ -186,9 +195,9 @@ impl Worker {
             room: &mut self.room,
             generation: &self.generation,
         };
-        for ((transaction, plan), size) in offered.iter().zip(&plans).zip(&sizes).take(taken) {
+        for ((transaction, plan), size) in transactions.into_iter().zip(&plans).zip(&sizes) {
             collect.size = *size;
-            self.runner.run(transaction.clone(), plan, &mut collect);
+            self.runner.run(transaction, plan, &mut collect);
         }
         self.tally.transactions.fetch_add(taken as u64, Ordering::Relaxed);
         // A panic drops the receipt, too; without an answer the batch counts as refused.
@@ -196,7 +205,7 @@ impl Worker {
         let all = appended.clone();
         let receipt = Receipt::new(move || {
             if all.load(Ordering::Acquire) {
-                let _ = reply.send(Outcome { accepted: taken, refusal });
+                let _ = reply.send(Outcome { accepted: taken, refusal, rest });
             }
         });
         self.room.append(&self.generation, &receipt);

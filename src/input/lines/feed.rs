@@ -4,18 +4,18 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::task::JoinHandle;
 
 use super::split::{Line, Splitter};
 use crate::input::{Kind, Meters, Reason};
-use crate::phase::{Intake, Refusal};
+use crate::phase::{Intake, Lane, Refusal};
 use crate::transaction::{Limits, Transaction};
 
 /// Transactions that go to a worker at once, at most.
 const BATCH_TRANSACTIONS: usize = 1024;
 
-/// Bytes that go to a worker at once, but for the last transaction's.
-const BATCH_BYTES: usize = 1 << 20;
+/// Bytes that go to a worker at once, but for the last transaction's. Larger batches leave the processor's cache before
+/// a worker comes to them.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// What a connection's first read is made for.
 const SMALLEST_READ: usize = 16 << 10;
@@ -28,10 +28,10 @@ pub(in crate::input) struct Rejected {
     pub(in crate::input) text: String,
 }
 
-/// Splits, parses and delivers in order. While one batch is on its way to the queues the next is read and parsed;
-/// then it waits, which is the back-pressure.
+/// Splits, parses and delivers in order. While batches are on their way to the queues the next is read and parsed, and
+/// grows until it may follow; when it is full, nothing more is read, which is the back-pressure.
 pub(in crate::input) struct Feed {
-    intake: Intake,
+    lane: Lane,
     limits: Limits,
     meters: Arc<Meters>,
     kind: Kind,
@@ -40,7 +40,8 @@ pub(in crate::input) struct Feed {
     largest_read: usize,
     batch: Vec<Transaction>,
     batch_bytes: usize,
-    in_flight: Option<JoinHandle<Result<(), Refusal>>>,
+    /// The service takes no more.
+    refused: Option<Refusal>,
 }
 
 impl Feed {
@@ -52,7 +53,7 @@ impl Feed {
         largest_read: usize,
     ) -> Self {
         Self {
-            intake,
+            lane: Lane::new(intake),
             limits,
             meters,
             kind,
@@ -61,7 +62,7 @@ impl Feed {
             largest_read,
             batch: Vec::new(),
             batch_bytes: 0,
-            in_flight: None,
+            refused: None,
         }
     }
 
@@ -70,14 +71,26 @@ impl Feed {
         self.splitter.lines()
     }
 
-    /// Reads once; 0 at the end of the stream. Loses nothing if it is dropped before it returns.
+    /// Reads once; 0 at the end of the stream, and when the service takes no more. Loses nothing if it is dropped before
+    /// it returns.
     pub(in crate::input) async fn read(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         let buffer = self.splitter.buffer();
         if buffer.capacity() - buffer.len() < self.read_size / 2 {
             buffer.reserve(self.read_size);
         }
         let room = buffer.capacity() - buffer.len();
-        let read = reader.read_buf(buffer).await?;
+        let read = loop {
+            tokio::select! {
+                biased;
+                read = reader.read_buf(self.splitter.buffer()) => break read?,
+                taken = self.lane.advance() => {
+                    if self.note(taken).is_err() {
+                        return Ok(0);
+                    }
+                }
+            }
+            self.send();
+        };
         // A peer that fills what it is given gets more: fewer, larger batches.
         if read == room {
             self.read_size = (self.read_size * 2).min(self.largest_read);
@@ -93,10 +106,11 @@ impl Feed {
                 self.reject(rejected, reject);
             }
             if self.batch.len() >= BATCH_TRANSACTIONS || self.batch_bytes >= BATCH_BYTES {
-                self.send().await?;
+                self.send_all().await?;
             }
         }
-        self.send().await
+        self.send();
+        self.refused.clone().map_or(Ok(()), Err)
     }
 
     /// Takes a last line without an end, if it is whole JSON, and waits until everything is in its queues.
@@ -110,8 +124,12 @@ impl Feed {
             }
             self.reject(rejected, reject);
         }
-        self.send().await?;
-        self.arrive().await
+        self.send_all().await?;
+        while !self.lane.is_empty() {
+            let taken = self.lane.advance().await;
+            self.note(taken)?;
+        }
+        Ok(())
     }
 
     fn parse(&mut self, line: Line) -> Result<(), Rejected> {
@@ -133,43 +151,49 @@ impl Feed {
         reject(rejected);
     }
 
-    async fn send(&mut self) -> Result<(), Refusal> {
-        if self.batch.is_empty() {
-            return Ok(());
+    /// Sends what was parsed on its way, if it may follow what was sent before.
+    fn send(&mut self) {
+        if !self.batch.is_empty() && self.lane.has_room() && self.refused.is_none() {
+            self.batch_bytes = 0;
+            self.lane.push(std::mem::take(&mut self.batch));
         }
-        let arrived = self.arrive().await;
-        let batch = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        if let Err(refusal) = arrived {
-            lose(&self.meters, self.kind, batch.len());
-            return Err(refusal);
+    }
+
+    /// The same, waiting until it may.
+    async fn send_all(&mut self) -> Result<(), Refusal> {
+        while !self.lane.has_room() && self.refused.is_none() {
+            let taken = self.lane.advance().await;
+            let _ = self.note(taken);
         }
-        let (intake, meters, kind) = (self.intake.clone(), self.meters.clone(), self.kind);
-        self.in_flight = Some(tokio::spawn(async move {
-            let offered = batch.len();
-            let (taken, outcome) = match intake.deliver(batch).await {
-                Ok(()) => (offered, Ok(())),
-                Err((taken, refusal)) => (taken, Err(refusal)),
-            };
-            meters.of(kind).receive(taken);
-            lose(&meters, kind, offered - taken);
-            outcome
-        }));
+        match self.refused.clone() {
+            None => self.send(),
+            Some(refusal) => {
+                self.lose(self.batch.len());
+                self.batch.clear();
+                return Err(refusal);
+            }
+        }
         Ok(())
     }
 
-    async fn arrive(&mut self) -> Result<(), Refusal> {
-        match self.in_flight.take() {
-            None => Ok(()),
-            // The task can only fail by a panic, and then takes nothing more.
-            Some(batch) => batch.await.unwrap_or(Err(Refusal::ShuttingDown)),
+    fn note(&mut self, taken: Result<usize, Refusal>) -> Result<(), Refusal> {
+        match taken {
+            Ok(taken) => self.meters.of(self.kind).receive(taken),
+            Err(refusal) => {
+                self.refused = Some(refusal.clone());
+                let lost = self.lane.abandon();
+                self.lose(lost);
+                return Err(refusal);
+            }
         }
+        Ok(())
     }
-}
 
-fn lose(meters: &Meters, kind: Kind, transactions: usize) {
-    if transactions > 0 {
-        meters.of(kind).lose(transactions as u64);
-        tracing::error!(input = kind.name(), transactions, "lost: the service went down before they were taken");
+    fn lose(&self, transactions: usize) {
+        if transactions > 0 {
+            self.meters.of(self.kind).lose(transactions as u64);
+            let input = self.kind.name();
+            tracing::error!(input, transactions, "lost: the service went down before they were taken");
+        }
     }
 }

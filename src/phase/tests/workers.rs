@@ -11,35 +11,37 @@ use crate::script::Clock;
 
 /// A queue of a few entries that remembers everything that is done to it.
 #[derive(Default)]
-struct Fake {
+pub(super) struct Fake {
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
-struct Inner {
+pub(super) struct Inner {
     most: usize,
     reserved: (usize, usize),
     entries: Vec<String>,
     /// Receipts are kept here until the test lets them go.
-    holds: bool,
-    receipts: Vec<Receipt>,
+    pub(super) holds: bool,
+    pub(super) receipts: Vec<Receipt>,
     panics: bool,
+    /// As a queue that a reload has left behind.
+    pub(super) closed: bool,
 }
 
 impl Fake {
-    fn new(most: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { inner: Mutex::new(Inner { most, ..Inner::default() }) })
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
         work(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         self.with(|inner| std::mem::take(&mut inner.entries))
     }
 
-    fn reserved(&self) -> (usize, usize) {
+    pub(super) fn reserved(&self) -> (usize, usize) {
         self.with(|inner| inner.reserved)
     }
 }
@@ -47,6 +49,9 @@ impl Fake {
 impl Queue for Fake {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom> {
         self.with(|inner| {
+            if inner.closed {
+                return Err(NoRoom::Full);
+            }
             if entries > inner.most {
                 return Err(NoRoom::Never);
             }
@@ -84,21 +89,21 @@ plugins:
 "#;
 
 /// Workers on fake queues, one for each plugin that emits.
-struct Bench {
-    live: Live,
-    workers: Workers,
-    intake: Intake,
-    room: Arc<Notify>,
+pub(super) struct Bench {
+    pub(super) live: Live,
+    pub(super) workers: Workers,
+    pub(super) intake: Intake,
+    pub(super) room: Arc<Notify>,
 }
 
-fn generation(text: &str, settings: &Settings, queues: &[&Arc<Fake>]) -> Generation {
+pub(super) fn generation(text: &str, settings: &Settings, queues: &[&Arc<Fake>]) -> Generation {
     let program = program(text, settings);
     assert_eq!(program.steps.len(), queues.len());
     let queues = queues.iter().map(|queue| Some((*queue).clone() as Arc<dyn Queue>)).collect();
     Generation { program, queues }
 }
 
-fn bench(generation: Generation, workers: usize) -> Bench {
+pub(super) fn bench(generation: Generation, workers: usize) -> Bench {
     let live: Live = Arc::new(ArcSwap::from_pointee(generation));
     let clock = Clock::start().expect("a thread");
     let (workers, channels) = Workers::start(&live, workers, &clock, &ThreadFilter::none()).expect("workers");
@@ -118,7 +123,18 @@ fn edited(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("{{\"n\":{number},\"t\":1}}")).collect()
 }
 
-async fn until(mut condition: impl FnMut() -> bool) {
+/// Sends `transactions` down a lane of their own; fails with the number that were taken.
+async fn deliver(intake: Intake, transactions: Vec<Transaction>) -> Result<(), (usize, Refusal)> {
+    let mut lane = Lane::new(intake);
+    lane.push(transactions);
+    let mut taken = 0;
+    while !lane.is_empty() {
+        taken += lane.advance().await.map_err(|refusal| (taken, refusal))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn until(mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "the condition was not met in time");
@@ -152,7 +168,7 @@ async fn delivery_goes_on_in_parts() {
     let (file, tcp) = (Fake::new(5), Fake::new(2));
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 2);
     let intake = bench.intake.clone();
-    let delivery = tokio::spawn(async move { intake.deliver(transactions(0..20)).await });
+    let delivery = tokio::spawn(async move { deliver(intake, transactions(0..20)).await });
     let (mut files, mut tcps) = (Vec::new(), Vec::new());
     until(|| {
         files.extend(file.take());
@@ -240,7 +256,7 @@ async fn shutting_down() {
     intake.close();
     assert!(intake.is_closed());
     assert_eq!(intake.offer(transactions(5..6)).await, Err(Refusal::ShuttingDown));
-    assert_eq!(intake.deliver(transactions(5..6)).await, Err((0, Refusal::ShuttingDown)));
+    assert_eq!(deliver(intake.clone(), transactions(5..6)).await, Err((0, Refusal::ShuttingDown)));
     tcp.with(|inner| inner.receipts.clear());
     assert_eq!(offer.await.expect("no panic"), Ok(()));
     drop(intake);
@@ -256,7 +272,7 @@ async fn closing_ends_a_waiting_delivery() {
     let (file, tcp) = (Fake::new(100), Fake::new(2));
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
     let intake = bench.intake.clone();
-    let delivery = tokio::spawn(async move { intake.deliver(transactions(0..5)).await });
+    let delivery = tokio::spawn(async move { deliver(intake, transactions(0..5)).await });
     until(|| tcp.with(|inner| inner.entries.len()) == 2).await;
     bench.intake.close();
     assert_eq!(delivery.await.expect("no panic"), Err((2, Refusal::ShuttingDown)));
