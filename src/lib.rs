@@ -18,6 +18,7 @@ pub mod entity;
 pub mod fault;
 pub mod input;
 pub mod message;
+pub mod metric;
 pub mod phase;
 pub mod plugin;
 pub mod queue;

@@ -60,16 +60,17 @@ fn plugin(step: &Step) -> Value {
 
 /// `errors` counts every failure, `stopped` those by each budget; a snippet that is left out says for how long.
 fn snippet(field: &str, fault: &Fault) -> Value {
+    let totals = fault.totals();
     let stopped: Map<String, Value> = Stop::ALL
         .into_iter()
         .filter(|budget| *budget != Stop::Suspended)
-        .map(|budget| (budget.name().to_owned(), fault.stops(budget).into()))
+        .map(|budget| (budget.name().to_owned(), totals.stops(budget).into()))
         .collect();
     json!({
         "field": field,
-        "errors": fault.count(),
+        "errors": totals.errors(),
         "stopped": stopped,
-        "left_out": fault.skipped(),
+        "left_out": totals.skipped(),
         "suspended_for_seconds": fault.suspended_for().map(|left| left.as_secs_f64().ceil()),
     })
 }

@@ -7,6 +7,7 @@
 mod backoff;
 mod dead;
 mod fold;
+mod ledger;
 mod outlet;
 mod store;
 #[cfg(test)]
@@ -23,9 +24,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use self::dead::DeadLetters;
+use self::ledger::Ledger;
+pub use self::ledger::PluginStats;
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use self::store::{Store, Stored};
+use crate::metric::Histogram;
 use crate::plugin::sink::{self, OpenError, SinkShared};
 use crate::queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
 
@@ -122,12 +126,35 @@ struct Inner {
 struct Running {
     current: HashMap<String, Arc<Outlet>>,
     tasks: Vec<Task>,
+    ledger: Ledger,
 }
 
 struct Task {
     outlet: Arc<Outlet>,
-    handle: JoinHandle<()>,
+    /// Until it is waited for at the end.
+    handle: Option<JoinHandle<()>>,
     stored: Option<Stored>,
+}
+
+impl Running {
+    /// Lets outlets go that have ended. What they have counted stays.
+    fn tidy(&mut self) {
+        let ledger = &mut self.ledger;
+        self.tasks.retain(|task| {
+            // One that ended by a fault of ours still has what is in its queue.
+            let ended = task.has_ended() && task.outlet.is_closed() && task.outlet.counters().is_idle();
+            if ended {
+                ledger.fold(&task.outlet);
+            }
+            !ended
+        });
+    }
+}
+
+impl Task {
+    fn has_ended(&self) -> bool {
+        self.handle.as_ref().is_some_and(JoinHandle::is_finished)
+    }
 }
 
 impl Delivery {
@@ -187,8 +214,8 @@ impl Delivery {
         let courier = Courier::new(outlet.clone(), sink);
         let handle = inner.runtime.spawn(run(courier, inner.store.clone(), stored.clone()));
         running.current.insert(outlet.spec().identity.clone(), outlet.clone());
-        running.tasks.retain(|task| !task.handle.is_finished());
-        running.tasks.push(Task { outlet: outlet.clone(), handle, stored });
+        running.tidy();
+        running.tasks.push(Task { outlet: outlet.clone(), handle: Some(handle), stored });
         Ok(outlet)
     }
 
@@ -241,10 +268,36 @@ impl Delivery {
     /// The state of every outlet, retired ones that still deliver included, by identity.
     pub fn stats(&self) -> Vec<Stats> {
         let running = self.inner.lock();
-        let tasks = running.tasks.iter().filter(|task| !task.handle.is_finished());
+        let tasks = running.tasks.iter().filter(|task| !task.has_ended());
         let mut stats: Vec<_> = tasks.map(|task| task.outlet.stats()).collect();
         stats.sort_by(|a, b| a.identity.cmp(&b.identity));
         stats
+    }
+
+    /// What is known about each plugin since the start, by name and id.
+    pub fn plugins(&self) -> Vec<PluginStats> {
+        let mut running = self.inner.lock();
+        running.tidy();
+        let Running { current, tasks, ledger } = &mut *running;
+        let is_current = |outlet: &Arc<Outlet>| {
+            current.get(&outlet.spec().identity).is_some_and(|current| Arc::ptr_eq(current, outlet))
+        };
+        ledger.read(tasks.iter().map(|task| (&*task.outlet, is_current(&task.outlet))))
+    }
+
+    /// The bounds on what all queues hold: in memory, and on disk.
+    pub fn budgets(&self) -> (&Budget, &Budget) {
+        (&self.inner.budget, self.inner.store.budget())
+    }
+
+    /// How long syncs of queues on disk took.
+    pub fn syncs(&self) -> Histogram {
+        self.inner.store.syncs()
+    }
+
+    /// Queues on disk with entries whose plugins are not there. Waits for the disk.
+    pub fn orphaned_queues(&self) -> usize {
+        self.inner.store.orphans().len()
     }
 
     /// Closes all outlets and delivers what they have until `deadline`; returns what is left then, with nothing
@@ -253,13 +306,15 @@ impl Delivery {
         let tasks = {
             let mut running = self.inner.lock();
             running.current.clear();
-            std::mem::take(&mut running.tasks)
+            // The outlets stay where they can be asked.
+            let mut take = |task: &mut Task| Some((task.outlet.clone(), task.handle.take()?, task.stored.take()));
+            running.tasks.iter_mut().filter_map(&mut take).collect::<Vec<_>>()
         };
-        for task in &tasks {
-            task.outlet.close();
+        for (outlet, ..) in &tasks {
+            outlet.close();
         }
         let mut ended = Vec::new();
-        for Task { outlet, mut handle, stored } in tasks {
+        for (outlet, mut handle, stored) in tasks {
             if timeout_at(deadline, &mut handle).await.is_err() {
                 handle.abort();
                 let _ = handle.await;

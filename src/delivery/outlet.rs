@@ -16,7 +16,7 @@ use super::fold::Fold;
 use super::{OutletSpec, QueueSettings, Storage};
 use crate::fault::{self, Point};
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
-use crate::queue::{Counters, DropReason, Notice, Queue, Reader};
+use crate::queue::{Condition, Counters, DropReason, Notice, Queue, Reader};
 
 /// Entries that are leased at once by a sink that takes what is there.
 const LEASE_ENTRIES: usize = 8192;
@@ -48,6 +48,7 @@ pub(super) struct OutletParts {
 struct Health {
     lost: u64,
     failures: u64,
+    retried: u64,
     failing: bool,
     last_error: Option<LastError>,
 }
@@ -76,6 +77,8 @@ pub struct Stats {
     pub lost: u64,
     /// Attempts that failed.
     pub failures: u64,
+    /// Messages that were sent again.
+    pub retried: u64,
     /// The last attempt failed; another will be made.
     pub failing: bool,
     /// The outlet takes nothing new and ends when its queue is empty.
@@ -118,6 +121,11 @@ impl Outlet {
         self.parts.reader.counters()
     }
 
+    /// How its queue fares.
+    pub fn condition(&self) -> Condition {
+        self.parts.reader.condition()
+    }
+
     /// Everything known about the outlet.
     pub fn stats(&self) -> Stats {
         let spec = self.spec();
@@ -131,6 +139,7 @@ impl Outlet {
             counters,
             lost: health.lost,
             failures: health.failures,
+            retried: health.retried,
             failing: health.failing,
             retiring,
             last_error: health.last_error.clone(),
@@ -270,6 +279,7 @@ impl Courier {
     }
 
     async fn resend_outstanding(&mut self) -> Result<Sent, SendError> {
+        self.outlet.health().retried += self.outstanding.len() as u64;
         let sent = self.sink.send(self.outstanding.make_contiguous()).await?;
         self.resend = false;
         Ok(sent)

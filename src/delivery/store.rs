@@ -13,7 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
 
 use super::OutletSpec;
-use crate::queue::{DurableOptions, DurableQueue, Flusher, Recovered};
+use crate::metric::Histogram;
+use crate::queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
 
 /// The folder in the data directory.
 const FOLDER: &str = "queues";
@@ -132,24 +133,39 @@ impl Store {
 
     /// Warns of queues with entries of plugins that are not there.
     pub(super) fn warn_of_orphans(&self) {
+        for folder in self.orphans() {
+            warn!(
+                "{} is the queue of a plugin that is not in the configuration; what is in it is kept, and delivered \
+                when the plugin is there again",
+                folder.display()
+            );
+        }
+    }
+
+    /// The folders of queues with entries of plugins that are not there. Waits for the disk.
+    pub(super) fn orphans(&self) -> Vec<PathBuf> {
         let used = self.used();
         if used.lock.is_none() {
-            return;
+            return Vec::new();
         }
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        for folder in folders.filter(|path| path.is_dir() && !used.folders.contains(path)) {
-            let has_segments = fs::read_dir(&folder).is_ok_and(|files| {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let has_segments = |folder: &PathBuf| {
+            fs::read_dir(folder).is_ok_and(|files| {
                 files.filter_map(Result::ok).any(|file| file.path().extension().is_some_and(|suffix| suffix == "seg"))
-            });
-            if has_segments {
-                warn!(
-                    "{} is the queue of a plugin that is not in the configuration; what is in it is kept, and delivered \
-                    when the plugin is there again",
-                    folder.display()
-                );
-            }
-        }
+            })
+        };
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        folders.filter(|path| path.is_dir() && !used.folders.contains(path)).filter(has_segments).collect()
+    }
+
+    /// How long syncs took so far.
+    pub(super) fn syncs(&self) -> Histogram {
+        self.flusher.syncs()
+    }
+
+    /// The bound on what waits in the data directory.
+    pub(super) fn budget(&self) -> &Budget {
+        self.flusher.data()
     }
 
     /// Makes safe what can be, and ends the thread that does it. Waits for the disk.

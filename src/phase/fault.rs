@@ -1,8 +1,10 @@
 //! Counting what scripts do wrong, and telling of it now and then.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::fields::Totals;
 use crate::script::Stop;
 
 /// The faults of one plugin's parts.
@@ -14,17 +16,13 @@ pub struct Faults {
 /// How often one part failed, and whether it may run.
 #[derive(Debug, Default)]
 pub struct Fault {
-    count: AtomicU64,
+    totals: Arc<Totals>,
     told: AtomicU64,
     told_at: AtomicU64,
-    /// By budget, as [`Stop::ALL`] has them.
-    stops: [AtomicU64; Stop::ALL.len()],
     /// Time-outs and memory errors since it last ended by itself.
     in_a_row: AtomicU32,
     /// Until when it is not run, in milliseconds since the epoch; 0 while it is run.
     suspended_until: AtomicU64,
-    /// How often it was not run because it is suspended.
-    skipped: AtomicU64,
 }
 
 /// When a part that never ends by itself is left out, and for how long.
@@ -55,6 +53,14 @@ impl Faults {
         Self { parts: (0..parts).map(|_| Fault::default()).collect() }
     }
 
+    /// Goes on counting where an earlier configuration's parts left off: `totals` gives what each has counted.
+    pub(super) fn go_on(&mut self, totals: impl Fn(usize) -> Arc<Totals>) {
+        for (at, part) in self.parts.iter_mut().enumerate() {
+            let totals = totals(at);
+            *part = Fault { told: AtomicU64::new(totals.errors()), totals, ..Fault::default() };
+        }
+    }
+
     /// The faults of each part, in order.
     pub fn parts(&self) -> &[Fault] {
         &self.parts
@@ -62,19 +68,9 @@ impl Faults {
 }
 
 impl Fault {
-    /// How often the part failed so far.
-    pub fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// How often the part ran out of `budget` so far.
-    pub fn stops(&self, budget: Stop) -> u64 {
-        self.stops[budget as usize].load(Ordering::Relaxed)
-    }
-
-    /// How often it was left out because it is suspended.
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+    /// What it has done so far.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// For how long it is still left out, if it is.
@@ -90,7 +86,7 @@ impl Fault {
     /// Whether the part is left out this time, which is then counted.
     pub(super) fn leaves_out(&self) -> Option<Duration> {
         let left = self.suspended_for()?;
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.totals.skipped.fetch_add(1, Ordering::Relaxed);
         Some(left)
     }
 
@@ -106,7 +102,7 @@ impl Fault {
 
     /// Notes that it ran out of `budget`. After a suspension one more time-out is enough for the next.
     pub(super) fn stopped(&self, budget: Stop, suspension: &Suspension) -> Verdict {
-        self.stops[budget as usize].fetch_add(1, Ordering::Relaxed);
+        self.totals.stops[budget as usize].fetch_add(1, Ordering::Relaxed);
         if !matches!(budget, Stop::Deadline | Stop::Memory) {
             return Verdict::GoOn;
         }
@@ -120,7 +116,7 @@ impl Fault {
 
     /// Counts one more; answers how many there were since the last that was told of, where it is time to tell again.
     pub(super) fn add(&self) -> Option<u64> {
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let count = self.totals.count.fetch_add(1, Ordering::Relaxed) + 1;
         let now = now();
         let last = self.told_at.load(Ordering::Relaxed);
         if last != 0 && now < last + QUIET.as_millis() as u64 {
@@ -164,7 +160,8 @@ mod tests {
         assert_eq!(fault.leaves_out(), None, "the time is over");
         assert_eq!(fault.stopped(Stop::Deadline, &suspension), Verdict::Suspended);
         assert!(fault.leaves_out().is_some_and(|left| left > Duration::from_secs(3000)));
-        assert_eq!((fault.skipped(), fault.stops(Stop::Deadline), fault.stops(Stop::Memory)), (1, 4, 2));
+        let totals = fault.totals();
+        assert_eq!((totals.skipped(), totals.stops(Stop::Deadline), totals.stops(Stop::Memory)), (1, 4, 2));
         assert_eq!(fault.ended(), Verdict::Recovered);
         assert_eq!(fault.leaves_out(), None);
         let never = Suspension { after: 0, ..suspension };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::fault::{Faults, Suspension};
+use super::fields::{Field, Fields};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::document::SnippetSource;
 use crate::entity::{Configuration, Plugin, Scope};
@@ -97,6 +98,16 @@ impl Program {
         };
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
         Ok(Self { steps, options: options(settings), suspension, memberships })
+    }
+
+    /// Goes on counting where the programs before left off.
+    pub fn go_on(&mut self, fields: &Fields) {
+        for Step { id, kind, instance_name, parts, faults, .. } in &mut self.steps {
+            faults.go_on(|at| {
+                let field = Field { kind: kind.name, id: id.clone(), field: parts[at].name(at) };
+                fields.totals(field, instance_name.as_deref())
+            });
+        }
     }
 
     /// How messages are written.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use super::fault::{Suspension, Verdict};
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
 use crate::message::{BodyError, Message};
+use crate::metric::Cell;
 use crate::script::{ScriptError, SnippetId, Stop, Vm};
 use crate::transaction::Transaction;
 
@@ -40,6 +42,8 @@ pub struct Runner {
     vm: Vm,
     /// What each step has loaded.
     loaded: Vec<Loaded>,
+    /// For each step, where the times of its parts are noted, if they are.
+    clocks: Vec<Stopwatch>,
     /// The VM ran out of memory and is to be made anew.
     spoilt: bool,
 }
@@ -51,7 +55,18 @@ impl Runner {
     /// The snippets do not fit the memory limit.
     pub fn new(program: Arc<Program>) -> Result<Self, String> {
         let (vm, loaded) = load(&program)?;
-        Ok(Self { planner: Planner::new(program.clone()), program, vm, loaded, spoilt: false })
+        Ok(Self { planner: Planner::new(program.clone()), program, vm, loaded, clocks: Vec::new(), spoilt: false })
+    }
+
+    /// Notes now and then how long the parts take, as worker number `worker`.
+    #[must_use]
+    pub fn measured(mut self, worker: usize) -> Self {
+        let clock = |step: &Step| {
+            let cells = step.faults.parts().iter().map(|part| part.totals().cell(worker));
+            Stopwatch { cells: cells.collect(), turn: 0 }
+        };
+        self.clocks = self.program.steps.iter().map(clock).collect();
+        self
     }
 
     /// The program.
@@ -118,13 +133,22 @@ impl Runner {
         self.vm.set_plugin_id(id);
         let mut sound = true;
         let program = &self.program.steps[step];
+        let mut lap = self.clocks.get_mut(step).and_then(Stopwatch::start);
         for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
             let fault = &program.faults.parts()[part];
-            let result = match (fault.leaves_out(), &compiled.path) {
+            let left_out = fault.leaves_out();
+            let result = match (left_out, &compiled.path) {
                 (Some(left), _) => Err(suspended(left)),
                 (None, Some(path)) => self.vm.run_field(snippet, path),
                 (None, None) => self.vm.run_function(snippet),
             };
+            if let Some(begun) = &mut lap {
+                let now = Instant::now();
+                if left_out.is_none() {
+                    self.clocks[step].cells[part].record(now - *begun);
+                }
+                *begun = now;
+            }
             let verdict = match result.as_ref().map_err(|error| error.stop) {
                 Err(Some(budget)) => fault.stopped(budget, &self.program.suspension),
                 _ => fault.ended(),
@@ -170,6 +194,23 @@ fn tell(step: &Step, part: usize, verdict: Verdict, suspension: &Suspension) {
     let place = step.parts[part].source.line_place(1);
     tracing::error!(plugin = %step.label, field, %place, "a Lua snippet is suspended for {time:?}: it ran out of time or \
         memory {after} times in a row; mend it and reload (settings: lua.suspend_after, lua.suspend_for)");
+}
+
+/// Measures every so many runs of a step, so that it costs next to nothing.
+struct Stopwatch {
+    cells: Vec<Arc<Cell>>,
+    turn: u8,
+}
+
+/// The first run is measured, then one in so many.
+const MEASURED: u8 = 16;
+
+impl Stopwatch {
+    fn start(&mut self) -> Option<Instant> {
+        let turn = self.turn;
+        self.turn = (turn + 1) % MEASURED;
+        (turn == 0).then(Instant::now)
+    }
 }
 
 /// One step's part of a VM.

@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use super::intake::{Batch, Outcome, Refusal};
 use super::plan::Plan;
 use super::program::Program;
+use super::pulse::Pulse;
 use super::run::{Observer, Part, Runner};
 use crate::confinement::{ThreadFilter, Wall};
 use crate::message::BodyError;
-use crate::queue::{NoRoom, Queue, Receipt};
+use crate::queue::{DropReason, NoRoom, Queue, Receipt};
 use crate::script::{self, Clock, ScriptError};
 
 /// A program and the queues that its messages go to; swapped whole on reload.
@@ -45,6 +46,14 @@ pub struct Tally {
     pub dropped: AtomicU64,
     /// Messages that were not emitted because a body was not what its content type said.
     pub refused: AtomicU64,
+    /// Each worker.
+    pub pulses: Vec<Pulse>,
+}
+
+impl Tally {
+    fn of(workers: usize) -> Self {
+        Self { pulses: (0..workers).map(|_| Pulse::default()).collect(), ..Self::default() }
+    }
 }
 
 /// The running workers.
@@ -67,11 +76,12 @@ impl Workers {
     ) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
         // What scripts ask of the machine is asked now: the workers may not.
         script::prepare();
-        let tally = Arc::new(Tally::default());
+        let count = count.max(1);
+        let tally = Arc::new(Tally::of(count));
         let mut threads = Vec::new();
         let mut channels = Vec::new();
         let (report, started) = std::sync::mpsc::channel();
-        for number in 0..count.max(1) {
+        for number in 0..count {
             let (sender, receiver) = mpsc::channel(WAITING);
             let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
             let filter = filter.clone();
@@ -79,8 +89,10 @@ impl Workers {
                 let generation = live.load_full();
                 match Runner::new(generation.program.clone()) {
                     Ok(runner) => {
+                        let runner = runner.measured(number);
+                        tally.pulses[number].rest(runner.used_memory());
                         let _ = report.send(Ok(filter.apply()));
-                        Worker { runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
+                        Worker { number, runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
                     }
                     Err(error) => {
                         let _ = report.send(Err(error));
@@ -119,6 +131,7 @@ impl Workers {
 }
 
 struct Worker {
+    number: usize,
     runner: Runner,
     generation: Arc<Generation>,
     live: Live,
@@ -141,6 +154,7 @@ impl Worker {
                 self.room.release(&self.generation);
                 self.runner.renew();
             }
+            self.tally.pulses[self.number].rest(self.runner.used_memory());
         }
     }
 
@@ -154,7 +168,7 @@ impl Worker {
         drop(current);
         match Runner::new(next.program.clone()) {
             Ok(runner) => {
-                self.runner = runner;
+                self.runner = runner.measured(self.number);
                 self.generation = next;
                 true
             }
@@ -197,6 +211,7 @@ impl Worker {
         };
         for ((transaction, plan), size) in transactions.into_iter().zip(&plans).zip(&sizes) {
             collect.size = *size;
+            self.tally.pulses[self.number].begin();
             self.runner.run(transaction, plan, &mut collect);
         }
         self.tally.transactions.fetch_add(taken as u64, Ordering::Relaxed);
@@ -343,7 +358,7 @@ impl Observer for Collect<'_> {
     }
 
     fn refused(&mut self, step: usize, error: &BodyError) {
-        self.give_back(step);
+        self.give_back(step, DropReason::Body);
         let times = self.tally.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if times.is_power_of_two() {
             let plugin = &self.program.steps[step].label;
@@ -353,15 +368,15 @@ impl Observer for Collect<'_> {
 
     fn dropped(&mut self, step: usize) {
         self.tally.dropped.fetch_add(1, Ordering::Relaxed);
-        self.give_back(step);
+        self.give_back(step, DropReason::Script);
     }
 }
 
 impl Collect<'_> {
     /// Gives back the room of a message that is not sent.
-    fn give_back(&mut self, step: usize) {
+    fn give_back(&mut self, step: usize, reason: DropReason) {
         if let Some(queue) = &self.generation.queues[step] {
-            queue.release(1, self.size);
+            queue.forgo(1, self.size, reason);
             let reserved = &mut self.room.steps[step].reserved;
             reserved.0 -= 1;
             reserved.1 -= self.size;

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{
-    Bounds, BoxFuture, Budget, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt, Signals,
+    Bounds, BoxFuture, Budget, Condition, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt,
+    Signals,
 };
+use crate::metric::{Ages, Moment};
 
 /// A bounded queue in memory.
 ///
@@ -26,8 +28,11 @@ pub struct MemoryQueue {
 
 #[derive(Default)]
 struct State {
-    leased: VecDeque<Bytes>,
+    /// With their numbers, in which there are gaps where waiting entries were dropped.
+    leased: VecDeque<(u64, Bytes)>,
     waiting: VecDeque<Bytes>,
+    /// The number of the first that waits.
+    at: u64,
     leased_bytes: usize,
     waiting_bytes: usize,
     reserved: usize,
@@ -38,6 +43,7 @@ struct State {
     // The warning about a nearly full queue stands.
     warned: bool,
     totals: Counters,
+    ages: Ages,
     notices: Vec<Notice>,
 }
 
@@ -59,9 +65,20 @@ impl State {
         self.depth() == 0 && self.reserved == 0
     }
 
+    /// The number of the first that is not done with.
+    fn head(&self) -> u64 {
+        self.leased.front().map_or(self.at, |(number, _)| *number)
+    }
+
+    /// The number of the next to come.
+    fn next(&self) -> u64 {
+        self.at + self.waiting.len() as u64
+    }
+
     /// Takes the oldest waiting entry out and returns its size.
     fn drop_oldest(&mut self) -> Option<usize> {
         let entry = self.waiting.pop_front()?;
+        self.at += 1;
         self.waiting_bytes -= entry.len();
         self.totals.count_dropped(1, DropReason::Overflow);
         Some(entry.len())
@@ -118,6 +135,8 @@ impl MemoryQueue {
 
     /// Gives `bytes` back to the budget and says whom to wake.
     fn freed(&self, state: &mut State, bytes: usize) -> Wake {
+        let (head, next) = (state.head(), state.next());
+        state.ages.left(head, next);
         let starved = self.budget.give(bytes);
         let refused = std::mem::take(&mut state.refused);
         if state.warned && state.depth() < self.bounds.max_entries / 5 * 3 {
@@ -150,13 +169,33 @@ impl MemoryQueue {
         }
     }
 
-    /// Takes up to `entries` from the front of what is leased; returns how many and how many bytes.
-    fn take_leased(state: &mut State, entries: usize) -> (usize, usize) {
+    /// Takes up to `entries` from the front of what is leased; returns how many, how many bytes, and the first and last
+    /// number.
+    fn take_leased(state: &mut State, entries: usize) -> (usize, usize, (u64, u64)) {
         debug_assert!(entries <= state.leased.len(), "only leased entries can go");
         let entries = entries.min(state.leased.len());
-        let bytes = state.leased.drain(..entries).map(|entry| entry.len()).sum();
+        let first = state.head();
+        let (mut last, mut bytes) = (first, 0);
+        for (number, entry) in state.leased.drain(..entries) {
+            last = number;
+            bytes += entry.len();
+        }
         state.leased_bytes -= bytes;
-        (entries, bytes)
+        (entries, bytes, (first, last))
+    }
+
+    fn release_as(&self, entries: usize, bytes: usize, unmade: Option<DropReason>) {
+        let mut state = self.lock();
+        debug_assert!(entries <= state.reserved && bytes <= state.reserved_bytes, "only what is reserved is released");
+        if let Some(reason) = unmade {
+            state.totals.count_unmade(entries, reason);
+        }
+        state.reserved -= entries.min(state.reserved);
+        let bytes = bytes.min(state.reserved_bytes);
+        state.reserved_bytes -= bytes;
+        let wake = self.freed(&mut state, bytes);
+        drop(state);
+        self.wake(&wake);
     }
 }
 
@@ -181,14 +220,11 @@ impl Queue for MemoryQueue {
     }
 
     fn release(&self, entries: usize, bytes: usize) {
-        let mut state = self.lock();
-        debug_assert!(entries <= state.reserved && bytes <= state.reserved_bytes, "only what is reserved is released");
-        state.reserved -= entries.min(state.reserved);
-        let bytes = bytes.min(state.reserved_bytes);
-        state.reserved_bytes -= bytes;
-        let wake = self.freed(&mut state, bytes);
-        drop(state);
-        self.wake(&wake);
+        self.release_as(entries, bytes, None);
+    }
+
+    fn forgo(&self, entries: usize, bytes: usize, reason: DropReason) {
+        self.release_as(entries, bytes, Some(reason));
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
@@ -202,7 +238,7 @@ impl Queue for MemoryQueue {
         state.reserved -= entries.len().min(state.reserved);
         let mut unused = reserved.min(state.reserved_bytes);
         state.reserved_bytes -= unused;
-        let (mut oversize, mut largest) = (0, 0);
+        let (mut oversize, mut largest, next) = (0, 0, state.next());
         for entry in entries {
             state.totals.appended += 1;
             state.totals.appended_bytes += entry.len() as u64;
@@ -219,6 +255,9 @@ impl Queue for MemoryQueue {
             }
             state.waiting_bytes += entry.len();
             state.waiting.push_back(entry);
+        }
+        if state.next() > next {
+            state.ages.came(next, Moment::now());
         }
         state.totals.count_dropped(oversize, DropReason::Oversize);
         let mut freed = unused;
@@ -278,7 +317,9 @@ impl Reader for MemoryQueue {
             size += next.len();
             let Some(entry) = state.waiting.pop_front() else { break };
             batch.push(entry.clone());
-            state.leased.push_back(entry);
+            let number = state.at;
+            state.leased.push_back((number, entry));
+            state.at += 1;
         }
         state.waiting_bytes -= size;
         state.leased_bytes += size;
@@ -291,7 +332,8 @@ impl Reader for MemoryQueue {
             return;
         }
         let mut state = self.lock();
-        let (entries, bytes) = Self::take_leased(&mut state, entries);
+        let (entries, bytes, numbers) = Self::take_leased(&mut state, entries);
+        state.ages.delivered(numbers, entries as u64, Moment::now());
         state.totals.delivered += entries as u64;
         state.totals.delivered_bytes += bytes as u64;
         let wake = self.freed(&mut state, bytes);
@@ -304,7 +346,7 @@ impl Reader for MemoryQueue {
             return;
         }
         let mut state = self.lock();
-        let (entries, bytes) = Self::take_leased(&mut state, entries);
+        let (entries, bytes, _) = Self::take_leased(&mut state, entries);
         state.totals.count_dropped(entries as u64, reason);
         let wake = self.freed(&mut state, bytes);
         drop(state);
@@ -332,6 +374,16 @@ impl Reader for MemoryQueue {
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        let state = self.lock();
+        Condition {
+            oldest: state.ages.age(state.head(), Moment::now()),
+            times: state.ages.times().clone(),
+            failing: false,
+            max_bytes: self.bounds.max_bytes,
         }
     }
 }

@@ -14,6 +14,7 @@ mod tests;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -23,6 +24,8 @@ pub use budget::{Budget, Signals};
 pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, SyncPolicy};
 pub use log::Recovered;
 pub use memory::MemoryQueue;
+
+use crate::metric::Histogram;
 
 /// A queue had no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,9 @@ pub trait Queue: Send + Sync {
     /// Gives a reservation back unused.
     fn release(&self, entries: usize, bytes: usize);
 
+    /// The same for messages that will never be made, and are counted as dropped for `reason`.
+    fn forgo(&self, entries: usize, bytes: usize, reason: DropReason);
+
     /// Appends `entries`, turning a reservation of as many entries and `reserved` bytes into what they really take.
     /// Holds a clone of `receipt` until every one of them is safe.
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt);
@@ -91,6 +97,10 @@ pub enum DropReason {
     Expired,
     /// The destination refused this very entry for good, and it is kept among the dead letters.
     DeadLetter,
+    /// A snippet failed, and the plugin has `on_error: drop`. It never was in the queue.
+    Script,
+    /// A body is not what its content type says (`on_body_error`). It never was in the queue.
+    Body,
 }
 
 /// A future that an object-safe trait returns.
@@ -124,8 +134,25 @@ pub trait Reader: Send + Sync {
     /// The counters of this moment, consistent with each other.
     fn counters(&self) -> Counters;
 
+    /// What else is known at this moment.
+    fn condition(&self) -> Condition;
+
     /// Waits for something to tell the operator. Those who append may do no I/O, so the reader's side says it.
     fn notices(&self) -> BoxFuture<'_, Vec<Notice>>;
+}
+
+/// How a queue fares.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Condition {
+    /// How long the oldest entry has been in it; of those that an earlier run has left, the time since their file was
+    /// last written.
+    pub oldest: Option<Duration>,
+    /// From when they came in to when they were delivered, of all entries that were.
+    pub times: Histogram,
+    /// What was appended cannot be made safe now.
+    pub failing: bool,
+    /// Bytes of entries that the queue holds at most, if there is a bound of its own.
+    pub max_bytes: Option<usize>,
 }
 
 /// Something about a queue that the operator should know.
@@ -193,10 +220,10 @@ async fn notices(noticed: &Notify, take: impl Fn() -> Vec<Notice> + Send) -> Vec
 }
 
 /// What a queue has seen and holds. In every snapshot
-/// `appended + recovered == delivered + depth + dropped() + dead_letters + corrupt`.
+/// `appended + recovered == delivered + depth + dropped() + unmade() + dead_letters + corrupt`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
-    /// Entries that came in.
+    /// Entries that came in, and messages that were to come and were not made.
     pub appended: u64,
     /// Bytes of entries that came in.
     pub appended_bytes: u64,
@@ -210,6 +237,10 @@ pub struct Counters {
     pub dropped_oversize: u64,
     /// Dropped for [`DropReason::Expired`].
     pub dropped_expired: u64,
+    /// Not made for [`DropReason::Script`].
+    pub dropped_script: u64,
+    /// Not made for [`DropReason::Body`].
+    pub dropped_body: u64,
     /// Entries that were found on disk when the queue was opened.
     pub recovered: u64,
     /// Entries on disk that were found damaged, and passed over.
@@ -232,9 +263,57 @@ impl Counters {
         self.dropped_overflow + self.dropped_oversize + self.dropped_expired
     }
 
+    /// Messages that the log phase did not make.
+    pub fn unmade(&self) -> u64 {
+        self.dropped_script + self.dropped_body
+    }
+
     /// Whether nothing is in the queue or on its way into it.
     pub fn is_idle(&self) -> bool {
         self.depth == 0 && self.reserved == 0
+    }
+
+    /// Adds what another queue of the same plugin has seen and holds.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            appended,
+            appended_bytes,
+            delivered,
+            delivered_bytes,
+            dropped_overflow,
+            dropped_oversize,
+            dropped_expired,
+            dropped_script,
+            dropped_body,
+            recovered,
+            corrupt,
+            dead_letters,
+            depth,
+            bytes,
+            leased,
+            reserved,
+        } = *other;
+        self.appended += appended;
+        self.appended_bytes += appended_bytes;
+        self.delivered += delivered;
+        self.delivered_bytes += delivered_bytes;
+        self.dropped_overflow += dropped_overflow;
+        self.dropped_oversize += dropped_oversize;
+        self.dropped_expired += dropped_expired;
+        self.dropped_script += dropped_script;
+        self.dropped_body += dropped_body;
+        self.recovered += recovered;
+        self.corrupt += corrupt;
+        self.dead_letters += dead_letters;
+        self.depth += depth;
+        self.bytes += bytes;
+        self.leased += leased;
+        self.reserved += reserved;
+    }
+
+    fn count_unmade(&mut self, messages: usize, reason: DropReason) {
+        self.appended += messages as u64;
+        self.count_dropped(messages as u64, reason);
     }
 
     fn count_dropped(&mut self, entries: u64, reason: DropReason) {
@@ -243,6 +322,8 @@ impl Counters {
             DropReason::Oversize => self.dropped_oversize += entries,
             DropReason::Expired => self.dropped_expired += entries,
             DropReason::DeadLetter => self.dead_letters += entries,
+            DropReason::Script => self.dropped_script += entries,
+            DropReason::Body => self.dropped_body += entries,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::confinement::{ThreadFilter, Wall};
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
-use crate::phase::{Generation, Intake, Live, Program, Runner, Workers};
+use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Workers};
 use crate::plugin::sink::SinkShared;
 use crate::queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
 use crate::script::Clock;
@@ -28,6 +28,8 @@ pub use inputs::{InputError, Listening, show_status};
 /// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
 pub struct Service {
     delivery: Delivery,
+    /// What the snippets have done.
+    fields: Arc<Fields>,
     workers: Workers,
     intake: Intake,
     live: Live,
@@ -54,7 +56,8 @@ impl Service {
     pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
         let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
         let delivery = Delivery::bounded(SinkShared::new(None), memory, data, settings.data_dir.clone());
-        let (generation, outlets) = prepare(&delivery, configuration, settings)?;
+        let fields = Arc::new(Fields::default());
+        let (generation, outlets) = prepare(&delivery, &fields, configuration, settings)?;
         delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
@@ -68,7 +71,7 @@ impl Service {
             tracing::warn!("worker threads are not confined: {why}; the Lua sandbox has one wall less");
         }
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, workers, intake, live, outlets: Mutex::new(outlets), wall })
+        Ok(Self { delivery, fields, workers, intake, live, outlets: Mutex::new(outlets), wall })
     }
 
     /// Where inputs hand transactions in.
@@ -102,11 +105,12 @@ impl Service {
     /// # Errors
     /// As [`Self::start`]; the old configuration stays in force.
     pub fn reload(&self, configuration: &Configuration, settings: &Settings) -> Result<(), StartError> {
-        let prepared = prepare(&self.delivery, configuration, settings).and_then(|(generation, outlets)| {
-            // What does not fit a VM must be refused here: the workers could not go on with queues that are closed.
-            let trial = Runner::new(generation.program.clone());
-            trial.map(|_| (generation, outlets)).map_err(StartError::Other)
-        });
+        let prepared =
+            prepare(&self.delivery, &self.fields, configuration, settings).and_then(|(generation, outlets)| {
+                // What does not fit a VM must be refused here: the workers could not go on with queues that are closed.
+                let trial = Runner::new(generation.program.clone());
+                trial.map(|_| (generation, outlets)).map_err(StartError::Other)
+            });
         let mut current = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
         let result = prepared.map(|(generation, outlets)| {
             self.live.store(Arc::new(generation));
@@ -149,10 +153,12 @@ fn thread_filter() -> (ThreadFilter, Option<Wall>) {
 /// A generation of `configuration` with its outlets, which run from here on.
 fn prepare(
     delivery: &Delivery,
+    fields: &Fields,
     configuration: &Configuration,
     settings: &Settings,
 ) -> Result<(Generation, Vec<Arc<Outlet>>), StartError> {
-    let program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
+    let mut program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
+    program.go_on(fields);
     let mut outlets = Vec::new();
     let mut queues: Vec<Option<Arc<dyn Queue>>> = Vec::new();
     let mut errors = Vec::new();

@@ -19,6 +19,7 @@ use super::state::State;
 use super::write::Writer;
 use super::{DurableOptions, DurableQueue, lock};
 use crate::fault::{self, Point};
+use crate::metric::Histogram;
 
 /// The files of queues that are put together, and how much is copied at once.
 const MERGE_SEGMENT_BYTES: u64 = 64 << 20;
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub data: Arc<Budget>,
     pub signals: Signals,
     pub recent: Pool,
+    /// How long syncs took.
+    pub syncs: Mutex<Histogram>,
     disk: Arc<dyn Disk>,
     desk: Mutex<Desk>,
     bell: Condvar,
@@ -113,8 +116,18 @@ impl Flusher {
 
     pub(super) fn on(disk: Arc<dyn Disk>, memory: Arc<Budget>, data: Arc<Budget>, signals: Signals) -> Self {
         let recent = Pool { max: memory.max_bytes() / 4, used: AtomicUsize::new(0) };
-        let (desk, bell) = (Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { memory, data, signals, recent, disk, desk, bell }) }
+        let (syncs, desk, bell) = (Mutex::default(), Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { memory, data, signals, recent, syncs, disk, desk, bell }) }
+    }
+
+    /// How long syncs took so far, those that failed included.
+    pub fn syncs(&self) -> Histogram {
+        lock(&self.shared.syncs).clone()
+    }
+
+    /// The bound on what waits in the data directory.
+    pub fn data(&self) -> &Budget {
+        &self.shared.data
     }
 
     /// Opens the queue in `dir`, which no other may have open, with what is in it. Waits for the disk.

@@ -23,7 +23,8 @@ use self::flusher::{Bell, Shared};
 use self::state::State;
 use self::write::Writer;
 use super::log::{FRAME_BYTES, MAX_PAYLOAD, SegmentReader};
-use super::{BoxFuture, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt};
+use super::{BoxFuture, Condition, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt};
+use crate::metric::Moment;
 
 /// How much a durable queue holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,14 +212,38 @@ impl DurableQueue {
         }
     }
 
+    fn release_as(&self, entries: usize, bytes: usize, unmade: Option<DropReason>) {
+        let mut state = self.lock();
+        debug_assert!(entries <= state.reserved && bytes <= state.reserved_bytes, "only what is reserved is released");
+        if let Some(reason) = unmade {
+            state.totals.count_unmade(entries, reason);
+        }
+        state.reserved -= entries.min(state.reserved);
+        state.reserved_bytes -= bytes.min(state.reserved_bytes);
+        let wake = self.settle(&mut state);
+        drop(state);
+        self.wake(wake);
+    }
+
     /// The first `entries` leased ones are done with.
-    fn resolve(&self, entries: usize, count: impl FnOnce(&mut Counters, u64, u64)) {
+    fn resolve(&self, entries: usize, dropped: Option<DropReason>) {
         if entries == 0 {
             return;
         }
         let mut state = self.lock();
+        // Before they are taken: the marks go with the entries.
+        let delivered = state.leased_numbers(entries).filter(|_| dropped.is_none());
+        if let Some((numbers, entries)) = delivered {
+            state.ages.delivered(numbers, entries, Moment::now());
+        }
         let (entries, bytes) = state.take_leased(entries);
-        count(&mut state.totals, entries, bytes);
+        match dropped {
+            Some(reason) => state.totals.count_dropped(entries, reason),
+            None => {
+                state.totals.delivered += entries;
+                state.totals.delivered_bytes += bytes;
+            }
+        }
         let wake = Wake { bell: Some(Bell::Moved), ..self.settle(&mut state) };
         drop(state);
         self.wake(wake);
@@ -253,13 +278,11 @@ impl Queue for DurableQueue {
     }
 
     fn release(&self, entries: usize, bytes: usize) {
-        let mut state = self.lock();
-        debug_assert!(entries <= state.reserved && bytes <= state.reserved_bytes, "only what is reserved is released");
-        state.reserved -= entries.min(state.reserved);
-        state.reserved_bytes -= bytes.min(state.reserved_bytes);
-        let wake = self.settle(&mut state);
-        drop(state);
-        self.wake(wake);
+        self.release_as(entries, bytes, None);
+    }
+
+    fn forgo(&self, entries: usize, bytes: usize, reason: DropReason) {
+        self.release_as(entries, bytes, Some(reason));
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
@@ -270,7 +293,7 @@ impl Queue for DurableQueue {
         );
         state.reserved -= entries.len().min(state.reserved);
         state.reserved_bytes -= reserved.min(state.reserved_bytes);
-        let (mut oversize, mut largest, before) = (0, 0, state.recent_bytes);
+        let (mut oversize, mut largest, before, next) = (0, 0, state.recent_bytes, state.next);
         for entry in entries {
             state.totals.appended += 1;
             state.totals.appended_bytes += entry.len() as u64;
@@ -280,6 +303,9 @@ impl Queue for DurableQueue {
                 continue;
             }
             state.push(entry);
+        }
+        if state.next > next {
+            state.ages.came(next, Moment::now());
         }
         self.shared.recent.take(state.recent_bytes - before);
         state.totals.count_dropped(oversize, DropReason::Oversize);
@@ -322,14 +348,11 @@ impl Reader for DurableQueue {
     }
 
     fn commit(&self, entries: usize) {
-        self.resolve(entries, |totals, entries, bytes| {
-            totals.delivered += entries;
-            totals.delivered_bytes += bytes;
-        });
+        self.resolve(entries, None);
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
-        self.resolve(entries, |totals, entries, _| totals.count_dropped(entries, reason));
+        self.resolve(entries, Some(reason));
     }
 
     fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {
@@ -353,6 +376,17 @@ impl Reader for DurableQueue {
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        let DurableBounds { max_bytes, max_disk_bytes, .. } = self.options.bounds;
+        let state = self.lock();
+        Condition {
+            oldest: state.ages.age(state.head(), Moment::now()),
+            times: state.ages.times().clone(),
+            failing: state.failing,
+            max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),
         }
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
 use super::super::{Counters, DropReason, Notice, Receipt};
+use crate::metric::{Ages, Moment};
 
 /// Notices that are kept for a reader that does not ask.
 const MAX_NOTICES: usize = 16;
@@ -52,12 +53,16 @@ pub(super) struct State {
     // The warning about a nearly full queue stands.
     pub warned: bool,
     pub totals: Counters,
+    pub ages: Ages,
     pub notices: Vec<Notice>,
 }
 
 impl State {
     pub(super) fn new(log: &Log, recovered: &Recovered) -> Self {
         let next = log.next();
+        let mut ages = Ages::default();
+        recovered.written.iter().for_each(|(first, time)| ages.came(*first, Moment::of(*time)));
+        ages.left(recovered.from, next);
         Self {
             leased: VecDeque::new(),
             leased_bytes: 0,
@@ -83,6 +88,7 @@ impl State {
             closed: false,
             refused: false,
             warned: false,
+            ages,
             totals: Counters { recovered: recovered.records, ..Counters::default() },
             notices: Vec::new(),
         }
@@ -182,6 +188,13 @@ impl State {
         }
     }
 
+    /// The first and last number of the first `entries` leased, and how many they are.
+    pub(super) fn leased_numbers(&self, entries: usize) -> Option<((u64, u64), u64)> {
+        let entries = entries.min(self.leased.len());
+        let last = self.leased.get(entries.checked_sub(1)?)?;
+        Some(((self.leased.front()?.0, last.0), entries as u64))
+    }
+
     /// Takes up to `entries` from the front of what is leased; returns how many and how many bytes.
     pub(super) fn take_leased(&mut self, entries: usize) -> (u64, u64) {
         debug_assert!(entries <= self.leased.len(), "only leased entries can go");
@@ -193,6 +206,8 @@ impl State {
     }
 
     fn forget(&mut self, bytes: usize) {
+        let (head, next) = (self.head(), self.next);
+        self.ages.left(head, next);
         // What is in flight and in memory is known; the rest was estimated.
         let known = self.leased_bytes + self.recent_bytes;
         self.bytes = self.bytes.saturating_sub(bytes).max(known);

@@ -93,7 +93,10 @@ impl DurableQueue {
             return;
         }
         writer.sync_at = None;
-        match writer.log.sync() {
+        let begun = Instant::now();
+        let result = writer.log.sync();
+        lock(&self.shared.syncs).record(begun.elapsed(), 1);
+        match result {
             Ok(_) => self.publish(&mut writer),
             Err(error) => self.failed(&mut writer, now, &error),
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Directories, and the files in them.
 pub trait Disk: Send + Sync {
@@ -28,6 +29,8 @@ pub trait Disk: Send + Sync {
 pub trait File: Send + Sync {
     /// Its bytes.
     fn len(&self) -> io::Result<u64>;
+    /// When it was last written.
+    fn modified(&self) -> io::Result<SystemTime>;
     /// Reads into `buffer` until it is full or the file ends; returns how much.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `data`.
@@ -88,6 +91,10 @@ struct RealFile(fs::File);
 impl File for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        self.0.metadata()?.modified()
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::cursor::Cursor;
 use super::disk::{Disk, File, within};
@@ -24,6 +25,8 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Files that cannot be read as segments, and why. They were renamed to `NAME.unreadable`.
     pub unreadable: Vec<(String, String)>,
+    /// The first record of each segment, and when the segment was last written.
+    pub written: Vec<(u64, SystemTime)>,
     /// There was a cursor of which nothing could be read: the log begins with its oldest record.
     pub cursor_lost: bool,
 }
@@ -51,6 +54,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         let least = found.last().map_or(0, |found| found.segment.first);
         found.extend(examine(disk.as_ref(), dir, generation, least, &mut recovered));
     }
+    let written = found.iter().filter_map(|found| Some((found.segment.first, found.file.modified().ok()?)));
+    recovered.written = written.collect();
     let end = match found.last_mut() {
         Some(newest) => {
             // What a process that was killed had written and not synced. If that fails, nobody was promised more.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::{Disk, File};
 
@@ -272,6 +273,10 @@ struct SimFile {
 impl File for SimFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.disk.state().files[self.inode].live.len() as u64)
+    }
+
+    fn modified(&self) -> io::Result<SystemTime> {
+        Ok(SystemTime::now())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
