@@ -26,6 +26,7 @@ pub mod schema;
 pub mod script;
 pub mod service;
 pub mod settings;
+pub mod socket_file;
 #[cfg(test)]
 mod testing;
 pub mod transaction;

@@ -1,9 +1,11 @@
 //! What can be asked of a running service.
 
+mod control;
 mod router;
 mod serve;
 mod status;
 
+pub use control::{Control, control_path};
 pub use router::{Call, Reply, Routes, json_reply, text_reply};
 pub use serve::{Listen, serve};
 pub use status::Board;

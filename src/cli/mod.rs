@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod control;
 mod load;
 mod log;
 mod pretty;

@@ -14,7 +14,7 @@ use crate::delivery::Leftover;
 use crate::diagnostic::{Diagnostic, Format, any_error};
 use crate::entity::Configuration;
 use crate::input;
-use crate::service::{Listening, Service, StartError, files_of, out_of_reach, show_status};
+use crate::service::{Listening, Service, StartError, files_of, open_control, out_of_reach, show_status};
 use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
@@ -164,7 +164,9 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
     for address in &addresses {
         tracing::info!("listening: {address}");
     }
-    let _status = match show_status(settings, &service.board(wall)).await {
+    let board = service.board(wall);
+    let _control = open_control(settings, board.routes());
+    let _status = match show_status(settings, &board).await {
         Ok(serving) => serving,
         Err(error) => {
             complain(&format!("error: {error}\n"));

@@ -2,14 +2,13 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::{fs, os::unix};
+use std::path::Path;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket, UnixListener};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
 
 use super::BindError;
+use crate::socket_file::{self, SocketError, SocketListener};
 
 /// Connections that the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 1024;
@@ -63,76 +62,12 @@ fn inet_error(what: &'static str, address: SocketAddr, source: io::Error) -> Bin
     BindError { what, address: address.to_string(), source, help: help.to_owned() }
 }
 
-/// A Unix socket that is listened on, with the file that goes when it goes.
-#[derive(Debug)]
-pub(super) struct UnixInput {
-    pub(super) listener: UnixListener,
-    pub(super) file: SocketFile,
-}
-
-/// The file of a Unix socket; removed when dropped, if it is still the one that was made.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    pub(super) path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the Unix socket");
-        }
-    }
-}
-
 /// Listens on the Unix socket at `path`. A socket that nobody listens on any more is replaced.
-pub(super) fn unix(path: &Path) -> Result<UnixInput, BindError> {
-    make_way(path)?;
-    let listen = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(path)?)?;
-        let made = fs::symlink_metadata(path)?;
-        let file = SocketFile { path: path.to_owned(), identity: (made.dev(), made.ino()) };
-        // Nobody can connect before `listen`, so that the umask's mode is never in force.
-        fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
-        socket.listen(BACKLOG)?;
-        let listener = UnixListener::from_std(unix::net::UnixListener::from(socket))?;
-        Ok(UnixInput { listener, file })
-    };
-    listen().map_err(|error: io::Error| {
-        let help = match error.kind() {
-            ErrorKind::NotFound => "make its directory first",
-            ErrorKind::PermissionDenied => "let the service write to its directory, or choose another path",
-            ErrorKind::InvalidInput => "choose a shorter path (107 bytes at most)",
-            _ => "choose another path",
-        };
-        unix_error(path, error, help)
+pub(super) fn unix(path: &Path) -> Result<SocketListener, BindError> {
+    socket_file::listen(path, UNIX_MODE).map_err(|SocketError { source, help }| BindError {
+        what: "a Unix socket",
+        address: path.display().to_string(),
+        source,
+        help: help.to_owned(),
     })
-}
-
-/// Removes a socket at `path` that nobody listens on.
-fn make_way(path: &Path) -> Result<(), BindError> {
-    let Ok(found) = fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    if !found.file_type().is_socket() {
-        let error = io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way");
-        return Err(unix_error(path, error, "remove that file or choose another path"));
-    }
-    match unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|error| unix_error(path, error, "remove the socket that an earlier process left there")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // A connection, a full backlog and a denied permission all mean that it may be somebody's.
-        _ => {
-            let error = io::Error::from(ErrorKind::AddrInUse);
-            Err(unix_error(path, error, "another process listens there: stop it or choose another path"))
-        }
-    }
-}
-
-fn unix_error(path: &Path, source: io::Error, help: &str) -> BindError {
-    BindError { what: "a Unix socket", address: path.display().to_string(), source, help: help.to_owned() }
 }

@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 pub use self::meter::{Kind, Meter, Meters, Reason};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
 use crate::phase::Intake;
+use crate::socket_file::SocketListener;
 use crate::transaction::Limits;
 
 /// What the inputs are set to.
@@ -128,7 +129,7 @@ pub struct Inputs {
     http: Vec<TcpListener>,
     tcp: Vec<TcpListener>,
     udp: Vec<UdpSocket>,
-    unix: Vec<bind::UnixInput>,
+    unix: Vec<SocketListener>,
     addresses: Vec<Address>,
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Board};
+use crate::admin::{self, Board, Control, Routes};
 use crate::input::{Address, BindError, InputSettings, Inputs, Serving};
 use crate::phase::Intake;
 use crate::settings::Settings;
@@ -112,6 +112,18 @@ pub async fn show_status(settings: &Settings, board: &Board) -> Result<JoinSet<(
         serving.spawn(admin::serve(listener, routes.clone()));
     }
     Ok(serving)
+}
+
+/// Answers `routes` on the control socket of the data directory. Where it cannot be had the service does without, and says
+/// so: a second service without queues on disk may share the directory.
+pub fn open_control(settings: &Settings, routes: Routes) -> Option<Control> {
+    let opened = Control::open(&settings.data_dir, routes);
+    opened
+        .map_err(|error| {
+            let path = admin::control_path(&settings.data_dir);
+            tracing::warn!("commands (queue, tap, top) cannot reach this service at {}: {error}", path.display());
+        })
+        .ok()
 }
 
 fn resolve(addresses: &[String]) -> Result<Vec<SocketAddr>, InputError> {

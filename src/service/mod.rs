@@ -23,7 +23,7 @@ use crate::script::Clock;
 use crate::settings::{self, Settings};
 
 pub use files::{of_service as files_of, out_of_reach};
-pub use inputs::{InputError, Listening, show_status};
+pub use inputs::{InputError, Listening, open_control, show_status};
 
 /// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
 pub struct Service {

@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::feed::{Feed, Rejected};
 use super::accept::{self, Peer};
-use super::bind::UnixInput;
 use super::{Context, Kind};
+use crate::socket_file::SocketListener;
 
 /// What a fast peer's reads grow to.
 const LARGEST_READ: usize = 128 << 10;
@@ -41,7 +41,7 @@ pub(super) async fn listen_tcp(context: Arc<Context>, listener: TcpListener) {
 }
 
 /// Serves a Unix socket until the inputs stop, and removes its file.
-pub(super) async fn listen_unix(context: Arc<Context>, input: UnixInput) {
+pub(super) async fn listen_unix(context: Arc<Context>, input: SocketListener) {
     let handle = {
         let context = context.clone();
         move |stream, peer| serve(context.clone(), Kind::Unix, stream, peer)

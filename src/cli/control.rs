@@ -1,0 +1,146 @@
+//! How commands talk to the running service: HTTP over the control socket in its data directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use crate::admin::control_path;
+use crate::socket_file;
+
+/// The service of a data directory.
+#[derive(Debug, Clone)]
+pub(super) struct ControlClient {
+    path: PathBuf,
+}
+
+/// Why the service gave no answer, or not the one asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ControlError {
+    /// Nobody listens: no service runs on this data directory.
+    #[error("no service runs with this data directory ({path}); name its settings with --settings, or set LOGPHASE_DATA_DIR", path = .0.display())]
+    NotRunning(PathBuf),
+    /// The socket is another user's.
+    #[error("the service at {path} is another user's: run this as that user, or as root", path = .0.display())]
+    Denied(PathBuf),
+    /// The connection broke.
+    #[error("the service at {path} does not answer: {reason}", path = .path.display())]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The service said no.
+    #[error("{message}")]
+    Refused {
+        /// HTTP's status.
+        status: StatusCode,
+        /// What it said.
+        message: String,
+    },
+}
+
+impl ControlClient {
+    /// The service whose data directory this is, whether it runs or not.
+    pub(super) fn of(data_dir: &Path) -> Self {
+        Self { path: control_path(data_dir) }
+    }
+
+    /// Asks with GET for JSON.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ControlError> {
+        self.json(Method::GET, path, None).await
+    }
+
+    /// Asks for JSON with a body of JSON.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ControlError> {
+        self.json(Method::POST, path, Some(body)).await
+    }
+
+    /// Asks with GET for what has no end: the caller reads the body's frames.
+    pub(super) async fn stream(&self, path: &str) -> Result<Incoming, ControlError> {
+        Ok(self.send(Method::GET, path, Bytes::new()).await?.into_body())
+    }
+
+    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ControlError> {
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let answer = self.send(method, path, body).await?;
+        let text = answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes();
+        serde_json::from_slice(&text).map_err(|error| self.broken(error))
+    }
+
+    /// Sends one request over a connection of its own.
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, ControlError> {
+        let stream = self.connect()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        // Ends with the exchange; what breaks it is told to the sender.
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header(HOST, "logphase").body(Full::new(body));
+        let request = request.map_err(|error| self.broken(error))?;
+        let answer = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes();
+        let said = serde_json::from_slice::<Value>(&text).ok();
+        let message = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str);
+        let message = message.map_or_else(|| format!("the service answered {status}"), ToOwned::to_owned);
+        Err(ControlError::Refused { status, message })
+    }
+
+    fn connect(&self) -> Result<UnixStream, ControlError> {
+        let connected = socket_file::connect(&self.path).and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            UnixStream::from_std(stream)
+        });
+        connected.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotRunning(self.path.clone()),
+            io::ErrorKind::PermissionDenied => ControlError::Denied(self.path.clone()),
+            _ => self.broken(error),
+        })
+    }
+
+    fn broken(&self, reason: impl ToString) -> ControlError {
+        ControlError::Broken { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::admin::{Control, Routes, json_reply};
+
+    /// Scenario: a service that answers, one that says no, and none at all.
+    /// Guarantees: JSON goes there and comes back; a refusal's words are the error; where nobody listens, the error says
+    /// what to do.
+    #[tokio::test]
+    async fn asks_and_is_answered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let client = ControlClient::of(folder.path());
+        let error = client.get("/a").await.expect_err("nobody is there");
+        assert!(matches!(error, ControlError::NotRunning(_)), "{error}");
+        let routes = Routes::new()
+            .get("/a", |call| async move { json_reply(StatusCode::OK, &json!(call.query("x"))) })
+            .on(Method::POST, "/b", |call| async move {
+                let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+                json_reply(StatusCode::CONFLICT, &json!({"message": format!("not {body}")}))
+            });
+        let control = Control::open(folder.path(), routes).expect("listens");
+        assert_eq!(client.get("/a?x=1").await.expect("answered"), json!("1"));
+        let error = client.post("/b", &json!([2])).await.expect_err("refused");
+        assert_eq!(error.to_string(), "not [2]");
+        drop(control);
+        assert!(matches!(client.get("/a").await, Err(ControlError::NotRunning(_))));
+    }
+}
