@@ -29,6 +29,7 @@ mod restarts;
 mod sandbox;
 mod sandbox_command;
 mod service;
+mod service_manager;
 mod signals;
 mod snippet_tests;
 mod stdin;

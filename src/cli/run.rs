@@ -14,7 +14,7 @@ use crate::delivery::Leftover;
 use crate::diagnostic::{Diagnostic, Format, any_error};
 use crate::entity::Configuration;
 use crate::input;
-use crate::service::{Listening, Service, StartError, files_of, open_control, out_of_reach, show_status};
+use crate::service::{Listening, Service, StartError, files_of, manager, open_control, out_of_reach, show_status};
 use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
@@ -183,6 +183,8 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
         );
     }
     tracing::info!(workers = settings.workers, "ready");
+    manager::ready("ready");
+    let watchdog = tokio::spawn(manager::watch(Some(service.tally().clone())));
     loop {
         match signals.next().await {
             Caught::Stop(name) => {
@@ -191,19 +193,28 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
             }
             Caught::HangUp => {
                 service.reopen_files();
-                reload(&service, arguments);
+                manager::reloading();
+                manager::ready(if reload(&service, arguments) {
+                    "ready; the configuration was read again"
+                } else {
+                    "ready with the old configuration: the new one is wrong, see the log"
+                });
             }
             Caught::Reopen => service.reopen_files(),
         }
     }
+    manager::stopping();
+    // From here on workers may end.
+    watchdog.abort();
+    tokio::spawn(manager::watch(None));
     // One deadline for all of it; inputs that wait for a full queue leave half of it to the delivery.
     let begun = Instant::now();
     listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
     finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed()), false).await
 }
 
-/// Reads the configuration again and takes it whole, or keeps the old one and says why.
-fn reload(service: &Service, arguments: &Run) {
+/// Reads the configuration again and takes it whole, or keeps the old one and says why. Whether it was taken.
+fn reload(service: &Service, arguments: &Run) -> bool {
     let (settings, mut findings) = load::settings(&arguments.files);
     if !any_error(&findings) {
         let paths = load::paths(&arguments.files, &settings);
@@ -215,7 +226,7 @@ fn reload(service: &Service, arguments: &Run) {
                 Ok(()) => {
                     load::show(&findings, Format::Pretty);
                     tracing::info!("configuration reloaded; inputs, limits and workers stay as they were started");
-                    return;
+                    return true;
                 }
                 Err(StartError::Configuration(more)) => findings.extend(more),
                 Err(StartError::Other(message)) => tracing::error!("{message}"),
@@ -225,6 +236,7 @@ fn reload(service: &Service, arguments: &Run) {
     load::show(&findings, Format::Pretty);
     let errors = findings.iter().filter(|finding| Diagnostic::is_error(finding)).count();
     tracing::error!(errors, "the new configuration is wrong; the old one stays in force");
+    false
 }
 
 async fn drain_stdin(service: Service, settings: &Settings) -> Exit {

@@ -9,6 +9,7 @@ mod plan;
 mod program;
 mod pulse;
 mod run;
+mod tap;
 mod worker;
 
 pub use fault::{Fault, Faults, Suspension};
@@ -19,6 +20,7 @@ pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use pulse::Pulse;
 pub use run::{Observer, Part, Runner};
+pub use tap::{After, Sample, Taps, TooMany, Watching, Wish};
 pub use worker::{Generation, Live, Tally, Workers};
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::program::Program;
 use super::pulse::Pulse;
 use super::run::{Observer, Part, Runner};
+use super::tap::{Tapped, Taps};
 use crate::confinement::{ThreadFilter, Wall};
 use crate::message::BodyError;
 use crate::queue::{DropReason, NoRoom, Queue, Receipt};
@@ -60,6 +61,7 @@ impl Tally {
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     tally: Arc<Tally>,
+    taps: Arc<Taps>,
     wall: Wall,
 }
 
@@ -78,13 +80,14 @@ impl Workers {
         script::prepare();
         let count = count.max(1);
         let tally = Arc::new(Tally::of(count));
+        let taps = Arc::new(Taps::default());
         let mut threads = Vec::new();
         let mut channels = Vec::new();
         let (report, started) = std::sync::mpsc::channel();
         for number in 0..count {
             let (sender, receiver) = mpsc::channel(WAITING);
             let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
-            let filter = filter.clone();
+            let (filter, taps) = (filter.clone(), taps.clone());
             let body = move || {
                 let generation = live.load_full();
                 match Runner::new(generation.program.clone()) {
@@ -92,7 +95,8 @@ impl Workers {
                         let runner = runner.measured(number);
                         tally.pulses[number].rest(runner.used_memory());
                         let _ = report.send(Ok(filter.apply()));
-                        Worker { number, runner, generation, live, clock, tally, room: Room::default() }.work(receiver);
+                        Worker { number, runner, generation, live, clock, tally, taps, room: Room::default() }
+                            .work(receiver);
                     }
                     Err(error) => {
                         let _ = report.send(Err(error));
@@ -109,7 +113,7 @@ impl Workers {
         for _ in &threads {
             wall = started.recv().map_err(|_| "a worker thread ended at its start".to_owned())??;
         }
-        Ok((Self { threads, tally, wall }, channels))
+        Ok((Self { threads, tally, taps, wall }, channels))
     }
 
     /// Whether they are kept from system calls that computing does not need.
@@ -120,6 +124,11 @@ impl Workers {
     /// What they did so far.
     pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// Who watches what they make.
+    pub fn taps(&self) -> &Arc<Taps> {
+        &self.taps
     }
 
     /// Waits until they have ended, which they do when every channel to them is closed.
@@ -137,6 +146,7 @@ struct Worker {
     live: Live,
     clock: Arc<Clock>,
     tally: Arc<Tally>,
+    taps: Arc<Taps>,
     room: Room,
 }
 
@@ -209,10 +219,18 @@ impl Worker {
             room: &mut self.room,
             generation: &self.generation,
         };
+        let watchers = self.taps.watchers();
         for ((transaction, plan), size) in transactions.into_iter().zip(&plans).zip(&sizes) {
             collect.size = *size;
             self.tally.pulses[self.number].begin();
-            self.runner.run(transaction, plan, &mut collect);
+            match &watchers {
+                None => self.runner.run(transaction, plan, &mut collect),
+                Some(watchers) => {
+                    let program = self.runner.program().clone();
+                    let mut tapped = Tapped::new(watchers, program, transaction.clone(), &mut collect);
+                    self.runner.run(transaction, plan, &mut tapped);
+                }
+            }
         }
         self.tally.transactions.fetch_add(taken as u64, Ordering::Relaxed);
         // A panic drops the receipt, too; without an answer the batch counts as refused.

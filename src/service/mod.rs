@@ -2,6 +2,7 @@
 
 mod files;
 mod inputs;
+pub mod manager;
 mod shared;
 
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use crate::confinement::{ThreadFilter, Wall};
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
-use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Workers};
+use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Tally, Taps, Workers};
 use crate::plugin::sink::SinkShared;
 use crate::queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
 use crate::script::Clock;
@@ -92,6 +93,16 @@ impl Service {
             seccomp: self.wall.clone(),
             landlock,
         }
+    }
+
+    /// Who watches the messages.
+    pub fn taps(&self) -> &Arc<Taps> {
+        self.workers.taps()
+    }
+
+    /// What the workers did so far, and whether they get on.
+    pub fn tally(&self) -> &Arc<Tally> {
+        self.workers.tally()
     }
 
     /// Transactions that have run so far.
