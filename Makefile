@@ -85,7 +85,7 @@ run-tools:
 	@.ci/tools g++ libssl curl jq
 
 test-tools: kafka
-	@.ci/tools g++ libssl curl jq logrotate kcat nginx promtool rsyslogd rsyslog-openssl
+	@.ci/tools g++ libssl curl jq logrotate kcat nginx promtool rsyslogd rsyslog-openssl systemd-analyze tmux
 
 # Apache Kafka itself, for the tests and the benchmark; Maven fetches it once.
 kafka:

@@ -2,6 +2,7 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -121,4 +122,22 @@ fn a_manager_that_is_not_there() {
     let service = home.start();
     wait_until("it is said", || service.has_logged("cannot tell the service manager at /nowhere/notify"));
     service.accept(transaction(1).to_string());
+}
+
+/// Scenario: systemd's own tool reads the unit of the examples.
+/// Guarantees: it finds nothing wrong with it; the unit uses what the service says.
+#[test]
+fn the_unit_is_sound() {
+    let unit =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/systemd/logphase.service")).unwrap();
+    for line in ["Type=notify", "NotifyAccess=main", "WatchdogSec="] {
+        assert!(unit.lines().any(|found| found.starts_with(line)), "{line}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("logphase.service");
+    std::fs::write(&path, unit.replace("/usr/local/bin/logphase", env!("CARGO_BIN_EXE_logphase"))).unwrap();
+    let ran = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+    let output = ran.expect("systemd-analyze is installed by .ci/tools");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
