@@ -1,13 +1,17 @@
 //! What can be asked of a running service.
 
+mod board;
 mod control;
+mod metrics;
+mod probe;
 mod router;
 mod serve;
 mod status;
 mod tap;
 
+pub use board::{Board, Parts, Stage};
 pub use control::{Control, control_path};
+pub use metrics::{FAMILIES, Family, Sort};
 pub use router::{Call, Reply, Routes, json_reply, text_reply};
 pub use serve::{Listen, serve};
-pub use status::Board;
 pub use tap::routes as tap_routes;

@@ -1,61 +1,199 @@
-//! `GET /status`: how the sandbox and each snippet fare.
+//! `GET /status`: how the service fares, for people and for what reads Kong's status.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::router::{Routes, json_reply};
-use crate::confinement::Wall;
-use crate::phase::{Fault, Generation, Step, Tally};
+use super::board::{Board, Parts};
+use super::router::{Call, Reply, json_reply};
+use crate::delivery::PluginStats;
+use crate::input::{Kind, Meter, Reason};
+use crate::metric::{Outcome, Reloads};
+use crate::phase::{Fault, Step};
 use crate::script::Stop;
 
-/// What the status is read from.
-#[derive(Clone)]
-pub struct Board {
-    /// What runs; held loosely, so that a service that stops can let go of its queues.
-    pub live: Weak<ArcSwap<Generation>>,
-    /// What the workers did so far.
-    pub tally: Arc<Tally>,
-    /// Worker threads' system calls.
-    pub seccomp: Wall,
-    /// The process's files.
-    pub landlock: Wall,
+/// Kong's hash of no configuration.
+const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
+
+/// Answers. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
+pub(super) fn reply(board: &Board, call: &Call) -> Reply {
+    let unit = call.query("unit").unwrap_or_else(|| "m".to_owned());
+    let scale = call.query("scale").map_or(Some(2), |scale| scale.parse().ok().filter(|scale| *scale <= 9));
+    let (Some(unit), Some(scale)) = (Unit::named(&unit), scale) else {
+        let message = "`unit` is one of b, k, m and g, `scale` a number from 0 to 9";
+        return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
+    };
+    json_reply(StatusCode::OK, &read(board, unit, scale))
 }
 
-impl Board {
-    /// What can be asked of the status listeners.
-    pub fn routes(&self) -> Routes {
-        let board = self.clone();
-        Routes::new().get("/status", move |_| std::future::ready(json_reply(StatusCode::OK, &board.read())))
+/// How memory is shown.
+#[derive(Clone, Copy)]
+struct Unit {
+    name: &'static str,
+    bytes: f64,
+}
+
+impl Unit {
+    fn named(name: &str) -> Option<Self> {
+        let (name, bytes) = match name.to_ascii_lowercase().as_str() {
+            "b" => ("B", 1.0),
+            "k" => ("KiB", 1024.0),
+            "m" => ("MiB", 1024.0 * 1024.0),
+            "g" => ("GiB", 1024.0 * 1024.0 * 1024.0),
+            _ => return None,
+        };
+        Some(Self { name, bytes })
     }
 
-    /// The status as JSON: the walls, and for each plugin of the configuration in force its snippets in order.
-    pub fn read(&self) -> Value {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let plugins: Vec<Value> =
-            self.live.upgrade().map_or_else(Vec::new, |live| live.load().program.steps.iter().map(plugin).collect());
-        json!({
-            "transactions": count(&self.tally.transactions),
-            "dropped": count(&self.tally.dropped),
-            "refused": count(&self.tally.refused),
-            "sandbox": {"seccomp": self.seccomp.to_string(), "landlock": self.landlock.to_string()},
-            "plugins": plugins,
-        })
+    /// As Kong prints it: a number of bytes, or text with the unit.
+    fn show(self, bytes: usize, scale: usize) -> Value {
+        if self.bytes == 1.0 {
+            bytes.into()
+        } else {
+            format!("{:.scale$} {}", bytes as f64 / self.bytes, self.name).into()
+        }
     }
 }
 
-fn plugin(step: &Step) -> Value {
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn read(board: &Board, unit: Unit, scale: usize) -> Value {
+    let inputs: Vec<(Kind, &Meter)> =
+        board.inner.inputs.get().into_iter().flatten().map(|(kind, meters)| (*kind, meters.of(*kind))).collect();
+    let sum = |of: fn(&Meter) -> u64| inputs.iter().map(|(_, meter)| of(meter)).sum::<u64>();
+    let mut status = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "started_at": milliseconds(board.inner.started),
+        "stage": format!("{:?}", board.stage()).to_lowercase(),
+        "server": {
+            "total_requests": sum(Meter::received),
+            "connections_active": sum(Meter::open),
+            "connections_accepted": sum(Meter::connections),
+            "connections_handled": sum(Meter::connections),
+        },
+        "inputs": inputs.iter().map(|(kind, meter)| (kind.name().to_owned(), input(meter))).collect::<Map<_, _>>(),
+        "reloads": reloads(&board.inner.reloads),
+    });
+    let Some(parts) = board.inner.parts.get() else { return status };
+    let vms = parts.tally.pulses.iter().enumerate().map(|(worker, pulse)| {
+        json!({"http_allocated_gc": unit.show(pulse.memory(), scale), "pid": std::process::id(), "worker": worker})
+    });
+    status["memory"] = json!({"workers_lua_vms": vms.collect::<Vec<_>>()});
+    status["transactions"] = count(&parts.tally.transactions).into();
+    status["dropped"] = count(&parts.tally.dropped).into();
+    status["refused"] = count(&parts.tally.refused).into();
+    status["sandbox"] = json!({"seccomp": parts.seccomp.to_string(), "landlock": parts.landlock.to_string()});
+    plugins(parts, &mut status);
+    status
+}
+
+/// The plugins of the configuration in force, in order, with their queues; and the queues that no plugin of it has by
+/// its own id: those of plugins that are gone, and those that are shared under the id of another plugin.
+fn plugins(parts: &Parts, status: &mut Value) {
+    let mut queues = parts.delivery.plugins();
+    let mut shown = Vec::new();
+    let mut digest = String::new();
+    if let Some(live) = parts.live.upgrade() {
+        let generation = live.load();
+        digest.clone_from(&generation.program.digest);
+        for step in &generation.program.steps {
+            let own = queues.iter().position(|queue| queue.kind == step.kind.name && queue.identity == step.id);
+            shown.push(plugin(step, own.map(|own| queues.remove(own))));
+        }
+    }
+    status["configuration_hash"] = if digest.is_empty() { NO_CONFIGURATION.into() } else { digest.into() };
+    status["plugins"] = shown.into();
+    status["other_queues"] = queues.iter().map(|queue| merge(named(queue), self::queue(queue))).collect();
+}
+
+fn plugin(step: &Step, stats: Option<PluginStats>) -> Value {
     let snippets = step.parts.iter().zip(step.faults.parts()).enumerate();
     let snippets: Vec<Value> = snippets.map(|(at, (part, fault))| snippet(&part.name(at), fault)).collect();
     json!({
         "name": step.kind.name,
+        "id": step.id,
         "instance_name": step.instance_name,
         "scope": step.scope.to_string(),
         "snippets": snippets,
+        "queue": stats.map(|stats| queue(&stats)),
     })
+}
+
+fn named(stats: &PluginStats) -> Value {
+    json!({"name": stats.kind, "id": stats.identity, "instance_name": stats.instance})
+}
+
+fn merge(mut value: Value, more: Value) -> Value {
+    if let (Value::Object(members), Value::Object(more)) = (&mut value, more) {
+        members.extend(more);
+    }
+    value
+}
+
+/// `asked` and `recovered` together are always all the others but the bytes, ages and attempts.
+fn queue(stats: &PluginStats) -> Value {
+    let counters = &stats.counters;
+    json!({
+        "asked": counters.appended,
+        "recovered": counters.recovered,
+        "delivered": counters.delivered,
+        "waiting": counters.depth,
+        "dropped": dropped(stats).into_iter().map(|(reason, count)| (reason.to_owned(), count.into()))
+            .collect::<Map<_, _>>(),
+        "dead_lettered": counters.dead_letters,
+        "bytes": counters.bytes,
+        "max_bytes": stats.max_bytes,
+        "on_disk": stats.on_disk,
+        "writable": !stats.unwritable,
+        "oldest_seconds": stats.oldest.map(|age| age.as_secs_f64()),
+        "failing": stats.failing,
+        "failures": stats.failures,
+        "retried": stats.retried,
+        "last_error": stats.last_error,
+    })
+}
+
+/// Why messages were dropped, and how many for each reason.
+pub(super) fn dropped(stats: &PluginStats) -> [(&'static str, u64); 7] {
+    let counters = &stats.counters;
+    [
+        ("overflow", counters.dropped_overflow),
+        ("oversize", counters.dropped_oversize),
+        ("expired", counters.dropped_expired),
+        ("lost", stats.lost),
+        ("corrupt", counters.corrupt),
+        ("script", counters.dropped_script),
+        ("body", counters.dropped_body),
+    ]
+}
+
+fn input(meter: &Meter) -> Value {
+    let rejected: Map<String, Value> =
+        Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), meter.rejected(reason).into())).collect();
+    json!({
+        "received": meter.received(),
+        "rejected": rejected,
+        "lost": meter.lost(),
+        "bytes": meter.bytes(),
+        "connections": meter.open(),
+    })
+}
+
+fn reloads(reloads: &Reloads) -> Value {
+    let stats = reloads.read();
+    let counts: Map<String, Value> =
+        Outcome::ALL.into_iter().zip(stats.counts).map(|(outcome, n)| (outcome.name().to_owned(), n.into())).collect();
+    merge(Value::Object(counts), json!({"last_at": stats.last.map(milliseconds), "last_error": stats.error}))
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `errors` counts every failure, `stopped` those by each budget; a snippet that is left out says for how long.

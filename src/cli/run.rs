@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::arguments::Run;
 use super::{Exit, complain, load, log};
+use crate::admin::{Board, Stage};
 use crate::confinement::{self, Wall};
 use crate::delivery::Leftover;
-use crate::diagnostic::{Diagnostic, Format, any_error};
+use crate::diagnostic::{Diagnostic, Format, any_error, render_all};
 use crate::entity::Configuration;
 use crate::input;
-use crate::service::{Listening, Service, StartError, files_of, manager, open_control, out_of_reach, show_status};
+use crate::metric::Reloads;
+use crate::service::{
+    InputError, Listening, Service, StartError, files_of, manager, open_control, out_of_reach, show_status,
+};
 use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
@@ -59,21 +64,36 @@ pub(super) fn run(arguments: &Run) -> Exit {
     };
     let exit = runtime.block_on(async {
         log::relay();
+        let board = Board::default();
+        // Before the queues are opened, which may take a while: who asks shall be told so.
+        let _status = match status(arguments, &settings, &board).await {
+            Ok(serving) => serving,
+            Err(error) => {
+                complain(&format!("error: {error}\n"));
+                return Exit::Unavailable;
+            }
+        };
         let service = match Service::start(&configuration, &settings) {
             Ok(service) => service,
             Err(error) => return refuse(&error),
         };
         drop(configuration);
+        board.show(service.parts(wall));
         if arguments.stdin {
             drain_stdin(service, &settings).await
         } else {
-            serve(service, &settings, arguments, paths, wall).await
+            serve(service, &settings, arguments, paths, &board).await
         }
     });
     runtime.block_on(log::flush());
     // A write to a pipe that nobody reads would hold its thread for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit
+}
+
+/// The status listeners; none for standard input, which may be read beside a service.
+async fn status(arguments: &Run, settings: &Settings, board: &Board) -> Result<Option<JoinSet<()>>, InputError> {
+    if arguments.stdin { Ok(None) } else { show_status(settings, board).await.map(Some) }
 }
 
 /// Keeps the process from all files but those that it has business with.
@@ -146,7 +166,7 @@ impl Signals {
     }
 }
 
-async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Vec<PathBuf>, wall: Wall) -> Exit {
+async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Vec<PathBuf>, board: &Board) -> Exit {
     let mut signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => {
@@ -164,15 +184,8 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
     for address in &addresses {
         tracing::info!("listening: {address}");
     }
-    let board = service.board(wall);
+    board.show_inputs(listening.meters());
     let _control = open_control(settings, board.routes());
-    let _status = match show_status(settings, &board).await {
-        Ok(serving) => serving,
-        Err(error) => {
-            complain(&format!("error: {error}\n"));
-            return Exit::Unavailable;
-        }
-    };
     if addresses.is_empty() {
         tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
     }
@@ -182,6 +195,7 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
             settings.data_dir.join("messages.log").display()
         );
     }
+    board.enter(Stage::Ready);
     tracing::info!(workers = settings.workers, "ready");
     manager::ready("ready");
     let watchdog = tokio::spawn(manager::watch(Some(service.tally().clone())));
@@ -194,7 +208,7 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
             Caught::HangUp => {
                 service.reopen_files();
                 manager::reloading();
-                manager::ready(if reload(&service, arguments) {
+                manager::ready(if reload(&service, arguments, board.reloads()) {
                     "ready; the configuration was read again"
                 } else {
                     "ready with the old configuration: the new one is wrong, see the log"
@@ -203,6 +217,7 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
             Caught::Reopen => service.reopen_files(),
         }
     }
+    board.enter(Stage::Stopping);
     manager::stopping();
     // From here on workers may end.
     watchdog.abort();
@@ -214,8 +229,9 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
 }
 
 /// Reads the configuration again and takes it whole, or keeps the old one and says why. Whether it was taken.
-fn reload(service: &Service, arguments: &Run) -> bool {
+fn reload(service: &Service, arguments: &Run, reloads: &Reloads) -> bool {
     let (settings, mut findings) = load::settings(&arguments.files);
+    let mut reason = None;
     if !any_error(&findings) {
         let paths = load::paths(&arguments.files, &settings);
         let (configuration, more) = load::configuration(&paths, &settings);
@@ -224,17 +240,23 @@ fn reload(service: &Service, arguments: &Run) -> bool {
         if !any_error(&findings) {
             match service.reload(&configuration, &settings) {
                 Ok(()) => {
+                    reloads.taken();
                     load::show(&findings, Format::Pretty);
                     tracing::info!("configuration reloaded; inputs, limits and workers stay as they were started");
                     return true;
                 }
                 Err(StartError::Configuration(more)) => findings.extend(more),
-                Err(StartError::Other(message)) => tracing::error!("{message}"),
+                Err(StartError::Other(message)) => {
+                    tracing::error!("{message}");
+                    reason = Some(message);
+                }
             }
         }
     }
     load::show(&findings, Format::Pretty);
-    let errors = findings.iter().filter(|finding| Diagnostic::is_error(finding)).count();
+    let errors: Vec<Diagnostic> = findings.into_iter().filter(Diagnostic::is_error).collect();
+    reloads.refused(reason.unwrap_or_else(|| render_all(&errors, Format::Short, false).trim_end().to_owned()));
+    let errors = errors.len();
     tracing::error!(errors, "the new configuration is wrong; the old one stays in force");
     false
 }

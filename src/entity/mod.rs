@@ -36,6 +36,8 @@ pub struct Configuration {
     pub apis: Vec<Entity>,
     /// Plugins that have nothing to do in the log phase.
     pub not_run: Vec<NotRun>,
+    /// Tells these files from others: the MD5 of their texts, in hexadecimal, as Kong's `configuration_hash` looks.
+    pub digest: String,
     /// Names of the groups of a consumer, by its id and by its username.
     memberships: HashMap<String, BTreeSet<String>>,
 }

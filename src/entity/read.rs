@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use md5::{Digest, Md5};
 use serde_json::Value;
 
 use super::collection::{COLLECTIONS, Collection, META, WITHOUT_USE};
@@ -81,9 +82,20 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
         diagnostics.extend(more);
         trees.extend(root.map(|root| (file.clone(), root)));
     }
-    let (configuration, mut diagnostics) = read_trees(&trees, diagnostics, options.select_tags);
+    let (mut configuration, mut diagnostics) = read_trees(&trees, diagnostics, options.select_tags);
+    configuration.digest = digest(files);
     sort(&mut diagnostics, files);
     (configuration, diagnostics)
+}
+
+fn digest(files: &[Arc<SourceFile>]) -> String {
+    let mut hash = Md5::new();
+    for file in files {
+        // The length keeps two files from being the same as one with both texts.
+        hash.update((file.text.len() as u64).to_le_bytes());
+        hash.update(&file.text);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The same of one tree that is part of another document, `file`.

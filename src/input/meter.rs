@@ -91,6 +91,7 @@ pub struct Meter {
     bytes: AtomicU64,
     lost: AtomicU64,
     open: AtomicU64,
+    accepted: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
     pub(super) complaints: Folded,
 }
@@ -116,6 +117,11 @@ impl Meter {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Connections that were accepted.
+    pub fn connections(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// Requests (HTTP), lines or datagrams that were not taken for this reason.
     pub fn rejected(&self, reason: Reason) -> u64 {
         self.rejected[reason as usize].load(Ordering::Relaxed)
@@ -139,6 +145,7 @@ impl Meter {
 
     pub(super) fn opened(&self) -> OpenGuard<'_> {
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         OpenGuard(self)
     }
 }

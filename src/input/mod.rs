@@ -171,6 +171,17 @@ impl Inputs {
         &self.addresses
     }
 
+    /// Which kinds there are.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let there = [
+            (Kind::Http, !self.http.is_empty()),
+            (Kind::Tcp, !self.tcp.is_empty()),
+            (Kind::Unix, !self.unix.is_empty()),
+            (Kind::Udp, !self.udp.is_empty()),
+        ];
+        there.into_iter().filter_map(|(kind, is_there)| is_there.then_some(kind)).collect()
+    }
+
     /// Starts every input. When `stop` becomes true (or its sender is dropped) they accept nothing more, finish what
     /// is in flight, and end.
     pub fn serve(self, intake: Intake, stop: watch::Receiver<bool>) -> Serving {

@@ -65,7 +65,7 @@ impl Histogram {
                 ((1u64 << power) as f64 / 1e9, count)
             })
             .collect();
-        buckets.push((f64::MAX, self.counts[from..].iter().sum()));
+        buckets.push((f64::INFINITY, self.counts[from..].iter().sum()));
         buckets
     }
 }

@@ -41,7 +41,9 @@ pub struct ReloadStats {
     pub counts: [u64; Outcome::ALL.len()],
     /// When the last one was.
     pub last: Option<SystemTime>,
-    /// What was wrong with it, if it was refused.
+    /// When one was last not refused.
+    pub good: Option<SystemTime>,
+    /// What was wrong with the last one, if it was refused.
     pub error: Option<String>,
 }
 
@@ -69,6 +71,9 @@ impl Reloads {
         let mut stats = self.lock();
         stats.counts[outcome as usize] += 1;
         stats.last = Some(SystemTime::now());
+        if error.is_none() {
+            stats.good = stats.last;
+        }
         stats.error = error;
     }
 

@@ -64,6 +64,8 @@ impl Compiled {
 pub struct Program {
     /// The enabled plugins, highest priority first; ties by name, in reverse (kong/db/dao/plugins.lua).
     pub steps: Vec<Step>,
+    /// [`Configuration::digest`] of what it was made from.
+    pub digest: String,
     /// How the VMs are made.
     pub options: Options,
     /// When a snippet that never ends is left out.
@@ -97,7 +99,8 @@ impl Program {
             Vec::new()
         };
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
-        Ok(Self { steps, options: options(settings), suspension, memberships })
+        let digest = configuration.digest.clone();
+        Ok(Self { steps, digest, options: options(settings), suspension, memberships })
     }
 
     /// Goes on counting where the programs before left off.

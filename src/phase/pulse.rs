@@ -27,10 +27,20 @@ impl Pulse {
         self.memory.store(memory, Ordering::Relaxed);
     }
 
+    /// The worker is gone.
+    pub(super) fn end(&self) {
+        self.begun.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether the worker is gone.
+    pub fn has_ended(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) == u64::MAX
+    }
+
     /// How long it has been with one transaction, if it is.
     pub fn busy_for(&self) -> Option<Duration> {
         let begun = self.begun.load(Ordering::Relaxed);
-        (begun > 0).then(|| Duration::from_micros(Clock::refresh().saturating_sub(begun)))
+        (begun > 0 && begun < u64::MAX).then(|| Duration::from_micros(Clock::refresh().saturating_sub(begun)))
     }
 
     /// Bytes that its VM held after the last batch.
@@ -53,5 +63,8 @@ mod tests {
         assert!(pulse.busy_for().is_some_and(|time| time < Duration::from_secs(60)));
         pulse.rest(7);
         assert_eq!((pulse.busy_for(), pulse.memory()), (None, 7));
+        assert!(!pulse.has_ended());
+        pulse.end();
+        assert_eq!((pulse.busy_for(), pulse.has_ended()), (None, true));
     }
 }

@@ -166,6 +166,7 @@ impl Worker {
             }
             self.tally.pulses[self.number].rest(self.runner.used_memory());
         }
+        self.tally.pulses[self.number].end();
     }
 
     /// Takes up a new generation, between two batches. Whether there was one.

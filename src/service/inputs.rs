@@ -9,13 +9,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Board, Control, Routes};
-use crate::input::{Address, BindError, InputSettings, Inputs, Serving};
+use crate::input::{Address, BindError, InputSettings, Inputs, Kind, Meters, Serving};
 use crate::phase::Intake;
 use crate::settings::Settings;
 
 /// The inputs, bound and then serving.
 pub struct Listening {
     serving: Vec<Serving>,
+    meters: Vec<(Kind, Arc<Meters>)>,
     stop: watch::Sender<bool>,
 }
 
@@ -45,8 +46,19 @@ impl Listening {
             input_settings(settings)?.iter().map(Inputs::bind).collect::<Result<_, BindError>>()?;
         let addresses = bound.iter().flat_map(|inputs| inputs.local_addresses().to_vec()).collect();
         let (stop, stopped) = watch::channel(false);
-        let serving = bound.into_iter().map(|inputs| inputs.serve(intake.clone(), stopped.clone())).collect();
-        Ok((Self { serving, stop }, addresses))
+        let (mut serving, mut meters) = (Vec::new(), Vec::new());
+        for inputs in bound {
+            let kinds = inputs.kinds();
+            let one = inputs.serve(intake.clone(), stopped.clone());
+            meters.extend(kinds.into_iter().map(|kind| (kind, one.meters().clone())));
+            serving.push(one);
+        }
+        Ok((Self { serving, meters, stop }, addresses))
+    }
+
+    /// What each kind of input that was asked for has counted.
+    pub fn meters(&self) -> &[(Kind, Arc<Meters>)] {
+        &self.meters
     }
 
     /// Accepts nothing new, and waits for what is under way for at most `time`; then ends the intake, which frees

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
-use crate::admin::Board;
+use crate::admin::Parts;
 use crate::confinement::{ThreadFilter, Wall};
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
 use crate::diagnostic::{Diagnostic, codes};
@@ -85,11 +85,13 @@ impl Service {
         &self.delivery
     }
 
-    /// What its status is read from; `landlock` is how far the process is kept from files.
-    pub fn board(&self, landlock: Wall) -> Board {
-        Board {
+    /// What can be looked at; `landlock` is how far the process is kept from files.
+    pub fn parts(&self, landlock: Wall) -> Parts {
+        Parts {
             live: Arc::downgrade(&self.live),
             tally: self.workers.tally().clone(),
+            fields: self.fields.clone(),
+            delivery: self.delivery.clone(),
             seccomp: self.wall.clone(),
             landlock,
         }
