@@ -20,6 +20,7 @@ mod kafka;
 mod kill;
 mod loggly;
 mod logrotate;
+mod metrics;
 mod observability;
 mod one_writer;
 mod plugin_docs;

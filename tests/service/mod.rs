@@ -7,6 +7,7 @@ mod nginx;
 mod peer;
 pub mod rfc5424;
 mod rsyslog;
+mod scrape;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -28,6 +29,7 @@ pub use nginx::{Authority, Nginx, silent};
 pub use peer::{TcpPeer, UdpPeer};
 pub use rsyslog::{Record, Rsyslog};
 pub use rustix::process::Signal;
+pub use scrape::{Scrape, ask};
 
 /// How long anything may take that ought to happen at once. Long, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -138,6 +140,14 @@ impl Home {
     /// Runs a command to its end, with `input` as its standard input.
     pub fn run(&self, arguments: &[&str], input: &[u8]) -> Ended {
         self.run_in(self.directory.path(), arguments, input)
+    }
+
+    /// The same with more variables, which win.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments, self.directory.path());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     /// The same in another directory.
