@@ -457,3 +457,24 @@ fn recovered_messages_keep_their_age() {
     assert!(scrape.sum("logphase_delivery_seconds_sum", &[]) >= 5.0 * since.as_secs_f64());
     assert_eq!(scrape.sum("logphase_queue_oldest_age_seconds", &[]), 0.0);
 }
+
+/// Scenario: datagrams to a port where nobody is, until the system has told of some; scraped after each.
+/// Guarantees: those count as lost, the others as delivered; both add up every time, and neither goes down.
+#[test]
+fn lost_datagrams() {
+    let nobody = free_port();
+    let udp = json!([{"name": "udp-log", "config": {"host": "127.0.0.1", "port": nobody}}]);
+    let (home, port) = with_status(Home::with(&configuration(&udp)));
+    let service = home.start();
+    let mut client = service.client();
+    let (mut before, mut id) = (Scrape::default(), 0);
+    wait_until("five are lost", || {
+        id += 1;
+        assert_eq!(client.post(transaction(id).to_string().as_bytes()).unwrap().status, 200);
+        let scrape = Scrape::of(port);
+        scrape.assert_sums();
+        scrape.assert_follows(&before);
+        before = scrape;
+        before.sum("logphase_messages_dropped_total", &[("reason", "lost")]) >= 5.0
+    });
+}

@@ -52,10 +52,51 @@ fn why_not_live(board: &Board) -> Option<String> {
         return None;
     }
     let pulses = &board.inner.parts.get()?.tally.pulses;
-    if let Some(number) = pulses.iter().position(|pulse| pulse.has_ended()) {
-        return Some(format!("worker {number} has ended"));
+    what_ails(pulses.iter().map(|pulse| (pulse.has_ended(), pulse.busy_for())))
+}
+
+/// Of workers, each with whether it has ended, and how long it has been with one transaction.
+fn what_ails(workers: impl Iterator<Item = (bool, Option<Duration>)>) -> Option<String> {
+    let mut slowest = (0, Duration::ZERO);
+    for (number, (ended, busy)) in workers.enumerate() {
+        if ended {
+            return Some(format!("worker {number} has ended"));
+        }
+        slowest = busy.map_or(slowest, |time| if time > slowest.1 { (number, time) } else { slowest });
     }
-    let busy = pulses.iter().enumerate().filter_map(|(number, pulse)| Some((number, pulse.busy_for()?)));
-    let (number, time) = busy.max_by_key(|(_, time)| *time).filter(|(_, time)| *time >= STUCK)?;
+    let (number, time) = Some(slowest).filter(|(_, time)| *time >= STUCK)?;
     Some(format!("worker {number} has been with one transaction for {} seconds", time.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a board before the service is there, while it is ready, and while it stops.
+    /// Guarantees: it is live all the time, and ready only in between, with a reason.
+    #[test]
+    fn stages() {
+        let board = Board::default();
+        let ready = || ready(&board).status().as_u16();
+        let reason = || why_not_ready(&board).unwrap_or_default();
+        assert_eq!((ready(), live(&board).status().as_u16()), (503, 200));
+        assert!(reason().starts_with("starting"), "{}", reason());
+        board.enter(Stage::Ready);
+        assert_eq!((ready(), live(&board).status().as_u16()), (200, 200));
+        board.enter(Stage::Stopping);
+        assert_eq!((ready(), live(&board).status().as_u16()), (503, 200));
+        assert!(reason().starts_with("stopping"), "{}", reason());
+    }
+
+    /// Scenario: workers that rest, work, work for long, and have ended.
+    /// Guarantees: only the last two ail, and it is said which of them does.
+    #[test]
+    fn workers_that_do_not_get_on() {
+        let busy = |seconds| (false, Some(Duration::from_secs(seconds)));
+        let rests = (false, None);
+        assert_eq!(what_ails([rests, busy(29), rests].into_iter()), None);
+        let long = "worker 2 has been with one transaction for 31 seconds";
+        assert_eq!(what_ails([busy(30), rests, busy(31)].into_iter()).as_deref(), Some(long));
+        assert_eq!(what_ails([rests, (true, None)].into_iter()).as_deref(), Some("worker 1 has ended"));
+    }
 }

@@ -349,6 +349,56 @@ async fn reload_keeps_what_is_unchanged() {
     assert!(Arc::ptr_eq(&two, &delivery.open(spec("p1", "file-log", file("two"))).unwrap()));
 }
 
+/// Scenario: a plugin gets another sink fifty times, with entries in the queue of the old one and a message that was not
+/// made each time, then is gone, then the service is shut down; somebody reads the totals all the time.
+/// Guarantees: at every moment each message is somewhere, once, and nothing goes down.
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_outlive_outlets() {
+    let directory = tempfile::tempdir().unwrap();
+    let delivery = delivery();
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let (delivery, stop) = (delivery.clone(), stop.clone());
+        move || {
+            let (mut before, mut reads) = (Counters::default(), 0);
+            while !stop.load(Ordering::SeqCst) {
+                let plugins = delivery.plugins();
+                let now = plugins.first().map_or_else(Counters::default, |plugin| plugin.counters);
+                assert!(plugins.len() <= 1);
+                assert_eq!(now.appended, now.delivered + now.depth as u64 + now.unmade());
+                assert!(now.appended >= before.appended && now.delivered >= before.delivered, "{now:?} {before:?}");
+                (before, reads) = (now, reads + 1);
+            }
+            reads
+        }
+    });
+    for turn in 0..50 {
+        let config = json!({"path": directory.path().join(turn.to_string()), "reopen": false});
+        let outlet = delivery.open(spec("p1", "file-log", config)).unwrap();
+        for entry in 0..20 {
+            put(&outlet, entry.to_string()).unwrap();
+        }
+        outlet.queue().reserve(1, 1).unwrap();
+        outlet.queue().forgo(1, 1, crate::queue::DropReason::Script);
+        delivery.retire_others(std::slice::from_ref(&outlet));
+        tokio::task::yield_now().await;
+    }
+    delivery.retire_others(&[]);
+    until("all have ended", || delivery.stats().is_empty()).await;
+    let totals = || {
+        let plugin = &delivery.plugins()[0];
+        (plugin.counters.appended, plugin.counters.delivered, plugin.times.count(), plugin.configured)
+    };
+    assert_eq!(totals(), (50 * 21, 50 * 20, 50 * 20, false));
+    let config = json!({"path": directory.path().join("last"), "reopen": false});
+    let outlet = delivery.open(spec("p1", "file-log", config)).unwrap();
+    put(&outlet, "x").unwrap();
+    assert_eq!(delivery.shut_down(Instant::now() + PATIENCE).await, []);
+    assert_eq!((totals().0, totals().1), (50 * 21 + 1, 50 * 20 + 1));
+    stop.store(true, Ordering::SeqCst);
+    assert!(reader.join().expect("every moment adds up") > 0);
+}
+
 /// Scenario: shutdown with one destination that works and one that does not.
 /// Guarantees: the first is emptied; the second's entries are reported with the reason, at the deadline.
 #[tokio::test]

@@ -208,6 +208,7 @@ fn a_receipt_calls_once_at_the_end() {
 enum Action {
     Reserve(usize, usize),
     Release,
+    Forgo,
     Append(Vec<usize>),
     Lease(usize, usize),
     Commit(usize),
@@ -218,6 +219,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => (1usize..4, 0usize..40).prop_map(|(entries, bytes)| Action::Reserve(entries, bytes)),
         1 => Just(Action::Release),
+        1 => Just(Action::Forgo),
         3 => prop::collection::vec(0usize..20, 3).prop_map(Action::Append),
         2 => (1usize..5, 0usize..50).prop_map(|(entries, bytes)| Action::Lease(entries, bytes)),
         2 => (0usize..4).prop_map(Action::Commit),
@@ -227,8 +229,9 @@ fn action() -> impl Strategy<Value = Action> {
 
 proptest! {
     /// Scenario: any sequence of actions on a queue of either policy, beside a plain list as its model.
-    /// Guarantees: entries leave in order and once; appended = delivered + queued + dropped at every step; the
-    /// bounds hold for a queue that never got more than it reserved; the budget is whole at the end.
+    /// Guarantees: entries leave in order and once; appended = delivered + queued + dropped + not made at every step; the
+    /// bounds hold for a queue that never got more than it reserved; the budget is whole at the end; there is an age as
+    /// long as there is an entry, and a time for each that was delivered.
     #[test]
     fn the_queue_conserves_entries(
         actions in prop::collection::vec(action(), 1..80),
@@ -242,7 +245,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut reservations: Vec<(usize, usize)> = Vec::new();
         let mut in_flight: std::collections::VecDeque<Bytes> = Default::default();
-        let (mut serial, mut last_seen, mut overrun) = (0u32, None, false);
+        let (mut serial, mut last_seen, mut overrun, mut forgone) = (0u32, None, false, 0);
         for action in actions {
             match action {
                 Action::Reserve(entries, bytes) => {
@@ -256,6 +259,10 @@ proptest! {
                 }
                 Action::Release => if let Some((entries, bytes)) = reservations.pop() {
                     queue.release(entries, bytes);
+                },
+                Action::Forgo => if let Some((entries, bytes)) = reservations.pop() {
+                    queue.forgo(entries, bytes, DropReason::Script);
+                    forgone += entries as u64;
                 },
                 Action::Append(sizes) => if let Some((entries, bytes)) = reservations.pop() {
                     let mut batch = Vec::new();
@@ -289,8 +296,11 @@ proptest! {
                 }
             }
             let now = queue.counters();
-            prop_assert_eq!(now.appended, u64::from(serial));
-            prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + now.dropped() + now.dead_letters);
+            prop_assert_eq!((now.appended, now.unmade()), (u64::from(serial) + forgone, forgone));
+            let gone = now.dropped() + now.unmade() + now.dead_letters;
+            prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + gone);
+            let condition = queue.condition();
+            prop_assert_eq!((condition.oldest.is_some(), condition.times.count()), (now.depth > 0, now.delivered));
             prop_assert_eq!(now.leased, in_flight.len());
             prop_assert_eq!(now.reserved, reservations.iter().map(|r| r.0).sum::<usize>());
             let held = now.bytes + reservations.iter().map(|r| r.1).sum::<usize>();

@@ -90,8 +90,9 @@ static UNIX: Record = Record::new(&[
     MAX_CONNECTIONS,
     IDLE_TIMEOUT.default(Default::Integer(300)),
 ]);
-static STATUS: Record =
-    Record::new(&[LISTEN.required().about("Addresses, `HOST:PORT`, of `GET /status`; Kong's is 127.0.0.1:8007.")]);
+static STATUS: Record = Record::new(&[LISTEN
+    .required()
+    .about("Addresses, `HOST:PORT`, of `/metrics`, `/status` and the probes; Kong's is 127.0.0.1:8007.")]);
 static UDP: Record = Record::new(&[LISTEN.required()]);
 
 static LIMITS: Record = Record::new(&[

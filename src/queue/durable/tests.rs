@@ -50,7 +50,7 @@ async fn lease(queue: &DurableQueue, entries: usize) -> Vec<Bytes> {
 
 fn conserves(counters: &Counters) -> bool {
     let Counters { appended, recovered, delivered, depth, dead_letters, corrupt, .. } = *counters;
-    appended + recovered == delivered + depth as u64 + counters.dropped() + dead_letters + corrupt
+    appended + recovered == delivered + depth as u64 + counters.dropped() + counters.unmade() + dead_letters + corrupt
 }
 
 /// Scenario: entries are appended, some leased, some of these committed; the process stops and begins anew.
