@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -19,9 +19,14 @@ use super::fault;
 use super::token::Tokens;
 
 /// How long reports are gathered before the sinks are woken, while they come.
-const BUSY_POLL: Duration = Duration::from_millis(1);
-/// The longest wait for an event while none come.
-const IDLE_POLL: Duration = Duration::from_millis(100);
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// The longest pause while reports are waited for that do not come.
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+/// The pause while nothing is on its way, unless something is sent.
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
+/// How often the client is asked at a time: each time it hands over one event, which is all reports of one answer of a
+/// broker or one line of its log, and says not whether it had one.
+const EVENTS: usize = 8;
 /// Bits of a record's opaque that are the entry's number; those above are the mailbox.
 const NUMBER_BITS: u32 = 48;
 
@@ -82,17 +87,16 @@ pub(super) struct Reports {
     incoming: Mutex<Vec<(usize, Option<RDKafkaErrorCode>)>>,
     mailboxes: RwLock<HashMap<u16, Arc<Mailbox>>>,
     troubles: Mutex<Troubles>,
-    // The polling thread tells the sinks, once for all reports of a while.
-    gathering: AtomicBool,
-    // A report has come since the polling thread last looked.
-    heard: AtomicBool,
     broken: AtomicBool,
 }
 
 impl Reports {
-    /// Tells the sinks what has come in.
-    fn distribute(&self) {
+    /// Tells the sinks what has come in; whether anything had.
+    fn distribute(&self) -> bool {
         let incoming = std::mem::take(&mut *lock(&self.incoming));
+        if incoming.is_empty() {
+            return false;
+        }
         if incoming.iter().any(|(_, error)| error.is_none()) {
             let mut troubles = lock(&self.troubles);
             (troubles.cause, troubles.current) = (None, None);
@@ -107,6 +111,7 @@ impl Reports {
             lock(&mailbox.reports).extend(run.iter().map(report));
             mailbox.notify.notify_one();
         }
+        true
     }
 
     /// What keeps the client from the cluster, if anything was heard since the last delivery.
@@ -153,10 +158,6 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let error = result.as_ref().err().map(|(error, _)| code_of(error));
         lock(&self.incoming).push((opaque, error));
-        self.heard.store(true, Ordering::Relaxed);
-        if !self.gathering.load(Ordering::Relaxed) {
-            self.distribute();
-        }
     }
 }
 
@@ -169,6 +170,7 @@ pub(super) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
 pub(super) struct Shared {
     client: Arc<Client>,
     stop: Arc<AtomicBool>,
+    poller: Thread,
     cluster: Option<String>,
     settings: Settings,
 }
@@ -179,19 +181,26 @@ impl Shared {
         let client = Arc::new(client.map_err(|error| format!("cannot set up the Kafka client: {error}"))?);
         let stop = Arc::new(AtomicBool::new(false));
         let (polled, stopped) = (client.clone(), stop.clone());
-        thread::Builder::new()
+        let poller = thread::Builder::new()
             .name("kafka".to_owned())
             .spawn(move || poll(&polled, &stopped))
-            .map_err(|error| format!("cannot start a thread for the Kafka client: {error}"))?;
+            .map_err(|error| format!("cannot start a thread for the Kafka client: {error}"))?
+            .thread()
+            .clone();
         if let Some(tokens) = tokens {
             tokens.supply(&client);
         }
-        Ok(Arc::new(Self { client, stop, cluster, settings }))
+        Ok(Arc::new(Self { client, stop, poller, cluster, settings }))
     }
 
     /// The client.
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Has its reports looked for, now that something was sent while nothing was on its way.
+    pub(super) fn wake(&self) {
+        self.poller.unpark();
     }
 
     /// Whether it can deliver nothing more: a new one is to be made.
@@ -209,17 +218,31 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // The thread has the last hold of the client, so that nobody else waits for its end.
         self.stop.store(true, Ordering::Release);
+        self.poller.unpark();
     }
 }
 
+/// Hands reports on, many at a time. It does not wait inside of the client: rdkafka asks it without a pause for the last
+/// millisecond of any wait.
 fn poll(client: &Client, stop: &AtomicBool) {
     let reports = client.context();
-    let mut busy = false;
+    let mut pause = BUSY_PAUSE;
     while !stop.load(Ordering::Acquire) {
-        reports.gathering.store(busy, Ordering::Relaxed);
-        client.poll(if busy { BUSY_POLL } else { IDLE_POLL });
-        reports.distribute();
-        busy = reports.heard.swap(false, Ordering::Relaxed);
+        let mut heard = false;
+        loop {
+            (0..EVENTS).for_each(|_| client.poll(Duration::ZERO));
+            if !reports.distribute() {
+                break;
+            }
+            heard = true;
+        }
+        pause = if heard { BUSY_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        if client.in_flight_count() == 0 {
+            thread::park_timeout(IDLE_PAUSE);
+            pause = BUSY_PAUSE;
+        } else {
+            thread::sleep(pause);
+        }
     }
 }
 

@@ -232,6 +232,7 @@ impl KafkaLog {
         let Err(code) = sent else {
             if self.flight.on_way() == 0 {
                 self.told.progress = Instant::now();
+                link.shared().wake();
             }
             self.links.apart_in_use = next.apart;
             self.flight.sent(next.number, count);
