@@ -4,7 +4,8 @@
 //! "split" validates and splits the top level with serde_json's raw values and writes it again; "tree" parses to a
 //! serde_json tree, serializes and writes it. Rounds of all rows take turns; each figure is the median of its rounds.
 //!
-//! `cargo bench --bench log_phase` (or `make bench`).
+//! `cargo bench --bench log_phase` (or `make bench`). With a row's name it does that row alone, for a profiler:
+//! `cargo bench --bench log_phase -- "3 fields"`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 #![allow(missing_docs, reason = "a benchmark has no callers")]
@@ -68,6 +69,9 @@ fn main() {
         let transactions = &transactions;
         rows.push((format!("{count} fields"), Box::new(move |sink| phase(&mut runner, transactions, sink))));
     }
+    // Cargo's own arguments begin with a dash.
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    rows.retain(|(name, _)| only.as_ref().is_none_or(|only| name == only));
     let mut rates = vec![Vec::new(); rows.len()];
     for round in 0..ROUNDS {
         for (row, rates) in rows.iter_mut().zip(&mut rates) {
@@ -81,6 +85,10 @@ fn main() {
         }
     }
     let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
+    if only.is_some() {
+        medians.iter().for_each(|rate| println!("{rate:.0} per second"));
+        return;
+    }
     println!("\n{:<16} {:>12} {:>10} {:>10}", "one thread", "per second", "of split", "of tree");
     for ((name, _), rate) in rows.iter().zip(&medians) {
         println!("{name:<16} {rate:>12.0} {:>10.2} {:>10.2}", rate / medians[0], rate / medians[1]);

@@ -65,23 +65,57 @@ pub(super) struct Encoder<'a> {
 impl Encoder<'_> {
     fn object(&self, out: &mut Vec<u8>, members: &[(Slice, Node)]) {
         out.push(b'{');
+        let mut run: Option<Span> = None;
         let mut first = true;
         for (name, value) in members {
+            let whole = self.verbatim(name, value);
+            if let (Some(run), Some(member)) = (&mut run, whole)
+                && run.end + 1 == member.start
+            {
+                run.end = member.end;
+                continue;
+            }
+            if let Some(run) = run.take() {
+                self.copy(out, run);
+            }
             if !first {
                 out.push(b',');
             }
             first = false;
-            let name = name.of(self.bytes);
-            out.push(b'"');
-            if self.style.rewrites() {
-                text::push_escaped(out, &text::unescape(name), self.style.escaping);
-            } else {
-                out.extend_from_slice(name);
+            match whole {
+                Some(member) => run = Some(member),
+                None => self.member(out, name, value),
             }
-            out.extend_from_slice(b"\":");
-            self.value(out, name, value);
+        }
+        if let Some(run) = run {
+            self.copy(out, run);
         }
         out.push(b'}');
+    }
+
+    /// Where a member stands in the transaction from its name's quote on, if nothing has touched it and no space is in
+    /// it. Between two of these that are one byte apart is a comma, so that they can be copied together.
+    fn verbatim(&self, name: &Slice, value: &Node) -> Option<Span> {
+        match (name, value) {
+            (Slice::Span(name), Node::Raw(Slice::Span(value)))
+                if !self.style.rewrites() && name.end + 2 == value.start =>
+            {
+                Some(Span { start: name.start - 1, end: value.end })
+            }
+            _ => None,
+        }
+    }
+
+    fn member(&self, out: &mut Vec<u8>, name: &Slice, value: &Node) {
+        let name = name.of(self.bytes);
+        out.push(b'"');
+        if self.style.rewrites() {
+            text::push_escaped(out, &text::unescape(name), self.style.escaping);
+        } else {
+            out.extend_from_slice(name);
+        }
+        out.extend_from_slice(b"\":");
+        self.value(out, name, value);
     }
 
     /// Appends a value; `name` is the member's that it belongs to.

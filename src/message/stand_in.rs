@@ -1,7 +1,7 @@
 //! What is written instead of stretches of a transaction's text.
 
 use super::encode::Style;
-use crate::transaction::{Level, Span, Transaction, split_object, text};
+use crate::transaction::{Level, Span, Transaction, is_credential, split_object, text};
 
 /// What a stretch of the transaction is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +45,11 @@ impl StandIns {
     /// Finds them, once for each transaction.
     pub(super) fn find(transaction: &Transaction, style: Style) -> Self {
         let mut found = Vec::new();
-        credentials(transaction, &mut found);
-        if !style.empty_arrays_as_objects {
+        let traits = transaction.traits();
+        if traits.credentials {
+            credentials(transaction, &mut found);
+        }
+        if traits.empty_objects && !style.empty_arrays_as_objects {
             empty_arrays(transaction, &mut found);
         }
         found.sort_unstable_by_key(|(span, _)| span.start);
@@ -69,15 +72,13 @@ impl StandIns {
     }
 }
 
-/// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua); here in any
-/// spelling, as not every proxy lower-cases names. Their values stay in the transaction, which scripts may read.
+/// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua). Their values
+/// stay in the transaction, which scripts may read.
 fn credentials(transaction: &Transaction, found: &mut Vec<(Span, StandIn)>) {
     let bytes = transaction.bytes();
-    let secret =
-        |name: &[u8]| name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization");
     let members = transaction.members_at(Level::RequestHeaders).filter(|member| {
         let key = member.key.of(bytes);
-        secret(key) || (key.contains(&b'\\') && secret(&text::unescape(key)))
+        is_credential(key) || (transaction.traits().escaped_names && is_credential(&text::unescape(key)))
     });
     found.extend(members.map(|member| (member.value, StandIn::Credential)));
 }

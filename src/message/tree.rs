@@ -49,6 +49,9 @@ pub enum EditError {
 /// through a message calls itself once per level.
 const DEEPEST: usize = 1000;
 
+/// Members for which a message has room from the start: Kong's, and some of edits.
+const USUAL_MEMBERS: usize = 32;
+
 /// Elements up to which an array may have any holes (cjson's default).
 const DENSE: usize = 10;
 
@@ -111,16 +114,19 @@ impl Message {
     /// The message of `transaction` before any edit: without `_context`, credentials redacted.
     pub fn new(transaction: Transaction, style: Style) -> Self {
         let bytes = transaction.bytes().as_ref();
-        let root = transaction
-            .root()
-            .filter(|(key, _)| {
-                key.of(bytes) != CONTEXT.as_bytes() && text::unescape(key.of(bytes)) != CONTEXT.as_bytes()
-            })
-            .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value))))
-            .collect();
+        let escaped = transaction.traits().escaped_names;
+        let is_context =
+            |key: &[u8]| key == CONTEXT.as_bytes() || (escaped && text::unescape(key) == CONTEXT.as_bytes());
+        let mut root = Vec::with_capacity(USUAL_MEMBERS);
+        root.extend(
+            transaction
+                .root()
+                .filter(|(key, _)| !is_context(key.of(bytes)))
+                .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value)))),
+        );
         let stand_ins = StandIns::find(&transaction, style);
         let mut message = Self { transaction, root, stand_ins, late: Vec::new(), style, version: 0 };
-        if message.transaction.repeats_headers() {
+        if message.transaction.traits().repeated_headers {
             message.leave_out_forgotten_headers();
         }
         message
@@ -165,35 +171,18 @@ impl Message {
 
     /// Applies one edit: `value` is JSON text, or `None` to remove.
     pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
-        let bytes = self.transaction.bytes().clone();
         if path.parts().len() + value.as_deref().map_or(0, depth) > DEEPEST {
             return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
         }
-        let stand_ins = std::mem::take(&mut self.stand_ins);
-        let walk =
-            Walk { bytes: &bytes, stand_ins: &stand_ins, path, mode, removes: value.is_none(), style: self.style };
         let late = Edit::of(path, value.as_ref(), mode);
-        let done = self.walk(&walk, value);
-        self.stand_ins = stand_ins;
-        self.late.extend(late.filter(|_| done.is_ok()));
-        done
-    }
-
-    fn walk(&mut self, walk: &Walk<'_>, value: Option<Vec<u8>>) -> Result<(), EditError> {
-        walk.check(&mut self.root)?;
-        self.version += 1;
-        // The one failure that shows only on the way down.
-        let sparse = |part: &Part| matches!(part, Part::Index(index) if *index > DENSE);
-        let before = walk.path.parts().iter().any(sparse).then(|| self.root.clone());
-        let mut root = Node::Object(std::mem::take(&mut self.root));
-        let value = value.map(|text| Node::Raw(Slice::Owned(text.into())));
-        let done = walk.apply(&mut root, walk.path.parts(), value);
-        let Node::Object(members) = root else { unreachable!("the outermost value stays an object") };
-        self.root = match before {
-            Some(before) if done.is_err() => before,
-            _ => members,
-        };
-        done
+        let Self { transaction, root, stand_ins, style, version, .. } = self;
+        let (bytes, removes) = (transaction.bytes().as_ref(), value.is_none());
+        let walk = Walk { bytes, stand_ins, path, mode, removes, style: *style };
+        walk.check(root)?;
+        *version += 1;
+        walk.go(root, value)?;
+        self.late.extend(late);
+        Ok(())
     }
 }
 
@@ -225,9 +214,9 @@ pub(super) fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> 
 }
 
 fn is_named(key: &[u8], name: &Name) -> bool {
-    // A name with escapes is longer than what it stands for, which spares most names the look.
-    let longer = key.len() > name.plain.len();
-    key == &*name.encoded || (longer && key.contains(&b'\\') && *text::unescape(key) == *name.plain)
+    // A name with escapes is longer than what it stands for, and both begin alike if that is not one of them.
+    let may = key.len() > name.plain.len() && (key[0] == b'\\' || name.plain.first() == Some(&key[0]));
+    key == &*name.encoded || (may && *text::unescape(key) == *name.plain)
 }
 
 impl Node {
@@ -301,6 +290,22 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Makes the edit, which [`Self::check`] has found can be made.
+    fn go(&self, members: &mut Members, value: Option<Vec<u8>>) -> Result<(), EditError> {
+        // The one failure that shows only on the way down.
+        let sparse = |part: &Part| matches!(part, Part::Index(index) if *index > DENSE);
+        let before = self.path.parts().iter().any(sparse).then(|| members.clone());
+        let mut root = Node::Object(std::mem::take(members));
+        let value = value.map(|text| Node::Raw(Slice::Owned(text.into())));
+        let done = self.apply(&mut root, self.path.parts(), value);
+        let Node::Object(after) = root else { unreachable!("the outermost value stays an object") };
+        *members = match before {
+            Some(before) if done.is_err() => before,
+            _ => after,
+        };
+        done
+    }
+
     /// Finds out whether the edit can be made, before anything is touched; opens what it passes.
     fn check(&self, root: &mut [(Slice, Node)]) -> Result<(), EditError> {
         let parts = self.path.parts();

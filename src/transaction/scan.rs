@@ -47,8 +47,20 @@ pub(crate) struct Scanned {
     pub length: usize,
     /// White space that would break a line stands between tokens.
     pub multiline: bool,
-    /// The request has `headers` more than once.
-    pub repeats_headers: bool,
+    pub traits: Traits,
+}
+
+/// What few transactions have. Most that works on a transaction can be left out where it is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// A member's name, at any level, is written with escapes.
+    pub escaped_names: bool,
+    /// The request has `headers` more than once: the text then holds some that no index knows.
+    pub repeated_headers: bool,
+    /// A request header may be a credential.
+    pub credentials: bool,
+    /// There is `{}` somewhere outside of request and response.
+    pub empty_objects: bool,
 }
 
 /// Past this many levels the recursion would endanger the stack, whatever the setting says.
@@ -67,16 +79,17 @@ pub(crate) fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, 
         index: Vec::with_capacity(64),
         seen: 0,
         multiline: false,
-        repeats_headers: false,
+        empty_objects: 0,
+        traits: Traits::default(),
+        fault: None,
     };
-    let result = scanner.transaction();
-    match result {
+    match scanner.transaction() {
         Ok(()) => {
             let length = scanner.pos - scanner.base;
-            let Scanner { index: members, pos: end, multiline, repeats_headers, .. } = scanner;
-            Ok(Scanned { members, end, length, multiline, repeats_headers })
+            let Scanner { index: members, pos: end, multiline, traits, .. } = scanner;
+            Ok(Scanned { members, end, length, multiline, traits })
         }
-        Err(fault) => Err(scanner.rejection(fault, at)),
+        Err(Fault) => Err(scanner.rejection(at)),
     }
 }
 
@@ -91,7 +104,7 @@ pub(crate) fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
             break;
         }
         let value = scanner.span(start);
-        let again = scanner.maybe_again(Level::Deeper, key.of(raw));
+        let (again, key) = (scanner.maybe_again(Level::Deeper, key), key.span);
         match members.iter_mut().find(|(known, _)| again && same_name(known.of(raw), key.of(raw))) {
             Some(member) => member.1 = value,
             None => members.push((key, value)),
@@ -131,7 +144,9 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
         index: Vec::new(),
         seen: 0,
         multiline: false,
-        repeats_headers: false,
+        empty_objects: 0,
+        traits: Traits::default(),
+        fault: None,
     };
     scanner.space();
     (scanner.peek() == Some(open)).then(|| {
@@ -148,15 +163,28 @@ pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
     super::text::unescape(a) == super::text::unescape(b)
 }
 
-enum Fault {
+/// What is wrong with the text.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
     Expected(&'static str),
     Depth,
     Members,
     Bytes,
-    Wrong(&'static str),
+    Other(&'static str),
 }
 
+/// Something is wrong; what, is in [`Scanner::fault`]. So small that it is returned in a register.
+struct Fault;
+
 type Step = Result<(), Fault>;
+
+/// A member's name.
+#[derive(Clone, Copy)]
+struct Name {
+    span: Span,
+    /// It has escapes.
+    escaped: bool,
+}
 
 struct Scanner<'a> {
     input: &'a [u8],
@@ -169,39 +197,54 @@ struct Scanner<'a> {
     /// One bit for each hash of a name that was looked at, see `maybe_again`.
     seen: u64,
     multiline: bool,
-    repeats_headers: bool,
+    empty_objects: usize,
+    traits: Traits,
+    fault: Option<Wrong>,
 }
 
 impl Scanner<'_> {
+    /// Ends the scan.
+    #[cold]
+    fn wrong<T>(&mut self, what: Wrong) -> Result<T, Fault> {
+        self.fault = Some(what);
+        Err(Fault)
+    }
+
+    #[cold]
+    fn expected<T>(&mut self, what: &'static str) -> Result<T, Fault> {
+        self.wrong(Wrong::Expected(what))
+    }
+
     fn transaction(&mut self) -> Step {
         self.space();
         self.base = self.pos;
         // White space before the object is not part of it.
         self.multiline = false;
         if self.peek() != Some(b'{') {
-            return Err(Fault::Expected("an object"));
+            return self.expected("an object");
         }
         self.value(Level::Root)?;
         if self.pos - self.base > self.limits.max_bytes.min(u32::MAX as usize) {
             self.pos = self.base;
-            return Err(Fault::Bytes);
+            return self.wrong(Wrong::Bytes);
         }
         Ok(())
     }
 
-    fn rejection(&self, fault: Fault, from: usize) -> Rejection {
+    #[cold]
+    fn rejection(&self, from: usize) -> Rejection {
         let found = || match self.peek() {
             None => "the end of the text".to_owned(),
             Some(byte @ 0x21..=0x7e) => format!("`{}`", byte as char),
             Some(byte) if byte < 0x80 => format!("the control character 0x{byte:02x}"),
             Some(_) => "a character outside a string".to_owned(),
         };
-        let (reason, too_large) = match fault {
-            Fault::Expected(what) => (format!("expected {what}, found {}", found()), false),
-            Fault::Wrong(what) => (what.to_owned(), false),
-            Fault::Depth => (format!("nested deeper than {} levels", self.limits.max_depth.min(DEEPEST)), true),
-            Fault::Members => (format!("more than {} members", self.limits.max_members), true),
-            Fault::Bytes => (format!("larger than {} bytes", self.limits.max_bytes), true),
+        let (reason, too_large) = match self.fault.expect("whoever ends the scan says why") {
+            Wrong::Expected(what) => (format!("expected {what}, found {}", found()), false),
+            Wrong::Other(what) => (what.to_owned(), false),
+            Wrong::Depth => (format!("nested deeper than {} levels", self.limits.max_depth.min(DEEPEST)), true),
+            Wrong::Members => (format!("more than {} members", self.limits.max_members), true),
+            Wrong::Bytes => (format!("larger than {} bytes", self.limits.max_bytes), true),
         };
         Rejection { offset: self.pos - from, reason, too_large }
     }
@@ -214,7 +257,15 @@ impl Scanner<'_> {
         Span { start: (start - self.base) as u32, end: (self.pos - self.base) as u32 }
     }
 
+    #[inline]
     fn space(&mut self) {
+        // Between most tokens there is none.
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.some_space();
+        }
+    }
+
+    fn some_space(&mut self) {
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' => {}
@@ -229,7 +280,7 @@ impl Scanner<'_> {
         match self.peek() {
             Some(b'"') => {
                 self.pos += 1;
-                self.string()
+                self.string().map(drop)
             }
             Some(b'{') => self.nested(|scanner| scanner.object(level)),
             Some(b'[') => self.nested(Self::array),
@@ -237,13 +288,13 @@ impl Scanner<'_> {
             Some(b't') => self.literal("true"),
             Some(b'f') => self.literal("false"),
             Some(b'n') => self.literal("null"),
-            _ => Err(Fault::Expected("a value")),
+            _ => self.expected("a value"),
         }
     }
 
     fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Step) -> Step {
         if self.depth_left == 0 {
-            return Err(Fault::Depth);
+            return self.wrong(Wrong::Depth);
         }
         self.depth_left -= 1;
         self.pos += 1;
@@ -254,7 +305,7 @@ impl Scanner<'_> {
 
     fn count(&mut self) -> Step {
         if self.members_left == 0 {
-            return Err(Fault::Members);
+            return self.wrong(Wrong::Members);
         }
         self.members_left -= 1;
         Ok(())
@@ -265,6 +316,7 @@ impl Scanner<'_> {
         self.space();
         if self.peek() == Some(b'}') {
             self.pos += 1;
+            self.empty_objects += 1;
             return Ok(());
         }
         loop {
@@ -286,35 +338,61 @@ impl Scanner<'_> {
                     self.pos += 1;
                     return Ok(());
                 }
-                _ => return Err(Fault::Expected("`,` or `}`")),
+                _ => return self.expected("`,` or `}`"),
             }
         }
     }
 
-    fn indexed(&mut self, level: Level, key: Span, start: usize) -> Step {
-        let name = &self.input[self.base + key.start as usize..self.base + key.end as usize];
-        let inside = match (level, super::text::unescape(name).as_ref()) {
+    fn indexed(&mut self, level: Level, key: Name, start: usize) -> Step {
+        let inside = match level {
+            Level::Root | Level::Request | Level::Response => self.level_of(level, key),
+            _ => Level::Deeper,
+        };
+        if (inside != Level::Deeper || level == Level::Root) && self.maybe_again(level, key) {
+            self.forget(level, key.span, inside);
+        }
+        if level == Level::RequestHeaders && !self.traits.credentials {
+            self.traits.credentials = key.escaped || is_credential(self.text(key.span));
+        }
+        let empty_before = self.empty_objects;
+        self.value(inside)?;
+        let value = self.span(start);
+        self.traits.empty_objects |=
+            level == Level::Root && inside == Level::Deeper && self.empty_objects > empty_before;
+        self.index.push(Member { level, key: key.span, value });
+        Ok(())
+    }
+
+    /// What the value of the member `key` of an object at `level` is.
+    fn level_of(&self, level: Level, key: Name) -> Level {
+        let name = self.text(key.span);
+        let unescaped;
+        let name = if key.escaped {
+            unescaped = super::text::unescape(name);
+            &unescaped
+        } else {
+            name
+        };
+        match (level, name) {
             (Level::Root, b"request") => Level::Request,
             (Level::Root, b"response") => Level::Response,
             (Level::Request, b"headers") => Level::RequestHeaders,
             (Level::Response, b"headers") => Level::ResponseHeaders,
             _ => Level::Deeper,
-        };
-        if (inside != Level::Deeper || level == Level::Root) && self.maybe_again(level, name) {
-            self.forget(level, key, inside);
         }
-        self.value(inside)?;
-        let value = self.span(start);
-        self.index.push(Member { level, key, value });
-        Ok(())
+    }
+
+    fn text(&self, span: Span) -> &[u8] {
+        span.of(&self.input[self.base..])
     }
 
     /// Whether a name may have been seen at this level: a filter that spares most names the real look.
-    fn maybe_again(&mut self, level: Level, name: &[u8]) -> bool {
-        if name.contains(&b'\\') {
+    fn maybe_again(&mut self, level: Level, key: Name) -> bool {
+        if key.escaped {
             self.seen = u64::MAX;
             return true;
         }
+        let name = self.text(key.span);
         let ends = name.first().map_or(0, |first| usize::from(*first) * 7 + usize::from(name[name.len() - 1]));
         let bit = 1 << ((ends + name.len() * 13 + level as usize) % 64);
         let seen = self.seen & bit != 0;
@@ -324,12 +402,15 @@ impl Scanner<'_> {
 
     /// Of a name that comes again the last counts (as with Kong's cjson): what was indexed under it goes.
     fn forget(&mut self, level: Level, name: Span, inside: Level) {
-        let text = &self.input[self.base..];
-        let again = |member: &Member| member.level == level && same_name(member.key.of(text), name.of(text));
+        let (text, escapes) = (&self.input[self.base..], self.traits.escaped_names);
+        let again = |member: &Member| {
+            let (known, name) = (member.key.of(text), name.of(text));
+            member.level == level && (known == name || (escapes && same_name(known, name)))
+        };
         if !self.index.iter().any(again) {
             return;
         }
-        self.repeats_headers |= inside == Level::RequestHeaders;
+        self.traits.repeated_headers |= inside == Level::RequestHeaders;
         let below = match inside {
             Level::Request => Level::RequestHeaders,
             Level::Response => Level::ResponseHeaders,
@@ -340,7 +421,7 @@ impl Scanner<'_> {
     }
 
     /// The next member's name in an object that was validated before, or `None` at its end.
-    fn next_member(&mut self) -> Option<Span> {
+    fn next_member(&mut self) -> Option<Name> {
         self.space();
         if self.peek() == Some(b',') {
             self.pos += 1;
@@ -353,22 +434,24 @@ impl Scanner<'_> {
     }
 
     /// A member's name with its colon and the space around.
-    fn name(&mut self) -> Result<Span, Fault> {
+    #[inline(always)]
+    fn name(&mut self) -> Result<Name, Fault> {
         if self.peek() != Some(b'"') {
-            return Err(Fault::Expected("a member's name in double quotes"));
+            return self.expected("a member's name in double quotes");
         }
         self.pos += 1;
         let start = self.pos;
-        self.string()?;
-        let mut key = self.span(start);
-        key.end -= 1;
+        let escaped = self.string()?;
+        let mut span = self.span(start);
+        span.end -= 1;
+        self.traits.escaped_names |= escaped;
         self.space();
         if self.peek() != Some(b':') {
-            return Err(Fault::Expected("`:`"));
+            return self.expected("`:`");
         }
         self.pos += 1;
         self.space();
-        Ok(key)
+        Ok(Name { span, escaped })
     }
 
     /// The rest of an array whose bracket was read.
@@ -391,24 +474,39 @@ impl Scanner<'_> {
                     self.pos += 1;
                     return Ok(());
                 }
-                _ => return Err(Fault::Expected("`,` or `]`")),
+                _ => return self.expected("`,` or `]`"),
             }
         }
     }
 
-    /// The rest of a string whose opening quote was read, with the closing one.
-    fn string(&mut self) -> Step {
+    /// The rest of a string whose opening quote was read, with the closing one. Whether it has escapes.
+    #[inline(always)]
+    fn string(&mut self) -> Result<bool, Fault> {
+        let rest = &self.input[self.pos..];
+        let run = plain_run(rest);
+        self.pos += run;
+        // So it is with nearly all.
+        if rest.get(run) == Some(&b'"') {
+            self.pos += 1;
+            return Ok(false);
+        }
+        self.string_with_escapes().map(|()| true)
+    }
+
+    /// The same from an escape on.
+    #[cold]
+    fn string_with_escapes(&mut self) -> Step {
         loop {
-            self.pos += plain_run(&self.input[self.pos..]);
             match self.peek() {
                 Some(b'"') => {
                     self.pos += 1;
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                Some(_) => return Err(Fault::Wrong("control character in a string: it must be escaped")),
-                None => return Err(Fault::Wrong("the text ends inside a string")),
+                Some(_) => return self.wrong(Wrong::Other("control character in a string: it must be escaped")),
+                None => return self.wrong(Wrong::Other("the text ends inside a string")),
             }
+            self.pos += plain_run(&self.input[self.pos..]);
         }
     }
 
@@ -417,8 +515,8 @@ impl Scanner<'_> {
         let length = match rest.first() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') if rest.len() >= 5 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 6,
-            None => return Err(Fault::Wrong("the text ends inside a string")),
-            Some(_) => return Err(Fault::Wrong("unknown escape in a string")),
+            None => return self.wrong(Wrong::Other("the text ends inside a string")),
+            Some(_) => return self.wrong(Wrong::Other("unknown escape in a string")),
         };
         self.pos += length;
         Ok(())
@@ -431,7 +529,7 @@ impl Scanner<'_> {
         match self.peek() {
             Some(b'0') => self.pos += 1,
             Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(Fault::Expected("a digit")),
+            _ => return self.expected("a digit"),
         }
         if self.peek() == Some(b'.') {
             self.pos += 1;
@@ -448,15 +546,13 @@ impl Scanner<'_> {
     }
 
     fn digits(&mut self) {
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.pos += 1;
-        }
+        self.pos += self.input[self.pos..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     }
 
     fn some_digits(&mut self) -> Step {
         let start = self.pos;
         self.digits();
-        if self.pos == start { Err(Fault::Expected("a digit")) } else { Ok(()) }
+        if self.pos == start { self.expected("a digit") } else { Ok(()) }
     }
 
     fn literal(&mut self, word: &'static str) -> Step {
@@ -464,29 +560,64 @@ impl Scanner<'_> {
             self.pos += word.len();
             return Ok(());
         }
-        Err(Fault::Expected("a value"))
+        self.expected("a value")
     }
 }
 
-/// How many bytes from the front are neither a quote, a backslash nor a control character; eight at a time.
-fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // The high bit of each byte that is zero in `word`; bits above the lowest hit may be wrong, which is enough.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+/// Whether a header's name, without escapes, is of one whose value is never logged (kong/pdk/log.lua); in any spelling,
+/// as not every proxy lower-cases names.
+pub(crate) fn is_credential(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
+}
+
+/// How many bytes from the front are neither a quote, a backslash nor a control character.
+#[inline(always)]
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().expect("chunks_exact(8) gives 8 bytes"));
-        let quote = zeros(word ^ (ONES * u64::from(b'"')));
-        let slash = zeros(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let hit = quote | slash | control;
-        if hit != 0 {
-            return run + (hit.trailing_zeros() / 8) as usize;
+    while let Some(block) = bytes[run..].first_chunk() {
+        match first_special(block) {
+            Some(at) => return run + at,
+            None => run += BLOCK,
         }
-        run += 8;
     }
-    let tail = chunks.remainder();
+    let tail = &bytes[run..];
     run + tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(tail.len())
+}
+
+/// Bytes that [`first_special`] looks at.
+const BLOCK: usize = if cfg!(target_feature = "sse2") { 16 } else { 8 };
+
+/// Where in `block` the first quote, backslash or control character is.
+#[cfg(target_feature = "sse2")]
+#[inline]
+#[expect(unsafe_code, reason = "what every x86-64 can do is called unsafe outside of functions marked with it")]
+fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    };
+    let word = u128::from_le_bytes(*block);
+    // SAFETY: nothing but registers is touched, by instructions that are there: see the condition above.
+    let hits = unsafe {
+        let bytes = _mm_set_epi64x((word >> 64) as i64, word as i64);
+        let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+        let slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+        let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control))
+    };
+    (hits != 0).then(|| hits.trailing_zeros() as usize)
+}
+
+/// Where in `block` the first quote, backslash or control character is.
+#[cfg(not(target_feature = "sse2"))]
+#[inline]
+fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(*block);
+    // The high bit of each byte that is one; those above the lowest hit may be wrong, which is enough. A byte with its
+    // own high bit set is none.
+    let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+    let slash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
+    let hits = (quote | slash | control) & !word & (ONES << 7);
+    (hits != 0).then(|| (hits.trailing_zeros() / 8) as usize)
 }

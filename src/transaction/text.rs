@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::scan::plain_run;
+
 /// The bytes that a string's content, given between its quotes, stands for. A lone surrogate becomes U+FFFD.
 pub(crate) fn unescape(content: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'\\', content) else { return Cow::Borrowed(content) };
@@ -65,6 +67,7 @@ pub enum Escaping {
 
 /// Appends `text` as a quoted JSON string. Bytes that are not UTF-8 become U+FFFD; the answer says whether any were.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     let sound = std::str::from_utf8(text).is_ok();
     if sound {
@@ -84,6 +87,10 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) ->
 /// Appends the content of a JSON string without its quotes; `text` is valid UTF-8.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    if escaping == Escaping::Json && plain_run(text) == text.len() {
+        out.extend_from_slice(text);
+        return;
+    }
     let mut plain = 0;
     for (at, &byte) in text.iter().enumerate() {
         let short = match byte {

@@ -70,8 +70,7 @@ impl Transaction {
         let found = |matches: &dyn Fn(&[u8]) -> bool| {
             self.members_at(level).rev().find(|member| {
                 let key = member.key.of(self.bytes());
-                let longer = key.len() > name.len();
-                matches(key) || (longer && key.contains(&b'\\') && matches(&text::unescape(key)))
+                matches(key) || (self.traits.escaped_names && matches(&text::unescape(key)))
             })
         };
         let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
