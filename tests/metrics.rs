@@ -30,10 +30,10 @@ fn with_status(home: Home) -> (Home, u16) {
 /// not what it says; half of them go to each of two routes.
 fn mixed(id: u64) -> Value {
     let mut transaction = transaction(id);
-    if id % 7 == 0 {
+    if id.is_multiple_of(7) {
         transaction["padding"] = "x".repeat(5000).into();
     }
-    if id % 11 == 0 {
+    if id.is_multiple_of(11) {
         transaction["request"]["headers"]["content-type"] = "application/json".into();
         transaction["_context"] = json!({"request_body": "{"});
     }

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -93,7 +92,7 @@ async fn answer(request: Request<Incoming>, routes: &Routes) -> Reply {
         arguments: Vec::new(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body: Bytes::from(body),
+        body,
     };
     routes.answer(&head.method, head.uri.path(), call).await
 }

@@ -25,7 +25,7 @@ pub struct Family {
     pub name: &'static str,
     /// What kind of number it is.
     pub sort: Sort,
-    /// Its labels; of a plugin those of [`PLUGIN`].
+    /// The names of its labels.
     pub labels: &'static [&'static str],
     /// What it counts, without a full stop.
     pub about: &'static str,
@@ -66,7 +66,7 @@ struct Sample {
 enum Number {
     Count(u64),
     Real(f64),
-    Times(Histogram, Scale),
+    Times(Box<Histogram>, Scale),
 }
 
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Samples {
     }
 
     fn times<const N: usize>(&mut self, labels: [&str; N], value: &Histogram, scale: Scale) {
-        self.push(&labels, Number::Times(value.clone(), scale));
+        self.push(&labels, Number::Times(Box::new(value.clone()), scale));
     }
 
     fn push(&mut self, labels: &[&str], value: Number) {
