@@ -137,7 +137,7 @@ impl Ledger {
 fn write_off(shown: &mut u64, stats: &mut PluginStats) {
     let delivered = stats.counters.delivered;
     *shown = (*shown).max(delivered.saturating_sub(stats.lost));
-    stats.lost = delivered - *shown;
+    stats.lost = delivered.saturating_sub(*shown);
     stats.counters.delivered = *shown;
 }
 
