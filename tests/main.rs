@@ -36,4 +36,5 @@ mod signals;
 mod snippet_tests;
 mod stdin;
 mod syslog;
+mod tap;
 mod transaction_schema;

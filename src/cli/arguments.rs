@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::tap::Tap;
 use crate::diagnostic::Format;
 use crate::script::Profile;
 
@@ -33,6 +34,7 @@ pub(super) enum Command {
     Try(Try),
     Test(Test),
     Sandbox(Sandbox),
+    Tap(Tap),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"

@@ -9,6 +9,7 @@ mod pretty;
 mod rehearsal;
 mod run;
 mod sandbox;
+mod tap;
 mod test;
 mod trial;
 
@@ -51,6 +52,7 @@ pub fn main() -> Exit {
         Command::Try(arguments) => trial::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Tap(arguments) => tap::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);

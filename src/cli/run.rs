@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::arguments::Run;
 use super::{Exit, complain, load, log};
-use crate::admin::{Board, Stage};
+use crate::admin::{self, Board, Stage};
 use crate::confinement::{self, Wall};
 use crate::delivery::Leftover;
 use crate::diagnostic::{Diagnostic, Format, any_error, render_all};
@@ -185,7 +185,7 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
         tracing::info!("listening: {address}");
     }
     board.show_inputs(listening.meters());
-    let _control = open_control(settings, board.routes());
+    let _control = open_control(settings, board.routes().and(admin::tap_routes(service.taps())));
     if addresses.is_empty() {
         tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
     }

@@ -28,8 +28,8 @@ pub struct Sample {
     pub program: Arc<Program>,
     /// Index of the plugin's step in it.
     pub step: usize,
-    /// The message without any edit, as the plugin would send it: bodies included, redacted. `None` where a body keeps
-    /// it from being made.
+    /// The message without any edit, as the plugin would send it: bodies included, redacted. `None` where nobody asked,
+    /// or a body keeps it from being made.
     pub before: Option<Bytes>,
     /// What became of it.
     pub after: After,
@@ -67,6 +67,8 @@ pub struct Wish {
     pub plugin: Option<String>,
     /// Messages in a second; all without it.
     pub rate: Option<f64>,
+    /// Also the message without any edit.
+    pub before: bool,
 }
 
 /// The watchers of a service. While there are none it costs a worker one relaxed load for each batch.
@@ -93,6 +95,7 @@ impl Taps {
         let watcher = Arc::new(Watcher {
             plugin: wish.plugin.clone(),
             pace: wish.rate.map(Pace::new),
+            before: wish.before,
             samples,
             waiting_bytes: AtomicUsize::new(0),
             skipped: AtomicU64::new(0),
@@ -156,6 +159,7 @@ impl Drop for Watching {
 pub(super) struct Watcher {
     plugin: Option<String>,
     pace: Option<Pace>,
+    before: bool,
     samples: mpsc::Sender<Arc<Sample>>,
     waiting_bytes: AtomicUsize,
     skipped: AtomicU64,
@@ -231,20 +235,25 @@ impl<'a, O> Tapped<'a, O> {
     }
 
     fn show(&self, step: usize, after: &After) {
-        let mut sample = None;
+        // Made once for all of either kind, and only where somebody gets it.
+        let mut samples: [Option<Arc<Sample>>; 2] = [None, None];
         for watcher in self.watchers {
             let wanted = watcher.wants(&self.program.steps[step]);
             if wanted && watcher.pace.as_ref().is_none_or(Pace::admits) {
-                watcher.offer(sample.get_or_insert_with(|| Arc::new(self.sample(step, after.clone()))).clone());
+                let sample = &mut samples[usize::from(watcher.before)];
+                let make = || Arc::new(self.sample(step, after.clone(), watcher.before));
+                watcher.offer(sample.get_or_insert_with(make).clone());
             }
         }
     }
 
-    fn sample(&self, step: usize, after: After) -> Sample {
-        let message = Message::new(self.transaction.clone(), self.program.style());
-        let shaped = message.shaped(&self.program.steps[step].shape);
+    fn sample(&self, step: usize, after: After, with_before: bool) -> Sample {
+        let before = with_before.then(|| {
+            let message = Message::new(self.transaction.clone(), self.program.style());
+            message.shaped(&self.program.steps[step].shape).ok().map(Bytes::from)
+        });
         let failed = self.failed.iter().filter(|part| part.step == step).map(|part| part.part).collect();
-        Sample { program: self.program.clone(), step, before: shaped.ok().map(Bytes::from), after, failed }
+        Sample { program: self.program.clone(), step, before: before.flatten(), after, failed }
     }
 }
 

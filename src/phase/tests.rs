@@ -1,6 +1,7 @@
 mod lane;
 mod plan;
 mod run;
+mod tap;
 mod workers;
 
 use std::sync::Arc;

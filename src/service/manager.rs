@@ -76,7 +76,8 @@ pub async fn watch(workers: Option<Arc<Tally>>) {
         ticks.tick().await;
         // Not by this task itself: that it is woken says little of the threads that serve everybody else.
         let served = tokio::time::timeout(interval / 4, tokio::spawn(async {})).await.is_ok();
-        let stands_still = |pulse: &&Pulse| pulse.busy_for().is_some_and(|time| time > interval / 2);
+        let stands_still =
+            |pulse: &&Pulse| pulse.has_ended() || pulse.busy_for().is_some_and(|time| time > interval / 2);
         let stuck = workers.as_ref().map_or(0, |tally| tally.pulses.iter().filter(stands_still).count());
         if served && stuck == 0 {
             tell("WATCHDOG=1\n");

@@ -23,14 +23,21 @@ use crate::phase::{After, Sample, Taps, Watching, Wish};
 /// How often an empty line is sent when there is nothing else, so that each side notices when the other is gone.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
-/// What a tap is served under. Query: `plugin` (a name, an instance name or an id; all without it) and `rate`
-/// (messages in a second; all without it).
+/// What a tap is served under. Query: `plugin` (a name, an instance name or an id; all without it), `rate` (messages in
+/// a second; all without it) and `sides` (`before`, `after` or `both`; `after` without it).
 pub fn routes(taps: &Arc<Taps>) -> Routes {
     let taps = taps.clone();
     Routes::new().get("/tap", move |call| {
         let reply = tap(&taps, &call);
         async { reply }
     })
+}
+
+/// Which messages are shown.
+#[derive(Debug, Clone, Copy)]
+struct Sides {
+    before: bool,
+    after: bool,
 }
 
 fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
@@ -42,17 +49,26 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
         }
     };
-    match taps.watch(&Wish { plugin: call.query("plugin"), rate }) {
-        Ok(watching) => stream(watching),
+    let sides = match call.query("sides").as_deref() {
+        None | Some("after") => Sides { before: false, after: true },
+        Some("before") => Sides { before: true, after: false },
+        Some("both") => Sides { before: true, after: true },
+        Some(_) => {
+            let message = "`sides` is `before`, `after` or `both`";
+            return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
+        }
+    };
+    match taps.watch(&Wish { plugin: call.query("plugin"), rate, before: sides.before }) {
+        Ok(watching) => stream(watching, sides),
         Err(error) => json_reply(StatusCode::TOO_MANY_REQUESTS, &json!({"message": error.to_string()})),
     }
 }
 
 /// An answer that goes on. What the caller does not read waits in the watcher's bounded room.
-fn stream(watching: Watching) -> Reply {
+fn stream(watching: Watching, sides: Sides) -> Reply {
     // The head goes out with the first line, so that the caller knows at once that it watches.
-    let lines = stream::unfold((watching, true), async |(mut watching, first)| {
-        let line = if first { b"\n".to_vec() } else { next_line(&mut watching).await };
+    let lines = stream::unfold((watching, true), move |(mut watching, first)| async move {
+        let line = if first { b"\n".to_vec() } else { next_line(&mut watching, sides).await };
         Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line))), (watching, false)))
     });
     let mut reply = Response::new(StreamBody::new(lines).boxed());
@@ -60,7 +76,7 @@ fn stream(watching: Watching) -> Reply {
     reply
 }
 
-async fn next_line(watching: &mut Watching) -> Vec<u8> {
+async fn next_line(watching: &mut Watching, sides: Sides) -> Vec<u8> {
     let sample = tokio::select! {
         sample = watching.next() => Some(sample),
         () = sleep_until(Instant::now() + SIGN_OF_LIFE) => None,
@@ -71,7 +87,7 @@ async fn next_line(watching: &mut Watching) -> Vec<u8> {
         line.extend_from_slice(format!("{{\"skipped\":{skipped}}}\n").as_bytes());
     }
     match sample {
-        Some(sample) => line.extend_from_slice(&describe(&sample)),
+        Some(sample) => line.extend_from_slice(&describe(&sample, sides)),
         None if line.is_empty() => line.push(b'\n'),
         None => {}
     }
@@ -98,7 +114,7 @@ struct Shown<'a> {
     failed: Vec<String>,
 }
 
-fn describe(sample: &Sample) -> Vec<u8> {
+fn describe(sample: &Sample, sides: Sides) -> Vec<u8> {
     let step = sample.step();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let (sent, not_sent) = match &sample.after {
@@ -114,7 +130,7 @@ fn describe(sample: &Sample) -> Vec<u8> {
         instance_name: step.instance_name.as_deref(),
         at: u64::try_from(now).unwrap_or(u64::MAX),
         before: before.and_then(|before| RawValue::from_string(String::from_utf8(before).ok()?).ok()),
-        after: sent.and_then(|sent| serde_json::from_slice(sent).ok()),
+        after: sent.filter(|_| sides.after).and_then(|sent| serde_json::from_slice(sent).ok()),
         not_sent,
         failed: sample.failed.iter().map(|&part| step.parts[part].name(part)).collect(),
     };

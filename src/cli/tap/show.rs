@@ -1,0 +1,133 @@
+//! One message of a tap, for people or for programs.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use similar::{ChangeTag, TextDiff};
+
+use crate::cli::pretty::pretty;
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Form {
+    /// Laid out, with a line above.
+    Pretty {
+        /// For a terminal.
+        color: bool,
+    },
+    /// As lines of JSON.
+    Json,
+}
+
+/// A line of the service's: a message, or how many were skipped.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line<'a> {
+    pub skipped: Option<u64>,
+    #[serde(default)]
+    plugin: String,
+    instance_name: Option<String>,
+    #[serde(default)]
+    at: i64,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+    not_sent: Option<String>,
+    #[serde(default)]
+    failed: Vec<String>,
+}
+
+/// The message `line`, which is `text`.
+pub(super) fn render(line: &Line<'_>, text: &[u8], form: Form) -> Vec<u8> {
+    let color = match form {
+        Form::Json => return text.to_vec(),
+        Form::Pretty { color } => color,
+    };
+    let mut out = paint(color, "1", &title(line));
+    out.push('\n');
+    let laid_out =
+        |json: Option<&RawValue>| json.map(|json| String::from_utf8_lossy(&pretty(json.get().as_bytes())).into_owned());
+    match (laid_out(line.before), laid_out(line.after)) {
+        (Some(before), Some(after)) => compare(&before, &after, color, &mut out),
+        (Some(one), None) | (None, Some(one)) => out.push_str(&one),
+        (None, None) => {}
+    }
+    out.push('\n');
+    harmless(&out).into_bytes()
+}
+
+fn title(line: &Line<'_>) -> String {
+    let time = Timestamp::from_millisecond(line.at).map(|time| format!("{time:.3}")).unwrap_or_default();
+    let mut title = format!("# {time} {}", line.plugin);
+    if let Some(instance) = &line.instance_name {
+        title.push_str(&format!(" ({instance})"));
+    }
+    if let Some(why) = &line.not_sent {
+        title.push_str(&format!(", not sent: {why}"));
+    }
+    if !line.failed.is_empty() {
+        title.push_str(&format!(", Lua failed: {}", line.failed.join(", ")));
+    }
+    title
+}
+
+/// The message after Lua, with what it was before where that differs.
+fn compare(before: &str, after: &str, color: bool, out: &mut String) {
+    for change in TextDiff::from_lines(before, after).iter_all_changes() {
+        let line = change.value().trim_end_matches('\n');
+        let (code, sign) = match change.tag() {
+            ChangeTag::Delete => ("31", '-'),
+            ChangeTag::Insert => ("32", '+'),
+            ChangeTag::Equal => ("", ' '),
+        };
+        out.push_str(&paint(color, code, &format!("{sign} {line}")));
+        out.push('\n');
+    }
+}
+
+fn paint(color: bool, code: &str, text: &str) -> String {
+    if color && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// JSON may hold characters as they are that some terminals take for commands.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, color: bool) -> String {
+        let line: Line<'_> = serde_json::from_str(text).unwrap();
+        String::from_utf8(render(&line, text.as_bytes(), Form::Pretty { color })).unwrap()
+    }
+
+    /// Scenario: a message with both sides; one that is not sent; one with a character that is a command to terminals.
+    /// Guarantees: what differs is marked, numbers are as they came; why nothing was sent is said; no command of a
+    /// message's reaches a terminal.
+    #[test]
+    fn for_people() {
+        let both = r#"{"plugin":"http-log","instance_name":"a","at":1764039600123,"before":{"a":1.50,"b":"[not sent]"},"after":{"a":1.50,"c":2},"failed":["x","y"]}"#;
+        insta::assert_snapshot!(shown(both, false), @r#"
+        # 2025-11-25T03:00:00.123Z http-log (a), Lua failed: x, y
+          {
+            "a": 1.50,
+        -   "b": "[not sent]"
+        +   "c": 2
+          }
+
+        "#);
+        let lost = r#"{"plugin":"tcp-log","instance_name":null,"at":0,"not_sent":"because","before":null}"#;
+        insta::assert_snapshot!(shown(lost, false), @"# 1970-01-01T00:00:00.000Z tcp-log, not sent: because\n\n");
+        let evil = "{\"plugin\":\"tcp-log\",\"at\":0,\"after\":{\"a\":\"\u{9b}31m\"}}";
+        assert!(shown(evil, true).contains("\"\\u009b31m\""));
+    }
+}
