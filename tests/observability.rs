@@ -1,10 +1,12 @@
 //! What stands in observability/: the alert rules and the dashboard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::service::{Client, Home, configuration, free_port, transaction};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("observability")
@@ -83,6 +85,105 @@ fn the_dashboard_is_laid_out() {
         if panel["type"] != "row" {
             assert!(!panel["description"].as_str().unwrap().is_empty(), "{title}");
             assert!(!panel["targets"].as_array().unwrap().is_empty(), "{title}");
+        }
+    }
+}
+
+/// The metrics that an expression names, and the labels that it selects or groups by.
+fn named_in(expr: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut metrics, mut labels) = (BTreeSet::new(), BTreeSet::new());
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    for (at, _) in expr.match_indices("logphase_") {
+        metrics.insert(expr[at..].chars().take_while(|character| word(*character)).collect());
+    }
+    for (open, _) in expr.match_indices('{') {
+        let selected = expr[open + 1..].split('}').next().unwrap_or_default();
+        let names = selected.split(',').filter_map(|pair| pair.split(['=', '!', '~']).next());
+        labels.extend(names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
+    }
+    for clause in ["by (", "without ("] {
+        for (at, _) in expr.match_indices(clause) {
+            let names = expr[at + clause.len()..].split(')').next().unwrap_or_default();
+            labels.extend(names.split(',').map(|name| name.trim().to_owned()));
+        }
+    }
+    (metrics, labels)
+}
+
+/// Every expression of rules and dashboard with its legend, if it has one.
+fn expressions() -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for (_, rule) in rules() {
+        let expr = rule.split_once("expr: ").unwrap().1;
+        let end = expr.find("\n    for:").or_else(|| expr.find("\n    labels:")).unwrap();
+        all.push(expr[..end].to_owned());
+    }
+    for panel in panels() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            all.push(target["expr"].as_str().unwrap().to_owned());
+        }
+    }
+    all
+}
+
+/// Scenario: a service with an input of each kind and plugins with Lua on disk and in memory, with bounds, is scraped.
+/// Guarantees: every metric and every label that a rule, a panel or its legend names is really there.
+#[test]
+fn every_name_is_a_metric() {
+    let port = free_port();
+    let home = Home::new()
+        .set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}"))
+        .set("LOGPHASE_UDP_LISTEN", format!("127.0.0.1:{}", free_port()))
+        .set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{}", free_port()));
+    let settings = "queue:\n  max_memory: 64MiB\n  max_data_bytes: 64MiB\n  max_disk_bytes: 2MiB\n";
+    home.write("logphase.yml", settings);
+    home.write(
+        "kong.yml",
+        &configuration(&json!([
+            {"name": "file-log", "config": {"path": home.text("messages.log"), "custom_fields_by_lua": {"a": "return 1"}}},
+            {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": free_port()}},
+        ])),
+    );
+    let service = home.start();
+    service.accept(transaction(1).to_string());
+    let mut client = Client::connect(port).unwrap();
+    client.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let text = client.answer().unwrap().text();
+    let mut labels_of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
+        let labels = labels_of.entry(name.to_owned()).or_default();
+        labels.extend(
+            rest.split('"')
+                .step_by(2)
+                .filter_map(|part| Some(part.split('=').next()?.to_owned()))
+                .map(|label| label.trim_start_matches(['{', ',']).to_owned()),
+        );
+    }
+    // What Prometheus adds by itself.
+    let always = ["instance", "job", "le"];
+    let mut seen = BTreeSet::new();
+    for expr in expressions() {
+        let (metrics, labels) = named_in(&expr);
+        let mut known: BTreeSet<&str> = always.into_iter().collect();
+        for metric in &metrics {
+            let labels = labels_of.get(metric).unwrap_or_else(|| panic!("{metric} is no metric: {expr}\n{text}"));
+            known.extend(labels.iter().map(String::as_str));
+        }
+        for label in &labels {
+            assert!(known.contains(label.as_str()), "{label} is no label of {metrics:?}: {expr}");
+        }
+        seen.extend(metrics);
+    }
+    assert!(seen.len() > 30, "{seen:?}");
+    for panel in panels() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let (metrics, _) = named_in(target["expr"].as_str().unwrap());
+            let legend = target["legendFormat"].as_str().unwrap();
+            for label in legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()) {
+                let known = metrics.iter().any(|metric| labels_of[metric].contains(label)) || always.contains(&label);
+                assert!(known, "{label} is no label of {metrics:?}");
+            }
         }
     }
 }

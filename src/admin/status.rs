@@ -196,9 +196,11 @@ fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `errors` counts every failure, `stopped` those by each budget; a snippet that is left out says for how long.
+/// `errors` counts every failure, `stopped` those by each budget; a snippet that is left out says for how long. The mean
+/// is that of the runs that were measured.
 fn snippet(field: &str, fault: &Fault) -> Value {
     let totals = fault.totals();
+    let times = totals.times();
     let stopped: Map<String, Value> = Stop::ALL
         .into_iter()
         .filter(|budget| *budget != Stop::Suspended)
@@ -209,6 +211,7 @@ fn snippet(field: &str, fault: &Fault) -> Value {
         "errors": totals.errors(),
         "stopped": stopped,
         "left_out": totals.skipped(),
+        "mean_seconds": (times.count() > 0).then(|| times.seconds() / times.count() as f64),
         "suspended_for_seconds": fault.suspended_for().map(|left| left.as_secs_f64().ceil()),
     })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::tap::Tap;
+use super::top::Top;
 use crate::diagnostic::Format;
 use crate::script::Profile;
 
@@ -35,6 +36,7 @@ pub(super) enum Command {
     Test(Test),
     Sandbox(Sandbox),
     Tap(Tap),
+    Top(Top),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"

@@ -11,6 +11,7 @@ mod run;
 mod sandbox;
 mod tap;
 mod test;
+mod top;
 mod trial;
 
 use std::io::Write;
@@ -53,6 +54,7 @@ pub fn main() -> Exit {
         Command::Test(arguments) => test::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Tap(arguments) => tap::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);

@@ -70,6 +70,14 @@ pub static FAMILIES: &[Family] = &[
         samples: |snapshot, out| out.real([], seconds(snapshot.started)),
     },
     Family {
+        name: "logphase_ready",
+        sort: Sort::Gauge,
+        labels: &[],
+        about: "1 while transactions should be sent here, as `/status/ready` says; else 0",
+        look_for: "0 for longer than a start takes.",
+        samples: |snapshot, out| out.count([], snapshot.ready.into()),
+    },
+    Family {
         name: "logphase_transactions_received_total",
         sort: Sort::Counter,
         labels: &["input"],

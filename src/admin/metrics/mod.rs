@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::board::Board;
+use super::probe;
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Reason};
 use crate::metric::{Histogram, ReloadStats, Scale};
@@ -93,6 +94,7 @@ impl Samples {
 /// Everything that is counted, at one moment.
 pub(super) struct Snapshot {
     started: SystemTime,
+    ready: bool,
     inputs: Vec<Input>,
     plugins: Vec<PluginStats>,
     snippets: Vec<Snippet>,
@@ -159,6 +161,7 @@ impl Snapshot {
         });
         Self {
             started: inner.started,
+            ready: probe::why_not_ready(board).is_none(),
             inputs: inputs.collect(),
             plugins: parts.map_or_else(Vec::new, |parts| parts.delivery.plugins()),
             snippets,

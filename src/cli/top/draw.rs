@@ -1,0 +1,244 @@
+//! The screen.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as Cells, Table, TableState, Wrap};
+
+use super::rows::{Row, age, bytes, harmless, number, rate, short_time};
+use super::status::{Plugin, Queue, Snippet};
+use super::view::{Seen, View};
+
+const BAD: Style = Style::new().fg(Color::Red);
+const DIM: Style = Style::new().fg(Color::DarkGray);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+
+/// Draws all of it.
+pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
+    let rows = view.rows();
+    let selected = view.selected(&rows);
+    let details = if view.details { Constraint::Percentage(55) } else { Constraint::Length(0) };
+    let parts = Layout::vertical([Constraint::Length(4), Constraint::Min(4), details, Constraint::Length(1)]);
+    let [head, table, below, foot] = parts.areas(frame.area());
+    frame.render_widget(Paragraph::new(header(view)), head);
+    draw_table(frame, table, view, &rows, selected);
+    if let (true, Some(row), Some(last)) = (view.details, rows.get(selected), &view.last) {
+        let plugin = row.plugin.map(|at| &last.status.plugins[at]);
+        let text = Paragraph::new(details_of(row, plugin, last.at)).wrap(Wrap { trim: false });
+        frame.render_widget(text.block(Block::bordered().title(format!(" {} ", harmless(&row.label)))), below);
+    }
+    let keys = " q quit   ↑↓ jk select   Enter details   s sort   p pause   ? help";
+    let sorted = format!("   sorted by {}", view.sort.name());
+    frame.render_widget(Line::from(vec![Span::styled(keys, DIM), Span::styled(sorted, DIM)]), foot);
+    if view.help {
+        draw_help(frame);
+    }
+}
+
+fn header(view: &View) -> Vec<Line<'static>> {
+    let Some(last) = &view.last else {
+        return vec![Line::from(format!("Logphase: asking {} …", view.source)), complaint(view)];
+    };
+    let Seen { status, at } = last;
+    let stage_style = if status.stage == "ready" { BOLD } else { BAD };
+    let up = at.saturating_sub(status.started_at) as f64 / 1e3;
+    let mut first = vec![
+        Span::styled(format!("Logphase {}", status.version), BOLD),
+        Span::raw("  "),
+        Span::styled(status.stage.clone(), stage_style),
+        Span::raw(format!(" for {}, {}", age(up), view.source)),
+    ];
+    if view.paused {
+        first.push(Span::styled("  PAUSED", BAD));
+    }
+    let (mut waiting, mut waiting_bytes, mut oldest) = (0, 0, 0.0f64);
+    let other = status.other_queues.iter().map(|other| &other.queue);
+    for queue in status.plugins.iter().filter_map(|plugin| plugin.queue.as_ref()).chain(other) {
+        waiting += queue.waiting;
+        waiting_bytes += queue.bytes;
+        oldest = oldest.max(queue.oldest_seconds.unwrap_or_default());
+    }
+    let mut second = format!("Waiting: {} messages, {}", number(waiting as f64), bytes(waiting_bytes));
+    if waiting > 0 {
+        second.push_str(&format!(", the oldest for {}", age(oldest)));
+    }
+    vec![Line::from(first), Line::from(second), Line::from(inputs(view, last)), complaint(view)]
+}
+
+fn inputs(view: &View, last: &Seen) -> String {
+    let shown =
+        last.status.inputs.iter().filter(|(_, input)| input.received + input.rejected() + input.connections > 0);
+    let texts: Vec<String> = shown
+        .map(|(name, input)| {
+            let before =
+                view.earlier().and_then(|(before, time)| Some((before.status.inputs.get(name)?.received, time)));
+            let mut text = match before {
+                Some((before, time)) => format!("{name} {}/s", number(rate(input.received, before, time))),
+                None => format!("{name} {} in all", number(input.received as f64)),
+            };
+            for (what, count) in [("rejected", input.rejected()), ("lost", input.lost)] {
+                if count > 0 {
+                    text.push_str(&format!(", {} {what}", number(count as f64)));
+                }
+            }
+            text
+        })
+        .collect();
+    if texts.is_empty() { "Inputs: nothing came yet".to_owned() } else { format!("Inputs: {}", texts.join("; ")) }
+}
+
+/// What is wrong at large.
+fn complaint(view: &View) -> Line<'static> {
+    if let Some(error) = &view.error {
+        return Line::styled(format!("No answer: {}; trying again", harmless(error)), BAD);
+    }
+    let refused = view.last.as_ref().and_then(|last| last.status.reloads.last_error.as_ref());
+    match refused {
+        Some(error) => {
+            let first = harmless(error.lines().next().unwrap_or_default());
+            Line::styled(format!("The newest configuration was refused: {first}"), BAD)
+        }
+        None => Line::default(),
+    }
+}
+
+const COLUMNS: [&str; 10] =
+    ["PLUGIN", "WAITING", "OLDEST", "STATE", "FULL", "IN/S", "OUT/S", "DROPPED", "DEAD", "LUA ERR"];
+
+fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, rows: &[Row], selected: usize) {
+    let cells = rows.iter().map(|row| {
+        let [waiting, oldest, full, taken, delivered, dropped, dead] = numbers(row);
+        let lua = if row.lua_errors > 0 { number(row.lua_errors as f64) } else { String::new() };
+        let warn = |text: String, bad: bool| Cell::from(text).style(if bad { BAD } else { Style::new() });
+        let lost = row.queue.as_ref().map_or(0, Queue::dropped);
+        let nearly_full = row.queue.as_ref().and_then(Queue::full).is_some_and(|full| full > 0.8);
+        Cells::new([
+            Cell::from(harmless(&row.label)),
+            Cell::from(waiting),
+            Cell::from(oldest),
+            warn(row.state.name().to_owned(), row.state.is_bad()),
+            warn(full, nearly_full),
+            Cell::from(taken),
+            Cell::from(delivered),
+            warn(dropped, lost > 0),
+            Cell::from(dead),
+            warn(lua, row.lua_errors > 0),
+        ])
+    });
+    let widths = [
+        Constraint::Min(16),
+        Constraint::Length(7),
+        Constraint::Length(6),
+        Constraint::Length(9),
+        Constraint::Length(5),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(7),
+        Constraint::Length(5),
+        Constraint::Length(7),
+    ];
+    let table = Table::new(cells, widths)
+        .header(Cells::new(COLUMNS).style(BOLD))
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
+        .highlight_symbol(">");
+    let mut state = TableState::new().with_selected(Some(selected));
+    if rows.is_empty() && view.last.is_some() {
+        frame.render_widget("No plugin is configured.", area);
+    } else {
+        frame.render_stateful_widget(table, area, &mut state);
+    }
+}
+
+/// Waiting, oldest, full, taken, delivered, dropped, dead.
+fn numbers(row: &Row) -> [String; 7] {
+    let Some(queue) = &row.queue else { return [const { String::new() }; 7] };
+    let count = |value: u64| if value > 0 { number(value as f64) } else { String::new() };
+    let rate = |value: fn((f64, f64)) -> f64| row.rates.map_or_else(String::new, |rates| number(value(rates)));
+    [
+        number(queue.waiting as f64),
+        queue.oldest_seconds.filter(|_| queue.waiting > 0).map_or_else(String::new, age),
+        queue.full().map_or_else(String::new, |full| format!("{:.0} %", full * 100.0)),
+        rate(|(taken, _)| taken),
+        rate(|(_, delivered)| delivered),
+        count(queue.dropped()),
+        count(queue.dead_lettered),
+    ]
+}
+
+fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::from(format!("id {}", harmless(&row.key.1)))];
+    if let Some(plugin) = plugin {
+        lines.push(Line::from(format!("on {}", harmless(&plugin.scope))));
+    }
+    if let Some(queue) = &row.queue {
+        let place = if queue.on_disk { "on disk" } else { "in memory" };
+        let bound = queue.max_bytes.map_or_else(String::new, |max| format!(" of {}", bytes(max)));
+        let held = format!("queue {place}: {} messages, {}{bound}", queue.waiting, bytes(queue.bytes));
+        lines.push(Line::from(held));
+        lines.push(Line::from(format!(
+            "so far: {} asked, {} found at start, {} delivered, {} dead letters, {} attempts failed, {} sent again",
+            queue.asked, queue.recovered, queue.delivered, queue.dead_lettered, queue.failures, queue.retried
+        )));
+        let dropped: Vec<String> = queue
+            .dropped
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        if !dropped.is_empty() {
+            lines.push(Line::styled(format!("dropped: {}", dropped.join(", ")), BAD));
+        }
+        if let Some(error) = &queue.last_error {
+            let ago = age(now.saturating_sub(error.at) as f64 / 1e3);
+            let style = if queue.failing { BAD } else { DIM };
+            lines.push(Line::styled(format!("last error, {ago} ago: {}", harmless(&error.message)), style));
+        }
+    }
+    if let Some(plugin) = plugin.filter(|plugin| !plugin.snippets.is_empty()) {
+        lines.push(Line::styled("Lua", BOLD));
+        lines.extend(plugin.snippets.iter().map(snippet));
+    }
+    lines
+}
+
+fn snippet(snippet: &Snippet) -> Line<'static> {
+    let mut text = format!("  {}", harmless(&snippet.field));
+    if let Some(seconds) = snippet.mean_seconds {
+        text.push_str(&format!(": {} on average", short_time(seconds)));
+    }
+    if snippet.errors > 0 {
+        text.push_str(&format!(", {} errors", snippet.errors));
+    }
+    for (budget, count) in snippet.stopped.iter().filter(|(_, count)| **count > 0) {
+        text.push_str(&format!(", {count} stopped ({budget})"));
+    }
+    if snippet.left_out > 0 {
+        text.push_str(&format!(", left out {} times", snippet.left_out));
+    }
+    if let Some(seconds) = snippet.suspended_for_seconds {
+        text.push_str(&format!(", suspended for {} more", age(seconds)));
+    }
+    Line::styled(text, if snippet.errors > 0 { BAD } else { Style::new() })
+}
+
+const HELP: &str = "\
+WAITING  messages in the queue       OLDEST  how long the first of them has waited
+STATE    ok, retrying (the last attempt failed), no disk (the queue cannot be
+         written), shared (with a plugin of the same destination), no plugin
+         (a queue of a plugin that is not in the configuration)
+FULL     part of the queue's bound   IN/S, OUT/S  messages taken and delivered
+DROPPED  given up since the start    DEAD    refused for good, and kept
+LUA ERR  failed runs of snippets
+
+↑ ↓ j k  select a plugin             Enter   its details, and away with them
+s        sort by the next column     p       pause
+q        end                         ?       this help";
+
+fn draw_help(frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let (width, height) = (82.min(area.width), 14.min(area.height));
+    let place = Rect::new((area.width - width) / 2, (area.height - height) / 2, width, height);
+    frame.render_widget(Clear, place);
+    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Help ")), place);
+}

@@ -1,0 +1,139 @@
+//! `logphase top`: how a running service fares, in a terminal.
+
+mod ask;
+mod draw;
+mod plain;
+mod rows;
+mod status;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use clap::Args;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::arguments::Files;
+use super::{Exit, complain, load, say};
+use crate::diagnostic::{Format, any_error};
+use ask::Source;
+use view::{Action, Seen, View};
+
+/// Watch inputs, plugins and queues of the running service.
+///
+/// Asks the service over the control socket in its data directory, or else its status listener. Keys: q ends, arrows
+/// or j and k select a plugin, Enter shows its details, s sorts, p pauses, ? explains.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Top {
+    /// The status listener of a service, also of another machine.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Print one table as plain text, and end; also where standard output is no terminal.
+    #[arg(long)]
+    once: bool,
+    /// Logphase's own settings, which say where the service's data is; without it, logphase.yml in the current directory
+    /// if there is one.
+    #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
+    settings: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+Examples:
+  logphase top
+  logphase top --url http://127.0.0.1:8007
+  logphase top --once
+
+Exit codes:
+  0   it was ended, or the table was printed
+  2   wrong arguments
+  74  no service answers
+  78  the settings are wrong";
+
+/// Shows the service until told to end.
+pub(super) fn run(arguments: &Top) -> Exit {
+    let files = Files { config: Vec::new(), settings: arguments.settings.clone() };
+    let (settings, findings) = load::settings(&files);
+    load::show(&findings, Format::Pretty);
+    if any_error(&findings) {
+        return Exit::Configuration;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("error: cannot start: {error}\n"));
+            return Exit::Unavailable;
+        }
+    };
+    let found = runtime.block_on(Source::find(arguments.url.as_deref(), &settings));
+    let (source, first) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            complain(&format!("error: {error}\n"));
+            return Exit::Unavailable;
+        }
+    };
+    if arguments.once || !std::io::stdout().is_terminal() {
+        say(plain::table(&first).as_bytes());
+        return Exit::Done;
+    }
+    let mut view = View::new(source.to_string());
+    view.update(Ok(first));
+    let news = source.watch(runtime);
+    match show(&mut view, &news) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            complain(&format!("error: cannot draw on this terminal: {error}; try --once\n"));
+            Exit::Unavailable
+        }
+    }
+}
+
+/// How long a key may wait to be seen by what came from the service, at most.
+const TICK: Duration = Duration::from_millis(100);
+
+fn show(view: &mut View, news: &Receiver<Result<Seen, String>>) -> std::io::Result<()> {
+    let mut terminal = ratatui::try_init()?;
+    let result = (|| {
+        loop {
+            terminal.draw(|frame| draw::draw(frame, view))?;
+            if event::poll(TICK)?
+                && let Event::Key(key) = event::read()?
+                && let Some(action) = action(key)
+                && !view.act(action)
+            {
+                return Ok(());
+            }
+            loop {
+                match news.try_recv() {
+                    Ok(seen) => view.update(seen),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+        }
+    })();
+    ratatui::restore();
+    result
+}
+
+fn action(key: KeyEvent) -> Option<Action> {
+    if key.kind == KeyEventKind::Release {
+        return None;
+    }
+    Some(match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Action::Quit,
+        KeyCode::Char('q') => Action::Quit,
+        KeyCode::Up | KeyCode::Char('k') => Action::Up,
+        KeyCode::Down | KeyCode::Char('j') => Action::Down,
+        KeyCode::Enter => Action::Details,
+        KeyCode::Esc => Action::Back,
+        KeyCode::Char('p' | ' ') => Action::Pause,
+        KeyCode::Char('s') => Action::Sort,
+        KeyCode::Char('?' | 'h') => Action::Help,
+        _ => return None,
+    })
+}

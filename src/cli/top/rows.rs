@@ -1,0 +1,190 @@
+//! The table: a row for each plugin and each queue without one, and in which order.
+
+use std::time::Duration;
+
+use super::status::{Queue, Status, label};
+
+/// How a plugin fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Delivers, or has nothing to deliver.
+    Well,
+    /// The last attempt failed; it is tried again.
+    Retrying,
+    /// Its queue cannot be written.
+    NoDisk,
+    /// Its queue is that of another plugin with the same destination.
+    Shared,
+    /// It sends nothing: a pre- or post-function.
+    Silent,
+    /// A queue without a plugin.
+    Orphan,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Well => "ok",
+            Self::Retrying => "retrying",
+            Self::NoDisk => "no disk",
+            Self::Shared => "shared",
+            Self::Silent => "-",
+            Self::Orphan => "no plugin",
+        }
+    }
+
+    pub(super) fn is_bad(self) -> bool {
+        matches!(self, Self::Retrying | Self::NoDisk | Self::Orphan)
+    }
+}
+
+/// One plugin.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub label: String,
+    /// With the name, what it is known by.
+    pub key: (String, String),
+    pub state: State,
+    pub queue: Option<Queue>,
+    pub lua_errors: u64,
+    /// Index in the status, of a plugin.
+    pub plugin: Option<usize>,
+    /// Messages in a second, taken and delivered.
+    pub rates: Option<(f64, f64)>,
+}
+
+/// What the table is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Sort {
+    /// As the plugins run.
+    #[default]
+    Order,
+    Waiting,
+    Oldest,
+    Rate,
+    Errors,
+}
+
+impl Sort {
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Order => Self::Waiting,
+            Self::Waiting => Self::Oldest,
+            Self::Oldest => Self::Rate,
+            Self::Rate => Self::Errors,
+            Self::Errors => Self::Order,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Order => "execution order",
+            Self::Waiting => "messages waiting",
+            Self::Oldest => "oldest message",
+            Self::Rate => "messages taken",
+            Self::Errors => "Lua errors",
+        }
+    }
+}
+
+/// The rows of `status`; with rates, if there is an earlier one.
+pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: Sort) -> Vec<Row> {
+    let plugins = status.plugins.iter().enumerate().map(|(at, plugin)| {
+        let state = match &plugin.queue {
+            None if plugin.name.ends_with("-function") => State::Silent,
+            None => State::Shared,
+            Some(queue) if queue.on_disk && !queue.writable => State::NoDisk,
+            Some(queue) if queue.failing => State::Retrying,
+            Some(_) => State::Well,
+        };
+        Row {
+            label: label(&plugin.name, plugin.instance_name.as_deref()),
+            key: (plugin.name.clone(), plugin.id.clone()),
+            state,
+            queue: plugin.queue.clone(),
+            lua_errors: plugin.snippets.iter().map(|snippet| snippet.errors).sum(),
+            plugin: Some(at),
+            rates: None,
+        }
+    });
+    // What was once there and left nothing behind is of no interest.
+    let others = status.other_queues.iter().filter(|other| other.queue.waiting > 0 || other.queue.dead_lettered > 0);
+    let others = others.map(|other| Row {
+        label: label(&other.name, other.instance_name.as_deref()),
+        key: (other.name.clone(), other.id.clone()),
+        state: if other.queue.failing { State::Retrying } else { State::Orphan },
+        queue: Some(other.queue.clone()),
+        lua_errors: 0,
+        plugin: None,
+        rates: None,
+    });
+    let mut rows: Vec<Row> = plugins.chain(others).collect();
+    if let Some((before, time)) = before {
+        let earlier = self::rows(before, None, Sort::Order);
+        for row in &mut rows {
+            let queue_before = earlier.iter().find(|other| other.key == row.key).and_then(|other| other.queue.as_ref());
+            row.rates = row.queue.as_ref().zip(queue_before).map(|(now, before)| {
+                (rate(now.asked, before.asked, time), rate(now.delivered, before.delivered, time))
+            });
+        }
+    }
+    let of_queue = |row: &Row, value: fn(&Queue) -> f64| row.queue.as_ref().map_or(-1.0, value);
+    let value = |row: &Row| match sort {
+        Sort::Order => 0.0,
+        Sort::Waiting => of_queue(row, |queue| queue.waiting as f64),
+        Sort::Oldest => of_queue(row, |queue| queue.oldest_seconds.unwrap_or_default()),
+        Sort::Rate => row.rates.map_or_else(|| of_queue(row, |queue| queue.asked as f64), |(taken, _)| taken),
+        Sort::Errors => row.lua_errors as f64,
+    };
+    // Stable: those that are the same stay in execution order.
+    rows.sort_by(|a, b| value(b).total_cmp(&value(a)));
+    rows
+}
+
+/// How much a counter rises in a second. One that was reset by a restart has no rate yet.
+pub(super) fn rate(now: u64, before: u64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { now.saturating_sub(before) as f64 / time.as_secs_f64() }
+}
+
+/// A number in at most five characters up to 999,999 million.
+pub(super) fn number(value: f64) -> String {
+    match value {
+        value if value < 10.0 && value.fract() > 0.0 => format!("{value:.1}"),
+        value if value < 10_000.0 => format!("{value:.0}"),
+        value if value < 1e6 => format!("{:.1}k", value / 1e3),
+        value if value < 1e9 => format!("{:.1}M", value / 1e6),
+        value => format!("{:.1}G", value / 1e9),
+    }
+}
+
+/// Bytes with a unit.
+pub(super) fn bytes(value: u64) -> String {
+    let value = value as f64;
+    match value {
+        value if value < 1024.0 => format!("{value:.0} B"),
+        value if value < 1_048_576.0 => format!("{:.1} KiB", value / 1024.0),
+        value if value < 1_073_741_824.0 => format!("{:.1} MiB", value / 1_048_576.0),
+        value => format!("{:.1} GiB", value / 1_073_741_824.0),
+    }
+}
+
+/// A time as its largest unit, for a narrow column.
+pub(super) fn age(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 1.0 => format!("{:.0}ms", seconds * 1e3),
+        seconds if seconds < 120.0 => format!("{seconds:.0}s"),
+        seconds if seconds < 7200.0 => format!("{:.0}m", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.0}h", seconds / 3600.0),
+        seconds => format!("{:.0}d", seconds / 86_400.0),
+    }
+}
+
+/// A short time, of a snippet.
+pub(super) fn short_time(seconds: f64) -> String {
+    if seconds < 1e-3 { format!("{:.1} µs", seconds * 1e6) } else { format!("{:.2} ms", seconds * 1e3) }
+}
+
+/// Text of others without what a terminal takes for commands.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() && character != '\n' { '?' } else { character }).collect()
+}

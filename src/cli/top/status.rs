@@ -1,0 +1,132 @@
+//! What `/status` says, as far as it is shown.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The status of a service.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub version: String,
+    pub stage: String,
+    /// Milliseconds since 1970.
+    pub started_at: u64,
+    pub transactions: u64,
+    pub inputs: BTreeMap<String, Input>,
+    pub reloads: Reloads,
+    pub sandbox: Sandbox,
+    pub plugins: Vec<Plugin>,
+    /// Queues that no plugin has by its own id.
+    pub other_queues: Vec<OtherQueue>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Input {
+    pub received: u64,
+    pub rejected: BTreeMap<String, u64>,
+    pub lost: u64,
+    pub connections: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reloads {
+    pub taken: u64,
+    pub refused: u64,
+    pub last_at: Option<u64>,
+    pub last_error: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Sandbox {
+    pub seccomp: String,
+    pub landlock: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Plugin {
+    pub name: String,
+    pub id: String,
+    pub instance_name: Option<String>,
+    pub scope: String,
+    pub snippets: Vec<Snippet>,
+    pub queue: Option<Queue>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OtherQueue {
+    pub name: String,
+    pub id: String,
+    pub instance_name: Option<String>,
+    #[serde(flatten)]
+    pub queue: Queue,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Queue {
+    pub asked: u64,
+    pub recovered: u64,
+    pub delivered: u64,
+    pub waiting: u64,
+    pub dropped: BTreeMap<String, u64>,
+    pub dead_lettered: u64,
+    pub bytes: u64,
+    pub max_bytes: Option<u64>,
+    pub on_disk: bool,
+    pub writable: bool,
+    pub oldest_seconds: Option<f64>,
+    pub failing: bool,
+    pub failures: u64,
+    pub retried: u64,
+    pub last_error: Option<LastError>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LastError {
+    pub message: String,
+    /// Milliseconds since 1970.
+    pub at: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Snippet {
+    pub field: String,
+    pub errors: u64,
+    pub stopped: BTreeMap<String, u64>,
+    pub left_out: u64,
+    pub suspended_for_seconds: Option<f64>,
+    pub mean_seconds: Option<f64>,
+}
+
+impl Queue {
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    /// How much of its bound is used, if it has one.
+    pub(super) fn full(&self) -> Option<f64> {
+        self.max_bytes.filter(|max| *max > 0).map(|max| self.bytes as f64 / max as f64)
+    }
+}
+
+impl Input {
+    pub(super) fn rejected(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+}
+
+/// A plugin as it is called: its name, with its instance name if it has one.
+pub(super) fn label(name: &str, instance_name: Option<&str>) -> String {
+    match instance_name.filter(|instance| !instance.is_empty()) {
+        Some(instance) => format!("{name} ({instance})"),
+        None => name.to_owned(),
+    }
+}
