@@ -103,8 +103,7 @@ fn complaint(view: &View) -> Line<'static> {
     }
 }
 
-const COLUMNS: [&str; 10] =
-    ["PLUGIN", "WAITING", "OLDEST", "STATE", "FULL", "IN/S", "OUT/S", "DROPPED", "DEAD", "LUA ERR"];
+const COLUMNS: [&str; 10] = ["PLUGIN", "WAITING", "OLDEST", "STATE", "FULL", "IN/S", "OUT/S", "DROPPED", "DEAD", "LUA"];
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, rows: &[Row], selected: usize) {
     let cells = rows.iter().map(|row| {
@@ -131,12 +130,12 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, rows: &[Row], sele
         Constraint::Length(7),
         Constraint::Length(6),
         Constraint::Length(9),
-        Constraint::Length(5),
+        Constraint::Length(4),
         Constraint::Length(6),
         Constraint::Length(6),
         Constraint::Length(7),
         Constraint::Length(5),
-        Constraint::Length(7),
+        Constraint::Length(4),
     ];
     let table = Table::new(cells, widths)
         .header(Cells::new(COLUMNS).style(BOLD))
@@ -158,7 +157,7 @@ fn numbers(row: &Row) -> [String; 7] {
     [
         number(queue.waiting as f64),
         queue.oldest_seconds.filter(|_| queue.waiting > 0).map_or_else(String::new, age),
-        queue.full().map_or_else(String::new, |full| format!("{:.0} %", full * 100.0)),
+        queue.full().map_or_else(String::new, |full| format!("{:.0}%", full * 100.0)),
         rate(|(taken, _)| taken),
         rate(|(_, delivered)| delivered),
         count(queue.dropped()),
@@ -223,21 +222,24 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
 }
 
 const HELP: &str = "\
-WAITING  messages in the queue       OLDEST  how long the first of them has waited
-STATE    ok, retrying (the last attempt failed), no disk (the queue cannot be
-         written), shared (with a plugin of the same destination), no plugin
-         (a queue of a plugin that is not in the configuration)
-FULL     part of the queue's bound   IN/S, OUT/S  messages taken and delivered
-DROPPED  given up since the start    DEAD    refused for good, and kept
-LUA ERR  failed runs of snippets
+WAITING  messages in the queue
+OLDEST   how long the first of them has waited
+STATE    ok; retrying: the last attempt failed; no disk: the queue cannot be
+         written; shared: it has the queue of another plugin with the same
+         destination; no plugin: a queue that is not in the configuration
+FULL     part of the queue's bound
+IN, OUT  messages taken and delivered in a second
+DROPPED  messages given up since the start
+DEAD     messages that were refused for good, and are kept
+LUA      failed runs of snippets
 
-↑ ↓ j k  select a plugin             Enter   its details, and away with them
-s        sort by the next column     p       pause
-q        end                         ?       this help";
+↑ ↓ j k  select a plugin          Enter   its details, and away with them
+s        sort otherwise           p       pause
+q        end                      ?       this help";
 
 fn draw_help(frame: &mut Frame<'_>) {
     let area = frame.area();
-    let (width, height) = (82.min(area.width), 14.min(area.height));
+    let (width, height) = (76.min(area.width), 16.min(area.height));
     let place = Rect::new((area.width - width) / 2, (area.height - height) / 2, width, height);
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Help ")), place);
