@@ -20,7 +20,7 @@ pub struct Totals {
     /// How often it was not run because it is suspended.
     pub(super) skipped: AtomicU64,
     /// How long it took, as far as it was measured: a cell for each worker.
-    times: Mutex<Vec<Arc<Cell>>>,
+    times: Mutex<Vec<(usize, Arc<Cell>)>>,
 }
 
 impl Totals {
@@ -42,20 +42,22 @@ impl Totals {
     /// How long those of its runs took that were measured.
     pub fn times(&self) -> Histogram {
         let mut all = Histogram::default();
-        self.cells().iter().for_each(|cell| all.add(&cell.read()));
+        self.cells().iter().for_each(|(_, cell)| all.add(&cell.read()));
         all
     }
 
     /// Where worker number `worker` notes times.
     pub(super) fn cell(&self, worker: usize) -> Arc<Cell> {
         let mut cells = self.cells();
-        while cells.len() <= worker {
-            cells.push(Arc::default());
+        if let Some((_, cell)) = cells.iter().find(|(number, _)| *number == worker) {
+            return cell.clone();
         }
-        cells[worker].clone()
+        let cell = Arc::<Cell>::default();
+        cells.push((worker, cell.clone()));
+        cell
     }
 
-    fn cells(&self) -> MutexGuard<'_, Vec<Arc<Cell>>> {
+    fn cells(&self) -> MutexGuard<'_, Vec<(usize, Arc<Cell>)>> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,5 +107,38 @@ impl Fields {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Field, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(field: &str) -> Field {
+        Field { kind: "file-log", id: "1".to_owned(), field: field.to_owned() }
+    }
+
+    /// Scenario: a snippet over two configurations, on two workers; ten thousand that come and go, one of which is still
+    /// in a program.
+    /// Guarantees: it is one with all of its counts and times, under its newest instance name; those that are gone are
+    /// forgotten when they are too many, and no other.
+    #[test]
+    fn snippets_go_on() {
+        let fields = Fields::default();
+        let first = fields.totals(field("a"), None);
+        first.count.fetch_add(2, Ordering::Relaxed);
+        first.cell(1).record(std::time::Duration::from_micros(5));
+        drop(first);
+        let second = fields.totals(field("a"), Some("mine"));
+        second.cell(0).record(std::time::Duration::from_micros(7));
+        second.cell(1).record(std::time::Duration::from_micros(9));
+        assert_eq!((second.errors(), second.times().count()), (2, 3));
+        (0..GONE).for_each(|number| drop(fields.totals(field(&number.to_string()), None)));
+        let mut seen = Vec::new();
+        fields.each(|field, instance, totals| {
+            seen.push((field.field.clone(), instance.map(str::to_owned), totals.errors()))
+        });
+        assert!(seen.len() < GONE / 2, "{}", seen.len());
+        assert!(seen.contains(&("a".to_owned(), Some("mine".to_owned()), 2)), "{seen:?}");
     }
 }

@@ -61,10 +61,7 @@ impl Runner {
     /// Notes now and then how long the parts take, as worker number `worker`.
     #[must_use]
     pub fn measured(mut self, worker: usize) -> Self {
-        let clock = |step: &Step| {
-            let cells = step.faults.parts().iter().map(|part| part.totals().cell(worker));
-            Stopwatch { cells: cells.collect(), turn: 0 }
-        };
+        let clock = |_: &Step| Stopwatch { worker, cells: Vec::new(), turn: 0 };
         self.clocks = self.program.steps.iter().map(clock).collect();
         self
     }
@@ -133,7 +130,7 @@ impl Runner {
         self.vm.set_plugin_id(id);
         let mut sound = true;
         let program = &self.program.steps[step];
-        let mut lap = self.clocks.get_mut(step).and_then(Stopwatch::start);
+        let mut lap = self.clocks.get_mut(step).and_then(|clock| clock.start(program));
         for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
             let fault = &program.faults.parts()[part];
             let left_out = fault.leaves_out();
@@ -198,6 +195,8 @@ fn tell(step: &Step, part: usize, verdict: Verdict, suspension: &Suspension) {
 
 /// Measures every so many runs of a step, so that it costs next to nothing.
 struct Stopwatch {
+    worker: usize,
+    /// One for each part; none before the first run, as of many plugins most may never run.
     cells: Vec<Arc<Cell>>,
     turn: u8,
 }
@@ -206,10 +205,16 @@ struct Stopwatch {
 const MEASURED: u8 = 16;
 
 impl Stopwatch {
-    fn start(&mut self) -> Option<Instant> {
+    fn start(&mut self, step: &Step) -> Option<Instant> {
         let turn = self.turn;
         self.turn = (turn + 1) % MEASURED;
-        (turn == 0).then(Instant::now)
+        if turn > 0 {
+            return None;
+        }
+        if self.cells.is_empty() {
+            self.cells = step.faults.parts().iter().map(|part| part.totals().cell(self.worker)).collect();
+        }
+        Some(Instant::now())
     }
 }
 

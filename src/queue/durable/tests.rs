@@ -54,7 +54,8 @@ fn conserves(counters: &Counters) -> bool {
 }
 
 /// Scenario: entries are appended, some leased, some of these committed; the process stops and begins anew.
-/// Guarantees: all that was not committed is there again, in order, and nothing else.
+/// Guarantees: all that was not committed is there again, in order, and nothing else; messages that are not made are
+/// counted as that; there is an age while there is an entry, and a time for each that was delivered.
 #[tokio::test]
 async fn what_was_not_delivered_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
@@ -74,6 +75,10 @@ async fn what_was_not_delivered_is_there_after_a_restart() {
     let (queue, recovered) = open(&second, dir.path(), options(None, Overflow::Block));
     assert_eq!((recovered.from, recovered.records), (3, 7));
     put(&queue, "new", &answered).unwrap();
+    queue.reserve(3, 30).unwrap();
+    queue.forgo(2, 20, DropReason::Body);
+    queue.release(1, 10);
+    assert!(queue.condition().oldest.is_some());
     let mut seen = Vec::new();
     while seen.len() < 8 {
         seen.extend(lease(&queue, 100).await);
@@ -83,6 +88,9 @@ async fn what_was_not_delivered_is_there_after_a_restart() {
     let counters = queue.counters();
     assert!(conserves(&counters) && counters.is_idle(), "{counters:?}");
     assert_eq!((counters.recovered, counters.delivered, counters.bytes), (7, 8, 0));
+    assert_eq!((counters.appended, counters.dropped_body, counters.dropped()), (3, 2, 0));
+    let condition = queue.condition();
+    assert_eq!((condition.oldest, condition.times.count(), condition.failing), (None, 8, false));
     queue.close();
     assert!(second.release(&queue), "all was delivered");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
