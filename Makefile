@@ -57,7 +57,7 @@ doc: rust ## Build the documentation of the source.
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 bench: rust run-tools kafka ## Measure transactions per second beside the baselines, and into Kafka beside its own producer.
-	cargo bench --locked --bench log_phase --bench kafka
+	cargo bench --locked --bench log_phase --bench queue --bench kafka
 
 fuzz: fuzz-build ## Fuzz each of FUZZ for FUZZ_SECONDS; what is found lies in fuzz/artifacts/.
 	@for target in $(FUZZ); do \

@@ -59,7 +59,7 @@ impl Cursor {
         let slot = encode(self.turn, seq);
         let at = self.turn % 2 * SLOT_DISTANCE;
         let result = match self.file.take() {
-            Some(file) => overwrite(file.as_ref(), &slot, at).map(|()| file),
+            Some(file) => self.overwrite(file.as_ref(), &slot, at).map(|()| file),
             // The file's syncs are not to be trusted any more after one has failed: another takes its place.
             None => self.replace(&slot, at),
         };
@@ -80,6 +80,13 @@ impl Cursor {
         }
     }
 
+    fn overwrite(&self, file: &dyn File, slot: &[u8], at: u64) -> io::Result<()> {
+        file.write_at(slot, at)?;
+        fault::reach(Point::CursorWritten);
+        file.sync()?;
+        if file.is_at(&self.dir.join(NAME))? { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
     fn replace(&self, slot: &[u8], at: u64) -> io::Result<Arc<dyn File>> {
         let new = self.dir.join(NEW_NAME);
         match self.disk.remove(&new) {
@@ -94,12 +101,6 @@ impl Cursor {
         self.disk.sync_dir(&self.dir)?;
         Ok(file)
     }
-}
-
-fn overwrite(file: &dyn File, slot: &[u8], at: u64) -> io::Result<()> {
-    file.write_at(slot, at)?;
-    fault::reach(Point::CursorWritten);
-    file.sync()
 }
 
 fn encode(turn: u64, seq: u64) -> [u8; SLOT_BYTES] {

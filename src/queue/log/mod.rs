@@ -9,7 +9,7 @@
 //! What must be on disk before what:
 //! - a record is durable when its segment was synced, after it the directory with the segment's name in it;
 //! - a segment is begun when the one before was synced;
-//! - a segment is removed when the [`cursor`] that lies past it was synced.
+//! - a segment is removed when all of it was delivered, and the [`cursor`] that lies past it was synced if it can be.
 
 mod cursor;
 mod disk;
@@ -152,6 +152,10 @@ impl Log {
                 fault::reach(Point::SegmentSynced);
                 result = self.disk.sync_dir(&self.dir);
             }
+            if result.is_ok() {
+                let path = segment_path(&self.dir, self.segments.last().map_or(0, |segment| segment.generation));
+                result = current.file.is_at(&path).and_then(|is_there| if is_there { Ok(()) } else { Err(gone()) });
+            }
             if let Err(error) = result {
                 return Err(self.abandon("sync", error));
             }
@@ -187,11 +191,34 @@ impl Log {
     }
 
     fn try_tidy(&mut self) -> io::Result<()> {
-        if self.is_untidy() {
-            self.cursor.save(self.delivered)?;
+        let mut saved = self.save_cursor();
+        if saved.is_err() {
+            // What was delivered is removed all the same, which costs nothing: on a disk that is full, it makes the room
+            // that the cursor needs.
+            self.remove_delivered()?;
+            saved = self.save_cursor();
         }
+        saved?;
+        self.remove_delivered()
+    }
+
+    fn save_cursor(&mut self) -> io::Result<()> {
+        if !self.is_untidy() {
+            return Ok(());
+        }
+        let result = self.cursor.save(self.delivered);
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_made => {
+                self.make_dir()?;
+                self.cursor.save(self.delivered)
+            }
+            result => result,
+        }
+    }
+
+    fn remove_delivered(&mut self) -> io::Result<()> {
         let mut removed = false;
-        while self.segments.len() > usize::from(self.current.is_some()) && self.end_of(0) <= self.cursor.saved() {
+        while self.segments.len() > usize::from(self.current.is_some()) && self.end_of(0) <= self.delivered {
             let generation = self.segments[0].generation;
             let path = segment_path(&self.dir, generation);
             fault::reach(Point::BeforeUnlink);
@@ -271,13 +298,13 @@ impl Log {
     fn begin(&mut self) -> io::Result<()> {
         debug_assert_eq!(self.written, self.durable, "the segment before was synced, or abandoned");
         if !self.is_made {
-            self.disk.make_dir(&self.dir).map_err(within("make", &self.dir))?;
-            self.is_made = true;
+            self.make_dir()?;
         }
         let generation = self.next_generation;
         self.next_generation += 1;
         let path = segment_path(&self.dir, generation);
-        let file = self.disk.create(&path).map_err(within("make", &path))?;
+        let file = self.disk.create(&path).inspect_err(|error| self.is_made = error.kind() != io::ErrorKind::NotFound);
+        let file = file.map_err(within("make", &path))?;
         let header = Header { salt: salt(), first: self.written };
         if let Err(error) = file.write_at(&header.encode(), 0) {
             let _ = self.disk.remove(&path);
@@ -286,6 +313,12 @@ impl Log {
         fault::reach(Point::SegmentCreated);
         self.segments.push(Segment { generation, first: self.written });
         self.current = Some(Current { file, salt: header.salt, len: HEADER_BYTES as u64, listed: false });
+        Ok(())
+    }
+
+    fn make_dir(&mut self) -> io::Result<()> {
+        self.disk.make_dir(&self.dir).map_err(within("make", &self.dir))?;
+        self.is_made = true;
         Ok(())
     }
 
@@ -312,6 +345,10 @@ impl Log {
 
     /// Lets the current segment go for an error and names its file in it.
     fn abandon(&mut self, doing: &str, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::NotFound {
+            // Somebody has removed it, perhaps with its directory.
+            self.is_made = false;
+        }
         match self.let_go() {
             Some(path) => within(doing, &path)(error),
             None => error,
@@ -331,6 +368,10 @@ impl Log {
         }
         Some(path)
     }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "somebody has removed or moved it, and what it held with it")
 }
 
 /// A number that nobody can foresee.

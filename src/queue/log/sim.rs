@@ -128,6 +128,14 @@ impl SimDisk {
         state.live = state.durable.clone();
     }
 
+    /// Somebody removes all files, for good.
+    pub fn remove_all(&self) {
+        let state = &mut *self.state();
+        state.live.clear();
+        state.durable.clear();
+        state.changes.clear();
+    }
+
     /// The content of a file as it would be after a crash that loses all it can.
     pub fn read(&self, path: &Path) -> Vec<u8> {
         let state = self.state();
@@ -277,6 +285,10 @@ impl File for SimFile {
 
     fn modified(&self) -> io::Result<SystemTime> {
         Ok(SystemTime::now())
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.disk.state().live.get(path) == Some(&self.inode))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

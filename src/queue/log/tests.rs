@@ -40,6 +40,8 @@ enum Action {
     /// Power is lost.
     Crash(u64),
     Fail(u64, u64),
+    /// Somebody removes the directory.
+    Remove,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -51,6 +53,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Tidy),
         1 => Just(Action::Reopen),
         2 => any::<u64>().prop_map(Action::Crash),
+        1 => Just(Action::Remove),
         2 => (0u64..6, any::<u64>()).prop_map(|(after, seed)| Action::Fail(after, seed)),
     ]
 }
@@ -115,11 +118,18 @@ impl Model {
                 self.log.deliver_to(self.delivered);
             }
             Action::Tidy => {
-                if self.log.tidy().is_ok() {
+                let has_to = self.log.is_untidy();
+                if self.log.tidy().is_ok() && has_to {
                     self.saved = self.delivered;
                 }
             }
             Action::Fail(after, seed) => self.disk.fail_after(after, seed),
+            Action::Remove => {
+                self.disk.remove_all();
+                // What was on disk is gone; what is acknowledged from here on must not be.
+                self.acknowledged.clear();
+                (self.begun, self.saved) = (self.log.durable(), 0);
+            }
             Action::Reopen => self.reopen()?,
             Action::Crash(seed) => {
                 self.disk.crash(seed);

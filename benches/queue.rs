@@ -1,0 +1,299 @@
+//! What a queue on disk costs, beside one in memory and beside a plain file, in one run: compare the ratios, machines
+//! are noisy.
+//!
+//! "Through the service" is the built program with one tcp-log and a receiver that throws everything away. Clients post
+//! requests that were made before, each on a connection of its own, as fast as they are answered; 429 is asked again.
+//! Rounds of all rows take turns, each with a new process; each figure is the median of its rounds.
+//!
+//! "Append alone" is the queue without the service: entries go in by batches until all of a round are answered for.
+//! Nobody reads them. The plain file is written in blocks and synced after as many bytes.
+//!
+//! `cargo bench --bench queue` (or `make bench`).
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports on standard output")]
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking and says why")]
+#![allow(missing_docs, reason = "a benchmark has no callers")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use logphase::queue::{Budget, DurableBounds, DurableOptions, Flusher, Overflow, Queue, Receipt, Signals, SyncPolicy};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Transactions of one request.
+const BATCH: usize = 100;
+/// Rounds of each row.
+const ROUNDS: usize = 5;
+/// How long a round is measured, after as much to warm up.
+const TIME: Duration = Duration::from_secs(2);
+
+/// Rows: name, settings, clients.
+const ROWS: [(&str, &[(&str, &str)], usize); 5] = [
+    ("memory, 64 clients", &[("QUEUE_DURABILITY", "memory")], 64),
+    ("disk, sync: always, 64 clients", &[("QUEUE_DURABILITY", "disk")], 64),
+    ("disk, sync: interval, 64 clients", &[("QUEUE_DURABILITY", "disk"), ("QUEUE_SYNC", "interval")], 64),
+    ("memory, 1 client", &[("QUEUE_DURABILITY", "memory")], 1),
+    ("disk, sync: always, 1 client", &[("QUEUE_DURABILITY", "disk")], 1),
+];
+
+fn main() {
+    // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    through_the_service();
+    append_alone();
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+// --- through the service ---
+
+fn through_the_service() {
+    let transactions = transactions(BATCH);
+    let size = transactions.iter().map(Bytes::len).sum::<usize>() / BATCH;
+    let request = request(&transactions);
+    let receiver = Receiver::start();
+    println!("requests of {BATCH} transactions of {size} bytes, median of {ROUNDS} rounds of {TIME:?}");
+    let mut rates = vec![Vec::new(); ROWS.len()];
+    for _ in 0..ROUNDS {
+        for ((_, settings, clients), rates) in ROWS.iter().zip(&mut rates) {
+            rates.push(round(&request, receiver.port, settings, *clients));
+        }
+    }
+    let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
+    println!("\n{:<36} {:>12} {:>10}", "through the service", "per second", "of memory");
+    for ((name, _, clients), rate) in ROWS.iter().zip(&medians) {
+        let memory = ROWS.iter().position(|row| row.2 == *clients).expect("the first of its clients");
+        println!("{name:<36} {rate:>12.0} {:>10.2}", rate / medians[memory]);
+    }
+}
+
+/// Transactions per second that are answered with 200.
+fn round(request: &Bytes, receiver: u16, settings: &[(&str, &str)], clients: usize) -> f64 {
+    let home = tempfile::TempDir::new().unwrap();
+    let service = Service::start(home.path(), receiver, settings);
+    let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (port, ended) = (service.port, stop.clone());
+    let (request, counter) = (request.clone(), taken.clone());
+    // One thread for all clients: they shall take little of the machine.
+    let driver = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..clients {
+                tasks.spawn(client(port, request.clone(), ended.clone(), counter.clone()));
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.unwrap();
+            }
+        });
+    });
+    thread::sleep(TIME);
+    let (start, before) = (Instant::now(), taken.load(Ordering::Relaxed));
+    thread::sleep(TIME);
+    let rate = (taken.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
+    stop.store(true, Ordering::Relaxed);
+    driver.join().unwrap();
+    rate
+}
+
+async fn client(port: u16, request: Bytes, stop: Arc<AtomicBool>, taken: Arc<AtomicU64>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut answer = vec![0; 4096];
+    while !stop.load(Ordering::Relaxed) {
+        stream.write_all(&request).await.unwrap();
+        // An answer comes in one piece.
+        let read = stream.read(&mut answer).await.unwrap();
+        if answer[..read].starts_with(b"HTTP/1.1 200") {
+            taken.fetch_add(BATCH as u64, Ordering::Relaxed);
+        } else {
+            assert!(answer[..read].starts_with(b"HTTP/1.1 429"), "{}", String::from_utf8_lossy(&answer[..read]));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn request(transactions: &[Bytes]) -> Bytes {
+    let body = transactions.join(&b'\n');
+    let length = body.len();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: logphase\r\nContent-Type: application/x-ndjson\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), &body].concat().into()
+}
+
+/// The program with one tcp-log.
+struct Service {
+    child: Child,
+    port: u16,
+}
+
+impl Service {
+    fn start(home: &Path, receiver: u16, settings: &[(&str, &str)]) -> Self {
+        let config = json!({"host": "127.0.0.1", "port": receiver});
+        let kong = json!({"_format_version": "3.0", "plugins": [{"name": "tcp-log", "config": config}]});
+        std::fs::write(home.join("kong.yml"), kong.to_string()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
+        command.args(["run", "kong.yml"]).current_dir(home).env("LOGPHASE_DATA_DIR", home.join("data"));
+        command.env("LOGPHASE_HTTP_LISTEN", "127.0.0.1:0").env("LOGPHASE_STATUS_LISTEN", "");
+        // The bounds shall be the same for both: those of bytes.
+        command.env("LOGPHASE_QUEUE_MAX_ENTRIES", "1000000");
+        command.envs(settings.iter().map(|(name, value)| (format!("LOGPHASE_{name}"), value)));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let (tell, listening) = mpsc::channel();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("listening: http://127.0.0.1:") {
+                    let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
+                    let _ = tell.send(digits.parse().unwrap());
+                }
+            }
+        });
+        let port = listening.recv_timeout(Duration::from_secs(30)).expect("the service starts");
+        Self { child, port }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads and throws away.
+struct Receiver {
+    port: u16,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                thread::spawn(move || drain(stream));
+            }
+        });
+        Self { port }
+    }
+}
+
+fn drain(mut stream: TcpStream) {
+    let mut buffer = vec![0; 1 << 20];
+    while matches!(stream.read(&mut buffer), Ok(1..)) {}
+}
+
+// --- append alone ---
+
+/// Entries of a round.
+const ENTRIES: usize = 200_000;
+/// Batches that wait for their answers at the same time.
+const WAITING: usize = 64;
+
+fn append_alone() {
+    let entries = transactions(BATCH);
+    let size = entries.iter().map(Bytes::len).sum::<usize>();
+    let (mut ours, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let queue = append(&entries);
+        let file = plain_file(size);
+        ratios.push(queue / file);
+        ours.push(queue);
+        plain.push(file);
+    }
+    println!("\n{} entries of {} bytes, {WAITING} batches of {BATCH} wait at a time", ENTRIES, size / BATCH);
+    println!(
+        "append alone {:.0} MB/s, a plain file {:.0} MB/s, ratio {:.2}",
+        median(&mut ours),
+        median(&mut plain),
+        median(&mut ratios)
+    );
+}
+
+/// MB per second of a queue.
+fn append(entries: &[Bytes]) -> f64 {
+    let home = tempfile::TempDir::new().unwrap();
+    let budget = || Arc::new(Budget::new(4 << 30));
+    let flusher = Flusher::new(budget(), budget(), Signals::default());
+    let bounds =
+        DurableBounds { max_entries: None, max_bytes: None, max_disk_bytes: 4 << 30, overflow: Overflow::Block };
+    let options = DurableOptions { bounds, sync: SyncPolicy::Always };
+    let (queue, _) = flusher.open(&home.path().join("queue"), options).unwrap();
+    let size: usize = entries.iter().map(Bytes::len).sum();
+    let start = Instant::now();
+    for _ in 0..ENTRIES / BATCH / WAITING {
+        let (tell, answered) = mpsc::channel();
+        for _ in 0..WAITING {
+            queue.reserve(BATCH, size).unwrap();
+            let tell = tell.clone();
+            queue.append(
+                entries.to_vec(),
+                size,
+                &Receipt::new(move || {
+                    let _ = tell.send(());
+                }),
+            );
+        }
+        (0..WAITING).for_each(|_| answered.recv().unwrap());
+    }
+    let rate = (ENTRIES / BATCH / WAITING * WAITING * size) as f64 / 1e6 / start.elapsed().as_secs_f64();
+    flusher.shut_down();
+    rate
+}
+
+/// MB per second of files as large as ours, written in blocks of a megabyte and synced as often.
+fn plain_file(batch: usize) -> f64 {
+    let home = tempfile::TempDir::new().unwrap();
+    let block = vec![b'x'; 1 << 20];
+    let round = batch * WAITING;
+    let rounds = ENTRIES / BATCH / WAITING;
+    let start = Instant::now();
+    let (mut file, mut at) = (File::create(home.path().join("0")).unwrap(), 0);
+    for number in 0..rounds {
+        let mut left = round;
+        while left > 0 {
+            let part = left.min(block.len());
+            file.write_all_at(&block[..part], at).unwrap();
+            (left, at) = (left - part, at + part as u64);
+        }
+        file.sync_data().unwrap();
+        if at > 60 << 20 {
+            (file, at) = (File::create(home.path().join(number.to_string())).unwrap(), 0);
+        }
+    }
+    (rounds * round) as f64 / 1e6 / start.elapsed().as_secs_f64()
+}
+
+/// Kong's log object of about 2 kB, each with its own numbers.
+fn transactions(count: usize) -> Vec<Bytes> {
+    let sample: Value =
+        serde_json::from_str(include_str!("../tests/conformance/003-header-added.json")).expect("a case");
+    let mut transaction = sample["transaction"].clone();
+    let make = |number: usize| {
+        transaction["request"]["id"] = format!("{number:032x}").into();
+        let mut line = Vec::new();
+        write!(line, "{transaction}").unwrap();
+        Bytes::from(line)
+    };
+    (0..count).map(make).collect()
+}
