@@ -17,6 +17,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/logphase
 RESULT := $(TARGET)/test-output.txt
 
+# How many messages `make soak` has wait.
+SOAK_MESSAGES ?= 1000000
+
 # Which fuzz targets, and how long each; stable Rust has LLVM's coverage, which is what `cargo fuzz` asks for, too.
 FUZZ ?= key_path value regex
 FUZZ_SECONDS ?= 60
@@ -25,7 +28,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build test check bench fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
+.PHONY: help run build test check bench soak fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +61,9 @@ doc: rust ## Build the documentation of the source.
 
 bench: rust run-tools kafka ## Measure transactions per second beside the baselines, and into Kafka beside its own producer.
 	cargo bench --locked --bench log_phase --bench queue --bench kafka
+
+soak: rust run-tools ## A receiver that is away for a million messages (SOAK_MESSAGES): memory, loss, order, and how fast they go then.
+	SOAK_MESSAGES=$(SOAK_MESSAGES) cargo test --locked --release --test main backlog -- --nocapture
 
 fuzz: fuzz-build ## Fuzz each of FUZZ for FUZZ_SECONDS; what is found lies in fuzz/artifacts/.
 	@for target in $(FUZZ); do \

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say why")]
 
+mod backlog;
 mod bodies;
 mod check;
 mod confinement;
 mod conformance;
 mod datagrams;
+mod disk;
 mod documentation_examples;
 mod dry_run;
 mod durable;

@@ -247,7 +247,11 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
         instance: plugin.instance_name.clone(),
         config,
         settings: QueueSettings {
-            bounds: Bounds { max_entries: queue.max_entries, max_bytes: queue.max_bytes, overflow: overflow(&queue) },
+            bounds: Bounds {
+                max_entries: queue.memory_entries(),
+                max_bytes: queue.max_bytes,
+                overflow: overflow(&queue),
+            },
             storage: storage(plugin.kind.name, &queue),
             max_batch_size: queue.max_batch_size,
             max_coalescing_delay: queue.max_coalescing_delay,
@@ -271,8 +275,7 @@ fn storage(kind: &str, queue: &settings::QueueSettings) -> Storage {
         return Storage::Memory;
     }
     let bounds = DurableBounds {
-        // Kong's default is a bound on memory, and stands in every configuration that Kong's tools have written.
-        max_entries: Some(queue.max_entries).filter(|max| *max != Bounds::default().max_entries),
+        max_entries: queue.disk_entries(),
         max_bytes: queue.max_bytes,
         max_disk_bytes: queue.max_disk_bytes,
         overflow: overflow(queue),
@@ -291,8 +294,8 @@ mod tests {
     use crate::entity::{ReadOptions, read};
 
     /// Scenario: plugins of each kind with default settings; one with bounds and an interval; one that is told where.
-    /// Guarantees: what confirms its deliveries waits on disk, the rest in memory; on disk, Kong's default number of
-    /// entries is no bound, any other is.
+    /// Guarantees: what confirms its deliveries waits on disk, the rest in memory; on disk, the number of entries is a
+    /// bound where it is said.
     #[test]
     fn storage_follows_kind_and_settings() {
         let mut queue = Settings::default().queue;
@@ -301,7 +304,7 @@ mod tests {
         assert_eq!(kinds.map(on_disk), [true, true, true, false, false, false, false]);
         let Storage::Disk(options) = storage("tcp-log", &queue) else { panic!("on disk") };
         assert_eq!((options.bounds.max_entries, options.sync), (None, SyncPolicy::Always));
-        queue.max_entries = 7;
+        queue.max_entries = Some(7);
         queue.sync = settings::Sync::Interval;
         queue.durability = Some(settings::Durability::Disk);
         let Storage::Disk(options) = storage("file-log", &queue) else { panic!("on disk") };

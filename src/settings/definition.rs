@@ -191,10 +191,7 @@ static QUEUE: Record = Record {
     fields: &[
         BATCH.required().default(Default::Integer(1)).about("Entries that are handed to the sink at once."),
         COALESCING.required().default(Default::Integer(1)).about("How long to wait for a batch to fill."),
-        ENTRIES
-            .required()
-            .default(Default::Integer(10_000))
-            .about("Entries that may wait. On disk, 10,000 is taken for Kong's default, and is no bound."),
+        ENTRIES.about("Entries that may wait; without it, 10,000 in memory and any number on disk."),
         BYTES.about("Bytes that may wait."),
         RETRY_TIME.about("How long a batch is retried; without it, for ever."),
         INITIAL_DELAY.required().default(Default::Number(0.01)).about("Pause before the first retry."),

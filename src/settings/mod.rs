@@ -312,12 +312,14 @@ impl Settings {
             body: BodyOptions::new(plugin.kind.include_body, self.lua.max_post_args),
             queue: self.queue.clone(),
         };
-        for given in [Some(&own), by_name, by_instance].into_iter().flatten() {
+        for (at, given) in [Some(&own), by_name, by_instance].into_iter().enumerate() {
+            let Some(given) = given else { continue };
             settings.on_error = given.on_error.unwrap_or(settings.on_error);
             settings.oversize = given.oversize.unwrap_or(settings.oversize);
             given.apply_body(&mut settings.body);
             if let Some(queue) = &given.queue {
                 settings.queue.apply(queue);
+                settings.queue.is_kongs_default |= at == 0 && queue.has_kongs_max_entries();
             }
         }
         settings

@@ -54,8 +54,12 @@ pub struct QueueSettings {
     /// How long to wait for a batch to fill after its first entry; no effect if it holds one.
     #[serde(deserialize_with = "seconds")]
     pub max_coalescing_delay: Duration,
-    /// Entries that may wait.
-    pub max_entries: usize,
+    /// Entries that may wait, where that is said; see [`QueueSettings::memory_entries`] and
+    /// [`QueueSettings::disk_entries`].
+    pub max_entries: Option<usize>,
+    /// `max_entries` is what Kong's tools write into every configuration, whether somebody meant it or not.
+    #[serde(skip)]
+    pub is_kongs_default: bool,
     /// Bytes that may wait; without it only `max_memory` bounds them.
     pub max_bytes: Option<usize>,
     /// How long a batch is retried before it is given up; without it, for ever. Zero is one try.
@@ -111,7 +115,27 @@ pub struct QueueOverride {
     pub max_disk_bytes: Option<usize>,
 }
 
+/// Kong's default of `queue.max_entries`.
+const KONGS_MAX_ENTRIES: usize = 10_000;
+
+impl QueueOverride {
+    /// Whether this, read from a plugin's own `config`, bounds the queue by what is Kong's default.
+    pub fn has_kongs_max_entries(&self) -> bool {
+        self.max_entries == Some(KONGS_MAX_ENTRIES)
+    }
+}
+
 impl QueueSettings {
+    /// Entries that may wait in memory: Kong's default, where nothing is said.
+    pub fn memory_entries(&self) -> usize {
+        self.max_entries.unwrap_or(KONGS_MAX_ENTRIES)
+    }
+
+    /// Entries that may wait on disk: there, Kong's default is no bound if it was Kong's tools that wrote it.
+    pub fn disk_entries(&self) -> Option<usize> {
+        self.max_entries.filter(|_| !self.is_kongs_default)
+    }
+
     /// Takes over what is given.
     pub fn apply(&mut self, given: &QueueOverride) {
         fn take<T: Clone>(own: &mut T, given: &Option<T>) {
@@ -121,7 +145,10 @@ impl QueueSettings {
         }
         take(&mut self.max_batch_size, &given.max_batch_size);
         take(&mut self.max_coalescing_delay, &given.max_coalescing_delay);
-        take(&mut self.max_entries, &given.max_entries);
+        if given.max_entries.is_some() {
+            self.max_entries = given.max_entries;
+            self.is_kongs_default = false;
+        }
         take(&mut self.initial_retry_delay, &given.initial_retry_delay);
         take(&mut self.max_retry_delay, &given.max_retry_delay);
         take(&mut self.concurrency_limit, &given.concurrency_limit);

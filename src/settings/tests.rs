@@ -29,7 +29,8 @@ fn has_defaults() {
     assert_eq!(settings.lua.deadline(), Duration::from_millis(10));
     assert_eq!(settings.lua.memory_limit, 64 << 20);
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
-    assert_eq!((settings.queue.max_entries, settings.queue.max_retry_time), (10_000, None));
+    assert_eq!((settings.queue.memory_entries(), settings.queue.disk_entries()), (10_000, None));
+    assert_eq!(settings.queue.max_retry_time, None);
     assert_eq!((settings.queue.overflow, settings.queue.max_memory), (Overflow::Block, 128 << 20));
     assert_eq!((settings.on_error, settings.lua.max_req_headers, settings.kong_quirks), (OnError::Keep, 100, false));
     assert!(settings.workers >= 1);
@@ -61,7 +62,7 @@ fn variables_win() {
     assert_eq!(settings.inputs.tcp.idle_timeout, Duration::from_secs(120));
     assert_eq!(settings.limits.max_body_bytes, 2 << 20);
     assert_eq!(settings.queue.max_retry_time, Some(Duration::from_millis(500)));
-    assert_eq!(settings.queue.max_entries, 5);
+    assert_eq!(settings.queue.max_entries, Some(5));
     assert!(settings.kong_quirks);
     assert_eq!(settings.data_dir, PathBuf::from("123"));
     assert_eq!(settings.config, [PathBuf::from("a.yml"), PathBuf::from("b,c.yml")]);
@@ -104,7 +105,7 @@ fn layers_plugin_settings() {
     );
     let udp = settings.for_plugin(&configuration.plugins[0]);
     assert_eq!((udp.on_error, udp.oversize), (OnError::Keep, Oversize::Tcp));
-    assert_eq!((udp.queue.max_entries, udp.queue.max_batch_size, udp.queue.max_bytes), (6, 3, Some(10)));
+    assert_eq!((udp.queue.max_entries, udp.queue.max_batch_size, udp.queue.max_bytes), (Some(6), 3, Some(10)));
     assert_eq!((udp.queue.overflow, udp.queue.max_retry_time), (Overflow::DropOldest, Some(Duration::ZERO)));
     assert_eq!(settings.unmatched(&configuration), []);
     let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
@@ -112,6 +113,30 @@ fn layers_plugin_settings() {
     let tcp = settings.for_plugin(&configuration.plugins[1]);
     let body = BodyOptions::new(Include::OFF, 100);
     assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, body, queue: settings.queue });
+}
+
+/// Scenario: a plugin whose configuration has Kong's default of `max_entries`, as Kong's tools write it, or another
+/// number; settings that say nothing, the same number, or another one.
+/// Guarantees: Kong's default is no bound on disk where nobody but Kong's tools has said it; everything else is.
+#[test]
+fn kongs_max_entries_is_no_bound_on_disk() {
+    let disk_entries = |own: &str, settings: &str| {
+        let kong = format!(
+            "_format_version: '3.0'\nplugins:\n- {{name: tcp-log, config: {{host: h, port: 1, queue: {{{own}}}}}}}\n"
+        );
+        let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+        let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+        assert_eq!(diagnostics, []);
+        let queue = good(settings, &[]).for_plugin(&configuration.plugins[0]).queue;
+        (queue.memory_entries(), queue.disk_entries())
+    };
+    assert_eq!(disk_entries("", ""), (10_000, None));
+    assert_eq!(disk_entries("max_entries: 10000", ""), (10_000, None));
+    assert_eq!(disk_entries("max_entries: 9999", ""), (9999, Some(9999)));
+    assert_eq!(disk_entries("", "queue: {max_entries: 10000}"), (10_000, Some(10_000)));
+    assert_eq!(disk_entries("max_entries: 10000", "queue: {max_entries: 5}"), (10_000, None));
+    let named = "plugins: {tcp-log: {queue: {max_entries: 10000}}}";
+    assert_eq!(disk_entries("max_entries: 10000", named), (10_000, Some(10_000)));
 }
 
 /// Scenario: bodies asked for by a plugin's own configuration, by settings for its name and for its instance, and by

@@ -83,6 +83,8 @@ impl Ended {
 pub struct Home {
     directory: TempDir,
     variables: Vec<(String, String)>,
+    /// The service runs by this command, which has its own as arguments.
+    wrapper: Vec<String>,
     /// The port of the HTTP input.
     pub http: u16,
 }
@@ -91,7 +93,7 @@ impl Home {
     /// An empty one, with an HTTP input on a free port and time enough for snippets on a busy machine.
     pub fn new() -> Self {
         let http = free_port();
-        let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), http };
+        let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), wrapper: Vec::new(), http };
         home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}"))
             .set("LOGPHASE_LUA_DEADLINE_MS", "2000")
             .set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "10000")
@@ -107,6 +109,16 @@ impl Home {
     /// Sets a variable; the last one of a name wins.
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Puts the service's data on a file system of its own of this size. It is seen by the service alone, and gone with it;
+    /// no rights are needed but that to make namespaces of users.
+    pub fn with_data_of(mut self, size: &str) -> Self {
+        std::fs::create_dir_all(self.path("data")).unwrap();
+        let script = format!("mount -t tmpfs -o size={size} none data && exec \"$@\"");
+        let wrapper = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"];
+        self.wrapper = wrapper.map(str::to_owned).into();
         self
     }
 
@@ -128,7 +140,15 @@ impl Home {
     }
 
     fn command(&self, arguments: &[&str], directory: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
+        let program = env!("CARGO_BIN_EXE_logphase");
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((wrapper, first)) => {
+                let mut command = Command::new(wrapper);
+                command.args(first).arg(program);
+                command
+            }
+        };
         command.args(arguments).current_dir(directory).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.directory.path());
         command.env("LOGPHASE_DATA_DIR", self.path("data"));

@@ -8,8 +8,10 @@ use super::super::{Notice, Receipt};
 use super::{DurableQueue, SyncPolicy, lock};
 use crate::fault::{self, Point};
 
-/// Bytes of entries that a queue keeps in memory after they were written.
-const RECENT_BYTES: usize = 8 << 20;
+/// Bytes of entries that a queue keeps in memory after they were written: more than is synced at once under load, so that
+/// a sink that keeps up need not read them from disk. All queues together keep no more than a quarter of the memory that
+/// they may use.
+const RECENT_BYTES: usize = 32 << 20;
 /// How often the cursor is saved while it moves.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// The pause after the first error, and the longest.

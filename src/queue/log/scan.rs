@@ -94,7 +94,7 @@ impl Scanner {
     fn frame_at(&mut self, at: u64, wanted: impl FnOnce(u64) -> bool) -> io::Result<Option<Record>> {
         let Some(head) = self.peek(at, FRAME_BYTES)?.map(FrameHead::decode) else { return Ok(None) };
         let whole = FRAME_BYTES + head.len as usize;
-        if head.len as usize > MAX_PAYLOAD || !wanted(head.seq) || at + whole as u64 > self.file.len()? {
+        if head.len as usize > MAX_PAYLOAD || !wanted(head.seq) {
             return Ok(None);
         }
         let salt = self.salt;
@@ -109,8 +109,11 @@ impl Scanner {
         let within =
             |window: &[u8], window_at: u64| at >= window_at && at + len as u64 <= window_at + window.len() as u64;
         if !within(&self.window, self.window_at) {
-            let mut window = std::mem::take(&mut self.window);
             let rest = usize::try_from(self.file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
+            if len > rest {
+                return Ok(None);
+            }
+            let mut window = std::mem::take(&mut self.window);
             window.resize(len.max(WINDOW_BYTES).min(rest), 0);
             let read = self.file.read_at(&mut window, at)?;
             window.truncate(read);

@@ -1,0 +1,104 @@
+//! Disks that are full, and queues that somebody removes from under the service.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::service::{Home, Load, Messages, TcpPeer, configuration, transaction, wait_until};
+
+fn tcp_log(peer: &TcpPeer) -> Home {
+    let config = json!({"host": "127.0.0.1", "port": peer.port});
+    Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}])))
+        .set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1")
+}
+
+/// Scenario: the data directory is a file system of 2 MB that fills up under load, before anything was delivered; then
+/// the receiver comes.
+/// Guarantees: the log says what is wrong; what was delivered makes room, though the disk has none for the cursor; the
+/// service goes on by itself, and everything that was answered arrives.
+#[test]
+fn full_file_system() {
+    let mut peer = TcpPeer::absent();
+    let mut service = tcp_log(&peer).with_data_of("2m").start();
+    let load = Load::start(service.home.http);
+    wait_until("the log says that the disk is full", || {
+        service.has_logged("No space left on device") && service.has_logged("nothing is taken for this plugin")
+    });
+    peer.come_back();
+    wait_until("the log says that it is over", || service.has_logged("the queue can be written again"));
+    load.go_on(100);
+    let sent = load.finish();
+    assert!(sent.unsure.is_empty(), "{} requests have no answer", sent.unsure.len());
+    assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused.first());
+    assert_eq!(service.stop(), 0);
+    wait_until("all have arrived", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_all(&sent.accepted);
+}
+
+/// Removes a directory in which files are made meanwhile.
+fn remove(directory: &Path) {
+    loop {
+        match fs::remove_dir_all(directory) {
+            Ok(()) => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty, "{error}"),
+        }
+    }
+}
+
+fn later(id: u64) -> Value {
+    transaction(id + LATER)
+}
+
+const LATER: u64 = 100_000_000;
+
+/// Scenario: under load, with the receiver away, somebody removes the directory of all queues; the process is killed
+/// some time later, and begins anew when the receiver is there.
+/// Guarantees: the log says that files are gone, and the service goes on by itself; everything that is answered from
+/// then on is on disk and arrives.
+#[test]
+fn queues_removed_under_load() {
+    let mut peer = TcpPeer::absent();
+    let mut service = tcp_log(&peer).start();
+    let load = Load::start(service.home.http);
+    load.go_on(100);
+    remove(&service.home.path("data/queues"));
+    wait_until("the log says that it is gone", || service.has_logged("somebody has removed or moved it"));
+    wait_until("the log says that it is over", || service.has_logged("the queue can be written again"));
+    load.go_on(100);
+    load.finish();
+    let load = Load::start_with(service.home.http, later);
+    load.go_on(300);
+    service.kill();
+    let sent = load.finish();
+    peer.come_back();
+    service.start_again();
+    let answered = sent.accepted.iter().map(|id| id + LATER).collect();
+    wait_until("all have arrived", || peer.messages().missing(&answered).is_empty());
+    peer.messages().assert_all(&answered);
+    assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: the receiver is there, and the directory of all queues is removed ten times under load.
+/// Guarantees: everything that was answered arrives: what waits for nothing is delivered from memory.
+#[test]
+fn queues_removed_again_and_again() {
+    let peer = TcpPeer::start();
+    let mut service = tcp_log(&peer).start();
+    let load = Load::start(service.home.http);
+    for round in 1..=10 {
+        load.go_on(50);
+        remove(&service.home.path("data/queues"));
+        wait_until("it is said and over", || {
+            service.count_logged("somebody has removed") >= round
+                && service.count_logged("can be written again") >= round
+        });
+    }
+    load.go_on(50);
+    let sent = load.finish();
+    assert!(sent.unsure.is_empty(), "{} requests have no answer", sent.unsure.len());
+    assert_eq!(service.stop(), 0);
+    wait_until("all have arrived", || Messages::of(peer.lines()).missing(&sent.accepted).is_empty());
+}
