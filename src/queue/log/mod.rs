@@ -182,17 +182,20 @@ impl Log {
     /// # Errors
     /// Nothing is lost by one; the next call tries again.
     pub fn tidy(&mut self) -> io::Result<()> {
-        self.try_tidy().inspect_err(|_| {
-            // It may have been the directory's sync that failed. A name that was to be synced with it will never be.
-            if self.current.as_ref().is_some_and(|current| !current.listed) {
-                self.let_go();
-            }
-        })
+        self.try_tidy().inspect_err(|_| self.distrust_names())
+    }
+
+    /// After an error it may have been the directory's sync that failed: a name that was to be synced with it will never be.
+    fn distrust_names(&mut self) {
+        if self.current.as_ref().is_some_and(|current| !current.listed) {
+            self.let_go();
+        }
     }
 
     fn try_tidy(&mut self) -> io::Result<()> {
         let mut saved = self.save_cursor();
         if saved.is_err() {
+            self.distrust_names();
             // What was delivered is removed all the same, which costs nothing: on a disk that is full, it makes the room
             // that the cursor needs.
             self.remove_delivered()?;
