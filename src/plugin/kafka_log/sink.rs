@@ -290,10 +290,11 @@ impl KafkaLog {
     /// Books what the clients have reported.
     fn hear(&mut self) {
         let topic = &self.config.topic;
+        let mut delivered = false;
         for link in [&self.links.batches, &self.links.apart].into_iter().flatten() {
             for report in link.mailbox.take() {
                 let Some(code) = report.error else {
-                    self.told = Told { at: None, progress: Instant::now() };
+                    delivered = true;
                     self.flight.report(report.number, &Outcome::Delivered);
                     continue;
                 };
@@ -308,6 +309,9 @@ impl KafkaLog {
                     Remedy::Apart | Remedy::Final => {}
                 }
             }
+        }
+        if delivered {
+            self.told = Told { at: None, progress: Instant::now() };
         }
     }
 
