@@ -4,8 +4,9 @@
 //! machine, in turns. Neither figure has the start: the perf-test's is its own, of what comes after its first records,
 //! when Java is warm; the service's time is that of `logphase run --stdin` from its start to its end, which comes when
 //! the last record is acknowledged, less that of a run with one transaction; what its queue can take in while it
-//! connects is not counted either. The service does three fields of Lua meanwhile. All share the machine's cores:
-//! compare the ratios, on a machine that does nothing else.
+//! connects is not counted either. The service does three fields of Lua meanwhile. One standard input is one connection,
+//! which has one worker, for its order; the rows with several TCP connections are what proxies do. All share the
+//! machine's cores: compare the ratios, on a machine that does nothing else.
 //!
 //! `cargo bench --bench kafka` (or `make bench`).
 
@@ -17,7 +18,8 @@
 #[allow(dead_code, reason = "tests do more with a broker")]
 mod broker;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -46,8 +48,14 @@ const THEIRS: [(&str, &[&str]); 2] = [
     ("... with batches of 1 MiB", &["batch.size=1048576", "linger.ms=5", "buffer.memory=67108864"]),
 ];
 
-/// Where our queue is: in memory, as theirs; or on disk, where each message is synced before it is taken.
-const OURS: [(&str, &str); 2] = [("logphase run --stdin, 3 fields", "memory"), ("... with the queue on disk", "disk")];
+/// Where our queue is: in memory, as theirs; or on disk, where each message is synced before it is taken. And on how many
+/// TCP connections the transactions come; 0 is standard input.
+const OURS: [(&str, &str, usize); 4] = [
+    ("logphase run --stdin, 3 fields", "memory", 0),
+    ("... over 4 TCP connections", "memory", 4),
+    ("... --stdin, queue on disk", "disk", 0),
+    ("... over 4 TCP connections, on disk", "disk", 4),
+];
 
 fn main() {
     // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
@@ -58,7 +66,7 @@ fn main() {
     let transactions: Vec<u8> = transactions();
     let payload = home.path().join("payload");
     // What the service makes of the transactions is what the perf-test sends.
-    logphase(home.path(), &plugin("file-log", &json!({"path": payload})), &transactions, 1);
+    logphase(home.path(), &plugin("file-log", &json!({"path": payload})), &transactions, 1, 0);
     let size = std::fs::metadata(&payload).unwrap().len() as usize / MESSAGES;
     let broker = Broker::start(ports(), &["-Xms1g", "-Xmx1g"]);
     println!(
@@ -72,7 +80,7 @@ fn main() {
             broker.create_topic(&topic, PARTITIONS, &[]);
             rates.push(match THEIRS.get(at) {
                 Some((_, properties)) => perf_test(&broker, &topic, &payload, properties),
-                None => service(home.path(), &broker, &topic, OURS[at - THEIRS.len()].1, &transactions),
+                None => service(home.path(), &broker, &topic, &OURS[at - THEIRS.len()], &transactions),
             });
         }
     }
@@ -82,21 +90,22 @@ fn main() {
 fn report(rates: &mut [Vec<f64>], size: usize) {
     let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
     println!("\n{:<36} {:>12} {:>8} {:>18}", "into Kafka", "per second", "MB/s", "of perf-test's");
-    let names = THEIRS.iter().map(|(name, _)| name).chain(OURS.iter().map(|(name, _)| name));
+    let names = THEIRS.iter().map(|(name, _)| name).chain(OURS.iter().map(|(name, ..)| name));
     for (name, rate) in names.zip(&medians) {
         println!("{name:<36} {rate:>12.0} {:>8.1} {:>18.2}", rate * size as f64 / 1e6, rate / medians[0]);
     }
 }
 
 /// Records per second of the service.
-fn service(home: &Path, broker: &Broker, topic: &str, durability: &str, transactions: &[u8]) -> f64 {
+fn service(home: &Path, broker: &Broker, topic: &str, row: &(&str, &str, usize), transactions: &[u8]) -> f64 {
+    let (_, durability, connections) = *row;
     let servers = json!([{"host": "localhost", "port": broker.ports.plain}]);
     let queue = json!({"durability": durability});
     let config = json!({"bootstrap_servers": servers, "topic": topic, "compression": COMPRESSION, "queue": queue});
     let kong = plugin("kafka-log", &config);
     let one = transactions.split_inclusive(|byte| *byte == b'\n').next().expect("a line");
-    let start = logphase(home, &kong, one, 1);
-    let seconds = logphase(home, &kong, transactions, TIMES) - start;
+    let start = logphase(home, &kong, one, 1, connections.min(1));
+    let seconds = logphase(home, &kong, transactions, TIMES, connections) - start;
     assert_eq!(records(broker, topic), MESSAGES * TIMES + 1);
     // A queue on disk has no such bound; what it takes in before is counted against us.
     (MESSAGES * TIMES - QUEUE) as f64 / seconds
@@ -125,29 +134,61 @@ fn plugin(name: &str, config: &Value) -> Value {
     json!({"_format_version": "3.0", "plugins": [{"name": name, "config": config}]})
 }
 
-/// Runs the service over the transactions, so many times, and gives the seconds that it took.
-fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize) -> f64 {
+/// Runs the service over the transactions, so many times, and gives the seconds that it took until all were delivered.
+fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize, connections: usize) -> f64 {
     std::fs::write(home.join("kong.yml"), kong.to_string()).unwrap();
     let log = home.join("service.log");
+    let address = format!("127.0.0.1:{}", ports().plain);
     let start = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_logphase"))
-        .args(["run", "kong.yml", "--stdin"])
-        .current_dir(home)
-        .env("LOGPHASE_DATA_DIR", home.join("data"))
-        .env("LOGPHASE_HTTP_LISTEN", "")
-        .stdin(Stdio::piped())
-        .stderr(std::fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().expect("it is piped");
-    for _ in 0..times {
-        stdin.write_all(transactions).unwrap();
+    let mut service = Command::new(env!("CARGO_BIN_EXE_logphase"));
+    service.args(["run", "kong.yml"]).current_dir(home).env("LOGPHASE_DATA_DIR", home.join("data"));
+    service.env("LOGPHASE_HTTP_LISTEN", "").env("LOGPHASE_STATUS_LISTEN", "").env("LOGPHASE_SHUTDOWN_TIMEOUT", "600");
+    service.stderr(std::fs::File::create(&log).unwrap());
+    let mut child = match connections {
+        0 => service.arg("--stdin").stdin(Stdio::piped()).spawn().unwrap(),
+        _ => service.env("LOGPHASE_TCP_LISTEN", &address).spawn().unwrap(),
+    };
+    match child.stdin.take() {
+        Some(mut stdin) => (0..times).for_each(|_| stdin.write_all(transactions).unwrap()),
+        None => {
+            send(&address, transactions, times, connections);
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        }
     }
-    drop(stdin);
     let status = child.wait().unwrap();
     let seconds = start.elapsed().as_secs_f64();
     assert!(status.success(), "{}", std::fs::read_to_string(log).unwrap());
     seconds
+}
+
+/// Sends each connection's share of the transactions, so many times; returns when the service has taken all.
+fn send(address: &str, transactions: &[u8], times: usize, connections: usize) {
+    let lines: Vec<&[u8]> = transactions.split_inclusive(|byte| *byte == b'\n').collect();
+    std::thread::scope(|scope| {
+        for share in lines.chunks(lines.len().div_ceil(connections)) {
+            scope.spawn(move || {
+                let share = share.concat();
+                let mut stream = connect(address);
+                (0..times).for_each(|_| stream.write_all(&share).unwrap());
+                stream.shutdown(Shutdown::Write).unwrap();
+                // The service closes its side when everything is in the queue.
+                assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+            });
+        }
+    });
+}
+
+/// A connection to the service, as soon as it listens.
+fn connect(address: &str) -> TcpStream {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(start.elapsed().as_secs() < 60, "cannot connect to {address}: {error}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 /// Records per second of Kafka's own measurement, once it is warm.
