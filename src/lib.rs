@@ -16,6 +16,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod entity;
 pub mod fault;
+mod folding;
 pub mod input;
 pub mod message;
 pub mod metric;

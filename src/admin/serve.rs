@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::router::{Call, Reply, Routes, json_reply};
+use crate::folding::Folded;
 
 /// Connections at the same time; nobody needs many.
 const CONNECTIONS: usize = 32;
@@ -53,12 +54,18 @@ impl Listen for UnixListener {
 /// Answers on `listener` until the task is aborted.
 pub async fn serve(listener: impl Listen, routes: Arc<Routes>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let complaints = Folded::default();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         let stream = match listener.next().await {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::warn!("status: cannot accept a connection: {error}");
+                if let Some(folded) = complaints.pass() {
+                    tracing::warn!(
+                        folded,
+                        "status: cannot accept a connection: {error}; raise the limit on open files, if it is that"
+                    );
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

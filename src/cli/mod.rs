@@ -72,5 +72,5 @@ fn say(bytes: &[u8]) {
 
 /// Writes to standard error.
 fn complain(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    log::write(text.as_bytes().to_vec());
 }

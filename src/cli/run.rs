@@ -63,7 +63,10 @@ pub(super) fn run(arguments: &Run) -> Exit {
         }
     };
     let exit = runtime.block_on(async {
-        log::relay();
+        if let Err(error) = log::relay() {
+            complain(&format!("error: cannot start threads: {error}\n"));
+            return Exit::Unavailable;
+        }
         let board = Board::default();
         // Before the queues are opened, which may take a while: who asks shall be told so.
         let _status = match status(arguments, &settings, &board).await {

@@ -6,7 +6,6 @@
 
 mod backoff;
 mod dead;
-mod fold;
 mod ledger;
 mod outlet;
 mod store;

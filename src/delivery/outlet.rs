@@ -12,9 +12,9 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::dead::DeadLetters;
-use super::fold::Fold;
 use super::{OutletSpec, QueueSettings, Storage};
 use crate::fault::{self, Point};
+use crate::folding::Fold;
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
 use crate::queue::{Condition, Counters, DropReason, Notice, Queue, Reader};
 
@@ -174,6 +174,9 @@ pub(super) struct Courier {
     backoff: Backoff,
     errors: Fold,
     warnings: Fold,
+    expiries: Fold,
+    // Not told of yet.
+    expired: usize,
 }
 
 impl Courier {
@@ -189,6 +192,8 @@ impl Courier {
             backoff: Backoff::new(initial_retry_delay, max_retry_delay),
             errors: Fold::default(),
             warnings: Fold::default(),
+            expiries: Fold::default(),
+            expired: 0,
         }
     }
 
@@ -358,7 +363,7 @@ impl Courier {
         if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
             let alone = self.sink.appetite() == Appetite::Parallel;
             let entries = if alone { 1 } else { self.outstanding.len() };
-            error!(plugin = self.outlet.label(), entries, "not delivered within max_retry_time, dropped");
+            self.tell_of_expired(entries, now);
             self.discard(entries, DropReason::Expired);
             self.recover();
             return;
@@ -371,6 +376,18 @@ impl Courier {
         }
         // Closing cuts the pause short: one more attempt at once.
         let _ = timeout_at(now + self.pause(now, asked, expires, closed), self.outlet.closing.notified()).await;
+    }
+
+    /// Says that `entries` are given up; with a sink that sends one at a time there may be very many.
+    fn tell_of_expired(&mut self, entries: usize, now: Instant) {
+        self.expired += entries;
+        if self.expiries.admit("expired", now).is_some() {
+            let entries = std::mem::take(&mut self.expired);
+            error!(
+                plugin = self.outlet.label(),
+                entries, "not delivered within max_retry_time, dropped; raise queue.max_retry_time to keep them longer"
+            );
+        }
     }
 
     fn pause(&mut self, now: Instant, asked: Option<Duration>, expires: Option<Instant>, closed: bool) -> Duration {

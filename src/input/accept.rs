@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::meter::Folded;
 use super::{Context, Kind};
+use crate::folding::Folded;
 
 /// How long to wait when the system has no descriptor or memory for another connection.
 const BREATH: Duration = Duration::from_millis(100);
@@ -86,7 +86,7 @@ where
             biased;
             () = context.stopped() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                report(kind, ended);
+                report(kind, ended, &complaints);
                 continue;
             }
             accepted = async {
@@ -113,7 +113,7 @@ where
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
-        report(kind, ended);
+        report(kind, ended, &complaints);
     }
 }
 
@@ -132,8 +132,10 @@ fn start(
     });
 }
 
-fn report(kind: Kind, ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(input = kind.name(), %error, "a connection ended by a fault of the service; please report it");
+fn report(kind: Kind, ended: Result<(), tokio::task::JoinError>, complaints: &Folded) {
+    if let Err(error) = ended
+        && let Some(folded) = complaints.pass()
+    {
+        tracing::error!(input = kind.name(), %error, folded, "a connection ended by a fault of the service; please report it");
     }
 }

@@ -1,8 +1,8 @@
-//! What the inputs count, and how they keep a flood of bad input from becoming a flood of log lines.
+//! What the inputs count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+
+use crate::folding::Folded;
 
 /// The kinds of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,59 +172,9 @@ impl Meters {
     }
 }
 
-/// Lets the first few complaints of a period through and folds the rest into a number.
-#[derive(Debug, Default)]
-pub(super) struct Folded {
-    state: Mutex<FoldState>,
-}
-
-#[derive(Debug, Default)]
-struct FoldState {
-    since: Option<Instant>,
-    passed: u32,
-    folded: u64,
-}
-
-impl Folded {
-    const PERIOD: Duration = Duration::from_secs(10);
-    const PER_PERIOD: u32 = 10;
-
-    /// Whether to log now; if so, how many were passed over in silence before this one.
-    pub(super) fn pass(&self) -> Option<u64> {
-        self.pass_at(Instant::now())
-    }
-
-    fn pass_at(&self, now: Instant) -> Option<u64> {
-        // A panic between lock and unlock cannot leave the numbers worse than a little off.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.since.is_none_or(|since| now.duration_since(since) >= Self::PERIOD) {
-            state.since = Some(now);
-            state.passed = 0;
-        }
-        if state.passed == Self::PER_PERIOD {
-            state.folded += 1;
-            return None;
-        }
-        state.passed += 1;
-        Some(std::mem::take(&mut state.folded))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Scenario: a flood of complaints, a pause, one more complaint.
-    /// Guarantees: ten lines per period at most, and the next period's first line says how many were folded.
-    #[test]
-    fn folds_a_flood() {
-        let folded = Folded::default();
-        let start = Instant::now();
-        let passed = (0..1000).filter(|_| folded.pass_at(start).is_some()).count();
-        assert_eq!(passed, 10);
-        assert_eq!(folded.pass_at(start + Folded::PERIOD), Some(990));
-        assert_eq!(folded.pass_at(start + Folded::PERIOD), Some(0));
-    }
 
     /// Scenario: each reason and kind is counted.
     /// Guarantees: the tables are in the order of the enums, so that a count lands under its own name.

@@ -17,6 +17,7 @@ use super::pulse::Pulse;
 use super::run::{Observer, Part, Runner};
 use super::tap::{Tapped, Taps};
 use crate::confinement::{ThreadFilter, Wall};
+use crate::folding::Folded;
 use crate::message::BodyError;
 use crate::queue::{DropReason, NoRoom, Queue, Receipt};
 use crate::script::{self, Clock, ScriptError};
@@ -37,6 +38,9 @@ const WAITING: usize = 4;
 
 /// The Lua VM, serializing and the scanner recurse no deeper than this holds.
 const STACK: usize = 8 << 20;
+
+/// What makes one panic may come again and again.
+static PANICS: Folded = Folded::new();
 
 /// What the workers did so far.
 #[derive(Debug, Default)]
@@ -159,7 +163,9 @@ impl Worker {
             // A panic is a fault of ours; it must not take the service with it.
             let done = std::panic::catch_unwind(AssertUnwindSafe(|| self.process(batch)));
             if done.is_err() {
-                tracing::error!("a worker panicked; its batch was not taken. Please report this");
+                if let Some(folded) = PANICS.pass() {
+                    tracing::error!(folded, "a worker panicked; its batch was not taken. Please report this");
+                }
                 gate.inspect(|gate| gate.shut());
                 self.room.release(&self.generation);
                 self.runner.renew();

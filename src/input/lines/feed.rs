@@ -191,9 +191,12 @@ impl Feed {
 
     fn lose(&self, transactions: usize) {
         if transactions > 0 {
-            self.meters.of(self.kind).lose(transactions as u64);
+            let meter = self.meters.of(self.kind);
+            meter.lose(transactions as u64);
+            // Every connection may have some.
+            let Some(folded) = meter.complaints.pass() else { return };
             let input = self.kind.name();
-            tracing::error!(input, transactions, "lost: the service went down before they were taken");
+            tracing::error!(input, transactions, folded, "lost: the service went down before they were taken");
         }
     }
 }
