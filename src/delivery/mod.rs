@@ -7,6 +7,7 @@
 mod backoff;
 mod dead;
 mod ledger;
+mod notices;
 mod outlet;
 mod store;
 #[cfg(test)]

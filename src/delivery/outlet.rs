@@ -12,11 +12,11 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::dead::DeadLetters;
-use super::{OutletSpec, QueueSettings, Storage};
+use super::{OutletSpec, QueueSettings, notices};
 use crate::fault::{self, Point};
 use crate::folding::Fold;
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
-use crate::queue::{Condition, Counters, DropReason, Notice, Queue, Reader};
+use crate::queue::{Condition, Counters, DropReason, Queue, Reader};
 
 /// Entries that are leased at once by a sink that takes what is there.
 const LEASE_ENTRIES: usize = 8192;
@@ -96,6 +96,10 @@ pub(super) fn label(spec: &OutletSpec) -> String {
 }
 
 impl Outlet {
+    pub(super) fn reader(&self) -> &Arc<dyn Reader> {
+        &self.parts.reader
+    }
+
     pub(super) fn new(parts: OutletParts) -> Self {
         let label = label(&parts.spec);
         Self { parts, label, closing: Notify::new(), health: Mutex::default() }
@@ -202,7 +206,7 @@ impl Courier {
         let outlet = self.outlet.clone();
         tokio::select! {
             () = self.deliver() => {}
-            () = tell_notices(&outlet) => {}
+            () = notices::tell(&outlet) => {}
         }
     }
 
@@ -443,43 +447,5 @@ impl Courier {
             self.outstanding = VecDeque::new();
         }
         entries
-    }
-}
-
-/// Logs what the queue has to tell, for ever.
-async fn tell_notices(outlet: &Outlet) {
-    let plugin = outlet.label();
-    let QueueSettings { bounds, storage, .. } = &outlet.spec().settings;
-    loop {
-        for notice in outlet.parts.reader.notices().await {
-            match notice {
-                Notice::NearlyFull { depth } => match storage {
-                    Storage::Memory => warn!(plugin, depth, max_entries = bounds.max_entries, "queue is 80 % full"),
-                    Storage::Disk(disk) => {
-                        warn!(plugin, depth, max_disk_bytes = disk.bounds.max_disk_bytes, "queue is 80 % full");
-                    }
-                },
-                Notice::BackToNormal { depth } => info!(plugin, depth, "queue is back to normal"),
-                Notice::Overflowed { total } => warn!(plugin, total, "queue is full, its oldest entries are dropped"),
-                Notice::Oversize { entries, largest } => {
-                    let max_bytes = bounds.max_bytes;
-                    error!(plugin, entries, largest, max_bytes, "entries larger than queue.max_bytes, dropped");
-                }
-                Notice::Failing { error } => {
-                    error!(
-                        plugin,
-                        "{error}; nothing is taken for this plugin, or answered, until its queue can be written"
-                    );
-                }
-                Notice::Recovered => info!(plugin, "the queue can be written again"),
-                Notice::Unsaved { error } => {
-                    error!(plugin, "{error}; after a crash, messages that were delivered would be delivered again");
-                }
-                Notice::Unreadable { error } => error!(plugin, "the queue cannot be read: {error}; tried again"),
-                Notice::Corrupt { entries } => {
-                    error!(plugin, entries, "messages in the queue were damaged on disk, passed over");
-                }
-            }
-        }
     }
 }

@@ -98,7 +98,7 @@ where
             (permit, Ok((stream, peer))) => start(&mut connections, &context, kind, permit, handle(stream, peer)),
             (_, Err(error)) => {
                 if let Some(folded) = complaints.pass() {
-                    tracing::warn!(input = kind.name(), %error, folded, "cannot accept a connection");
+                    tracing::warn!(input = kind.name(), %error, folded, "cannot accept a connection; if files are too many, raise the limit on them");
                 }
                 tokio::time::sleep(BREATH).await;
             }

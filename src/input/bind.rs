@@ -37,7 +37,7 @@ pub(super) fn udp(address: SocketAddr, buffer: usize) -> Result<(UdpSocket, Sock
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         if let Err(error) = socket.set_recv_buffer_size(buffer) {
-            tracing::warn!(%address, %error, "the UDP receive buffer stays as the system has it");
+            tracing::warn!(%address, %error, "the UDP receive buffer stays as the system has it; raise net.core.rmem_max");
         }
         // Linux reports twice what was asked for, of which half is its own book-keeping.
         let granted = socket.recv_buffer_size()? / 2;
