@@ -50,7 +50,7 @@ impl Drop for Terminal {
 }
 
 fn service() -> Service {
-    let home = Home::new();
+    let home = Home::new().set("LOGPHASE_SHUTDOWN_TIMEOUT", "1s");
     let plugins = json!([
         {"name": "file-log", "config": {"path": home.text("messages.log"), "custom_fields_by_lua": {"a": "error('no')"}}},
         {"name": "http-log", "instance_name": "away",
@@ -88,6 +88,8 @@ fn in_a_terminal() {
     terminal.press("?");
     terminal.await_text("how long the first of them has waited");
     terminal.press("Escape");
+    // A key right behind it would be taken for one with Alt.
+    terminal.await_text("5 messages,");
     terminal.press("p");
     terminal.await_text("PAUSED");
     terminal.press("p");

@@ -64,7 +64,7 @@ struct Oversize {
 }
 
 impl Oversize {
-    fn tell(&mut self, plugin: &str, entries: u64, largest: usize, max_bytes: usize) {
+    fn tell(&mut self, plugin: &str, entries: u64, largest: usize, max_bytes: Option<usize>) {
         self.entries += entries;
         self.largest = self.largest.max(largest);
         if self.fold.admit("oversize", Instant::now()).is_some() {

@@ -11,7 +11,7 @@ mod view;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use clap::Args;
@@ -108,11 +108,8 @@ fn show(view: &mut View, news: &Receiver<Result<Seen, String>>) -> std::io::Resu
             {
                 return Ok(());
             }
-            loop {
-                match news.try_recv() {
-                    Ok(seen) => view.update(seen),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(seen) = news.try_recv() {
+                view.update(seen);
             }
         }
     })();

@@ -29,7 +29,7 @@ fn status(second: u64) -> Value {
         "at": STARTED + 3_599_000,
     });
     let snippets = json!([
-        {"field": "user", "errors": 0, "stopped": {"time": 0}, "left_out": 0, "mean_seconds": 0.000_0042},
+        {"field": "user", "errors": 0, "stopped": {"time": 0}, "left_out": 0, "mean_seconds": 0.000_004_2},
         {"field": "price", "errors": 12, "stopped": {"time": 2}, "left_out": 40, "suspended_for_seconds": 31.0,
          "mean_seconds": 0.0112},
     ]);
