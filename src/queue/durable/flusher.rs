@@ -1,7 +1,8 @@
-//! The thread that writes and syncs for all durable queues of the process.
+//! The threads that write and sync for all durable queues of the process.
 //!
-//! It takes what was appended to any of them, writes all of it, syncs each file once, and lets all receipts go: however
-//! many wait, they share the syncs.
+//! One takes what was appended to any of them, writes all of it, syncs each file once, and lets all receipts go: however
+//! many wait, they share the syncs. There are two, so that the other one writes what comes while a sync is under way; it
+//! waits for that sync before it begins its own.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -24,6 +25,8 @@ use crate::metric::Histogram;
 /// The files of queues that are put together, and how much is copied at once.
 const MERGE_SEGMENT_BYTES: u64 = 64 << 20;
 const MERGE_BYTES: usize = 1 << 20;
+/// One that syncs, and one that writes meanwhile.
+const THREADS: usize = 2;
 
 /// What the queues and the flusher share.
 pub(super) struct Shared {
@@ -43,7 +46,7 @@ struct Desk {
     queues: Vec<Arc<DurableQueue>>,
     rung: Option<Bell>,
     stop: bool,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What the flusher is woken for.
@@ -151,11 +154,12 @@ impl Flusher {
             state: Mutex::new(state),
             reader: Arc::new(Mutex::new(reader())),
             writer: Mutex::new(Writer::new(log, reader())),
+            synced: Condvar::new(),
         });
         let mut desk = lock(&self.shared.desk);
-        if desk.thread.is_none() {
+        while desk.threads.len() < THREADS {
             let shared = self.shared.clone();
-            desk.thread = Some(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
+            desk.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
         }
         desk.queues.push(queue.clone());
         drop(desk);
@@ -197,16 +201,16 @@ impl Flusher {
         Ok(recovered.records)
     }
 
-    /// Makes everything safe that can be, saves how far each queue was delivered, and ends the thread. Waits for the
-    /// disk.
+    /// Makes everything safe that can be, saves how far each queue was delivered, and ends the threads. Waits for
+    /// the disk.
     pub fn shut_down(&self) {
-        let thread = {
+        let threads = {
             let mut desk = lock(&self.shared.desk);
             desk.stop = true;
-            desk.thread.take()
+            std::mem::take(&mut desk.threads)
         };
-        self.shared.bell.notify_one();
-        if let Some(thread) = thread {
+        self.shared.bell.notify_all();
+        for thread in threads {
             let _ = thread.join();
         }
         lock(&self.shared.desk).queues.clear();

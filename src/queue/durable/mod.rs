@@ -12,7 +12,7 @@ mod state;
 mod tests;
 mod write;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -79,6 +79,8 @@ pub struct DurableQueue {
     reader: Arc<Mutex<SegmentReader>>,
     /// The flusher's part.
     writer: Mutex<Writer>,
+    /// Notified when a sync has ended.
+    synced: Condvar,
 }
 
 /// What a change calls for once the lock is released.

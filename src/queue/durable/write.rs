@@ -1,6 +1,7 @@
 //! The end that the flusher writes.
 
 use std::io;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::super::log::{Log, SegmentReader};
@@ -89,19 +90,32 @@ impl DurableQueue {
     /// Syncs what was written, if it is time, and tells of it.
     pub(super) fn sync(&self, now: Instant, at_once: bool) {
         let mut writer = lock(&self.writer);
+        while writer.log.is_syncing() && !writer.released {
+            writer = self.synced.wait(writer).unwrap_or_else(PoisonError::into_inner);
+        }
         let waits = !at_once && writer.sync_at.is_some_and(|at| at > now);
         let idle = writer.log.written() == writer.log.durable() && !self.lock().failing;
         if waits || idle || writer.rests(now, at_once) {
             return;
         }
         writer.sync_at = None;
+        let Some(syncing) = writer.log.begin_sync() else {
+            // Everything is on disk, after a failure.
+            self.publish(&mut writer);
+            return;
+        };
+        drop(writer);
         let begun = Instant::now();
-        let result = writer.log.sync();
+        let result = syncing.run();
         lock(&self.shared.syncs).record(begun.elapsed(), 1);
-        match result {
-            Ok(_) => self.publish(&mut writer),
+        let mut writer = lock(&self.writer);
+        match writer.log.end_sync(&syncing, result) {
+            Ok(true) => self.publish(&mut writer),
+            Ok(false) => {}
             Err(error) => self.failed(&mut writer, now, &error),
         }
+        drop(writer);
+        self.synced.notify_all();
     }
 
     /// Saves how far the queue was delivered, removes what is not needed, drops what is too much.
@@ -155,6 +169,7 @@ impl DurableQueue {
     /// Takes and writes nothing more; what is on disk is delivered on.
     pub(super) fn give_up(&self) {
         lock(&self.writer).released = true;
+        self.synced.notify_all();
         let mut state = self.lock();
         state.failing = true;
         let error =

@@ -78,6 +78,8 @@ pub struct Log {
     delivered: u64,
     /// Segments that could not be read: they are renamed, not removed.
     spoiled: BTreeSet<u64>,
+    /// There is a [`Syncing`]. No other sync of the same file may come between: only one of them is told of an error.
+    syncing: bool,
     buffer: Vec<u8>,
 }
 
@@ -97,6 +99,32 @@ struct Current {
     listed: bool,
 }
 
+/// A sync of what was written to a segment so far.
+pub struct Syncing {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    file: Arc<dyn File>,
+    generation: u64,
+    listed: bool,
+    end: u64,
+}
+
+impl Syncing {
+    /// Waits until it is on disk; [`Log::end_sync`] is to be told the result.
+    ///
+    /// # Errors
+    /// It is not known to be on disk.
+    pub fn run(&self) -> io::Result<()> {
+        fault::reach(Point::AfterWrite);
+        self.file.sync()?;
+        if !self.listed {
+            fault::reach(Point::SegmentSynced);
+            self.disk.sync_dir(&self.dir)?;
+        }
+        if self.file.is_at(&segment_path(&self.dir, self.generation))? { Ok(()) } else { Err(gone()) }
+    }
+}
+
 impl Log {
     /// Opens the log in `dir`, which is made with the first record. Damage is no error: see [`Recovered`].
     ///
@@ -113,7 +141,8 @@ impl Log {
         self.next - 1
     }
 
-    /// Writes what was pushed. It may be lost in a crash until [`Log::sync`] returns.
+    /// Writes what was pushed. It may be lost in a crash until [`Log::sync`] returns. While a [`Syncing`] is under way, no
+    /// more than the segment takes.
     ///
     /// # Errors
     /// Nothing is lost by one: the next call begins with what is not durable, in another segment.
@@ -124,6 +153,9 @@ impl Log {
             }
             let fits = self.encode();
             if fits == 0 {
+                if self.syncing {
+                    return Ok(());
+                }
                 self.sync()?;
                 self.current = None;
                 fault::reach(Point::Rotation);
@@ -145,26 +177,54 @@ impl Log {
     /// # Errors
     /// As with [`Log::write`], which is to be called again.
     pub fn sync(&mut self) -> io::Result<u64> {
-        if let Some(current) = self.current.as_mut().filter(|_| self.written > self.durable) {
-            fault::reach(Point::AfterWrite);
-            let mut result = current.file.sync();
-            if result.is_ok() && !current.listed {
-                fault::reach(Point::SegmentSynced);
-                result = self.disk.sync_dir(&self.dir);
-            }
-            if result.is_ok() {
-                let path = segment_path(&self.dir, self.segments.last().map_or(0, |segment| segment.generation));
-                result = current.file.is_at(&path).and_then(|is_there| if is_there { Ok(()) } else { Err(gone()) });
-            }
-            if let Err(error) = result {
-                return Err(self.abandon("sync", error));
-            }
-            current.listed = true;
-            let count = usize::try_from(self.written - self.durable).unwrap_or(usize::MAX);
-            self.unsynced.drain(..count.min(self.unsynced.len()));
-            self.durable = self.written;
+        debug_assert!(!self.syncing, "one sync at a time");
+        if let Some(syncing) = self.begin_sync() {
+            let result = syncing.run();
+            self.end_sync(&syncing, result)?;
         }
         Ok(self.durable)
+    }
+
+    /// Begins to make durable what was written, so that [`Syncing::run`] can be called elsewhere while more is written.
+    /// `None` if there is nothing to be made durable, or one is under way.
+    pub fn begin_sync(&mut self) -> Option<Syncing> {
+        let current = self.current.as_ref().filter(|_| self.written > self.durable && !self.syncing)?;
+        let generation = self.segments.last()?.generation;
+        self.syncing = true;
+        Some(Syncing {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            file: current.file.clone(),
+            generation,
+            listed: current.listed,
+            end: self.written,
+        })
+    }
+
+    /// Takes note of what [`Syncing::run`] has returned; whether more is durable by it. It is not if the segment was let
+    /// go meanwhile: then what was in it is written anew.
+    ///
+    /// # Errors
+    /// As with [`Log::write`], which is to be called again.
+    pub fn end_sync(&mut self, syncing: &Syncing, result: io::Result<()>) -> io::Result<bool> {
+        self.syncing = false;
+        let generation = self.segments.last().map(|segment| segment.generation);
+        let Some(current) = self.current.as_mut().filter(|_| generation == Some(syncing.generation)) else {
+            return Ok(false);
+        };
+        if let Err(error) = result {
+            return Err(self.abandon("sync", error));
+        }
+        current.listed = true;
+        let count = usize::try_from(syncing.end - self.durable).unwrap_or(usize::MAX);
+        self.unsynced.drain(..count.min(self.unsynced.len()));
+        self.durable = syncing.end;
+        Ok(true)
+    }
+
+    /// Whether a sync is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.syncing
     }
 
     /// Notes that everything below `seq` is delivered; [`Log::tidy`] saves it.

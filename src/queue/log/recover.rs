@@ -87,6 +87,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         delivered: cursor.saved(),
         cursor,
         spoiled: BTreeSet::new(),
+        syncing: false,
         buffer: Vec::new(),
     };
     Ok((log, recovered))

@@ -33,6 +33,10 @@ enum Action {
     Push(usize),
     Write,
     Sync,
+    /// A sync begins, is done, is taken note of; anything may come between.
+    BeginSync,
+    RunSync,
+    EndSync,
     Deliver(u64),
     Tidy,
     /// The process ends and another one begins.
@@ -49,6 +53,9 @@ fn action() -> impl Strategy<Value = Action> {
         6 => prop_oneof![0usize..40, 300usize..1500].prop_map(Action::Push),
         3 => Just(Action::Write),
         4 => Just(Action::Sync),
+        4 => Just(Action::BeginSync),
+        3 => Just(Action::RunSync),
+        4 => Just(Action::EndSync),
         3 => (0u64..6).prop_map(Action::Deliver),
         3 => Just(Action::Tidy),
         1 => Just(Action::Reopen),
@@ -72,6 +79,8 @@ struct Model {
     disk: SimDisk,
     log: Log,
     acknowledge: Acknowledge,
+    /// A sync that has begun, and its result.
+    syncing: Option<(Syncing, Option<io::Result<()>>)>,
     /// Everything that was ever pushed. What a crash has lost leaves its sequence number to another one.
     pushed: BTreeMap<u64, Vec<Bytes>>,
     serial: u64,
@@ -89,7 +98,8 @@ impl Model {
         let (log, recovered) = open(&disk, 2048);
         assert_eq!(recovered, Recovered::default());
         let (pushed, acknowledged) = (BTreeMap::new(), BTreeMap::new());
-        Self { disk, log, acknowledge, pushed, serial: 0, acknowledged, begun: 0, delivered: 0, saved: 0 }
+        let syncing = None;
+        Self { disk, log, acknowledge, syncing, pushed, serial: 0, acknowledged, begun: 0, delivered: 0, saved: 0 }
     }
 
     fn act(&mut self, action: Action) -> Result<(), TestCaseError> {
@@ -108,7 +118,15 @@ impl Model {
                     self.acknowledge(self.log.written());
                 }
             }
+            Action::BeginSync => {
+                if let Some(syncing) = self.log.begin_sync() {
+                    self.syncing = Some((syncing, None));
+                }
+            }
+            Action::RunSync => self.run_sync(),
+            Action::EndSync => self.end_sync(),
             Action::Sync => {
+                self.end_sync();
                 if let Ok(durable) = self.log.sync() {
                     self.acknowledge(durable);
                 }
@@ -128,7 +146,11 @@ impl Model {
                 self.disk.remove_all();
                 // What was on disk is gone; what is acknowledged from here on must not be.
                 self.acknowledged.clear();
-                (self.begun, self.saved) = (self.log.durable(), 0);
+                let synced = match &self.syncing {
+                    Some((syncing, Some(Ok(())))) => syncing.end,
+                    _ => 0,
+                };
+                (self.begun, self.saved) = (self.log.durable().max(synced), 0);
             }
             Action::Reopen => self.reopen()?,
             Action::Crash(seed) => {
@@ -137,6 +159,20 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    fn run_sync(&mut self) {
+        if let Some((syncing, result)) = &mut self.syncing {
+            result.get_or_insert_with(|| syncing.run());
+        }
+    }
+
+    fn end_sync(&mut self) {
+        self.run_sync();
+        let Some((syncing, Some(result))) = self.syncing.take() else { return };
+        if self.log.end_sync(&syncing, result).is_ok() {
+            self.acknowledge(self.log.durable());
+        }
     }
 
     /// What this process has pushed below `end` counts as safe.
@@ -149,6 +185,7 @@ impl Model {
 
     /// A new process: what must have outlived the old one is there, and nothing else.
     fn reopen(&mut self) -> Result<(), TestCaseError> {
+        self.syncing = None;
         let (log, recovered) = open(&self.disk, 2048);
         prop_assert!(recovered.from >= self.saved, "what is delivered and saved does not come again");
         prop_assert_eq!(recovered.from + recovered.records, log.next());
