@@ -92,6 +92,29 @@ fn the_dashboard_is_laid_out() {
     }
 }
 
+/// Scenario: Prometheus reads the expressions of the dashboard, with its variables filled in.
+/// Guarantees: each is sound.
+#[test]
+fn the_dashboard_asks_soundly() {
+    let filled = |expr: &str| {
+        [("$__rate_interval", "5m"), ("$__range", "3h"), ("$instance", ".*"), ("$plugin", ".*")]
+            .iter()
+            .fold(expr.to_owned(), |expr, (name, value)| expr.replace(name, value))
+    };
+    let panels = panels();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let rules: Vec<Value> =
+        targets.map(|target| json!({"record": "a:b", "expr": filled(target["expr"].as_str().unwrap())})).collect();
+    assert!(rules.len() > 30 && !rules.iter().any(|rule| rule["expr"].as_str().unwrap().contains('$')));
+    // One group each, as two rules of a group may not record the same.
+    let groups: Vec<Value> =
+        rules.into_iter().enumerate().map(|(at, rule)| json!({"name": at.to_string(), "rules": [rule]})).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rules.yml");
+    std::fs::write(&path, json!({"groups": groups}).to_string()).unwrap();
+    promtool(&["check", "rules", path.to_str().unwrap()]);
+}
+
 /// The metrics that an expression names, and the labels that it selects or groups by.
 fn named_in(expr: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut metrics, mut labels) = (BTreeSet::new(), BTreeSet::new());

@@ -95,7 +95,7 @@ fn with_credentials(id: u64) -> String {
 }
 
 /// Scenario: a plugin that adds a field, takes one out and has a rule to mask a header; a tap of each side, as JSON and
-/// for people.
+/// for people, and taps with conditions.
 /// Guarantees: before and after Lua, under the plugin's name; neither shows a credential that is not sent, whether Kong,
 /// a rule or Lua keeps it back; a tap ends after as many messages as were asked for.
 #[test]
@@ -106,6 +106,8 @@ fn before_and_after_without_credentials() {
     }));
     let both = Tap::start(&service, &["disk", "--both", "--json", "--sample", "all"]);
     let before = Tap::start(&service, &["--before", "--json"]);
+    let some = Tap::start(&service, &["--json", "--where", "request.headers.host=a.example", "--where", "added=7"]);
+    let none = Tap::start(&service, &["--json", "--where", "request.headers.x-mine=m1ne"]);
     let mut people = Tap::start(&service, &["file-log", "--both", "--limit", "1"]);
     service.accept(with_credentials(1));
     let message = both.await_message("the message is there", |_| true);
@@ -120,6 +122,8 @@ fn before_and_after_without_credentials() {
     assert_eq!((&alone["before"], alone.get("after")), (&message["before"], None));
     assert!(people.child.wait().unwrap().success());
     wait_until("the change is shown", || people.out.lock().unwrap().iter().any(|line| line == "+   \"added\": 7"));
+    assert_eq!(some.await_message("the message is there", |_| true)["after"], message["after"]);
+    assert!(none.messages().is_empty(), "a condition finds out nothing about what is not sent");
     for tap in [&both, &before, &people] {
         let shown = tap.out.lock().unwrap().join("\n");
         for secret in ["s3cret", "t0ken", "m1ne"] {

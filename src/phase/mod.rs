@@ -20,7 +20,7 @@ pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use pulse::Pulse;
 pub use run::{Observer, Part, Runner};
-pub use tap::{After, Sample, Taps, TooMany, Watching, Wish};
+pub use tap::{After, Condition, Sample, Taps, TooMany, Watching, Wish};
 pub use worker::{Generation, Live, Tally, Workers};
 
 #[cfg(test)]

@@ -18,13 +18,14 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::router::{Call, Reply, Routes, json_reply};
-use crate::phase::{After, Sample, Taps, Watching, Wish};
+use crate::phase::{After, Condition, Sample, Taps, Watching, Wish};
 
 /// How often an empty line is sent when there is nothing else, so that each side notices when the other is gone.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// What a tap is served under. Query: `plugin` (a name, an instance name or an id; all without it), `rate` (messages in
-/// a second; all without it) and `sides` (`before`, `after` or `both`; `after` without it).
+/// a second; all without it), `sides` (`before`, `after` or `both`; `after` without it) and any number of `where`
+/// (`KEY=VALUE`, as [`Condition::parse`] reads it).
 pub fn routes(taps: &Arc<Taps>) -> Routes {
     let taps = taps.clone();
     Routes::new().get("/tap", move |call| {
@@ -58,7 +59,12 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
         }
     };
-    match taps.watch(&Wish { plugin: call.query("plugin"), rate, before: sides.before }) {
+    let wheres = form_urlencoded::parse(call.query.as_bytes()).filter(|(name, _)| name == "where");
+    let Some(conditions) = wheres.map(|(_, condition)| Condition::parse(&condition)).collect() else {
+        let message = "`where` is KEY=VALUE, like response.status=500";
+        return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
+    };
+    match taps.watch(&Wish { plugin: call.query("plugin"), rate, before: sides.before, conditions }) {
         Ok(watching) => stream(watching, sides),
         Err(error) => json_reply(StatusCode::TOO_MANY_REQUESTS, &json!({"message": error.to_string()})),
     }

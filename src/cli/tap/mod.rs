@@ -15,6 +15,7 @@ use super::arguments::Files;
 use super::control::{ControlClient, ControlError};
 use super::{Exit, complain, load};
 use crate::diagnostic::{Format, any_error};
+use crate::phase::Condition;
 use show::{Form, Line, render};
 
 /// Watch messages of the running service as they leave, before and after Lua.
@@ -30,6 +31,9 @@ pub(super) struct Tap {
     /// How many messages are shown: `20/s`, `5/m`, or `all`.
     #[arg(long, value_name = "RATE", default_value = "10/s", value_parser = sample)]
     sample: Sample,
+    /// Only messages with this value, as they are sent; several must all hold. Dots in KEY lead into objects.
+    #[arg(long = "where", value_name = "KEY=VALUE", value_parser = condition)]
+    conditions: Vec<String>,
     /// End after so many messages.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -55,6 +59,7 @@ const HELP: &str = "\
 Examples:
   logphase tap
   logphase tap http-log --both
+  logphase tap --where response.status=500 --where request.method=POST
   logphase tap file-log --sample all --limit 100 --json | jq .after.request.uri
   logphase tap --settings /etc/logphase/logphase.yml --sample 1/s
 
@@ -69,6 +74,11 @@ Exit codes:
 enum Sample {
     All,
     PerSecond(f64),
+}
+
+fn condition(text: &str) -> Result<String, String> {
+    let sound = Condition::parse(text).is_some();
+    if sound { Ok(text.to_owned()) } else { Err("expected KEY=VALUE, like `response.status=500`".to_owned()) }
 }
 
 fn sample(text: &str) -> Result<Sample, String> {
@@ -158,6 +168,9 @@ fn path(arguments: &Tap) -> String {
     }
     if let Sample::PerSecond(rate) = arguments.sample {
         query.append_pair("rate", &rate.to_string());
+    }
+    for condition in &arguments.conditions {
+        query.append_pair("where", condition);
     }
     format!("/tap?{}", query.finish())
 }

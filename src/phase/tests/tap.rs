@@ -22,11 +22,11 @@ fn seen(sample: &Sample) -> (String, Option<String>, String, Vec<usize>) {
 }
 
 fn wish(plugin: Option<&str>, before: bool) -> Wish {
-    Wish { plugin: plugin.map(str::to_owned), rate: None, before }
+    Wish { plugin: plugin.map(str::to_owned), before, ..Wish::default() }
 }
 
 /// Scenario: one who watches everything with both sides, one who watches a plugin by its instance name, and one by a
-/// name that no plugin has; a plugin with a failing field, and one whose failure costs the message.
+/// name that no plugin has, one with a condition; a plugin with a failing field, and one whose failure costs the message.
 /// Guarantees: each sees what it asked for: the message without edits and the one that is sent, which fields failed, and
 /// that a message is not sent; the queues get what they get when nobody watches. Who has gone is forgotten.
 #[tokio::test]
@@ -50,6 +50,12 @@ async fn watchers_see_what_leaves() {
     assert_eq!(seen(&*one.next().await), (label, None, sent, vec![1]));
     assert!(tokio::time::timeout(Duration::from_millis(20), none.next()).await.is_err());
     drop((all, one, none));
+    let conditions = |text: &str| Wish { conditions: vec![Condition::parse(text).expect("sound")], ..Wish::default() };
+    let mut second = taps.watch(&conditions("n=2")).expect("room");
+    bench.intake.offer((1..=3).map(|n| transaction(&json!({"n": n}))).collect()).await.expect("taken");
+    assert_eq!(seen(&*second.next().await).2, "{\"n\":2,\"t\":1}");
+    assert!(tokio::time::timeout(Duration::from_millis(20), second.next()).await.is_err());
+    drop(second);
     assert!(taps.watchers().is_none());
 }
 

@@ -1,5 +1,7 @@
 //! Watching messages as they leave: what a worker hands to whoever taps, by sample and without waiting.
 
+mod condition;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +15,8 @@ use super::run::{Observer, Part};
 use crate::message::{BodyError, Message};
 use crate::script::ScriptError;
 use crate::transaction::Transaction;
+
+pub use condition::Condition;
 
 /// Who may watch at the same time.
 const WATCHERS: usize = 8;
@@ -69,6 +73,8 @@ pub struct Wish {
     pub rate: Option<f64>,
     /// Also the message without any edit.
     pub before: bool,
+    /// Only messages that are sent, and for which all of these hold.
+    pub conditions: Vec<Condition>,
 }
 
 /// The watchers of a service. While there are none it costs a worker one relaxed load for each batch.
@@ -96,6 +102,7 @@ impl Taps {
             plugin: wish.plugin.clone(),
             pace: wish.rate.map(Pace::new),
             before: wish.before,
+            conditions: wish.conditions.clone(),
             samples,
             waiting_bytes: AtomicUsize::new(0),
             skipped: AtomicU64::new(0),
@@ -160,16 +167,20 @@ pub(super) struct Watcher {
     plugin: Option<String>,
     pace: Option<Pace>,
     before: bool,
+    conditions: Vec<Condition>,
     samples: mpsc::Sender<Arc<Sample>>,
     waiting_bytes: AtomicUsize,
     skipped: AtomicU64,
 }
 
 impl Watcher {
-    fn wants(&self, step: &Step) -> bool {
-        self.plugin.as_deref().is_none_or(|wanted| {
+    fn wants(&self, step: &Step, after: &After) -> bool {
+        let named = self.plugin.as_deref().is_none_or(|wanted| {
             wanted == step.kind.name || wanted == step.id || step.instance_name.as_deref() == Some(wanted)
-        })
+        });
+        // Of the message as it is sent: a condition shall not find out what is kept back.
+        let holds = |condition: &Condition| matches!(after, After::Sent(message) if condition.holds(message));
+        named && self.conditions.iter().all(holds)
     }
 
     /// A worker waits for nobody.
@@ -238,7 +249,7 @@ impl<'a, O> Tapped<'a, O> {
         // Made once for all of either kind, and only where somebody gets it.
         let mut samples: [Option<Arc<Sample>>; 2] = [None, None];
         for watcher in self.watchers {
-            let wanted = watcher.wants(&self.program.steps[step]);
+            let wanted = watcher.wants(&self.program.steps[step], after);
             if wanted && watcher.pace.as_ref().is_none_or(Pace::admits) {
                 let sample = &mut samples[usize::from(watcher.before)];
                 let make = || Arc::new(self.sample(step, after.clone(), watcher.before));
