@@ -37,6 +37,12 @@ pub(super) fn paths(files: &Files, settings: &Settings) -> Vec<PathBuf> {
     if files.config.is_empty() { settings.config.clone() } else { files.config.clone() }
 }
 
+/// The files that a service is made of: its settings, also where there are none yet, and `paths`.
+pub(super) fn watched(files: &Files, paths: &[PathBuf]) -> Vec<PathBuf> {
+    let settings = settings_file(files).unwrap_or_else(|| PathBuf::from(DEFAULT_SETTINGS));
+    std::iter::once(settings).chain(paths.iter().cloned()).collect()
+}
+
 /// Reads the declarative files `paths`, or the quickstart where there are none.
 pub(super) fn configuration(paths: &[PathBuf], settings: &Settings) -> (Configuration, Vec<Diagnostic>) {
     configuration_in(paths, settings, &|name| std::env::var(name).ok())

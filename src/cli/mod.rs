@@ -7,6 +7,7 @@ mod load;
 mod log;
 mod pretty;
 mod rehearsal;
+mod reload;
 mod run;
 mod sandbox;
 mod tap;

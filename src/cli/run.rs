@@ -9,17 +9,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::arguments::Run;
+use super::reload::Reloader;
 use super::{Exit, complain, load, log};
 use crate::admin::{self, Board, Stage};
 use crate::confinement::{self, Wall};
 use crate::delivery::Leftover;
-use crate::diagnostic::{Diagnostic, Format, any_error, render_all};
+use crate::diagnostic::{Format, any_error};
 use crate::entity::Configuration;
 use crate::input;
-use crate::metric::Reloads;
-use crate::service::{
-    InputError, Listening, Service, StartError, files_of, manager, open_control, out_of_reach, show_status,
-};
+use crate::service::watch::{Contents, Watch};
+use crate::service::{InputError, Listening, Service, StartError, files_of, manager, open_control, show_status};
 use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
@@ -30,6 +29,9 @@ pub(super) fn run(arguments: &Run) -> Exit {
         return Exit::Configuration;
     }
     let paths = load::paths(&arguments.files, &settings);
+    let watched = load::watched(&arguments.files, &paths);
+    // Before they are read, so that no change goes unnoticed.
+    let contents = Contents::read(&watched);
     let (configuration, more) = load::configuration(&paths, &settings);
     load::show(&[findings, more.clone()].concat(), Format::Pretty);
     if any_error(&more) {
@@ -85,7 +87,8 @@ pub(super) fn run(arguments: &Run) -> Exit {
         if arguments.stdin {
             drain_stdin(service, &settings).await
         } else {
-            serve(service, &settings, arguments, paths, &board).await
+            let watch = Watch::new(watched, contents, &settings.reload);
+            serve(service, &settings, Reloader::new(arguments, &settings, watch), paths, &board).await
         }
     });
     runtime.block_on(log::flush());
@@ -126,6 +129,7 @@ enum Caught {
     Stop(&'static str),
     HangUp,
     Reopen,
+    Changed,
 }
 
 /// The signals that a service listens to.
@@ -169,7 +173,13 @@ impl Signals {
     }
 }
 
-async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Vec<PathBuf>, board: &Board) -> Exit {
+async fn serve(
+    service: Service,
+    settings: &Settings,
+    mut reloader: Reloader<'_>,
+    paths: Vec<PathBuf>,
+    board: &Board,
+) -> Exit {
     let mut signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => {
@@ -203,21 +213,27 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
     manager::ready("ready");
     let watchdog = tokio::spawn(manager::watch(Some(service.tally().clone())));
     loop {
-        match signals.next().await {
+        let caught = tokio::select! {
+            caught = signals.next() => caught,
+            () = reloader.changed() => Caught::Changed,
+        };
+        if matches!(caught, Caught::HangUp | Caught::Reopen) {
+            service.reopen_files();
+        }
+        match caught {
             Caught::Stop(name) => {
                 tracing::info!("{name}: stopping; delivering what was taken within {:?}", settings.shutdown_timeout);
                 break;
             }
-            Caught::HangUp => {
-                service.reopen_files();
+            Caught::HangUp | Caught::Changed => {
                 manager::reloading();
-                manager::ready(if reload(&service, arguments, board.reloads()) {
+                manager::ready(if reloader.reload(&service, board.reloads()) {
                     "ready; the configuration was read again"
                 } else {
                     "ready with the old configuration: the new one is wrong, see the log"
                 });
             }
-            Caught::Reopen => service.reopen_files(),
+            Caught::Reopen => {}
         }
     }
     board.enter(Stage::Stopping);
@@ -229,39 +245,6 @@ async fn serve(service: Service, settings: &Settings, arguments: &Run, paths: Ve
     let begun = Instant::now();
     listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
     finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed()), false).await
-}
-
-/// Reads the configuration again and takes it whole, or keeps the old one and says why. Whether it was taken.
-fn reload(service: &Service, arguments: &Run, reloads: &Reloads) -> bool {
-    let (settings, mut findings) = load::settings(&arguments.files);
-    let mut reason = None;
-    if !any_error(&findings) {
-        let paths = load::paths(&arguments.files, &settings);
-        let (configuration, more) = load::configuration(&paths, &settings);
-        findings.extend(more);
-        findings.extend(out_of_reach(&configuration));
-        if !any_error(&findings) {
-            match service.reload(&configuration, &settings) {
-                Ok(()) => {
-                    reloads.taken();
-                    load::show(&findings, Format::Pretty);
-                    tracing::info!("configuration reloaded; inputs, limits and workers stay as they were started");
-                    return true;
-                }
-                Err(StartError::Configuration(more)) => findings.extend(more),
-                Err(StartError::Other(message)) => {
-                    tracing::error!("{message}");
-                    reason = Some(message);
-                }
-            }
-        }
-    }
-    load::show(&findings, Format::Pretty);
-    let errors: Vec<Diagnostic> = findings.into_iter().filter(Diagnostic::is_error).collect();
-    reloads.refused(reason.unwrap_or_else(|| render_all(&errors, Format::Short, false).trim_end().to_owned()));
-    let errors = errors.len();
-    tracing::error!(errors, "the new configuration is wrong; the old one stays in force");
-    false
 }
 
 async fn drain_stdin(service: Service, settings: &Settings) -> Exit {

@@ -4,6 +4,7 @@ mod files;
 mod inputs;
 pub mod manager;
 mod shared;
+pub mod watch;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};

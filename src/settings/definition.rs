@@ -34,6 +34,7 @@ pub(super) static SETTINGS: Record = Record::new(&[
         .about("Addresses and networks for which `kong.ip.is_trusted` is true."),
     Field::record("lua", &LUA).required().about("What snippets may use up."),
     Field::record("status", &STATUS).required().about("Where the service answers how it fares."),
+    Field::record("reload", &RELOAD).required().about("When the configuration is read again."),
     Field::record("confinement", &CONFINEMENT).required().about("What the system keeps the process from (Linux)."),
     Field::boolean("kong_quirks")
         .required()
@@ -142,6 +143,18 @@ static LUA: Record = Record::new(&[
     count("log_per_second", 10)
         .checks(&[Check::Between(0.0, 1_000_000.0)])
         .about("Lines per second that snippets may log."),
+]);
+
+static RELOAD: Record = Record::new(&[
+    Field::boolean("watch")
+        .required()
+        .default(Default::Boolean(true))
+        .about("Read the configuration and the settings again when their files have changed."),
+    Field::duration("interval")
+        .required()
+        .default(Default::Integer(1))
+        .checks(&[Check::Between(0.01, 3600.0)])
+        .about("How often the files are looked at; a change is taken when two looks find the same."),
 ]);
 
 static CONFINEMENT: Record = Record::new(&[

@@ -8,6 +8,7 @@ mod definition;
 mod load;
 mod queue;
 mod redact;
+mod restart;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub lua: Lua,
     /// Where the service answers how it fares.
     pub status: Status,
+    /// When the configuration is read again.
+    pub reload: Reload,
     /// What the system keeps the process from.
     pub confinement: Confinement,
     /// Give Kong's exact output where it is odd.
@@ -198,6 +201,16 @@ fn milliseconds(count: f64) -> Duration {
 pub struct Status {
     /// Addresses, `HOST:PORT`.
     pub listen: Vec<String>,
+}
+
+/// When the configuration is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Reload {
+    /// Whether by itself when its files have changed; SIGHUP does it in any case.
+    pub watch: bool,
+    /// How often the files are looked at.
+    #[serde(deserialize_with = "queue::seconds")]
+    pub interval: Duration,
 }
 
 /// What the system keeps the process from, where it is a Linux that can.
