@@ -105,7 +105,7 @@ fn one_data_directory_for_two() {
     assert!(service.is_running());
 }
 
-/// Scenario: a plugin is changed by a reload while its receiver is away, so that its old queue is still being emptied;
+/// Scenario: a plugin's queue gets another bound by a reload while its receiver is away, so that the old one is still there;
 /// then the process is killed, and begins anew when the receiver is there.
 /// Guarantees: what both queues held arrives, and one directory is left.
 #[test]
@@ -113,7 +113,8 @@ fn changed_while_it_drains() {
     let mut peer = TcpPeer::absent();
     let mut service = home(&peer).start();
     service.accept(transaction(1).to_string());
-    service.home.write("kong.yml", &tcp_log(peer.port, 9_000));
+    let config = json!({"host": "127.0.0.1", "port": peer.port, "queue": {"max_entries": 5000}});
+    service.home.write("kong.yml", &configuration(&json!([{"name": "tcp-log", "id": ID, "config": config}])));
     service.signal(Signal::HUP);
     wait_until("it is reloaded", || service.has_logged("configuration reloaded"));
     service.accept(transaction(2).to_string());

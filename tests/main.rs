@@ -29,6 +29,7 @@ mod own_log;
 mod plugin_docs;
 mod readme;
 mod redaction;
+mod reload;
 mod resources;
 mod restarts;
 mod sandbox;

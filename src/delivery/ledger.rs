@@ -106,7 +106,7 @@ impl Ledger {
     /// Takes over the totals of an outlet that has ended: its queue is closed and empty, nothing of it moves any more.
     pub(super) fn fold(&mut self, outlet: &Outlet) {
         let spec = outlet.spec();
-        let past = self.past.entry(key(spec)).or_insert_with(|| PluginStats::of(spec));
+        let past = self.past.entry(key(&spec)).or_insert_with(|| PluginStats::of(&spec));
         past.include(outlet, false);
         (past.failing, past.unwritable, past.oldest) = (false, false, None);
     }
@@ -116,8 +116,8 @@ impl Ledger {
         let mut all = self.past.clone();
         let mut live = Vec::new();
         for (outlet, current) in outlets {
-            let key = key(outlet.spec());
-            all.entry(key.clone()).or_insert_with(|| PluginStats::of(outlet.spec())).include(outlet, current);
+            let key = key(&outlet.spec());
+            all.entry(key.clone()).or_insert_with(|| PluginStats::of(&outlet.spec())).include(outlet, current);
             live.push(key);
         }
         for (key, stats) in &mut all {

@@ -12,12 +12,14 @@ mod outlet;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -30,7 +32,7 @@ use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use self::store::{Store, Stored};
 use crate::metric::Histogram;
-use crate::plugin::sink::{self, OpenError, SinkShared};
+use crate::plugin::sink::{self, OpenError, Sink, SinkShared};
 use crate::queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
 
 /// Where a plugin's entries wait.
@@ -85,6 +87,8 @@ pub struct OutletSpec {
     pub kind: String,
     /// Its `instance_name`.
     pub instance: Option<String>,
+    /// The ids of other plugins with which it shares its queue.
+    pub shares: Vec<String>,
     /// Its `config`, validated and with all defaults.
     pub config: Value,
     /// Its queue.
@@ -126,7 +130,16 @@ struct Inner {
 struct Running {
     current: HashMap<String, Arc<Outlet>>,
     tasks: Vec<Task>,
+    /// What outlets are to be turned to when all of a new configuration is open.
+    staged: Vec<Staged>,
     ledger: Ledger,
+}
+
+/// Another sink for an outlet.
+struct Staged {
+    outlet: Arc<Outlet>,
+    spec: OutletSpec,
+    sink: Box<dyn Sink>,
 }
 
 struct Task {
@@ -198,25 +211,35 @@ impl Delivery {
         self.inner.signals.room.clone()
     }
 
-    /// The outlet for `spec`. The one that runs already, with what is in its queue, if it was opened for the same.
-    /// An outlet of the same identity that was opened for something else goes on until it is retired.
+    /// The outlet for `spec`. The one that runs already, with what is in its queue, if that queue is as `spec` wants it;
+    /// otherwise a new one. Where outlets of the same plugin run that were opened for something else, they have a sink
+    /// opened, which they turn to with [`Self::take_over`].
     pub fn open(&self, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
         let inner = &self.inner;
         let mut running = inner.lock();
-        let same = |outlet: &&Arc<Outlet>| *outlet.spec() == spec && !outlet.is_closed();
-        if let Some(outlet) = running.current.get(&spec.identity).filter(same) {
-            return Ok(outlet.clone());
-        }
-        let sink = sink::open(&spec.kind, &spec.config, &inner.shared)?;
-        let (queue, reader, stored) = inner.queue(&spec)?;
-        let dead_letters = DeadLetters::of(&inner.data_dir, &spec);
-        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue, reader, dead_letters }));
-        let courier = Courier::new(outlet.clone(), sink);
-        let handle = inner.runtime.spawn(run(courier, inner.store.clone(), stored.clone()));
-        running.current.insert(outlet.spec().identity.clone(), outlet.clone());
-        running.tidy();
-        running.tasks.push(Task { outlet: outlet.clone(), handle: Some(handle), stored });
+        let fits = |outlet: &&Arc<Outlet>| outlet.spec().lends_queue_to(&spec) && !outlet.is_closed();
+        let found = running.current.get(&spec.identity).filter(fits).cloned();
+        let outlet = match found {
+            Some(outlet) => outlet,
+            None => inner.start(&mut running, spec.clone())?,
+        };
+        inner.stage(&mut running, &spec)?;
         Ok(outlet)
+    }
+
+    /// The last step of a reload: outlets turn to what was opened for them, and those that are not in `kept` are retired.
+    pub fn take_over(&self, kept: &[Arc<Outlet>]) {
+        let staged = std::mem::take(&mut self.inner.lock().staged);
+        for Staged { outlet, spec, sink } in staged {
+            outlet.turn_to(spec, sink);
+        }
+        self.retire_others(kept);
+    }
+
+    /// Undoes a reload that failed: `kept` are the outlets of before.
+    pub fn undo(&self, kept: &[Arc<Outlet>]) {
+        self.inner.lock().staged.clear();
+        self.retire_others(kept);
     }
 
     /// Closes an outlet that no plan leads to any more: it takes nothing new, delivers what it has, and ends.
@@ -228,8 +251,8 @@ impl Delivery {
         }
     }
 
-    /// Retires every outlet that is not in `kept`: the last step of a reload, or the undoing of a failed one.
-    pub fn retire_others(&self, kept: &[Arc<Outlet>]) {
+    /// Retires every outlet that is not in `kept`.
+    fn retire_others(&self, kept: &[Arc<Outlet>]) {
         let others: Vec<_> = {
             let running = self.inner.lock();
             let is_kept: std::collections::HashSet<_> = kept.iter().map(Arc::as_ptr).collect();
@@ -278,7 +301,7 @@ impl Delivery {
     pub fn plugins(&self) -> Vec<PluginStats> {
         let mut running = self.inner.lock();
         running.tidy();
-        let Running { current, tasks, ledger } = &mut *running;
+        let Running { current, tasks, ledger, .. } = &mut *running;
         let is_current = |outlet: &Arc<Outlet>| {
             current.get(&outlet.spec().identity).is_some_and(|current| Arc::ptr_eq(current, outlet))
         };
@@ -341,12 +364,45 @@ async fn run(courier: Courier, store: Arc<Store>, stored: Option<Stored>) {
 fn leftover(outlet: &Outlet, kept: bool) -> Option<Leftover> {
     let Counters { depth, bytes, .. } = outlet.counters();
     let last_error = outlet.stats().last_error.map(|error| error.message);
-    (depth > 0).then(|| Leftover { plugin: outlet.label().to_owned(), entries: depth, bytes, last_error, kept })
+    (depth > 0).then(|| Leftover { plugin: outlet.label(), entries: depth, bytes, last_error, kept })
 }
 
 type Ends = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 
 impl Inner {
+    /// An outlet for `spec` with a queue of its own.
+    fn start(&self, running: &mut Running, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
+        let sink = sink::open(&spec.kind, &spec.config, &self.shared)?;
+        let (queue, reader, stored) = self.queue(&spec)?;
+        let dead_letters = DeadLetters::of(&self.data_dir, &spec);
+        let identity = spec.identity.clone();
+        let spec = ArcSwap::from_pointee(spec);
+        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue, reader, dead_letters }));
+        let courier = Courier::new(outlet.clone(), sink);
+        let handle = self.runtime.spawn(run(courier, self.store.clone(), stored.clone()));
+        running.current.insert(identity, outlet.clone());
+        running.tidy();
+        running.tasks.push(Task { outlet: outlet.clone(), handle: Some(handle), stored });
+        Ok(outlet)
+    }
+
+    /// Opens a sink for each outlet of the plugin of `spec` that does not deliver as `spec` says, also for those that
+    /// only deliver what they have.
+    fn stage(&self, running: &mut Running, spec: &OutletSpec) -> Result<(), OpenError> {
+        let Running { tasks, staged, .. } = running;
+        for task in tasks.iter().filter(|task| !task.has_ended()) {
+            let old = task.outlet.spec();
+            let turned = old.turned_to(spec);
+            let is_staged = |staged: &Staged| Arc::ptr_eq(&staged.outlet, &task.outlet);
+            // Plugins that share an outlet open it several times.
+            if *old != turned && old.hands_over_to(spec) && !staged.iter().any(is_staged) {
+                let sink = sink::open(&spec.kind, &spec.config, &self.shared)?;
+                staged.push(Staged { outlet: task.outlet.clone(), spec: turned, sink });
+            }
+        }
+        Ok(())
+    }
+
     /// The queue that `spec` asks for.
     fn queue(&self, spec: &OutletSpec) -> Result<Ends, OpenError> {
         match &spec.settings.storage {

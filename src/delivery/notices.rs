@@ -10,11 +10,12 @@ use crate::queue::Notice;
 
 /// Logs it, for ever.
 pub(super) async fn tell(outlet: &Outlet) {
-    let plugin = outlet.label();
-    let settings = &outlet.spec().settings;
     let mut oversize = Oversize::default();
     loop {
         for notice in outlet.reader().notices().await {
+            // A reload may have changed them.
+            let (plugin, spec) = (outlet.label(), outlet.spec());
+            let (plugin, settings) = (plugin.as_str(), &spec.settings);
             match notice {
                 Notice::NearlyFull { depth } => tell_nearly_full(plugin, depth, settings),
                 Notice::BackToNormal { depth } => info!(plugin, depth, "queue is back to normal"),

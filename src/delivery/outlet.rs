@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -12,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::dead::DeadLetters;
+use super::turn::{Turn, unless_turned};
 use super::{OutletSpec, QueueSettings, notices};
 use crate::fault::{self, Point};
 use crate::folding::Fold;
@@ -31,25 +33,26 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// The end of the way for one plugin: what the log phase appends to, and what status pages ask.
 pub struct Outlet {
-    parts: OutletParts,
-    label: String,
+    pub(super) parts: OutletParts,
     closing: Notify,
     health: Mutex<Health>,
+    pub(super) turn: Turn,
 }
 
 pub(super) struct OutletParts {
-    pub spec: OutletSpec,
+    /// A reload may change all of it but the identity, the kind and what the queue is made of.
+    pub spec: ArcSwap<OutletSpec>,
     pub queue: Arc<dyn Queue>,
     pub reader: Arc<dyn Reader>,
     pub dead_letters: DeadLetters,
 }
 
 #[derive(Default)]
-struct Health {
+pub(super) struct Health {
     lost: u64,
     failures: u64,
     retried: u64,
-    failing: bool,
+    pub(super) failing: bool,
     last_error: Option<LastError>,
 }
 
@@ -101,8 +104,7 @@ impl Outlet {
     }
 
     pub(super) fn new(parts: OutletParts) -> Self {
-        let label = label(&parts.spec);
-        Self { parts, label, closing: Notify::new(), health: Mutex::default() }
+        Self { parts, closing: Notify::new(), health: Mutex::default(), turn: Turn::default() }
     }
 
     /// What the log phase reserves on and appends to.
@@ -110,14 +112,14 @@ impl Outlet {
         &self.parts.queue
     }
 
-    /// What the outlet was opened for.
-    pub fn spec(&self) -> &OutletSpec {
-        &self.parts.spec
+    /// What the outlet is there for now.
+    pub fn spec(&self) -> Arc<OutletSpec> {
+        self.parts.spec.load_full()
     }
 
     /// The plugin as it is called in logs and refusals.
-    pub fn label(&self) -> &str {
-        &self.label
+    pub fn label(&self) -> String {
+        label(&self.spec())
     }
 
     /// The queue's counters.
@@ -160,23 +162,25 @@ impl Outlet {
         self.closing.notify_one();
     }
 
-    fn health(&self) -> MutexGuard<'_, Health> {
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The task behind an outlet.
 pub(super) struct Courier {
-    outlet: Arc<Outlet>,
-    sink: Box<dyn Sink>,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) sink: Box<dyn Sink>,
+    // Those that the sink is used with.
+    pub(super) settings: QueueSettings,
     // Handed to the sink, and not settled.
-    outstanding: VecDeque<Bytes>,
+    pub(super) outstanding: VecDeque<Bytes>,
     outstanding_bytes: usize,
     // The sink has forgotten what is outstanding: it goes first.
-    resend: bool,
+    pub(super) resend: bool,
     failing_since: Option<Instant>,
-    backoff: Backoff,
-    errors: Fold,
+    pub(super) backoff: Backoff,
+    pub(super) errors: Fold,
     warnings: Fold,
     expiries: Fold,
     // Not told of yet.
@@ -185,15 +189,16 @@ pub(super) struct Courier {
 
 impl Courier {
     pub(super) fn new(outlet: Arc<Outlet>, sink: Box<dyn Sink>) -> Self {
-        let QueueSettings { initial_retry_delay, max_retry_delay, .. } = outlet.spec().settings;
+        let settings = outlet.spec().settings.clone();
         Self {
             outlet,
             sink,
+            backoff: Backoff::new(settings.initial_retry_delay, settings.max_retry_delay),
+            settings,
             outstanding: VecDeque::new(),
             outstanding_bytes: 0,
             resend: false,
             failing_since: None,
-            backoff: Backoff::new(initial_retry_delay, max_retry_delay),
             errors: Fold::default(),
             warnings: Fold::default(),
             expiries: Fold::default(),
@@ -212,15 +217,23 @@ impl Courier {
 
     async fn deliver(mut self) {
         loop {
+            self.take_turn().await;
             let result = if self.resend {
                 self.resend_outstanding().await
             } else if self.outstanding.is_empty() && !self.wait().await {
                 break;
+            } else if self.outlet.turn.is_due() {
+                continue;
             } else {
                 self.advance().await
             };
             match result {
                 Ok(sent) => self.note_sent(sent),
+                // Whether it fails is for the next sink to say.
+                Err(failure) if self.outlet.turn.is_due() => {
+                    self.commit(failure.delivered);
+                    self.resend = true;
+                }
                 Err(failure) => self.note_failure(failure).await,
             }
         }
@@ -241,12 +254,16 @@ impl Courier {
                 self.resend = true;
                 return true;
             }
+            () = self.outlet.turn.awaited() => return true,
         }
-        let settings = &self.outlet.spec().settings;
+        let settings = &self.settings;
         if self.sink.appetite() == Appetite::Batches && settings.max_batch_size > 1 {
             // A full batch or a closed queue ends the wait early.
             let full = settings.max_batch_size.min(settings.bounds.max_entries);
-            let _ = timeout(settings.max_coalescing_delay, reader.ready(full)).await;
+            tokio::select! {
+                _ = timeout(settings.max_coalescing_delay, reader.ready(full)) => {}
+                () = self.outlet.turn.awaited() => {}
+            }
         }
         true
     }
@@ -258,14 +275,14 @@ impl Courier {
         }
         let entries = match self.sink.appetite() {
             Appetite::Stream | Appetite::Parallel => LEASE_ENTRIES,
-            Appetite::Batches => self.outlet.spec().settings.max_batch_size.max(1),
+            Appetite::Batches => self.settings.max_batch_size.max(1),
         };
         if self.outstanding_bytes < self.sink.window() {
             let batch = self.reader().lease(entries, LEASE_BYTES).await;
             if !batch.is_empty() {
                 self.outstanding_bytes += batch.iter().map(Bytes::len).sum::<usize>();
                 self.outstanding.extend(batch.iter().cloned());
-                return self.sink.send(&batch).await;
+                return unless_turned(&self.outlet.turn, self.sink.send(&batch)).await;
             }
             if self.outstanding.is_empty() {
                 // What was waiting was dropped, or proved damaged.
@@ -275,7 +292,7 @@ impl Courier {
                 return self.settle_or_more().await;
             }
         }
-        self.sink.settle().await
+        unless_turned(&self.outlet.turn, self.sink.settle()).await
     }
 
     /// Waits for what is on its way, or for more to send.
@@ -283,18 +300,20 @@ impl Courier {
         let reader = self.outlet.parts.reader.clone();
         tokio::select! {
             sent = self.sink.settle() => sent,
+            () = self.outlet.turn.awaited() => Ok(Sent::default()),
             true = reader.ready(1) => Ok(Sent::default()),
         }
     }
 
     async fn resend_outstanding(&mut self) -> Result<Sent, SendError> {
         self.outlet.health().retried += self.outstanding.len() as u64;
-        let sent = self.sink.send(self.outstanding.make_contiguous()).await?;
+        let entries = self.outstanding.make_contiguous();
+        let sent = unless_turned(&self.outlet.turn, self.sink.send(entries)).await?;
         self.resend = false;
         Ok(sent)
     }
 
-    fn note_sent(&mut self, sent: Sent) {
+    pub(super) fn note_sent(&mut self, sent: Sent) {
         if sent.settled > 0 {
             fault::reach(Point::BeforeCommit);
         }
@@ -317,7 +336,7 @@ impl Courier {
         }
     }
 
-    fn recover(&mut self) {
+    pub(super) fn recover(&mut self) {
         self.failing_since = None;
         self.backoff.reset();
         self.outlet.health().failing = false;
@@ -343,7 +362,7 @@ impl Courier {
     async fn bury(&mut self, reason: &str, now: Instant) {
         let Some(entry) = self.outstanding.front() else { return };
         let letters = &self.outlet.parts.dead_letters;
-        let Err(error) = letters.keep(self.outlet.spec(), entry, reason).await else {
+        let Err(error) = letters.keep(&self.outlet.spec(), entry, reason).await else {
             fault::reach(Point::DeadLetterKept);
             self.discard(1, DropReason::DeadLetter);
             return;
@@ -363,7 +382,7 @@ impl Courier {
     /// too long.
     async fn pause_or_give_up(&mut self, now: Instant, asked: Option<Duration>) {
         let since = *self.failing_since.get_or_insert(now);
-        let expires = self.outlet.spec().settings.max_retry_time.map(|limit| since + limit);
+        let expires = self.settings.max_retry_time.map(|limit| since + limit);
         if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
             let alone = self.sink.appetite() == Appetite::Parallel;
             let entries = if alone { 1 } else { self.outstanding.len() };
@@ -379,7 +398,12 @@ impl Courier {
             self.failing_since = None;
         }
         // Closing cuts the pause short: one more attempt at once.
-        let _ = timeout_at(now + self.pause(now, asked, expires, closed), self.outlet.closing.notified()).await;
+        let end = now + self.pause(now, asked, expires, closed);
+        tokio::select! {
+            _ = timeout_at(end, self.outlet.closing.notified()) => {}
+            // Another configuration may work at once.
+            () = self.outlet.turn.awaited() => {}
+        }
     }
 
     /// Says that `entries` are given up; with a sink that sends one at a time there may be very many.
@@ -428,7 +452,7 @@ impl Courier {
         }
     }
 
-    fn commit(&mut self, entries: usize) {
+    pub(super) fn commit(&mut self, entries: usize) {
         let entries = self.forget(entries);
         self.reader().commit(entries);
     }

@@ -11,6 +11,8 @@ use crate::plugin::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
 use crate::queue::{NoRoom, Overflow, Receipt};
 use crate::testing::own_port;
 
+mod turn;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn delivery() -> Delivery {
@@ -19,7 +21,14 @@ fn delivery() -> Delivery {
 
 fn spec(identity: &str, kind: &str, config: Value) -> OutletSpec {
     let settings = QueueSettings { max_retry_delay: Duration::from_millis(50), ..QueueSettings::default() };
-    OutletSpec { identity: identity.to_owned(), kind: kind.to_owned(), instance: None, config, settings }
+    OutletSpec {
+        identity: identity.to_owned(),
+        kind: kind.to_owned(),
+        instance: None,
+        shares: Vec::new(),
+        config,
+        settings,
+    }
 }
 
 fn put(outlet: &Outlet, entry: impl Into<Bytes>) -> Result<(), NoRoom> {
@@ -133,6 +142,7 @@ fn courier(
     let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
     let dead_letters = DeadLetters::of(data_dir, &spec);
+    let spec = ArcSwap::from_pointee(spec);
     let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
     for i in 0..entries {
         put(&outlet, i.to_string()).unwrap();
@@ -321,35 +331,44 @@ async fn overflow_spares_the_batch_in_flight() {
     assert_eq!(outlet.counters().dropped_overflow, 2);
 }
 
-/// Scenario: a plugin is opened again unchanged, then changed; the old outlet is retired with entries in it.
-/// Guarantees: unchanged means the same outlet; the retired one delivers what it has and takes nothing new.
+/// A plugin whose queue has another bound than those with another number.
+fn bounded(identity: &str, config: Value, max_entries: usize) -> OutletSpec {
+    let mut spec = spec(identity, "file-log", config);
+    spec.settings.bounds.max_entries = max_entries;
+    spec
+}
+
+/// Scenario: a plugin is opened again unchanged, then with another bound; the old outlet is retired with entries in it; then
+/// one is opened for a reload that fails.
+/// Guarantees: unchanged means the same outlet; the retired one delivers what it has and takes nothing new; after the reload
+/// that failed the outlets of before go on.
 #[tokio::test]
 async fn reload_keeps_what_is_unchanged() {
     let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str| json!({"path": directory.path().join(name), "reopen": false});
+    let path = directory.path().join("file");
+    let open = |delivery: &Delivery, bound| {
+        delivery.open(bounded("p1", json!({"path": path, "reopen": false}), bound)).unwrap()
+    };
     let delivery = delivery();
-    let one = delivery.open(spec("p1", "file-log", file("one"))).unwrap();
-    let same = delivery.open(spec("p1", "file-log", file("one"))).unwrap();
-    assert!(Arc::ptr_eq(&one, &same));
+    let one = open(&delivery, 100);
+    assert!(Arc::ptr_eq(&one, &open(&delivery, 100)));
     put(&one, "old").unwrap();
-    let two = delivery.open(spec("p1", "file-log", file("two"))).unwrap();
+    let two = open(&delivery, 200);
     assert!(!Arc::ptr_eq(&one, &two));
-    delivery.retire_others(std::slice::from_ref(&two));
+    delivery.take_over(std::slice::from_ref(&two));
     assert_eq!(put(&one, "late"), Err(NoRoom::Full));
+    until("the retired one has ended", || delivery.stats().len() == 1).await;
     put(&two, "new").unwrap();
     idle(&delivery).await;
-    assert_eq!(std::fs::read_to_string(directory.path().join("one")).unwrap(), "old\n");
-    assert_eq!(std::fs::read_to_string(directory.path().join("two")).unwrap(), "new\n");
-    until("the retired one has ended", || delivery.stats().len() == 1).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old\nnew\n");
 
-    // A reload that fails half-way is undone: the outlets of before are kept, and found again.
-    let failed = delivery.open(spec("p1", "file-log", file("three"))).unwrap();
-    delivery.retire_others(std::slice::from_ref(&two));
+    let failed = open(&delivery, 300);
+    delivery.undo(std::slice::from_ref(&two));
     assert!(failed.is_closed() && !two.is_closed());
-    assert!(Arc::ptr_eq(&two, &delivery.open(spec("p1", "file-log", file("two"))).unwrap()));
+    assert!(Arc::ptr_eq(&two, &open(&delivery, 200)));
 }
 
-/// Scenario: a plugin gets another sink fifty times, with entries in the queue of the old one and a message that was not
+/// Scenario: a plugin gets another queue fifty times, with entries in the queue of the old one and a message that was not
 /// made each time, then is gone, then the service is shut down; somebody reads the totals all the time.
 /// Guarantees: at every moment each message is somewhere, once, and nothing goes down.
 #[tokio::test(flavor = "multi_thread")]
@@ -374,16 +393,16 @@ async fn totals_outlive_outlets() {
     });
     for turn in 0..50 {
         let config = json!({"path": directory.path().join(turn.to_string()), "reopen": false});
-        let outlet = delivery.open(spec("p1", "file-log", config)).unwrap();
+        let outlet = delivery.open(bounded("p1", config, 1000 + turn)).unwrap();
         for entry in 0..20 {
             put(&outlet, entry.to_string()).unwrap();
         }
         outlet.queue().reserve(1, 1).unwrap();
         outlet.queue().forgo(1, 1, crate::queue::DropReason::Script);
-        delivery.retire_others(std::slice::from_ref(&outlet));
+        delivery.take_over(std::slice::from_ref(&outlet));
         tokio::task::yield_now().await;
     }
-    delivery.retire_others(&[]);
+    delivery.take_over(&[]);
     until("all have ended", || delivery.stats().is_empty()).await;
     let totals = || {
         let plugin = &delivery.plugins()[0];

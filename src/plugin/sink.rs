@@ -41,6 +41,15 @@ pub trait Sink: Send {
         Box::pin(std::future::pending())
     }
 
+    /// Entries that settled, and that the destination is known to have lost perhaps all the same (a connection was cut
+    /// off): what this sink would have sent again. Another sink of the same kind takes its place.
+    fn bequeath(&mut self) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// Takes over what another sink of the same kind would have sent again.
+    fn inherit(&mut self, _entries: Vec<Bytes>) {}
+
     /// Says goodbye to the destination. Nothing is sent afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

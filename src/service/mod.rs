@@ -114,7 +114,7 @@ impl Service {
     }
 
     /// Replaces the configuration as a whole, between two transactions of each worker. Plugins that stay keep their
-    /// queues; those that go deliver what they have.
+    /// queues, and what waits there is sent as the new configuration says; those that go deliver what they have.
     ///
     /// # Errors
     /// As [`Self::start`]; the old configuration stays in force.
@@ -126,13 +126,18 @@ impl Service {
                 trial.map(|_| (generation, outlets)).map_err(StartError::Other)
             });
         let mut current = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = prepared.map(|(generation, outlets)| {
-            self.live.store(Arc::new(generation));
-            *current = outlets;
-        });
-        // Those of the configuration before, or those that were opened for the refused one.
-        self.delivery.retire_others(&current);
-        result
+        match prepared {
+            Ok((generation, outlets)) => {
+                self.live.store(Arc::new(generation));
+                *current = outlets;
+                self.delivery.take_over(&current);
+                Ok(())
+            }
+            Err(error) => {
+                self.delivery.undo(&current);
+                Err(error)
+            }
+        }
     }
 
     /// Opens every file again.
@@ -246,6 +251,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
         identity: plugin.id.clone(),
         kind: plugin.kind.name.to_owned(),
         instance: plugin.instance_name.clone(),
+        shares: Vec::new(),
         config,
         settings: QueueSettings {
             bounds: Bounds {

@@ -33,7 +33,8 @@ pub(super) fn specs(
     }
     for group in groups.values() {
         let [first, .., last] = group.as_slice() else { continue };
-        let shared = OutletSpec { identity: specs[first].identity.clone(), ..specs[last].clone() };
+        let shares = group.iter().map(|plugin| specs[plugin].identity.clone()).collect();
+        let shared = OutletSpec { identity: specs[first].identity.clone(), shares, ..specs[last].clone() };
         specs.extend(group.iter().map(|plugin| (*plugin, shared.clone())));
     }
     specs

@@ -125,20 +125,20 @@ fn an_early_answer_is_found() {
     assert!(verdict.unknown.is_empty() && verdict.changed.is_empty(), "{verdict}");
 }
 
-/// Scenario: a plugin was changed by a reload and has two queues; at the next start, when one is copied into the other,
+/// Scenario: a plugin's queue got another bound by a reload, so that there are two; at the next start, when one is copied into the other,
 /// the process is killed between the copy and the removal.
 /// Guarantees: what both held arrives, once or twice, and one directory is left.
 #[test]
 fn killed_while_queues_are_put_together() {
     let mut peer = TcpPeer::absent();
-    let kong = |timeout: u32| {
-        let config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": timeout});
+    let kong = |bound: u32| {
+        let config = json!({"host": "127.0.0.1", "port": peer.port, "queue": {"max_entries": bound}});
         configuration(&json!([{"name": "tcp-log", "id": "0f4f1c2e-3b1a-4f6e-8c7d-2a1b3c4d5e6f", "config": config}]))
     };
-    let home = Home::with(&kong(10_000)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
+    let home = Home::with(&kong(100)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
     let mut service = home.start();
     service.accept(transaction(1).to_string());
-    service.home.write("kong.yml", &kong(9_000));
+    service.home.write("kong.yml", &kong(200));
     service.signal(Signal::HUP);
     wait_until("it is reloaded", || service.has_logged("configuration reloaded"));
     service.accept(transaction(2).to_string());

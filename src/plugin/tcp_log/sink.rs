@@ -302,6 +302,15 @@ impl Sink for TcpLog {
         })
     }
 
+    fn bequeath(&mut self) -> Vec<Bytes> {
+        if self.replay { self.tail.renew() } else { Vec::new() }
+    }
+
+    fn inherit(&mut self, entries: Vec<Bytes>) {
+        self.tail.extend(entries);
+        self.replay = !self.tail.is_empty();
+    }
+
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.close_now())
     }

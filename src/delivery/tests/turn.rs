@@ -1,0 +1,162 @@
+//! Sinks that are changed by a reload.
+
+use super::*;
+
+fn good() -> (Box<dyn Sink>, Arc<Mutex<Seen>>) {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    (Box::new(Scripted { steps: Vec::new(), appetite: Appetite::Batches, seen: seen.clone() }), seen)
+}
+
+fn newer(outlet: &Outlet) -> OutletSpec {
+    OutletSpec { config: json!({"password": "right"}), ..(*outlet.spec()).clone() }
+}
+
+async fn ends(outlet: &Outlet, courier: JoinHandle<()>) {
+    outlet.close();
+    tokio::time::timeout(PATIENCE, courier).await.expect("ends in time").unwrap();
+}
+
+/// Scenario: a destination that fails, with pauses of an hour, after it has taken none or one of a batch;
+/// meanwhile a good one is there.
+/// Guarantees: it is used at once, and gets all that was not delivered, in order, nothing twice.
+#[tokio::test]
+async fn waiting_entries_follow() {
+    for taken in [0, 1] {
+        let hour = Duration::from_secs(3600);
+        let settings = QueueSettings {
+            max_batch_size: 3,
+            max_coalescing_delay: Duration::ZERO,
+            initial_retry_delay: hour,
+            max_retry_delay: hour,
+            ..QueueSettings::default()
+        };
+        let steps = vec![Step::Fail(taken, Fault::Retry)];
+        let (outlet, old, courier) = scripted(settings, Appetite::Batches, steps, 8);
+        until("the old one has failed", || outlet.stats().failing).await;
+        let (sink, new) = good();
+        outlet.turn_to(newer(&outlet), sink);
+        until("all is delivered", || outlet.counters().is_idle()).await;
+        assert_eq!(outlet.spec().config, json!({"password": "right"}));
+        assert!(!outlet.stats().failing);
+        put(&outlet, "8").unwrap();
+        ends(&outlet, courier).await;
+        let mut all = texts(&old.lock().unwrap().delivered);
+        assert_eq!(all.len(), taken);
+        all.extend(texts(&new.lock().unwrap().delivered));
+        assert_eq!(all, (0..9).collect::<Vec<_>>());
+    }
+}
+
+/// A sink that settles what it has when it is allowed to.
+struct Slow {
+    pending: usize,
+    allowed: Arc<Notify>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Sink for Slow {
+    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
+        self.seen.lock().unwrap().delivered.extend_from_slice(entries);
+        self.pending += entries.len();
+        Box::pin(std::future::ready(Ok(Sent::default())))
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
+        Box::pin(async move {
+            self.allowed.notified().await;
+            Ok(Sent::settled(std::mem::take(&mut self.pending)))
+        })
+    }
+
+    fn window(&self) -> usize {
+        1
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        self.seen.lock().unwrap().closed = true;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Scenario: entries are on their way, unsettled, when another sink comes; then they settle, or never do.
+/// Guarantees: in the first case they are not sent again, and the old sink is closed in order; in the second, they are sent
+/// again by the new one.
+#[tokio::test]
+async fn on_its_way() {
+    for settles in [true, false] {
+        let (allowed, seen) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Seen::default())));
+        let slow = Slow { pending: 0, allowed: allowed.clone(), seen: seen.clone() };
+        let (outlet, courier) = courier(&std::env::temp_dir(), QueueSettings::default(), 3, slow);
+        until("they are on their way", || seen.lock().unwrap().delivered.len() == 3).await;
+        put(&outlet, "3").unwrap();
+        let (sink, new) = good();
+        outlet.turn_to(newer(&outlet), sink);
+        if settles {
+            allowed.notify_one();
+        }
+        until("all is delivered", || outlet.counters().is_idle()).await;
+        ends(&outlet, courier).await;
+        let expected = if settles { vec![3] } else { vec![0, 1, 2, 3] };
+        assert_eq!(texts(&new.lock().unwrap().delivered), expected);
+        assert_eq!(texts(&seen.lock().unwrap().delivered), [0, 1, 2]);
+        assert_eq!(seen.lock().unwrap().closed, settles);
+    }
+}
+
+/// Scenario: nothing waits when another sink comes, and another before the first was used.
+/// Guarantees: the newest gets what comes, the one between nothing.
+#[tokio::test]
+async fn idle_outlets_turn_too() {
+    let (outlet, old, courier) = scripted(QueueSettings::default(), Appetite::Stream, Vec::new(), 0);
+    let ((first, between), (second, new)) = (good(), good());
+    outlet.turn_to(newer(&outlet), first);
+    outlet.turn_to(newer(&outlet), second);
+    until("the old one is closed", || old.lock().unwrap().closed).await;
+    put(&outlet, "1").unwrap();
+    ends(&outlet, courier).await;
+    assert_eq!(texts(&new.lock().unwrap().delivered), [1]);
+    assert!(old.lock().unwrap().delivered.is_empty() && between.lock().unwrap().delivered.is_empty());
+}
+
+/// Scenario: a plugin is opened with another path, then another plugin cannot be opened; then it is opened so again, and
+/// all is well.
+/// Guarantees: it is the same outlet all the time; after the first it goes on as before, after the second it has turned.
+#[tokio::test]
+async fn all_or_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let file = |name: &str| spec("p1", "file-log", json!({"path": path(name), "reopen": false}));
+    let delivery = delivery();
+    let outlet = delivery.open(file("one")).unwrap();
+    assert!(Arc::ptr_eq(&outlet, &delivery.open(file("two")).unwrap()));
+    assert!(delivery.open(spec("p2", "file-log", Value::Null)).is_err());
+    delivery.undo(std::slice::from_ref(&outlet));
+    put(&outlet, "1").unwrap();
+    idle(&delivery).await;
+    assert_eq!(outlet.spec().config["path"], json!(path("one")));
+    assert!(Arc::ptr_eq(&outlet, &delivery.open(file("two")).unwrap()));
+    delivery.take_over(std::slice::from_ref(&outlet));
+    put(&outlet, "2").unwrap();
+    idle(&delivery).await;
+    assert_eq!(std::fs::read_to_string(path("one")).unwrap(), "1\n");
+    assert_eq!(std::fs::read_to_string(path("two")).unwrap(), "2\n");
+}
+
+/// Scenario: two plugins share a queue with a message for a destination that is away; one leaves, and the other is changed.
+/// Guarantees: the message, which may be of either, is not sent as the other says: there are two outlets.
+#[tokio::test]
+async fn shared_queues_do_not_follow_one() {
+    let (port, other) = (own_port(), own_port());
+    let sharing = |port: u16, shares: &[&str]| OutletSpec {
+        shares: shares.iter().map(|id| (*id).to_owned()).collect(),
+        ..spec("a", "tcp-log", json!({"host": "127.0.0.1", "port": port}))
+    };
+    let delivery = delivery();
+    let old = delivery.open(sharing(port, &["a", "b"])).unwrap();
+    put(&old, "message").unwrap();
+    let new = delivery.open(sharing(other, &[])).unwrap();
+    assert!(!Arc::ptr_eq(&old, &new));
+    delivery.take_over(std::slice::from_ref(&new));
+    assert_eq!(old.spec().config["port"], json!(port));
+    assert_eq!(new.spec().config["port"], json!(other));
+}

@@ -1,0 +1,256 @@
+//! A service that reads its configuration again by itself: without a message lost, doubled, or of two configurations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::service::{
+    Home, Load, Messages, Nginx, Scrape, Signal, TcpPeer, configuration, free_port, id_of, transaction, wait_until,
+};
+
+/// The folder of the configuration, as the kubelet makes it of a ConfigMap: what is in it is a link into a folder behind
+/// the link `..data`.
+struct Volume {
+    number: usize,
+}
+
+impl Volume {
+    fn make(home: &Home, text: &str) -> Self {
+        std::fs::create_dir(home.path("etc")).unwrap();
+        let mut volume = Self { number: 0 };
+        volume.change(home, text);
+        symlink("..data/kong.yml", home.path("etc/kong.yml")).unwrap();
+        volume
+    }
+
+    /// Writes a new folder, exchanges the link, and removes the old folder.
+    fn change(&mut self, home: &Home, text: &str) {
+        let folder = |number: usize| format!("..2026_{number}");
+        let etc = home.path("etc");
+        let (old, new) = (folder(self.number), folder(self.number + 1));
+        std::fs::create_dir(etc.join(&new)).unwrap();
+        std::fs::write(etc.join(&new).join("kong.yml"), text).unwrap();
+        symlink(&new, etc.join("..data_tmp")).unwrap();
+        std::fs::rename(etc.join("..data_tmp"), etc.join("..data")).unwrap();
+        let _ = std::fs::remove_dir_all(etc.join(old));
+        self.number += 1;
+    }
+}
+
+/// A home whose files are looked at often, and the port of its status.
+fn home() -> (Home, u16) {
+    let status = free_port();
+    let home = Home::new().set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{status}"));
+    (home.set("LOGPHASE_RELOAD_INTERVAL", "20ms"), status)
+}
+
+fn reloads(status: u16, result: &str) -> f64 {
+    Scrape::of(status).sum("logphase_reloads_total", &[("result", result)])
+}
+
+#[track_caller]
+fn wait_for_reload(status: u16, result: &str, count: usize) {
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    wait_until(&format!("reload {count} is {result}"), || reloads(status, result) >= count as f64);
+}
+
+/// Three sinks; every one of them writes the version into two fields. With each version the sinks are made anew, too:
+/// a time limit or a header differs.
+fn version(home: &Home, tcp: &TcpPeer, http: &Nginx, number: usize) -> String {
+    let fields = |name: &str| {
+        let one = |part: &str| (format!("{name}_{part}"), json!(format!("return {number}")));
+        Value::from_iter([one("a"), one("b")])
+    };
+    configuration(&json!([
+        {"name": "http-log", "config": {
+            "http_endpoint": format!("http://127.0.0.1:{}/", http.port), "timeout": 10_000 + number,
+            "queue": {"max_batch_size": 50, "max_coalescing_delay": 0.01}, "custom_fields_by_lua": fields("http"),
+        }},
+        {"name": "file-log", "config": {
+            "path": home.text("messages.log"), "reopen": number % 2 == 0, "custom_fields_by_lua": fields("file"),
+        }},
+        {"name": "tcp-log", "config": {
+            "host": "127.0.0.1", "port": tcp.port, "timeout": 10_000 + number, "custom_fields_by_lua": fields("tcp"),
+        }},
+    ]))
+}
+
+/// The version of a message that has the fields of these plugins.
+#[track_caller]
+fn version_of(message: &Value, plugins: &[&str]) -> u64 {
+    let fields = plugins.iter().flat_map(|name| ["a", "b"].map(|part| message[format!("{name}_{part}")].as_u64()));
+    let versions: BTreeSet<_> = fields.collect();
+    match versions.iter().collect::<Vec<_>>()[..] {
+        [Some(one)] => *one,
+        _ => panic!("of several versions: {message}"),
+    }
+}
+
+/// Fails unless each sender's messages came in order; if `connections`, those of one version among themselves: each
+/// version has a connection of its own, and the receiver reads them side by side.
+#[track_caller]
+fn assert_order(messages: &[Value], plugins: &[&str], connections: bool) -> BTreeSet<u64> {
+    let mut last = BTreeMap::new();
+    let mut versions = BTreeSet::new();
+    for message in messages {
+        let (id, version) = (id_of(message).unwrap(), version_of(message, plugins));
+        let key = (id / 1_000_000, if connections { version } else { 0 });
+        let before = last.insert(key, (id, version));
+        let follows = before.is_none_or(|(id_before, version_before)| id_before < id && version_before <= version);
+        assert!(follows, "{id} of {version} came after {before:?}");
+        versions.insert(version);
+    }
+    versions
+}
+
+/// Scenario: senders over HTTP, and a configuration that is changed 32 times as Kubernetes does it, each version with two
+/// marked fields for every plugin and with new sinks for all, with broken ones in between.
+/// Guarantees: each change is taken by itself; the broken ones are refused, counted and shown, once each; every
+/// transaction is answered 200 and arrives once at every sink, whole of one version, in the order of its sender.
+#[test]
+fn changed_under_load() {
+    let (tcp, http) = (TcpPeer::start(), Nginx::start(""));
+    let (home, status) = home();
+    let mut volume = Volume::make(&home, &version(&home, &tcp, &http, 0));
+    let mut service = home.set("LOGPHASE_WORKERS", "4").start_with(&["run", "etc/kong.yml"]);
+    let load = Load::start(service.home.http);
+    load.go_on(20);
+    let mut refused = 0;
+    for number in 1..=32 {
+        let text = version(&service.home, &tcp, &http, number);
+        if number % 4 == 0 {
+            refused += 1;
+            volume.change(&service.home, &text.replace("tcp-log", "tpc-log"));
+            wait_for_reload(status, "refused", refused);
+            load.go_on(10);
+        }
+        volume.change(&service.home, &text);
+        wait_for_reload(status, "taken", number);
+        load.go_on(20);
+    }
+    let sent = load.finish();
+    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [32.0, 8.0]);
+    assert_eq!(service.count_logged("error[K0202]"), 8, "each is shown once");
+    assert_eq!(service.stop(), 0);
+
+    let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    let file = std::fs::read(service.home.path("messages.log")).unwrap();
+    Messages::of(file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())).assert_once(&sent.accepted);
+    let file: Vec<_> = file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(read).collect();
+    assert_eq!(assert_order(&file, &["http", "file"], false), (0..=32).collect());
+
+    let posted: Vec<Value> = http.taken().iter().flat_map(|request| request.messages()).collect();
+    Messages::of(posted.iter().map(Value::to_string)).assert_once(&sent.accepted);
+    assert_eq!(assert_order(&posted, &["http"], false), (0..=32).collect());
+
+    wait_until("the peer has read everything", || tcp.messages().missing(&sent.accepted).is_empty());
+    tcp.messages().assert_once(&sent.accepted);
+    let lines: Vec<_> = tcp.lines().iter().map(|line| read(line)).collect();
+    assert_eq!(assert_order(&lines, &["http", "file", "tcp"], true), (0..=32).collect());
+}
+
+fn tcp_log(port: u16, max_entries: usize) -> String {
+    let config = json!({"host": "127.0.0.1", "port": port, "queue": {"max_entries": max_entries}});
+    let id = "0f4f1c2e-3b1a-4f6e-8c7d-2a1b3c4d5e6f";
+    configuration(&json!([{"name": "tcp-log", "id": id, "config": config}]))
+}
+
+fn ids(peer: &TcpPeer) -> Vec<u64> {
+    peer.lines().iter().map(|line| id_of(&serde_json::from_slice(line).unwrap()).unwrap()).collect()
+}
+
+/// Scenario: forty messages wait for a port where nobody is, in memory and on disk, with pauses of an hour between
+/// attempts; the port is corrected in the file; more messages. The same with another bound of the queue, for which
+/// it has to be made anew.
+/// Guarantees: all arrive at the right port at once, in order; with two queues, each in its order.
+#[test]
+fn corrected_port() {
+    for (durability, bound) in [("memory", 500), ("disk", 500), ("memory", 400), ("disk", 400)] {
+        let (wrong, peer) = (TcpPeer::absent(), TcpPeer::start());
+        let (home, _) = home();
+        home.write("kong.yml", &tcp_log(wrong.port, 500));
+        let home = home.set("LOGPHASE_QUEUE_DURABILITY", durability).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "1h");
+        let mut service = home.set("LOGPHASE_QUEUE_INITIAL_RETRY_DELAY", "1h").start();
+        for id in 0..40 {
+            service.accept(transaction(id).to_string());
+        }
+        wait_until("the log names the port", || service.has_logged(&format!("127.0.0.1:{}", wrong.port)));
+        service.home.write("kong.yml", &tcp_log(peer.port, bound));
+        wait_until("it is reloaded", || service.has_logged("configuration reloaded"));
+        for id in 40..50 {
+            service.accept(transaction(id).to_string());
+        }
+        peer.wait_for(50);
+        let came = ids(&peer);
+        if bound == 500 {
+            assert_eq!(came, (0..50).collect::<Vec<_>>());
+        } else {
+            let (first, second): (Vec<u64>, Vec<u64>) = came.into_iter().partition(|id| *id < 40);
+            assert_eq!((first, second), ((0..40).collect(), (40..50).collect()));
+        }
+        assert_eq!(service.stop(), 0);
+    }
+}
+
+fn write_in_place(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+/// Scenario: the settings file comes, sets what a reload takes and what it does not, is broken, mended, and turns the
+/// watching off; then the configuration is changed, and SIGHUP sent twice.
+/// Guarantees: each change of the settings is taken by itself, what needs a restart is named; without watching only SIGHUP
+/// reads the files; with nothing new it counts as unchanged.
+#[test]
+fn settings_are_watched_too() {
+    let (peer, second) = (TcpPeer::start(), TcpPeer::start());
+    let (home, status) = home();
+    home.write("kong.yml", &tcp_log(peer.port, 500));
+    let mut service = home.start();
+    let settings = service.home.path("logphase.yml");
+    write_in_place(&settings, "workers: 3\nlimits: {max_depth: 9}\nlua: {suspend_after: 3}\n");
+    wait_for_reload(status, "taken", 1);
+    wait_until("it says what needs a restart", || service.has_logged("workers, limits: changed in the settings"));
+    write_in_place(&settings, "wokers: 3\n");
+    wait_for_reload(status, "refused", 1);
+    wait_until("the mistake is shown", || service.has_logged("wokers"));
+    write_in_place(&settings, "reload: {watch: false}\n");
+    wait_for_reload(status, "taken", 2);
+    service.home.write("kong.yml", &tcp_log(second.port, 500));
+    service.signal(Signal::HUP);
+    wait_for_reload(status, "taken", 3);
+    service.signal(Signal::HUP);
+    wait_for_reload(status, "unchanged", 1);
+    service.accept(transaction(1).to_string());
+    second.wait_for(1);
+    assert_eq!(peer.count(), 0);
+    assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [3.0, 1.0]);
+    assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: the file goes away and comes back as it was; then with mistakes; then as it was.
+/// Guarantees: the first is no reload; the second is refused once; the third counts as unchanged and clears the alarm.
+#[test]
+fn back_to_what_is_in_force() {
+    let peer = TcpPeer::start();
+    let (home, status) = home();
+    let good = tcp_log(peer.port, 500);
+    home.write("kong.yml", &good);
+    let mut service = home.start();
+    std::fs::rename(service.home.path("kong.yml"), service.home.path("away")).unwrap();
+    service.accept(transaction(1).to_string());
+    std::fs::rename(service.home.path("away"), service.home.path("kong.yml")).unwrap();
+    service.home.write("kong.yml", "plugins: [\n");
+    wait_for_reload(status, "refused", 1);
+    let successful = || Scrape::of(status).sum("logphase_last_reload_successful", &[]);
+    assert!(successful() < 0.5);
+    service.home.write("kong.yml", &good);
+    wait_for_reload(status, "unchanged", 1);
+    assert!(successful() > 0.5);
+    assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [0.0, 1.0]);
+    service.accept(transaction(2).to_string());
+    peer.wait_for(2);
+    assert_eq!(service.stop(), 0);
+}
