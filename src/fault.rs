@@ -66,6 +66,8 @@ points! {
     BeforeCommit = "before-commit",
     /// A message that was refused for good is kept among the dead letters, and still in the queue.
     DeadLetterKept = "dead-letter-kept",
+    /// Messages are where they were moved to, and still where they were.
+    Moved = "moved",
     /// What was in the second of a plugin's queues is in the first as well.
     Merged = "merged",
     /// Kills nothing: entries are answered for before they are written. For the test that the tests would see it.

@@ -27,6 +27,7 @@ mod observability;
 mod one_writer;
 mod own_log;
 mod plugin_docs;
+mod queue_command;
 mod readme;
 mod redaction;
 mod reload;

@@ -146,6 +146,8 @@ fn queue(stats: &PluginStats) -> Value {
         "dropped": dropped(stats).into_iter().map(|(reason, count)| (reason.to_owned(), count.into()))
             .collect::<Map<_, _>>(),
         "dead_lettered": counters.dead_letters,
+        "dead_letters": stats.dead.letters,
+        "dead_letter_bytes": stats.dead.bytes,
         "bytes": counters.bytes,
         "max_bytes": stats.max_bytes,
         "on_disk": stats.on_disk,
@@ -159,7 +161,7 @@ fn queue(stats: &PluginStats) -> Value {
 }
 
 /// Why messages were dropped, and how many for each reason.
-pub(super) fn dropped(stats: &PluginStats) -> [(&'static str, u64); 7] {
+pub(super) fn dropped(stats: &PluginStats) -> [(&'static str, u64); 8] {
     let counters = &stats.counters;
     [
         ("overflow", counters.dropped_overflow),
@@ -169,6 +171,7 @@ pub(super) fn dropped(stats: &PluginStats) -> [(&'static str, u64); 7] {
         ("corrupt", counters.corrupt),
         ("script", counters.dropped_script),
         ("body", counters.dropped_body),
+        ("operator", counters.dropped_operator),
     ]
 }
 

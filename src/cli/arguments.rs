@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::queue::Queue;
 use super::tap::Tap;
 use super::top::Top;
 use crate::diagnostic::Format;
@@ -35,6 +36,7 @@ pub(super) enum Command {
     Try(Try),
     Test(Test),
     Sandbox(Sandbox),
+    Queue(Queue),
     Tap(Tap),
     Top(Top),
     /// Print a completion script for a shell.

@@ -59,6 +59,13 @@ impl ControlClient {
         self.json(Method::GET, path, None).await
     }
 
+    /// Asks with GET for text.
+    pub(super) async fn text(&self, path: &str) -> Result<String, ControlError> {
+        let answer = self.send(Method::GET, path, Bytes::new()).await?;
+        let text = answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes();
+        String::from_utf8(text.into()).map_err(|error| self.broken(error))
+    }
+
     /// Asks for JSON with a body of JSON.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ControlError> {
         self.json(Method::POST, path, Some(body)).await

@@ -6,6 +6,7 @@ mod control;
 mod load;
 mod log;
 mod pretty;
+mod queue;
 mod rehearsal;
 mod reload;
 mod run;
@@ -54,6 +55,7 @@ pub fn main() -> Exit {
         Command::Try(arguments) => trial::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Queue(arguments) => queue::run(&arguments),
         Command::Tap(arguments) => tap::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Completions { shell } => {

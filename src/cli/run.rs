@@ -198,7 +198,8 @@ async fn serve(
         tracing::info!("listening: {address}");
     }
     board.show_inputs(listening.meters());
-    let _control = open_control(settings, board.routes().and(admin::tap_routes(service.taps())));
+    let own = admin::tap_routes(service.taps()).and(admin::queue_routes(service.delivery()));
+    let _control = open_control(settings, board.routes().and(own));
     if addresses.is_empty() {
         tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
     }

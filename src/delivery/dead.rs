@@ -1,80 +1,131 @@
-//! Dead letters: messages that their destination refused for good, kept with the reason.
-//!
-//! Each plugin has a file, `dead-letters/KIND-ID.ndjson` in the data directory; each line is an object:
-//! `time` (milliseconds since 1970), `plugin`, `instance_name`, `reason`, and `message` as it was to be sent.
+//! Dead letters: messages that their destination refused for good, kept with the reason in a log of their own on disk.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use tracing::{error, warn};
 
 use super::OutletSpec;
+use super::letter::Letter;
+use super::store::Claim;
+use crate::queue::Archive;
 
 /// The folder in the data directory.
-const FOLDER: &str = "dead-letters";
+pub(super) const FOLDER: &str = "dead-letters";
 
-/// One line.
-#[derive(Serialize)]
-struct Letter<'a> {
-    time: u64,
-    plugin: &'a str,
-    instance_name: Option<&'a str>,
-    reason: &'a str,
-    message: Box<RawValue>,
+/// The dead letters of one plugin, in `dead-letters/KIND-ID`, which is made when the first comes.
+pub struct DeadLetters {
+    folder: PathBuf,
+    claim: Arc<Claim>,
+    open: Mutex<Open>,
 }
 
-/// The file of one plugin's dead letters. It is made when the first comes.
-#[derive(Debug, Clone)]
-pub(super) struct DeadLetters {
-    path: PathBuf,
+#[derive(Default)]
+struct Open {
+    archive: Option<Archive>,
+    level: Level,
+}
+
+/// How many dead letters there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Letters.
+    pub letters: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
 }
 
 impl DeadLetters {
-    pub(super) fn of(data_dir: &Path, spec: &OutletSpec) -> Self {
-        // Ids come from files that users write; a name of a file is made of the harmless part.
-        let harmless = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
-        let identity: String = spec.identity.chars().map(harmless).take(100).collect();
-        Self { path: data_dir.join(FOLDER).join(format!("{}-{identity}.ndjson", spec.kind)) }
+    /// Those in `folder`. What is there already is counted, so that this may wait for the disk.
+    pub(super) fn new(folder: PathBuf, claim: Arc<Claim>) -> Arc<Self> {
+        let letters = Self { folder, claim, open: Mutex::default() };
+        if letters.folder.is_dir()
+            && let Err(error) = letters.with(|_| Ok(()))
+        {
+            error!("the dead letters in {} cannot be read: {error}", letters.folder.display());
+        }
+        Arc::new(letters)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    /// Appends `entry`, whole or not at all.
-    pub(super) async fn keep(&self, spec: &OutletSpec, entry: &Bytes, reason: &str) -> io::Result<()> {
-        let line = line(spec, entry, reason)?;
-        let path = self.path.clone();
-        tokio::task::spawn_blocking(move || append(&path, &line)).await.map_err(io::Error::other)?
+    /// How many there are.
+    pub fn level(&self) -> Level {
+        self.lock().level
     }
-}
 
-fn line(spec: &OutletSpec, entry: &[u8], reason: &str) -> io::Result<Vec<u8>> {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let letter = Letter {
-        time: u64::try_from(time).unwrap_or(u64::MAX),
-        plugin: &spec.kind,
-        instance_name: spec.instance.as_deref(),
-        reason,
-        message: serde_json::from_slice(entry).or_else(|_| to_raw_value(&String::from_utf8_lossy(entry)))?,
-    };
-    let mut line = serde_json::to_vec(&letter)?;
-    line.push(b'\n');
-    Ok(line)
-}
-
-fn append(path: &Path, line: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-    if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let before = file.metadata()?.len();
-    file.write_all(line).inspect_err(|_| {
-        // A line that is half there (a full disk) would spoil the next one.
-        let _ = file.set_len(before);
-    })
+
+    /// Keeps `entry` with the reason for which it was refused; it is safe when this returns. Together they take at most
+    /// `max_bytes` bytes.
+    ///
+    /// # Errors
+    /// What is in the way, and what to do. The letter may be there all the same.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        spec: &OutletSpec,
+        entry: &Bytes,
+        reason: &str,
+        max_bytes: usize,
+    ) -> Result<(), String> {
+        let (letters, letter) = (self.clone(), Letter::new(spec, 0, entry, reason));
+        let keep = move || {
+            let kept = letters.with(|archive| {
+                let letter = Letter { head: super::LetterHead { id: archive.range().1, ..letter.head }, ..letter };
+                let record = letter.encode();
+                if archive.bytes().saturating_add(record.len() as u64) > max_bytes as u64 {
+                    return Ok(false);
+                }
+                archive.append(vec![record])?;
+                Ok(true)
+            });
+            match kept {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(format!(
+                    "queue.max_dead_letter_bytes ({max_bytes}) is used up; send some again or give them up with `logphase \
+                    queue`, or raise it"
+                )),
+                Err(error) => Err(format!("{error}; make the setting data_dir writable, or room on its disk")),
+            }
+        };
+        tokio::task::spawn_blocking(keep).await.map_err(|error| error.to_string())?
+    }
+
+    /// Lets `act` work on the letters, alone. Waits for the disk.
+    ///
+    /// # Errors
+    /// Those of `act`; or another process has the data directory, or the letters cannot be read.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Archive) -> io::Result<T>) -> io::Result<T> {
+        self.claim.take().map_err(io::Error::other)?;
+        let mut open = self.lock();
+        let mut archive = match open.archive.take() {
+            Some(archive) => archive,
+            None => self.open()?,
+        };
+        // After an error it is opened anew: what of it is on disk is not known.
+        let result = act(&mut archive)?;
+        open.level = Level { letters: archive.len(), bytes: archive.bytes() };
+        if archive.is_empty() {
+            archive.close()?;
+        } else {
+            open.archive = Some(archive);
+        }
+        Ok(result)
+    }
+
+    fn open(&self) -> io::Result<Archive> {
+        let (archive, recovered) = Archive::open(&self.folder)?;
+        for (name, reason) in &recovered.unreadable {
+            let path = self.folder.join(name);
+            warn!("{} cannot be read: {reason}; it is kept as {name}.unreadable", path.display());
+        }
+        Ok(archive)
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::outlet::{LastError, Outlet};
-use super::{OutletSpec, Storage};
+use super::{Level, OutletSpec, Storage};
 use crate::metric::Histogram;
 use crate::queue::Counters;
 
@@ -47,6 +47,8 @@ pub struct PluginStats {
     pub on_disk: bool,
     /// Its queue cannot be written.
     pub unwritable: bool,
+    /// Its dead letters.
+    pub dead: Level,
     /// It is in the configuration; if not, what it had is being delivered, or is done with.
     pub configured: bool,
 }
@@ -87,6 +89,8 @@ impl PluginStats {
         self.failing |= stats.failing;
         self.unwritable |= condition.failing;
         self.oldest = self.oldest.max(condition.oldest);
+        // Old and new outlets of a plugin have the same ones.
+        self.dead = outlet.dead_letters().level();
         self.times.add(&condition.times);
         let newer = |error: &LastError| self.last_error.as_ref().is_none_or(|known| known.at <= error.at);
         if let Some(error) = stats.last_error.filter(newer) {
@@ -108,7 +112,7 @@ impl Ledger {
         let spec = outlet.spec();
         let past = self.past.entry(key(&spec)).or_insert_with(|| PluginStats::of(&spec));
         past.include(outlet, false);
-        (past.failing, past.unwritable, past.oldest) = (false, false, None);
+        (past.failing, past.unwritable, past.oldest, past.dead) = (false, false, None, Level::default());
     }
 
     /// All plugins, by name and id. `outlets` are those that have not been folded, each with whether it is current.

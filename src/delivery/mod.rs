@@ -6,7 +6,9 @@
 
 mod backoff;
 mod dead;
+pub mod inventory;
 mod ledger;
+mod letter;
 mod notices;
 mod outlet;
 mod store;
@@ -15,7 +17,7 @@ mod tests;
 mod turn;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +27,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use self::dead::DeadLetters;
+pub use self::dead::{DeadLetters, Level};
 use self::ledger::Ledger;
 pub use self::ledger::PluginStats;
+pub use self::letter::{Letter, LetterHead};
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use self::store::{Store, Stored};
@@ -61,6 +64,8 @@ pub struct QueueSettings {
     pub max_retry_delay: Duration,
     /// How long a batch is tried before it is dropped; `None`: for ever; zero: once (Kong's -1).
     pub max_retry_time: Option<Duration>,
+    /// Bytes of dead letters that are kept. When they are used up, a message that is refused for good holds up the queue.
+    pub max_dead_letter_bytes: usize,
 }
 
 impl Default for QueueSettings {
@@ -74,6 +79,7 @@ impl Default for QueueSettings {
             initial_retry_delay: Duration::from_millis(10),
             max_retry_delay: Duration::from_secs(60),
             max_retry_time: None,
+            max_dead_letter_bytes: 1 << 30,
         }
     }
 }
@@ -118,7 +124,6 @@ pub struct Delivery {
 
 struct Inner {
     shared: SinkShared,
-    data_dir: PathBuf,
     store: Arc<Store>,
     budget: Arc<Budget>,
     signals: Signals,
@@ -174,17 +179,16 @@ impl Delivery {
     /// A delivery without outlets, which keeps dead letters and durable queues in `data_dir`. Must be called within a
     /// tokio runtime.
     pub fn new(shared: SinkShared, budget: Budget, data_dir: PathBuf) -> Self {
-        Self::bounded(shared, budget, Budget::new(usize::MAX), data_dir)
+        Self::bounded(shared, budget, Budget::new(usize::MAX), &data_dir)
     }
 
     /// The same, with a bound on what waits in the data directory.
-    pub fn bounded(shared: SinkShared, memory: Budget, data: Budget, data_dir: PathBuf) -> Self {
+    pub fn bounded(shared: SinkShared, memory: Budget, data: Budget, data_dir: &Path) -> Self {
         let (budget, signals) = (Arc::new(memory), Signals::default());
         let flusher = Flusher::new(budget.clone(), Arc::new(data), signals.clone());
         let inner = Inner {
             shared,
-            store: Arc::new(Store::new(&data_dir, flusher)),
-            data_dir,
+            store: Arc::new(Store::new(data_dir, flusher)),
             budget,
             signals,
             runtime: tokio::runtime::Handle::current(),
@@ -374,7 +378,7 @@ impl Inner {
     fn start(&self, running: &mut Running, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
         let sink = sink::open(&spec.kind, &spec.config, &self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
-        let dead_letters = DeadLetters::of(&self.data_dir, &spec);
+        let dead_letters = self.store.dead_letters(&spec);
         let identity = spec.identity.clone();
         let spec = ArcSwap::from_pointee(spec);
         let outlet = Arc::new(Outlet::new(OutletParts { spec, queue, reader, dead_letters }));

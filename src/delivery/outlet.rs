@@ -1,6 +1,7 @@
 //! One plugin's way out: its queue, what is known about it, and the task that empties it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,13 +29,18 @@ const LEASE_BYTES: usize = 1 << 20;
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// How long a closed outlet with an empty queue tries to send again what a sink had delivered before.
 const REPLAY_TIME: Duration = Duration::from_secs(5);
+/// How long an attempt under way is waited for when what it tries is to be given up.
+const FORGO_TIME: Duration = Duration::from_secs(5);
 /// The longest time that a destination can ask to be left alone for.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// The end of the way for one plugin: what the log phase appends to, and what status pages ask.
 pub struct Outlet {
     pub(super) parts: OutletParts,
+    /// Cuts a pause between attempts short.
     closing: Notify,
+    /// What is being tried again and again is to be given up.
+    forgo: AtomicBool,
     health: Mutex<Health>,
     pub(super) turn: Turn,
 }
@@ -44,7 +50,7 @@ pub(super) struct OutletParts {
     pub spec: ArcSwap<OutletSpec>,
     pub queue: Arc<dyn Queue>,
     pub reader: Arc<dyn Reader>,
-    pub dead_letters: DeadLetters,
+    pub dead_letters: Arc<DeadLetters>,
 }
 
 #[derive(Default)]
@@ -99,17 +105,19 @@ pub(super) fn label(spec: &OutletSpec) -> String {
 }
 
 impl Outlet {
-    pub(super) fn reader(&self) -> &Arc<dyn Reader> {
-        &self.parts.reader
-    }
-
     pub(super) fn new(parts: OutletParts) -> Self {
-        Self { parts, closing: Notify::new(), health: Mutex::default(), turn: Turn::default() }
+        let forgo = AtomicBool::new(false);
+        Self { parts, closing: Notify::new(), forgo, health: Mutex::default(), turn: Turn::default() }
     }
 
     /// What the log phase reserves on and appends to.
     pub fn queue(&self) -> &Arc<dyn Queue> {
         &self.parts.queue
+    }
+
+    /// The other end of its queue.
+    pub(super) fn reader(&self) -> &Arc<dyn Reader> {
+        &self.parts.reader
     }
 
     /// What the outlet is there for now.
@@ -125,6 +133,11 @@ impl Outlet {
     /// The queue's counters.
     pub fn counters(&self) -> Counters {
         self.parts.reader.counters()
+    }
+
+    /// What its destination refused for good.
+    pub fn dead_letters(&self) -> &Arc<DeadLetters> {
+        &self.parts.dead_letters
     }
 
     /// How its queue fares.
@@ -160,6 +173,23 @@ impl Outlet {
         self.parts.reader.close();
         // Stored, so that a pause that begins just now is cut short too.
         self.closing.notify_one();
+    }
+
+    /// Gives up everything that waits, as the operator asks, and what the destination has refused to take so far; not what
+    /// is on its way. Answers how many.
+    pub(super) async fn drop_all(&self) -> u64 {
+        let before = self.counters().dropped_operator;
+        self.reader().drop_waiting();
+        if self.health().failing {
+            self.forgo.store(true, Ordering::Release);
+            self.closing.notify_one();
+            let begun = Instant::now();
+            while self.forgo.load(Ordering::Acquire) && begun.elapsed() < FORGO_TIME {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.forgo.store(false, Ordering::Release);
+        }
+        self.counters().dropped_operator - before
     }
 
     pub(super) fn health(&self) -> MutexGuard<'_, Health> {
@@ -362,16 +392,15 @@ impl Courier {
     async fn bury(&mut self, reason: &str, now: Instant) {
         let Some(entry) = self.outstanding.front() else { return };
         let letters = &self.outlet.parts.dead_letters;
-        let Err(error) = letters.keep(&self.outlet.spec(), entry, reason).await else {
+        let spec = self.outlet.spec();
+        let Err(error) = letters.keep(&spec, entry, reason, spec.settings.max_dead_letter_bytes).await else {
             fault::reach(Point::DeadLetterKept);
             self.discard(1, DropReason::DeadLetter);
             return;
         };
-        let path = letters.path().display();
-        let message = format!(
-            "a message that was refused for good cannot be kept in {path}: {error}; it holds up the \
-            queue: make the setting data_dir writable, or room on its disk"
-        );
+        let folder = letters.folder().display();
+        let message =
+            format!("a message that was refused for good cannot be kept in {folder}, and holds up the queue: {error}");
         if self.errors.admit(&message, now).is_some() {
             error!(plugin = self.outlet.label(), "{message}");
         }
@@ -403,6 +432,9 @@ impl Courier {
             _ = timeout_at(end, self.outlet.closing.notified()) => {}
             // Another configuration may work at once.
             () = self.outlet.turn.awaited() => {}
+        }
+        if self.outlet.forgo.swap(false, Ordering::AcqRel) {
+            self.discard(self.outstanding.len(), DropReason::Operator);
         }
     }
 
@@ -441,12 +473,12 @@ impl Courier {
         }
         let Some(more) = self.errors.admit(&failure.message, now) else { return };
         let (plugin, message) = (self.outlet.label(), &failure.message);
-        let path = self.outlet.parts.dead_letters.path().display();
+        let folder = self.outlet.parts.dead_letters.folder().display();
         match (failure.fault, more) {
             (Fault::Retry, 0) => warn!(plugin, "{message}; will be retried"),
             (Fault::Retry, _) => warn!(plugin, more, "{message}; is being retried"),
-            (Fault::Final, 0) => error!(plugin, "{message}; kept in {path}"),
-            (Fault::Final, _) => error!(plugin, more, "{message}; kept in {path}"),
+            (Fault::Final, 0) => error!(plugin, "{message}; kept in {folder}"),
+            (Fault::Final, _) => error!(plugin, more, "{message}; kept in {folder}"),
             (Fault::Oversize, 0) => error!(plugin, "{message}; dropped"),
             (Fault::Oversize, _) => error!(plugin, more, "{message}; dropped"),
         }

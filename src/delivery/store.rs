@@ -3,7 +3,7 @@
 //! A plugin that a reload has changed gets another one, `queues/KIND-ID.2`, while the old one is still being emptied.
 //! When the service starts, what is in such folders is put together again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,50 +13,54 @@ use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
 
 use super::OutletSpec;
+use super::dead::{self, DeadLetters};
 use crate::metric::Histogram;
 use crate::queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
 
 /// The folder in the data directory.
-const FOLDER: &str = "queues";
+pub(super) const FOLDER: &str = "queues";
 const LOCK: &str = "lock";
 
 /// The durable queues of the process.
 pub(super) struct Store {
     folder: PathBuf,
+    data_dir: PathBuf,
     flusher: Flusher,
-    used: Mutex<Used>,
+    claim: Arc<Claim>,
+    /// The folders that somebody has open.
+    used: Mutex<HashSet<PathBuf>>,
+    /// By the name of their folder.
+    letters: Mutex<HashMap<String, Arc<DeadLetters>>>,
 }
 
-#[derive(Default)]
-struct Used {
-    /// Held as long as the process runs.
-    lock: Option<fs::File>,
-    folders: HashSet<PathBuf>,
+/// What makes a data directory's queues one process's own.
+pub(super) struct Claim {
+    folder: PathBuf,
+    /// Held as long as this lives.
+    lock: Mutex<Option<fs::File>>,
 }
 
-/// An open queue and where it is.
-#[derive(Clone)]
-pub(super) struct Stored {
-    pub queue: Arc<DurableQueue>,
-    pub folder: PathBuf,
-}
-
-impl Store {
-    pub(super) fn new(data_dir: &Path, flusher: Flusher) -> Self {
-        Self { folder: data_dir.join(FOLDER), flusher, used: Mutex::default() }
+impl Claim {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Self { folder: data_dir.join(FOLDER), lock: Mutex::default() }
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether it was taken.
+    pub(super) fn is_taken(&self) -> bool {
+        self.lock().is_some()
     }
 
-    /// Makes the queues of the data directory this process's own.
+    fn lock(&self) -> MutexGuard<'_, Option<fs::File>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes it, if it is not taken yet.
     ///
     /// # Errors
-    /// Another process has them, or the directory cannot be made; what, where, and what to do.
-    pub(super) fn claim(&self) -> Result<(), String> {
-        let mut used = self.used();
-        if used.lock.is_some() {
+    /// Another process has it, or the directory cannot be made; what, where, and what to do.
+    pub(super) fn take(&self) -> Result<(), String> {
+        let mut lock = self.lock();
+        if lock.is_some() {
             return Ok(());
         }
         let path = self.folder.join(LOCK);
@@ -79,8 +83,64 @@ impl Store {
             ),
             error => format!("cannot lock {}: {error}", path.display()),
         })?;
-        used.lock = Some(file);
+        *lock = Some(file);
         Ok(())
+    }
+}
+
+/// An open queue and where it is.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub queue: Arc<DurableQueue>,
+    pub folder: PathBuf,
+}
+
+impl Store {
+    pub(super) fn new(data_dir: &Path, flusher: Flusher) -> Self {
+        let (folder, claim) = (data_dir.join(FOLDER), Arc::new(Claim::new(data_dir)));
+        let (data_dir, used, letters) = (data_dir.to_owned(), Mutex::default(), Mutex::default());
+        Self { folder, data_dir, flusher, claim, used, letters }
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the queues of the data directory this process's own.
+    ///
+    /// # Errors
+    /// Another process has them, or the directory cannot be made; what, where, and what to do.
+    pub(super) fn claim(&self) -> Result<(), String> {
+        self.claim.take()
+    }
+
+    /// The dead letters of a plugin. Waits for the disk when they are first asked for.
+    pub(super) fn dead_letters(&self, spec: &OutletSpec) -> Arc<DeadLetters> {
+        self.dead_letters_in(&folder_name(spec))
+    }
+
+    /// Those in the folder of this name.
+    pub(super) fn dead_letters_in(&self, name: &str) -> Arc<DeadLetters> {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || DeadLetters::new(self.data_dir.join(dead::FOLDER).join(name), self.claim.clone());
+        letters.entry(name.to_owned()).or_insert_with(made).clone()
+    }
+
+    /// The dead letters in each folder. Waits for the disk.
+    pub(super) fn all_dead_letters(&self) -> Vec<(String, Arc<DeadLetters>)> {
+        let names = folders_in(&self.data_dir.join(dead::FOLDER)).into_iter().filter_map(|folder| name_of(&folder));
+        names.map(|name| (name.clone(), self.dead_letters_in(&name))).collect()
+    }
+
+    /// Takes the folder of a queue that nobody has, so that no plugin can open it until [`Store::put_back`].
+    pub(super) fn borrow(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.folder.join(name);
+        (folder.is_dir() && self.used().insert(folder.clone())).then_some(folder)
+    }
+
+    /// Ends [`Store::borrow`].
+    pub(super) fn put_back(&self, folder: &Path) {
+        self.used().remove(folder);
     }
 
     /// Opens the queue of a plugin.
@@ -93,17 +153,17 @@ impl Store {
         let base = self.folder.join(folder_name(spec));
         let numbered = |number: u32| if number == 1 { base.clone() } else { with_suffix(&base, number) };
         let folders: Vec<PathBuf> = (1..=100).map(numbered).collect();
-        if !folders.iter().any(|folder| used.folders.contains(folder)) {
+        if !folders.iter().any(|folder| used.contains(folder)) {
             self.put_together(label, &folders);
         }
-        let free = folders.into_iter().find(|folder| !used.folders.contains(folder));
+        let free = folders.into_iter().find(|folder| !used.contains(folder));
         let folder = free.ok_or_else(|| format!("{label}: a hundred old queues are still being emptied; try later"))?;
         let opened = self.flusher.open(&folder, options.clone());
         let (queue, recovered) = opened.map_err(|error| {
             format!("the queue cannot be opened: {error}; make data_dir writable, or set queue.durability: memory")
         })?;
         tell(label, &folder, &recovered);
-        used.folders.insert(folder.clone());
+        used.insert(folder.clone());
         Ok(Stored { queue, folder })
     }
 
@@ -128,7 +188,7 @@ impl Store {
             // Not empty if something in it could not be read: that is the operator's.
             let _ = fs::remove_dir(&stored.folder);
         }
-        self.used().folders.remove(&stored.folder);
+        self.used().remove(&stored.folder);
     }
 
     /// Warns of queues with entries of plugins that are not there.
@@ -144,18 +204,15 @@ impl Store {
 
     /// The folders of queues with entries of plugins that are not there. Waits for the disk.
     pub(super) fn orphans(&self) -> Vec<PathBuf> {
-        let used = self.used();
-        if used.lock.is_none() {
+        if !self.claim.is_taken() {
             return Vec::new();
         }
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let has_segments = |folder: &PathBuf| {
-            fs::read_dir(folder).is_ok_and(|files| {
-                files.filter_map(Result::ok).any(|file| file.path().extension().is_some_and(|suffix| suffix == "seg"))
-            })
-        };
-        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        folders.filter(|path| path.is_dir() && !used.folders.contains(path)).filter(has_segments).collect()
+        let used = self.used();
+        folders_in(&self.folder)
+            .into_iter()
+            .filter(|path| !used.contains(path))
+            .filter(|path| has_segments(path))
+            .collect()
     }
 
     /// How long syncs took so far.
@@ -174,8 +231,28 @@ impl Store {
     }
 }
 
+/// The folders in a folder, by name.
+pub(super) fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut folders: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+/// Whether a folder holds something of a queue.
+pub(super) fn has_segments(folder: &Path) -> bool {
+    let is_segment = |file: fs::DirEntry| file.path().extension().is_some_and(|suffix| suffix == "seg");
+    fs::read_dir(folder).is_ok_and(|files| files.filter_map(Result::ok).any(is_segment))
+}
+
+/// A folder's own name.
+pub(super) fn name_of(folder: &Path) -> Option<String> {
+    Some(folder.file_name()?.to_str()?.to_owned())
+}
+
 /// Ids come from files that users write; a name of a file is made of the harmless part.
-fn folder_name(spec: &OutletSpec) -> String {
+pub(super) fn folder_name(spec: &OutletSpec) -> String {
     let harmless = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     let identity: String = spec.identity.chars().map(harmless).take(100).collect();
     format!("{}-{identity}", spec.kind)

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use serde_json::json;
 
+use super::dead::DeadLetters;
+use super::store::Claim;
 use super::*;
 use crate::plugin::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
-use crate::queue::{NoRoom, Overflow, Receipt};
+use crate::queue::{Archive, Fate, NoRoom, Overflow, Receipt};
 use crate::testing::own_port;
 
 mod turn;
@@ -141,7 +143,8 @@ fn courier(
     let bounds = settings.bounds.clone();
     let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
-    let dead_letters = DeadLetters::of(data_dir, &spec);
+    let folder = data_dir.join("dead-letters/scripted-id");
+    let dead_letters = DeadLetters::new(folder, Arc::new(Claim::new(data_dir)));
     let spec = ArcSwap::from_pointee(spec);
     let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
     for i in 0..entries {
@@ -186,10 +189,10 @@ async fn failures_keep_order_and_lose_nothing() {
     let counters = stats.counters;
     assert_eq!((counters.delivered, counters.dead_letters, counters.dropped_oversize), (18, 1, 1));
     assert_eq!((stats.failures, stats.failing), (5, false));
-    let letters = std::fs::read_to_string(directory.path().join("dead-letters/scripted-id.ndjson")).unwrap();
-    let letter: Value = serde_json::from_str(&letters).expect("one line");
-    assert_eq!((&letter["plugin"], &letter["reason"]), (&json!("scripted"), &json!("scripted")));
-    assert_eq!(letter["message"], json!(5));
+    assert_eq!(outlet.dead_letters().level().letters, 1);
+    let letters = letters(&outlet);
+    let [Letter { head, message }] = letters.as_slice() else { panic!("one letter: {letters:?}") };
+    assert_eq!((head.plugin.as_str(), head.reason.as_str(), &message[..]), ("scripted", "scripted", &b"5"[..]));
     assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
 }
 
@@ -209,8 +212,36 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!((outlet.counters().depth, outlet.counters().dead_letters), (0, 3));
     assert!(seen.lock().unwrap().delivered.is_empty());
-    let letters = std::fs::read_to_string(data_dir.join("dead-letters/scripted-id.ndjson")).unwrap();
-    assert_eq!(letters.lines().count(), 3);
+    let letters = letters(&outlet);
+    assert_eq!(letters.iter().map(|letter| letter.head.id).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+/// Scenario: a plugin whose dead letters may take 300 bytes has five messages refused for good; then they are dropped.
+/// Guarantees: what has no room stays in the queue and holds it up, and the error says what to do; when there is room, it
+/// is kept too.
+#[tokio::test]
+async fn dead_letters_are_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let steps = vec![Step::Fail(0, Fault::Final); 100_000];
+    let settings = QueueSettings { max_dead_letter_bytes: 300, ..quick() };
+    let (outlet, _, handle) = scripted_in(directory.path(), settings, Appetite::Stream, steps, 5);
+    until("no more fit", || outlet.counters().dead_letters == 2 && outlet.stats().failures > 5).await;
+    assert_eq!(outlet.counters().depth, 3);
+    let error = outlet.dead_letters().keep(&outlet.spec(), &Bytes::from("9"), "no", 300).await.unwrap_err();
+    assert!(error.contains("logphase queue") && error.contains("(300)"), "{error}");
+    let drop_all = || outlet.dead_letters().with(|archive| archive.sift(&mut |_| Fate::Take, &mut |_| Ok(())));
+    assert_eq!(drop_all().unwrap(), 2);
+    until("more fit", || outlet.counters().dead_letters == 4).await;
+    drop_all().unwrap();
+    outlet.close();
+    tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
+    assert_eq!((outlet.counters().depth, outlet.dead_letters().level().letters), (0, 1));
+}
+
+fn letters(outlet: &Outlet) -> Vec<Letter> {
+    let read = |archive: &mut Archive| archive.read(0, usize::MAX);
+    let (records, _) = outlet.dead_letters().with(read).unwrap();
+    records.iter().map(|record| Letter::decode(&record.payload).expect("a letter")).collect()
 }
 
 /// Scenario: `max_retry_time` is over while a batch is refused; entries come after it.

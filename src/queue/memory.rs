@@ -1,6 +1,7 @@
 //! The queue in memory: what is in it is lost with the process.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -76,11 +77,11 @@ impl State {
     }
 
     /// Takes the oldest waiting entry out and returns its size.
-    fn drop_oldest(&mut self) -> Option<usize> {
+    fn drop_oldest(&mut self, reason: DropReason) -> Option<usize> {
         let entry = self.waiting.pop_front()?;
         self.at += 1;
         self.waiting_bytes -= entry.len();
-        self.totals.count_dropped(1, DropReason::Overflow);
+        self.totals.count_dropped(1, reason);
         Some(entry.len())
     }
 }
@@ -126,7 +127,7 @@ impl MemoryQueue {
                 || (self.budget.used().saturating_sub(freed) > self.budget.max_bytes() && state.waiting.len() > 1)
         };
         while over(state, bytes) {
-            let Some(size) = state.drop_oldest() else { break };
+            let Some(size) = state.drop_oldest(DropReason::Overflow) else { break };
             entries += 1;
             bytes += size;
         }
@@ -351,6 +352,28 @@ impl Reader for MemoryQueue {
         let wake = self.freed(&mut state, bytes);
         drop(state);
         self.wake(&wake);
+    }
+
+    fn drop_waiting(&self) -> u64 {
+        let mut state = self.lock();
+        let (mut entries, mut bytes) = (0, 0);
+        while let Some(size) = state.drop_oldest(DropReason::Operator) {
+            entries += 1;
+            bytes += size;
+        }
+        let wake = self.freed(&mut state, bytes);
+        drop(state);
+        self.wake(&wake);
+        entries
+    }
+
+    fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>> {
+        let state = self.lock();
+        let leased = state.leased.iter().map(|(number, entry)| (*number, entry));
+        let waiting = (state.at..).zip(&state.waiting);
+        let some = leased.chain(waiting).skip(skip).take(entries).map(|(number, entry)| (number, entry.clone()));
+        let found = some.collect();
+        Box::pin(std::future::ready(Ok(found)))
     }
 
     fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {

@@ -4,6 +4,7 @@
 //! a line of Lua, so that a full queue refuses a transaction whole; it then appends the encoded messages.
 //! Delivery reads from the front and commits what the sink has taken.
 
+mod archive;
 mod budget;
 mod durable;
 mod log;
@@ -12,6 +13,7 @@ mod memory;
 mod tests;
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+pub use archive::{Archive, Fate, Record};
 pub use budget::{Budget, Signals};
 pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, SyncPolicy};
 pub use log::Recovered;
@@ -101,6 +104,8 @@ pub enum DropReason {
     Script,
     /// A body is not what its content type says (`on_body_error`). It never was in the queue.
     Body,
+    /// The operator asked for it.
+    Operator,
 }
 
 /// A future that an object-safe trait returns.
@@ -136,6 +141,16 @@ pub trait Reader: Send + Sync {
 
     /// What else is known at this moment.
     fn condition(&self) -> Condition;
+
+    /// Drops what waits, as the operator asks; not what is in flight, nor what is not safe yet. Returns how many.
+    fn drop_waiting(&self) -> u64;
+
+    /// Reads without leasing: leaves out the first `skip` entries, those in flight counted, and gives the next ones with
+    /// their numbers, at most `entries`.
+    ///
+    /// # Errors
+    /// The disk does not give them, or the queue was emptied past them meanwhile.
+    fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>>;
 
     /// Waits for something to tell the operator. Those who append may do no I/O, so the reader's side says it.
     fn notices(&self) -> BoxFuture<'_, Vec<Notice>>;
@@ -237,6 +252,8 @@ pub struct Counters {
     pub dropped_oversize: u64,
     /// Dropped for [`DropReason::Expired`].
     pub dropped_expired: u64,
+    /// Dropped for [`DropReason::Operator`].
+    pub dropped_operator: u64,
     /// Not made for [`DropReason::Script`].
     pub dropped_script: u64,
     /// Not made for [`DropReason::Body`].
@@ -260,7 +277,7 @@ pub struct Counters {
 impl Counters {
     /// Entries dropped for any reason; dead letters are not dropped.
     pub fn dropped(&self) -> u64 {
-        self.dropped_overflow + self.dropped_oversize + self.dropped_expired
+        self.dropped_overflow + self.dropped_oversize + self.dropped_expired + self.dropped_operator
     }
 
     /// Messages that the log phase did not make.
@@ -283,6 +300,7 @@ impl Counters {
             dropped_overflow,
             dropped_oversize,
             dropped_expired,
+            dropped_operator,
             dropped_script,
             dropped_body,
             recovered,
@@ -300,6 +318,7 @@ impl Counters {
         self.dropped_overflow += dropped_overflow;
         self.dropped_oversize += dropped_oversize;
         self.dropped_expired += dropped_expired;
+        self.dropped_operator += dropped_operator;
         self.dropped_script += dropped_script;
         self.dropped_body += dropped_body;
         self.recovered += recovered;
@@ -324,6 +343,7 @@ impl Counters {
             DropReason::DeadLetter => self.dead_letters += entries,
             DropReason::Script => self.dropped_script += entries,
             DropReason::Body => self.dropped_body += entries,
+            DropReason::Operator => self.dropped_operator += entries,
         }
     }
 }

@@ -57,7 +57,7 @@ impl Service {
     /// Everything that is wrong with the configuration, or what could not be had.
     pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
         let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
-        let delivery = Delivery::bounded(SinkShared::new(None), memory, data, settings.data_dir.clone());
+        let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
         let fields = Arc::new(Fields::default());
         let (generation, outlets) = prepare(&delivery, &fields, configuration, settings)?;
         delivery.warn_of_orphans();
@@ -265,6 +265,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
             initial_retry_delay: queue.initial_retry_delay,
             max_retry_delay: queue.max_retry_delay,
             max_retry_time: queue.max_retry_time,
+            max_dead_letter_bytes: queue.max_dead_letter_bytes,
         },
     }
 }

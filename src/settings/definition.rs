@@ -199,6 +199,7 @@ const DURABILITY: Field = Field::string("durability").checks(&[Check::OneOf(&["d
 const SYNC: Field = Field::string("sync").checks(&[Check::OneOf(&["always", "interval"])]);
 const SYNC_INTERVAL: Field = Field::duration("sync_interval").checks(&[Check::Between(0.001, 3600.0)]);
 const DISK_BYTES: Field = Field::size("max_disk_bytes").checks(&[Check::Between(4096.0, 1e15)]);
+const DEAD_BYTES: Field = Field::size("max_dead_letter_bytes").checks(&[Check::Between(0.0, 1e15)]);
 
 static QUEUE: Record = Record {
     fields: &[
@@ -229,6 +230,10 @@ static QUEUE: Record = Record {
             .required()
             .default(Default::Integer(2 << 30))
             .about("Bytes that may wait in a queue on disk; its files hold up to 64 MiB more."),
+        DEAD_BYTES
+            .required()
+            .default(Default::Integer(1 << 30))
+            .about("Bytes of dead letters that are kept for a plugin; past them it holds its queue up."),
         size("max_memory", 128 << 20).about("Bytes that may wait in memory in all queues together."),
         size("max_data_bytes", 8 << 30).about("Bytes that may wait on disk in all queues together."),
     ],
@@ -263,6 +268,7 @@ static PLUGIN_QUEUE: Record = Record {
         SYNC,
         SYNC_INTERVAL,
         DISK_BYTES,
+        DEAD_BYTES,
     ],
     checks: &[retry_delays],
 };

@@ -84,6 +84,8 @@ pub struct QueueSettings {
     pub sync_interval: Duration,
     /// Bytes that may wait in a queue on disk.
     pub max_disk_bytes: usize,
+    /// Bytes of dead letters that are kept for a plugin; past them it holds its queue up.
+    pub max_dead_letter_bytes: usize,
     /// Bytes that may wait in memory in all queues together.
     pub max_memory: usize,
     /// Bytes that may wait on disk in all queues together.
@@ -113,6 +115,7 @@ pub struct QueueOverride {
     #[serde(deserialize_with = "maybe_seconds")]
     pub sync_interval: Option<Duration>,
     pub max_disk_bytes: Option<usize>,
+    pub max_dead_letter_bytes: Option<usize>,
 }
 
 /// Kong's default of `queue.max_entries`.
@@ -156,6 +159,7 @@ impl QueueSettings {
         take(&mut self.sync, &given.sync);
         take(&mut self.sync_interval, &given.sync_interval);
         take(&mut self.max_disk_bytes, &given.max_disk_bytes);
+        take(&mut self.max_dead_letter_bytes, &given.max_dead_letter_bytes);
         self.durability = given.durability.or(self.durability);
         self.max_bytes = given.max_bytes.or(self.max_bytes);
         self.max_retry_time = given.max_retry_time.or(self.max_retry_time);

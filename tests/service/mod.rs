@@ -185,6 +185,22 @@ impl Home {
         Ended { status, stdout, stderr }
     }
 
+    /// What `logphase queue list` shows.
+    pub fn queues(&self) -> Vec<Value> {
+        self.queue_command(&["list", "--json"])
+    }
+
+    /// The messages of a queue, as `logphase queue show` shows them.
+    pub fn messages_in(&self, queue: &str) -> Vec<Value> {
+        self.queue_command(&["show", queue, "--json", "--limit", "1000000"])
+    }
+
+    fn queue_command(&self, arguments: &[&str]) -> Vec<Value> {
+        let ended = self.run(&[&["queue"], arguments].concat(), b"");
+        assert_eq!(ended.code(), 0, "{arguments:?}: {}", ended.stderr);
+        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
     /// Starts `logphase run kong.yml` and waits until it is ready.
     pub fn start(self) -> Service {
         self.start_with(&["run", "kong.yml"])

@@ -159,7 +159,8 @@ pub static FAMILIES: &[Family] = &[
         about: "Messages that were given up, by reason",
         look_for: "Anything but zero. `overflow`: the queue was full with `overflow: drop_oldest`. `oversize`: larger \
                    than the queue or a datagram takes. `expired`: `max_retry_time`. `lost`: a datagram that was \
-                   refused later. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: `on_body_error`.",
+                   refused later. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: `on_body_error`. \
+                   `operator`: `logphase queue drop`.",
         samples: |snapshot, out| {
             for plugin in &snapshot.plugins {
                 let [kind, id, instance] = labels(plugin);
@@ -257,7 +258,15 @@ pub static FAMILIES: &[Family] = &[
         labels: PLUGIN,
         about: "Messages among the dead letters",
         look_for: "Anything but zero.",
-        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.dead_letters),
+        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.dead.letters),
+    },
+    Family {
+        name: "logphase_dead_letter_bytes",
+        sort: Sort::Gauge,
+        labels: PLUGIN,
+        about: "Bytes that the dead letters take",
+        look_for: "Near `queue.max_dead_letter_bytes`: past it, the next one holds up the queue.",
+        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.dead.bytes),
     },
     Family {
         name: "logphase_orphaned_queues",

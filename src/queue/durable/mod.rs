@@ -12,6 +12,7 @@ mod state;
 mod tests;
 mod write;
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -355,6 +356,20 @@ impl Reader for DurableQueue {
 
     fn discard(&self, entries: usize, reason: DropReason) {
         self.resolve(entries, Some(reason));
+    }
+
+    fn drop_waiting(&self) -> u64 {
+        let mut state = self.lock();
+        let (entries, bytes) = state.drop_readable();
+        let wake = Wake { bell: Some(Bell::Moved), ..self.settle(&mut state) };
+        drop(state);
+        self.shared.recent.give(bytes);
+        self.wake(wake);
+        entries
+    }
+
+    fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>> {
+        Box::pin(self.peek_at(skip, entries))
     }
 
     fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {

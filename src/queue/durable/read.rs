@@ -1,5 +1,6 @@
 //! The end that delivery reads.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use super::{DurableQueue, lock};
 const READ_ATTEMPTS: u32 = 3;
 /// The pause between them.
 const READ_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes that are read at once for who only looks.
+const PEEK_BYTES: usize = 1 << 20;
 
 /// What is to be read from disk.
 struct Plan {
@@ -61,6 +64,26 @@ impl DurableQueue {
                 }
             }
         }
+    }
+
+    /// Reads what is on disk from the first entry that is not done with, with a reader of its own.
+    pub(super) async fn peek_at(&self, skip: usize, entries: usize) -> io::Result<Vec<(u64, Bytes)>> {
+        let (extents, from, end) = {
+            let state = self.lock();
+            (state.extents.clone(), state.head().saturating_add(skip as u64), state.durable)
+        };
+        let mut reader = lock(&self.reader).another();
+        let read = move || {
+            let mut found = Vec::new();
+            let mut at = from;
+            while at < end && found.len() < entries {
+                let chunk = reader.read(&extents, (at, end), entries - found.len(), PEEK_BYTES)?;
+                at = chunk.next;
+                found.extend(chunk.records.into_iter().map(|record| (record.seq, record.payload)));
+            }
+            Ok(found)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
     }
 
     fn lease_recent(&self, state: &mut State, entries: usize, bytes: usize) -> Vec<Bytes> {

@@ -177,6 +177,16 @@ impl State {
         self.totals.count_dropped(1, DropReason::Overflow);
     }
 
+    /// Drops what can be leased and is not; returns how many entries, and how many bytes of them were in memory.
+    pub(super) fn drop_readable(&mut self) -> (u64, usize) {
+        let (entries, before) = (self.readable.saturating_sub(self.at), self.recent_bytes);
+        while self.recent_first < self.readable && self.pop_recent().is_some() {}
+        self.at = self.at.max(self.readable);
+        self.totals.count_dropped(entries, DropReason::Operator);
+        self.forget(0);
+        (entries, before - self.recent_bytes)
+    }
+
     /// Passes over what proved damaged before `seq`.
     pub(super) fn skip_to(&mut self, seq: u64) {
         if seq > self.at {

@@ -37,7 +37,6 @@ pub use self::frame::{FRAME_BYTES, MAX_PAYLOAD};
 use self::frame::{HEADER_BYTES, Header, put_frame};
 pub use self::reader::{Chunk, Extent, SegmentReader};
 pub use self::recover::Recovered;
-#[cfg(test)]
 pub use self::scan::Record;
 use crate::fault::{self, Point};
 

@@ -34,14 +34,19 @@ pub struct SegmentReader {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     open: Option<(u64, Scanner)>,
-    // Read, and too large for the chunk.
-    held: Option<Record>,
+    // Read, and too large for the chunk: the first sound record from the number before it on.
+    held: Option<(u64, Record)>,
 }
 
 impl SegmentReader {
     /// A reader of the log in `dir`.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         Self { disk, dir, open: None, held: None }
+    }
+
+    /// Another reader of the same log.
+    pub fn another(&self) -> Self {
+        Self::new(self.disk.clone(), self.dir.clone())
     }
 
     /// Reads from `from` on and before `end`: at most `entries` records and, but for the first one, `bytes` bytes of
@@ -65,7 +70,7 @@ impl SegmentReader {
             let until = extent.end.min(end);
             match self.next(*extent, chunk.next, until) {
                 Ok(Some(record)) if !chunk.records.is_empty() && size + record.payload.len() > bytes => {
-                    self.held = Some(record);
+                    self.held = Some((chunk.next, record));
                     break;
                 }
                 Ok(Some(record)) => {
@@ -84,7 +89,8 @@ impl SegmentReader {
 
     /// The first sound record of a segment between `from` and `until`.
     fn next(&mut self, extent: Extent, from: u64, until: u64) -> io::Result<Option<Record>> {
-        if let Some(record) = self.held.take_if(|record| (from..until).contains(&record.seq)) {
+        let fits = |(since, record): &mut (u64, Record)| *since <= from && (from..until).contains(&record.seq);
+        if let Some((_, record)) = self.held.take_if(fits) {
             return Ok(Some(record));
         }
         self.held = None;

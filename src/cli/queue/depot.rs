@@ -1,0 +1,107 @@
+//! Where the queues are: with the running service, or in the data directory of one that does not run.
+
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::admin::Replay;
+use crate::cli::control::{ControlClient, ControlError};
+use crate::delivery::inventory::{InventoryError, Moved, Page, QueueInfo, QueueName, Selection, Shown, StoppedQueues};
+
+/// The queues of a data directory.
+pub(super) enum Depot {
+    /// Asked of the service that has it.
+    Live(ControlClient),
+    /// Opened here.
+    Stopped(StoppedQueues),
+}
+
+/// Something cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DepotError {
+    /// The service says no, or nothing.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The queues themselves do not allow it.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// The service speaks otherwise than we do.
+    #[error("the service's answer is not understood ({0}): is it of another version?")]
+    Answer(#[from] serde_json::Error),
+}
+
+impl Depot {
+    /// Those in `data_dir`.
+    pub(super) async fn of(data_dir: &Path) -> Result<Self, DepotError> {
+        let client = ControlClient::of(data_dir);
+        match client.get("/queues").await {
+            Ok(_) => Ok(Self::Live(client)),
+            Err(ControlError::NotRunning(_)) => Ok(Self::Stopped(StoppedQueues::claim(data_dir)?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a service runs.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<QueueInfo>, DepotError> {
+        match self {
+            Self::Live(client) => Ok(serde_json::from_value(client.get("/queues").await?)?),
+            Self::Stopped(queues) => Ok(queues.list()?),
+        }
+    }
+
+    pub(super) async fn show(&self, name: &QueueName, page: Page) -> Result<Vec<Shown>, DepotError> {
+        match self {
+            Self::Live(client) => {
+                let Page { offset, limit } = page;
+                let path = path(name, &format!("?offset={offset}&limit={limit}"));
+                // Read as text: numbers of messages stay as they are written.
+                Ok(serde_json::from_str(&client.text(&path).await?)?)
+            }
+            Self::Stopped(queues) => Ok(queues.show(name, page)?),
+        }
+    }
+
+    /// What `to` means, if something is named: for the service as it is named, else the folder.
+    pub(super) fn target(&self, to: Option<&str>, known: &[QueueInfo]) -> Result<Option<String>, DepotError> {
+        let Some(to) = to else { return Ok(None) };
+        if self.is_live() {
+            return Ok(Some(to.to_owned()));
+        }
+        // A queue that is empty is not listed, but has a name.
+        Ok(Some(QueueName::find(to, known).map_or_else(|_| to.to_owned(), |name| name.folder)))
+    }
+
+    pub(super) async fn replay(
+        &self,
+        name: &QueueName,
+        chosen: Selection,
+        to: Option<String>,
+    ) -> Result<Moved, DepotError> {
+        match self {
+            Self::Live(client) => {
+                let body = serde_json::to_value(Replay { chosen, to })?;
+                Ok(serde_json::from_value(client.post(&path(name, "/replay"), &body).await?)?)
+            }
+            Self::Stopped(queues) => Ok(queues.replay(name, &chosen, to.as_deref())?),
+        }
+    }
+
+    pub(super) async fn drop_messages(&self, name: &QueueName, chosen: Selection) -> Result<Moved, DepotError> {
+        match self {
+            Self::Live(client) => {
+                let body: Value = json!(chosen);
+                Ok(serde_json::from_value(client.post(&path(name, "/drop"), &body).await?)?)
+            }
+            Self::Stopped(queues) => Ok(queues.drop_messages(name, &chosen)?),
+        }
+    }
+}
+
+fn path(name: &QueueName, rest: &str) -> String {
+    format!("/queues/{}{rest}", utf8_percent_encode(&name.to_string(), NON_ALPHANUMERIC))
+}

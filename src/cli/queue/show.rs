@@ -1,0 +1,135 @@
+//! Queues and messages as people and programs read them.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use crate::delivery::inventory::{QueueInfo, QueueName, Shown};
+
+/// One line for each queue.
+pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
+    let mut text = String::new();
+    if json {
+        for queue in queues {
+            let _ = writeln!(text, "{}", serde_json::json!(queue));
+        }
+        return text;
+    }
+    if queues.is_empty() {
+        return "nothing waits\n".to_owned();
+    }
+    let head = ["queue", "messages", "bytes", "oldest", "state"].map(str::to_owned);
+    let row = |queue: &QueueInfo| {
+        let named = queue.instance_name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+        let trouble = queue.last_error.as_ref().filter(|_| queue.state.name() == "failing");
+        let state =
+            trouble.map_or_else(|| queue.state.name().to_owned(), |error| format!("{}: {error}", queue.state.name()));
+        let place = if queue.on_disk { "" } else { ", in memory" };
+        [
+            format!("{}{named}", queue.name),
+            queue.messages.to_string(),
+            size(queue.bytes),
+            queue.oldest_seconds.map_or_else(|| "-".to_owned(), age),
+            format!("{state}{place}"),
+        ]
+    };
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(queues.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (name, messages, bytes, oldest) = (width(0), width(1), width(2), width(3));
+    for [queue, count, size, age, state] in &rows {
+        let _ = writeln!(text, "{queue:name$}  {count:>messages$}  {size:>bytes$}  {age:>oldest$}  {state}");
+    }
+    text
+}
+
+/// Messages, with what is known of each before it.
+pub(super) fn messages(messages: &[Shown], json: bool) -> String {
+    let mut text = String::new();
+    for shown in messages {
+        if json {
+            let _ = writeln!(text, "{}", serde_json::to_string(shown).unwrap_or_default());
+            continue;
+        }
+        let time = shown.time.and_then(|time| Timestamp::from_millisecond(i64::try_from(time).ok()?).ok());
+        let time = time.map_or_else(String::new, |time| format!("  {time:.3}"));
+        let reason = shown.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+        let _ = writeln!(text, "# {}{time}{reason}", shown.id);
+        match (&shown.message, &shown.text, &shown.base64) {
+            (Some(json), ..) => text.push_str(json.get()),
+            (_, Some(plain), _) => text.push_str(plain),
+            (_, _, Some(base64)) => {
+                let _ = write!(text, "base64:{base64}");
+            }
+            _ => {}
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// How many messages were not shown.
+pub(super) fn rest(known: &[QueueInfo], name: &QueueName, offset: u64, shown: usize) -> String {
+    let all = known.iter().find(|info| info.name == name.to_string()).map_or(0, |info| info.messages);
+    match all.saturating_sub(offset + shown as u64) {
+        0 if shown == 0 => "no messages\n".to_owned(),
+        0 => String::new(),
+        more => format!("{more} more: --limit and --offset show them\n"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+fn age(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..60 => format!("{whole}s"),
+        60..3600 => format!("{}m {}s", whole / 60, whole % 60),
+        3600..86_400 => format!("{}h {}m", whole / 3600, whole % 3600 / 60),
+        _ => format!("{}d {}h", whole / 86_400, whole % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::inventory::QueueState;
+
+    /// Scenario: a queue that fails, and dead letters. Guarantees: columns line up; what fails says why.
+    #[test]
+    fn a_table() {
+        let queue = QueueInfo {
+            name: "http-log-1".to_owned(),
+            plugin: "http-log".to_owned(),
+            id: Some("1".to_owned()),
+            instance_name: Some("audit".to_owned()),
+            state: QueueState::Failing,
+            on_disk: true,
+            messages: 12_345,
+            bytes: 25 << 20,
+            oldest_seconds: Some(3725.0),
+            last_error: Some("refused".to_owned()),
+        };
+        let name = "dead-letters/http-log-1".to_owned();
+        let (state, oldest_seconds) = (QueueState::DeadLetters, None);
+        let dead =
+            QueueInfo { name, state, oldest_seconds, messages: 1, bytes: 900, instance_name: None, ..queue.clone() };
+        let text = list(&[queue, dead], false);
+        let expected = "\
+queue                    messages     bytes  oldest  state
+http-log-1 (audit)          12345  25.0 MiB   1h 2m  failing: refused
+dead-letters/http-log-1         1     900 B       -  dead letters
+";
+        assert_eq!(text, expected);
+        assert_eq!(list(&[], false), "nothing waits\n");
+    }
+}

@@ -1,0 +1,264 @@
+//! The queues of the running service.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::super::store::{folder_name, name_of};
+use super::super::{Delivery, Outlet, Storage};
+use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
+use crate::queue::{Archive, NoRoom, Receipt};
+
+/// How long a full queue is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a message may take to become safe.
+const SAFE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where the messages are.
+enum Place {
+    /// In the queue of a plugin that runs.
+    Plugin(Arc<Outlet>),
+    /// In a folder that no plugin has open.
+    Orphan,
+}
+
+impl Delivery {
+    /// All queues, those included of plugins that are not there, and all dead letters. Waits for the disk.
+    pub fn inventory(&self) -> Vec<QueueInfo> {
+        let mut all: Vec<QueueInfo> =
+            self.outlets().iter().map(|(outlet, folder)| plugin_info(outlet, folder)).collect();
+        let store = &self.inner.store;
+        for folder in store.orphans() {
+            let Some(name) = name_of(&folder).map(|folder| QueueName { dead: false, folder }) else { continue };
+            let found = self.with_orphan(&name, |archive| Ok(info(&name, archive, QueueState::Orphaned)));
+            all.extend(found.ok().filter(|info| info.messages > 0));
+        }
+        for (folder, letters) in store.all_dead_letters() {
+            let own = all.iter().find(|info| info.name == folder);
+            let (id, instance_name) = own.map_or((None, None), |own| (own.id.clone(), own.instance_name.clone()));
+            let name = QueueName { dead: true, folder };
+            let found = letters.with(|archive| Ok(info(&name, archive, QueueState::DeadLetters)));
+            let found = found.ok().filter(|info| info.messages > 0);
+            all.extend(found.map(|info| QueueInfo { id, instance_name, ..info }));
+        }
+        all.sort_by(|a, b| {
+            (a.state == QueueState::DeadLetters, &a.name).cmp(&(b.state == QueueState::DeadLetters, &b.name))
+        });
+        all
+    }
+
+    /// Messages of a queue; nothing is taken.
+    ///
+    /// # Errors
+    /// There is none of this name, or the disk fails.
+    pub async fn show_queue(&self, name: QueueName, wanted: Page) -> Result<Vec<Shown>, InventoryError> {
+        if let (false, Place::Plugin(outlet)) = (name.dead, self.place(&name)?) {
+            let (skip, limit) = (to_usize(wanted.offset), to_usize(wanted.limit));
+            let found = outlet.reader().peek(skip, limit).await?;
+            return Ok(found.iter().map(|(number, message)| Shown::of(*number, None, message)).collect());
+        }
+        let this = self.clone();
+        blocking(move || this.with_archive(&name, |archive| page(archive, wanted, name.dead))).await
+    }
+
+    /// Sends messages again: those of dead letters into the queue of their plugin, or of the one that is meant by `to`;
+    /// those of an orphaned queue into that of `to`.
+    ///
+    /// # Errors
+    /// There is no such queue or plugin, its queue is full, or the disk fails. What was moved before is moved.
+    pub async fn replay_queue(
+        &self,
+        name: QueueName,
+        chosen: Selection,
+        to: Option<String>,
+    ) -> Result<Moved, InventoryError> {
+        if let (false, Place::Plugin(outlet)) = (name.dead, self.place(&name)?) {
+            let message = format!("{name} is delivered by {}: change where that plugin sends to", outlet.label());
+            return Err(InventoryError::Refused(message));
+        }
+        let target = self.target(&name, to.as_deref())?;
+        let this = self.clone();
+        blocking(move || {
+            this.with_archive(&name, |archive| {
+                let moved = archive
+                    .sift(&mut chosen.judge(name.dead), &mut |records| refill(&target, messages(records, name.dead)))?;
+                Ok(Moved { messages: moved, left: archive.len() })
+            })
+        })
+        .await
+    }
+
+    /// Gives messages up. Of a queue that is delivered, all that wait, or none.
+    ///
+    /// # Errors
+    /// There is no such queue, or the disk fails.
+    pub async fn drop_from_queue(&self, name: QueueName, chosen: Selection) -> Result<Moved, InventoryError> {
+        if let (false, Place::Plugin(outlet)) = (name.dead, self.place(&name)?) {
+            if chosen != Selection::default() {
+                let message = format!(
+                    "{name} is being delivered: everything that waits in it can be dropped, not single messages"
+                );
+                return Err(InventoryError::Refused(message));
+            }
+            let messages = outlet.drop_all().await;
+            tracing::warn!(plugin = outlet.label(), messages, "dropped, as `logphase queue drop` asked");
+            return Ok(Moved { messages, left: outlet.counters().depth as u64 });
+        }
+        let this = self.clone();
+        blocking(move || {
+            this.with_archive(&name, |archive| {
+                let moved = archive.sift(&mut chosen.judge(name.dead), &mut |_| Ok(()))?;
+                tracing::warn!(queue = %name, messages = moved, "dropped, as `logphase queue drop` asked");
+                Ok(Moved { messages: moved, left: archive.len() })
+            })
+        })
+        .await
+    }
+
+    /// The outlets that have not ended, with the folder that each has or would have.
+    fn outlets(&self) -> Vec<(Arc<Outlet>, String)> {
+        // A plugin that had its queue on disk and has it in memory now leaves a folder that would be its own.
+        let orphans: Vec<String> = self.inner.store.orphans().iter().filter_map(|folder| name_of(folder)).collect();
+        let running = self.inner.lock();
+        let tasks = running.tasks.iter().filter(|task| !task.has_ended());
+        let folder = |task: &super::super::Task| {
+            let stored = task.stored.as_ref().and_then(|stored| name_of(&stored.folder));
+            stored.unwrap_or_else(|| {
+                let name = folder_name(&task.outlet.spec());
+                if orphans.contains(&name) { format!("{name}.memory") } else { name }
+            })
+        };
+        tasks.map(|task| (task.outlet.clone(), folder(task))).collect()
+    }
+
+    fn place(&self, name: &QueueName) -> Result<Place, InventoryError> {
+        if let Some((outlet, _)) = self.outlets().into_iter().find(|(_, folder)| *folder == name.folder) {
+            return Ok(Place::Plugin(outlet));
+        }
+        if name.is_sound() { Ok(Place::Orphan) } else { Err(missing(name)) }
+    }
+
+    /// The plugin that messages are to be sent to again.
+    fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Outlet>, InventoryError> {
+        let open = || self.outlets().into_iter().filter(|(outlet, _)| !outlet.is_closed());
+        let Some(to) = to else {
+            if !name.dead {
+                let message = format!("{name} has no plugin: name the one that it is to be sent to with --to");
+                return Err(InventoryError::Refused(message));
+            }
+            let own = open().find(|(outlet, _)| folder_name(&outlet.spec()) == name.folder).map(|(outlet, _)| outlet);
+            return own.ok_or_else(|| {
+                let message = format!("the plugin of {name} is not in the configuration: name another with --to");
+                InventoryError::Refused(message)
+            });
+        };
+        let infos: Vec<QueueInfo> = open().map(|(outlet, folder)| plugin_info(&outlet, &folder)).collect();
+        let found = QueueName::find(to, &infos)?;
+        let target = open().find(|(_, folder)| *folder == found.folder).map(|(outlet, _)| outlet);
+        target.ok_or_else(|| missing(&found))
+    }
+
+    /// Lets `act` work on dead letters, or on a queue that no plugin has. Waits for the disk.
+    fn with_archive<T>(
+        &self,
+        name: &QueueName,
+        act: impl FnOnce(&mut Archive) -> io::Result<T>,
+    ) -> Result<T, InventoryError> {
+        if !name.dead {
+            return self.with_orphan(name, act);
+        }
+        let letters = self.inner.store.all_dead_letters().into_iter().find(|(folder, _)| *folder == name.folder);
+        let (_, letters) = letters.ok_or_else(|| missing(name))?;
+        Ok(letters.with(act)?)
+    }
+
+    fn with_orphan<T>(
+        &self,
+        name: &QueueName,
+        act: impl FnOnce(&mut Archive) -> io::Result<T>,
+    ) -> Result<T, InventoryError> {
+        let store = &self.inner.store;
+        let folder = store.borrow(&name.folder).ok_or_else(|| missing(name))?;
+        let result = Archive::open(&folder).and_then(|(mut archive, _)| {
+            let result = act(&mut archive)?;
+            if archive.is_empty() {
+                archive.close()?;
+            }
+            Ok(result)
+        });
+        store.put_back(&folder);
+        Ok(result?)
+    }
+}
+
+fn missing(name: &QueueName) -> InventoryError {
+    InventoryError::NotFound(format!("no queue `{name}`; `logphase queue list` shows which there are"))
+}
+
+fn plugin_info(outlet: &Outlet, folder: &str) -> QueueInfo {
+    let (spec, stats) = (outlet.spec(), outlet.stats());
+    let state = match (stats.failing, stats.retiring) {
+        (true, _) => QueueState::Failing,
+        (false, true) => QueueState::Retiring,
+        (false, false) => QueueState::Delivering,
+    };
+    QueueInfo {
+        name: QueueName { dead: false, folder: folder.to_owned() }.to_string(),
+        plugin: spec.kind.clone(),
+        id: Some(spec.identity.clone()),
+        instance_name: spec.instance.clone(),
+        state,
+        on_disk: matches!(spec.settings.storage, Storage::Disk(_)),
+        messages: stats.counters.depth as u64,
+        bytes: stats.counters.bytes as u64,
+        oldest_seconds: outlet.condition().oldest.as_ref().map(Duration::as_secs_f64),
+        last_error: stats.last_error.map(|error| error.message),
+    }
+}
+
+/// Puts messages at the end of a plugin's queue; they are safe when this returns.
+fn refill(outlet: &Outlet, messages: Vec<Bytes>) -> io::Result<()> {
+    let bytes = messages.iter().map(Bytes::len).sum();
+    let begun = Instant::now();
+    loop {
+        match outlet.queue().reserve(messages.len(), bytes) {
+            Ok(()) => break,
+            Err(NoRoom::Full | NoRoom::Failing) if begun.elapsed() < PATIENCE && !outlet.is_closed() => {
+                // A thread of its own waits, for a queue that may be emptied by the slowest of destinations.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            // More at once than the queue holds: in two parts.
+            Err(NoRoom::Never) if messages.len() > 1 => {
+                let (first, second) = messages.split_at(messages.len() / 2);
+                refill(outlet, first.to_vec())?;
+                return refill(outlet, second.to_vec());
+            }
+            Err(_) => {
+                let message = format!("the queue of {} takes no more now; go on when it has room", outlet.label());
+                return Err(io::Error::other(message));
+            }
+        }
+    }
+    let (safe, wait) = mpsc::channel();
+    let receipt = Receipt::new(move || {
+        let _ = safe.send(());
+    });
+    outlet.queue().append(messages, bytes, &receipt);
+    drop(receipt);
+    wait.recv_timeout(SAFE_WITHIN).map_err(|_| {
+        let message = format!("the queue of {} cannot be written; the messages stay where they were", outlet.label());
+        io::Error::other(message)
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, InventoryError> + Send + 'static,
+) -> Result<T, InventoryError> {
+    tokio::task::spawn_blocking(act).await.map_err(|error| io::Error::other(error.to_string()))?
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

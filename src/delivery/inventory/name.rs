@@ -1,0 +1,78 @@
+//! What queues are called.
+
+use std::fmt;
+
+use super::super::dead;
+use super::{InventoryError, QueueInfo};
+use crate::plugin;
+
+/// A queue, or dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueName {
+    /// Dead letters.
+    pub dead: bool,
+    /// The folder: `KIND-ID`.
+    pub folder: String,
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dead {
+            write!(f, "{}/", dead::FOLDER)?;
+        }
+        f.write_str(&self.folder)
+    }
+}
+
+impl QueueName {
+    /// Reads a name in full.
+    pub fn parse(name: &str) -> Self {
+        let dead = name.strip_prefix(dead::FOLDER).and_then(|rest| rest.strip_prefix('/'));
+        Self { dead: dead.is_some(), folder: dead.unwrap_or(name).to_owned() }
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &str {
+        let known = plugin::names().filter(|kind| self.folder.strip_prefix(kind).is_some_and(|id| id.starts_with('-')));
+        known.max_by_key(|kind| kind.len()).unwrap_or(&self.folder)
+    }
+
+    /// Whether it can be a folder below another.
+    pub fn is_sound(&self) -> bool {
+        let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        !self.folder.is_empty() && !self.folder.starts_with('.') && self.folder.chars().all(harmless)
+    }
+
+    /// The one of `known` that `asked` means: its name, the beginning of it, or the plugin's name, instance name or id.
+    ///
+    /// # Errors
+    /// It means none, or several; which there are.
+    pub fn find(asked: &str, known: &[QueueInfo]) -> Result<Self, InventoryError> {
+        if let Some(exact) = known.iter().find(|info| info.name == asked) {
+            return Ok(Self::parse(&exact.name));
+        }
+        let wanted = Self::parse(asked);
+        let fits = |info: &&QueueInfo| {
+            let name = Self::parse(&info.name);
+            let called = |known: &Option<String>| known.as_deref() == Some(wanted.folder.as_str());
+            name.dead == wanted.dead
+                && !wanted.folder.is_empty()
+                && (name.folder.starts_with(&wanted.folder) || called(&info.instance_name) || called(&info.id))
+        };
+        let found: Vec<&QueueInfo> = known.iter().filter(fits).collect();
+        let names = |infos: &mut dyn Iterator<Item = &QueueInfo>| {
+            infos.map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        match found.as_slice() {
+            [one] => Ok(Self::parse(&one.name)),
+            [] if known.is_empty() => {
+                Err(InventoryError::NotFound(format!("no queue `{asked}`: there is none at all")))
+            }
+            [] => Err(InventoryError::NotFound(format!("no queue `{asked}`; there are {}", names(&mut known.iter())))),
+            several => {
+                let several = names(&mut several.iter().copied());
+                Err(InventoryError::NotFound(format!("`{asked}` may be any of {several}: give more of the name")))
+            }
+        }
+    }
+}
