@@ -123,7 +123,9 @@ impl Courier {
         self.recover();
         self.resend = !self.outstanding.is_empty();
         let (plugin, waiting) = (self.outlet.label(), self.outlet.counters().depth);
-        info!(plugin, waiting, "delivers as the new configuration says");
+        if waiting > 0 {
+            info!(plugin, waiting, "what waits is delivered as the new configuration says");
+        }
     }
 
     /// Lets the old sink end what it has begun, if it gets on.
