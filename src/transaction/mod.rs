@@ -4,6 +4,7 @@
 //! looks at; everything deeper is read only where a snippet, a redaction or an edit reaches in.
 
 pub(crate) mod body;
+mod plain;
 mod scan;
 pub(crate) mod text;
 mod view;

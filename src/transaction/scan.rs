@@ -1,6 +1,7 @@
 //! The one pass over a transaction's bytes: validates them as JSON (RFC 8259) and notes where the members are
 //! that the log phase looks at.
 
+use super::plain::plain_run;
 use super::{Limits, Rejection};
 
 /// Half-open range of byte offsets.
@@ -77,7 +78,7 @@ pub(crate) fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, 
         members_left: limits.max_members,
         limits,
         index: Vec::with_capacity(64),
-        seen: 0,
+        seen: [0; 8],
         multiline: false,
         empty_objects: 0,
         traits: Traits::default(),
@@ -142,7 +143,7 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
         members_left: usize::MAX,
         limits: &UNLIMITED,
         index: Vec::new(),
-        seen: 0,
+        seen: [0; 8],
         multiline: false,
         empty_objects: 0,
         traits: Traits::default(),
@@ -195,7 +196,7 @@ struct Scanner<'a> {
     limits: &'a Limits,
     index: Vec<Member>,
     /// One bit for each hash of a name that was looked at, see `maybe_again`.
-    seen: u64,
+    seen: [u64; 8],
     multiline: bool,
     empty_objects: usize,
     traits: Traits,
@@ -276,14 +277,15 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline(always)]
     fn value(&mut self, level: Level) -> Step {
         match self.peek() {
             Some(b'"') => {
                 self.pos += 1;
                 self.string().map(drop)
             }
-            Some(b'{') => self.nested(|scanner| scanner.object(level)),
-            Some(b'[') => self.nested(Self::array),
+            Some(b'{') => self.object(level),
+            Some(b'[') => self.array(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.literal("true"),
             Some(b'f') => self.literal("false"),
@@ -292,14 +294,20 @@ impl Scanner<'_> {
         }
     }
 
-    fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Step) -> Step {
+    /// Steps over a bracket, into what is between it and its counterpart.
+    fn enter(&mut self) -> Step {
         if self.depth_left == 0 {
             return self.wrong(Wrong::Depth);
         }
         self.depth_left -= 1;
         self.pos += 1;
-        inner(self)?;
+        Ok(())
+    }
+
+    /// Steps over the counterpart.
+    fn leave(&mut self) -> Step {
         self.depth_left += 1;
+        self.pos += 1;
         Ok(())
     }
 
@@ -311,13 +319,14 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// The rest of an object whose brace was read.
+    /// An object, from its brace on. What is recursive is no smaller than this.
+    #[inline(never)]
     fn object(&mut self, level: Level) -> Step {
+        self.enter()?;
         self.space();
         if self.peek() == Some(b'}') {
-            self.pos += 1;
             self.empty_objects += 1;
-            return Ok(());
+            return self.leave();
         }
         loop {
             self.count()?;
@@ -334,10 +343,7 @@ impl Scanner<'_> {
                     self.pos += 1;
                     self.space();
                 }
-                Some(b'}') => {
-                    self.pos += 1;
-                    return Ok(());
-                }
+                Some(b'}') => return self.leave(),
                 _ => return self.expected("`,` or `}`"),
             }
         }
@@ -389,14 +395,15 @@ impl Scanner<'_> {
     /// Whether a name may have been seen at this level: a filter that spares most names the real look.
     fn maybe_again(&mut self, level: Level, key: Name) -> bool {
         if key.escaped {
-            self.seen = u64::MAX;
+            self.seen = [u64::MAX; 8];
             return true;
         }
         let name = self.text(key.span);
-        let ends = name.first().map_or(0, |first| usize::from(*first) * 7 + usize::from(name[name.len() - 1]));
-        let bit = 1 << ((ends + name.len() * 13 + level as usize) % 64);
-        let seen = self.seen & bit != 0;
-        self.seen |= bit;
+        let ends = name.first().map_or(0, |first| (u64::from(*first) << 8) | u64::from(name[name.len() - 1]));
+        let hash = (ends | ((name.len() as u64) << 16) | ((level as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (word, bit) = (&mut self.seen[(hash >> 61) as usize], 1 << ((hash >> 55) & 63));
+        let seen = *word & bit != 0;
+        *word |= bit;
         seen
     }
 
@@ -454,12 +461,13 @@ impl Scanner<'_> {
         Ok(Name { span, escaped })
     }
 
-    /// The rest of an array whose bracket was read.
+    /// An array, from its bracket on.
+    #[inline(never)]
     fn array(&mut self) -> Step {
+        self.enter()?;
         self.space();
         if self.peek() == Some(b']') {
-            self.pos += 1;
-            return Ok(());
+            return self.leave();
         }
         loop {
             self.count()?;
@@ -470,10 +478,7 @@ impl Scanner<'_> {
                     self.pos += 1;
                     self.space();
                 }
-                Some(b']') => {
-                    self.pos += 1;
-                    return Ok(());
-                }
+                Some(b']') => return self.leave(),
                 _ => return self.expected("`,` or `]`"),
             }
         }
@@ -568,56 +573,4 @@ impl Scanner<'_> {
 /// as not every proxy lower-cases names.
 pub(crate) fn is_credential(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
-}
-
-/// How many bytes from the front are neither a quote, a backslash nor a control character.
-#[inline(always)]
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    let mut run = 0;
-    while let Some(block) = bytes[run..].first_chunk() {
-        match first_special(block) {
-            Some(at) => return run + at,
-            None => run += BLOCK,
-        }
-    }
-    let tail = &bytes[run..];
-    run + tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(tail.len())
-}
-
-/// Bytes that [`first_special`] looks at.
-const BLOCK: usize = if cfg!(target_feature = "sse2") { 16 } else { 8 };
-
-/// Where in `block` the first quote, backslash or control character is.
-#[cfg(target_feature = "sse2")]
-#[inline]
-#[expect(unsafe_code, reason = "what every x86-64 can do is called unsafe outside of functions marked with it")]
-fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let word = u128::from_le_bytes(*block);
-    // SAFETY: nothing but registers is touched, by instructions that are there: see the condition above.
-    let hits = unsafe {
-        let bytes = _mm_set_epi64x((word >> 64) as i64, word as i64);
-        let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-        let slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-        let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control))
-    };
-    (hits != 0).then(|| hits.trailing_zeros() as usize)
-}
-
-/// Where in `block` the first quote, backslash or control character is.
-#[cfg(not(target_feature = "sse2"))]
-#[inline]
-fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(*block);
-    // The high bit of each byte that is one; those above the lowest hit may be wrong, which is enough. A byte with its
-    // own high bit set is none.
-    let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
-    let slash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
-    let control = word.wrapping_sub(ONES * 0x20);
-    let hits = (quote | slash | control) & !word & (ONES << 7);
-    (hits != 0).then(|| (hits.trailing_zeros() / 8) as usize)
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::scan::plain_run;
+use super::plain::plain_run;
 
 /// The bytes that a string's content, given between its quotes, stands for. A lone surrogate becomes U+FFFD.
 pub(crate) fn unescape(content: &[u8]) -> Cow<'_, [u8]> {
