@@ -3,6 +3,11 @@
 
 mod judge;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::thread;
+
 use judge::Judge;
 use logphase::fault::Point;
 use serde_json::json;
@@ -161,4 +166,57 @@ fn every_point_is_documented() {
     for point in Point::ALL {
         assert!(page.contains(&format!("`{}`", point.name())), "{}", point.name());
     }
+}
+
+/// An HTTP receiver that refuses everything for good.
+fn refuse_all() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut buffer = [0; 64 << 10];
+                while matches!(stream.read(&mut buffer), Ok(1..)) {
+                    // A request of one small message comes in one piece, or in two: the second is its end.
+                    if buffer.starts_with(b"POST") {
+                        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+                    }
+                    buffer.fill(0);
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Everything in the files below a directory.
+fn content(directory: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let read = |path: PathBuf| if path.is_dir() { content(&path) } else { std::fs::read(path).unwrap_or_default() };
+    entries.flat_map(|entry| read(entry.path())).collect()
+}
+
+/// Scenario: a receiver refuses every message for good; the process is killed when the third is among the dead letters and
+/// still in the queue.
+/// Guarantees: every message is among the dead letters in the end.
+#[test]
+fn killed_with_a_dead_letter() {
+    let config = json!({"http_endpoint": format!("http://127.0.0.1:{}/", refuse_all())});
+    let home = Home::with(&configuration(&json!([{"name": "http-log", "config": config}])));
+    let mut service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start();
+    service.kill();
+    service.arm(&format!("{}:3", Point::DeadLetterKept.name()));
+    service.launch_again();
+    let load = Load::start(service.home.http);
+    assert!(service.wait_for_kill(), "{}", service.log());
+    let sent = load.finish();
+    assert!(!sent.accepted.is_empty());
+    service.arm("");
+    service.start_again();
+    let letters = service.home.path("data/dead-letters");
+    wait_until("every message is among the dead letters", || {
+        let kept = String::from_utf8_lossy(&content(&letters)).into_owned();
+        sent.accepted.iter().all(|id| kept.contains(&format!("\"id\":\"{id}\"")))
+    });
+    assert_eq!(service.stop(), 0);
 }
