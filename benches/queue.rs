@@ -39,8 +39,10 @@ const ROUNDS: usize = 5;
 /// How long a round is measured, after as much to warm up.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Rows: name, settings, clients.
-const ROWS: [(&str, &[(&str, &str)], usize); 5] = [
+/// A name, settings, and how many clients.
+type Row = (&'static str, &'static [(&'static str, &'static str)], usize);
+
+const ROWS: [Row; 5] = [
     ("memory, 64 clients", &[("QUEUE_DURABILITY", "memory")], 64),
     ("disk, sync: always, 64 clients", &[("QUEUE_DURABILITY", "disk")], 64),
     ("disk, sync: interval, 64 clients", &[("QUEUE_DURABILITY", "disk"), ("QUEUE_SYNC", "interval")], 64),
