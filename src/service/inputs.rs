@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::admin::{self, Board, Control, Routes};
 use crate::input::{Address, BindError, InputSettings, Inputs, Kind, Meters, Serving};
 use crate::phase::Intake;
-use crate::settings::Settings;
+use crate::settings::{STATUS_ADDRESS, Settings};
 
 /// The inputs, bound and then serving.
 pub struct Listening {
@@ -111,6 +111,8 @@ fn input_settings(settings: &Settings) -> Result<Vec<InputSettings>, InputError>
 
 /// Takes the addresses of the status and answers there; ends when what it returns is dropped.
 ///
+/// The default address is Kong's as well, and is done without if it is in use.
+///
 /// # Errors
 /// An address that cannot be had.
 pub async fn show_status(settings: &Settings, board: &Board) -> Result<JoinSet<()>, InputError> {
@@ -118,6 +120,16 @@ pub async fn show_status(settings: &Settings, board: &Board) -> Result<JoinSet<(
     let routes = Arc::new(board.routes());
     for address in resolve(&settings.status.listen)? {
         let taken = TcpListener::bind(address).await;
+        if let Err(error) = &taken
+            && error.kind() == std::io::ErrorKind::AddrInUse
+            && address.to_string() == STATUS_ADDRESS
+        {
+            tracing::warn!(
+                "no /metrics and no /status: another process has {address}, perhaps Kong, or another Logphase; set \
+                status.listen to another address, or to none"
+            );
+            continue;
+        }
         let listener = taken.map_err(|source| InputError::Address { address: address.to_string(), source })?;
         let shown = listener.local_addr().unwrap_or(address);
         tracing::info!("status: http://{shown}/status");

@@ -91,9 +91,9 @@ static UNIX: Record = Record::new(&[
     MAX_CONNECTIONS,
     IDLE_TIMEOUT.default(Default::Integer(300)),
 ]);
-static STATUS: Record = Record::new(&[LISTEN
-    .required()
-    .about("Addresses, `HOST:PORT`, of `/metrics`, `/status` and the probes; Kong's is 127.0.0.1:8007.")]);
+static STATUS: Record = Record::new(&[LISTEN.required().default(Default::Strings(&[super::STATUS_ADDRESS])).about(
+    "Addresses, `HOST:PORT`, of `/metrics`, `/status` and the probes. In use by another, the default is done without.",
+)]);
 static UDP: Record = Record::new(&[LISTEN.required()]);
 
 static LIMITS: Record = Record::new(&[

@@ -28,6 +28,9 @@ pub use load::{FILE_VARIABLE, variables};
 pub use queue::{Durability, Overflow, QueueOverride, QueueSettings, Sync};
 pub use redact::Secret;
 
+/// Where the service answers how it fares unless it is told otherwise: Kong's status port.
+pub const STATUS_ADDRESS: &str = "127.0.0.1:8007";
+
 /// All settings, complete.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Settings {

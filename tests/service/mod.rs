@@ -95,6 +95,7 @@ impl Home {
         let http = free_port();
         let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), wrapper: Vec::new(), http };
         home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}"))
+            .set("LOGPHASE_STATUS_LISTEN", "")
             .set("LOGPHASE_LUA_DEADLINE_MS", "2000")
             .set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "10000")
     }
