@@ -7,7 +7,7 @@ use crate::entity::Configuration;
 use crate::metric::Reloads;
 use crate::service::watch::{Contents, Watch};
 use crate::service::{Service, StartError, out_of_reach};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// How often files that change while they are read are read again at once.
 const ATTEMPTS: u32 = 5;
@@ -19,6 +19,8 @@ pub(super) struct Reloader<'a> {
     settings: &'a Settings,
     /// What the configuration in force was read from.
     in_force: Contents,
+    /// How the configuration in force has its files watched.
+    watching: settings::Reload,
     watch: Watch,
 }
 
@@ -33,7 +35,7 @@ struct Read {
 impl<'a> Reloader<'a> {
     /// For a service that was started with `arguments` and `settings`, from the files of `watch`.
     pub(super) fn new(arguments: &'a Run, settings: &'a Settings, watch: Watch) -> Self {
-        Self { arguments, settings, in_force: watch.tried().clone(), watch }
+        Self { arguments, settings, in_force: watch.tried().clone(), watching: settings.reload, watch }
     }
 
     /// Waits until the files hold something new. May be dropped at any time.
@@ -77,6 +79,7 @@ impl<'a> Reloader<'a> {
             tracing::info!("configuration reloaded");
         }
         self.in_force = contents;
+        self.watching = settings.reload;
         let late = self.settings.need_restart(settings);
         if !late.is_empty() {
             let names = late.join(", ");
@@ -93,7 +96,7 @@ impl<'a> Reloader<'a> {
             let (settings, mut findings) = load::settings(files);
             let mut configuration = Configuration::default();
             let mut watched = self.watch.files().to_vec();
-            let mut watching = self.settings.reload;
+            let mut watching = self.watching;
             if !any_error(&findings) {
                 let paths = load::paths(files, &settings);
                 let (read, more) = load::configuration(&paths, &settings);

@@ -23,6 +23,8 @@ use crate::settings::Settings;
 
 /// Runs the service until it is told to stop, or over standard input until its end.
 pub(super) fn run(arguments: &Run) -> Exit {
+    // Before they are read, so that no change goes unnoticed.
+    let before = Contents::read(&load::watched(&arguments.files, &[]));
     let (settings, findings) = load::settings(&arguments.files);
     if any_error(&findings) {
         load::show(&findings, Format::Pretty);
@@ -30,8 +32,7 @@ pub(super) fn run(arguments: &Run) -> Exit {
     }
     let paths = load::paths(&arguments.files, &settings);
     let watched = load::watched(&arguments.files, &paths);
-    // Before they are read, so that no change goes unnoticed.
-    let contents = Contents::read(&watched);
+    let contents = Contents::read(&watched).beginning_with(before);
     let (configuration, more) = load::configuration(&paths, &settings);
     load::show(&[findings, more.clone()].concat(), Format::Pretty);
     if any_error(&more) {

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::settings;
 
 /// How long a file may be away before that is told.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon what was seen to be new is looked at again.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// What was in each file, and whether it was there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +43,24 @@ impl Contents {
     /// The first file that is not to be had but was there `before`, and why.
     fn missing<'a>(&'a self, before: &Self, files: &'a [PathBuf]) -> Option<(&'a PathBuf, &'a str)> {
         self.0.iter().zip(files).enumerate().find_map(|(at, (now, file))| match now {
+            // A settings file need not be there. One that comes and may not be read is a mistake to be shown, once, not
+            // to be waited for.
+            Content::Unreadable(_) | Content::Absent
+                if matches!(before.0.get(at), Some(Content::Absent | Content::Unreadable(_))) =>
+            {
+                None
+            }
             Content::Unreadable(why) => Some((file, why.as_str())),
-            // A settings file that need not be there may have been absent from the start.
-            Content::Absent if before.0.get(at) != Some(&Content::Absent) => Some((file, "it is not there")),
+            Content::Absent => Some((file, "it is not there")),
             _ => None,
         })
+    }
+
+    /// The same, but what was in the first files before: a change since then is new.
+    #[must_use]
+    pub fn beginning_with(mut self, before: Self) -> Self {
+        self.0.iter_mut().zip(before.0).for_each(|(now, before)| *now = before);
+        self
     }
 }
 
@@ -78,6 +92,8 @@ pub struct Watch {
     pending: Option<Contents>,
     away: Option<Away>,
     interval: Option<Duration>,
+    /// When to look next.
+    due: Option<tokio::time::Instant>,
 }
 
 /// A file is not there.
@@ -90,7 +106,7 @@ impl Watch {
     /// Watches `files` from here on, of which `tried` is known.
     pub fn new(files: Vec<PathBuf>, tried: Contents, settings: &settings::Reload) -> Self {
         let interval = settings.watch.then_some(settings.interval);
-        Self { files, tried, pending: None, away: None, interval }
+        Self { files, tried, pending: None, away: None, interval, due: None }
     }
 
     /// What was last tried.
@@ -106,10 +122,12 @@ impl Watch {
     /// Waits until the files hold something new: two reads in a row have found the same. May be dropped at any time.
     pub async fn changed(&mut self) {
         let Some(interval) = self.interval else { return std::future::pending().await };
-        let mut ticks = interval_at(tokio::time::Instant::now() + interval, interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            let pause = if self.pending.is_some() { interval.min(SECOND_LOOK) } else { interval };
+            // Kept, so that whoever drops this often does not put the look off for ever.
+            let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + pause);
+            tokio::time::sleep_until(due).await;
+            self.due = None;
             let files = self.files.clone();
             // A disk that hangs shall hold up nothing else.
             let read = tokio::task::spawn_blocking(move || Contents::read(&files)).await;
@@ -122,16 +140,17 @@ impl Watch {
     /// Compares what was read just now; whether it is to be tried.
     fn note(&mut self, now: Contents) -> bool {
         if let Some((file, why)) = now.missing(&self.tried, &self.files) {
-            self.pending = None;
             let away = self.away.get_or_insert(Away { since: Instant::now(), told: false });
-            if !away.told && away.since.elapsed() >= PATIENCE {
-                away.told = true;
+            if away.since.elapsed() < PATIENCE {
+                self.pending = None;
+                return false;
+            }
+            // It may be named no longer: what is there is tried, and refused if it is.
+            if !std::mem::replace(&mut away.told, true) {
                 let file = file.display();
                 tracing::warn!("{file} cannot be read ({why}): the configuration in force goes on until it can");
             }
-            return false;
-        }
-        if self.away.take().is_some_and(|away| away.told) {
+        } else if self.away.take().is_some_and(|away| away.told) {
             tracing::info!("the files of the configuration can be read again");
         }
         if now == self.tried {

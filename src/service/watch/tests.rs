@@ -147,7 +147,8 @@ fn several_files() {
     bench.assert_quiet();
 }
 
-/// Scenario: a file that stays away. Guarantees: it is told when the patience is over, once, and waited for.
+/// Scenario: a file that stays away, and comes back. Guarantees: it is told when the patience is over, once; what is there
+/// is tried then, once, as it may be named no longer; when it comes back, it is something new.
 #[test]
 fn away_for_long() {
     let mut bench = Bench::new(&["kong.yml"], kong("one"));
@@ -158,9 +159,23 @@ fn away_for_long() {
         away.since = away.since.checked_sub(PATIENCE).expect("the machine has been up for longer");
     }
     assert!(!bench.look() && told(&bench));
+    assert!(bench.look(), "what is there is tried");
+    bench.watch.tried = Contents::read(&bench.watch.files);
+    bench.assert_quiet();
     fs::write(bench.path("kong.yml"), "two").unwrap();
     bench.assert_taken();
     assert!(bench.watch.away.is_none());
+}
+
+/// Scenario: a file that was not there comes, and cannot be read (it is a folder).
+/// Guarantees: it is tried, so that the mistake is shown, and other changes are not held up.
+#[test]
+fn what_comes_and_cannot_be_read() {
+    let mut bench = Bench::new(&["logphase.yml", "kong.yml"], kong("one"));
+    fs::create_dir(bench.path("logphase.yml")).unwrap();
+    bench.assert_taken();
+    fs::write(bench.path("kong.yml"), "two").unwrap();
+    bench.assert_taken();
 }
 
 /// Scenario: a pipe that nobody writes to. Guarantees: it is not read, and never something new.
