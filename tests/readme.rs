@@ -94,7 +94,7 @@ impl Checkout {
         let free = |_| TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let listeners: Vec<_> = (0..2).map(free).collect();
         let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
-        let ports = ["9080", "9090"].into_iter().zip(listeners.iter().map(port)).collect();
+        let ports = ["9080", "9081"].into_iter().zip(listeners.iter().map(port)).collect();
         Self { folder, ports }
     }
 
