@@ -11,8 +11,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
+use super::arguments::Files;
+use super::{Exit, complain, load};
 use crate::admin::control_path;
+use crate::diagnostic::{Format, any_error};
+use crate::settings::Settings;
 use crate::socket_file;
 
 /// The service of a data directory.
@@ -46,6 +51,27 @@ pub(super) enum ControlError {
         /// What it said.
         message: String,
     },
+}
+
+/// What every command needs that asks the service: the settings, which say where its data is, and a runtime. What is wrong is
+/// said.
+///
+/// # Errors
+/// How the command is to end.
+pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Exit> {
+    let files = Files { config: Vec::new(), settings: settings.map(Path::to_owned) };
+    let (settings, findings) = load::settings(&files);
+    load::show(&findings, Format::Pretty);
+    if any_error(&findings) {
+        return Err(Exit::Configuration);
+    }
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => Ok((settings, runtime)),
+        Err(error) => {
+            complain(&format!("error: cannot start: {error}\n"));
+            Err(Exit::Unavailable)
+        }
+    }
 }
 
 impl ControlClient {

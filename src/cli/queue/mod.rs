@@ -9,10 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::arguments::Files;
-use super::{Exit, complain, load, say};
+use super::{Exit, complain, control, say};
 use crate::delivery::inventory::{Moved, Page, QueueInfo, QueueName, Selection};
-use crate::diagnostic::{Format, any_error};
 use depot::{Depot, DepotError};
 
 /// See and move what waits in queues and what was refused for good.
@@ -118,18 +116,9 @@ impl Which {
 
 /// Does what is asked.
 pub(super) fn run(arguments: &Queue) -> Exit {
-    let files = Files { config: Vec::new(), settings: arguments.settings.clone() };
-    let (settings, findings) = load::settings(&files);
-    load::show(&findings, Format::Pretty);
-    if any_error(&findings) {
-        return Exit::Configuration;
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("error: cannot start: {error}\n"));
-            return Exit::Unavailable;
-        }
+    let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
     };
     let done = runtime.block_on(async {
         let depot = Depot::of(&settings.data_dir).await?;

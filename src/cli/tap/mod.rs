@@ -11,10 +11,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use super::arguments::Files;
-use super::control::{ControlClient, ControlError};
-use super::{Exit, complain, load};
-use crate::diagnostic::{Format, any_error};
+use super::control::{self, ControlClient, ControlError};
+use super::{Exit, complain};
 use crate::phase::Condition;
 use show::{Form, Line, render};
 
@@ -102,19 +100,11 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// Shows messages until as many as asked for have been shown.
 pub(super) fn run(arguments: &Tap) -> Exit {
-    let files = Files { config: Vec::new(), settings: arguments.settings.clone() };
-    let (settings, findings) = load::settings(&files);
-    load::show(&findings, Format::Pretty);
-    if any_error(&findings) {
-        return Exit::Configuration;
-    }
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(watch(arguments, &ControlClient::of(&settings.data_dir))),
-        Err(error) => {
-            complain(&format!("error: cannot start: {error}\n"));
-            Exit::Unavailable
-        }
-    }
+    let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    runtime.block_on(watch(arguments, &ControlClient::of(&settings.data_dir)))
 }
 
 /// Why a stream is no longer read.

@@ -17,9 +17,7 @@ use std::time::Duration;
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::arguments::Files;
-use super::{Exit, complain, load, say};
-use crate::diagnostic::{Format, any_error};
+use super::{Exit, complain, control, say};
 use ask::Source;
 use view::{Action, Seen, View};
 
@@ -56,18 +54,9 @@ Exit codes:
 
 /// Shows the service until told to end.
 pub(super) fn run(arguments: &Top) -> Exit {
-    let files = Files { config: Vec::new(), settings: arguments.settings.clone() };
-    let (settings, findings) = load::settings(&files);
-    load::show(&findings, Format::Pretty);
-    if any_error(&findings) {
-        return Exit::Configuration;
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("error: cannot start: {error}\n"));
-            return Exit::Unavailable;
-        }
+    let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
     };
     let found = runtime.block_on(Source::find(arguments.url.as_deref(), &settings));
     let (source, first) = match found {
