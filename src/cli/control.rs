@@ -88,8 +88,7 @@ impl ControlClient {
     /// Asks with GET for text.
     pub(super) async fn text(&self, path: &str) -> Result<String, ControlError> {
         let answer = self.send(Method::GET, path, Bytes::new()).await?;
-        let text = answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes();
-        String::from_utf8(text.into()).map_err(|error| self.broken(error))
+        String::from_utf8(self.body(answer).await?.into()).map_err(|error| self.broken(error))
     }
 
     /// Asks for JSON with a body of JSON.
@@ -105,8 +104,12 @@ impl ControlClient {
     async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ControlError> {
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let answer = self.send(method, path, body).await?;
-        let text = answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes();
-        serde_json::from_slice(&text).map_err(|error| self.broken(error))
+        serde_json::from_slice(&self.body(answer).await?).map_err(|error| self.broken(error))
+    }
+
+    /// The whole body of an answer.
+    async fn body(&self, answer: Response<Incoming>) -> Result<Bytes, ControlError> {
+        Ok(answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes())
     }
 
     /// Sends one request over a connection of its own.
@@ -123,8 +126,7 @@ impl ControlClient {
         if status.is_success() {
             return Ok(answer);
         }
-        let text = answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes();
-        let said = serde_json::from_slice::<Value>(&text).ok();
+        let said = serde_json::from_slice::<Value>(&self.body(answer).await?).ok();
         let message = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str);
         let message = message.map_or_else(|| format!("the service answered {status}"), ToOwned::to_owned);
         Err(ControlError::Refused { status, message })

@@ -75,10 +75,10 @@ impl DeadLetters {
         reason: &str,
         max_bytes: usize,
     ) -> Result<(), String> {
-        let (letters, letter) = (self.clone(), Letter::new(spec, 0, entry, reason));
+        let (letters, mut letter) = (self.clone(), Letter::new(spec, entry, reason));
         let keep = move || {
             let kept = letters.with(|archive| {
-                let letter = Letter { head: super::LetterHead { id: archive.range().1, ..letter.head }, ..letter };
+                letter.head.id = archive.range().1;
                 let record = letter.encode();
                 if archive.bytes().saturating_add(record.len() as u64) > max_bytes as u64 {
                     return Ok(false);

@@ -30,11 +30,11 @@ pub struct LetterHead {
 }
 
 impl Letter {
-    /// A letter of the plugin behind `spec`, refused now.
-    pub(super) fn new(spec: &OutletSpec, id: u64, message: &Bytes, reason: &str) -> Self {
+    /// A letter of the plugin behind `spec`, refused now; it gets its id where it is kept.
+    pub(super) fn new(spec: &OutletSpec, message: &Bytes, reason: &str) -> Self {
         let time = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let head = LetterHead {
-            id,
+            id: 0,
             time: u64::try_from(time).unwrap_or(u64::MAX),
             plugin: spec.kind.clone(),
             instance_name: spec.instance.clone(),

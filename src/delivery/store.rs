@@ -120,10 +120,15 @@ impl Store {
     }
 
     /// Those in the folder of this name.
-    pub(super) fn dead_letters_in(&self, name: &str) -> Arc<DeadLetters> {
+    fn dead_letters_in(&self, name: &str) -> Arc<DeadLetters> {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || DeadLetters::new(self.data_dir.join(dead::FOLDER).join(name), self.claim.clone());
         letters.entry(name.to_owned()).or_insert_with(made).clone()
+    }
+
+    /// Those in the folder of this name, if there is one.
+    pub(super) fn dead_letters_named(&self, name: &str) -> Option<Arc<DeadLetters>> {
+        self.data_dir.join(dead::FOLDER).join(name).is_dir().then(|| self.dead_letters_in(name))
     }
 
     /// The dead letters in each folder. Waits for the disk.

@@ -32,12 +32,16 @@ pub(super) enum DepotError {
 }
 
 impl Depot {
-    /// Those in `data_dir`.
-    pub(super) async fn of(data_dir: &Path) -> Result<Self, DepotError> {
+    /// Those in `data_dir`, and what there is.
+    pub(super) async fn open(data_dir: &Path) -> Result<(Self, Vec<QueueInfo>), DepotError> {
         let client = ControlClient::of(data_dir);
         match client.get("/queues").await {
-            Ok(_) => Ok(Self::Live(client)),
-            Err(ControlError::NotRunning(_)) => Ok(Self::Stopped(StoppedQueues::claim(data_dir)?)),
+            Ok(known) => Ok((Self::Live(client), serde_json::from_value(known)?)),
+            Err(ControlError::NotRunning(_)) => {
+                let queues = StoppedQueues::claim(data_dir)?;
+                let known = queues.list()?;
+                Ok((Self::Stopped(queues), known))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -45,13 +49,6 @@ impl Depot {
     /// Whether a service runs.
     pub(super) fn is_live(&self) -> bool {
         matches!(self, Self::Live(_))
-    }
-
-    pub(super) async fn list(&self) -> Result<Vec<QueueInfo>, DepotError> {
-        match self {
-            Self::Live(client) => Ok(serde_json::from_value(client.get("/queues").await?)?),
-            Self::Stopped(queues) => Ok(queues.list()?),
-        }
     }
 
     pub(super) async fn show(&self, name: &QueueName, page: Page) -> Result<Vec<Shown>, DepotError> {

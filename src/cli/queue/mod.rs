@@ -121,8 +121,8 @@ pub(super) fn run(arguments: &Queue) -> Exit {
         Err(exit) => return exit,
     };
     let done = runtime.block_on(async {
-        let depot = Depot::of(&settings.data_dir).await?;
-        act(&depot, &arguments.action).await
+        let (depot, known) = Depot::open(&settings.data_dir).await?;
+        act(&depot, &known, &arguments.action).await
     });
     done.unwrap_or_else(|error| {
         complain(&format!("error: {error}\n"));
@@ -130,12 +130,11 @@ pub(super) fn run(arguments: &Queue) -> Exit {
     })
 }
 
-async fn act(depot: &Depot, action: &Action) -> Result<Exit, DepotError> {
-    let known = depot.list().await?;
-    let find = |queue: &str| QueueName::find(queue, &known);
+async fn act(depot: &Depot, known: &[QueueInfo], action: &Action) -> Result<Exit, DepotError> {
+    let find = |queue: &str| QueueName::find(queue, known);
     match action {
         Action::List { json } => {
-            say(show::list(&known, *json).as_bytes());
+            say(show::list(known, *json).as_bytes());
             Ok(Exit::Done)
         }
         Action::Show { queue, limit, offset, json } => {
@@ -143,13 +142,13 @@ async fn act(depot: &Depot, action: &Action) -> Result<Exit, DepotError> {
             let messages = depot.show(&name, Page { offset: *offset, limit: *limit }).await?;
             say(show::messages(&messages, *json).as_bytes());
             if !json {
-                complain(&show::rest(&known, &name, *offset, messages.len()));
+                complain(&show::rest(known, &name, *offset, messages.len()));
             }
             Ok(Exit::Done)
         }
         Action::Replay { queue, to, which } => {
             let name = find(queue)?;
-            let target = depot.target(to.as_deref(), &known)?;
+            let target = depot.target(to.as_deref(), known)?;
             let moved = depot.replay(&name, which.selection(), target).await?;
             let whose =
                 to.as_ref().map_or_else(|| "their plugin's queue".to_owned(), |to| format!("the queue of {to}"));
@@ -159,7 +158,7 @@ async fn act(depot: &Depot, action: &Action) -> Result<Exit, DepotError> {
         Action::Drop { queue, which, yes, .. } => {
             let name = find(queue)?;
             let chosen = which.selection();
-            if !yes && !confirm(&known, &name, &chosen) {
+            if !yes && !confirm(known, &name, &chosen) {
                 return Ok(Exit::Incomplete);
             }
             Ok(tell(depot.drop_messages(&name, chosen).await?, "dropped", ""))

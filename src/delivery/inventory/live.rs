@@ -142,22 +142,21 @@ impl Delivery {
 
     /// The plugin that messages are to be sent to again.
     fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Outlet>, InventoryError> {
-        let open = || self.outlets().into_iter().filter(|(outlet, _)| !outlet.is_closed());
-        let Some(to) = to else {
-            if !name.dead {
-                let message = format!("{name} has no plugin: name the one that it is to be sent to with --to");
-                return Err(InventoryError::Refused(message));
+        let mut open = self.outlets();
+        open.retain(|(outlet, _)| !outlet.is_closed());
+        let (found, otherwise) = match to {
+            Some(to) => {
+                let infos: Vec<QueueInfo> = open.iter().map(|(outlet, folder)| plugin_info(outlet, folder)).collect();
+                let meant = QueueName::find(to, &infos)?;
+                (open.into_iter().find(|(_, folder)| *folder == meant.folder), missing(&meant))
             }
-            let own = open().find(|(outlet, _)| folder_name(&outlet.spec()) == name.folder).map(|(outlet, _)| outlet);
-            return own.ok_or_else(|| {
-                let message = format!("the plugin of {name} is not in the configuration: name another with --to");
-                InventoryError::Refused(message)
-            });
+            None => {
+                let of_plugin = |outlet: &Outlet| name.dead && folder_name(&outlet.spec()) == name.folder;
+                let message = format!("{name} has no plugin in the configuration: name another with --to");
+                (open.into_iter().find(|(outlet, _)| of_plugin(outlet)), InventoryError::Refused(message))
+            }
         };
-        let infos: Vec<QueueInfo> = open().map(|(outlet, folder)| plugin_info(&outlet, &folder)).collect();
-        let found = QueueName::find(to, &infos)?;
-        let target = open().find(|(_, folder)| *folder == found.folder).map(|(outlet, _)| outlet);
-        target.ok_or_else(|| missing(&found))
+        found.map(|(outlet, _)| outlet).ok_or(otherwise)
     }
 
     /// Lets `act` work on dead letters, or on a queue that no plugin has. Waits for the disk.
@@ -169,9 +168,8 @@ impl Delivery {
         if !name.dead {
             return self.with_orphan(name, act);
         }
-        let letters = self.inner.store.all_dead_letters().into_iter().find(|(folder, _)| *folder == name.folder);
-        let (_, letters) = letters.ok_or_else(|| missing(name))?;
-        Ok(letters.with(act)?)
+        let letters = name.is_sound().then(|| self.inner.store.dead_letters_named(&name.folder)).flatten();
+        Ok(letters.ok_or_else(|| missing(name))?.with(act)?)
     }
 
     fn with_orphan<T>(
