@@ -40,24 +40,24 @@ build: rust run-tools ## Build the program (PROFILE=release or dev).
 	cargo build --locked --profile $(PROFILE) --bin logphase
 
 test: rust rust-components test-tools ## All checks and all tests; what CI runs.
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@mkdir -p "$(TARGET)"
-	cargo test --locked --no-fail-fast 2>&1 | tee "$(RESULT)" || { .ci/summary "$(RESULT)"; exit 1; }
+	cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$(RESULT)" || { .ci/summary "$(RESULT)"; exit 1; }
 	@.ci/summary "$(RESULT)"
 
 check: rust ## Compile everything without building it; the quickest look for mistakes.
-	cargo check --locked --all-targets
+	cargo check --locked --workspace --all-targets
 
 fmt: rust ## Format the source.
-	cargo fmt
+	cargo fmt --all
 
 clippy: rust rust-components ## Lint.
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 doc: rust ## Build the documentation of the source.
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 bench: rust run-tools kafka ## Measure transactions per second beside the baselines, and into Kafka beside its own producer.
 	cargo bench --locked --bench log_phase --bench queue --bench kafka

@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use logphase::diagnostic::SourceFile;
 use logphase::entity::{Configuration, ReadOptions};
-use logphase::message::BodyError;
 use logphase::phase::{Observer, Part, Program, Runner};
-use logphase::script::{Clock, ScriptError};
 use logphase::settings::Settings;
-use logphase::transaction::{Limits, Transaction};
+use logphase_config::diagnostic::SourceFile;
+use logphase_script::message::BodyError;
+use logphase_script::transaction::{Limits, Transaction};
+use logphase_script::{Clock, ScriptError};
 use serde_json::value::RawValue;
 
 #[global_allocator]

@@ -26,7 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use logphase::queue::{Budget, DurableBounds, DurableOptions, Flusher, Overflow, Queue, Receipt, Signals, SyncPolicy};
+use logphase_queue::{Budget, DurableBounds, DurableOptions, Flusher, Overflow, Queue, Receipt, Signals, SyncPolicy};
 use serde_json::{Value, json};
 
 #[global_allocator]

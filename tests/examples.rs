@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use logphase::diagnostic::{SourceFile, any_error};
-use logphase::document::{self, Node};
 use logphase::entity::{self, ReadOptions};
 use logphase::plugin::kinds;
 use logphase::settings::{Settings, variables};
+use logphase_config::diagnostic::{SourceFile, any_error};
+use logphase_config::document::{self, Node};
 use serde_json::Value;
 
 fn examples() -> PathBuf {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use logphase::plugin::kinds;
-use logphase::schema::{Check, Field, Record, Type};
+use logphase_config::schema::{Check, Field, Record, Type};
 
 /// Scenario: the fields of every plugin, by its schema. Guarantees: docs/plugins.md has each with type, default, limits
 /// and meaning, and no other.

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use logphase::diagnostic::SourceFile;
-use logphase::document::{self, Node};
 use logphase::settings::variables;
+use logphase_config::diagnostic::SourceFile;
+use logphase_config::document::{self, Node};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use logphase::message::{KeyPath, Message, Mode, Part, Style};
-use logphase::transaction::{Limits, Transaction};
+use logphase_script::message::{KeyPath, Message, Mode, Part, Style};
+use logphase_script::transaction::{Limits, Transaction};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 

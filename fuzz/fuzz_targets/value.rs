@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use logphase::message::{KeyPath, Message, Style};
-use logphase::script::{Busy, Clock, Limits, Options, SourceLimits, Vm, compile, prepare};
-use logphase::transaction::{self, Transaction};
+use logphase_script::message::{KeyPath, Message, Style};
+use logphase_script::{Busy, Clock, Limits, Options, SourceLimits, Vm, compile, prepare};
+use logphase_script::transaction::{self, Transaction};
 use serde::de::IgnoredAny;
 
 /// Snippets that a VM takes before it is made anew: each stays for good.

@@ -15,8 +15,8 @@ use super::{probe, status};
 use crate::confinement::Wall;
 use crate::delivery::Delivery;
 use crate::input::{Kind, Meters};
-use crate::metric::Reloads;
 use crate::phase::{Fields, Generation, Tally};
+use crate::service::Reloads;
 
 /// What of a running service can be looked at. Cheap to clone.
 #[derive(Clone)]

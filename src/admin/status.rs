@@ -10,9 +10,9 @@ use super::board::{Board, Parts};
 use super::router::{Call, Reply, json_reply};
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Meter, Reason};
-use crate::metric::{Outcome, Reloads};
 use crate::phase::{Fault, Step};
-use crate::script::Stop;
+use crate::service::{Outcome, Reloads};
+use logphase_script::Stop;
 
 /// Kong's hash of no configuration.
 const NO_CONFIGURATION: &str = "00000000000000000000000000000000";

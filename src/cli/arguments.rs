@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::queue::Queue;
 use super::tap::Tap;
 use super::top::Top;
-use crate::diagnostic::Format;
-use crate::script::Profile;
+use logphase_config::diagnostic::Format;
+use logphase_script::Profile;
 
 const EXIT_CODES: &str = "\
 Exit codes:

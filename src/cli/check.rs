@@ -5,11 +5,10 @@ use std::io::IsTerminal;
 
 use super::arguments::Check;
 use super::{Exit, load, say};
-use crate::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
 use crate::entity::Configuration;
 use crate::phase::Program;
-use crate::script;
 use crate::settings::Settings;
+use logphase_config::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
 
 /// Reads everything, compiles everything, and shows all that is wrong on standard output.
 pub(super) fn check(arguments: &Check) -> Exit {
@@ -51,7 +50,7 @@ fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
     let sources = enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
     sources.flat_map(|source| {
-        script::differences(&source.text).into_iter().map(|difference| {
+        logphase_script::differences(&source.text).into_iter().map(|difference| {
             Diagnostic::note(codes::DIALECT, "Luau writes numbers with other digits than LuaJIT")
                 .at(source.line_place(difference.line))
                 .label(difference.what)

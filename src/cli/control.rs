@@ -16,9 +16,9 @@ use tokio::runtime::Runtime;
 use super::arguments::Files;
 use super::{Exit, complain, load};
 use crate::admin::control_path;
-use crate::diagnostic::{Format, any_error};
 use crate::settings::Settings;
 use crate::socket_file;
+use logphase_config::diagnostic::{Format, any_error};
 
 /// The service of a data directory.
 #[derive(Debug, Clone)]

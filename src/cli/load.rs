@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::Files;
-use crate::diagnostic::{Diagnostic, Format, SourceFile, any_error, codes, render_all};
 use crate::entity::{self, Configuration, ReadOptions};
 use crate::settings::Settings;
+use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, any_error, codes, render_all};
 
 /// The configuration of a service that was given none.
 const QUICKSTART: &str = include_str!("../../examples/quickstart/kong.yml");

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Exit, complain};
-use crate::diagnostic::{Diagnostic, Place, codes};
 use crate::entity::{Configuration, Field, Plugin, Scope};
-use crate::message::BodyError;
 use crate::phase::{Observer, Part, Program, Runner, Step};
-use crate::script::{Busy, Clock, ScriptError};
 use crate::settings::Settings;
-use crate::transaction::{self, BodyRejection, Limits, Transaction};
+use logphase_config::diagnostic::{Diagnostic, Place, codes};
+use logphase_script::message::BodyError;
+use logphase_script::transaction::{self, BodyRejection, Limits, Transaction};
+use logphase_script::{Busy, Clock, ScriptError};
 
 /// The least time that a snippet gets, in milliseconds.
 const LEAST_DEADLINE_MS: f64 = 100.0;

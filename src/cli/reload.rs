@@ -2,12 +2,12 @@
 
 use super::load;
 use crate::cli::arguments::Run;
-use crate::diagnostic::{Diagnostic, Format, any_error, render_all};
 use crate::entity::Configuration;
-use crate::metric::Reloads;
+use crate::service::Reloads;
 use crate::service::watch::{Contents, Watch};
 use crate::service::{Service, StartError, out_of_reach};
 use crate::settings::{self, Settings};
+use logphase_config::diagnostic::{Diagnostic, Format, any_error, render_all};
 
 /// How often files that change while they are read are read again at once.
 const ATTEMPTS: u32 = 5;

@@ -14,12 +14,12 @@ use super::{Exit, complain, load, log};
 use crate::admin::{self, Board, Stage};
 use crate::confinement::{self, Wall};
 use crate::delivery::Leftover;
-use crate::diagnostic::{Format, any_error};
 use crate::entity::Configuration;
 use crate::input;
 use crate::service::watch::{Contents, Watch};
 use crate::service::{InputError, Listening, Service, StartError, files_of, manager, open_control, show_status};
 use crate::settings::Settings;
+use logphase_config::diagnostic::{Format, any_error};
 
 /// Runs the service until it is told to stop, or over standard input until its end.
 pub(super) fn run(arguments: &Run) -> Exit {

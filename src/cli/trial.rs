@@ -10,14 +10,14 @@ use serde_json::json;
 use super::arguments::Try;
 use super::rehearsal::{self, Outcome, Rehearsal};
 use super::{Exit, complain, load, pretty, say};
-use crate::diagnostic::{Format, Place, SourceFile, any_error};
-use crate::document::SnippetSource;
 use crate::entity::{Configuration, Field};
-use crate::message::BodyError;
 use crate::phase::Program;
-use crate::script::ScriptError;
 use crate::settings::Settings;
-use crate::transaction::Transaction;
+use logphase_config::diagnostic::{Format, Place, SourceFile, any_error};
+use logphase_config::document::SnippetSource;
+use logphase_script::ScriptError;
+use logphase_script::message::BodyError;
+use logphase_script::transaction::Transaction;
 
 /// Prints, for each transaction and per plugin in execution order, the message that would be sent.
 pub(super) fn run(arguments: &Try) -> Exit {

@@ -10,7 +10,7 @@ use tracing::{error, warn};
 use super::OutletSpec;
 use super::letter::Letter;
 use super::store::Claim;
-use crate::queue::Archive;
+use logphase_queue::Archive;
 
 /// The folder in the data directory.
 pub(super) const FOLDER: &str = "dead-letters";

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::outlet::{LastError, Outlet};
 use super::{Level, OutletSpec, Storage};
-use crate::metric::Histogram;
-use crate::queue::Counters;
+use logphase_queue::Counters;
+use logphase_queue::metric::Histogram;
 
 /// Plugins without an outlet that are remembered. They are few, unless something makes up new ids all the time.
 const GONE: usize = 1000;

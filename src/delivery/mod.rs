@@ -34,9 +34,9 @@ pub use self::letter::{Letter, LetterHead};
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use self::store::{Store, Stored};
-use crate::metric::Histogram;
 use crate::plugin::sink::{self, OpenError, Sink, SinkShared};
-use crate::queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
+use logphase_queue::metric::Histogram;
+use logphase_queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
 
 /// Where a plugin's entries wait.
 #[derive(Debug, Clone, PartialEq, Eq)]

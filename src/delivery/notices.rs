@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 use super::outlet::Outlet;
 use super::{QueueSettings, Storage};
 use crate::folding::Fold;
-use crate::queue::Notice;
+use logphase_queue::Notice;
 
 /// Logs it, for ever.
 pub(super) async fn tell(outlet: &Outlet) {

@@ -16,10 +16,10 @@ use super::backoff::Backoff;
 use super::dead::DeadLetters;
 use super::turn::{Turn, unless_turned};
 use super::{OutletSpec, QueueSettings, notices};
-use crate::fault::{self, Point};
 use crate::folding::Fold;
 use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
-use crate::queue::{Condition, Counters, DropReason, Queue, Reader};
+use logphase_queue::fault::{self, Point};
+use logphase_queue::{Condition, Counters, DropReason, Queue, Reader};
 
 /// Entries that are leased at once by a sink that takes what is there.
 const LEASE_ENTRIES: usize = 8192;

@@ -14,8 +14,8 @@ use tracing::{error, info, warn};
 
 use super::OutletSpec;
 use super::dead::{self, DeadLetters};
-use crate::metric::Histogram;
-use crate::queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
+use logphase_queue::metric::Histogram;
+use logphase_queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
 
 /// The folder in the data directory.
 pub(super) const FOLDER: &str = "queues";

@@ -10,8 +10,8 @@ use super::dead::DeadLetters;
 use super::store::Claim;
 use super::*;
 use crate::plugin::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
-use crate::queue::{Archive, Fate, NoRoom, Overflow, Receipt};
 use crate::testing::own_port;
+use logphase_queue::{Archive, Fate, NoRoom, Overflow, Receipt};
 
 mod turn;
 
@@ -429,7 +429,7 @@ async fn totals_outlive_outlets() {
             put(&outlet, entry.to_string()).unwrap();
         }
         outlet.queue().reserve(1, 1).unwrap();
-        outlet.queue().forgo(1, 1, crate::queue::DropReason::Script);
+        outlet.queue().forgo(1, 1, logphase_queue::DropReason::Script);
         delivery.take_over(std::slice::from_ref(&outlet));
         tokio::task::yield_now().await;
     }

@@ -1,7 +1,7 @@
 //! The kinds of entities, their fields, and what nests in what.
 
 use crate::plugin::PROTOCOL_NAMES;
-use crate::schema::{Check, Default, Field, Record};
+use logphase_config::schema::{Check, Default, Field, Record};
 
 /// A kind of entity that is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

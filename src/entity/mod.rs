@@ -13,9 +13,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::diagnostic::Place;
-use crate::document::SnippetSource;
 use crate::plugin::{Kind, Protocol};
+use logphase_config::diagnostic::Place;
+use logphase_config::document::SnippetSource;
 
 pub use read::{ReadOptions, read, read_tree};
 

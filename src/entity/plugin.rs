@@ -8,9 +8,9 @@ use super::read::Item;
 use super::reference::{Index, entity_ref};
 use super::unique::Seen;
 use super::{Certificate, Configuration, Field, NotRun, Plugin, Scope};
-use crate::diagnostic::{Diagnostic, codes};
-use crate::document::Node;
 use crate::plugin::{self, Kind, Protocol};
+use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::document::Node;
 
 /// Namespace of the ids of plugins that have none.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_8a0e_6d0b_4b5e_9a50_6c6f_6770_6861);
@@ -188,7 +188,7 @@ fn warn_of_what_kong_does(item: &Item, kind: &Kind, config: Option<&Node>, diagn
 /// A plugin without `config`: only its defaults, if it can live with them.
 fn read_nothing(
     kind: &Kind,
-    here: &crate::schema::Scope,
+    here: &logphase_config::schema::Scope,
     item: &Item,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> serde_json::Map<String, Value> {

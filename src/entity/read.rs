@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::collection::{COLLECTIONS, Collection, META, WITHOUT_USE};
 use super::reference::Index;
 use super::{Configuration, Entity, plugin, unique};
-use crate::diagnostic::{Diagnostic, Place, SourceFile, codes, suggest};
-use crate::document::{self, Node};
-use crate::schema;
+use logphase_config::diagnostic::{Diagnostic, Place, SourceFile, codes, suggest};
+use logphase_config::document::{self, Node};
+use logphase_config::schema;
 
 /// How files are read.
 #[derive(Clone, Copy)]

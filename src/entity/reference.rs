@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::EntityRef;
 use super::collection::Collection;
 use super::read::Item;
-use crate::diagnostic::{Diagnostic, codes};
-use crate::document::Node;
+use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::document::Node;
 
 /// Entities by name and id.
 pub(super) struct Index {
@@ -32,7 +32,8 @@ impl Index {
 
     fn find(&self, collection: Collection, key: &str) -> Option<usize> {
         let found = |key: String| self.by_key.get(&(collection, key)).copied();
-        found(key.to_owned()).or_else(|| found(key.to_ascii_lowercase()).filter(|_| crate::schema::is_uuid(key)))
+        found(key.to_owned())
+            .or_else(|| found(key.to_ascii_lowercase()).filter(|_| logphase_config::schema::is_uuid(key)))
     }
 
     /// The entity that `node` refers to: a name, an id, or a mapping with one of them. Null refers to nothing.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::diagnostic::{Diagnostic, Format, SourceFile, any_error, render_all};
+use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, any_error, render_all};
 
 fn read_files(files: &[(&str, &str)], select_tags: &[&str]) -> (Configuration, Vec<Diagnostic>) {
     let files: Vec<Arc<SourceFile>> = files.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::read::Item;
-use crate::diagnostic::{Diagnostic, Place, codes};
+use logphase_config::diagnostic::{Diagnostic, Place, codes};
 
 /// Things seen so far, with their places.
 pub(super) struct Seen<K>(HashMap<K, Place>);

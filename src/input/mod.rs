@@ -32,7 +32,7 @@ pub use self::meter::{Kind, Meter, Meters, Reason};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
 use crate::phase::Intake;
 use crate::socket_file::SocketListener;
-use crate::transaction::Limits;
+use logphase_script::transaction::Limits;
 
 /// What the inputs are set to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tokio::io::AsyncRead;
 use super::lines::{Feed, Rejected};
 use super::{Kind, Meters};
 use crate::phase::{Intake, Refusal};
-use crate::transaction::Limits;
+use logphase_script::transaction::Limits;
 
 /// Bytes of one read.
 const LARGEST_READ: usize = 1 << 20;

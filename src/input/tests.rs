@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::phase::{Batch, Outcome, Refusal};
-use crate::transaction::Transaction;
+use logphase_script::transaction::Transaction;
 
 /// What a fake worker does with a batch.
 #[derive(Debug, Clone)]

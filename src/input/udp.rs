@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{Context, Kind, Reason};
 use crate::phase::Refusal;
-use crate::transaction::{Rejection, Transaction};
+use logphase_script::transaction::{Rejection, Transaction};
 
 /// More than a datagram can hold.
 const LARGEST_DATAGRAM: usize = 1 << 16;

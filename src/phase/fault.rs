@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::fields::Totals;
-use crate::script::Stop;
+use logphase_script::Stop;
 
 /// The faults of one plugin's parts.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::metric::{Cell, Histogram};
-use crate::script::Stop;
+use logphase_queue::metric::{Cell, Histogram};
+use logphase_script::Stop;
 
 /// Snippets that are remembered beyond those of the configuration in force.
 const GONE: usize = 10_000;

@@ -1,7 +1,7 @@
 //! What a transaction is about: protocol, route, service, consumer.
 
 use crate::plugin::Protocol;
-use crate::transaction::{Level, Transaction, View};
+use logphase_script::transaction::{Level, Transaction, View};
 
 /// One bit for each protocol.
 pub(super) fn mask(protocols: &[Protocol]) -> u16 {
@@ -49,7 +49,7 @@ pub(super) fn protocols(transaction: &Transaction) -> u16 {
 fn stream_protocols(transaction: &Transaction) -> u16 {
     let stream = mask(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
     let given = transaction.get("route").and_then(|route| route.get("protocols")).map(View::value);
-    if let Some(crate::transaction::Value::Array(protocols)) = given {
+    if let Some(logphase_script::transaction::Value::Array(protocols)) = given {
         let known: Vec<_> = protocols.into_iter().filter_map(|name| Protocol::find(&name.text()?)).collect();
         if mask(&known) & stream != 0 {
             return mask(&known) & stream;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::lane::Gate;
-use crate::transaction::Transaction;
+use logphase_script::transaction::Transaction;
 
 /// Why transactions were not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::intake::{ASK_AGAIN, Batch, Intake, Outcome, Refusal};
-use crate::transaction::Transaction;
+use logphase_script::transaction::Transaction;
 
 /// Batches of one lane that are on their way at most. Those that wait for a worker are bounded by its channel; of the
 /// others the entries are in the queues, within their bounds, and only their sync is waited for.

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use super::identity;
 use super::program::{Program, Step};
 use crate::entity::{EntityRef, Scope};
-use crate::transaction::{Transaction, Value, View};
+use logphase_script::transaction::{Transaction, Value, View};
 
 /// Indices of the steps that apply, in execution order.
 pub type Plan = Rc<[usize]>;

@@ -6,13 +6,13 @@ use ipnet::IpNet;
 
 use super::fault::{Faults, Suspension};
 use super::fields::{Field, Fields};
-use crate::diagnostic::{Diagnostic, codes};
-use crate::document::SnippetSource;
 use crate::entity::{Configuration, Plugin, Scope};
-use crate::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use crate::plugin::Kind;
-use crate::script::{self, Bytecode, Options, Profile, SourceLimits, compile};
 use crate::settings::{OnError, Secret, Settings};
+use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::document::SnippetSource;
+use logphase_script::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
+use logphase_script::{Bytecode, Options, Profile, SourceLimits, compile};
 
 /// One plugin, ready to run.
 #[derive(Debug)]
@@ -130,25 +130,25 @@ fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
 fn options(settings: &Settings) -> Options {
     let lua = &settings.lua;
     Options {
-        limits: script::Limits {
+        limits: logphase_script::Limits {
             deadline: lua.deadline(),
             plugin_deadline: lua.plugin_deadline(),
             memory: lua.memory_limit,
-            value: script::ValueLimits {
+            value: logphase_script::ValueLimits {
                 bytes: lua.max_value_bytes,
                 nodes: lua.max_value_nodes,
                 depth: lua.max_value_depth,
             },
             log_lines_per_second: lua.log_per_second,
         },
-        dialect: script::Dialect {
+        dialect: logphase_script::Dialect {
             profile: settings.untrusted_lua,
             requires: settings.untrusted_lua_sandbox_requires.clone(),
             environment: settings.untrusted_lua_sandbox_environment.clone(),
         },
         style: Style::of(settings.kong_quirks),
         kong_quirks: settings.kong_quirks,
-        most: script::Most {
+        most: logphase_script::Most {
             req_headers: lua.max_req_headers,
             resp_headers: lua.max_resp_headers,
             uri_args: lua.max_uri_args,
@@ -237,7 +237,7 @@ fn syntax_error(
     plugin: &Plugin,
     key: Option<&str>,
     source: &SnippetSource,
-    error: &crate::script::CompileError,
+    error: &logphase_script::CompileError,
 ) -> Diagnostic {
     let what = match key {
         Some(key) => format!("field `{key}` of {}", plugin.kind.name),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::script::Clock;
+use logphase_script::Clock;
 
 /// One worker, which alone writes it. On a cache line of its own, so that nobody waits for anybody.
 #[derive(Debug, Default)]

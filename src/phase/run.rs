@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::fault::{Suspension, Verdict};
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
-use crate::message::{BodyError, Message};
-use crate::metric::Cell;
-use crate::script::{ScriptError, SnippetId, Stop, Vm};
-use crate::transaction::Transaction;
+use logphase_queue::metric::Cell;
+use logphase_script::message::{BodyError, Message};
+use logphase_script::transaction::Transaction;
+use logphase_script::{ScriptError, SnippetId, Stop, Vm};
 
 /// Which part of a plugin failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

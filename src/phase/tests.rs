@@ -10,10 +10,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::diagnostic::{SourceFile, any_error};
 use crate::entity::{self, Configuration, ReadOptions};
 use crate::settings::Settings;
-use crate::transaction::{Limits, Transaction};
+use logphase_config::diagnostic::{SourceFile, any_error};
+use logphase_script::transaction::{Limits, Transaction};
 
 fn configuration(text: &str) -> Configuration {
     let files = [SourceFile::new("kong.yaml", text)];

@@ -18,9 +18,9 @@ use super::run::{Observer, Part, Runner};
 use super::tap::{Tapped, Taps};
 use crate::confinement::{ThreadFilter, Wall};
 use crate::folding::Folded;
-use crate::message::BodyError;
-use crate::queue::{DropReason, NoRoom, Queue, Receipt};
-use crate::script::{self, Clock, ScriptError};
+use logphase_queue::{DropReason, NoRoom, Queue, Receipt};
+use logphase_script::message::BodyError;
+use logphase_script::{Clock, ScriptError};
 
 /// A program and the queues that its messages go to; swapped whole on reload.
 pub struct Generation {
@@ -81,7 +81,7 @@ impl Workers {
         filter: &ThreadFilter,
     ) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
         // What scripts ask of the machine is asked now: the workers may not.
-        script::prepare();
+        logphase_script::prepare();
         let count = count.max(1);
         let tally = Arc::new(Tally::of(count));
         let taps = Arc::new(Taps::default());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record};
 
 /// Largest number of milliseconds that Kong takes for a timeout.
 const LONGEST_TIMEOUT: f64 = 2_147_483_646.0;
@@ -137,7 +137,7 @@ pub fn retry_delays(queue: &Map<String, Value>) -> Result<(), Problem> {
 }
 
 fn check_media_range(value: &Value) -> Result<(), String> {
-    super::MediaRange::parse(value.as_str().unwrap_or_default()).map(drop)
+    logphase_script::message::MediaRange::parse(value.as_str().unwrap_or_default()).map(drop)
 }
 
 /// A host name or address, without a port.

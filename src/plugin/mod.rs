@@ -6,7 +6,6 @@ mod http_client;
 pub mod http_log;
 pub mod kafka_log;
 pub mod loggly;
-mod media_range;
 mod others;
 pub mod post_function;
 pub mod pre_function;
@@ -20,50 +19,13 @@ pub mod tcp_log;
 mod tls;
 pub mod udp_log;
 
-use serde::Deserialize;
+use logphase_script::message::Include;
 use serde_json::{Map, Value};
 
-use crate::schema::Record;
+use logphase_config::schema::Record;
 
-pub use media_range::MediaRange;
 pub use others::{OTHERS, Other, find_other};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
-
-/// Which bodies are part of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Include {
-    /// The request's.
-    pub request: bool,
-    /// The response's.
-    pub response: bool,
-}
-
-impl Include {
-    /// None.
-    pub const OFF: Self = Self { request: false, response: false };
-    /// The request's alone.
-    pub const REQUEST: Self = Self { request: true, response: false };
-    /// The response's alone.
-    pub const RESPONSE: Self = Self { request: false, response: true };
-    /// Both.
-    pub const BOTH: Self = Self { request: true, response: true };
-}
-
-impl TryFrom<String> for Include {
-    type Error = String;
-
-    /// Reads a value of [`field::INCLUDE_BODY`].
-    fn try_from(word: String) -> Result<Self, String> {
-        match &*word {
-            "off" => Ok(Self::OFF),
-            "request" => Ok(Self::REQUEST),
-            "response" => Ok(Self::RESPONSE),
-            "both" => Ok(Self::BOTH),
-            _ => Err(format!("`{word}` is none of off, request, response, both")),
-        }
-    }
-}
 
 /// One kind of plugin that runs in the log phase.
 #[derive(Debug)]

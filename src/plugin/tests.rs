@@ -1,7 +1,7 @@
 use super::*;
-use crate::diagnostic::{Diagnostic, SourceFile, any_error};
-use crate::document;
-use crate::schema::Scope;
+use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error};
+use logphase_config::document;
+use logphase_config::schema::Scope;
 
 fn read(kind: &Kind, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     let (node, mut diagnostics) = document::parse(&SourceFile::new("t.yaml", text), None);

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::confinement::{self, Files};
-use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
 use crate::settings::Settings;
+use logphase_config::diagnostic::{Diagnostic, codes};
 
 /// The files of a service: its settings and configuration to read; its data, its plugins' files and its sockets to
 /// write. Directories rather than files, so that what is replaced or rotated stays within.

@@ -3,6 +3,7 @@
 mod files;
 mod inputs;
 pub mod manager;
+mod reloads;
 mod shared;
 pub mod watch;
 
@@ -16,16 +17,17 @@ use serde_json::{Value, json};
 use crate::admin::Parts;
 use crate::confinement::{ThreadFilter, Wall};
 use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
-use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Tally, Taps, Workers};
 use crate::plugin::sink::SinkShared;
-use crate::queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
-use crate::script::Clock;
 use crate::settings::{self, Settings};
+use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
+use logphase_script::Clock;
 
 pub use files::{of_service as files_of, out_of_reach};
 pub use inputs::{InputError, Listening, open_control, show_status};
+pub use reloads::{Outcome, ReloadStats, Reloads};
 
 /// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
 pub struct Service {
@@ -298,8 +300,8 @@ fn storage(kind: &str, queue: &settings::QueueSettings) -> Storage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::SourceFile;
     use crate::entity::{ReadOptions, read};
+    use logphase_config::diagnostic::SourceFile;
 
     /// Scenario: plugins of each kind with default settings; one with bounds and an interval; one that is told where.
     /// Guarantees: what confirms its deliveries waits on disk, the rest in memory; on disk, the number of entries is a

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use crate::diagnostic::suggest;
 use crate::plugin::field::{BODY_TYPES, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, REDACT, retry_delays};
-use crate::schema::{Check, Default, Field, Record};
-use crate::script;
+use logphase_config::diagnostic::suggest;
+use logphase_config::schema::{Check, Default, Field, Record};
 
 pub(super) static SETTINGS: Record = Record::new(&[
     Field::array("config", &TEXT)
@@ -301,11 +300,11 @@ fn check_profile(value: &Value) -> Result<(), String> {
 }
 
 fn check_module(value: &Value) -> Result<(), String> {
-    offered(value, "module", script::modules())
+    offered(value, "module", logphase_script::modules())
 }
 
 fn check_name(value: &Value) -> Result<(), String> {
-    offered(value, "name", script::names())
+    offered(value, "name", logphase_script::names())
 }
 
 fn offered(value: &Value, what: &str, offered: Vec<&'static str>) -> Result<(), String> {

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::Settings;
 use super::definition::SETTINGS;
-use crate::diagnostic::{Diagnostic, SourceFile, any_error, codes};
-use crate::document::{self, Node};
-use crate::fault;
-use crate::schema::{Field, Record, Scope, Type};
+use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
+use logphase_config::document::{self, Node};
+use logphase_config::schema::{Field, Record, Scope, Type};
+use logphase_queue::fault;
 
 /// What names of variables begin with.
 const PREFIX: &str = "LOGPHASE_";

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::diagnostic::{Diagnostic, codes, suggest};
 use crate::entity::{Configuration, Plugin};
-use crate::message::BodyOptions;
-use crate::plugin::Include;
-use crate::plugin::redact::RedactRule;
-use crate::script::Profile;
-use crate::transaction;
+use logphase_config::diagnostic::{Diagnostic, codes, suggest};
+use logphase_script::Profile;
+use logphase_script::message::BodyOptions;
+use logphase_script::message::Include;
+use logphase_script::message::RedactRule;
+use logphase_script::transaction;
 
 pub use load::{FILE_VARIABLE, variables};
 pub use queue::{Durability, Overflow, QueueOverride, QueueSettings, Sync};

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Settings;
-use crate::diagnostic::{Diagnostic, codes};
 use crate::entity::Plugin;
-use crate::message::NO_KEY;
-use crate::plugin::redact::RedactRule;
+use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_script::message::NO_KEY;
+use logphase_script::message::RedactRule;
 
 /// Bytes that a key has at least.
 const SHORTEST: usize = 16;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::diagnostic::{Diagnostic, SourceFile, render_all};
+use logphase_config::diagnostic::{Diagnostic, SourceFile, render_all};
 
 fn load(text: &str, environment: &[(&str, &str)]) -> (Settings, Vec<Diagnostic>) {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -24,7 +24,7 @@ fn has_defaults() {
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.inputs.http.listen, ["127.0.0.1:9080"]);
     assert!(settings.inputs.tcp.listen.is_empty() && settings.inputs.udp.listen.is_empty());
-    assert_eq!(settings.limits.transaction(), crate::transaction::Limits::default());
+    assert_eq!(settings.limits.transaction(), logphase_script::transaction::Limits::default());
     assert_eq!(settings.limits.max_body_bytes, 8 << 20);
     assert_eq!(settings.lua.deadline(), Duration::from_millis(10));
     assert_eq!(settings.lua.memory_limit, 64 << 20);
@@ -76,7 +76,11 @@ fn variables_win() {
 fn reports_mistakes() {
     let text = "inputs:\n  htpp: {}\n  http: {listen: [localhost]}\nlimits: {max_depth: 0}\nqueue: {overflow: blok, initial_retry_delay: 5m}\nplugins: {file-log: {on_eror: drop}}\nshutdown_timeout: soon\n";
     let environment = [("LOGPHASE_HTTP_LISTN", "x"), ("LOGPHASE_WORKERS", "many"), ("LOGPHASE_LOG_LEVEL", "inof")];
-    insta::assert_snapshot!(render_all(&load(text, &environment).1, crate::diagnostic::Format::Pretty, false));
+    insta::assert_snapshot!(render_all(
+        &load(text, &environment).1,
+        logphase_config::diagnostic::Format::Pretty,
+        false
+    ));
     assert_eq!(shorts("- a", &[]), ["logphase.yml:1:1: error[K0402]: the top level is a list; expected a record"]);
     assert_eq!(shorts("a: [", &[]).len(), 1);
 }
@@ -167,7 +171,7 @@ fn layers_body_settings() {
 /// Guarantees: the former are taken, as plain words and from variables; the latter are errors that say why and what there is.
 #[test]
 fn sandbox_settings() {
-    use crate::script::Profile;
+    use logphase_script::Profile;
     assert_eq!(good("", &[]).untrusted_lua, Profile::Sandbox);
     assert_eq!(good("untrusted_lua: off", &[]).untrusted_lua, Profile::Off);
     assert_eq!(good("", &[("LOGPHASE_UNTRUSTED_LUA", "strict")]).untrusted_lua, Profile::Strict);
@@ -188,7 +192,7 @@ fn sandbox_settings() {
         ("lua: {max_value_depth: 100000}", "1000"),
         ("confinement: {landlok: true}", "did you mean `landlock`?"),
     ] {
-        let shown = render_all(&load(text, &[]).1, crate::diagnostic::Format::Pretty, false);
+        let shown = render_all(&load(text, &[]).1, logphase_config::diagnostic::Format::Pretty, false);
         assert!(shown.contains("error[") && shown.contains(said), "{text}: {shown}");
     }
 }
@@ -210,10 +214,10 @@ fn redact_rules_add_up() {
     assert_eq!(settings.redact_for(&configuration.plugins[1]).len(), 1);
     assert!(!format!("{settings:?}").contains("0123456789abcdef"));
     let (_, diagnostics) = load("", &[("LOGPHASE_REDACT_KEY", "tooshort")]);
-    let shown = render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+    let shown = render_all(&diagnostics, logphase_config::diagnostic::Format::Pretty, false);
     assert!(shown.contains("has 8 bytes") && !shown.contains("tooshort"), "{shown}");
     let (_, diagnostics) = load(&text.replace("redact_key", "#"), &[]);
-    let shown = render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+    let shown = render_all(&diagnostics, logphase_config::diagnostic::Format::Pretty, false);
     assert!(shown.contains("plugins.file-log.redact[0].action") && shown.contains("LOGPHASE_REDACT_KEY"), "{shown}");
     assert_eq!(shorts("redact: [{header: a, key: b}]", &[]).len(), 1);
 }
@@ -235,7 +239,7 @@ proptest::proptest! {
         let all = variables();
         let name = &all[which % all.len()].0;
         let (settings, diagnostics) = load("", &[(name, &value)]);
-        render_all(&diagnostics, crate::diagnostic::Format::Pretty, false);
+        render_all(&diagnostics, logphase_config::diagnostic::Format::Pretty, false);
         settings.lua.deadline();
     }
 }

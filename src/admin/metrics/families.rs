@@ -6,8 +6,9 @@ use super::super::status::dropped;
 use super::{Family, Samples, Snapshot, Sort};
 use crate::delivery::PluginStats;
 use crate::input::Reason;
-use crate::metric::{Outcome, Scale};
-use crate::script::Stop;
+use crate::service::Outcome;
+use logphase_queue::metric::Scale;
+use logphase_script::Stop;
 
 /// The labels of a plugin.
 const PLUGIN: &[&str] = &["plugin", "id", "instance_name"];

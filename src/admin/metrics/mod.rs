@@ -14,9 +14,10 @@ use super::board::Board;
 use super::probe;
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Reason};
-use crate::metric::{Histogram, ReloadStats, Scale};
 use crate::phase::Field;
-use crate::script::Stop;
+use crate::service::ReloadStats;
+use logphase_queue::metric::{Histogram, Scale};
+use logphase_script::Stop;
 
 pub use families::FAMILIES;
 

@@ -1,6 +1,6 @@
 //! Keeps what Lua keeps from a sink from whoever taps, too.
 
-use crate::transaction::{split_array, split_object, text};
+use logphase_script::transaction::{split_array, split_object, text};
 
 /// Stands for a text or number that the sink does not get.
 pub(super) const NOT_SENT: &[u8] = br#""[not sent]""#;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::script::Script;
 use super::worker::Answer;
 use super::{Run, Settings};
-use crate::script::Profile;
+use logphase_script::Profile;
 
 /// A child that has not answered by then hangs.
 const PATIENCE: Duration = Duration::from_secs(10);

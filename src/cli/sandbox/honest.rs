@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::script;
-
 /// The transaction that every script sees.
 pub(super) const TRANSACTION: Bytes = Bytes::from_static(include_bytes!("../../../examples/transaction.json"));
 
@@ -109,7 +107,7 @@ return function()
         // A chunk that writes a name has it looked up at each run; others keep what was there when they were loaded.
         let _ = writeln!(source, "  if lines == nil then {name} = nil end walk({name:?}, {name}, 0)");
     }
-    for name in script::modules() {
+    for name in logphase_script::modules() {
         let _ = writeln!(
             source,
             "  do local ok, it = pcall(require, {name:?}) if ok then walk('require {name}', it, 0) end end"

@@ -17,10 +17,10 @@ use std::sync::mpsc;
 
 use super::arguments::{Files, Sandbox};
 use super::{Exit, complain, load, say};
-use crate::diagnostic::{Format, any_error};
-use crate::script::Profile;
 use crate::settings::Settings;
 use child::Task;
+use logphase_config::diagnostic::{Format, any_error};
+use logphase_script::Profile;
 use script::{Run, Script};
 use verdict::{Verdict, Walls};
 

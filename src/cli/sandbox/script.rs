@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::script::Profile;
+use logphase_script::Profile;
 
 /// An attack.
 #[derive(Debug, Clone, PartialEq)]

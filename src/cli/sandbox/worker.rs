@@ -13,14 +13,14 @@ use super::honest;
 use super::lines::{Lines, Sink};
 use super::script::Run;
 use crate::confinement::ThreadFilter;
-use crate::diagnostic::{Place, SourceFile};
-use crate::document::SnippetSource;
 use crate::entity::{Configuration, Field, Plugin};
-use crate::message::BodyError;
 use crate::phase::{Observer, Part, Program, Runner};
-use crate::script::{Clock, ScriptError};
 use crate::settings::Settings;
-use crate::transaction::Transaction;
+use logphase_config::diagnostic::{Place, SourceFile};
+use logphase_config::document::SnippetSource;
+use logphase_script::message::BodyError;
+use logphase_script::transaction::Transaction;
+use logphase_script::{Clock, ScriptError};
 
 /// The stack of a worker's thread in the service.
 const STACK: usize = 8 << 20;
@@ -62,7 +62,7 @@ pub(super) struct Ran {
 
 /// Confines this thread as the service confines its workers.
 fn as_a_worker() {
-    crate::script::prepare();
+    logphase_script::prepare();
     // Where the system has no such walls, the inner ones have to hold alone.
     if let Ok(filter) = ThreadFilter::for_workers() {
         filter.apply();
@@ -238,7 +238,7 @@ impl Worker {
     }
 
     fn transaction(&mut self, plan: &[usize]) -> Result<Seen, String> {
-        let limits = crate::transaction::Limits::default();
+        let limits = logphase_script::transaction::Limits::default();
         let transaction = Transaction::parse(honest::TRANSACTION, &limits).map_err(|error| error.to_string())?;
         let mut seen = Seen::default();
         // What the service's workers do: a panic costs the batch, and the VM is made anew.

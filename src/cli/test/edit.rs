@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::bless::Care;
 use super::pattern::{Matcher, same};
-use crate::document::{Key, Kind, Node, Style};
+use logphase_config::document::{Key, Kind, Node, Style};
 
 /// A list of plain values is written on one line up to this length.
 const LONGEST_LINE: usize = 100;

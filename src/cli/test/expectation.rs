@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::pattern::Matcher;
-use crate::diagnostic::{Diagnostic, codes, suggest};
-use crate::document::Node;
 use crate::entity::{Configuration, Plugin};
-use crate::schema::{Check, Field, Record, Scope};
+use logphase_config::diagnostic::{Diagnostic, codes, suggest};
+use logphase_config::document::Node;
+use logphase_config::schema::{Check, Field, Record, Scope};
 
 static PATH: Field = Field::string("");
 static ERROR: Field = Field::record(

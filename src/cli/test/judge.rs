@@ -6,8 +6,8 @@ use super::expectation::Expectation;
 use super::file::Test;
 use super::pattern::{self, Difference, Extent, compare};
 use crate::cli::rehearsal::{self, Outcome};
-use crate::diagnostic::Diagnostic;
 use crate::phase::{Program, Step};
+use logphase_config::diagnostic::Diagnostic;
 
 /// What one plugin did otherwise than expected.
 #[derive(Default)]

@@ -17,9 +17,9 @@ use std::time::Instant;
 use super::arguments::Test as Arguments;
 use super::rehearsal::Rehearsal;
 use super::{Exit, complain, load, say};
-use crate::diagnostic::{Diagnostic, Format, SourceFile, codes};
 use file::{Suite, Test};
 use judge::{Done, Failure, judge};
+use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, codes};
 use show::{Paper, Verdict, json_line};
 
 /// What is counted over all files.

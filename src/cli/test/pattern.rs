@@ -3,8 +3,8 @@
 use regex_automata::meta::Regex;
 use serde_json::Value;
 
-use crate::diagnostic::suggest;
-use crate::message::{KeyPath, Part};
+use logphase_config::diagnostic::suggest;
+use logphase_script::message::{KeyPath, Part};
 
 /// The matchers' names.
 const NAMES: [&str; 5] = ["$any", "$type", "$matches", "$contains", "$is"];

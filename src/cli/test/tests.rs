@@ -7,9 +7,9 @@ use super::bless::Care;
 use super::edit;
 use super::lines;
 use super::pattern::{Extent, at, compare, merge};
-use crate::diagnostic::{SourceFile, any_error};
-use crate::document::{self, Node};
-use crate::message::KeyPath;
+use logphase_config::diagnostic::{SourceFile, any_error};
+use logphase_config::document::{self, Node};
+use logphase_script::message::KeyPath;
 
 fn parse(text: &str) -> Node {
     let (node, diagnostics) = document::parse(&SourceFile::new("tests.yml", text), None);

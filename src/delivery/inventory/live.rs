@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::super::store::{folder_name, name_of};
 use super::super::{Delivery, Outlet, Storage};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
-use crate::queue::{Archive, NoRoom, Receipt};
+use logphase_queue::{Archive, NoRoom, Receipt};
 
 /// How long a full queue is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);

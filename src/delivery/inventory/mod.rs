@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub use self::name::QueueName;
 pub use self::stopped::StoppedQueues;
 use super::letter::{Letter, LetterHead};
-use crate::queue::{Archive, Fate, Record};
+use logphase_queue::{Archive, Fate, Record};
 
 /// What holds messages, and how it fares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

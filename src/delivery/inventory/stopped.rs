@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::dead;
 use super::super::store::{self, Claim, folders_in, has_segments, name_of};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
-use crate::queue::Archive;
+use logphase_queue::Archive;
 
 /// The queues of a data directory, which no service can open while this lives.
 pub struct StoppedQueues {

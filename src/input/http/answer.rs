@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::input::Reason;
 use crate::phase::Refusal;
-use crate::transaction::BodyRejection;
+use logphase_script::transaction::BodyRejection;
 
 /// An answer of ours: always small and whole.
 pub(super) type Answer = Response<Full<Bytes>>;

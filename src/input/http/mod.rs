@@ -25,7 +25,7 @@ use self::answer::{Answer, Fault};
 use self::body::{Budget, Format, Hold};
 use super::accept;
 use super::{Context, Kind};
-use crate::transaction::{Limits, Transaction, parse_body, parse_lines};
+use logphase_script::transaction::{Limits, Transaction, parse_body, parse_lines};
 
 /// Bodies up to this size are parsed where they are read; larger ones, and compressed ones, would keep other
 /// connections waiting.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::split::{Line, Splitter};
 use crate::input::{Kind, Meters, Reason};
 use crate::phase::{Intake, Lane, Refusal};
-use crate::transaction::{Limits, Transaction};
+use logphase_script::transaction::{Limits, Transaction};
 
 /// Transactions that go to a worker at once, at most.
 const BATCH_TRANSACTIONS: usize = 1024;

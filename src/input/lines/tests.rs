@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::input::tests::{Mood, Rig, any_port, hostile, transaction, until};
 use crate::input::{InputSettings, Kind, Reason};
 use crate::phase::Refusal;
-use crate::transaction::Limits;
+use logphase_script::transaction::Limits;
 
 fn settings() -> InputSettings {
     InputSettings { tcp: any_port(), ..Default::default() }

@@ -1,6 +1,6 @@
 //! Which messages a watcher wants to see.
 
-use crate::transaction::{split_object, text};
+use logphase_script::transaction::{split_object, text};
 
 /// A member of the message, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 
 use super::program::{Program, Step};
 use super::run::{Observer, Part};
-use crate::message::{BodyError, Message};
-use crate::script::ScriptError;
-use crate::transaction::Transaction;
+use logphase_script::ScriptError;
+use logphase_script::message::{BodyError, Message};
+use logphase_script::transaction::Transaction;
 
 pub use condition::Condition;
 

@@ -1,6 +1,6 @@
 use super::*;
-use crate::message::BodyError;
-use crate::script::{Clock, ScriptError, Stop};
+use logphase_script::message::BodyError;
+use logphase_script::{Clock, ScriptError, Stop};
 
 /// What a transaction became.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Seen {
 
 struct Bench {
     runner: Runner,
-    _busy: crate::script::Busy,
+    _busy: logphase_script::Busy,
 }
 
 fn bench(text: &str, settings: &Settings) -> Bench {

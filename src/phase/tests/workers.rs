@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::confinement::ThreadFilter;
-use crate::queue::{DropReason, NoRoom, Queue, Receipt};
-use crate::script::Clock;
+use logphase_queue::{DropReason, NoRoom, Queue, Receipt};
+use logphase_script::Clock;
 
 /// A queue of a few entries that remembers everything that is done to it.
 #[derive(Default)]

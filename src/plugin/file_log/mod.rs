@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
 use super::sink::parse;
-use super::{ANY, HTTP, Include, Kind};
-use crate::schema::{Check, Default, Field, Record};
+use super::{ANY, HTTP, Kind};
+use logphase_config::schema::{Check, Default, Field, Record};
+use logphase_script::message::Include;
 
 pub use writer::Writers;
 

@@ -14,8 +14,9 @@ use super::field::{
     milliseconds,
 };
 use super::sink::parse;
-use super::{ANY, HTTP, Include, Kind};
-use crate::schema::{Check, Default, Field, Problem, Record};
+use super::{ANY, HTTP, Kind};
+use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

@@ -24,8 +24,9 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
 };
 use super::sink::parse;
-use super::{HTTP_AND_WEBSOCKET, Include, Kind};
-use crate::schema::{Check, Default, Field, Problem, Record};
+use super::{HTTP_AND_WEBSOCKET, Kind};
+use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

@@ -10,10 +10,11 @@ use super::field::{
 };
 use super::sink::parse;
 use super::syslog::severity;
-use super::{ANY, HTTP, Include, Kind};
+use super::{ANY, HTTP, Kind};
+use logphase_script::message::Include;
 use serde_json::Value;
 
-use crate::schema::{Check, Default, Field, Record};
+use logphase_config::schema::{Check, Default, Field, Record};
 
 /// The plugin.
 pub const KIND: Kind = Kind {

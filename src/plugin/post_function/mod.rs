@@ -1,6 +1,7 @@
 //! post-function: Lua after everything else.
 
-use super::{ANY, HTTP, Include, Kind, pre_function};
+use super::{ANY, HTTP, Kind, pre_function};
+use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

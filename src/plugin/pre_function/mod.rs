@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{ANY, HTTP, Include, Kind};
-use crate::schema::{Default, Field, Problem, Record};
+use super::{ANY, HTTP, Kind};
+use logphase_config::schema::{Default, Field, Problem, Record};
+use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

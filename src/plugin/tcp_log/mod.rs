@@ -10,8 +10,9 @@ use super::field::{
     milliseconds,
 };
 use super::sink::parse;
-use super::{ANY, HTTP, Include, Kind};
-use crate::schema::{Default, Field, Record};
+use super::{ANY, HTTP, Kind};
+use logphase_config::schema::{Default, Field, Record};
+use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

@@ -9,8 +9,9 @@ use super::field::{
     milliseconds,
 };
 use super::sink::parse;
-use super::{ANY, HTTP, Include, Kind};
-use crate::schema::{Check, Field, Record};
+use super::{ANY, HTTP, Kind};
+use logphase_config::schema::{Check, Field, Record};
+use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record};
 
 /// Registries by maker.
 pub(in crate::plugin::kafka_log) static SCHEMA_REGISTRY: Record =

@@ -265,10 +265,10 @@ fn a_declaration_opens() {
             "{{topic: t, schema_registry: {{confluent: {{url: 'http://r/x', value_schema: {{subject_name: s, \
              schema_version: latest}}, authentication: {authentication}}}}}}}"
         );
-        let file = crate::diagnostic::SourceFile::new("t.yaml", &*text);
-        let (node, mut diagnostics) = crate::document::parse(&file, None);
+        let file = logphase_config::diagnostic::SourceFile::new("t.yaml", &*text);
+        let (node, mut diagnostics) = logphase_config::document::parse(&file, None);
         let node = node.expect("sound");
-        let scope = crate::schema::Scope {
+        let scope = logphase_config::schema::Scope {
             subject: "plugin".into(),
             path: "config".into(),
             kong: Some("config".into()),

@@ -1,0 +1,125 @@
+//! Key paths: where in the message an edit goes.
+
+use crate::transaction::{Escaping, text};
+
+/// One step of a [`KeyPath`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A member of an object.
+    Name(Name),
+    /// An element of an array, counted from 1 as in Lua.
+    Index(usize),
+}
+
+/// A member's name, kept as it is compared and as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The name itself.
+    pub plain: Box<[u8]>,
+    /// The content of its JSON string.
+    pub encoded: Box<[u8]>,
+}
+
+/// A parsed key of `set_serialize_value` or `custom_fields_by_lua`: `a.b` nests, `a\.b` is one name with a dot,
+/// `a[1]` is an array's first element (Kong 3.15).
+///
+/// Kong's rule for the dots (kong/pdk/log.lua): one separates unless it is the first byte of the key or the byte
+/// before it is a backslash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPath {
+    text: Box<str>,
+    parts: Box<[Part]>,
+}
+
+impl KeyPath {
+    /// Parses `key`. With `quirks`, a backslash and any character become one dot and there are no array indices,
+    /// as in Kong 3.10. Every text is a key path.
+    pub fn parse(key: &str, quirks: bool) -> Self {
+        let bytes = key.as_bytes();
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for at in 1..bytes.len() {
+            if bytes[at] == b'.' && bytes[at - 1] != b'\\' && at >= start.max(1) {
+                push_segment(&mut parts, &key[start..at], quirks);
+                start = at + 1;
+            }
+        }
+        push_segment(&mut parts, &key[start..], quirks);
+        Self { text: key.into(), parts: parts.into() }
+    }
+
+    /// The key as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The steps; never empty.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+}
+
+impl Part {
+    /// The part as errors show it.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Name(name) => String::from_utf8_lossy(&name.plain).into_owned(),
+            Self::Index(index) => format!("[{index}]"),
+        }
+    }
+}
+
+impl Name {
+    pub fn new(plain: &str, escaping: Escaping) -> Self {
+        let mut encoded = Vec::with_capacity(plain.len());
+        text::push_escaped(&mut encoded, plain.as_bytes(), escaping);
+        Self { plain: plain.as_bytes().into(), encoded: encoded.into() }
+    }
+}
+
+/// Takes `segment`, the text between two separating dots, apart into a name and the indices behind it.
+fn push_segment(parts: &mut Vec<Part>, segment: &str, quirks: bool) {
+    let escaping = if quirks { Escaping::Kong } else { Escaping::Json };
+    if quirks {
+        parts.push(Part::Name(Name::new(&unescape_as_kong(segment), escaping)));
+        return;
+    }
+    let (name, indices) = split_indices(segment);
+    if indices.is_empty() || !name.is_empty() || parts.is_empty() {
+        parts.push(Part::Name(Name::new(&name.replace("\\.", "."), escaping)));
+    }
+    parts.extend(indices.into_iter().map(Part::Index));
+}
+
+/// `foo[1][2]` is `foo` and 1, 2. What is not a positive whole number in brackets at the end belongs to the name.
+fn split_indices(segment: &str) -> (&str, Vec<usize>) {
+    let mut name = segment;
+    let mut indices = Vec::new();
+    while let Some((before, digits)) = name.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+        match digits.parse::<usize>() {
+            Ok(index) if plain && !before.is_empty() => {
+                indices.insert(0, index);
+                name = before;
+            }
+            _ => break,
+        }
+    }
+    (name, indices)
+}
+
+/// Lua's `gsub("\\.", ".")` in Kong, where the pattern's dot stands for any character.
+fn unescape_as_kong(segment: &str) -> String {
+    let mut name = String::with_capacity(segment.len());
+    let mut characters = segment.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            name.push(character);
+        } else if characters.next().is_some() {
+            name.push('.');
+        } else {
+            name.push('\\');
+        }
+    }
+    name
+}

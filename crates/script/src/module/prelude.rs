@@ -1,0 +1,36 @@
+//! Modules that Kong's LuaJIT has and Luau lacks, written in Lua.
+
+use mlua::{Lua, LuaString, Table, Value};
+
+use super::super::deadline;
+use super::super::own;
+use super::super::vm::script_error;
+
+pub(super) const PRELUDE: &str = include_str!("../../../../lua/prelude.luau");
+
+/// The modules by name, not yet frozen.
+pub(in super::super) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
+    let find_plain = lua.create_function(find_plain)?;
+    let host_error = lua.create_function(|lua, problem: Value| match problem {
+        Value::Error(error) => Ok(Some(lua.create_string(script_error(&error).message)?)),
+        _ => Ok(None),
+    })?;
+    let out_of_memory = lua.create_function(|_, (): ()| {
+        deadline::out_of_memory();
+        Ok(())
+    })?;
+    own::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks))
+}
+
+/// `string.find` for plain text, in time that grows with the texts' lengths and not with their product.
+fn find_plain(
+    _: &Lua,
+    (text, wanted, from): (LuaString, LuaString, Option<f64>),
+) -> mlua::Result<(Option<usize>, Option<usize>)> {
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    // As in Lua: from 1, or from the end if negative; past the end there is nothing.
+    let from = from.unwrap_or(1.0);
+    let from = if from < 0.0 { (text.len() as f64 + from).max(0.0) } else { (from - 1.0).max(0.0) } as usize;
+    let found = text.get(from..).and_then(|rest| memchr::memmem::find(rest, &wanted));
+    Ok((found.map(|at| from + at + 1), found.map(|at| from + at + wanted.len())))
+}

@@ -1,0 +1,70 @@
+//! What `require "ngx.re"` gives (lua-resty-core).
+
+use mlua::{Lua, MultiValue, Table, Value as Lv};
+
+use super::super::super::deadline;
+use super::super::super::interrupt::OUT_OF_TIME;
+use super::{Engine, Walk, begin, failed, letters, text};
+use logphase_regex::UNSET;
+
+/// The module.
+pub(crate) fn module(lua: &Lua) -> mlua::Result<Table> {
+    let engine = Engine::default();
+    let table = lua.create_table()?;
+    let split = move |lua: &Lua, arguments: (Lv, Lv, Lv, Lv, Lv, Lv)| split(lua, &engine, arguments);
+    table.raw_set("split", lua.create_function(split)?)?;
+    // Limits of PCRE's JIT, which is not here.
+    table.raw_set("opt", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
+    Ok(table)
+}
+
+/// The parts of a text between matches, and what groups of the separator matched.
+fn split(
+    lua: &Lua,
+    engine: &Engine,
+    (subject, regex, options, context, most, into): (Lv, Lv, Lv, Lv, Lv, Lv),
+) -> mlua::Result<MultiValue> {
+    let (subject, regex) = (text(lua, &subject, "split", 1)?, text(lua, &regex, "split", 2)?);
+    let pattern = match engine.pattern(&regex, letters(lua, &options, "split")?.as_ref()) {
+        Ok(pattern) => pattern,
+        Err(why) => return failed(lua, why, 1),
+    };
+    let most = lua.coerce_integer(most)?.and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0);
+    let bytes = subject.as_bytes();
+    let from = begin(lua, &context, "split")?.min(bytes.len());
+    let table = match into {
+        Lv::Table(table) => table,
+        _ => lua.create_table()?,
+    };
+    let (mut walk, mut begun, mut count, mut pieces) = (Walk { from, done: false }, from, 0, 1);
+    let mut add = |part: &[u8]| -> mlua::Result<()> {
+        count += 1;
+        table.raw_set(count, lua.create_string(part)?)
+    };
+    while most.is_none_or(|most| pieces < most) {
+        if deadline::is_over() {
+            return Err(mlua::Error::runtime(OUT_OF_TIME));
+        }
+        let slots = match walk.next(engine, &pattern, &bytes, |slots| Ok(slots.to_vec()))? {
+            Ok(Some(slots)) => slots,
+            Ok(None) => break,
+            Err(why) => return failed(lua, why, 1),
+        };
+        // An empty match parts neither the beginning nor the end from nothing.
+        if slots[0] == slots[1] && (slots[0] == begun || slots[0] >= bytes.len()) {
+            continue;
+        }
+        add(bytes.get(begun..slots[0]).unwrap_or_default())?;
+        for group in slots[2..].chunks_exact(2).take(pattern.groups) {
+            if group[0] != UNSET && group[1] != UNSET {
+                add(bytes.get(group[0]..group[1]).unwrap_or_default())?;
+            }
+        }
+        begun = slots[1];
+        pieces += 1;
+    }
+    add(bytes.get(begun..).unwrap_or_default())?;
+    // What was in a table given before does not count.
+    table.raw_set(count + 1, Lv::Nil)?;
+    Ok([Lv::Table(table)].into_iter().collect())
+}

@@ -1,0 +1,580 @@
+//! The one pass over a transaction's bytes: validates them as JSON (RFC 8259) and notes where the members are
+//! that the log phase looks at.
+
+use super::plain::plain_run;
+use super::{Limits, Rejection};
+
+/// Half-open range of byte offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The bytes of the range in `bytes`.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.end as usize]
+    }
+}
+
+/// The object that an indexed member belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants name members of the log object")]
+pub enum Level {
+    Root,
+    Request,
+    Response,
+    RequestHeaders,
+    ResponseHeaders,
+    /// Anything else: validated, not indexed.
+    Deeper,
+}
+
+/// One indexed member.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    pub level: Level,
+    /// The name between its quotes, escapes as they came.
+    pub key: Span,
+    pub value: Span,
+}
+
+/// What the pass found.
+#[derive(Debug)]
+pub struct Scanned {
+    pub members: Vec<Member>,
+    /// One past the last byte of the object, from the start of the input.
+    pub end: usize,
+    /// Bytes of the object.
+    pub length: usize,
+    /// White space that would break a line stands between tokens.
+    pub multiline: bool,
+    pub traits: Traits,
+}
+
+/// What few transactions have. Most that works on a transaction can be left out where it is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// A member's name, at any level, is written with escapes.
+    pub escaped_names: bool,
+    /// The request has `headers` more than once: the text then holds some that no index knows.
+    pub repeated_headers: bool,
+    /// A request header may be a credential.
+    pub credentials: bool,
+    /// There is `{}` somewhere outside of request and response.
+    pub empty_objects: bool,
+}
+
+/// Past this many levels the recursion would endanger the stack, whatever the setting says.
+const DEEPEST: usize = 512;
+
+/// Scans one object that begins at or after `at`; offsets in the index count from the object's first byte, those
+/// of a rejection from `at`. `input` is valid UTF-8.
+pub fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejection> {
+    let mut scanner = Scanner {
+        input,
+        pos: at,
+        base: at,
+        depth_left: limits.max_depth.min(DEEPEST),
+        members_left: limits.max_members,
+        limits,
+        index: Vec::with_capacity(64),
+        seen: [0; 8],
+        multiline: false,
+        empty_objects: 0,
+        traits: Traits::default(),
+        fault: None,
+    };
+    match scanner.transaction() {
+        Ok(()) => {
+            let length = scanner.pos - scanner.base;
+            let Scanner { index: members, pos: end, multiline, traits, .. } = scanner;
+            Ok(Scanned { members, end, length, multiline, traits })
+        }
+        Err(Fault) => Err(scanner.rejection(at)),
+    }
+}
+
+/// Splits the object `raw`, which was validated before, into its members; of a name given twice the last counts,
+/// at the place of the first.
+pub fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
+    let mut members: Vec<(Span, Span)> = Vec::with_capacity(16);
+    let Some(mut scanner) = resume(raw, b'{') else { return members };
+    while let Some(key) = scanner.next_member() {
+        let start = scanner.pos;
+        if scanner.value(Level::Deeper).is_err() {
+            break;
+        }
+        let value = scanner.span(start);
+        let (again, key) = (scanner.maybe_again(Level::Deeper, key), key.span);
+        match members.iter_mut().find(|(known, _)| again && same_name(known.of(raw), key.of(raw))) {
+            Some(member) => member.1 = value,
+            None => members.push((key, value)),
+        }
+    }
+    members
+}
+
+/// Splits the array `raw`, which was validated before, into its elements.
+pub fn split_array(raw: &[u8]) -> Vec<Span> {
+    let mut elements = Vec::new();
+    let Some(mut scanner) = resume(raw, b'[') else { return elements };
+    loop {
+        scanner.space();
+        if scanner.peek() == Some(b',') {
+            scanner.pos += 1;
+            scanner.space();
+        }
+        let start = scanner.pos;
+        if scanner.peek() == Some(b']') || scanner.value(Level::Deeper).is_err() {
+            return elements;
+        }
+        elements.push(scanner.span(start));
+    }
+}
+
+const UNLIMITED: Limits = Limits { max_bytes: usize::MAX, max_depth: usize::MAX, max_members: usize::MAX };
+
+fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
+    let mut scanner = Scanner {
+        input: raw,
+        pos: 0,
+        base: 0,
+        depth_left: usize::MAX,
+        members_left: usize::MAX,
+        limits: &UNLIMITED,
+        index: Vec::new(),
+        seen: [0; 8],
+        multiline: false,
+        empty_objects: 0,
+        traits: Traits::default(),
+        fault: None,
+    };
+    scanner.space();
+    (scanner.peek() == Some(open)).then(|| {
+        scanner.pos += 1;
+        scanner
+    })
+}
+
+/// Whether two names, given between their quotes with escapes as they came, are the same name.
+pub fn same_name(a: &[u8], b: &[u8]) -> bool {
+    if memchr::memchr(b'\\', a).is_none() && memchr::memchr(b'\\', b).is_none() {
+        return a == b;
+    }
+    super::text::unescape(a) == super::text::unescape(b)
+}
+
+/// What is wrong with the text.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    Expected(&'static str),
+    Depth,
+    Members,
+    Bytes,
+    Other(&'static str),
+}
+
+/// Something is wrong; what, is in [`Scanner::fault`]. So small that it is returned in a register.
+struct Fault;
+
+type Step = Result<(), Fault>;
+
+/// A member's name.
+#[derive(Clone, Copy)]
+struct Name {
+    span: Span,
+    /// It has escapes.
+    escaped: bool,
+}
+
+struct Scanner<'a> {
+    input: &'a [u8],
+    pos: usize,
+    base: usize,
+    depth_left: usize,
+    members_left: usize,
+    limits: &'a Limits,
+    index: Vec<Member>,
+    /// One bit for each hash of a name that was looked at, see `maybe_again`.
+    seen: [u64; 8],
+    multiline: bool,
+    empty_objects: usize,
+    traits: Traits,
+    fault: Option<Wrong>,
+}
+
+impl Scanner<'_> {
+    /// Ends the scan.
+    #[cold]
+    fn wrong<T>(&mut self, what: Wrong) -> Result<T, Fault> {
+        self.fault = Some(what);
+        Err(Fault)
+    }
+
+    #[cold]
+    fn expected<T>(&mut self, what: &'static str) -> Result<T, Fault> {
+        self.wrong(Wrong::Expected(what))
+    }
+
+    fn transaction(&mut self) -> Step {
+        self.space();
+        self.base = self.pos;
+        // White space before the object is not part of it.
+        self.multiline = false;
+        if self.peek() != Some(b'{') {
+            return self.expected("an object");
+        }
+        self.value(Level::Root)?;
+        if self.pos - self.base > self.limits.max_bytes.min(u32::MAX as usize) {
+            self.pos = self.base;
+            return self.wrong(Wrong::Bytes);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn rejection(&self, from: usize) -> Rejection {
+        let found = || match self.peek() {
+            None => "the end of the text".to_owned(),
+            Some(byte @ 0x21..=0x7e) => format!("`{}`", byte as char),
+            Some(byte) if byte < 0x80 => format!("the control character 0x{byte:02x}"),
+            Some(_) => "a character outside a string".to_owned(),
+        };
+        let (reason, too_large) = match self.fault.expect("whoever ends the scan says why") {
+            Wrong::Expected(what) => (format!("expected {what}, found {}", found()), false),
+            Wrong::Other(what) => (what.to_owned(), false),
+            Wrong::Depth => (format!("nested deeper than {} levels", self.limits.max_depth.min(DEEPEST)), true),
+            Wrong::Members => (format!("more than {} members", self.limits.max_members), true),
+            Wrong::Bytes => (format!("larger than {} bytes", self.limits.max_bytes), true),
+        };
+        Rejection { offset: self.pos - from, reason, too_large }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.input.get(self.pos).copied()
+    }
+
+    fn span(&self, start: usize) -> Span {
+        Span { start: (start - self.base) as u32, end: (self.pos - self.base) as u32 }
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        // Between most tokens there is none.
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.some_space();
+        }
+    }
+
+    fn some_space(&mut self) {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b' ' => {}
+                b'\n' | b'\r' | b'\t' => self.multiline = true,
+                _ => return,
+            }
+            self.pos += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn value(&mut self, level: Level) -> Step {
+        match self.peek() {
+            Some(b'"') => {
+                self.pos += 1;
+                self.string().map(drop)
+            }
+            Some(b'{') => self.object(level),
+            Some(b'[') => self.array(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => self.expected("a value"),
+        }
+    }
+
+    /// Steps over a bracket, into what is between it and its counterpart.
+    fn enter(&mut self) -> Step {
+        if self.depth_left == 0 {
+            return self.wrong(Wrong::Depth);
+        }
+        self.depth_left -= 1;
+        self.pos += 1;
+        Ok(())
+    }
+
+    /// Steps over the counterpart.
+    fn leave(&mut self) -> Step {
+        self.depth_left += 1;
+        self.pos += 1;
+        Ok(())
+    }
+
+    fn count(&mut self) -> Step {
+        if self.members_left == 0 {
+            return self.wrong(Wrong::Members);
+        }
+        self.members_left -= 1;
+        Ok(())
+    }
+
+    /// An object, from its brace on. What is recursive is no smaller than this.
+    #[inline(never)]
+    fn object(&mut self, level: Level) -> Step {
+        self.enter()?;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.empty_objects += 1;
+            return self.leave();
+        }
+        loop {
+            self.count()?;
+            let key = self.name()?;
+            let start = self.pos;
+            if level == Level::Deeper {
+                self.value(Level::Deeper)?;
+            } else {
+                self.indexed(level, key, start)?;
+            }
+            self.space();
+            match self.peek() {
+                Some(b',') => {
+                    self.pos += 1;
+                    self.space();
+                }
+                Some(b'}') => return self.leave(),
+                _ => return self.expected("`,` or `}`"),
+            }
+        }
+    }
+
+    fn indexed(&mut self, level: Level, key: Name, start: usize) -> Step {
+        let inside = match level {
+            Level::Root | Level::Request | Level::Response => self.level_of(level, key),
+            _ => Level::Deeper,
+        };
+        if (inside != Level::Deeper || level == Level::Root) && self.maybe_again(level, key) {
+            self.forget(level, key.span, inside);
+        }
+        if level == Level::RequestHeaders && !self.traits.credentials {
+            self.traits.credentials = key.escaped || is_credential(self.text(key.span));
+        }
+        let empty_before = self.empty_objects;
+        self.value(inside)?;
+        let value = self.span(start);
+        self.traits.empty_objects |=
+            level == Level::Root && inside == Level::Deeper && self.empty_objects > empty_before;
+        self.index.push(Member { level, key: key.span, value });
+        Ok(())
+    }
+
+    /// What the value of the member `key` of an object at `level` is.
+    fn level_of(&self, level: Level, key: Name) -> Level {
+        let name = self.text(key.span);
+        let unescaped;
+        let name = if key.escaped {
+            unescaped = super::text::unescape(name);
+            &unescaped
+        } else {
+            name
+        };
+        match (level, name) {
+            (Level::Root, b"request") => Level::Request,
+            (Level::Root, b"response") => Level::Response,
+            (Level::Request, b"headers") => Level::RequestHeaders,
+            (Level::Response, b"headers") => Level::ResponseHeaders,
+            _ => Level::Deeper,
+        }
+    }
+
+    fn text(&self, span: Span) -> &[u8] {
+        span.of(&self.input[self.base..])
+    }
+
+    /// Whether a name may have been seen at this level: a filter that spares most names the real look.
+    fn maybe_again(&mut self, level: Level, key: Name) -> bool {
+        if key.escaped {
+            self.seen = [u64::MAX; 8];
+            return true;
+        }
+        let name = self.text(key.span);
+        let ends = name.first().map_or(0, |first| (u64::from(*first) << 8) | u64::from(name[name.len() - 1]));
+        let hash = (ends | ((name.len() as u64) << 16) | ((level as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (word, bit) = (&mut self.seen[(hash >> 61) as usize], 1 << ((hash >> 55) & 63));
+        let seen = *word & bit != 0;
+        *word |= bit;
+        seen
+    }
+
+    /// Of a name that comes again the last counts (as with Kong's cjson): what was indexed under it goes.
+    fn forget(&mut self, level: Level, name: Span, inside: Level) {
+        let (text, escapes) = (&self.input[self.base..], self.traits.escaped_names);
+        let again = |member: &Member| {
+            let (known, name) = (member.key.of(text), name.of(text));
+            member.level == level && (known == name || (escapes && same_name(known, name)))
+        };
+        if !self.index.iter().any(again) {
+            return;
+        }
+        self.traits.repeated_headers |= inside == Level::RequestHeaders;
+        let below = match inside {
+            Level::Request => Level::RequestHeaders,
+            Level::Response => Level::ResponseHeaders,
+            other => other,
+        };
+        let gone = |at: Level| inside != Level::Deeper && (at == inside || at == below);
+        self.index.retain(|member| !again(member) && !gone(member.level));
+    }
+
+    /// The next member's name in an object that was validated before, or `None` at its end.
+    fn next_member(&mut self) -> Option<Name> {
+        self.space();
+        if self.peek() == Some(b',') {
+            self.pos += 1;
+            self.space();
+        }
+        if self.peek() == Some(b'}') {
+            return None;
+        }
+        self.name().ok()
+    }
+
+    /// A member's name with its colon and the space around.
+    #[inline(always)]
+    fn name(&mut self) -> Result<Name, Fault> {
+        if self.peek() != Some(b'"') {
+            return self.expected("a member's name in double quotes");
+        }
+        self.pos += 1;
+        let start = self.pos;
+        let escaped = self.string()?;
+        let mut span = self.span(start);
+        span.end -= 1;
+        self.traits.escaped_names |= escaped;
+        self.space();
+        if self.peek() != Some(b':') {
+            return self.expected("`:`");
+        }
+        self.pos += 1;
+        self.space();
+        Ok(Name { span, escaped })
+    }
+
+    /// An array, from its bracket on.
+    #[inline(never)]
+    fn array(&mut self) -> Step {
+        self.enter()?;
+        self.space();
+        if self.peek() == Some(b']') {
+            return self.leave();
+        }
+        loop {
+            self.count()?;
+            self.value(Level::Deeper)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => {
+                    self.pos += 1;
+                    self.space();
+                }
+                Some(b']') => return self.leave(),
+                _ => return self.expected("`,` or `]`"),
+            }
+        }
+    }
+
+    /// The rest of a string whose opening quote was read, with the closing one. Whether it has escapes.
+    #[inline(always)]
+    fn string(&mut self) -> Result<bool, Fault> {
+        let rest = &self.input[self.pos..];
+        let run = plain_run(rest);
+        self.pos += run;
+        // So it is with nearly all.
+        if rest.get(run) == Some(&b'"') {
+            self.pos += 1;
+            return Ok(false);
+        }
+        self.string_with_escapes().map(|()| true)
+    }
+
+    /// The same from an escape on.
+    #[cold]
+    fn string_with_escapes(&mut self) -> Step {
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return self.wrong(Wrong::Other("control character in a string: it must be escaped")),
+                None => return self.wrong(Wrong::Other("the text ends inside a string")),
+            }
+            self.pos += plain_run(&self.input[self.pos..]);
+        }
+    }
+
+    fn escape(&mut self) -> Step {
+        let rest = &self.input[self.pos + 1..];
+        let length = match rest.first() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') if rest.len() >= 5 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 6,
+            None => return self.wrong(Wrong::Other("the text ends inside a string")),
+            Some(_) => return self.wrong(Wrong::Other("unknown escape in a string")),
+        };
+        self.pos += length;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Step {
+        if self.peek() == Some(b'-') {
+            self.pos += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.pos += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return self.expected("a digit"),
+        }
+        if self.peek() == Some(b'.') {
+            self.pos += 1;
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.pos += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.pos += 1;
+            }
+            self.some_digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        self.pos += self.input[self.pos..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    }
+
+    fn some_digits(&mut self) -> Step {
+        let start = self.pos;
+        self.digits();
+        if self.pos == start { self.expected("a digit") } else { Ok(()) }
+    }
+
+    fn literal(&mut self, word: &'static str) -> Step {
+        if self.input[self.pos..].starts_with(word.as_bytes()) {
+            self.pos += word.len();
+            return Ok(());
+        }
+        self.expected("a value")
+    }
+}
+
+/// Whether a header's name, without escapes, is of one whose value is never logged (kong/pdk/log.lua); in any spelling,
+/// as not every proxy lower-cases names.
+pub fn is_credential(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
+}

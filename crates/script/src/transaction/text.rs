@@ -1,0 +1,219 @@
+//! JSON strings and numbers as text: unescaping what came in, escaping what goes out.
+
+use std::borrow::Cow;
+
+use super::plain::plain_run;
+
+/// The bytes that a string's content, given between its quotes, stands for. A lone surrogate becomes U+FFFD.
+pub fn unescape(content: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'\\', content) else { return Cow::Borrowed(content) };
+    let mut out = Vec::with_capacity(content.len());
+    out.extend_from_slice(&content[..first]);
+    let mut rest = &content[first..];
+    while let [b'\\', kind, after @ ..] = rest {
+        rest = match kind {
+            b'u' => unescape_unit(after, &mut out),
+            _ => {
+                out.push(match kind {
+                    b'b' => 0x08,
+                    b'f' => 0x0c,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => *other,
+                });
+                after
+            }
+        };
+        let run = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..run]);
+        rest = &rest[run..];
+    }
+    Cow::Owned(out)
+}
+
+/// Reads the four digits of a `\u` escape, and a second one where they are the first half of a pair.
+fn unescape_unit<'a>(after: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let unit = |digits: &[u8]| -> Option<u32> {
+        let text = std::str::from_utf8(digits.get(..4)?).ok()?;
+        u32::from_str_radix(text, 16).ok()
+    };
+    let Some(high) = unit(after) else { return &[] };
+    let after = &after[4..];
+    let low = match after {
+        [b'\\', b'u', digits @ ..] if (0xd800..0xdc00).contains(&high) => {
+            unit(digits).filter(|low| (0xdc00..0xe000).contains(low))
+        }
+        _ => None,
+    };
+    let (code, after) = match low {
+        Some(low) => (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), &after[6..]),
+        None => (high, after),
+    };
+    let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    after
+}
+
+/// How strings are escaped on the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Escaping {
+    /// What JSON demands.
+    #[default]
+    Json,
+    /// As Kong's cjson: also `/` as `\/` and U+007F as `\u007f`.
+    Kong,
+}
+
+/// Appends `text` as a quoted JSON string. Bytes that are not UTF-8 become U+FFFD; the answer says whether any were.
+pub fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let sound = std::str::from_utf8(text).is_ok();
+    if sound {
+        push_escaped(out, text, escaping);
+    } else {
+        for chunk in text.utf8_chunks() {
+            push_escaped(out, chunk.valid().as_bytes(), escaping);
+            if !chunk.invalid().is_empty() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+    }
+    out.push(b'"');
+    !sound
+}
+
+/// Appends the content of a JSON string without its quotes; `text` is valid UTF-8.
+pub fn push_escaped(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    if escaping == Escaping::Json && plain_run(text) == text.len() {
+        out.extend_from_slice(text);
+        return;
+    }
+    let mut plain = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'/' if escaping == Escaping::Kong => byte,
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0c => b'f',
+            b'\r' => b'r',
+            0x00..=0x1f => 0,
+            0x7f if escaping == Escaping::Kong => 0,
+            _ => continue,
+        };
+        out.extend_from_slice(&text[plain..at]);
+        plain = at + 1;
+        out.push(b'\\');
+        if short != 0 {
+            out.push(short);
+        } else {
+            out.extend_from_slice(&[b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    out.extend_from_slice(&text[plain..]);
+}
+
+/// How numbers are written on the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbers {
+    /// Whole numbers exactly up to 2^53, others with 14 significant digits.
+    #[default]
+    Exact,
+    /// All with 14 significant digits, as Kong's cjson (`%.14g`).
+    Kong,
+}
+
+/// Appends a finite number.
+pub fn push_number(out: &mut Vec<u8>, number: f64, numbers: Numbers) {
+    use std::io::Write;
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    // Up to 14 digits both ways of writing a whole number agree.
+    let whole = if numbers == Numbers::Exact { EXACT } else { 99_999_999_999_999.0 };
+    let negative_zero = number == 0.0 && number.is_sign_negative();
+    let written = if number.trunc() == number && number.abs() <= whole && !negative_zero {
+        write!(out, "{}", number as i64)
+    } else if negative_zero {
+        out.write_all(b"-0")
+    } else {
+        out.write_all(fourteen_digits(number).as_bytes())
+    };
+    written.expect("writing to a Vec does not fail");
+}
+
+/// C's `%.14g` of a finite number.
+pub fn fourteen_digits(number: f64) -> String {
+    const DIGITS: i32 = 14;
+    let scientific = format!("{:.*e}", DIGITS as usize - 1, number);
+    let (mantissa, exponent) = scientific.split_once('e').expect("`e` formatting writes an exponent");
+    let exponent: i32 = exponent.parse().expect("`e` formatting writes a whole exponent");
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..DIGITS).contains(&exponent) {
+        let decimals = (DIGITS - 1 - exponent) as usize;
+        return trim(&format!("{number:.decimals$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
+}
+
+/// A JSON text without the white space between its tokens.
+pub fn compact(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(&byte) = rest.first() {
+        let token = if byte == b'"' { string_length(rest) } else { 1 };
+        if !byte.is_ascii_whitespace() {
+            out.extend_from_slice(&rest[..token]);
+        }
+        rest = &rest[token..];
+    }
+    out
+}
+
+/// The length of the string at the front of sound JSON, quotes included.
+pub fn string_length(json: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(step) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += step;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// A JSON text as Kong's cjson would have written it: strings escaped and numbers written its way.
+pub fn push_as_kong(out: &mut Vec<u8>, json: &[u8]) {
+    let mut rest = json;
+    while let Some(&byte) = rest.first() {
+        let token = match byte {
+            b'"' => string_length(rest),
+            b'-' | b'0'..=b'9' => {
+                rest.iter().take_while(|byte| matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9')).count()
+            }
+            _ => 1,
+        };
+        match byte {
+            b'"' => {
+                push_string(out, &unescape(&rest[1..token - 1]), Escaping::Kong);
+            }
+            b'-' | b'0'..=b'9' => push_number(out, number(&rest[..token]), Numbers::Kong),
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            _ => out.push(byte),
+        }
+        rest = &rest[token..];
+    }
+}
+
+/// The value of a JSON number; one past what a double holds becomes the largest double.
+pub fn number(text: &[u8]) -> f64 {
+    let text = std::str::from_utf8(text).unwrap_or("0");
+    text.parse::<f64>().unwrap_or(0.0).clamp(f64::MIN, f64::MAX)
+}
