@@ -19,6 +19,5 @@ pub mod phase;
 pub mod plugin;
 pub mod service;
 pub mod settings;
+pub mod sink;
 pub mod socket_file;
-#[cfg(test)]
-mod testing;

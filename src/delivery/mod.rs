@@ -34,7 +34,8 @@ pub use self::letter::{Letter, LetterHead};
 use self::outlet::{Courier, OutletParts};
 pub use self::outlet::{LastError, Outlet, Stats};
 use self::store::{Store, Stored};
-use crate::plugin::sink::{self, OpenError, Sink, SinkShared};
+use crate::plugin;
+use crate::sink::{OpenError, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
 
@@ -376,7 +377,7 @@ type Ends = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 impl Inner {
     /// An outlet for `spec` with a queue of its own.
     fn start(&self, running: &mut Running, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
-        let sink = sink::open(&spec.kind, &spec.config, &self.shared)?;
+        let sink = plugin::open(&spec.kind, &spec.config, &self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
         let dead_letters = self.store.dead_letters(&spec);
         let identity = spec.identity.clone();
@@ -400,7 +401,7 @@ impl Inner {
             let is_staged = |staged: &Staged| Arc::ptr_eq(&staged.outlet, &task.outlet);
             // Plugins that share an outlet open it several times.
             if *old != turned && old.hands_over_to(spec) && !staged.iter().any(is_staged) {
-                let sink = sink::open(&spec.kind, &spec.config, &self.shared)?;
+                let sink = plugin::open(&spec.kind, &spec.config, &self.shared)?;
                 staged.push(Staged { outlet: task.outlet.clone(), spec: turned, sink });
             }
         }

@@ -17,7 +17,7 @@ use super::dead::DeadLetters;
 use super::turn::{Turn, unless_turned};
 use super::{OutletSpec, QueueSettings, notices};
 use crate::folding::Fold;
-use crate::plugin::sink::{Appetite, Fault, SendError, Sent, Sink};
+use crate::sink::{Appetite, Fault, SendError, Sent, Sink};
 use logphase_queue::fault::{self, Point};
 use logphase_queue::{Condition, Counters, DropReason, Queue, Reader};
 

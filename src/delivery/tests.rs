@@ -9,8 +9,8 @@ use serde_json::json;
 use super::dead::DeadLetters;
 use super::store::Claim;
 use super::*;
-use crate::plugin::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
-use crate::testing::own_port;
+use crate::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
+use logphase_net::testing::own_port;
 use logphase_queue::{Archive, Fate, NoRoom, Overflow, Receipt};
 
 mod turn;

@@ -15,7 +15,7 @@ use tracing::info;
 use super::OutletSpec;
 use super::backoff::Backoff;
 use super::outlet::{Courier, Outlet};
-use crate::plugin::sink::{SendError, Sent, Sink};
+use crate::sink::{SendError, Sent, Sink};
 
 /// How long the old sink may take to end what it has begun.
 const GRACE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };

@@ -176,7 +176,9 @@ fn warn_of_what_kong_does(item: &Item, kind: &Kind, config: Option<&Node>, diagn
         diagnostics.push(diagnostic.label("it applies to every transaction").path(format!("{}.condition", item.path)));
     }
     let references = config.and_then(Node::entries).into_iter().flatten();
-    for (key, value) in references.filter(|(_, value)| value.as_str().is_some_and(plugin::field::is_reference)) {
+    for (key, value) in
+        references.filter(|(_, value)| value.as_str().is_some_and(logphase_config::schema::is_vault_reference))
+    {
         let message =
             format!("`{}` of plugin `{}` is a vault reference, which only Kong resolves", key.name, kind.name);
         let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(value.place()).label("used as it is written");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, is_vault_reference};
 
 /// Largest number of milliseconds that Kong takes for a timeout.
 const LONGEST_TIMEOUT: f64 = 2_147_483_646.0;
@@ -157,7 +157,7 @@ pub const fn milliseconds(name: &'static str, default: i64) -> Field {
 fn check_host(value: &Value) -> Result<(), String> {
     let host = value.as_str().unwrap_or("");
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if inner.parse::<std::net::IpAddr>().is_ok() || is_reference(host) {
+    if inner.parse::<std::net::IpAddr>().is_ok() || is_vault_reference(host) {
         return Ok(());
     }
     if let Some((name, port)) = host.rsplit_once(':')
@@ -170,15 +170,10 @@ fn check_host(value: &Value) -> Result<(), String> {
     if host.chars().all(sound) && !host.starts_with('.') { Ok(()) } else { Err(format!("invalid value: {host}")) }
 }
 
-/// A vault reference, which Kong resolves when it runs.
-pub fn is_reference(text: &str) -> bool {
-    text.starts_with("{vault://") && text.ends_with('}')
-}
-
 /// A host without a port in a URL with a scheme, as Kong checks it.
 pub fn check_url(value: &Value) -> Result<(), String> {
     let url = value.as_str().unwrap_or("");
-    if is_reference(url) {
+    if is_vault_reference(url) {
         return Ok(());
     }
     let Some((scheme, rest)) = url.split_once("://") else {

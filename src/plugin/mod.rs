@@ -2,7 +2,6 @@
 
 pub mod field;
 pub mod file_log;
-mod http_client;
 pub mod http_log;
 pub mod kafka_log;
 pub mod loggly;
@@ -11,17 +10,14 @@ pub mod post_function;
 pub mod pre_function;
 mod protocol;
 pub mod redact;
-mod send_queue;
-pub mod sink;
 pub mod syslog;
-mod tail;
 pub mod tcp_log;
-mod tls;
 pub mod udp_log;
 
 use logphase_script::message::Include;
 use serde_json::{Map, Value};
 
+use crate::sink::{OpenError, Sink, SinkShared};
 use logphase_config::schema::Record;
 
 pub use others::{OTHERS, Other, find_other};
@@ -53,7 +49,7 @@ pub struct Kind {
     /// Which bodies its messages carry if `include_body` is not given.
     pub include_body: Include,
     /// What makes the sink that delivers its messages; a plugin without one emits none.
-    pub open: Option<sink::Open>,
+    pub open: Option<crate::sink::Open>,
 }
 
 impl PartialEq for Kind {
@@ -87,6 +83,16 @@ pub fn kinds() -> &'static [Kind] {
 /// The kind called `name`, now or in old versions of Kong.
 pub fn find(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name || kind.old_names.contains(&name))
+}
+
+/// Makes the sink of a plugin from its validated `config`, in which all defaults are filled in. Connects to nothing:
+/// what is wrong with the destination comes up when entries are sent.
+pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
+    let kind = find(kind_name).filter(|kind| kind.name == kind_name);
+    match kind.and_then(|kind| kind.open) {
+        Some(open) => open(config, shared),
+        None => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
+    }
 }
 
 /// Every plugin name there is, for suggestions.

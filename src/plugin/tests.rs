@@ -116,3 +116,66 @@ fn refuses_syslog_fields_that_do_not_fit() {
     }
     assert_eq!(wording("loggly", "key: '{vault://env/loggly-key?a=b}'"), [""; 0]);
 }
+
+fn registry(config: serde_json::Value) -> Result<logphase_kafka::registry::Registry, String> {
+    let config = serde_json::from_value(config).map_err(|error| error.to_string())?;
+    logphase_kafka::registry::Registry::open(&config, &logphase_net::tls::TlsConfigs::new(None))
+}
+
+/// Scenario: a plugin's configuration as a user writes it, with and without the block that its mode names.
+/// Guarantees: with all defaults filled in it opens; without the block it is refused when the file is read.
+#[test]
+fn a_declaration_opens() {
+    let read = |authentication: &str| {
+        let text = format!(
+            "{{topic: t, schema_registry: {{confluent: {{url: 'http://r/x', value_schema: {{subject_name: s, \
+             schema_version: latest}}, authentication: {authentication}}}}}}}"
+        );
+        let file = logphase_config::diagnostic::SourceFile::new("t.yaml", &*text);
+        let (node, mut diagnostics) = logphase_config::document::parse(&file, None);
+        let node = node.expect("sound");
+        let scope = logphase_config::schema::Scope {
+            subject: "plugin".into(),
+            path: "config".into(),
+            kong: Some("config".into()),
+            place: node.place(),
+        };
+        let values: serde_json::Value = super::kafka_log::KIND.schema.read(&node, &scope, &mut diagnostics).into();
+        let messages: Vec<String> = diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
+        (values["schema_registry"]["confluent"].clone(), messages)
+    };
+    let oauth = "{token_endpoint: 'https://i/t', client_id: a, client_secret: b}";
+    for sound in [
+        "{}".to_owned(),
+        "{mode: basic, basic: {username: a, password: b}}".to_owned(),
+        format!("{{mode: oauth2, oauth2: {oauth}}}"),
+        format!("{{mode: oauth2, oauth2: {oauth}, oauth2_client: {{auth_method: client_secret_jwt}}}}"),
+    ] {
+        let (config, messages) = read(&sound);
+        assert_eq!(messages, [""; 0], "{sound}");
+        assert!(registry(config.clone()).is_ok(), "{config}");
+    }
+    for mode in ["basic", "oauth2"] {
+        let (_, messages) = read(&format!("{{mode: {mode}}}"));
+        assert!(
+            messages.iter().any(|text| text.contains(&format!("the mode `{mode}` without a block"))),
+            "{messages:?}"
+        );
+    }
+}
+
+/// Scenario: every kind of plugin. Guarantees: those that log have a sink, and no other.
+#[test]
+fn logging_plugins_have_sinks() {
+    assert!(kinds().iter().all(|kind| kind.emits == kind.open.is_some()));
+}
+
+/// Scenario: a plugin without a sink, and a config that lacks a field.
+/// Guarantees: both are errors that name the plugin and what is wrong.
+#[test]
+fn open_says_what_is_wrong() {
+    let shared = SinkShared::new(None);
+    let error = |kind, config| open(kind, &config, &shared).err().expect("refused").to_string();
+    assert!(error("no-log", serde_json::json!({})).starts_with("no-log delivers nothing"));
+    assert_eq!(error("file-log", serde_json::json!({})), "file-log: config: missing field `path`");
+}

@@ -4,33 +4,21 @@
 //! fields into librdkafka's settings (with the table of all of them), `producer` has the clients that plugins share,
 //! `fault` the table of errors, `token` and `handover` the tokens of OAUTHBEARER.
 
-mod client;
-mod config;
-mod fault;
-mod flight;
-mod handover;
-mod member;
-mod producer;
-mod record;
-mod registry;
-pub mod sink;
-mod token;
-
-pub use producer::Clients;
+mod schema_registry;
 
 use serde_json::{Map, Value};
 
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
 };
-use super::sink::parse;
 use super::{HTTP_AND_WEBSOCKET, Kind};
+use crate::sink::{kafka, parse};
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
 pub const KIND: Kind = Kind {
-    name: sink::NAME,
+    name: kafka::NAME,
     old_names: &[],
     priority: 5,
     protocols: HTTP_AND_WEBSOCKET,
@@ -41,7 +29,7 @@ pub const KIND: Kind = Kind {
     convert: super::nothing_old,
     emits: true,
     include_body: Include::REQUEST,
-    open: Some(|config, shared| Ok(Box::new(sink::KafkaLog::open(parse(sink::NAME, config)?, shared)?))),
+    open: Some(|config, shared| Ok(Box::new(kafka::KafkaSink::open(parse(kafka::NAME, config)?, shared)?))),
 };
 
 static SCHEMA: Record = Record {
@@ -68,7 +56,7 @@ static SCHEMA: Record = Record {
         count("producer_async_flush_timeout", 1000).about("Milliseconds that records may wait for others; at most 5 of them are taken."),
         count("producer_async_buffering_limits_messages_in_memory", 50_000).about("Records that may be on their way at once."),
         Field::string("key_query_arg").since("3.11").about("Query parameter whose value is the record's key."),
-        Field::record("schema_registry", &registry::SCHEMA_REGISTRY).since("3.11").about("Schemas to validate with."),
+        Field::record("schema_registry", &schema_registry::SCHEMA_REGISTRY).since("3.11").about("Schemas to validate with."),
         Field::string("compression")
             .checks(&[Check::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"])])
             .extension()
@@ -173,6 +161,3 @@ fn mutual_tls(config: &Map<String, Value>) -> Result<(), Problem> {
         kong: "ssl must be enabled when certificate_id is set".into(),
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -246,5 +246,10 @@ impl Field {
     }
 }
 
+/// A vault reference, which Kong resolves when it runs.
+pub fn is_vault_reference(text: &str) -> bool {
+    text.starts_with("{vault://") && text.ends_with('}')
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,48 @@
+//! file-log: one line per message, into a file.
+
+use serde_json::Value;
+
+use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
+use super::{ANY, HTTP, Kind};
+use crate::sink::{file, parse};
+use logphase_config::schema::{Check, Default, Field, Record};
+use logphase_script::message::Include;
+
+/// The plugin.
+pub const KIND: Kind = Kind {
+    name: file::NAME,
+    old_names: &["filelog"],
+    priority: 9,
+    protocols: ANY,
+    default_protocols: HTTP,
+    on_consumer: true,
+    on_consumer_group: true,
+    schema: &SCHEMA,
+    convert: super::nothing_old,
+    emits: true,
+    include_body: Include::OFF,
+    open: Some(|config, shared| Ok(Box::new(file::FileSink::open(parse(file::NAME, config)?, shared)))),
+};
+
+static SCHEMA: Record = Record::new(&[
+    Field::string("path").required().checks(&[Check::Custom(check_path)]).about("The file to append to."),
+    Field::boolean("reopen")
+        .default(Default::Boolean(false))
+        .about("Close and open the file for each message, so that it can be moved away."),
+    CUSTOM_FIELDS,
+    ON_ERROR,
+    INCLUDE_BODY,
+    MAX_BODY_SIZE,
+    BODY_TYPES,
+    ON_BODY_ERROR,
+    REDACT,
+    QUEUE,
+]);
+
+/// Kong's pattern for file names: at least two characters, none of `*`, `&`, `%`, `\` and the back quote, and no white
+/// space at either end.
+fn check_path(value: &Value) -> Result<(), String> {
+    let path = value.as_str().unwrap_or("");
+    let sound = path.len() >= 2 && path.trim().len() == path.len() && !path.contains(['*', '&', '%', '\\', '`']);
+    if sound { Ok(()) } else { Err("not a valid filename".into()) }
+}

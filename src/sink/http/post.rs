@@ -1,0 +1,160 @@
+//! One request of http-log, and what its answer means.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use super::target::Target;
+use super::{Config, NAME};
+use crate::sink::{Fault, OpenError, SendError, SinkShared};
+use logphase_net::http::{HttpClient, HttpError};
+
+/// Bytes of an answer's body that are repeated in messages.
+const SHOWN_BYTES: usize = 200;
+
+/// Sends bodies to one target.
+pub(super) struct Poster {
+    client: HttpClient,
+    target: Target,
+    timeout: Duration,
+}
+
+/// A body was not taken.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub fault: Fault,
+    /// It was too large, as a whole.
+    pub too_large: bool,
+    pub message: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub fn retry(message: String) -> Self {
+        Self { fault: Fault::Retry, too_large: false, message, retry_after: None }
+    }
+
+    /// The error of a sink that had delivered `delivered` entries before.
+    pub fn after(self, delivered: usize) -> SendError {
+        SendError { delivered, fault: self.fault, message: self.message, retry_after: self.retry_after }
+    }
+}
+
+impl Poster {
+    /// Connects to nothing yet.
+    pub fn open(config: &Config, shared: &SinkShared) -> Result<Self, OpenError> {
+        let setup = |reason: String| OpenError::Setup { kind: NAME.to_owned(), reason };
+        let target = Target::of(config).map_err(setup)?;
+        let tls = match &config.certificate {
+            Some(identity) => shared.tls.with_identity(config.ssl_verify, identity),
+            // A target without TLS needs no trusted certificates.
+            None => shared.tls.get(config.ssl_verify && target.shown.starts_with("https:")),
+        };
+        let timeout = Duration::from_millis(config.timeout.max(1));
+        let client = HttpClient::new(&tls.map_err(setup)?, Duration::from_millis(config.keepalive), timeout);
+        Ok(Self { client, target, timeout })
+    }
+
+    /// The target, for messages.
+    pub fn shown(&self) -> &str {
+        &self.target.shown
+    }
+
+    /// Sends `body`. Any status below 300 is success, as in Kong.
+    pub async fn post(&self, body: &Bytes) -> Result<(), Failure> {
+        let mut result = self.exchange(body).await;
+        // A kept connection that the server closes just now is nobody's fault. Whether it has worked on the request is
+        // not known; that it may come twice is the promise.
+        if matches!(&result, Err(error) if error.is_broken()) {
+            result = self.exchange(body).await;
+        }
+        let answer = result.map_err(|error| Failure::retry(self.explain(&error)))?;
+        if answer.status().as_u16() < 300 { Ok(()) } else { Err(self.judge(&answer)) }
+    }
+
+    async fn exchange(&self, body: &Bytes) -> Result<Response<Bytes>, HttpError> {
+        self.client.exchange(self.target.request(body.clone()), self.timeout, SHOWN_BYTES).await
+    }
+
+    fn judge(&self, answer: &Response<Bytes>) -> Failure {
+        let status = answer.status();
+        let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+        let body = shown(answer.body());
+        let refused = too_large
+            || status == StatusCode::UNPROCESSABLE_ENTITY
+            || status == StatusCode::BAD_REQUEST && !about_the_connection(&body);
+        let said = if body.is_empty() { String::new() } else { format!(" ({body})") };
+        Failure {
+            fault: if refused { Fault::Final } else { Fault::Retry },
+            too_large,
+            message: format!("{} answers {status}{said}{}", self.shown(), advice(status, answer.headers(), &body)),
+            retry_after: retry_after(answer.headers(), SystemTime::now()),
+        }
+    }
+
+    fn explain(&self, error: &HttpError) -> String {
+        let address = self.shown();
+        if let Some(tls) = error.tls() {
+            return format!(
+                "TLS with {address} failed: {tls}; see config.ssl_verify, config.client_certificate and the trusted \
+                 certificates"
+            );
+        }
+        match (error.io_kind(), error) {
+            (Some(io::ErrorKind::ConnectionRefused), _) => {
+                format!(
+                    "cannot connect to {address}: connection refused; start the receiver or correct \
+                         config.http_endpoint"
+                )
+            }
+            (_, HttpError::Timeout(_)) => {
+                format!("{address}: no answer within config.timeout ({} ms)", self.timeout.as_millis())
+            }
+            (_, error) if error.is_broken() => format!("{address} closed the connection without an answer: {error}"),
+            (_, error) => format!("cannot send to {address}: {error}"),
+        }
+    }
+}
+
+/// nginx says 400 to every request without the certificate that it asks for, or without TLS on a port for it. That is no
+/// fault of a message.
+fn about_the_connection(body: &str) -> bool {
+    ["SSL certificate", "sent to HTTPS port"].iter().any(|words| body.contains(words))
+}
+
+/// What to do about an answer.
+fn advice(status: StatusCode, headers: &HeaderMap, body: &str) -> String {
+    match status.as_u16() {
+        300..=399 => {
+            let location = headers.get(LOCATION).map(|location| shown(location.as_bytes()));
+            let location = location.map_or_else(String::new, |location| format!(" ({location})"));
+            format!("; redirections are not followed: correct config.http_endpoint{location}")
+        }
+        400 if about_the_connection(body) => "; see config.client_certificate and config.http_endpoint".to_owned(),
+        401 | 403 => "; see the user and password in config.http_endpoint, or config.headers".to_owned(),
+        404 | 405 | 410 => "; see config.http_endpoint and config.method".to_owned(),
+        413 => "; the receiver takes no bodies of that size: raise its limit".to_owned(),
+        415 => "; see config.content_type".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// How long the server asks to be left alone: seconds, or a date (RFC 9110, 10.2.3).
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// The beginning of `bytes` on one line, without anything that a terminal would take for a command.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    let cut = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]);
+    let words: Vec<&str> = cut.split_whitespace().collect();
+    words.join(" ").chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

@@ -1,0 +1,296 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use serde_json::{Value, json};
+
+use super::post::{retry_after, shown};
+use super::target::Target;
+use super::{Config, NAME};
+use crate::plugin::open;
+use crate::sink::{Fault, OpenError, SendError, Sent, Sink, SinkShared};
+
+mod peer;
+
+use peer::{Peer, Reply};
+
+fn target(config: Value) -> Result<Target, String> {
+    Target::of(&serde_json::from_value::<Config>(config).expect("fits"))
+}
+
+/// Scenario: endpoints with credentials, ports, IPv6 addresses, a query, no path.
+/// Guarantees: credentials become a header and leave the URL, decoded; all else stays; a header of the configuration
+/// wins over ours; what is shown has neither credentials nor query.
+#[test]
+fn targets() {
+    for (url, sent, basic, seen) in [
+        ("http://h", "http://h/", None, "http://h/"),
+        ("http://h:80/a%20b?k=s3cr3t#x", "http://h:80/a%20b?k=s3cr3t", None, "http://h:80/a%20b"),
+        ("HTTPS://[::1]:8443?x", "https://[::1]:8443/?x", None, "https://[::1]:8443/"),
+        ("http://u:p%40%3a@h/l", "http://h/l", Some("Basic dTpwQDo="), "http://h/l"),
+        ("http://t%zz@h/l", "http://h/l", Some("Basic dCV6eg=="), "http://h/l"),
+    ] {
+        let target = target(json!({"http_endpoint": url})).expect(url);
+        let request = target.request(Bytes::from("{}"));
+        assert_eq!((request.uri().to_string(), target.shown.as_str()), (sent.to_owned(), seen), "{url}");
+        assert_eq!(request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes), basic.map(str::as_bytes), "{url}");
+        assert_eq!(request.headers()[USER_AGENT], concat!("logphase/", env!("CARGO_PKG_VERSION")));
+    }
+    let headers = json!({"user-agent": "me", "X-Key": "\u{e9}"});
+    let target = target(json!({"http_endpoint": "http://h", "method": "PUT", "headers": headers})).expect("sound");
+    let request = target.request(Bytes::new());
+    assert_eq!((request.method().as_str(), &request.headers()[USER_AGENT]), ("PUT", &HeaderValue::from_static("me")));
+    assert_eq!(request.headers()["x-key"].as_bytes(), "\u{e9}".as_bytes());
+}
+
+/// Scenario: endpoints, headers and certificates that cannot be used.
+/// Guarantees: the sink does not open; the error names the field, and does not repeat a password.
+#[test]
+fn what_cannot_be_sent_to_is_said_at_once() {
+    let certificate = |cert: &str, key: &str| json!({"http_endpoint": "https://h", "ssl_verify": false, "certificate": {"cert": cert, "key": key}});
+    let made = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("made");
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let other = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("made").signing_key.serialize_pem();
+    for (config, expected) in [
+        (json!({"http_endpoint": "{vault://env/url}"}), "config.http_endpoint is a vault reference"),
+        (json!({"http_endpoint": "ftp://u:s3cr3t@h"}), "config.http_endpoint must begin with http://"),
+        (json!({"http_endpoint": "http://u:s3cr3t@h/a b"}), "config.http_endpoint is no URL"),
+        (json!({"http_endpoint": "http://u:s3cr3t@h:port/"}), "config.http_endpoint is no URL"),
+        (json!({"http_endpoint": "http://h", "headers": {"K": "{vault://env/k}"}}), "config.headers.K is a vault ref"),
+        (json!({"http_endpoint": "http://h", "headers": {"K": "s3cr3t\n"}}), "config.headers.K has characters"),
+        (certificate("", &key), "`cert` of the client certificate has no certificate in it"),
+        (certificate(&cert, "s3cr3t"), "`key` of the client certificate is no private key in PEM"),
+        (certificate(&cert, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "is encrypted; give it decrypted"),
+        (certificate(&cert, &other), "the client certificate cannot be used"),
+    ] {
+        let error = open(NAME, &config, &SinkShared::new(None)).err().expect(expected);
+        assert!(matches!(error, OpenError::Setup { .. }));
+        let text = error.to_string();
+        assert!(text.contains(expected) && !text.contains("s3cr3t"), "{text}");
+    }
+    assert!(open(NAME, &certificate(&cert, &key), &SinkShared::new(None)).is_ok());
+}
+
+/// Scenario: `Retry-After` as seconds, as a date, as neither. Guarantees: the time from now, or none; nothing overflows.
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    for (value, seconds) in [
+        ("7", Some(7)),
+        ("0", Some(0)),
+        ("99999999999999999999999", Some(u64::from(u32::MAX))),
+        ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+        ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+    ] {
+        let headers = HeaderMap::from_iter([(hyper::header::RETRY_AFTER, HeaderValue::from_static(value))]);
+        assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{value}");
+    }
+}
+
+/// Scenario: answers of several lines, with what is not text in them, and long ones.
+/// Guarantees: one line of at most 200 bytes of it, escaped.
+#[test]
+fn answers_are_shown_on_one_line() {
+    assert_eq!(shown(b"<html>\r\n  no \x1b[31m\xff\n"), "<html> no \\u{1b}[31m\u{fffd}");
+    assert_eq!(shown(&[b'x'; 300]).len(), 200);
+}
+
+fn entries(texts: &[&str]) -> Vec<Bytes> {
+    texts.iter().map(|text| Bytes::from(format!("\"{text}\""))).collect()
+}
+
+fn sink(peer: &Peer, more: Value) -> Box<dyn Sink> {
+    let mut config = json!({"http_endpoint": format!("http://127.0.0.1:{}/log", peer.port), "timeout": 2000});
+    if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
+        config.extend(more);
+    }
+    open(NAME, &config, &SinkShared::new(None)).expect("opens")
+}
+
+/// Delivers as the courier does; gives what was refused for good, and how often something was to be sent again.
+async fn deliver(sink: &mut dyn Sink, mut entries: Vec<Bytes>) -> (Vec<Bytes>, usize) {
+    let (mut refused, mut failures) = (Vec::new(), 0);
+    let mut send = true;
+    while !entries.is_empty() {
+        let result = if send { sink.send(&entries).await } else { sink.settle().await };
+        send = false;
+        match result {
+            Ok(Sent { settled, .. }) => drop(entries.drain(..settled)),
+            Err(SendError { delivered, fault, .. }) => {
+                send = true;
+                entries.drain(..delivered);
+                match fault {
+                    Fault::Retry => failures += 1,
+                    _ => refused.push(entries.remove(0)),
+                }
+            }
+        }
+    }
+    (refused, failures)
+}
+
+/// Scenario: batches of 100, of which the server refuses those with one of two bad messages; the same with a server that
+/// takes small bodies only, among them one message that is larger.
+/// Guarantees: all but these arrive, once and in order; they alone are refused; the requests are few.
+#[tokio::test]
+async fn one_bad_message_takes_no_other_with_it() {
+    let texts: Vec<String> =
+        (0..100).map(|at| if at == 17 || at == 63 { format!("bad{at}") } else { format!("m{at}") }).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let peer = Peer::start(|_, body| {
+        let bad = String::from_utf8_lossy(body).contains("bad");
+        Reply::status(if bad { 422 } else { 200 })
+    })
+    .await;
+    let (refused, _) = deliver(&mut *sink(&peer, json!({"array": true})), entries(&texts)).await;
+    assert_eq!(refused, entries(&["bad17", "bad63"]));
+    let good: Vec<&str> = texts.iter().copied().filter(|text| !text.starts_with("bad")).collect();
+    assert_eq!(peer.taken_messages(), good);
+    assert!(peer.requests().len() < 50, "{}", peer.requests().len());
+
+    let large = "x".repeat(500);
+    let peer = Peer::start(|_, body| Reply::status(if body.len() > 400 { 413 } else { 200 })).await;
+    let mut texts: Vec<&str> = texts.iter().map(|text| &text[text.len() - 1..]).collect();
+    texts[40] = &large;
+    let (refused, _) = deliver(&mut *sink(&peer, json!({"array": true})), entries(&texts)).await;
+    assert_eq!(refused, entries(&[&large]));
+    texts.remove(40);
+    assert_eq!(peer.taken_messages(), texts);
+    assert!(peer.requests().len() < 20, "{}", peer.requests().len());
+}
+
+/// Scenario: a batch whose array is one byte too large for a server with nginx's default limit.
+/// Guarantees: it is sent as two requests; none is refused.
+#[tokio::test]
+async fn arrays_stay_below_what_servers_take() {
+    let peer = Peer::start(|_, body| Reply::status(if body.len() > 1 << 20 { 413 } else { 200 })).await;
+    let half = "x".repeat((1 << 19) - 3);
+    let last = "x".repeat((1 << 19) - 4);
+    assert_eq!(deliver(&mut *sink(&peer, json!({"array": true})), entries(&[&half, &last])).await, (vec![], 0));
+    assert_eq!(deliver(&mut *sink(&peer, json!({"array": true})), entries(&[&half, &half])).await, (vec![], 0));
+    let sizes: Vec<_> = peer.requests().iter().map(|request| request.body.len()).collect();
+    assert_eq!(sizes, [1 << 20, (1 << 19) + 1, (1 << 19) + 1]);
+}
+
+/// Scenario: single messages; a batch of one with `array`; a batch without it.
+/// Guarantees: bare objects without `array`, arrays with it, also of one.
+#[tokio::test]
+async fn bodies() {
+    let peer = Peer::start(|_, _| Reply::status(204)).await;
+    deliver(&mut *sink(&peer, json!({})), entries(&["a", "b"])).await;
+    deliver(&mut *sink(&peer, json!({"array": true})), entries(&["c"])).await;
+    deliver(&mut *sink(&peer, json!({"array": true})), entries(&["d", "e"])).await;
+    let bodies: Vec<_> = peer.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, [&b"\"a\""[..], b"\"b\"", b"[\"c\"]", b"[\"d\",\"e\"]"]);
+    let head = &peer.requests()[0].head;
+    let host = format!("host: 127.0.0.1:{}", peer.port);
+    for line in ["POST /log HTTP/1.1", "content-length: 3", "content-type: application/json", &host] {
+        assert!(head.to_lowercase().contains(&line.to_lowercase()), "{line} is not in {head}");
+    }
+}
+
+/// Scenario: a server that closes its connection after each answer without a word, and one that cuts it off when it has
+/// read the second request.
+/// Guarantees: every message arrives without a failure that anyone hears of.
+#[tokio::test]
+async fn stale_connections() {
+    let peer = Peer::start(|_, _| Reply { close: true, ..Reply::status(200) }).await;
+    let mut closing = sink(&peer, json!({}));
+    for at in 0..20 {
+        assert_eq!(deliver(&mut *closing, entries(&[&at.to_string()])).await, (vec![], 0));
+    }
+    assert_eq!(peer.taken_messages().len(), 20);
+    let peer = Peer::start(|number, _| Reply { cut: number == 1, ..Reply::status(200) }).await;
+    let mut cut = sink(&peer, json!({}));
+    for text in ["a", "b", "c"] {
+        assert_eq!(deliver(&mut *cut, entries(&[text])).await, (vec![], 0));
+    }
+    assert_eq!((peer.taken_messages(), peer.connections()), (vec!["a".into(), "b".into(), "c".into()], 2));
+}
+
+/// Scenario: `keepalive` as it is by default, and 0. Guarantees: one connection for all, and one for each.
+#[tokio::test]
+async fn connections_are_kept() {
+    for (keepalive, expected) in [(60_000, 1), (0, 3)] {
+        let peer = Peer::start(|_, _| Reply::status(200)).await;
+        let mut sink = sink(&peer, json!({"keepalive": keepalive}));
+        for text in ["a", "b", "c"] {
+            deliver(&mut *sink, entries(&[text])).await;
+        }
+        assert_eq!(peer.connections(), expected);
+    }
+}
+
+/// Scenario: a `keepalive` of 100 ms, a message, silence, another message.
+/// Guarantees: the idle connection is closed; the next message goes out on a new one.
+#[tokio::test]
+async fn idle_connections_are_closed() {
+    let peer = Peer::start(|_, _| Reply::status(200)).await;
+    let mut sink = sink(&peer, json!({"keepalive": 100}));
+    deliver(&mut *sink, entries(&["a"])).await;
+    tokio::time::timeout(Duration::from_secs(30), peer.all_closed()).await.expect("closed in time");
+    deliver(&mut *sink, entries(&["b"])).await;
+    assert_eq!((peer.connections(), peer.taken_messages().len()), (2, 2));
+}
+
+/// Scenario: no limit of concurrency; a server that answers none before 30 requests have come, then refuses one message
+/// for good and fails twice for another.
+/// Guarantees: messages go out at the same time; all arrive, each delivered once; the refused one is named.
+#[tokio::test]
+async fn many_at_a_time() {
+    let barrier = Arc::new(tokio::sync::Barrier::new(30));
+    let fails = Arc::new(std::sync::atomic::AtomicUsize::new(2));
+    let peer = Peer::start(move |number, body| {
+        let text = String::from_utf8_lossy(body);
+        let again = || fails.fetch_update(Acquire, Acquire, |left| left.checked_sub(1)).is_ok();
+        let status = match () {
+            () if text.contains("bad") => 400,
+            () if text.contains("m12\"") && again() => 500,
+            () => 200,
+        };
+        Reply { wait_for: (number < 30).then(|| barrier.clone()), ..Reply::status(status) }
+    })
+    .await;
+    let texts: Vec<String> = (0..200).map(|at| if at == 70 { "bad".to_owned() } else { format!("m{at}") }).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (refused, failures) = deliver(&mut *sink(&peer, json!({"parallel": true})), entries(&texts)).await;
+    assert_eq!((refused, failures), (entries(&["bad"]), 2));
+    let mut taken = peer.taken_messages();
+    taken.sort_unstable();
+    let mut expected: Vec<&str> = texts.iter().copied().filter(|text| *text != "bad").collect();
+    expected.sort_unstable();
+    assert_eq!(taken, expected);
+    assert!((30..=64).contains(&peer.connections()), "{}", peer.connections());
+}
+
+/// Scenario: a body that the server reads slowly, each piece within `timeout` but not the whole; then a server that
+/// never answers.
+/// Guarantees: the first is delivered; the second fails after `timeout`, and says so.
+#[tokio::test]
+async fn the_time_is_for_progress() {
+    let peer = Peer::start_slow(Duration::from_millis(100), 1 << 20).await;
+    let large = "x".repeat(24 << 20);
+    let started = std::time::Instant::now();
+    assert_eq!(deliver(&mut *sink(&peer, json!({"timeout": 1500})), entries(&[&large])).await, (vec![], 0));
+    assert!(started.elapsed() > Duration::from_millis(1500), "it was not slow");
+    let peer = Peer::start(|_, _| Reply { silent: true, ..Reply::status(200) }).await;
+    let error = sink(&peer, json!({"timeout": 50})).send(&entries(&["a"])).await.expect_err("no answer");
+    assert!(error.message.contains("no answer within config.timeout (50 ms)"), "{}", error.message);
+    assert_eq!((error.delivered, error.fault), (0, Fault::Retry));
+}
+
+/// Scenario: a success whose body is larger than memory should hold, and one whose body breaks off.
+/// Guarantees: the status counts.
+#[tokio::test]
+async fn an_answer_is_its_status() {
+    let peer = Peer::start(|_, _| Reply { length: 6 << 20, ..Reply::status(200) }).await;
+    assert_eq!(deliver(&mut *sink(&peer, json!({})), entries(&["a", "b"])).await, (vec![], 0));
+    let peer = Peer::start(|_, _| Reply { length: 100, broken_off: true, ..Reply::status(201) }).await;
+    assert_eq!(deliver(&mut *sink(&peer, json!({})), entries(&["a", "b"])).await, (vec![], 0));
+    assert_eq!(peer.taken_messages().len(), 2);
+}

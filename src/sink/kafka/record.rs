@@ -1,0 +1,105 @@
+//! Entries as records: value, key and headers.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rdkafka::message::{Header, OwnedHeaders};
+
+use super::member;
+use logphase_kafka::config::Config;
+
+/// Bytes of the messages of one record, beyond which it takes no further message.
+const ARRAY_BYTES: usize = 512 << 10;
+
+/// How a plugin's entries become records.
+#[derive(Debug)]
+pub(super) struct Shape {
+    key: Option<Vec<String>>,
+    headers: Vec<(String, Vec<String>)>,
+    /// Messages per record.
+    pub batch: usize,
+}
+
+/// What a record has beside its value.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Labels {
+    /// The key.
+    pub key: Option<String>,
+    /// The headers, in the order of their names.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Labels {
+    /// The headers as rdkafka wants them.
+    pub(super) fn owned_headers(&self) -> Option<OwnedHeaders> {
+        if self.headers.is_empty() {
+            return None;
+        }
+        let empty = OwnedHeaders::new_with_capacity(self.headers.len());
+        let insert =
+            |headers: OwnedHeaders, (key, value): &(String, String)| headers.insert(Header { key, value: Some(value) });
+        Some(self.headers.iter().fold(empty, insert))
+    }
+}
+
+impl Shape {
+    /// The shape that `config` asks for.
+    pub(super) fn new(config: &Config) -> Self {
+        let argument = config.key_query_arg.iter();
+        let path = |name: &String| vec!["request".to_owned(), "querystring".to_owned(), name.clone()];
+        let header = |(name, path): (&String, &String)| (name.clone(), member::names(path));
+        Self {
+            key: argument.map(path).next(),
+            headers: config.record_headers.iter().map(header).collect(),
+            batch: config.max_batch_size.max(1),
+        }
+    }
+
+    /// The key and headers of an entry.
+    ///
+    /// The key is the value of the query argument of the transaction as the message has it: what a snippet or a
+    /// redaction has changed there is changed in the key. Of an argument that comes more than once it is the first;
+    /// one without a value, or with an empty one, gives no key.
+    pub(super) fn labels(&self, entry: &[u8]) -> Labels {
+        if self.key.is_none() && self.headers.is_empty() {
+            return Labels::default();
+        }
+        let Ok(json) = std::str::from_utf8(entry) else { return Labels::default() };
+        let key = self.key.as_ref().and_then(|path| {
+            let value = member::find(json, path)?;
+            member::string(member::first(value).unwrap_or(value))
+        });
+        let header = |(name, path): &(String, Vec<String>)| {
+            let value = member::find(json, path)?;
+            let text = member::string(value).unwrap_or(value.into());
+            // librdkafka takes text without NUL for a header's name only; a value may be any.
+            Some((name.clone(), text.into_owned()))
+        };
+        Labels {
+            key: key.filter(|key| !key.is_empty()).map(|key| key.into_owned()),
+            headers: self.headers.iter().filter_map(header).collect(),
+        }
+    }
+
+    /// The labels of the first of `entries`, and how many of them go into one record with it.
+    pub(super) fn group<'a>(&self, mut entries: impl Iterator<Item = &'a Bytes>) -> (Labels, usize) {
+        let Some(first) = entries.next() else { return (Labels::default(), 0) };
+        let labels = self.labels(first);
+        let mut bytes = first.len();
+        let fits = |entry: &&Bytes| {
+            bytes += entry.len();
+            bytes <= ARRAY_BYTES && self.labels(entry) == labels
+        };
+        let more = entries.take(self.batch - 1).take_while(fits).count();
+        (labels, more + 1)
+    }
+}
+
+/// The value of a record of several messages: a JSON array of them.
+pub(super) fn array<'a>(values: impl Iterator<Item = &'a Bytes>) -> Bytes {
+    let mut array = BytesMut::new();
+    for value in values {
+        array.put_u8(if array.is_empty() { b'[' } else { b',' });
+        array.extend_from_slice(value);
+    }
+    array.put_u8(b']');
+    array.freeze()
+}

@@ -1,0 +1,63 @@
+//! Clients that plugins share.
+
+use logphase_kafka::client::Settings;
+use logphase_kafka::producer::Wanted;
+
+use super::*;
+
+/// Scenario: two plugins on one client send to one topic at a time.
+/// Guarantees: each hears of its own entries only; all are delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sinks_on_one_client() {
+    let cluster = cluster(1, 1);
+    let shared = SinkShared::new(None);
+    let (mut one, mut two) = (sink_in(&cluster, json!({}), &shared), sink_in(&cluster, json!({}), &shared));
+    let (mut first, mut second) = (Courier::default(), Courier::default());
+    for _ in 0..5 {
+        first.send(&mut one, &entries(100)).await;
+        second.send(&mut two, &entries(50)).await;
+    }
+    tokio::join!(first.finish(&mut one), second.finish(&mut two));
+    assert_eq!((first.settled, second.settled), (500, 250));
+    assert_eq!(consume(&cluster, 1, 750).len(), 750);
+}
+
+/// Scenario: the client breaks for good while entries are in it and the broker is away.
+/// Guarantees: the queue is told; a new client delivers every entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_client_is_made_anew() {
+    let cluster = cluster(1, 1);
+    let shared = SinkShared::new(None);
+    let mut sink = sink_in(&cluster, json!({}), &shared);
+    let mut courier = Courier::default();
+    cluster.broker_down(1).expect("down");
+    courier.send(&mut sink, &entries(100)).await;
+    let settings = Settings::new(&parsed(&config(&cluster, json!({}))), || Ok(String::new())).expect("settings");
+    let (link, _) = shared.kafka.link(&Wanted { settings: &settings, cluster: None }, None).expect("the client");
+    link.shared().give_up();
+    drop(link);
+    cluster.broker_up(1).expect("up");
+    courier.finish(&mut sink).await;
+    assert_eq!(courier.settled, 100);
+    assert!(courier.retries.iter().any(|text| text.contains("is made anew")), "{:?}", courier.retries);
+    assert_eq!(consume(&cluster, 1, 100).len(), 100);
+}
+
+/// Scenario: the broker loses the count of the client's records, so that librdkafka gives up for good.
+/// Guarantees: the queue is told why; a new client delivers every entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fatal_error_is_outlived() {
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    let cluster = cluster(1, 1);
+    let mut sink = sink(&cluster, json!({}));
+    let mut courier = Courier::default();
+    courier.send(&mut sink, &entries(10)).await;
+    courier.finish(&mut sink).await;
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
+    courier.send(&mut sink, &entries(10)).await;
+    courier.finish(&mut sink).await;
+    assert_eq!((courier.settled, courier.refused.len()), (20, 0));
+    assert!(!courier.retries.is_empty(), "an error was told");
+    assert_eq!(consume(&cluster, 1, 20).len(), 20);
+}

@@ -1,0 +1,5 @@
+#[path = "../../../tests/service/rfc5424.rs"]
+pub(crate) mod rfc5424;
+
+mod headers;
+mod local;

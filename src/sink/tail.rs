@@ -1,0 +1,156 @@
+//! What was written lately, kept for a while because the other side can still lose it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+/// The bytes that all tails of the process may keep together.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    max_bytes: usize,
+    used: AtomicUsize,
+}
+
+impl Pool {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, used: AtomicUsize::new(0) }
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let grown = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.max_bytes);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The newest entries that were written, within bounds of bytes and age; the oldest leave first.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    entries: VecDeque<(Instant, Bytes)>,
+    bytes: usize,
+    max_bytes: usize,
+    max_age: Duration,
+    pool: Arc<Pool>,
+}
+
+impl Tail {
+    pub(super) fn new(max_bytes: usize, max_age: Duration, pool: Arc<Pool>) -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, max_bytes, max_age, pool }
+    }
+
+    /// Adds what was just written. If the pool is empty, older entries of this tail make way.
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Bytes>) {
+        let now = Instant::now();
+        self.forget_older_than(self.max_age);
+        for entry in entries {
+            let size = entry.len();
+            if size > self.max_bytes {
+                self.clear();
+                continue;
+            }
+            while self.bytes + size > self.max_bytes {
+                self.pop();
+            }
+            let mut taken = self.pool.try_take(size);
+            while !taken && self.pop() {
+                taken = self.pool.try_take(size);
+            }
+            if taken {
+                self.bytes += size;
+                self.entries.push_back((now, entry));
+            }
+        }
+    }
+
+    /// Everything kept, whatever its age, as if it were written now: it is about to be written again.
+    pub(super) fn renew(&mut self) -> Vec<Bytes> {
+        let now = Instant::now();
+        let renewed = self.entries.iter_mut().map(|(at, entry)| {
+            *at = now;
+            entry.clone()
+        });
+        renewed.collect()
+    }
+
+    /// Forgets what was written more than `age` ago.
+    pub(super) fn forget_older_than(&mut self, age: Duration) {
+        let now = Instant::now();
+        while self.entries.front().is_some_and(|(at, _)| now.duration_since(*at) > age) {
+            self.pop();
+        }
+        if self.entries.is_empty() {
+            // Room for the busiest moment is not kept for the quiet ones.
+            self.entries = VecDeque::new();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.pool.give(self.bytes);
+        self.bytes = 0;
+        self.entries.clear();
+    }
+
+    fn pop(&mut self) -> bool {
+        let Some((_, entry)) = self.entries.pop_front() else { return false };
+        self.bytes -= entry.len();
+        self.pool.give(entry.len());
+        true
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    /// Scenario: more is written than a tail, and than all tails together, may keep.
+    /// Guarantees: the newest stay, neither bound is passed, and the pool is whole again at the end.
+    #[test]
+    fn the_newest_stay_within_both_bounds() {
+        let pool = Arc::new(Pool::new(5));
+        let mut one = Tail::new(4, Duration::from_secs(60), pool.clone());
+        let mut two = Tail::new(4, Duration::from_secs(60), pool.clone());
+        one.extend([entry("aa"), entry("bb"), entry("cc")]);
+        assert_eq!(one.renew(), ["bb", "cc"]);
+        two.extend([entry("d"), entry("e")]);
+        assert_eq!(two.renew(), ["e"]);
+        drop(one);
+        two.extend([entry("ff")]);
+        assert_eq!(two.renew(), ["e", "ff"]);
+        drop(two);
+        assert_eq!(pool.used.load(Ordering::Relaxed), 0);
+    }
+
+    /// Scenario: entries past their age.
+    /// Guarantees: they are forgotten.
+    #[test]
+    fn old_entries_are_forgotten() {
+        let mut tail = Tail::new(100, Duration::ZERO, Arc::new(Pool::new(100)));
+        tail.extend([entry("a")]);
+        assert_eq!(tail.renew(), ["a"]);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !tail.is_empty() {
+            assert!(Instant::now() < deadline);
+            tail.extend([]);
+        }
+    }
+}

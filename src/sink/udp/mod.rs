@@ -1,0 +1,222 @@
+//! The sink of udp-log.
+//!
+//! Nothing acknowledges a datagram: a message is delivered when the kernel has taken it. That nobody listens at the
+//! other end comes back, on some networks, as an ICMP message, and is counted as a loss.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use serde::Deserialize;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use crate::sink::tcp::TcpSink;
+use crate::sink::{BoxFuture, Fault, SendError, Sent, Sink, SinkShared, defaults};
+
+/// The plugin's name in Kong.
+pub const NAME: &str = "udp-log";
+
+/// The largest payload of a UDP datagram over IPv4 in bytes: 65,535 less the two headers (RFC 768, RFC 791).
+pub const MAX_DATAGRAM: usize = 65_507;
+
+/// What becomes of a message that does not fit into a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Oversize {
+    /// It is dropped, counted, and logged with its size.
+    #[default]
+    Drop,
+    /// It is sent, with a newline, over TCP to the same host and port.
+    Tcp,
+    /// Its first [`MAX_DATAGRAM`] bytes are sent, cut between two characters. What arrives is no whole JSON.
+    Truncate,
+}
+
+/// What the sink needs of udp-log's `config`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Config {
+    /// Name or address of the receiver.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Milliseconds for resolving the name and for sending one datagram.
+    #[serde(default = "defaults::timeout")]
+    pub timeout: u64,
+    /// What becomes of a message that is too large. Not in Kong, which logs an error and drops it.
+    #[serde(default)]
+    pub oversize: Oversize,
+}
+
+/// Sends each message as a datagram from a connected socket.
+pub struct UdpSink {
+    host: String,
+    port: u16,
+    timeout: Duration,
+    oversize: Oversize,
+    // What the operator can do about a message that is dropped for its size.
+    advice: &'static str,
+    socket: Option<UdpSocket>,
+    large: TcpSink,
+    // Entries that are known to be lost and not reported yet.
+    lost: u64,
+    // A refusal comes for what was sent before: the name is looked up again after the batch.
+    refused: bool,
+}
+
+enum Failure {
+    TooLarge,
+    Io(io::Error),
+}
+
+impl UdpSink {
+    /// A sink for `config`. The name is resolved when the first message comes, and again after a failure.
+    pub fn open(config: Config, shared: &SinkShared) -> Self {
+        Self {
+            large: TcpSink::plain(config.host.clone(), config.port, config.timeout, shared),
+            host: config.host,
+            port: config.port,
+            timeout: Duration::from_millis(config.timeout.max(1)),
+            oversize: config.oversize,
+            advice: "set config.oversize to tcp or truncate to have such messages sent",
+            socket: None,
+            lost: 0,
+            refused: false,
+        }
+    }
+
+    /// A sink for another plugin, whose messages that are too large are dropped with `advice` in the error; `timeout` in
+    /// milliseconds.
+    pub(crate) fn dropping(host: String, port: u16, timeout: u64, advice: &'static str, shared: &SinkShared) -> Self {
+        let config = Config { host, port, timeout, oversize: Oversize::Drop };
+        Self { advice, ..Self::open(config, shared) }
+    }
+
+    async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
+        for (index, entry) in entries.iter().enumerate() {
+            let failure = match self.send_datagram(entry).await {
+                Ok(()) => continue,
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Io(error) => {
+                    self.socket = None;
+                    let (host, port) = (&self.host, self.port);
+                    return Err(SendError::retry(index, format!("cannot send to {host}:{port}: {error}")));
+                }
+                Failure::TooLarge => {
+                    self.send_large(entry).await.map_err(|error| SendError { delivered: index, ..error })?
+                }
+            }
+        }
+        let mut sent = Sent { settled: entries.len(), lost: std::mem::take(&mut self.lost), warning: None };
+        if sent.lost > 0 {
+            let (host, port, lost) = (&self.host, self.port, sent.lost);
+            sent.warning = Some(format!("nobody listens at {host}:{port}: {lost} datagrams lost; start the receiver"));
+        }
+        if std::mem::take(&mut self.refused) {
+            self.socket = None;
+        }
+        Ok(sent)
+    }
+
+    async fn send_datagram(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        if payload.len() > MAX_DATAGRAM {
+            return Err(Failure::TooLarge);
+        }
+        self.connect().await.map_err(Failure::Io)?;
+        let Some(socket) = &self.socket else { return Ok(()) };
+        // The first attempt may fail for a datagram before this one, which the kernel says only now.
+        for _ in 0..2 {
+            let sending = timeout(self.timeout, socket.send(payload)).await;
+            match sending.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(_) => return Ok(()),
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::MSGSIZE) => return Err(Failure::TooLarge),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    self.lost += 1;
+                    self.refused = true;
+                }
+                Err(error) => return Err(Failure::Io(error)),
+            }
+        }
+        // Refused twice in a row: the second refusal is for another datagram, this one was not sent.
+        Err(Failure::Io(io::ErrorKind::ConnectionRefused.into()))
+    }
+
+    async fn send_large(&mut self, entry: &Bytes) -> Result<(), SendError> {
+        let dropped = |limit: &str| {
+            let message = format!("a message of {} bytes does not fit into a datagram{limit}", entry.len());
+            SendError::new(0, Fault::Oversize, message)
+        };
+        match self.oversize {
+            Oversize::Drop => Err(dropped(&format!(" of {MAX_DATAGRAM} bytes; {}", self.advice))),
+            Oversize::Truncate => match self.send_datagram(truncated(entry)).await {
+                Ok(()) => Ok(()),
+                Err(Failure::TooLarge) => Err(dropped(", nor does its beginning")),
+                Err(Failure::Io(error)) => {
+                    self.socket = None;
+                    Err(SendError::retry(0, format!("cannot send to {}:{}: {error}", self.host, self.port)))
+                }
+            },
+            Oversize::Tcp => {
+                let mut settled = self.large.send(std::slice::from_ref(entry)).await?.settled;
+                while settled == 0 {
+                    settled = self.large.settle().await?.settled;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> io::Result<()> {
+        if self.socket.is_some() {
+            return Ok(());
+        }
+        let resolving = timeout(self.timeout, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
+        let addresses = resolving.map_err(|_| io::Error::other("the name server does not answer"))??;
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match connected(address).await {
+                Ok(socket) => {
+                    self.socket = Some(socket);
+                    return Ok(());
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+async fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    Ok(socket)
+}
+
+/// The first [`MAX_DATAGRAM`] bytes of `entry`, or fewer so that no UTF-8 sequence is cut.
+fn truncated(entry: &[u8]) -> &[u8] {
+    let mut end = entry.len().min(MAX_DATAGRAM);
+    if end < entry.len() {
+        while end > 0 && entry[end] & 0xc0 == 0x80 {
+            end -= 1;
+        }
+    }
+    &entry[..end]
+}
+
+impl Sink for UdpSink {
+    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
+        Box::pin(self.send_all(entries))
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        self.large.close()
+    }
+}
+
+#[cfg(test)]
+mod tests;
