@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use logphase::entity::{self, ReadOptions};
-use logphase::plugin::kinds;
+use logphase::plugin::definitions;
 use logphase::settings::{Settings, variables};
 use logphase_config::diagnostic::{SourceFile, any_error};
 use logphase_config::document::{self, Node};
@@ -24,7 +24,7 @@ fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<_> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
     folders.retain(|folder| folder.join("kong.yml").is_file());
     folders.sort();
-    assert!(folders.len() > kinds().len(), "{folders:?}");
+    assert!(folders.len() > definitions().len(), "{folders:?}");
     folders
 }
 
@@ -111,7 +111,7 @@ fn transactions_fit_the_schema() {
 /// Scenario: the plugins that there are. Guarantees: each has an example of its own, with what comes out of it.
 #[test]
 fn every_plugin_has_an_example() {
-    for kind in kinds() {
+    for kind in definitions() {
         for file in ["kong.yml", "expected.ndjson"] {
             let path = examples().join(kind.name).join(file);
             assert!(path.is_file(), "{} is missing", path.display());
@@ -163,5 +163,5 @@ fn examples_give_what_they_say() {
         examined += 1;
     }
     assert!(different.is_empty(), "not what is expected:\n{}", different.join("\n"));
-    assert_eq!(examined, kinds().len() + 1);
+    assert_eq!(examined, definitions().len() + 1);
 }

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use logphase::plugin::kinds;
+use logphase::plugin::definitions;
 use logphase_config::schema::{Check, Field, Record, Type};
 
 /// Scenario: the fields of every plugin, by its schema. Guarantees: docs/plugins.md has each with type, default, limits
@@ -15,7 +15,7 @@ fn tables_of_fields_are_whole() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plugins.md");
     let before = std::fs::read_to_string(&path).expect("docs/plugins.md is part of the project");
     let mut page = before.clone();
-    for kind in kinds() {
+    for kind in definitions() {
         let (open, close) = (format!("<!-- {} -->\n", kind.name), format!("<!-- /{} -->\n", kind.name));
         let start = page.find(&open).unwrap_or_else(|| panic!("docs/plugins.md has no {open}")) + open.len();
         let end = start + page[start..].find(&close).unwrap_or_else(|| panic!("docs/plugins.md has no {close}"));

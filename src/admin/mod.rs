@@ -1,8 +1,8 @@
 //! What can be asked of a running service.
 
-mod board;
 mod control;
 mod metrics;
+mod monitor;
 mod probe;
 mod queues;
 mod router;
@@ -10,9 +10,9 @@ mod serve;
 mod status;
 mod tap;
 
-pub use board::{Board, Parts, Stage};
 pub use control::{Control, control_path};
 pub use metrics::{FAMILIES, Family, Sort};
+pub use monitor::{Monitor, Parts, Stage};
 pub use queues::{Replay, queue_routes};
 pub use router::{Call, Reply, Routes, json_reply, text_reply};
 pub use serve::{Listen, serve};

@@ -5,28 +5,28 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::board::{Board, Stage};
+use super::monitor::{Monitor, Stage};
 use super::router::{Reply, json_reply};
 
 /// How long a worker may be with one transaction. Its Lua is stopped long before.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// Whether transactions should be sent here.
-pub(super) fn ready(board: &Board) -> Reply {
-    match why_not_ready(board) {
+pub(super) fn ready(monitor: &Monitor) -> Reply {
+    match why_not_ready(monitor) {
         None => json_reply(StatusCode::OK, &json!({"message": "ready"})),
         Some(reason) => json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"message": reason})),
     }
 }
 
 /// What keeps the service from taking transactions now.
-pub(super) fn why_not_ready(board: &Board) -> Option<String> {
-    match board.stage() {
+pub(super) fn why_not_ready(monitor: &Monitor) -> Option<String> {
+    match monitor.stage() {
         Stage::Starting => return Some("starting: queues and inputs are being opened".to_owned()),
         Stage::Stopping => return Some("stopping: what was taken is being delivered".to_owned()),
         Stage::Ready => {}
     }
-    let parts = board.inner.parts.get()?;
+    let parts = monitor.inner.parts.get()?;
     let plugins = parts.delivery.plugins();
     let unwritable: Vec<&str> =
         plugins.iter().filter(|plugin| plugin.unwritable).map(|plugin| plugin.kind.as_str()).collect();
@@ -38,21 +38,21 @@ pub(super) fn why_not_ready(board: &Board) -> Option<String> {
 }
 
 /// Whether the process should be left running.
-pub(super) fn live(board: &Board) -> Reply {
-    match why_not_live(board) {
+pub(super) fn live(monitor: &Monitor) -> Reply {
+    match why_not_live(monitor) {
         None => json_reply(StatusCode::OK, &json!({"message": "live"})),
         Some(reason) => json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"message": reason})),
     }
 }
 
 /// Why the service should be started anew.
-fn why_not_live(board: &Board) -> Option<String> {
+fn why_not_live(monitor: &Monitor) -> Option<String> {
     // Workers end when they are told to.
-    if board.stage() == Stage::Stopping {
+    if monitor.stage() == Stage::Stopping {
         return None;
     }
-    let pulses = &board.inner.parts.get()?.tally.pulses;
-    what_ails(pulses.iter().map(|pulse| (pulse.has_ended(), pulse.busy_for())))
+    let heartbeats = &monitor.inner.parts.get()?.worker_stats.heartbeats;
+    what_ails(heartbeats.iter().map(|heartbeat| (heartbeat.has_ended(), heartbeat.busy_for())))
 }
 
 /// Of workers, each with whether it has ended, and how long it has been with one transaction.
@@ -72,19 +72,19 @@ fn what_ails(workers: impl Iterator<Item = (bool, Option<Duration>)>) -> Option<
 mod tests {
     use super::*;
 
-    /// Scenario: a board before the service is there, while it is ready, and while it stops.
+    /// Scenario: a monitor before the service is there, while it is ready, and while it stops.
     /// Guarantees: it is live all the time, and ready only in between, with a reason.
     #[test]
     fn stages() {
-        let board = Board::default();
-        let ready = || ready(&board).status().as_u16();
-        let reason = || why_not_ready(&board).unwrap_or_default();
-        assert_eq!((ready(), live(&board).status().as_u16()), (503, 200));
+        let monitor = Monitor::default();
+        let ready = || ready(&monitor).status().as_u16();
+        let reason = || why_not_ready(&monitor).unwrap_or_default();
+        assert_eq!((ready(), live(&monitor).status().as_u16()), (503, 200));
         assert!(reason().starts_with("starting"), "{}", reason());
-        board.enter(Stage::Ready);
-        assert_eq!((ready(), live(&board).status().as_u16()), (200, 200));
-        board.enter(Stage::Stopping);
-        assert_eq!((ready(), live(&board).status().as_u16()), (503, 200));
+        monitor.enter(Stage::Ready);
+        assert_eq!((ready(), live(&monitor).status().as_u16()), (200, 200));
+        monitor.enter(Stage::Stopping);
+        assert_eq!((ready(), live(&monitor).status().as_u16()), (503, 200));
         assert!(reason().starts_with("stopping"), "{}", reason());
     }
 

@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::board::{Board, Parts};
+use super::monitor::{Monitor, Parts};
 use super::router::{Call, Reply, json_reply};
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Meter, Reason};
-use crate::phase::{Fault, Step};
+use crate::phase::{Breaker, Step};
 use crate::service::{Outcome, Reloads};
 use logphase_script::Stop;
 
@@ -18,14 +18,14 @@ use logphase_script::Stop;
 const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
 
 /// Answers. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
-pub(super) fn reply(board: &Board, call: &Call) -> Reply {
+pub(super) fn reply(monitor: &Monitor, call: &Call) -> Reply {
     let unit = call.query("unit").unwrap_or_else(|| "m".to_owned());
     let scale = call.query("scale").map_or(Some(2), |scale| scale.parse().ok().filter(|scale| *scale <= 9));
     let (Some(unit), Some(scale)) = (Unit::named(&unit), scale) else {
         let message = "`unit` is one of b, k, m and g, `scale` a number from 0 to 9";
         return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
     };
-    json_reply(StatusCode::OK, &read(board, unit, scale))
+    json_reply(StatusCode::OK, &read(monitor, unit, scale))
 }
 
 /// How memory is shown.
@@ -61,15 +61,15 @@ fn count(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-fn read(board: &Board, unit: Unit, scale: usize) -> Value {
+fn read(monitor: &Monitor, unit: Unit, scale: usize) -> Value {
     let inputs: Vec<(Kind, &Meter)> =
-        board.inner.inputs.get().into_iter().flatten().map(|(kind, meters)| (*kind, meters.of(*kind))).collect();
+        monitor.inner.inputs.get().into_iter().flatten().map(|(kind, meters)| (*kind, meters.of(*kind))).collect();
     let sum = |of: fn(&Meter) -> u64| inputs.iter().map(|(_, meter)| of(meter)).sum::<u64>();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-        "started_at": milliseconds(board.inner.started),
-        "stage": format!("{:?}", board.stage()).to_lowercase(),
+        "started_at": milliseconds(monitor.inner.started),
+        "stage": format!("{:?}", monitor.stage()).to_lowercase(),
         "server": {
             "total_requests": sum(Meter::received),
             "connections_active": sum(Meter::open),
@@ -77,16 +77,16 @@ fn read(board: &Board, unit: Unit, scale: usize) -> Value {
             "connections_handled": sum(Meter::connections),
         },
         "inputs": inputs.iter().map(|(kind, meter)| (kind.name().to_owned(), input(meter))).collect::<Map<_, _>>(),
-        "reloads": reloads(&board.inner.reloads),
+        "reloads": reloads(&monitor.inner.reloads),
     });
-    let Some(parts) = board.inner.parts.get() else { return status };
-    let vms = parts.tally.pulses.iter().enumerate().map(|(worker, pulse)| {
-        json!({"http_allocated_gc": unit.show(pulse.memory(), scale), "pid": std::process::id(), "worker": worker})
+    let Some(parts) = monitor.inner.parts.get() else { return status };
+    let vms = parts.worker_stats.heartbeats.iter().enumerate().map(|(worker, heartbeat)| {
+        json!({"http_allocated_gc": unit.show(heartbeat.memory(), scale), "pid": std::process::id(), "worker": worker})
     });
     status["memory"] = json!({"workers_lua_vms": vms.collect::<Vec<_>>()});
-    status["transactions"] = count(&parts.tally.transactions).into();
-    status["dropped"] = count(&parts.tally.dropped).into();
-    status["refused"] = count(&parts.tally.refused).into();
+    status["transactions"] = count(&parts.worker_stats.transactions).into();
+    status["dropped"] = count(&parts.worker_stats.dropped).into();
+    status["refused"] = count(&parts.worker_stats.refused).into();
     status["sandbox"] = json!({"seccomp": parts.seccomp.to_string(), "landlock": parts.landlock.to_string()});
     plugins(parts, &mut status);
     status
@@ -102,7 +102,7 @@ fn plugins(parts: &Parts, status: &mut Value) {
         let generation = live.load();
         digest.clone_from(&generation.program.digest);
         for step in &generation.program.steps {
-            let own = queues.iter().position(|queue| queue.kind == step.kind.name && queue.identity == step.id);
+            let own = queues.iter().position(|queue| queue.kind == step.definition.name && queue.identity == step.id);
             shown.push(plugin(step, own.map(|own| queues.remove(own))));
         }
     }
@@ -112,10 +112,10 @@ fn plugins(parts: &Parts, status: &mut Value) {
 }
 
 fn plugin(step: &Step, stats: Option<PluginStats>) -> Value {
-    let snippets = step.parts.iter().zip(step.faults.parts()).enumerate();
-    let snippets: Vec<Value> = snippets.map(|(at, (part, fault))| snippet(&part.name(at), fault)).collect();
+    let snippets = step.parts.iter().zip(step.breakers.parts()).enumerate();
+    let snippets: Vec<Value> = snippets.map(|(at, (part, breaker))| snippet(&part.name(at), breaker)).collect();
     json!({
-        "name": step.kind.name,
+        "name": step.definition.name,
         "id": step.id,
         "instance_name": step.instance_name,
         "scope": step.scope.to_string(),
@@ -201,8 +201,8 @@ fn milliseconds(time: SystemTime) -> u64 {
 
 /// `errors` counts every failure, `stopped` those by each budget; a snippet that is left out says for how long. The mean
 /// is that of the runs that were measured.
-fn snippet(field: &str, fault: &Fault) -> Value {
-    let totals = fault.totals();
+fn snippet(field: &str, breaker: &Breaker) -> Value {
+    let totals = breaker.totals();
     let times = totals.times();
     let stopped: Map<String, Value> = Stop::ALL
         .into_iter()
@@ -215,6 +215,6 @@ fn snippet(field: &str, fault: &Fault) -> Value {
         "stopped": stopped,
         "left_out": totals.skipped(),
         "mean_seconds": (times.count() > 0).then(|| times.seconds() / times.count() as f64),
-        "suspended_for_seconds": fault.suspended_for().map(|left| left.as_secs_f64().ceil()),
+        "suspended_for_seconds": breaker.suspended_for().map(|left| left.as_secs_f64().ceil()),
     })
 }

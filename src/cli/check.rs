@@ -71,7 +71,7 @@ fn summary(configuration: &Configuration, settings: &Settings) -> String {
     let _ = writeln!(text, "{}", if disabled > 0 { format!(", {disabled} disabled") } else { String::new() });
     const SHOWN: usize = 20;
     for step in program.steps.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {:>8}  {:<24} {}", step.kind.priority, step.label, step.scope);
+        let _ = writeln!(text, "  {:>8}  {:<24} {}", step.definition.priority, step.label, step.scope);
     }
     if plugins > SHOWN {
         let _ = writeln!(text, "  ... and {} more", plugins - SHOWN);

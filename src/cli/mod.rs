@@ -3,18 +3,18 @@
 mod arguments;
 mod check;
 mod control;
+mod dry_run;
 mod load;
 mod log;
 mod pretty;
 mod queue;
-mod rehearsal;
 mod reload;
 mod run;
 mod sandbox;
 mod tap;
 mod test;
 mod top;
-mod trial;
+mod try_command;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ pub fn main() -> Exit {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
-        Command::Try(arguments) => trial::run(&arguments),
+        Command::Try(arguments) => try_command::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments),

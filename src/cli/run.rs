@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::arguments::Run;
 use super::reload::Reloader;
 use super::{Exit, complain, load, log};
-use crate::admin::{self, Board, Stage};
-use crate::confinement::{self, Wall};
+use crate::admin::{self, Monitor, Stage};
+use crate::confinement::{self, Enforcement};
 use crate::delivery::Leftover;
 use crate::entity::Configuration;
 use crate::input;
@@ -48,8 +48,8 @@ pub(super) fn run(arguments: &Run) -> Exit {
     let wall = confine(arguments, &paths, &configuration, &settings);
     log::start(&settings);
     match &wall {
-        Wall::Missing(why) => tracing::warn!("the process is not kept from files (Landlock): {why}"),
-        Wall::Partly => tracing::info!("kept from files (Landlock): {wall}"),
+        Enforcement::Missing(why) => tracing::warn!("the process is not kept from files (Landlock): {why}"),
+        Enforcement::Partial => tracing::info!("kept from files (Landlock): {wall}"),
         wall => tracing::debug!("kept from files (Landlock): {wall}"),
     }
     if let Some(error) = no_data_dir {
@@ -70,9 +70,9 @@ pub(super) fn run(arguments: &Run) -> Exit {
             complain(&format!("error: cannot start threads: {error}\n"));
             return Exit::Unavailable;
         }
-        let board = Board::default();
+        let monitor = Monitor::default();
         // Before the queues are opened, which may take a while: who asks shall be told so.
-        let _status = match status(arguments, &settings, &board).await {
+        let _status = match status(arguments, &settings, &monitor).await {
             Ok(serving) => serving,
             Err(error) => {
                 complain(&format!("error: {error}\n"));
@@ -84,12 +84,12 @@ pub(super) fn run(arguments: &Run) -> Exit {
             Err(error) => return refuse(&error),
         };
         drop(configuration);
-        board.show(service.parts(wall));
+        monitor.show(service.parts(wall));
         if arguments.stdin {
             drain_stdin(service, &settings).await
         } else {
             let watch = Watch::new(watched, contents, &settings.reload);
-            serve(service, &settings, Reloader::new(arguments, &settings, watch), paths, &board).await
+            serve(service, &settings, Reloader::new(arguments, &settings, watch), paths, &monitor).await
         }
     });
     runtime.block_on(log::flush());
@@ -99,14 +99,14 @@ pub(super) fn run(arguments: &Run) -> Exit {
 }
 
 /// The status listeners; none for standard input, which may be read beside a service.
-async fn status(arguments: &Run, settings: &Settings, board: &Board) -> Result<Option<JoinSet<()>>, InputError> {
-    if arguments.stdin { Ok(None) } else { show_status(settings, board).await.map(Some) }
+async fn status(arguments: &Run, settings: &Settings, monitor: &Monitor) -> Result<Option<JoinSet<()>>, InputError> {
+    if arguments.stdin { Ok(None) } else { show_status(settings, monitor).await.map(Some) }
 }
 
 /// Keeps the process from all files but those that it has business with.
-fn confine(arguments: &Run, paths: &[PathBuf], configuration: &Configuration, settings: &Settings) -> Wall {
+fn confine(arguments: &Run, paths: &[PathBuf], configuration: &Configuration, settings: &Settings) -> Enforcement {
     if !settings.confinement.landlock {
-        return Wall::Off;
+        return Enforcement::Off;
     }
     let settings_file = load::settings_file(&arguments.files);
     confinement::confine_process(files_of(settings_file.as_deref(), paths, configuration, settings))
@@ -179,7 +179,7 @@ async fn serve(
     settings: &Settings,
     mut reloader: Reloader<'_>,
     paths: Vec<PathBuf>,
-    board: &Board,
+    monitor: &Monitor,
 ) -> Exit {
     let mut signals = match Signals::catch() {
         Ok(signals) => signals,
@@ -198,9 +198,9 @@ async fn serve(
     for address in &addresses {
         tracing::info!("listening: {address}");
     }
-    board.show_inputs(listening.meters());
+    monitor.show_inputs(listening.meters());
     let own = admin::tap_routes(service.taps()).and(admin::queue_routes(service.delivery()));
-    let _control = open_control(settings, board.routes().and(own));
+    let _control = open_control(settings, monitor.routes().and(own));
     if addresses.is_empty() {
         tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
     }
@@ -210,10 +210,10 @@ async fn serve(
             settings.data_dir.join("messages.log").display()
         );
     }
-    board.enter(Stage::Ready);
+    monitor.enter(Stage::Ready);
     tracing::info!(workers = settings.workers, "ready");
     manager::ready("ready");
-    let watchdog = tokio::spawn(manager::watch(Some(service.tally().clone())));
+    let watchdog = tokio::spawn(manager::watch(Some(service.worker_stats().clone())));
     loop {
         let caught = tokio::select! {
             caught = signals.next() => caught,
@@ -229,7 +229,7 @@ async fn serve(
             }
             Caught::HangUp | Caught::Changed => {
                 manager::reloading();
-                manager::ready(if reloader.reload(&service, board.reloads()) {
+                manager::ready(if reloader.reload(&service, monitor.reloads()) {
                     "ready; the configuration was read again"
                 } else {
                     "ready with the old configuration: the new one is wrong, see the log"
@@ -238,7 +238,7 @@ async fn serve(
             Caught::Reopen => {}
         }
     }
-    board.enter(Stage::Stopping);
+    monitor.enter(Stage::Stopping);
     manager::stopping();
     // From here on workers may end.
     watchdog.abort();

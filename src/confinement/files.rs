@@ -7,7 +7,7 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 
-use super::{Files, Wall};
+use super::{Enforcement, Files};
 
 /// What name lookup, TLS and time zones read (resolv.conf(5), nsswitch.conf(5), ld.so(8)), and what a process asks of
 /// itself. What is not there is passed over.
@@ -42,15 +42,15 @@ const SYSTEM: &[&str] = &[
 const RIGHTS: ABI = ABI::V5;
 
 /// Confines the calling thread; answers also with what may be written, resolved.
-pub(super) fn confine(files: Files) -> (Wall, Vec<PathBuf>) {
+pub(super) fn confine(files: Files) -> (Enforcement, Vec<PathBuf>) {
     let writable: Vec<PathBuf> = files.write.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let wall = match restrict(&files.read, &writable) {
         Ok(status) => match status.ruleset {
-            RulesetStatus::FullyEnforced => Wall::Stands,
-            RulesetStatus::PartiallyEnforced => Wall::Partly,
-            RulesetStatus::NotEnforced => Wall::Missing("this kernel has no Landlock".to_owned()),
+            RulesetStatus::FullyEnforced => Enforcement::Full,
+            RulesetStatus::PartiallyEnforced => Enforcement::Partial,
+            RulesetStatus::NotEnforced => Enforcement::Missing("this kernel has no Landlock".to_owned()),
         },
-        Err(error) => Wall::Missing(error.to_string()),
+        Err(error) => Enforcement::Missing(error.to_string()),
     };
     (wall, writable)
 }

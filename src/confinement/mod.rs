@@ -11,22 +11,22 @@ use std::sync::OnceLock;
 
 /// How far a wall stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wall {
+pub enum Enforcement {
     /// It stands.
-    Stands,
+    Full,
     /// Only in part: an old kernel knows not all of it.
-    Partly,
+    Partial,
     /// It does not, and why.
     Missing(String),
     /// The settings do not want it.
     Off,
 }
 
-impl std::fmt::Display for Wall {
+impl std::fmt::Display for Enforcement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stands => f.write_str("on"),
-            Self::Partly => f.write_str("partly (this kernel knows not all of it)"),
+            Self::Full => f.write_str("on"),
+            Self::Partial => f.write_str("partly (this kernel knows not all of it)"),
             Self::Missing(why) => write!(f, "missing ({why})"),
             Self::Off => f.write_str("off"),
         }
@@ -47,12 +47,12 @@ static WRITABLE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// Keeps this thread, and every thread that it starts from now on, from all files but `files` and what name lookup and
 /// TLS need. For good.
-pub fn confine_process(files: Files) -> Wall {
+pub fn confine_process(files: Files) -> Enforcement {
     #[cfg(target_os = "linux")]
     let (wall, writable) = files::confine(files);
     #[cfg(not(target_os = "linux"))]
-    let (wall, writable) = (Wall::Missing("this system has no Landlock".to_owned()), files.write);
-    if matches!(wall, Wall::Stands | Wall::Partly) {
+    let (wall, writable) = (Enforcement::Missing("this system has no Landlock".to_owned()), files.write);
+    if matches!(wall, Enforcement::Full | Enforcement::Partial) {
         let _ = WRITABLE.set(writable);
     }
     wall
@@ -95,12 +95,12 @@ impl ThreadFilter {
     }
 
     /// Puts it on the calling thread, for good, and keeps signals for other threads.
-    pub fn apply(&self) -> Wall {
+    pub fn apply(&self) -> Enforcement {
         #[cfg(target_os = "linux")]
         if let Some(program) = &self.program {
             return threads::apply(program);
         }
-        Wall::Off
+        Enforcement::Off
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 fn confined<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let filter = ThreadFilter::for_workers().expect("Linux has seccomp");
     let thread = std::thread::spawn(move || {
-        assert_eq!(filter.apply(), Wall::Stands);
+        assert_eq!(filter.apply(), Enforcement::Full);
         work()
     });
     thread.join().expect("no panic")
@@ -96,7 +96,7 @@ fn a_workers_calls_are_allowed() {
             ThreadFilter::for_workers().expect("Linux has seccomp")
         };
         move || {
-            assert_eq!(filter.apply(), Wall::Stands);
+            assert_eq!(filter.apply(), Enforcement::Full);
             assert!(thread_is_confined());
             let large: Vec<Vec<u8>> = (1..200).map(|size| vec![1; size * 4096]).collect();
             drop(large);
@@ -132,7 +132,7 @@ fn files_are_out_of_reach() {
     // Landlock holds for one thread and those that it starts.
     let attacker = std::thread::spawn(move || {
         let (wall, writable) = super::files::confine(files);
-        assert!(matches!(wall, Wall::Stands | Wall::Partly), "{wall}");
+        assert!(matches!(wall, Enforcement::Full | Enforcement::Partial), "{wall}");
         assert_eq!(writable, [write.canonicalize().expect("there")]);
         let refused = |result: std::io::Result<()>| {
             result.expect_err("out of reach").kind() == std::io::ErrorKind::PermissionDenied

@@ -6,7 +6,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
-use super::{CONFINED, Wall};
+use super::{CONFINED, Enforcement};
 
 /// Memory, waiting and waking, clocks, randomness, and a thread's own end. No file, socket, process or signal.
 const FREE: &[i64] = &[
@@ -69,14 +69,14 @@ fn wakers() -> Vec<u64> {
     open.filter_map(|entry| event(entry.ok()?)).collect()
 }
 
-pub(super) fn apply(program: &BpfProgram) -> Wall {
+pub(super) fn apply(program: &BpfProgram) -> Enforcement {
     block_signals();
     match seccompiler::apply_filter(program) {
         Ok(()) => {
             CONFINED.set(true);
-            Wall::Stands
+            Enforcement::Full
         }
-        Err(error) => Wall::Missing(error.to_string()),
+        Err(error) => Enforcement::Missing(error.to_string()),
     }
 }
 

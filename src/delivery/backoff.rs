@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// The pauses of one outlet.
+/// The pauses of one output.
 #[derive(Debug)]
 pub(super) struct Backoff {
     initial: Duration,

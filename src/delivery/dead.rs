@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tracing::{error, warn};
 
-use super::OutletSpec;
+use super::OutputSpec;
 use super::letter::Letter;
 use super::store::Claim;
 use logphase_queue::Archive;
@@ -70,7 +70,7 @@ impl DeadLetters {
     /// What is in the way, and what to do. The letter may be there all the same.
     pub(super) async fn keep(
         self: &Arc<Self>,
-        spec: &OutletSpec,
+        spec: &OutputSpec,
         entry: &Bytes,
         reason: &str,
         max_bytes: usize,

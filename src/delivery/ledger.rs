@@ -1,15 +1,15 @@
-//! What is known about each plugin since the start, over all the outlets that it had: a reload may give it another one,
+//! What is known about each plugin since the start, over all the outputs that it had: a reload may give it another one,
 //! and what the old one has counted must not be forgotten, nor counted twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::outlet::{LastError, Outlet};
-use super::{Level, OutletSpec, Storage};
+use super::output::{LastError, Output};
+use super::{Level, OutputSpec, Storage};
 use logphase_queue::Counters;
 use logphase_queue::metric::Histogram;
 
-/// Plugins without an outlet that are remembered. They are few, unless something makes up new ids all the time.
+/// Plugins without an output that are remembered. They are few, unless something makes up new ids all the time.
 const GONE: usize = 1000;
 
 /// What is known about one plugin. Plugins that share a queue are one, with the id of the first.
@@ -56,7 +56,7 @@ pub struct PluginStats {
 /// By name and id.
 type Key = (String, String);
 
-/// The totals of outlets that have ended, and what was shown of each plugin.
+/// The totals of outputs that have ended, and what was shown of each plugin.
 #[derive(Default)]
 pub(super) struct Ledger {
     past: BTreeMap<Key, PluginStats>,
@@ -64,23 +64,23 @@ pub(super) struct Ledger {
     shown: BTreeMap<Key, u64>,
 }
 
-fn key(spec: &OutletSpec) -> Key {
-    (spec.kind.clone(), spec.identity.clone())
+fn key(spec: &OutputSpec) -> Key {
+    (spec.plugin.clone(), spec.identity.clone())
 }
 
 impl PluginStats {
-    fn of(spec: &OutletSpec) -> Self {
+    fn of(spec: &OutputSpec) -> Self {
         Self {
-            kind: spec.kind.clone(),
+            kind: spec.plugin.clone(),
             identity: spec.identity.clone(),
             instance: spec.instance.clone(),
             ..Self::default()
         }
     }
 
-    /// Adds what is known of an outlet; if it is the `current` one, what is not a number is its.
-    fn include(&mut self, outlet: &Outlet, current: bool) {
-        let (stats, condition) = (outlet.stats(), outlet.condition());
+    /// Adds what is known of an output; if it is the `current` one, what is not a number is its.
+    fn include(&mut self, output: &Output, current: bool) {
+        let (stats, condition) = (output.stats(), output.condition());
         let alone = self.max_bytes.is_none() && !self.configured;
         self.counters.add(&stats.counters);
         self.lost += stats.lost;
@@ -89,15 +89,15 @@ impl PluginStats {
         self.failing |= stats.failing;
         self.unwritable |= condition.failing;
         self.oldest = self.oldest.max(condition.oldest);
-        // Old and new outlets of a plugin have the same ones.
-        self.dead = outlet.dead_letters().level();
+        // Old and new outputs of a plugin have the same ones.
+        self.dead = output.dead_letters().level();
         self.times.add(&condition.times);
         let newer = |error: &LastError| self.last_error.as_ref().is_none_or(|known| known.at <= error.at);
         if let Some(error) = stats.last_error.filter(newer) {
             self.last_error = Some(error);
         }
         if current || alone {
-            let spec = outlet.spec();
+            let spec = output.spec();
             self.instance.clone_from(&spec.instance);
             self.max_bytes = condition.max_bytes;
             self.on_disk = matches!(spec.settings.storage, Storage::Disk(_));
@@ -107,21 +107,21 @@ impl PluginStats {
 }
 
 impl Ledger {
-    /// Takes over the totals of an outlet that has ended: its queue is closed and empty, nothing of it moves any more.
-    pub(super) fn fold(&mut self, outlet: &Outlet) {
-        let spec = outlet.spec();
+    /// Takes over the totals of an output that has ended: its queue is closed and empty, nothing of it moves any more.
+    pub(super) fn fold(&mut self, output: &Output) {
+        let spec = output.spec();
         let past = self.past.entry(key(&spec)).or_insert_with(|| PluginStats::of(&spec));
-        past.include(outlet, false);
+        past.include(output, false);
         (past.failing, past.unwritable, past.oldest, past.dead) = (false, false, None, Level::default());
     }
 
-    /// All plugins, by name and id. `outlets` are those that have not been folded, each with whether it is current.
-    pub(super) fn read<'a>(&mut self, outlets: impl Iterator<Item = (&'a Outlet, bool)>) -> Vec<PluginStats> {
+    /// All plugins, by name and id. `outputs` are those that have not been folded, each with whether it is current.
+    pub(super) fn read<'a>(&mut self, outputs: impl Iterator<Item = (&'a Output, bool)>) -> Vec<PluginStats> {
         let mut all = self.past.clone();
         let mut live = Vec::new();
-        for (outlet, current) in outlets {
-            let key = key(&outlet.spec());
-            all.entry(key.clone()).or_insert_with(|| PluginStats::of(&outlet.spec())).include(outlet, current);
+        for (output, current) in outputs {
+            let key = key(&output.spec());
+            all.entry(key.clone()).or_insert_with(|| PluginStats::of(&output.spec())).include(output, current);
             live.push(key);
         }
         for (key, stats) in &mut all {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::OutletSpec;
+use super::OutputSpec;
 
 /// A message that its destination refused for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +31,12 @@ pub struct LetterHead {
 
 impl Letter {
     /// A letter of the plugin behind `spec`, refused now; it gets its id where it is kept.
-    pub(super) fn new(spec: &OutletSpec, message: &Bytes, reason: &str) -> Self {
+    pub(super) fn new(spec: &OutputSpec, message: &Bytes, reason: &str) -> Self {
         let time = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let head = LetterHead {
             id: 0,
             time: u64::try_from(time).unwrap_or(u64::MAX),
-            plugin: spec.kind.clone(),
+            plugin: spec.plugin.clone(),
             instance_name: spec.instance.clone(),
             reason: reason.to_owned(),
         };

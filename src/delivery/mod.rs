@@ -1,6 +1,6 @@
 //! From the queues to the sinks: batching, retry, back-off, reload and shutdown.
 //!
-//! Every plugin has an [`Outlet`]: a queue, and a task that reads it. The task leases entries, hands them to the
+//! Every plugin has an [`Output`]: a queue, and a task that reads it. The task leases entries, hands them to the
 //! plugin's sink and commits what has settled; entries stay in the queue until then. Order is kept: nothing
 //! overtakes an entry that is being retried.
 
@@ -10,11 +10,11 @@ pub mod inventory;
 mod ledger;
 mod letter;
 mod notices;
-mod outlet;
+mod output;
 mod store;
+mod swap;
 #[cfg(test)]
 mod tests;
-mod turn;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ pub use self::dead::{DeadLetters, Level};
 use self::ledger::Ledger;
 pub use self::ledger::PluginStats;
 pub use self::letter::{Letter, LetterHead};
-use self::outlet::{Courier, OutletParts};
-pub use self::outlet::{LastError, Outlet, Stats};
+use self::output::{Dispatcher, OutputParts};
+pub use self::output::{LastError, Output, Stats};
 use self::store::{Store, Stored};
 use crate::plugin;
 use crate::sink::{OpenError, Sink, SinkShared};
@@ -85,13 +85,13 @@ impl Default for QueueSettings {
     }
 }
 
-/// What an outlet is opened for.
+/// What an output is opened for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OutletSpec {
+pub struct OutputSpec {
     /// Tells one plugin from all others, over reloads: its id in the configuration.
     pub identity: String,
     /// The plugin's name: `file-log`, `tcp-log`, ...
-    pub kind: String,
+    pub plugin: String,
     /// Its `instance_name`.
     pub instance: Option<String>,
     /// The ids of other plugins with which it shares its queue.
@@ -117,7 +117,7 @@ pub struct Leftover {
     pub kept: bool,
 }
 
-/// All outlets of the process. Cheap to clone. Tasks run on the tokio runtime in which it is made.
+/// All outputs of the process. Cheap to clone. Tasks run on the tokio runtime in which it is made.
 #[derive(Clone)]
 pub struct Delivery {
     inner: Arc<Inner>,
@@ -134,36 +134,36 @@ struct Inner {
 
 #[derive(Default)]
 struct Running {
-    current: HashMap<String, Arc<Outlet>>,
+    current: HashMap<String, Arc<Output>>,
     tasks: Vec<Task>,
-    /// What outlets are to be turned to when all of a new configuration is open.
+    /// What outputs are to be changed to when all of a new configuration is open.
     staged: Vec<Staged>,
     ledger: Ledger,
 }
 
-/// Another sink for an outlet.
+/// Another sink for an output.
 struct Staged {
-    outlet: Arc<Outlet>,
-    spec: OutletSpec,
+    output: Arc<Output>,
+    spec: OutputSpec,
     sink: Box<dyn Sink>,
 }
 
 struct Task {
-    outlet: Arc<Outlet>,
+    output: Arc<Output>,
     /// Until it is waited for at the end.
     handle: Option<JoinHandle<()>>,
     stored: Option<Stored>,
 }
 
 impl Running {
-    /// Lets outlets go that have ended. What they have counted stays.
+    /// Lets outputs go that have ended. What they have counted stays.
     fn tidy(&mut self) {
         let ledger = &mut self.ledger;
         self.tasks.retain(|task| {
             // One that ended by a fault of ours still has what is in its queue.
-            let ended = task.has_ended() && task.outlet.is_closed() && task.outlet.counters().is_idle();
+            let ended = task.has_ended() && task.output.is_closed() && task.output.counters().is_idle();
             if ended {
-                ledger.fold(&task.outlet);
+                ledger.fold(&task.output);
             }
             !ended
         });
@@ -177,7 +177,7 @@ impl Task {
 }
 
 impl Delivery {
-    /// A delivery without outlets, which keeps dead letters and durable queues in `data_dir`. Must be called within a
+    /// A delivery without outputs, which keeps dead letters and durable queues in `data_dir`. Must be called within a
     /// tokio runtime.
     pub fn new(shared: SinkShared, budget: Budget, data_dir: PathBuf) -> Self {
         Self::bounded(shared, budget, Budget::new(usize::MAX), &data_dir)
@@ -216,61 +216,61 @@ impl Delivery {
         self.inner.signals.room.clone()
     }
 
-    /// The outlet for `spec`. The one that runs already, with what is in its queue, if that queue is as `spec` wants it;
-    /// otherwise a new one. Where outlets of the same plugin run that were opened for something else, they have a sink
+    /// The output for `spec`. The one that runs already, with what is in its queue, if that queue is as `spec` wants it;
+    /// otherwise a new one. Where outputs of the same plugin run that were opened for something else, they have a sink
     /// opened, which they turn to with [`Self::take_over`].
-    pub fn open(&self, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
+    pub fn open(&self, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
         let inner = &self.inner;
         let mut running = inner.lock();
-        let fits = |outlet: &&Arc<Outlet>| outlet.spec().lends_queue_to(&spec) && !outlet.is_closed();
+        let fits = |output: &&Arc<Output>| output.spec().shares_queue_with(&spec) && !output.is_closed();
         let found = running.current.get(&spec.identity).filter(fits).cloned();
-        let outlet = match found {
-            Some(outlet) => outlet,
+        let output = match found {
+            Some(output) => output,
             None => inner.start(&mut running, spec.clone())?,
         };
         inner.stage(&mut running, &spec)?;
-        Ok(outlet)
+        Ok(output)
     }
 
-    /// The last step of a reload: outlets turn to what was opened for them, and those that are not in `kept` are retired.
-    pub fn take_over(&self, kept: &[Arc<Outlet>]) {
+    /// The last step of a reload: outputs turn to what was opened for them, and those that are not in `kept` are retired.
+    pub fn take_over(&self, kept: &[Arc<Output>]) {
         let staged = std::mem::take(&mut self.inner.lock().staged);
-        for Staged { outlet, spec, sink } in staged {
-            outlet.turn_to(spec, sink);
+        for Staged { output, spec, sink } in staged {
+            output.replace_sink(spec, sink);
         }
         self.retire_others(kept);
     }
 
-    /// Undoes a reload that failed: `kept` are the outlets of before.
-    pub fn undo(&self, kept: &[Arc<Outlet>]) {
+    /// Undoes a reload that failed: `kept` are the outputs of before.
+    pub fn undo(&self, kept: &[Arc<Output>]) {
         self.inner.lock().staged.clear();
         self.retire_others(kept);
     }
 
-    /// Closes an outlet that no plan leads to any more: it takes nothing new, delivers what it has, and ends.
-    pub fn retire(&self, outlet: &Arc<Outlet>) {
-        outlet.close();
+    /// Closes an output that no plan leads to any more: it takes nothing new, delivers what it has, and ends.
+    pub fn retire(&self, output: &Arc<Output>) {
+        output.close();
         let current = &mut self.inner.lock().current;
-        if current.get(&outlet.spec().identity).is_some_and(|found| Arc::ptr_eq(found, outlet)) {
-            current.remove(&outlet.spec().identity);
+        if current.get(&output.spec().identity).is_some_and(|found| Arc::ptr_eq(found, output)) {
+            current.remove(&output.spec().identity);
         }
     }
 
-    /// Retires every outlet that is not in `kept`.
-    fn retire_others(&self, kept: &[Arc<Outlet>]) {
+    /// Retires every output that is not in `kept`.
+    fn retire_others(&self, kept: &[Arc<Output>]) {
         let others: Vec<_> = {
             let running = self.inner.lock();
             let is_kept: std::collections::HashSet<_> = kept.iter().map(Arc::as_ptr).collect();
-            let outlets = running.tasks.iter().map(|task| &task.outlet);
-            outlets.filter(|outlet| !outlet.is_closed() && !is_kept.contains(&Arc::as_ptr(outlet))).cloned().collect()
+            let outputs = running.tasks.iter().map(|task| &task.output);
+            outputs.filter(|output| !output.is_closed() && !is_kept.contains(&Arc::as_ptr(output))).cloned().collect()
         };
-        for outlet in &others {
-            self.retire(outlet);
+        for output in &others {
+            self.retire(output);
         }
-        // A reload that was undone leaves the outlets of before; they are the current ones again.
+        // A reload that was undone leaves the outputs of before; they are the current ones again.
         let mut running = self.inner.lock();
-        for outlet in kept.iter().filter(|outlet| !outlet.is_closed()) {
-            running.current.insert(outlet.spec().identity.clone(), outlet.clone());
+        for output in kept.iter().filter(|output| !output.is_closed()) {
+            running.current.insert(output.spec().identity.clone(), output.clone());
         }
     }
 
@@ -285,7 +285,7 @@ impl Delivery {
             let notified = self.inner.signals.idle.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            let busy = self.inner.lock().tasks.iter().any(|task| !task.outlet.counters().is_idle());
+            let busy = self.inner.lock().tasks.iter().any(|task| !task.output.counters().is_idle());
             if !busy {
                 return;
             }
@@ -293,11 +293,11 @@ impl Delivery {
         }
     }
 
-    /// The state of every outlet, retired ones that still deliver included, by identity.
+    /// The state of every output, retired ones that still deliver included, by identity.
     pub fn stats(&self) -> Vec<Stats> {
         let running = self.inner.lock();
         let tasks = running.tasks.iter().filter(|task| !task.has_ended());
-        let mut stats: Vec<_> = tasks.map(|task| task.outlet.stats()).collect();
+        let mut stats: Vec<_> = tasks.map(|task| task.output.stats()).collect();
         stats.sort_by(|a, b| a.identity.cmp(&b.identity));
         stats
     }
@@ -307,10 +307,10 @@ impl Delivery {
         let mut running = self.inner.lock();
         running.tidy();
         let Running { current, tasks, ledger, .. } = &mut *running;
-        let is_current = |outlet: &Arc<Outlet>| {
-            current.get(&outlet.spec().identity).is_some_and(|current| Arc::ptr_eq(current, outlet))
+        let is_current = |output: &Arc<Output>| {
+            current.get(&output.spec().identity).is_some_and(|current| Arc::ptr_eq(current, output))
         };
-        ledger.read(tasks.iter().map(|task| (&*task.outlet, is_current(&task.outlet))))
+        ledger.read(tasks.iter().map(|task| (&*task.output, is_current(&task.output))))
     }
 
     /// The bounds on what all queues hold: in memory, and on disk.
@@ -328,88 +328,88 @@ impl Delivery {
         self.inner.store.orphans().len()
     }
 
-    /// Closes all outlets and delivers what they have until `deadline`; returns what is left then, with nothing
+    /// Closes all outputs and delivers what they have until `deadline`; returns what is left then, with nothing
     /// running any more.
     pub async fn shut_down(&self, deadline: Instant) -> Vec<Leftover> {
         let tasks = {
             let mut running = self.inner.lock();
             running.current.clear();
-            // The outlets stay where they can be asked.
-            let mut take = |task: &mut Task| Some((task.outlet.clone(), task.handle.take()?, task.stored.take()));
+            // The outputs stay where they can be asked.
+            let mut take = |task: &mut Task| Some((task.output.clone(), task.handle.take()?, task.stored.take()));
             running.tasks.iter_mut().filter_map(&mut take).collect::<Vec<_>>()
         };
-        for (outlet, ..) in &tasks {
-            outlet.close();
+        for (output, ..) in &tasks {
+            output.close();
         }
         let mut ended = Vec::new();
-        for (outlet, mut handle, stored) in tasks {
+        for (output, mut handle, stored) in tasks {
             if timeout_at(deadline, &mut handle).await.is_err() {
                 handle.abort();
                 let _ = handle.await;
             }
-            ended.push((outlet, stored));
+            ended.push((output, stored));
         }
         let store = self.inner.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.shut_down()).await;
-        let left = |(outlet, stored): &(Arc<Outlet>, Option<Stored>)| {
-            leftover(outlet, stored.as_ref().is_some_and(|stored| stored.queue.is_safe()))
+        let left = |(output, stored): &(Arc<Output>, Option<Stored>)| {
+            leftover(output, stored.as_ref().is_some_and(|stored| stored.queue.is_safe()))
         };
         ended.iter().filter_map(left).collect()
     }
 }
 
 /// Delivers until the queue is closed and empty, and lets its files go.
-async fn run(courier: Courier, store: Arc<Store>, stored: Option<Stored>) {
-    courier.run().await;
+async fn run(dispatcher: Dispatcher, store: Arc<Store>, stored: Option<Stored>) {
+    dispatcher.run().await;
     if let Some(stored) = stored {
         let _ = tokio::task::spawn_blocking(move || store.release(&stored)).await;
     }
 }
 
-fn leftover(outlet: &Outlet, kept: bool) -> Option<Leftover> {
-    let Counters { depth, bytes, .. } = outlet.counters();
-    let last_error = outlet.stats().last_error.map(|error| error.message);
-    (depth > 0).then(|| Leftover { plugin: outlet.label(), entries: depth, bytes, last_error, kept })
+fn leftover(output: &Output, kept: bool) -> Option<Leftover> {
+    let Counters { depth, bytes, .. } = output.counters();
+    let last_error = output.stats().last_error.map(|error| error.message);
+    (depth > 0).then(|| Leftover { plugin: output.label(), entries: depth, bytes, last_error, kept })
 }
 
 type Ends = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 
 impl Inner {
-    /// An outlet for `spec` with a queue of its own.
-    fn start(&self, running: &mut Running, spec: OutletSpec) -> Result<Arc<Outlet>, OpenError> {
-        let sink = plugin::open(&spec.kind, &spec.config, &self.shared)?;
+    /// An output for `spec` with a queue of its own.
+    fn start(&self, running: &mut Running, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
+        let sink = plugin::open(&spec.plugin, &spec.config, &self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
         let dead_letters = self.store.dead_letters(&spec);
         let identity = spec.identity.clone();
         let spec = ArcSwap::from_pointee(spec);
-        let outlet = Arc::new(Outlet::new(OutletParts { spec, queue, reader, dead_letters }));
-        let courier = Courier::new(outlet.clone(), sink);
-        let handle = self.runtime.spawn(run(courier, self.store.clone(), stored.clone()));
-        running.current.insert(identity, outlet.clone());
+        let output = Arc::new(Output::new(OutputParts { spec, queue, reader, dead_letters }));
+        let dispatcher = Dispatcher::new(output.clone(), sink);
+        let handle = self.runtime.spawn(run(dispatcher, self.store.clone(), stored.clone()));
+        running.current.insert(identity, output.clone());
         running.tidy();
-        running.tasks.push(Task { outlet: outlet.clone(), handle: Some(handle), stored });
-        Ok(outlet)
+        running.tasks.push(Task { output: output.clone(), handle: Some(handle), stored });
+        Ok(output)
     }
 
-    /// Opens a sink for each outlet of the plugin of `spec` that does not deliver as `spec` says, also for those that
+    /// Opens a sink for each output of the plugin of `spec` that does not deliver as `spec` says, also for those that
     /// only deliver what they have.
-    fn stage(&self, running: &mut Running, spec: &OutletSpec) -> Result<(), OpenError> {
+    fn stage(&self, running: &mut Running, spec: &OutputSpec) -> Result<(), OpenError> {
         let Running { tasks, staged, .. } = running;
         for task in tasks.iter().filter(|task| !task.has_ended()) {
-            let old = task.outlet.spec();
-            let turned = old.turned_to(spec);
-            let is_staged = |staged: &Staged| Arc::ptr_eq(&staged.outlet, &task.outlet);
-            // Plugins that share an outlet open it several times.
-            if *old != turned && old.hands_over_to(spec) && !staged.iter().any(is_staged) {
-                let sink = plugin::open(&spec.kind, &spec.config, &self.shared)?;
-                staged.push(Staged { outlet: task.outlet.clone(), spec: turned, sink });
+            let old = task.output.spec();
+            let changed = old.keeping_queue_of(spec);
+            let is_staged = |staged: &Staged| Arc::ptr_eq(&staged.output, &task.output);
+            // Plugins that share an output open it several times.
+            if *old != changed && old.continues_as(spec) && !staged.iter().any(is_staged) {
+                let sink = plugin::open(&spec.plugin, &spec.config, &self.shared)?;
+                staged.push(Staged { output: task.output.clone(), spec: changed, sink });
             }
         }
         Ok(())
     }
 
     /// The queue that `spec` asks for.
-    fn queue(&self, spec: &OutletSpec) -> Result<Ends, OpenError> {
+    fn queue(&self, spec: &OutputSpec) -> Result<Ends, OpenError> {
         match &spec.settings.storage {
             Storage::Memory => {
                 let bounds = spec.settings.bounds.clone();
@@ -417,8 +417,8 @@ impl Inner {
                 Ok((queue.clone(), queue, None))
             }
             Storage::Disk(options) => {
-                let setup = |reason| OpenError::Setup { kind: spec.kind.clone(), reason };
-                let stored = self.store.open(&outlet::label(spec), spec, options).map_err(setup)?;
+                let setup = |reason| OpenError::Setup { kind: spec.plugin.clone(), reason };
+                let stored = self.store.open(&output::label(spec), spec, options).map_err(setup)?;
                 Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
             }
         }

@@ -3,18 +3,18 @@
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::outlet::Outlet;
+use super::output::Output;
 use super::{QueueSettings, Storage};
 use crate::folding::Fold;
 use logphase_queue::Notice;
 
 /// Logs it, for ever.
-pub(super) async fn tell(outlet: &Outlet) {
+pub(super) async fn tell(output: &Output) {
     let mut oversize = Oversize::default();
     loop {
-        for notice in outlet.reader().notices().await {
+        for notice in output.reader().notices().await {
             // A reload may have changed them.
-            let (plugin, spec) = (outlet.label(), outlet.spec());
+            let (plugin, spec) = (output.label(), output.spec());
             let (plugin, settings) = (plugin.as_str(), &spec.settings);
             match notice {
                 Notice::NearlyFull { depth } => tell_nearly_full(plugin, depth, settings),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
 
-use super::OutletSpec;
+use super::OutputSpec;
 use super::dead::{self, DeadLetters};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// The dead letters of a plugin. Waits for the disk when they are first asked for.
-    pub(super) fn dead_letters(&self, spec: &OutletSpec) -> Arc<DeadLetters> {
+    pub(super) fn dead_letters(&self, spec: &OutputSpec) -> Arc<DeadLetters> {
         self.dead_letters_in(&folder_name(spec))
     }
 
@@ -152,7 +152,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be opened: what, and what to do.
-    pub(super) fn open(&self, label: &str, spec: &OutletSpec, options: &DurableOptions) -> Result<Stored, String> {
+    pub(super) fn open(&self, label: &str, spec: &OutputSpec, options: &DurableOptions) -> Result<Stored, String> {
         self.claim()?;
         let mut used = self.used();
         let base = self.folder.join(folder_name(spec));
@@ -257,10 +257,10 @@ pub(super) fn name_of(folder: &Path) -> Option<String> {
 }
 
 /// Ids come from files that users write; a name of a file is made of the harmless part.
-pub(super) fn folder_name(spec: &OutletSpec) -> String {
+pub(super) fn folder_name(spec: &OutputSpec) -> String {
     let harmless = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     let identity: String = spec.identity.chars().map(harmless).take(100).collect();
-    format!("{}-{identity}", spec.kind)
+    format!("{}-{identity}", spec.plugin)
 }
 
 fn with_suffix(base: &Path, number: u32) -> PathBuf {

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::dead::DeadLetters;
 use super::store::Claim;
 use super::*;
-use crate::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
+use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 use logphase_net::testing::own_port;
 use logphase_queue::{Archive, Fate, NoRoom, Overflow, Receipt};
 
-mod turn;
+mod swap;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -21,11 +21,11 @@ fn delivery() -> Delivery {
     Delivery::new(SinkShared::new(None), Budget::default(), std::env::temp_dir())
 }
 
-fn spec(identity: &str, kind: &str, config: Value) -> OutletSpec {
+fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
     let settings = QueueSettings { max_retry_delay: Duration::from_millis(50), ..QueueSettings::default() };
-    OutletSpec {
+    OutputSpec {
         identity: identity.to_owned(),
-        kind: kind.to_owned(),
+        plugin: kind.to_owned(),
         instance: None,
         shares: Vec::new(),
         config,
@@ -33,11 +33,11 @@ fn spec(identity: &str, kind: &str, config: Value) -> OutletSpec {
     }
 }
 
-fn put(outlet: &Outlet, entry: impl Into<Bytes>) -> Result<(), NoRoom> {
+fn put(output: &Output, entry: impl Into<Bytes>) -> Result<(), NoRoom> {
     let entry = entry.into();
     let size = entry.len();
-    outlet.queue().reserve(1, size)?;
-    outlet.queue().append(vec![entry], size, &Receipt::new(|| ()));
+    output.queue().reserve(1, size)?;
+    output.queue().append(vec![entry], size, &Receipt::new(|| ()));
     Ok(())
 }
 
@@ -58,7 +58,7 @@ async fn idle(delivery: &Delivery) {
 enum Step {
     Take,
     /// Take that many, then fail.
-    Fail(usize, Fault),
+    Fail(usize, FailureKind),
     /// Fail, and ask to be left alone for that long.
     Busy(Duration),
 }
@@ -66,7 +66,7 @@ enum Step {
 /// A sink that follows a script, last step first, and records what was delivered and how it was handed over.
 struct Scripted {
     steps: Vec<Step>,
-    appetite: Appetite,
+    batching: Batching,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -100,8 +100,8 @@ impl Sink for Scripted {
         })
     }
 
-    fn appetite(&self) -> Appetite {
-        self.appetite
+    fn batching(&self) -> Batching {
+        self.batching
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
@@ -110,48 +110,48 @@ impl Sink for Scripted {
     }
 }
 
-/// An outlet with a scripted sink. It is filled before its courier starts.
+/// An output with a scripted sink. It is filled before its dispatcher starts.
 fn scripted(
     settings: QueueSettings,
-    appetite: Appetite,
+    batching: Batching,
     steps: Vec<Step>,
     entries: usize,
-) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
-    scripted_in(&std::env::temp_dir(), settings, appetite, steps, entries)
+) -> (Arc<Output>, Arc<Mutex<Seen>>, JoinHandle<()>) {
+    scripted_in(&std::env::temp_dir(), settings, batching, steps, entries)
 }
 
 /// The same with a data directory.
 fn scripted_in(
     data_dir: &std::path::Path,
     settings: QueueSettings,
-    appetite: Appetite,
+    batching: Batching,
     steps: Vec<Step>,
     entries: usize,
-) -> (Arc<Outlet>, Arc<Mutex<Seen>>, JoinHandle<()>) {
+) -> (Arc<Output>, Arc<Mutex<Seen>>, JoinHandle<()>) {
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let (outlet, handle) = courier(data_dir, settings, entries, Scripted { steps, appetite, seen: seen.clone() });
-    (outlet, seen, handle)
+    let (output, handle) = dispatcher(data_dir, settings, entries, Scripted { steps, batching, seen: seen.clone() });
+    (output, seen, handle)
 }
 
-/// An outlet with `entries` in its queue before its courier starts.
-fn courier(
+/// An output with `entries` in its queue before its dispatcher starts.
+fn dispatcher(
     data_dir: &std::path::Path,
     settings: QueueSettings,
     entries: usize,
     sink: impl Sink + 'static,
-) -> (Arc<Outlet>, JoinHandle<()>) {
+) -> (Arc<Output>, JoinHandle<()>) {
     let bounds = settings.bounds.clone();
-    let spec = OutletSpec { settings, ..spec("id", "scripted", Value::Null) };
+    let spec = OutputSpec { settings, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
     let folder = data_dir.join("dead-letters/scripted-id");
     let dead_letters = DeadLetters::new(folder, Arc::new(Claim::new(data_dir)));
     let spec = ArcSwap::from_pointee(spec);
-    let outlet = Arc::new(Outlet::new(OutletParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
+    let output = Arc::new(Output::new(OutputParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
     for i in 0..entries {
-        put(&outlet, i.to_string()).unwrap();
+        put(&output, i.to_string()).unwrap();
     }
-    let handle = tokio::spawn(Courier::new(outlet.clone(), Box::new(sink)).run());
-    (outlet, handle)
+    let handle = tokio::spawn(Dispatcher::new(output.clone(), Box::new(sink)).run());
+    (output, handle)
 }
 
 fn texts(entries: &[Bytes]) -> Vec<usize> {
@@ -165,32 +165,32 @@ fn quick() -> QueueSettings {
 
 /// Scenario: failures of every kind at the beginning, the middle and the end of batches.
 /// Guarantees: what is retried is delivered once and in order; a refused entry alone is put among the dead letters, with
-/// the reason, and counted; the courier ends when the queue is closed and says goodbye to the sink.
+/// the reason, and counted; the dispatcher ends when the queue is closed and says goodbye to the sink.
 #[tokio::test]
 async fn failures_keep_order_and_lose_nothing() {
     let mut steps = vec![
-        Step::Fail(0, Fault::Retry),
-        Step::Fail(3, Fault::Retry),
-        Step::Fail(2, Fault::Final),
-        Step::Fail(0, Fault::Oversize),
-        Step::Fail(1, Fault::Retry),
+        Step::Fail(0, FailureKind::Retryable),
+        Step::Fail(3, FailureKind::Retryable),
+        Step::Fail(2, FailureKind::Permanent),
+        Step::Fail(0, FailureKind::TooLarge),
+        Step::Fail(1, FailureKind::Retryable),
         Step::Take,
     ];
     steps.reverse();
     let directory = tempfile::tempdir().unwrap();
-    let (outlet, seen, handle) = scripted_in(directory.path(), quick(), Appetite::Stream, steps, 20);
-    outlet.close();
+    let (output, seen, handle) = scripted_in(directory.path(), quick(), Batching::Stream, steps, 20);
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     let seen = seen.lock().unwrap();
     let expected: Vec<usize> = (0..20).filter(|i| ![5, 6].contains(i)).collect();
     assert_eq!(texts(&seen.delivered), expected);
     assert!(seen.closed);
-    let stats = outlet.stats();
+    let stats = output.stats();
     let counters = stats.counters;
     assert_eq!((counters.delivered, counters.dead_letters, counters.dropped_oversize), (18, 1, 1));
     assert_eq!((stats.failures, stats.failing), (5, false));
-    assert_eq!(outlet.dead_letters().level().letters, 1);
-    let letters = letters(&outlet);
+    assert_eq!(output.dead_letters().level().letters, 1);
+    let letters = letters(&output);
     let [Letter { head, message }] = letters.as_slice() else { panic!("one letter: {letters:?}") };
     assert_eq!((head.plugin.as_str(), head.reason.as_str(), &message[..]), ("scripted", "scripted", &b"5"[..]));
     assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
@@ -203,16 +203,16 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     std::fs::write(&data_dir, "a file where the directory should be").unwrap();
-    let steps = vec![Step::Fail(0, Fault::Final); 1000];
-    let (outlet, seen, handle) = scripted_in(&data_dir, quick(), Appetite::Stream, steps, 3);
-    until("it was tried often", || outlet.stats().failures > 3).await;
-    assert_eq!((outlet.counters().depth, outlet.counters().dead_letters), (3, 0));
+    let steps = vec![Step::Fail(0, FailureKind::Permanent); 1000];
+    let (output, seen, handle) = scripted_in(&data_dir, quick(), Batching::Stream, steps, 3);
+    until("it was tried often", || output.stats().failures > 3).await;
+    assert_eq!((output.counters().depth, output.counters().dead_letters), (3, 0));
     std::fs::remove_file(&data_dir).unwrap();
-    outlet.close();
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
-    assert_eq!((outlet.counters().depth, outlet.counters().dead_letters), (0, 3));
+    assert_eq!((output.counters().depth, output.counters().dead_letters), (0, 3));
     assert!(seen.lock().unwrap().delivered.is_empty());
-    let letters = letters(&outlet);
+    let letters = letters(&output);
     assert_eq!(letters.iter().map(|letter| letter.head.id).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
@@ -222,25 +222,25 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
 #[tokio::test]
 async fn dead_letters_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
-    let steps = vec![Step::Fail(0, Fault::Final); 100_000];
+    let steps = vec![Step::Fail(0, FailureKind::Permanent); 100_000];
     let settings = QueueSettings { max_dead_letter_bytes: 300, ..quick() };
-    let (outlet, _, handle) = scripted_in(directory.path(), settings, Appetite::Stream, steps, 5);
-    until("no more fit", || outlet.counters().dead_letters == 2 && outlet.stats().failures > 5).await;
-    assert_eq!(outlet.counters().depth, 3);
-    let error = outlet.dead_letters().keep(&outlet.spec(), &Bytes::from("9"), "no", 300).await.unwrap_err();
+    let (output, _, handle) = scripted_in(directory.path(), settings, Batching::Stream, steps, 5);
+    until("no more fit", || output.counters().dead_letters == 2 && output.stats().failures > 5).await;
+    assert_eq!(output.counters().depth, 3);
+    let error = output.dead_letters().keep(&output.spec(), &Bytes::from("9"), "no", 300).await.unwrap_err();
     assert!(error.contains("logphase queue") && error.contains("(300)"), "{error}");
-    let drop_all = || outlet.dead_letters().with(|archive| archive.sift(&mut |_| Fate::Take, &mut |_| Ok(())));
+    let drop_all = || output.dead_letters().with(|archive| archive.sift(&mut |_| Fate::Take, &mut |_| Ok(())));
     assert_eq!(drop_all().unwrap(), 2);
-    until("more fit", || outlet.counters().dead_letters == 4).await;
+    until("more fit", || output.counters().dead_letters == 4).await;
     drop_all().unwrap();
-    outlet.close();
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
-    assert_eq!((outlet.counters().depth, outlet.dead_letters().level().letters), (0, 1));
+    assert_eq!((output.counters().depth, output.dead_letters().level().letters), (0, 1));
 }
 
-fn letters(outlet: &Outlet) -> Vec<Letter> {
+fn letters(output: &Output) -> Vec<Letter> {
     let read = |archive: &mut Archive| archive.read(0, usize::MAX);
-    let (records, _) = outlet.dead_letters().with(read).unwrap();
+    let (records, _) = output.dead_letters().with(read).unwrap();
     records.iter().map(|record| Letter::decode(&record.payload).expect("a letter")).collect()
 }
 
@@ -249,10 +249,10 @@ fn letters(outlet: &Outlet) -> Vec<Letter> {
 #[tokio::test]
 async fn an_expired_batch_makes_way() {
     let settings = QueueSettings { max_retry_time: Some(Duration::ZERO), ..quick() };
-    let (outlet, seen, handle) = scripted(settings, Appetite::Stream, vec![Step::Fail(0, Fault::Retry)], 3);
-    until("the batch has expired", || outlet.counters().dropped_expired == 3).await;
-    put(&outlet, "7").unwrap();
-    outlet.close();
+    let (output, seen, handle) = scripted(settings, Batching::Stream, vec![Step::Fail(0, FailureKind::Retryable)], 3);
+    until("the batch has expired", || output.counters().dropped_expired == 3).await;
+    put(&output, "7").unwrap();
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!(texts(&seen.lock().unwrap().delivered), [7]);
 }
@@ -275,8 +275,8 @@ impl Sink for Holding {
         Box::pin(std::future::pending())
     }
 
-    fn appetite(&self) -> Appetite {
-        Appetite::Parallel
+    fn batching(&self) -> Batching {
+        Batching::Parallel
     }
 }
 
@@ -286,38 +286,39 @@ impl Sink for Holding {
 #[tokio::test]
 async fn entries_that_do_not_wait_for_each_other() {
     let taken = Arc::default();
-    let (outlet, handle) = courier(&std::env::temp_dir(), quick(), 1, Holding { until: 2, taken: Arc::clone(&taken) });
+    let (output, handle) =
+        dispatcher(&std::env::temp_dir(), quick(), 1, Holding { until: 2, taken: Arc::clone(&taken) });
     until("the first is on its way", || taken.lock().unwrap().len() == 1).await;
-    put(&outlet, "1").unwrap();
-    until("both are delivered", || outlet.counters().delivered == 2).await;
+    put(&output, "1").unwrap();
+    until("both are delivered", || output.counters().delivered == 2).await;
     handle.abort();
 
     let settings = QueueSettings { max_retry_time: Some(Duration::ZERO), ..quick() };
-    let (outlet, seen, handle) = scripted(settings, Appetite::Parallel, vec![Step::Fail(0, Fault::Retry)], 3);
-    outlet.close();
+    let (output, seen, handle) = scripted(settings, Batching::Parallel, vec![Step::Fail(0, FailureKind::Retryable)], 3);
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!(texts(&seen.lock().unwrap().delivered), [1, 2]);
-    assert_eq!(outlet.counters().dropped_expired, 1);
+    assert_eq!(output.counters().dropped_expired, 1);
 }
 
 /// Scenario: a destination that asks to be left alone for a while, longer than pauses are and than `max_retry_time` is;
-/// then one that asks for longer than there are years, while the outlet is closed.
+/// then one that asks for longer than there are years, while the output is closed.
 /// Guarantees: the next attempt is made not before that while is over, and delivers; closing cuts the pause short.
 #[tokio::test]
 async fn a_destination_is_left_alone_as_long_as_it_asks() {
     let asked = Duration::from_millis(300);
     let settings = QueueSettings { max_retry_time: Some(asked / 3), ..quick() };
-    let (outlet, seen, handle) = scripted(settings, Appetite::Batches, vec![Step::Busy(asked)], 1);
-    until("it is delivered", || outlet.counters().delivered == 1).await;
+    let (output, seen, handle) = scripted(settings, Batching::Batches, vec![Step::Busy(asked)], 1);
+    until("it is delivered", || output.counters().delivered == 1).await;
     let times = seen.lock().unwrap().times.clone();
     assert_eq!(times.len(), 2);
     assert!(times[1] - times[0] >= asked, "{:?}", times[1] - times[0]);
     handle.abort();
 
-    let (outlet, seen, handle) = scripted(quick(), Appetite::Batches, vec![Step::Busy(Duration::MAX)], 1);
-    until("it was tried", || outlet.stats().failures == 1).await;
-    assert_eq!(outlet.counters().delivered, 0);
-    outlet.close();
+    let (output, seen, handle) = scripted(quick(), Batching::Batches, vec![Step::Busy(Duration::MAX)], 1);
+    until("it was tried", || output.stats().failures == 1).await;
+    assert_eq!(output.counters().delivered, 0);
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the pause").unwrap();
     assert_eq!(texts(&seen.lock().unwrap().delivered), [0]);
 }
@@ -327,19 +328,19 @@ async fn a_destination_is_left_alone_as_long_as_it_asks() {
 #[tokio::test]
 async fn batches_coalesce() {
     let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
-    let (outlet, seen, handle) = scripted(settings, Appetite::Batches, vec![], 2);
+    let (output, seen, handle) = scripted(settings, Batching::Batches, vec![], 2);
     tokio::task::yield_now().await;
     assert!(seen.lock().unwrap().batches.is_empty());
     for i in 2..5 {
-        put(&outlet, i.to_string()).unwrap();
+        put(&output, i.to_string()).unwrap();
     }
     until("a full batch is sent", || seen.lock().unwrap().batches == [4]).await;
-    outlet.close();
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the wait").unwrap();
     assert_eq!(seen.lock().unwrap().batches, [4, 1]);
 
     let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: Duration::from_millis(5), ..quick() };
-    let (_outlet, seen, handle) = scripted(settings, Appetite::Batches, vec![], 2);
+    let (_output, seen, handle) = scripted(settings, Batching::Batches, vec![], 2);
     until("an incomplete batch is sent", || seen.lock().unwrap().batches == [2]).await;
     handle.abort();
 }
@@ -350,29 +351,29 @@ async fn batches_coalesce() {
 async fn overflow_spares_the_batch_in_flight() {
     let bounds = Bounds { max_entries: 2, max_bytes: None, overflow: Overflow::DropOldest };
     let settings = QueueSettings { bounds, ..quick() };
-    let steps = vec![Step::Fail(0, Fault::Retry); 20];
-    let (outlet, seen, handle) = scripted(settings, Appetite::Stream, steps, 1);
-    until("it is in flight", || outlet.counters().leased == 1).await;
+    let steps = vec![Step::Fail(0, FailureKind::Retryable); 20];
+    let (output, seen, handle) = scripted(settings, Batching::Stream, steps, 1);
+    until("it is in flight", || output.counters().leased == 1).await;
     for i in 1..5 {
-        put(&outlet, i.to_string()).unwrap();
+        put(&output, i.to_string()).unwrap();
     }
-    outlet.close();
+    output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!(texts(&seen.lock().unwrap().delivered), [0, 3, 4]);
-    assert_eq!(outlet.counters().dropped_overflow, 2);
+    assert_eq!(output.counters().dropped_overflow, 2);
 }
 
 /// A plugin whose queue has another bound than those with another number.
-fn bounded(identity: &str, config: Value, max_entries: usize) -> OutletSpec {
+fn bounded(identity: &str, config: Value, max_entries: usize) -> OutputSpec {
     let mut spec = spec(identity, "file-log", config);
     spec.settings.bounds.max_entries = max_entries;
     spec
 }
 
-/// Scenario: a plugin is opened again unchanged, then with another bound; the old outlet is retired with entries in it; then
+/// Scenario: a plugin is opened again unchanged, then with another bound; the old output is retired with entries in it; then
 /// one is opened for a reload that fails.
-/// Guarantees: unchanged means the same outlet; the retired one delivers what it has and takes nothing new; after the reload
-/// that failed the outlets of before go on.
+/// Guarantees: unchanged means the same output; the retired one delivers what it has and takes nothing new; after the reload
+/// that failed the outputs of before go on.
 #[tokio::test]
 async fn reload_keeps_what_is_unchanged() {
     let directory = tempfile::tempdir().unwrap();
@@ -403,7 +404,7 @@ async fn reload_keeps_what_is_unchanged() {
 /// made each time, then is gone, then the service is shut down; somebody reads the totals all the time.
 /// Guarantees: at every moment each message is somewhere, once, and nothing goes down.
 #[tokio::test(flavor = "multi_thread")]
-async fn totals_outlive_outlets() {
+async fn totals_outlive_outputs() {
     let directory = tempfile::tempdir().unwrap();
     let delivery = delivery();
     let stop = Arc::new(AtomicBool::new(false));
@@ -424,13 +425,13 @@ async fn totals_outlive_outlets() {
     });
     for turn in 0..50 {
         let config = json!({"path": directory.path().join(turn.to_string()), "reopen": false});
-        let outlet = delivery.open(bounded("p1", config, 1000 + turn)).unwrap();
+        let output = delivery.open(bounded("p1", config, 1000 + turn)).unwrap();
         for entry in 0..20 {
-            put(&outlet, entry.to_string()).unwrap();
+            put(&output, entry.to_string()).unwrap();
         }
-        outlet.queue().reserve(1, 1).unwrap();
-        outlet.queue().forgo(1, 1, logphase_queue::DropReason::Script);
-        delivery.take_over(std::slice::from_ref(&outlet));
+        output.queue().reserve(1, 1).unwrap();
+        output.queue().forgo(1, 1, logphase_queue::DropReason::Script);
+        delivery.take_over(std::slice::from_ref(&output));
         tokio::task::yield_now().await;
     }
     delivery.take_over(&[]);
@@ -441,8 +442,8 @@ async fn totals_outlive_outlets() {
     };
     assert_eq!(totals(), (50 * 21, 50 * 20, 50 * 20, false));
     let config = json!({"path": directory.path().join("last"), "reopen": false});
-    let outlet = delivery.open(spec("p1", "file-log", config)).unwrap();
-    put(&outlet, "x").unwrap();
+    let output = delivery.open(spec("p1", "file-log", config)).unwrap();
+    put(&output, "x").unwrap();
     assert_eq!(delivery.shut_down(Instant::now() + PATIENCE).await, []);
     assert_eq!((totals().0, totals().1), (50 * 21 + 1, 50 * 20 + 1));
     stop.store(true, Ordering::SeqCst);
@@ -457,7 +458,7 @@ async fn shutdown_delivers_and_reports_the_rest() {
     let path = directory.path().join("log");
     let delivery = delivery();
     let good = delivery.open(spec("good", "file-log", json!({"path": path}))).unwrap();
-    let bad = OutletSpec { instance: Some("lost".to_owned()), ..spec("bad", "file-log", json!({"path": "/dev/full"})) };
+    let bad = OutputSpec { instance: Some("lost".to_owned()), ..spec("bad", "file-log", json!({"path": "/dev/full"})) };
     let bad = delivery.open(bad).unwrap();
     for _ in 0..100 {
         put(&good, "{}").unwrap();
@@ -477,10 +478,10 @@ async fn a_thousand_plugins() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let delivery = delivery();
-    let outlets: Vec<_> =
+    let outputs: Vec<_> =
         (0..1000).map(|i| delivery.open(spec(&format!("p{i}"), "file-log", json!({"path": path}))).unwrap()).collect();
-    for outlet in &outlets {
-        put(outlet, "{}").unwrap();
+    for output in &outputs {
+        put(output, "{}").unwrap();
     }
     idle(&delivery).await;
     assert_eq!(delivery.stats().iter().map(|stats| stats.counters.delivered).sum::<u64>(), 1000);
@@ -491,7 +492,7 @@ async fn a_thousand_plugins() {
 /// A receiver that reads ids line by line. In each of its first lives it reads some lines, then drops connection and
 /// listener abruptly, if it can with settled messages unread; the last life goes on until `end`.
 struct MortalPeer {
-    outlet: std::sync::OnceLock<Arc<Outlet>>,
+    output: std::sync::OnceLock<Arc<Output>>,
     left_unread: AtomicUsize,
     port: u16,
     ids: Mutex<BTreeSet<usize>>,
@@ -538,7 +539,7 @@ impl MortalPeer {
     /// Waits a little until more is settled than was read.
     fn wait_for_unread(&self) {
         let deadline = std::time::Instant::now() + Duration::from_millis(500);
-        let settled = || self.outlet.get().map_or(0, |outlet| outlet.counters().delivered);
+        let settled = || self.output.get().map_or(0, |output| output.counters().delivered);
         while !self.ended() && std::time::Instant::now() < deadline {
             if settled() > self.ids.lock().unwrap().len() as u64 {
                 self.left_unread.fetch_add(1, Ordering::SeqCst);
@@ -568,7 +569,7 @@ impl Drop for EndOnDrop {
 async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     const ALL: usize = 20_000;
     let peer = Arc::new(MortalPeer {
-        outlet: std::sync::OnceLock::new(),
+        output: std::sync::OnceLock::new(),
         left_unread: AtomicUsize::new(0),
         port: own_port(),
         ids: Mutex::default(),
@@ -581,14 +582,14 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     });
     let config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": 1000});
     let delivery = delivery();
-    let outlet = delivery.open(spec("tcp", "tcp-log", config)).unwrap();
-    assert!(peer.outlet.set(outlet.clone()).is_ok());
+    let output = delivery.open(spec("tcp", "tcp-log", config)).unwrap();
+    assert!(peer.output.set(output.clone()).is_ok());
     let room = delivery.room();
     for id in 0..ALL {
         let entry = Bytes::from(format!("{} {id}", "x".repeat(id % 400)));
         loop {
             let notified = room.notified();
-            match put(&outlet, entry.clone()) {
+            match put(&output, entry.clone()) {
                 Ok(()) => break,
                 Err(_) => tokio::time::timeout(PATIENCE, notified).await.expect("room appears"),
             }
@@ -596,7 +597,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     }
     idle(&delivery).await;
     until("every message was read", || peer.ids.lock().unwrap().len() == ALL).await;
-    let counters = outlet.counters();
+    let counters = output.counters();
     assert_eq!((counters.delivered, counters.dropped()), (ALL as u64, 0));
     assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
     peer.end.store(true, Ordering::SeqCst);

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::plugin::{Kind, Protocol};
+use crate::plugin::{Definition, Protocol};
 use logphase_config::diagnostic::Place;
 use logphase_config::document::SnippetSource;
 
@@ -137,7 +137,7 @@ pub struct Plugin {
     /// The id that the file gives, or one made from name and scope that stays the same.
     pub id: String,
     /// What it is.
-    pub kind: &'static Kind,
+    pub definition: &'static Definition,
     /// Its own name.
     pub instance_name: Option<String>,
     /// Whether it takes part in the plan.

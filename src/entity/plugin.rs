@@ -8,7 +8,7 @@ use super::read::Item;
 use super::reference::{Index, entity_ref};
 use super::unique::Seen;
 use super::{Certificate, Configuration, Field, NotRun, Plugin, Scope};
-use crate::plugin::{self, Kind, Protocol};
+use crate::plugin::{self, Definition, Protocol};
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::Node;
 
@@ -38,8 +38,8 @@ pub(super) fn read(
         let targets = targets(item, items, index, diagnostics);
         let scope = scope(&targets, items);
         let Some(name) = item.text("name") else { continue };
-        let kind = plugin::find(name);
-        let real_name = kind.map_or(name, |kind| kind.name);
+        let definition = plugin::find(name);
+        let real_name = definition.map_or(name, |definition| definition.name);
         if diagnostics.len() == before {
             seen.add((real_name.to_owned(), targets), item.place(), diagnostics, || {
                 Diagnostic::error(codes::UNIQUE, format!("two plugins `{real_name}` for the same scope ({scope})"))
@@ -52,16 +52,16 @@ pub(super) fn read(
         if !select_tags.iter().all(|tag| tags.contains(tag)) {
             continue;
         }
-        match kind {
-            Some(kind) => {
-                let mut plugin = plugin(item, kind, scope, diagnostics);
+        match definition {
+            Some(definition) => {
+                let mut plugin = plugin(item, definition, scope, diagnostics);
                 plugin.certificate = certificate(item, items, index, diagnostics);
                 if let Some(route) = targets[0] {
                     check_route(item, &plugin, &items[route], diagnostics);
                 }
                 configuration.plugins.push(plugin);
             }
-            None if plugin::find_other(name).is_some() => {
+            None if plugin::find_known(name).is_some() => {
                 let not_run = NotRun { name: name.to_owned(), place: item.place(), scope: scope.to_string() };
                 configuration.not_run.push(not_run);
             }
@@ -124,13 +124,13 @@ fn certificate(item: &Item, items: &[Item], index: &Index, diagnostics: &mut Vec
 }
 
 /// One plugin that runs here.
-fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
-    check_scope(item, kind, &scope, diagnostics);
+fn plugin(item: &Item, definition: &'static Definition, scope: Scope, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
+    check_scope(item, definition, &scope, diagnostics);
     let given = item.node.entry("config").or_else(|| item.node.entry("value"));
-    let old_form = old_form(item, kind, diagnostics);
+    let old_form = old_form(item, definition, diagnostics);
     let member = if item.node.get("config").is_none() && old_form { "value" } else { "config" };
     let mut here = item.scope();
-    here.subject = format!("plugin `{}`", kind.name);
+    here.subject = format!("plugin `{}`", definition.name);
     if let Some((key, _)) = given {
         here.place = key.place();
     }
@@ -141,22 +141,22 @@ fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<
         shared_config(item, diagnostics).map(|base| config_node.map_or_else(|| base.clone(), |own| own.over(&base)));
     let config_node = merged.as_ref().or(config_node);
     let mut config = match config_node {
-        Some(node) => kind.schema.read(node, &here, diagnostics),
-        None => read_nothing(kind, &here, item, diagnostics),
+        Some(node) => definition.schema.read(node, &here, diagnostics),
+        None => read_nothing(definition, &here, item, diagnostics),
     };
-    (kind.convert)(&mut config);
-    warn_of_what_kong_does(item, kind, config_node, diagnostics);
+    (definition.convert)(&mut config);
+    warn_of_what_kong_does(item, definition, config_node, diagnostics);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_place: key.place() })
     });
-    let functions = config_node.filter(|_| !kind.emits).and_then(|node| node.get("log")).and_then(Node::items);
+    let functions = config_node.filter(|_| !definition.emits).and_then(|node| node.get("log")).and_then(Node::items);
     Plugin {
-        id: id(item, kind, &scope),
-        kind,
+        id: id(item, definition, &scope),
+        definition,
         instance_name: item.text("instance_name").map(str::to_owned),
         enabled: item.values.get("enabled").and_then(Value::as_bool).unwrap_or(true),
-        protocols: protocols(item, kind, diagnostics),
+        protocols: protocols(item, definition, diagnostics),
         scope,
         tags: item.tags(),
         config: Value::Object(config),
@@ -169,9 +169,14 @@ fn plugin(item: &Item, kind: &'static Kind, scope: Scope, diagnostics: &mut Vec<
 }
 
 /// Warns of what only Kong evaluates: conditions, and vault references in what a sink needs.
-fn warn_of_what_kong_does(item: &Item, kind: &Kind, config: Option<&Node>, diagnostics: &mut Vec<Diagnostic>) {
+fn warn_of_what_kong_does(
+    item: &Item,
+    definition: &Definition,
+    config: Option<&Node>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     if let Some((key, _)) = item.node.entry("condition") {
-        let message = format!("the `condition` of plugin `{}` is not evaluated here", kind.name);
+        let message = format!("the `condition` of plugin `{}` is not evaluated here", definition.name);
         let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(key.place());
         diagnostics.push(diagnostic.label("it applies to every transaction").path(format!("{}.condition", item.path)));
     }
@@ -180,7 +185,7 @@ fn warn_of_what_kong_does(item: &Item, kind: &Kind, config: Option<&Node>, diagn
         references.filter(|(_, value)| value.as_str().is_some_and(logphase_config::schema::is_vault_reference))
     {
         let message =
-            format!("`{}` of plugin `{}` is a vault reference, which only Kong resolves", key.name, kind.name);
+            format!("`{}` of plugin `{}` is a vault reference, which only Kong resolves", key.name, definition.name);
         let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(value.place()).label("used as it is written");
         let diagnostic = diagnostic.path(format!("{}.config.{}", item.path, key.name));
         diagnostics.push(diagnostic.help("use an environment variable: ${{ env \"DECK_NAME\" }}"));
@@ -189,13 +194,13 @@ fn warn_of_what_kong_does(item: &Item, kind: &Kind, config: Option<&Node>, diagn
 
 /// A plugin without `config`: only its defaults, if it can live with them.
 fn read_nothing(
-    kind: &Kind,
+    definition: &Definition,
     here: &logphase_config::schema::Scope,
     item: &Item,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> serde_json::Map<String, Value> {
     let empty = Node::empty_mapping_at(&item.node);
-    kind.schema.read(&empty, here, diagnostics)
+    definition.schema.read(&empty, here, diagnostics)
 }
 
 /// decK's `_config: NAME`, which takes fields from the file's `_plugin_configs`.
@@ -216,38 +221,38 @@ fn shared_config(item: &Item, diagnostics: &mut Vec<Diagnostic>) -> Option<Node>
 }
 
 /// Whether the plugin is written as before Kong 0.5, with warnings about what is old.
-fn old_form(item: &Item, kind: &Kind, diagnostics: &mut Vec<Diagnostic>) -> bool {
+fn old_form(item: &Item, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let mut old = |field: &str, message: String, label: String| {
         let place = item.node.get(field).map_or_else(|| item.place(), Node::place);
         let path = format!("{}.{field}", item.path);
         diagnostics.push(Diagnostic::warning(codes::DEPRECATED, message).at(place).label(label).path(path));
     };
     let name = item.text("name").unwrap_or_default();
-    if name != kind.name {
-        old("name", format!("`{name}` is an old name"), format!("now `{}`", kind.name));
+    if name != definition.name {
+        old("name", format!("`{name}` is an old name"), format!("now `{}`", definition.name));
     }
     let value = item.node.get("value").is_some();
     if value {
         old("value", "`value` is an old name".into(), "now `config`".into());
     }
-    value || name != kind.name
+    value || name != definition.name
 }
 
-fn check_scope(item: &Item, kind: &Kind, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
+fn check_scope(item: &Item, definition: &Definition, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
     let refused = [
-        ("consumer", scope.consumer.is_some() && !kind.on_consumer),
-        ("consumer_group", scope.consumer_group.is_some() && !kind.on_consumer_group),
+        ("consumer", scope.consumer.is_some() && !definition.on_consumer),
+        ("consumer_group", scope.consumer_group.is_some() && !definition.on_consumer_group),
     ];
     for (field, _) in refused.into_iter().filter(|(_, refused)| *refused) {
         let place = item.node.entry(field).map_or_else(|| item.place(), |(key, _)| key.place());
-        let message = format!("plugin `{}` cannot be put on a {}", kind.name, field.replace('_', " "));
+        let message = format!("plugin `{}` cannot be put on a {}", definition.name, field.replace('_', " "));
         let diagnostic = Diagnostic::error(codes::SCOPE, message).at(place).label("value must be null");
         diagnostics
             .push(diagnostic.path(item.path.clone()).kong(format!("schema violation ({field}: value must be null)")));
     }
     let places = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];
     if places.into_iter().flatten().any(|entity| entity.id.is_none() && entity.name.is_none()) {
-        let message = format!("plugin `{}` is on an entity without name and id", kind.name);
+        let message = format!("plugin `{}` is on an entity without name and id", definition.name);
         let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(item.place()).path(item.path.clone());
         diagnostics.push(diagnostic.label("no transaction can match it").help("give the entity a name"));
     }
@@ -260,7 +265,7 @@ fn check_route(item: &Item, plugin: &Plugin, route: &Item, diagnostics: &mut Vec
     if names.is_empty() || plugin.protocols.iter().any(|protocol| names.contains(&protocol.name())) {
         return;
     }
-    let message = format!("plugin `{}` runs for none of its route's protocols", plugin.kind.name);
+    let message = format!("plugin `{}` runs for none of its route's protocols", plugin.definition.name);
     let wording = format!("must match the associated route's protocols: {}", names.join(", "));
     let place = item.node.get("protocols").map_or_else(|| item.place(), Node::place);
     let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(place).label(wording.clone());
@@ -269,15 +274,18 @@ fn check_route(item: &Item, plugin: &Plugin, route: &Item, diagnostics: &mut Vec
 }
 
 /// The plugin's protocols, or the default ones.
-fn protocols(item: &Item, kind: &Kind, diagnostics: &mut Vec<Diagnostic>) -> Vec<Protocol> {
-    let Some(nodes) = item.node.get("protocols").and_then(Node::items) else { return kind.default_protocols.to_vec() };
+fn protocols(item: &Item, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> Vec<Protocol> {
+    let Some(nodes) = item.node.get("protocols").and_then(Node::items) else {
+        return definition.default_protocols.to_vec();
+    };
     let mut protocols = Vec::new();
     for (at, node) in nodes.iter().enumerate() {
         let Some(protocol) = node.as_str().and_then(Protocol::find) else { continue };
-        if !kind.protocols.contains(&protocol) {
-            let names: Vec<_> = kind.protocols.iter().map(|protocol| protocol.name()).collect();
+        if !definition.protocols.contains(&protocol) {
+            let names: Vec<_> = definition.protocols.iter().map(|protocol| protocol.name()).collect();
             let wording = format!("expected one of: {}", names.join(", "));
-            let message = format!("plugin `{}` cannot be used with the protocol `{}`", kind.name, protocol.name());
+            let message =
+                format!("plugin `{}` cannot be used with the protocol `{}`", definition.name, protocol.name());
             let diagnostic = Diagnostic::error(codes::SCOPE, message).at(node.place()).label(wording.clone());
             let path = format!("{}.protocols[{at}]", item.path);
             diagnostics.push(diagnostic.path(path).kong(format!("schema violation (protocols.{}: {wording})", at + 1)));
@@ -289,11 +297,11 @@ fn protocols(item: &Item, kind: &Kind, diagnostics: &mut Vec<Diagnostic>) -> Vec
 }
 
 /// The id that the file gives, or one made from what the plugin is and where it is put.
-fn id(item: &Item, kind: &Kind, scope: &Scope) -> String {
+fn id(item: &Item, definition: &Definition, scope: &Scope) -> String {
     let made = || {
         let parts = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];
         let parts = parts.map(|part| part.as_ref().map_or("", |entity| entity.label()));
-        Uuid::new_v5(&NAMESPACE, format!("{}:{}", kind.name, parts.join(":")).as_bytes()).to_string()
+        Uuid::new_v5(&NAMESPACE, format!("{}:{}", definition.name, parts.join(":")).as_bytes()).to_string()
     };
     item.text("id").map_or_else(made, str::to_owned)
 }

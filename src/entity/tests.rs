@@ -78,7 +78,7 @@ certificates: []
 fn reads_a_whole_file() {
     let configuration = good(NESTED);
     let plugins: Vec<_> =
-        configuration.plugins.iter().map(|plugin| format!("{}: {}", plugin.kind.name, plugin.scope)).collect();
+        configuration.plugins.iter().map(|plugin| format!("{}: {}", plugin.definition.name, plugin.scope)).collect();
     insta::assert_debug_snapshot!(plugins, @r#"
     [
         "file-log: service `orders`",
@@ -224,7 +224,7 @@ fn understands_old_forms() {
     assert_eq!(diagnostics.len(), 3);
     let plugin = &configuration.plugins[0];
     assert_eq!(
-        (plugin.kind.name, plugin.old_form, plugin.scope.to_string().as_str()),
+        (plugin.definition.name, plugin.old_form, plugin.scope.to_string().as_str()),
         ("tcp-log", true, "api `mockbin`")
     );
     assert_eq!(plugin.config["port"], 7);
@@ -277,7 +277,7 @@ fn reads_several_files_as_one() {
         (&2.into(), &5.into())
     );
     let (configuration, _) = read_files(&files, &["a"]);
-    assert_eq!(configuration.plugins.iter().map(|plugin| plugin.kind.name).collect::<Vec<_>>(), ["tcp-log"]);
+    assert_eq!(configuration.plugins.iter().map(|plugin| plugin.definition.name).collect::<Vec<_>>(), ["tcp-log"]);
 }
 
 /// Scenario: every conformance case's plugins. Guarantees: Kong accepted them, and so do we.

@@ -66,7 +66,7 @@ impl Totals {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Field {
     /// The plugin's name.
-    pub kind: &'static str,
+    pub plugin: &'static str,
     /// The plugin's id.
     pub id: String,
     /// The field's key, or the function's place in its list.
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn field(field: &str) -> Field {
-        Field { kind: "file-log", id: "1".to_owned(), field: field.to_owned() }
+        Field { plugin: "file-log", id: "1".to_owned(), field: field.to_owned() }
     }
 
     /// Scenario: a snippet over two configurations, on two workers; ten thousand that come and go, one of which is still

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::lane::Gate;
+use super::ordered::Gate;
 use logphase_script::transaction::Transaction;
 
 /// Why transactions were not taken.

@@ -1,27 +1,27 @@
 //! The log phase: which plugins run for a transaction, and the workers that run them.
 
-mod fault;
+mod breaker;
 mod fields;
+mod heartbeat;
 mod identity;
 mod intake;
-mod lane;
+mod ordered;
 mod plan;
 mod program;
-mod pulse;
 mod run;
 mod tap;
 mod worker;
 
-pub use fault::{Fault, Faults, Suspension};
+pub use breaker::{Breaker, Breakers, Suspension};
 pub use fields::{Field, Fields, Totals};
+pub use heartbeat::Heartbeat;
 pub use intake::{Batch, Intake, Outcome, Refusal};
-pub use lane::{Gate, Lane};
+pub use ordered::{Gate, OrderedIntake};
 pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
-pub use pulse::Pulse;
 pub use run::{Observer, Part, Runner};
 pub use tap::{After, Condition, Sample, Taps, TooMany, Watching, Wish};
-pub use worker::{Generation, Live, Tally, Workers};
+pub use worker::{Generation, Live, WorkerStats, Workers};
 
 #[cfg(test)]
 mod tests;

@@ -193,7 +193,10 @@ impl Planner {
             let Some(rank) = self.rank(step, key) else { continue };
             let group = step.scope.consumer_group.as_ref().map_or("", |group| group.label());
             let rank = (rank, group);
-            match chosen.iter_mut().find(|(other, _)| self.program.steps[*other].kind.name == step.kind.name) {
+            match chosen
+                .iter_mut()
+                .find(|(other, _)| self.program.steps[*other].definition.name == step.definition.name)
+            {
                 Some(best) if rank < best.1 => *best = (index, rank),
                 Some(_) => {}
                 None => chosen.push((index, rank)),

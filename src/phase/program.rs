@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::fault::{Faults, Suspension};
+use super::breaker::{Breakers, Suspension};
 use super::fields::{Field, Fields};
 use crate::entity::{Configuration, Plugin, Scope};
-use crate::plugin::Kind;
+use crate::plugin::Definition;
 use crate::settings::{OnError, Secret, Settings};
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::SnippetSource;
@@ -22,7 +22,7 @@ pub struct Step {
     /// Its identifier.
     pub id: String,
     /// What it is.
-    pub kind: &'static Kind,
+    pub definition: &'static Definition,
     /// Its own name.
     pub instance_name: Option<String>,
     /// Name and instance, for people.
@@ -38,7 +38,7 @@ pub struct Step {
     /// What its messages carry beside the edits, and what is taken out of them.
     pub shape: Shape,
     /// What failed, by part.
-    pub faults: Faults,
+    pub breakers: Breakers,
 }
 
 /// A snippet of a [`Step`].
@@ -92,7 +92,9 @@ impl Program {
         if !errors.is_empty() {
             return Err(errors);
         }
-        steps.sort_by(|a, b| b.kind.priority.cmp(&a.kind.priority).then(b.kind.name.cmp(a.kind.name)));
+        steps.sort_by(|a, b| {
+            b.definition.priority.cmp(&a.definition.priority).then(b.definition.name.cmp(a.definition.name))
+        });
         let memberships = if steps.iter().any(|step| step.scope.consumer_group.is_some()) {
             memberships(configuration)
         } else {
@@ -105,9 +107,9 @@ impl Program {
 
     /// Goes on counting where the programs before left off.
     pub fn go_on(&mut self, fields: &Fields) {
-        for Step { id, kind, instance_name, parts, faults, .. } in &mut self.steps {
-            faults.go_on(|at| {
-                let field = Field { kind: kind.name, id: id.clone(), field: parts[at].name(at) };
+        for Step { id, definition, instance_name, parts, breakers, .. } in &mut self.steps {
+            breakers.go_on(|at| {
+                let field = Field { plugin: definition.name, id: id.clone(), field: parts[at].name(at) };
                 fields.totals(field, instance_name.as_deref())
             });
         }
@@ -183,7 +185,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         }
     }
     let own = settings.for_plugin(plugin);
-    let redact = if plugin.kind.emits { settings.redact_for(plugin) } else { Vec::new() };
+    let redact = if plugin.definition.emits { settings.redact_for(plugin) } else { Vec::new() };
     let options = ShapeOptions {
         body: &own.body,
         redact: &redact,
@@ -198,19 +200,19 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         return Err(errors);
     }
     let label = match &plugin.instance_name {
-        Some(instance) => format!("{} ({instance})", plugin.kind.name),
-        None => plugin.kind.name.to_owned(),
+        Some(instance) => format!("{} ({instance})", plugin.definition.name),
+        None => plugin.definition.name.to_owned(),
     };
     Ok(Step {
         plugin: index,
         id: plugin.id.clone(),
-        kind: plugin.kind,
+        definition: plugin.definition,
         instance_name: plugin.instance_name.clone(),
         label: label.into(),
         scope: plugin.scope.clone(),
         protocols: super::identity::mask(&plugin.protocols),
         shape,
-        faults: Faults::new(parts.len()),
+        breakers: Breakers::new(parts.len()),
         parts,
         drops: own.on_error == OnError::Drop,
     })
@@ -220,7 +222,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
 fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
     Diagnostic::error(
         codes::NO_LUA,
-        format!("{} has a Lua snippet, and the setting untrusted_lua is off", plugin.kind.name),
+        format!("{} has a Lua snippet, and the setting untrusted_lua is off", plugin.definition.name),
     )
     .at(source.line_place(1))
     .label("not allowed")
@@ -229,7 +231,7 @@ fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
 }
 
 fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {
-    let message = format!("`{}` of plugin `{}`: {error}", error.field, plugin.kind.name);
+    let message = format!("`{}` of plugin `{}`: {error}", error.field, plugin.definition.name);
     Diagnostic::error(codes::VALUE, message).at(plugin.place.clone()).path(format!("config.{}", error.field))
 }
 
@@ -240,8 +242,8 @@ fn syntax_error(
     error: &logphase_script::CompileError,
 ) -> Diagnostic {
     let what = match key {
-        Some(key) => format!("field `{key}` of {}", plugin.kind.name),
-        None => plugin.kind.name.to_owned(),
+        Some(key) => format!("field `{key}` of {}", plugin.definition.name),
+        None => plugin.definition.name.to_owned(),
     };
     let mut diagnostic = Diagnostic::error(codes::LUA, format!("{what} is not valid Lua"))
         .at(source.line_place(error.line))

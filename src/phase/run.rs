@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::fault::{Suspension, Verdict};
+use super::breaker::{Suspension, Verdict};
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
 use logphase_queue::metric::Cell;
@@ -91,13 +91,13 @@ impl Runner {
             if !sound && self.program.steps[step].drops {
                 // As in Kong, where an error ends the whole log phase.
                 for &step in &plan[at..] {
-                    if self.program.steps[step].kind.emits {
+                    if self.program.steps[step].definition.emits {
                         observer.dropped(step);
                     }
                 }
                 break;
             }
-            if self.program.steps[step].kind.emits {
+            if self.program.steps[step].definition.emits {
                 let shape = &self.program.steps[step].shape;
                 let encoded = self.vm.with_message(|message| match &last {
                     _ if !shape.is_plain(message) => message.shaped(shape).map(Bytes::from),
@@ -132,8 +132,8 @@ impl Runner {
         let program = &self.program.steps[step];
         let mut lap = self.clocks.get_mut(step).and_then(|clock| clock.start(program));
         for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
-            let fault = &program.faults.parts()[part];
-            let left_out = fault.leaves_out();
+            let breaker = &program.breakers.parts()[part];
+            let left_out = breaker.leaves_out();
             let result = match (left_out, &compiled.path) {
                 (Some(left), _) => Err(suspended(left)),
                 (None, Some(path)) => self.vm.run_field(snippet, path),
@@ -147,8 +147,8 @@ impl Runner {
                 *begun = now;
             }
             let verdict = match result.as_ref().map_err(|error| error.stop) {
-                Err(Some(budget)) => fault.stopped(budget, &self.program.suspension),
-                _ => fault.ended(),
+                Err(Some(budget)) => breaker.stopped(budget, &self.program.suspension),
+                _ => breaker.ended(),
             };
             if verdict != Verdict::GoOn {
                 tell(program, part, verdict, &self.program.suspension);
@@ -212,7 +212,7 @@ impl Stopwatch {
             return None;
         }
         if self.cells.is_empty() {
-            self.cells = step.faults.parts().iter().map(|part| part.totals().cell(self.worker)).collect();
+            self.cells = step.breakers.parts().iter().map(|part| part.totals().cell(self.worker)).collect();
         }
         Some(Instant::now())
     }

@@ -1,4 +1,4 @@
-mod lane;
+mod ordered;
 mod plan;
 mod run;
 mod tap;

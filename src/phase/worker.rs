@@ -10,13 +10,13 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::heartbeat::Heartbeat;
 use super::intake::{Batch, Outcome, Refusal};
 use super::plan::Plan;
 use super::program::Program;
-use super::pulse::Pulse;
 use super::run::{Observer, Part, Runner};
 use super::tap::{Tapped, Taps};
-use crate::confinement::{ThreadFilter, Wall};
+use crate::confinement::{Enforcement, ThreadFilter};
 use crate::folding::Folded;
 use logphase_queue::{DropReason, NoRoom, Queue, Receipt};
 use logphase_script::message::BodyError;
@@ -44,7 +44,7 @@ static PANICS: Folded = Folded::new();
 
 /// What the workers did so far.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct WorkerStats {
     /// Transactions that ran.
     pub transactions: AtomicU64,
     /// Messages that were not emitted because of `on_error: drop`.
@@ -52,21 +52,21 @@ pub struct Tally {
     /// Messages that were not emitted because a body was not what its content type said.
     pub refused: AtomicU64,
     /// Each worker.
-    pub pulses: Vec<Pulse>,
+    pub heartbeats: Vec<Heartbeat>,
 }
 
-impl Tally {
+impl WorkerStats {
     fn of(workers: usize) -> Self {
-        Self { pulses: (0..workers).map(|_| Pulse::default()).collect(), ..Self::default() }
+        Self { heartbeats: (0..workers).map(|_| Heartbeat::default()).collect(), ..Self::default() }
     }
 }
 
 /// The running workers.
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
-    tally: Arc<Tally>,
+    worker_stats: Arc<WorkerStats>,
     taps: Arc<Taps>,
-    wall: Wall,
+    wall: Enforcement,
 }
 
 impl Workers {
@@ -83,23 +83,24 @@ impl Workers {
         // What scripts ask of the machine is asked now: the workers may not.
         logphase_script::prepare();
         let count = count.max(1);
-        let tally = Arc::new(Tally::of(count));
+        let worker_stats = Arc::new(WorkerStats::of(count));
         let taps = Arc::new(Taps::default());
         let mut threads = Vec::new();
         let mut channels = Vec::new();
         let (report, started) = std::sync::mpsc::channel();
         for number in 0..count {
             let (sender, receiver) = mpsc::channel(WAITING);
-            let (live, clock, tally, report) = (live.clone(), clock.clone(), tally.clone(), report.clone());
+            let (live, clock, worker_stats, report) =
+                (live.clone(), clock.clone(), worker_stats.clone(), report.clone());
             let (filter, taps) = (filter.clone(), taps.clone());
             let body = move || {
                 let generation = live.load_full();
                 match Runner::new(generation.program.clone()) {
                     Ok(runner) => {
                         let runner = runner.measured(number);
-                        tally.pulses[number].rest(runner.used_memory());
+                        worker_stats.heartbeats[number].rest(runner.used_memory());
                         let _ = report.send(Ok(filter.apply()));
-                        Worker { number, runner, generation, live, clock, tally, taps, room: Room::default() }
+                        Worker { number, runner, generation, live, clock, worker_stats, taps, room: Room::default() }
                             .work(receiver);
                     }
                     Err(error) => {
@@ -112,22 +113,22 @@ impl Workers {
             channels.push(sender);
         }
         drop(report);
-        let mut wall = Wall::Off;
+        let mut wall = Enforcement::Off;
         // Each worker reports once; one that panics before hangs up instead.
         for _ in &threads {
             wall = started.recv().map_err(|_| "a worker thread ended at its start".to_owned())??;
         }
-        Ok((Self { threads, tally, taps, wall }, channels))
+        Ok((Self { threads, worker_stats, taps, wall }, channels))
     }
 
     /// Whether they are kept from system calls that computing does not need.
-    pub fn wall(&self) -> &Wall {
+    pub fn wall(&self) -> &Enforcement {
         &self.wall
     }
 
     /// What they did so far.
-    pub fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+    pub fn worker_stats(&self) -> &Arc<WorkerStats> {
+        &self.worker_stats
     }
 
     /// Who watches what they make.
@@ -149,7 +150,7 @@ struct Worker {
     generation: Arc<Generation>,
     live: Live,
     clock: Arc<Clock>,
-    tally: Arc<Tally>,
+    worker_stats: Arc<WorkerStats>,
     taps: Arc<Taps>,
     room: Room,
 }
@@ -160,7 +161,7 @@ impl Worker {
             self.follow();
             let _busy = self.clock.busy();
             let gate = batch.gate.clone();
-            // A panic is a fault of ours; it must not take the service with it.
+            // A panic is a breaker of ours; it must not take the service with it.
             let done = std::panic::catch_unwind(AssertUnwindSafe(|| self.process(batch)));
             if done.is_err() {
                 if let Some(folded) = PANICS.pass() {
@@ -170,9 +171,9 @@ impl Worker {
                 self.room.release(&self.generation);
                 self.runner.renew();
             }
-            self.tally.pulses[self.number].rest(self.runner.used_memory());
+            self.worker_stats.heartbeats[self.number].rest(self.runner.used_memory());
         }
-        self.tally.pulses[self.number].end();
+        self.worker_stats.heartbeats[self.number].end();
     }
 
     /// Takes up a new generation, between two batches. Whether there was one.
@@ -221,7 +222,7 @@ impl Worker {
         }
         let mut collect = Collect {
             program: self.runner.program().clone(),
-            tally: &self.tally,
+            worker_stats: &self.worker_stats,
             size: 0,
             room: &mut self.room,
             generation: &self.generation,
@@ -229,7 +230,7 @@ impl Worker {
         let watchers = self.taps.watchers();
         for ((transaction, plan), size) in transactions.into_iter().zip(&plans).zip(&sizes) {
             collect.size = *size;
-            self.tally.pulses[self.number].begin();
+            self.worker_stats.heartbeats[self.number].begin();
             match &watchers {
                 None => self.runner.run(transaction, plan, &mut collect),
                 Some(watchers) => {
@@ -239,7 +240,7 @@ impl Worker {
                 }
             }
         }
-        self.tally.transactions.fetch_add(taken as u64, Ordering::Relaxed);
+        self.worker_stats.transactions.fetch_add(taken as u64, Ordering::Relaxed);
         // A panic drops the receipt, too; without an answer the batch counts as refused.
         let appended = Arc::new(AtomicBool::new(false));
         let all = appended.clone();
@@ -357,10 +358,10 @@ impl Room {
     }
 }
 
-/// Collects a batch's messages and tells of its faults.
+/// Collects a batch's messages and tells of its breakers.
 struct Collect<'a> {
     program: Arc<Program>,
-    tally: &'a Tally,
+    worker_stats: &'a WorkerStats,
     size: usize,
     room: &'a mut Room,
     generation: &'a Generation,
@@ -376,7 +377,7 @@ impl Observer for Collect<'_> {
     fn failed(&mut self, part: Part, error: &ScriptError) {
         let step = &self.program.steps[part.step];
         let compiled = &step.parts[part.part];
-        let Some(times) = step.faults.parts()[part.part].add() else { return };
+        let Some(times) = step.breakers.parts()[part.part].add() else { return };
         let place = compiled.source.line_place(error.line.unwrap_or(1));
         let field = compiled.name(part.part);
         tracing::warn!(plugin = %step.label, field, %place, times, "a Lua snippet failed: {error}");
@@ -384,7 +385,7 @@ impl Observer for Collect<'_> {
 
     fn refused(&mut self, step: usize, error: &BodyError) {
         self.give_back(step, DropReason::Body);
-        let times = self.tally.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let times = self.worker_stats.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if times.is_power_of_two() {
             let plugin = &self.program.steps[step].label;
             tracing::error!(%plugin, times, "a message is not sent: {error}; set on_body_error to keep to send it");
@@ -392,7 +393,7 @@ impl Observer for Collect<'_> {
     }
 
     fn dropped(&mut self, step: usize) {
-        self.tally.dropped.fetch_add(1, Ordering::Relaxed);
+        self.worker_stats.dropped.fetch_add(1, Ordering::Relaxed);
         self.give_back(step, DropReason::Script);
     }
 }

@@ -21,7 +21,7 @@ pub const ON_ERROR: Field = Field::string("on_error")
     .extension()
     .about("When a snippet fails: keep the message and leave the field untouched, or drop the message as Kong does.");
 
-/// Which bodies become part of the message. Ours; without it, see [`super::Kind::include_body`].
+/// Which bodies become part of the message. Ours; without it, see [`super::Definition::include_body`].
 pub const INCLUDE_BODY: Field = Field::string("include_body")
     .checks(&[Check::OneOf(&["off", "request", "response", "both"])])
     .extension()

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
-use super::{ANY, HTTP, Kind};
+use super::{ANY, Definition, HTTP};
 use crate::sink::{file, parse};
 use logphase_config::schema::{Check, Default, Field, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: file::NAME,
     old_names: &["filelog"],
     priority: 9,

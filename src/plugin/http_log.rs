@@ -6,13 +6,13 @@ use super::field::{
     self, BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url,
     milliseconds,
 };
-use super::{ANY, HTTP, Kind};
+use super::{ANY, Definition, HTTP};
 use crate::sink::{http, parse};
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: http::NAME,
     old_names: &["httplog"],
     priority: 12,

@@ -5,7 +5,7 @@ use super::field::{
     milliseconds,
 };
 use super::syslog::severity;
-use super::{ANY, HTTP, Kind};
+use super::{ANY, Definition, HTTP};
 use crate::sink::parse;
 use crate::sink::syslog::loggly;
 use logphase_script::message::Include;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use logphase_config::schema::{Check, Default, Field, Record, is_vault_reference};
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: loggly::NAME,
     old_names: &[],
     priority: 6,

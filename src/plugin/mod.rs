@@ -4,8 +4,8 @@ pub mod field;
 pub mod file_log;
 pub mod http_log;
 pub mod kafka_log;
+mod known;
 pub mod loggly;
-mod others;
 pub mod post_function;
 pub mod pre_function;
 mod protocol;
@@ -20,12 +20,12 @@ use serde_json::{Map, Value};
 use crate::sink::{OpenError, Sink, SinkShared};
 use logphase_config::schema::Record;
 
-pub use others::{OTHERS, Other, find_other};
+pub use known::{KNOWN, KnownPlugin, find_known};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
 
 /// One kind of plugin that runs in the log phase.
 #[derive(Debug)]
-pub struct Kind {
+pub struct Definition {
     /// Name, like `file-log`.
     pub name: &'static str,
     /// Names that it had in old versions of Kong.
@@ -52,37 +52,37 @@ pub struct Kind {
     pub open: Option<crate::sink::Open>,
 }
 
-impl PartialEq for Kind {
+impl PartialEq for Definition {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Kind {}
+impl Eq for Definition {}
 
-static KINDS: [Kind; 9] = [
-    pre_function::KIND,
-    http_log::KIND,
-    file_log::KIND,
-    udp_log::KIND,
-    tcp_log::KIND,
-    loggly::KIND,
-    kafka_log::KIND,
-    syslog::KIND,
-    post_function::KIND,
+static DEFINITIONS: [Definition; 9] = [
+    pre_function::DEFINITION,
+    http_log::DEFINITION,
+    file_log::DEFINITION,
+    udp_log::DEFINITION,
+    tcp_log::DEFINITION,
+    loggly::DEFINITION,
+    kafka_log::DEFINITION,
+    syslog::DEFINITION,
+    post_function::DEFINITION,
 ];
 
 /// For plugins without old fields.
 const fn nothing_old(_: &mut Map<String, Value>) {}
 
 /// Every kind, highest priority first.
-pub fn kinds() -> &'static [Kind] {
-    &KINDS
+pub fn definitions() -> &'static [Definition] {
+    &DEFINITIONS
 }
 
 /// The kind called `name`, now or in old versions of Kong.
-pub fn find(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == name || kind.old_names.contains(&name))
+pub fn find(name: &str) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|kind| kind.name == name || kind.old_names.contains(&name))
 }
 
 /// Makes the sink of a plugin from its validated `config`, in which all defaults are filled in. Connects to nothing:
@@ -97,7 +97,7 @@ pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<
 
 /// Every plugin name there is, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|kind| kind.name).chain(OTHERS.iter().map(|other| other.name))
+    DEFINITIONS.iter().map(|kind| kind.name).chain(KNOWN.iter().map(|other| other.name))
 }
 
 #[cfg(test)]

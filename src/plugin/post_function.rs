@@ -1,10 +1,10 @@
 //! post-function: Lua after everything else.
 
-use super::{ANY, HTTP, Kind, pre_function};
+use super::{ANY, Definition, HTTP, pre_function};
 use logphase_script::message::Include;
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: "post-function",
     old_names: &[],
     priority: -1000,

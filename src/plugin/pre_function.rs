@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::{ANY, HTTP, Kind};
+use super::{ANY, Definition, HTTP};
 use logphase_config::schema::{Default, Field, Problem, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: "pre-function",
     old_names: &[],
     priority: 1_000_000,

@@ -6,13 +6,13 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, HTTP, Kind};
+use super::{ANY, Definition, HTTP};
 use crate::sink::{parse, syslog};
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: syslog::NAME,
     old_names: &[],
     priority: 4,

@@ -3,7 +3,7 @@ use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error};
 use logphase_config::document;
 use logphase_config::schema::Scope;
 
-fn read(kind: &Kind, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
+fn read(kind: &Definition, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     let (node, mut diagnostics) = document::parse(&SourceFile::new("t.yaml", text), None);
     let node = node.expect("the tests' documents are sound");
     let (subject, place) = (format!("plugin `{}`", kind.name), node.place());
@@ -20,15 +20,15 @@ fn wording(name: &str, text: &str) -> Vec<String> {
 /// Scenario: the table. Guarantees: sorted by priority, no name twice, old names found.
 #[test]
 fn table_is_sound() {
-    assert!(kinds().windows(2).all(|pair| pair[0].priority > pair[1].priority));
-    assert!(OTHERS.windows(2).all(|pair| pair[0].priority >= pair[1].priority));
+    assert!(definitions().windows(2).all(|pair| pair[0].priority > pair[1].priority));
+    assert!(KNOWN.windows(2).all(|pair| pair[0].priority >= pair[1].priority));
     let mut all: Vec<_> = names().collect();
     let count = all.len();
     all.sort_unstable();
     all.dedup();
     assert_eq!((all.len(), count), (114, 114));
     assert_eq!(find("tcplog").map(|kind| kind.name), Some("tcp-log"));
-    assert!(find("rate-limiting").is_none() && find_other("rate-limiting").is_some());
+    assert!(find("rate-limiting").is_none() && find_known("rate-limiting").is_some());
 }
 
 /// Scenario: the least that each plugin needs. Guarantees: Kong's defaults, and nothing else, are filled in.
@@ -74,7 +74,7 @@ fn refuses_what_kong_refuses() {
 /// Scenario: our extensions on every logging plugin. Guarantees: accepted there, and marked as ours.
 #[test]
 fn extensions_are_accepted() {
-    for kind in kinds().iter().filter(|kind| kind.emits) {
+    for kind in definitions().iter().filter(|kind| kind.emits) {
         for name in ["on_error", "queue"] {
             let field = kind.schema.field(name).expect("every logging plugin has it");
             assert!(field.extension || (kind.name == "http-log" && name == "queue"));
@@ -140,7 +140,8 @@ fn a_declaration_opens() {
             kong: Some("config".into()),
             place: node.place(),
         };
-        let values: serde_json::Value = super::kafka_log::KIND.schema.read(&node, &scope, &mut diagnostics).into();
+        let values: serde_json::Value =
+            super::kafka_log::DEFINITION.schema.read(&node, &scope, &mut diagnostics).into();
         let messages: Vec<String> = diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
         (values["schema_registry"]["confluent"].clone(), messages)
     };
@@ -167,7 +168,7 @@ fn a_declaration_opens() {
 /// Scenario: every kind of plugin. Guarantees: those that log have a sink, and no other.
 #[test]
 fn logging_plugins_have_sinks() {
-    assert!(kinds().iter().all(|kind| kind.emits == kind.open.is_some()));
+    assert!(definitions().iter().all(|kind| kind.emits == kind.open.is_some()));
 }
 
 /// Scenario: a plugin without a sink, and a config that lacks a field.

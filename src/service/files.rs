@@ -32,7 +32,7 @@ pub fn of_service(
 /// that it was started with.
 pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
     let refuse = |plugin: &Plugin, path: &Path| {
-        let message = format!("{} may not write {}", plugin.kind.name, path.display());
+        let message = format!("{} may not write {}", plugin.definition.name, path.display());
         Diagnostic::error(codes::OUT_OF_REACH, message)
             .at(plugin.place.clone())
             .label("not among the files that the service was started with")
@@ -45,7 +45,7 @@ pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
 /// The files that plugins write.
 fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, PathBuf)> {
     let path = |plugin: &Plugin| plugin.config.get("path")?.as_str().map(PathBuf::from);
-    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.kind.emits);
+    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.definition.emits);
     enabled.filter_map(move |plugin| Some((plugin, path(plugin)?)))
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Board, Control, Routes};
+use crate::admin::{self, Control, Monitor, Routes};
 use crate::input::{Address, BindError, InputSettings, Inputs, Kind, Meters, Serving};
 use crate::phase::Intake;
 use crate::settings::{STATUS_ADDRESS, Settings};
@@ -115,9 +115,9 @@ fn input_settings(settings: &Settings) -> Result<Vec<InputSettings>, InputError>
 ///
 /// # Errors
 /// An address that cannot be had.
-pub async fn show_status(settings: &Settings, board: &Board) -> Result<JoinSet<()>, InputError> {
+pub async fn show_status(settings: &Settings, monitor: &Monitor) -> Result<JoinSet<()>, InputError> {
     let mut serving = JoinSet::new();
-    let routes = Arc::new(board.routes());
+    let routes = Arc::new(monitor.routes());
     for address in resolve(&settings.status.listen)? {
         let taken = TcpListener::bind(address).await;
         if let Err(error) = &taken

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::phase::{Pulse, Tally};
+use crate::phase::{Heartbeat, WorkerStats};
 
 /// Everything is open and taken from now on; or a reload is over, `status` says how.
 pub fn ready(status: &str) {
@@ -67,7 +67,7 @@ fn watchdog_interval() -> Option<Duration> {
 /// Says that all is well, twice in each interval of the manager's, while the runtime has time for it and no worker
 /// stands still (of `None`, which end now, nothing is asked). Ends when the task is aborted; returns at once where nobody
 /// wants to know.
-pub async fn watch(workers: Option<Arc<Tally>>) {
+pub async fn watch(workers: Option<Arc<WorkerStats>>) {
     let Some(interval) = watchdog_interval() else { return };
     let mut ticks = tokio::time::interval(interval / 2);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -76,9 +76,11 @@ pub async fn watch(workers: Option<Arc<Tally>>) {
         ticks.tick().await;
         // Not by this task itself: that it is woken says little of the threads that serve everybody else.
         let served = tokio::time::timeout(interval / 4, tokio::spawn(async {})).await.is_ok();
-        let stands_still =
-            |pulse: &&Pulse| pulse.has_ended() || pulse.busy_for().is_some_and(|time| time > interval / 2);
-        let stuck = workers.as_ref().map_or(0, |tally| tally.pulses.iter().filter(stands_still).count());
+        let stands_still = |heartbeat: &&Heartbeat| {
+            heartbeat.has_ended() || heartbeat.busy_for().is_some_and(|time| time > interval / 2)
+        };
+        let stuck =
+            workers.as_ref().map_or(0, |worker_stats| worker_stats.heartbeats.iter().filter(stands_still).count());
         if served && stuck == 0 {
             tell("WATCHDOG=1\n");
         } else if well {

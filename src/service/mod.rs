@@ -15,10 +15,10 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 use crate::admin::Parts;
-use crate::confinement::{ThreadFilter, Wall};
-use crate::delivery::{Delivery, Leftover, Outlet, OutletSpec, QueueSettings, Storage};
+use crate::confinement::{Enforcement, ThreadFilter};
+use crate::delivery::{Delivery, Leftover, Output, OutputSpec, QueueSettings, Storage};
 use crate::entity::{Configuration, Plugin};
-use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Tally, Taps, Workers};
+use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Taps, WorkerStats, Workers};
 use crate::settings::{self, Settings};
 use crate::sink::SinkShared;
 use logphase_config::diagnostic::{Diagnostic, codes};
@@ -37,10 +37,10 @@ pub struct Service {
     workers: Workers,
     intake: Intake,
     live: Live,
-    /// The outlets of what is live.
-    outlets: Mutex<Vec<Arc<Outlet>>>,
+    /// The outputs of what is live.
+    outputs: Mutex<Vec<Arc<Output>>>,
     /// Whether the workers are confined.
-    wall: Wall,
+    wall: Enforcement,
 }
 
 /// A configuration that cannot be served.
@@ -61,7 +61,7 @@ impl Service {
         let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
         let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
         let fields = Arc::new(Fields::default());
-        let (generation, outlets) = prepare(&delivery, &fields, configuration, settings)?;
+        let (generation, outputs) = prepare(&delivery, &fields, configuration, settings)?;
         delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(generation));
         let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
@@ -71,11 +71,11 @@ impl Service {
         let (workers, channels) =
             Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Other)?;
         let wall = missing.unwrap_or_else(|| workers.wall().clone());
-        if let Wall::Missing(why) = &wall {
+        if let Enforcement::Missing(why) = &wall {
             tracing::warn!("worker threads are not confined: {why}; the Lua sandbox has one wall less");
         }
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, fields, workers, intake, live, outlets: Mutex::new(outlets), wall })
+        Ok(Self { delivery, fields, workers, intake, live, outputs: Mutex::new(outputs), wall })
     }
 
     /// Where inputs hand transactions in.
@@ -89,10 +89,10 @@ impl Service {
     }
 
     /// What can be looked at; `landlock` is how far the process is kept from files.
-    pub fn parts(&self, landlock: Wall) -> Parts {
+    pub fn parts(&self, landlock: Enforcement) -> Parts {
         Parts {
             live: Arc::downgrade(&self.live),
-            tally: self.workers.tally().clone(),
+            worker_stats: self.workers.worker_stats().clone(),
             fields: self.fields.clone(),
             delivery: self.delivery.clone(),
             seccomp: self.wall.clone(),
@@ -106,13 +106,13 @@ impl Service {
     }
 
     /// What the workers did so far, and whether they get on.
-    pub fn tally(&self) -> &Arc<Tally> {
-        self.workers.tally()
+    pub fn worker_stats(&self) -> &Arc<WorkerStats> {
+        self.workers.worker_stats()
     }
 
     /// Transactions that have run so far.
     pub fn transactions(&self) -> u64 {
-        self.workers.tally().transactions.load(Ordering::Relaxed)
+        self.workers.worker_stats().transactions.load(Ordering::Relaxed)
     }
 
     /// Replaces the configuration as a whole, between two transactions of each worker. Plugins that stay keep their
@@ -122,16 +122,16 @@ impl Service {
     /// As [`Self::start`]; the old configuration stays in force.
     pub fn reload(&self, configuration: &Configuration, settings: &Settings) -> Result<(), StartError> {
         let prepared =
-            prepare(&self.delivery, &self.fields, configuration, settings).and_then(|(generation, outlets)| {
+            prepare(&self.delivery, &self.fields, configuration, settings).and_then(|(generation, outputs)| {
                 // What does not fit a VM must be refused here: the workers could not go on with queues that are closed.
                 let trial = Runner::new(generation.program.clone());
-                trial.map(|_| (generation, outlets)).map_err(StartError::Other)
+                trial.map(|_| (generation, outputs)).map_err(StartError::Other)
             });
-        let mut current = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         match prepared {
-            Ok((generation, outlets)) => {
+            Ok((generation, outputs)) => {
                 self.live.store(Arc::new(generation));
-                *current = outlets;
+                *current = outputs;
                 self.delivery.take_over(&current);
                 Ok(())
             }
@@ -164,26 +164,27 @@ impl Service {
 }
 
 /// The filter for workers, or why there is none.
-fn thread_filter() -> (ThreadFilter, Option<Wall>) {
+fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
     match ThreadFilter::for_workers() {
         Ok(filter) => (filter, None),
-        Err(why) => (ThreadFilter::none(), Some(Wall::Missing(why))),
+        Err(why) => (ThreadFilter::none(), Some(Enforcement::Missing(why))),
     }
 }
 
-/// A generation of `configuration` with its outlets, which run from here on.
+/// A generation of `configuration` with its outputs, which run from here on.
 fn prepare(
     delivery: &Delivery,
     fields: &Fields,
     configuration: &Configuration,
     settings: &Settings,
-) -> Result<(Generation, Vec<Arc<Outlet>>), StartError> {
+) -> Result<(Generation, Vec<Arc<Output>>), StartError> {
     let mut program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
     program.go_on(fields);
-    let mut outlets = Vec::new();
+    let mut outputs = Vec::new();
     let mut queues: Vec<Option<Arc<dyn Queue>>> = Vec::new();
     let mut errors = Vec::new();
-    let emitting = program.steps.iter().map(|step| step.plugin).filter(|at| configuration.plugins[*at].kind.emits);
+    let emitting =
+        program.steps.iter().map(|step| step.plugin).filter(|at| configuration.plugins[*at].definition.emits);
     let specs = shared::specs(configuration, emitting, settings);
     for step in &program.steps {
         let Some(spec) = specs.get(&step.plugin) else {
@@ -195,15 +196,15 @@ fn prepare(
             delivery.claim().map_err(StartError::Other)?;
         }
         match delivery.open(spec.clone()) {
-            Ok(outlet) => {
-                queues.push(Some(outlet.queue().clone()));
-                outlets.push(outlet);
+            Ok(output) => {
+                queues.push(Some(output.queue().clone()));
+                outputs.push(output);
             }
             Err(error) => errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(plugin.place.clone())),
         }
     }
     if errors.is_empty() {
-        Ok((Generation { program: Arc::new(program), queues }, outlets))
+        Ok((Generation { program: Arc::new(program), queues }, outputs))
     } else {
         Err(StartError::Configuration(errors))
     }
@@ -221,7 +222,7 @@ const PHASE_FIELDS: &[&str] = &[
     "queue",
 ];
 
-fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
+fn spec(plugin: &Plugin, settings: &Settings) -> OutputSpec {
     let own = settings.for_plugin(plugin);
     let mut config = plugin.config.clone();
     if let Value::Object(config) = &mut config {
@@ -231,10 +232,10 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
             settings::Oversize::Truncate => "truncate",
         };
         config.insert("oversize".to_owned(), oversize.into());
-        if plugin.old_form && plugin.kind.name == "tcp-log" {
+        if plugin.old_form && plugin.definition.name == "tcp-log" {
             config.insert("crlf".to_owned(), true.into());
         }
-        // What the log phase uses does not make it another outlet.
+        // What the log phase uses does not make it another output.
         for name in PHASE_FIELDS {
             config.remove(*name);
         }
@@ -244,14 +245,14 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
         }
     }
     let queue = own.queue;
-    if let (Value::Object(config), "http-log") = (&mut config, plugin.kind.name) {
+    if let (Value::Object(config), "http-log") = (&mut config, plugin.definition.name) {
         // How messages are put into requests is said by the queue, of which a sink knows nothing else.
         config.insert("array".to_owned(), (queue.max_batch_size > 1).into());
         config.insert("parallel".to_owned(), (queue.concurrency_limit == -1).into());
     }
-    OutletSpec {
+    OutputSpec {
         identity: plugin.id.clone(),
-        kind: plugin.kind.name.to_owned(),
+        plugin: plugin.definition.name.to_owned(),
         instance: plugin.instance_name.clone(),
         shares: Vec::new(),
         config,
@@ -261,7 +262,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutletSpec {
                 max_bytes: queue.max_bytes,
                 overflow: overflow(&queue),
             },
-            storage: storage(plugin.kind.name, &queue),
+            storage: storage(plugin.definition.name, &queue),
             max_batch_size: queue.max_batch_size,
             max_coalescing_delay: queue.max_coalescing_delay,
             initial_retry_delay: queue.initial_retry_delay,
@@ -361,7 +362,7 @@ mod tests {
         let (configuration, diagnostics) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
         assert_eq!(diagnostics, []);
         let specs = shared::specs(&configuration, 0..configuration.plugins.len(), &Settings::default());
-        let of = |kind: &str| specs.values().filter(|spec| spec.kind == kind).cloned().collect::<Vec<_>>();
+        let of = |kind: &str| specs.values().filter(|spec| spec.plugin == kind).cloned().collect::<Vec<_>>();
         let http = of("http-log");
         let shown: Vec<_> = http.iter().map(|spec| (spec.instance.as_deref(), spec.settings.max_batch_size)).collect();
         assert_eq!(shown, [(Some("h4"), 1), (Some("h1"), 1), (Some("h4"), 1), (Some("h3"), 1), (Some("h4"), 1)]);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::spec;
-use crate::delivery::OutletSpec;
+use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
 use crate::settings::Settings;
 
@@ -16,13 +16,13 @@ use crate::settings::Settings;
 const TARGET: &[&str] =
     &["http_endpoint", "method", "content_type", "timeout", "keepalive", "headers", "ssl_verify", "certificate"];
 
-/// The outlets of the `emitting` plugins, by index. Plugins that share a queue have the same one: with the identity of
+/// The outputs of the `emitting` plugins, by index. Plugins that share a queue have the same one: with the identity of
 /// the first, and with everything else of the last, as the newest counts in Kong.
 pub(super) fn specs(
     configuration: &Configuration,
     emitting: impl Iterator<Item = usize>,
     settings: &Settings,
-) -> BTreeMap<usize, OutletSpec> {
+) -> BTreeMap<usize, OutputSpec> {
     let mut specs: BTreeMap<_, _> =
         emitting.map(|plugin| (plugin, spec(&configuration.plugins[plugin], settings))).collect();
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
@@ -34,15 +34,15 @@ pub(super) fn specs(
     for group in groups.values() {
         let [first, .., last] = group.as_slice() else { continue };
         let shares = group.iter().map(|plugin| specs[plugin].identity.clone()).collect();
-        let shared = OutletSpec { identity: specs[first].identity.clone(), shares, ..specs[last].clone() };
+        let shared = OutputSpec { identity: specs[first].identity.clone(), shares, ..specs[last].clone() };
         specs.extend(group.iter().map(|plugin| (*plugin, shared.clone())));
     }
     specs
 }
 
 /// What tells the target of a plugin from others, if plugins of its kind share queues.
-fn target(spec: &OutletSpec) -> Option<String> {
-    if spec.kind != "http-log" {
+fn target(spec: &OutputSpec) -> Option<String> {
+    if spec.plugin != "http-log" {
         return None;
     }
     let parts = TARGET.iter().map(|name| match spec.config.get(*name) {

@@ -11,7 +11,7 @@ use super::definition::SETTINGS;
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Field, Record, Scope, Type};
-use logphase_queue::fault;
+use logphase_queue::failpoint;
 
 /// What names of variables begin with.
 const PREFIX: &str = "LOGPHASE_";
@@ -91,7 +91,7 @@ fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: 
     let known = all_variables();
     let mut given: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     given.sort();
-    for (name, value) in given.into_iter().filter(|(name, _)| *name != FILE_VARIABLE && !fault::is_variable(name)) {
+    for (name, value) in given.into_iter().filter(|(name, _)| *name != FILE_VARIABLE && !failpoint::is_variable(name)) {
         let file = SourceFile::new(name.as_str(), value.as_str());
         let Some(variable) = known.iter().find(|variable| variable.name == *name) else {
             let diagnostic = Diagnostic::error(codes::UNKNOWN_VARIABLE, format!("unknown variable `{name}`"));

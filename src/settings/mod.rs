@@ -320,12 +320,12 @@ impl Settings {
     pub fn for_plugin(&self, plugin: &Plugin) -> PluginSettings {
         // The configuration was validated when it was read: what does not fit is not there.
         let own: PluginOverride = serde_json::from_value(plugin.config.clone()).unwrap_or_default();
-        let by_name = self.plugins.get(plugin.kind.name);
+        let by_name = self.plugins.get(plugin.definition.name);
         let by_instance = plugin.instance_name.as_ref().and_then(|name| self.plugins.get(name));
         let mut settings = PluginSettings {
             on_error: self.on_error,
             oversize: Oversize::default(),
-            body: BodyOptions::new(plugin.kind.include_body, self.lua.max_post_args),
+            body: BodyOptions::new(plugin.definition.include_body, self.lua.max_post_args),
             queue: self.queue.clone(),
         };
         for (at, given) in [Some(&own), by_name, by_instance].into_iter().enumerate() {
@@ -344,8 +344,9 @@ impl Settings {
     /// A warning for each of the settings of single plugins that is for none of `configuration`'s plugins.
     pub fn unmatched(&self, configuration: &Configuration) -> Vec<Diagnostic> {
         let plugins = || configuration.plugins.iter();
-        let known =
-            || plugins().flat_map(|plugin| std::iter::once(plugin.kind.name).chain(plugin.instance_name.as_deref()));
+        let known = || {
+            plugins().flat_map(|plugin| std::iter::once(plugin.definition.name).chain(plugin.instance_name.as_deref()))
+        };
         let unmatched = self.plugins.keys().filter(|name| !known().any(|known| known == *name));
         let warning = |name: &String| {
             let message = format!("the settings for plugin `{name}` are for no plugin of the configuration");

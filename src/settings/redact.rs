@@ -33,7 +33,7 @@ impl std::fmt::Debug for Secret {
 impl Settings {
     /// The rules that hold for `plugin` before its own: those for every plugin, for its name, and for its instance name.
     pub fn redact_for(&self, plugin: &Plugin) -> Vec<RedactRule> {
-        let names = [Some(plugin.kind.name), plugin.instance_name.as_deref()].into_iter().flatten();
+        let names = [Some(plugin.definition.name), plugin.instance_name.as_deref()].into_iter().flatten();
         let given = names.filter_map(|name| self.plugins.get(name)).flat_map(|given| &given.redact);
         self.redact.iter().chain(given).cloned().collect()
     }

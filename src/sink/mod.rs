@@ -3,8 +3,8 @@
 pub mod file;
 pub mod http;
 pub mod kafka;
+mod resend;
 pub mod syslog;
-mod tail;
 pub mod tcp;
 pub mod udp;
 
@@ -18,10 +18,10 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use self::file::Writers;
-use self::tail::{Pool, Tail};
+use self::resend::{ResendBudget, ResendBuffer};
 use logphase_net::tls::TlsConfigs;
 
-/// Makes a plugin's sink from its validated `config` ([`crate::plugin::Kind::open`]). It connects to nothing.
+/// Makes a plugin's sink from its validated `config` ([`crate::plugin::Definition::open`]). It connects to nothing.
 pub type Open = fn(&Value, &SinkShared) -> Result<Box<dyn Sink>, OpenError>;
 
 /// A future that an object-safe trait returns.
@@ -44,18 +44,18 @@ pub trait Sink: Send {
 
     /// Looks after an idle destination. Ends when the sink wants to be sent to (with no entries if there are none);
     /// the future may be dropped at any time.
-    fn attend(&mut self) -> BoxFuture<'_, ()> {
+    fn maintain(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 
     /// Entries that settled, and that the destination is known to have lost perhaps all the same (a connection was cut
     /// off): what this sink would have sent again. Another sink of the same kind takes its place.
-    fn bequeath(&mut self) -> Vec<Bytes> {
+    fn take_unconfirmed(&mut self) -> Vec<Bytes> {
         Vec::new()
     }
 
     /// Takes over what another sink of the same kind would have sent again.
-    fn inherit(&mut self, _entries: Vec<Bytes>) {}
+    fn adopt_unconfirmed(&mut self, _entries: Vec<Bytes>) {}
 
     /// Says goodbye to the destination. Nothing is sent afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()> {
@@ -68,14 +68,14 @@ pub trait Sink: Send {
     }
 
     /// How much is to be handed over at once.
-    fn appetite(&self) -> Appetite {
-        Appetite::Stream
+    fn batching(&self) -> Batching {
+        Batching::Stream
     }
 }
 
 /// How much a sink takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appetite {
+pub enum Batching {
     /// Whatever is there, without waiting: batches have no meaning at the destination.
     Stream,
     /// Batches as `queue.max_batch_size` and `queue.max_coalescing_delay` shape them.
@@ -105,13 +105,13 @@ impl Sent {
 
 /// What is to be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum FailureKind {
     /// The destination fails now; later it may work.
-    Retry,
+    Retryable,
     /// The first entry that is not delivered will never be; those after it may.
-    Final,
-    /// As [`Fault::Final`]: the entry is larger than the transport takes.
-    Oversize,
+    Permanent,
+    /// As [`FailureKind::Permanent`]: the entry is larger than the transport takes.
+    TooLarge,
 }
 
 /// Entries were not delivered.
@@ -121,7 +121,7 @@ pub struct SendError {
     /// How many of the oldest outstanding entries were delivered for good all the same.
     pub delivered: usize,
     /// What is to be done.
-    pub fault: Fault,
+    pub kind: FailureKind,
     /// What, where, and what to do.
     pub message: String,
     /// How long the destination asks to be left alone (HTTP's `Retry-After`); the pause is not shorter than that.
@@ -131,12 +131,12 @@ pub struct SendError {
 impl SendError {
     /// An error that later attempts may not meet.
     pub fn retry(delivered: usize, message: impl Into<String>) -> Self {
-        Self::new(delivered, Fault::Retry, message)
+        Self::new(delivered, FailureKind::Retryable, message)
     }
 
-    /// An error after `delivered` entries that is to be dealt with as `fault` says.
-    pub fn new(delivered: usize, fault: Fault, message: impl Into<String>) -> Self {
-        Self { delivered, fault, message: message.into(), retry_after: None }
+    /// An error after `delivered` entries that is to be dealt with as `kind` says.
+    pub fn new(delivered: usize, kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { delivered, kind, message: message.into(), retry_after: None }
     }
 }
 
@@ -173,13 +173,13 @@ pub struct SinkShared {
     pub(super) writers: Arc<Writers>,
     pub(super) tls: Arc<TlsConfigs>,
     pub(super) kafka: Arc<logphase_kafka::producer::Clients>,
-    tails: Arc<Pool>,
+    resend_budget: Arc<ResendBudget>,
 }
 
 /// The bytes that all sinks together keep of what they have written lately.
-const TAILS_BYTES: usize = 32 << 20;
+const RESENDS_BYTES: usize = 32 << 20;
 /// The bytes that one sink keeps so. More than Linux buffers unread on a TCP socket by default (`tcp_rmem`: 6 MiB).
-const TAIL_BYTES: usize = 8 << 20;
+const RESEND_BYTES: usize = 8 << 20;
 
 impl SinkShared {
     /// What sinks share; `tls_roots` is a PEM file of certificates to trust beside the system's.
@@ -188,7 +188,7 @@ impl SinkShared {
             writers: Arc::new(Writers::default()),
             tls: Arc::new(TlsConfigs::new(tls_roots)),
             kafka: Arc::default(),
-            tails: Arc::new(Pool::new(TAILS_BYTES)),
+            resend_budget: Arc::new(ResendBudget::new(RESENDS_BYTES)),
         }
     }
 
@@ -197,8 +197,8 @@ impl SinkShared {
         self.writers.reopen_all();
     }
 
-    pub(super) fn tail(&self, max_age: Duration) -> Tail {
-        Tail::new(TAIL_BYTES, max_age, self.tails.clone())
+    pub(super) fn resend_buffer(&self, max_age: Duration) -> ResendBuffer {
+        ResendBuffer::new(RESEND_BYTES, max_age, self.resend_budget.clone())
     }
 }
 

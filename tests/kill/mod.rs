@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use judge::Judge;
-use logphase_queue::fault::Point;
+use logphase_queue::failpoint::Point;
 use serde_json::json;
 
 use crate::kafka::{self, topic};

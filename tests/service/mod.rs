@@ -295,7 +295,7 @@ impl Service {
 
     /// Has the process that is started next kill itself at a point, or at none; see `src/fault.rs`.
     pub fn arm(&mut self, fault: &str) {
-        self.home.variables.push((logphase_queue::fault::VARIABLE.to_owned(), fault.to_owned()));
+        self.home.variables.push((logphase_queue::failpoint::VARIABLE.to_owned(), fault.to_owned()));
     }
 
     /// Kills it by SIGKILL.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::log::{FRAME_BYTES, Log, MAX_PAYLOAD, RealDisk, Recovered, SegmentReader};
 
 pub use super::log::Record;
-use crate::fault::{self, Point};
+use crate::failpoint::{self, Point};
 
 /// The largest file, in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -137,7 +137,7 @@ impl Archive {
             let (take, keep): (Vec<_>, Vec<_>) = inside.partition(|record| chosen.binary_search(&record.seq).is_ok());
             if !take.is_empty() {
                 moved(&take)?;
-                fault::reach(Point::Moved);
+                failpoint::reach(Point::Moved);
             }
             taken += take.len() as u64;
             let size = |records: &[Record]| records.iter().map(|one| (one.payload.len() + FRAME_BYTES) as u64).sum();

@@ -7,7 +7,7 @@
 mod archive;
 mod budget;
 mod durable;
-pub mod fault;
+pub mod failpoint;
 mod log;
 mod memory;
 pub mod metric;

@@ -41,7 +41,7 @@ fn each(snapshot: &Snapshot, out: &mut Samples, value: fn(&PluginStats) -> u64) 
 fn each_snippet(snapshot: &Snapshot, out: &mut Samples, value: fn(&super::Snippet) -> u64) {
     for snippet in &snapshot.snippets {
         let field = &snippet.field;
-        out.count([field.kind, &field.id, &snippet.instance, &field.field], value(snippet));
+        out.count([field.plugin, &field.id, &snippet.instance, &field.field], value(snippet));
     }
 }
 
@@ -337,7 +337,7 @@ pub static FAMILIES: &[Family] = &[
             // Of thousands of snippets most may never run here.
             for snippet in snapshot.snippets.iter().filter(|snippet| snippet.times.count() > 0) {
                 let field = &snippet.field;
-                out.times([field.kind, &field.id, &snippet.instance, &field.field], &snippet.times, LUA);
+                out.times([field.plugin, &field.id, &snippet.instance, &field.field], &snippet.times, LUA);
             }
         },
     },
@@ -360,7 +360,7 @@ pub static FAMILIES: &[Family] = &[
                 let field = &snippet.field;
                 for (budget, count) in Stop::ALL.iter().zip(snippet.stops) {
                     if *budget != Stop::Suspended {
-                        out.count([field.kind, &field.id, &snippet.instance, &field.field, budget.name()], count);
+                        out.count([field.plugin, &field.id, &snippet.instance, &field.field, budget.name()], count);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::board::Board;
+use super::monitor::Monitor;
 use super::probe;
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Reason};
@@ -128,8 +128,8 @@ struct Snippet {
 }
 
 impl Snapshot {
-    pub(super) fn of(board: &Board) -> Self {
-        let inner = &board.inner;
+    pub(super) fn of(monitor: &Monitor) -> Self {
+        let inner = &monitor.inner;
         let parts = inner.parts.get();
         let mut snippets = Vec::new();
         if let Some(parts) = parts {
@@ -162,7 +162,7 @@ impl Snapshot {
         });
         Self {
             started: inner.started,
-            ready: probe::why_not_ready(board).is_none(),
+            ready: probe::why_not_ready(monitor).is_none(),
             inputs: inputs.collect(),
             plugins: parts.map_or_else(Vec::new, |parts| parts.delivery.plugins()),
             snippets,
@@ -170,7 +170,9 @@ impl Snapshot {
             disk: budgets.1,
             syncs: parts.map_or_else(Histogram::default, |parts| parts.delivery.syncs()),
             orphans: parts.map_or(0, |parts| parts.delivery.orphaned_queues()),
-            vms: parts.map_or_else(Vec::new, |parts| parts.tally.pulses.iter().map(|pulse| pulse.memory()).collect()),
+            vms: parts.map_or_else(Vec::new, |parts| {
+                parts.worker_stats.heartbeats.iter().map(|heartbeat| heartbeat.memory()).collect()
+            }),
             reloads: inner.reloads.read(),
         }
     }

@@ -131,7 +131,7 @@ fn describe(sample: &Sample, sides: Sides) -> Vec<u8> {
     // Of a message that is not sent nothing is shown: nobody but the service has seen it.
     let before = sent.zip(sample.before.as_ref()).map(|(sent, before)| kept::only_what_is_sent(before, sent));
     let shown = Shown {
-        plugin: step.kind.name,
+        plugin: step.definition.name,
         id: &step.id,
         instance_name: step.instance_name.as_deref(),
         at: u64::try_from(now).unwrap_or(u64::MAX),

@@ -1,7 +1,7 @@
 //! `logphase queue`: what waits, and what was refused, in the running service or in the data directory of one that does
 //! not run.
 
-mod depot;
+mod backend;
 mod show;
 
 use std::io::{BufRead, IsTerminal};
@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::{Exit, complain, control, say};
 use crate::delivery::inventory::{Moved, Page, QueueInfo, QueueName, Selection};
-use depot::{Depot, DepotError};
+use backend::{BackendError, QueueBackend};
 
 /// See and move what waits in queues and what was refused for good.
 ///
@@ -121,8 +121,8 @@ pub(super) fn run(arguments: &Queue) -> Exit {
         Err(exit) => return exit,
     };
     let done = runtime.block_on(async {
-        let (depot, known) = Depot::open(&settings.data_dir).await?;
-        act(&depot, &known, &arguments.action).await
+        let (backend, known) = QueueBackend::open(&settings.data_dir).await?;
+        act(&backend, &known, &arguments.action).await
     });
     done.unwrap_or_else(|error| {
         complain(&format!("error: {error}\n"));
@@ -130,7 +130,7 @@ pub(super) fn run(arguments: &Queue) -> Exit {
     })
 }
 
-async fn act(depot: &Depot, known: &[QueueInfo], action: &Action) -> Result<Exit, DepotError> {
+async fn act(backend: &QueueBackend, known: &[QueueInfo], action: &Action) -> Result<Exit, BackendError> {
     let find = |queue: &str| QueueName::find(queue, known);
     match action {
         Action::List { json } => {
@@ -139,7 +139,7 @@ async fn act(depot: &Depot, known: &[QueueInfo], action: &Action) -> Result<Exit
         }
         Action::Show { queue, limit, offset, json } => {
             let name = find(queue)?;
-            let messages = depot.show(&name, Page { offset: *offset, limit: *limit }).await?;
+            let messages = backend.show(&name, Page { offset: *offset, limit: *limit }).await?;
             say(show::messages(&messages, *json).as_bytes());
             if !json {
                 complain(&show::rest(known, &name, *offset, messages.len()));
@@ -148,11 +148,11 @@ async fn act(depot: &Depot, known: &[QueueInfo], action: &Action) -> Result<Exit
         }
         Action::Replay { queue, to, which } => {
             let name = find(queue)?;
-            let target = depot.target(to.as_deref(), known)?;
-            let moved = depot.replay(&name, which.selection(), target).await?;
+            let target = backend.target(to.as_deref(), known)?;
+            let moved = backend.replay(&name, which.selection(), target).await?;
             let whose =
                 to.as_ref().map_or_else(|| "their plugin's queue".to_owned(), |to| format!("the queue of {to}"));
-            let later = if depot.is_live() { "" } else { "; the next run delivers them" };
+            let later = if backend.is_live() { "" } else { "; the next run delivers them" };
             Ok(tell(moved, &format!("put into {whose}"), later))
         }
         Action::Drop { queue, which, yes, .. } => {
@@ -161,7 +161,7 @@ async fn act(depot: &Depot, known: &[QueueInfo], action: &Action) -> Result<Exit
             if !yes && !confirm(known, &name, &chosen) {
                 return Ok(Exit::Incomplete);
             }
-            Ok(tell(depot.drop_messages(&name, chosen).await?, "dropped", ""))
+            Ok(tell(backend.drop_messages(&name, chosen).await?, "dropped", ""))
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::rehearsal;
+use super::super::dry_run;
 use super::honest;
 use super::lines::{Lines, Sink};
 use super::script::Run;
@@ -161,7 +161,7 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
 }
 
 fn plugin(kind: &str) -> Plugin {
-    rehearsal::made(kind, Place::new(SourceFile::new("sandbox", ""), 0..0))
+    dry_run::made(kind, Place::new(SourceFile::new("sandbox", ""), 0..0))
 }
 
 fn field(key: &str, source: SnippetSource) -> Field {

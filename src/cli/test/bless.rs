@@ -33,9 +33,9 @@ fn fresh(program: &Program, done: &[Done<'_>]) -> Value {
     for one in done.iter().filter(|one| one.message.is_some() || !one.errors.is_empty()) {
         all.insert(one.name().to_owned(), unnamed(one, true));
     }
-    let loggers: Vec<_> = program.steps.iter().filter(|step| step.kind.emits).collect();
+    let loggers: Vec<_> = program.steps.iter().filter(|step| step.definition.emits).collect();
     if all.is_empty() {
-        all.extend(loggers.iter().map(|step| (step.kind.name.to_owned(), json!({"none": true}))));
+        all.extend(loggers.iter().map(|step| (step.definition.name.to_owned(), json!({"none": true}))));
     }
     match (all.len(), loggers.as_slice()) {
         // One plugin needs no name.
@@ -99,7 +99,7 @@ fn one(expected: &Expectation, old: &Value, done: Option<&Done<'_>>) -> Value {
         None if new.contains_key("errors") && expected.message.is_none() && expected.fields.is_none() => {
             new.shift_remove("absent");
         }
-        None if done.is_some_and(|done| !done.step.kind.emits) => {}
+        None if done.is_some_and(|done| !done.step.definition.emits) => {}
         None => {
             new.retain(|name, _| !["message", "fields", "absent"].contains(&name.as_str()));
             new.insert("none".to_owned(), Value::Bool(true));

@@ -62,12 +62,14 @@ pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, fo
     };
     let plugins = known.map_or(&[][..], |configuration| &configuration.plugins);
     let is_plugin = |name: &str| plugins.iter().any(|plugin| answers_to(plugin, name));
-    let loggers: Vec<&Plugin> = plugins.iter().filter(|plugin| plugin.kind.emits).collect();
+    let loggers: Vec<&Plugin> = plugins.iter().filter(|plugin| plugin.definition.emits).collect();
     let short = entries.iter().any(|(key, _)| EXPECTATION.field(&key.name).is_some() && !is_plugin(&key.name));
-    if short && let Some(only) = loggers.first().filter(|first| loggers.iter().all(|p| p.kind.name == first.kind.name))
+    if short
+        && let Some(only) =
+            loggers.first().filter(|first| loggers.iter().all(|p| p.definition.name == first.definition.name))
     {
         expect.short = true;
-        expect.plugins.extend(one(only.kind.name.to_owned(), node, scope, true, found));
+        expect.plugins.extend(one(only.definition.name.to_owned(), node, scope, true, found));
         return expect;
     }
     for (key, value) in entries {
@@ -76,21 +78,21 @@ pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, fo
         if known.is_some() && plugin.is_none() {
             found.push(unknown(&key.name, &scope, plugins, loggers.len() == 1));
         }
-        expect.plugins.extend(one(key.name.clone(), value, &scope, plugin.is_none_or(|p| p.kind.emits), found));
+        expect.plugins.extend(one(key.name.clone(), value, &scope, plugin.is_none_or(|p| p.definition.emits), found));
     }
     expect
 }
 
 /// Whether `plugin` is called `name`.
 fn answers_to(plugin: &Plugin, name: &str) -> bool {
-    plugin.kind.name == name || plugin.instance_name.as_deref() == Some(name)
+    plugin.definition.name == name || plugin.instance_name.as_deref() == Some(name)
 }
 
 /// `short`: members of an expectation can stand in place of a plugin's name.
 fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagnostic {
     let names = || {
         let instances = plugins.iter().filter_map(|plugin| plugin.instance_name.as_deref());
-        plugins.iter().map(|plugin| plugin.kind.name).chain(instances)
+        plugins.iter().map(|plugin| plugin.definition.name).chain(instances)
     };
     let members = EXPECTATION.fields.iter().filter(|_| short).map(|field| field.name);
     let message = format!("no plugin of the configuration is called `{name}`");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::expectation::{self, Expect, NOT_EMPTY};
 use super::pattern::merge;
-use crate::cli::{load, rehearsal};
+use crate::cli::{dry_run, load};
 use crate::entity::{self, Configuration, Field as LuaField};
 use crate::phase::Program;
 use crate::settings::Settings;
@@ -158,7 +158,7 @@ impl Reader<'_> {
         let (settings, found) = Settings::load(file, environment);
         self.settings = settings;
         self.found.extend(found);
-        rehearsal::give_time(&mut self.settings);
+        dry_run::give_time(&mut self.settings);
     }
 
     /// The plugins that are tested.
@@ -195,7 +195,7 @@ impl Reader<'_> {
             _ => {
                 let mut configuration = Configuration::default();
                 let fields: Vec<_> = node.entries().into_iter().flatten().filter_map(lua_field).collect();
-                rehearsal::add_fields(&mut configuration, &fields, key.place());
+                dry_run::add_fields(&mut configuration, &fields, key.place());
                 (configuration, Vec::new())
             }
         };
@@ -338,10 +338,10 @@ impl Reader<'_> {
         let file = self.open(path)?;
         let body = Bytes::from(file.text.clone());
         let wrong = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.place());
-        let transactions = match rehearsal::transactions(&body, limits) {
+        let transactions = match dry_run::transactions(&body, limits) {
             Ok(transactions) => transactions,
             Err(rejection) => {
-                let line = rehearsal::rejected_line(&body, &rejection);
+                let line = dry_run::rejected_line(&body, &rejection);
                 self.found.push(wrong(format!("{}, line {line}: {rejection}", file.name)));
                 return None;
             }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::expectation::Expectation;
 use super::file::Test;
 use super::pattern::{self, Difference, Extent, compare};
-use crate::cli::rehearsal::{self, Outcome};
+use crate::cli::dry_run::{self, Outcome};
 use crate::phase::{Program, Step};
 use logphase_config::diagnostic::Diagnostic;
 
@@ -54,18 +54,18 @@ impl<'a> Done<'a> {
             step,
             message: outcome.message.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()),
             errors: errors.clone().map(|(at, error)| (step.parts[*at].name(*at), error.message.clone())).collect(),
-            shown: errors.map(|(at, error)| rehearsal::failure(step, *at, error)).collect(),
+            shown: errors.map(|(at, error)| dry_run::failure(step, *at, error)).collect(),
         }
     }
 
     /// What tests call it: its instance name, or its name.
     pub(super) fn name(&self) -> &str {
-        self.step.instance_name.as_deref().unwrap_or(self.step.kind.name)
+        self.step.instance_name.as_deref().unwrap_or(self.step.definition.name)
     }
 
     /// Whether a test that names `name` means this one.
     fn is(&self, name: &str) -> bool {
-        self.step.instance_name.as_deref() == Some(name) || self.step.kind.name == name
+        self.step.instance_name.as_deref() == Some(name) || self.step.definition.name == name
     }
 }
 
@@ -128,7 +128,7 @@ fn plugin(expected: &Expectation, done: Option<&Done<'_>>) -> Failure {
         Some(message) => values(expected, message, &mut failure),
         None if expected.none || (silent && !expected.errors.is_empty()) => {}
         None => match done {
-            Some(done) if done.step.kind.emits => {
+            Some(done) if done.step.definition.emits => {
                 failure.remarks.push("emitted nothing: a snippet failed and on_error is drop".to_owned());
             }
             Some(_) => {}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::arguments::Test as Arguments;
-use super::rehearsal::Rehearsal;
+use super::dry_run::DryRun;
 use super::{Exit, complain, load, say};
 use file::{Suite, Test};
 use judge::{Done, Failure, judge};
@@ -130,27 +130,27 @@ fn refuse(found: &[Diagnostic]) -> Exit {
 
 /// Runs the tests with `filter` in their names, each in a VM of its own.
 fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
-    let mut rehearsal = Rehearsal::new(&suite.program)?;
+    let mut dry_run = DryRun::new(&suite.program)?;
     let chosen = suite.tests.iter().enumerate();
     let chosen = chosen.filter(|(_, test)| filter.is_none_or(|filter| test.name.contains(filter)));
-    Ok(chosen.map(|(at, test)| (at, judge(test, &execute(suite, test, &mut rehearsal)))).collect())
+    Ok(chosen.map(|(at, test)| (at, judge(test, &execute(suite, test, &mut dry_run)))).collect())
 }
 
-fn execute<'a>(suite: &'a Suite, test: &Test, rehearsal: &mut Rehearsal) -> Vec<Done<'a>> {
-    rehearsal.forget();
-    let outcomes = rehearsal.run(test.transaction.clone());
+fn execute<'a>(suite: &'a Suite, test: &Test, dry_run: &mut DryRun) -> Vec<Done<'a>> {
+    dry_run.forget();
+    let outcomes = dry_run.run(test.transaction.clone());
     outcomes.iter().map(|outcome| Done::new(&suite.program, outcome)).collect()
 }
 
 /// Writes what the tests `failing` give into the file; which of them pass then.
 fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Exit> {
-    let mut rehearsal = Rehearsal::new(&suite.program)?;
+    let mut dry_run = DryRun::new(&suite.program)?;
     let mut text = suite.source.text.clone();
     let mut blessed = Vec::new();
     // From the last test to the first, so that the places of those before stay right.
     for &at in failing.iter().rev() {
         let test = &suite.tests[at];
-        let done = execute(suite, test, &mut rehearsal);
+        let done = execute(suite, test, &mut dry_run);
         // The careful way first; where a file is written in a way that it cannot follow, all of `expect` anew.
         let tried = [bless::Care::Finest, bless::Care::Whole].into_iter().find_map(|care| {
             let new = bless::rewrite(&text, &suite.program, test, &done, care)?;
@@ -184,7 +184,7 @@ fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Ex
 /// Complains if a test that passed would fail in a file of this text, as it shares what was changed (an anchor).
 fn spares(path: &Path, suite: &Suite, text: &str, failing: &[usize]) -> Result<(), Exit> {
     for (at, test) in suite.tests.iter().enumerate().filter(|(at, _)| !failing.contains(at)) {
-        let passed = judge(test, &execute(suite, test, &mut Rehearsal::new(&suite.program)?)).is_empty();
+        let passed = judge(test, &execute(suite, test, &mut DryRun::new(&suite.program)?)).is_empty();
         if passed && !passes(path, text, at) {
             let name = &suite.source.name;
             complain(&format!("error: {name} is not blessed: `{}`, which passes, would not any more\n", test.name));
@@ -199,8 +199,8 @@ fn passes(path: &Path, text: &str, at: usize) -> bool {
     let source = SourceFile::new(path.display().to_string(), text);
     let (Some(suite), _) = file::read(path, &source) else { return false };
     let Some(test) = suite.tests.get(at) else { return false };
-    let Ok(mut rehearsal) = Rehearsal::new(&suite.program) else { return false };
-    judge(test, &execute(&suite, test, &mut rehearsal)).is_empty()
+    let Ok(mut dry_run) = DryRun::new(&suite.program) else { return false };
+    judge(test, &execute(&suite, test, &mut dry_run)).is_empty()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::store::{folder_name, name_of};
-use super::super::{Delivery, Outlet, Storage};
+use super::super::{Delivery, Output, Storage};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
 use logphase_queue::{Archive, NoRoom, Receipt};
 
@@ -19,7 +19,7 @@ const SAFE_WITHIN: Duration = Duration::from_secs(60);
 /// Where the messages are.
 enum Place {
     /// In the queue of a plugin that runs.
-    Plugin(Arc<Outlet>),
+    Plugin(Arc<Output>),
     /// In a folder that no plugin has open.
     Orphan,
 }
@@ -28,7 +28,7 @@ impl Delivery {
     /// All queues, those included of plugins that are not there, and all dead letters. Waits for the disk.
     pub fn inventory(&self) -> Vec<QueueInfo> {
         let mut all: Vec<QueueInfo> =
-            self.outlets().iter().map(|(outlet, folder)| plugin_info(outlet, folder)).collect();
+            self.outputs().iter().map(|(output, folder)| plugin_info(output, folder)).collect();
         let store = &self.inner.store;
         for folder in store.orphans() {
             let Some(name) = name_of(&folder).map(|folder| QueueName { dead: false, folder }) else { continue };
@@ -54,9 +54,9 @@ impl Delivery {
     /// # Errors
     /// There is none of this name, or the disk fails.
     pub async fn show_queue(&self, name: QueueName, wanted: Page) -> Result<Vec<Shown>, InventoryError> {
-        if let (false, Place::Plugin(outlet)) = (name.dead, self.place(&name)?) {
+        if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
             let (skip, limit) = (to_usize(wanted.offset), to_usize(wanted.limit));
-            let found = outlet.reader().peek(skip, limit).await?;
+            let found = output.reader().peek(skip, limit).await?;
             return Ok(found.iter().map(|(number, message)| Shown::of(*number, None, message)).collect());
         }
         let this = self.clone();
@@ -74,8 +74,8 @@ impl Delivery {
         chosen: Selection,
         to: Option<String>,
     ) -> Result<Moved, InventoryError> {
-        if let (false, Place::Plugin(outlet)) = (name.dead, self.place(&name)?) {
-            let message = format!("{name} is delivered by {}: change where that plugin sends to", outlet.label());
+        if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
+            let message = format!("{name} is delivered by {}: change where that plugin sends to", output.label());
             return Err(InventoryError::Refused(message));
         }
         let target = self.target(&name, to.as_deref())?;
@@ -95,16 +95,16 @@ impl Delivery {
     /// # Errors
     /// There is no such queue, or the disk fails.
     pub async fn drop_from_queue(&self, name: QueueName, chosen: Selection) -> Result<Moved, InventoryError> {
-        if let (false, Place::Plugin(outlet)) = (name.dead, self.place(&name)?) {
+        if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
             if chosen != Selection::default() {
                 let message = format!(
                     "{name} is being delivered: everything that waits in it can be dropped, not single messages"
                 );
                 return Err(InventoryError::Refused(message));
             }
-            let messages = outlet.drop_all().await;
-            tracing::warn!(plugin = outlet.label(), messages, "dropped, as `logphase queue drop` asked");
-            return Ok(Moved { messages, left: outlet.counters().depth as u64 });
+            let messages = output.drop_all().await;
+            tracing::warn!(plugin = output.label(), messages, "dropped, as `logphase queue drop` asked");
+            return Ok(Moved { messages, left: output.counters().depth as u64 });
         }
         let this = self.clone();
         blocking(move || {
@@ -117,8 +117,8 @@ impl Delivery {
         .await
     }
 
-    /// The outlets that have not ended, with the folder that each has or would have.
-    fn outlets(&self) -> Vec<(Arc<Outlet>, String)> {
+    /// The outputs that have not ended, with the folder that each has or would have.
+    fn outputs(&self) -> Vec<(Arc<Output>, String)> {
         // A plugin that had its queue on disk and has it in memory now leaves a folder that would be its own.
         let orphans: Vec<String> = self.inner.store.orphans().iter().filter_map(|folder| name_of(folder)).collect();
         let running = self.inner.lock();
@@ -126,37 +126,37 @@ impl Delivery {
         let folder = |task: &super::super::Task| {
             let stored = task.stored.as_ref().and_then(|stored| name_of(&stored.folder));
             stored.unwrap_or_else(|| {
-                let name = folder_name(&task.outlet.spec());
+                let name = folder_name(&task.output.spec());
                 if orphans.contains(&name) { format!("{name}.memory") } else { name }
             })
         };
-        tasks.map(|task| (task.outlet.clone(), folder(task))).collect()
+        tasks.map(|task| (task.output.clone(), folder(task))).collect()
     }
 
     fn place(&self, name: &QueueName) -> Result<Place, InventoryError> {
-        if let Some((outlet, _)) = self.outlets().into_iter().find(|(_, folder)| *folder == name.folder) {
-            return Ok(Place::Plugin(outlet));
+        if let Some((output, _)) = self.outputs().into_iter().find(|(_, folder)| *folder == name.folder) {
+            return Ok(Place::Plugin(output));
         }
         if name.is_sound() { Ok(Place::Orphan) } else { Err(missing(name)) }
     }
 
     /// The plugin that messages are to be sent to again.
-    fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Outlet>, InventoryError> {
-        let mut open = self.outlets();
-        open.retain(|(outlet, _)| !outlet.is_closed());
+    fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Output>, InventoryError> {
+        let mut open = self.outputs();
+        open.retain(|(output, _)| !output.is_closed());
         let (found, otherwise) = match to {
             Some(to) => {
-                let infos: Vec<QueueInfo> = open.iter().map(|(outlet, folder)| plugin_info(outlet, folder)).collect();
+                let infos: Vec<QueueInfo> = open.iter().map(|(output, folder)| plugin_info(output, folder)).collect();
                 let meant = QueueName::find(to, &infos)?;
                 (open.into_iter().find(|(_, folder)| *folder == meant.folder), missing(&meant))
             }
             None => {
-                let of_plugin = |outlet: &Outlet| name.dead && folder_name(&outlet.spec()) == name.folder;
+                let of_plugin = |output: &Output| name.dead && folder_name(&output.spec()) == name.folder;
                 let message = format!("{name} has no plugin in the configuration: name another with --to");
-                (open.into_iter().find(|(outlet, _)| of_plugin(outlet)), InventoryError::Refused(message))
+                (open.into_iter().find(|(output, _)| of_plugin(output)), InventoryError::Refused(message))
             }
         };
-        found.map(|(outlet, _)| outlet).ok_or(otherwise)
+        found.map(|(output, _)| output).ok_or(otherwise)
     }
 
     /// Lets `act` work on dead letters, or on a queue that no plugin has. Waits for the disk.
@@ -195,8 +195,8 @@ fn missing(name: &QueueName) -> InventoryError {
     InventoryError::NotFound(format!("no queue `{name}`; `logphase queue list` shows which there are"))
 }
 
-fn plugin_info(outlet: &Outlet, folder: &str) -> QueueInfo {
-    let (spec, stats) = (outlet.spec(), outlet.stats());
+fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
+    let (spec, stats) = (output.spec(), output.stats());
     let state = match (stats.failing, stats.retiring) {
         (true, _) => QueueState::Failing,
         (false, true) => QueueState::Retiring,
@@ -204,37 +204,37 @@ fn plugin_info(outlet: &Outlet, folder: &str) -> QueueInfo {
     };
     QueueInfo {
         name: QueueName { dead: false, folder: folder.to_owned() }.to_string(),
-        plugin: spec.kind.clone(),
+        plugin: spec.plugin.clone(),
         id: Some(spec.identity.clone()),
         instance_name: spec.instance.clone(),
         state,
         on_disk: matches!(spec.settings.storage, Storage::Disk(_)),
         messages: stats.counters.depth as u64,
         bytes: stats.counters.bytes as u64,
-        oldest_seconds: outlet.condition().oldest.as_ref().map(Duration::as_secs_f64),
+        oldest_seconds: output.condition().oldest.as_ref().map(Duration::as_secs_f64),
         last_error: stats.last_error.map(|error| error.message),
     }
 }
 
 /// Puts messages at the end of a plugin's queue; they are safe when this returns.
-fn refill(outlet: &Outlet, messages: Vec<Bytes>) -> io::Result<()> {
+fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
     let bytes = messages.iter().map(Bytes::len).sum();
     let begun = Instant::now();
     loop {
-        match outlet.queue().reserve(messages.len(), bytes) {
+        match output.queue().reserve(messages.len(), bytes) {
             Ok(()) => break,
-            Err(NoRoom::Full | NoRoom::Failing) if begun.elapsed() < PATIENCE && !outlet.is_closed() => {
+            Err(NoRoom::Full | NoRoom::Failing) if begun.elapsed() < PATIENCE && !output.is_closed() => {
                 // A thread of its own waits, for a queue that may be emptied by the slowest of destinations.
                 std::thread::sleep(Duration::from_millis(20));
             }
             // More at once than the queue holds: in two parts.
             Err(NoRoom::Never) if messages.len() > 1 => {
                 let (first, second) = messages.split_at(messages.len() / 2);
-                refill(outlet, first.to_vec())?;
-                return refill(outlet, second.to_vec());
+                refill(output, first.to_vec())?;
+                return refill(output, second.to_vec());
             }
             Err(_) => {
-                let message = format!("the queue of {} takes no more now; go on when it has room", outlet.label());
+                let message = format!("the queue of {} takes no more now; go on when it has room", output.label());
                 return Err(io::Error::other(message));
             }
         }
@@ -243,10 +243,10 @@ fn refill(outlet: &Outlet, messages: Vec<Bytes>) -> io::Result<()> {
     let receipt = Receipt::new(move || {
         let _ = safe.send(());
     });
-    outlet.queue().append(messages, bytes, &receipt);
+    output.queue().append(messages, bytes, &receipt);
     drop(receipt);
     wait.recv_timeout(SAFE_WITHIN).map_err(|_| {
-        let message = format!("the queue of {} cannot be written; the messages stay where they were", outlet.label());
+        let message = format!("the queue of {} cannot be written; the messages stay where they were", output.label());
         io::Error::other(message)
     })
 }

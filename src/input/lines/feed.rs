@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::split::{Line, Splitter};
 use crate::input::{Kind, Meters, Reason};
-use crate::phase::{Intake, Lane, Refusal};
+use crate::phase::{Intake, OrderedIntake, Refusal};
 use logphase_script::transaction::{Limits, Transaction};
 
 /// Transactions that go to a worker at once, at most.
@@ -31,7 +31,7 @@ pub(in crate::input) struct Rejected {
 /// Splits, parses and delivers in order. While batches are on their way to the queues the next is read and parsed, and
 /// grows until it may follow; when it is full, nothing more is read, which is the back-pressure.
 pub(in crate::input) struct Feed {
-    lane: Lane,
+    lane: OrderedIntake,
     limits: Limits,
     meters: Arc<Meters>,
     kind: Kind,
@@ -53,7 +53,7 @@ impl Feed {
         largest_read: usize,
     ) -> Self {
         Self {
-            lane: Lane::new(intake),
+            lane: OrderedIntake::new(intake),
             limits,
             meters,
             kind,

@@ -176,7 +176,7 @@ pub(super) struct Watcher {
 impl Watcher {
     fn wants(&self, step: &Step, after: &After) -> bool {
         let named = self.plugin.as_deref().is_none_or(|wanted| {
-            wanted == step.kind.name || wanted == step.id || step.instance_name.as_deref() == Some(wanted)
+            wanted == step.definition.name || wanted == step.id || step.instance_name.as_deref() == Some(wanted)
         });
         // Of the message as it is sent: a condition shall not find out what is kept back.
         let holds = |condition: &Condition| matches!(after, After::Sent(message) if condition.holds(message));

@@ -199,7 +199,8 @@ plugins:
     ];
     assert_eq!(planned_of(text, &json!({})), expected);
     let program = program(text, &patient());
-    let priorities: Vec<_> = program.steps.iter().map(|step| (step.kind.priority, step.kind.name)).collect();
+    let priorities: Vec<_> =
+        program.steps.iter().map(|step| (step.definition.priority, step.definition.name)).collect();
     assert!(priorities.windows(2).all(|pair| pair[0] > pair[1]), "ties go by name, in reverse: {priorities:?}");
 }
 

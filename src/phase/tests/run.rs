@@ -33,7 +33,7 @@ impl Seen {
     /// The messages by plugin.
     fn by_name(&self, program: &Program) -> Vec<(&'static str, Value)> {
         let read = |bytes: &Bytes| serde_json::from_slice(bytes).expect("a message is JSON");
-        self.messages.iter().map(|(step, bytes)| (program.steps[*step].kind.name, read(bytes))).collect()
+        self.messages.iter().map(|(step, bytes)| (program.steps[*step].definition.name, read(bytes))).collect()
     }
 }
 
@@ -185,7 +185,7 @@ fn plugins_know_their_id() {
         let message: Value = serde_json::from_slice(message).expect("a message is JSON");
         let step = &bench.runner.program().steps[*step];
         assert_eq!(message["a"], json!(step.id), "{}", step.label);
-        assert_eq!(step.id.starts_with("0b7b0e7e-"), step.kind.name == "udp-log");
+        assert_eq!(step.id.starts_with("0b7b0e7e-"), step.definition.name == "udp-log");
     }
     assert_eq!(seen.messages.len(), 3);
 }

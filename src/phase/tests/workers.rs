@@ -75,7 +75,7 @@ impl Queue for Fake {
         self.with(|inner| {
             inner.reserved = (inner.reserved.0 - entries.len(), inner.reserved.1 - reserved);
             if std::mem::take(&mut inner.panics) {
-                panic!("a fault in a queue, for the test");
+                panic!("a bug in a queue, for the test");
             }
             inner.entries.extend(entries.iter().map(|entry| String::from_utf8_lossy(entry).into_owned()));
             if inner.holds {
@@ -129,7 +129,7 @@ fn edited(numbers: std::ops::Range<usize>) -> Vec<String> {
 
 /// Sends `transactions` down a lane of their own; fails with the number that were taken.
 async fn deliver(intake: Intake, transactions: Vec<Transaction>) -> Result<(), (usize, Refusal)> {
-    let mut lane = Lane::new(intake);
+    let mut lane = OrderedIntake::new(intake);
     lane.push(transactions);
     let mut taken = 0;
     while !lane.is_empty() {
@@ -162,7 +162,7 @@ async fn whole_batches_are_taken_or_not() {
     assert_eq!(many, Err(Refusal::TooMany { plugin: "tcp-log".to_owned(), transactions: 4 }));
     assert_eq!((file.take(), file.reserved(), tcp.reserved()), (vec![], (0, 0), (0, 0)));
     assert_eq!(bench.intake.offer(Vec::new()).await, Ok(()));
-    assert_eq!(bench.workers.tally().transactions.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(bench.workers.worker_stats().transactions.load(std::sync::atomic::Ordering::Relaxed), 3);
 }
 
 /// Scenario: twenty transactions to be delivered through queues of two and five, emptied now and then. Guarantees: each
@@ -242,9 +242,9 @@ async fn dropped_messages_give_their_room_back() {
     let even: Vec<_> = [edited(0..1), edited(2..3)].concat();
     assert_eq!((file.take(), tcp.take()), (plain(0..4), even));
     assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
-    assert_eq!(bench.workers.tally().dropped.load(std::sync::atomic::Ordering::Relaxed), 2);
-    let faults = &bench.live.load().program.steps[1].faults;
-    assert_eq!(faults.parts()[0].totals().errors(), 2);
+    assert_eq!(bench.workers.worker_stats().dropped.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let breakers = &bench.live.load().program.steps[1].breakers;
+    assert_eq!(breakers.parts()[0].totals().errors(), 2);
 }
 
 /// Scenario: the service closes its intake with batches on their way. Guarantees: those are answered, later ones are

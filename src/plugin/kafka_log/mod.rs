@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
 };
-use super::{HTTP_AND_WEBSOCKET, Kind};
+use super::{Definition, HTTP_AND_WEBSOCKET};
 use crate::sink::{kafka, parse};
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
-pub const KIND: Kind = Kind {
+pub const DEFINITION: Definition = Definition {
     name: kafka::NAME,
     old_names: &[],
     priority: 5,

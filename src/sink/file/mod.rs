@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use self::writer::Writer;
-use crate::sink::{BoxFuture, Fault, SendError, Sent, Sink, SinkShared};
+use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink, SinkShared};
 
 /// The plugin's name in Kong.
 pub const NAME: &str = "file-log";
@@ -35,7 +35,7 @@ pub struct FileSink {
 impl FileSink {
     /// A sink for `config`. The file is opened when the first message comes.
     pub fn open(config: Config, shared: &SinkShared) -> Self {
-        let writer = shared.writers.get(&config.path, || shared.tail(self::writer::TAIL_AGE));
+        let writer = shared.writers.get(&config.path, || shared.resend_buffer(self::writer::RESEND_AGE));
         Self { writer, reopen: config.reopen }
     }
 }
@@ -49,7 +49,7 @@ impl Sink for FileSink {
             let outcome = self.writer.clone().append(entries.to_vec(), self.reopen).await;
             match outcome.failure {
                 None => Ok(Sent { settled: outcome.written, lost: 0, warning: outcome.warning }),
-                Some(message) if outcome.gone => Err(SendError::new(outcome.written, Fault::Final, message)),
+                Some(message) if outcome.gone => Err(SendError::new(outcome.written, FailureKind::Permanent, message)),
                 Some(message) => Err(SendError::retry(outcome.written, message)),
             }
         })

@@ -3,7 +3,7 @@
 //! - A write that fails half-way through a line is undone (regular files) or the line is completed first next time.
 //! - A file that was moved or removed is created again at once: path and descriptor are compared before every batch.
 //! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the
-//!   [`TAIL_AGE`] before it once more: those written after the copy was made and before the truncation are nowhere else.
+//!   [`RESEND_AGE`] before it once more: those written after the copy was made and before the truncation are nowhere else.
 //!   Some of them may then be in both files; none is missing.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use self::lines::{LINES_AT_ONCE, write_lines};
 use self::target::{Open, Target};
-use crate::sink::tail::Tail;
+use crate::sink::resend::ResendBuffer;
 
 mod lines;
 mod target;
@@ -25,7 +25,7 @@ mod target;
 mod tests;
 
 /// How long before a truncation of the file a line may have been written and not be in the copy that was made.
-pub(crate) const TAIL_AGE: Duration = Duration::from_secs(2);
+pub(crate) const RESEND_AGE: Duration = Duration::from_secs(2);
 
 /// The writers of the process, by path.
 #[derive(Default)]
@@ -34,8 +34,8 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// The writer of `path`; made with a fresh `tail` if there is none yet.
-    pub(crate) fn get(&self, path: &Path, tail: impl FnOnce() -> Tail) -> Arc<Writer> {
+    /// The writer of `path`; made with a fresh `resend` if there is none yet.
+    pub(crate) fn get(&self, path: &Path, resend: impl FnOnce() -> ResendBuffer) -> Arc<Writer> {
         let target = Target::of(path);
         let mut writers = self.by_target.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(writer) = writers.get(&target).and_then(Weak::upgrade) {
@@ -46,7 +46,7 @@ impl Writers {
             target: target.clone(),
             reopen: AtomicBool::new(false),
             turn: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State { open: None, tail: tail() }),
+            state: Mutex::new(State { open: None, resend: resend() }),
         });
         writers.insert(target, Arc::downgrade(&writer));
         writer
@@ -84,7 +84,7 @@ pub(crate) struct Writer {
 
 struct State {
     open: Option<Open>,
-    tail: Tail,
+    resend: ResendBuffer,
 }
 
 impl Writer {
@@ -135,8 +135,8 @@ impl State {
             let mut new = target.open()?;
             match self.open.take() {
                 Some(old) if old.is_same_file(&new) => new.take_over(old),
-                // Another file: what the tail holds stands in the old one.
-                _ => self.tail.clear(),
+                // Another file: what the resend holds stands in the old one.
+                _ => self.resend.clear(),
             }
             self.open = Some(new);
         }
@@ -158,7 +158,7 @@ impl State {
         }
         if open.was_removed()? {
             // The lines are in a file that has no name any more. They go to the one that has.
-            self.tail.clear();
+            self.resend.clear();
             self.open = None;
             self.open = Some(target.open()?);
             return progress.failure.map_or(Ok(0), Err);
@@ -166,14 +166,14 @@ impl State {
         if truncated {
             self.replay(&chunk[..progress.lines], outcome)?;
         }
-        self.tail.extend(chunk[..progress.lines].iter().cloned());
+        self.resend.extend(chunk[..progress.lines].iter().cloned());
         match progress.failure {
             Some(error) if progress.lines == 0 => Err(error),
             _ => Ok(progress.lines),
         }
     }
 
-    /// Writes the tail again if the file was truncated since the last write.
+    /// Writes the resend again if the file was truncated since the last write.
     fn mend(&mut self, outcome: &mut Outcome) -> io::Result<()> {
         match &self.open {
             Some(open) if open.was_truncated()? => self.replay(&[], outcome),
@@ -181,13 +181,13 @@ impl State {
         }
     }
 
-    /// Writes the tail again. `standing` are lines that were written since the truncation and are not in the tail yet:
+    /// Writes the resend again. `standing` are lines that were written since the truncation and are not in the resend yet:
     /// they stand in the file unless it is truncated once more meanwhile.
     fn replay(&mut self, standing: &[Bytes], outcome: &mut Outcome) -> io::Result<()> {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         // The truncation may be long ago: lines count from it, not from now.
-        self.tail.forget_older_than(TAIL_AGE + open.unchanged_for()?);
-        let mut lines = self.tail.renew();
+        self.resend.forget_older_than(RESEND_AGE + open.unchanged_for()?);
+        let mut lines = self.resend.renew();
         if standing.is_empty() {
             open.forget_end()?;
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::parallel::Parallel;
 use self::post::Poster;
-use crate::sink::{Appetite, BoxFuture, Fault, OpenError, SendError, Sent, Sink, SinkShared, defaults};
+use crate::sink::{Batching, BoxFuture, FailureKind, OpenError, SendError, Sent, Sink, SinkShared, defaults};
 use logphase_net::tls::Identity;
 
 /// The plugin's name in Kong.
@@ -116,7 +116,7 @@ impl HttpSink {
                     sent += part.len();
                     self.most = self.most.saturating_mul(2);
                 }
-                Err(failure) if failure.fault == Fault::Final && part.len() > 1 => {
+                Err(failure) if failure.kind == FailureKind::Permanent && part.len() > 1 => {
                     self.most = part.len() / 2;
                     if failure.too_large {
                         self.below = array_size(part);
@@ -150,8 +150,8 @@ impl Sink for HttpSink {
         Box::pin(self.send_all(entries))
     }
 
-    fn appetite(&self) -> Appetite {
-        Appetite::Batches
+    fn batching(&self) -> Batching {
+        Batching::Batches
     }
 }
 

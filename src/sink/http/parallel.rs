@@ -12,7 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::body;
 use super::post::{Failure, Poster};
-use crate::sink::{Appetite, BoxFuture, Fault, SendError, Sent, Sink};
+use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 
 /// Requests at the same time, at most. (Kong has no bound; its timers have.)
 const REQUESTS: usize = 64;
@@ -92,7 +92,7 @@ impl Parallel {
         let Some(slot) = self.slots.get_mut(at) else { return };
         match result {
             Ok(()) => slot.state = State::Delivered,
-            Err(failure) if failure.fault == Fault::Retry => {
+            Err(failure) if failure.kind == FailureKind::Retryable => {
                 // The longest time asked for holds for all.
                 let asked = self.retry.take().and_then(|before| before.retry_after);
                 self.retry = Some(Failure { retry_after: asked.max(failure.retry_after), ..failure });
@@ -164,7 +164,7 @@ impl Sink for Parallel {
         Box::pin(self.go_on(true))
     }
 
-    fn appetite(&self) -> Appetite {
-        Appetite::Parallel
+    fn batching(&self) -> Batching {
+        Batching::Parallel
     }
 }

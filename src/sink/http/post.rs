@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 
 use super::target::Target;
 use super::{Config, NAME};
-use crate::sink::{Fault, OpenError, SendError, SinkShared};
+use crate::sink::{FailureKind, OpenError, SendError, SinkShared};
 use logphase_net::http::{HttpClient, HttpError};
 
 /// Bytes of an answer's body that are repeated in messages.
@@ -25,7 +25,7 @@ pub(super) struct Poster {
 /// A body was not taken.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub fault: Fault,
+    pub kind: FailureKind,
     /// It was too large, as a whole.
     pub too_large: bool,
     pub message: String,
@@ -34,12 +34,12 @@ pub(super) struct Failure {
 
 impl Failure {
     pub fn retry(message: String) -> Self {
-        Self { fault: Fault::Retry, too_large: false, message, retry_after: None }
+        Self { kind: FailureKind::Retryable, too_large: false, message, retry_after: None }
     }
 
     /// The error of a sink that had delivered `delivered` entries before.
     pub fn after(self, delivered: usize) -> SendError {
-        SendError { delivered, fault: self.fault, message: self.message, retry_after: self.retry_after }
+        SendError { delivered, kind: self.kind, message: self.message, retry_after: self.retry_after }
     }
 }
 
@@ -88,7 +88,7 @@ impl Poster {
             || status == StatusCode::BAD_REQUEST && !about_the_connection(&body);
         let said = if body.is_empty() { String::new() } else { format!(" ({body})") };
         Failure {
-            fault: if refused { Fault::Final } else { Fault::Retry },
+            kind: if refused { FailureKind::Permanent } else { FailureKind::Retryable },
             too_large,
             message: format!("{} answers {status}{said}{}", self.shown(), advice(status, answer.headers(), &body)),
             retry_after: retry_after(answer.headers(), SystemTime::now()),

@@ -10,7 +10,7 @@ use super::post::{retry_after, shown};
 use super::target::Target;
 use super::{Config, NAME};
 use crate::plugin::open;
-use crate::sink::{Fault, OpenError, SendError, Sent, Sink, SinkShared};
+use crate::sink::{FailureKind, OpenError, SendError, Sent, Sink, SinkShared};
 
 mod peer;
 
@@ -112,7 +112,7 @@ fn sink(peer: &Peer, more: Value) -> Box<dyn Sink> {
     open(NAME, &config, &SinkShared::new(None)).expect("opens")
 }
 
-/// Delivers as the courier does; gives what was refused for good, and how often something was to be sent again.
+/// Delivers as the dispatcher does; gives what was refused for good, and how often something was to be sent again.
 async fn deliver(sink: &mut dyn Sink, mut entries: Vec<Bytes>) -> (Vec<Bytes>, usize) {
     let (mut refused, mut failures) = (Vec::new(), 0);
     let mut send = true;
@@ -121,11 +121,11 @@ async fn deliver(sink: &mut dyn Sink, mut entries: Vec<Bytes>) -> (Vec<Bytes>, u
         send = false;
         match result {
             Ok(Sent { settled, .. }) => drop(entries.drain(..settled)),
-            Err(SendError { delivered, fault, .. }) => {
+            Err(SendError { delivered, kind, .. }) => {
                 send = true;
                 entries.drain(..delivered);
-                match fault {
-                    Fault::Retry => failures += 1,
+                match kind {
+                    FailureKind::Retryable => failures += 1,
                     _ => refused.push(entries.remove(0)),
                 }
             }
@@ -281,7 +281,7 @@ async fn the_time_is_for_progress() {
     let peer = Peer::start(|_, _| Reply { silent: true, ..Reply::status(200) }).await;
     let error = sink(&peer, json!({"timeout": 50})).send(&entries(&["a"])).await.expect_err("no answer");
     assert!(error.message.contains("no answer within config.timeout (50 ms)"), "{}", error.message);
-    assert_eq!((error.delivered, error.fault), (0, Fault::Retry));
+    assert_eq!((error.delivered, error.kind), (0, FailureKind::Retryable));
 }
 
 /// Scenario: a success whose body is larger than memory should hold, and one whose body breaks off.

@@ -8,7 +8,7 @@
 //! - The client gives nothing up: an entry is on its way until it is delivered or refused for good. Errors that pass
 //!   are told to the queue, which decides for how long; an entry that it gives up may arrive all the same.
 
-mod flight;
+mod in_flight;
 mod member;
 mod record;
 
@@ -20,9 +20,9 @@ use rdkafka::producer::BaseRecord;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::{Instant, timeout};
 
-use self::flight::{Flight, Next, Outcome, Refusal};
+use self::in_flight::{InFlight, Next, Outcome, Refusal};
 use self::record::{Labels, Shape};
-use crate::sink::{BoxFuture, Fault, OpenError, SendError, Sent, Sink, SinkShared};
+use crate::sink::{BoxFuture, FailureKind, OpenError, SendError, Sent, Sink, SinkShared};
 use logphase_kafka::client::{self, Settings};
 use logphase_kafka::config::Config;
 use logphase_kafka::error::{self, Remedy};
@@ -56,7 +56,7 @@ pub struct KafkaSink {
     registry: Option<Registry>,
     tokens: Option<Tokens>,
     links: Links,
-    flight: Flight,
+    in_flight: InFlight,
     // The queue hands over anew what it still has.
     realign: bool,
     // Told with the next answer: why entries are being sent again.
@@ -116,7 +116,7 @@ impl KafkaSink {
             registry,
             tokens,
             links: Links::default(),
-            flight: Flight::default(),
+            in_flight: InFlight::default(),
             realign: false,
             setback: None,
             warning: None,
@@ -126,12 +126,12 @@ impl KafkaSink {
 
     async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
         if std::mem::take(&mut self.realign) {
-            self.flight.align(entries);
+            self.in_flight.align(entries);
         } else {
-            self.flight.extend(entries);
+            self.in_flight.extend(entries);
         }
         loop {
-            self.hear();
+            self.collect_reports();
             match self.pump().await {
                 Ok(()) => return self.answer(),
                 Err(Stopped::Failed(message)) => self.setback = Some(message),
@@ -145,8 +145,8 @@ impl KafkaSink {
     }
 
     async fn settle_some(&mut self) -> Result<Sent, SendError> {
-        while !self.flight.is_empty() {
-            self.hear();
+        while !self.in_flight.is_empty() {
+            self.collect_reports();
             let pause = match self.pump().await {
                 Ok(()) => LOOK,
                 Err(Stopped::Full) => FULL_PAUSE,
@@ -167,10 +167,10 @@ impl KafkaSink {
 
     /// What can be said now.
     fn answer(&mut self) -> Result<Sent, SendError> {
-        let (settled, refusal) = self.flight.settle();
+        let (settled, refusal) = self.in_flight.settle();
         if let Some(Refusal(why)) = refusal {
             self.realign = true;
-            return Err(SendError::new(settled, Fault::Final, why.clone()));
+            return Err(SendError::new(settled, FailureKind::Permanent, why.clone()));
         }
         if let Some(message) = self.setback.take() {
             self.realign = true;
@@ -182,8 +182,8 @@ impl KafkaSink {
     /// Hands what waits to the client.
     async fn pump(&mut self) -> Result<(), Stopped> {
         self.replace_broken();
-        while let Some(next) = self.flight.next() {
-            let other_client = next.apart != self.links.apart_in_use && self.flight.on_way() > 0;
+        while let Some(next) = self.in_flight.next() {
+            let other_client = next.apart != self.links.apart_in_use && self.in_flight.on_way() > 0;
             if next.blocked || other_client {
                 return Err(Stopped::Full);
             }
@@ -199,9 +199,9 @@ impl KafkaSink {
     /// The labels of the record that is next, and how many entries are in it.
     fn labels(&self, next: Next) -> (Labels, usize) {
         if self.shape.batch > 1 && !next.apart {
-            return self.shape.group(self.flight.together(next.number));
+            return self.shape.group(self.in_flight.together(next.number));
         }
-        let labels = self.flight.run(next.number, 1).next().map(|entry| self.shape.labels(entry));
+        let labels = self.in_flight.run(next.number, 1).next().map(|entry| self.shape.labels(entry));
         (labels.unwrap_or_default(), 1)
     }
 
@@ -210,9 +210,9 @@ impl KafkaSink {
         let key = labels.key.as_ref();
         let plain = |value| Content { value, key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())) };
         if self.shape.batch > 1 {
-            return Ok(Some(plain(record::array(self.flight.run(number, count)))));
+            return Ok(Some(plain(record::array(self.in_flight.run(number, count)))));
         }
-        let Some(entry) = self.flight.run(number, 1).next().cloned() else { return Ok(None) };
+        let Some(entry) = self.in_flight.run(number, 1).next().cloned() else { return Ok(None) };
         let Some(registry) = &self.registry else { return Ok(Some(plain(entry))) };
         let encoded = encode(registry, &entry, key).await;
         self.warning = registry.take_warning().or(self.warning.take());
@@ -220,7 +220,7 @@ impl KafkaSink {
             Ok(content) => Ok(Some(content)),
             Err(EncodeError::Retry(why)) => Err(Stopped::Failed(why)),
             Err(EncodeError::Final(why)) => {
-                self.flight.refuse(number, why);
+                self.in_flight.refuse(number, why);
                 Ok(None)
             }
         }
@@ -234,12 +234,12 @@ impl KafkaSink {
         record.headers = labels.owned_headers();
         let sent = link.shared().client().send(record).map_err(|(error, _)| code_of(&error));
         let Err(code) = sent else {
-            if self.flight.on_way() == 0 {
+            if self.in_flight.on_way() == 0 {
                 self.told.progress = Instant::now();
                 link.shared().wake();
             }
             self.links.apart_in_use = next.apart;
-            self.flight.sent(next.number, count);
+            self.in_flight.sent(next.number, count);
             return Ok(());
         };
         if code == RDKafkaErrorCode::QueueFull {
@@ -252,8 +252,8 @@ impl KafkaSink {
                 return Err(Stopped::Full);
             }
             Remedy::Apart | Remedy::Final => {
-                self.flight.sent(next.number, count);
-                self.flight.report(next.number, &outcome(&self.config.topic, code));
+                self.in_flight.sent(next.number, count);
+                self.in_flight.report(next.number, &outcome(&self.config.topic, code));
             }
         }
         Ok(())
@@ -280,11 +280,11 @@ impl KafkaSink {
             if !broken {
                 continue;
             }
-            self.hear();
+            self.collect_reports();
             let trouble = self.links.get(apart).and_then(Link::trouble);
             *self.links.get_mut(apart) = None;
-            if self.links.apart_in_use == apart && self.flight.on_way() > 0 {
-                self.flight.recall();
+            if self.links.apart_in_use == apart && self.in_flight.on_way() > 0 {
+                self.in_flight.recall();
                 let reason = trouble.map(|trouble| trouble.reason).unwrap_or_default();
                 self.setback = Some(error::explain_renewal(&self.config.topic, &reason));
             }
@@ -292,17 +292,17 @@ impl KafkaSink {
     }
 
     /// Books what the clients have reported.
-    fn hear(&mut self) {
+    fn collect_reports(&mut self) {
         let topic = &self.config.topic;
         let mut delivered = false;
         for link in [&self.links.batches, &self.links.apart].into_iter().flatten() {
             for report in link.mailbox.take() {
                 let Some(code) = report.error else {
                     delivered = true;
-                    self.flight.report(report.number, &Outcome::Delivered);
+                    self.in_flight.report(report.number, &Outcome::Delivered);
                     continue;
                 };
-                self.flight.report(report.number, &outcome(topic, code));
+                self.in_flight.report(report.number, &outcome(topic, code));
                 match error::remedy(code).0 {
                     Remedy::Retry => self.setback = Some(error::explain(topic, code, "")),
                     Remedy::Renew => {
@@ -341,7 +341,7 @@ impl KafkaSink {
             Some(trouble) if trouble.outage && trouble.at >= self.told.progress || waited > PATIENCE => {
                 Some(error::explain_trouble(&self.addresses, trouble.code, &trouble.reason))
             }
-            None if waited > self.patience() && self.flight.on_way() > 0 => Some(format!(
+            None if waited > self.patience() && self.in_flight.on_way() > 0 => Some(format!(
                 "topic {} at {}: no acknowledgement for {} s; the topic may have fewer replicas in sync than its \
                  min.insync.replicas, or a partition no leader: see the brokers' logs",
                 self.config.topic,
@@ -363,9 +363,9 @@ impl KafkaSink {
 
     async fn close_now(&mut self) {
         let deadline = Instant::now() + CLOSE_TIME;
-        while self.flight.on_way() > 0 && Instant::now() < deadline {
+        while self.in_flight.on_way() > 0 && Instant::now() < deadline {
             self.listen(LOOK).await;
-            self.hear();
+            self.collect_reports();
         }
         self.links = Links::default();
     }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tokio::time::{Instant, sleep};
 
 use super::link::Link;
-use crate::sink::{BoxFuture, Fault, SendError, Sent, Sink};
+use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink};
 
 /// After how many messages it is asked what has been read: about so many more than the kernel keeps are sent twice around
 /// the daemon's end.
@@ -116,7 +116,7 @@ impl Local {
         Sent::settled(std::mem::take(&mut self.read))
     }
 
-    /// The fault of a message that the socket never takes, once those before it have been read.
+    /// The error of a message that the socket never takes, once those before it have been read.
     async fn oversize(&mut self, size: usize) -> SendError {
         while !self.unread.is_empty() {
             if let Err(error) = self.wait_read().await {
@@ -128,7 +128,7 @@ impl Local {
             "a message of {size} bytes does not fit into a datagram of {largest} bytes for {path}; raise \
             net.core.wmem_max, or take long members out of the message"
         );
-        SendError { delivered: std::mem::take(&mut self.read), fault: Fault::Oversize, message, retry_after: None }
+        SendError { delivered: std::mem::take(&mut self.read), kind: FailureKind::TooLarge, message, retry_after: None }
     }
 
     /// Gives the link up; what is not known to be read is to be sent again.

@@ -61,8 +61,8 @@ impl Sink for Relay {
         })
     }
 
-    fn attend(&mut self) -> BoxFuture<'_, ()> {
-        self.carrier.attend()
+    fn maintain(&mut self) -> BoxFuture<'_, ()> {
+        self.carrier.maintain()
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {

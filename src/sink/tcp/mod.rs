@@ -19,16 +19,16 @@ use serde::Deserialize;
 use tracing::warn;
 
 use self::connection::{Broken, Connection, Tls};
-use crate::sink::tail::Tail;
+use crate::sink::resend::ResendBuffer;
 use crate::sink::{BoxFuture, OpenError, SendError, Sent, Sink, SinkShared, defaults};
 
 /// The plugin's name in Kong.
 pub const NAME: &str = "tcp-log";
 
 /// How long a message is kept for the case that the connection is cut off.
-const TAIL_AGE: Duration = Duration::from_secs(30);
+const RESEND_AGE: Duration = Duration::from_secs(30);
 /// The same when the peer closed the connection in order.
-const TAIL_AGE_CLOSED: Duration = Duration::from_secs(1);
+const RESEND_AGE_CLOSED: Duration = Duration::from_secs(1);
 /// How many connections in a row may break with nothing but resent messages on them before these are given up: a
 /// peer that cuts every connection off shall not be fed the same messages for ever.
 const MAX_REPLAYS: u32 = 10;
@@ -103,10 +103,10 @@ pub struct TcpSink {
     // Sent on this connection and not settled.
     outstanding: VecDeque<Bytes>,
     // Settled lately.
-    tail: Tail,
-    // The last connection broke: the tail goes first on the next one.
+    resend: ResendBuffer,
+    // The last connection broke: the resend goes first on the next one.
     replay: bool,
-    // This connection has carried nothing but the tail.
+    // This connection has carried nothing but the resend.
     only_replayed: bool,
     // How many such connections in a row have broken.
     replays: u32,
@@ -148,7 +148,7 @@ impl TcpSink {
             framing: Framing::Ended(b"\n"),
             connection: None,
             outstanding: VecDeque::new(),
-            tail: shared.tail(TAIL_AGE),
+            resend: shared.resend_buffer(RESEND_AGE),
             replay: false,
             only_replayed: false,
             replays: 0,
@@ -159,7 +159,7 @@ impl TcpSink {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Sees to it that there is a connection that the peer has not hung up, with the tail sent if need be.
+    /// Sees to it that there is a connection that the peer has not hung up, with the resend sent if need be.
     async fn connect(&mut self) -> Result<(), SendError> {
         if let Some(connection) = &mut self.connection {
             if let Err(broken) = connection.check() {
@@ -175,8 +175,8 @@ impl TcpSink {
             self.only_replayed = true;
         }
         if self.replay {
-            let tail = self.tail.renew();
-            self.write(&tail, false).await?;
+            let resend = self.resend.renew();
+            self.write(&resend, false).await?;
             self.replay = false;
         }
         Ok(())
@@ -210,7 +210,7 @@ impl TcpSink {
 
     fn settle_entries(&mut self, entries: usize) -> usize {
         let entries = entries.min(self.outstanding.len());
-        self.tail.extend(self.outstanding.drain(..entries));
+        self.resend.extend(self.outstanding.drain(..entries));
         entries
     }
 
@@ -222,7 +222,7 @@ impl TcpSink {
         self.outstanding.clear();
         // What the peer may not have read is decided now: it may be away for long.
         let closed = matches!(broken, Broken::Closed);
-        self.tail.forget_older_than(if closed { TAIL_AGE_CLOSED } else { TAIL_AGE });
+        self.resend.forget_older_than(if closed { RESEND_AGE_CLOSED } else { RESEND_AGE });
         if self.only_replayed {
             self.replays += 1;
             if self.replays >= MAX_REPLAYS {
@@ -230,10 +230,10 @@ impl TcpSink {
                 warn!("{address} breaks every connection; what it did not read of the last messages is lost");
             }
             if closed || self.replays >= MAX_REPLAYS {
-                self.tail.clear();
+                self.resend.clear();
             }
         }
-        self.replay = !self.tail.is_empty();
+        self.replay = !self.resend.is_empty();
         SendError::retry(delivered, broken.describe(&self.address()))
     }
 
@@ -287,7 +287,7 @@ impl Sink for TcpSink {
         })
     }
 
-    fn attend(&mut self) -> BoxFuture<'_, ()> {
+    fn maintain(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             while let Some(connection) = &mut self.connection {
                 let left = self.keepalive.saturating_sub(connection.idle_for());
@@ -304,13 +304,13 @@ impl Sink for TcpSink {
         })
     }
 
-    fn bequeath(&mut self) -> Vec<Bytes> {
-        if self.replay { self.tail.renew() } else { Vec::new() }
+    fn take_unconfirmed(&mut self) -> Vec<Bytes> {
+        if self.replay { self.resend.renew() } else { Vec::new() }
     }
 
-    fn inherit(&mut self, entries: Vec<Bytes>) {
-        self.tail.extend(entries);
-        self.replay = !self.tail.is_empty();
+    fn adopt_unconfirmed(&mut self, entries: Vec<Bytes>) {
+        self.resend.extend(entries);
+        self.replay = !self.resend.is_empty();
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {

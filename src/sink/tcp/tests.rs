@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::plugin;
-use crate::sink::{Fault, SendError, Sink, SinkShared};
+use crate::sink::{FailureKind, SendError, Sink, SinkShared};
 use logphase_net::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -88,7 +88,7 @@ async fn connecting_errors_are_clear() {
     let shared = SinkShared::new(None);
     let mut sink = open(&shared, json!({"host": "127.0.0.1", "port": port}));
     let error = sink.send(&entries(&["a"])).await.unwrap_err();
-    assert_eq!((error.fault, error.delivered), (Fault::Retry, 0));
+    assert_eq!((error.kind, error.delivered), (FailureKind::Retryable, 0));
     let expected = format!("cannot connect to 127.0.0.1:{port}: connection refused; start the receiver");
     assert!(error.message.starts_with(&expected), "{error}");
 }
@@ -105,7 +105,7 @@ async fn what_a_dead_peer_had_not_read_comes_again() {
     let mut first = [0; 5];
     peer.read_exact(&mut first).await.unwrap();
     drop(peer);
-    timeout(PATIENCE, sink.attend()).await.expect("the end of the connection is noticed");
+    timeout(PATIENCE, sink.maintain()).await.expect("the end of the connection is noticed");
     sink.send(&[]).await.unwrap();
     deliver(sink.as_mut(), &entries(&["next"])).await.unwrap();
     let mut peer = accept(&listener).await;
@@ -121,10 +121,10 @@ async fn replays_do_not_feed_themselves() {
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
     deliver(sink.as_mut(), &entries(&["once"])).await.unwrap();
     assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["once"]);
-    timeout(PATIENCE, sink.attend()).await.expect("the end of the connection is noticed");
+    timeout(PATIENCE, sink.maintain()).await.expect("the end of the connection is noticed");
     sink.send(&[]).await.unwrap();
     assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["once"]);
-    let idle = timeout(Duration::from_millis(300), sink.attend()).await;
+    let idle = timeout(Duration::from_millis(300), sink.maintain()).await;
     assert!(idle.is_err(), "the second end is no reason to connect again");
 }
 
@@ -140,7 +140,7 @@ async fn an_idle_connection_is_closed() {
     let mut peer = accept(&listener).await;
     let mut text = String::new();
     tokio::select! {
-        () = sink.attend() => panic!("nothing is to be sent"),
+        () = sink.maintain() => panic!("nothing is to be sent"),
         read = timeout(PATIENCE, peer.read_to_string(&mut text)) => drop(read.expect("closed in time").unwrap()),
     }
     assert_eq!(text, "a\n");
@@ -158,7 +158,7 @@ async fn a_peer_that_does_not_read_is_an_error() {
     let mut sink = open(&SinkShared::new(None), config);
     let large = vec![Bytes::from(vec![b'x'; 1 << 20]); 32];
     let error = timeout(PATIENCE, sink.send(&large)).await.expect("in time").unwrap_err();
-    assert_eq!(error.fault, Fault::Retry);
+    assert_eq!(error.kind, FailureKind::Retryable);
     assert!(error.message.contains("took nothing within config.timeout"), "{error}");
     assert!(error.delivered < 32);
 }

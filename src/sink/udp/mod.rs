@@ -14,7 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::sink::tcp::TcpSink;
-use crate::sink::{BoxFuture, Fault, SendError, Sent, Sink, SinkShared, defaults};
+use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink, SinkShared, defaults};
 
 /// The plugin's name in Kong.
 pub const NAME: &str = "udp-log";
@@ -148,7 +148,7 @@ impl UdpSink {
     async fn send_large(&mut self, entry: &Bytes) -> Result<(), SendError> {
         let dropped = |limit: &str| {
             let message = format!("a message of {} bytes does not fit into a datagram{limit}", entry.len());
-            SendError::new(0, Fault::Oversize, message)
+            SendError::new(0, FailureKind::TooLarge, message)
         };
         match self.oversize {
             Oversize::Drop => Err(dropped(&format!(" of {MAX_DATAGRAM} bytes; {}", self.advice))),

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::MAX_DATAGRAM;
 use crate::plugin;
-use crate::sink::{Fault, Sink, SinkShared};
+use crate::sink::{FailureKind, Sink, SinkShared};
 use logphase_net::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ async fn a_message_too_large_goes_by_the_policy() {
     let batch = [Bytes::from_static(b"a"), large.clone(), Bytes::from_static(b"b")];
 
     let error = open(port, "drop").send(&batch).await.unwrap_err();
-    assert_eq!((error.delivered, error.fault), (1, Fault::Oversize));
+    assert_eq!((error.delivered, error.kind), (1, FailureKind::TooLarge));
     assert!(error.message.starts_with("a message of 65508 bytes does not fit into a datagram"), "{error}");
     assert_eq!(receive(&peer).await, b"a");
 

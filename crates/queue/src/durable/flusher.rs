@@ -19,7 +19,7 @@ use super::super::{Budget, Signals};
 use super::state::State;
 use super::write::Writer;
 use super::{DurableOptions, DurableQueue, lock};
-use crate::fault::{self, Point};
+use crate::failpoint::{self, Point};
 use crate::metric::Histogram;
 
 /// The files of queues that are put together, and how much is copied at once.
@@ -140,7 +140,7 @@ impl Flusher {
     pub fn open(&self, dir: &Path, options: DurableOptions) -> io::Result<(Arc<DurableQueue>, Recovered)> {
         let disk = &self.shared.disk;
         let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
-        fault::reach(Point::Opened);
+        failpoint::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
         let mut state = State::new(&log, &recovered);
         let on_disk = state.disk_bytes();
@@ -195,7 +195,7 @@ impl Flusher {
             new.write()?;
             new.sync()?;
         }
-        fault::reach(Point::Merged);
+        failpoint::reach(Point::Merged);
         old.deliver_to(end);
         old.clear()?;
         Ok(recovered.records)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::log::{Log, SegmentReader};
 use super::super::{Notice, Receipt};
 use super::{DurableQueue, SyncPolicy, lock};
-use crate::fault::{self, Point};
+use crate::failpoint::{self, Point};
 
 /// Bytes of entries that a queue keeps in memory after they were written: more than is synced at once under load, so that
 /// a sink that keeps up need not read them from disk. All queues together keep no more than a quarter of the memory that
@@ -191,7 +191,7 @@ impl DurableQueue {
     fn publish(&self, writer: &mut Writer) {
         writer.retry_at = None;
         writer.pause = RETRY_PAUSES.0;
-        fault::reach(Point::AfterSync);
+        failpoint::reach(Point::AfterSync);
         let log = &writer.log;
         let mut state = self.lock();
         state.make_durable(log.durable());
@@ -207,7 +207,7 @@ impl DurableQueue {
         let wake = self.settle(&mut state);
         drop(state);
         drop(receipts);
-        fault::reach(Point::Answered);
+        failpoint::reach(Point::Answered);
         self.wake(wake);
         self.readable.notify_waiters();
     }
@@ -215,7 +215,7 @@ impl DurableQueue {
     /// What must never be done: the kill test has to see it.
     #[cfg(debug_assertions)]
     fn answer_too_early(&self) {
-        if fault::is_planted(Point::AnswerBeforeWrite) {
+        if failpoint::is_planted(Point::AnswerBeforeWrite) {
             let receipts = std::mem::take(&mut self.lock().receipts);
             drop(receipts);
             // Long enough for the answers to get out.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, File, within};
 use super::frame::{u32_at, u64_at};
-use crate::fault::{self, Point};
+use crate::failpoint::{self, Point};
 
 /// The file's name.
 pub const NAME: &str = "cursor";
@@ -67,7 +67,7 @@ impl Cursor {
         self.file = Some(file);
         self.saved = seq;
         self.is_safe = true;
-        fault::reach(Point::CursorSaved);
+        failpoint::reach(Point::CursorSaved);
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl Cursor {
 
     fn overwrite(&self, file: &dyn File, slot: &[u8], at: u64) -> io::Result<()> {
         file.write_at(slot, at)?;
-        fault::reach(Point::CursorWritten);
+        failpoint::reach(Point::CursorWritten);
         file.sync()?;
         if file.is_at(&self.dir.join(NAME))? { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
@@ -97,7 +97,7 @@ impl Cursor {
         file.write_at(slot, at)?;
         file.sync()?;
         self.disk.rename(&new, &self.dir.join(NAME))?;
-        fault::reach(Point::CursorRenamed);
+        failpoint::reach(Point::CursorRenamed);
         self.disk.sync_dir(&self.dir)?;
         Ok(file)
     }

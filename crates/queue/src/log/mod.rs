@@ -38,7 +38,7 @@ use self::frame::{HEADER_BYTES, Header, put_frame};
 pub use self::reader::{Chunk, Extent, SegmentReader};
 pub use self::recover::Recovered;
 pub use self::scan::Record;
-use crate::fault::{self, Point};
+use crate::failpoint::{self, Point};
 
 /// How a segment's name ends.
 const SUFFIX: &str = ".seg";
@@ -114,10 +114,10 @@ impl Syncing {
     /// # Errors
     /// It is not known to be on disk.
     pub fn run(&self) -> io::Result<()> {
-        fault::reach(Point::AfterWrite);
+        failpoint::reach(Point::AfterWrite);
         self.file.sync()?;
         if !self.listed {
-            fault::reach(Point::SegmentSynced);
+            failpoint::reach(Point::SegmentSynced);
             self.disk.sync_dir(&self.dir)?;
         }
         if self.file.is_at(&segment_path(&self.dir, self.generation))? { Ok(()) } else { Err(gone()) }
@@ -157,11 +157,11 @@ impl Log {
                 }
                 self.sync()?;
                 self.current = None;
-                fault::reach(Point::Rotation);
+                failpoint::reach(Point::Rotation);
                 continue;
             }
             let Some(current) = &mut self.current else { continue };
-            fault::reach(Point::BeforeWrite);
+            failpoint::reach(Point::BeforeWrite);
             if let Err(error) = current.file.write_at(&self.buffer, current.len) {
                 return Err(self.abandon("write", error));
             }
@@ -283,7 +283,7 @@ impl Log {
         while self.segments.len() > usize::from(self.current.is_some()) && self.end_of(0) <= self.delivered {
             let generation = self.segments[0].generation;
             let path = segment_path(&self.dir, generation);
-            fault::reach(Point::BeforeUnlink);
+            failpoint::reach(Point::BeforeUnlink);
             let result = if self.spoiled.contains(&generation) {
                 self.disk.rename(&path, &unreadable(&path))
             } else {
@@ -293,7 +293,7 @@ impl Log {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(within("remove", &path)(error)),
                 _ => {}
             }
-            fault::reach(Point::AfterUnlink);
+            failpoint::reach(Point::AfterUnlink);
             self.segments.remove(0);
             removed = true;
         }
@@ -372,7 +372,7 @@ impl Log {
             let _ = self.disk.remove(&path);
             return Err(within("write", &path)(error));
         }
-        fault::reach(Point::SegmentCreated);
+        failpoint::reach(Point::SegmentCreated);
         self.segments.push(Segment { generation, first: self.written });
         self.current = Some(Current { file, salt: header.salt, len: HEADER_BYTES as u64, listed: false });
         Ok(())

@@ -363,16 +363,16 @@ fn programs_stay_in_their_box() {
     let threads: Vec<_> = (0..2)
         .map(|half| {
             let work = move || {
-                let mut tally = [0_u64; 3];
+                let mut worker_stats = [0_u64; 3];
                 let mut guarded = Guarded::new();
                 for seed in (half..PROGRAMS).step_by(2) {
                     let program = Writer::program(seed);
                     let stop = guarded.run(&program);
                     let renew = matches!(stop, None | Some(Some(Stop::Memory)));
                     match stop {
-                        Some(Some(Stop::Deadline)) => tally[1] += 1,
-                        Some(Some(Stop::Memory)) => tally[2] += 1,
-                        _ => tally[0] += 1,
+                        Some(Some(Stop::Deadline)) => worker_stats[1] += 1,
+                        Some(Some(Stop::Memory)) => worker_stats[2] += 1,
+                        _ => worker_stats[0] += 1,
                     }
                     // Snippets are never unloaded: production loads them once.
                     if renew || seed % 500 < 2 {
@@ -381,15 +381,15 @@ fn programs_stay_in_their_box() {
                         guarded.look(&program);
                     }
                 }
-                tally
+                worker_stats
             };
             std::thread::Builder::new().stack_size(8 << 20).spawn(work).expect("a thread")
         })
         .collect();
     let mut total = [0; 3];
     for thread in threads {
-        let tally = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        total.iter_mut().zip(tally).for_each(|(sum, part)| *sum += part);
+        let worker_stats = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        total.iter_mut().zip(worker_stats).for_each(|(sum, part)| *sum += part);
     }
     assert!(total.iter().all(|count| *count > PROGRAMS / 200), "{total:?}");
 }

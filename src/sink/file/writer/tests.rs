@@ -12,7 +12,7 @@ use super::*;
 use crate::sink::SinkShared;
 
 fn writer(writers: &Writers, path: &Path) -> Arc<Writer> {
-    writers.get(path, || SinkShared::new(None).tail(TAIL_AGE))
+    writers.get(path, || SinkShared::new(None).resend_buffer(RESEND_AGE))
 }
 
 fn lines(texts: &[&str]) -> Vec<Bytes> {
@@ -136,7 +136,7 @@ async fn rotation_by_copytruncate_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let total = under_load(&path, 10, |path, serial| {
-        // A copy taken during a write may end within a line, as logrotate's may; that line is completed by the tail.
+        // A copy taken during a write may end within a line, as logrotate's may; that line is completed by the resend.
         let mut text = Vec::new();
         fs::File::open(path).unwrap().read_to_end(&mut text).unwrap();
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);

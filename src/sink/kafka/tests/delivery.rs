@@ -18,13 +18,13 @@ fn texts(entries: &[Bytes]) -> Vec<String> {
 async fn delivers_in_order() {
     let cluster = cluster(1, 1);
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     let all = entries(3000);
     for part in all.chunks(700) {
-        courier.send(&mut sink, part).await;
+        dispatcher.send(&mut sink, part).await;
     }
-    courier.finish(&mut sink).await;
-    assert_eq!((courier.settled, courier.retries.len()), (3000, 0));
+    dispatcher.finish(&mut sink).await;
+    assert_eq!((dispatcher.settled, dispatcher.retries.len()), (3000, 0));
     assert_eq!(values(&consume(&cluster, 1, 3000)), texts(&all));
 }
 
@@ -34,10 +34,10 @@ async fn every_acks_settles() {
     for acks in [-1, 0, 1] {
         let cluster = cluster(1, 1);
         let mut sink = sink(&cluster, json!({"producer_request_acks": acks}));
-        let mut courier = Courier::default();
-        courier.send(&mut sink, &entries(100)).await;
-        courier.finish(&mut sink).await;
-        assert_eq!(courier.settled, 100, "acks {acks}");
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.send(&mut sink, &entries(100)).await;
+        dispatcher.finish(&mut sink).await;
+        assert_eq!(dispatcher.settled, 100, "acks {acks}");
     }
 }
 
@@ -47,23 +47,23 @@ async fn every_acks_settles() {
 async fn waits_for_a_broker() {
     let cluster = cluster(1, 1);
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
-    courier.send(&mut sink, &entries(10)).await;
-    courier.finish(&mut sink).await;
+    let mut dispatcher = Dispatcher::default();
+    dispatcher.send(&mut sink, &entries(10)).await;
+    dispatcher.finish(&mut sink).await;
     cluster.broker_down(1).expect("down");
     let all = entries(300);
-    courier.send(&mut sink, &all[10..]).await;
+    dispatcher.send(&mut sink, &all[10..]).await;
     let told = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
-    courier.note(told.expect_err("an outage"));
-    let text = &courier.retries[0];
+    dispatcher.note(told.expect_err("an outage"));
+    let text = &dispatcher.retries[0];
     assert!(text.starts_with(&format!("cannot reach the Kafka cluster at {}", cluster.bootstrap_servers())), "{text}");
     assert!(
         text.ends_with("start the brokers, or correct config.bootstrap_servers; see to the network between"),
         "{text}"
     );
     cluster.broker_up(1).expect("up");
-    courier.send_again(&mut sink).await;
-    courier.finish(&mut sink).await;
+    dispatcher.send_again(&mut sink).await;
+    dispatcher.finish(&mut sink).await;
     assert_eq!(values(&consume(&cluster, 1, 300)), texts(&all));
 }
 
@@ -80,10 +80,10 @@ async fn passing_errors_cost_nothing() {
     ];
     cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     let all = entries(500);
-    courier.send(&mut sink, &all).await;
-    courier.finish(&mut sink).await;
+    dispatcher.send(&mut sink, &all).await;
+    dispatcher.finish(&mut sink).await;
     assert_eq!(values(&consume(&cluster, 1, 500)), texts(&all));
 }
 
@@ -94,12 +94,12 @@ async fn a_request_too_large_is_taken_apart() {
     let cluster = cluster(1, 1);
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     let all = entries(50);
-    courier.send(&mut sink, &all).await;
-    courier.finish(&mut sink).await;
-    assert_eq!((courier.settled, courier.refused.len()), (50, 0));
-    let warnings: Vec<_> = courier.warnings.iter().collect();
+    dispatcher.send(&mut sink, &all).await;
+    dispatcher.finish(&mut sink).await;
+    assert_eq!((dispatcher.settled, dispatcher.refused.len()), (50, 0));
+    let warnings: Vec<_> = dispatcher.warnings.iter().collect();
     assert!(warnings[0].contains("lower config.producer_request_limits_bytes_per_request"), "{warnings:?}");
     let mut values = values(&consume(&cluster, 1, 50));
     values.sort_unstable();
@@ -114,13 +114,13 @@ async fn a_request_too_large_is_taken_apart() {
 async fn only_the_entry_too_large_is_refused() {
     let cluster = cluster(1, 1);
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     let mut all = entries(30);
     all[12] = Bytes::from(vec![b' '; 33 << 20]);
-    courier.send(&mut sink, &all).await;
-    courier.finish(&mut sink).await;
-    assert_eq!((courier.settled, courier.refused.len()), (29, 1));
-    let (refused, why) = &courier.refused[0];
+    dispatcher.send(&mut sink, &all).await;
+    dispatcher.finish(&mut sink).await;
+    assert_eq!((dispatcher.settled, dispatcher.refused.len()), (29, 1));
+    let (refused, why) = &dispatcher.refused[0];
     assert_eq!(refused.len(), 33 << 20);
     assert!(why.contains("raise the topic's max.message.bytes"), "{why}");
     all.remove(12);
@@ -134,18 +134,22 @@ async fn waits_for_rights() {
     let cluster = cluster(1, 1);
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("an error");
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     let all = entries(20);
-    courier.outstanding.extend(all.iter().cloned());
+    dispatcher.outstanding.extend(all.iter().cloned());
     let mut result = sink.send(&all).await;
-    while courier.settle_with(result) {
+    while dispatcher.settle_with(result) {
         result = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
     }
-    assert!(courier.retries[0].contains("allow the user to write to the topic (kafka-acls"), "{:?}", courier.retries);
+    assert!(
+        dispatcher.retries[0].contains("allow the user to write to the topic (kafka-acls"),
+        "{:?}",
+        dispatcher.retries
+    );
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).expect("no error");
-    courier.send_again(&mut sink).await;
-    courier.finish(&mut sink).await;
-    assert_eq!((courier.settled, courier.refused.len()), (20, 0));
+    dispatcher.send_again(&mut sink).await;
+    dispatcher.finish(&mut sink).await;
+    assert_eq!((dispatcher.settled, dispatcher.refused.len()), (20, 0));
     assert_eq!(values(&consume(&cluster, 1, 20)), texts(&all));
 }
 
@@ -156,16 +160,16 @@ async fn a_full_client_is_waited_for() {
     let cluster = cluster(1, 1);
     cluster.broker_down(1).expect("down");
     let mut sink = sink(&cluster, json!({"producer_async_buffering_limits_messages_in_memory": 10}));
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     let all = entries(200);
-    courier.outstanding.extend(all.iter().cloned());
+    dispatcher.outstanding.extend(all.iter().cloned());
     let told = tokio::time::timeout(LONG, sink.send(&all)).await.expect("tells in time");
-    courier.note(told.expect_err("an outage"));
-    assert!(courier.retries[0].starts_with("cannot reach the Kafka cluster"), "{:?}", courier.retries);
+    dispatcher.note(told.expect_err("an outage"));
+    assert!(dispatcher.retries[0].starts_with("cannot reach the Kafka cluster"), "{:?}", dispatcher.retries);
     cluster.broker_up(1).expect("up");
-    courier.send_again(&mut sink).await;
-    courier.finish(&mut sink).await;
-    assert_eq!(courier.settled, 200);
+    dispatcher.send_again(&mut sink).await;
+    dispatcher.finish(&mut sink).await;
+    assert_eq!(dispatcher.settled, 200);
     assert_eq!(values(&consume(&cluster, 1, 200)), texts(&all));
 }
 
@@ -176,17 +180,17 @@ async fn what_the_queue_gave_up_does_not_settle() {
     let cluster = cluster(1, 1);
     cluster.broker_down(1).expect("down");
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
-    courier.send(&mut sink, &entries(20)).await;
+    let mut dispatcher = Dispatcher::default();
+    dispatcher.send(&mut sink, &entries(20)).await;
     let told = tokio::time::timeout(LONG, sink.settle()).await.expect("tells in time");
-    courier.note(told.expect_err("an outage"));
-    courier.outstanding.clear();
-    courier.send_again(&mut sink).await;
+    dispatcher.note(told.expect_err("an outage"));
+    dispatcher.outstanding.clear();
+    dispatcher.send_again(&mut sink).await;
     let newer: Vec<_> = (100..130).map(entry).collect();
-    courier.send(&mut sink, &newer).await;
+    dispatcher.send(&mut sink, &newer).await;
     cluster.broker_up(1).expect("up");
-    courier.finish(&mut sink).await;
-    assert_eq!(courier.settled, 30);
+    dispatcher.finish(&mut sink).await;
+    assert_eq!(dispatcher.settled, 30);
     let seen = values(&consume(&cluster, 1, 30));
     assert!(seen.ends_with(&texts(&newer)), "{seen:?}");
 }

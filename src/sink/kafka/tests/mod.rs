@@ -1,7 +1,7 @@
 //! Tests of kafka-log, against librdkafka's own mock of a cluster.
 
 mod delivery;
-mod flight;
+mod in_flight;
 mod schemas;
 mod shape;
 mod shared;
@@ -70,7 +70,7 @@ fn entries(count: usize) -> Vec<Bytes> {
 
 /// What delivery does with a sink: hands entries over, and again after errors.
 #[derive(Default)]
-struct Courier {
+struct Dispatcher {
     outstanding: Vec<Bytes>,
     /// Entries that were refused for good, with the reason.
     refused: Vec<(Bytes, String)>,
@@ -80,7 +80,7 @@ struct Courier {
     settled: usize,
 }
 
-impl Courier {
+impl Dispatcher {
     async fn send(&mut self, sink: &mut KafkaSink, entries: &[Bytes]) {
         self.outstanding.extend(entries.iter().cloned());
         let result = sink.send(entries).await;
@@ -106,7 +106,7 @@ impl Courier {
     fn note(&mut self, error: SendError) {
         self.settled += error.delivered;
         self.outstanding.drain(..error.delivered);
-        if error.fault == crate::sink::Fault::Retry {
+        if error.kind == crate::sink::FailureKind::Retryable {
             self.retries.push(error.message);
         } else {
             self.refused.push((self.outstanding.remove(0), error.message));

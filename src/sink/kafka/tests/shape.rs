@@ -8,10 +8,10 @@ fn asked(query: Value) -> Bytes {
 
 async fn deliver(cluster: &Mock, more: Value, entries: &[Bytes]) {
     let mut sink = sink(cluster, more);
-    let mut courier = Courier::default();
-    courier.send(&mut sink, entries).await;
-    courier.finish(&mut sink).await;
-    assert_eq!(courier.settled, entries.len());
+    let mut dispatcher = Dispatcher::default();
+    dispatcher.send(&mut sink, entries).await;
+    dispatcher.finish(&mut sink).await;
+    assert_eq!(dispatcher.settled, entries.len());
 }
 
 fn keyed(count: usize) -> Vec<Bytes> {

@@ -12,7 +12,7 @@ async fn two_sinks_on_one_client() {
     let cluster = cluster(1, 1);
     let shared = SinkShared::new(None);
     let (mut one, mut two) = (sink_in(&cluster, json!({}), &shared), sink_in(&cluster, json!({}), &shared));
-    let (mut first, mut second) = (Courier::default(), Courier::default());
+    let (mut first, mut second) = (Dispatcher::default(), Dispatcher::default());
     for _ in 0..5 {
         first.send(&mut one, &entries(100)).await;
         second.send(&mut two, &entries(50)).await;
@@ -29,17 +29,17 @@ async fn a_broken_client_is_made_anew() {
     let cluster = cluster(1, 1);
     let shared = SinkShared::new(None);
     let mut sink = sink_in(&cluster, json!({}), &shared);
-    let mut courier = Courier::default();
+    let mut dispatcher = Dispatcher::default();
     cluster.broker_down(1).expect("down");
-    courier.send(&mut sink, &entries(100)).await;
+    dispatcher.send(&mut sink, &entries(100)).await;
     let settings = Settings::new(&parsed(&config(&cluster, json!({}))), || Ok(String::new())).expect("settings");
     let (link, _) = shared.kafka.link(&Wanted { settings: &settings, cluster: None }, None).expect("the client");
     link.shared().give_up();
     drop(link);
     cluster.broker_up(1).expect("up");
-    courier.finish(&mut sink).await;
-    assert_eq!(courier.settled, 100);
-    assert!(courier.retries.iter().any(|text| text.contains("is made anew")), "{:?}", courier.retries);
+    dispatcher.finish(&mut sink).await;
+    assert_eq!(dispatcher.settled, 100);
+    assert!(dispatcher.retries.iter().any(|text| text.contains("is made anew")), "{:?}", dispatcher.retries);
     assert_eq!(consume(&cluster, 1, 100).len(), 100);
 }
 
@@ -50,14 +50,14 @@ async fn a_fatal_error_is_outlived() {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     let cluster = cluster(1, 1);
     let mut sink = sink(&cluster, json!({}));
-    let mut courier = Courier::default();
-    courier.send(&mut sink, &entries(10)).await;
-    courier.finish(&mut sink).await;
+    let mut dispatcher = Dispatcher::default();
+    dispatcher.send(&mut sink, &entries(10)).await;
+    dispatcher.finish(&mut sink).await;
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
     cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
-    courier.send(&mut sink, &entries(10)).await;
-    courier.finish(&mut sink).await;
-    assert_eq!((courier.settled, courier.refused.len()), (20, 0));
-    assert!(!courier.retries.is_empty(), "an error was told");
+    dispatcher.send(&mut sink, &entries(10)).await;
+    dispatcher.finish(&mut sink).await;
+    assert_eq!((dispatcher.settled, dispatcher.refused.len()), (20, 0));
+    assert!(!dispatcher.retries.is_empty(), "an error was told");
     assert_eq!(consume(&cluster, 1, 20).len(), 20);
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::plugin;
 use crate::sink::syslog::tests::rfc5424;
-use crate::sink::{Fault, Sink, SinkShared};
+use crate::sink::{FailureKind, Sink, SinkShared};
 use logphase_net::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,7 +53,7 @@ async fn oversize_and_refusals() {
     let mut sink = open(own_port());
     let large = Bytes::from(json!({"response": {"status": 500}, "padding": "x".repeat(70_000)}).to_string());
     let error = sink.send(&[entry(200), large]).await.unwrap_err();
-    assert_eq!((error.delivered, error.fault), (1, Fault::Oversize));
+    assert_eq!((error.delivered, error.kind), (1, FailureKind::TooLarge));
     assert!(error.message.ends_with("of 65507 bytes; take long members out of the message"), "{error}");
     let (mut lost, mut sent) = (0, 0);
     while lost == 0 {

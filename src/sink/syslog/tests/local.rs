@@ -8,7 +8,7 @@ use tokio::net::{UnixDatagram, UnixListener};
 use tokio::time::timeout;
 
 use crate::plugin;
-use crate::sink::{Fault, SendError, Sink, SinkShared};
+use crate::sink::{FailureKind, SendError, Sink, SinkShared};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -57,7 +57,7 @@ async fn unread_messages_do_not_settle() {
     drop(daemon);
     std::fs::remove_file(&path).unwrap();
     let error = settle(sink.as_mut()).await.unwrap_err();
-    assert_eq!((error.delivered, error.fault), (0, Fault::Retry));
+    assert_eq!((error.delivered, error.kind), (0, FailureKind::Retryable));
     assert!(error.message.contains("ended before it had read everything"), "{error}");
     let error = sink.send(&batch).await.unwrap_err();
     assert!(error.message.starts_with("no syslog daemon listens at"), "{error}");
@@ -125,7 +125,7 @@ async fn a_daemon_that_stops_reading() {
     };
     let (sent, ()) = tokio::join!(timeout(PATIENCE, sink.send(&batch)), reading);
     let error = sent.expect("in time").unwrap_err();
-    assert_eq!(error.fault, Fault::Retry);
+    assert_eq!(error.kind, FailureKind::Retryable);
     assert!(error.message.contains("read nothing within config.timeout (500 ms)"), "{error}");
     assert!((1..=2000).contains(&error.delivered), "{}", error.delivered);
 }
@@ -153,7 +153,7 @@ async fn a_daemon_that_takes_streams() {
     }
     assert_eq!(sink.send(&entries(2..3)).await.unwrap().settled, 0);
     drop((stream, daemon));
-    assert_eq!(settle(sink.as_mut()).await.unwrap_err().fault, Fault::Retry);
+    assert_eq!(settle(sink.as_mut()).await.unwrap_err().kind, FailureKind::Retryable);
 }
 
 /// Scenario: a message that no datagram holds, between two others.
@@ -168,7 +168,7 @@ async fn a_message_too_large() {
     let batch = [&entries(0..1)[..], &[large]].concat();
     let (sent, first) = tokio::join!(timeout(PATIENCE, sink.send(&batch)), receive(&daemon));
     let error = sent.expect("in time").unwrap_err();
-    assert_eq!((first, error.delivered, error.fault), (0, 1, Fault::Oversize));
+    assert_eq!((first, error.delivered, error.kind), (0, 1, FailureKind::TooLarge));
     assert!(error.message.starts_with("a message of 335544") && error.message.contains("net.core.wmem_max"), "{error}");
     sink.send(&entries(1..2)).await.unwrap();
     assert_eq!(receive(&daemon).await, 1);
@@ -185,7 +185,7 @@ async fn what_is_filtered_needs_no_daemon() {
     let mut sink = plugin::open("syslog", &config, &SinkShared::new(None)).expect("a sound config");
     assert_eq!(sink.send(&entries(0..3)).await.unwrap().settled, 3);
     let error = sink.send(&[Bytes::from_static(br#"{"response":{"status":500}}"#)]).await.unwrap_err();
-    assert_eq!(error.fault, Fault::Retry);
+    assert_eq!(error.kind, FailureKind::Retryable);
     let expected = "no syslog daemon listens at /nonexistent/log; start it, or set config.socket or config.host";
     assert_eq!(error.message, expected);
 }

@@ -1,4 +1,4 @@
-//! Messages that wait follow the newest configuration: a reload gives an outlet another sink, between two batches.
+//! Messages that wait follow the newest configuration: a reload gives an output another sink, between two batches.
 //!
 //! What is on its way is waited for, so that it is not sent twice; where that takes too long, or has failed, the new sink
 //! sends it again. The queue stays, and with it the order.
@@ -12,23 +12,23 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::info;
 
-use super::OutletSpec;
+use super::OutputSpec;
 use super::backoff::Backoff;
-use super::outlet::{Courier, Outlet};
+use super::output::{Dispatcher, Output};
 use crate::sink::{SendError, Sent, Sink};
 
 /// How long the old sink may take to end what it has begun.
 const GRACE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 
-/// Another sink for an outlet, once it is there.
+/// Another sink for an output, once it is there.
 #[derive(Default)]
-pub(super) struct Turn {
+pub(super) struct SinkSwap {
     due: AtomicBool,
     next: Mutex<Option<Box<dyn Sink>>>,
     notify: Notify,
 }
 
-impl Turn {
+impl SinkSwap {
     /// Whether another sink is there.
     pub(super) fn is_due(&self) -> bool {
         self.due.load(Ordering::Acquire)
@@ -51,18 +51,18 @@ impl Turn {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = Some(sink);
         self.due.store(true, Ordering::Release);
-        // There is one courier; one that does not wait yet finds it stored.
+        // There is one dispatcher; one that does not wait yet finds it stored.
         self.notify.notify_one();
     }
 }
 
 /// What `sending` brings; an error if another sink has been there for the grace that the old one gets.
-pub(super) async fn unless_turned(
-    turn: &Turn,
+pub(super) async fn unless_swapped(
+    swap: &SinkSwap,
     sending: impl Future<Output = Result<Sent, SendError>>,
 ) -> Result<Sent, SendError> {
     let given_up = async {
-        turn.awaited().await;
+        swap.awaited().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
@@ -72,57 +72,57 @@ pub(super) async fn unless_turned(
     }
 }
 
-impl OutletSpec {
-    /// Whether the queue of an outlet for `self` can be used for `new`, with what is in it.
-    pub(super) fn lends_queue_to(&self, new: &Self) -> bool {
-        self.hands_over_to(new)
+impl OutputSpec {
+    /// Whether the queue of an output for `self` can be used for `new`, with what is in it.
+    pub(super) fn shares_queue_with(&self, new: &Self) -> bool {
+        self.continues_as(new)
             && self.settings.bounds == new.settings.bounds
             && self.settings.storage == new.settings.storage
     }
 
     /// Whether what waits for `self` may be sent as `new` says: it is the same plugin, and so are all that it shares with.
-    pub(super) fn hands_over_to(&self, new: &Self) -> bool {
+    pub(super) fn continues_as(&self, new: &Self) -> bool {
         self.identity == new.identity
-            && self.kind == new.kind
+            && self.plugin == new.plugin
             && self.shares.iter().all(|plugin| new.shares.contains(plugin))
     }
 
     /// `new` for the queue of `self`.
-    pub(super) fn turned_to(&self, new: &Self) -> Self {
-        let mut turned = new.clone();
-        turned.settings.bounds.clone_from(&self.settings.bounds);
-        turned.settings.storage.clone_from(&self.settings.storage);
-        turned
+    pub(super) fn keeping_queue_of(&self, new: &Self) -> Self {
+        let mut changed = new.clone();
+        changed.settings.bounds.clone_from(&self.settings.bounds);
+        changed.settings.storage.clone_from(&self.settings.storage);
+        changed
     }
 }
 
-impl Outlet {
-    /// From here on the outlet is for `spec`, by `sink`. If another sink is still waited for, it never comes to its turn.
-    pub(super) fn turn_to(&self, spec: OutletSpec, sink: Box<dyn Sink>) {
+impl Output {
+    /// From here on the output is for `spec`, by `sink`. If another sink is still waited for, it never comes to its turn.
+    pub(super) fn replace_sink(&self, spec: OutputSpec, sink: Box<dyn Sink>) {
         self.parts.spec.store(std::sync::Arc::new(spec));
-        self.turn.give(sink);
+        self.swap.give(sink);
     }
 }
 
-impl Courier {
+impl Dispatcher {
     /// Changes the sink if another one is there.
-    pub(super) async fn take_turn(&mut self) {
-        if !self.outlet.turn.is_due() {
+    pub(super) async fn swap_sink(&mut self) {
+        if !self.output.swap.is_due() {
             return;
         }
         self.settle_old().await;
-        let Some(mut sink) = self.outlet.turn.take() else { return };
-        sink.inherit(self.sink.bequeath());
+        let Some(mut sink) = self.output.swap.take() else { return };
+        sink.adopt_unconfirmed(self.sink.take_unconfirmed());
         if !self.resend && self.outstanding.is_empty() {
             let _ = timeout(GRACE, self.sink.close()).await;
         }
         self.sink = sink;
-        self.settings = self.outlet.spec().settings.clone();
+        self.settings = self.output.spec().settings.clone();
         self.backoff = Backoff::new(self.settings.initial_retry_delay, self.settings.max_retry_delay);
         self.errors.reset();
         self.recover();
         self.resend = !self.outstanding.is_empty();
-        let (plugin, waiting) = (self.outlet.label(), self.outlet.counters().depth);
+        let (plugin, waiting) = (self.output.label(), self.output.counters().depth);
         if waiting > 0 {
             info!(plugin, waiting, "what waits is delivered as the new configuration says");
         }

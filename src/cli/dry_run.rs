@@ -17,14 +17,14 @@ use logphase_script::{Busy, Clock, ScriptError};
 /// The least time that a snippet gets, in milliseconds.
 const LEAST_DEADLINE_MS: f64 = 100.0;
 
-/// A rehearsal on a busy machine shall not fail for want of time; what `run` would stop is far past this.
+/// A dry_run on a busy machine shall not fail for want of time; what `run` would stop is far past this.
 pub(super) fn give_time(settings: &mut Settings) {
     settings.lua.deadline_ms = settings.lua.deadline_ms.max(LEAST_DEADLINE_MS);
     settings.lua.plugin_deadline_ms = settings.lua.plugin_deadline_ms.max(10.0 * LEAST_DEADLINE_MS);
 }
 
 /// A worker of one's own, on this thread.
-pub(super) struct Rehearsal {
+pub(super) struct DryRun {
     runner: Runner,
     _busy: Busy,
 }
@@ -41,7 +41,7 @@ pub(super) struct Outcome {
     pub(super) refused: Option<BodyError>,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Makes the VM and starts the clock; complains if that is not possible.
     pub(super) fn new(program: &Arc<Program>) -> Result<Self, Exit> {
         let clock = Clock::start().map_err(|error| {
@@ -110,7 +110,7 @@ pub(super) fn failure(step: &Step, part: usize, error: &ScriptError) -> Diagnost
 pub(super) fn made(kind: &str, place: Place) -> Plugin {
     Plugin {
         id: format!("{kind}-on-the-spot"),
-        kind: crate::plugin::find(kind).expect("the name is that of one of the kinds"),
+        definition: crate::plugin::find(kind).expect("the name is that of one of the kinds"),
         instance_name: None,
         enabled: true,
         protocols: crate::plugin::ANY.to_vec(),
@@ -134,7 +134,7 @@ pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], pl
     if configuration.plugins.is_empty() {
         configuration.plugins.push(made("file-log", place));
     }
-    for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.kind.emits) {
+    for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.emits) {
         plugin.fields.extend_from_slice(fields);
     }
 }

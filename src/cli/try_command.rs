@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::arguments::Try;
-use super::rehearsal::{self, Outcome, Rehearsal};
+use super::dry_run::{self, DryRun, Outcome};
 use super::{Exit, complain, load, pretty, say};
 use crate::entity::{Configuration, Field};
 use crate::phase::Program;
@@ -22,7 +22,7 @@ use logphase_script::transaction::Transaction;
 /// Prints, for each transaction and per plugin in execution order, the message that would be sent.
 pub(super) fn run(arguments: &Try) -> Exit {
     let (mut settings, mut findings) = load::settings(&arguments.files);
-    rehearsal::give_time(&mut settings);
+    dry_run::give_time(&mut settings);
     let mut configuration = Configuration::default();
     let paths = load::paths(&arguments.files, &settings);
     if !paths.is_empty() || arguments.field.is_empty() {
@@ -47,13 +47,13 @@ pub(super) fn run(arguments: &Try) -> Exit {
 }
 
 fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -> Exit {
-    let mut rehearsal = match Rehearsal::new(program) {
-        Ok(rehearsal) => rehearsal,
+    let mut dry_run = match DryRun::new(program) {
+        Ok(dry_run) => dry_run,
         Err(exit) => return exit,
     };
     let mut exit = Exit::Done;
     for (number, transaction) in transactions.into_iter().enumerate() {
-        let outcomes = rehearsal.run(transaction);
+        let outcomes = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
@@ -70,7 +70,7 @@ fn add_fields(configuration: &mut Configuration, given: &[(String, String)]) {
         Field { key: key.clone(), source: SnippetSource::whole(&text), key_place }
     });
     let place = Place::new(SourceFile::new("--field", ""), 0..0);
-    rehearsal::add_fields(configuration, &fields.collect::<Vec<_>>(), place);
+    dry_run::add_fields(configuration, &fields.collect::<Vec<_>>(), place);
 }
 
 /// Reads the transactions of a file or of standard input: one object, an array, or lines.
@@ -91,8 +91,8 @@ fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transact
         return Err(Exit::Unavailable);
     }
     let body = Bytes::from(text);
-    let transactions = rehearsal::transactions(&body, &settings.limits.transaction()).map_err(|rejection| {
-        let line = rehearsal::rejected_line(&body, &rejection);
+    let transactions = dry_run::transactions(&body, &settings.limits.transaction()).map_err(|rejection| {
+        let line = dry_run::rejected_line(&body, &rejection);
         complain(&format!("error: {name}, line {line}: {rejection}\n"));
         Exit::Incomplete
     })?;
@@ -110,7 +110,7 @@ fn say_json(program: &Program, outcomes: &[Outcome]) {
         let failed = |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(*part), "message": error.message});
         let body = refused.iter().map(|error| json!({"field": "body", "message": error.reason}));
         let errors: Vec<_> = errors.iter().map(failed).chain(body).collect();
-        let head = json!({"plugin": step.kind.name, "instance_name": step.instance_name, "errors": errors});
+        let head = json!({"plugin": step.definition.name, "instance_name": step.instance_name, "errors": errors});
         let head = head.to_string();
         // The message goes in as it is, so that its numbers stay as they would be sent.
         out.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
@@ -135,11 +135,13 @@ fn say_pretty(program: &Program, outcomes: &[Outcome], number: usize) {
                 let error = refused.as_ref().map_or_else(String::new, BodyError::to_string);
                 out.extend_from_slice(format!("no message: {error}, and on_body_error is drop\n").as_bytes());
             }
-            None if step.kind.emits => out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n"),
+            None if step.definition.emits => {
+                out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n")
+            }
             None => out.extend_from_slice(b"ran; it sends nothing itself\n"),
         }
         for (part, error) in errors {
-            let diagnostic = rehearsal::failure(step, *part, error);
+            let diagnostic = dry_run::failure(step, *part, error);
             out.extend_from_slice(diagnostic.render(std::io::stdout().is_terminal()).as_bytes());
         }
     }

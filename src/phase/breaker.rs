@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::fields::Totals;
 use logphase_script::Stop;
 
-/// The faults of one plugin's parts.
+/// The circuit breakers of one plugin's snippets.
 #[derive(Debug)]
-pub struct Faults {
-    parts: Vec<Fault>,
+pub struct Breakers {
+    parts: Vec<Breaker>,
 }
 
 /// How often one part failed, and whether it may run.
 #[derive(Debug, Default)]
-pub struct Fault {
+pub struct Breaker {
     totals: Arc<Totals>,
     told: AtomicU64,
     told_at: AtomicU64,
@@ -45,29 +45,29 @@ pub(super) enum Verdict {
     Recovered,
 }
 
-/// After a fault was told of, its repetitions are only counted for so long.
+/// After an error was logged, its repetitions are only counted for so long.
 const QUIET: Duration = Duration::from_secs(10);
 
-impl Faults {
+impl Breakers {
     pub(super) fn new(parts: usize) -> Self {
-        Self { parts: (0..parts).map(|_| Fault::default()).collect() }
+        Self { parts: (0..parts).map(|_| Breaker::default()).collect() }
     }
 
     /// Goes on counting where an earlier configuration's parts left off: `totals` gives what each has counted.
     pub(super) fn go_on(&mut self, totals: impl Fn(usize) -> Arc<Totals>) {
         for (at, part) in self.parts.iter_mut().enumerate() {
             let totals = totals(at);
-            *part = Fault { told: AtomicU64::new(totals.errors()), totals, ..Fault::default() };
+            *part = Breaker { told: AtomicU64::new(totals.errors()), totals, ..Breaker::default() };
         }
     }
 
-    /// The faults of each part, in order.
-    pub fn parts(&self) -> &[Fault] {
+    /// The breakers of each part, in order.
+    pub fn parts(&self) -> &[Breaker] {
         &self.parts
     }
 }
 
-impl Fault {
+impl Breaker {
     /// What it has done so far.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -141,30 +141,30 @@ mod tests {
     /// suspend it again, and one success clears it. A value that is too large suspends nobody.
     #[test]
     fn time_outs_in_a_row_suspend() {
-        let fault = Fault::default();
+        let breaker = Breaker::default();
         let suspension = Suspension { after: 3, time: Duration::from_secs(3600) };
         let short = Suspension { after: 3, time: Duration::ZERO };
-        assert_eq!(fault.ended(), Verdict::GoOn);
+        assert_eq!(breaker.ended(), Verdict::GoOn);
         for _ in 0..9 {
-            assert_eq!(fault.stopped(Stop::Value, &suspension), Verdict::GoOn);
+            assert_eq!(breaker.stopped(Stop::Value, &suspension), Verdict::GoOn);
         }
         for _ in 0..2 {
-            assert_eq!(fault.stopped(Stop::Deadline, &suspension), Verdict::GoOn);
+            assert_eq!(breaker.stopped(Stop::Deadline, &suspension), Verdict::GoOn);
         }
-        assert_eq!(fault.ended(), Verdict::GoOn);
+        assert_eq!(breaker.ended(), Verdict::GoOn);
         for _ in 0..2 {
-            assert_eq!(fault.stopped(Stop::Memory, &suspension), Verdict::GoOn);
+            assert_eq!(breaker.stopped(Stop::Memory, &suspension), Verdict::GoOn);
         }
-        assert_eq!(fault.leaves_out(), None);
-        assert_eq!(fault.stopped(Stop::Deadline, &short), Verdict::Suspended);
-        assert_eq!(fault.leaves_out(), None, "the time is over");
-        assert_eq!(fault.stopped(Stop::Deadline, &suspension), Verdict::Suspended);
-        assert!(fault.leaves_out().is_some_and(|left| left > Duration::from_secs(3000)));
-        let totals = fault.totals();
+        assert_eq!(breaker.leaves_out(), None);
+        assert_eq!(breaker.stopped(Stop::Deadline, &short), Verdict::Suspended);
+        assert_eq!(breaker.leaves_out(), None, "the time is over");
+        assert_eq!(breaker.stopped(Stop::Deadline, &suspension), Verdict::Suspended);
+        assert!(breaker.leaves_out().is_some_and(|left| left > Duration::from_secs(3000)));
+        let totals = breaker.totals();
         assert_eq!((totals.skipped(), totals.stops(Stop::Deadline), totals.stops(Stop::Memory)), (1, 4, 2));
-        assert_eq!(fault.ended(), Verdict::Recovered);
-        assert_eq!(fault.leaves_out(), None);
+        assert_eq!(breaker.ended(), Verdict::Recovered);
+        assert_eq!(breaker.leaves_out(), None);
         let never = Suspension { after: 0, ..suspension };
-        assert!((0..100).all(|_| fault.stopped(Stop::Deadline, &never) == Verdict::GoOn));
+        assert!((0..100).all(|_| breaker.stopped(Stop::Deadline, &never) == Verdict::GoOn));
     }
 }

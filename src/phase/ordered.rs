@@ -42,13 +42,13 @@ impl Gate {
 
 /// A sender's way to the queues, for one that can be made to wait: takes transactions in order, and all of them.
 ///
-/// Nothing happens by itself: [`Lane::advance`] has to be polled.
-pub struct Lane {
+/// Nothing happens by itself: [`OrderedIntake::advance`] has to be polled.
+pub struct OrderedIntake {
     intake: Intake,
     gate: Arc<Gate>,
     worker: usize,
     /// In order.
-    parcels: VecDeque<Parcel>,
+    pending: VecDeque<PendingBatch>,
     /// When to offer again what was refused, once nothing is on its way.
     again_at: Option<Instant>,
     /// Resolves when a queue has room, if it did not have it since this was made.
@@ -58,7 +58,7 @@ pub struct Lane {
     ended: bool,
 }
 
-enum Parcel {
+enum PendingBatch {
     OnWay {
         transactions: usize,
         answer: oneshot::Receiver<Outcome>,
@@ -67,14 +67,14 @@ enum Parcel {
     Here(Vec<Transaction>),
 }
 
-impl Lane {
+impl OrderedIntake {
     /// A lane into `intake` with nothing on it.
     pub fn new(intake: Intake) -> Self {
         Self {
             intake,
             gate: Arc::default(),
             worker: 0,
-            parcels: VecDeque::new(),
+            pending: VecDeque::new(),
             again_at: None,
             room: None,
             unanswered: 0,
@@ -84,25 +84,25 @@ impl Lane {
 
     /// Whether everything that was pushed is in its queues.
     pub fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
+        self.pending.is_empty()
     }
 
     /// Whether another batch may be pushed.
     pub fn has_room(&self) -> bool {
-        self.parcels.len() < MOST_ON_WAY && self.first_here().is_none()
+        self.pending.len() < MOST_ON_WAY && self.first_here().is_none()
     }
 
     /// Puts `transactions` behind what was pushed before. Ask [`Self::has_room`] first.
     pub fn push(&mut self, transactions: Vec<Transaction>) {
         let in_turn = self.first_here().is_none();
-        self.parcels.push_back(Parcel::Here(transactions));
+        self.pending.push_back(PendingBatch::Here(transactions));
         if !in_turn || self.ended || self.intake.is_closed() {
             return;
         }
         self.choose_worker();
         let worker = self.intake.worker(self.worker).clone();
         if let Ok(permit) = worker.try_reserve() {
-            self.hand_over(self.parcels.len() - 1, permit);
+            self.hand_over(self.pending.len() - 1, permit);
         }
     }
 
@@ -122,7 +122,7 @@ impl Lane {
                     }
                 }
                 None if self.ended => return Err(Refusal::ShuttingDown),
-                None if self.parcels.is_empty() => std::future::pending().await,
+                None if self.pending.is_empty() => std::future::pending().await,
                 None => self.wait_for_room().await,
             }
         }
@@ -131,9 +131,9 @@ impl Lane {
     /// Gives up what is not on its way; says how many transactions are lost by that, and were before.
     pub fn abandon(&mut self) -> usize {
         let mut lost = std::mem::take(&mut self.unanswered);
-        self.parcels.retain(|parcel| match parcel {
-            Parcel::OnWay { .. } => true,
-            Parcel::Here(transactions) => {
+        self.pending.retain(|pending_batch| match pending_batch {
+            PendingBatch::OnWay { .. } => true,
+            PendingBatch::Here(transactions) => {
                 lost += transactions.len();
                 false
             }
@@ -142,11 +142,11 @@ impl Lane {
     }
 
     fn first_here(&self) -> Option<usize> {
-        self.parcels.iter().position(|parcel| matches!(parcel, Parcel::Here(_)))
+        self.pending.iter().position(|pending_batch| matches!(pending_batch, PendingBatch::Here(_)))
     }
 
     fn first_on_way(&self) -> Option<usize> {
-        self.parcels.iter().position(|parcel| matches!(parcel, Parcel::OnWay { .. }))
+        self.pending.iter().position(|pending_batch| matches!(pending_batch, PendingBatch::OnWay { .. }))
     }
 
     /// The one that has least to do, if nothing that is on its way could be overtaken.
@@ -176,29 +176,29 @@ impl Lane {
     }
 
     fn hand_over(&mut self, at: usize, permit: mpsc::Permit<'_, Batch>) {
-        let Parcel::Here(transactions) = &mut self.parcels[at] else { return };
+        let PendingBatch::Here(transactions) = &mut self.pending[at] else { return };
         let transactions = std::mem::take(transactions);
         // Made before the worker looks for room, so that none that appears after it goes unnoticed.
         self.room.get_or_insert_with(|| Box::pin(self.intake.room().clone().notified_owned()));
         let (reply, answer) = oneshot::channel();
-        self.parcels[at] = Parcel::OnWay { transactions: transactions.len(), answer };
+        self.pending[at] = PendingBatch::OnWay { transactions: transactions.len(), answer };
         permit.send(Batch { transactions, whole: false, gate: Some(self.gate.clone()), reply });
     }
 
-    /// Waits for the answer to the parcel `at`, the oldest on its way; how many of its transactions were taken.
+    /// Waits for the answer to the pending_batch `at`, the oldest on its way; how many of its transactions were taken.
     async fn hear(&mut self, at: usize) -> usize {
-        let Parcel::OnWay { transactions, answer } = &mut self.parcels[at] else { return 0 };
+        let PendingBatch::OnWay { transactions, answer } = &mut self.pending[at] else { return 0 };
         let Ok(Outcome { accepted, refusal, rest }) = answer.await else {
             self.unanswered += *transactions;
             self.ended = true;
-            self.parcels.remove(at);
+            self.pending.remove(at);
             return 0;
         };
         self.ended |= refusal == Some(Refusal::ShuttingDown);
         if rest.is_empty() {
-            self.parcels.remove(at);
+            self.pending.remove(at);
         } else {
-            self.parcels[at] = Parcel::Here(rest);
+            self.pending[at] = PendingBatch::Here(rest);
             self.again_at.get_or_insert_with(|| Instant::now() + ASK_AGAIN);
         }
         accepted

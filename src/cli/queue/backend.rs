@@ -10,7 +10,7 @@ use crate::cli::control::{ControlClient, ControlError};
 use crate::delivery::inventory::{InventoryError, Moved, Page, QueueInfo, QueueName, Selection, Shown, StoppedQueues};
 
 /// The queues of a data directory.
-pub(super) enum Depot {
+pub(super) enum QueueBackend {
     /// Asked of the service that has it.
     Live(ControlClient),
     /// Opened here.
@@ -19,7 +19,7 @@ pub(super) enum Depot {
 
 /// Something cannot be done.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DepotError {
+pub(super) enum BackendError {
     /// The service says no, or nothing.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -31,9 +31,9 @@ pub(super) enum DepotError {
     Answer(#[from] serde_json::Error),
 }
 
-impl Depot {
+impl QueueBackend {
     /// Those in `data_dir`, and what there is.
-    pub(super) async fn open(data_dir: &Path) -> Result<(Self, Vec<QueueInfo>), DepotError> {
+    pub(super) async fn open(data_dir: &Path) -> Result<(Self, Vec<QueueInfo>), BackendError> {
         let client = ControlClient::of(data_dir);
         match client.get("/queues").await {
             Ok(known) => Ok((Self::Live(client), serde_json::from_value(known)?)),
@@ -51,7 +51,7 @@ impl Depot {
         matches!(self, Self::Live(_))
     }
 
-    pub(super) async fn show(&self, name: &QueueName, page: Page) -> Result<Vec<Shown>, DepotError> {
+    pub(super) async fn show(&self, name: &QueueName, page: Page) -> Result<Vec<Shown>, BackendError> {
         match self {
             Self::Live(client) => {
                 let Page { offset, limit } = page;
@@ -64,7 +64,7 @@ impl Depot {
     }
 
     /// What `to` means, if something is named: for the service as it is named, else the folder.
-    pub(super) fn target(&self, to: Option<&str>, known: &[QueueInfo]) -> Result<Option<String>, DepotError> {
+    pub(super) fn target(&self, to: Option<&str>, known: &[QueueInfo]) -> Result<Option<String>, BackendError> {
         let Some(to) = to else { return Ok(None) };
         if self.is_live() {
             return Ok(Some(to.to_owned()));
@@ -78,7 +78,7 @@ impl Depot {
         name: &QueueName,
         chosen: Selection,
         to: Option<String>,
-    ) -> Result<Moved, DepotError> {
+    ) -> Result<Moved, BackendError> {
         match self {
             Self::Live(client) => {
                 let body = serde_json::to_value(Replay { chosen, to })?;
@@ -88,7 +88,7 @@ impl Depot {
         }
     }
 
-    pub(super) async fn drop_messages(&self, name: &QueueName, chosen: Selection) -> Result<Moved, DepotError> {
+    pub(super) async fn drop_messages(&self, name: &QueueName, chosen: Selection) -> Result<Moved, BackendError> {
         match self {
             Self::Live(client) => {
                 let body: Value = json!(chosen);

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// The bytes that all tails of the process may keep together.
+/// The bytes that all resend_budget of the process may keep together.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct ResendBudget {
     max_bytes: usize,
     used: AtomicUsize,
 }
 
-impl Pool {
+impl ResendBudget {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self { max_bytes, used: AtomicUsize::new(0) }
     }
@@ -31,20 +31,20 @@ impl Pool {
 
 /// The newest entries that were written, within bounds of bytes and age; the oldest leave first.
 #[derive(Debug)]
-pub(crate) struct Tail {
+pub(crate) struct ResendBuffer {
     entries: VecDeque<(Instant, Bytes)>,
     bytes: usize,
     max_bytes: usize,
     max_age: Duration,
-    pool: Arc<Pool>,
+    pool: Arc<ResendBudget>,
 }
 
-impl Tail {
-    pub(super) fn new(max_bytes: usize, max_age: Duration, pool: Arc<Pool>) -> Self {
+impl ResendBuffer {
+    pub(super) fn new(max_bytes: usize, max_age: Duration, pool: Arc<ResendBudget>) -> Self {
         Self { entries: VecDeque::new(), bytes: 0, max_bytes, max_age, pool }
     }
 
-    /// Adds what was just written. If the pool is empty, older entries of this tail make way.
+    /// Adds what was just written. If the pool is empty, older entries of this resend make way.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Bytes>) {
         let now = Instant::now();
         self.forget_older_than(self.max_age);
@@ -108,7 +108,7 @@ impl Tail {
     }
 }
 
-impl Drop for Tail {
+impl Drop for ResendBuffer {
     fn drop(&mut self) {
         self.clear();
     }
@@ -122,13 +122,13 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    /// Scenario: more is written than a tail, and than all tails together, may keep.
+    /// Scenario: more is written than a resend, and than all resend_budget together, may keep.
     /// Guarantees: the newest stay, neither bound is passed, and the pool is whole again at the end.
     #[test]
     fn the_newest_stay_within_both_bounds() {
-        let pool = Arc::new(Pool::new(5));
-        let mut one = Tail::new(4, Duration::from_secs(60), pool.clone());
-        let mut two = Tail::new(4, Duration::from_secs(60), pool.clone());
+        let pool = Arc::new(ResendBudget::new(5));
+        let mut one = ResendBuffer::new(4, Duration::from_secs(60), pool.clone());
+        let mut two = ResendBuffer::new(4, Duration::from_secs(60), pool.clone());
         one.extend([entry("aa"), entry("bb"), entry("cc")]);
         assert_eq!(one.renew(), ["bb", "cc"]);
         two.extend([entry("d"), entry("e")]);
@@ -144,13 +144,13 @@ mod tests {
     /// Guarantees: they are forgotten.
     #[test]
     fn old_entries_are_forgotten() {
-        let mut tail = Tail::new(100, Duration::ZERO, Arc::new(Pool::new(100)));
-        tail.extend([entry("a")]);
-        assert_eq!(tail.renew(), ["a"]);
+        let mut resend = ResendBuffer::new(100, Duration::ZERO, Arc::new(ResendBudget::new(100)));
+        resend.extend([entry("a")]);
+        assert_eq!(resend.renew(), ["a"]);
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !tail.is_empty() {
+        while !resend.is_empty() {
             assert!(Instant::now() < deadline);
-            tail.extend([]);
+            resend.extend([]);
         }
     }
 }

@@ -90,7 +90,7 @@ impl Queues {
 
 /// Sends batches of `sizes` down a lane; how many transactions were taken, and how many lost.
 async fn send(intake: Intake, sender: usize, sizes: Vec<usize>) -> (usize, usize) {
-    let mut lane = Lane::new(intake);
+    let mut lane = OrderedIntake::new(intake);
     let (mut taken, mut number, mut refused) = (0, 0, None);
     let mut batches = sizes.into_iter().map(|size| {
         let batch = (number..number + size).map(|at| transaction(&json!({"s": sender, "n": at}))).collect();

@@ -2,7 +2,7 @@
 
 /// A plugin of Kong's that has nothing to do in the log phase as it is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Other {
+pub struct KnownPlugin {
     /// Its name.
     pub name: &'static str,
     /// Its priority in Kong.
@@ -11,7 +11,7 @@ pub struct Other {
 
 /// All of them, highest priority first (Gateway 3.15).
 #[rustfmt::skip]
-pub const OTHERS: &[Other] = &[
+pub const KNOWN: &[KnownPlugin] = &[
     other("app-dynamics", 999_999),
     other("correlation-id", 100_001),
     other("zipkin", 100_000),
@@ -119,11 +119,11 @@ pub const OTHERS: &[Other] = &[
     other("mocking", -1),
 ];
 
-const fn other(name: &'static str, priority: i32) -> Other {
-    Other { name, priority }
+const fn other(name: &'static str, priority: i32) -> KnownPlugin {
+    KnownPlugin { name, priority }
 }
 
 /// The other plugin called `name`.
-pub fn find_other(name: &str) -> Option<&'static Other> {
-    OTHERS.iter().find(|other| other.name == name)
+pub fn find_known(name: &str) -> Option<&'static KnownPlugin> {
+    KNOWN.iter().find(|other| other.name == name)
 }

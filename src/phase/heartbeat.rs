@@ -8,14 +8,14 @@ use logphase_script::Clock;
 /// One worker, which alone writes it. On a cache line of its own, so that nobody waits for anybody.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Pulse {
+pub struct Heartbeat {
     /// When the transaction that runs was begun, by the workers' clock; 0 while none does.
     begun: AtomicU64,
     /// Bytes that its VM holds.
     memory: AtomicUsize,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// A transaction begins.
     pub(super) fn begin(&self) {
         self.begun.store(Clock::now().max(1), Ordering::Relaxed);
@@ -56,15 +56,15 @@ mod tests {
     /// Scenario: a worker that begins, and rests. Guarantees: it is busy in between, and no longer.
     #[test]
     fn busy_while_it_works() {
-        let pulse = Pulse::default();
-        assert_eq!(pulse.busy_for(), None);
+        let heartbeat = Heartbeat::default();
+        assert_eq!(heartbeat.busy_for(), None);
         Clock::refresh();
-        pulse.begin();
-        assert!(pulse.busy_for().is_some_and(|time| time < Duration::from_secs(60)));
-        pulse.rest(7);
-        assert_eq!((pulse.busy_for(), pulse.memory()), (None, 7));
-        assert!(!pulse.has_ended());
-        pulse.end();
-        assert_eq!((pulse.busy_for(), pulse.has_ended()), (None, true));
+        heartbeat.begin();
+        assert!(heartbeat.busy_for().is_some_and(|time| time < Duration::from_secs(60)));
+        heartbeat.rest(7);
+        assert_eq!((heartbeat.busy_for(), heartbeat.memory()), (None, 7));
+        assert!(!heartbeat.has_ended());
+        heartbeat.end();
+        assert_eq!((heartbeat.busy_for(), heartbeat.has_ended()), (None, true));
     }
 }

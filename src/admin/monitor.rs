@@ -12,15 +12,15 @@ use serde_json::json;
 use super::metrics::{self, Snapshot};
 use super::router::{Call, Reply, Routes, json_reply, text_reply};
 use super::{probe, status};
-use crate::confinement::Wall;
+use crate::confinement::Enforcement;
 use crate::delivery::Delivery;
 use crate::input::{Kind, Meters};
-use crate::phase::{Fields, Generation, Tally};
+use crate::phase::{Fields, Generation, WorkerStats};
 use crate::service::Reloads;
 
 /// What of a running service can be looked at. Cheap to clone.
 #[derive(Clone)]
-pub struct Board {
+pub struct Monitor {
     pub(super) inner: Arc<Inner>,
 }
 
@@ -37,15 +37,15 @@ pub struct Parts {
     /// What runs; held loosely, so that a service that stops can let go of its queues.
     pub live: Weak<ArcSwap<Generation>>,
     /// What the workers did so far.
-    pub tally: Arc<Tally>,
+    pub worker_stats: Arc<WorkerStats>,
     /// What the snippets did so far.
     pub fields: Arc<Fields>,
     /// The queues and sinks.
     pub delivery: Delivery,
     /// Worker threads' system calls.
-    pub seccomp: Wall,
+    pub seccomp: Enforcement,
     /// The process's files.
-    pub landlock: Wall,
+    pub landlock: Enforcement,
 }
 
 /// How far a service is.
@@ -59,7 +59,7 @@ pub enum Stage {
     Stopping,
 }
 
-impl Default for Board {
+impl Default for Monitor {
     fn default() -> Self {
         let inner = Inner {
             started: SystemTime::now(),
@@ -72,7 +72,7 @@ impl Default for Board {
     }
 }
 
-impl Board {
+impl Monitor {
     /// Shows the parts of a service; only once.
     pub fn show(&self, parts: Parts) {
         let _ = self.inner.parts.set(parts);
@@ -103,11 +103,11 @@ impl Board {
     pub fn routes(&self) -> Routes {
         let (status, ready, live, metrics) = (self.clone(), self.clone(), self.clone(), self.clone());
         Routes::new()
-            .get("/status", move |call| status.answer(move |board| status::reply(board, &call)))
+            .get("/status", move |call| status.answer(move |monitor| status::reply(monitor, &call)))
             .get("/status/ready", move |_| ready.answer(probe::ready))
             // Looks at nothing that could be held up: it is what finds that out.
             .get("/status/live", move |_| std::future::ready(probe::live(&live)))
-            .get("/metrics", move |call| metrics.answer(move |board| scrape(board, &call)))
+            .get("/metrics", move |call| metrics.answer(move |monitor| scrape(monitor, &call)))
     }
 
     /// Answers on a thread that may wait: for a lock, or a disk.
@@ -115,8 +115,8 @@ impl Board {
     where
         F: FnOnce(&Self) -> Reply + Send + 'static,
     {
-        let board = self.clone();
-        let answering = tokio::task::spawn_blocking(move || reply(&board));
+        let monitor = self.clone();
+        let answering = tokio::task::spawn_blocking(move || reply(&monitor));
         async {
             answering.await.unwrap_or_else(|_| {
                 let message = "the answer could not be made; please report this";
@@ -126,9 +126,9 @@ impl Board {
     }
 }
 
-fn scrape(board: &Board, call: &Call) -> Reply {
+fn scrape(monitor: &Monitor, call: &Call) -> Reply {
     let accept = call.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let snapshot = Snapshot::of(board);
+    let snapshot = Snapshot::of(monitor);
     if accept.contains("application/openmetrics-text") {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         text_reply(StatusCode::OK, content_type, metrics::open_metrics(snapshot))

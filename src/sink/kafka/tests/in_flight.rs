@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::flight::{Flight, Outcome, Refusal};
+use super::super::in_flight::{InFlight, Outcome, Refusal};
 
 /// What is to become of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 /// The queue's side, the client's side, and the book between them.
 struct World {
     fates: Vec<Fate>,
-    book: Flight,
+    book: InFlight,
     // Sent: number of the first, the entries, and whether it is apart.
     client: VecDeque<(u64, Vec<usize>, bool)>,
     outstanding: VecDeque<Bytes>,
@@ -107,7 +107,7 @@ proptest! {
     ) {
         let count = fates.len();
         let mut world = World {
-            fates: fates.clone(), book: Flight::default(), client: VecDeque::new(), outstanding: VecDeque::new(),
+            fates: fates.clone(), book: InFlight::default(), client: VecDeque::new(), outstanding: VecDeque::new(),
             delivered: BTreeMap::new(), settled: Vec::new(), refused: Vec::new(),
         };
         let mut handed = 0;
@@ -142,7 +142,7 @@ proptest! {
     /// Guarantees: late reports of the former say nothing of the latter.
     #[test]
     fn late_reports_are_of_no_account(old in 1usize..20, new in 1usize..20) {
-        let mut book = Flight::default();
+        let mut book = InFlight::default();
         let texts = |count: usize| (0..count).map(|n| Bytes::from(n.to_string())).collect::<Vec<_>>();
         book.extend(&texts(old));
         for number in 0..old as u64 {
@@ -166,7 +166,7 @@ proptest! {
 #[test]
 fn equal_entries_are_two() {
     let entries = [Bytes::from(b"same".to_vec()), Bytes::from(b"same".to_vec())];
-    let mut book = Flight::default();
+    let mut book = InFlight::default();
     book.extend(&entries);
     book.sent(0, 1);
     book.sent(1, 1);

@@ -44,7 +44,7 @@ struct Slot {
 
 /// Entries that the queue has handed over and that have not settled, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     // The number of the oldest; numbers are given once.
     first: u64,
     slots: VecDeque<Slot>,
@@ -68,7 +68,7 @@ pub(super) struct Next {
     pub blocked: bool,
 }
 
-impl Flight {
+impl InFlight {
     /// Takes over entries that follow those there are.
     pub(super) fn extend(&mut self, entries: &[Bytes]) {
         let slot = |entry: &Bytes| Slot { entry: entry.clone(), state: State::Waiting, apart: false };

@@ -14,20 +14,20 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::dead::DeadLetters;
-use super::turn::{Turn, unless_turned};
-use super::{OutletSpec, QueueSettings, notices};
+use super::swap::{SinkSwap, unless_swapped};
+use super::{OutputSpec, QueueSettings, notices};
 use crate::folding::Fold;
-use crate::sink::{Appetite, Fault, SendError, Sent, Sink};
-use logphase_queue::fault::{self, Point};
+use crate::sink::{Batching, FailureKind, SendError, Sent, Sink};
+use logphase_queue::failpoint::{self, Point};
 use logphase_queue::{Condition, Counters, DropReason, Queue, Reader};
 
 /// Entries that are leased at once by a sink that takes what is there.
 const LEASE_ENTRIES: usize = 8192;
 /// Bytes that are leased at once.
 const LEASE_BYTES: usize = 1 << 20;
-/// The longest pause between attempts once the outlet is closed: a destination that comes back shall be noticed.
+/// The longest pause between attempts once the output is closed: a destination that comes back shall be noticed.
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
-/// How long a closed outlet with an empty queue tries to send again what a sink had delivered before.
+/// How long a closed output with an empty queue tries to send again what a sink had delivered before.
 const REPLAY_TIME: Duration = Duration::from_secs(5);
 /// How long an attempt under way is waited for when what it tries is to be given up.
 const FORGO_TIME: Duration = Duration::from_secs(5);
@@ -35,19 +35,19 @@ const FORGO_TIME: Duration = Duration::from_secs(5);
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// The end of the way for one plugin: what the log phase appends to, and what status pages ask.
-pub struct Outlet {
-    pub(super) parts: OutletParts,
+pub struct Output {
+    pub(super) parts: OutputParts,
     /// Cuts a pause between attempts short.
     closing: Notify,
     /// What is being tried again and again is to be given up.
     forgo: AtomicBool,
     health: Mutex<Health>,
-    pub(super) turn: Turn,
+    pub(super) swap: SinkSwap,
 }
 
-pub(super) struct OutletParts {
+pub(super) struct OutputParts {
     /// A reload may change all of it but the identity, the kind and what the queue is made of.
-    pub spec: ArcSwap<OutletSpec>,
+    pub spec: ArcSwap<OutputSpec>,
     pub queue: Arc<dyn Queue>,
     pub reader: Arc<dyn Reader>,
     pub dead_letters: Arc<DeadLetters>,
@@ -71,7 +71,7 @@ pub struct LastError {
     pub at: u64,
 }
 
-/// What is known about one outlet at a moment.
+/// What is known about one output at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// The plugin's id in the configuration.
@@ -90,24 +90,24 @@ pub struct Stats {
     pub retried: u64,
     /// The last attempt failed; another will be made.
     pub failing: bool,
-    /// The outlet takes nothing new and ends when its queue is empty.
+    /// The output takes nothing new and ends when its queue is empty.
     pub retiring: bool,
     /// The last failure, also when all is well since.
     pub last_error: Option<LastError>,
 }
 
 /// A plugin as it is called in logs: its name, with its instance name if it has one.
-pub(super) fn label(spec: &OutletSpec) -> String {
+pub(super) fn label(spec: &OutputSpec) -> String {
     match &spec.instance {
-        Some(instance) => format!("{} ({instance})", spec.kind),
-        None => spec.kind.clone(),
+        Some(instance) => format!("{} ({instance})", spec.plugin),
+        None => spec.plugin.clone(),
     }
 }
 
-impl Outlet {
-    pub(super) fn new(parts: OutletParts) -> Self {
+impl Output {
+    pub(super) fn new(parts: OutputParts) -> Self {
         let forgo = AtomicBool::new(false);
-        Self { parts, closing: Notify::new(), forgo, health: Mutex::default(), turn: Turn::default() }
+        Self { parts, closing: Notify::new(), forgo, health: Mutex::default(), swap: SinkSwap::default() }
     }
 
     /// What the log phase reserves on and appends to.
@@ -120,8 +120,8 @@ impl Outlet {
         &self.parts.reader
     }
 
-    /// What the outlet is there for now.
-    pub fn spec(&self) -> Arc<OutletSpec> {
+    /// What the output is there for now.
+    pub fn spec(&self) -> Arc<OutputSpec> {
         self.parts.spec.load_full()
     }
 
@@ -145,7 +145,7 @@ impl Outlet {
         self.parts.reader.condition()
     }
 
-    /// Everything known about the outlet.
+    /// Everything known about the output.
     pub fn stats(&self) -> Stats {
         let spec = self.spec();
         let counters = self.counters();
@@ -153,7 +153,7 @@ impl Outlet {
         let health = self.health();
         Stats {
             identity: spec.identity.clone(),
-            plugin: spec.kind.clone(),
+            plugin: spec.plugin.clone(),
             instance: spec.instance.clone(),
             counters,
             lost: health.lost,
@@ -197,9 +197,9 @@ impl Outlet {
     }
 }
 
-/// The task behind an outlet.
-pub(super) struct Courier {
-    pub(super) outlet: Arc<Outlet>,
+/// The task behind an output.
+pub(super) struct Dispatcher {
+    pub(super) output: Arc<Output>,
     pub(super) sink: Box<dyn Sink>,
     // Those that the sink is used with.
     pub(super) settings: QueueSettings,
@@ -217,11 +217,11 @@ pub(super) struct Courier {
     expired: usize,
 }
 
-impl Courier {
-    pub(super) fn new(outlet: Arc<Outlet>, sink: Box<dyn Sink>) -> Self {
-        let settings = outlet.spec().settings.clone();
+impl Dispatcher {
+    pub(super) fn new(output: Arc<Output>, sink: Box<dyn Sink>) -> Self {
+        let settings = output.spec().settings.clone();
         Self {
-            outlet,
+            output,
             sink,
             backoff: Backoff::new(settings.initial_retry_delay, settings.max_retry_delay),
             settings,
@@ -238,21 +238,21 @@ impl Courier {
 
     /// Delivers until the queue is closed and empty; tells meanwhile what the queue has to tell.
     pub(super) async fn run(self) {
-        let outlet = self.outlet.clone();
+        let output = self.output.clone();
         tokio::select! {
             () = self.deliver() => {}
-            () = notices::tell(&outlet) => {}
+            () = notices::tell(&output) => {}
         }
     }
 
     async fn deliver(mut self) {
         loop {
-            self.take_turn().await;
+            self.swap_sink().await;
             let result = if self.resend {
                 self.resend_outstanding().await
             } else if self.outstanding.is_empty() && !self.wait().await {
                 break;
-            } else if self.outlet.turn.is_due() {
+            } else if self.output.swap.is_due() {
                 continue;
             } else {
                 self.advance().await
@@ -260,7 +260,7 @@ impl Courier {
             match result {
                 Ok(sent) => self.note_sent(sent),
                 // Whether it fails is for the next sink to say.
-                Err(failure) if self.outlet.turn.is_due() => {
+                Err(failure) if self.output.swap.is_due() => {
                     self.commit(failure.delivered);
                     self.resend = true;
                 }
@@ -271,28 +271,28 @@ impl Courier {
     }
 
     fn reader(&self) -> &Arc<dyn Reader> {
-        &self.outlet.parts.reader
+        &self.output.parts.reader
     }
 
     /// Waits for something to do with nothing on its way; false when all is done.
     async fn wait(&mut self) -> bool {
-        let reader = self.outlet.parts.reader.clone();
+        let reader = self.output.parts.reader.clone();
         tokio::select! {
             biased;
             more = reader.ready(1) => if !more { return false },
-            () = self.sink.attend() => {
+            () = self.sink.maintain() => {
                 self.resend = true;
                 return true;
             }
-            () = self.outlet.turn.awaited() => return true,
+            () = self.output.swap.awaited() => return true,
         }
         let settings = &self.settings;
-        if self.sink.appetite() == Appetite::Batches && settings.max_batch_size > 1 {
+        if self.sink.batching() == Batching::Batches && settings.max_batch_size > 1 {
             // A full batch or a closed queue ends the wait early.
             let full = settings.max_batch_size.min(settings.bounds.max_entries);
             tokio::select! {
                 _ = timeout(settings.max_coalescing_delay, reader.ready(full)) => {}
-                () = self.outlet.turn.awaited() => {}
+                () = self.output.swap.awaited() => {}
             }
         }
         true
@@ -303,56 +303,56 @@ impl Courier {
         if self.resend {
             return self.resend_outstanding().await;
         }
-        let entries = match self.sink.appetite() {
-            Appetite::Stream | Appetite::Parallel => LEASE_ENTRIES,
-            Appetite::Batches => self.settings.max_batch_size.max(1),
+        let entries = match self.sink.batching() {
+            Batching::Stream | Batching::Parallel => LEASE_ENTRIES,
+            Batching::Batches => self.settings.max_batch_size.max(1),
         };
         if self.outstanding_bytes < self.sink.window() {
             let batch = self.reader().lease(entries, LEASE_BYTES).await;
             if !batch.is_empty() {
                 self.outstanding_bytes += batch.iter().map(Bytes::len).sum::<usize>();
                 self.outstanding.extend(batch.iter().cloned());
-                return unless_turned(&self.outlet.turn, self.sink.send(&batch)).await;
+                return unless_swapped(&self.output.swap, self.sink.send(&batch)).await;
             }
             if self.outstanding.is_empty() {
                 // What was waiting was dropped, or proved damaged.
                 return Ok(Sent::default());
             }
-            if self.sink.appetite() == Appetite::Parallel {
+            if self.sink.batching() == Batching::Parallel {
                 return self.settle_or_more().await;
             }
         }
-        unless_turned(&self.outlet.turn, self.sink.settle()).await
+        unless_swapped(&self.output.swap, self.sink.settle()).await
     }
 
     /// Waits for what is on its way, or for more to send.
     async fn settle_or_more(&mut self) -> Result<Sent, SendError> {
-        let reader = self.outlet.parts.reader.clone();
+        let reader = self.output.parts.reader.clone();
         tokio::select! {
             sent = self.sink.settle() => sent,
-            () = self.outlet.turn.awaited() => Ok(Sent::default()),
+            () = self.output.swap.awaited() => Ok(Sent::default()),
             true = reader.ready(1) => Ok(Sent::default()),
         }
     }
 
     async fn resend_outstanding(&mut self) -> Result<Sent, SendError> {
-        self.outlet.health().retried += self.outstanding.len() as u64;
+        self.output.health().retried += self.outstanding.len() as u64;
         let entries = self.outstanding.make_contiguous();
-        let sent = unless_turned(&self.outlet.turn, self.sink.send(entries)).await?;
+        let sent = unless_swapped(&self.output.swap, self.sink.send(entries)).await?;
         self.resend = false;
         Ok(sent)
     }
 
     pub(super) fn note_sent(&mut self, sent: Sent) {
         if sent.settled > 0 {
-            fault::reach(Point::BeforeCommit);
+            failpoint::reach(Point::BeforeCommit);
         }
         self.commit(sent.settled);
         if sent.lost > 0 {
-            self.outlet.health().lost += sent.lost;
+            self.output.health().lost += sent.lost;
         }
         if let Some(warning) = sent.warning {
-            let plugin = self.outlet.label();
+            let plugin = self.output.label();
             match self.warnings.admit(&warning, Instant::now()) {
                 Some(0) => warn!(plugin, "{warning}"),
                 Some(more) => warn!(plugin, more, "{warning}"),
@@ -361,7 +361,7 @@ impl Courier {
         }
         if let Some(since) = self.failing_since.filter(|_| sent.settled > 0 || self.outstanding.is_empty()) {
             let folded = self.errors.reset();
-            info!(plugin = self.outlet.label(), after = ?since.elapsed(), folded, "delivers again");
+            info!(plugin = self.output.label(), after = ?since.elapsed(), folded, "delivers again");
             self.recover();
         }
     }
@@ -369,7 +369,7 @@ impl Courier {
     pub(super) fn recover(&mut self) {
         self.failing_since = None;
         self.backoff.reset();
-        self.outlet.health().failing = false;
+        self.output.health().failing = false;
     }
 
     async fn note_failure(&mut self, failure: SendError) {
@@ -381,20 +381,20 @@ impl Courier {
         self.record(&failure, now);
         // With nothing outstanding the sink still wants to be called: it has something of its own to send again.
         self.resend = true;
-        match failure.fault {
-            Fault::Final => self.bury(&failure.message, now).await,
-            Fault::Oversize => self.discard(1, DropReason::Oversize),
-            Fault::Retry => self.pause_or_give_up(now, failure.retry_after).await,
+        match failure.kind {
+            FailureKind::Permanent => self.bury(&failure.message, now).await,
+            FailureKind::TooLarge => self.discard(1, DropReason::Oversize),
+            FailureKind::Retryable => self.pause_or_give_up(now, failure.retry_after).await,
         }
     }
 
     /// Puts the first entry aside with the reason. Where that is not possible it stays and is tried again.
     async fn bury(&mut self, reason: &str, now: Instant) {
         let Some(entry) = self.outstanding.front() else { return };
-        let letters = &self.outlet.parts.dead_letters;
-        let spec = self.outlet.spec();
+        let letters = &self.output.parts.dead_letters;
+        let spec = self.output.spec();
         let Err(error) = letters.keep(&spec, entry, reason, spec.settings.max_dead_letter_bytes).await else {
-            fault::reach(Point::DeadLetterKept);
+            failpoint::reach(Point::DeadLetterKept);
             self.discard(1, DropReason::DeadLetter);
             return;
         };
@@ -402,7 +402,7 @@ impl Courier {
         let message =
             format!("a message that was refused for good cannot be kept in {folder}, and holds up the queue: {error}");
         if self.errors.admit(&message, now).is_some() {
-            error!(plugin = self.outlet.label(), "{message}");
+            error!(plugin = self.output.label(), "{message}");
         }
         self.pause_or_give_up(now, None).await;
     }
@@ -413,14 +413,14 @@ impl Courier {
         let since = *self.failing_since.get_or_insert(now);
         let expires = self.settings.max_retry_time.map(|limit| since + limit);
         if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
-            let alone = self.sink.appetite() == Appetite::Parallel;
+            let alone = self.sink.batching() == Batching::Parallel;
             let entries = if alone { 1 } else { self.outstanding.len() };
             self.tell_of_expired(entries, now);
             self.discard(entries, DropReason::Expired);
             self.recover();
             return;
         }
-        let closed = self.outlet.is_closed();
+        let closed = self.output.is_closed();
         if self.outstanding.is_empty() && (expires.is_some_and(|at| at <= now) || closed && now - since > REPLAY_TIME) {
             // What the sink wanted to send again was delivered once; it shall not hold up the queue or the end.
             self.resend = false;
@@ -429,11 +429,11 @@ impl Courier {
         // Closing cuts the pause short: one more attempt at once.
         let end = now + self.pause(now, asked, expires, closed);
         tokio::select! {
-            _ = timeout_at(end, self.outlet.closing.notified()) => {}
+            _ = timeout_at(end, self.output.closing.notified()) => {}
             // Another configuration may work at once.
-            () = self.outlet.turn.awaited() => {}
+            () = self.output.swap.awaited() => {}
         }
-        if self.outlet.forgo.swap(false, Ordering::AcqRel) {
+        if self.output.forgo.swap(false, Ordering::AcqRel) {
             self.discard(self.outstanding.len(), DropReason::Operator);
         }
     }
@@ -444,7 +444,7 @@ impl Courier {
         if self.expiries.admit("expired", now).is_some() {
             let entries = std::mem::take(&mut self.expired);
             error!(
-                plugin = self.outlet.label(),
+                plugin = self.output.label(),
                 entries, "not delivered within max_retry_time, dropped; raise queue.max_retry_time to keep them longer"
             );
         }
@@ -463,24 +463,24 @@ impl Courier {
 
     fn record(&mut self, failure: &SendError, now: Instant) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let retry = failure.fault == Fault::Retry;
+        let retry = failure.kind == FailureKind::Retryable;
         {
-            let mut health = self.outlet.health();
+            let mut health = self.output.health();
             health.failures += 1;
             health.failing = retry;
             let at = u64::try_from(at).unwrap_or(u64::MAX);
             health.last_error = Some(LastError { message: failure.message.clone(), at });
         }
         let Some(more) = self.errors.admit(&failure.message, now) else { return };
-        let (plugin, message) = (self.outlet.label(), &failure.message);
-        let folder = self.outlet.parts.dead_letters.folder().display();
-        match (failure.fault, more) {
-            (Fault::Retry, 0) => warn!(plugin, "{message}; will be retried"),
-            (Fault::Retry, _) => warn!(plugin, more, "{message}; is being retried"),
-            (Fault::Final, 0) => error!(plugin, "{message}; kept in {folder}"),
-            (Fault::Final, _) => error!(plugin, more, "{message}; kept in {folder}"),
-            (Fault::Oversize, 0) => error!(plugin, "{message}; dropped"),
-            (Fault::Oversize, _) => error!(plugin, more, "{message}; dropped"),
+        let (plugin, message) = (self.output.label(), &failure.message);
+        let folder = self.output.parts.dead_letters.folder().display();
+        match (failure.kind, more) {
+            (FailureKind::Retryable, 0) => warn!(plugin, "{message}; will be retried"),
+            (FailureKind::Retryable, _) => warn!(plugin, more, "{message}; is being retried"),
+            (FailureKind::Permanent, 0) => error!(plugin, "{message}; kept in {folder}"),
+            (FailureKind::Permanent, _) => error!(plugin, more, "{message}; kept in {folder}"),
+            (FailureKind::TooLarge, 0) => error!(plugin, "{message}; dropped"),
+            (FailureKind::TooLarge, _) => error!(plugin, more, "{message}; dropped"),
         }
     }
 

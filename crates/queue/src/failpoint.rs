@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The variable that arms points.
-pub const VARIABLE: &str = "LOGPHASE_FAULT";
+pub const VARIABLE: &str = "LOGPHASE_FAILPOINTS";
 
 macro_rules! points {
     ($($(#[doc = $doc:literal])* $point:ident = $name:literal,)*) => {

@@ -6,16 +6,16 @@ use super::*;
 
 fn good() -> (Box<dyn Sink>, Arc<Mutex<Seen>>) {
     let seen = Arc::new(Mutex::new(Seen::default()));
-    (Box::new(Scripted { steps: Vec::new(), appetite: Appetite::Batches, seen: seen.clone() }), seen)
+    (Box::new(Scripted { steps: Vec::new(), batching: Batching::Batches, seen: seen.clone() }), seen)
 }
 
-fn newer(outlet: &Outlet) -> OutletSpec {
-    OutletSpec { config: json!({"password": "right"}), ..(*outlet.spec()).clone() }
+fn newer(output: &Output) -> OutputSpec {
+    OutputSpec { config: json!({"password": "right"}), ..(*output.spec()).clone() }
 }
 
-async fn ends(outlet: &Outlet, courier: JoinHandle<()>) {
-    outlet.close();
-    tokio::time::timeout(PATIENCE, courier).await.expect("ends in time").unwrap();
+async fn ends(output: &Output, dispatcher: JoinHandle<()>) {
+    output.close();
+    tokio::time::timeout(PATIENCE, dispatcher).await.expect("ends in time").unwrap();
 }
 
 /// Scenario: a destination that fails, with pauses of an hour, after it has taken none or one of a batch;
@@ -32,16 +32,16 @@ async fn waiting_entries_follow() {
             max_retry_delay: hour,
             ..QueueSettings::default()
         };
-        let steps = vec![Step::Fail(taken, Fault::Retry)];
-        let (outlet, old, courier) = scripted(settings, Appetite::Batches, steps, 8);
-        until("the old one has failed", || outlet.stats().failing).await;
+        let steps = vec![Step::Fail(taken, FailureKind::Retryable)];
+        let (output, old, dispatcher) = scripted(settings, Batching::Batches, steps, 8);
+        until("the old one has failed", || output.stats().failing).await;
         let (sink, new) = good();
-        outlet.turn_to(newer(&outlet), sink);
-        until("all is delivered", || outlet.counters().is_idle()).await;
-        assert_eq!(outlet.spec().config, json!({"password": "right"}));
-        assert!(!outlet.stats().failing);
-        put(&outlet, "8").unwrap();
-        ends(&outlet, courier).await;
+        output.replace_sink(newer(&output), sink);
+        until("all is delivered", || output.counters().is_idle()).await;
+        assert_eq!(output.spec().config, json!({"password": "right"}));
+        assert!(!output.stats().failing);
+        put(&output, "8").unwrap();
+        ends(&output, dispatcher).await;
         let mut all = texts(&old.lock().unwrap().delivered);
         assert_eq!(all.len(), taken);
         all.extend(texts(&new.lock().unwrap().delivered));
@@ -86,16 +86,16 @@ async fn on_its_way() {
     for settles in [true, false] {
         let (allowed, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Seen::default())));
         let slow = Slow { allowed: allowed.clone(), seen: seen.clone() };
-        let (outlet, courier) = courier(&std::env::temp_dir(), QueueSettings::default(), 3, slow);
+        let (output, dispatcher) = dispatcher(&std::env::temp_dir(), QueueSettings::default(), 3, slow);
         until("they are on their way", || seen.lock().unwrap().delivered.len() == 3).await;
-        put(&outlet, "3").unwrap();
+        put(&output, "3").unwrap();
         let (sink, new) = good();
-        outlet.turn_to(newer(&outlet), sink);
+        output.replace_sink(newer(&output), sink);
         if settles {
             allowed.add_permits(3);
         }
-        until("all is delivered", || outlet.counters().is_idle()).await;
-        ends(&outlet, courier).await;
+        until("all is delivered", || output.counters().is_idle()).await;
+        ends(&output, dispatcher).await;
         let expected = if settles { vec![3] } else { vec![0, 1, 2, 3] };
         assert_eq!(texts(&new.lock().unwrap().delivered), expected);
         assert_eq!(texts(&seen.lock().unwrap().delivered), [0, 1, 2]);
@@ -106,48 +106,48 @@ async fn on_its_way() {
 /// Scenario: nothing waits when another sink comes, and another before the first was used.
 /// Guarantees: the newest gets what comes, the one between nothing.
 #[tokio::test]
-async fn idle_outlets_turn_too() {
-    let (outlet, old, courier) = scripted(QueueSettings::default(), Appetite::Stream, Vec::new(), 0);
+async fn idle_outputs_turn_too() {
+    let (output, old, dispatcher) = scripted(QueueSettings::default(), Batching::Stream, Vec::new(), 0);
     let ((first, between), (second, new)) = (good(), good());
-    outlet.turn_to(newer(&outlet), first);
-    outlet.turn_to(newer(&outlet), second);
+    output.replace_sink(newer(&output), first);
+    output.replace_sink(newer(&output), second);
     until("the old one is closed", || old.lock().unwrap().closed).await;
-    put(&outlet, "1").unwrap();
-    ends(&outlet, courier).await;
+    put(&output, "1").unwrap();
+    ends(&output, dispatcher).await;
     assert_eq!(texts(&new.lock().unwrap().delivered), [1]);
     assert!(old.lock().unwrap().delivered.is_empty() && between.lock().unwrap().delivered.is_empty());
 }
 
 /// Scenario: a plugin is opened with another path, then another plugin cannot be opened; then it is opened so again, and
 /// all is well.
-/// Guarantees: it is the same outlet all the time; after the first it goes on as before, after the second it has turned.
+/// Guarantees: it is the same output all the time; after the first it goes on as before, after the second it has changed.
 #[tokio::test]
 async fn all_or_none() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let file = |name: &str| spec("p1", "file-log", json!({"path": path(name), "reopen": false}));
     let delivery = delivery();
-    let outlet = delivery.open(file("one")).unwrap();
-    assert!(Arc::ptr_eq(&outlet, &delivery.open(file("two")).unwrap()));
+    let output = delivery.open(file("one")).unwrap();
+    assert!(Arc::ptr_eq(&output, &delivery.open(file("two")).unwrap()));
     assert!(delivery.open(spec("p2", "file-log", Value::Null)).is_err());
-    delivery.undo(std::slice::from_ref(&outlet));
-    put(&outlet, "1").unwrap();
+    delivery.undo(std::slice::from_ref(&output));
+    put(&output, "1").unwrap();
     idle(&delivery).await;
-    assert_eq!(outlet.spec().config["path"], json!(path("one")));
-    assert!(Arc::ptr_eq(&outlet, &delivery.open(file("two")).unwrap()));
-    delivery.take_over(std::slice::from_ref(&outlet));
-    put(&outlet, "2").unwrap();
+    assert_eq!(output.spec().config["path"], json!(path("one")));
+    assert!(Arc::ptr_eq(&output, &delivery.open(file("two")).unwrap()));
+    delivery.take_over(std::slice::from_ref(&output));
+    put(&output, "2").unwrap();
     idle(&delivery).await;
     assert_eq!(std::fs::read_to_string(path("one")).unwrap(), "1\n");
     assert_eq!(std::fs::read_to_string(path("two")).unwrap(), "2\n");
 }
 
 /// Scenario: two plugins share a queue with a message for a destination that is away; one leaves, and the other is changed.
-/// Guarantees: the message, which may be of either, is not sent as the other says: there are two outlets.
+/// Guarantees: the message, which may be of either, is not sent as the other says: there are two outputs.
 #[tokio::test]
 async fn shared_queues_do_not_follow_one() {
     let (port, other) = (own_port(), own_port());
-    let sharing = |port: u16, shares: &[&str]| OutletSpec {
+    let sharing = |port: u16, shares: &[&str]| OutputSpec {
         shares: shares.iter().map(|id| (*id).to_owned()).collect(),
         ..spec("a", "tcp-log", json!({"host": "127.0.0.1", "port": port}))
     };
