@@ -3,8 +3,9 @@
 //! [`Fold`] is for one thing that fails in one way at a time: the first message is said at once, then one in ten seconds
 //! with a count. [`Folded`] is for many that fail in their own ways: ten lines in ten seconds, with a count of the others.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use tokio::time::Instant;
 
@@ -70,7 +71,7 @@ impl Folded {
 
     fn pass_at(&self, now: std::time::Instant) -> Option<u64> {
         // A panic between lock and unlock cannot leave the numbers worse than a little off.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.since.is_none_or(|since| now.duration_since(since) >= Self::PERIOD) {
             state.since = Some(now);
             state.passed = 0;

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use serde_json::json;
 
@@ -48,7 +50,7 @@ impl Receiver {
         let own = shared.clone();
         let running = thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                *own.open.lock().unwrap() = Some(stream.try_clone().unwrap());
+                *own.open.lock() = Some(stream.try_clone().unwrap());
                 if own.leaving.load(Ordering::SeqCst) {
                     return;
                 }
@@ -61,7 +63,7 @@ impl Receiver {
     /// Goes away when all is read that the kernel has acknowledged.
     fn leave(mut self) {
         self.shared.leaving.store(true, Ordering::SeqCst);
-        if let Some(stream) = self.shared.open.lock().unwrap().take() {
+        if let Some(stream) = self.shared.open.lock().take() {
             let _ = stream.shutdown(Shutdown::Write);
         }
         let _ = TcpStream::connect(("127.0.0.1", self.port));
@@ -92,7 +94,7 @@ impl Shared {
         } else if id <= whole {
             self.doubled.fetch_add(1, Ordering::SeqCst);
         } else {
-            self.wrong.lock().unwrap().get_or_insert((whole, id));
+            self.wrong.lock().get_or_insert((whole, id));
         }
     }
 
@@ -225,7 +227,7 @@ fn a_receiver_that_is_away_for_long() {
     }
     let drained = (shared.whole() - before) as f64 / start.elapsed().as_secs_f64();
     wait_until("all have arrived", || shared.whole() == sender.next - 1);
-    assert_eq!(*shared.wrong.lock().unwrap(), None, "one came in the place of another");
+    assert_eq!(*shared.wrong.lock(), None, "one came in the place of another");
     let queues = service.home.path("data/queues");
     let files = || std::fs::read_dir(&queues).unwrap().flatten().filter(|entry| entry.path().is_dir());
     let segments = || files().flat_map(|dir| std::fs::read_dir(dir.path()).unwrap()).flatten();

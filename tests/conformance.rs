@@ -1,9 +1,10 @@
 //! What Kong's own log phase emitted, case by case (`tests/conformance/README.md`).
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use parking_lot::Mutex;
 
 use serde_json::{Value, json};
 
@@ -96,13 +97,13 @@ fn every_case_as_kong() {
                 while let Some(path) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(what) = run(path) {
                         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                        failures.lock().unwrap().push(format!("{name}: {what}"));
+                        failures.lock().push(format!("{name}: {what}"));
                     }
                 }
             });
         }
     });
-    let mut failures = failures.into_inner().unwrap();
+    let mut failures = failures.into_inner();
     failures.sort();
     assert!(failures.is_empty(), "{} of {} cases differ:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }

@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::Mutex;
 
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let kept = lines.clone();
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            kept.lock().unwrap().push(line);
+            kept.lock().push(line);
         }
     });
     lines
@@ -48,12 +50,12 @@ impl Tap {
 
     #[track_caller]
     fn await_note(&self, note: &str) {
-        wait_until(&format!("the tap says {note}"), || self.err.lock().unwrap().iter().any(|line| line.contains(note)));
+        wait_until(&format!("the tap says {note}"), || self.err.lock().iter().any(|line| line.contains(note)));
     }
 
     /// The messages so far, of a tap with `--json`.
     fn messages(&self) -> Vec<Value> {
-        self.out.lock().unwrap().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.out.lock().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Waits for a message of which this is true.
@@ -121,11 +123,11 @@ fn before_and_after_without_credentials() {
     let alone = before.await_message("the message is there", |_| true);
     assert_eq!((&alone["before"], alone.get("after")), (&message["before"], None));
     assert!(people.child.wait().unwrap().success());
-    wait_until("the change is shown", || people.out.lock().unwrap().iter().any(|line| line == "+   \"added\": 7"));
+    wait_until("the change is shown", || people.out.lock().iter().any(|line| line == "+   \"added\": 7"));
     assert_eq!(some.await_message("the message is there", |_| true)["after"], message["after"]);
     assert!(none.messages().is_empty(), "a condition finds out nothing about what is not sent");
     for tap in [&both, &before, &people] {
-        let shown = tap.out.lock().unwrap().join("\n");
+        let shown = tap.out.lock().join("\n");
         for secret in ["s3cret", "t0ken", "m1ne"] {
             assert!(!shown.contains(secret), "{secret}: {shown}");
         }
@@ -158,7 +160,7 @@ fn reloads_do_not_end_it() {
     let so_far = tap.messages().len();
     service.accept(transaction(2).to_string());
     wait_until("it goes on", || tap.messages().len() > so_far);
-    assert!(!tap.err.lock().unwrap().iter().any(|line| line.contains("waiting until it is there again")));
+    assert!(!tap.err.lock().iter().any(|line| line.contains("waiting until it is there again")));
 }
 
 /// Scenario: the service is stopped under a tap and started again, once in order and once by SIGKILL.
@@ -170,7 +172,7 @@ fn restarts_do_not_end_it() {
     for (id, signal) in [(1, Signal::TERM), (2, Signal::KILL)] {
         service.signal(signal);
         service.wait();
-        let said = |text: &str| tap.err.lock().unwrap().iter().filter(|line| line.contains(text)).count() == id;
+        let said = |text: &str| tap.err.lock().iter().filter(|line| line.contains(text)).count() == id;
         wait_until("it says that it waits", || said("waiting until it is there again"));
         service.start_again();
         wait_until("it is connected again", || said("connected again"));
@@ -199,10 +201,10 @@ fn a_slow_reader_holds_up_nothing() {
     assert_eq!(quick.messages().len(), 1, "one in an hour");
     slow.out = collect(slow.child.stdout.take().unwrap());
     slow.await_note("skipped: ");
-    let notes = slow.err.lock().unwrap().clone();
+    let notes = slow.err.lock().clone();
     let skipped: usize =
         notes.iter().filter_map(|note| note.split_once("skipped: ")?.1.split(' ').next()?.parse::<usize>().ok()).sum();
-    wait_until("the rest is shown", || slow.out.lock().unwrap().len() + skipped >= 3000);
+    wait_until("the rest is shown", || slow.out.lock().len() + skipped >= 3000);
 }
 
 /// Scenario: the status listeners and the control socket are asked for a tap; a wrong rate; no service at all.

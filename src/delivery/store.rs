@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
@@ -51,7 +53,7 @@ impl Claim {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<fs::File>> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock.lock()
     }
 
     /// Takes it, if it is not taken yet.
@@ -103,7 +105,7 @@ impl Store {
     }
 
     fn used(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 
     /// Makes the queues of the data directory this process's own.
@@ -121,7 +123,7 @@ impl Store {
 
     /// Those in the folder of this name.
     fn dead_letters_in(&self, name: &str) -> Arc<DeadLetters> {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self.letters.lock();
         let made = || DeadLetters::new(self.data_dir.join(dead::FOLDER).join(name), self.claim.clone());
         letters.entry(name.to_owned()).or_insert_with(made).clone()
     }

@@ -5,8 +5,9 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -42,13 +43,13 @@ impl SinkSwap {
     }
 
     fn take(&self) -> Option<Box<dyn Sink>> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         self.due.store(false, Ordering::Release);
         next.take()
     }
 
     fn give(&self, sink: Box<dyn Sink>) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         *next = Some(sink);
         self.due.store(true, Ordering::Release);
         // There is one dispatcher; one that does not wait yet finds it stored.

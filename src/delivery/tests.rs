@@ -82,7 +82,7 @@ impl Sink for Scripted {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            let mut seen = self.seen.lock().unwrap();
+            let mut seen = self.seen.lock();
             seen.batches.push(entries.len());
             seen.times.push(Instant::now());
             let (taken, fault) = match self.steps.pop().unwrap_or(Step::Take) {
@@ -105,7 +105,7 @@ impl Sink for Scripted {
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
-        self.seen.lock().unwrap().closed = true;
+        self.seen.lock().closed = true;
         Box::pin(std::future::ready(()))
     }
 }
@@ -181,7 +181,7 @@ async fn failures_keep_order_and_lose_nothing() {
     let (output, seen, handle) = scripted_in(directory.path(), quick(), Batching::Stream, steps, 20);
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock();
     let expected: Vec<usize> = (0..20).filter(|i| ![5, 6].contains(i)).collect();
     assert_eq!(texts(&seen.delivered), expected);
     assert!(seen.closed);
@@ -211,7 +211,7 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!((output.counters().depth, output.counters().dead_letters), (0, 3));
-    assert!(seen.lock().unwrap().delivered.is_empty());
+    assert!(seen.lock().delivered.is_empty());
     let letters = letters(&output);
     assert_eq!(letters.iter().map(|letter| letter.head.id).collect::<Vec<_>>(), [0, 1, 2]);
 }
@@ -254,7 +254,7 @@ async fn an_expired_batch_makes_way() {
     put(&output, "7").unwrap();
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
-    assert_eq!(texts(&seen.lock().unwrap().delivered), [7]);
+    assert_eq!(texts(&seen.lock().delivered), [7]);
 }
 
 /// A sink that settles nothing before it has a number of entries on their way.
@@ -265,7 +265,7 @@ struct Holding {
 
 impl Sink for Holding {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
-        let mut taken = self.taken.lock().unwrap();
+        let mut taken = self.taken.lock();
         taken.extend_from_slice(entries);
         let settled = if taken.len() == self.until { self.until } else { 0 };
         Box::pin(std::future::ready(Ok(Sent::settled(settled))))
@@ -288,7 +288,7 @@ async fn entries_that_do_not_wait_for_each_other() {
     let taken = Arc::default();
     let (output, handle) =
         dispatcher(&std::env::temp_dir(), quick(), 1, Holding { until: 2, taken: Arc::clone(&taken) });
-    until("the first is on its way", || taken.lock().unwrap().len() == 1).await;
+    until("the first is on its way", || taken.lock().len() == 1).await;
     put(&output, "1").unwrap();
     until("both are delivered", || output.counters().delivered == 2).await;
     handle.abort();
@@ -297,7 +297,7 @@ async fn entries_that_do_not_wait_for_each_other() {
     let (output, seen, handle) = scripted(settings, Batching::Parallel, vec![Step::Fail(0, FailureKind::Retryable)], 3);
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
-    assert_eq!(texts(&seen.lock().unwrap().delivered), [1, 2]);
+    assert_eq!(texts(&seen.lock().delivered), [1, 2]);
     assert_eq!(output.counters().dropped_expired, 1);
 }
 
@@ -310,7 +310,7 @@ async fn a_destination_is_left_alone_as_long_as_it_asks() {
     let settings = QueueSettings { max_retry_time: Some(asked / 3), ..quick() };
     let (output, seen, handle) = scripted(settings, Batching::Batches, vec![Step::Busy(asked)], 1);
     until("it is delivered", || output.counters().delivered == 1).await;
-    let times = seen.lock().unwrap().times.clone();
+    let times = seen.lock().times.clone();
     assert_eq!(times.len(), 2);
     assert!(times[1] - times[0] >= asked, "{:?}", times[1] - times[0]);
     handle.abort();
@@ -320,7 +320,7 @@ async fn a_destination_is_left_alone_as_long_as_it_asks() {
     assert_eq!(output.counters().delivered, 0);
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the pause").unwrap();
-    assert_eq!(texts(&seen.lock().unwrap().delivered), [0]);
+    assert_eq!(texts(&seen.lock().delivered), [0]);
 }
 
 /// Scenario: a sink that wants batches, and entries that come one by one.
@@ -330,18 +330,18 @@ async fn batches_coalesce() {
     let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
     let (output, seen, handle) = scripted(settings, Batching::Batches, vec![], 2);
     tokio::task::yield_now().await;
-    assert!(seen.lock().unwrap().batches.is_empty());
+    assert!(seen.lock().batches.is_empty());
     for i in 2..5 {
         put(&output, i.to_string()).unwrap();
     }
-    until("a full batch is sent", || seen.lock().unwrap().batches == [4]).await;
+    until("a full batch is sent", || seen.lock().batches == [4]).await;
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the wait").unwrap();
-    assert_eq!(seen.lock().unwrap().batches, [4, 1]);
+    assert_eq!(seen.lock().batches, [4, 1]);
 
     let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: Duration::from_millis(5), ..quick() };
     let (_output, seen, handle) = scripted(settings, Batching::Batches, vec![], 2);
-    until("an incomplete batch is sent", || seen.lock().unwrap().batches == [2]).await;
+    until("an incomplete batch is sent", || seen.lock().batches == [2]).await;
     handle.abort();
 }
 
@@ -359,7 +359,7 @@ async fn overflow_spares_the_batch_in_flight() {
     }
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
-    assert_eq!(texts(&seen.lock().unwrap().delivered), [0, 3, 4]);
+    assert_eq!(texts(&seen.lock().delivered), [0, 3, 4]);
     assert_eq!(output.counters().dropped_overflow, 2);
 }
 
@@ -524,7 +524,7 @@ impl MortalPeer {
                     Ok(0) => break,
                     Ok(_) if line.ends_with('\n') => {
                         let id = line.trim_end().rsplit(' ').next().unwrap().parse().expect("a whole line");
-                        self.ids.lock().unwrap().insert(id);
+                        self.ids.lock().insert(id);
                         line.clear();
                         read += 1;
                     }
@@ -541,7 +541,7 @@ impl MortalPeer {
         let deadline = std::time::Instant::now() + Duration::from_millis(500);
         let settled = || self.output.get().map_or(0, |output| output.counters().delivered);
         while !self.ended() && std::time::Instant::now() < deadline {
-            if settled() > self.ids.lock().unwrap().len() as u64 {
+            if settled() > self.ids.lock().len() as u64 {
                 self.left_unread.fetch_add(1, Ordering::SeqCst);
                 return;
             }
@@ -596,7 +596,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
         }
     }
     idle(&delivery).await;
-    until("every message was read", || peer.ids.lock().unwrap().len() == ALL).await;
+    until("every message was read", || peer.ids.lock().len() == ALL).await;
     let counters = output.counters();
     assert_eq!((counters.delivered, counters.dropped()), (ALL as u64, 0));
     assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());

@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,7 +83,7 @@ impl Worker {
         };
         let accepted = if whole && offered.len() > room { 0 } else { offered.len().min(room) };
         let rest = offered.split_off(accepted);
-        self.taken.lock().unwrap().extend(offered.iter().map(|one| one.bytes().clone()));
+        self.taken.lock().extend(offered.iter().map(|one| one.bytes().clone()));
         if let Mood::Room(room) = mood {
             self.mood.send_replace(Mood::Room(room - accepted));
         }
@@ -96,7 +97,7 @@ impl Worker {
 
     /// What was taken, in order.
     pub(super) fn taken(&self) -> Vec<String> {
-        self.taken.lock().unwrap().iter().map(|one| String::from_utf8(one.to_vec()).unwrap()).collect()
+        self.taken.lock().iter().map(|one| String::from_utf8(one.to_vec()).unwrap()).collect()
     }
 
     pub(super) async fn wait_for(&self, transactions: usize) -> Vec<String> {

@@ -2,8 +2,10 @@
 //! and its counts go on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use logphase_queue::metric::{Cell, Histogram};
 use logphase_script::Stop;
@@ -58,7 +60,7 @@ impl Totals {
     }
 
     fn cells(&self) -> MutexGuard<'_, Vec<(usize, Arc<Cell>)>> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock()
     }
 }
 
@@ -106,7 +108,7 @@ impl Fields {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Field, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

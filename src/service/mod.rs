@@ -7,9 +7,11 @@ mod reloads;
 mod shared;
 pub mod watch;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -127,7 +129,7 @@ impl Service {
                 let trial = Runner::new(generation.program.clone());
                 trial.map(|_| (generation, outputs)).map_err(StartError::Other)
             });
-        let mut current = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.outputs.lock();
         match prepared {
             Ok((generation, outputs)) => {
                 self.live.store(Arc::new(generation));

@@ -1,7 +1,8 @@
 //! What became of the attempts to read the configuration again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// What a reload came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct ReloadStats {
 
 impl Reloads {
     fn lock(&self) -> MutexGuard<'_, ReloadStats> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stats.lock()
     }
 
     /// A configuration was taken over.

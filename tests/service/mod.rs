@@ -14,10 +14,12 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -239,7 +241,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 fn collect(name: &'static str, from: impl Read + Send + 'static, log: Log) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-            log.lock().unwrap().push(format!("{name}: {}", String::from_utf8_lossy(&line)));
+            log.lock().push(format!("{name}: {}", String::from_utf8_lossy(&line)));
         }
     })
 }
@@ -334,17 +336,17 @@ impl Service {
 
     /// Everything that it has said, on both outputs.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        self.log.lock().join("\n")
     }
 
     /// Whether it has said this.
     pub fn has_logged(&self, text: &str) -> bool {
-        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+        self.log.lock().iter().any(|line| line.contains(text))
     }
 
     /// How many lines it has said with this.
     pub fn count_logged(&self, text: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.log.lock().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Sends it a signal.

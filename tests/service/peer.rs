@@ -2,10 +2,12 @@
 
 use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -114,12 +116,12 @@ impl TcpPeer {
 
     /// How many whole lines have come.
     pub fn count(&self) -> usize {
-        self.shared.lines.lock().unwrap().len()
+        self.shared.lines.lock().len()
     }
 
     /// The whole lines that have come.
     pub fn lines(&self) -> Vec<Vec<u8>> {
-        self.shared.lines.lock().unwrap().clone()
+        self.shared.lines.lock().clone()
     }
 
     /// The messages that have come.
@@ -147,14 +149,14 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
             break;
         }
         shared.connections.fetch_add(1, Ordering::SeqCst);
-        shared.open.lock().unwrap().push(stream.try_clone().unwrap());
+        shared.open.lock().push(stream.try_clone().unwrap());
         let shared = shared.clone();
         readers.push(thread::spawn(move || {
             serve(stream, &shared);
             shared.ended.fetch_add(1, Ordering::SeqCst);
         }));
     }
-    for stream in shared.open.lock().unwrap().drain(..) {
+    for stream in shared.open.lock().drain(..) {
         let how = if shared.leaving.load(Ordering::SeqCst) { Shutdown::Write } else { Shutdown::Both };
         let _ = stream.shutdown(how);
     }
@@ -181,7 +183,7 @@ fn serve(stream: TcpStream, shared: &Shared) {
         pending.extend_from_slice(&buffer[..read]);
         while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
             let line = pending.drain(..=end).take(end).collect();
-            shared.lines.lock().unwrap().push(line);
+            shared.lines.lock().push(line);
         }
     }
 }
@@ -208,7 +210,7 @@ impl UdpPeer {
                 let mut buffer = vec![0; 1 << 16];
                 while !stop.load(Ordering::SeqCst) {
                     if let Ok(length) = socket.recv(&mut buffer) {
-                        datagrams.lock().unwrap().push(buffer[..length].to_vec());
+                        datagrams.lock().push(buffer[..length].to_vec());
                     }
                 }
             })
@@ -218,12 +220,12 @@ impl UdpPeer {
 
     /// How many datagrams have come.
     pub fn count(&self) -> usize {
-        self.datagrams.lock().unwrap().len()
+        self.datagrams.lock().len()
     }
 
     /// The datagrams that have come.
     pub fn datagrams(&self) -> Vec<Vec<u8>> {
-        self.datagrams.lock().unwrap().clone()
+        self.datagrams.lock().clone()
     }
 
     /// Waits for this many datagrams.

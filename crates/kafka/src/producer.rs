@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::{self, Thread};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -101,7 +103,7 @@ impl Reports {
             let mut troubles = lock(&self.troubles);
             (troubles.cause, troubles.current) = (None, None);
         }
-        let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+        let mailboxes = self.mailboxes.read();
         for run in incoming.chunk_by(|a, b| a.0 >> NUMBER_BITS == b.0 >> NUMBER_BITS) {
             let Some(mailbox) = mailboxes.get(&((run[0].0 >> NUMBER_BITS) as u16)) else { continue };
             let report = |&(opaque, error): &(usize, Option<RDKafkaErrorCode>)| Report {
@@ -132,7 +134,7 @@ impl Reports {
             troubles.current = Some(Trouble { code, reason, at: Instant::now(), outage });
         }
         if outage {
-            let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+            let mailboxes = self.mailboxes.read();
             mailboxes.values().for_each(|mailbox| mailbox.notify.notify_one());
         }
     }
@@ -258,7 +260,7 @@ impl Link {
     fn new(shared: Arc<Shared>) -> Result<Self, String> {
         let mailbox = Arc::new(Mailbox::default());
         let slot = {
-            let mut mailboxes = shared.client.context().mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+            let mut mailboxes = shared.client.context().mailboxes.write();
             let slot = (0..u16::MAX).find(|slot| !mailboxes.contains_key(slot));
             let slot = slot.ok_or("more than 65535 plugins share a Kafka client; give some another cluster_name")?;
             mailboxes.insert(slot, mailbox.clone());
@@ -293,7 +295,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let context = self.shared.client.context();
-        context.mailboxes.write().unwrap_or_else(PoisonError::into_inner).remove(&self.slot);
+        context.mailboxes.write().remove(&self.slot);
     }
 }
 
@@ -344,5 +346,5 @@ impl Clients {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }

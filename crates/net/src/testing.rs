@@ -2,8 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "test support")]
 
 use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -73,7 +75,7 @@ impl Peer {
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.play.seen.lock().unwrap().clone()
+        self.play.seen.lock().clone()
     }
 
     pub fn count(&self) -> usize {
@@ -103,7 +105,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, con
                 body: String::from_utf8_lossy(&body).into_owned(),
                 connection,
             };
-            play.seen.lock().unwrap().push(seen.clone());
+            play.seen.lock().push(seen.clone());
             let (status, headers, body) = (play.handler)(&seen);
             let mut answer = Response::builder().status(status);
             for (name, value) in headers {

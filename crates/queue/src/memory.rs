@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -103,7 +105,7 @@ impl MemoryQueue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code under the lock panics half-way through a change.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn own_bound_allows(&self, state: &State, entries: usize, bytes: usize) -> bool {

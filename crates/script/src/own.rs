@@ -1,7 +1,9 @@
 //! Our own Lua, compiled once for the process: a compiler leaves every thread that it ran on with memory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua};
@@ -14,7 +16,7 @@ static COMPILED: Mutex<Option<HashMap<usize, Arc<[u8]>>>> = Mutex::new(None);
 /// # Errors
 /// It is no Lua, which a test would have shown.
 pub(super) fn compile(source: &'static str) -> mlua::Result<Arc<[u8]>> {
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut compiled = COMPILED.lock();
     let compiled = compiled.get_or_insert_default();
     if let Some(code) = compiled.get(&source.as_ptr().addr()) {
         return Ok(code.clone());

@@ -2,8 +2,10 @@
 //! it is said ([`crate::folding`]); this holds where nobody thought of it.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -30,7 +32,7 @@ struct Place {
 }
 
 fn places() -> MutexGuard<'static, HashMap<Identifier, Place>> {
-    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+    PLACES.lock()
 }
 
 /// Leaves out what is too much.
@@ -104,7 +106,7 @@ mod tests {
             fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
                 let mut text = String::new();
                 event.record(&mut Message(&mut text));
-                self.0.lock().unwrap().push(text);
+                self.0.lock().push(text);
             }
         }
         let said = Said::default();
@@ -116,11 +118,11 @@ mod tests {
         tracing::subscriber::with_default(tracing_subscriber::registry().with(Flood).with(said.clone()), || {
             speak(0..1000);
             tracing::warn!("another place");
-            assert_eq!(said.0.lock().unwrap().len(), 201);
+            assert_eq!(said.0.lock().len(), 201);
             assert!(due(Instant::now()).iter().all(|(_, message)| !message.starts_with("flood ")), "not yet");
             let later = Instant::now() + PERIOD;
             assert!(due(later).contains(&(800, "flood 200".to_owned())));
         });
-        assert_eq!(said.0.lock().unwrap().last().unwrap(), "another place");
+        assert_eq!(said.0.lock().last().unwrap(), "another place");
     }
 }

@@ -1,7 +1,9 @@
 //! What a script brings into the service's log.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,7 @@ impl Sink {
 
     /// What came so far.
     pub(super) fn lines(&self) -> Lines {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 
@@ -40,7 +42,7 @@ impl Write for Sink {
     /// Every event is one write.
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
         let line = event.strip_suffix(b"\n").unwrap_or(event);
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         lines.count += 1;
         lines.longest = lines.longest.max(line.len());
         lines.control += usize::from(line.iter().any(u8::is_ascii_control));

@@ -42,9 +42,9 @@ async fn waiting_entries_follow() {
         assert!(!output.stats().failing);
         put(&output, "8").unwrap();
         ends(&output, dispatcher).await;
-        let mut all = texts(&old.lock().unwrap().delivered);
+        let mut all = texts(&old.lock().delivered);
         assert_eq!(all.len(), taken);
-        all.extend(texts(&new.lock().unwrap().delivered));
+        all.extend(texts(&new.lock().delivered));
         assert_eq!(all, (0..9).collect::<Vec<_>>());
     }
 }
@@ -57,7 +57,7 @@ struct Slow {
 
 impl Sink for Slow {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
-        self.seen.lock().unwrap().delivered.extend_from_slice(entries);
+        self.seen.lock().delivered.extend_from_slice(entries);
         Box::pin(std::future::ready(Ok(Sent::default())))
     }
 
@@ -73,7 +73,7 @@ impl Sink for Slow {
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
-        self.seen.lock().unwrap().closed = true;
+        self.seen.lock().closed = true;
         Box::pin(std::future::ready(()))
     }
 }
@@ -87,7 +87,7 @@ async fn on_its_way() {
         let (allowed, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Seen::default())));
         let slow = Slow { allowed: allowed.clone(), seen: seen.clone() };
         let (output, dispatcher) = dispatcher(&std::env::temp_dir(), QueueSettings::default(), 3, slow);
-        until("they are on their way", || seen.lock().unwrap().delivered.len() == 3).await;
+        until("they are on their way", || seen.lock().delivered.len() == 3).await;
         put(&output, "3").unwrap();
         let (sink, new) = good();
         output.replace_sink(newer(&output), sink);
@@ -97,9 +97,9 @@ async fn on_its_way() {
         until("all is delivered", || output.counters().is_idle()).await;
         ends(&output, dispatcher).await;
         let expected = if settles { vec![3] } else { vec![0, 1, 2, 3] };
-        assert_eq!(texts(&new.lock().unwrap().delivered), expected);
-        assert_eq!(texts(&seen.lock().unwrap().delivered), [0, 1, 2]);
-        assert_eq!(seen.lock().unwrap().closed, settles);
+        assert_eq!(texts(&new.lock().delivered), expected);
+        assert_eq!(texts(&seen.lock().delivered), [0, 1, 2]);
+        assert_eq!(seen.lock().closed, settles);
     }
 }
 
@@ -111,11 +111,11 @@ async fn idle_outputs_turn_too() {
     let ((first, between), (second, new)) = (good(), good());
     output.replace_sink(newer(&output), first);
     output.replace_sink(newer(&output), second);
-    until("the old one is closed", || old.lock().unwrap().closed).await;
+    until("the old one is closed", || old.lock().closed).await;
     put(&output, "1").unwrap();
     ends(&output, dispatcher).await;
-    assert_eq!(texts(&new.lock().unwrap().delivered), [1]);
-    assert!(old.lock().unwrap().delivered.is_empty() && between.lock().unwrap().delivered.is_empty());
+    assert_eq!(texts(&new.lock().delivered), [1]);
+    assert!(old.lock().delivered.is_empty() && between.lock().delivered.is_empty());
 }
 
 /// Scenario: a plugin is opened with another path, then another plugin cannot be opened; then it is opened so again, and

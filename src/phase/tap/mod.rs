@@ -2,9 +2,11 @@
 
 mod condition;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -107,7 +109,7 @@ impl Taps {
             waiting_bytes: AtomicUsize::new(0),
             skipped: AtomicU64::new(0),
         });
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let mut all = Vec::clone(&self.watchers.load());
         if all.len() >= WATCHERS {
             return Err(TooMany);
@@ -154,7 +156,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let _changing = self.taps.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.taps.changing.lock();
         let mut all = Vec::clone(&self.taps.watchers.load());
         all.retain(|watcher| !Arc::ptr_eq(watcher, &self.watcher));
         self.taps.set(all);

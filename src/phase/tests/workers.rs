@@ -1,5 +1,6 @@
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -34,7 +35,7 @@ impl Fake {
     }
 
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
-        work(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        work(&mut self.inner.lock())
     }
 
     pub(super) fn take(&self) -> Vec<String> {

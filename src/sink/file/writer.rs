@@ -10,8 +10,10 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 
@@ -37,7 +39,7 @@ impl Writers {
     /// The writer of `path`; made with a fresh `resend` if there is none yet.
     pub(crate) fn get(&self, path: &Path, resend: impl FnOnce() -> ResendBuffer) -> Arc<Writer> {
         let target = Target::of(path);
-        let mut writers = self.by_target.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writers = self.by_target.lock();
         if let Some(writer) = writers.get(&target).and_then(Weak::upgrade) {
             return writer;
         }
@@ -53,7 +55,7 @@ impl Writers {
     }
 
     pub(crate) fn reopen_all(&self) {
-        let writers = self.by_target.lock().unwrap_or_else(PoisonError::into_inner);
+        let writers = self.by_target.lock();
         for writer in writers.values().filter_map(Weak::upgrade) {
             writer.reopen.store(true, Ordering::SeqCst);
         }
@@ -100,7 +102,7 @@ impl Writer {
     }
 
     fn append_blocking(&self, lines: &[Bytes], fresh: bool) -> Outcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let mut outcome = Outcome::default();
         let fresh = self.reopen.swap(false, Ordering::SeqCst) || fresh;
         if let Err(error) = state.prepare(&self.target, fresh) {

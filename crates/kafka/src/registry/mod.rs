@@ -17,8 +17,9 @@ mod json;
 mod tests;
 mod token;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -81,7 +82,7 @@ impl Registry {
 
     /// What the operator should know though nothing failed, once.
     pub fn take_warning(&self) -> Option<String> {
-        self.warning.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.warning.lock().take()
     }
 
     async fn encode_at(&self, entry: &Bytes, now: Instant) -> Result<Bytes, EncodeError> {
@@ -107,7 +108,7 @@ impl Registry {
     async fn schema(&self, slot: &Slot, now: Instant) -> Result<std::sync::Arc<cache::Schema>, EncodeError> {
         let kept = slot.schema(&self.client, self.ttl, now).await.map_err(EncodeError::Retry)?;
         if kept.warning.is_some() {
-            *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = kept.warning;
+            *self.warning.lock() = kept.warning;
         }
         Ok(kept.schema)
     }

@@ -7,10 +7,12 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
 
 use tokio::sync::Notify;
 
@@ -93,11 +95,11 @@ impl Shared {
         let mut desk = lock(&self.desk);
         while desk.rung.is_none() && !desk.stop {
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-            desk = match left {
+            match left {
                 Some(left) if left.is_zero() => break,
-                Some(left) => self.bell.wait_timeout(desk, left).unwrap_or_else(|poison| poison.into_inner()).0,
-                None => self.bell.wait(desk).unwrap_or_else(|poison| poison.into_inner()),
-            };
+                Some(left) => drop(self.bell.wait_for(&mut desk, left)),
+                None => self.bell.wait(&mut desk),
+            }
         }
         desk.rung = None;
         (desk.queues.clone(), desk.stop)

@@ -1,7 +1,6 @@
 //! The end that the flusher writes.
 
 use std::io;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::super::log::{Log, SegmentReader};
@@ -91,7 +90,7 @@ impl DurableQueue {
     pub(super) fn sync(&self, now: Instant, at_once: bool) {
         let mut writer = lock(&self.writer);
         while writer.log.is_syncing() && !writer.released {
-            writer = self.synced.wait(writer).unwrap_or_else(PoisonError::into_inner);
+            self.synced.wait(&mut writer);
         }
         let waits = !at_once && writer.sync_at.is_some_and(|at| at > now);
         let idle = writer.log.written() == writer.log.durable() && !self.lock().failing;
