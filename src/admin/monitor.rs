@@ -16,7 +16,7 @@ use crate::confinement::Enforcement;
 use crate::delivery::Delivery;
 use crate::input::{Kind, Meters};
 use crate::phase::{Fields, Generation, WorkerStats};
-use crate::service::Reloads;
+use super::Reloads;
 
 /// What of a running service can be looked at. Cheap to clone.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use super::router::{Call, Reply, json_reply};
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Meter, Reason};
 use crate::phase::{Breaker, Step};
-use crate::service::{Outcome, Reloads};
+use crate::admin::{Outcome, Reloads};
 use logphase_script::Stop;
 
 /// Kong's hash of no configuration.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::queue::Queue;
 use super::tap::Tap;
 use super::top::Top;
+use crate::service::ConfigFiles;
 use logphase_config::diagnostic::Format;
 use logphase_script::Profile;
 
@@ -50,13 +51,19 @@ pub(super) enum Command {
 }
 
 /// What every command that reads a configuration takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Files {
     /// Kong's declarative files (kong.yml), YAML or JSON; several are one configuration.
     pub(super) config: Vec<PathBuf>,
     /// Logphase's own settings; without it, logphase.yml in the current directory if there is one.
     #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
     pub(super) settings: Option<PathBuf>,
+}
+
+impl From<Files> for ConfigFiles {
+    fn from(files: Files) -> Self {
+        Self { declarative: files.config, settings: files.settings }
+    }
 }
 
 /// Run the service, or with --stdin one pass over JSON lines.

@@ -4,34 +4,29 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use super::arguments::Check;
-use super::{Exit, load, say};
+use super::{Exit, say};
 use crate::entity::Configuration;
-use crate::phase::Program;
-use crate::settings::Settings;
-use logphase_config::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
+use crate::service::{ConfigFiles, Prepared};
+use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
 
 /// Reads everything, compiles everything, and shows all that is wrong on standard output.
 pub(super) fn check(arguments: &Check) -> Exit {
     let format = arguments.format.into();
-    let (settings, mut findings) = load::settings(&arguments.files);
-    let paths = load::paths(&arguments.files, &settings);
-    let (configuration, more) = load::configuration(&paths, &settings);
-    findings.extend(more);
-    if let Err(errors) = Program::build(&configuration, &settings) {
-        findings.extend(errors);
-    }
-    let wrong = any_error(&findings);
-    if !wrong {
-        findings.extend(notes(&configuration));
-    }
-    if !findings.is_empty() {
-        say(render_all(&findings, format, std::io::stdout().is_terminal()).as_bytes());
-    }
-    if wrong {
-        return Exit::Configuration;
-    }
+    let show = |found: &[Diagnostic]| {
+        if !found.is_empty() {
+            say(render_all(found, format, std::io::stdout().is_terminal()).as_bytes());
+        }
+    };
+    let prepared = match Prepared::new(ConfigFiles::from(arguments.files.clone()).load()) {
+        Ok(prepared) => prepared,
+        Err(found) => {
+            show(&found);
+            return Exit::Configuration;
+        }
+    };
+    show(&[prepared.warnings(), &notes(prepared.configuration())].concat());
     if matches!(format, Format::Pretty) {
-        say(summary(&configuration, &settings).as_bytes());
+        say(summary(&prepared).as_bytes());
     }
     Exit::Done
 }
@@ -60,8 +55,8 @@ fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
 }
 
 /// The plugins in execution order.
-fn summary(configuration: &Configuration, settings: &Settings) -> String {
-    let Ok(program) = Program::build(configuration, settings) else { return String::new() };
+fn summary(prepared: &Prepared) -> String {
+    let (configuration, program) = (prepared.configuration(), prepared.program());
     let mut text = String::new();
     let disabled = configuration.plugins.iter().filter(|plugin| !plugin.enabled).count();
     let snippets: usize = program.steps.iter().map(|step| step.parts.len()).sum();

@@ -13,12 +13,12 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use super::arguments::Files;
-use super::{Exit, complain, load};
+use super::{Exit, complain, show};
 use crate::admin::control_path;
+use crate::service::ConfigFiles;
 use crate::settings::Settings;
 use crate::socket_file;
-use logphase_config::diagnostic::{Format, any_error};
+use logphase_config::diagnostic::any_error;
 
 /// The service of a data directory.
 #[derive(Debug, Clone)]
@@ -59,9 +59,9 @@ pub(super) enum ControlError {
 /// # Errors
 /// How the command is to end.
 pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Exit> {
-    let files = Files { config: Vec::new(), settings: settings.map(Path::to_owned) };
-    let (settings, findings) = load::settings(&files);
-    load::show(&findings, Format::Pretty);
+    let files = ConfigFiles { settings: settings.map(Path::to_owned), ..ConfigFiles::default() };
+    let (settings, findings) = files.read_settings();
+    show(&findings);
     if any_error(&findings) {
         return Err(Exit::Configuration);
     }

@@ -116,7 +116,7 @@ pub(super) fn made(kind: &str, place: Place) -> Plugin {
         protocols: crate::plugin::ANY.to_vec(),
         scope: Scope::default(),
         tags: Vec::new(),
-        config: json!({}),
+        config: json!({"path": "/dev/null", "reopen": false}),
         fields: Vec::new(),
         functions: Vec::new(),
         certificate: None,

@@ -4,11 +4,9 @@ mod arguments;
 mod check;
 mod control;
 mod dry_run;
-mod load;
-mod log;
+pub(crate) mod log;
 mod pretty;
 mod queue;
-mod reload;
 mod run;
 mod sandbox;
 mod tap;
@@ -16,10 +14,12 @@ mod test;
 mod top;
 mod try_command;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+
+use logphase_config::diagnostic::{Diagnostic, Format, render_all};
 
 use arguments::{Arguments, Command};
 
@@ -76,4 +76,11 @@ fn say(bytes: &[u8]) {
 /// Writes to standard error.
 fn complain(text: &str) {
     log::write(text.as_bytes().to_vec());
+}
+
+/// Shows diagnostics on standard error, with colours where that is a terminal.
+fn show(diagnostics: &[Diagnostic]) {
+    if !diagnostics.is_empty() {
+        complain(&render_all(diagnostics, Format::Pretty, std::io::stderr().is_terminal()));
+    }
 }

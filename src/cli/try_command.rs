@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::arguments::Try;
 use super::dry_run::{self, DryRun, Outcome};
-use super::{Exit, complain, load, pretty, say};
+use super::{Exit, complain, pretty, say, show};
 use crate::entity::{Configuration, Field};
 use crate::phase::Program;
+use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Format, Place, SourceFile, any_error};
+use logphase_config::diagnostic::{Place, SourceFile};
 use logphase_config::document::SnippetSource;
 use logphase_script::ScriptError;
 use logphase_script::message::BodyError;
@@ -21,25 +22,23 @@ use logphase_script::transaction::Transaction;
 
 /// Prints, for each transaction and per plugin in execution order, the message that would be sent.
 pub(super) fn run(arguments: &Try) -> Exit {
-    let (mut settings, mut findings) = load::settings(&arguments.files);
-    dry_run::give_time(&mut settings);
-    let mut configuration = Configuration::default();
-    let paths = load::paths(&arguments.files, &settings);
-    if !paths.is_empty() || arguments.field.is_empty() {
-        let (read, more) = load::configuration(&paths, &settings);
-        configuration = read;
-        findings.extend(more);
+    let mut loaded = ConfigFiles::from(arguments.files.clone()).load();
+    dry_run::give_time(&mut loaded.settings);
+    if loaded.paths.is_empty() && !arguments.field.is_empty() {
+        // The fields alone are tried, not the quickstart.
+        loaded.configuration = Configuration::default();
     }
-    add_fields(&mut configuration, &arguments.field);
-    let program = match Program::build(&configuration, &settings) {
-        Ok(program) => Some(Arc::new(program)),
-        Err(errors) => {
-            findings.extend(errors);
-            None
+    add_fields(&mut loaded.configuration, &arguments.field);
+    let prepared = match Prepared::new(loaded) {
+        Ok(prepared) => prepared,
+        Err(found) => {
+            show(&found);
+            return Exit::Configuration;
         }
     };
-    load::show(&findings, Format::Pretty);
-    let Some(program) = program.filter(|_| !any_error(&findings)) else { return Exit::Configuration };
+    show(prepared.warnings());
+    let (program, settings) = prepared.into_program();
+    let program = Arc::new(program);
     match transactions(arguments.transaction.as_deref(), &settings) {
         Ok(transactions) => execute(&program, transactions, arguments.json),
         Err(exit) => exit,

@@ -2,13 +2,18 @@
 
 mod files;
 mod inputs;
-pub mod manager;
-mod reloads;
+pub mod launch;
+mod manager;
+mod prepare;
+mod reload;
+mod serve;
 mod shared;
-pub mod watch;
+mod signals;
+mod source;
+mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,16 +25,16 @@ use crate::admin::Parts;
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::delivery::{Delivery, Leftover, Output, OutputSpec, QueueSettings, Storage};
 use crate::entity::{Configuration, Plugin};
-use crate::phase::{Fields, Generation, Intake, Live, Program, Runner, Taps, WorkerStats, Workers};
+use crate::phase::{Fields, Generation, Intake, Live, Program, Taps, WorkerStats, Workers};
 use crate::settings::{self, Settings};
 use crate::sink::SinkShared;
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
 use logphase_script::Clock;
 
-pub use files::{of_service as files_of, out_of_reach};
-pub use inputs::{InputError, Listening, open_control, show_status};
-pub use reloads::{Outcome, ReloadStats, Reloads};
+pub use prepare::Prepared;
+pub use reload::{ReloadError, Reloaded, Reloader};
+pub use source::{ConfigFiles, Loaded, read_configuration, read_configuration_in};
 
 /// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
 pub struct Service {
@@ -42,42 +47,45 @@ pub struct Service {
     /// The outputs of what is live.
     outputs: Mutex<Vec<Arc<Output>>>,
     /// Whether the workers are confined.
-    wall: Enforcement,
+    seccomp: Enforcement,
 }
 
 /// A configuration that cannot be served.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// It is wrong; each diagnostic points into it.
+    #[error("the configuration is wrong")]
     Configuration(Vec<Diagnostic>),
-    /// It is right, but something it needs cannot be had.
-    Other(String),
+    /// It is right, but something that it needs is not available.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 impl Service {
-    /// Opens the queues and sinks of `configuration` and starts the workers. Must be called inside a tokio runtime.
+    /// Opens the queues and sinks of `prepared` and starts the workers. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// Everything that is wrong with the configuration, or what could not be had.
-    pub fn start(configuration: &Configuration, settings: &Settings) -> Result<Self, StartError> {
+    /// What is wrong with the configuration, or what is not available.
+    pub fn start(prepared: Prepared) -> Result<Self, StartError> {
+        let Prepared { settings, configuration, program, outputs, .. } = prepared;
         let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
         let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
         let fields = Arc::new(Fields::default());
-        let (generation, outputs) = prepare(&delivery, &fields, configuration, settings)?;
+        let (queues, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
         delivery.warn_of_orphans();
-        let live: Live = Arc::new(ArcSwap::from_pointee(generation));
-        let clock = Clock::start().map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
+        let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &fields)));
+        let clock = Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
         // The runtime that is to be woken is up, so that the filter can know how.
         let (filter, missing) =
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
         let (workers, channels) =
-            Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Other)?;
-        let wall = missing.unwrap_or_else(|| workers.wall().clone());
-        if let Enforcement::Missing(why) = &wall {
-            tracing::warn!("worker threads are not confined: {why}; the Lua sandbox has one wall less");
+            Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Unavailable)?;
+        let seccomp = missing.unwrap_or_else(|| workers.wall().clone());
+        if let Enforcement::Missing(why) = &seccomp {
+            tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
         }
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, fields, workers, intake, live, outputs: Mutex::new(outputs), wall })
+        Ok(Self { delivery, fields, workers, intake, live, outputs: Mutex::new(outputs), seccomp })
     }
 
     /// Where inputs hand transactions in.
@@ -90,14 +98,14 @@ impl Service {
         &self.delivery
     }
 
-    /// What can be looked at; `landlock` is how far the process is kept from files.
+    /// The parts that status and metrics read; `landlock` is how far the process is kept from files.
     pub fn parts(&self, landlock: Enforcement) -> Parts {
         Parts {
             live: Arc::downgrade(&self.live),
             worker_stats: self.workers.worker_stats().clone(),
             fields: self.fields.clone(),
             delivery: self.delivery.clone(),
-            seccomp: self.wall.clone(),
+            seccomp: self.seccomp.clone(),
             landlock,
         }
     }
@@ -112,27 +120,17 @@ impl Service {
         self.workers.worker_stats()
     }
 
-    /// Transactions that have run so far.
-    pub fn transactions(&self) -> u64 {
-        self.workers.worker_stats().transactions.load(Ordering::Relaxed)
-    }
-
     /// Replaces the configuration as a whole, between two transactions of each worker. Plugins that stay keep their
     /// queues, and what waits there is sent as the new configuration says; those that go deliver what they have.
     ///
     /// # Errors
-    /// As [`Self::start`]; the old configuration stays in force.
-    pub fn reload(&self, configuration: &Configuration, settings: &Settings) -> Result<(), StartError> {
-        let prepared =
-            prepare(&self.delivery, &self.fields, configuration, settings).and_then(|(generation, outputs)| {
-                // What does not fit a VM must be refused here: the workers could not go on with queues that are closed.
-                let trial = Runner::new(generation.program.clone());
-                trial.map(|_| (generation, outputs)).map_err(StartError::Other)
-            });
+    /// As [`Self::start`]; then the old configuration stays active and nothing has changed, labels of metrics included.
+    pub fn replace(&self, prepared: Prepared) -> Result<(), StartError> {
+        let Prepared { configuration, program, outputs, .. } = prepared;
         let mut current = self.outputs.lock();
-        match prepared {
-            Ok((generation, outputs)) => {
-                self.live.store(Arc::new(generation));
+        match open_outputs(&self.delivery, &configuration, &program, &outputs) {
+            Ok((queues, outputs)) => {
+                self.live.store(Arc::new(activate(program, queues, &self.fields)));
                 *current = outputs;
                 self.delivery.take_over(&current);
                 Ok(())
@@ -155,7 +153,7 @@ impl Service {
         self.intake.close();
         let Self { delivery, workers, intake, live, .. } = self;
         drop(intake);
-        // The workers end when the last input has let go of its intake.
+        // The workers end when the last input has dropped its intake.
         let joined = tokio::task::spawn_blocking(move || workers.join());
         if tokio::time::timeout_at(deadline, joined).await.is_err() {
             tracing::warn!("workers were still busy at the deadline");
@@ -173,43 +171,43 @@ fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
     }
 }
 
-/// A generation of `configuration` with its outputs, which run from here on.
-fn prepare(
-    delivery: &Delivery,
-    fields: &Fields,
-    configuration: &Configuration,
-    settings: &Settings,
-) -> Result<(Generation, Vec<Arc<Output>>), StartError> {
-    let mut program = Program::build(configuration, settings).map_err(StartError::Configuration)?;
+/// What the workers run from now on; its snippets continue the counts of their predecessors.
+fn activate(mut program: Program, queues: Vec<Option<Arc<dyn Queue>>>, fields: &Fields) -> Generation {
     program.go_on(fields);
-    let mut outputs = Vec::new();
-    let mut queues: Vec<Option<Arc<dyn Queue>>> = Vec::new();
-    let mut errors = Vec::new();
-    let emitting =
-        program.steps.iter().map(|step| step.plugin).filter(|at| configuration.plugins[*at].definition.emits);
-    let specs = shared::specs(configuration, emitting, settings);
+    Generation { program: Arc::new(program), queues }
+}
+
+/// The queue of each step of a program, and the outputs behind them.
+type OpenedOutputs = (Vec<Option<Arc<dyn Queue>>>, Vec<Arc<Output>>);
+
+/// Opens the `outputs` of `program`, which run from here on.
+fn open_outputs(
+    delivery: &Delivery,
+    configuration: &Configuration,
+    program: &Program,
+    outputs: &BTreeMap<usize, OutputSpec>,
+) -> Result<OpenedOutputs, StartError> {
+    let (mut queues, mut opened, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for step in &program.steps {
-        let Some(spec) = specs.get(&step.plugin) else {
+        let Some(spec) = outputs.get(&step.plugin) else {
             queues.push(None);
             continue;
         };
-        let plugin = &configuration.plugins[step.plugin];
         if matches!(spec.settings.storage, Storage::Disk(_)) {
-            delivery.claim().map_err(StartError::Other)?;
+            delivery.claim().map_err(StartError::Unavailable)?;
         }
         match delivery.open(spec.clone()) {
             Ok(output) => {
                 queues.push(Some(output.queue().clone()));
-                outputs.push(output);
+                opened.push(output);
             }
-            Err(error) => errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(plugin.place.clone())),
+            Err(error) => {
+                let place = configuration.plugins[step.plugin].place.clone();
+                errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(place));
+            }
         }
     }
-    if errors.is_empty() {
-        Ok((Generation { program: Arc::new(program), queues }, outputs))
-    } else {
-        Err(StartError::Configuration(errors))
-    }
+    if errors.is_empty() { Ok((queues, opened)) } else { Err(StartError::Configuration(errors)) }
 }
 
 /// Fields of a plugin's `config` that no sink is told of.

@@ -6,7 +6,7 @@ use super::super::status::dropped;
 use super::{Family, Samples, Snapshot, Sort};
 use crate::delivery::PluginStats;
 use crate::input::Reason;
-use crate::service::Outcome;
+use crate::admin::Outcome;
 use logphase_queue::metric::Scale;
 use logphase_script::Stop;
 

@@ -15,7 +15,7 @@ use super::probe;
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Reason};
 use crate::phase::Field;
-use crate::service::ReloadStats;
+use super::ReloadStats;
 use logphase_queue::metric::{Histogram, Scale};
 use logphase_script::Stop;
 

@@ -14,10 +14,10 @@ use crate::folding::Folded;
 use crate::settings::{LogFormat, Settings};
 use flood::Flood;
 
-pub(super) use writer::{flush, write};
+pub(crate) use writer::{flush, write};
 
 /// Starts the log.
-pub(super) fn start(settings: &Settings) {
+pub(crate) fn start(settings: &Settings) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer().with_writer(StandardError);
@@ -35,7 +35,7 @@ pub(super) fn start(settings: &Settings) {
 ///
 /// # Errors
 /// The thread cannot be started.
-pub(super) fn relay() -> io::Result<()> {
+pub(crate) fn relay() -> io::Result<()> {
     if writer::start(flood::report)? {
         tell_of_panics();
     }

@@ -57,7 +57,7 @@ fn work(jobs: &Receiver<Job>, now_and_then: fn()) {
 }
 
 /// Writes to standard error, in whole: at once, or, when the thread runs, without waiting.
-pub(in super::super) fn write(text: Vec<u8>) {
+pub(crate) fn write(text: Vec<u8>) {
     if let Some(writer) = WRITER.get() {
         if writer.try_send(Job::Line(text)).is_err() {
             LEFT_OUT.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +68,7 @@ pub(in super::super) fn write(text: Vec<u8>) {
 }
 
 /// Waits until every line so far is written; not for ever.
-pub(in super::super) async fn flush() {
+pub(crate) async fn flush() {
     let Some(writer) = WRITER.get() else { return };
     let (done, written) = oneshot::channel();
     let all = async {

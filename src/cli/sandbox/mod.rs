@@ -15,11 +15,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use super::arguments::{Files, Sandbox};
-use super::{Exit, complain, load, say};
+use super::arguments::Sandbox;
+use super::{Exit, complain, say, show};
+use crate::service::ConfigFiles;
 use crate::settings::Settings;
 use child::Task;
-use logphase_config::diagnostic::{Format, any_error};
+use logphase_config::diagnostic::any_error;
 use logphase_script::Profile;
 use script::{Run, Script};
 use verdict::{Verdict, Walls};
@@ -33,10 +34,10 @@ const MEMORY: usize = 16 << 20;
 
 /// Runs the scripts and prints the table.
 pub(super) fn run(arguments: &Sandbox) -> Exit {
-    let files = Files { config: Vec::new(), settings: arguments.settings.clone() };
-    let (mut settings, findings) = load::settings(&files);
+    let files = ConfigFiles { settings: arguments.settings.clone(), ..ConfigFiles::default() };
+    let (mut settings, findings) = files.read_settings();
     if any_error(&findings) {
-        load::show(&findings, Format::Pretty);
+        show(&findings);
         return Exit::Configuration;
     }
     settings.lua.deadline_ms = DEADLINE_MS;

@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use super::expectation::{self, Expect, NOT_EMPTY};
 use super::pattern::merge;
-use crate::cli::{dry_run, load};
+use crate::cli::dry_run;
 use crate::entity::{self, Configuration, Field as LuaField};
 use crate::phase::Program;
+use crate::service::read_configuration_in;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Place, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
@@ -184,7 +185,7 @@ impl Reader<'_> {
                 }
                 let own = |name: &str| Some(values.get("env")?.get(name)?.as_str()?.to_owned());
                 let environment = |name: &str| own(name).or_else(|| std::env::var(name).ok());
-                load::configuration_in(&paths, &self.settings, &environment)
+                read_configuration_in(&paths, &self.settings, &environment)
             }
             "plugins" => {
                 let mut tree = Node::empty_mapping_at(node);

@@ -16,10 +16,10 @@ use std::time::Instant;
 
 use super::arguments::Test as Arguments;
 use super::dry_run::DryRun;
-use super::{Exit, complain, load, say};
+use super::{Exit, complain, say, show as show_diagnostics};
 use file::{Suite, Test};
 use judge::{Done, Failure, judge};
-use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, codes};
+use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
 use show::{Paper, Verdict, json_line};
 
 /// What is counted over all files.
@@ -114,7 +114,7 @@ fn one_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(
 fn read(path: &Path, source: &Arc<SourceFile>) -> Result<Suite, Exit> {
     match file::read(path, source) {
         (Some(suite), found) => {
-            load::show(&found, Format::Pretty);
+            show_diagnostics(&found);
             Ok(suite)
         }
         (None, found) => Err(refuse(&found)),
@@ -123,7 +123,7 @@ fn read(path: &Path, source: &Arc<SourceFile>) -> Result<Suite, Exit> {
 
 /// Shows why a file cannot be run.
 fn refuse(found: &[Diagnostic]) -> Exit {
-    load::show(found, Format::Pretty);
+    show_diagnostics(found);
     let unreadable = found.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
     if unreadable { Exit::Unavailable } else { Exit::Configuration }
 }

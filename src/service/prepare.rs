@@ -1,0 +1,86 @@
+//! What a configuration must pass before it is served. `run`, `check`, `try`, a reload and a request all come through
+//! here, so that they refuse the same with the same words.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use logphase_config::diagnostic::{Diagnostic, codes};
+
+use crate::delivery::OutputSpec;
+use crate::entity::Configuration;
+use crate::phase::{Program, Runner};
+use crate::settings::Settings;
+
+use super::Loaded;
+
+/// A configuration that can be served: every snippet compiles and fits a Lua VM, every sink can be opened.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) settings: Settings,
+    pub(super) configuration: Configuration,
+    /// Every snippet, compiled.
+    pub(super) program: Program,
+    /// What each logging plugin delivers to, by its index in the configuration.
+    pub(super) outputs: BTreeMap<usize, OutputSpec>,
+    /// What was found and refuses nothing.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+impl Prepared {
+    /// Checks `loaded` as a whole. Changes nothing and connects to nothing.
+    ///
+    /// # Errors
+    /// Everything that was found in it, with at least one error.
+    pub fn new(loaded: Loaded) -> Result<Self, Vec<Diagnostic>> {
+        let refused = loaded.is_refused();
+        let Loaded { settings, configuration, mut diagnostics, .. } = loaded;
+        if refused {
+            return Err(diagnostics);
+        }
+        let program = match Program::build(&configuration, &settings).and_then(fitting) {
+            Ok(program) => program,
+            Err(errors) => {
+                diagnostics.extend(errors);
+                return Err(diagnostics);
+            }
+        };
+        let emitting = program.steps.iter().filter(|step| step.definition.emits).map(|step| step.plugin);
+        let outputs = super::shared::specs(&configuration, emitting, &settings);
+        Ok(Self { settings, configuration, program, outputs, warnings: diagnostics })
+    }
+
+    /// What was found and refuses nothing.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The configuration.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The compiled snippets and the settings, for a run without queues and sinks.
+    pub fn into_program(self) -> (Program, Settings) {
+        (self.program, self.settings)
+    }
+
+    /// The compiled snippets.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+/// `program` again, if its snippets fit a Lua VM: one is made, and they are loaded.
+fn fitting(program: Program) -> Result<Program, Vec<Diagnostic>> {
+    let program = Arc::new(program);
+    match Runner::new(program.clone()) {
+        Ok(runner) => drop(runner),
+        Err(message) => return Err(vec![Diagnostic::error(codes::SETTING, message).path("lua.memory_limit")]),
+    }
+    Ok(Arc::into_inner(program).expect("the VM that was tried has ended"))
+}

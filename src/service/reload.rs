@@ -1,0 +1,174 @@
+//! A new configuration for a running service: from its files, or from the text of a request.
+
+use std::sync::Arc;
+
+use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, render_all};
+use parking_lot::Mutex;
+
+use super::watch::{Contents, Watch};
+use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files};
+use crate::admin::Reloads;
+use crate::settings::{self, Settings};
+
+/// How often files that change while they are read are read again at once.
+const ATTEMPTS: u32 = 5;
+
+/// Replaces the configuration of a running service; one at a time, whoever asks. Cheap to clone.
+#[derive(Clone)]
+pub struct Reloader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// What the service was started with.
+    started_with: Settings,
+    reloads: Arc<Reloads>,
+    /// The settings that are active; locked while a configuration is applied.
+    active: Mutex<Settings>,
+}
+
+/// A configuration that is active now.
+#[derive(Debug, Default)]
+pub struct Reloaded {
+    /// What was found in it and refuses nothing.
+    pub warnings: Vec<Diagnostic>,
+    /// Settings that have changed and take effect only when the service starts, by name.
+    pub need_restart: Vec<&'static str>,
+}
+
+/// A configuration was refused; the one before it stays active.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct ReloadError {
+    /// Everything that was found in it.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The errors, one a line.
+    pub reason: String,
+}
+
+impl ReloadError {
+    /// How many errors there are.
+    pub fn count(&self) -> usize {
+        self.diagnostics.iter().filter(|found| found.is_error()).count().max(1)
+    }
+}
+
+impl Reloader {
+    /// For a service that was started with `settings`; what comes of each reload is counted in `reloads`.
+    pub fn new(settings: Settings, reloads: Arc<Reloads>) -> Self {
+        let active = Mutex::new(settings.clone());
+        Self { inner: Arc::new(Inner { started_with: settings, reloads, active }) }
+    }
+
+    /// Replaces the configuration of `service` by `sources`, as a request carries them; the active settings stay.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; then nothing has changed.
+    pub fn apply_text(&self, service: &Service, sources: &[Arc<SourceFile>]) -> Result<Reloaded, ReloadError> {
+        let settings = self.inner.active.lock().clone();
+        self.apply(service, Loaded::from_text(settings, sources), true)
+    }
+
+    /// Replaces the configuration of `service` by `loaded` as a whole. `is_new` says whether it differs from the active one,
+    /// which only the metrics of reloads show.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; then nothing has changed.
+    pub fn apply(&self, service: &Service, loaded: Loaded, is_new: bool) -> Result<Reloaded, ReloadError> {
+        let mut active = self.inner.active.lock();
+        let settings = loaded.settings.clone();
+        let replaced = self.replace(service, loaded);
+        if replaced.is_ok() {
+            *active = settings;
+        }
+        match &replaced {
+            Ok(_) if is_new => self.inner.reloads.taken(),
+            Ok(_) => self.inner.reloads.unchanged(),
+            Err(error) => self.inner.reloads.refused(&error.reason),
+        }
+        replaced
+    }
+
+    fn replace(&self, service: &Service, mut loaded: Loaded) -> Result<Reloaded, ReloadError> {
+        loaded.diagnostics.extend(files::out_of_reach(&loaded.configuration));
+        let prepared = Prepared::new(loaded).map_err(refused)?;
+        let warnings = prepared.warnings().to_vec();
+        let need_restart = self.inner.started_with.need_restart(prepared.settings());
+        match service.replace(prepared) {
+            Ok(()) => Ok(Reloaded { warnings, need_restart }),
+            Err(StartError::Configuration(errors)) => Err(refused([warnings, errors].concat())),
+            Err(StartError::Unavailable(reason)) => Err(ReloadError { diagnostics: warnings, reason }),
+        }
+    }
+}
+
+/// The error of a configuration in which `diagnostics` were found.
+fn refused(diagnostics: Vec<Diagnostic>) -> ReloadError {
+    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
+    let reason = render_all(&errors, Format::Short, false).trim_end().to_owned();
+    ReloadError { diagnostics, reason }
+}
+
+/// The files of a service, read again when told to or when they have changed.
+pub(super) struct WatchedFiles {
+    files: ConfigFiles,
+    /// What the active configuration was read from.
+    active: Contents,
+    /// How the active configuration has its files watched.
+    watching: settings::Reload,
+    watch: Watch,
+}
+
+impl WatchedFiles {
+    /// Of a service that was started with what `watch` has seen in `files`.
+    pub(super) fn new(files: ConfigFiles, settings: &Settings, watch: Watch) -> Self {
+        Self { files, active: watch.tried().clone(), watching: settings.reload, watch }
+    }
+
+    /// Waits until the files hold something new. May be dropped at any time.
+    pub(super) async fn changed(&mut self) {
+        self.watch.changed().await;
+    }
+
+    /// Reads the files and makes them the configuration of `service`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them; then the old configuration stays active.
+    pub(super) fn reload(&mut self, reloader: &Reloader, service: &Service) -> Result<Reloaded, ReloadError> {
+        let (loaded, contents) = self.read();
+        let watching = loaded.settings.reload;
+        let is_new = contents != self.active;
+        let reloaded = reloader.apply(service, loaded, is_new)?;
+        if is_new {
+            tracing::info!("configuration reloaded");
+        } else {
+            tracing::info!("configuration reloaded; nothing in its files has changed");
+        }
+        self.active = contents;
+        self.watching = watching;
+        Ok(reloaded)
+    }
+
+    /// Reads all files, again if one was changed meanwhile: half of one version and half of another may well be
+    /// without mistakes.
+    fn read(&mut self) -> (Loaded, Contents) {
+        let mut before = Contents::read(self.watch.files());
+        for attempt in 1.. {
+            let loaded = self.files.load();
+            let (mut watched, mut watching) = (self.files.watched(&loaded.paths), loaded.settings.reload);
+            if loaded.settings_refused {
+                // Which files the settings name is not known.
+                (watched, watching) = (self.watch.files().to_vec(), self.watching);
+            }
+            let after = Contents::read(&watched);
+            if after == before || attempt == ATTEMPTS {
+                // What was there before was read for sure; if something else is there now, it will be noticed.
+                self.watch = Watch::new(watched, before.clone(), &watching);
+                return (loaded, before);
+            }
+            self.watch = Watch::new(watched, after.clone(), &watching);
+            before = after;
+        }
+        unreachable!("the last attempt answers")
+    }
+}

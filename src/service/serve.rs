@@ -1,0 +1,174 @@
+//! A running service between its start and its end.
+
+use std::time::{Duration, Instant};
+
+use super::inputs::{Listening, open_control};
+use super::launch::{Console, Drained, Ended, LaunchError};
+use super::reload::{Reloader, WatchedFiles};
+use super::signals::{Request, Signals};
+use super::watch::Watch;
+use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
+use crate::admin::{self, Control, Monitor, Stage};
+use crate::delivery::Leftover;
+use crate::input;
+use crate::settings::Settings;
+
+/// A service that is about to take transactions.
+pub(super) struct Serving {
+    pub(super) service: Service,
+    pub(super) monitor: Monitor,
+    pub(super) files: ConfigFiles,
+    /// No declarative file was named.
+    pub(super) is_quickstart: bool,
+    pub(super) watch: Watch,
+    pub(super) settings: Settings,
+}
+
+impl Serving {
+    /// Opens the inputs, serves until a signal says to stop, and delivers what was taken.
+    pub(super) async fn run(self, console: &Console<'_>) -> Result<Ended, LaunchError> {
+        let unavailable = |error| LaunchError::Unavailable(format!("cannot listen for signals: {error}"));
+        let mut signals = Signals::catch().map_err(unavailable)?;
+        let listening = self.listen()?;
+        let _control = self.open_control();
+        let Self { service, monitor, files, watch, settings, .. } = self;
+        let reloader = Reloader::new(settings.clone(), monitor.reloads().clone());
+        let mut watched = WatchedFiles::new(files, &settings, watch);
+        monitor.enter(Stage::Ready);
+        tracing::info!(workers = settings.workers, "ready");
+        manager::ready("ready");
+        let watchdog = tokio::spawn(manager::watch(Some(service.worker_stats().clone())));
+        loop {
+            let request = tokio::select! {
+                request = signals.next() => request,
+                () = watched.changed() => {
+                    reload(&mut watched, &reloader, &service, console);
+                    continue;
+                }
+            };
+            match request {
+                Request::Stop(name) => {
+                    let time = settings.shutdown_timeout;
+                    tracing::info!("{name}: stopping; delivering what was taken within {time:?}");
+                    break;
+                }
+                Request::Reload => {
+                    service.reopen_files();
+                    reload(&mut watched, &reloader, &service, console);
+                }
+                Request::ReopenFiles => service.reopen_files(),
+            }
+        }
+        monitor.enter(Stage::Stopping);
+        manager::stopping();
+        // From here on workers may end.
+        watchdog.abort();
+        tokio::spawn(manager::watch(None));
+        // One deadline for all of it; inputs that wait for a full queue leave half of it to the delivery.
+        let begun = Instant::now();
+        listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
+        Ok(finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed()), false).await)
+    }
+
+    /// Opens the inputs.
+    fn listen(&self) -> Result<Listening, LaunchError> {
+        let (listening, addresses) = Listening::start(&self.settings, self.service.intake())?;
+        for address in &addresses {
+            tracing::info!("listening: {address}");
+        }
+        self.monitor.show_inputs(listening.meters());
+        if addresses.is_empty() {
+            tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
+        }
+        if self.is_quickstart {
+            let path = self.settings.data_dir.join("messages.log");
+            tracing::info!("no configuration given: running the quickstart; messages go to {}", path.display());
+        }
+        Ok(listening)
+    }
+
+    /// Opens the control socket, which the commands `queue`, `tap` and `top` ask.
+    fn open_control(&self) -> Option<Control> {
+        let own = admin::tap_routes(self.service.taps()).and(admin::queue_routes(self.service.delivery()));
+        open_control(&self.settings, self.monitor.routes().and(own))
+    }
+}
+
+/// Reads the files again, and reports what comes of it.
+fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, console: &Console<'_>) {
+    manager::reloading();
+    match watched.reload(reloader, service) {
+        Ok(Reloaded { warnings, need_restart }) => {
+            (console.diagnostics)(&warnings);
+            if !need_restart.is_empty() {
+                let names = need_restart.join(", ");
+                tracing::warn!("{names}: changed in the settings, but takes effect only at the start: restart the service");
+            }
+            manager::ready("ready; the configuration was read again");
+        }
+        Err(error) => {
+            (console.diagnostics)(&error.diagnostics);
+            let errors = error.count();
+            let ReloadError { diagnostics, reason } = error;
+            if !diagnostics.iter().any(|found| found.is_error()) {
+                tracing::error!("{reason}");
+            }
+            tracing::error!(errors, "the new configuration is refused; the old one stays active");
+            manager::ready("ready with the old configuration: the new one is wrong, see the log");
+        }
+    }
+}
+
+/// Reads standard input to its end, waits until everything is delivered, and stops `service`. A signal ends each sooner.
+pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: &Console<'_>) -> Drained {
+    let limits = settings.limits.transaction();
+    let reading =
+        input::read_lines(tokio::io::stdin(), service.intake().clone(), &limits, |progress| (console.progress)(progress));
+    let mut signals = Signals::catch().ok();
+    let summary = tokio::select! {
+        summary = reading => Some(summary),
+        name = stop(&mut signals) => {
+            tracing::warn!("{name}: standard input was not read to its end");
+            None
+        }
+    };
+    if summary.is_some() {
+        // Reading to the end asks for everything to be delivered, however long the sinks take.
+        tokio::select! {
+            () = service.delivery().idle() => {}
+            _ = stop(&mut signals) => {}
+        }
+    }
+    let stats = service.delivery().stats();
+    let dropped = |stats: &crate::delivery::Stats| {
+        stats.counters.dropped() + stats.counters.dead_letters + stats.lost
+    };
+    let dropped = stats.iter().map(dropped).sum();
+    let ended = finish(service, settings.shutdown_timeout, true).await;
+    Drained { ended, dropped, summary }
+}
+
+/// Waits for a signal to stop; for ever where signals cannot be caught.
+async fn stop(signals: &mut Option<Signals>) -> &'static str {
+    match signals {
+        Some(signals) => signals.stop().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Stops the service. What is left on disk is not lost: it only counts as incomplete where `all` was to be delivered.
+async fn finish(service: Service, time: Duration, all: bool) -> Ended {
+    let left = service.shut_down(time).await;
+    for Leftover { plugin, entries, bytes, last_error, kept } in &left {
+        let reason = last_error.as_deref().unwrap_or("no error was seen");
+        if *kept {
+            tracing::warn!(plugin, entries, bytes, "left in the queue on disk, for the next run: {reason}");
+        } else {
+            tracing::error!(plugin, entries, bytes, "left undelivered: {reason}");
+        }
+    }
+    if left.is_empty() {
+        tracing::info!("stopped; nothing is left in the queues");
+    }
+    if left.iter().any(|left| all || !left.kept) { Ended::Incomplete } else { Ended::Complete }
+}

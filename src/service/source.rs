@@ -1,0 +1,150 @@
+//! Where a service's configuration comes from: files, or the embedded quickstart.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
+
+use crate::entity::{self, Configuration, ReadOptions};
+use crate::settings::Settings;
+
+/// The configuration of a service that was given none.
+const QUICKSTART: &str = include_str!("../../examples/quickstart/kong.yml");
+
+/// The settings file that is read where none is named.
+const DEFAULT_SETTINGS: &str = "logphase.yml";
+
+/// The files that a command line or an environment names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigFiles {
+    /// Kong's declarative files; if empty, those of the settings.
+    pub declarative: Vec<PathBuf>,
+    /// The settings file; if `None` or empty, `logphase.yml` in the current directory if it exists.
+    pub settings: Option<PathBuf>,
+}
+
+/// Settings and configuration as they were read, with everything that was found in them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// The configuration.
+    pub configuration: Configuration,
+    /// The declarative files that were read; empty for the quickstart.
+    pub paths: Vec<PathBuf>,
+    /// Errors, warnings and notes of both.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether errors are in the settings themselves: then [`Self::settings`] are the defaults.
+    pub settings_refused: bool,
+}
+
+impl Loaded {
+    /// Whether anything is wrong.
+    pub fn is_refused(&self) -> bool {
+        any_error(&self.diagnostics)
+    }
+
+    /// The configuration of the declarative files `paths`, or the quickstart's, beside `settings`, in which `diagnostics`
+    /// were found.
+    pub(super) fn of(settings: Settings, paths: Vec<PathBuf>, mut diagnostics: Vec<Diagnostic>) -> Self {
+        let settings_refused = any_error(&diagnostics);
+        let (configuration, more) = read_configuration(&paths, &settings);
+        diagnostics.extend(more);
+        Self { settings, configuration, paths, diagnostics, settings_refused }
+    }
+
+    /// A configuration from the `sources` themselves, as a request carries them, for a service with `settings`.
+    pub fn from_text(settings: Settings, sources: &[Arc<SourceFile>]) -> Self {
+        let (configuration, diagnostics) = read(sources, &settings, &process_environment);
+        Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
+    }
+}
+
+impl ConfigFiles {
+    /// The settings file that is named, or else the default one if it exists.
+    pub fn settings_file(&self) -> Option<PathBuf> {
+        let named = self.settings.clone().filter(|path| !path.as_os_str().is_empty());
+        named.or_else(|| Some(PathBuf::from(DEFAULT_SETTINGS)).filter(|path| path.exists()))
+    }
+
+    /// Reads the settings file and the `LOGPHASE_*` variables.
+    pub fn read_settings(&self) -> (Settings, Vec<Diagnostic>) {
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        match self.settings_file().map(|path| SourceFile::read(&path)).transpose() {
+            Ok(file) => Settings::load(file, environment),
+            Err(unreadable) => (Settings::default(), vec![*unreadable]),
+        }
+    }
+
+    /// The declarative files: the named ones, or else those of the settings. Empty for the quickstart.
+    pub fn declarative_files(&self, settings: &Settings) -> Vec<PathBuf> {
+        if self.declarative.is_empty() { settings.config.clone() } else { self.declarative.clone() }
+    }
+
+    /// The files whose change changes the service: the settings file, also where there is none yet, and `declarative`.
+    pub fn watched(&self, declarative: &[PathBuf]) -> Vec<PathBuf> {
+        let settings = self.settings_file().unwrap_or_else(|| PathBuf::from(DEFAULT_SETTINGS));
+        std::iter::once(settings).chain(declarative.iter().cloned()).collect()
+    }
+
+    /// Reads the settings and the configuration; also if the settings are wrong, so that all errors are found at once.
+    pub fn load(&self) -> Loaded {
+        let (settings, diagnostics) = self.read_settings();
+        let paths = self.declarative_files(&settings);
+        Loaded::of(settings, paths, diagnostics)
+    }
+}
+
+/// Reads the declarative files `paths`, or the quickstart where there are none.
+pub fn read_configuration(paths: &[PathBuf], settings: &Settings) -> (Configuration, Vec<Diagnostic>) {
+    read_configuration_in(paths, settings, &process_environment)
+}
+
+/// As [`read_configuration`], with another environment for `${{ env "DECK_X" }}`.
+pub fn read_configuration_in(
+    paths: &[PathBuf],
+    settings: &Settings,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> (Configuration, Vec<Diagnostic>) {
+    if paths.is_empty() {
+        return quickstart(&settings.data_dir);
+    }
+    let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
+    for path in paths {
+        match SourceFile::read(path) {
+            Ok(source) => sources.push(source),
+            Err(diagnostic) => unreadable.push(*diagnostic),
+        }
+    }
+    let (configuration, found) = read(&sources, settings, environment);
+    if unreadable.is_empty() {
+        return (configuration, found);
+    }
+    // What the others refer to may be in the files that could not be read.
+    unreadable.extend(found.into_iter().filter(|finding| finding.code != codes::REFERENCE));
+    (Configuration::default(), unreadable)
+}
+
+fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn quickstart(data_dir: &Path) -> (Configuration, Vec<Diagnostic>) {
+    let source = SourceFile::new("quickstart/kong.yml", QUICKSTART);
+    let environment = |name: &str| (name == "DECK_DATA_DIR").then(|| data_dir.display().to_string());
+    entity::read(&[source], ReadOptions { select_tags: &[], env: &environment })
+}
+
+fn read(
+    sources: &[Arc<SourceFile>],
+    settings: &Settings,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> (Configuration, Vec<Diagnostic>) {
+    let options = ReadOptions { select_tags: &settings.select_tags, env: environment };
+    let (configuration, mut diagnostics) = entity::read(sources, options);
+    if !any_error(&diagnostics) {
+        diagnostics.extend(settings.unmatched(&configuration));
+    }
+    (configuration, diagnostics)
+}
