@@ -156,7 +156,7 @@ fn reloads_do_not_end_it() {
     }
     service.home.write("kong.yml", "plugins: 1");
     service.signal(Signal::HUP);
-    wait_until("the reload is refused", || service.has_logged("the old one stays in force"));
+    wait_until("the reload is refused", || service.has_logged("the old one stays active"));
     let so_far = tap.messages().len();
     service.accept(transaction(2).to_string());
     wait_until("it goes on", || tap.messages().len() > so_far);

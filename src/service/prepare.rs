@@ -34,11 +34,10 @@ impl Prepared {
     pub fn new(loaded: Loaded) -> Result<Self, Vec<Diagnostic>> {
         let refused = loaded.is_refused();
         let Loaded { settings, configuration, mut diagnostics, .. } = loaded;
-        if refused {
-            return Err(diagnostics);
-        }
+        // Also if something is wrong already, so that all errors are found at once.
         let program = match Program::build(&configuration, &settings).and_then(fitting) {
-            Ok(program) => program,
+            Ok(program) if !refused => program,
+            Ok(_) => return Err(diagnostics),
             Err(errors) => {
                 diagnostics.extend(errors);
                 return Err(diagnostics);
