@@ -49,7 +49,13 @@ impl From<Exit> for ExitCode {
 
 /// Reads the arguments and does what they say. Wrong arguments end the process with 2.
 pub fn main() -> Exit {
-    match Arguments::parse().command {
+    let exit = run_command(Arguments::parse().command);
+    log::flush();
+    exit
+}
+
+fn run_command(command: Command) -> Exit {
+    match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Try(arguments) => try_command::run(&arguments),

@@ -172,7 +172,6 @@ impl Launch {
             log::relay().map_err(no_threads)?;
             life(launched).await
         });
-        runtime.block_on(log::flush());
         // A write to a pipe that nobody reads would hold its thread for ever.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result

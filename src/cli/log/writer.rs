@@ -4,9 +4,7 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
-
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
 
 use crate::confinement::thread_is_confined;
 
@@ -22,7 +20,7 @@ static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 enum Job {
     Line(Vec<u8>),
     /// Answered when everything before it is written.
-    Flush(oneshot::Sender<()>),
+    Flush(SyncSender<()>),
 }
 
 /// Starts the thread, which calls `now_and_then` every second; whether there was none.
@@ -67,17 +65,18 @@ pub(crate) fn write(text: Vec<u8>) {
     }
 }
 
-/// Waits until every line so far is written; not for ever.
-pub(crate) async fn flush() {
+/// Blocks until every line so far is written; not for ever. For the end of the process.
+pub(crate) fn flush() {
     let Some(writer) = WRITER.get() else { return };
-    let (done, written) = oneshot::channel();
-    let all = async {
-        let mut job = Job::Flush(done);
-        while let Err(TrySendError::Full(again)) = writer.try_send(job) {
-            job = again;
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    let end = Instant::now() + LAST_WORDS;
+    let (done, written) = sync_channel(1);
+    let mut job = Job::Flush(done);
+    while let Err(TrySendError::Full(again)) = writer.try_send(job) {
+        if Instant::now() >= end {
+            return;
         }
-        let _ = written.await;
-    };
-    let _ = tokio::time::timeout(LAST_WORDS, all).await;
+        job = again;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = written.recv_timeout(end.saturating_duration_since(Instant::now()));
 }
