@@ -28,7 +28,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build test check bench soak fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
+.PHONY: help run build dist test check bench soak fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ run: build ## Build, start the service on its quickstart, send it transactions, 
 
 build: rust run-tools ## Build the program (PROFILE=release or dev).
 	cargo build --locked --profile $(PROFILE) --bin logphase
+
+dist: rust run-tools ## Build the program as packages ship it: link-time optimised, stripped, debug information beside it.
+	cargo build --locked --profile dist --bin logphase
 
 test: rust rust-components test-tools ## All checks and all tests; what CI runs.
 	cargo fmt --all --check
