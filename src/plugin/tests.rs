@@ -119,7 +119,8 @@ fn refuses_syslog_fields_that_do_not_fit() {
 
 fn registry(config: serde_json::Value) -> Result<logphase_kafka::registry::Registry, String> {
     let config = serde_json::from_value(config).map_err(|error| error.to_string())?;
-    logphase_kafka::registry::Registry::open(&config, &logphase_net::tls::TlsConfigs::new(None))
+    let tls = logphase_net::tls::TlsConfigs::new(None);
+    logphase_kafka::registry::Registry::open(&config, &tls).map_err(|error| error.to_string())
 }
 
 /// Scenario: a plugin's configuration as a user writes it, with and without the block that its mode names.

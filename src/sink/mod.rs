@@ -172,7 +172,7 @@ pub enum OpenError {
 pub struct SinkShared {
     pub(super) writers: Arc<Writers>,
     pub(super) tls: Arc<TlsConfigs>,
-    pub(super) kafka: Arc<logphase_kafka::producer::Clients>,
+    pub(super) kafka: Arc<logphase_kafka::producer::Producers>,
     resend_budget: Arc<ResendBudget>,
 }
 

@@ -1,4 +1,4 @@
-//! What the sink needs of kafka-log's `config`.
+//! The fields of kafka-log's `config`, after validation by the plugin's schema.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,67 @@ use serde::Deserialize;
 
 use super::registry;
 
-/// The part of the validated `config` that delivery uses.
+/// kafka-log's `config`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Config {
-    /// Brokers to ask for the cluster.
-    #[serde(default)]
-    pub bootstrap_servers: Vec<Broker>,
+    /// How to reach the cluster.
+    #[serde(flatten)]
+    pub connection: ConnectionConfig,
+    /// How records are produced.
+    #[serde(flatten)]
+    pub producer: ProducerConfig,
     /// The topic.
     pub topic: String,
-    /// Milliseconds of the socket timeout.
+    /// The query argument whose value is the record's key.
+    #[serde(default)]
+    pub key_query_arg: Option<String>,
+    /// The schemas that messages are validated and encoded by.
+    #[serde(default)]
+    pub schema_registry: Option<SchemaRegistry>,
+    /// Messages per record.
+    #[serde(default = "default_batch")]
+    pub max_batch_size: usize,
+    /// Names of record headers, each with the key path of its value in the message.
+    #[serde(default)]
+    pub record_headers: BTreeMap<String, String>,
+}
+
+/// What every client needs to reach a cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ConnectionConfig {
+    /// The brokers from which the client learns of the others.
+    #[serde(default)]
+    pub bootstrap_servers: Vec<Broker>,
+    /// The socket timeout in milliseconds.
     #[serde(default = "default_timeout")]
     pub timeout: u64,
-    /// Milliseconds of idle connections.
+    /// Milliseconds after which an idle connection is closed.
     #[serde(default = "default_keepalive")]
     pub keepalive: u64,
-    /// TCP's keepalive.
+    /// Enables TCP keepalive.
     #[serde(default)]
     pub keepalive_enabled: bool,
-    /// Name of the connections that plugins share.
+    /// The name of a connection that plugins share.
     #[serde(default)]
     pub cluster_name: Option<String>,
-    /// How to log in.
+    /// How to authenticate.
     #[serde(default)]
     pub authentication: Authentication,
     /// TLS.
     #[serde(default)]
     pub security: Security,
-    /// -1, 0 or 1.
+    /// Certificate and key for mutual TLS. The service puts them in place of `security.certificate_id`.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
+}
+
+/// How records are produced.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ProducerConfig {
+    /// Acknowledgements to wait for: 0, 1, or -1 for all replicas in sync.
     #[serde(default = "default_acks")]
     pub producer_request_acks: i64,
-    /// Milliseconds that a broker may take.
+    /// Milliseconds that a broker may take to answer.
     #[serde(default = "default_request_timeout")]
     pub producer_request_timeout: i64,
     /// Messages per request.
@@ -44,58 +75,43 @@ pub struct Config {
     /// Bytes per request.
     #[serde(default = "default_bytes")]
     pub producer_request_limits_bytes_per_request: i64,
-    /// Milliseconds between tries.
+    /// Milliseconds between attempts.
     #[serde(default = "default_backoff")]
     pub producer_request_retries_backoff_timeout: i64,
-    /// Wait a little for a batch to fill.
+    /// Waits for a batch to fill.
     #[serde(default = "default_true")]
     pub producer_async: bool,
-    /// Milliseconds that it may wait.
+    /// The longest such wait, in milliseconds.
     #[serde(default = "default_flush")]
     pub producer_async_flush_timeout: i64,
     /// Messages that may wait in the client.
     #[serde(default = "default_buffering")]
     pub producer_async_buffering_limits_messages_in_memory: i64,
-    /// Query argument whose value is the record's key.
-    #[serde(default)]
-    pub key_query_arg: Option<String>,
-    /// Schemas to validate and encode messages by.
-    #[serde(default)]
-    pub schema_registry: Option<SchemaRegistry>,
-    /// Certificate and key for mutual TLS; put in by the service in place of `security.certificate_id`.
-    #[serde(default)]
-    pub certificate: Option<Certificate>,
-    /// Compression of batches.
+    /// The compression of batches.
     #[serde(default)]
     pub compression: Compression,
     /// What chooses a record's partition.
     #[serde(default)]
     pub partitioner: Partitioner,
-    /// Messages per record.
-    #[serde(default = "default_batch")]
-    pub max_batch_size: usize,
-    /// Names of record headers, with the key path of each one's value in the message.
-    #[serde(default)]
-    pub record_headers: BTreeMap<String, String>,
 }
 
-/// Registries by maker.
+/// Schema registries by vendor.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct SchemaRegistry {
-    /// One like Confluent's.
+    /// A registry with Confluent's REST API.
     pub confluent: Option<registry::Config>,
 }
 
-/// Where a broker is.
+/// The address of a broker.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Broker {
-    /// Name or address.
+    /// Host name or IP address.
     pub host: String,
     /// Port.
     pub port: u16,
 }
 
-/// How to log in.
+/// How to authenticate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Authentication {
     /// `sasl`, or none.
@@ -110,24 +126,24 @@ pub struct Authentication {
     /// Password.
     #[serde(default)]
     pub password: Option<String>,
-    /// The user is a delegation token.
+    /// User and password are a delegation token.
     #[serde(default)]
     pub tokenauth: bool,
-    /// Where tokens come from.
+    /// Where the tokens of OAUTHBEARER come from.
     #[serde(default)]
     pub oauthbearer: Option<OauthBearer>,
 }
 
-/// Where tokens of OAUTHBEARER come from.
+/// Where the tokens of OAUTHBEARER come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 pub struct OauthBearer {
-    /// Where to ask.
+    /// The URL of the token endpoint.
     pub token_endpoint_url: String,
     /// Client id.
     pub client_id: String,
     /// Client secret.
     pub client_secret: String,
-    /// Scopes to ask for.
+    /// Scopes to request.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// SASL extensions.
@@ -164,20 +180,16 @@ pub struct Certificate {
     pub key: String,
 }
 
-/// How batches are compressed.
+/// The compression of batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are those of Kafka")]
 pub enum Compression {
-    /// Not at all.
     None,
-    /// gzip.
     Gzip,
-    /// Snappy.
     Snappy,
-    /// LZ4.
     #[default]
     Lz4,
-    /// Zstandard.
     Zstd,
 }
 
@@ -185,14 +197,14 @@ pub enum Compression {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Partitioner {
-    /// CRC32 of the key, as Kong.
+    /// CRC32 of the key, as in Kong.
     #[default]
     Crc32,
-    /// Murmur2 of the key, as Kafka's Java client.
+    /// Murmur2 of the key, as in Kafka's Java client.
     Murmur2,
-    /// Chance, for each record.
+    /// A random partition for each record.
     Random,
-    /// As `crc32`, but messages without a key stay longer on one partition.
+    /// As `Crc32`, but records without a key stay longer on one partition.
     Sticky,
 }
 

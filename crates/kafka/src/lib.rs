@@ -1,15 +1,19 @@
-//! Kafka: the settings of a client, logins, the producers that plugins share, and the schema registry.
+//! Kafka for sinks and inputs: client settings, authentication, shared producers, and the schema registry.
 //!
-//! [`client`] turns fields into librdkafka's settings (with the table of all of them), [`producer`] has the clients
-//! that plugins share, [`error`] the table of errors, [`token`] the tokens of OAUTHBEARER, [`registry`] the schemas.
+//! - [`config`]: the fields of a plugin's `config`: [`config::ConnectionConfig`] is what every client needs,
+//!   [`config::ProducerConfig`] what a producer needs beside it.
+//! - [`settings`]: turns fields into settings of librdkafka, with the table of all of them.
+//! - [`oauthbearer`]: access tokens for the SASL mechanism OAUTHBEARER.
+//! - [`producer`]: the producers that plugins share, and their delivery reports.
+//! - [`error`]: what each error of librdkafka means for a message, and what an operator can do about it.
+//! - [`registry`]: schemas of a registry, by which messages are validated and encoded.
 
-pub mod client;
 pub mod config;
 pub mod error;
+pub mod oauthbearer;
 pub mod producer;
 pub mod registry;
-mod set_token;
-pub mod token;
+pub mod settings;
 
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,26 @@
-//! Fields as settings of the client, errors as remedies, clients that plugins share, tokens.
-
-use std::time::Duration;
+//! Fields and settings, errors and actions, shared producers, tokens.
 
 use rdkafka::producer::Producer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use serde_json::{Value, json};
 
-use super::client::Settings;
-use super::error::{Remedy, explain, remedy};
-use super::producer::{Clients, Link, Wanted};
-use super::set_token::set_token;
-use super::token::Token;
+use super::config::Config;
+use super::error::{ErrorAction, action, explain};
+use super::oauthbearer::set_token;
+use super::producer::{ProducerHandle, Producers};
+use super::settings::Settings;
 
 fn settings(more: Value) -> Result<Settings, String> {
-    let mut config = json!({"topic": "t", "bootstrap_servers": [{"host": "h", "port": 9092}]});
+    settings_at("h", more)
+}
+
+fn settings_at(host: &str, more: Value) -> Result<Settings, String> {
+    let mut config = json!({"topic": "t", "bootstrap_servers": [{"host": host, "port": 9092}]});
     config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    Settings::new(&serde_json::from_value(config).expect("a config"), || Ok(PEM.to_owned()))
+    let config: Config = serde_json::from_value(config).expect("a config");
+    let settings = Settings::new(&config.connection, &config.producer, || Ok(PEM.to_owned()));
+    settings.map_err(|error| error.to_string())
 }
 
 fn get(settings: &Settings, name: &str) -> Option<String> {
@@ -33,7 +37,7 @@ fn expect(more: Value, expected: &[(&str, &str)]) {
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
-/// Scenario: each field of the schema, alone. Guarantees: it becomes the setting that the table of `client` names.
+/// Scenario: each field of the schema, alone. Guarantees: it becomes the setting that the table of `settings` names.
 #[test]
 fn fields_become_settings() {
     let servers = json!([{"host": "::1", "port": 1}, {"host": "b", "port": 2}]);
@@ -63,7 +67,8 @@ fn fields_become_settings() {
     expect(json!({"partitioner": "random"}), &[("partitioner", "random"), ("sticky.partitioning.linger.ms", "0")]);
 }
 
-/// Scenario: TLS and logins. Guarantees: the protocol, what is verified, and who logs in are what the fields say.
+/// Scenario: TLS and authentication.
+/// Guarantees: the protocol, the verification and the credentials are those of the fields.
 #[test]
 fn security_becomes_settings() {
     expect(json!({}), &[("security.protocol", "plaintext")]);
@@ -82,9 +87,9 @@ fn security_becomes_settings() {
         json!({"security": {"ssl": true, "ssl_verify": false}}),
         &[("enable.ssl.certificate.verification", "false"), ("ssl.endpoint.identification.algorithm", "none")],
     );
-    let login = json!({"strategy": "sasl", "mechanism": "SCRAM-SHA-256", "user": "u", "password": "p"});
+    let scram = json!({"strategy": "sasl", "mechanism": "SCRAM-SHA-256", "user": "u", "password": "p"});
     expect(
-        json!({"authentication": login, "security": {"ssl": true}}),
+        json!({"authentication": scram, "security": {"ssl": true}}),
         &[
             ("security.protocol", "sasl_ssl"),
             ("sasl.mechanism", "SCRAM-SHA-256"),
@@ -94,104 +99,133 @@ fn security_becomes_settings() {
     );
 }
 
-/// Scenario: configurations that the client cannot follow. Guarantees: each is refused, with what to do.
+/// Scenario: configurations that no client can have.
+/// Guarantees: each is refused with the path of the field and what to do.
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn unusable_configurations_are_refused() {
     let token =
         json!({"strategy": "sasl", "mechanism": "SCRAM-SHA-256", "user": "u", "password": "p", "tokenauth": true});
     for (more, text) in [
-        (json!({"bootstrap_servers": []}), "no bootstrap_servers; give"),
-        (json!({"authentication": {"strategy": "sasl"}}), "name one"),
-        (json!({"authentication": {"mechanism": "PLAIN"}}), "set it to `sasl`"),
-        (json!({"authentication": {"strategy": "sasl", "mechanism": "PLAIN"}}), "needs authentication.user"),
-        (json!({"authentication": {"strategy": "sasl", "mechanism": "OAUTHBEARER"}}), "say where tokens come from"),
-        (json!({"authentication": token}), "has no delegation tokens; use"),
+        (json!({"bootstrap_servers": []}), "bootstrap_servers: no broker; give"),
+        (
+            json!({"authentication": {"strategy": "sasl"}}),
+            "authentication.mechanism: missing, and authentication.strategy is set; name a mechanism",
+        ),
+        (
+            json!({"authentication": {"mechanism": "PLAIN"}}),
+            "authentication.strategy: missing, and authentication.mechanism is set; set it to `sasl`",
+        ),
+        (
+            json!({"authentication": {"strategy": "sasl", "mechanism": "PLAIN"}}),
+            "authentication.user: missing; the mechanism PLAIN needs it",
+        ),
+        (
+            json!({"authentication": {"strategy": "sasl", "mechanism": "OAUTHBEARER"}}),
+            "authentication.oauthbearer: missing; say where the tokens",
+        ),
+        (json!({"authentication": token}), "authentication.tokenauth: the Kafka client has no delegation tokens; use"),
     ] {
         let error = settings(more.clone()).expect_err("refused");
-        assert!(error.contains(text), "{more}: {error}");
+        assert!(error.starts_with(text), "{more}: {error}");
     }
 }
 
-/// Scenario: one error of each sort. Guarantees: its remedy, and that its text says what to do.
+/// Scenario: a value that only librdkafka refuses. Guarantees: the error names the field.
 #[test]
-fn every_error_has_a_remedy() {
+fn refusals_of_the_client_name_the_field() {
+    let error = settings(json!({"producer_request_acks": 5000})).expect_err("refused");
+    assert!(error.starts_with("producer_request_acks: the Kafka client refuses it: "), "{error}");
+}
+
+/// Scenario: one error of each kind.
+/// Guarantees: the action is the right one, and the message says what an operator can do.
+#[test]
+fn every_error_has_an_action() {
     for (code, expected, advice) in [
-        (Code::BrokerTransportFailure, Remedy::Retry, "start the brokers"),
-        (Code::AllBrokersDown, Remedy::Retry, "start the brokers"),
-        (Code::NotLeaderForPartition, Remedy::Retry, "another leader"),
-        (Code::RequestTimedOut, Remedy::Retry, "raise config.producer_request_timeout"),
-        (Code::NotEnoughReplicas, Remedy::Retry, "min.insync.replicas"),
-        (Code::UnknownTopic, Remedy::Retry, "kafka-topics --create"),
-        (Code::UnknownTopicOrPartition, Remedy::Retry, "kafka-topics --create"),
-        (Code::TopicAuthorizationFailed, Remedy::Retry, "kafka-acls"),
-        (Code::ClusterAuthorizationFailed, Remedy::Retry, "kafka-acls"),
-        (Code::SaslAuthenticationFailed, Remedy::Retry, "config.authentication"),
-        (Code::Authentication, Remedy::Retry, "config.authentication"),
-        (Code::SSL, Remedy::Retry, "config.security.ssl"),
-        (Code::MessageSizeTooLarge, Remedy::Apart, "max.message.bytes"),
-        (Code::InvalidRecord, Remedy::Apart, "key_query_arg"),
-        (Code::UnsupportedForMessageFormat, Remedy::Final, "message.format.version"),
-        (Code::Fatal, Remedy::Renew, "logs"),
-        (Code::OutOfOrderSequenceNumber, Remedy::Renew, "logs"),
+        (Code::BrokerTransportFailure, ErrorAction::Retry, "start the brokers"),
+        (Code::AllBrokersDown, ErrorAction::Retry, "start the brokers"),
+        (Code::NotLeaderForPartition, ErrorAction::Retry, "another leader"),
+        (Code::RequestTimedOut, ErrorAction::Retry, "raise config.producer_request_timeout"),
+        (Code::NotEnoughReplicas, ErrorAction::Retry, "min.insync.replicas"),
+        (Code::UnknownTopic, ErrorAction::Retry, "kafka-topics --create"),
+        (Code::UnknownTopicOrPartition, ErrorAction::Retry, "kafka-topics --create"),
+        (Code::TopicAuthorizationFailed, ErrorAction::Retry, "kafka-acls"),
+        (Code::ClusterAuthorizationFailed, ErrorAction::Retry, "kafka-acls"),
+        (Code::SaslAuthenticationFailed, ErrorAction::Retry, "config.authentication"),
+        (Code::Authentication, ErrorAction::Retry, "config.authentication"),
+        (Code::SSL, ErrorAction::Retry, "config.security.ssl"),
+        (Code::MessageSizeTooLarge, ErrorAction::SendAlone, "max.message.bytes"),
+        (Code::InvalidRecord, ErrorAction::SendAlone, "key_query_arg"),
+        (Code::UnsupportedForMessageFormat, ErrorAction::Reject, "message.format.version"),
+        (Code::Fatal, ErrorAction::Recreate, "logs"),
+        (Code::OutOfOrderSequenceNumber, ErrorAction::Recreate, "logs"),
         // Not in the table.
-        (Code::FetchSessionIdNotFound, Remedy::Retry, "logs"),
+        (Code::FetchSessionIdNotFound, ErrorAction::Retry, "logs"),
     ] {
-        assert_eq!(remedy(code).0, expected, "{code}");
+        assert_eq!(action(code).0, expected, "{code}");
         let text = explain("t", code, "");
         assert!(text.starts_with("topic t: ") && text.contains(advice), "{text}");
     }
 }
 
-fn link(clients: &Clients, host: &str, more: Value, cluster: Option<&str>) -> (Link, Option<String>) {
-    let mut config = json!({"topic": "t", "bootstrap_servers": [{"host": host, "port": 1}]});
-    config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    let settings =
-        Settings::new(&serde_json::from_value(config).expect("a config"), || Ok(String::new())).expect("settings");
-    clients.link(&Wanted { settings: &settings, cluster }, None).expect("a client")
+fn acquire(
+    producers: &Producers,
+    host: &str,
+    more: Value,
+    cluster_name: Option<&str>,
+) -> (ProducerHandle, Option<String>) {
+    let settings = settings_at(host, more).expect("settings");
+    producers.acquire(&settings, cluster_name, None).expect("a producer")
 }
 
 /// Scenario: plugins with equal settings, with other settings, and with a cluster_name.
-/// Guarantees: equal settings share a client; others do not; under one name the first's connection holds, and the
-/// other plugin is warned.
+/// Guarantees: equal settings share a producer and others do not; plugins with the same cluster_name share the first
+/// one's connection, and the other plugin gets a warning.
 #[test]
-fn equal_plugins_share_a_client() {
-    let clients = Clients::default();
-    let (first, _) = link(&clients, "127.0.0.1", json!({}), None);
-    assert!(first.shares_with(&link(&clients, "127.0.0.1", json!({}), None).0));
-    assert!(!first.shares_with(&link(&clients, "127.0.0.1", json!({"compression": "none"}), None).0));
-    assert!(!first.shares_with(&link(&clients, "127.0.0.2", json!({}), None).0));
-    let (named, warning) = link(&clients, "127.0.0.1", json!({}), Some("c"));
+fn equal_plugins_share_a_producer() {
+    let producers = Producers::default();
+    let (first, _) = acquire(&producers, "127.0.0.1", json!({}), None);
+    assert!(first.shares_with(&acquire(&producers, "127.0.0.1", json!({}), None).0));
+    assert!(!first.shares_with(&acquire(&producers, "127.0.0.1", json!({"compression": "none"}), None).0));
+    assert!(!first.shares_with(&acquire(&producers, "127.0.0.2", json!({}), None).0));
+    let (named, warning) = acquire(&producers, "127.0.0.1", json!({}), Some("c"));
     assert!(!first.shares_with(&named) && warning.is_none());
-    let (other, warning) = link(&clients, "127.0.0.2", json!({}), Some("c"));
+    let (other, warning) = acquire(&producers, "127.0.0.2", json!({}), Some("c"));
     assert!(named.shares_with(&other));
     let warning = warning.expect("a warning");
-    assert!(warning.starts_with("another plugin with cluster_name \"c\" has other settings"), "{warning}");
+    assert!(warning.starts_with("another plugin with cluster_name \"c\" has other connection settings"), "{warning}");
 }
 
-/// Scenario: the last plugin lets go of a client, and another comes later.
-/// Guarantees: it has a new client.
+/// Scenario: the last plugin drops its producer, and another plugin comes later.
+/// Guarantees: it gets a new producer.
 #[test]
-fn clients_go_with_the_last_plugin() {
-    let clients = Clients::default();
-    let (first, _) = link(&clients, "127.0.0.1", json!({}), Some("c"));
+fn producers_end_with_the_last_plugin() {
+    let producers = Producers::default();
+    let (first, _) = acquire(&producers, "127.0.0.1", json!({}), Some("c"));
     drop(first);
-    let (_, warning) = link(&clients, "127.0.0.2", json!({}), Some("c"));
+    let (_, warning) = acquire(&producers, "127.0.0.2", json!({}), Some("c"));
     assert_eq!(warning, None, "the name is free again");
 }
 
-/// Scenario: a token with SASL extensions is handed to a client, then one whose extension has a name that the
-/// standard reserves. Guarantees: the first is taken, the second refused with the reason.
+/// Scenario: a token with a SASL extension, then one whose extension has a name that the standard reserves.
+/// Guarantees: the client accepts the first and refuses the second with the reason; a NUL byte is an error.
 #[test]
 fn tokens_are_handed_over() {
-    let clients = Clients::default();
+    let producers = Producers::default();
     let bearer = json!({"token_endpoint_url": "http://127.0.0.1/", "client_id": "i", "client_secret": "s"});
-    let login = json!({"strategy": "sasl", "mechanism": "OAUTHBEARER", "oauthbearer": bearer});
-    let (link, _) = link(&clients, "127.0.0.1", json!({"authentication": login}), None);
-    let client = link.shared().client();
-    assert!(!client.client().native_ptr().is_null());
-    let token = Token { value: "abc".into(), life: Duration::from_secs(60) };
-    let extensions = |name: &str| [(name.to_owned(), "lkc-1".to_owned())].into();
-    assert_eq!(set_token(client, &token, "i", &extensions("logicalCluster")), Ok(()));
-    let error = set_token(client, &token, "i", &extensions("auth")).expect_err("refused");
+    let authentication = json!({"strategy": "sasl", "mechanism": "OAUTHBEARER", "oauthbearer": bearer});
+    let (handle, _) = acquire(&producers, "127.0.0.1", json!({"authentication": authentication}), None);
+    let producer = handle.shared().producer();
+    assert!(!producer.client().native_ptr().is_null());
+    // The year 2100.
+    let expiry_ms = 4_102_444_800_000;
+    let set = |token: &str, extension: &str| {
+        let extensions = [(extension.to_owned(), "lkc-1".to_owned())].into();
+        set_token(producer, token, expiry_ms, "i", &extensions).map_err(|error| error.to_string())
+    };
+    assert_eq!(set("abc", "logicalCluster"), Ok(()));
+    let error = set("abc", "auth").expect_err("refused");
     assert!(error.starts_with("the token cannot be used: ") && error.contains("auth"), "{error}");
+    let error = set("a\0b", "logicalCluster").expect_err("refused");
+    assert!(error.contains("NUL byte"), "{error}");
 }

@@ -1,7 +1,23 @@
-//! What sinks and inputs share on the network: TLS settings, an HTTP client, and what TCP knows of its send queue.
+//! Networking that sinks and inputs share.
+//!
+//! - [`tls`]: which certificates are trusted, and the client configurations of rustls.
+//! - [`http`]: a pooled HTTP client for delivery, and helpers for headers.
+//! - [`oauth`]: an OAuth 2 client that obtains and caches access tokens.
+//! - [`url`]: `http` and `https` URLs of a configuration.
+//! - [`send_queue`]: how many sent bytes the peer of a socket has not acknowledged.
+//! - [`config_error`]: the error for a configuration that cannot be used.
+//!
+//! Nothing here knows a plugin, a sink or the settings of the service. An error about a field names it as the type of
+//! this crate calls it; the caller translates that to its own configuration ([`ConfigError::within`]).
 
+pub mod config_error;
 pub mod http;
+pub mod oauth;
 pub mod send_queue;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod text;
 pub mod tls;
+pub mod url;
+
+pub use self::config_error::ConfigError;

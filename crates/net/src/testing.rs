@@ -1,125 +1,137 @@
-//! What tests play: an HTTP server that is a registry, a token endpoint or a proxy; and ports of their own.
-#![allow(missing_docs, clippy::unwrap_used, reason = "test support")]
+//! Support for tests: an HTTP server with scripted responses, and ports of their own.
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use parking_lot::Mutex;
-
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// A request as it came.
+/// A request as a [`MockServer`] received it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedRequest {
+    /// The request line: method, target and version.
     pub line: String,
+    /// Names, in lower case, and values of the headers.
     pub headers: Vec<(String, String)>,
+    /// The body.
     pub body: String,
-    /// Which connection it came over, from 0 on.
+    /// The number of its connection, from 0 on.
     pub connection: usize,
 }
 
-impl Seen {
+impl ReceivedRequest {
+    /// The value of the header `name`, which is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The fields of its form.
+    /// The fields of a body that is a form.
     pub fn form(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
     }
 }
 
-/// Status, headers and body.
-pub type Answer = (u16, Vec<(&'static str, String)>, String);
+/// A scripted response: status, headers and body.
+pub type MockResponse = (u16, Vec<(&'static str, String)>, String);
 
-pub fn ok(body: impl ToString) -> Answer {
+/// A response with status 200.
+pub fn ok(body: impl ToString) -> MockResponse {
     (200, Vec::new(), body.to_string())
 }
 
-type Handler = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
-
-#[derive(Clone)]
-struct Play {
-    seen: Arc<Mutex<Vec<Seen>>>,
-    handler: Handler,
-}
-
-/// A server that lives as long as this.
-pub struct Peer {
+/// An HTTP/1 server on a port of 127.0.0.1 that records requests. It stops when it is dropped.
+pub struct MockServer {
+    /// The address that it listens on.
     pub address: SocketAddr,
-    play: Play,
+    state: State,
     _tasks: JoinSet<()>,
 }
 
-impl Peer {
-    pub async fn start(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+#[derive(Clone)]
+struct State {
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    respond: Arc<dyn Fn(&ReceivedRequest) -> MockResponse + Send + Sync>,
+}
+
+impl MockServer {
+    /// Starts a server that answers each request with what `respond` returns for it.
+    pub async fn start(respond: impl Fn(&ReceivedRequest) -> MockResponse + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let play = Play { seen: Arc::default(), handler: Arc::new(handler) };
+        let state = State { requests: Arc::default(), respond: Arc::new(respond) };
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, play.clone()));
-        Self { address, play, _tasks: tasks }
+        tasks.spawn(accept(listener, state.clone()));
+        Self { address, state, _tasks: tasks }
     }
 
+    /// The URL of `path` on this server.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
-        self.play.seen.lock().clone()
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.state.requests.lock().clone()
     }
 
+    /// The number of requests so far.
     pub fn count(&self) -> usize {
-        self.seen().len()
+        self.state.requests.lock().len()
     }
 }
 
-async fn accept(listener: TcpListener, play: Play) {
+async fn accept(listener: TcpListener, state: State) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
-        let play = play.clone();
-        connections.spawn(async move { serve(stream, number, play).await });
+        let state = state.clone();
+        connections.spawn(async move { serve(stream, number, state).await });
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: usize, play: Play) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let play = play.clone();
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: usize, state: State) {
+    let service = service_fn(|request| {
+        let state = state.clone();
         async move {
-            let (head, body) = request.into_parts();
-            let body = body.collect().await?.to_bytes();
-            let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-            let seen = Seen {
-                line: format!("{} {} {:?}", head.method, head.uri, head.version),
-                headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-                body: String::from_utf8_lossy(&body).into_owned(),
-                connection,
-            };
-            play.seen.lock().push(seen.clone());
-            let (status, headers, body) = (play.handler)(&seen);
-            let mut answer = Response::builder().status(status);
+            let request = receive(request, connection).await?;
+            state.requests.lock().push(request.clone());
+            let (status, headers, body) = (state.respond)(&request);
+            let mut response = Response::builder().status(status);
             for (name, value) in headers {
-                answer = answer.header(name, value);
+                response = response.header(name, value);
             }
-            Ok::<_, hyper::Error>(answer.body(Full::new(Bytes::from(body))).unwrap())
+            Ok::<_, hyper::Error>(response.body(Full::new(Bytes::from(body))).unwrap())
         }
     });
-    // The client may leave at any time.
+    // The client may close the connection at any time.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// A port that is free for TCP and UDP and stays so while its test leaves it: below those that the system hands out by
-/// itself, to no two tests of one process the same.
+async fn receive(request: Request<Incoming>, connection: usize) -> hyper::Result<ReceivedRequest> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Ok(ReceivedRequest {
+        line: format!("{} {} {:?}", head.method, head.uri, head.version),
+        headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        connection,
+    })
+}
+
+/// A port that is free for TCP and UDP and that no other test of this process gets. It is below the range from which
+/// the system assigns ports, so that it stays free.
 pub fn own_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = (std::process::id() % 100) as u16 * 100;

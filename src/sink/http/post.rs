@@ -54,7 +54,11 @@ impl Poster {
             None => shared.tls.get(config.ssl_verify && target.shown.starts_with("https:")),
         };
         let timeout = Duration::from_millis(config.timeout.max(1));
-        let client = HttpClient::new(&tls.map_err(setup)?, Duration::from_millis(config.keepalive), timeout);
+        let client = HttpClient::new(
+            &tls.map_err(|error| setup(error.to_string()))?,
+            Duration::from_millis(config.keepalive),
+            timeout,
+        );
         Ok(Self { client, target, timeout })
     }
 

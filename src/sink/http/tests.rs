@@ -61,7 +61,7 @@ fn what_cannot_be_sent_to_is_said_at_once() {
         (json!({"http_endpoint": "http://h", "headers": {"K": "{vault://env/k}"}}), "config.headers.K is a vault ref"),
         (json!({"http_endpoint": "http://h", "headers": {"K": "s3cr3t\n"}}), "config.headers.K has characters"),
         (certificate("", &key), "`cert` of the client certificate has no certificate in it"),
-        (certificate(&cert, "s3cr3t"), "`key` of the client certificate is no private key in PEM"),
+        (certificate(&cert, "s3cr3t"), "`key` of the client certificate is not a private key in PEM"),
         (certificate(&cert, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "is encrypted; give it decrypted"),
         (certificate(&cert, &other), "the client certificate cannot be used"),
     ] {

@@ -23,12 +23,13 @@ use tokio::time::{Instant, timeout};
 use self::in_flight::{InFlight, Next, Outcome, Refusal};
 use self::record::{Labels, Shape};
 use crate::sink::{BoxFuture, FailureKind, OpenError, SendError, Sent, Sink, SinkShared};
-use logphase_kafka::client::{self, Settings};
 use logphase_kafka::config::Config;
-use logphase_kafka::error::{self, Remedy};
-use logphase_kafka::producer::{Clients, Link, Wanted, code_of};
+use logphase_kafka::error::{self, ErrorAction};
+use logphase_kafka::oauthbearer::TokenSupplier;
+use logphase_kafka::producer::{ProducerHandle, Producers, code_of};
 use logphase_kafka::registry::{EncodeError, Registry};
-use logphase_kafka::token::Tokens;
+use logphase_kafka::settings::{self, Settings};
+use logphase_net::ConfigError;
 
 /// The plugin's name in Kong.
 pub const NAME: &str = "kafka-log";
@@ -52,9 +53,9 @@ pub struct KafkaSink {
     addresses: String,
     settings: Settings,
     shape: Shape,
-    clients: Arc<Clients>,
+    clients: Arc<Producers>,
     registry: Option<Registry>,
-    tokens: Option<Tokens>,
+    tokens: Option<TokenSupplier>,
     links: Links,
     in_flight: InFlight,
     // The queue hands over anew what it still has.
@@ -68,8 +69,8 @@ pub struct KafkaSink {
 /// The clients in use: one for batches, one for what must be alone in its request.
 #[derive(Default)]
 struct Links {
-    batches: Option<Link>,
-    apart: Option<Link>,
+    batches: Option<ProducerHandle>,
+    apart: Option<ProducerHandle>,
     // Which of them has what is on its way.
     apart_in_use: bool,
 }
@@ -101,14 +102,15 @@ impl KafkaSink {
     /// # Errors
     /// What of the configuration the client cannot do.
     pub fn open(config: Config, shared: &SinkShared) -> Result<Self, OpenError> {
-        let refused = |reason: String| OpenError::Config { kind: NAME.to_owned(), reason };
-        let settings = Settings::new(&config, || shared.tls.roots_pem()).map_err(refused)?;
+        let refused = |error: ConfigError| OpenError::Config { kind: NAME.to_owned(), reason: error.to_string() };
+        let settings = Settings::new(&config.connection, &config.producer, || shared.tls.roots_pem());
+        let settings = settings.map_err(refused)?;
         let registry = config.schema_registry.as_ref().and_then(|registry| registry.confluent.as_ref());
         let registry = registry.map(|registry| Registry::open(registry, &shared.tls)).transpose().map_err(refused)?;
-        let tokens = settings.bearer.as_ref().map(|bearer| Tokens::new(bearer, &shared.tls));
+        let tokens = settings.oauthbearer.as_ref().map(|config| TokenSupplier::new(config, &shared.tls));
         let tokens = tokens.transpose().map_err(refused)?;
         Ok(Self {
-            addresses: client::addresses(&config.bootstrap_servers),
+            addresses: settings::addresses(&config.connection.bootstrap_servers),
             shape: Shape::new(&config),
             config,
             settings,
@@ -232,7 +234,7 @@ impl KafkaSink {
         record.payload = Some(&content.value);
         record.key = content.key.as_deref();
         record.headers = labels.owned_headers();
-        let sent = link.shared().client().send(record).map_err(|(error, _)| code_of(&error));
+        let sent = link.shared().producer().send(record).map_err(|(error, _)| code_of(&error));
         let Err(code) = sent else {
             if self.in_flight.on_way() == 0 {
                 self.told.progress = Instant::now();
@@ -245,13 +247,13 @@ impl KafkaSink {
         if code == RDKafkaErrorCode::QueueFull {
             return Err(Stopped::Full);
         }
-        match error::remedy(code).0 {
-            Remedy::Retry => return Err(Stopped::Failed(error::explain(&self.config.topic, code, ""))),
-            Remedy::Renew => {
-                link.shared().give_up();
+        match error::action(code).0 {
+            ErrorAction::Retry => return Err(Stopped::Failed(error::explain(&self.config.topic, code, ""))),
+            ErrorAction::Recreate => {
+                link.shared().mark_broken();
                 return Err(Stopped::Full);
             }
-            Remedy::Apart | Remedy::Final => {
+            ErrorAction::SendAlone | ErrorAction::Reject => {
                 self.in_flight.sent(next.number, count);
                 self.in_flight.report(next.number, &outcome(&self.config.topic, code));
             }
@@ -264,10 +266,11 @@ impl KafkaSink {
         if self.links.get(apart).is_some() {
             return Ok(());
         }
-        let single = apart.then(|| self.settings.single());
+        let single = apart.then(|| self.settings.with_single_record_requests());
         let settings = single.as_ref().unwrap_or(&self.settings);
-        let wanted = Wanted { settings, cluster: self.config.cluster_name.as_deref() };
-        let (link, warning) = self.clients.link(&wanted, self.tokens.as_ref())?;
+        let cluster_name = self.config.connection.cluster_name.as_deref();
+        let (link, warning) =
+            self.clients.acquire(settings, cluster_name, self.tokens.as_ref()).map_err(|error| error.to_string())?;
         self.warning = warning.or(self.warning.take());
         *self.links.get_mut(apart) = Some(link);
         Ok(())
@@ -281,12 +284,12 @@ impl KafkaSink {
                 continue;
             }
             self.collect_reports();
-            let trouble = self.links.get(apart).and_then(Link::trouble);
+            let trouble = self.links.get(apart).and_then(ProducerHandle::connection_error);
             *self.links.get_mut(apart) = None;
             if self.links.apart_in_use == apart && self.in_flight.on_way() > 0 {
                 self.in_flight.recall();
                 let reason = trouble.map(|trouble| trouble.reason).unwrap_or_default();
-                self.setback = Some(error::explain_renewal(&self.config.topic, &reason));
+                self.setback = Some(error::explain_recreation(&self.config.topic, &reason));
             }
         }
     }
@@ -296,21 +299,23 @@ impl KafkaSink {
         let topic = &self.config.topic;
         let mut delivered = false;
         for link in [&self.links.batches, &self.links.apart].into_iter().flatten() {
-            for report in link.mailbox.take() {
+            for report in link.reports.take() {
                 let Some(code) = report.error else {
                     delivered = true;
                     self.in_flight.report(report.number, &Outcome::Delivered);
                     continue;
                 };
                 self.in_flight.report(report.number, &outcome(topic, code));
-                match error::remedy(code).0 {
-                    Remedy::Retry => self.setback = Some(error::explain(topic, code, "")),
-                    Remedy::Renew => {
-                        link.shared().give_up();
-                        self.setback = Some(error::explain_renewal(topic, &code.to_string()));
+                match error::action(code).0 {
+                    ErrorAction::Retry => self.setback = Some(error::explain(topic, code, "")),
+                    ErrorAction::Recreate => {
+                        link.shared().mark_broken();
+                        self.setback = Some(error::explain_recreation(topic, &code.to_string()));
                     }
-                    Remedy::Apart if self.warning.is_none() => self.warning = Some(error::explain_apart(topic, code)),
-                    Remedy::Apart | Remedy::Final => {}
+                    ErrorAction::SendAlone if self.warning.is_none() => {
+                        self.warning = Some(error::explain_sending_alone(topic, code))
+                    }
+                    ErrorAction::SendAlone | ErrorAction::Reject => {}
                 }
             }
         }
@@ -323,7 +328,7 @@ impl KafkaSink {
     async fn listen(&mut self, pause: Duration) {
         match self.links.get(self.links.apart_in_use) {
             Some(link) => {
-                let _ = timeout(pause, link.mailbox.arrived()).await;
+                let _ = timeout(pause, link.reports.notified()).await;
             }
             None => tokio::time::sleep(pause).await,
         }
@@ -335,11 +340,11 @@ impl KafkaSink {
             return;
         }
         let waited = self.told.progress.elapsed();
-        let trouble = self.links.get(self.links.apart_in_use).and_then(Link::trouble);
+        let trouble = self.links.get(self.links.apart_in_use).and_then(ProducerHandle::connection_error);
         self.setback = match trouble {
             // What was before the client was last needed may be over.
             Some(trouble) if trouble.outage && trouble.at >= self.told.progress || waited > PATIENCE => {
-                Some(error::explain_trouble(&self.addresses, trouble.code, &trouble.reason))
+                Some(error::explain_connection_error(&self.addresses, trouble.code, &trouble.reason))
             }
             None if waited > self.patience() && self.in_flight.on_way() > 0 => Some(format!(
                 "topic {} at {}: no acknowledgement for {} s; the topic may have fewer replicas in sync than its \
@@ -357,8 +362,8 @@ impl KafkaSink {
 
     /// How long an acknowledgement may take before it is missed.
     fn patience(&self) -> Duration {
-        let request = u64::try_from(self.config.producer_request_timeout).unwrap_or(0);
-        Duration::from_millis(self.config.timeout.max(request))
+        let request = u64::try_from(self.config.producer.producer_request_timeout).unwrap_or(0);
+        Duration::from_millis(self.config.connection.timeout.max(request))
     }
 
     async fn close_now(&mut self) {
@@ -381,11 +386,11 @@ async fn encode(registry: &Registry, entry: &Bytes, key: Option<&String>) -> Res
 }
 
 impl Links {
-    fn get(&self, apart: bool) -> Option<&Link> {
+    fn get(&self, apart: bool) -> Option<&ProducerHandle> {
         if apart { self.apart.as_ref() } else { self.batches.as_ref() }
     }
 
-    fn get_mut(&mut self, apart: bool) -> &mut Option<Link> {
+    fn get_mut(&mut self, apart: bool) -> &mut Option<ProducerHandle> {
         if apart { &mut self.apart } else { &mut self.batches }
     }
 }
@@ -410,10 +415,10 @@ impl Sink for KafkaSink {
 
 /// What the report of an error makes of the entries of a record.
 fn outcome(topic: &str, code: RDKafkaErrorCode) -> Outcome {
-    match error::remedy(code).0 {
-        Remedy::Retry | Remedy::Renew => Outcome::Again,
-        Remedy::Apart => Outcome::Apart(error::explain(topic, code, "")),
-        Remedy::Final => Outcome::Refused(error::explain(topic, code, "")),
+    match error::action(code).0 {
+        ErrorAction::Retry | ErrorAction::Recreate => Outcome::Again,
+        ErrorAction::SendAlone => Outcome::Apart(error::explain(topic, code, "")),
+        ErrorAction::Reject => Outcome::Refused(error::explain(topic, code, "")),
     }
 }
 

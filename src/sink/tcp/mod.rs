@@ -126,7 +126,7 @@ impl TcpSink {
             let name = config.tls_sni.as_ref().unwrap_or(&config.host);
             let name = ServerName::try_from(name.clone())
                 .map_err(|_| format!("{name:?} is no name that a certificate can be for; set config.tls_sni"))?;
-            Some(Tls { config: shared.tls.get(config.ssl_verify)?, name })
+            Some(Tls { config: shared.tls.get(config.ssl_verify).map_err(|error| error.to_string())?, name })
         } else {
             None
         };

@@ -1,4 +1,4 @@
-//! The REST API of a registry like Confluent's
+//! A client for Confluent's REST API of schema registries
 //! (<https://docs.confluent.io/platform/current/schema-registry/develop/api.html>).
 
 use std::collections::{HashMap, VecDeque};
@@ -8,53 +8,59 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
+use logphase_net::ConfigError;
+use logphase_net::http::{HttpClient, header};
+use logphase_net::oauth::{self, CachedToken};
+use logphase_net::text::truncate;
+use logphase_net::tls::TlsConfigs;
+use logphase_net::url::HttpUrl;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::address::{Address, beginning, segment};
-use super::config::{Config, Mode, Subject, Version};
-use super::token::{Token, Tokens, basic};
-use logphase_net::http::HttpClient;
-use logphase_net::tls::TlsConfigs;
+use super::config::{Config, Mode, OAuth2, Subject, Version};
 
-/// How long an answer may take. Kong has no field for it.
+/// How long a response may take. Kong has no field for it.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// The largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 8 << 20;
-/// How many other schemas one may need.
+/// The largest response that is read, in bytes.
+const MAX_RESPONSE: usize = 8 << 20;
+/// The largest number of schemas that one schema may refer to, directly and indirectly.
 const MAX_REFERENCES: usize = 100;
+/// What is escaped in a segment of a path: all that is not unreserved (RFC 3986, section 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Asks a registry for schemas.
+/// Fetches schemas from a registry.
 pub(super) struct Client {
     http: HttpClient,
     base: String,
-    login: Login,
+    authentication: Authentication,
 }
 
-enum Login {
+enum Authentication {
     None,
     Basic(HeaderValue),
-    OAuth2(Box<Tokens>),
+    OAuth2(Box<CachedToken>),
 }
 
 /// A schema as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct RegisteredSchema {
     pub(super) id: u32,
-    /// `AVRO`, `JSON`, or what else the registry knows.
+    /// `AVRO`, `JSON`, or another type that the registry supports.
     pub(super) kind: String,
     pub(super) text: String,
-    /// The schemas that it needs, and those need: the name that it is referred to by, and its text.
+    /// The schemas that it refers to, directly and indirectly: the name in the reference, and the text.
     pub(super) references: Vec<(String, String)>,
 }
 
-/// There is no schema now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A schema cannot be fetched now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub(super) struct FetchError {
     pub(super) message: String,
-    /// When the registry wants to be asked again.
+    /// How long the registry asks to wait before the next request.
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -66,7 +72,7 @@ impl FetchError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct VersionResponse {
     id: u32,
     schema: String,
     schema_type: Option<String>,
@@ -81,66 +87,70 @@ struct Reference {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorResponse {
     error_code: i64,
     message: String,
 }
 
 impl Client {
-    /// A client for the registry of `config`. Connects when first asked.
-    pub(super) fn open(config: &Config, tls: &TlsConfigs) -> Result<Self, String> {
-        let url =
-            config.url.as_deref().filter(|url| !url.is_empty()).ok_or("schema_registry.confluent.url is missing")?;
-        let wrong = |error: String| format!("schema_registry.confluent.url {error}");
-        let address = Address::parse(url).map_err(wrong)?;
-        if address.uri.query().is_some() {
-            return Err(wrong("has a query; give the address that the API's paths are appended to".to_owned()));
+    /// A client for the registry of `config`. Connects to nothing.
+    ///
+    /// # Errors
+    /// A field is missing or cannot be used. The error has its path below `schema_registry.confluent`.
+    pub(super) fn new(config: &Config, tls: &TlsConfigs) -> Result<Self, ConfigError> {
+        let refused = |problem: &dyn std::fmt::Display| ConfigError::new("url", problem);
+        let url = config.url.as_deref().filter(|url| !url.is_empty());
+        let url = url.ok_or_else(|| refused(&"missing").with_help("give the address of the registry"))?;
+        let parsed = HttpUrl::parse(url).map_err(|error| refused(&error))?;
+        if parsed.uri().query().is_some() {
+            return Err(refused(&"has a query").with_help("give the address that the paths of the API are appended to"));
         }
-        let login = login(config, tls).map_err(|error| format!("schema_registry.confluent.{error}"))?;
-        let http = HttpClient::new(&tls.get(config.ssl_verify)?, KEEPALIVE, LIMIT);
-        Ok(Self { http, base: url.trim().trim_end_matches('/').to_owned(), login })
+        let authentication = Authentication::new(config, tls).map_err(|error| error.within("authentication"))?;
+        let tls = tls.get(config.ssl_verify).map_err(|error| ConfigError::new("ssl_verify", error))?;
+        let base = url.trim().trim_end_matches('/').to_owned();
+        Ok(Self { http: HttpClient::new(&tls, KEEPALIVE, LIMIT), base, authentication })
     }
 
-    /// The schema of `subject` with all that it refers to.
-    pub(super) async fn fetch(&self, subject: &Subject, now: Instant) -> Result<Found, FetchError> {
+    /// The schema of `subject`, with all schemas that it refers to.
+    pub(super) async fn fetch(&self, subject: &Subject, now: Instant) -> Result<RegisteredSchema, FetchError> {
         let root = self.version(subject, now).await?;
-        let mut wanted: VecDeque<Reference> = root.references.into_iter().flatten().collect();
+        let mut pending: VecDeque<Reference> = root.references.into_iter().flatten().collect();
         let mut texts: HashMap<(String, u32), String> = HashMap::new();
         let mut references: Vec<(String, String)> = Vec::new();
-        while let Some(Reference { name, subject: of, version }) = wanted.pop_front() {
+        while let Some(Reference { name, subject: of, version }) = pending.pop_front() {
             if references.iter().any(|(known, _)| *known == name) {
                 continue;
             }
             if references.len() >= MAX_REFERENCES {
                 return Err(FetchError::new(format!("{subject} refers to more than {MAX_REFERENCES} other schemas")));
             }
-            let place = (of.clone(), version);
-            if !texts.contains_key(&place) {
+            let key = (of.clone(), version);
+            if !texts.contains_key(&key) {
                 let other = Subject { name: of, version: Version::Fixed(version) };
                 let answer = self.version(&other, now).await?;
-                wanted.extend(answer.references.into_iter().flatten());
-                texts.insert(place.clone(), answer.schema);
+                pending.extend(answer.references.into_iter().flatten());
+                texts.insert(key.clone(), answer.schema);
             }
-            references.extend(texts.get(&place).map(|text| (name, text.clone())));
+            references.extend(texts.get(&key).map(|text| (name, text.clone())));
         }
         let kind = root.schema_type.unwrap_or_else(|| "AVRO".to_owned());
-        Ok(Found { id: root.id, kind, text: root.schema, references })
+        Ok(RegisteredSchema { id: root.id, kind, text: root.schema, references })
     }
 
     /// `GET /subjects/{subject}/versions/{version}`.
-    async fn version(&self, subject: &Subject, now: Instant) -> Result<Answer, FetchError> {
+    async fn version(&self, subject: &Subject, now: Instant) -> Result<VersionResponse, FetchError> {
         let version = match subject.version {
             Version::Latest => "latest".to_owned(),
             Version::Fixed(number) => number.to_string(),
         };
-        let path = format!("/subjects/{}/versions/{version}", segment(&subject.name));
+        let path = format!("/subjects/{}/versions/{version}", utf8_percent_encode(&subject.name, SEGMENT));
         let answer = self.get(&path, now).await?;
         if answer.status() != StatusCode::OK {
-            return Err(self.refused(subject, &answer));
+            return Err(self.refusal(subject, &answer));
         }
         let unreadable =
             |error| FetchError::new(format!("the registry's answer for {subject} is not as expected: {error}"));
-        let answer: Answer = serde_json::from_slice(answer.body()).map_err(unreadable)?;
+        let answer: VersionResponse = serde_json::from_slice(answer.body()).map_err(unreadable)?;
         if answer.id > i32::MAX as u32 {
             return Err(FetchError::new(format!("the registry's id for {subject} is out of range: {}", answer.id)));
         }
@@ -148,25 +158,22 @@ impl Client {
     }
 
     async fn get(&self, path: &str, now: Instant) -> Result<Response<Bytes>, FetchError> {
-        match &self.login {
-            Login::None => self.send(path, None).await,
-            Login::Basic(authorization) => self.send(path, Some(authorization)).await,
-            Login::OAuth2(tokens) => {
-                let token = tokens.get(now).await.map_err(FetchError::new)?;
-                let answer = self.send_with(path, &token).await?;
+        match &self.authentication {
+            Authentication::None => self.send(path, None).await,
+            Authentication::Basic(authorization) => self.send(path, Some(authorization)).await,
+            Authentication::OAuth2(tokens) => {
+                let failed = |error: oauth::TokenError| FetchError::new(error.to_string());
+                let token = tokens.get(now).await.map_err(failed)?;
+                let answer = self.send(path, Some(token.authorization())).await?;
                 if answer.status() != StatusCode::UNAUTHORIZED {
                     return Ok(answer);
                 }
-                // It may have been revoked: a new one, once.
-                tokens.forget(&token).await;
-                let token = tokens.get(now).await.map_err(FetchError::new)?;
-                self.send_with(path, &token).await
+                // The token was revoked, or its lifetime is shorter than was said.
+                tokens.invalidate(&token).await;
+                let token = tokens.get(now).await.map_err(failed)?;
+                self.send(path, Some(token.authorization())).await
             }
         }
-    }
-
-    async fn send_with(&self, path: &str, token: &Token) -> Result<Response<Bytes>, FetchError> {
-        self.send(path, Some(&token.authorization)).await
     }
 
     async fn send(&self, path: &str, authorization: Option<&HeaderValue>) -> Result<Response<Bytes>, FetchError> {
@@ -178,14 +185,14 @@ impl Client {
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        self.http.send(request, LIMIT, MAX_ANSWER).await.map_err(|error| failed(&error))
+        self.http.send(request, LIMIT, MAX_RESPONSE).await.map_err(|error| failed(&error))
     }
 
-    fn refused(&self, subject: &Subject, answer: &Response<Bytes>) -> FetchError {
+    fn refusal(&self, subject: &Subject, answer: &Response<Bytes>) -> FetchError {
         let status = answer.status();
-        let said = serde_json::from_slice::<Refusal>(answer.body()).ok();
+        let said = serde_json::from_slice::<ErrorResponse>(answer.body()).ok();
         let said = said.map_or(String::new(), |refusal| {
-            let message = beginning(&refusal.message, 200);
+            let message = truncate(&refusal.message, 200);
             format!(" ({}: {message})", refusal.error_code)
         });
         let header = |name| answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -205,16 +212,29 @@ impl Client {
     }
 }
 
-fn login(config: &Config, tls: &TlsConfigs) -> Result<Login, String> {
-    let authentication = &config.authentication;
-    Ok(match authentication.mode {
-        Mode::None => Login::None,
-        Mode::Basic => {
-            let block = authentication.basic.as_ref();
-            let block = block.ok_or("authentication.mode is basic, but there is no authentication.basic")?;
-            let value = basic(&block.username, &block.password);
-            Login::Basic(value.map_err(|error| format!("authentication.basic {error}"))?)
+impl Authentication {
+    /// Errors have the path of the field below `authentication`.
+    fn new(config: &Config, tls: &TlsConfigs) -> Result<Self, ConfigError> {
+        let authentication = &config.authentication;
+        let missing = |mode: &str| {
+            let error = ConfigError::new(mode, format!("missing, and authentication.mode is {mode}"));
+            error.with_help("add it, or choose another mode")
+        };
+        match authentication.mode {
+            Mode::None => Ok(Self::None),
+            Mode::Basic => {
+                let basic = authentication.basic.as_ref().ok_or_else(|| missing("basic"))?;
+                Ok(Self::Basic(header::basic(&basic.username, &basic.password)))
+            }
+            Mode::OAuth2 => {
+                let oauth2 = authentication.oauth2.as_ref().ok_or_else(|| missing("oauth2"))?;
+                let client = authentication.oauth2_client.clone().unwrap_or_default();
+                let tls = tls.get(client.ssl_verify);
+                let tls = tls.map_err(|error| ConfigError::new("oauth2_client.ssl_verify", error))?;
+                let client = oauth::Client::new(oauth2.settings(&client)?, tls);
+                let client = client.map_err(|error| error.map_field(OAuth2::field))?;
+                Ok(Self::OAuth2(Box::new(CachedToken::new(client))))
+            }
         }
-        Mode::OAuth2 => Login::OAuth2(Box::new(Tokens::open(authentication, tls)?)),
-    })
+    }
 }

@@ -1,16 +1,15 @@
-//! Validation by JSON Schema. Nothing is ever fetched for it but what the registry itself lists as references.
+//! Validation by JSON Schema. The only references that are resolved are those that the registry lists for the schema.
 
 use std::collections::HashMap;
 use std::error::Error;
 
 use jsonschema::{Draft, Retrieve, Uri, Validator};
+use logphase_net::text::truncate;
 use serde_json::Value;
 
-use super::address::beginning;
-
-/// How many violations an error names.
+/// Violations that an error names.
 const SHOWN: usize = 3;
-/// How long the text of one violation may be; a list of allowed values has no bound.
+/// Bytes of the text of one violation that an error has. A list of allowed values is unbounded.
 const SHOWN_BYTES: usize = 300;
 
 /// A compiled schema.
@@ -19,35 +18,57 @@ pub(super) struct JsonSchema {
     validator: Validator,
 }
 
+/// A schema cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SchemaError {
+    #[error("it is not JSON: {0}")]
+    Syntax(#[source] serde_json::Error),
+    #[error("its reference {name} is not JSON: {source}")]
+    ReferenceSyntax { name: String, source: serde_json::Error },
+    #[error("its $schema {0} is not a supported draft")]
+    UnknownDraft(Value),
+    #[error(transparent)]
+    Invalid(#[from] jsonschema::ValidationError<'static>),
+}
+
+/// A value does not match a schema.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ValidationError {
+    #[error("not JSON: {0}")]
+    Syntax(#[source] serde_json::Error),
+    /// The places of the first violations, each with the rule that is violated.
+    #[error("{0}")]
+    Violations(String),
+}
+
 impl JsonSchema {
-    /// Compiles `schema`; `references` are those that it may refer to, each with the name that the registry has for it.
-    /// A schema without `$schema` is taken as draft 7, as Confluent's serializers do.
-    pub(super) fn compile(schema: &str, references: &[(String, String)]) -> Result<Self, String> {
-        let schema: Value = serde_json::from_str(schema).map_err(|error| format!("it is not JSON: {error}"))?;
+    /// Compiles `schema`. It may refer to `references`, each with the name that the registry has for it. A schema
+    /// without `$schema` is of draft 7, as in Confluent's serializers.
+    pub(super) fn compile(schema: &str, references: &[(String, String)]) -> Result<Self, SchemaError> {
+        let schema: Value = serde_json::from_str(schema).map_err(SchemaError::Syntax)?;
         let mut known = HashMap::new();
         for (name, text) in references {
-            let value =
-                serde_json::from_str(text).map_err(|error| format!("its reference {name} is not JSON: {error}"));
-            known.insert(name.clone(), value?);
+            let value = serde_json::from_str(text);
+            let value = value.map_err(|source| SchemaError::ReferenceSyntax { name: name.clone(), source })?;
+            known.insert(name.clone(), value);
         }
         let draft = match Draft::Draft7.detect(&schema) {
-            Draft::Unknown => return Err(format!("its $schema {} is no draft known here", schema["$schema"])),
+            Draft::Unknown => return Err(SchemaError::UnknownDraft(schema["$schema"].clone())),
             draft => draft,
         };
-        let options = jsonschema::options().with_draft(draft).with_retriever(Known(known));
-        let validator = options.build(&schema).map_err(|error| error.to_string())?;
-        Ok(Self { validator })
+        let options = jsonschema::options().with_draft(draft).with_retriever(References(known));
+        Ok(Self { validator: options.build(&schema)? })
     }
 
-    /// Whether `json` is valid; the error names the places of the first violations. It shows no values, which may be
-    /// secret or large.
-    pub(super) fn validate(&self, json: &[u8]) -> Result<(), String> {
-        let value: Value = serde_json::from_slice(json).map_err(|error| format!("not JSON: {error}"))?;
-        if self.validator.is_valid(&value) {
-            return Ok(());
-        }
+    /// Checks that `json` matches. The error has no values, which may be secret or large.
+    pub(super) fn validate(&self, json: &[u8]) -> Result<(), ValidationError> {
+        let value: Value = serde_json::from_slice(json).map_err(ValidationError::Syntax)?;
+        if self.validator.is_valid(&value) { Ok(()) } else { Err(self.violations(&value)) }
+    }
+
+    fn violations(&self, value: &Value) -> ValidationError {
         let mut text = String::new();
-        for (index, error) in self.validator.iter_errors(&value).enumerate() {
+        for (index, error) in self.validator.iter_errors(value).enumerate() {
             if index == SHOWN {
                 text.push_str("; and more");
                 break;
@@ -56,24 +77,24 @@ impl JsonSchema {
             text.push_str(if index == 0 { "" } else { "; " });
             text.push_str(if path.is_empty() { "/" } else { &path });
             text.push_str(": ");
-            text.push_str(beginning(&reason, SHOWN_BYTES));
+            text.push_str(truncate(&reason, SHOWN_BYTES));
         }
-        Ok(text).and_then(|text| if text.is_empty() { Err("not valid".to_owned()) } else { Err(text) })
+        ValidationError::Violations(if text.is_empty() { "not valid".to_owned() } else { text })
     }
 }
 
-/// The references of a schema, by the registry's names.
-struct Known(HashMap<String, Value>);
+/// The schemas that a schema may refer to, by the registry's names.
+struct References(HashMap<String, Value>);
 
-impl Retrieve for Known {
-    /// A reference's name is what the schema's `$ref` says: a whole URI, or one relative to the schema.
+impl Retrieve for References {
+    /// The registry's name of a reference is the text of `$ref`: a whole URI, or one relative to the schema.
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
         let uri = uri.as_str();
         let relative = |name: &str| uri.strip_suffix(name).is_some_and(|base| base.ends_with('/'));
         let found = self.0.get(uri).or_else(|| {
             let mut names =
                 self.0.iter().filter(|(name, _)| relative(name.trim_start_matches("./").trim_start_matches('/')));
-            // Of names that are both an end of the URI, the longer one says more.
+            // If several names are an end of the URI, the longest one is meant.
             let first = names.next()?;
             Some(names.fold(first, |best, other| if other.0.len() > best.0.len() { other } else { best }).1)
         });
@@ -89,11 +110,11 @@ mod tests {
 
     fn violation(schema: &str, json: &str) -> String {
         let schema = JsonSchema::compile(schema, &[]).expect("a schema");
-        schema.validate(json.as_bytes()).expect_err("refused")
+        schema.validate(json.as_bytes()).expect_err("refused").to_string()
     }
 
     /// Scenario: messages that violate a schema at one place and at several.
-    /// Guarantees: the error names places and rules, and shows no value of the message.
+    /// Guarantees: the error names places and rules, and has no value of the message.
     #[test]
     fn violations_name_their_place() {
         let schema = r#"{"type": "object", "required": ["id"], "properties": {
@@ -110,24 +131,25 @@ mod tests {
     }
 
     /// Scenario: the same keyword in schemas of several drafts and in one that names none.
-    /// Guarantees: `$schema` decides; without it, draft 7 holds; an unknown one is refused.
+    /// Guarantees: `$schema` decides; without it the schema is of draft 7; an unknown draft is refused.
     #[test]
-    fn drafts_are_told_apart() {
+    fn schema_selects_the_draft() {
         let schema = |draft: &str| format!(r#"{{{draft}"prefixItems": [{{"type": "string"}}]}}"#);
         let valid = |draft: &str| {
             let compiled = JsonSchema::compile(&schema(draft), &[]).expect("a schema");
             compiled.validate(b"[1]").is_ok()
         };
-        assert!(valid(""), "draft 7 does not know prefixItems");
+        assert!(valid(""), "draft 7 has no prefixItems");
         assert!(valid(r#""$schema": "http://json-schema.org/draft-07/schema#", "#));
         assert!(!valid(r#""$schema": "https://json-schema.org/draft/2020-12/schema", "#));
         let error =
             JsonSchema::compile(&schema(r#""$schema": "https://example.com/own", "#), &[]).expect_err("refused");
+        let error = error.to_string();
         assert!(error.contains("https://example.com/own"), "{error}");
     }
 
-    /// Scenario: a schema with references, by a whole URI and relative to its `$id`, which refer on.
-    /// Guarantees: they are resolved by the registry's names; any other reference is an error, and so is a file.
+    /// Scenario: a schema that refers to others by a whole URI and relative to its `$id`; these have references too.
+    /// Guarantees: they are resolved by the registry's names; any other reference is an error, also to a file or URL.
     #[test]
     fn references_are_those_of_the_registry() {
         let schema = r#"{"$id": "http://example.com/schemas/log.json", "properties": {
@@ -141,14 +163,15 @@ mod tests {
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .to_vec();
         let compiled = JsonSchema::compile(schema, &references).expect("a schema");
-        assert_eq!(compiled.validate(br#"{"user": {"name": "abc"}, "size": 9}"#), Ok(()));
-        let error = compiled.validate(br#"{"user": {"name": "abcd"}, "size": 10}"#).expect_err("refused");
+        compiled.validate(br#"{"user": {"name": "abc"}, "size": 9}"#).expect("valid");
+        let error = compiled.validate(br#"{"user": {"name": "abcd"}, "size": 10}"#).expect_err("refused").to_string();
         assert!(error.contains("/user/name: ") && error.contains("/size: "), "{error}");
 
-        let error = JsonSchema::compile(schema, &references[1..]).expect_err("refused");
+        let error = JsonSchema::compile(schema, &references[1..]).expect_err("refused").to_string();
         assert!(error.contains("http://example.com/schemas/user.json"), "{error}");
         for outside in ["file:///etc/passwd", "http://127.0.0.1:1/schema.json"] {
-            let error = JsonSchema::compile(&format!(r#"{{"$ref": "{outside}"}}"#), &[]).expect_err("refused");
+            let schema = format!(r#"{{"$ref": "{outside}"}}"#);
+            let error = JsonSchema::compile(&schema, &[]).expect_err("refused").to_string();
             assert!(error.contains(outside), "{error}");
         }
     }

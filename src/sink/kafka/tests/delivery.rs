@@ -58,7 +58,7 @@ async fn waits_for_a_broker() {
     let text = &dispatcher.retries[0];
     assert!(text.starts_with(&format!("cannot reach the Kafka cluster at {}", cluster.bootstrap_servers())), "{text}");
     assert!(
-        text.ends_with("start the brokers, or correct config.bootstrap_servers; see to the network between"),
+        text.ends_with("start the brokers, correct config.bootstrap_servers, or check the network between"),
         "{text}"
     );
     cluster.broker_up(1).expect("up");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::*;
-use logphase_net::testing::{Peer, ok};
+use logphase_net::testing::{MockServer, ok};
 
 /// Scenario: a registry that fails first, then gives a schema for values and one for keys; one message does not fit.
 /// Guarantees: messages wait for the schema; the misfit alone is refused, with its place; the others and their keys are
@@ -11,11 +11,11 @@ use logphase_net::testing::{Peer, ok};
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_encoded() {
     let failures = AtomicUsize::new(1);
-    let registry = Peer::start(move |seen| {
+    let registry = MockServer::start(move |request| {
         if failures.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
             return (503, Vec::new(), String::new());
         }
-        if seen.line.contains("/subjects/keys/") {
+        if request.line.contains("/subjects/keys/") {
             return ok(json!({"id": 6, "schema": "\"string\""}));
         }
         let fields = json!([{"name": "n", "type": "int"}]);
@@ -45,5 +45,5 @@ async fn a_registry_needs_its_url() {
     let config = json!({"topic": TOPIC, "bootstrap_servers": [{"host": "a", "port": 1}],
         "schema_registry": {"confluent": {"value_schema": {"subject_name": "log"}}}});
     let error = KafkaSink::open(parsed(&config), &SinkShared::new(None)).err().expect("refused").to_string();
-    assert_eq!(error, "kafka-log: config: schema_registry.confluent.url is missing");
+    assert_eq!(error, "kafka-log: config: schema_registry.confluent.url: missing; give the address of the registry");
 }

@@ -1,7 +1,6 @@
 //! Clients that plugins share.
 
-use logphase_kafka::client::Settings;
-use logphase_kafka::producer::Wanted;
+use logphase_kafka::settings::Settings;
 
 use super::*;
 
@@ -32,14 +31,15 @@ async fn a_broken_client_is_made_anew() {
     let mut dispatcher = Dispatcher::default();
     cluster.broker_down(1).expect("down");
     dispatcher.send(&mut sink, &entries(100)).await;
-    let settings = Settings::new(&parsed(&config(&cluster, json!({}))), || Ok(String::new())).expect("settings");
-    let (link, _) = shared.kafka.link(&Wanted { settings: &settings, cluster: None }, None).expect("the client");
-    link.shared().give_up();
+    let config = parsed(&config(&cluster, json!({})));
+    let settings = Settings::new(&config.connection, &config.producer, || Ok(String::new())).expect("settings");
+    let (link, _) = shared.kafka.acquire(&settings, None, None).expect("the client");
+    link.shared().mark_broken();
     drop(link);
     cluster.broker_up(1).expect("up");
     dispatcher.finish(&mut sink).await;
     assert_eq!(dispatcher.settled, 100);
-    assert!(dispatcher.retries.iter().any(|text| text.contains("is made anew")), "{:?}", dispatcher.retries);
+    assert!(dispatcher.retries.iter().any(|text| text.contains("is recreated")), "{:?}", dispatcher.retries);
     assert_eq!(consume(&cluster, 1, 100).len(), 100);
 }
 

@@ -1,4 +1,4 @@
-//! From `apache-avro`'s schema to [`Avro`], in which every name is a place.
+//! Compiles the schema of `apache-avro` to [`Avro`], in which names are resolved to indices.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,29 @@ use apache_avro::schema::{InnerDecimalSchema, Name, RecordSchema, UuidSchema};
 
 use super::encode;
 use super::number::MAX_DIGITS;
-use super::{Avro, Field, FieldDefault, Node};
+use super::{Avro, Field, FieldDefault, Mismatch, Node};
 
-/// How deep types may stand in each other, each name followed once.
+/// How deep types may be nested, each name followed once.
 const MAX_DEPTH: usize = 200;
 
-pub(super) fn compile(schema: &str, others: &[String]) -> Result<Avro, String> {
-    let (root, others) = Schema::parse_str_with_list(schema, others).map_err(|error| error.to_string())?;
-    let mut compiler = Compiler { nodes: Vec::new(), places: HashMap::new(), definitions: HashMap::new() };
+/// A schema cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::registry) enum SchemaError {
+    #[error(transparent)]
+    Parse(#[from] apache_avro::Error),
+    #[error("its types are nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    #[error("the type {0} is not defined")]
+    UndefinedType(String),
+    #[error("a decimal of more than {MAX_DIGITS} digits is not supported")]
+    LargeDecimal,
+    #[error("the logical type {0} is not supported")]
+    UnsupportedType(&'static str),
+}
+
+pub(super) fn compile(schema: &str, others: &[String]) -> Result<Avro, SchemaError> {
+    let (root, others) = Schema::parse_str_with_list(schema, others)?;
+    let mut compiler = Compiler { nodes: Vec::new(), indices: HashMap::new(), definitions: HashMap::new() };
     for schema in others.iter().chain([&root]) {
         compiler.define(schema);
     }
@@ -26,12 +41,13 @@ pub(super) fn compile(schema: &str, others: &[String]) -> Result<Avro, String> {
 
 struct Compiler<'a> {
     nodes: Vec<Node>,
-    places: HashMap<String, usize>,
+    /// The nodes of named types.
+    indices: HashMap<String, usize>,
     definitions: HashMap<String, &'a Schema>,
 }
 
 impl<'a> Compiler<'a> {
-    /// Notes all named types inside of `schema`. Its depth is bounded by that of its JSON.
+    /// Collects all named types inside of `schema`. Its depth is bounded by that of its JSON.
     fn define(&mut self, schema: &'a Schema) {
         if let Some(name) = own_name(schema) {
             self.definitions.entry(name.fullname(None)).or_insert(schema);
@@ -45,32 +61,32 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The place of `schema`'s node, which is made if it is new.
-    fn node(&mut self, schema: &'a Schema, depth: usize) -> Result<usize, String> {
+    /// The index of `schema`'s node, which is added if it is new.
+    fn node(&mut self, schema: &'a Schema, depth: usize) -> Result<usize, SchemaError> {
         if depth > MAX_DEPTH {
-            return Err(format!("types stand in each other more than {MAX_DEPTH} deep"));
+            return Err(SchemaError::TooDeep);
         }
         if let Schema::Ref { name } = schema {
             let name = name.fullname(None);
-            if let Some(&place) = self.places.get(&name) {
-                return Ok(place);
+            if let Some(&index) = self.indices.get(&name) {
+                return Ok(index);
             }
             let definition = self.definitions.get(&name).copied();
-            return self.node(definition.ok_or_else(|| format!("the type {name} is not defined"))?, depth + 1);
+            return self.node(definition.ok_or(SchemaError::UndefinedType(name))?, depth + 1);
         }
         let name = own_name(schema).map(|name| name.fullname(None));
-        if let Some(&place) = name.as_ref().and_then(|name| self.places.get(name)) {
-            return Ok(place);
+        if let Some(&index) = name.as_ref().and_then(|name| self.indices.get(name)) {
+            return Ok(index);
         }
-        // Known before its parts are, which may refer back to it.
-        let place = self.nodes.len();
+        // Registered before its parts, which may refer back to it.
+        let index = self.nodes.len();
         self.nodes.push(Node::Null);
-        self.places.extend(name.map(|name| (name, place)));
-        self.nodes[place] = self.make(schema, depth)?;
-        Ok(place)
+        self.indices.extend(name.map(|name| (name, index)));
+        self.nodes[index] = self.build(schema, depth)?;
+        Ok(index)
     }
 
-    fn make(&mut self, schema: &'a Schema, depth: usize) -> Result<Node, String> {
+    fn build(&mut self, schema: &'a Schema, depth: usize) -> Result<Node, SchemaError> {
         Ok(match schema {
             Schema::Null => Node::Null,
             Schema::Boolean => Node::Boolean,
@@ -107,32 +123,33 @@ impl<'a> Compiler<'a> {
                 };
                 let small = |digits: usize| u32::try_from(digits).ok().filter(|&digits| digits <= MAX_DIGITS);
                 let (Some(precision), Some(scale)) = (small(decimal.precision), small(decimal.scale)) else {
-                    return Err(format!("a decimal of more than {MAX_DIGITS} digits is not supported"));
+                    return Err(SchemaError::LargeDecimal);
                 };
                 Node::Decimal { precision, scale, size }
             }
-            Schema::BigDecimal => return Err("the logical type big-decimal is not supported".to_owned()),
-            Schema::Uuid(UuidSchema::Bytes) => return Err("the logical type uuid of bytes is not supported".to_owned()),
-            Schema::Ref { name } => return Err(format!("the type {} is not defined", name.fullname(None))),
+            Schema::BigDecimal => return Err(SchemaError::UnsupportedType("big-decimal")),
+            Schema::Uuid(UuidSchema::Bytes) => return Err(SchemaError::UnsupportedType("uuid of bytes")),
+            Schema::Ref { name } => return Err(SchemaError::UndefinedType(name.fullname(None))),
         })
     }
 
-    fn record(&mut self, record: &'a RecordSchema, depth: usize) -> Result<Node, String> {
+    fn record(&mut self, record: &'a RecordSchema, depth: usize) -> Result<Node, SchemaError> {
         let mut fields = Vec::with_capacity(record.fields.len());
         for field in &record.fields {
             let default = field.default.clone();
-            let unknown = || Err("is not known yet".to_owned());
+            // `encode_defaults` replaces it once all types are known.
+            let pending = || Err(Mismatch::new("not encoded yet"));
             fields.push(Field {
                 name: field.name.clone(),
                 node: self.node(&field.schema, depth + 1)?,
-                default: default.map(|json| FieldDefault { json, encoded: unknown() }),
+                default: default.map(|json| FieldDefault { json, encoded: pending() }),
             });
         }
         Ok(Node::Record { name: record.name.fullname(None), fields })
     }
 }
 
-/// The name that `schema` defines.
+/// The name that `schema` itself defines.
 fn own_name(schema: &Schema) -> Option<&Name> {
     match schema {
         Schema::Record(record) => Some(&record.name),
@@ -146,22 +163,22 @@ fn own_name(schema: &Schema) -> Option<&Name> {
     }
 }
 
-/// Encodes every default once. One that does not fit is an error only where it is needed.
+/// Encodes every default once. A default that does not fit is an error only for messages that need it.
 fn encode_defaults(avro: &mut Avro) {
     let mut encoded = Vec::new();
-    for (place, node) in avro.nodes.iter().enumerate() {
+    for (node_index, node) in avro.nodes.iter().enumerate() {
         let Node::Record { fields, .. } = node else { continue };
         for (index, field) in fields.iter().enumerate() {
             if let Some(default) = &field.default {
-                encoded.push((place, index, encode::default(avro, field.node, &default.json)));
+                encoded.push((node_index, index, encode::default(avro, field.node, &default.json)));
             }
         }
     }
-    for (place, index, bytes) in encoded {
-        if let Node::Record { fields, .. } = &mut avro.nodes[place]
+    for (node_index, index, bytes) in encoded {
+        if let Node::Record { fields, .. } = &mut avro.nodes[node_index]
             && let Some(default) = &mut fields[index].default
         {
-            default.encoded = bytes.map_err(|mismatch| mismatch.to_string());
+            default.encoded = bytes;
         }
     }
 }

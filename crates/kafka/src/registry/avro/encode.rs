@@ -1,4 +1,4 @@
-//! Writes one value.
+//! Encodes values.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -7,12 +7,12 @@ use super::json::{Json, Members};
 use super::number;
 use super::{Avro, Field, Mismatch, Node};
 
-/// How deep values may stand in each other: well within the stack of a thread, also without optimisation.
+/// How deep values may be nested: well within the stack of a thread, also without optimization.
 const MAX_DEPTH: usize = 64;
-/// How many bytes of JSON may be read in vain, in branches of unions that do not fit in the end. Nested unions would
-/// otherwise multiply the work at each level.
+/// How many bytes of JSON may be read for branches of unions that turn out not to fit. Nested unions would otherwise
+/// multiply the work at each level.
 const MAX_WASTE: usize = 16 << 20;
-/// How many values a default may stand for.
+/// How many values a default may consist of.
 const MAX_DEFAULT_VALUES: usize = 10_000;
 
 /// Appends a message to `out`.
@@ -33,14 +33,15 @@ pub(super) fn default(avro: &Avro, node: usize, json: &Value) -> Result<Vec<u8>,
 struct Encoder<'a> {
     avro: &'a Avro,
     out: &'a mut Vec<u8>,
-    /// A default is being encoded: other defaults have no bytes yet.
+    /// Encodes a default: other defaults may not be encoded yet.
     default: bool,
     depth: usize,
     values: usize,
-    /// Bytes of JSON that were looked at, those of inner values once for each level.
+    /// Bytes of JSON that were read, those of inner values once for each level.
     read: usize,
+    /// Those of them that were read for branches that do not fit.
     wasted: usize,
-    /// Members that no field was found for.
+    /// Members that have no field.
     left_out: usize,
 }
 
@@ -55,7 +56,7 @@ impl Encoder<'_> {
             return Err(Mismatch::new("the schema's unions leave too many ways to encode this message"));
         }
         if self.default && self.values > MAX_DEFAULT_VALUES {
-            return Err(Mismatch::new(format!("the default stands for more than {MAX_DEFAULT_VALUES} values")));
+            return Err(Mismatch::new(format!("the default has more than {MAX_DEFAULT_VALUES} values")));
         }
         self.depth += 1;
         let json = Json::read(raw).map_err(|error| Mismatch::new(format!("not JSON: {error}")));
@@ -64,7 +65,8 @@ impl Encoder<'_> {
         done
     }
 
-    /// What holds other values is dealt with here, all else in [`Self::scalar`]: the stack of a recursion is small so.
+    /// Encodes what contains other values. All else is in [`Self::scalar`], which keeps the stack frames of the
+    /// recursion small.
     fn typed(&mut self, node: usize, raw: &RawValue, json: &Json<'_>) -> Result<(), Mismatch> {
         let avro = self.avro;
         match (&avro.nodes[node], json) {
@@ -88,7 +90,7 @@ impl Encoder<'_> {
     }
 
     fn number(&mut self, node: &Node, text: &str) -> Result<(), Mismatch> {
-        let refused = |reason| Mismatch::new(format!("{} {reason}", cut(text)));
+        let refused = |error| Mismatch::new(format!("{} {error}", cut(text)));
         match node {
             Node::Int => self.long(i64::from(integer::<i32>(text, "int")?)),
             Node::Long => self.long(integer::<i64>(text, "long")?),
@@ -110,7 +112,7 @@ impl Encoder<'_> {
             Node::UuidFixed if !self.default => self.out.extend_from_slice(uuid(text)?.as_bytes()),
             Node::UuidFixed => self.fixed(16, text)?,
             Node::Bytes => self.latin_1(text)?,
-            // In a default, a decimal is the string of its bytes.
+            // In a default, a decimal is a string of its bytes.
             Node::Decimal { size: None, .. } if self.default => self.latin_1(text)?,
             Node::Decimal { size: Some(size), .. } if self.default => self.fixed(*size, text)?,
             Node::Fixed { size, .. } => self.fixed(*size, text)?,
@@ -124,7 +126,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// Zig-zag, then seven bits a byte from the lowest on.
+    /// Zig-zag encoding, then a variable-length integer.
     fn long(&mut self, value: i64) {
         let mut rest = (value << 1 ^ value >> 63) as u64;
         while rest >= 0x80 {
@@ -215,7 +217,9 @@ impl Encoder<'_> {
         }
         match &default.encoded {
             Ok(bytes) => self.out.extend_from_slice(bytes),
-            Err(reason) => return Err(Mismatch::new(format!("missing, and the schema's default is wrong: {reason}"))),
+            Err(reason) => {
+                return Err(Mismatch::new(format!("missing, and the schema's default does not fit: {reason}")));
+            }
         }
         Ok(())
     }
@@ -266,7 +270,7 @@ impl Encoder<'_> {
     }
 }
 
-/// The place of a branch among those that a value might take: lower is tried first; none, if it cannot fit.
+/// The rank of a branch among those that a value may fit: lower is tried first. None if it cannot fit.
 fn rank(node: &Node, json: &Json<'_>) -> Option<u8> {
     match (node, json) {
         (Node::Int | Node::Long | Node::Decimal { .. }, Json::Number(_)) => Some(0),
@@ -278,7 +282,7 @@ fn rank(node: &Node, json: &Json<'_>) -> Option<u8> {
         | (Node::Map(_) | Node::Record { .. }, Json::Object(_)) => Some(0),
         (Node::String | Node::UuidText | Node::UuidFixed | Node::Bytes, Json::String(_)) => Some(0),
         (Node::Fixed { .. } | Node::Enum { .. }, Json::String(_)) => Some(0),
-        // As the bytes of a default; the branch itself refuses it in a message.
+        // The bytes of a default. In a message, the branch itself refuses a string.
         (Node::Decimal { .. }, Json::String(_)) => Some(0),
         _ => None,
     }
@@ -299,13 +303,13 @@ fn uuid(text: &str) -> Result<uuid::Uuid, Mismatch> {
 
 fn latin_1(text: &str) -> Result<Vec<u8>, Mismatch> {
     let byte = |character: char| {
-        let reason = "holds a character past U+00FF; bytes are one character each";
+        let reason = "contains a character past U+00FF; each byte is one character";
         u8::try_from(u32::from(character)).map_err(|_| Mismatch::new(reason))
     };
     text.chars().map(byte).collect()
 }
 
-/// A number for an error, which is not to be as long as a number can be.
+/// The beginning of a number, for an error: a number can be very long.
 fn cut(text: &str) -> &str {
     // A number is ASCII.
     text.get(..40).unwrap_or(text)

@@ -1,4 +1,4 @@
-//! One level of a JSON text.
+//! Reads one level of a JSON text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,34 +8,34 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A value whose parts are still text.
+/// A value whose parts have not been read.
 pub(super) enum Json<'a> {
     Null,
     Boolean(bool),
-    /// The number as it is written.
+    /// The text of the number.
     Number(&'a str),
     String(Cow<'a, str>),
     Array(Vec<&'a RawValue>),
     Object(Members<'a>),
 }
 
-/// The members of an object: each name once, with its last value.
+/// The members of an object: each name once, with the last of its values.
 #[derive(Default)]
 pub(super) struct Members<'a> {
     pub(super) list: Vec<(Cow<'a, str>, &'a RawValue)>,
-    places: HashMap<Cow<'a, str>, usize>,
+    indices: HashMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> Members<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.places.get(name).map(|&place| self.list[place].1)
+        self.indices.get(name).map(|&index| self.list[index].1)
     }
 
     fn set(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
-        if let Some(&place) = self.places.get(&name) {
-            self.list[place].1 = value;
+        if let Some(&index) = self.indices.get(&name) {
+            self.list[index].1 = value;
         } else {
-            self.places.insert(name.clone(), self.list.len());
+            self.indices.insert(name.clone(), self.list.len());
             self.list.push((name, value));
         }
     }
@@ -56,7 +56,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// What it is called in an error.
+    /// Its name in an error.
     pub(super) fn describe(&self) -> &'static str {
         match self {
             Self::Null => "null",

@@ -1,15 +1,15 @@
-//! JSON to Avro's binary encoding, by the schema of the writer (<https://avro.apache.org/docs/1.12.0/specification/>).
+//! Encodes JSON in Avro's binary encoding, by the writer's schema (<https://avro.apache.org/docs/1.12.0/specification/>).
 //!
-//! `apache-avro` reads the schema; the bytes are written here, straight from the JSON text, so that a number keeps all
-//! digits it was written with and a failure names the member.
+//! `apache-avro` reads the schema. The bytes are written here, straight from the JSON text, so that a number keeps all
+//! its digits and an error names the member.
 //!
-//! - A member that the record lacks in the message takes the field's default; without one the message does not fit.
-//! - A member of the message that the record has no field for is left out, as writers of Avro do.
+//! - A field that the message has no member for takes its default; without a default the message does not fit.
+//! - A member that the record has no field for is left out, as Avro's writers do.
 //! - A union takes the first branch, in the schema's order, that the value fits with the fewest members left out. For
-//!   numbers, branches that hold them exactly come first: integers, decimals, `double`, `float`.
+//!   numbers, branches that represent them exactly come first: integers and decimals, `double`, `float`.
 //! - `bytes` and `fixed` are strings of the characters U+0000 to U+00FF, one for each byte, as in Avro's JSON encoding.
-//! - A logical type takes the JSON of the type below it; `decimal` takes numbers.
-//! - An integer must fit exactly, also into `float` and `double`; a fraction is rounded to the nearest of those two.
+//! - A logical type takes the JSON of its underlying type; `decimal` takes numbers.
+//! - An integer must fit exactly, also in `float` and `double`; a fraction is rounded to the nearest value of these.
 
 mod compile;
 mod encode;
@@ -23,14 +23,17 @@ use std::fmt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A schema that messages are encoded by.
+pub(super) use self::compile::SchemaError;
+
+/// A compiled schema.
 #[derive(Debug)]
 pub(super) struct Avro {
+    /// All types. They refer to each other by index.
     nodes: Vec<Node>,
     root: usize,
 }
 
-/// A type, with the places of other types in [`Avro::nodes`].
+/// A type. Other types are indices into [`Avro::nodes`].
 #[derive(Debug)]
 enum Node {
     Null,
@@ -63,16 +66,16 @@ struct Field {
 struct FieldDefault {
     json: Value,
     /// The default's bytes, or why it does not fit its own type.
-    encoded: Result<Vec<u8>, String>,
+    encoded: Result<Vec<u8>, Mismatch>,
 }
 
 impl Avro {
-    /// Reads a schema, and those that it refers to by name.
-    pub(super) fn parse(schema: &str, others: &[String]) -> Result<Self, String> {
+    /// Compiles `schema`, which may refer to types of `others` by name.
+    pub(super) fn parse(schema: &str, others: &[String]) -> Result<Self, SchemaError> {
         compile::compile(schema, others)
     }
 
-    /// Appends `json` to `out`. After an error, `out` ends anyhow.
+    /// Appends `json` to `out`. After an error, `out` has a part of it.
     pub(super) fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), Mismatch> {
         let raw: &RawValue =
             serde_json::from_slice(json).map_err(|error| Mismatch::new(format!("not JSON: {error}")))?;
@@ -81,7 +84,7 @@ impl Avro {
 }
 
 impl Node {
-    /// What the type is called in an error.
+    /// The name of the type in an error.
     fn describe(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
@@ -104,10 +107,10 @@ impl Node {
     }
 }
 
-/// Why a message does not fit its schema, and where.
+/// A message does not fit its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mismatch {
-    /// Members and positions from the innermost outwards.
+    /// The place: members and positions from the innermost outwards.
     path: Vec<String>,
     reason: String,
 }
@@ -117,7 +120,7 @@ impl Mismatch {
         Self { path: Vec::new(), reason: reason.into() }
     }
 
-    /// The same, one step further out.
+    /// The same mismatch seen from one step further out.
     fn within(mut self, step: impl Into<String>) -> Self {
         self.path.push(step.into());
         self
@@ -137,3 +140,5 @@ impl fmt::Display for Mismatch {
         write!(f, "{}{}", if self.path.is_empty() { "" } else { ": " }, self.reason)
     }
 }
+
+impl std::error::Error for Mismatch {}

@@ -1,9 +1,9 @@
-//! JSON's numbers as Avro's, without losing digits on the way.
+//! Converts JSON numbers to Avro's types without losing digits.
 
-/// The longest number of digits that is worked with: those of a `decimal` here.
+/// The largest number of digits that is supported, also for a `decimal`.
 pub(super) const MAX_DIGITS: u32 = 38;
 
-/// `0.digits * 10^point`, exactly what a JSON number says.
+/// The parts of a JSON number: `whole.fraction * 10^exponent`.
 struct Exact<'a> {
     negative: bool,
     whole: &'a str,
@@ -15,13 +15,13 @@ fn exact(text: &str) -> Exact<'_> {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // An exponent past i64 has no finite use; the caps below refuse it, or find a zero.
+    // An exponent past i64 makes the number too large or too small, unless it is zero; the callers find out.
     let far = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
     let exponent = exponent.strip_prefix('+').unwrap_or(exponent).parse().unwrap_or(far);
     Exact { negative, whole, fraction, exponent }
 }
 
-/// `number * 10^scale` if that is an integer of at most [`MAX_DIGITS`] digits.
+/// `text * 10^scale`, if that is an integer of at most [`MAX_DIGITS`] digits.
 pub(super) fn scaled(text: &str, scale: u32) -> Option<i128> {
     let number = exact(text);
     let digits: String = [number.whole, number.fraction].concat();
@@ -39,48 +39,59 @@ pub(super) fn scaled(text: &str, scale: u32) -> Option<i128> {
     Some(if number.negative { -value } else { value })
 }
 
-/// Whether the number is written without fraction and exponent.
+/// Whether the number has neither a fraction nor an exponent.
 pub(super) fn is_integer(text: &str) -> bool {
     !text.contains(['.', 'e', 'E'])
 }
 
-/// The nearest `double`: exact for an integer, finite, and zero only for zero.
-pub(super) fn double(text: &str) -> Result<f64, &'static str> {
-    let value: f64 = text.parse().map_err(|_| "is no number")?;
-    if !value.is_finite() {
-        return Err("is out of the range of double");
-    }
-    if is_integer(text) && !holds(text, value) {
-        return Err("is an integer that double cannot hold exactly; make the field a long or a decimal");
-    }
-    if value == 0.0 && scaled(text, 0) != Some(0) {
-        return Err("is too small for double");
-    }
+/// A number cannot be a `float` or `double`. The text is a fragment that follows the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NumberError {
+    #[error("is not a number")]
+    Syntax,
+    #[error("is out of the range of {0}")]
+    OutOfRange(&'static str),
+    #[error("is an integer that {kind} cannot hold exactly; make the field a long or a {wider}")]
+    Inexact { kind: &'static str, wider: &'static str },
+    #[error("is too small for {0}")]
+    TooSmall(&'static str),
+}
+
+/// The nearest `double`. It is exact for an integer, finite, and zero only for zero.
+pub(super) fn double(text: &str) -> Result<f64, NumberError> {
+    let value: f64 = text.parse().map_err(|_| NumberError::Syntax)?;
+    check(text, value, "double", "decimal")?;
     Ok(value)
 }
 
 /// The nearest `float`, by the rules of [`double`].
-pub(super) fn float(text: &str) -> Result<f32, &'static str> {
-    let value: f32 = text.parse().map_err(|_| "is no number")?;
+pub(super) fn float(text: &str) -> Result<f32, NumberError> {
+    let value: f32 = text.parse().map_err(|_| NumberError::Syntax)?;
+    check(text, f64::from(value), "float", "double")?;
+    Ok(value)
+}
+
+/// Checks that `value`, the nearest to `text`, can stand for it.
+fn check(text: &str, value: f64, kind: &'static str, wider: &'static str) -> Result<(), NumberError> {
     if !value.is_finite() {
-        return Err("is out of the range of float");
+        return Err(NumberError::OutOfRange(kind));
     }
-    if is_integer(text) && !holds(text, f64::from(value)) {
-        return Err("is an integer that float cannot hold exactly; make the field a long or a double");
+    if is_integer(text) && !holds(text, value) {
+        return Err(NumberError::Inexact { kind, wider });
     }
     if value == 0.0 && scaled(text, 0) != Some(0) {
-        return Err("is too small for float");
+        return Err(NumberError::TooSmall(kind));
     }
-    Ok(value)
+    Ok(())
 }
 
 /// Whether `value`, the nearest to the integer `text`, is that integer.
 fn holds(text: &str, value: f64) -> bool {
-    // 10^38 is below 2^127: what `scaled` gives and its neighbours convert without saturating.
+    // 10^38 is below 2^127, so that the results of `scaled` and their neighbours convert without saturating.
     scaled(text, 0).is_some_and(|integer| value.abs() < 1.7e38 && value as i128 == integer)
 }
 
-/// `value` in two's complement, big-endian: the shortest, or of `size` bytes.
+/// `value` in two's complement, big-endian, as short as possible or in `size` bytes.
 pub(super) fn big_endian(value: i128, size: Option<usize>) -> Option<Vec<u8>> {
     let bytes = value.to_be_bytes();
     let filler = if value < 0 { 0xff } else { 0 };
@@ -98,8 +109,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Scenario: numbers in all notations of JSON, at the edges.
-    /// Guarantees: an exact integer or nothing.
+    /// Scenario: numbers in all notations of JSON, at the limits.
+    /// Guarantees: the result is an exact integer or nothing.
     #[test]
     fn scaled_is_exact() {
         for (text, scale, expected) in [
@@ -122,7 +133,7 @@ mod tests {
         }
     }
 
-    /// Scenario: integers past 2^53, fractions, and values outside of the range.
+    /// Scenario: integers past 2^53, fractions, and values out of range.
     /// Guarantees: an integer is exact or refused; nothing becomes infinite or silently zero.
     #[test]
     fn floats_refuse_what_they_cannot_hold() {
@@ -139,9 +150,9 @@ mod tests {
     }
 
     proptest! {
-        /// Scenario: any integer. Guarantees: its two's complement reads back, also in more bytes than needed.
+        /// Scenario: any integer. Guarantees: its two's complement decodes to it, also in more bytes than needed.
         #[test]
-        fn big_endian_reads_back(value: i128, more in 0usize..20) {
+        fn big_endian_decodes(value: i128, more in 0usize..20) {
             let short = big_endian(value, None).expect("any size");
             let read = |bytes: &[u8]| {
                 let sign = if bytes[0] & 0x80 == 0 { 0 } else { -1 };

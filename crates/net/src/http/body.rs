@@ -1,64 +1,62 @@
-//! A request's body that goes out in pieces, so that one can see whether it still moves.
+//! A request body that is sent in chunks, so that its progress is visible.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
-
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Bytes of one piece.
-const PIECE: usize = 32 << 10;
+/// Bytes of one chunk.
+const CHUNK_BYTES: usize = 32 << 10;
 
-/// When something last moved.
+/// When the connection last took a chunk.
 #[derive(Debug, Clone)]
-pub struct Progress {
+pub(super) struct Progress {
     last: Arc<Mutex<Instant>>,
 }
 
 impl Progress {
-    /// Something moves at `at`.
-    pub fn at(at: Instant) -> Self {
-        Self { last: Arc::new(Mutex::new(at)) }
+    /// Counts from `start` until the first chunk is taken.
+    pub(super) fn starting_at(start: Instant) -> Self {
+        Self { last: Arc::new(Mutex::new(start)) }
     }
 
-    /// When something last moved.
-    pub fn last(&self) -> Instant {
+    pub(super) fn last(&self) -> Instant {
         *self.last.lock()
     }
 
-    fn note(&self) {
+    fn record(&self) {
         *self.last.lock() = Instant::now();
     }
 }
 
-/// See the module.
+/// A body that records when hyper takes each of its chunks.
 #[derive(Debug)]
-pub struct Paced {
+pub(super) struct ChunkedBody {
     rest: Bytes,
     progress: Progress,
 }
 
-impl Paced {
-    pub fn new(body: Bytes, progress: Progress) -> Self {
+impl ChunkedBody {
+    pub(super) fn new(body: Bytes, progress: Progress) -> Self {
         Self { rest: body, progress }
     }
 }
 
-impl Body for Paced {
+impl Body for ChunkedBody {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.progress.note();
+        self.progress.record();
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        let length = self.rest.len().min(PIECE);
+        let length = self.rest.len().min(CHUNK_BYTES);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
