@@ -18,8 +18,9 @@ pub enum ErrorAction {
 }
 
 const NETWORK: &str = "start the brokers, correct config.bootstrap_servers, or check the network between";
-const LOGIN: &str = "check config.authentication and the user's rights at the brokers; nothing is lost meanwhile";
-const RIGHTS: &str = "allow the user to write to the topic (kafka-acls --add --producer --topic ...); nothing is lost \
+const AUTHENTICATION: &str =
+    "check config.authentication and the user's permissions at the brokers; nothing is lost meanwhile";
+const AUTHORIZATION: &str = "allow the user to write to the topic (kafka-acls --add --producer --topic ...); nothing is lost \
                       meanwhile";
 const REPLICAS: &str = "bring the missing brokers back: the topic has fewer replicas in sync than its \
                         min.insync.replicas";
@@ -63,14 +64,14 @@ static TABLE: &[(Code, ErrorAction, &str)] = &[
     (Code::UnknownPartition, ErrorAction::Retry, TOPIC),
     (Code::InvalidTopic, ErrorAction::Retry, "correct config.topic: letters, digits, dots, `_` and `-`, at most 249"),
     // Authentication and authorization.
-    (Code::TopicAuthorizationFailed, ErrorAction::Retry, RIGHTS),
-    (Code::ClusterAuthorizationFailed, ErrorAction::Retry, RIGHTS),
-    (Code::TransactionalIdAuthorizationFailed, ErrorAction::Retry, RIGHTS),
-    (Code::Authentication, ErrorAction::Retry, LOGIN),
-    (Code::SaslAuthenticationFailed, ErrorAction::Retry, LOGIN),
+    (Code::TopicAuthorizationFailed, ErrorAction::Retry, AUTHORIZATION),
+    (Code::ClusterAuthorizationFailed, ErrorAction::Retry, AUTHORIZATION),
+    (Code::TransactionalIdAuthorizationFailed, ErrorAction::Retry, AUTHORIZATION),
+    (Code::Authentication, ErrorAction::Retry, AUTHENTICATION),
+    (Code::SaslAuthenticationFailed, ErrorAction::Retry, AUTHENTICATION),
     (Code::UnsupportedSASLMechanism, ErrorAction::Retry, "choose an authentication.mechanism that the brokers offer"),
-    (Code::IllegalSASLState, ErrorAction::Retry, LOGIN),
-    (Code::SecurityDisabled, ErrorAction::Retry, LOGIN),
+    (Code::IllegalSASLState, ErrorAction::Retry, AUTHENTICATION),
+    (Code::SecurityDisabled, ErrorAction::Retry, AUTHENTICATION),
     (
         Code::SSL,
         ErrorAction::Retry,

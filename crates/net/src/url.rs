@@ -13,7 +13,7 @@ pub struct HttpUrl {
     authority: String,
 }
 
-/// Why a text is not such a URL. The text is a fragment that follows the name of a setting.
+/// A text is not such a URL. The message is a fragment that follows the name of a setting.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum UrlError {
@@ -31,7 +31,7 @@ impl HttpUrl {
     /// Reads `url`. Whitespace around it is ignored.
     ///
     /// # Errors
-    /// [`UrlError`] says what the URL lacks or has too much.
+    /// The text is not a URL of this kind.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let uri: Uri = url.trim().parse()?;
         let https = match uri.scheme_str() {

@@ -63,7 +63,7 @@ pub struct ConnectionError {
 /// The connection errors since the last delivery.
 #[derive(Default)]
 struct ConnectionErrors {
-    /// The last one that says a reason.
+    /// The last one that has a reason.
     cause: Option<(RDKafkaErrorCode, String)>,
     current: Option<ConnectionError>,
 }
@@ -131,7 +131,7 @@ impl Events {
         let outage = error::is_outage(code);
         {
             let mut errors = self.errors.lock();
-            // That all brokers are down says no reason; the last error of one of them does.
+            // `AllBrokersDown` has no reason of its own; the last error of one broker does.
             let cause = if code == RDKafkaErrorCode::AllBrokersDown { errors.cause.clone() } else { None };
             let (code, reason) = cause.unwrap_or_else(|| (code, reason.to_owned()));
             errors.cause = Some((code, reason.clone()));

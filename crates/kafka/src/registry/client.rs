@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::config::{Config, Mode, OAuth2, Subject, Version};
 
-/// How long a response may take. Kong has no field for it.
+/// How long a request may take. Kong has no field for it.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -28,6 +28,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const MAX_RESPONSE: usize = 8 << 20;
 /// The largest number of schemas that one schema may refer to, directly and indirectly.
 const MAX_REFERENCES: usize = 100;
+/// Bytes of the registry's own message that an error repeats.
+const SHOWN_BYTES: usize = 200;
 /// What is escaped in a segment of a path: all that is not unreserved (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -127,9 +129,9 @@ impl Client {
             let key = (of.clone(), version);
             if !texts.contains_key(&key) {
                 let other = Subject { name: of, version: Version::Fixed(version) };
-                let answer = self.version(&other, now).await?;
-                pending.extend(answer.references.into_iter().flatten());
-                texts.insert(key.clone(), answer.schema);
+                let response = self.version(&other, now).await?;
+                pending.extend(response.references.into_iter().flatten());
+                texts.insert(key.clone(), response.schema);
             }
             references.extend(texts.get(&key).map(|text| (name, text.clone())));
         }
@@ -144,17 +146,17 @@ impl Client {
             Version::Fixed(number) => number.to_string(),
         };
         let path = format!("/subjects/{}/versions/{version}", utf8_percent_encode(&subject.name, SEGMENT));
-        let answer = self.get(&path, now).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(self.refusal(subject, &answer));
+        let response = self.get(&path, now).await?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refusal(subject, &response));
         }
         let unreadable =
             |error| FetchError::new(format!("the registry's answer for {subject} is not as expected: {error}"));
-        let answer: VersionResponse = serde_json::from_slice(answer.body()).map_err(unreadable)?;
-        if answer.id > i32::MAX as u32 {
-            return Err(FetchError::new(format!("the registry's id for {subject} is out of range: {}", answer.id)));
+        let response: VersionResponse = serde_json::from_slice(response.body()).map_err(unreadable)?;
+        if response.id > i32::MAX as u32 {
+            return Err(FetchError::new(format!("the registry's id for {subject} is out of range: {}", response.id)));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     async fn get(&self, path: &str, now: Instant) -> Result<Response<Bytes>, FetchError> {
@@ -164,11 +166,11 @@ impl Client {
             Authentication::OAuth2(tokens) => {
                 let failed = |error: oauth::TokenError| FetchError::new(error.to_string());
                 let token = tokens.get(now).await.map_err(failed)?;
-                let answer = self.send(path, Some(token.authorization())).await?;
-                if answer.status() != StatusCode::UNAUTHORIZED {
-                    return Ok(answer);
+                let response = self.send(path, Some(token.authorization())).await?;
+                if response.status() != StatusCode::UNAUTHORIZED {
+                    return Ok(response);
                 }
-                // The token was revoked, or its lifetime is shorter than was said.
+                // The token may have been revoked: try one new token.
                 tokens.invalidate(&token).await;
                 let token = tokens.get(now).await.map_err(failed)?;
                 self.send(path, Some(token.authorization())).await
@@ -188,18 +190,17 @@ impl Client {
         self.http.send(request, LIMIT, MAX_RESPONSE).await.map_err(|error| failed(&error))
     }
 
-    fn refusal(&self, subject: &Subject, answer: &Response<Bytes>) -> FetchError {
-        let status = answer.status();
-        let said = serde_json::from_slice::<ErrorResponse>(answer.body()).ok();
-        let said = said.map_or(String::new(), |refusal| {
-            let message = truncate(&refusal.message, 200);
-            format!(" ({}: {message})", refusal.error_code)
+    fn refusal(&self, subject: &Subject, response: &Response<Bytes>) -> FetchError {
+        let status = response.status();
+        let error = serde_json::from_slice::<ErrorResponse>(response.body()).ok();
+        let reason = error.map_or(String::new(), |error| {
+            format!(" ({}: {})", error.error_code, truncate(&error.message, SHOWN_BYTES))
         });
-        let header = |name| answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let advice = match status {
             StatusCode::NOT_FOUND => "; register it, or correct subject_name and schema_version".to_owned(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "; see schema_registry.confluent.authentication".to_owned()
+                "; check schema_registry.confluent.authentication".to_owned()
             }
             _ if status.is_redirection() => {
                 format!("; it redirects to {}, set url to that", header(LOCATION).unwrap_or("another address"))
@@ -207,7 +208,7 @@ impl Client {
             _ => String::new(),
         };
         let retry_after = header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        let message = format!("schema registry {}: {status} for {subject}{said}{advice}", self.base);
+        let message = format!("schema registry {}: {status} for {subject}{reason}{advice}", self.base);
         FetchError { message, retry_after }
     }
 }

@@ -91,7 +91,7 @@ impl SubjectSchema {
 
     fn fail(&self, state: &mut State, error: FetchError, now: Instant) -> Result<CurrentSchema, FetchError> {
         let pause = state.failure.as_ref().map_or(FIRST_PAUSE, |failure| (failure.pause * 2).min(LONGEST_PAUSE));
-        let wait = error.retry_after.map_or(pause, |asked| pause.max(asked.min(LONGEST_PAUSE)));
+        let wait = error.retry_after.map_or(pause, |requested| pause.max(requested.min(LONGEST_PAUSE)));
         let is_first = state.failure.is_none();
         state.failure = Some(Failure { error: error.clone(), pause, retry_at: now + wait });
         let Some(schema) = state.schema.clone() else { return Err(error) };

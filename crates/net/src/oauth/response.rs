@@ -48,10 +48,14 @@ pub enum TokenErrorKind {
     /// The endpoint cannot be reached, or does not answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The endpoint refuses. `said` has its error code and description (RFC 6749, section 5.2), or is empty.
-    #[error("it answers {status}{said}")]
-    #[expect(missing_docs, reason = "described above")]
-    Refused { status: StatusCode, said: String },
+    /// The endpoint refuses.
+    #[error("it answers {status}{reason}")]
+    Refused {
+        /// The status of the response.
+        status: StatusCode,
+        /// The endpoint's error code and description (RFC 6749, section 5.2), each after a colon. May be empty.
+        reason: String,
+    },
     /// The response has no token.
     #[error("its answer is not a JSON object with an access_token")]
     NoToken,
@@ -72,7 +76,7 @@ struct Body {
 pub(super) fn parse(response: &Response<Bytes>) -> Result<AccessToken, TokenErrorKind> {
     let status = response.status();
     let body = serde_json::from_slice::<Body>(response.body()).ok();
-    let refused = |body: Option<&Body>| TokenErrorKind::Refused { status, said: body.map_or(String::new(), said) };
+    let refused = |body: Option<&Body>| TokenErrorKind::Refused { status, reason: body.map_or(String::new(), reason) };
     if !status.is_success() {
         return Err(refused(body.as_ref()));
     }
@@ -91,7 +95,8 @@ fn lifetime(expires_in: &Value) -> Option<Duration> {
     if seconds.is_nan() { None } else { Duration::try_from_secs_f64(seconds.min(MAX_LIFETIME)).ok() }
 }
 
-fn said(body: &Body) -> String {
+/// The endpoint's error code and description.
+fn reason(body: &Body) -> String {
     let mut text = String::new();
     for part in [&body.error, &body.error_description] {
         if let Some(part) = part.as_ref().and_then(Value::as_str) {

@@ -110,7 +110,7 @@ impl Default for TransportSettings {
 }
 
 impl Settings {
-    /// Checks that what the grant and the authentication method need is there.
+    /// Checks that the grant and the authentication method have what they need.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let is_missing = |value: &Option<String>| value.as_deref().unwrap_or_default().is_empty();
         if self.auth_method != AuthMethod::None {

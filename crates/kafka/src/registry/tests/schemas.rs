@@ -71,13 +71,13 @@ async fn an_outage_is_bridged() {
         let good_at = async |after| registry.encode_at(&entry(r#"{"id": 1}"#), start + seconds(after)).await.is_ok();
         assert!(good_at(0).await);
         status.store(503, SeqCst);
-        let mut asked = Vec::new();
+        let mut requested_at = Vec::new();
         for after in 60..70 {
             let before = server.count();
             assert!(good_at(after).await, "{after} s");
-            asked.extend((server.count() > before).then_some(after));
+            requested_at.extend((server.count() > before).then_some(after));
         }
-        assert_eq!(asked, [60, 61, 63, 67], "pauses of 1, 2, 4 seconds");
+        assert_eq!(requested_at, [60, 61, 63, 67], "pauses of 1, 2, 4 seconds");
         let warning = registry.take_warning();
         assert_eq!(warning.is_some(), warns, "{version}: {warning:?}");
         assert!(warning.is_none_or(|text| text.contains("503") && text.contains("the schema with id 9 stays in use")));
@@ -100,7 +100,7 @@ async fn without_a_schema_messages_wait() {
         ),
         (
             (403, vec![], String::new()),
-            "403 Forbidden for the latest version of subject log; see schema_registry.confluent.authentication",
+            "403 Forbidden for the latest version of subject log; check schema_registry.confluent.authentication",
         ),
         ((302, moved, String::new()), "it redirects to https://elsewhere/, set url to that"),
         (ok("{}"), "is not as expected: missing field `id`"),
@@ -209,9 +209,9 @@ fn unusable_configurations_are_refused() {
     let with =
         |authentication: Value| json!({"url": "http://a", "value_schema": named, "authentication": authentication});
     let oauth = |oauth: Value, client: Value| with(json!({"mode": "oauth2", "oauth2": oauth, "oauth2_client": client}));
-    let sound = json!({"token_endpoint": "https://id/", "client_id": "a", "client_secret": "b"});
-    let with_sound = |more: Value| {
-        let mut all = sound.clone();
+    let usable = json!({"token_endpoint": "https://id/", "client_id": "a", "client_secret": "b"});
+    let with_usable = |more: Value| {
+        let mut all = usable.clone();
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         all
     };
@@ -237,23 +237,23 @@ fn unusable_configurations_are_refused() {
             ".authentication.oauth2.token_endpoint: must begin",
         ),
         (
-            oauth(sound.clone(), json!({"https_proxy": "https://p"})),
+            oauth(usable.clone(), json!({"https_proxy": "https://p"})),
             ".authentication.oauth2_client.https_proxy: a proxy that speaks TLS is not supported",
         ),
         (
-            oauth(sound.clone(), json!({"https_proxy": "socks5://p"})),
+            oauth(usable.clone(), json!({"https_proxy": "socks5://p"})),
             ".authentication.oauth2_client.https_proxy: must begin",
         ),
         (
-            oauth(sound.clone(), json!({"http_version": 2.0})),
+            oauth(usable.clone(), json!({"http_version": 2.0})),
             ".authentication.oauth2_client.http_version: 2 is not supported",
         ),
         (
-            oauth(with_sound(json!({"token_endpoint": "http://id/", "grant_type": "password"})), json!({})),
+            oauth(with_usable(json!({"token_endpoint": "http://id/", "grant_type": "password"})), json!({})),
             ".authentication.oauth2.username: missing",
         ),
         (
-            oauth(with_sound(json!({"token_headers": {"a b": "c"}})), json!({})),
+            oauth(with_usable(json!({"token_headers": {"a b": "c"}})), json!({})),
             ".authentication.oauth2.token_headers: \"a b\" is not a header name",
         ),
     ] {
