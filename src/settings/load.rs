@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Settings;
-use super::definition::SETTINGS;
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Field, Record, Scope, Type};
@@ -43,7 +42,7 @@ impl Settings {
             overlay(&mut root, &environment, &mut diagnostics);
         }
         let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, place: root.place() };
-        let values = SETTINGS.read(&root, &scope, &mut diagnostics);
+        let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
         super::redact::check(&values, &mut diagnostics);
         let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };
         (settings.unwrap_or_else(|| defaults(&environment)), diagnostics)
@@ -58,7 +57,8 @@ impl Default for Settings {
 }
 
 fn defaults(environment: &HashMap<String, String>) -> Settings {
-    settings(SETTINGS.defaults(), environment).expect("a test holds that the definitions' defaults fit the type")
+    settings(Settings::RECORD.defaults(), environment)
+        .expect("a test holds that the definitions' defaults fit the type")
 }
 
 fn settings(
@@ -130,7 +130,7 @@ pub fn variables() -> Vec<(String, String, &'static str)> {
 
 fn all_variables() -> Vec<Variable> {
     let mut variables = Vec::new();
-    collect(&SETTINGS, &mut Vec::new(), &mut variables);
+    collect(Settings::RECORD, &mut Vec::new(), &mut variables);
     variables
 }
 
