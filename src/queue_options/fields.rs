@@ -79,6 +79,7 @@ const PLUGIN_ROWS: usize = {
     let (mut at, mut count) = (0, 0);
     while at < ROWS.len() {
         if !matches!(ROWS[at].scope, Scope::Settings) {
+            assert!(at == count, "the table has the options of plugins first");
             count += 1;
         }
         at += 1;
@@ -86,7 +87,7 @@ const PLUGIN_ROWS: usize = {
     count
 };
 
-/// The first `N` options, in `form`. The table has those of plugins first.
+/// The first `N` options, in `form`.
 const fn fields<const N: usize>(form: Form) -> [Field; N] {
     let mut fields = [Field::any(""); N];
     let mut at = 0;
@@ -123,7 +124,7 @@ impl Row {
         match self.kind {
             Kind::Duration => {
                 field.ty = Type::Number;
-                field.about = self.about_in_seconds;
+                field = field.about(self.about_in_seconds);
             }
             Kind::Size if matches!(self.scope, Scope::Kong) => field.ty = Type::Integer,
             _ => {}
@@ -138,11 +139,6 @@ pub(super) const fn duration(duration: Duration) -> Default {
         0 => Default::Integer(duration.as_secs() as i64),
         _ => Default::Number(duration.as_secs_f64()),
     }
-}
-
-/// The text of a documentation comment.
-pub(super) const fn text(doc: &'static str) -> &'static str {
-    doc.trim_ascii()
 }
 
 /// The first pause between retries must not be longer than the longest.

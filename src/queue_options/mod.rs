@@ -15,7 +15,7 @@ use logphase_config::schema::Check;
 use logphase_queue::{Bounds, DurableBounds, DurableOptions, Overflow};
 
 pub use fields::{OVERRIDE, PLUGIN, PLUGIN_WITH_DEFAULTS, SETTINGS_FIELDS, retry_delays};
-use fields::{Row, Scope, text};
+use fields::{Row, Scope};
 
 /// Kong's default of `max_entries`.
 const KONG_MAX_ENTRIES: usize = 10_000;
@@ -164,8 +164,8 @@ macro_rules! options {
                 name: stringify!($name),
                 kind: fields::Kind::$kind,
                 checks: $checks,
-                about: text(concat!($($doc),+)),
-                about_in_seconds: text(concat!($($doc,)+ " In seconds.")),
+                about: concat!($($doc),+),
+                about_in_seconds: concat!($($doc,)+ " In seconds."),
                 default: options!(@schema $kind $(, $default)?),
                 kong_default: options!(@kong $kind $(($kong))? $(, $default)?),
                 scope: Scope::$scope,
@@ -189,11 +189,11 @@ options! {
     max_batch_size: usize = 1, Integer &[Check::Between(1.0, 1_000_000.0)], Kong;
     /// How long a batch waits to fill after its first entry; without effect on batches of one.
     max_coalescing_delay: Duration = Duration::from_secs(1), Duration &[Check::Between(0.0, 3600.0)], Kong;
-    /// Entries that may wait; without it, 10,000 in memory and any number on disk.
+    /// Entries that may wait; by default 10,000 in memory and any number on disk.
     max_entries: usize, Integer &[Check::Between(1.0, 1_000_000.0)], Kong(KONG_MAX_ENTRIES as i64);
-    /// Bytes that may wait; without it, only the limits on all queues together apply.
+    /// Bytes that may wait; by default only the limits on all queues together apply.
     max_bytes: usize, Size &[Check::GreaterThan(0.0)], Kong;
-    /// How long a batch is retried before it is dropped; without it, for ever. Zero or less is one attempt.
+    /// How long a batch is retried before it is dropped; by default for ever. Zero or less is one attempt.
     max_retry_time: Duration, Duration &[], Kong;
     /// Pause before the first retry; it doubles with each failure.
     initial_retry_delay: Duration = Duration::from_millis(10), Duration &[Check::Between(0.001, 1_000_000.0)], Kong;
@@ -201,9 +201,9 @@ options! {
     max_retry_delay: Duration = Duration::from_secs(60), Duration &[Check::Between(0.001, 1_000_000.0)], Kong;
     /// Batches sent at the same time: 1, or -1 for no limit.
     concurrency_limit: i64 = 1, Integer &[Check::OneOfNumbers(&[-1.0, 1.0])], Kong;
-    /// What a full queue does: push back to the inputs, or drop its oldest entries as Kong does.
+    /// What a full queue does: `block` pushes back to the inputs, `drop_oldest` drops its oldest entries as Kong does.
     overflow: Overflow = Overflow::Block, Choice &[Check::OneOf(Overflow::NAMES)], Plugin;
-    /// Where entries wait: on disk, where they survive the process, or in memory. Without it, on disk for http-log,
+    /// Where entries wait: on `disk`, where they survive the process, or in `memory`. By default on disk for http-log,
     /// kafka-log and tcp-log, in memory for the others.
     durability: Durability => Durability::Memory, Choice &[Check::OneOf(Durability::NAMES)], Plugin;
     /// When a queue on disk is synced: `always` before its messages are answered, or every `sync_interval`.

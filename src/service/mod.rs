@@ -75,7 +75,8 @@ impl Service {
         let (queues, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
         delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &fields)));
-        let clock = Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
+        let clock =
+            Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
         // The runtime that is to be woken is up, so that the filter can know how.
         let (filter, missing) =
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };

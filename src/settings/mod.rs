@@ -1,8 +1,11 @@
-//! What Kong's files have no word for: `logphase.yml` and `LOGPHASE_*`.
+//! Logphase's own settings, for which Kong's files have no place: `logphase.yml` and `LOGPHASE_*`.
 //!
-//! Every key of the file has a variable, which wins over it: `LOGPHASE_` and the key's path in capitals with
-//! underscores between, without `inputs` (`limits.max_depth` is `LOGPHASE_LIMITS_MAX_DEPTH`, `inputs.http.listen` is
-//! `LOGPHASE_HTTP_LISTEN`). Lists are written with commas between, maps (`plugins`) as YAML. [`variables`] lists them.
+//! A setting is one row of a [`settings_record!`]: its name, type, default, documentation, and whether it needs a restart.
+//! Schema, environment variable, README.md's table and the check for a restart follow from it.
+//!
+//! Every key of the file has an environment variable, which overrides it: `LOGPHASE_` and the key's path in capitals,
+//! joined by underscores, without `inputs` (`limits.max_depth` is `LOGPHASE_LIMITS_MAX_DEPTH`, `inputs.http.listen` is
+//! `LOGPHASE_HTTP_LISTEN`). Lists are separated by commas; maps (`plugins`) are YAML. [`variables`] lists them.
 
 mod checks;
 mod inputs;
@@ -66,7 +69,7 @@ settings_record! {
         trusted_ips: Vec<String> = list(&Field::string("").checks(&[Check::Custom(checks::network)]));
         /// Budgets of snippets.
         lua: Lua = Field::record("", Lua::RECORD).required();
-        /// Where the service answers for its status.
+        /// Listeners for status and metrics.
         @restart status: Status = Field::record("", Status::RECORD).required();
         /// When the configuration is read again.
         reload: Reload = Field::record("", Reload::RECORD).required();
@@ -95,7 +98,7 @@ settings_record! {
 }
 
 impl Settings {
-    /// A warning for each of the settings of single plugins that is for none of `configuration`'s plugins.
+    /// A warning for each entry of `plugins` that matches no plugin of `configuration`.
     pub fn unmatched(&self, configuration: &Configuration) -> Vec<Diagnostic> {
         let plugins = || configuration.plugins.iter();
         let known = || {

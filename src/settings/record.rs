@@ -36,11 +36,7 @@ macro_rules! settings_record {
         impl $record {
             /// The fields of its schema.
             pub(super) const FIELDS: &[logphase_config::schema::Field] = &[$(
-                logphase_config::schema::Field {
-                    name: stringify!($name),
-                    about: $crate::settings::record::text(concat!($($doc),+)),
-                    ..$field
-                },
+                logphase_config::schema::Field { name: stringify!($name), ..$field }.about(concat!($($doc),+)),
             )*];
             /// Its schema.
             #[allow(dead_code, reason = "a record that is part of another has no schema of its own")]
@@ -67,11 +63,6 @@ macro_rules! settings_record {
     };
 }
 pub(super) use settings_record;
-
-/// The text of a documentation comment.
-pub(super) const fn text(doc: &'static str) -> &'static str {
-    doc.trim_ascii()
-}
 
 /// Any text, as an element of lists and maps.
 pub(super) const TEXT: Field = Field::string("");

@@ -1,4 +1,4 @@
-//! Limits, budgets of snippets, and how the process runs.
+//! The smaller records: limits, budgets of snippets, status, reload, confinement, log.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::record::{TEXT, boolean, choice, count, duration, list, milliseconds, 
 use logphase_config::schema::{Check, Default, Field};
 use logphase_script::transaction;
 
-/// Where the service answers for its status by default: Kong's status port.
+/// Default address of the status listener: Kong's status port.
 pub const STATUS_ADDRESS: &str = "127.0.0.1:8007";
 
 const MILLISECONDS: &[Check] = &[Check::Between(0.1, 60_000.0)];
@@ -98,7 +98,7 @@ impl Lua {
 }
 
 settings_record! {
-    /// Where the service answers for its status.
+    /// Listeners for status and metrics.
     #[derive(Eq)]
     pub struct Status {
         /// Addresses, `HOST:PORT`, of `/metrics`, `/status` and the probes. If another process has the default address,
