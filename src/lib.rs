@@ -17,6 +17,7 @@ mod folding;
 pub mod input;
 pub mod phase;
 pub mod plugin;
+pub mod queue_options;
 pub mod service;
 pub mod settings;
 pub mod sink;

@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use hyper::header::ACCEPT;
 use serde_json::json;
 
+use super::Reloads;
 use super::metrics::{self, Snapshot};
 use super::router::{Call, Reply, Routes, json_reply, text_reply};
 use super::{probe, status};
@@ -16,7 +17,6 @@ use crate::confinement::Enforcement;
 use crate::delivery::Delivery;
 use crate::input::{Kind, Meters};
 use crate::phase::{Fields, Generation, WorkerStats};
-use super::Reloads;
 
 /// What of a running service can be looked at. Cheap to clone.
 #[derive(Clone)]

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::monitor::{Monitor, Parts};
 use super::router::{Call, Reply, json_reply};
+use crate::admin::{Outcome, Reloads};
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Meter, Reason};
 use crate::phase::{Breaker, Step};
-use crate::admin::{Outcome, Reloads};
 use logphase_script::Stop;
 
 /// Kong's hash of no configuration.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::output::{LastError, Output};
-use super::{Level, OutputSpec, Storage};
+use super::{Level, OutputSpec};
 use logphase_queue::Counters;
 use logphase_queue::metric::Histogram;
 
@@ -100,7 +100,7 @@ impl PluginStats {
             let spec = output.spec();
             self.instance.clone_from(&spec.instance);
             self.max_bytes = condition.max_bytes;
-            self.on_disk = matches!(spec.settings.storage, Storage::Disk(_));
+            self.on_disk = spec.queue.is_on_disk();
             self.configured = current;
         }
     }

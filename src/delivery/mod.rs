@@ -19,7 +19,6 @@ mod tests;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -37,55 +36,10 @@ use self::output::{Dispatcher, OutputParts};
 pub use self::output::{LastError, Output, Stats};
 use self::store::{Store, Stored};
 use crate::plugin;
+use crate::queue_options::{QueueOptions, Storage};
 use crate::sink::{OpenError, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
-use logphase_queue::{Bounds, Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
-
-/// Where a plugin's entries wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Storage {
-    /// In memory, within [`QueueSettings::bounds`].
-    Memory,
-    /// On disk, within bounds of its own.
-    Disk(DurableOptions),
-}
-
-/// How a plugin's entries are queued, batched and retried: Kong's `queue.*` fields.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueueSettings {
-    /// `max_entries`, `max_bytes`, and what happens at the bound.
-    pub bounds: Bounds,
-    /// Where entries wait.
-    pub storage: Storage,
-    /// Entries that are sent at once, at most. Sinks to which batches mean nothing take what is there.
-    pub max_batch_size: usize,
-    /// How long a batch waits at most to fill after its first entry. Without effect when a batch is one entry.
-    pub max_coalescing_delay: Duration,
-    /// The pause after the first failure; it doubles with each one that follows.
-    pub initial_retry_delay: Duration,
-    /// The longest pause.
-    pub max_retry_delay: Duration,
-    /// How long a batch is tried before it is dropped; `None`: for ever; zero: once (Kong's -1).
-    pub max_retry_time: Option<Duration>,
-    /// Bytes of dead letters that are kept. When they are used up, a message that is refused for good holds up the queue.
-    pub max_dead_letter_bytes: usize,
-}
-
-impl Default for QueueSettings {
-    /// Kong's defaults, but for `max_retry_time`: a message is tried for ever.
-    fn default() -> Self {
-        Self {
-            bounds: Bounds::default(),
-            storage: Storage::Memory,
-            max_batch_size: 1,
-            max_coalescing_delay: Duration::from_secs(1),
-            initial_retry_delay: Duration::from_millis(10),
-            max_retry_delay: Duration::from_secs(60),
-            max_retry_time: None,
-            max_dead_letter_bytes: 1 << 30,
-        }
-    }
-}
+use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
 
 /// What an output is opened for.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +55,7 @@ pub struct OutputSpec {
     /// Its `config`, validated and with all defaults.
     pub config: Value,
     /// Its queue.
-    pub settings: QueueSettings,
+    pub queue: QueueOptions,
 }
 
 /// What a plugin had not delivered when the service ended.
@@ -412,9 +366,9 @@ impl Inner {
 
     /// The queue that `spec` asks for.
     fn queue(&self, spec: &OutputSpec) -> Result<Ends, OpenError> {
-        match &spec.settings.storage {
+        match &spec.queue.storage() {
             Storage::Memory => {
-                let bounds = spec.settings.bounds.clone();
+                let bounds = spec.queue.memory_bounds();
                 let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
                 Ok((queue.clone(), queue, None))
             }

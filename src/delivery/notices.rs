@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::QueueOptions;
 use super::output::Output;
-use super::{QueueSettings, Storage};
 use crate::folding::Fold;
 use logphase_queue::Notice;
 
@@ -15,9 +15,9 @@ pub(super) async fn tell(output: &Output) {
         for notice in output.reader().notices().await {
             // A reload may have changed them.
             let (plugin, spec) = (output.label(), output.spec());
-            let (plugin, settings) = (plugin.as_str(), &spec.settings);
+            let (plugin, options) = (plugin.as_str(), &spec.queue);
             match notice {
-                Notice::NearlyFull { depth } => tell_nearly_full(plugin, depth, settings),
+                Notice::NearlyFull { depth } => tell_nearly_full(plugin, depth, options),
                 Notice::BackToNormal { depth } => info!(plugin, depth, "queue is back to normal"),
                 Notice::Overflowed { total } => warn!(
                     plugin,
@@ -26,7 +26,7 @@ pub(super) async fn tell(output: &Output) {
                     its bound"
                 ),
                 Notice::Oversize { entries, largest } => {
-                    oversize.tell(plugin, entries, largest, settings.bounds.max_bytes);
+                    oversize.tell(plugin, entries, largest, options.max_bytes);
                 }
                 Notice::Failing { error } => error!(
                     plugin,
@@ -48,11 +48,12 @@ pub(super) async fn tell(output: &Output) {
     }
 }
 
-fn tell_nearly_full(plugin: &str, depth: usize, settings: &QueueSettings) {
+fn tell_nearly_full(plugin: &str, depth: usize, options: &QueueOptions) {
     const WHAT: &str = "queue is 80 % full; see why its destination does not keep up";
-    match &settings.storage {
-        Storage::Memory => warn!(plugin, depth, max_entries = settings.bounds.max_entries, "{WHAT}"),
-        Storage::Disk(disk) => warn!(plugin, depth, max_disk_bytes = disk.bounds.max_disk_bytes, "{WHAT}"),
+    if options.is_on_disk() {
+        warn!(plugin, depth, max_disk_bytes = options.max_disk_bytes, "{WHAT}");
+    } else {
+        warn!(plugin, depth, max_entries = options.memory_bounds().max_entries, "{WHAT}");
     }
 }
 

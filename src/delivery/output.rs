@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use super::backoff::Backoff;
 use super::dead::DeadLetters;
 use super::swap::{SinkSwap, unless_swapped};
-use super::{OutputSpec, QueueSettings, notices};
+use super::{OutputSpec, QueueOptions, notices};
 use crate::folding::Fold;
 use crate::sink::{Batching, FailureKind, SendError, Sent, Sink};
 use logphase_queue::failpoint::{self, Point};
@@ -204,7 +204,7 @@ pub(super) struct Dispatcher {
     pub(super) output: Arc<Output>,
     pub(super) sink: Box<dyn Sink>,
     // Those that the sink is used with.
-    pub(super) settings: QueueSettings,
+    pub(super) options: QueueOptions,
     // Handed to the sink, and not settled.
     pub(super) outstanding: VecDeque<Bytes>,
     outstanding_bytes: usize,
@@ -221,12 +221,12 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) fn new(output: Arc<Output>, sink: Box<dyn Sink>) -> Self {
-        let settings = output.spec().settings.clone();
+        let options = output.spec().queue.clone();
         Self {
             output,
             sink,
-            backoff: Backoff::new(settings.initial_retry_delay, settings.max_retry_delay),
-            settings,
+            backoff: Backoff::new(options.initial_retry_delay, options.max_retry_delay),
+            options,
             outstanding: VecDeque::new(),
             outstanding_bytes: 0,
             resend: false,
@@ -288,12 +288,12 @@ impl Dispatcher {
             }
             () = self.output.swap.awaited() => return true,
         }
-        let settings = &self.settings;
-        if self.sink.batching() == Batching::Batches && settings.max_batch_size > 1 {
+        let options = &self.options;
+        if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {
             // A full batch or a closed queue ends the wait early.
-            let full = settings.max_batch_size.min(settings.bounds.max_entries);
+            let full = options.max_batch_size.min(options.memory_bounds().max_entries);
             tokio::select! {
-                _ = timeout(settings.max_coalescing_delay, reader.ready(full)) => {}
+                _ = timeout(options.max_coalescing_delay, reader.ready(full)) => {}
                 () = self.output.swap.awaited() => {}
             }
         }
@@ -307,7 +307,7 @@ impl Dispatcher {
         }
         let entries = match self.sink.batching() {
             Batching::Stream | Batching::Parallel => LEASE_ENTRIES,
-            Batching::Batches => self.settings.max_batch_size.max(1),
+            Batching::Batches => self.options.max_batch_size.max(1),
         };
         if self.outstanding_bytes < self.sink.window() {
             let batch = self.reader().lease(entries, LEASE_BYTES).await;
@@ -395,7 +395,7 @@ impl Dispatcher {
         let Some(entry) = self.outstanding.front() else { return };
         let letters = &self.output.parts.dead_letters;
         let spec = self.output.spec();
-        let Err(error) = letters.keep(&spec, entry, reason, spec.settings.max_dead_letter_bytes).await else {
+        let Err(error) = letters.keep(&spec, entry, reason, spec.queue.max_dead_letter_bytes).await else {
             failpoint::reach(Point::DeadLetterKept);
             self.discard(1, DropReason::DeadLetter);
             return;
@@ -413,7 +413,7 @@ impl Dispatcher {
     /// too long.
     async fn pause_or_give_up(&mut self, now: Instant, asked: Option<Duration>) {
         let since = *self.failing_since.get_or_insert(now);
-        let expires = self.settings.max_retry_time.map(|limit| since + limit);
+        let expires = self.options.max_retry_time.map(|limit| since + limit);
         if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
             let alone = self.sink.batching() == Batching::Parallel;
             let entries = if alone { 1 } else { self.outstanding.len() };

@@ -76,9 +76,7 @@ pub(super) async fn unless_swapped(
 impl OutputSpec {
     /// Whether the queue of an output for `self` can be used for `new`, with what is in it.
     pub(super) fn shares_queue_with(&self, new: &Self) -> bool {
-        self.continues_as(new)
-            && self.settings.bounds == new.settings.bounds
-            && self.settings.storage == new.settings.storage
+        self.continues_as(new) && self.queue.same_queue(&new.queue)
     }
 
     /// Whether what waits for `self` may be sent as `new` says: it is the same plugin, and so are all that it shares with.
@@ -90,10 +88,7 @@ impl OutputSpec {
 
     /// `new` for the queue of `self`.
     pub(super) fn keeping_queue_of(&self, new: &Self) -> Self {
-        let mut changed = new.clone();
-        changed.settings.bounds.clone_from(&self.settings.bounds);
-        changed.settings.storage.clone_from(&self.settings.storage);
-        changed
+        Self { queue: new.queue.keeping_queue_of(&self.queue), ..new.clone() }
     }
 }
 
@@ -118,8 +113,8 @@ impl Dispatcher {
             let _ = timeout(GRACE, self.sink.close()).await;
         }
         self.sink = sink;
-        self.settings = self.output.spec().settings.clone();
-        self.backoff = Backoff::new(self.settings.initial_retry_delay, self.settings.max_retry_delay);
+        self.options = self.output.spec().queue.clone();
+        self.backoff = Backoff::new(self.options.initial_retry_delay, self.options.max_retry_delay);
         self.errors.reset();
         self.recover();
         self.resend = !self.outstanding.is_empty();

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -22,14 +23,14 @@ fn delivery() -> Delivery {
 }
 
 fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
-    let settings = QueueSettings { max_retry_delay: Duration::from_millis(50), ..QueueSettings::default() };
+    let options = QueueOptions { max_retry_delay: Duration::from_millis(50), ..QueueOptions::default() };
     OutputSpec {
         identity: identity.to_owned(),
         plugin: kind.to_owned(),
         instance: None,
         shares: Vec::new(),
         config,
-        settings,
+        queue: options,
     }
 }
 
@@ -112,36 +113,36 @@ impl Sink for Scripted {
 
 /// An output with a scripted sink. It is filled before its dispatcher starts.
 fn scripted(
-    settings: QueueSettings,
+    options: QueueOptions,
     batching: Batching,
     steps: Vec<Step>,
     entries: usize,
 ) -> (Arc<Output>, Arc<Mutex<Seen>>, JoinHandle<()>) {
-    scripted_in(&std::env::temp_dir(), settings, batching, steps, entries)
+    scripted_in(&std::env::temp_dir(), options, batching, steps, entries)
 }
 
 /// The same with a data directory.
 fn scripted_in(
     data_dir: &std::path::Path,
-    settings: QueueSettings,
+    options: QueueOptions,
     batching: Batching,
     steps: Vec<Step>,
     entries: usize,
 ) -> (Arc<Output>, Arc<Mutex<Seen>>, JoinHandle<()>) {
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let (output, handle) = dispatcher(data_dir, settings, entries, Scripted { steps, batching, seen: seen.clone() });
+    let (output, handle) = dispatcher(data_dir, options, entries, Scripted { steps, batching, seen: seen.clone() });
     (output, seen, handle)
 }
 
 /// An output with `entries` in its queue before its dispatcher starts.
 fn dispatcher(
     data_dir: &std::path::Path,
-    settings: QueueSettings,
+    options: QueueOptions,
     entries: usize,
     sink: impl Sink + 'static,
 ) -> (Arc<Output>, JoinHandle<()>) {
-    let bounds = settings.bounds.clone();
-    let spec = OutputSpec { settings, ..spec("id", "scripted", Value::Null) };
+    let bounds = options.memory_bounds();
+    let spec = OutputSpec { queue: options, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
     let folder = data_dir.join("dead-letters/scripted-id");
     let dead_letters = DeadLetters::new(folder, Arc::new(Claim::new(data_dir)));
@@ -158,9 +159,9 @@ fn texts(entries: &[Bytes]) -> Vec<usize> {
     entries.iter().map(|entry| std::str::from_utf8(entry).unwrap().parse().unwrap()).collect()
 }
 
-fn quick() -> QueueSettings {
+fn quick() -> QueueOptions {
     let millis = Duration::from_millis;
-    QueueSettings { initial_retry_delay: millis(1), max_retry_delay: millis(2), ..QueueSettings::default() }
+    QueueOptions { initial_retry_delay: millis(1), max_retry_delay: millis(2), ..QueueOptions::default() }
 }
 
 /// Scenario: failures of every kind at the beginning, the middle and the end of batches.
@@ -223,8 +224,8 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
 async fn dead_letters_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let steps = vec![Step::Fail(0, FailureKind::Permanent); 100_000];
-    let settings = QueueSettings { max_dead_letter_bytes: 300, ..quick() };
-    let (output, _, handle) = scripted_in(directory.path(), settings, Batching::Stream, steps, 5);
+    let options = QueueOptions { max_dead_letter_bytes: 300, ..quick() };
+    let (output, _, handle) = scripted_in(directory.path(), options, Batching::Stream, steps, 5);
     until("no more fit", || output.counters().dead_letters == 2 && output.stats().failures > 5).await;
     assert_eq!(output.counters().depth, 3);
     let error = output.dead_letters().keep(&output.spec(), &Bytes::from("9"), "no", 300).await.unwrap_err();
@@ -248,8 +249,8 @@ fn letters(output: &Output) -> Vec<Letter> {
 /// Guarantees: the batch is dropped and counted as expired, and what follows is delivered.
 #[tokio::test]
 async fn an_expired_batch_makes_way() {
-    let settings = QueueSettings { max_retry_time: Some(Duration::ZERO), ..quick() };
-    let (output, seen, handle) = scripted(settings, Batching::Stream, vec![Step::Fail(0, FailureKind::Retryable)], 3);
+    let options = QueueOptions { max_retry_time: Some(Duration::ZERO), ..quick() };
+    let (output, seen, handle) = scripted(options, Batching::Stream, vec![Step::Fail(0, FailureKind::Retryable)], 3);
     until("the batch has expired", || output.counters().dropped_expired == 3).await;
     put(&output, "7").unwrap();
     output.close();
@@ -293,8 +294,8 @@ async fn entries_that_do_not_wait_for_each_other() {
     until("both are delivered", || output.counters().delivered == 2).await;
     handle.abort();
 
-    let settings = QueueSettings { max_retry_time: Some(Duration::ZERO), ..quick() };
-    let (output, seen, handle) = scripted(settings, Batching::Parallel, vec![Step::Fail(0, FailureKind::Retryable)], 3);
+    let options = QueueOptions { max_retry_time: Some(Duration::ZERO), ..quick() };
+    let (output, seen, handle) = scripted(options, Batching::Parallel, vec![Step::Fail(0, FailureKind::Retryable)], 3);
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("ends in time").unwrap();
     assert_eq!(texts(&seen.lock().delivered), [1, 2]);
@@ -307,8 +308,8 @@ async fn entries_that_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn a_destination_is_left_alone_as_long_as_it_asks() {
     let asked = Duration::from_millis(300);
-    let settings = QueueSettings { max_retry_time: Some(asked / 3), ..quick() };
-    let (output, seen, handle) = scripted(settings, Batching::Batches, vec![Step::Busy(asked)], 1);
+    let options = QueueOptions { max_retry_time: Some(asked / 3), ..quick() };
+    let (output, seen, handle) = scripted(options, Batching::Batches, vec![Step::Busy(asked)], 1);
     until("it is delivered", || output.counters().delivered == 1).await;
     let times = seen.lock().times.clone();
     assert_eq!(times.len(), 2);
@@ -327,8 +328,8 @@ async fn a_destination_is_left_alone_as_long_as_it_asks() {
 /// Guarantees: a full batch goes at once, an incomplete one when the coalescing delay is over or the queue closes.
 #[tokio::test]
 async fn batches_coalesce() {
-    let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
-    let (output, seen, handle) = scripted(settings, Batching::Batches, vec![], 2);
+    let options = QueueOptions { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
+    let (output, seen, handle) = scripted(options, Batching::Batches, vec![], 2);
     tokio::task::yield_now().await;
     assert!(seen.lock().batches.is_empty());
     for i in 2..5 {
@@ -339,8 +340,8 @@ async fn batches_coalesce() {
     tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the wait").unwrap();
     assert_eq!(seen.lock().batches, [4, 1]);
 
-    let settings = QueueSettings { max_batch_size: 4, max_coalescing_delay: Duration::from_millis(5), ..quick() };
-    let (_output, seen, handle) = scripted(settings, Batching::Batches, vec![], 2);
+    let options = QueueOptions { max_batch_size: 4, max_coalescing_delay: Duration::from_millis(5), ..quick() };
+    let (_output, seen, handle) = scripted(options, Batching::Batches, vec![], 2);
     until("an incomplete batch is sent", || seen.lock().batches == [2]).await;
     handle.abort();
 }
@@ -349,10 +350,9 @@ async fn batches_coalesce() {
 /// Guarantees: the one in flight is not among those dropped.
 #[tokio::test]
 async fn overflow_spares_the_batch_in_flight() {
-    let bounds = Bounds { max_entries: 2, max_bytes: None, overflow: Overflow::DropOldest };
-    let settings = QueueSettings { bounds, ..quick() };
+    let options = QueueOptions { max_entries: Some(2), overflow: Overflow::DropOldest, ..quick() };
     let steps = vec![Step::Fail(0, FailureKind::Retryable); 20];
-    let (output, seen, handle) = scripted(settings, Batching::Stream, steps, 1);
+    let (output, seen, handle) = scripted(options, Batching::Stream, steps, 1);
     until("it is in flight", || output.counters().leased == 1).await;
     for i in 1..5 {
         put(&output, i.to_string()).unwrap();
@@ -366,7 +366,7 @@ async fn overflow_spares_the_batch_in_flight() {
 /// A plugin whose queue has another bound than those with another number.
 fn bounded(identity: &str, config: Value, max_entries: usize) -> OutputSpec {
     let mut spec = spec(identity, "file-log", config);
-    spec.settings.bounds.max_entries = max_entries;
+    spec.queue.max_entries = Some(max_entries);
     spec
 }
 

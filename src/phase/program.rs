@@ -184,7 +184,13 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
             Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
         }
     }
-    let own = settings.for_plugin(plugin);
+    let own = match settings.for_plugin(plugin) {
+        Ok(own) => own,
+        Err(error) => {
+            errors.push(error.diagnostic());
+            return Err(errors);
+        }
+    };
     let redact = if plugin.definition.emits { settings.redact_for(plugin) } else { Vec::new() };
     let options = ShapeOptions {
         body: &own.body,

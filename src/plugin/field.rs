@@ -1,8 +1,9 @@
 //! Fields that several plugins have.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use logphase_config::schema::{Check, Default, Field, Problem, Record, is_vault_reference};
+use crate::queue_options;
+use logphase_config::schema::{Check, Default, Field, is_vault_reference};
 
 /// Largest number of milliseconds that Kong takes for a timeout.
 const LONGEST_TIMEOUT: f64 = 2_147_483_646.0;
@@ -45,96 +46,10 @@ pub const REDACT: Field = Field::array("redact", &super::redact::RULE).extension
     "What is taken out of the message before it leaves: headers, query arguments, cookies, key paths, patterns.",
 );
 
-/// Bounds and retries of the plugin's queue. Ours where Kong's plugin has no queue; without a field the settings decide.
+/// Limits and retries of the plugin's queue. Ours where Kong's plugin has no queue; the settings decide what it does not
+/// say.
 pub const QUEUE: Field =
-    Field::record("queue", &QUEUE_RECORD).extension().about("Bounds and retries of the plugin's queue.");
-
-/// See [`QUEUE`].
-pub static QUEUE_RECORD: Record = Record {
-    fields: &[
-        MAX_BATCH_SIZE,
-        MAX_COALESCING_DELAY,
-        MAX_ENTRIES,
-        MAX_BYTES,
-        Field::number("max_retry_time").about("Seconds that a batch is retried before it is given up; none: for ever."),
-        INITIAL_RETRY_DELAY,
-        MAX_RETRY_DELAY,
-        CONCURRENCY_LIMIT,
-        OVERFLOW,
-        DURABILITY,
-        SYNC,
-        SYNC_INTERVAL,
-        MAX_DISK_BYTES,
-    ],
-    checks: &[retry_delays],
-};
-
-/// Entries per batch.
-pub const MAX_BATCH_SIZE: Field = Field::integer("max_batch_size")
-    .checks(&[Check::Between(1.0, 1_000_000.0)])
-    .about("Entries that are handed to the sink at once.");
-/// How long a batch waits to fill.
-pub const MAX_COALESCING_DELAY: Field = Field::number("max_coalescing_delay")
-    .checks(&[Check::Between(0.0, 3600.0)])
-    .about("Seconds to wait for a batch to fill after its first entry.");
-/// Bound in entries.
-pub const MAX_ENTRIES: Field = Field::integer("max_entries")
-    .checks(&[Check::Between(1.0, 1_000_000.0)])
-    .about("Entries that may wait in the queue.");
-/// Bound in bytes.
-pub const MAX_BYTES: Field =
-    Field::integer("max_bytes").checks(&[Check::GreaterThan(0.0)]).about("Bytes that may wait in the queue.");
-/// First pause between tries.
-pub const INITIAL_RETRY_DELAY: Field = Field::number("initial_retry_delay")
-    .checks(&[Check::Between(0.001, 1_000_000.0)])
-    .about("Seconds before the first retry; doubles with each failure.");
-/// Longest pause between tries.
-pub const MAX_RETRY_DELAY: Field = Field::number("max_retry_delay")
-    .checks(&[Check::Between(0.001, 1_000_000.0)])
-    .about("Longest pause between retries, in seconds.");
-/// One batch at a time, or as many as there are.
-pub const CONCURRENCY_LIMIT: Field = Field::integer("concurrency_limit")
-    .checks(&[Check::OneOfNumbers(&[-1.0, 1.0])])
-    .about("Batches sent at the same time: 1, or -1 for no limit.");
-/// What a full queue does. Ours.
-pub const OVERFLOW: Field = Field::string("overflow")
-    .checks(&[Check::OneOf(&["block", "drop_oldest"])])
-    .extension()
-    .about("What a full queue does: push back to the inputs, or drop its oldest entries as Kong does.");
-
-/// Where entries wait. Ours.
-pub const DURABILITY: Field = Field::string("durability")
-    .checks(&[Check::OneOf(&["disk", "memory"])])
-    .extension()
-    .about("Where entries wait: on disk, where they outlive the process, or in memory.");
-/// When a queue on disk is synced. Ours.
-pub const SYNC: Field = Field::string("sync")
-    .checks(&[Check::OneOf(&["always", "interval"])])
-    .extension()
-    .about("When a queue on disk is synced: always before it is answered for, or every sync_interval.");
-/// How often. Ours.
-pub const SYNC_INTERVAL: Field = Field::number("sync_interval")
-    .checks(&[Check::Between(0.001, 3600.0)])
-    .extension()
-    .about("With `sync: interval`, for how many seconds answers may be lost in a power cut.");
-/// Bound in bytes on disk. Ours.
-pub const MAX_DISK_BYTES: Field = Field::size("max_disk_bytes")
-    .checks(&[Check::Between(4096.0, 1e15)])
-    .extension()
-    .about("Bytes that may wait in a queue on disk.");
-
-/// The pauses between retries cannot start longer than they may become.
-pub fn retry_delays(queue: &Map<String, Value>) -> Result<(), Problem> {
-    let number = |name: &str| queue.get(name).and_then(Value::as_f64);
-    match (number("initial_retry_delay"), number("max_retry_delay")) {
-        (Some(initial), Some(longest)) if initial > longest => Err(Problem {
-            field: "initial_retry_delay",
-            message: "`initial_retry_delay` is longer than `max_retry_delay`".into(),
-            kong: "must be at most max_retry_delay".into(),
-        }),
-        _ => Ok(()),
-    }
-}
+    Field::record("queue", &queue_options::PLUGIN).extension().about("Bounds and retries of the plugin's queue.");
 
 fn check_media_range(value: &Value) -> Result<(), String> {
     logphase_script::message::MediaRange::parse(value.as_str().unwrap_or_default()).map(drop)

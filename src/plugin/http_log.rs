@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::field::{
-    self, BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url,
-    milliseconds,
+    BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url, milliseconds,
 };
 use super::{ANY, Definition, HTTP};
+use crate::queue_options;
 use crate::sink::{http, parse};
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
@@ -49,7 +49,9 @@ static SCHEMA: Record = Record {
             .about("Verify the server's certificate."),
         Field::record("client_certificate", &CERTIFICATE).since("3.15").about("Certificate for mutual TLS."),
         Field::map("headers", &HEADER_NAME, &Field::string("")).about("Headers to add to the request."),
-        Field::record("queue", &QUEUE).required().about("Bounds and retries of the plugin's queue."),
+        Field::record("queue", &queue_options::PLUGIN_WITH_DEFAULTS)
+            .required()
+            .about("Bounds and retries of the plugin's queue."),
         CUSTOM_FIELDS,
         ON_ERROR,
         INCLUDE_BODY,
@@ -68,26 +70,6 @@ static CERTIFICATE: Record =
     Record::new(&[Field::string("id").required().checks(&[Check::Uuid]).about("Id of a certificate entity.")]);
 
 const HEADER_NAME: Field = Field::string("").checks(&[Check::Custom(check_header)]);
-
-static QUEUE: Record = Record {
-    fields: &[
-        field::MAX_BATCH_SIZE.default(Default::Integer(1)),
-        field::MAX_COALESCING_DELAY.default(Default::Integer(1)),
-        field::MAX_ENTRIES.default(Default::Integer(10_000)),
-        field::MAX_BYTES,
-        // Kong's default is 60: a receiver that is away for longer costs messages there.
-        Field::number("max_retry_time").about("Seconds before a batch is given up; none: never."),
-        field::INITIAL_RETRY_DELAY.default(Default::Number(0.01)),
-        field::MAX_RETRY_DELAY.default(Default::Integer(60)),
-        field::CONCURRENCY_LIMIT.default(Default::Integer(1)),
-        field::OVERFLOW,
-        field::DURABILITY,
-        field::SYNC,
-        field::SYNC_INTERVAL,
-        field::MAX_DISK_BYTES,
-    ],
-    checks: &[field::retry_delays],
-};
 
 /// The fields from before Kong had queues: they win over the queue's, and `retry_count` has no meaning any more.
 fn convert(config: &mut Map<String, Value>) {

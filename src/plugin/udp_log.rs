@@ -42,6 +42,6 @@ static SCHEMA: Record = Record::new(&[
 
 /// What becomes of a message that no datagram holds. Ours; without it the settings decide.
 pub const OVERSIZE: Field = Field::string("oversize")
-    .checks(&[Check::OneOf(&["drop", "tcp", "truncate"])])
+    .checks(&[Check::OneOf(udp::Oversize::NAMES)])
     .extension()
     .about("A message too large for a datagram: drop it and count it, send it over TCP, or cut it.");

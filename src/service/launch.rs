@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use logphase_config::diagnostic::Diagnostic;
 
-use super::watch::{Contents, Watch};
 use super::inputs::InputError;
+use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, serve};
 use crate::admin::Monitor;
 use crate::cli::log;

@@ -23,13 +23,13 @@ use serde_json::{Value, json};
 
 use crate::admin::Parts;
 use crate::confinement::{Enforcement, ThreadFilter};
-use crate::delivery::{Delivery, Leftover, Output, OutputSpec, QueueSettings, Storage};
+use crate::delivery::{Delivery, Leftover, Output, OutputSpec};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Fields, Generation, Intake, Live, Program, Taps, WorkerStats, Workers};
-use crate::settings::{self, Settings};
+use crate::settings::{PluginFieldError, Settings};
 use crate::sink::SinkShared;
 use logphase_config::diagnostic::{Diagnostic, codes};
-use logphase_queue::{Bounds, Budget, DurableBounds, DurableOptions, Overflow, Queue, SyncPolicy};
+use logphase_queue::{Budget, Queue};
 use logphase_script::Clock;
 
 pub use prepare::Prepared;
@@ -68,13 +68,15 @@ impl Service {
     /// What is wrong with the configuration, or what is not available.
     pub fn start(prepared: Prepared) -> Result<Self, StartError> {
         let Prepared { settings, configuration, program, outputs, .. } = prepared;
-        let (memory, data) = (Budget::new(settings.queue.max_memory), Budget::new(settings.queue.max_data_bytes));
+        let limits = settings.queue.limits;
+        let (memory, data) = (Budget::new(limits.max_memory), Budget::new(limits.max_data_bytes));
         let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
         let fields = Arc::new(Fields::default());
         let (queues, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
         delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &fields)));
-        let clock = Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
+        let clock =
+            Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
         // The runtime that is to be woken is up, so that the filter can know how.
         let (filter, missing) =
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
@@ -193,7 +195,7 @@ fn open_outputs(
             queues.push(None);
             continue;
         };
-        if matches!(spec.settings.storage, Storage::Disk(_)) {
+        if spec.queue.is_on_disk() {
             delivery.claim().map_err(StartError::Unavailable)?;
         }
         match delivery.open(spec.clone()) {
@@ -222,16 +224,11 @@ const PHASE_FIELDS: &[&str] = &[
     "queue",
 ];
 
-fn spec(plugin: &Plugin, settings: &Settings) -> OutputSpec {
-    let own = settings.for_plugin(plugin);
+fn spec(plugin: &Plugin, settings: &Settings) -> Result<OutputSpec, PluginFieldError> {
+    let own = settings.for_plugin(plugin)?;
     let mut config = plugin.config.clone();
     if let Value::Object(config) = &mut config {
-        let oversize = match own.oversize {
-            settings::Oversize::Drop => "drop",
-            settings::Oversize::Tcp => "tcp",
-            settings::Oversize::Truncate => "truncate",
-        };
-        config.insert("oversize".to_owned(), oversize.into());
+        config.insert("oversize".to_owned(), own.oversize.name().into());
         if plugin.old_form && plugin.definition.name == "tcp-log" {
             config.insert("crlf".to_owned(), true.into());
         }
@@ -250,52 +247,14 @@ fn spec(plugin: &Plugin, settings: &Settings) -> OutputSpec {
         config.insert("array".to_owned(), (queue.max_batch_size > 1).into());
         config.insert("parallel".to_owned(), (queue.concurrency_limit == -1).into());
     }
-    OutputSpec {
+    Ok(OutputSpec {
         identity: plugin.id.clone(),
         plugin: plugin.definition.name.to_owned(),
         instance: plugin.instance_name.clone(),
         shares: Vec::new(),
         config,
-        settings: QueueSettings {
-            bounds: Bounds {
-                max_entries: queue.memory_entries(),
-                max_bytes: queue.max_bytes,
-                overflow: overflow(&queue),
-            },
-            storage: storage(plugin.definition.name, &queue),
-            max_batch_size: queue.max_batch_size,
-            max_coalescing_delay: queue.max_coalescing_delay,
-            initial_retry_delay: queue.initial_retry_delay,
-            max_retry_delay: queue.max_retry_delay,
-            max_retry_time: queue.max_retry_time,
-            max_dead_letter_bytes: queue.max_dead_letter_bytes,
-        },
-    }
-}
-
-fn overflow(queue: &settings::QueueSettings) -> Overflow {
-    match queue.overflow {
-        settings::Overflow::Block => Overflow::Block,
-        settings::Overflow::DropOldest => Overflow::DropOldest,
-    }
-}
-
-/// Where the entries of a plugin wait.
-fn storage(kind: &str, queue: &settings::QueueSettings) -> Storage {
-    if queue.durability.unwrap_or_else(|| settings::Durability::of_kind(kind)) == settings::Durability::Memory {
-        return Storage::Memory;
-    }
-    let bounds = DurableBounds {
-        max_entries: queue.disk_entries(),
-        max_bytes: queue.max_bytes,
-        max_disk_bytes: queue.max_disk_bytes,
-        overflow: overflow(queue),
-    };
-    let sync = match queue.sync {
-        settings::Sync::Always => SyncPolicy::Always,
-        settings::Sync::Interval => SyncPolicy::Interval(queue.sync_interval),
-    };
-    Storage::Disk(DurableOptions { bounds, sync })
+        queue,
+    })
 }
 
 #[cfg(test)]
@@ -303,27 +262,6 @@ mod tests {
     use super::*;
     use crate::entity::{ReadOptions, read};
     use logphase_config::diagnostic::SourceFile;
-
-    /// Scenario: plugins of each kind with default settings; one with bounds and an interval; one that is told where.
-    /// Guarantees: what confirms its deliveries waits on disk, the rest in memory; on disk, the number of entries is a
-    /// bound where it is said.
-    #[test]
-    fn storage_follows_kind_and_settings() {
-        let mut queue = Settings::default().queue;
-        let on_disk = |kind| matches!(storage(kind, &Settings::default().queue), Storage::Disk(_));
-        let kinds = ["http-log", "kafka-log", "tcp-log", "file-log", "udp-log", "syslog", "loggly"];
-        assert_eq!(kinds.map(on_disk), [true, true, true, false, false, false, false]);
-        let Storage::Disk(options) = storage("tcp-log", &queue) else { panic!("on disk") };
-        assert_eq!((options.bounds.max_entries, options.sync), (None, SyncPolicy::Always));
-        queue.max_entries = Some(7);
-        queue.sync = settings::Sync::Interval;
-        queue.durability = Some(settings::Durability::Disk);
-        let Storage::Disk(options) = storage("file-log", &queue) else { panic!("on disk") };
-        assert_eq!(options.bounds.max_entries, Some(7));
-        assert_eq!(options.sync, SyncPolicy::Interval(Duration::from_secs(1)));
-        queue.durability = Some(settings::Durability::Memory);
-        assert_eq!(storage("tcp-log", &queue), Storage::Memory);
-    }
 
     /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is
     /// asked for CR LF; the fields of the log phase are not passed on to any sink.
@@ -335,7 +273,7 @@ mod tests {
         let files = [SourceFile::new("kong.yaml", text)];
         let (configuration, _) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
         let specs: Vec<_> =
-            configuration.plugins.iter().map(|plugin| spec(plugin, &Settings::default()).config).collect();
+            configuration.plugins.iter().map(|plugin| spec(plugin, &Settings::default()).unwrap().config).collect();
         let asks: Vec<bool> = specs.iter().map(|config| config.get("crlf") == Some(&Value::Bool(true))).collect();
         assert_eq!(asks, [true, false, false]);
         assert!(specs.iter().all(|config| config.get("custom_fields_by_lua").is_none()));
@@ -361,10 +299,10 @@ mod tests {
         let files = [SourceFile::new("kong.yaml", &text)];
         let (configuration, diagnostics) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
         assert_eq!(diagnostics, []);
-        let specs = shared::specs(&configuration, 0..configuration.plugins.len(), &Settings::default());
+        let specs = shared::specs(&configuration, 0..configuration.plugins.len(), &Settings::default()).unwrap();
         let of = |kind: &str| specs.values().filter(|spec| spec.plugin == kind).cloned().collect::<Vec<_>>();
         let http = of("http-log");
-        let shown: Vec<_> = http.iter().map(|spec| (spec.instance.as_deref(), spec.settings.max_batch_size)).collect();
+        let shown: Vec<_> = http.iter().map(|spec| (spec.instance.as_deref(), spec.queue.max_batch_size)).collect();
         assert_eq!(shown, [(Some("h4"), 1), (Some("h1"), 1), (Some("h4"), 1), (Some("h3"), 1), (Some("h4"), 1)]);
         let first = configuration.plugins.iter().find(|plugin| plugin.instance_name.as_deref() == Some("h0"));
         assert_eq!(Some(&http[0].identity), first.map(|plugin| &plugin.id));

@@ -44,7 +44,13 @@ impl Prepared {
             }
         };
         let emitting = program.steps.iter().filter(|step| step.definition.emits).map(|step| step.plugin);
-        let outputs = super::shared::specs(&configuration, emitting, &settings);
+        let outputs = match super::shared::specs(&configuration, emitting, &settings) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                diagnostics.push(error.diagnostic());
+                return Err(diagnostics);
+            }
+        };
         Ok(Self { settings, configuration, program, outputs, warnings: diagnostics })
     }
 

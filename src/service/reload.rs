@@ -33,7 +33,7 @@ pub struct Reloaded {
     /// What was found in it and refuses nothing.
     pub warnings: Vec<Diagnostic>,
     /// Settings that have changed and take effect only when the service starts, by name.
-    pub need_restart: Vec<&'static str>,
+    pub need_restart: Vec<String>,
 }
 
 /// A configuration was refused; the one before it stays active.

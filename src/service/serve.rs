@@ -102,7 +102,9 @@ fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, co
             (console.diagnostics)(&warnings);
             if !need_restart.is_empty() {
                 let names = need_restart.join(", ");
-                tracing::warn!("{names}: changed in the settings, but takes effect only at the start: restart the service");
+                tracing::warn!(
+                    "{names}: changed in the settings, but takes effect only at the start: restart the service"
+                );
             }
             manager::ready("ready; the configuration was read again");
         }
@@ -122,8 +124,9 @@ fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, co
 /// Reads standard input to its end, waits until everything is delivered, and stops `service`. A signal ends each sooner.
 pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: &Console<'_>) -> Drained {
     let limits = settings.limits.transaction();
-    let reading =
-        input::read_lines(tokio::io::stdin(), service.intake().clone(), &limits, |progress| (console.progress)(progress));
+    let reading = input::read_lines(tokio::io::stdin(), service.intake().clone(), &limits, |progress| {
+        (console.progress)(progress)
+    });
     let mut signals = Signals::catch().ok();
     let summary = tokio::select! {
         summary = reading => Some(summary),
@@ -140,9 +143,7 @@ pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: 
         }
     }
     let stats = service.delivery().stats();
-    let dropped = |stats: &crate::delivery::Stats| {
-        stats.counters.dropped() + stats.counters.dead_letters + stats.lost
-    };
+    let dropped = |stats: &crate::delivery::Stats| stats.counters.dropped() + stats.counters.dead_letters + stats.lost;
     let dropped = stats.iter().map(dropped).sum();
     let ended = finish(service, settings.shutdown_timeout, true).await;
     Drained { ended, dropped, summary }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::spec;
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
-use crate::settings::Settings;
+use crate::settings::{PluginFieldError, Settings};
 
 /// What makes two targets of http-log the same: all that a request is made of. Kong looks at the first five alone, and
 /// sends everything with what the newest plugin has of the others. Here a message never goes out with the credentials
@@ -22,9 +22,11 @@ pub(super) fn specs(
     configuration: &Configuration,
     emitting: impl Iterator<Item = usize>,
     settings: &Settings,
-) -> BTreeMap<usize, OutputSpec> {
-    let mut specs: BTreeMap<_, _> =
-        emitting.map(|plugin| (plugin, spec(&configuration.plugins[plugin], settings))).collect();
+) -> Result<BTreeMap<usize, OutputSpec>, PluginFieldError> {
+    let mut specs = BTreeMap::new();
+    for plugin in emitting {
+        specs.insert(plugin, spec(&configuration.plugins[plugin], settings)?);
+    }
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (plugin, spec) in &specs {
         if let Some(target) = target(spec) {
@@ -37,7 +39,7 @@ pub(super) fn specs(
         let shared = OutputSpec { identity: specs[first].identity.clone(), shares, ..specs[last].clone() };
         specs.extend(group.iter().map(|plugin| (*plugin, shared.clone())));
     }
-    specs
+    Ok(specs)
 }
 
 /// What tells the target of a plugin from others, if plugins of its kind share queues.

@@ -1,4 +1,4 @@
-//! From file and environment to [`Settings`].
+//! Reading [`Settings`] from a file and the environment.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,18 +7,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Settings;
-use super::definition::SETTINGS;
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Field, Record, Scope, Type};
 use logphase_queue::failpoint;
 
-/// What names of variables begin with.
+/// Prefix of all variables.
 const PREFIX: &str = "LOGPHASE_";
-/// The variable that names the settings file itself; the command line reads it.
+/// The variable with the path of the settings file; the command line reads it.
 pub const FILE_VARIABLE: &str = "LOGPHASE_SETTINGS";
 
-/// One variable.
+/// A variable and the setting it overrides.
 struct Variable {
     name: String,
     path: Vec<&'static str>,
@@ -26,8 +25,8 @@ struct Variable {
 }
 
 impl Settings {
-    /// Reads `file`, if there is one, and over it the `LOGPHASE_*` variables of `environment`. Also looks there for
-    /// what the default of `data_dir` depends on. The settings are fit for use only if no diagnostic is an error.
+    /// Reads `file`, if there is one, and over it the `LOGPHASE_*` variables of `environment`, on which the default of
+    /// `data_dir` depends, too. If a diagnostic is an error, the settings are the defaults.
     pub fn load(
         file: Option<Arc<SourceFile>>,
         environment: impl Iterator<Item = (String, String)>,
@@ -43,7 +42,7 @@ impl Settings {
             overlay(&mut root, &environment, &mut diagnostics);
         }
         let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, place: root.place() };
-        let values = SETTINGS.read(&root, &scope, &mut diagnostics);
+        let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
         super::redact::check(&values, &mut diagnostics);
         let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };
         (settings.unwrap_or_else(|| defaults(&environment)), diagnostics)
@@ -51,14 +50,15 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// The settings without a file and without an environment.
+    /// The settings without a file and with an empty environment.
     fn default() -> Self {
         defaults(&HashMap::new())
     }
 }
 
 fn defaults(environment: &HashMap<String, String>) -> Settings {
-    settings(SETTINGS.defaults(), environment).expect("a test holds that the definitions' defaults fit the type")
+    settings(Settings::RECORD.defaults(), environment)
+        .expect("the defaults of the schema fit the types, as a test checks")
 }
 
 fn settings(
@@ -72,10 +72,11 @@ fn settings(
     serde_json::from_value(Value::Object(values))
 }
 
-/// Where a service of this user keeps its state.
+/// The default of `data_dir`: systemd's `STATE_DIRECTORY`; else `/var/lib/logphase` for root, and for others
+/// `$XDG_STATE_HOME/logphase` or `~/.local/state/logphase`.
 fn data_dir(environment: &HashMap<String, String>) -> PathBuf {
     let variable = |name: &str| environment.get(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
-    // systemd's, for a unit with StateDirectory=; several are separated by colons.
+    // systemd sets it for a unit with StateDirectory=, and separates several by colons.
     if let Some(folder) = environment.get("STATE_DIRECTORY").and_then(|value| value.split(':').next())
         && folder.starts_with('/')
     {
@@ -86,7 +87,7 @@ fn data_dir(environment: &HashMap<String, String>) -> PathBuf {
     own.unwrap_or_else(|| "/var/lib".into()).join("logphase")
 }
 
-/// Puts the variables over the file.
+/// Overrides values of the file with those of variables.
 fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: &mut Vec<Diagnostic>) {
     let known = all_variables();
     let mut given: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
@@ -109,7 +110,7 @@ fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: 
     }
 }
 
-/// The value of a variable as its field wants it.
+/// The value of a variable, in the syntax of its field's type.
 fn node(field: &Field, file: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     match field.ty {
         Type::String => Some(Node::literal(file)),
@@ -122,7 +123,7 @@ fn node(field: &Field, file: &Arc<SourceFile>, diagnostics: &mut Vec<Diagnostic>
     }
 }
 
-/// Every variable with the path of its key and what it is for.
+/// Every variable with the path of its setting and the documentation.
 pub fn variables() -> Vec<(String, String, &'static str)> {
     let all = all_variables().into_iter();
     all.map(|variable| (variable.name, variable.path.join("."), variable.field.about)).collect()
@@ -130,7 +131,7 @@ pub fn variables() -> Vec<(String, String, &'static str)> {
 
 fn all_variables() -> Vec<Variable> {
     let mut variables = Vec::new();
-    collect(&SETTINGS, &mut Vec::new(), &mut variables);
+    collect(Settings::RECORD, &mut Vec::new(), &mut variables);
     variables
 }
 

@@ -1,4 +1,4 @@
-//! The key of `redact` and whether the rules of the settings can do with what there is.
+//! The key of `redact`, and which rules apply to a plugin.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -6,13 +6,12 @@ use serde_json::{Map, Value};
 use super::Settings;
 use crate::entity::Plugin;
 use logphase_config::diagnostic::{Diagnostic, codes};
-use logphase_script::message::NO_KEY;
-use logphase_script::message::RedactRule;
+use logphase_script::message::{NO_KEY, RedactRule};
 
-/// Bytes that a key has at least.
-const SHORTEST: usize = 16;
+/// The shortest key, in bytes.
+const MIN_KEY_BYTES: usize = 16;
 
-/// A text that is never shown.
+/// A text that no log and no error shows.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -31,7 +30,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Settings {
-    /// The rules that hold for `plugin` before its own: those for every plugin, for its name, and for its instance name.
+    /// The rules that apply to `plugin` before its own: those for every plugin, for its name, and for its instance name.
     pub fn redact_for(&self, plugin: &Plugin) -> Vec<RedactRule> {
         let names = [Some(plugin.definition.name), plugin.instance_name.as_deref()].into_iter().flatten();
         let given = names.filter_map(|name| self.plugins.get(name)).flat_map(|given| &given.redact);
@@ -39,15 +38,17 @@ impl Settings {
     }
 }
 
-/// Complains about a key that is too short, and about hashes without one. Points at no text, which would show the key.
+/// Reports a key that is too short, and hashes without a key. Its diagnostics show no source text, which would show the
+/// key.
 pub(super) fn check(values: &Map<String, Value>, diagnostics: &mut Vec<Diagnostic>) {
-    let mut complain = |path: String, message: String, help: &str| {
+    let mut report = |path: String, message: String, help: &str| {
         diagnostics.push(Diagnostic::error(codes::SETTING, message).path(path).help(help));
     };
     if let Some(key) = values.get("redact_key").and_then(Value::as_str) {
-        if key.len() < SHORTEST {
-            let message = format!("the setting `redact_key` has {} bytes; it must have at least {SHORTEST}", key.len());
-            complain("redact_key".to_owned(), message, "make one with: openssl rand -hex 32");
+        if key.len() < MIN_KEY_BYTES {
+            let message =
+                format!("the setting `redact_key` has {} bytes; it must have at least {MIN_KEY_BYTES}", key.len());
+            report("redact_key".to_owned(), message, "create one with: openssl rand -hex 32");
         }
         return;
     }
@@ -58,7 +59,11 @@ pub(super) fn check(values: &Map<String, Value>, diagnostics: &mut Vec<Diagnosti
         for (at, rule) in rules.as_array().into_iter().flatten().enumerate() {
             if rule.get("action").and_then(Value::as_str) == Some("hash") {
                 let path = format!("{path}[{at}].action");
-                complain(path.clone(), format!("the setting `{path}`: {NO_KEY}"), "openssl rand -hex 32 makes one");
+                report(
+                    path.clone(),
+                    format!("the setting `{path}`: {NO_KEY}"),
+                    "create one with: openssl rand -hex 32",
+                );
             }
         }
     }

@@ -1,29 +1,18 @@
-//! What is set when the service is started, and not by a reload.
+//! Settings that take effect when the service starts, and not by a reload.
 
 use super::Settings;
 
+/// A record of settings some of which need a restart.
+pub(super) trait Restart {
+    /// Adds the settings that differ in `new` and need a restart to `names`, with `path` before each.
+    fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>);
+}
+
 impl Settings {
-    /// The settings that differ in `new` and take effect only when the service is started anew, by name.
-    pub fn need_restart(&self, new: &Self) -> Vec<&'static str> {
+    /// The settings that differ in `new` and take effect only when the service is restarted, by name.
+    pub fn need_restart(&self, new: &Self) -> Vec<String> {
         let mut names = Vec::new();
-        let mut compare = |name, same: bool| {
-            if !same {
-                names.push(name);
-            }
-        };
-        compare("data_dir", self.data_dir == new.data_dir);
-        compare("workers", self.workers == new.workers);
-        compare("inputs.http", self.inputs.http == new.inputs.http);
-        compare("inputs.tcp", self.inputs.tcp == new.inputs.tcp);
-        compare("inputs.unix", self.inputs.unix == new.inputs.unix);
-        compare("inputs.udp", self.inputs.udp == new.inputs.udp);
-        compare("limits", self.limits == new.limits);
-        compare("status", self.status == new.status);
-        compare("confinement", self.confinement == new.confinement);
-        compare("queue.max_memory", self.queue.max_memory == new.queue.max_memory);
-        compare("queue.max_data_bytes", self.queue.max_data_bytes == new.queue.max_data_bytes);
-        compare("shutdown_timeout", self.shutdown_timeout == new.shutdown_timeout);
-        compare("log", self.log == new.log);
+        self.changed(new, "", &mut names);
         names
     }
 }
@@ -32,20 +21,56 @@ impl Settings {
 mod tests {
     use super::*;
 
-    /// Scenario: settings as they are, with what a reload takes over changed, and with one of each kind that it does not.
-    /// Guarantees: only the last are named.
+    /// Scenario: equal settings, settings in which a reload applies every change, and one of each kind that needs a
+    /// restart. Guarantees: only the last are named.
     #[test]
-    fn only_what_is_set_at_the_start() {
+    fn names_what_needs_a_restart() {
         let old = Settings::default();
         assert_eq!(old.need_restart(&old), [""; 0]);
         let mut new = old.clone();
-        new.queue.max_batch_size += 1;
+        new.queue.defaults.max_batch_size = Some(2);
         new.lua.deadline_ms += 1.0;
         new.reload.watch = false;
         assert_eq!(old.need_restart(&new), [""; 0]);
         new.workers += 1;
         new.inputs.tcp.listen.push("127.0.0.1:1".to_owned());
-        new.queue.max_memory += 1;
+        new.queue.limits.max_memory += 1;
         assert_eq!(old.need_restart(&new), ["workers", "inputs.tcp", "queue.max_memory"]);
+    }
+
+    /// Scenario: every setting that needs a restart is changed. Guarantees: the list of them is this one.
+    #[test]
+    fn the_list_is_complete() {
+        let old = Settings::default();
+        let mut new = old.clone();
+        new.data_dir.push("x");
+        new.workers += 1;
+        new.inputs.http.max_connections += 1;
+        new.inputs.tcp.max_connections += 1;
+        new.inputs.unix.max_connections += 1;
+        new.inputs.udp.listen.push("127.0.0.1:1".to_owned());
+        new.limits.max_depth += 1;
+        new.status.listen.clear();
+        new.confinement.seccomp = false;
+        new.queue.limits.max_memory += 1;
+        new.queue.limits.max_data_bytes += 1;
+        new.shutdown_timeout *= 2;
+        new.log.level = "debug".to_owned();
+        let names = [
+            "data_dir",
+            "workers",
+            "inputs.http",
+            "inputs.tcp",
+            "inputs.unix",
+            "inputs.udp",
+            "limits",
+            "status",
+            "confinement",
+            "queue.max_memory",
+            "queue.max_data_bytes",
+            "shutdown_timeout",
+            "log",
+        ];
+        assert_eq!(old.need_restart(&new), names);
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
-use logphase_config::diagnostic::{Diagnostic, SourceFile, render_all};
+use crate::entity::Plugin;
+use crate::queue_options::Storage;
+use logphase_config::diagnostic::{SourceFile, render_all};
+use logphase_script::message::{BodyOptions, Include};
 
 fn load(text: &str, environment: &[(&str, &str)]) -> (Settings, Vec<Diagnostic>) {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -29,9 +32,10 @@ fn has_defaults() {
     assert_eq!(settings.lua.deadline(), Duration::from_millis(10));
     assert_eq!(settings.lua.memory_limit, 64 << 20);
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
-    assert_eq!((settings.queue.memory_entries(), settings.queue.disk_entries()), (10_000, None));
-    assert_eq!(settings.queue.max_retry_time, None);
-    assert_eq!((settings.queue.overflow, settings.queue.max_memory), (Overflow::Block, 128 << 20));
+    let queue = settings.queue.defaults.resolve();
+    assert_eq!((queue.memory_bounds().max_entries, queue.disk_bounds().max_entries), (10_000, None));
+    assert_eq!((queue.max_retry_time, queue.overflow), (None, Overflow::Block));
+    assert_eq!(settings.queue.limits, QueueLimits { max_memory: 128 << 20, max_data_bytes: 8 << 30 });
     assert_eq!((settings.on_error, settings.lua.max_req_headers, settings.kong_quirks), (OnError::Keep, 100, false));
     assert!(settings.workers >= 1);
     assert!(settings.data_dir.is_absolute() && settings.data_dir.ends_with("logphase"));
@@ -61,8 +65,8 @@ fn variables_win() {
     assert_eq!(settings.inputs.tcp.listen, ["127.0.0.1:2", "[::1]:3"]);
     assert_eq!(settings.inputs.tcp.idle_timeout, Duration::from_secs(120));
     assert_eq!(settings.limits.max_body_bytes, 2 << 20);
-    assert_eq!(settings.queue.max_retry_time, Some(Duration::from_millis(500)));
-    assert_eq!(settings.queue.max_entries, Some(5));
+    assert_eq!(settings.queue.defaults.max_retry_time, Some(Duration::from_millis(500)));
+    assert_eq!(settings.queue.defaults.max_entries, Some(5));
     assert!(settings.kong_quirks);
     assert_eq!(settings.data_dir, PathBuf::from("123"));
     assert_eq!(settings.config, [PathBuf::from("a.yml"), PathBuf::from("b,c.yml")]);
@@ -107,16 +111,139 @@ fn layers_plugin_settings() {
         "queue: {max_entries: 9, max_batch_size: 3}\nplugins:\n  udp-log: {queue: {max_entries: 8, overflow: drop_oldest}}\n  u: {queue: {max_entries: 6}, on_error: keep}\n",
         &[],
     );
-    let udp = settings.for_plugin(&configuration.plugins[0]);
+    let udp = settings.for_plugin(&configuration.plugins[0]).unwrap();
     assert_eq!((udp.on_error, udp.oversize), (OnError::Keep, Oversize::Tcp));
     assert_eq!((udp.queue.max_entries, udp.queue.max_batch_size, udp.queue.max_bytes), (Some(6), 3, Some(10)));
     assert_eq!((udp.queue.overflow, udp.queue.max_retry_time), (Overflow::DropOldest, Some(Duration::ZERO)));
     assert_eq!(settings.unmatched(&configuration), []);
     let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
     assert_eq!((misspelt.len(), misspelt[0].help.as_deref()), (1, Some("did you mean `tcp-log`?")));
-    let tcp = settings.for_plugin(&configuration.plugins[1]);
+    let tcp = settings.for_plugin(&configuration.plugins[1]).unwrap();
     let body = BodyOptions::new(Include::OFF, 100);
-    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, body, queue: settings.queue });
+    let queue = QueueOptions { durability: Durability::Disk, ..settings.queue.defaults.resolve() };
+    assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, body, queue });
+}
+
+/// Scenario: an option that the settings, a plugin's own configuration, the settings for its name and those for its
+/// instance give, each with one layer fewer; every option of a queue in each layer.
+/// Guarantees: instance over name over own configuration over the settings' defaults, for each option by itself.
+#[test]
+fn queue_options_have_one_precedence() {
+    let queue = |default: &str, own: &str, name: &str, instance: &str| {
+        let kong = format!(
+            "_format_version: '3.0'\nplugins:\n- {{name: tcp-log, instance_name: t, config: {{host: h, port: 1, queue: {{{own}}}}}}}\n"
+        );
+        let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+        let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+        assert_eq!(diagnostics, []);
+        let text = format!(
+            "queue: {{{default}}}\nplugins: {{tcp-log: {{queue: {{{name}}}}}, t: {{queue: {{{instance}}}}}}}\n"
+        );
+        good(&text, &[]).for_plugin(&configuration.plugins[0]).unwrap().queue
+    };
+    let given = |value: u8| format!("max_batch_size: {value}");
+    let size = |layers: [&str; 4]| queue(layers[0], layers[1], layers[2], layers[3]).max_batch_size;
+    let (default, own, name, instance) = (given(2), given(3), given(4), given(5));
+    assert_eq!(size(["", "", "", ""]), 1);
+    assert_eq!(size([&default, "", "", ""]), 2);
+    assert_eq!(size([&default, &own, "", ""]), 3);
+    assert_eq!(size([&default, &own, &name, ""]), 4);
+    assert_eq!(size([&default, &own, &name, &instance]), 5);
+    assert_eq!(size([&default, "", &name, &instance]), 5);
+    let all = "max_batch_size: 7, max_coalescing_delay: 7, max_entries: 7, max_bytes: 7, max_retry_time: 7, \
+               initial_retry_delay: 7, max_retry_delay: 7, concurrency_limit: -1, overflow: drop_oldest, \
+               durability: memory, sync: interval, sync_interval: 7, max_disk_bytes: 7777";
+    let expected = QueueOptions {
+        max_batch_size: 7,
+        max_coalescing_delay: Duration::from_secs(7),
+        max_entries: Some(7),
+        max_bytes: Some(7),
+        max_retry_time: Some(Duration::from_secs(7)),
+        initial_retry_delay: Duration::from_secs(7),
+        max_retry_delay: Duration::from_secs(7),
+        concurrency_limit: -1,
+        overflow: Overflow::DropOldest,
+        durability: Durability::Memory,
+        sync: SyncPolicy::Interval,
+        sync_interval: Duration::from_secs(7),
+        max_disk_bytes: 7777,
+        ..QueueOptions::default()
+    };
+    for layers in [[all, "", "", ""], ["", all, "", ""], ["", "", all, ""], ["", "", "", all]] {
+        assert_eq!(queue(layers[0], layers[1], layers[2], layers[3]), expected, "{layers:?}");
+    }
+    let dead = "max_dead_letter_bytes: 7";
+    for layers in [[dead, ""], ["", dead]] {
+        assert_eq!(queue(layers[0], "", layers[1], "").max_dead_letter_bytes, 7, "{layers:?}");
+    }
+}
+
+/// Scenario: every plugin that emits messages, with default settings; tcp-log with each durability and with an interval.
+/// Guarantees: what is acknowledged waits on disk, synced before it is answered, the rest in memory; settings override
+/// both.
+#[test]
+fn storage_follows_plugin_and_settings() {
+    let plugin = |name: &str, config: &str| {
+        let kong = format!("_format_version: '3.0'\nplugins:\n- {{name: {name}, config: {{{config}}}}}\n");
+        let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+        let (mut configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+        assert_eq!(diagnostics, []);
+        configuration.plugins.remove(0)
+    };
+    let storage = |plugin: &Plugin, text: &str| good(text, &[]).for_plugin(plugin).unwrap().queue.storage();
+    let disk = |storage: Storage| match storage {
+        Storage::Disk(options) => options,
+        Storage::Memory => panic!("in memory"),
+    };
+    let tcp = plugin("tcp-log", "host: h, port: 1");
+    let file = plugin("file-log", "path: /tmp/x");
+    let on_disk = [
+        plugin("http-log", "http_endpoint: 'http://h'"),
+        plugin("kafka-log", "topic: t, bootstrap_servers: [{host: h, port: 1}]"),
+        tcp.clone(),
+    ];
+    for plugin in &on_disk {
+        let options = disk(storage(plugin, ""));
+        assert_eq!((options.bounds.max_entries, options.sync_interval), (None, None), "{}", plugin.definition.name);
+    }
+    let udp = plugin("udp-log", "host: h, port: 1");
+    for plugin in [&file, &udp, &plugin("syslog", ""), &plugin("loggly", "key: k")] {
+        assert_eq!(storage(plugin, ""), Storage::Memory, "{}", plugin.definition.name);
+    }
+    assert_eq!(storage(&tcp, "queue: {durability: memory}"), Storage::Memory);
+    let options = disk(storage(&file, "queue: {durability: disk, max_entries: 7, sync: interval}"));
+    assert_eq!((options.bounds.max_entries, options.sync_interval), (Some(7), Some(Duration::from_secs(1))));
+}
+
+/// Scenario: values in a plugin's configuration that no setting can have, as another source than a validated file may
+/// bring them, in the plugin's own fields and in its queue.
+/// Guarantees: the error names plugin and field, says what to do, and points at the plugin; nothing falls back to a
+/// default.
+#[test]
+fn unusable_plugin_fields_are_errors() {
+    let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, config: {host: h, port: 1}}\n";
+    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
+    let (mut configuration, _) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let plugin = &mut configuration.plugins[0];
+    for (field, value) in [
+        ("on_error", serde_json::json!("explode")),
+        ("oversize", serde_json::json!(7)),
+        ("max_body_size", serde_json::json!(-1)),
+        ("queue", serde_json::json!(7)),
+        ("queue.max_entries", serde_json::json!(1.5)),
+        ("queue.sync", serde_json::json!("sometimes")),
+        ("queue.sync_interval", serde_json::json!("1s")),
+    ] {
+        plugin.config = match field.strip_prefix("queue.") {
+            Some(option) => serde_json::json!({"host": "h", "queue": {"max_batch_size": 2, option: value}}),
+            None => serde_json::json!({"host": "h", field: value}),
+        };
+        let error = Settings::default().for_plugin(plugin).unwrap_err().diagnostic();
+        let beginning = format!("`config.{field}` of plugin `udp-log` has a value that cannot be used: ");
+        assert!(error.message.starts_with(&beginning), "{}", error.message);
+        assert_eq!(error.path.as_deref(), Some(format!("config.{field}").as_str()));
+        assert!(error.is_error() && error.help.is_some() && error.short().starts_with("k.yml:3:"), "{}", error.short());
+    }
 }
 
 /// Scenario: a plugin whose configuration has Kong's default of `max_entries`, as Kong's tools write it, or another
@@ -131,8 +258,8 @@ fn kongs_max_entries_is_no_bound_on_disk() {
         let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
         let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
         assert_eq!(diagnostics, []);
-        let queue = good(settings, &[]).for_plugin(&configuration.plugins[0]).queue;
-        (queue.memory_entries(), queue.disk_entries())
+        let queue = good(settings, &[]).for_plugin(&configuration.plugins[0]).unwrap().queue;
+        (queue.memory_bounds().max_entries, queue.disk_bounds().max_entries)
     };
     assert_eq!(disk_entries("", ""), (10_000, None));
     assert_eq!(disk_entries("max_entries: 10000", ""), (10_000, None));
@@ -156,11 +283,11 @@ fn layers_body_settings() {
         "lua: {max_post_args: 7}\nplugins:\n  udp-log: {include_body: off, max_body_size: 5}\n  u: {include_body: response}\n",
         &[],
     );
-    let udp = settings.for_plugin(&configuration.plugins[0]).body;
+    let udp = settings.for_plugin(&configuration.plugins[0]).unwrap().body;
     let types = Some(vec!["text/*".to_owned()]);
     let expected = BodyOptions { include: Include::RESPONSE, max_size: Some(5), types, keep_broken: true, max_args: 7 };
     assert_eq!(udp, expected);
-    let kafka = settings.for_plugin(&configuration.plugins[1]).body;
+    let kafka = settings.for_plugin(&configuration.plugins[1]).unwrap().body;
     assert_eq!(kafka, BodyOptions::new(Include::REQUEST, 7));
     let wrong = shorts("plugins:\n  udp-log:\n    body_types: [text/*, json]\n    include_body: all\n", &[]);
     assert_eq!(wrong.len(), 2, "{wrong:?}");

@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use archive::{Archive, Fate, Record};
 pub use budget::{Budget, Signals};
-pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, SyncPolicy};
+pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher};
 pub use log::Recovered;
 pub use memory::MemoryQueue;
 
@@ -45,13 +45,27 @@ pub enum NoRoom {
 }
 
 /// What a full queue does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// Refuses new reservations until there is room: nothing is lost.
     #[default]
     Block,
     /// Drops its oldest entries that are not in flight, counted, as Kong's queues do.
     DropOldest,
+}
+
+impl Overflow {
+    /// All names in settings.
+    pub const NAMES: &[&str] = &[Self::Block.name(), Self::DropOldest.name()];
+
+    /// Its name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::DropOldest => "drop_oldest",
+        }
+    }
 }
 
 /// How much a queue holds.

@@ -4,9 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::status::dropped;
 use super::{Family, Samples, Snapshot, Sort};
+use crate::admin::Outcome;
 use crate::delivery::PluginStats;
 use crate::input::Reason;
-use crate::admin::Outcome;
 use logphase_queue::metric::Scale;
 use logphase_script::Stop;
 

@@ -10,12 +10,12 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::ReloadStats;
 use super::monitor::Monitor;
 use super::probe;
 use crate::delivery::PluginStats;
 use crate::input::{Kind, Reason};
 use crate::phase::Field;
-use super::ReloadStats;
 use logphase_queue::metric::{Histogram, Scale};
 use logphase_script::Stop;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::store::{folder_name, name_of};
-use super::super::{Delivery, Output, Storage};
+use super::super::{Delivery, Output};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
 use logphase_queue::{Archive, NoRoom, Receipt};
 
@@ -208,7 +208,7 @@ fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
         id: Some(spec.identity.clone()),
         instance_name: spec.instance.clone(),
         state,
-        on_disk: matches!(spec.settings.storage, Storage::Disk(_)),
+        on_disk: spec.queue.is_on_disk(),
         messages: stats.counters.depth as u64,
         bytes: stats.counters.bytes as u64,
         oldest_seconds: output.condition().oldest.as_ref().map(Duration::as_secs_f64),

@@ -25,15 +25,15 @@ async fn ends(output: &Output, dispatcher: JoinHandle<()>) {
 async fn waiting_entries_follow() {
     for taken in [0, 1] {
         let hour = Duration::from_secs(3600);
-        let settings = QueueSettings {
+        let options = QueueOptions {
             max_batch_size: 3,
             max_coalescing_delay: Duration::ZERO,
             initial_retry_delay: hour,
             max_retry_delay: hour,
-            ..QueueSettings::default()
+            ..QueueOptions::default()
         };
         let steps = vec![Step::Fail(taken, FailureKind::Retryable)];
-        let (output, old, dispatcher) = scripted(settings, Batching::Batches, steps, 8);
+        let (output, old, dispatcher) = scripted(options, Batching::Batches, steps, 8);
         until("the old one has failed", || output.stats().failing).await;
         let (sink, new) = good();
         output.replace_sink(newer(&output), sink);
@@ -86,7 +86,7 @@ async fn on_its_way() {
     for settles in [true, false] {
         let (allowed, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Seen::default())));
         let slow = Slow { allowed: allowed.clone(), seen: seen.clone() };
-        let (output, dispatcher) = dispatcher(&std::env::temp_dir(), QueueSettings::default(), 3, slow);
+        let (output, dispatcher) = dispatcher(&std::env::temp_dir(), QueueOptions::default(), 3, slow);
         until("they are on their way", || seen.lock().delivered.len() == 3).await;
         put(&output, "3").unwrap();
         let (sink, new) = good();
@@ -107,7 +107,7 @@ async fn on_its_way() {
 /// Guarantees: the newest gets what comes, the one between nothing.
 #[tokio::test]
 async fn idle_outputs_turn_too() {
-    let (output, old, dispatcher) = scripted(QueueSettings::default(), Batching::Stream, Vec::new(), 0);
+    let (output, old, dispatcher) = scripted(QueueOptions::default(), Batching::Stream, Vec::new(), 0);
     let ((first, between), (second, new)) = (good(), good());
     output.replace_sink(newer(&output), first);
     output.replace_sink(newer(&output), second);

@@ -35,6 +35,20 @@ pub enum Oversize {
     Truncate,
 }
 
+impl Oversize {
+    /// All names in settings.
+    pub const NAMES: &[&str] = &[Self::Drop.name(), Self::Tcp.name(), Self::Truncate.name()];
+
+    /// Its name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Tcp => "tcp",
+            Self::Truncate => "truncate",
+        }
+    }
+}
+
 /// What the sink needs of udp-log's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {

@@ -185,9 +185,9 @@ impl Field {
         self
     }
 
-    /// What it is for.
+    /// What it is for. Space around the text, as documentation comments have it, is removed.
     pub const fn about(mut self, about: &'static str) -> Self {
-        self.about = about;
+        self.about = about.trim_ascii();
         self
     }
 

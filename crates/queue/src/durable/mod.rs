@@ -42,23 +42,15 @@ pub struct DurableBounds {
     pub overflow: Overflow,
 }
 
-/// When what was written is synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before it is answered for: a power cut loses nothing that was answered.
-    Always,
-    /// This long after it was written, at the latest. A power cut loses what was answered since the last sync; the end
-    /// of the process alone loses nothing.
-    Interval(Duration),
-}
-
 /// How a durable queue is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableOptions {
     /// How much it holds.
     pub bounds: DurableBounds,
-    /// When it is synced.
-    pub sync: SyncPolicy,
+    /// Without an interval, entries are synced before they are answered: a power cut loses nothing that was answered.
+    /// With one, they are answered when they are written, and synced this long after it at the latest: a power cut loses
+    /// what was answered since the last sync; the end of the process alone loses nothing.
+    pub sync_interval: Option<Duration>,
 }
 
 impl DurableOptions {

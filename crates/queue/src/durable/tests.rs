@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn options(max_entries: Option<usize>, overflow: Overflow) -> DurableOptions {
     let bounds = DurableBounds { max_entries, max_bytes: None, max_disk_bytes: 1 << 30, overflow };
-    DurableOptions { bounds, sync: SyncPolicy::Always }
+    DurableOptions { bounds, sync_interval: None }
 }
 
 fn flusher(memory: usize) -> Flusher {
@@ -367,7 +367,7 @@ async fn an_interval_answers_before_the_sync() {
     let dir = tempfile::tempdir().unwrap();
     let flusher = flusher(1 << 20);
     let mut options = options(None, Overflow::Block);
-    options.sync = SyncPolicy::Interval(Duration::from_secs(2));
+    options.sync_interval = Some(Duration::from_secs(2));
     let (queue, _) = open(&flusher, dir.path(), options);
     let answered = Arc::new(AtomicUsize::new(0));
     put(&queue, "a", &answered).unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::log::{Log, SegmentReader};
 use super::super::{Notice, Receipt};
-use super::{DurableQueue, SyncPolicy, lock};
+use super::{DurableQueue, lock};
 use crate::failpoint::{self, Point};
 
 /// Bytes of entries that a queue keeps in memory after they were written: more than is synced at once under load, so that
@@ -78,7 +78,7 @@ impl DurableQueue {
             self.failed(&mut writer, now, &error);
             return;
         }
-        if let SyncPolicy::Interval(interval) = self.options.sync
+        if let Some(interval) = self.options.sync_interval
             && writer.log.written() > writer.log.durable()
         {
             writer.sync_at.get_or_insert(now + interval);
@@ -194,7 +194,7 @@ impl DurableQueue {
         let log = &writer.log;
         let mut state = self.lock();
         state.make_durable(log.durable());
-        let safe = if self.options.sync == SyncPolicy::Always { log.durable() } else { log.written() };
+        let safe = if self.options.sync_interval.is_none() { log.durable() } else { log.written() };
         state.readable = state.readable.max(safe);
         state.extents = log.extents().into();
         if log.written() == log.next() && std::mem::take(&mut state.failing) {

@@ -1,0 +1,103 @@
+//! One definition per setting: [`settings_record!`] makes a record's type and its schema of the same rows.
+
+use std::time::Duration;
+
+use logphase_config::schema::{Check, Default, Field};
+
+pub(super) use crate::queue_options::seconds;
+
+/// Defines a record of settings: the struct that holds the values, the schema that they are read by, and which of them
+/// take effect only at the start.
+///
+/// Each row is the setting's documentation, which the list of variables and README.md show too, perhaps a mark, its name,
+/// its type, and a [`Field`] with all that the schema needs beside these. The marks are `@restart`, for a setting that a
+/// reload cannot change, and `@record`, for a record that contains such settings.
+macro_rules! settings_record {
+    (
+        $(#[$attribute:meta])*
+        pub struct $record:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $(#[serde($($serde:tt)+)])?
+                $(@$mark:ident)? $name:ident: $ty:ty = $field:expr;
+            )*
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+        pub struct $record {
+            $(
+                $(#[doc = $doc])+
+                $(#[serde($($serde)+)])?
+                pub $name: $ty,
+            )*
+        }
+
+        impl $record {
+            /// The fields of its schema.
+            pub(super) const FIELDS: &[logphase_config::schema::Field] = &[$(
+                logphase_config::schema::Field { name: stringify!($name), ..$field }.about(concat!($($doc),+)),
+            )*];
+            /// Its schema.
+            #[allow(dead_code, reason = "a record that is part of another has no schema of its own")]
+            pub(super) const RECORD: &logphase_config::schema::Record =
+                &logphase_config::schema::Record::new(Self::FIELDS);
+        }
+
+        impl $crate::settings::restart::Restart for $record {
+            #[allow(unused_variables, reason = "not every record has settings that need a restart")]
+            fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>) {
+                $($crate::settings::record::settings_record!(@changed $($mark)? self $name new path names);)*
+            }
+        }
+    };
+    (@changed $this:ident $name:ident $new:ident $path:ident $names:ident) => {};
+    (@changed restart $this:ident $name:ident $new:ident $path:ident $names:ident) => {
+        if $this.$name != $new.$name {
+            $names.push(format!("{}{}", $path, stringify!($name)));
+        }
+    };
+    (@changed record $this:ident $name:ident $new:ident $path:ident $names:ident) => {
+        let path = format!("{}{}.", $path, stringify!($name));
+        $crate::settings::restart::Restart::changed(&$this.$name, &$new.$name, &path, $names);
+    };
+}
+pub(super) use settings_record;
+
+/// Any text, as an element of lists and maps.
+pub(super) const TEXT: Field = Field::string("");
+
+/// A switch.
+pub(super) const fn boolean(default: bool) -> Field {
+    Field::boolean("").required().default(Default::Boolean(default))
+}
+
+/// One of `choices`.
+pub(super) const fn choice(default: &'static str, checks: &'static [Check]) -> Field {
+    Field::string("").required().default(Default::String(default)).checks(checks)
+}
+
+/// A list, empty by default.
+pub(super) const fn list(element: &'static Field) -> Field {
+    Field::array("", element).required().default(Default::Strings(&[]))
+}
+
+/// A size in bytes, of at least one.
+pub(super) const fn size(default: i64) -> Field {
+    Field::size("").required().default(Default::Integer(default)).checks(&[Check::GreaterThan(0.0)])
+}
+
+/// A whole number.
+pub(super) const fn count(default: i64, checks: &'static [Check]) -> Field {
+    Field::integer("").required().default(Default::Integer(default)).checks(checks)
+}
+
+/// A duration; `default` in seconds.
+pub(super) const fn duration(default: i64, checks: &'static [Check]) -> Field {
+    Field::duration("").required().default(Default::Integer(default)).checks(checks)
+}
+
+/// A number of milliseconds as a duration.
+pub(super) fn milliseconds(count: f64) -> Duration {
+    Duration::try_from_secs_f64(count / 1000.0).unwrap_or(Duration::MAX)
+}

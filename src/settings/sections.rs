@@ -1,0 +1,155 @@
+//! The smaller records: limits, budgets of snippets, status, reload, confinement, log.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::inputs::ADDRESS;
+use super::record::{TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size};
+use logphase_config::schema::{Check, Default, Field};
+use logphase_script::transaction;
+
+/// Default address of the status listener: Kong's status port.
+pub const STATUS_ADDRESS: &str = "127.0.0.1:8007";
+
+const MILLISECONDS: &[Check] = &[Check::Between(0.1, 60_000.0)];
+const AT_LEAST_ONE: &[Check] = &[Check::GreaterThan(0.0)];
+const UP_TO_A_MILLION: &[Check] = &[Check::Between(0.0, 1_000_000.0)];
+
+/// One of Kong's limits on headers and arguments (`lua_max_req_headers`, ...).
+const KONG_LIMIT: Field = count(100, &[Check::Between(1.0, 1000.0)]);
+
+settings_record! {
+    /// What one body and one transaction may be.
+    #[derive(Copy, Eq)]
+    pub struct Limits {
+        /// Bytes of an HTTP body, unpacked.
+        max_body_bytes: usize = size(8 << 20);
+        /// Bytes of one transaction.
+        max_transaction_bytes: usize = size(1 << 20);
+        /// Levels of nesting; the outermost object is level 1.
+        // Reading is recursive; a deeper limit would allow a deeper stack.
+        max_depth: usize = count(64, &[Check::Between(1.0, 512.0)]);
+        /// Members and elements, all levels together.
+        max_members: usize = count(10_000, AT_LEAST_ONE);
+    }
+}
+
+impl Limits {
+    /// The limits of one transaction.
+    pub fn transaction(&self) -> transaction::Limits {
+        let Self { max_transaction_bytes: max_bytes, max_depth, max_members, .. } = *self;
+        transaction::Limits { max_bytes, max_depth, max_members }
+    }
+}
+
+settings_record! {
+    /// Budgets of snippets. A snippet that exceeds one loses its field, never the message.
+    #[derive(Copy)]
+    pub struct Lua {
+        /// Milliseconds that one snippet may run.
+        deadline_ms: f64 =
+            Field::number("").required().default(Default::Integer(10)).checks(MILLISECONDS);
+        /// Milliseconds that all snippets of one plugin may run for one transaction.
+        plugin_deadline_ms: f64 =
+            Field::number("").required().default(Default::Integer(50)).checks(MILLISECONDS);
+        /// Bytes of memory of each VM.
+        memory_limit: usize = size(64 << 20);
+        /// Bytes of JSON that one returned value may become.
+        max_value_bytes: usize = size(1 << 20);
+        /// Members, elements and plain values that one returned value may have, all levels together.
+        max_value_nodes: usize = count(250_000, AT_LEAST_ONE);
+        /// Levels of nesting of one returned value, the message included.
+        // Writing is recursive; Kong's own limit is 1000.
+        max_value_depth: usize = count(1000, &[Check::Between(1.0, 1000.0)]);
+        /// Bytes of one snippet's text.
+        max_source_bytes: usize = size(256 << 10);
+        /// Levels of brackets and blocks in one snippet's text.
+        max_source_nesting: usize = count(100, &[Check::Between(1.0, 150.0)]);
+        /// Timeouts in a row after which a snippet is suspended; 0: never.
+        suspend_after: u32 = count(10, UP_TO_A_MILLION);
+        /// How long a suspended snippet does not run.
+        #[serde(deserialize_with = "super::record::seconds")]
+        suspend_for: Duration = duration(60, AT_LEAST_ONE);
+        /// Request headers that a snippet sees at most, unless it asks for more.
+        max_req_headers: usize = KONG_LIMIT;
+        /// Response headers that a snippet sees at most, unless it asks for more.
+        max_resp_headers: usize = KONG_LIMIT;
+        /// Query arguments that a snippet sees at most, unless it asks for more.
+        max_uri_args: usize = KONG_LIMIT;
+        /// Arguments of a form that a snippet sees at most, unless it asks for more.
+        max_post_args: usize = KONG_LIMIT;
+        /// Lines per second that snippets may log; more are counted and dropped.
+        log_per_second: u32 = count(10, UP_TO_A_MILLION);
+    }
+}
+
+impl Lua {
+    /// How long one snippet may run.
+    pub fn deadline(&self) -> Duration {
+        milliseconds(self.deadline_ms)
+    }
+
+    /// How long all snippets of one plugin may run for one transaction.
+    pub fn plugin_deadline(&self) -> Duration {
+        milliseconds(self.plugin_deadline_ms)
+    }
+}
+
+settings_record! {
+    /// Listeners for status and metrics.
+    #[derive(Eq)]
+    pub struct Status {
+        /// Addresses, `HOST:PORT`, of `/metrics`, `/status` and the probes. If another process has the default address,
+        /// the service runs without it.
+        listen: Vec<String> = list(&ADDRESS).default(Default::Strings(&[STATUS_ADDRESS]));
+    }
+}
+
+settings_record! {
+    /// When the configuration is read again.
+    #[derive(Copy, Eq)]
+    pub struct Reload {
+        /// Read the configuration and the settings again when their files have changed; SIGHUP does so in any case.
+        watch: bool = boolean(true);
+        /// How often the files are checked for changes; a change is applied when two checks find the same.
+        #[serde(deserialize_with = "super::record::seconds")]
+        interval: Duration = duration(1, &[Check::Between(0.01, 3600.0)]);
+    }
+}
+
+settings_record! {
+    /// How the system confines the process, on a Linux that can.
+    #[derive(Eq)]
+    pub struct Confinement {
+        /// Allow worker threads only the system calls that computing needs.
+        seccomp: bool = boolean(true);
+        /// Allow the process only the files that it needs.
+        landlock: bool = boolean(true);
+        /// More files and directories that may be read and written, for plugins that a reload adds.
+        paths: Vec<PathBuf> = list(&TEXT);
+    }
+}
+
+settings_record! {
+    /// The service's own log.
+    #[derive(Eq)]
+    pub struct Log {
+        /// The least severe level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
+        level: String =
+            choice("info", &[Check::OneOf(&["error", "warn", "info", "debug", "trace"])]);
+        /// Format of the lines: `text`, or `json`, one object per line.
+        format: LogFormat = choice("text", &[Check::OneOf(&["text", "json"])]);
+    }
+}
+
+/// Format of the lines of the service's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
