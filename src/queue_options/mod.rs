@@ -87,7 +87,7 @@ impl OptionValue for Duration {
     }
 }
 
-/// Reads a number of seconds. Less than none, like Kong's -1, is none.
+/// Reads a number of seconds. A negative one, like Kong's -1, is zero.
 ///
 /// # Errors
 /// The value is not a number.
@@ -158,7 +158,7 @@ macro_rules! options {
             }
         }
 
-        /// The table.
+        /// The table of options.
         const ROWS: &[Row] = &[$(
             Row {
                 name: stringify!($name),
@@ -270,10 +270,19 @@ impl QueueOptions {
         self.memory_bounds() == new.memory_bounds() && self.storage() == new.storage()
     }
 
-    /// `self` with everything that the queue itself is made with taken from `old`: `self` says how it is delivered.
+    /// The options of the queue itself from `old`, those of its delivery from `self`.
     #[must_use]
     pub fn keeping_queue_of(&self, old: &Self) -> Self {
         Self {
+            // No `..`: whoever adds an option decides on which side it is.
+            max_entries: old.max_entries,
+            has_kong_max_entries: old.has_kong_max_entries,
+            max_bytes: old.max_bytes,
+            overflow: old.overflow,
+            durability: old.durability,
+            sync: old.sync,
+            sync_interval: old.sync_interval,
+            max_disk_bytes: old.max_disk_bytes,
             max_batch_size: self.max_batch_size,
             max_coalescing_delay: self.max_coalescing_delay,
             max_retry_time: self.max_retry_time,
@@ -281,7 +290,6 @@ impl QueueOptions {
             max_retry_delay: self.max_retry_delay,
             concurrency_limit: self.concurrency_limit,
             max_dead_letter_bytes: self.max_dead_letter_bytes,
-            ..old.clone()
         }
     }
 }
