@@ -1,12 +1,12 @@
 #!/bin/sh
-# Shows what Logphase does: starts it on its embedded configuration (kong.yml beside this script), sends it a few
-# transactions as a proxy would, prints the messages that come out, and leaves it running until Ctrl-C.
+# Demonstrates Logphase: starts it with its built-in configuration (kong.yml beside this script), sends a few
+# transactions as a proxy would, prints the resulting messages, and keeps Logphase running until Ctrl-C.
 #
-#   examples/quickstart/run.sh [PROGRAM]      the program is target/release/logphase if not given
+#   examples/quickstart/run.sh [PROGRAM]      PROGRAM defaults to target/release/logphase
 #
-# LOGPHASE_DATA_DIR    where the messages go; .data if not set
-# LOGPHASE_HTTP_LISTEN where it listens; 127.0.0.1:9080 if not set
-# RUN_FOR              how many seconds to leave it running; until Ctrl-C if not set
+# LOGPHASE_DATA_DIR    directory for the messages; default .data
+# LOGPHASE_HTTP_LISTEN address to listen on; default 127.0.0.1:9080
+# RUN_FOR              seconds to keep the service running; default until Ctrl-C
 set -eu
 
 program=${1:-target/release/logphase}
@@ -23,7 +23,7 @@ fail() {
     exit 1
 }
 
-# Ends the service with this script, whatever ends the script, and waits for its last words.
+# Stops the service when this script ends for any reason, and waits for its last output.
 finish() {
     status=$?
     trap '' INT TERM HUP
@@ -34,16 +34,16 @@ finish() {
     exit "$status"
 }
 trap finish EXIT
-# Ctrl-C is how this is meant to end.
+# Ctrl-C is the normal way to end this script.
 trap 'exit 0' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-# Tries a command until it succeeds, for ten seconds at most.
+# Retries a command until it succeeds, for at most ten seconds.
 await() {
     tries=100
     until "$@"; do
-        kill -0 "$service" 2>/dev/null || fail "the service ended by itself; what it said is above"
+        kill -0 "$service" 2>/dev/null || fail "the service exited; its output is above"
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || fail "gave up after 10 s waiting for: $*"
         sleep 0.1
@@ -55,7 +55,7 @@ answers() { curl -s -o /dev/null --max-time 2 "http://$address/"; }
 delivered() { [ "$(lines)" -ge "$((before + shown))" ]; }
 
 if answers; then
-    fail "something listens on $address already; stop it, or set LOGPHASE_HTTP_LISTEN to another HOST:PORT"
+    fail "another process already listens on $address; stop it, or set LOGPHASE_HTTP_LISTEN to another HOST:PORT"
 fi
 mkdir -p "$data"
 before=$(lines)
@@ -73,11 +73,11 @@ echo
 await delivered
 new() { tail -n "+$((before + 1))" "$messages" | head -n "$shown"; }
 echo
-echo "--- and come out as messages in $messages. The first, whole:"
+echo "--- and come out as messages in $messages. The first message:"
 if command -v jq >/dev/null 2>&1; then
     new | head -n 1 | jq .
     echo
-    echo "--- the others in short, with the fields that Lua added:"
+    echo "--- the other messages, shortened, with the fields that Lua added:"
     new | tail -n +2 |
         jq '{request: {method: .request.method, uri: .request.uri}, response: {status: .response.status},
              client_kind, api_version, error} | with_entries(select(.value != null))'
@@ -98,7 +98,7 @@ if [ -z "${RUN_FOR:-}" ]; then
     echo "Ctrl-C ends it."
     wait "$service"
 else
-    # In the background and waited for, so that a signal is not held up until the time is over.
+    # Sleep in the background, so that the shell handles a signal at once.
     sleep "$RUN_FOR" &
     wait $!
 fi

@@ -1,4 +1,4 @@
-//! What the command line may say.
+//! The command line's arguments and their `--help`.
 
 use std::path::PathBuf;
 
@@ -13,16 +13,16 @@ use logphase_script::Profile;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   all went well
-  1   a transaction was rejected, a snippet failed, or something was left undelivered
-  2   wrong arguments
-  74  a file or an address could not be had
-  78  the configuration is wrong";
+  0   success
+  1   a transaction was rejected, a snippet failed, or messages were left undelivered
+  2   the command line is invalid
+  74  a file or an address is not available
+  78  the configuration or the settings are invalid";
 
-/// Kong's log phase as a service of its own.
+/// Run Kong's log phase as a separate service.
 ///
-/// Takes finished transactions from any proxy, runs the logging plugins of a kong.yml on them, and delivers the
-/// messages that Kong would have written.
+/// Logphase receives finished transactions from a proxy, runs the logging plugins of a kong.yml on them, and delivers
+/// the messages that Kong would have written.
 #[derive(Debug, Parser)]
 #[command(name = "logphase", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub(super) struct Arguments {
@@ -45,17 +45,17 @@ pub(super) enum Command {
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"
     )]
     Completions {
-        /// The shell.
+        /// Shell to print the script for.
         shell: clap_complete::Shell,
     },
 }
 
-/// What every command that reads a configuration takes.
+/// Arguments of every command that reads a configuration.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Files {
-    /// Kong's declarative files (kong.yml), YAML or JSON; several are one configuration.
+    /// Kong's declarative files (kong.yml), YAML or JSON; several files form one configuration.
     pub(super) config: Vec<PathBuf>,
-    /// Logphase's own settings; without it, logphase.yml in the current directory if there is one.
+    /// Settings file; default: logphase.yml in the current directory, if present.
     #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
     pub(super) settings: Option<PathBuf>,
 }
@@ -66,112 +66,113 @@ impl From<Files> for ConfigFiles {
     }
 }
 
-/// Run the service, or with --stdin one pass over JSON lines.
+/// Run the service, or with --stdin process JSON lines from standard input.
 ///
-/// Without CONFIG (and none in the settings) it runs the embedded quickstart: HTTP on 127.0.0.1:9080, messages into
-/// messages.log in the data directory.
+/// Without CONFIG, on the command line or in the settings, Logphase runs its quickstart configuration: it listens for
+/// HTTP on 127.0.0.1:9080 and writes messages to messages.log in the data directory.
 ///
-/// SIGTERM and SIGINT stop accepting, run and deliver what was taken within the setting shutdown_timeout, and say
-/// what was left. SIGHUP reads the configuration again and opens files anew; a wrong configuration is refused and
-/// the old one stays. SIGUSR1 only opens files anew.
+/// On SIGTERM and SIGINT, Logphase stops accepting, delivers accepted transactions within the setting
+/// shutdown_timeout, and reports what is left. On SIGHUP it reads the configuration again and reopens log files; it
+/// rejects an invalid configuration and keeps the old one. On SIGUSR1 it only reopens log files.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&RUN_HELP))]
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) files: Files,
-    /// Read transactions as JSON lines from standard input, deliver everything, and end. No address is listened on.
+    /// Read transactions as JSON lines from standard input, deliver every message, and exit. Opens no listeners.
     #[arg(long)]
     pub(super) stdin: bool,
 }
 
-/// Read a configuration and compile every snippet of it, and show everything that is wrong.
+/// Check a configuration: read it, compile every snippet, and report every mistake.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&CHECK_HELP))]
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) files: Files,
-    /// How findings are shown.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = FindingFormat::Pretty)]
     pub(super) format: FindingFormat,
 }
 
-/// A dry run: print what each plugin would send for transactions.
+/// Print the message that each plugin would send for a transaction.
 ///
-/// Per plugin in execution order. Nothing is sent. Plugins that cannot deliver yet are shown as well.
+/// Prints one message per plugin, in execution order, and sends nothing.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&TRY_HELP))]
 pub(super) struct Try {
     #[command(flatten)]
     pub(super) files: Files,
-    /// A field on the spot: added to every logging plugin of CONFIG or, without CONFIG, to a plugin made for it.
+    /// Add a field to every logging plugin of CONFIG, or without CONFIG to a temporary plugin; repeatable.
     #[arg(long, value_name = "KEY=LUA", value_parser = field)]
     pub(super) field: Vec<(String, String)>,
-    /// Transactions: one object, an array, or JSON lines. Without it, standard input.
+    /// File with transactions: one object, an array, or JSON lines; default: standard input.
     #[arg(long, value_name = "FILE")]
     pub(super) transaction: Option<PathBuf>,
-    /// One line of JSON per plugin: plugin, instance_name, errors, message.
+    /// Print one line of JSON per plugin: plugin, instance_name, errors, message.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Run tests of a configuration: transactions, and what its plugins must make of them.
+/// Run tests of a configuration: transactions, and the messages that its plugins must produce.
 ///
-/// A test file is YAML: `config` (or `plugins`, or `fields`), `transaction` (or `transaction_file`) and `tests`, each
-/// with `name`, `with` (what is different in its transaction) and `expect`. README.md describes it. Paths in it are
-/// relative to it. Nothing is sent.
+/// A test file is YAML or JSON with `config` (or `plugins`, or `fields`), `transaction` (or `transaction_file`) and
+/// `tests`. Each test has `name`, `with` (changes to the transaction) and `expect`. README.md describes the format.
+/// Paths in a test file are relative to it. Sends nothing.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&TEST_HELP))]
 pub(super) struct Test {
     /// Test files.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Run only tests with this in their name.
+    /// Run only tests with this text in their name.
     #[arg(long, value_name = "SUBSTRING")]
     pub(super) filter: Option<String>,
-    /// Write what comes out into the `expect` of the tests that fail, and leave the rest of the file as it is.
+    /// Write the actual results into the `expect` of failing tests; leave the rest of the file unchanged.
     #[arg(long)]
     pub(super) bless: bool,
-    /// One line of JSON per test: file, line, name, result, failures.
+    /// Print one line of JSON per test: file, line, name, result, failures.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Attack the sandbox with scripts, and show whether it held.
+/// Attack the sandbox with scripts, and show whether it holds.
 ///
-/// Each script runs as a custom field in a worker of a process of its own, with a deadline of 20 ms and 16 MiB of
-/// memory. Contained is what keeps to all limits, does what its header expects, and leaves everything as it was: an
-/// honest transaction comes out right afterwards. docs/sandbox.md says how to write a script.
+/// Each script runs as a custom field in a worker in its own process, with a deadline of 20 ms and 16 MiB of memory.
+/// The sandbox contains a script if the script stays within all limits, does what its header expects, and leaves
+/// everything unchanged: an honest transaction comes out right afterwards. docs/sandbox.md explains how to write a
+/// script.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&SANDBOX_HELP))]
 pub(super) struct Sandbox {
-    /// Scripts, or directories with *.lua files; without any, those that are built in.
+    /// Scripts, or directories with *.lua files; default: the built-in scripts.
     #[arg(value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
-    /// Logphase's own settings; without it, logphase.yml in the current directory if there is one.
+    /// Settings file; default: logphase.yml in the current directory, if present.
     #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
     pub(super) settings: Option<PathBuf>,
-    /// What scripts may call; without it what each script names, else strict, which has the most to attack.
+    /// Functions that scripts can call; default: the profile that the script names, or strict.
     #[arg(long, value_enum)]
     pub(super) profile: Option<AttackProfile>,
-    /// One line of JSON per script.
+    /// Print one line of JSON per script.
     #[arg(long)]
     pub(super) json: bool,
-    /// Run the one script that standard input holds; for this program's own use.
+    /// Run the script on standard input; for internal use.
     #[arg(long, hide = true)]
     pub(super) worker: bool,
 }
 
-/// What scripts may call.
+/// Functions that scripts can call.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum AttackProfile {
-    /// What is there by default.
+    /// The default profile.
     Sandbox,
-    /// Also os.date, string.rep, io.type and every module.
+    /// Adds os.date, string.rep, io.type and every module.
     Strict,
 }
 
 impl AttackProfile {
-    /// The setting's word for it.
+    /// The profile's name in the settings.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Sandbox => "sandbox",
@@ -234,11 +235,11 @@ A test file:
 ",
     "\
 Exit codes:
-  0   all tests passed, or were blessed
+  0   every test passed or was blessed
   1   a test failed
-  2   wrong arguments
-  74  a file could not be read or written
-  78  a test file or its configuration is wrong",
+  2   the command line is invalid
+  74  a file cannot be read or written
+  78  a test file or its configuration is invalid",
 ];
 
 const SANDBOX_HELP: [&str; 2] = [
@@ -251,9 +252,9 @@ const SANDBOX_HELP: [&str; 2] = [
     "Exit codes:
   0   every attack was contained
   1   at least one escaped
-  2   wrong arguments
-  74  a script could not be read
-  78  the settings are wrong",
+  2   the command line is invalid
+  74  a script cannot be read, or its header is invalid
+  78  the settings are invalid",
 ];
 
 fn const_str(parts: &[&str; 2]) -> String {
@@ -267,10 +268,10 @@ fn field(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How findings are shown.
+/// How `check` prints its findings.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum FindingFormat {
-    /// With the lines of the file and carets.
+    /// Several lines per finding, with the source lines and markers.
     Pretty,
     /// One line per finding: file:line:column: error[code]: message.
     Short,

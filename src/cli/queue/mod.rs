@@ -1,5 +1,4 @@
-//! `logphase queue`: what waits, and what was refused, in the running service or in the data directory of one that does
-//! not run.
+//! `logphase queue`: waiting messages and dead letters, of the running service or of a data directory without one.
 
 mod backend;
 mod show;
@@ -13,17 +12,17 @@ use super::{Exit, complain, control, say};
 use crate::delivery::inventory::{Moved, Page, QueueInfo, QueueName, Selection};
 use backend::{BackendError, QueueBackend};
 
-/// See and move what waits in queues and what was refused for good.
+/// List, show, resend and drop waiting messages and dead letters.
 ///
-/// Works on the running service, or on the data directory of one that does not run. A QUEUE is named as `list` does:
-/// KIND-ID, or dead-letters/KIND-ID; the beginning is enough where it means only one, and so is an instance name.
+/// Works with the running service, or directly on the data directory if no service runs. `list` prints the names of
+/// queues: KIND-ID, or dead-letters/KIND-ID. A unique prefix or an instance name also works.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Queue {
     #[command(subcommand)]
     action: Action,
-    /// Logphase's own settings, which say where the service's data is; without it, logphase.yml in the current directory
-    /// if there is one.
+    /// Settings file, which names the service's data directory; default: logphase.yml in the current directory, if
+    /// present.
     #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS", global = true)]
     settings: Option<PathBuf>,
 }
@@ -34,75 +33,75 @@ Examples:
   logphase queue show dead-letters/http-log
   logphase queue replay dead-letters/http-log
   logphase queue replay dead-letters/kafka-log --reason 'too large' --to http-log
-  logphase queue replay tcp-log-4f1c --to tcp-log-9a02      a queue whose plugin is gone
+  logphase queue replay tcp-log-4f1c --to tcp-log-9a02      the queue of a removed plugin
   logphase queue drop dead-letters/http-log --id 17 --id 18
 
 Exit codes:
-  0   done
-  1   nothing was meant, or not everything was done
-  2   wrong arguments
-  74  no such queue, or the disk or the service fails
-  78  the settings are wrong";
+  0   success
+  1   no message matched, or the command was not confirmed
+  2   the command line is invalid
+  74  there is no such queue, or the disk or the service fails
+  78  the settings are invalid";
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List queues and dead letters: messages, bytes, the age of the oldest, and what goes on.
+    /// List queues and dead letters: messages, bytes, age of the oldest message, and activity.
     List {
-        /// One line of JSON per queue.
+        /// Print one line of JSON per queue.
         #[arg(long)]
         json: bool,
     },
-    /// Print messages, from the oldest; nothing is taken. Those refused for good with the reason.
+    /// Print messages, oldest first, and dead letters with the reason; removes nothing.
     Show {
         /// The queue.
         queue: String,
-        /// Messages at most.
+        /// Print at most this many messages.
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u64,
-        /// Messages to leave out, from the oldest.
+        /// Skip this many of the oldest messages.
         #[arg(long, value_name = "N", default_value_t = 0)]
         offset: u64,
-        /// One line of JSON per message: id, time, reason, and message, text or base64.
+        /// Print one line of JSON per message: id, time, reason, and message, text or base64.
         #[arg(long)]
         json: bool,
     },
-    /// Send messages again: put them at the end of their plugin's queue, or of another's.
+    /// Resend messages: append them to their plugin's queue, or to another plugin's.
     ///
-    /// Each is safe there before it leaves where it was; a crash in between may have it sent twice.
+    /// A message is safe at the target before it is removed from the source; a crash in between can duplicate it.
     Replay {
-        /// Dead letters, or the queue of a plugin that is gone.
+        /// Dead letters, or the queue of a removed plugin.
         queue: String,
-        /// The plugin to send them to: as `list` names its queue, or its instance name.
+        /// Plugin to send them to: its queue's name in `list`, or its instance name.
         #[arg(long, value_name = "PLUGIN")]
         to: Option<String>,
         #[command(flatten)]
         which: Which,
     },
-    /// Give messages up, for ever.
+    /// Delete messages permanently.
     Drop {
         /// The queue.
         queue: String,
-        /// All of them.
+        /// Drop all messages.
         #[arg(long, required_unless_present_any = ["ids", "reason", "limit"], conflicts_with_all = ["ids", "reason", "limit"])]
         all: bool,
         #[command(flatten)]
         which: Which,
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long, short)]
         yes: bool,
     },
 }
 
-/// Which messages; all without any of these.
+/// Selects messages; without any of these options, all messages.
 #[derive(Debug, Args)]
 struct Which {
-    /// The message with this id, as `show` prints it; may be given more than once.
+    /// Select the message with this id, as printed by `show`; repeatable.
     #[arg(long = "id", value_name = "ID")]
     ids: Vec<u64>,
-    /// Messages with this text in their reason.
+    /// Select messages with this text in their reason.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// So many at most, from the oldest.
+    /// Select at most this many messages, oldest first.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
@@ -179,12 +178,12 @@ fn tell(moved: Moved, what: &str, later: &str) -> Exit {
 /// Asks on the terminal; without one, the option has to be given.
 fn confirm(known: &[QueueInfo], name: &QueueName, chosen: &Selection) -> bool {
     if !std::io::stdin().is_terminal() {
-        complain("error: messages that are dropped are gone: give --yes if you mean it\n");
+        complain("error: drop deletes messages permanently and standard input is not a terminal: confirm with --yes\n");
         return false;
     }
     let all = known.iter().find(|info| info.name == name.to_string()).map_or(0, |info| info.messages);
-    let which = if *chosen == Selection::default() { format!("all {all}") } else { "the chosen".to_owned() };
-    complain(&format!("Drop {which} messages of {name} for ever? [y/N] "));
+    let which = if *chosen == Selection::default() { format!("all {all}") } else { "the selected".to_owned() };
+    complain(&format!("Drop {which} messages of {name} permanently? [y/N] "));
     let mut answer = String::new();
     let _ = std::io::stdin().lock().read_line(&mut answer);
     matches!(answer.trim(), "y" | "Y" | "yes")

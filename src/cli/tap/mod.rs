@@ -18,37 +18,38 @@ use show::{Form, Line, render};
 
 /// Watch messages of the running service as they leave, before and after Lua.
 ///
-/// The stream goes on across reloads, and when the service is restarted. What is shown is a sample; messages that come
-/// faster than they can be shown are skipped and counted, and hold up nothing. Redaction holds here as well, and
-/// `--before` shows `[not sent]` for what Lua keeps from the plugin's destination.
+/// The stream continues across reloads and restarts of the service. It is a sample: messages that arrive faster than
+/// tap can print them are skipped and counted, and never slow the service down. Redaction applies, and `--before`
+/// shows `[not sent]` for values that Lua removes or changes.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Tap {
-    /// A plugin's name, instance name or id; all plugins without it.
+    /// Plugin name, instance name or id; default: all plugins.
     pub(super) plugin: Option<String>,
-    /// How many messages are shown: `20/s`, `5/m`, or `all`.
+    /// Sampling rate: `20/s`, `5/m`, `1/h`, or `all`.
     #[arg(long, value_name = "RATE", default_value = "10/s", value_parser = sample)]
     sample: Sample,
-    /// Only messages with this value, as they are sent; several must all hold. Dots in KEY lead into objects.
+    /// Show only messages that are sent with this value; several conditions must all hold. Dots in KEY lead into
+    /// objects.
     #[arg(long = "where", value_name = "KEY=VALUE", value_parser = condition)]
     conditions: Vec<String>,
-    /// End after so many messages.
+    /// Exit after this many messages.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Show the message without any edit.
     #[arg(long, conflicts_with_all = ["after", "both"])]
     before: bool,
-    /// Show the message as it is sent; this is the default.
+    /// Show the message as it is sent (default).
     #[arg(long, conflicts_with = "both")]
     after: bool,
     /// Show the message as it is sent, and what Lua changed in it.
     #[arg(long)]
     both: bool,
-    /// One line of JSON per message: plugin, id, instance_name, at, before, after, not_sent, failed.
+    /// Print one line of JSON per message: plugin, id, instance_name, at, before, after, not_sent, failed.
     #[arg(long)]
     json: bool,
-    /// Logphase's own settings, which say where the service's data is; without it, logphase.yml in the current directory
-    /// if there is one.
+    /// Settings file, which names the service's data directory; default: logphase.yml in the current directory, if
+    /// present.
     #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
     settings: Option<PathBuf>,
 }
@@ -62,12 +63,12 @@ Examples:
   logphase tap --settings /etc/logphase/logphase.yml --sample 1/s
 
 Exit codes:
-  0   as many messages were shown as were asked for, or the reader of the output has gone
-  2   wrong arguments
+  0   --limit messages were shown, or the reader of the output has exited
+  2   the command line is invalid
   74  no service runs with this data directory, or it cannot be reached
-  78  the settings are wrong";
+  78  the settings are invalid";
 
-/// How many messages are asked for.
+/// How many messages to show.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Sample {
     All,

@@ -23,19 +23,19 @@ use view::{Action, Seen, View};
 
 /// Watch inputs, plugins and queues of the running service.
 ///
-/// Asks the service over the control socket in its data directory, or else its status listener. Keys: q ends, arrows
-/// or j and k select a plugin, Enter shows its details, s sorts, p pauses, ? explains.
+/// Asks the service over the control socket in its data directory, or otherwise its status listener. Keys: q quits,
+/// arrows or j and k select a plugin, Enter shows its details, s sorts, p pauses, ? shows help.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct Top {
-    /// The status listener of a service, also of another machine.
+    /// URL of a service's status listener, on this machine or another.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Print one table as plain text, and end; also where standard output is no terminal.
+    /// Print one table as plain text and exit; the default if standard output is not a terminal.
     #[arg(long)]
     once: bool,
-    /// Logphase's own settings, which say where the service's data is; without it, logphase.yml in the current directory
-    /// if there is one.
+    /// Settings file, which names the service's data directory; default: logphase.yml in the current directory, if
+    /// present.
     #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
     settings: Option<PathBuf>,
 }
@@ -47,12 +47,12 @@ Examples:
   logphase top --once
 
 Exit codes:
-  0   it was ended, or the table was printed
-  2   wrong arguments
+  0   the user quit, or the table was printed
+  2   the command line is invalid
   74  no service answers
-  78  the settings are wrong";
+  78  the settings are invalid";
 
-/// Shows the service until told to end.
+/// Shows the service until the user quits.
 pub(super) fn run(arguments: &Top) -> Exit {
     let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
