@@ -1,4 +1,5 @@
-//! A receiver that is away for long, and a backlog that is far larger than memory: `make soak` has a million messages.
+//! A receiver that is unavailable for a long time, and a backlog far larger than memory. `make soak` uses a million
+//! messages.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -15,17 +16,17 @@ use serde_json::json;
 
 use crate::service::{Client, Home, configuration, free_port, transaction, wait_until};
 
-/// Transactions of one request.
+/// Transactions per request.
 const BATCH: u64 = 200;
-/// What the service may take of the machine's memory, in MB.
+/// Limit on the service's resident memory, in MB.
 const MEMORY: f64 = 300.0;
 
-/// How many messages come while the receiver is away.
+/// Number of messages sent while the receiver is unavailable.
 fn messages() -> u64 {
     std::env::var("SOAK_MESSAGES").map_or(60_000, |number| number.parse().unwrap())
 }
 
-/// A receiver of lines that keeps only what it needs to judge them.
+/// A receiver of lines that keeps only what it needs to check them.
 struct Receiver {
     port: u16,
     shared: Arc<Shared>,
@@ -36,10 +37,10 @@ struct Receiver {
 struct Shared {
     leaving: AtomicBool,
     open: Mutex<Option<TcpStream>>,
-    /// The highest id that came, with none missing before it.
+    /// The highest id received with no id missing before it.
     whole: AtomicU64,
     doubled: AtomicU64,
-    /// The first that came out of its turn.
+    /// The first message that arrived out of order.
     wrong: Mutex<Option<(u64, u64)>>,
 }
 
@@ -60,7 +61,7 @@ impl Receiver {
         Self { port, shared: shared.clone(), running: Some(running) }
     }
 
-    /// Goes away when all is read that the kernel has acknowledged.
+    /// Stops after it has read everything that the kernel has acknowledged.
     fn leave(mut self) {
         self.shared.leaving.store(true, Ordering::SeqCst);
         if let Some(stream) = self.shared.open.lock().take() {
@@ -103,7 +104,7 @@ impl Shared {
     }
 }
 
-/// Sends transactions, each number once and in order; those that are refused are sent again.
+/// Sends transactions, each number once and in order; sends refused ones again.
 struct Sender {
     client: Client,
     template: Vec<String>,
@@ -145,7 +146,7 @@ impl Sender {
         self.next += BATCH;
     }
 
-    /// Sends so many, as fast as they are taken; returns how many were taken in a second.
+    /// Sends this many transactions as fast as possible; returns the rate accepted per second.
     fn send(&mut self, transactions: u64) -> f64 {
         let (start, end) = (Instant::now(), self.next + transactions);
         let first = self.next;
@@ -156,7 +157,7 @@ impl Sender {
     }
 }
 
-/// The largest resident memory of a process while it is watched, in MB.
+/// The peak resident memory of a watched process, in MB.
 struct Watch {
     stop: Arc<AtomicBool>,
     peak: JoinHandle<f64>,
@@ -186,9 +187,9 @@ impl Watch {
     }
 }
 
-/// Scenario: messages flow; the receiver goes away while many more come, and comes back while some still come.
-/// Guarantees: memory stays bounded, nothing is lost, every message comes in its order; the queue's files are removed.
-/// How fast the backlog went, beside the rate before, is said.
+/// Scenario: messages flow; the receiver stops while many more arrive, and returns while some still arrive.
+/// Guarantees: memory stays bounded, no message is lost, messages arrive in order, and the queue's files are removed.
+/// The test prints the delivery rate of the backlog beside the rate before.
 #[test]
 fn a_receiver_that_is_away_for_long() {
     let shared = Arc::new(Shared::default());
@@ -214,7 +215,7 @@ fn a_receiver_that_is_away_for_long() {
 
     let receiver = Receiver::come(port, &shared);
     let (start, before) = (Instant::now(), shared.whole());
-    // New traffic meanwhile: a fifth of what was normal.
+    // New traffic meanwhile, at a fifth of the normal rate.
     let pause = Duration::from_secs_f64(BATCH as f64 / normal * 5.0);
     let mut progress = (Instant::now(), before);
     while shared.whole() < sender.next - 1 - 5 * BATCH {

@@ -1,4 +1,4 @@
-//! `include_body`: bodies in messages, as a user sees them.
+//! `include_body`: bodies in messages.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn with_bodies(number: u64, request: (&str, &str), response: (&str, &str)) -> Va
     value
 }
 
-/// The members that bodies became.
+/// The members of the message that hold bodies.
 fn bodies(message: &Value) -> Value {
     let members = message.as_object().unwrap().iter().filter(|(name, _)| name.contains("body"));
     members.map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
@@ -23,7 +23,7 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What the file-log plugin has written so far, whole lines only.
+/// The whole lines that the file-log plugin has written so far.
 fn written(home: &Home, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path(name)).unwrap_or_default();
     lines(text.rfind('\n').map_or("", |end| &text[..end]))
@@ -58,9 +58,10 @@ fn both_bodies_in_a_file() {
     assert!(text.contains("\"request\"") && !text.contains("body"), "{text}");
 }
 
-/// Scenario: `try` with kafka-log as Kong has it: a body of every kind, none, and a broken one; then settings that win.
-/// Guarantees: the request's body by default, never the response's; no message for the broken one, with the reason and
-/// an exit code that says so; settings turn it off, or keep the broken one.
+/// Scenario: `try` with kafka-log and Kong's defaults: each kind of body, no body, and an invalid one; then with
+/// settings that override the default.
+/// Guarantees: the message has the request's body by default and never the response's; the invalid body yields no
+/// message, the reason, and a non-zero exit code; settings disable bodies or keep the invalid one.
 #[test]
 fn kafka_log_by_default() {
     let home = Home::with(&configuration(&json!([{"name": "kafka-log", "config": {"topic": "t"}}])));
@@ -102,9 +103,9 @@ fn kafka_log_by_default() {
     assert_eq!((ended.code(), bodies(&lines(&ended.stdout)[0]["message"])), (0, json!({})));
 }
 
-/// Scenario: a broken body for two plugins: tcp-log drops a message with a broken body, file-log keeps it;
-/// then a sound one. Guarantees: answered 200; the kept one has `body_error`; the dropped one is logged and counted in
-/// the status; the sound one reaches both.
+/// Scenario: an invalid body for two plugins, where tcp-log drops the message and file-log keeps it; then a valid body.
+/// Guarantees: the answer is 200; the kept message has `body_error`; the dropped one is logged and counted in the
+/// status; the valid one reaches both.
 #[test]
 fn broken_bodies_are_dropped_or_kept() {
     let (peer, status) = (TcpPeer::start(), free_port());
@@ -132,8 +133,9 @@ fn broken_bodies_are_dropped_or_kept() {
     assert_eq!((&answer["refused"], &answer["dropped"], &answer["transactions"]), (&json!(1), &json!(0), &json!(2)));
 }
 
-/// Scenario: `body_types` in kong.yml that let JSON pass and not plain text; then one that is no content type, in
-/// kong.yml and in the settings. Guarantees: only the former's body is there; the latter is an error with its place.
+/// Scenario: `body_types` in kong.yml that allows JSON but not plain text; then an invalid content type, in kong.yml
+/// and in the settings.
+/// Guarantees: the message has only the JSON body; an invalid type is an error with its place.
 #[test]
 fn allowed_types() {
     let kong = |types: &str| {

@@ -12,13 +12,13 @@ fn check(arguments: &[&str]) -> Ended {
     Home::new().run_in(&fixtures(), &[&["check"], arguments].concat(), b"")
 }
 
-/// What was said, wherever.
+/// Everything that the command printed, on either output.
 fn said(ended: &Ended) -> String {
     format!("{}{}", ended.stdout, ended.stderr)
 }
 
-/// Scenario: a file with ten mistakes, each of another kind, a Lua error in a block scalar among them.
-/// Guarantees: exit code 78; all ten are shown, each with its code, place and a caret under it, in this text.
+/// Scenario: a file with ten different mistakes, including a Lua error in a block scalar.
+/// Guarantees: exit code 78; the output shows all ten, each with its code, place and marker, as in the snapshot.
 #[test]
 fn ten_mistakes() {
     let ended = check(&["ten-mistakes.yml"]);
@@ -28,8 +28,8 @@ fn ten_mistakes() {
     insta::assert_snapshot!(said);
 }
 
-/// Scenario: the same with `--format short`.
-/// Guarantees: exit code 78; one line for each, with file, line, column and code.
+/// Scenario: the same file with `--format short`.
+/// Guarantees: exit code 78; one line for each mistake, with file, line, column and code.
 #[test]
 fn ten_mistakes_short() {
     let ended = check(&["ten-mistakes.yml", "--format", "short"]);
@@ -43,8 +43,8 @@ fn ten_mistakes_short() {
     insta::assert_snapshot!(said);
 }
 
-/// Scenario: a file that is in order, with plugins and entities that Logphase has no use for.
-/// Guarantees: exit code 0; the plugins that are not run here are named.
+/// Scenario: a valid file with plugins and entities that Logphase does not use.
+/// Guarantees: exit code 0; the output names the plugins that Logphase does not run.
 #[test]
 fn clean_file() {
     let ended = check(&["clean.yml"]);
@@ -56,8 +56,9 @@ fn clean_file() {
     insta::assert_snapshot!(said);
 }
 
-/// Scenario: Lua that does not compile, in a block scalar, a folded one, a quoted one with an escaped line end, and JSON.
-/// Guarantees: the place is the line of the file where the mistake is, not where the value begins.
+/// Scenario: Lua that does not compile, in a block scalar, a folded scalar, a quoted one with an escaped line end, and
+/// JSON.
+/// Guarantees: the reported place is the line of the mistake, not the line where the value begins.
 #[test]
 fn lua_errors_point_into_the_file() {
     let head =
@@ -88,8 +89,8 @@ fn lua_errors_point_into_the_file() {
     }
 }
 
-/// Scenario: several files, two of which have a mistake; a file that is not there; a file that is binary.
-/// Guarantees: exit code 78 and the errors of every file, each by its name.
+/// Scenario: several files, two of them with a mistake; a missing file; a binary file.
+/// Guarantees: exit code 78 and the errors of every file, each with the file's name.
 #[test]
 fn every_error_of_every_file() {
     let home = Home::new();
@@ -107,9 +108,10 @@ fn every_error_of_every_file() {
     assert!(!said.lines().any(|line| line.contains("good.yml") && line.contains("error")), "{said}");
 }
 
-/// Scenario: `run` with the file of ten mistakes, with an address that no sink can send to, with a misspelt setting, with an
-/// address that is taken.
-/// Guarantees: it does not start, says why and where, and ends with a code of its own, not by a panic.
+/// Scenario: `run` with the file of ten mistakes, with an endpoint that no sink can send to, with a misspelt setting,
+/// and with an address in use.
+/// Guarantees: the service does not start, reports the cause and the place, and exits with the documented code, not by
+/// a panic.
 #[test]
 fn run_refuses() {
     let refused = |home: &Home, expected: &str| {
@@ -130,7 +132,7 @@ fn run_refuses() {
 }
 
 /// Scenario: `untrusted_lua: off` with a snippet, and without one.
-/// Guarantees: the first is refused at its line in Kong's words, the second is taken.
+/// Guarantees: the first is refused at its line with Kong's text, the second is accepted.
 #[test]
 fn lua_can_be_turned_off() {
     let home = Home::new().set("LOGPHASE_UNTRUSTED_LUA", "off");
@@ -146,9 +148,10 @@ fn lua_can_be_turned_off() {
     assert_eq!(home.run(&["check", "without.yml"], b"").code(), 0);
 }
 
-/// Scenario: snippets that LuaJIT takes and Luau does not, or takes otherwise; one past each bound on its text.
-/// Guarantees: each is explained at its line: `goto`, number suffixes and bounds as errors, digits of joined numbers as
-/// a note that leaves the configuration sound.
+/// Scenario: snippets that LuaJIT accepts and Luau rejects or interprets differently; one beyond each bound on source
+/// text.
+/// Guarantees: each is explained at its line: `goto`, number suffixes and bounds as errors, digits of concatenated
+/// numbers as a note that keeps the configuration valid.
 #[test]
 fn differences_of_the_dialect_are_explained() {
     let home = Home::new().set("LOGPHASE_LUA_MAX_SOURCE_BYTES", "2KiB").set("LOGPHASE_LUA_MAX_SOURCE_NESTING", "10");

@@ -1,4 +1,4 @@
-//! The walls that the system puts up, and the snippets that are left out, seen from outside.
+//! The seccomp filter, the Landlock rules and the circuit breaker of snippets, seen from outside.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ fn file_log(home: &Home, fields: &Value) -> String {
     configuration(&json!([{"name": "file-log", "config": config}]))
 }
 
-/// What `GET` on a port of this machine answers: the status code and the body.
+/// The answer to `GET` on a local port: status code and body.
 fn get(port: u16, path: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
@@ -34,9 +34,9 @@ fn threads(service: &Service, field: &str) -> Vec<(String, String)> {
     tasks.filter_map(|task| read(task.unwrap())).collect()
 }
 
-/// Scenario: a running service with two workers, and one whose settings turn the walls off.
-/// Guarantees: every worker thread runs behind a filter of system calls, and no other thread does; the status says what
-/// stands; without it, none does. Both deliver.
+/// Scenario: a running service with two workers, and one whose settings disable both sandbox layers.
+/// Guarantees: every worker thread has a seccomp filter, and no other thread does; the status shows the active layers;
+/// without them, no thread has a filter. Both services deliver.
 #[test]
 fn workers_are_behind_a_filter() {
     for on in [true, false] {
@@ -67,7 +67,7 @@ fn workers_are_behind_a_filter() {
 }
 
 /// Scenario: a snippet that logs and one that fails, on workers that may not write.
-/// Guarantees: what they say is in the service's log all the same, before it ends.
+/// Guarantees: their lines are in the service's log before it ends.
 #[test]
 fn confined_workers_are_heard() {
     let home = Home::new();
@@ -78,9 +78,10 @@ fn confined_workers_are_heard() {
     assert!(service.has_logged("over here") && service.has_logged("no such luck"), "{}", service.log());
 }
 
-/// Scenario: a reload brings a plugin whose file is in another directory; then the service is started anew with that
-/// directory in `confinement.paths`, and reloaded again.
-/// Guarantees: first it is refused with its place and what to do, and the old configuration stays; then it is taken.
+/// Scenario: a reload adds a plugin whose file is in another directory; then the service restarts with this directory
+/// in `confinement.paths` and reloads again.
+/// Guarantees: the first reload is refused with the place and what to do, and the old configuration stays; the second
+/// is applied.
 #[test]
 fn a_reload_cannot_reach_further() {
     let elsewhere = tempfile::TempDir::new().unwrap();
@@ -108,10 +109,10 @@ fn a_reload_cannot_reach_further() {
     Messages::read(&path).assert_once(&[2].into());
 }
 
-/// Scenario: a field that never ends beside a sound one, for more transactions than may time out in a row; after the
+/// Scenario: a field that never ends beside a valid one, for more transactions than may time out in a row; after the
 /// suspension the field behaves.
-/// Guarantees: it is suspended, loudly, and the status says so; every message goes out with the sound field; afterwards
-/// it runs again.
+/// Guarantees: the snippet is suspended, and the log and the status show it; every message is sent with the valid
+/// field; afterwards the snippet runs again.
 #[test]
 fn a_snippet_that_times_out_is_suspended() {
     let port = free_port();

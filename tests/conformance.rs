@@ -1,4 +1,4 @@
-//! What Kong's own log phase emitted, case by case (`tests/conformance/README.md`).
+//! Compares messages with those of Kong's own log phase, case by case (`tests/conformance/README.md`).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// Whether two values are equal, numbers by value.
+/// Whether two values are equal; compares numbers by value.
 fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
@@ -33,7 +33,7 @@ fn same(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Where two values differ first, as a path with both sides.
+/// The first difference between two values, as a path with both sides.
 fn difference(ours: &Value, kongs: &Value, path: &str) -> Option<String> {
     match (ours, kongs) {
         (Value::Object(left), Value::Object(right)) => {
@@ -53,7 +53,7 @@ fn difference(ours: &Value, kongs: &Value, path: &str) -> Option<String> {
     }
 }
 
-/// Runs one case; the error says what is different.
+/// Runs one case; the error describes the difference.
 fn run(path: &Path) -> Result<(), String> {
     let case: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).map_err(|error| error.to_string())?;
     let home = Home::with(&configuration(&case["plugins"]));
@@ -84,8 +84,8 @@ fn run(path: &Path) -> Result<(), String> {
     found.map_or(Ok(()), Err)
 }
 
-/// Scenario: each case through `logphase try --json`, in a process of its own.
-/// Guarantees: the same messages as Kong's, in the same order, without an error.
+/// Scenario: each case through `logphase try --json`, in its own process.
+/// Guarantees: the same messages as Kong's, in the same order, without errors.
 #[test]
 fn every_case_as_kong() {
     let cases = cases();
@@ -108,8 +108,8 @@ fn every_case_as_kong() {
     assert!(failures.is_empty(), "{} of {} cases differ:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-/// Scenario: values that differ in a member, a number's form, an array's order.
-/// Guarantees: the comparison of the test above tells what differs from what does not.
+/// Scenario: values that differ in a member, in the form of a number, in the order of an array.
+/// Guarantees: the comparison of the test above finds real differences and only those.
 #[test]
 fn comparison_can_fail() {
     let message = json!({"a": {"b": [1, 2]}, "n": 1.0});

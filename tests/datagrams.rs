@@ -1,10 +1,10 @@
-//! udp-log with messages that no datagram holds.
+//! udp-log with messages larger than a datagram.
 
 use serde_json::{Value, json};
 
 use crate::service::{Home, TcpPeer, UdpPeer, configuration, id_of, transaction, wait_until};
 
-/// A transaction of 100 kB; its long member comes last.
+/// A transaction of 100 kB whose long member is last.
 fn large(id: u64) -> Value {
     let mut transaction = transaction(id);
     transaction["padding"] = "x".repeat(100_000).into();
@@ -19,8 +19,8 @@ fn configure(port: u16, oversize: Option<&str>) -> String {
     configuration(&json!([{"name": "udp-log", "config": config}]))
 }
 
-/// Scenario: a large message between two small ones, with `oversize` as it is by default.
-/// Guarantees: the small ones come; the log names the large one's size; nothing is held up and the end is clean.
+/// Scenario: a large message between two small ones, with the default `oversize`.
+/// Guarantees: the small ones arrive; the log has the size of the large one; delivery continues and the exit is clean.
 #[test]
 fn dropped_and_counted() {
     let udp = UdpPeer::start();
@@ -37,7 +37,7 @@ fn dropped_and_counted() {
 }
 
 /// Scenario: the same with `oversize: tcp`, and a TCP receiver on the same port.
-/// Guarantees: the small ones come as datagrams, the large one whole over TCP.
+/// Guarantees: the small messages arrive as datagrams, the large one complete over TCP.
 #[test]
 fn sent_over_tcp() {
     let udp = UdpPeer::start();
@@ -51,7 +51,7 @@ fn sent_over_tcp() {
 }
 
 /// Scenario: the same with `oversize: truncate`.
-/// Guarantees: three datagrams; the large one is the beginning of its message.
+/// Guarantees: three datagrams arrive; the large one is the beginning of its message.
 #[test]
 fn cut_to_fit() {
     let udp = UdpPeer::start();

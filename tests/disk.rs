@@ -1,4 +1,4 @@
-//! Disks that are full, and queues that somebody removes from under the service.
+//! Full disks, and queues whose files are removed under the running service.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ fn tcp_log(peer: &TcpPeer) -> Home {
         .set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1")
 }
 
-/// Scenario: the data directory is a file system of 2 MB that fills up under load, before anything was delivered; then
-/// the receiver comes.
-/// Guarantees: the log says what is wrong; what was delivered makes room, though the disk has none for the cursor; the
-/// service goes on by itself, and everything that was answered arrives.
+/// Scenario: the data directory is a file system of 2 MB that fills up under load before anything is delivered; then
+/// the receiver starts.
+/// Guarantees: the log gives the cause; delivered messages free space although the disk has no room for the cursor; the
+/// service continues by itself, and every acknowledged message arrives.
 #[test]
 fn full_file_system() {
     let mut peer = TcpPeer::absent();
@@ -37,7 +37,7 @@ fn full_file_system() {
     peer.messages().assert_all(&sent.accepted);
 }
 
-/// Removes a directory in which files are made meanwhile.
+/// Removes a directory while other processes create files in it.
 fn remove(directory: &Path) {
     loop {
         match fs::remove_dir_all(directory) {
@@ -54,10 +54,10 @@ fn later(id: u64) -> Value {
 
 const LATER: u64 = 100_000_000;
 
-/// Scenario: under load, with the receiver away, somebody removes the directory of all queues; the process is killed
-/// some time later, and begins anew when the receiver is there.
-/// Guarantees: the log says that files are gone, and the service goes on by itself; everything that is answered from
-/// then on is on disk and arrives.
+/// Scenario: under load, with an unavailable receiver, the directory of all queues is removed; later the process is
+/// killed, and restarts when the receiver is available.
+/// Guarantees: the log reports missing files, and the service continues by itself; everything acknowledged from then on
+/// is on disk and arrives.
 #[test]
 fn queues_removed_under_load() {
     let mut peer = TcpPeer::absent();
@@ -81,8 +81,8 @@ fn queues_removed_under_load() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: the receiver is there, and the directory of all queues is removed ten times under load.
-/// Guarantees: everything that was answered arrives: what waits for nothing is delivered from memory.
+/// Scenario: the receiver is available, and the directory of all queues is removed ten times under load.
+/// Guarantees: every acknowledged message arrives: messages that do not wait are delivered from memory.
 #[test]
 fn queues_removed_again_and_again() {
     let peer = TcpPeer::start();

@@ -1,4 +1,4 @@
-//! The examples of Kong's documentation of `custom_fields_by_lua`, from HTTP into real receivers.
+//! The examples of Kong's documentation of `custom_fields_by_lua`, from HTTP to real receivers.
 
 use serde_json::{Value, json};
 
@@ -13,10 +13,10 @@ fn parsed(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// Scenario: one `kong.yml` with file-log, udp-log and tcp-log and the documentation's fields on each: `route` removed,
-/// `header` added, `my_file.log\.field` nested and escaped, and a field of file-log removed in tcp-log.
-/// Guarantees: each receiver gets exactly its message: what was sent, with the fields of the plugins before it and its
-/// own, secrets redacted; as a line in the file, a datagram without a line end, a line over TCP.
+/// Scenario: one `kong.yml` with file-log, udp-log and tcp-log, each with fields from the documentation: `route`
+/// removed, `header` added, `my_file.log\.field` nested and escaped, and a field of file-log removed in tcp-log.
+/// Guarantees: each receiver gets exactly its message: the transaction with the fields of earlier plugins and its own,
+/// secrets redacted; as a line in the file, a datagram without a line end, a line over TCP.
 #[test]
 fn all_of_them_end_to_end() {
     let (tcp, udp) = (TcpPeer::start(), UdpPeer::start());
@@ -76,9 +76,9 @@ plugins:
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: file-log on a service, on its route and for everything, and transactions of that route, of that service,
-/// of a consumer, and of none of them.
-/// Guarantees: the most specific one takes the transaction, whole and alone; the others' fields do not show.
+/// Scenario: a global file-log, one on a service and one on its route; transactions of that route, of that service, and
+/// of neither.
+/// Guarantees: only the most specific plugin logs each transaction, and its message has no fields of the others.
 #[test]
 fn most_specific_plugin_wins() {
     let home = Home::new();
@@ -110,9 +110,10 @@ fn most_specific_plugin_wins() {
     }
 }
 
-/// Scenario: pre-function sets, adds and replaces fields in its `log` phase, post-function sets one; no configuration
-/// of the plugins' other phases applies.
-/// Guarantees: what pre-function did shows in the message, what post-function did does not.
+/// Scenario: pre-function sets, adds and replaces fields in its `log` phase, post-function sets one; pre-function also
+/// has a function for another phase.
+/// Guarantees: the message has the edits of pre-function's `log` phase, and not those of post-function or of the other
+/// phase.
 #[test]
 fn functions_around_the_loggers() {
     let home = Home::new();
@@ -148,9 +149,9 @@ plugins:
     assert_eq!(messages(&service.home, "file.log"), [expected]);
 }
 
-/// Scenario: the configuration as Kong wrote it years ago: `name: tcplog`, `value:` in place of `config:`, an `apis`
-/// entry as the scope; a transaction of that API and one of another.
-/// Guarantees: it still works, and for that API only.
+/// Scenario: a configuration in Kong's old format: `name: tcplog`, `value:` instead of `config:`, an `apis` entry as
+/// the scope; a transaction of that API and one of another.
+/// Guarantees: the configuration works, for that API only.
 #[test]
 fn configuration_of_long_ago() {
     let peer = TcpPeer::start();

@@ -1,11 +1,11 @@
-//! `logphase try` and the commands' manners.
+//! `logphase try`, and options that all commands share.
 
 use serde_json::{Value, json};
 
 use crate::service::{Home, transaction};
 
-/// Scenario: fields on the command line, without any configuration file; a transaction from a file.
-/// Guarantees: the message with these fields, exit code 0; nothing is delivered anywhere.
+/// Scenario: fields on the command line without a configuration file; a transaction from a file.
+/// Guarantees: the message with these fields, exit code 0; nothing is delivered.
 #[test]
 fn fields_without_a_file() {
     let home = Home::new();
@@ -38,9 +38,9 @@ fn fields_without_a_file() {
     assert!(people.stdout.contains("v5") && people.stdout.contains("log.field"), "{}", people.stdout);
 }
 
-/// Scenario: a field that fails when it runs, one that does not compile, a transaction that is none.
-/// Guarantees: the first is in `errors` with its name; the second and third end with an exit code that is not 0 and say
-/// what is wrong.
+/// Scenario: a field that fails at run time, one that does not compile, an invalid transaction.
+/// Guarantees: the first is in `errors` with its name; the second and third end with a non-zero exit code and an
+/// explanation.
 #[test]
 fn mistakes() {
     let home = Home::new();
@@ -57,7 +57,7 @@ fn mistakes() {
     }
 }
 
-/// Scenario: http-log, syslog, loggly, kafka-log and file-log, tried where nothing listens.
+/// Scenario: http-log, syslog, loggly, kafka-log and file-log, tried without receivers.
 /// Guarantees: a message of each, in descending priority.
 #[test]
 fn plugins_without_receivers() {
@@ -79,8 +79,8 @@ fn plugins_without_receivers() {
     assert!(position("loggly") < position("syslog") && position("syslog") < usize::MAX, "{plugins:?}");
 }
 
-/// Scenario: `--help` of every command, `--version`, completions for the usual shells, an unknown command.
-/// Guarantees: each help has an example; completions name the commands; what is not known is refused with code 2.
+/// Scenario: `--help` of commands, `--version`, completions for common shells, an unknown command.
+/// Guarantees: each help text has an example; completions name the commands; an unknown command exits with code 2.
 #[test]
 fn manners() {
     let home = Home::new();
@@ -100,7 +100,7 @@ fn manners() {
 }
 
 /// Scenario: odd numbers, strings and keys, without and with `kong_quirks`.
-/// Guarantees: by default the sensible reading, to the byte; with the setting Kong's exact output.
+/// Guarantees: by default the documented output, to the byte; with the setting Kong's exact output.
 #[test]
 fn quirks() {
     let home = Home::with(
@@ -148,8 +148,8 @@ plugins:
     expect(&home.set("LOGPHASE_KONG_QUIRKS", "true"), &kong, "9007199254740992");
 }
 
-/// Scenario: `run` without any configuration, as the first thing that somebody does.
-/// Guarantees: it serves, and messages come into a file in the data directory.
+/// Scenario: `run` without a configuration.
+/// Guarantees: the service accepts transactions, and messages arrive in a file in the data directory.
 #[test]
 fn quickstart() {
     let mut service = Home::new().start_with(&["run"]);

@@ -1,4 +1,4 @@
-//! Queues on disk: what was answered outlives the process.
+//! Queues on disk: acknowledged messages survive the process.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -20,9 +20,9 @@ fn home(peer: &TcpPeer) -> Home {
     Home::with(&tcp_log(peer.port, 10_000)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms")
 }
 
-/// Scenario: the receiver is away; the service is killed with SIGKILL under load, begins anew, is killed again; then the
-/// receiver comes and the service begins once more.
-/// Guarantees: every transaction that was answered 200 arrives, whole.
+/// Scenario: the receiver is unavailable; the service is killed by SIGKILL under load, restarts, and is killed again;
+/// then the receiver starts and the service restarts.
+/// Guarantees: every transaction that was answered 200 arrives, complete.
 #[test]
 fn killed_under_load() {
     let mut peer = TcpPeer::absent();
@@ -44,8 +44,8 @@ fn killed_under_load() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: the service is stopped while the receiver is away, and begins anew when it is there.
-/// Guarantees: the stop says that messages are kept and counts as done; they arrive once.
+/// Scenario: the service stops while the receiver is unavailable, and restarts when it is available.
+/// Guarantees: the log says that messages are kept and the exit code is 0; the messages arrive once.
 #[test]
 fn stopped_with_a_backlog() {
     let mut peer = TcpPeer::absent();
@@ -70,8 +70,8 @@ fn limit_file_size(service: &Service, bytes: Option<u64>) {
 }
 
 /// Scenario: for a while no file can grow, as on a full disk.
-/// Guarantees: what comes meanwhile is not answered 200; the log and the answers say why; when files can grow again the
-/// service goes on by itself, and everything that it took arrives.
+/// Guarantees: transactions that arrive meanwhile are not answered 200; the log and the answers give the cause; when
+/// files can grow again the service continues by itself, and everything it acknowledged arrives.
 #[test]
 fn full_disk() {
     let peer = TcpPeer::start();
@@ -94,7 +94,7 @@ fn full_disk() {
 }
 
 /// Scenario: two services with the same data directory.
-/// Guarantees: the second ends at once and says why; with queues in memory it would have run.
+/// Guarantees: the second exits at once and reports the cause.
 #[test]
 fn one_data_directory_for_two() {
     let peer = TcpPeer::start();
@@ -105,9 +105,9 @@ fn one_data_directory_for_two() {
     assert!(service.is_running());
 }
 
-/// Scenario: a plugin's queue gets another bound by a reload while its receiver is away, so that the old one is still there;
-/// then the process is killed, and begins anew when the receiver is there.
-/// Guarantees: what both queues held arrives, and one directory is left.
+/// Scenario: a reload changes the bound of a plugin's queue while its receiver is unavailable, so that the old queue
+/// still exists; then the process is killed, and restarts when the receiver is available.
+/// Guarantees: the messages of both queues arrive, and one directory is left.
 #[test]
 fn changed_while_it_drains() {
     let mut peer = TcpPeer::absent();
@@ -130,7 +130,7 @@ fn changed_while_it_drains() {
 }
 
 /// Scenario: a queue in memory, and one that is synced every second.
-/// Guarantees: the settings of a plugin decide; with the second, what was answered outlives SIGKILL all the same.
+/// Guarantees: the settings of a plugin apply; with the second, acknowledged messages survive SIGKILL.
 #[test]
 fn durability_is_a_setting() {
     let mut peer = TcpPeer::absent();

@@ -1,4 +1,4 @@
-//! What lies in `examples/`: users copy it, so it must work and must say the truth.
+//! The files in `examples/`: users copy them, so they must work and be accurate.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -28,7 +28,7 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Runs the program in the project's folder, without any settings of the machine's.
+/// Runs the program in the project's folder, without settings from the environment.
 fn logphase(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOGPHASE_") || name.starts_with("DECK_")) {
@@ -52,7 +52,7 @@ fn load(text: String) -> Settings {
     settings
 }
 
-/// The annotated settings with those switched on that have no fixed default.
+/// The annotated settings, with those without a fixed default enabled.
 fn all_settings() -> String {
     let text = read(&examples().join("logphase.yml"));
     let switch = |line: &str| {
@@ -67,14 +67,15 @@ fn all_settings() -> String {
     text.lines().map(switch).collect()
 }
 
-/// Scenario: the annotated settings as they are. Guarantees: every value in them is the default.
+/// Scenario: the annotated settings, unchanged.
+/// Guarantees: every value in them is the default.
 #[test]
 fn settings_are_the_defaults() {
     assert_eq!(load(read(&examples().join("logphase.yml"))), Settings::default());
 }
 
-/// Scenario: the annotated settings with everything in them switched on.
-/// Guarantees: no setting is missing, and what is given as an example is allowed.
+/// Scenario: the annotated settings with everything enabled.
+/// Guarantees: no setting is missing, and every example value is valid.
 #[test]
 fn settings_are_all_there() {
     let text = all_settings();
@@ -88,8 +89,8 @@ fn settings_are_all_there() {
     }
 }
 
-/// Scenario: the example transactions against the published schema.
-/// Guarantees: they are what a proxy sends, HTTP, gRPC and L4, and some carry a `_context`.
+/// Scenario: the example transactions and the published schema.
+/// Guarantees: they are valid and cover HTTP, gRPC and L4, some with a `_context`.
 #[test]
 fn transactions_fit_the_schema() {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/transaction.schema.json");
@@ -108,7 +109,8 @@ fn transactions_fit_the_schema() {
     assert!(count("_context") >= 3);
 }
 
-/// Scenario: the plugins that there are. Guarantees: each has an example of its own, with what comes out of it.
+/// Scenario: the list of plugins.
+/// Guarantees: each has an example with its expected output.
 #[test]
 fn every_plugin_has_an_example() {
     for kind in definitions() {
@@ -120,7 +122,8 @@ fn every_plugin_has_an_example() {
     }
 }
 
-/// Scenario: `check` on every example, and reading it. Guarantees: no errors, and some plugin that runs here.
+/// Scenario: `check` on every example.
+/// Guarantees: no errors, and at least one plugin that Logphase runs.
 #[test]
 fn examples_pass_the_check() {
     let options = ReadOptions { select_tags: &[], env: &|name| (name == "DECK_DATA_DIR").then(|| "/tmp".to_owned()) };
@@ -134,8 +137,9 @@ fn examples_pass_the_check() {
     }
 }
 
-/// Scenario: `try` on every example with the transaction that its first lines name, or all of them for the quickstart.
-/// Guarantees: exactly the messages beside it come out, and no snippet fails. `BLESS=1` writes them anew.
+/// Scenario: `try` on every example with the transaction that its first lines name, or all transactions for the
+/// quickstart.
+/// Guarantees: exactly the expected messages, and no failing snippet. `BLESS=1` writes the expected messages.
 #[test]
 fn examples_give_what_they_say() {
     let bless = std::env::var_os("BLESS").is_some();

@@ -1,4 +1,4 @@
-//! The examples of plugins that deliver over the network, each with a real receiver in place of the one that it names.
+//! The examples of plugins that deliver over the network, each with a real receiver instead of the one that it names.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The example of `plugin`, running, with `from` replaced by `to`, and the example transaction handed to it.
+/// Starts the example of `plugin` with `from` replaced by `to`, and sends it the example transaction.
 fn run(plugin: &str, from: &str, to: &str) -> Service {
     let kong = read(&format!("{plugin}/kong.yml"));
     assert!(kong.contains(from), "{plugin}'s example has no {from:?}");
@@ -21,7 +21,7 @@ fn run(plugin: &str, from: &str, to: &str) -> Service {
     service
 }
 
-/// What `expected.ndjson` says that the plugin sends.
+/// The message of the plugin in `expected.ndjson`.
 fn expected(plugin: &str) -> Value {
     let lines = read(&format!("{plugin}/expected.ndjson"));
     let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -32,7 +32,8 @@ fn json(bytes: impl AsRef<[u8]>) -> Value {
     serde_json::from_slice(bytes.as_ref()).expect("a message is JSON")
 }
 
-/// Scenario: kafka-log's example with a real broker. Guarantees: what it says is in the topic, with its headers.
+/// Scenario: kafka-log's example with a real broker.
+/// Guarantees: the expected message is in the topic, with its headers.
 #[test]
 fn kafka_log() {
     let broker = kafka::broker();
@@ -47,7 +48,8 @@ fn kafka_log() {
     assert!(headers.iter().all(|header| records[0].headers.contains(header)), "{:?}", records[0].headers);
 }
 
-/// Scenario: http-log's example with a real nginx. Guarantees: a list with what it says is posted.
+/// Scenario: http-log's example with a real nginx.
+/// Guarantees: a list with the expected message is posted.
 #[test]
 fn http_log() {
     let nginx = Nginx::start("");
@@ -57,7 +59,8 @@ fn http_log() {
     assert_eq!(nginx.posted()[0].messages(), [expected("http-log")]);
 }
 
-/// Scenario: syslog's example with a real rsyslogd on another socket. Guarantees: what it says arrives, with its facility.
+/// Scenario: syslog's example with a real rsyslogd on another socket.
+/// Guarantees: the expected message arrives, with its facility.
 #[test]
 fn syslog() {
     let daemon = Rsyslog::start();
@@ -69,7 +72,8 @@ fn syslog() {
     assert_eq!((records[0].facility.as_str(), records[0].severity.as_str()), ("local3", "info"));
 }
 
-/// Scenario: loggly's example with a receiver here. Guarantees: what it says arrives, with its tags.
+/// Scenario: loggly's example with a local receiver.
+/// Guarantees: the expected message arrives, with its tags.
 #[test]
 fn loggly() {
     let peer = UdpPeer::start();
@@ -82,7 +86,8 @@ fn loggly() {
     assert_eq!(message.elements[0].1.len(), 2);
 }
 
-/// Scenario: the examples of tcp-log and udp-log with receivers here. Guarantees: what they say arrives.
+/// Scenario: the examples of tcp-log and udp-log with local receivers.
+/// Guarantees: the expected messages arrive.
 #[test]
 fn tcp_log_and_udp_log() {
     let tcp = TcpPeer::start();

@@ -1,4 +1,4 @@
-//! file-log where files cannot be written.
+//! file-log with files that cannot be written.
 
 use std::os::unix::fs::symlink;
 
@@ -11,14 +11,14 @@ fn service(path: &str) -> Service {
     let home = Home::new();
     let config = json!({"path": home.text(path)});
     home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": config}])));
-    // The device that a test links to only later.
+    // A test links to this device only later.
     let home = home.set("LOGPHASE_CONFINEMENT_PATHS", "/dev/full");
     home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start()
 }
 
-/// Scenario: the file's directory is not there, a directory is in the file's place, the disk is full; each until it is
-/// mended.
-/// Guarantees: transactions are taken meanwhile, the log says what to do, and then everything is written, once.
+/// Scenario: the file's directory is missing, a directory has the file's name, the disk is full; each until it is
+/// repaired.
+/// Guarantees: transactions are accepted meanwhile, the log says what to do, and then everything is written, once.
 #[test]
 fn until_it_is_mended() {
     type Step = fn(&Service);
@@ -58,8 +58,8 @@ fn until_it_is_mended() {
     }
 }
 
-/// Scenario: the system lets the process's files grow to 100 kB only, which a load goes past; then it lets them grow.
-/// Guarantees: no line is torn, neither then nor later; everything is written once.
+/// Scenario: the system limits files to 100 kB, a load exceeds this, and then the limit is raised.
+/// Guarantees: no line is torn; everything is written once.
 #[test]
 fn full_in_the_middle_of_a_line() {
     let mut service = service("messages.log");

@@ -1,4 +1,4 @@
-//! What nobody should send, to every input.
+//! Hostile data on every input.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream, UdpSocket};
@@ -8,20 +8,20 @@ use serde_json::json;
 
 use crate::service::{Client, Home, Messages, Service, configuration, free_port, transaction, wait_until};
 
-/// More than a hundred bodies, none of which is a transaction; none has a line end.
+/// More than a hundred bodies without line ends, none of them a valid transaction.
 fn bodies() -> Vec<Vec<u8>> {
     let good = transaction(0).to_string();
-    // Cut off anywhere.
+    // Truncated at many places.
     let mut bodies: Vec<Vec<u8>> = (1..good.len()).step_by(31).map(|end| good.as_bytes()[..end].to_vec()).collect();
     let mut add = |body: &[u8]| bodies.push(body.to_vec());
-    // Other values than objects, and more than one.
+    // Values other than objects, and more than one value.
     for text in [
         "null", "true", "0", "-1.5e3", "\"text\"", "\"{}\"", "[[]]", "[1]", "[null]", "[[{}]]", "{}{}", "{} {}",
         "{},{}", "[{}][{}]",
     ] {
         add(text.as_bytes());
     }
-    // Not quite JSON.
+    // Almost JSON.
     for text in [
         "{",
         "}",
@@ -81,7 +81,7 @@ fn bodies() -> Vec<Vec<u8>> {
     ] {
         add(text.as_bytes());
     }
-    // Control characters and bytes that are no UTF-8, inside and outside of strings.
+    // Control characters and invalid UTF-8, inside and outside strings.
     for byte in [0x00_u8, 0x01, 0x08, 0x0b, 0x1b, 0x1f] {
         add(&[b"{\"a\":\"", &[byte][..], b"\"}"].concat());
     }
@@ -102,7 +102,7 @@ fn bodies() -> Vec<Vec<u8>> {
     add(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
     add(b"\x1f\x8b\x08\x00\x00\x00\x00\x00");
     add(&[0; 1000]);
-    // Nested and crowded beyond the limits.
+    // Beyond the limits on nesting and members.
     add(&b"[".repeat(50_000));
     add(&[&b"{\"a\":"[..], &b"[".repeat(50_000)].concat());
     add(&b"{\"a\":".repeat(10_000));
@@ -114,7 +114,7 @@ fn bodies() -> Vec<Vec<u8>> {
     bodies
 }
 
-/// One over the limit for a transaction.
+/// A transaction one byte over the limit.
 fn huge() -> Vec<u8> {
     json!({"request": {"id": "0"}, "padding": "x".repeat(2 << 20)}).to_string().into_bytes()
 }
@@ -127,7 +127,7 @@ fn home() -> Home {
     home
 }
 
-/// Waits until exactly these messages have come, and nothing else.
+/// Waits until exactly these messages have arrived, and no others.
 #[track_caller]
 fn assert_only(service: &Service, ids: &[u64]) {
     let path = service.home.path("messages.log");
@@ -138,10 +138,10 @@ fn assert_only(service: &Service, ids: &[u64]) {
     assert_eq!(messages.counts.len(), ids.len(), "something hostile was taken");
 }
 
-/// Scenario: more than a hundred hostile bodies over HTTP, each on a kept connection as JSON, as lines and as gzip; a good
-/// one after each.
-/// Guarantees: each is answered 400 or 413 with the reason, its index and offset within the body and what to do; nothing
-/// of them is taken, every good one is.
+/// Scenario: more than a hundred hostile bodies over HTTP, each on a kept connection as JSON, as lines and as gzip; a
+/// valid one after each.
+/// Guarantees: each is answered 400 or 413 with the reason, its index, its offset and what to do; none of them is
+/// accepted, every valid one is.
 #[test]
 fn over_http() {
     let mut service = home().start();
@@ -183,9 +183,8 @@ fn over_http() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: bytes that are no HTTP, heads without an end, headers without measure, lengths that lie, connections that
-/// are cut anywhere.
-/// Guarantees: the service goes on and takes a good one on another connection.
+/// Scenario: bytes that are not HTTP, endless heads, too many headers, wrong lengths, connections that break anywhere.
+/// Guarantees: the service continues and accepts a valid transaction on another connection.
 #[test]
 fn on_the_http_port() {
     let mut service = home().start();
@@ -209,7 +208,7 @@ fn on_the_http_port() {
     }
     for bytes in raw {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        // The service may have answered and closed before the end of it.
+        // The service may answer and close before it has received everything.
         let _ = stream.write_all(&bytes);
         let _ = stream.shutdown(Shutdown::Both);
     }
@@ -219,7 +218,7 @@ fn on_the_http_port() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Sends each hostile line between good ones, on one connection and each on its own, and a line that never ends.
+/// Sends each hostile line between valid ones, on one connection and each on its own connection, and an endless line.
 fn lines_over(connect: impl Fn() -> Box<dyn Write>, service: &mut Service) {
     let mut good = Vec::new();
     let mut next = || {
@@ -230,7 +229,7 @@ fn lines_over(connect: impl Fn() -> Box<dyn Write>, service: &mut Service) {
     let mut kept = connect();
     for (number, body) in bodies().into_iter().enumerate() {
         kept.write_all(&[&next()[..], &body, b"\n", &next()].concat()).unwrap();
-        // Cut off in the middle of a line.
+        // Disconnect in the middle of a line.
         connect().write_all(&body).unwrap();
         if number % 10 == 0 {
             kept = connect();
@@ -244,8 +243,8 @@ fn lines_over(connect: impl Fn() -> Box<dyn Write>, service: &mut Service) {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: hostile lines over TCP, between good ones, alone, unfinished, and one of 2 MB.
-/// Guarantees: exactly the good ones are taken, on the same connections.
+/// Scenario: hostile lines over TCP: between valid ones, alone, incomplete, and one of 2 MB.
+/// Guarantees: exactly the valid ones are accepted, on the same connections.
 #[test]
 fn over_tcp() {
     let port = free_port();
@@ -254,7 +253,7 @@ fn over_tcp() {
 }
 
 /// Scenario: the same over a Unix socket.
-/// Guarantees: the same; the socket's file is gone when the service has ended.
+/// Guarantees: the same; the socket's file is gone after the service has ended.
 #[test]
 fn over_a_unix_socket() {
     let home = home();
@@ -264,8 +263,8 @@ fn over_a_unix_socket() {
     assert!(!path.exists());
 }
 
-/// Scenario: hostile datagrams, empty and of the largest size among them, and good ones between.
-/// Guarantees: exactly the good ones are taken.
+/// Scenario: hostile datagrams, including empty ones and ones of the maximum size, and valid ones between them.
+/// Guarantees: exactly the valid ones are accepted.
 #[test]
 fn over_udp() {
     let port = free_port();
@@ -287,7 +286,7 @@ fn over_udp() {
         socket.send(transaction(id).to_string().as_bytes()).unwrap();
         good.push(id);
         if id % 16 == 0 {
-            // Datagrams have no back-pressure: not more at a time than any receive buffer holds.
+            // UDP has no back-pressure: send no more at a time than a receive buffer holds.
             let path = service.home.path("messages.log");
             let last = [id].into();
             wait_until("the datagrams so far have come", || Messages::read(&path).missing(&last).is_empty());
@@ -299,8 +298,8 @@ fn over_udp() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: hostile lines on standard input, between good ones.
-/// Guarantees: exactly the good ones are delivered; the exit code is 1; each bad line is named by its number.
+/// Scenario: hostile lines on standard input, between valid ones.
+/// Guarantees: exactly the valid ones are delivered; the exit code is 1; the output gives the number of each bad line.
 #[test]
 fn on_standard_input() {
     let home = home();

@@ -1,4 +1,4 @@
-//! What the HTTP input answers, with the whole service behind it.
+//! The answers of the HTTP input, with the whole service behind it.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -33,8 +33,8 @@ fn assert_delivered(mut service: Service, ids: impl IntoIterator<Item = u64>) {
     assert_eq!(messages.counts.len(), ids.len(), "more than was taken: {:?}", messages.counts.keys());
 }
 
-/// Scenario: one object, an array, JSON lines, each of them compressed, an empty array, no content type at all.
-/// Guarantees: 200 with how many were taken, and exactly these are delivered.
+/// Scenario: one object, an array, JSON lines, each of them also compressed, an empty array, no content type.
+/// Guarantees: 200 with the number of accepted transactions, and exactly these are delivered.
 #[test]
 fn forms_of_a_body() {
     let service = service();
@@ -63,8 +63,8 @@ fn forms_of_a_body() {
     assert_delivered(service, 0..18);
 }
 
-/// Scenario: an array and JSON lines with a bad one among good ones.
-/// Guarantees: 400 with the index of the bad one and its place in the body; none of the good ones is delivered.
+/// Scenario: an array and JSON lines with a bad transaction among valid ones.
+/// Guarantees: 400 with the index of the bad one and its place in the body; none of the valid ones is delivered.
 #[test]
 fn all_or_nothing() {
     let service = service();
@@ -84,9 +84,9 @@ fn all_or_nothing() {
     assert_delivered(service, [3]);
 }
 
-/// Scenario: bodies and transactions over the limits, announced and compressed; types, encodings, methods, paths and
-/// senders that are not served.
-/// Guarantees: 413, 415, 405 with Allow, 404, 403, each with a reason and what to do; the service goes on.
+/// Scenario: bodies and transactions over the limits, announced and compressed; unsupported types, encodings, methods,
+/// paths and senders.
+/// Guarantees: 413, 415, 405 with Allow, 404, 403, each with a reason and what to do; the service continues.
 #[test]
 fn refusals() {
     let service = service();
@@ -117,10 +117,10 @@ fn refusals() {
     assert_delivered(service, [2]);
 }
 
-/// Scenario: a TCP receiver that is not there, a queue of four, and transactions until they are refused; then the receiver
-/// comes.
-/// Guarantees: 429 with Retry-After once the queue is full and nothing of that request is taken; exactly what was answered
-/// 200 is delivered, in order; then there is room again. More than a queue ever holds is 413.
+/// Scenario: an unavailable TCP receiver, a queue of four, and transactions until they are refused; then the receiver
+/// starts.
+/// Guarantees: 429 with Retry-After once the queue is full, and nothing of that request is accepted; exactly what was
+/// answered 200 is delivered, in order; then the queue accepts again. A request larger than the queue gets 413.
 #[test]
 fn full_queue() {
     let mut peer = TcpPeer::absent();
@@ -156,8 +156,8 @@ fn full_queue() {
     assert_eq!(ids, (0..6).map(Some).collect::<Vec<_>>());
 }
 
-/// Scenario: the same queue with `overflow: drop_oldest`, Kong's way, from the plugin's own settings.
-/// Guarantees: everything is answered 200; the newest arrive; the log says that some were dropped.
+/// Scenario: the same queue with Kong's `overflow: drop_oldest`, from the plugin's settings.
+/// Guarantees: every request is answered 200; the newest messages arrive; the log reports the drops.
 #[test]
 fn full_queue_that_drops() {
     let mut peer = TcpPeer::absent();
@@ -178,9 +178,10 @@ fn full_queue_that_drops() {
     assert!(messages.counts.len() <= 6, "{:?}", messages.counts.keys());
 }
 
-/// Scenario: SIGTERM while messages wait for a receiver that is away; requests on a connection from before and on new
-/// ones; then the receiver comes.
-/// Guarantees: none of them is answered 200: 503 or no connection; what was taken before is delivered; exit code 0.
+/// Scenario: SIGTERM while messages wait for an unavailable receiver; requests on an existing connection and on new
+/// ones; then the receiver starts.
+/// Guarantees: no request is answered 200: they get 503 or no connection; messages accepted before are delivered; exit
+/// code 0.
 #[test]
 fn while_shutting_down() {
     let mut peer = TcpPeer::absent();
@@ -197,7 +198,7 @@ fn while_shutting_down() {
             Err(_) => true,
         }
     });
-    // The signal may have been seen between the two: what was taken until then is known by its id.
+    // The signal may have arrived between the two: the id identifies what was accepted until then.
     if let Ok(answer) = kept.post(transaction(3).to_string().as_bytes()) {
         assert_eq!(answer.status, 503, "{}", answer.text());
     }

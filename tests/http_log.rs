@@ -1,4 +1,4 @@
-//! http-log to a real nginx.
+//! http-log with a real nginx.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::service::{Authority, Home, Load, Nginx, Service, configuration, id_of, silent, transaction, wait_until};
 
-/// http-log to this nginx with `more` in its config.
+/// An http-log that sends to this nginx, with `more` in its config.
 fn plugin(nginx: &Nginx, more: &Value) -> Value {
     let mut config = json!({"http_endpoint": format!("http://127.0.0.1:{}/log?from=kong", nginx.port)});
     merge(&mut config, more);
@@ -31,7 +31,8 @@ fn ids(messages: &[Value]) -> Vec<u64> {
     messages.iter().map(|message| id_of(message).unwrap()).collect()
 }
 
-/// http-log to an nginx with TLS: a plugin with `more`, and a client certificate by `authority` if it wants one.
+/// An http-log that sends to an nginx with TLS: a plugin with `more`, and a client certificate by `authority` if it
+/// wants one.
 fn over_tls(nginx: &Nginx, authority: &Authority, more: &Value) -> Home {
     let mut plugin = plugin(nginx, &json!({"http_endpoint": format!("https://localhost:{}/log", nginx.port)}));
     merge(&mut plugin["config"], more);
@@ -46,9 +47,9 @@ fn over_tls(nginx: &Nginx, authority: &Authority, more: &Value) -> Home {
 
 const CERTIFICATE: &str = "5c8f6e0a-6d43-4c9c-9ae0-3a0f0b8f6a11";
 
-/// Scenario: a plugin with the least that it needs but for the user in its URL and a header of its own, and three
-/// transactions one after the other.
-/// Guarantees: each is a request with the message alone as its body, by POST, with the query of the endpoint, its type,
+/// Scenario: a plugin with the minimal configuration, a user in its URL and one header; three transactions one after
+/// the other.
+/// Guarantees: each is one POST request whose body is the message alone, with the endpoint's query, content type,
 /// length, credentials and header; all on one connection.
 #[test]
 fn one_by_one() {
@@ -79,9 +80,10 @@ fn one_by_one() {
     }
 }
 
-/// Scenario: `max_batch_size: 10` with a long coalescing delay; 25 transactions, then the end of the service; another
-/// plugin with a short delay, and one transaction.
-/// Guarantees: arrays of ten at once; the rest when the delay is over or the service ends, as an array even of one.
+/// Scenario: `max_batch_size: 10` with a long coalescing delay; 25 transactions, then the service stops; another plugin
+/// with a short delay, and one transaction.
+/// Guarantees: arrays of ten at once; the rest when the delay ends or the service stops, as an array even if it is one
+/// message.
 #[test]
 fn batches() {
     let nginx = Nginx::start("");
@@ -102,9 +104,9 @@ fn batches() {
     assert!(nginx.taken()[3].body.starts_with('[') && ids(&nginx.taken()[3].messages()) == [30]);
 }
 
-/// Scenario: two plugins on two routes with one target, another one with a header of its own; a batch of ten, and ten
-/// transactions, five of each of the first two; five of the third.
-/// Guarantees: the batch is filled by both; nothing of the third is in it.
+/// Scenario: two plugins on two routes with one target, a third with its own header; batches of ten, and ten
+/// transactions, five for each of the first two; five for the third.
+/// Guarantees: the messages of the first two fill one batch; it has none of the third.
 #[test]
 fn plugins_with_one_target_share_a_batch() {
     let nginx = Nginx::start("");
@@ -156,9 +158,9 @@ fn restart_under_load(mut nginx: Nginx, home: Home) {
     nginx.messages().assert_all(&sent.accepted);
 }
 
-/// Scenario: nginx is stopped and started again four times under load; batches, then single messages, then without a
-/// limit of concurrency.
-/// Guarantees: every transaction that was answered 200 arrives, whole.
+/// Scenario: nginx is stopped and restarted four times under load: with batches, with single messages, and without a
+/// concurrency limit.
+/// Guarantees: every transaction that was answered 200 arrives, complete.
 #[test]
 fn nginx_restarts_under_load() {
     for queue in [
@@ -172,7 +174,7 @@ fn nginx_restarts_under_load() {
     }
 }
 
-/// Scenario: the same over HTTP/2, without a limit of concurrency.
+/// Scenario: the same over HTTP/2, without a concurrency limit.
 /// Guarantees: the same.
 #[test]
 fn nginx_with_http2_restarts_under_load() {
@@ -183,9 +185,9 @@ fn nginx_with_http2_restarts_under_load() {
     restart_under_load(nginx, home);
 }
 
-/// Scenario: nginx is away under load; SIGHUP adds a second plugin with the same target and other bounds of its queue,
-/// then takes the first one away; nginx comes back.
-/// Guarantees: every transaction that was answered 200 arrives, whole.
+/// Scenario: nginx is unavailable under load; SIGHUP adds a second plugin with the same target and other queue bounds,
+/// then removes the first; nginx comes back.
+/// Guarantees: every transaction that was answered 200 arrives, complete.
 #[test]
 fn plugins_come_to_a_shared_queue_and_go() {
     let mut nginx = Nginx::start("");
@@ -220,8 +222,8 @@ fn plugins_come_to_a_shared_queue_and_go() {
     nginx.messages().assert_all(&sent.accepted);
 }
 
-/// Scenario: nginx answers 500 while a file is there, then 429 with `Retry-After: 2` while another is.
-/// Guarantees: all arrives once, in order; after 429 nothing is sent for two seconds; the log says what it answered.
+/// Scenario: nginx answers 500 while a file exists, then 429 with `Retry-After: 2` while another exists.
+/// Guarantees: all messages arrive once, in order; after 429 nothing is sent for two seconds; the log has the answers.
 #[test]
 fn failing_then_busy() {
     let nginx = Nginx::start(
@@ -245,9 +247,9 @@ fn failing_then_busy() {
     assert_eq!(delivered, [0, 1, 2, 3, 4]);
 }
 
-/// Scenario: nginx drops each connection without an answer (444) while a file is there, then passes requests on to a
-/// server that never answers, while another is.
-/// Guarantees: all arrives, in order; the log says both.
+/// Scenario: nginx closes each connection without an answer (444) while a file exists, then forwards requests to a
+/// server that never answers, while another exists.
+/// Guarantees: all messages arrive, in order; the log reports both failures.
 #[test]
 fn cut_off_and_silent() {
     let nobody = silent();
@@ -269,8 +271,8 @@ fn cut_off_and_silent() {
     assert_eq!(nginx.taken().iter().flat_map(|request| ids(&request.messages())).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
 }
 
-/// Scenario: nginx takes bodies up to 8 kB; a batch of twenty messages, of which one is larger.
-/// Guarantees: the others arrive in smaller batches; the large one alone becomes a dead letter, with the reason.
+/// Scenario: nginx accepts bodies up to 8 kB; a batch of twenty messages, one of them larger.
+/// Guarantees: the others arrive in smaller batches; only the large one becomes a dead letter, with the reason.
 #[test]
 fn too_large() {
     let nginx = Nginx::start("client_max_body_size 8k;");
@@ -290,9 +292,9 @@ fn too_large() {
     assert!(service.has_logged("is sent in parts"), "the operator is told");
 }
 
-/// Scenario: nginx wants another password; one that moved elsewhere; nobody on the port. The time to retry is short;
-/// in the end it is Kong's -1, which means one try.
-/// Guarantees: the messages are given up when it is over, and counted as that; the log says what to correct.
+/// Scenario: nginx rejects the password; nginx redirects; nothing listens on the port. The retry time is short; at the
+/// end it is Kong's -1, which means one attempt.
+/// Guarantees: the messages are dropped after that time and counted; the log says what to correct.
 #[test]
 fn errors_say_what_to_do() {
     let nginx = Nginx::start(
@@ -334,9 +336,10 @@ fn errors_say_what_to_do() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: nginx with TLS, HTTP/2 and a demand for a client certificate; a plugin that has one in the configuration,
-/// then one without; then one that verifies against a store without nginx's authority.
-/// Guarantees: the first delivers over HTTP/2, known to nginx by its certificate; the others send nothing and say why.
+/// Scenario: nginx with TLS, HTTP/2 and a required client certificate; a plugin with a certificate in the
+/// configuration, then one without; then one that verifies against a store without nginx's authority.
+/// Guarantees: the first delivers over HTTP/2, identified by its certificate; the others send nothing and log the
+/// cause.
 #[test]
 fn tls_with_a_client_certificate() {
     let authority = Authority::new();

@@ -1,13 +1,13 @@
-//! loggly, to a receiver of datagrams.
+//! loggly with a receiver of datagrams.
 
 use serde_json::{Value, json};
 
 use crate::service::{Home, UdpPeer, configuration, rfc5424, transaction};
 
-/// Scenario: an answer of each class and an L4 session; tags with each character that must be escaped; a log level that
-/// keeps the successful ones back.
-/// Guarantees: each datagram is RFC 5424 with key and tags, of facility `user`, with Kong's severity and the whole
-/// JSON; what is below the level does not come.
+/// Scenario: a response of each class and an L4 session; tags with each character that needs escaping; a log level that
+/// suppresses successful responses.
+/// Guarantees: each datagram is RFC 5424 with key and tags, facility `user`, Kong's severity and the complete JSON;
+/// messages below the level are not sent.
 #[test]
 fn datagrams_as_loggly_wants_them() {
     let peer = UdpPeer::start();

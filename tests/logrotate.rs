@@ -1,4 +1,4 @@
-//! The real logrotate, both ways, under load.
+//! The real logrotate with rename and with copytruncate, under load.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::service::{Home, Load, Messages, Service, Signal, configuration};
 
-/// How many transactions are taken between two rotations.
+/// Transactions accepted between two rotations.
 const BETWEEN: u64 = 150;
 
-/// How often the file is rotated.
+/// Number of rotations.
 const ROTATIONS: u64 = 5;
 
 fn service() -> Service {
@@ -38,14 +38,14 @@ fn rotate(service: &Service, how: &str) {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
-/// The file and what was rotated away, newest first.
+/// The file and the rotated files, newest first.
 fn files(service: &Service) -> Vec<PathBuf> {
     let rotated = (1..=ROTATIONS).map(|number| service.home.path(&format!("messages.log.{number}")));
     std::iter::once(service.home.path("messages.log")).chain(rotated).collect()
 }
 
-/// Files that logrotate set aside because the service had made the new one before it did (`messages.log-*.backup`): few
-/// lines or none, but not to be left out.
+/// Files that logrotate renamed because the service created the new file first (`messages.log-*.backup`). They have few
+/// lines or none, but they count.
 fn set_aside(service: &Service) -> Vec<PathBuf> {
     let directory = service.home.path("messages.log");
     let directory = directory.parent().unwrap();
@@ -76,7 +76,7 @@ fn load_and_rotate(service: &mut Service, how: &str, after: impl Fn(&Service)) -
     sent.accepted
 }
 
-/// Each of the rotated files got its share: the service has really gone over to the new file each time.
+/// Fails unless each rotated file has messages: the service switched to the new file each time.
 fn assert_all_in_use(files: &[PathBuf]) {
     for path in files {
         let lines = Messages::read(path).counts.len();
@@ -84,8 +84,8 @@ fn assert_all_in_use(files: &[PathBuf]) {
     }
 }
 
-/// Scenario: logrotate renames the file five times under load and creates a new one; the service is told by SIGHUP.
-/// Guarantees: every message stands in exactly one of the files, whole, and each file got some.
+/// Scenario: logrotate renames the file five times under load and creates a new one; SIGHUP tells the service.
+/// Guarantees: every message is complete and in exactly one file, and each file has messages.
 #[test]
 fn create_with_signal() {
     let mut service = service();
@@ -96,8 +96,8 @@ fn create_with_signal() {
     assert_all_in_use(&files);
 }
 
-/// Scenario: the same without a word to the service, and without a new file in place.
-/// Guarantees: it finds out by itself; every message stands in exactly one of the files, whole.
+/// Scenario: the same without a signal and without a new file.
+/// Guarantees: the service detects the rename; every message is complete and in exactly one file.
 #[test]
 fn rename_without_signal() {
     let mut service = service();
@@ -107,10 +107,10 @@ fn rename_without_signal() {
     assert_all_in_use(&files);
 }
 
-/// Scenario: logrotate copies the file and truncates it, five times under load. Lines written between its copy and its
-/// truncation are in no copy: the service sees the truncation and writes the last ones again.
-/// Guarantees: no message is missing. One that stands twice does so in two files; a line may be torn only at the end
-/// of a copy (which was made while it was written), and then stands whole in another file.
+/// Scenario: logrotate copies the file and truncates it, five times under load. Lines written between copy and
+/// truncation are in no copy: the service detects the truncation and writes the last lines again.
+/// Guarantees: no message is missing. Duplicates are in two different files; only the last line of a copy can be torn,
+/// because logrotate copies during a write, and another file then has the complete line.
 #[test]
 fn copytruncate() {
     let mut service = service();
@@ -134,8 +134,8 @@ fn copytruncate() {
     assert_all_in_use(&files);
 }
 
-/// Scenario: copytruncate while nothing is being written.
-/// Guarantees: what came before is in the copy, what comes after in the file.
+/// Scenario: copytruncate while nothing is written.
+/// Guarantees: earlier messages are in the copy, later ones in the file.
 #[test]
 fn copytruncate_at_rest() {
     let mut service = service();

@@ -1,4 +1,4 @@
-//! What a user does: the built program as a process of its own, with real files, sockets, signals and logrotate.
+//! Tests of the built program as users run it: its own process, real files, sockets, signals and logrotate.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say why")]
 

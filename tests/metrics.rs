@@ -1,4 +1,4 @@
-//! What the service says of itself: metrics that add up, status, probes.
+//! The service's own reports: metrics that add up, status, probes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ fn with_status(home: Home) -> (Home, u16) {
     (home.set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}")), port)
 }
 
-/// Every seventh is too large for the receiver over HTTP, every fifth fails a snippet, every eleventh has a body that is
-/// not what it says; half of them go to each of two routes.
+/// Every seventh transaction is too large for the HTTP receiver, every fifth fails a snippet, every eleventh has a body
+/// that does not match its content type; half of them go to each of two routes.
 fn mixed(id: u64) -> Value {
     let mut transaction = transaction(id);
     if id.is_multiple_of(7) {
@@ -58,7 +58,7 @@ impl Peers {
         Self { tcp: TcpPeer::start(), shed: TcpPeer::start(), udp: UdpPeer::start(), loggly: UdpPeer::start(), nginx }
     }
 
-    /// A configuration; with another `generation` every plugin gets another sink.
+    /// A configuration; each `generation` gives every plugin another sink.
     fn configuration(&self, home: &Home, generation: u64) -> String {
         let local = |port: u16, more: Value| {
             let mut config = json!({"host": "127.0.0.1", "port": port, "timeout": 10_000 + generation});
@@ -97,7 +97,7 @@ impl Peers {
     }
 }
 
-/// Scrapes all the time, and judges each scrape.
+/// Scrapes continuously and checks each scrape.
 struct Scraper {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
@@ -123,7 +123,7 @@ impl Scraper {
         Self { stop, count, running }
     }
 
-    /// Waits for a few more.
+    /// Waits for a few more scrapes.
     fn go_on(&self) {
         let goal = self.count.load(Ordering::SeqCst) + 3;
         let goes_on = || self.count.load(Ordering::SeqCst) >= goal || self.running.is_finished();
@@ -144,10 +144,10 @@ fn reload(service: &Service, text: &str, result: &str, status: u16) {
     wait_until(&format!("a configuration is {result}"), || count() > before);
 }
 
-/// Scenario: six plugins under load while receivers go away and come back, one refuses some messages for good, a queue
-/// drops its oldest, snippets and bodies fail, and the configuration is replaced so that every plugin gets another sink,
-/// also while its old one still delivers, and refused once; scraped all the time.
-/// Guarantees: in every scrape every message is somewhere, and no counter goes down; at the end the numbers are those of
+/// Scenario: six plugins under load while receivers stop and restart, one rejects some messages permanently, a queue
+/// drops its oldest, snippets and bodies fail, the configuration is replaced so that every plugin gets another sink,
+/// also while its old one still delivers, and one reload is refused; scraped continuously.
+/// Guarantees: every scrape accounts for every message, and no counter decreases; at the end the numbers match those of
 /// the sender and of the receivers.
 #[test]
 fn every_message_is_somewhere() {
@@ -205,13 +205,13 @@ fn judge(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, service: &Ser
         (of("messages_total", TCP), of("messages_total", SHED)),
         (count(|id| id % 2 == 0), count(|id| id % 2 == 1))
     );
-    // What could not be made.
+    // Messages that could not be created.
     assert_eq!(dropped(FILE, "body"), count(|id| id % 11 == 0));
     assert_eq!(dropped(STRICT, "script"), count(|id| id % 5 == 0));
     assert_eq!(scrape.sum("logphase_lua_errors_total", &[("id", STRICT), ("field", "n")]), count(|id| id % 5 == 0));
-    // What was refused for good.
+    // Messages that were rejected permanently.
     assert_eq!(of("messages_dead_lettered_total", HTTP), count(|id| id % 7 == 0));
-    // What was delivered, as the receivers have it.
+    // Delivered messages, as counted by the receivers.
     let delivered = |id: &str| of("messages_delivered_total", id);
     let file = Messages::read(&service.home.path("messages.log"));
     file.assert_once(&accepted.iter().copied().filter(|id| id % 11 != 0).collect());
@@ -219,7 +219,7 @@ fn judge(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, service: &Ser
     peers.nginx.messages().assert_once(&accepted.iter().copied().filter(|id| id % 7 != 0).collect());
     assert_eq!(delivered(HTTP), peers.nginx.messages().counts.len() as f64);
     assert_eq!((delivered(UDP), delivered(STRICT)), (peers.udp.count() as f64, peers.loggly.count() as f64));
-    // A receiver that dies may have been sent some twice; each counts once.
+    // A receiver that is killed can get messages twice; each counts once.
     let even: BTreeSet<u64> = accepted.iter().copied().filter(|id| id % 2 == 0).collect();
     wait_until("the peer has read everything", || peers.tcp.messages().missing(&even).is_empty());
     assert_eq!(delivered(TCP), even.len() as f64);
@@ -253,8 +253,9 @@ fn assert_listed(scrape: &Scrape) {
     }
 }
 
-/// Scenario: docs/metrics.md beside the list of metrics, which are those that a service shows (see above).
-/// Guarantees: it has each with its type, labels and meaning, and no other. `BLESS=1 cargo test metrics` writes it anew.
+/// Scenario: docs/metrics.md and the list of metrics that a service exposes (see above).
+/// Guarantees: the page has each metric with its type, labels and meaning, and no other. `BLESS=1 cargo test --test
+/// main metrics` rewrites it.
 #[test]
 fn every_metric_is_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
@@ -285,10 +286,10 @@ fn get(port: u16, path: &str) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap())
 }
 
-/// Scenario: every path with GET, HEAD and POST; one that is not there; metrics for a reader of OpenMetrics; units of
-/// memory; a second service with the same address.
-/// Guarantees: HEAD is GET without the body, POST is refused with what there is, an unknown path is answered with those
-/// that are there; each reader gets its format; Kong's units; an address that is taken is said at the start.
+/// Scenario: every path with GET, HEAD and POST; an unknown path; metrics for an OpenMetrics client; units of memory; a
+/// second service with the same address.
+/// Guarantees: HEAD is GET without the body; POST is refused with the allowed methods; an unknown path gets the list of
+/// paths; each client gets its format; Kong's units work; the second service logs that the address is in use.
 #[test]
 fn paths_and_formats() {
     let home = Home::new();
@@ -334,9 +335,9 @@ fn paths_and_formats() {
     assert!(second.stderr.contains(&format!("cannot listen on `127.0.0.1:{port}`")), "{second:?}");
 }
 
-/// Scenario: a service that has taken some; its configuration is then changed, and then refused.
-/// Guarantees: Kong's members have Kong's shape; inputs, queues and reloads say what was done; the hash is that of the
-/// configuration in force, and the last error that of the refused one.
+/// Scenario: a service that has accepted transactions; then its configuration is changed, and then a reload is refused.
+/// Guarantees: Kong's members have Kong's form; inputs, queues and reloads have the right counts; the hash is that of
+/// the active configuration, and the last error that of the refused one.
 #[test]
 fn status_says_what_was_done() {
     let peer = TcpPeer::absent();
@@ -392,10 +393,10 @@ fn limit_file_size(service: &Service, bytes: Option<u64>) {
     prlimit(process, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
 }
 
-/// Scenario: a service with a queue on disk; then no file can grow for a while; then it is stopped while its receiver is
-/// away and a sender waits.
-/// Guarantees: ready says 503 with the reason in the second and third of these, 200 before and after; live says 200 in
-/// all of them; the metrics tell of the disk.
+/// Scenario: a service with a queue on disk; then no file can grow for a while; then it stops while its receiver is
+/// unavailable and a sender waits.
+/// Guarantees: ready answers 503 with the reason in the second and third state, 200 before and after; live always
+/// answers 200; the metrics report the disk.
 #[test]
 fn probes() {
     let peer = TcpPeer::absent();
@@ -427,8 +428,9 @@ fn probes() {
     service.wait();
 }
 
-/// Scenario: messages wait on disk; the process is killed; a new one finds them, while the receiver is away and then there.
-/// Guarantees: they count as recovered, with an age that is not less than the time since; then as delivered, also in the
+/// Scenario: messages wait on disk; the process is killed; the next run finds them, first without and then with the
+/// receiver.
+/// Guarantees: they count as recovered, with an age of at least the time since; then as delivered, also in the
 /// histogram, with that time.
 #[test]
 fn recovered_messages_keep_their_age() {
@@ -458,8 +460,8 @@ fn recovered_messages_keep_their_age() {
     assert_eq!(scrape.sum("logphase_queue_oldest_age_seconds", &[]), 0.0);
 }
 
-/// Scenario: datagrams to a port where nobody is, until the system has told of some; scraped after each.
-/// Guarantees: those count as lost, the others as delivered; both add up every time, and neither goes down.
+/// Scenario: datagrams to a port without a receiver, until the system has reported some; scraped after each.
+/// Guarantees: the reported ones count as lost, the others as delivered; both add up every time, and neither decreases.
 #[test]
 fn lost_datagrams() {
     let nobody = free_port();

@@ -1,4 +1,4 @@
-//! What stands in observability/: the alert rules and the dashboard.
+//! The alert rules and the dashboard in observability/.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(folder().join(name)).unwrap()
 }
 
-/// Runs promtool on a file of the folder; it must be content.
+/// Runs promtool on a file of the folder; it must succeed.
 #[track_caller]
 fn promtool(arguments: &[&str]) {
     let ran = Command::new("promtool").args(arguments).current_dir(folder()).output();
@@ -25,16 +25,16 @@ fn promtool(arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-/// The rules, each with the lines that belong to it.
+/// The rules, each with its lines.
 fn rules() -> Vec<(String, String)> {
     let text = text("alerts.yml");
     let rules = text.split("- alert: ").skip(1);
     rules.map(|rule| (rule.lines().next().unwrap_or_default().trim().to_owned(), rule.to_owned())).collect()
 }
 
-/// Scenario: Prometheus' own tool reads the rules and runs their tests.
-/// Guarantees: the rules are sound; each fires when it should and is silent when it should be, of which there is at least
-/// one case each.
+/// Scenario: promtool reads the rules and runs their tests.
+/// Guarantees: the rules are valid; each fires when it should and is silent when it should be, with at least one case
+/// of each.
 #[test]
 fn alerts_fire_when_they_should() {
     promtool(&["check", "rules", "alerts.yml"]);
@@ -49,8 +49,8 @@ fn alerts_fire_when_they_should() {
     }
 }
 
-/// Scenario: somebody is woken by an alert.
-/// Guarantees: each says what is the matter, how bad it is, and where its runbook is, which is really there.
+/// Scenario: an alert notifies an operator.
+/// Guarantees: each alert has a summary, a description, a severity and a runbook that exists.
 #[test]
 fn alerts_say_what_to_do() {
     let rules = rules();
@@ -73,7 +73,7 @@ fn panels() -> Vec<Value> {
 }
 
 /// Scenario: Grafana imports the dashboard.
-/// Guarantees: identifiers are its own, no panel lies on another, and each says what it shows.
+/// Guarantees: panel ids are unique, no panel overlaps another, and each has a description.
 #[test]
 fn the_dashboard_is_laid_out() {
     let (mut ids, mut fields) = (BTreeSet::new(), BTreeSet::new());
@@ -92,8 +92,8 @@ fn the_dashboard_is_laid_out() {
     }
 }
 
-/// Scenario: Prometheus reads the expressions of the dashboard, with its variables filled in.
-/// Guarantees: each is sound.
+/// Scenario: Prometheus parses the dashboard's expressions with its variables replaced.
+/// Guarantees: each is valid.
 #[test]
 fn the_dashboard_asks_soundly() {
     let filled = |expr: &str| {
@@ -106,7 +106,7 @@ fn the_dashboard_asks_soundly() {
     let rules: Vec<Value> =
         targets.map(|target| json!({"record": "a:b", "expr": filled(target["expr"].as_str().unwrap())})).collect();
     assert!(rules.len() > 30 && !rules.iter().any(|rule| rule["expr"].as_str().unwrap().contains('$')));
-    // One group each, as two rules of a group may not record the same.
+    // One group for each rule: two rules of a group may not record the same name.
     let groups: Vec<Value> =
         rules.into_iter().enumerate().map(|(at, rule)| json!({"name": at.to_string(), "rules": [rule]})).collect();
     let directory = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ fn named_in(expr: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     (metrics, labels)
 }
 
-/// Every expression of rules and dashboard with its legend, if it has one.
+/// Every expression of the rules and the dashboard, with its legend if it has one.
 fn expressions() -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for (_, rule) in rules() {
@@ -152,8 +152,8 @@ fn expressions() -> Vec<String> {
     all
 }
 
-/// Scenario: a service with an input of each kind and plugins with Lua on disk and in memory, with bounds, is scraped.
-/// Guarantees: every metric and every label that a rule, a panel or its legend names is really there.
+/// Scenario: a scrape of a service with each kind of input and with Lua plugins on disk and in memory, with bounds.
+/// Guarantees: every metric and label that a rule, a panel or a legend names exists.
 #[test]
 fn every_name_is_a_metric() {
     let port = free_port();
@@ -186,7 +186,7 @@ fn every_name_is_a_metric() {
                 .map(|label| label.trim_start_matches(['{', ',']).to_owned()),
         );
     }
-    // What Prometheus adds by itself.
+    // Labels that Prometheus adds.
     let always = ["instance", "job", "le"];
     let mut seen = BTreeSet::new();
     for expr in expressions() {

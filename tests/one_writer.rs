@@ -1,4 +1,4 @@
-//! Several plugins and workers, one path.
+//! Several plugins and workers that write to one path.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::service::{Home, Load, configuration};
 
-/// A configuration with five plugins that write to one path: for everything, and for services of their own; spelt in
+/// A configuration with five plugins that write to one path, global and for single services; the path is spelt in
 /// several ways.
 fn plugins(home: &Home, name: &str) -> String {
     let directory = home.text("");
@@ -17,7 +17,7 @@ fn plugins(home: &Home, name: &str) -> String {
     let plugin = |path: &str, instance: &str| {
         json!({"name": "file-log", "instance_name": instance, "config": {
             "path": path,
-            // Long lines, so that one that is not written at once would be seen torn.
+            // Long lines, so that a line written in pieces would appear torn.
             "custom_fields_by_lua": {"by": format!("return '{instance}'"), "long": format!("return '{}'", "x".repeat(6000))},
         }})
     };
@@ -27,7 +27,7 @@ fn plugins(home: &Home, name: &str) -> String {
     text.to_string()
 }
 
-/// Sends transactions of three scopes from two connections each, and returns how often each plugin shall have written.
+/// Sends transactions of three scopes from two connections each, and returns how often each plugin must have written.
 fn load(home_http: u16, each: u64) -> BTreeMap<String, u64> {
     let kinds = ["global", "service", "route"];
     thread::scope(|scope| {
@@ -60,8 +60,8 @@ fn count(lines: impl Iterator<Item = Vec<u8>>) -> BTreeMap<String, u64> {
     counts
 }
 
-/// Scenario: three plugins with one path, spelt differently, four workers, six connections, lines of 7 kB.
-/// Guarantees: every line in the file is one whole message, and none is missing.
+/// Scenario: several plugins with one path, spelt differently, four workers, six connections, lines of 7 kB.
+/// Guarantees: every line in the file is one complete message, and none is missing.
 #[test]
 fn into_one_file() {
     let home = Home::new();
@@ -73,8 +73,8 @@ fn into_one_file() {
     assert_eq!(count(file.split(b'\n').map(Result::unwrap)), expected);
 }
 
-/// Scenario: the same into a named pipe, whose reader comes only when messages wait, and reads slowly at first.
-/// Guarantees: the reader gets every message as one whole line.
+/// Scenario: the same into a named pipe, whose reader starts only when messages wait and reads slowly at first.
+/// Guarantees: the reader gets every message as one complete line.
 #[test]
 fn into_a_pipe() {
     let home = Home::new();
@@ -102,7 +102,7 @@ fn into_a_pipe() {
 }
 
 /// Scenario: file-log with `reopen: true`, whose file is removed under load.
-/// Guarantees: a new file is there with the next message; the service goes on without an error.
+/// Guarantees: the next message creates a new file; the service continues without an error.
 #[test]
 fn removed_file() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! The service's own log under floods, and when nobody reads it.
+//! The service's own log during floods, and when nobody reads it.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -16,8 +16,8 @@ fn set_open_files(service: &Service, limit: u64) -> Rlimit {
 }
 
 /// Scenario: thousands of bad lines, datagrams and requests, hundreds of transactions whose snippet fails and whose
-/// destination refuses connections, and no descriptor left for another connection for more than ten seconds.
-/// Guarantees: few lines, of which each says how many it stands for; afterwards all is well again.
+/// destination refuses connections, and no free descriptor for a connection for more than ten seconds.
+/// Guarantees: the log has few lines, each with the number of occurrences; afterwards the service works normally.
 #[test]
 fn a_flood_is_few_lines() {
     let [tcp, udp] = [free_port(), free_port()];
@@ -70,7 +70,7 @@ fn a_flood_is_few_lines() {
     assert!(service.is_running());
 }
 
-/// A service whose standard error nobody reads, and whose Lua has much to say; full up.
+/// A service whose standard error nobody reads and whose Lua logs much, with a full pipe.
 fn unread(home: &Home) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
     command.args(["run", "kong.yml"]).current_dir(home.path(".")).env_clear();
@@ -84,15 +84,16 @@ fn unread(home: &Home) -> Child {
         let answer = client.post(transaction(id).to_string().as_bytes()).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert!(child.try_wait().unwrap().is_none());
-        // What threads of inputs have to say, too.
+        // Threads of inputs log, too.
         assert_eq!(client.post(b"no JSON").unwrap().status, 400);
     }
     child
 }
 
-/// Scenario: the service says far more than fits the pipe of its standard error, which nobody reads; then it is read.
-/// And another one, which is stopped while nobody reads.
-/// Guarantees: it goes on answering; once it is read it says how many lines are missing; it also stops in order.
+/// Scenario: the service logs far more than fits into the pipe of its standard error, which nobody reads; then somebody
+/// reads it. A second service stops while nobody reads.
+/// Guarantees: the service keeps answering; when the log is read, it reports the number of missing lines; the second
+/// service stops normally.
 #[test]
 fn nobody_reads() {
     let home = Home::new();

@@ -1,6 +1,6 @@
-//! docs/plugins.md says the truth: its tables of fields are those that plugins are read by.
+//! The tables of fields in docs/plugins.md match the plugins' schemas.
 //!
-//! `BLESS=1 cargo test plugin_docs` writes them anew.
+//! `BLESS=1 cargo test --test main plugin_docs` rewrites them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::path::Path;
 use logphase::plugin::definitions;
 use logphase_config::schema::{Check, Field, Record, Type};
 
-/// Scenario: the fields of every plugin, by its schema. Guarantees: docs/plugins.md has each with type, default, limits
-/// and meaning, and no other.
+/// Scenario: the fields of every plugin's schema.
+/// Guarantees: docs/plugins.md has each with type, default, limits and meaning, and no other.
 #[test]
 fn tables_of_fields_are_whole() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plugins.md");
@@ -47,7 +47,7 @@ fn rows(record: &Record, path: &str, table: &mut String) {
         let about = about.replace('|', "\\|");
         writeln!(table, "| `{name}` | {} | {} | {} |", ty(field), default(field), about.trim())
             .expect("a string takes all");
-        // The snippets and the queue are explained once, above.
+        // The page explains snippets and the queue once, above the tables.
         match field.ty {
             Type::Record(record) if !(field.name == "queue" && field.extension) => rows(record, &name, table),
             Type::Array(Field { ty: Type::Record(record), .. }) if field.name != "redact" => {
@@ -58,7 +58,7 @@ fn rows(record: &Record, path: &str, table: &mut String) {
     }
 }
 
-/// The type, or what may stand there.
+/// The type, or the allowed values.
 fn ty(field: &Field) -> String {
     let listed = field.checks.iter().find_map(|check| match check {
         Check::OneOf(choices) => Some(choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>()),

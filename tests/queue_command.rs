@@ -1,4 +1,4 @@
-//! `logphase queue`: what waits and what was refused, with the service and without.
+//! `logphase queue` on waiting messages and dead letters, with and without a running service.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::service::{Ended, Home, Nginx, Service, TcpPeer, configuration, id_of,
 const ID: &str = "0f4f1c2e-3b1a-4f6e-8c7d-2a1b3c4d5e6f";
 const OTHER: &str = "7a1d9c44-5e0b-4c1f-9f53-6d2e8b7a0c11";
 
-/// A receiver that refuses for good as long as there is a file `refuse`, and answers otherwise.
+/// A receiver that rejects permanently while a file `refuse` exists, and otherwise answers 200.
 fn refusing() -> Nginx {
     let nginx = Nginx::start("if (-f PATH/refuse) { return 422; }");
     std::fs::write(nginx.path("refuse"), "").unwrap();
@@ -59,10 +59,10 @@ fn refuse_five(service: &Service) {
     wait_until("all are dead letters", refused);
 }
 
-/// Scenario: the receiver refuses five messages for good; they are looked at, the receiver is mended, one is sent again by
+/// Scenario: the receiver rejects five messages permanently; they are shown; the receiver is repaired; one is resent by
 /// its id, two by their number, one is dropped, the last goes to another plugin.
-/// Guarantees: each is shown with its reason; what arrives is what was shown, byte by byte; nothing else moves; the socket
-/// is its owner's alone; names may be short, and a wrong one says which there are.
+/// Guarantees: each is shown with its reason; what arrives is what was shown, byte by byte; nothing else moves; only
+/// its owner can use the socket; short names work, and a wrong name gets the list of names.
 #[test]
 fn dead_letters_of_a_service_that_runs() {
     let (nginx, peer) = (refusing(), TcpPeer::start());
@@ -115,10 +115,9 @@ fn dead_letters_of_a_service_that_runs() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: dead letters of a service that does not run any more are listed, shown, partly dropped and sent again; then it
-/// runs.
-/// Guarantees: without `--yes` and a terminal nothing is dropped; what was sent again is delivered by the next run, once;
-/// a directory with nothing in it says so.
+/// Scenario: dead letters of a stopped service are listed, shown, partly dropped and resent; then the service starts.
+/// Guarantees: without `--yes` and a terminal nothing is dropped; the next run delivers resent messages, once; the
+/// command reports an empty directory.
 #[test]
 fn dead_letters_of_a_service_that_does_not_run() {
     let nginx = refusing();
@@ -147,9 +146,9 @@ fn dead_letters_of_a_service_that_does_not_run() {
     assert_eq!(queue(&service.home, &["list"]).stdout, "nothing waits\n");
 }
 
-/// Scenario: twenty messages wait for a receiver that is away; the plugin is taken out of the configuration, and another
-/// is there; the queue is shown and sent to it.
-/// Guarantees: the queue is listed as orphaned; without a target nothing happens; all arrive once, in order.
+/// Scenario: twenty messages wait for an unavailable receiver; the plugin is removed from the configuration and another
+/// one is added; the queue is shown and sent to it.
+/// Guarantees: the queue is listed as orphaned; without a target nothing happens; all messages arrive once, in order.
 #[test]
 fn a_queue_whose_plugin_is_gone() {
     let (away, peer) = (TcpPeer::absent(), TcpPeer::start());
@@ -182,8 +181,9 @@ fn a_queue_whose_plugin_is_gone() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: messages wait, on disk and in memory, for a receiver that is away, and are dropped; then it comes.
-/// Guarantees: none of them arrives, also not after a restart; what comes later does; they are counted as dropped.
+/// Scenario: messages wait, on disk and in memory, for an unavailable receiver, and are dropped; then the receiver
+/// starts.
+/// Guarantees: none of them arrives, even after a restart; later messages arrive; the dropped ones are counted.
 #[test]
 fn what_waits_is_dropped() {
     for durability in ["disk", "memory"] {
@@ -209,9 +209,9 @@ fn what_waits_is_dropped() {
     }
 }
 
-/// Scenario: a service is killed when dead letters are in their plugin's queue and have not left where they were; with it,
-/// a command of its own does the same in the directory of a service that does not run.
-/// Guarantees: nothing is lost: what was on the move arrives, twice perhaps.
+/// Scenario: a service is killed when dead letters are in their plugin's queue and not yet removed from the source;
+/// then a command does the same in the directory of a stopped service.
+/// Guarantees: nothing is lost: the moved messages arrive, possibly twice.
 #[test]
 fn killed_on_the_move() {
     let nginx = refusing();

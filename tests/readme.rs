@@ -1,7 +1,7 @@
-//! README.md says the truth: the commands of its tour run, one after another, and print what it shows.
+//! README.md is accurate: the commands of its tour run, one after another, and print what it shows.
 //!
-//! `BLESS=1 cargo test readme` writes the output of the commands and the table of settings into it; read the change
-//! before you keep it.
+//! `BLESS=1 cargo test --test main readme` writes the output of the commands and the table of settings to README.md;
+//! review the change before you commit it.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Two tests may write README.md when blessing.
+/// Two tests write README.md when blessing.
 static README: Mutex<()> = Mutex::new(());
 
 fn root() -> PathBuf {
@@ -35,7 +35,7 @@ fn blessing() -> bool {
     std::env::var_os("BLESS").is_some()
 }
 
-/// The part of `text` between two comments.
+/// The part of `text` between two HTML comments.
 fn between(text: &str, name: &str) -> Range<usize> {
     let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
     let start = text.find(&open).unwrap_or_else(|| panic!("README.md has no {open}")) + open.len();
@@ -45,13 +45,13 @@ fn between(text: &str, name: &str) -> Range<usize> {
 /// One command of the tour.
 struct Step {
     script: String,
-    /// It stays in the foreground; the next ones are for another terminal.
+    /// The command stays in the foreground; later ones are for another terminal.
     stays: bool,
-    /// Where README.md shows what it prints.
+    /// Where README.md shows the command's output.
     shown: Option<Range<usize>>,
 }
 
-/// The fenced blocks of the tour: `sh` is run; a `text` or `json` after it is what it prints.
+/// The fenced blocks of the tour: `sh` is a command; a `text` or `json` block after it is its output.
 fn steps(readme: &str) -> Vec<Step> {
     let tour = between(readme, "tour");
     let (mut steps, mut stays, mut at) = (Vec::<Step>::new(), false, tour.start);
@@ -79,7 +79,7 @@ fn steps(readme: &str) -> Vec<Step> {
     steps
 }
 
-/// A folder that looks like the project after `make run`, with the program under test in it.
+/// A folder that looks like the project after `make run`, with the program under test.
 struct Checkout {
     folder: TempDir,
     ports: Vec<(&'static str, u16)>,
@@ -99,13 +99,13 @@ impl Checkout {
         Self { folder, ports }
     }
 
-    /// `text` with the ports that it names replaced by free ones.
+    /// Replaces the ports in `text` by free ones.
     fn real(&self, text: &str) -> String {
         self.ports.iter().fold(text.to_owned(), |text, (port, real)| text.replace(port, &real.to_string()))
     }
 
     fn shown(&self, text: &str) -> String {
-        // `logphase test` says how long it took.
+        // `logphase test` prints its run time.
         let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix(" ms)\n") {
             Some(timed) => format!("{} (5 ms)\n", timed.rsplit_once(" (").expect("a time is in brackets").0),
             None => line.to_owned(),
@@ -123,10 +123,10 @@ impl Checkout {
         command
     }
 
-    /// Runs all steps in one shell and returns what each printed.
+    /// Runs all steps in one shell and returns the output of each.
     fn walk(&self, readme: &str, steps: &[Step]) -> Vec<String> {
         let mut script = String::from(
-            // Each job is a process group of its own, which ends with the shell. Bash would tell of it.
+            // Each job has its own process group, which ends with the shell. Bash would report that.
             "set -m\ntrap 'exec 2>/dev/null; kill -TERM -- $(jobs -p | sed s/^/-/); wait' EXIT\n",
         );
         for (number, step) in steps.iter().enumerate() {
@@ -143,7 +143,7 @@ impl Checkout {
                 )
                 .expect("a string takes all");
             } else if let (true, Some(shown)) = (step.script.starts_with("tail "), &step.shown) {
-                // A message is in the file a moment after its transaction was answered; a person is slower than that.
+                // A message reaches the file shortly after its transaction is answered; a person is slower than that.
                 std::fs::write(self.folder.path().join(format!("{file}.expected")), self.real(&readme[shown.clone()]))
                     .expect("a file can be written");
                 writeln!(
@@ -166,7 +166,7 @@ impl Checkout {
     }
 }
 
-/// `make run` but for the building.
+/// `make run` without the build.
 struct Demonstration {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
@@ -181,7 +181,7 @@ impl Demonstration {
         Self { child, output }
     }
 
-    /// What it prints until it leaves the service up.
+    /// The output until the service is left running.
     fn shows(&mut self) -> String {
         let mut shown = String::new();
         while !shown.contains("Ctrl-C ends it") {
@@ -194,15 +194,15 @@ impl Demonstration {
 
 impl Drop for Demonstration {
     fn drop(&mut self) {
-        // Fails only if it has ended, and then there is nothing to do.
+        // Fails only if the process has already ended.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }
 
-/// Scenario: `make run` without its build, and then the tour's commands as a new user enters them.
-/// Guarantees: the service comes up and shows delivered messages; every command succeeds and prints what README.md
-/// says; when the demonstration is told to end, no service is left behind.
+/// Scenario: `make run` without its build, and then the tour's commands.
+/// Guarantees: the service starts and shows delivered messages; every command succeeds and prints what README.md shows;
+/// when the demonstration ends, no service is left behind.
 #[test]
 fn tour_works() {
     let _turn = README.lock();
@@ -225,7 +225,7 @@ fn tour_works() {
     }
     kill_process(Pid::from_child(&demonstration.child), Signal::TERM).expect("it is still there");
     let mut rest = String::new();
-    // The service has the same output: its end is the end of both.
+    // The service shares the output, so the end of the output is the end of both.
     demonstration.output.read_to_string(&mut rest).expect("it prints UTF-8");
     assert_eq!(demonstration.child.wait().expect("it is ours").code(), Some(143), "{rest}");
 }
@@ -239,7 +239,8 @@ fn bless(mut readme: String, steps: &[Step], printed: &[String]) {
     std::fs::write(root().join("README.md"), readme).expect("README.md can be written");
 }
 
-/// Scenario: README.md's table of settings. Guarantees: every setting with its variable and its default.
+/// Scenario: README.md's table of settings.
+/// Guarantees: it has every setting with its variable and its default.
 #[test]
 fn settings_table_is_whole() {
     let _turn = README.lock();
@@ -254,7 +255,7 @@ fn settings_table_is_whole() {
     }
 }
 
-/// The table as it must be; the defaults are those of `examples/logphase.yml`, which another test holds to be true.
+/// The expected table; the defaults are those of `examples/logphase.yml`, which another test checks.
 fn settings_table() -> String {
     let file = SourceFile::new("logphase.yml", read(&root().join("examples/logphase.yml")));
     let (defaults, diagnostics) = document::parse(&file, None);

@@ -1,4 +1,4 @@
-//! `redact`: what is taken out of messages before they leave.
+//! `redact`: what Logphase removes from messages before they leave.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::service::{Home, PATIENCE, configuration, wait_until};
 
 const KEY: &str = "an integration test's own key";
 
-/// A transaction with a secret wherever one may stand.
+/// A transaction with a secret in every possible place.
 fn transaction() -> Value {
     json!({
         "upstream_uri": "/up?token=s3cr3t&x=1",
@@ -28,7 +28,7 @@ fn lines(home: &Home, name: &str) -> Vec<Value> {
 
 /// Scenario: file-log and udp-log for one transaction with different rules, one of them with a field that copies a
 /// secret; a rule of the settings for both, one for udp-log, and the key from the environment.
-/// Guarantees: each destination gets its own message; no secret that a rule covers is in either; empty arrays are `[]`;
+/// Guarantees: each destination gets its own message; neither has a secret that a rule covers; empty arrays are `[]`;
 /// the key is not shown.
 #[test]
 fn each_plugin_has_its_own_rules() {
@@ -79,8 +79,9 @@ fn each_plugin_has_its_own_rules() {
     assert!(!service.log().contains(KEY), "the key is shown");
 }
 
-/// Scenario: rules with no target, two, an action that there is not, a pattern that is none, a hash without a key.
-/// Guarantees: exit code 78 and each is shown with its place and what to do; with the key the last one is gone.
+/// Scenario: rules without a target, with two targets, with an unknown action, with an invalid pattern, a hash without
+/// a key.
+/// Guarantees: exit code 78 and each mistake with its place and what to do; with a key, the last one disappears.
 #[test]
 fn mistakes_in_rules() {
     let file = concat!(
@@ -102,7 +103,7 @@ fn mistakes_in_rules() {
 }
 
 /// Scenario: a key that is too short, and a hash in the settings without a key.
-/// Guarantees: it does not start, says why, and does not show the key.
+/// Guarantees: the service does not start, reports the cause, and does not show the key.
 #[test]
 fn mistakes_in_settings() {
     let said = |home: Home| {

@@ -1,4 +1,4 @@
-//! What the service takes when it has nothing to do, and how soon it starts.
+//! The service's memory when idle and with full queues, and its startup time.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn memory(service: &Service) -> f64 {
 }
 
 /// Scenario: the service with a file-log with three fields, right after its start and after some transactions.
-/// Guarantees: 30 MB at most while idle (80 MB for a build without optimisation, whose own code is half of that).
+/// Guarantees: at most 30 MB while idle (80 MB without optimisation, where the code itself is half of that).
 #[test]
 fn idle_memory() {
     let home = Home::new();
@@ -37,8 +37,9 @@ fn idle_memory() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: transactions for a receiver that is away, until the queue is full, with a bound of 4 MB on what may wait.
-/// Guarantees: memory stays bounded: what waits and what the service itself takes, not what was sent.
+/// Scenario: transactions for an unavailable receiver until the queue is full, with a bound of 4 MB on waiting
+/// messages.
+/// Guarantees: memory stays bounded by the waiting messages and the service's own memory, not by what was sent.
 #[test]
 fn memory_of_full_queues() {
     let peer = TcpPeer::absent();
@@ -69,8 +70,8 @@ fn memory_of_full_queues() {
 }
 
 /// Scenario: a thousand plugins of three fields each, one per service, with one path each.
-/// Guarantees: the service starts in a second (ten without optimisation), takes a transaction of the last service and
-/// gives it to the one plugin that is for it.
+/// Guarantees: the service starts in a second (ten without optimisation), accepts a transaction of the last service and
+/// runs the right plugin.
 #[test]
 fn a_thousand_plugins() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! Receivers that go away and come back.
+//! Receivers that stop and restart.
 
 use serde_json::json;
 
@@ -23,12 +23,12 @@ fn restart_under_load(mut peer: TcpPeer, tls: bool) {
         load.go_on(200);
         wait_until("the peer gets lines", || peer.count() > lines + 50);
         if turn % 2 == 0 {
-            // It dies with messages that its kernel has acknowledged and that it has not read.
+            // The receiver is killed with messages that its kernel has acknowledged and it has not read.
             peer.stall();
             load.go_on(50);
         }
         peer.go_away();
-        // These wait in the queue.
+        // These messages wait in the queue.
         load.go_on(200);
         peer.come_back();
         wait_until("the service connects again", || peer.connections() > connections);
@@ -41,24 +41,24 @@ fn restart_under_load(mut peer: TcpPeer, tls: bool) {
     peer.messages().assert_all(&sent.accepted);
 }
 
-/// Scenario: the TCP receiver is killed four times under load, connections cut, twice with messages in its kernel that
-/// it has not read, and comes back on the same port.
-/// Guarantees: every transaction that was answered 200 arrives, at least once and whole.
+/// Scenario: the TCP receiver is killed four times under load and restarts on the same port; its connections break,
+/// twice with messages in its kernel that it has not read.
+/// Guarantees: every transaction that was answered 200 arrives complete, at least once.
 #[test]
 fn tcp_peer() {
     restart_under_load(TcpPeer::start(), false);
 }
 
-/// Scenario: the same with a receiver that speaks TLS.
+/// Scenario: the same with a receiver that uses TLS.
 /// Guarantees: the same.
 #[test]
 fn tls_peer() {
     restart_under_load(TcpPeer::start_tls(), true);
 }
 
-/// Scenario: a receiver with a certificate that nobody vouches for, and a plugin that verifies; then the plugin is told
-/// not to.
-/// Guarantees: nothing is sent to it at first, and the log says why; all is delivered afterwards.
+/// Scenario: a receiver with an untrusted certificate, and a plugin that verifies it; then the plugin's verification is
+/// disabled.
+/// Guarantees: at first nothing is sent, and the log gives the cause; afterwards everything is delivered.
 #[test]
 fn unknown_certificate() {
     let peer = TcpPeer::start_tls();
@@ -82,9 +82,9 @@ fn unknown_certificate() {
     assert_eq!(peer.messages().counts, [(2, 1)].into());
 }
 
-/// Scenario: a receiver whose certificate the system's store vouches for, for the name `localhost`; a plugin that
-/// verifies and asks for that name, and one that asks for another.
-/// Guarantees: the first delivers; the second sends nothing and says why.
+/// Scenario: a receiver whose certificate the system trusts, for the name `localhost`; a plugin that verifies and
+/// expects this name, and one that expects another.
+/// Guarantees: the first delivers; the second sends nothing and logs the cause.
 #[test]
 fn known_certificate() {
     for (name, fits) in [("localhost", true), ("another.test", false)] {
@@ -106,8 +106,8 @@ fn known_certificate() {
     }
 }
 
-/// Scenario: a receiver that is not there when the service starts, and comes a while later.
-/// Guarantees: the service starts, takes transactions, says what is wrong, and delivers all in their order.
+/// Scenario: a receiver that is unavailable when the service starts, and starts later.
+/// Guarantees: the service starts, accepts transactions, logs the failure, and delivers all messages in order.
 #[test]
 fn peer_that_comes_late() {
     let mut peer = TcpPeer::absent();
@@ -128,7 +128,7 @@ fn peer_that_comes_late() {
 }
 
 /// Scenario: tcp-log with a `keepalive` of 200 ms, two messages at once, a pause, a third.
-/// Guarantees: the first two share a connection, which is closed when it has been idle; the third gets a new one.
+/// Guarantees: the first two share a connection, which is closed after being idle; the third gets a new one.
 #[test]
 fn keepalive() {
     let peer = TcpPeer::start();

@@ -1,4 +1,4 @@
-//! What snippets cannot do, in the running program. Each hostile snippet costs at most its own field.
+//! What snippets cannot do in the running program. A hostile snippet costs at most its own field.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ struct Tried {
     errors: Vec<(String, String)>,
 }
 
-/// Tries `fields` on one transaction after another, in one process with one worker.
+/// Runs `fields` on one transaction after another, in one process with one worker.
 fn try_fields(home: &Home, fields: &Value, transactions: &[Value]) -> Vec<Tried> {
     let config = json!({"path": "/tmp/unused.log", "custom_fields_by_lua": fields});
     home.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": config}])));
@@ -50,7 +50,7 @@ fn assert_true(expressions: &[&str]) {
 }
 
 /// Scenario: every name that a snippet must not have, as a global, a member, and a method of a string.
-/// Guarantees: none of them is there; what is closed fails at any use.
+/// Guarantees: none of them exists; unavailable modules fail at any use.
 #[test]
 fn absent_names() {
     let names = [
@@ -113,7 +113,7 @@ fn absent_names() {
 }
 
 /// Scenario: the names on Kong's list.
-/// Guarantees: they are there and work.
+/// Guarantees: they exist and work.
 #[test]
 fn present_names() {
     assert_true(&[
@@ -126,7 +126,7 @@ fn present_names() {
         "type(os.time()) == 'number' and type(os.clock()) == 'number' and os.difftime(3, 1) == 2",
         "('%d|%s'):format(3, 'x') == '3|x' and ('abc'):sub(2, 2) == 'b' and ('a'):upper() == 'A'",
         "table.concat({1, 2, 3}, ',') == '1,2,3' and unpack({1, 2}) == 1",
-        // Long enough for the way that long texts go.
+        // Long enough for the algorithm for long texts.
         "(function() local s = 'ab' for _ = 1, 9 do s = s .. s end local t = s:sub(3) .. 'c' s = s .. 'c' \
          local from, to = s:find(t, 1, true) return from == 3 and to == #s and s:find(t) == 3 and s:find(t, -#t) == 3 \
          and s:find(t, 4, true) == nil and s:find(t, #s + 2, true) == nil end)()",
@@ -136,8 +136,8 @@ fn present_names() {
     ]);
 }
 
-/// Scenario: `_G` read and written; modules, their functions and the environment's tables written.
-/// Guarantees: `_G` leads nowhere, nothing that is shared can be changed.
+/// Scenario: reads and writes of `_G`; writes to modules, their functions and the environment's tables.
+/// Guarantees: `_G` gives no access, and nothing shared can be changed.
 #[test]
 fn nothing_shared_can_be_changed() {
     let refused = |statement: &str| format!("pcall(function() {statement} end) == false");
@@ -170,9 +170,9 @@ fn nothing_shared_can_be_changed() {
     ]);
 }
 
-/// Scenario: globals, `_G`, functions and the string library overwritten by one field; read by the next field, and again
-/// for the next transaction; by pre-function as well.
-/// Guarantees: nobody sees what another one wrote, but through `kong.ctx.shared`, and that for one transaction only.
+/// Scenario: globals, `_G`, functions and the string library are overwritten by one field, by pre-function too, and
+/// read by the next field and in the next transaction.
+/// Guarantees: no snippet sees what another one wrote, except through `kong.ctx.shared` within one transaction.
 #[test]
 fn nothing_leaks() {
     let read = "return tostring(x) .. tostring(counter) .. type(print) .. type(string) .. tostring(_G and _G.x) .. tostring(kong.ctx.shared.x)";
@@ -223,7 +223,7 @@ const ATTACKS: &[(&str, &str)] = &[
     ("closures", "local f = print while true do local g = f f = function() return g end end"),
     ("serialize", "while true do kong.log.set_serialize_value('x' .. math.random(), 1) end"),
     ("log", "while true do kong.log.err('x') end"),
-    // Functions of the host that do much work in one call.
+    // Host functions that do much work in one call.
     ("move", "while true do table.move({}, 1, 2 ^ 31 - 1, 2, {}) end"),
     ("move_within", "local t = {1} while true do pcall(table.move, t, 1, 1e8, 2) end"),
     ("insert_in_front", "local t = {} while true do table.insert(t, 1, 1) end"),
@@ -244,7 +244,7 @@ const ATTACKS: &[(&str, &str)] = &[
     ("get_headers", "while true do kong.request.get_headers() end"),
     ("shared", "local t = kong.ctx.shared while true do t[#t + 1] = {} end"),
     ("globals", "local i = 0 while true do i = i + 1 x = i end"),
-    // Found by trial: text compared place by place, a small value that unfolds, one nested by several edits, a key of
+    // Found by experiment: text compared place by place, a small value that expands, one nested by several edits, a key of
     // many steps, more than any message holds.
     (
         "find_plain",
@@ -281,10 +281,10 @@ const ATTACKS: &[(&str, &str)] = &[
     ("pattern_nest", "local p, s = 'a?', 'a' for _ = 1, 16 do p, s = p .. p, s .. s end return s:find(p .. 'b')"),
 ];
 
-/// Scenario: endless loops of many kinds, pattern matching without end, recursion, memory without bound, each as a field
+/// Scenario: endless loops of many kinds, endless pattern matching, recursion, unbounded memory, each as a field
 /// between two others, on one worker, twice.
-/// Guarantees: each is stopped soon and reported with its field's name; the fields around it, and the next transaction, come out
-/// right.
+/// Guarantees: each is stopped soon and reported with its field's name; the other fields and the next transaction are
+/// correct.
 #[test]
 fn attacks_cost_their_own_field_only() {
     let home = Home::new()
@@ -320,9 +320,9 @@ fn attacks_cost_their_own_field_only() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Scenario: a value that no JSON can hold, or that is hostile to whoever reads it: functions, NaN, itself, a million
-/// levels, a hundred megabytes, metatables of nothing.
-/// Guarantees: the field fails with a reason, the message goes out as valid JSON.
+/// Scenario: values that JSON cannot hold or that are hostile to a reader: functions, NaN, cycles, a million levels, a
+/// hundred megabytes, metatables.
+/// Guarantees: the field fails with a reason, and the message is valid JSON.
 #[test]
 fn hostile_values() {
     let values = json!({
@@ -350,7 +350,7 @@ fn hostile_values() {
     assert_eq!(tried[0].message, untouched);
 }
 
-/// Scenario: bytecode, and a source beginning as bytecode does, as a field.
+/// Scenario: bytecode, and source that starts like bytecode, as a field.
 /// Guarantees: refused when the configuration is read.
 #[test]
 fn bytecode_is_refused() {
@@ -378,9 +378,10 @@ fn failing_service(home: Home, peer: &TcpPeer, extra: &Value) -> Service {
     home.set("LOGPHASE_LUA_DEADLINE_MS", "100").set("LOGPHASE_WORKERS", "2").start()
 }
 
-/// Scenario: in the service, a field that raises for one transaction, loops for another and works for the third.
-/// Guarantees: all three messages reach the file and the later plugin, with the other field, without the failing one where it
-/// failed; the log names plugin, field and line.
+/// Scenario: in the service, a field that raises an error for one transaction, loops for another and works for the
+/// third.
+/// Guarantees: all three messages reach the file and the later plugin with the other field, and without the failing
+/// field where it failed; the log names plugin, field and line.
 #[test]
 fn failing_field_keeps_the_message() {
     let peer = TcpPeer::start();
@@ -405,9 +406,10 @@ fn failing_field_keeps_the_message() {
     }
 }
 
-/// Scenario: a field that raises for each of three hundred transactions, with a text of 10 kB that imitates lines
-/// of the log and switches a terminal's colours; another that logs as much.
-/// Guarantees: the messages go out; the log stays short, and nothing of it begins a line or reaches a terminal raw.
+/// Scenario: a field that raises an error for each of three hundred transactions, with a text of 10 kB that imitates
+/// log lines and has terminal escape codes; another that logs as much.
+/// Guarantees: the messages are sent; the log stays short, and the text never starts a line or reaches a terminal
+/// unescaped.
 #[test]
 fn log_is_not_flooded() {
     let home = Home::new();
@@ -438,7 +440,8 @@ fn log_is_not_flooded() {
 }
 
 /// Scenario: the same with `on_error: drop`, from the plugin's configuration and from the settings.
-/// Guarantees: as in Kong, the failing plugin and all later ones emit nothing for that transaction; the others are whole.
+/// Guarantees: as in Kong, the failing plugin and all later ones emit nothing for that transaction; the others are
+/// complete.
 #[test]
 fn on_error_drop_is_kongs_way() {
     for in_settings in [false, true] {
@@ -460,8 +463,8 @@ fn on_error_drop_is_kongs_way() {
     }
 }
 
-/// Scenario: the secret of a request copied by a snippet into the header that is redacted.
-/// Guarantees: a snippet can read it, as in Kong; what is logged under that name is redacted.
+/// Scenario: a snippet copies a request's secret to a redacted header.
+/// Guarantees: a snippet can read the secret, as in Kong; the message has it redacted under that name.
 #[test]
 fn secrets_are_redacted() {
     let fields = json!({"length": "return #kong.request.get_header('authorization')"});

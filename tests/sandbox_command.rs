@@ -1,4 +1,4 @@
-//! `logphase sandbox`: attacks, and whether they are contained.
+//! `logphase sandbox`: attacks, and whether the sandbox contains them.
 
 use serde_json::Value;
 
@@ -13,13 +13,14 @@ fn rows(ended: &Ended) -> Vec<Value> {
         .collect()
 }
 
-/// A home whose settings are the program's own, as a user has them.
+/// A home with the program's default settings.
 fn home() -> Home {
     Home::new().set("LOGPHASE_LUA_DEADLINE_MS", "10").set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "50")
 }
 
-/// Scenario: the scripts that are built in, as a user runs them.
-/// Guarantees: every one is contained, exit code 0; more than 80, of all 32 classes; the table says how each was.
+/// Scenario: the built-in scripts.
+/// Guarantees: every one is contained, exit code 0; more than 80, of all 32 classes; the table shows how each was
+/// contained.
 #[test]
 fn every_attack_is_contained() {
     let ended = home().run(&["sandbox"], b"");
@@ -40,8 +41,8 @@ fn every_attack_is_contained() {
     );
 }
 
-/// Scenario: attacks that nobody put into the folder, straight out of people's reports, in a folder of the user's own, some
-/// without a header. Guarantees: contained, exit code 0, each told of with what came of it.
+/// Scenario: attacks from published reports in a user's folder, some without a header.
+/// Guarantees: contained, exit code 0, each listed with its result.
 #[test]
 fn a_users_own_attacks() {
     let home = home();
@@ -62,8 +63,8 @@ fn a_users_own_attacks() {
     assert!(one.code() == 0 && one.stdout.contains("POST"), "{}", one.stdout);
 }
 
-/// Scenario: scripts that expect what does not come: an error of one that gives a value, a stop of one that ends.
-/// Guarantees: ESCAPED with what came instead, exit code 1; so the table above can fail.
+/// Scenario: scripts with wrong expectations: an error from a script that returns a value, a stop of one that ends.
+/// Guarantees: ESCAPED with the actual result, exit code 1; so the table above can fail.
 #[test]
 fn what_is_not_as_expected_has_escaped() {
     let home = home();
@@ -76,8 +77,8 @@ fn what_is_not_as_expected_has_escaped() {
     assert!(ended.stdout.ends_with("3 attacks: 1 contained, 2 escaped\n"), "{}", ended.stdout);
 }
 
-/// Scenario: a path that is not there, a header that is wrong.
-/// Guarantees: exit code 74 for the first; both say what and where.
+/// Scenario: a path that does not exist, an invalid header.
+/// Guarantees: exit code 74 for the first; both errors name the problem and the place.
 #[test]
 fn unreadable_scripts() {
     let home = home();

@@ -1,4 +1,4 @@
-//! What a service manager, as systemd, is told.
+//! Notifications to a service manager such as systemd.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::service::{Home, PATIENCE, Signal, configuration, transaction, wait_until};
 
-/// The manager's end.
+/// The manager's side of the socket.
 struct Manager {
     socket: UnixDatagram,
 }
@@ -30,7 +30,7 @@ impl Manager {
         Self { socket }
     }
 
-    /// The next message, as its lines.
+    /// The next notification, as lines.
     #[track_caller]
     fn next(&self) -> Vec<String> {
         let mut bytes = [0; 1000];
@@ -38,7 +38,7 @@ impl Manager {
         String::from_utf8_lossy(&bytes[..length]).lines().map(str::to_owned).collect()
     }
 
-    /// The next message that is not of the watchdog.
+    /// The next notification that is not from the watchdog.
     #[track_caller]
     fn news(&self) -> Vec<String> {
         loop {
@@ -54,10 +54,10 @@ fn plugins(home: &Home) -> Value {
     json!([{"name": "file-log", "config": {"path": home.text("messages.log")}}])
 }
 
-/// Scenario: a service whose manager has a socket in the file system, reloaded with a good and with a wrong
+/// Scenario: a service whose manager has a socket in the file system, reloaded with a valid and with an invalid
 /// configuration, then stopped.
-/// Guarantees: READY only when inputs are bound; around a reload RELOADING with a time and READY with how it went;
-/// STOPPING. The walls around the process do not keep it from the socket.
+/// Guarantees: READY only when inputs are bound; around a reload RELOADING with a time and READY with the result;
+/// STOPPING. The sandbox layers do not block the socket.
 #[test]
 fn the_phases_of_a_life() {
     let home = Home::new();
@@ -83,10 +83,10 @@ fn the_phases_of_a_life() {
     assert_eq!(service.wait(), 0);
 }
 
-/// Scenario: a manager with an abstract address that wants to hear twice in a second that all is well; then a snippet
-/// that keeps the only worker busy for longer than that.
-/// Guarantees: it hears so again and again, also of a service with nothing to do; while the worker stands still it does
-/// not, and the log says why; afterwards it does again.
+/// Scenario: a manager with an abstract address and a watchdog of half a second; then a snippet that keeps the only
+/// worker busy for longer.
+/// Guarantees: the watchdog notification arrives regularly, also from an idle service; while the worker is stuck it
+/// does not, and the log gives the cause; afterwards it arrives again.
 #[test]
 fn the_watchdog_tells_the_truth() {
     let (manager, address) = Manager::named("watchdog");
@@ -113,8 +113,8 @@ fn the_watchdog_tells_the_truth() {
     service.stop();
 }
 
-/// Scenario: a variable that names a socket where nobody listens.
-/// Guarantees: the service runs all the same and says so.
+/// Scenario: the variable names a socket without a listener.
+/// Guarantees: the service runs and logs this.
 #[test]
 fn a_manager_that_is_not_there() {
     let home = Home::new().set("NOTIFY_SOCKET", "/nowhere/notify");
@@ -124,8 +124,8 @@ fn a_manager_that_is_not_there() {
     service.accept(transaction(1).to_string());
 }
 
-/// Scenario: systemd's own tool reads the unit of the examples.
-/// Guarantees: it finds nothing wrong with it; the unit uses what the service says.
+/// Scenario: systemd-analyze reads the unit of the examples.
+/// Guarantees: it reports nothing; the unit uses the service's notifications.
 #[test]
 fn the_unit_is_sound() {
     let unit =

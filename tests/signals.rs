@@ -33,7 +33,7 @@ fn stop_under_load(signal: Signal) {
 }
 
 /// Scenario: SIGTERM under load, with a file and a TCP receiver.
-/// Guarantees: exit code 0; everything that was answered 200 is delivered, once; nothing that was answered 503 is.
+/// Guarantees: exit code 0; everything answered 200 is delivered, once; nothing answered 503 is.
 #[test]
 fn sigterm_under_load() {
     stop_under_load(Signal::TERM);
@@ -46,8 +46,9 @@ fn sigint_under_load() {
     stop_under_load(Signal::INT);
 }
 
-/// Scenario: SIGTERM with five messages for a receiver that never comes, and a deadline of a second.
-/// Guarantees: the service ends soon after the deadline, not with exit code 0, and says how many were left for whom.
+/// Scenario: SIGTERM with five messages for an unavailable receiver, and a deadline of a second.
+/// Guarantees: the service ends soon after the deadline with a non-zero exit code, and logs how many messages are left
+/// for which plugin.
 #[test]
 fn deadline_with_a_dead_peer() {
     let peer = TcpPeer::absent();
@@ -79,10 +80,10 @@ fn file(service: &Service) -> Vec<Value> {
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
-/// Scenario: the configuration is changed six times under load, each time with SIGHUP; every plugin's field says which
-/// one it is of.
-/// Guarantees: each change takes effect; every message is wholly of one configuration, in the file and over TCP; none is
-/// lost or doubled, no request is refused, the TCP connection stays.
+/// Scenario: the configuration changes six times under load, each time with SIGHUP; a field of every plugin names the
+/// configuration.
+/// Guarantees: each change takes effect; every message has the fields of one configuration, in the file and over TCP;
+/// none is lost or duplicated, no request is refused, the TCP connection stays.
 #[test]
 fn sighup_swaps_the_configuration() {
     let peer = TcpPeer::start();
@@ -117,10 +118,10 @@ fn sighup_swaps_the_configuration() {
     }
 }
 
-/// Scenario: each of fifty configurations under load writes to a file of its own and sends to the TCP receiver on a
-/// connection of its own (the timeout differs).
-/// Guarantees: what was taken before the change and what comes during it goes to exactly one of the files, whole; over
-/// TCP likewise; no request is refused for the change.
+/// Scenario: each of fifty configurations under load writes to its own file and sends to the TCP receiver on its own
+/// connection (the timeout differs).
+/// Guarantees: transactions accepted before and during a change go to exactly one of the files, complete; the same over
+/// TCP; no request is refused because of the change.
 #[test]
 fn sighup_changes_the_sinks() {
     let peer = TcpPeer::start();
@@ -156,10 +157,10 @@ fn sighup_changes_the_sinks() {
     peer.messages().assert_once(&sent.accepted);
 }
 
-/// Scenario: messages wait for a receiver that is away; SIGHUP sends to another receiver, and gives the queue another bound,
-/// so that there are two. The same, and the other receiver is away as well; then SIGTERM.
-/// Guarantees: all messages reach the new receiver, and none the old one that comes back; at the end, what was left of the
-/// old queue is named, too.
+/// Scenario: messages wait for an unavailable receiver; SIGHUP configures another receiver and another bound of the
+/// queue, so that there are two queues. The same with both receivers unavailable; then SIGTERM.
+/// Guarantees: all messages reach the new receiver, and none the old one when it returns; at the end, the log also
+/// names what is left in the old queue.
 #[test]
 fn sighup_leaves_nobody_behind() {
     for there in [true, false] {
@@ -190,9 +191,9 @@ fn sighup_leaves_nobody_behind() {
     }
 }
 
-/// Scenario: a receiver that is away, a queue of ten, a hundred lines over TCP that wait for room, then SIGTERM with a
+/// Scenario: an unavailable receiver, a queue of ten, a hundred lines over TCP that wait for space, then SIGTERM with a
 /// deadline of two seconds.
-/// Guarantees: one deadline for inputs and delivery together; what was left and what was not taken is named.
+/// Guarantees: one deadline for inputs and delivery together; the log names what is left and what was not accepted.
 #[test]
 fn deadline_with_a_waiting_input() {
     let (peer, port) = (TcpPeer::absent(), crate::service::free_port());
@@ -212,10 +213,10 @@ fn deadline_with_a_waiting_input() {
     assert!(service.has_logged("lost"), "nothing says that some were not taken");
 }
 
-/// Scenario: SIGHUP with a file that is no YAML, one with a misspelt plugin, one whose Lua does not compile, one that
-/// does not fit the Lua VMs, one for a sink that does not exist yet; then a good one.
-/// Guarantees: each time the errors are shown with their place and code, and the old configuration goes on as if nothing
-/// had happened; the good one is then taken.
+/// Scenario: SIGHUP with a file that is not YAML, one with a misspelt plugin, one whose Lua does not compile, one that
+/// does not fit the Lua VMs, one for a sink that cannot be opened; then a valid one.
+/// Guarantees: each time the log shows the errors with place and code, and the old configuration continues unchanged;
+/// the valid one is then applied.
 #[test]
 fn sighup_with_a_broken_file() {
     let peer = TcpPeer::start();
@@ -238,9 +239,9 @@ fn sighup_with_a_broken_file() {
         ("plugins: [\n".to_owned(), "K0001"),
         (good.replace("tcp-log", "tpc-log"), "K0202"),
         (good.replace("return 2", "return ("), "K0301"),
-        // The address differs, so that the plugin would have a queue of its own.
+        // The address differs, so that the plugin would get another queue.
         (good.replace("127.0.0.1", "127.0.0.2").replace("return 2", &format!("return '{large}'")), "lua.memory_limit"),
-        // Only its sink finds out, when others have been opened.
+        // Only the sink detects this, after others were opened.
         (configuration(&json!([{"name": "http-log", "config": {"http_endpoint": "ftp://127.0.0.1"}}])), "or https://"),
     ] {
         service.home.write("kong.yml", &broken);

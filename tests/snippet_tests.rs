@@ -1,4 +1,4 @@
-//! `logphase test`: tests of people's own snippets.
+//! `logphase test`: tests of users' snippets.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::service::{Ended, Home};
 
-/// Fields that can be tested without any other file.
+/// Fields that need no other file.
 const FIELDS: &str = r#"# Tests of two fields.
 fields:
   agent: return kong.request.get_header("user-agent")
@@ -17,7 +17,7 @@ transaction:   # shared by all tests
   tries: [{ip: 10.0.0.1}]
 "#;
 
-/// What is printed, with every time as if it were 5 ms.
+/// The output, with every duration replaced by 5 ms.
 fn printed(ended: &Ended) -> String {
     let text = format!("exit code {}\n{}{}", ended.code(), ended.stdout, ended.stderr);
     let lines = text.lines().map(|line| match (line.rfind(" ("), line.ends_with(" ms)")) {
@@ -27,7 +27,7 @@ fn printed(ended: &Ended) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A home with a test file of the common fields and these tests.
+/// A home with a test file with the common fields and these tests.
 fn home(tests: &str) -> Home {
     let home = Home::new();
     home.write("tests.yml", &format!("{FIELDS}tests:\n{tests}"));
@@ -38,7 +38,7 @@ fn run(home: &Home) -> Ended {
     home.run(&["test", "tests.yml"], b"")
 }
 
-/// Scenario: the test files in `examples/`, all at once, as a user runs them.
+/// Scenario: all test files in `examples/`.
 /// Guarantees: every one passes, and the quickstart and at least three plugins have one.
 #[test]
 fn examples_pass() {
@@ -53,8 +53,8 @@ fn examples_pass() {
     assert!(ended.stdout.ends_with(" passed, 0 failed\n"), "{}", ended.stdout);
 }
 
-/// Scenario: what is shared and what a test changes of it: dotted and nested keys, elements, null, a transaction of
-/// its own; numbers of another spelling, members in another order, each matcher, what is absent, strictness.
+/// Scenario: shared parts and a test's changes to them: dotted and nested keys, elements, null, a test's own
+/// transaction; numbers in another form, members in another order, each matcher, absent fields, strictness.
 /// Guarantees: all of them pass.
 #[test]
 fn passing() {
@@ -121,14 +121,15 @@ const FAILING: &str = r#"
 # the end
 "#;
 
-/// Scenario: each way to fail.
-/// Guarantees: the paths that differ, a diff of a whole message, the test's place, exit code 1.
+/// Scenario: each kind of failure.
+/// Guarantees: the output has the paths that differ, a diff of a whole message and the test's place; exit code 1.
 #[test]
 fn failing() {
     insta::assert_snapshot!(printed(&run(&home(FAILING))));
 }
 
-/// Scenario: the same for machines. Guarantees: one object per test with file, line, name, result and each difference.
+/// Scenario: the same with `--json`.
+/// Guarantees: one object per test with file, line, name, result and each difference.
 #[test]
 fn failing_as_json() {
     let ended = home(FAILING).run(&["test", "--json", "tests.yml"], b"");
@@ -142,8 +143,9 @@ fn failing_as_json() {
     assert_eq!(lines[1]["failures"][0], agent);
 }
 
-/// Scenario: `--bless` on failing tests, twice. Guarantees: only the values that differ are written; comments, matchers
-/// that hold and the rest of the file stay; the next run passes; blessing again changes nothing.
+/// Scenario: `--bless` on failing tests, twice.
+/// Guarantees: only different values are written; comments, matchers that hold and the rest of the file stay; the next
+/// run passes; a second `--bless` changes nothing.
 #[test]
 fn bless() {
     let home = home(FAILING);
@@ -161,8 +163,8 @@ fn bless() {
     assert!(others.is_empty(), "{others:?}");
 }
 
-/// Scenario: what cannot be blessed: a value that is another each time; an anchor that a passing test shares.
-/// Guarantees: the file stays as it is, the reason is said, exit code 1.
+/// Scenario: results that cannot be blessed: a value that changes each time; an anchor shared with a passing test.
+/// Guarantees: the file stays unchanged, the reason is printed, exit code 1.
 #[test]
 fn bless_refuses() {
     for (text, reason) in [
@@ -183,7 +185,8 @@ fn bless_refuses() {
     }
 }
 
-/// Scenario: JSON, and lines that end as on Windows. Guarantees: blessed in the way they are written, and pass then.
+/// Scenario: JSON, and Windows line ends.
+/// Guarantees: `--bless` keeps the form, and the tests then pass.
 #[test]
 fn bless_other_forms() {
     let json = "{\n  \"fields\": {\"a\": \"return 1\"},\n  \"tests\": [\n    {\"name\": \"x\", \"transaction\": {}},\n    \
@@ -201,9 +204,9 @@ fn bless_other_forms() {
     }
 }
 
-/// Scenario: snippets that fail: not expected, expected, expected otherwise, of a plugin that the test does not name;
-/// one that never ends; `on_error: drop`.
-/// Guarantees: only what is expected passes; the error is shown with its place.
+/// Scenario: failing snippets: unexpected, expected, expected with another error, of a plugin that the test does not
+/// name; one that never ends; `on_error: drop`.
+/// Guarantees: only expected errors pass; other errors are shown with their place.
 #[test]
 fn errors() {
     let home = Home::new();
@@ -246,8 +249,8 @@ tests:
     insta::assert_snapshot!(printed(&run(&home)));
 }
 
-/// Scenario: files with every kind of mistake, and files that are not there.
-/// Guarantees: all are shown with place and suggestion; 78 for mistakes, 74 for what cannot be read.
+/// Scenario: files with every kind of mistake, and missing files.
+/// Guarantees: all are shown with place and suggestion; exit code 78 for mistakes, 74 for unreadable files.
 #[test]
 fn mistakes() {
     let files = [
@@ -294,8 +297,8 @@ fn mistakes() {
     insta::assert_snapshot!(all);
 }
 
-/// Scenario: several files of which one is wrong, `--filter`, a filter that fits nothing, help.
-/// Guarantees: the others run all the same; the filter chooses; nothing chosen is no success; the help has examples.
+/// Scenario: several files, one of them invalid; `--filter`; a filter without a match; help.
+/// Guarantees: the other files run; the filter selects tests; no match is a failure; the help has examples.
 #[test]
 fn manners() {
     let home = home(FAILING);
@@ -312,8 +315,9 @@ fn manners() {
     assert!(help.contains("logphase test ") && help.contains("--bless"), "{help}");
 }
 
-/// Scenario: a test file in another folder than the current one, `env` for what kong.yml asks for, settings that are
-/// not the current folder's. Guarantees: paths are relative to the file; the variables are used.
+/// Scenario: a test file in another folder than the current one, `env` for variables of kong.yml, an invalid settings
+/// file in the current folder.
+/// Guarantees: paths are relative to the test file; the variables are used.
 #[test]
 fn paths() {
     let home = Home::new();
@@ -334,8 +338,8 @@ fn paths() {
     assert_eq!(ended.code(), 0, "{}{}", ended.stdout, ended.stderr);
 }
 
-/// Scenario: the test file that README.md shows, with a configuration that it fits.
-/// Guarantees: every key and matcher in it is understood, and it passes.
+/// Scenario: the test file in README.md, with a matching configuration.
+/// Guarantees: every key and matcher in it is valid, and it passes.
 #[test]
 fn readme_shows_a_test_file() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

@@ -10,9 +10,9 @@ fn input(ids: std::ops::Range<u64>) -> String {
     ids.map(|id| format!("{}\n", transaction(id))).collect()
 }
 
-/// Scenario: some thousand lines into a file and over TCP, more than the queues hold at once; the last without a line
+/// Scenario: some thousand lines to a file and over TCP, more than the queues hold at once; the last without a line
 /// end.
-/// Guarantees: exit code 0 and everything has been delivered by then, once and in order.
+/// Guarantees: exit code 0; by then everything is delivered, once and in order.
 #[test]
 fn delivers_everything() {
     let peer = TcpPeer::start();
@@ -34,12 +34,12 @@ fn delivers_everything() {
     let lines: Vec<Vec<u8>> =
         lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
     assert_eq!(ids(&lines), (0..3000).map(Some).collect::<Vec<_>>());
-    // The peer's thread may still be reading what the kernel has.
+    // The receiver's thread may still be reading from the kernel.
     peer.wait_for(3000);
     assert_eq!(ids(&peer.lines()), (0..3000).map(Some).collect::<Vec<_>>());
 }
 
-/// Scenario: nothing at all, and empty lines only.
+/// Scenario: empty input, and only empty lines.
 /// Guarantees: exit code 0.
 #[test]
 fn nothing_to_do() {
@@ -54,8 +54,8 @@ fn nothing_to_do() {
     }
 }
 
-/// Scenario: bad lines between good ones.
-/// Guarantees: exit code 1, the bad lines' numbers and reasons on standard error, the good ones delivered.
+/// Scenario: bad lines between valid ones.
+/// Guarantees: exit code 1, the numbers and reasons of bad lines on standard error, the valid ones delivered.
 #[test]
 fn names_bad_lines() {
     let home = Home::new();
@@ -77,8 +77,8 @@ fn names_bad_lines() {
     assert_eq!(messages.counts.len(), 2);
 }
 
-/// Scenario: file-log into `/dev/stdout`, as a filter in a pipeline.
-/// Guarantees: standard output is the messages and nothing else.
+/// Scenario: file-log with `/dev/stdout`, as a filter in a pipeline.
+/// Guarantees: standard output has the messages and nothing else.
 #[test]
 fn is_a_filter() {
     let home = Home::new();
@@ -90,8 +90,8 @@ fn is_a_filter() {
     assert_eq!(ended.stdout.lines().count(), 50);
 }
 
-/// Scenario: messages go to standard output, a pipe whose reader goes away after the first line (`| head -n 1`).
-/// Guarantees: the process ends by itself, says how many messages it could not write, and exits with 1.
+/// Scenario: messages go to standard output, a pipe whose reader exits after the first line (`| head -n 1`).
+/// Guarantees: the process ends by itself, reports how many messages it could not write, and exits with 1.
 #[test]
 fn a_reader_that_goes_away_ends_it() {
     let home = Home::new();

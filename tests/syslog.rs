@@ -1,4 +1,4 @@
-//! syslog, to a real rsyslogd: over its local socket, UDP, TCP and TLS.
+//! syslog with a real rsyslogd: over its local socket, UDP, TCP and TLS.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn session() -> Value {
     })
 }
 
-/// A configuration with what `more` adds to the three severities, for HTTP and TCP.
+/// A configuration that adds `more` to the three severities, for HTTP and TCP.
 fn configure(more: &Value) -> String {
     let mut config = json!({
         "facility": "local3", "log_level": "info", "successful_severity": "info", "client_errors_severity": "notice",
@@ -30,7 +30,7 @@ fn configure(more: &Value) -> String {
     configuration(&json!([{"name": "syslog", "protocols": ["http", "tcp"], "config": config}]))
 }
 
-/// Sends one transaction of each class and a session over `way`; gives what rsyslogd has made of them.
+/// Sends one transaction of each class and a session; returns what rsyslogd parsed.
 fn deliver(daemon: &Rsyslog, home: Home) -> Vec<Record> {
     let before = daemon.records().len();
     let mut service = home.start();
@@ -54,9 +54,9 @@ fn deliver(daemon: &Rsyslog, home: Home) -> Vec<Record> {
 }
 
 /// Scenario: transactions of each class and an L4 session, to the local socket, over UDP and over TCP, each in both
-/// formats, and as it is by default.
-/// Guarantees: facility, severity, format, host, program, process and message arrive as configured, in order; what is
-/// RFC 5424 has the time of the transaction's end.
+/// formats and with the defaults.
+/// Guarantees: facility, severity, format, host, program, process and message arrive as configured, in order; RFC 5424
+/// messages have the time of the transaction's end.
 #[test]
 fn every_way_in_both_formats() {
     let daemon = Rsyslog::start();
@@ -74,7 +74,7 @@ fn every_way_in_both_formats() {
     ];
     for (way, format, version) in ways {
         let mut config = way.clone();
-        // Without a name of one's own, once.
+        // Once without a configured name.
         let named = format.is_some();
         if let Some(format) = format {
             config["format"] = format.into();
@@ -84,7 +84,7 @@ fn every_way_in_both_formats() {
         for record in deliver(&daemon, Home::with(&configure(&config))) {
             assert_eq!(record.version, version, "{config}");
             assert_eq!(record.program, if named { "gateway" } else { "kong" }, "{config}");
-            // The C library's format names no host: the daemon puts its own.
+            // The C library's format has no host: the daemon adds its own.
             assert!(*way == local || !named || record.hostname == "edge-7", "{config} {record:?}");
             let time = if record.message.contains("session") {
                 "2023-11-14T22:13:20.040Z"
@@ -96,8 +96,8 @@ fn every_way_in_both_formats() {
     }
 }
 
-/// Scenario: a log level between the severities, and then an end with nothing left.
-/// Guarantees: what is less urgent is not sent and not kept: the service ends without a delay or a complaint.
+/// Scenario: a log level between the severities; then the service stops with an empty queue.
+/// Guarantees: less severe messages are neither sent nor kept: the service ends without delay or error.
 #[test]
 fn the_log_level_filters() {
     let daemon = Rsyslog::start();
@@ -110,8 +110,8 @@ fn the_log_level_filters() {
     assert_eq!(daemon.messages().counts, [(2, 1), (4, 1)].into());
 }
 
-/// Scenario: TLS to a receiver whose certificate the system's store vouches for, and to one that it does not know.
-/// Guarantees: the first gets all; the second nothing, and the log says why.
+/// Scenario: TLS to a receiver whose certificate the system trusts, and to one that it does not trust.
+/// Guarantees: the first gets all messages; the second gets none, and the log gives the cause.
 #[test]
 fn tls() {
     let (daemon, certificate) = Rsyslog::start_certified();
@@ -139,7 +139,7 @@ fn restart_under_load(mut daemon: Rsyslog, way: &Value) {
         load.go_on(200);
         wait_until("rsyslogd gets messages", || daemon.records().len() > before + 50);
         daemon.stop();
-        // These wait in the queue.
+        // These messages wait in the queue.
         load.go_on(200);
         daemon.come_back();
     }
@@ -151,8 +151,8 @@ fn restart_under_load(mut daemon: Rsyslog, way: &Value) {
     daemon.messages().assert_all(&sent.accepted);
 }
 
-/// Scenario: rsyslogd is stopped three times under load and started again; messages go over its local socket.
-/// Guarantees: every transaction that was answered 200 arrives, at least once and whole.
+/// Scenario: rsyslogd is stopped and restarted three times under load; messages go to its local socket.
+/// Guarantees: every transaction that was answered 200 arrives complete, at least once.
 #[test]
 fn restarts_on_the_local_socket() {
     let daemon = Rsyslog::start();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::service::{Home, Load, Service, Signal, configuration, transaction, wait_until};
 
-/// A tap of a service, and what it has said.
+/// A running `logphase tap` and its output.
 struct Tap {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
@@ -38,7 +38,7 @@ impl Tap {
         command.current_dir(service.home.path(".")).spawn().unwrap()
     }
 
-    /// Starts `logphase tap` and waits until it watches.
+    /// Starts `logphase tap` and waits until it is connected.
     fn start(service: &Service, arguments: &[&str]) -> Self {
         let mut child = Self::launch(service, arguments);
         let out = collect(child.stdout.take().unwrap());
@@ -53,12 +53,12 @@ impl Tap {
         wait_until(&format!("the tap says {note}"), || self.err.lock().iter().any(|line| line.contains(note)));
     }
 
-    /// The messages so far, of a tap with `--json`.
+    /// The messages so far, with `--json`.
     fn messages(&self) -> Vec<Value> {
         self.out.lock().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Waits for a message of which this is true.
+    /// Waits for a message that satisfies the condition.
     #[track_caller]
     fn await_message(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let mut found = None;
@@ -96,10 +96,10 @@ fn with_credentials(id: u64) -> String {
     transaction.to_string()
 }
 
-/// Scenario: a plugin that adds a field, takes one out and has a rule to mask a header; a tap of each side, as JSON and
-/// for people, and taps with conditions.
-/// Guarantees: before and after Lua, under the plugin's name; neither shows a credential that is not sent, whether Kong,
-/// a rule or Lua keeps it back; a tap ends after as many messages as were asked for.
+/// Scenario: a plugin that adds a field, removes one and masks a header by a rule; a tap with each option, as JSON and
+/// as text, and taps with conditions.
+/// Guarantees: the output has the message before and after Lua, under the plugin's name; no credential is shown that
+/// Kong, a rule or Lua removes; a tap ends after `--limit` messages.
 #[test]
 fn before_and_after_without_credentials() {
     let service = service(&json!({
@@ -134,9 +134,9 @@ fn before_and_after_without_credentials() {
     }
 }
 
-/// Scenario: a tap of a plugin that is not there yet; a reload brings it, another one gives it another field, a third
-/// fails.
-/// Guarantees: the tap says that there is no such plugin, and goes on through all reloads with what is in force.
+/// Scenario: a tap of a plugin that does not exist yet; a reload adds it, another one gives it another field, a third
+/// is refused.
+/// Guarantees: the tap reports the missing plugin, and continues through all reloads with the active configuration.
 #[test]
 fn reloads_do_not_end_it() {
     let service = service(&json!({}));
@@ -163,8 +163,8 @@ fn reloads_do_not_end_it() {
     assert!(!tap.err.lock().iter().any(|line| line.contains("waiting until it is there again")));
 }
 
-/// Scenario: the service is stopped under a tap and started again, once in order and once by SIGKILL.
-/// Guarantees: the tap says that it waits, connects by itself, says so, and shows what comes then.
+/// Scenario: the service stops and restarts during a tap, once normally and once by SIGKILL.
+/// Guarantees: the tap reports that it waits, reconnects, reports that, and shows new messages.
 #[test]
 fn restarts_do_not_end_it() {
     let mut service = service(&json!({}));
@@ -181,9 +181,9 @@ fn restarts_do_not_end_it() {
     }
 }
 
-/// Scenario: a tap of everything whose output nobody reads, and another one, while 3,000 messages go through.
-/// Guarantees: everything is delivered as without it; once it is read, it says how many it has skipped; the other one is
-/// not held up.
+/// Scenario: a tap of everything whose output nobody reads, and a second tap, during 3,000 messages.
+/// Guarantees: every message is delivered; once the first tap is read, it reports how many messages it skipped; the
+/// second is not delayed.
 #[test]
 fn a_slow_reader_holds_up_nothing() {
     let service = service(&json!({}));
@@ -207,8 +207,8 @@ fn a_slow_reader_holds_up_nothing() {
     wait_until("the rest is shown", || slow.out.lock().len() + skipped >= 3000);
 }
 
-/// Scenario: the status listeners and the control socket are asked for a tap; a wrong rate; no service at all.
-/// Guarantees: only the control socket has it, which only its owner may use; each error says what to do.
+/// Scenario: requests for a tap to the status listeners and the control socket; a wrong rate; no service.
+/// Guarantees: only the control socket offers it, and only its owner can use the socket; each error says what to do.
 #[test]
 fn only_for_its_owner() {
     let port = crate::service::free_port();
@@ -237,8 +237,8 @@ fn only_for_its_owner() {
     );
 }
 
-/// Scenario: a tap while a load runs, then the tap is ended.
-/// Guarantees: every transaction that was answered is delivered once, tap or no tap.
+/// Scenario: a tap during a load, then the tap is stopped.
+/// Guarantees: every acknowledged transaction is delivered once.
 #[test]
 fn nothing_is_lost_by_watching() {
     let service = service(&json!({}));

@@ -1,4 +1,4 @@
-//! `logphase top`, in a real terminal: tmux draws, and is asked what is to be seen.
+//! `logphase top` in a real terminal: tmux draws the screen, and the tests read it.
 
 use std::process::Command;
 
@@ -65,9 +65,9 @@ fn service() -> Service {
 }
 
 /// Scenario: a service with a plugin that cannot deliver and one whose Lua fails, watched in a terminal: a plugin is
-/// selected, its details opened, the table sorted and paused, help asked for; the service is stopped; q is pressed.
-/// Guarantees: what is wrong is to be seen, each key does what it says, a service that goes is told of, and q ends it
-/// with the terminal as it was.
+/// selected, its details opened, the table sorted and paused, help shown; the service stops; q is pressed.
+/// Guarantees: the screen shows the errors, each key works as documented, the stopped service is reported, and q
+/// restores the terminal.
 #[test]
 fn in_a_terminal() {
     let mut service = service();
@@ -88,7 +88,7 @@ fn in_a_terminal() {
     terminal.press("?");
     terminal.await_text("how long the first of them has waited");
     terminal.press("Escape");
-    // A key right behind it would be taken for one with Alt.
+    // The terminal would take an immediate key as one with Alt.
     terminal.await_text("5 messages,");
     terminal.press("p");
     terminal.await_text("PAUSED");
@@ -101,8 +101,9 @@ fn in_a_terminal() {
     wait_until("it has ended", || !terminal.tmux(&["has-session"]).0);
 }
 
-/// Scenario: a script asks once, with the control socket and with an address; then there is no service.
-/// Guarantees: the table as plain text, without any escape; without a service an error that says how to let one answer.
+/// Scenario: a script calls `top` once, with the control socket and with a URL; then without a service.
+/// Guarantees: the table is plain text without escape codes; without a service, the error says how to enable the
+/// listener.
 #[test]
 fn for_scripts() {
     let port = free_port();
@@ -112,7 +113,7 @@ fn for_scripts() {
     let mut service = home.start();
     service.accept(transaction(1).to_string());
     let url = format!("http://127.0.0.1:{port}");
-    // Without --once too: standard output is no terminal.
+    // Also without --once: standard output is not a terminal.
     for arguments in [&["top", "--once"][..], &["top"], &["top", "--once", "--url", &url]] {
         let ended = service.home.run(arguments, b"");
         assert_eq!(ended.code(), 0, "{}", ended.stderr);

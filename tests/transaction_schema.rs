@@ -22,15 +22,15 @@ fn validator() -> Validator {
     jsonschema::draft202012::options().build(&schema()).expect("the schema is a sound one")
 }
 
-/// Scenario: the schema against the meta-schema of its draft.
-/// Guarantees: it is JSON Schema 2020-12, not only JSON.
+/// Scenario: the schema and the meta-schema of its draft.
+/// Guarantees: it is valid JSON Schema 2020-12, not only JSON.
 #[test]
 fn is_a_schema() {
     assert!(jsonschema::draft202012::meta::is_valid(&schema()));
 }
 
-/// Scenario: the transaction of each conformance case, which Kong's own log phase made.
-/// Guarantees: what Kong sends is what the schema describes.
+/// Scenario: the transaction of each conformance case, recorded from Kong's own log phase.
+/// Guarantees: the schema accepts what Kong sends.
 #[test]
 fn conformance_transactions_fit() {
     let validator = validator();
@@ -51,8 +51,8 @@ fn conformance_transactions_fit() {
     assert!(cases >= 99, "only {cases} cases");
 }
 
-/// Scenario: an L4 session, a message with fields of a proxy's own, one with all of `_context`, an empty object.
-/// Guarantees: all are transactions.
+/// Scenario: an L4 session, a message with a proxy's own fields, one with a complete `_context`, an empty object.
+/// Guarantees: the schema accepts all of them.
 #[test]
 fn other_transactions_fit() {
     let validator = validator();
@@ -81,8 +81,8 @@ fn other_transactions_fit() {
     }
 }
 
-/// Scenario: values of a type that no proxy sends.
-/// Guarantees: the schema tells them apart, at the top, in a member and through a reference.
+/// Scenario: values of a wrong type.
+/// Guarantees: the schema rejects them, at the top, in a member and through a reference.
 #[test]
 fn mistakes_do_not_fit() {
     let validator = validator();
@@ -106,7 +106,7 @@ fn mistakes_do_not_fit() {
 }
 
 /// Scenario: every property of the schema, at every depth.
-/// Guarantees: each has a description, of its own or through its reference.
+/// Guarantees: each has a description, its own or through its reference.
 #[test]
 fn everything_is_described() {
     fn described(schema: &Value, root: &Value) -> bool {

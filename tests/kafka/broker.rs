@@ -1,6 +1,6 @@
-//! A real Apache Kafka: one process that is broker and controller (KRaft), with a listener for each way to log in.
+//! A real Apache Kafka: one process that is broker and controller (KRaft), with a listener for each login method.
 //!
-//! Shared with the benchmark, so it needs nothing of the tests' harness.
+//! The benchmark uses it too, so it depends on nothing of the test harness.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 
-/// The user that every listener of SASL knows.
+/// The user of every SASL listener.
 pub const USER: &str = "alice";
-/// Its password.
+/// The user's password.
 pub const PASSWORD: &str = "alice-secret";
 
-/// How long Kafka may take to start on a busy machine.
+/// Limit on Kafka's startup time on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// Runs a command in the background and kills it when a line comes or standard input ends: when it is told to, or
-/// when whoever started it is gone, however that ended. Then nobody needs the directory any more.
+/// Runs a command in the background and kills it when a line arrives or standard input ends, and then removes the
+/// directory. So Kafka ends on request, and also when the process that started it ends for any reason.
 const WATCHER: &str = r#"
 directory="$1"; log="$2"; shift 2
 "$@" >"$log" 2>&1 &
@@ -35,16 +35,16 @@ wait "$broker" 2>/dev/null
 [ "$told" = yes ] || rm -rf "$directory"
 "#;
 
-/// Where a broker listens, on `localhost`.
+/// The broker's ports on `localhost`.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
-    /// Without anything.
+    /// No TLS, no SASL.
     pub plain: u16,
     /// SASL without TLS: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.
     pub sasl: u16,
     /// TLS, with a client certificate.
     pub tls: u16,
-    /// For the broker itself.
+    /// For the controller.
     pub controller: u16,
 }
 
@@ -60,7 +60,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Makes a new one and waits until it is ready; `options` are for its Java.
+    /// Creates a new broker and waits until it is ready; `options` are for its Java.
     pub fn start(ports: Ports, options: &[&'static str]) -> Self {
         let directory = std::env::temp_dir().join(format!("logphase-kafka-{}-{}", std::process::id(), ports.plain));
         std::fs::create_dir_all(&directory).unwrap();
@@ -73,19 +73,19 @@ impl Broker {
         broker
     }
 
-    /// Its address without TLS and SASL.
+    /// The address without TLS and SASL.
     pub fn address(&self) -> String {
         format!("localhost:{}", self.ports.plain)
     }
 
-    /// Kills it by SIGKILL. Its data stay.
+    /// Kills the broker by SIGKILL and keeps its data.
     pub fn kill(&mut self) {
         let (mut watcher, mut stdin) = self.watcher.take().expect("it runs");
         stdin.write_all(b"\n").unwrap();
         watcher.wait().unwrap();
     }
 
-    /// Starts it (again), with the data that are there, and waits until it is ready.
+    /// Starts the broker again with its existing data, and waits until it is ready.
     pub fn come_back(&mut self) {
         assert!(self.watcher.is_none(), "it is there");
         let log = self.directory.join("broker.log");
@@ -99,7 +99,7 @@ impl Broker {
             .arg(self.directory.join("server.properties"))
             .stdin(Stdio::piped())
             .stderr(Stdio::null())
-            // Ctrl-C at a terminal ends the test; that then ends this.
+            // Ctrl-C at a terminal ends the test, which then ends Kafka.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -112,7 +112,7 @@ impl Broker {
         }
     }
 
-    /// Makes a topic with these settings of its own.
+    /// Creates a topic with these settings.
     pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -123,14 +123,14 @@ impl Broker {
         assert_eq!(made, [Ok(name.to_owned())]);
     }
 
-    /// The files of a partition's records.
+    /// The segment files of a partition.
     pub fn segments(&self, topic: &str, partition: i32) -> Vec<PathBuf> {
         let files = std::fs::read_dir(self.directory.join(format!("data/{topic}-{partition}"))).unwrap();
         let files = files.map(|file| file.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect()
     }
 
-    /// A class of Kafka to run.
+    /// A command that runs a class of Kafka.
     pub fn java(&self, class: &str) -> Command {
         let mut java = java();
         match class {
@@ -141,7 +141,7 @@ impl Broker {
         java
     }
 
-    /// Whether the broker has said this since it was started.
+    /// Whether the broker has logged this since its start.
     pub fn has_said(&self, text: &str) -> bool {
         let log = File::open(self.directory.join("broker.log")).unwrap();
         BufReader::new(log).lines().map_while(Result::ok).any(|line| line.contains(text))
@@ -153,7 +153,7 @@ impl Broker {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// What Kafka needs to know before its first start: the users of SCRAM are among its data.
+    /// Formats the data directory before the first start; it includes the SCRAM users.
     fn format(&self) {
         let mut format = self.java("kafka.tools.StorageTool");
         format.args(["format", "--cluster-id", "bG9ncGhhc2UtdGVzdHMtMQ", "--config"]);
@@ -247,7 +247,7 @@ fn java() -> Command {
     java
 }
 
-/// PEM of a certificate authority, and of what it has signed, each with its key.
+/// PEM of a certificate authority and of the certificates that it has signed, each with its key.
 pub struct Certificates {
     /// The authority's certificate.
     pub ca: String,
@@ -255,7 +255,7 @@ pub struct Certificates {
     pub server: String,
     /// A client's certificate.
     pub client: String,
-    /// The key of it.
+    /// The client's key.
     pub client_key: String,
 }
 

@@ -1,4 +1,4 @@
-//! What arrives: values, arrays, headers, and what a broker does not take.
+//! Delivery: values, arrays, headers, and messages that a broker rejects.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,8 @@ use super::topic::{read, wait_for};
 use super::{Home, broker, kafka_log, plugins, set_config};
 use crate::service::{Ended, transaction, wait_until};
 
-/// Scenario: twenty transactions, one request each, with three fields of Lua; read back with kcat.
-/// Guarantees: each arrives once, in its order, as a record without a key; its value is the message as JSON, with the
+/// Scenario: twenty transactions, one request each, with three Lua fields; read back with kcat.
+/// Guarantees: each arrives once, in order, as a record without a key; its value is the message as JSON, with the
 /// fields that were set and without those that were removed.
 #[test]
 fn messages_with_fields() {
@@ -38,7 +38,7 @@ fn messages_with_fields() {
 }
 
 /// Scenario: a transaction whose `_context` has the request's body, a form.
-/// Guarantees: the record has the body and its arguments, as Kong's page shows them, and no `_context`.
+/// Guarantees: the record has the body and its arguments, as Kong documents them, and no `_context`.
 #[test]
 fn request_body() {
     let broker = broker();
@@ -56,7 +56,7 @@ fn request_body() {
 }
 
 /// Scenario: `logphase run --stdin` with two thousand lines.
-/// Guarantees: exit code 0, and by then all are in the topic, each once, in their order.
+/// Guarantees: exit code 0; by then all messages are in the topic, each once, in order.
 #[test]
 fn standard_input() {
     let broker = broker();
@@ -70,8 +70,8 @@ fn standard_input() {
 }
 
 /// Scenario: `max_batch_size` of 4 and ten transactions in one request.
-/// Guarantees: every record is an array of at most four messages, at least one of more than one; all messages arrive
-/// once and in order.
+/// Guarantees: every record is an array of at most four messages, at least one of them with several; all messages
+/// arrive once and in order.
 #[test]
 fn arrays() {
     let broker = broker();
@@ -90,7 +90,7 @@ fn arrays() {
 }
 
 /// Scenario: `record_headers` with a text, a number, an object and a member that no message has.
-/// Guarantees: text is the header's value as it is, other values are JSON, and what is absent gives no header.
+/// Guarantees: text is the header's value unchanged, other values are JSON, and a missing member creates no header.
 #[test]
 fn record_headers() {
     let broker = broker();
@@ -110,8 +110,8 @@ fn record_headers() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: a topic that does not exist, and is made while messages wait for it.
-/// Guarantees: the log names the topic and what to do; all messages arrive in their order, once.
+/// Scenario: a topic that does not exist and is created while messages wait for it.
+/// Guarantees: the log names the topic and what to do; all messages arrive in order, once.
 #[test]
 fn missing_topic() {
     let broker = broker();
@@ -129,8 +129,9 @@ fn missing_topic() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: a topic that takes 20,000 bytes, and a message of 100,000 that do not compress between two small ones.
-/// Guarantees: the small ones arrive; the large one is kept as a dead letter, whole, with the setting that refused it.
+/// Scenario: a topic with a limit of 20,000 bytes, and an incompressible message of 100,000 bytes between two small
+/// ones.
+/// Guarantees: the small ones arrive; the large one becomes a complete dead letter that names the setting.
 #[test]
 fn message_that_the_topic_refuses() {
     let broker = broker();
@@ -153,7 +154,7 @@ fn message_that_the_topic_refuses() {
     assert_eq!(read(broker, "small").len(), 2, "nothing is sent again");
 }
 
-/// Text of so many bytes that no compression makes much smaller.
+/// Incompressible text of this many bytes.
 fn noise(bytes: usize) -> String {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
@@ -166,7 +167,7 @@ fn noise(bytes: usize) -> String {
 }
 
 /// Scenario: each compression of the schema, 60 messages in one request.
-/// Guarantees: all arrive, and the batches in the broker's segment have that codec.
+/// Guarantees: all arrive, and the batches in the broker's segment have this codec.
 #[test]
 fn compressions() {
     let broker = broker();
@@ -184,7 +185,7 @@ fn compressions() {
     }
 }
 
-/// The codec of each batch of a partition, as Kafka's own tool reads it.
+/// The codec of each batch of a partition, as read by Kafka's own tool.
 fn codecs(broker: &super::Broker, topic: &str) -> Vec<String> {
     let mut dump = broker.java("org.apache.kafka.tools.DumpLogSegments");
     dump.arg("--files").args(broker.segments(topic, 0));

@@ -1,4 +1,4 @@
-//! Keys, and the partitions that they decide.
+//! Keys and their partitions.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,10 +10,10 @@ use super::topic::{read, wait_for};
 use super::{Home, broker, kafka_log, plugins};
 use crate::service::transaction;
 
-/// Not a power of two, so that a sign or a bit that is lost shows.
+/// Not a power of two, so that a lost sign or bit is visible.
 const PARTITIONS: i32 = 7;
 
-/// A thousand keys: short, long, numbers, with letters of several bytes.
+/// A thousand keys: short, long, numbers, with multi-byte letters.
 fn keys() -> Vec<String> {
     let key = |number: usize| match number % 4 {
         0 => format!("{number}"),
@@ -24,7 +24,7 @@ fn keys() -> Vec<String> {
     (0..1000).map(key).collect()
 }
 
-/// The partition of each key, as the records of the topic have it.
+/// The partition of each key, from the records of the topic.
 fn partitions(topic: &str) -> BTreeMap<String, i64> {
     let records = wait_for(broker(), topic, keys().len());
     let partitions = records.iter().map(|record| (record.key.clone().expect("a key"), record.partition));
@@ -50,7 +50,7 @@ fn send(topic: &str, partitioner: &str) {
 }
 
 /// Scenario: a thousand different values of `key_query_arg`, and Kong's partitioner.
-/// Guarantees: each record has its key, in the partition that CRC32 of it gives.
+/// Guarantees: each record has its key and is in the partition given by the key's CRC32.
 #[test]
 fn crc32() {
     send("keys-crc32", "crc32");
@@ -59,8 +59,8 @@ fn crc32() {
     }
 }
 
-/// Scenario: the same keys, with `partitioner: murmur2`; and Kafka's own producer, in Java, with the same keys.
-/// Guarantees: each key goes to the same partition by both.
+/// Scenario: the same keys with `partitioner: murmur2`, and Kafka's own Java producer with the same keys.
+/// Guarantees: both put each key in the same partition.
 #[test]
 fn murmur2() {
     send("keys-murmur2", "murmur2");
@@ -76,8 +76,8 @@ fn murmur2() {
     assert_eq!(partitions("keys-murmur2"), partitions("keys-java"));
 }
 
-/// Scenario: requests without the query argument, with an empty one, and with it twice.
-/// Guarantees: no key without a value or with an empty one; of several values the first is the key.
+/// Scenario: requests without the query argument, with an empty one, and with two values.
+/// Guarantees: no key without a value or with an empty one; of two values the first is the key.
 #[test]
 fn odd_arguments() {
     broker().create_topic("keys-odd", 1, &[]);

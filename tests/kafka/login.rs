@@ -7,7 +7,7 @@ use super::topic::{read, wait_for};
 use super::{Home, broker, kafka_log, plugins, set_config};
 use crate::service::{Service, Signal, transaction, wait_until};
 
-/// A kafka-log that logs in by SASL.
+/// A kafka-log that logs in with SASL.
 fn with_login(topic: &str, mechanism: &str, password: &str) -> Value {
     let broker = broker();
     let authentication = json!({"strategy": "sasl", "mechanism": mechanism, "user": USER, "password": password});
@@ -15,7 +15,7 @@ fn with_login(topic: &str, mechanism: &str, password: &str) -> Value {
     set_config(plugin, "bootstrap_servers", json!([{"host": "localhost", "port": broker.ports.sasl}]))
 }
 
-/// Scenario: SASL without TLS, by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
+/// Scenario: SASL without TLS, with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
 /// Guarantees: messages arrive.
 #[test]
 fn sasl() {
@@ -29,7 +29,7 @@ fn sasl() {
     }
 }
 
-/// Starts a service whose password is wrong, sends three messages, and waits until the log says what to do.
+/// Starts a service with a wrong password, sends three messages, and waits until the log says what to do.
 fn start_with_wrong_password(topic: &str, mechanism: &str, user: &str) -> Service {
     broker().create_topic(topic, 1, &[]);
     let mut plugin = with_login(topic, mechanism, "not this one");
@@ -47,8 +47,8 @@ fn start_with_wrong_password(topic: &str, mechanism: &str, user: &str) -> Servic
     service
 }
 
-/// Scenario: a user of SCRAM-SHA-512 whom the broker does not know, and who is made while three messages wait.
-/// Guarantees: the messages wait, the log says what to do; then they arrive, in their order, by themselves.
+/// Scenario: a SCRAM-SHA-512 user that the broker does not know, created while three messages wait.
+/// Guarantees: the messages wait and the log says what to do; then they arrive, in order, without intervention.
 #[test]
 fn user_that_is_made_late() {
     let mut service = start_with_wrong_password("made-user", "SCRAM-SHA-512", "bob");
@@ -62,9 +62,9 @@ fn user_that_is_made_late() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: a wrong password, by PLAIN and by SCRAM-SHA-512, and the right one by SIGHUP.
-/// Guarantees: nothing is sent with the wrong one, the log says what to do and not the password; after the reload what
-/// waited arrives, and then what comes.
+/// Scenario: a wrong password, with PLAIN and with SCRAM-SHA-512, corrected with SIGHUP.
+/// Guarantees: nothing is sent with the wrong password; the log says what to do and does not show the password; after
+/// the reload the waiting messages arrive, then new ones.
 #[test]
 fn wrong_password_that_is_corrected() {
     for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
@@ -81,7 +81,7 @@ fn wrong_password_that_is_corrected() {
 
 const CERTIFICATE: &str = "7f3d3b52-8a5a-4d3e-9a0e-3c1f5f0b2a11";
 
-/// A configuration with a kafka-log over TLS, with or without the client's certificate.
+/// A configuration with a kafka-log over TLS, with or without the client certificate.
 fn over_tls(topic: &str, host: &str, certified: bool) -> String {
     let broker = broker();
     let mut security = json!({"ssl": true});
@@ -103,7 +103,7 @@ fn start_over_tls(kong: &str, ca: Option<&str>) -> Service {
     home.set("SSL_CERT_FILE", file).start()
 }
 
-/// Scenario: TLS with a broker that wants a client certificate, whose authority is in SSL_CERT_FILE.
+/// Scenario: TLS with a broker that requires a client certificate; its authority is in SSL_CERT_FILE.
 /// Guarantees: messages arrive.
 #[test]
 fn mutual_tls() {
@@ -114,7 +114,7 @@ fn mutual_tls() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Nothing arrives, and the log has a line of the plugin with these words.
+/// Fails unless nothing arrives and the log has a line of the plugin with these words.
 #[track_caller]
 fn assert_refused(topic: &str, kong: &str, ca: Option<&str>, words: &[&str]) {
     broker().create_topic(topic, 1, &[]);
@@ -129,16 +129,16 @@ fn assert_refused(topic: &str, kong: &str, ca: Option<&str>, words: &[&str]) {
     assert!(service.has_logged("left in the queue on disk"), "the message was left");
 }
 
-/// Scenario: a broker whose certificate nobody on this system vouches for.
-/// Guarantees: nothing is sent, and the log says that it is the certificate and what to do.
+/// Scenario: a broker with a certificate that this system does not trust.
+/// Guarantees: nothing is sent; the log names the certificate and what to do.
 #[test]
 fn unknown_authority() {
     let kong = over_tls("unknown-authority", "localhost", true);
     assert_refused("unknown-authority", &kong, None, &["certificate verify failed", "trusted certificates"]);
 }
 
-/// Scenario: a broker that is asked for by a name that its certificate does not have.
-/// Guarantees: nothing is sent, and the log says what to do.
+/// Scenario: a broker addressed by a name that is not in its certificate.
+/// Guarantees: nothing is sent; the log says what to do.
 #[test]
 fn another_name() {
     let kong = over_tls("another-name", "127.0.0.1", true);
@@ -146,8 +146,8 @@ fn another_name() {
     assert_refused("another-name", &kong, Some(ca), &["verify failed", "ssl_verify"]);
 }
 
-/// Scenario: a broker that wants a client certificate, and none is configured.
-/// Guarantees: nothing is sent, and the log names the field to set.
+/// Scenario: a broker that requires a client certificate, and no configured certificate.
+/// Guarantees: nothing is sent; the log names the field to set.
 #[test]
 fn missing_client_certificate() {
     let kong = over_tls("no-certificate", "localhost", false);

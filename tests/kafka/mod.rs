@@ -1,4 +1,4 @@
-//! kafka-log into a real Apache Kafka, read back with kcat, a client that knows nothing of ours.
+//! kafka-log with a real Apache Kafka, read back with kcat, an independent client.
 
 pub mod broker;
 mod delivery;
@@ -15,22 +15,22 @@ use serde_json::{Value, json};
 
 use crate::service::{Home, configuration, free_port};
 
-/// For a Java that starts quickly and is small.
+/// Options for a small Java that starts quickly.
 const OPTIONS: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-/// A broker of one test.
+/// A broker for one test.
 pub fn own_broker() -> Broker {
     let ports = Ports { plain: free_port(), sasl: free_port(), tls: free_port(), controller: free_port() };
     Broker::start(ports, OPTIONS)
 }
 
-/// The broker of all tests that leave it alone. It ends with this process.
+/// The broker shared by all tests that do not stop it. It ends with this process.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(own_broker)
 }
 
-/// A kafka-log to a broker without TLS and SASL, with more fields of its `config`.
+/// A kafka-log for a broker without TLS and SASL, with more fields in its `config`.
 pub fn kafka_log(broker: &Broker, topic: &str, more: &Value) -> Value {
     let servers = json!([{"host": "localhost", "port": broker.ports.plain}]);
     let mut plugin = json!({"name": "kafka-log", "config": {"bootstrap_servers": servers, "topic": topic}});
@@ -39,7 +39,7 @@ pub fn kafka_log(broker: &Broker, topic: &str, more: &Value) -> Value {
     plugin
 }
 
-/// The same plugin with another value of a field.
+/// The plugin with another value of one field.
 fn set_config(mut plugin: Value, field: &str, value: Value) -> Value {
     plugin["config"][field] = value;
     plugin

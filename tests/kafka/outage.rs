@@ -1,4 +1,4 @@
-//! A broker that is killed and comes back.
+//! A broker that is killed and restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -10,19 +10,19 @@ use super::topic::{Record, count, read};
 use super::{Home, kafka_log, own_broker, plugins};
 use crate::service::{Load, transaction, wait_until};
 
-/// How long the broker is away.
+/// How long the broker is down.
 const AWAY: Duration = Duration::from_secs(20);
 
-/// A transaction whose key is one of sixteen of its sender, which sends one after another.
+/// A transaction with one of its sender's sixteen keys; the sender uses them in turn.
 fn keyed(id: u64) -> Value {
     let mut transaction = transaction(id);
     transaction["request"]["querystring"] = json!({"key": format!("{}-{}", id / 1_000_000, id % 16)});
     transaction
 }
 
-/// Scenario: under load, with keys on four partitions, the broker is killed by SIGKILL, is away for 20 seconds, and is
-/// started again with what it has on its disk.
-/// Guarantees: every transaction that was answered 200 is in the topic, exactly once, in order for each key.
+/// Scenario: under load, with keys on four partitions, the broker is killed by SIGKILL, stays down for 20 seconds, and
+/// restarts with its data.
+/// Guarantees: every transaction that was answered 200 is in the topic exactly once, in order for each key.
 #[test]
 fn killed_under_load() {
     let mut broker = own_broker();
@@ -41,7 +41,7 @@ fn killed_under_load() {
     wait_until("the service delivers again", || count(&broker, "outage") > back + 500);
     let sent = load.finish();
     assert!(sent.unsure.is_empty(), "{} requests have no answer", sent.unsure.len());
-    // While the queue was full, the sender was told so.
+    // While the queue was full, the sender got 429.
     let other = sent.refused.iter().find(|(_, status)| *status != 429);
     assert_eq!(other, None);
     assert_eq!(service.stop(), 0);

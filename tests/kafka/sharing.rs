@@ -1,4 +1,4 @@
-//! Plugins of one cluster share a producer.
+//! Plugins on the same cluster share a producer.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::topic::wait_for;
 use super::{Home, broker, kafka_log, set_config};
 use crate::service::{Service, transaction};
 
-/// Two routes, each with a kafka-log of its own, with `names` as their `cluster_name`.
+/// Two routes, each with its own kafka-log, with `names` as their `cluster_name`.
 fn two_routes(topics: [&str; 2], names: [&str; 2]) -> String {
     let routes = ["one", "two"];
     let plugin = |at: usize| {
@@ -24,7 +24,7 @@ fn on_route(id: u64, route: &str) -> Value {
     transaction
 }
 
-/// The connections that a service has to the broker, as the kernel lists them.
+/// The service's connections to the broker, as listed by the kernel.
 fn connections(service: &Service) -> usize {
     let process = format!("/proc/{}", service.id());
     let files = std::fs::read_dir(format!("{process}/fd")).unwrap();
@@ -42,7 +42,7 @@ fn connections(service: &Service) -> usize {
     count("tcp") + count("tcp6")
 }
 
-/// Runs both plugins until each has delivered, and counts connections.
+/// Runs both plugins until each has delivered, and counts the connections.
 fn connections_of(topics: [&str; 2], names: [&str; 2]) -> usize {
     let mut service = Home::with(&two_routes(topics, names)).start();
     for (id, (route, topic)) in (0..).zip(["one", "two"].into_iter().zip(topics)) {
@@ -56,7 +56,7 @@ fn connections_of(topics: [&str; 2], names: [&str; 2]) -> usize {
 }
 
 /// Scenario: two plugins on one cluster with the same `cluster_name`, then with different ones.
-/// Guarantees: those of one name share their connections to the broker, those of two names do not.
+/// Guarantees: plugins with the same name share their connections to the broker; plugins with different names do not.
 #[test]
 fn one_producer_for_a_cluster() {
     let shared = connections_of(["shared-1", "shared-2"], ["main", "main"]);

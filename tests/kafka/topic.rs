@@ -1,4 +1,4 @@
-//! What is in a topic, as kcat reads it.
+//! The records of a topic, read with kcat.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::service::id_of;
 pub struct Record {
     /// Its partition.
     pub partition: i64,
-    /// Its place there.
+    /// Its offset in the partition.
     pub offset: i64,
     /// Its key.
     pub key: Option<String>,
@@ -35,7 +35,7 @@ impl Record {
     }
 }
 
-/// What kcat prints of a broker.
+/// The output of kcat for a broker.
 fn kcat(broker: &Broker, arguments: &[&str]) -> String {
     let done = Command::new("kcat")
         .args(["-b", &broker.address()])
@@ -46,7 +46,7 @@ fn kcat(broker: &Broker, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// All records of a topic, by partition, in their order.
+/// All records of a topic, by partition, in order.
 pub fn read(broker: &Broker, topic: &str) -> Vec<Record> {
     let all = kcat(broker, &["-C", "-q", "-e", "-o", "beginning", "-t", topic, "-J"]);
     let mut records: Vec<_> = all.lines().map(record).collect();
@@ -54,7 +54,7 @@ pub fn read(broker: &Broker, topic: &str) -> Vec<Record> {
     records
 }
 
-/// How many records a topic has, by the ends of its partitions: reading one that grows may never end.
+/// The number of records in a topic, from the ends of its partitions. Reading a growing topic might never end.
 pub fn count(broker: &Broker, topic: &str) -> usize {
     let about: Value = serde_json::from_str(&kcat(broker, &["-L", "-J", "-t", topic])).unwrap();
     let partitions = about["topics"][0]["partitions"].as_array().map_or(0, Vec::len);
@@ -65,7 +65,7 @@ pub fn count(broker: &Broker, topic: &str) -> usize {
     said.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
 }
 
-/// Waits until a topic has so many records, and reads all.
+/// Waits until a topic has this many records, and reads all.
 #[track_caller]
 pub fn wait_for(broker: &Broker, topic: &str, wanted: usize) -> Vec<Record> {
     let (start, patience) = (Instant::now(), Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! The judge stands outside: it knows what was sent and what was answered with 200, and looks at what arrived.
+//! The checker works from outside: it knows what was sent and what was answered with 200, and looks at what arrived.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::service::{Sent, id_of, transaction};
 
-/// What is known of the senders' side.
+/// The senders' view.
 pub struct Judge {
     /// Answered with 200: must arrive.
     answered: BTreeSet<u64>,
@@ -15,26 +15,26 @@ pub struct Judge {
     sent: BTreeSet<u64>,
 }
 
-/// What became of one sink's messages.
+/// The result for one sink.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Answered with 200, and not there.
+    /// Answered with 200 but not delivered.
     pub missing: Vec<u64>,
-    /// There, and nobody sent it.
+    /// Delivered but never sent.
     pub unknown: Vec<u64>,
-    /// Not what was sent.
+    /// Delivered with different content.
     pub changed: Vec<String>,
-    /// Came for the first time after one that its sender had sent later.
+    /// Arrived for the first time after a message that its sender had sent later.
     pub disordered: Vec<u64>,
-    /// How many came more than once; that is allowed.
+    /// Number of messages that arrived more than once, which is allowed.
     pub doubled: usize,
-    /// How many came.
+    /// Number of messages that arrived.
     pub arrived: usize,
-    /// How many were answered with 200.
+    /// Number of messages answered with 200.
     pub answered: usize,
 }
 
-/// A transaction as it must arrive: as it was sent, but for the credentials that no log is told.
+/// A transaction as it must arrive: as sent, with its credentials redacted.
 fn delivered(id: u64) -> Value {
     let mut message = transaction(id);
     message["request"]["headers"]["authorization"] = "REDACTED".into();
@@ -42,14 +42,14 @@ fn delivered(id: u64) -> Value {
 }
 
 impl Judge {
-    /// A judge of what senders say.
+    /// A checker for what these senders sent.
     pub fn of(sent: &Sent) -> Self {
         let refused = sent.refused.iter().map(|(id, _)| *id);
         let all = sent.accepted.iter().chain(&sent.unsure).copied().chain(refused);
         Self { answered: sent.accepted.clone(), sent: all.collect() }
     }
 
-    /// Judges the messages of one sink, in the order in which they came.
+    /// Checks the messages of one sink, in order of arrival.
     pub fn judge(&self, messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Verdict {
         let mut verdict = Verdict { answered: self.answered.len(), ..Verdict::default() };
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
@@ -68,7 +68,7 @@ impl Judge {
             }
             let count = counts.entry(id).or_default();
             *count += 1;
-            // A sender numbers what it sends upwards, within a million of its own.
+            // Each sender uses increasing ids within its own million.
             if *count == 1 && last.insert(id / 1_000_000, id).is_some_and(|before| before > id) {
                 verdict.disordered.push(id);
             }
@@ -81,7 +81,7 @@ impl Judge {
 }
 
 impl Verdict {
-    /// Whether the promise was kept.
+    /// Whether the guarantee holds.
     pub fn is_kept(&self) -> bool {
         self.missing.is_empty() && self.unknown.is_empty() && self.changed.is_empty() && self.disordered.is_empty()
     }
@@ -108,8 +108,9 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Scenario: what arrives is right; or one is missing, comes twice, was not sent, is torn, is changed, is out of order.
-/// Guarantees: the judge sees each; only that one comes twice is allowed.
+/// Scenario: a correct delivery; or a message is missing, arrives twice, was not sent, is torn, is changed, is out of
+/// order.
+/// Guarantees: the checker finds each; only a duplicate is allowed.
 #[test]
 fn the_judge_sees_everything() {
     let sent = Sent { accepted: [1, 2, 3].into(), unsure: [4].into(), refused: vec![(5, 429)] };

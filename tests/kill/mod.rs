@@ -1,5 +1,5 @@
-//! The process is killed at every point that matters, under load, with sinks that come and go; a judge who stands
-//! outside looks whether everything that was answered has arrived.
+//! Kills the process at every failpoint, under load, with sinks that stop and restart; a checker outside the process
+//! verifies that every acknowledged message arrives.
 
 mod judge;
 
@@ -17,10 +17,10 @@ use crate::service::{Home, Load, Service, Signal, TcpPeer, configuration, transa
 
 /// How often the service is killed.
 const ROUNDS: usize = 20;
-/// Small enough that files of 128 KiB are begun and removed all the time.
+/// Small enough that files of 128 KiB are created and removed all the time.
 const DISK_BYTES: &str = "1MiB";
 
-/// What can be killed in the life of any queue on disk, with whether it is reached rarely.
+/// The failpoints of every queue on disk, each with whether the service reaches it rarely.
 const POINTS: &[(Point, bool)] = &[
     (Point::BeforeWrite, false),
     (Point::SegmentCreated, true),
@@ -38,14 +38,14 @@ const POINTS: &[(Point, bool)] = &[
     (Point::Opened, true),
 ];
 
-/// A point, and how often it is to be reached before it kills, in a round.
+/// The failpoint of a round, and how often the service reaches it before it is killed.
 fn fault(round: usize) -> String {
     let (point, is_rare) = POINTS[round % POINTS.len()];
     let count = if is_rare { 1 + round / POINTS.len() } else { 5 + round * 37 % 100 };
     format!("{}:{count}", point.name())
 }
 
-/// Starts the service, armed, waits for its death, and has `meanwhile` done in the meantime.
+/// Starts the service with an armed failpoint, runs `meanwhile`, and waits until the service is killed.
 fn round(service: &mut Service, fault: &str, meanwhile: impl FnOnce(&mut Service)) {
     service.arm(fault);
     service.launch_again();
@@ -53,7 +53,7 @@ fn round(service: &mut Service, fault: &str, meanwhile: impl FnOnce(&mut Service
     assert!(service.wait_for_kill(), "{fault}: it did not die of it\n{}", service.log());
 }
 
-/// Waits for more answers, a full queue, or the death of the service.
+/// Waits for more answers, a full queue, or the end of the service.
 fn go_on(load: &Load, service: &mut Service, transactions: u64) {
     let goal = load.accepted() + transactions;
     wait_until("more is taken, or nothing more can be", || {
@@ -62,9 +62,9 @@ fn go_on(load: &Load, service: &mut Service, transactions: u64) {
 }
 
 /// Scenario: a service that delivers to a TCP receiver and to Kafka is killed by SIGKILL twenty times under load, each
-/// time at another point of a queue's life; the TCP receiver goes away and comes back, and so does the broker.
-/// Guarantees: everything that was answered with 200 arrives at both, unchanged and in the order of its sender; nothing
-/// arrives that was not sent. How many came twice is said.
+/// time at another failpoint; the TCP receiver and the broker stop and restart.
+/// Guarantees: everything that was answered with 200 arrives at both, unchanged and in its sender's order; nothing
+/// arrives that was not sent. The test prints the number of duplicates.
 #[test]
 fn killed_at_every_point() {
     let mut peer = TcpPeer::start();
@@ -108,8 +108,8 @@ fn killed_at_every_point() {
     }
 }
 
-/// Scenario: a service that answers before it writes, which is a fault that is planted, and is killed before a write.
-/// Guarantees: the judge finds what is lost: the test above can fail.
+/// Scenario: a service with a planted defect, an answer before the write, is killed before a write.
+/// Guarantees: the checker finds the lost messages, so the test above can fail.
 #[test]
 fn an_early_answer_is_found() {
     let mut peer = TcpPeer::start();
@@ -130,9 +130,9 @@ fn an_early_answer_is_found() {
     assert!(verdict.unknown.is_empty() && verdict.changed.is_empty(), "{verdict}");
 }
 
-/// Scenario: a plugin's queue got another bound by a reload, so that there are two; at the next start, when one is copied into the other,
-/// the process is killed between the copy and the removal.
-/// Guarantees: what both held arrives, once or twice, and one directory is left.
+/// Scenario: a reload changes the bound of a plugin's queue, so that there are two; at the next start, while one is
+/// copied into the other, the process is killed between the copy and the removal.
+/// Guarantees: the messages of both arrive, once or twice, and one directory is left.
 #[test]
 fn killed_while_queues_are_put_together() {
     let mut peer = TcpPeer::absent();
@@ -158,8 +158,8 @@ fn killed_while_queues_are_put_together() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: the page of queues.
-/// Guarantees: it names every point.
+/// Scenario: docs/queues.md.
+/// Guarantees: it names every failpoint.
 #[test]
 fn every_point_is_documented() {
     let page = include_str!("../../docs/queues.md");
@@ -168,7 +168,7 @@ fn every_point_is_documented() {
     }
 }
 
-/// An HTTP receiver that refuses everything for good.
+/// An HTTP receiver that rejects everything permanently.
 fn refuse_all() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -177,7 +177,7 @@ fn refuse_all() -> u16 {
             thread::spawn(move || {
                 let mut buffer = [0; 64 << 10];
                 while matches!(stream.read(&mut buffer), Ok(1..)) {
-                    // A request of one small message comes in one piece, or in two: the second is its end.
+                    // A request with one small message arrives in one or two pieces; the second is its end.
                     if buffer.starts_with(b"POST") {
                         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
                     }
@@ -189,16 +189,16 @@ fn refuse_all() -> u16 {
     port
 }
 
-/// Everything in the files below a directory.
+/// The content of all files below a directory.
 fn content(directory: &Path) -> Vec<u8> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let read = |path: PathBuf| if path.is_dir() { content(&path) } else { std::fs::read(path).unwrap_or_default() };
     entries.flat_map(|entry| read(entry.path())).collect()
 }
 
-/// Scenario: a receiver refuses every message for good; the process is killed when the third is among the dead letters and
-/// still in the queue.
-/// Guarantees: every message is among the dead letters in the end.
+/// Scenario: a receiver rejects every message permanently; the process is killed when the third is stored as a dead
+/// letter and still in the queue.
+/// Guarantees: in the end every message is a dead letter.
 #[test]
 fn killed_with_a_dead_letter() {
     let config = json!({"http_endpoint": format!("http://127.0.0.1:{}/", refuse_all())});

@@ -1,4 +1,4 @@
-//! A blocking HTTP/1.1 client that keeps its connection.
+//! A blocking HTTP/1.1 client with a persistent connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// What the service answered.
+/// An answer of the service.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
@@ -42,7 +42,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to a port of this machine.
+    /// Connects to a local port.
     pub fn connect(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
@@ -51,7 +51,7 @@ impl Client {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// Posts a body of JSON.
+    /// Posts a JSON body.
     pub fn post(&mut self, body: &[u8]) -> io::Result<Answer> {
         self.post_with("Content-Type: application/json\r\n", body)
     }
@@ -64,7 +64,7 @@ impl Client {
         self.answer()
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }

@@ -1,4 +1,4 @@
-//! Senders that go on until they are told to stop.
+//! Senders that run until they are stopped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,37 +10,37 @@ use serde_json::Value;
 
 use super::{Client, transaction, wait_until};
 
-/// What became of what was sent.
+/// The results of everything that was sent.
 #[derive(Debug, Default)]
 pub struct Sent {
     /// Answered 200.
     pub accepted: BTreeSet<u64>,
-    /// Not answered: the connection ended before.
+    /// Without an answer: the connection ended first.
     pub unsure: BTreeSet<u64>,
-    /// Answered otherwise, with the status.
+    /// Answered with another status.
     pub refused: Vec<(u64, u16)>,
 }
 
-/// Two senders over HTTP, each with a kept connection, with single transactions and arrays of three in turn.
+/// Two HTTP senders, each with a persistent connection, which alternate single transactions and arrays of three.
 pub struct Load {
     stop: Arc<AtomicBool>,
     accepted: Arc<AtomicU64>,
     senders: Vec<JoinHandle<Sent>>,
 }
 
-/// How many senders there are.
+/// Number of senders.
 const SENDERS: u64 = 2;
 
-/// A pause after each request, so that a test's files stay small.
+/// Pause after each request, which keeps a test's files small.
 const PAUSE: Duration = Duration::from_micros(500);
 
 impl Load {
-    /// Begins to send to an HTTP input.
+    /// Starts to send to an HTTP input.
     pub fn start(port: u16) -> Self {
         Self::start_with(port, transaction)
     }
 
-    /// The same with transactions that `make` makes of their ids: each sender's follow one another.
+    /// The same with transactions that `make` creates from their ids; each sender's ids are consecutive.
     pub fn start_with(port: u16, make: fn(u64) -> Value) -> Self {
         let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let sender = |number| {
@@ -50,19 +50,19 @@ impl Load {
         Self { senders: (1..=SENDERS).map(sender).collect(), stop, accepted }
     }
 
-    /// How many transactions were answered 200 so far.
+    /// Number of transactions answered 200 so far.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Waits until this many more have been answered 200.
+    /// Waits until this many more transactions are answered 200.
     #[track_caller]
     pub fn go_on(&self, transactions: u64) {
         let goal = self.accepted() + transactions;
         wait_until(&format!("{transactions} more transactions are taken"), || self.accepted() >= goal);
     }
 
-    /// Stops and says what became of everything.
+    /// Stops and returns the results.
     pub fn finish(self) -> Sent {
         self.stop.store(true, Ordering::SeqCst);
         let mut all = Sent::default();

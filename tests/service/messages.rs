@@ -1,11 +1,11 @@
-//! Transactions to send, and the messages that arrive.
+//! Transactions to send, and received messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// A transaction as Kong's log phase hands it over, with `id` as its `request.id`.
+/// A transaction as Kong's log phase sends it, with `id` as its `request.id`.
 pub fn transaction(id: u64) -> Value {
     json!({
         "request": {
@@ -27,17 +27,17 @@ pub fn id_of(message: &Value) -> Option<u64> {
     message["request"]["id"].as_str()?.parse().ok()
 }
 
-/// Messages by their `request.id`, with every line that is none.
+/// Received messages by their `request.id`, and lines that are not messages.
 #[derive(Debug, Default)]
 pub struct Messages {
-    /// How often each came.
+    /// How often each message arrived.
     pub counts: BTreeMap<u64, usize>,
-    /// Lines that are no message.
+    /// Lines that are not a message.
     pub torn: Vec<String>,
 }
 
 impl Messages {
-    /// Of lines.
+    /// Parses lines.
     pub fn of(lines: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         let mut messages = Self::default();
         for line in lines {
@@ -50,23 +50,23 @@ impl Messages {
         messages
     }
 
-    /// Of a file; none if there is no such file. What follows the last line end counts as a line.
+    /// Reads a file; empty if the file does not exist. Text after the last line end counts as a line.
     pub fn read(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap_or_default();
         Self::of(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
     }
 
-    /// Those of `ids` that did not come.
+    /// The ids that did not arrive.
     pub fn missing(&self, ids: &BTreeSet<u64>) -> Vec<u64> {
         ids.iter().filter(|id| !self.counts.contains_key(id)).copied().collect()
     }
 
-    /// Those that came more than once.
+    /// The ids that arrived more than once.
     pub fn doubled(&self) -> Vec<u64> {
         self.counts.iter().filter(|(_, count)| **count > 1).map(|(id, _)| *id).collect()
     }
 
-    /// Fails unless each of `ids` came and no line is torn.
+    /// Fails unless each id arrived and no line is torn.
     #[track_caller]
     pub fn assert_all(&self, ids: &BTreeSet<u64>) {
         assert!(self.torn.is_empty(), "{} lines are no message, the first is {:?}", self.torn.len(), self.torn[0]);
@@ -74,7 +74,7 @@ impl Messages {
         assert!(missing.is_empty(), "{} of {} are missing, the first is {}", missing.len(), ids.len(), missing[0]);
     }
 
-    /// Fails unless each of `ids` came exactly once and no line is torn.
+    /// Fails unless each id arrived exactly once and no line is torn.
     #[track_caller]
     pub fn assert_once(&self, ids: &BTreeSet<u64>) {
         self.assert_all(ids);

@@ -1,4 +1,4 @@
-//! The program under test: a directory of its own, its processes, and what it says.
+//! The program under test: a test directory, its processes and their output.
 
 mod client;
 mod load;
@@ -33,10 +33,10 @@ pub use rsyslog::{Record, Rsyslog};
 pub use rustix::process::Signal;
 pub use scrape::{Scrape, ask};
 
-/// How long anything may take that ought to happen at once. Long, because the machine may be busy.
+/// Limit for anything that should happen at once. Long, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` holds; fails, saying `what` was awaited, when it takes longer than [`PATIENCE`].
+/// Waits until `condition` holds; fails with `what` after [`PATIENCE`].
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -46,7 +46,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A port that is free for TCP and UDP, from below those that the system hands out by itself.
+/// A free port for TCP and UDP, below the system's range of ephemeral ports.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 100).expect("below 100") * 100;
@@ -58,15 +58,15 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// A declarative configuration of `plugins`, all global.
+/// A declarative configuration with `plugins`, all global.
 pub fn configuration(plugins: &Value) -> String {
     json!({"_format_version": "3.0", "plugins": plugins}).to_string()
 }
 
-/// What a process that has ended left behind.
+/// The result of a process that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Its standard output.
     pub stdout: String,
@@ -75,24 +75,24 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Its exit code; -1 if a signal ended it.
+    /// The exit code; -1 if a signal ended the process.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or(-1)
     }
 }
 
-/// A directory for one test, with a configuration, and the variables that processes in it get.
+/// A directory for one test, with a configuration and the environment variables of its processes.
 pub struct Home {
     directory: TempDir,
     variables: Vec<(String, String)>,
-    /// The service runs by this command, which has its own as arguments.
+    /// A command that runs the service, which follows as its arguments.
     wrapper: Vec<String>,
     /// The port of the HTTP input.
     pub http: u16,
 }
 
 impl Home {
-    /// An empty one, with an HTTP input on a free port and time enough for snippets on a busy machine.
+    /// An empty directory, with an HTTP input on a free port and a long deadline for snippets, for busy machines.
     pub fn new() -> Self {
         let http = free_port();
         let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), wrapper: Vec::new(), http };
@@ -102,21 +102,21 @@ impl Home {
             .set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "10000")
     }
 
-    /// One with a file `kong.yml` of this text.
+    /// A directory with this `kong.yml`.
     pub fn with(kong_yml: &str) -> Self {
         let home = Self::new();
         home.write("kong.yml", kong_yml);
         home
     }
 
-    /// Sets a variable; the last one of a name wins.
+    /// Sets a variable; the last value of a name wins.
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
     }
 
-    /// Puts the service's data on a file system of its own of this size. It is seen by the service alone, and gone with it;
-    /// no rights are needed but that to make namespaces of users.
+    /// Puts the service's data on a separate file system of this size, which only the service sees and which ends with
+    /// it. Needs only the right to create user namespaces.
     pub fn with_data_of(mut self, size: &str) -> Self {
         std::fs::create_dir_all(self.path("data")).unwrap();
         let script = format!("mount -t tmpfs -o size={size} none data && exec \"$@\"");
@@ -130,12 +130,12 @@ impl Home {
         self.directory.path().join(name)
     }
 
-    /// The same as text, for a configuration.
+    /// The same path as text, for a configuration.
     pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("a temporary directory has a plain name").to_owned()
     }
 
-    /// Writes a file at once, as an editor does: no reader sees half of it.
+    /// Writes a file atomically, as an editor does: no reader sees half of it.
     pub fn write(&self, name: &str, text: &str) {
         let new = self.path(&format!("{name}.new"));
         std::fs::write(&new, text).unwrap();
@@ -160,12 +160,12 @@ impl Home {
         command
     }
 
-    /// Runs a command to its end, with `input` as its standard input.
+    /// Runs a command to its end, with `input` on its standard input.
     pub fn run(&self, arguments: &[&str], input: &[u8]) -> Ended {
         self.run_in(self.directory.path(), arguments, input)
     }
 
-    /// The same with more variables, which win.
+    /// The same with more variables, which override others.
     pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
         let mut command = self.command(arguments, self.directory.path());
         let output = command.envs(variables.iter().copied()).output().unwrap();
@@ -177,7 +177,7 @@ impl Home {
     pub fn run_in(&self, directory: &Path, arguments: &[&str], input: &[u8]) -> Ended {
         let mut child = self.command(arguments, directory).stdin(Stdio::piped()).spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
-        // A command that does not read its input to the end is judged by what it says.
+        // A command may stop before it has read all input; its output decides.
         let writer = thread::spawn(move || stdin.write_all(&input).is_ok());
         let stdout = read_all(child.stdout.take().unwrap());
         let stderr = read_all(child.stderr.take().unwrap());
@@ -188,12 +188,12 @@ impl Home {
         Ended { status, stdout, stderr }
     }
 
-    /// What `logphase queue list` shows.
+    /// The output of `logphase queue list`.
     pub fn queues(&self) -> Vec<Value> {
         self.queue_command(&["list", "--json"])
     }
 
-    /// The messages of a queue, as `logphase queue show` shows them.
+    /// The messages of a queue, from `logphase queue show`.
     pub fn messages_in(&self, queue: &str) -> Vec<Value> {
         self.queue_command(&["show", queue, "--json", "--limit", "1000000"])
     }
@@ -261,9 +261,9 @@ fn wait_for_end(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// A running service. Dropping it kills it; if the test fails, what it said is shown.
+/// A running service. Dropping it kills it; if the test fails, its log is printed.
 pub struct Service {
-    /// Where it runs.
+    /// The service's directory.
     pub home: Home,
     child: Child,
     log: Log,
@@ -281,86 +281,86 @@ impl Service {
         });
     }
 
-    /// Starts `logphase run kong.yml` in the same place, after it has ended, and waits until it is ready. What was
-    /// logged before is forgotten.
+    /// Starts `logphase run kong.yml` again in the same directory, after it has ended, and waits until it is ready.
+    /// Forgets the earlier log.
     pub fn start_again(&mut self) {
         self.launch_again();
         self.await_readiness();
     }
 
-    /// The same without waiting until it is ready: it may die before.
+    /// The same without waiting until it is ready: it may be killed before.
     pub fn launch_again(&mut self) {
         assert!(self.ended.is_some(), "it has ended");
         (self.child, self.log, self.readers) = self.home.launch(&["run", "kong.yml"]);
         self.ended = None;
     }
 
-    /// Has the process that is started next kill itself at a point, or at none; see `src/fault.rs`.
+    /// Arms a failpoint (`crates/queue/src/failpoint.rs`) for the next process, or none.
     pub fn arm(&mut self, fault: &str) {
         self.home.variables.push((logphase_queue::failpoint::VARIABLE.to_owned(), fault.to_owned()));
     }
 
-    /// Kills it by SIGKILL.
+    /// Kills the service by SIGKILL.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.wait();
     }
 
-    /// Waits for its end; whether that was by SIGKILL.
+    /// Waits until the service has ended; returns whether SIGKILL ended it.
     pub fn wait_for_kill(&mut self) -> bool {
         self.wait();
         self.ended.and_then(|status| status.signal()) == Some(Signal::KILL.as_raw())
     }
 
-    /// Its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// A connection to its HTTP input.
+    /// A connection to the service's HTTP input.
     pub fn client(&self) -> Client {
         Client::connect(self.home.http).unwrap()
     }
 
-    /// Posts a body of JSON on a connection of its own.
+    /// Posts a JSON body on a new connection.
     pub fn post(&self, body: impl AsRef<[u8]>) -> Answer {
         self.client().post(body.as_ref()).unwrap()
     }
 
-    /// Posts what must be taken.
+    /// Posts a body that must be accepted.
     #[track_caller]
     pub fn accept(&self, body: impl AsRef<[u8]>) {
         let answer = self.post(body);
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
-    /// Everything that it has said, on both outputs.
+    /// The service's output so far, standard output and standard error.
     pub fn log(&self) -> String {
         self.log.lock().join("\n")
     }
 
-    /// Whether it has said this.
+    /// Whether the output contains this text.
     pub fn has_logged(&self, text: &str) -> bool {
         self.log.lock().iter().any(|line| line.contains(text))
     }
 
-    /// How many lines it has said with this.
+    /// Number of output lines that contain this text.
     pub fn count_logged(&self, text: &str) -> usize {
         self.log.lock().iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the service.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(id.expect("a process has an id"), signal).unwrap();
     }
 
-    /// Whether it still runs.
+    /// Whether the service is running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end and gives the exit code.
+    /// Waits until the service has ended and returns its exit code.
     pub fn wait(&mut self) -> i32 {
         let Some(status) = wait_for_end(&mut self.child, 2 * PATIENCE) else { panic!("the service did not end") };
         self.ended = Some(status);
@@ -370,7 +370,7 @@ impl Service {
         status.code().unwrap_or(-1)
     }
 
-    /// Stops it by SIGTERM and gives the exit code.
+    /// Stops the service by SIGTERM and returns its exit code.
     pub fn stop(&mut self) -> i32 {
         self.signal(Signal::TERM);
         self.wait()

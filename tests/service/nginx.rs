@@ -1,4 +1,4 @@
-//! A receiver of http-log: nginx, which writes down what it gets.
+//! An nginx that receives from http-log and logs what it gets.
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
@@ -12,26 +12,26 @@ use tempfile::TempDir;
 
 use super::{Messages, Signal, free_port, wait_until};
 
-/// A request as nginx logged it when it was answered.
+/// An answered request, as logged by nginx.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Posted {
-    /// When, in seconds.
+    /// Time of the answer, in seconds.
     pub time: f64,
     /// The answer's status.
     pub status: u16,
-    /// The number of its connection.
+    /// The connection's number.
     pub connection: u64,
-    /// The request's first line, and with it the version of HTTP.
+    /// The request line, including the HTTP version.
     pub line: String,
-    /// Some of its headers, by the names of nginx's variables; empty ones are not there.
+    /// Some non-empty headers and variables, under nginx's names.
     #[serde(flatten)]
     pub facts: BTreeMap<String, String>,
-    /// Its body.
+    /// The request's body.
     pub body: String,
 }
 
 impl Posted {
-    /// The messages in its body.
+    /// The messages in the body.
     pub fn messages(&self) -> Vec<Value> {
         match serde_json::from_str(&self.body) {
             Ok(Value::Array(messages)) => messages,
@@ -41,28 +41,28 @@ impl Posted {
     }
 }
 
-/// What nginx logs of a request that it does not take, and what it passes on of one that it does. Quoted for JSON; times
-/// and numbers are bare.
+/// Log format for requests that nginx rejects, and for those that it forwards. Quoted for JSON; times and numbers are
+/// unquoted.
 const FORMAT: &str = r#"{"time":$msec,"status":$status,"connection":$connection,"line":"$request","host":"$http_host",
     "authorization":"$http_authorization","content_type":"$content_type","content_length":"$content_length",
     "user_agent":"$http_user_agent","x_key":"$http_x_key","client":"$ssl_client_s_dn","body":"$request_body"}"#;
 
-/// An nginx with a directory of its own. It stops when it is dropped.
+/// An nginx with its own directory. Dropping it stops it.
 pub struct Nginx {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     directory: TempDir,
     child: Option<Child>,
 }
 
 impl Nginx {
-    /// One that takes everything that is posted to it and answers 200. `more` is put into its `server` block.
+    /// An nginx that accepts every POST and answers 200. `more` is added to its `server` block.
     pub fn start(more: &str) -> Self {
         Self::listening("", more)
     }
 
-    /// The same with TLS and HTTP/2, with a certificate for `localhost` by `authority`; it takes only clients with
-    /// another one by it.
+    /// The same with TLS and HTTP/2, with a certificate for `localhost` by `authority`; it accepts only clients with a
+    /// certificate by the same authority.
     pub fn start_tls(authority: &Authority) -> Self {
         let directory = TempDir::new().unwrap();
         let (certificate, key) = authority.issue("localhost");
@@ -86,8 +86,8 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {path}/{name};\n"))
             .concat();
-        // Only a request that is passed on has its body read. It is logged by the server behind, before that one answers:
-        // an nginx that was told to stop answers what it has, and does not log those on which it would linger.
+        // nginx reads the body of a forwarded request only. The inner server logs the request before it answers:
+        // a stopping nginx answers pending requests, but does not log those on lingering connections.
         let inner = format
             .replace("$connection", "$http_x_connection")
             .replace("\"$request\"", "\"$http_x_line\"")
@@ -115,12 +115,12 @@ impl Nginx {
         nginx
     }
 
-    /// A path in its directory, for files that its configuration asks about.
+    /// A path in nginx's directory, for files that its configuration tests.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Starts it (again).
+    /// Starts nginx again.
     pub fn come_back(&mut self) {
         assert!(self.child.is_none(), "it is there");
         let program = Path::new("/usr/sbin/nginx");
@@ -137,7 +137,7 @@ impl Nginx {
         });
     }
 
-    /// Stops it at once; connections are cut off.
+    /// Stops nginx at once and breaks its connections.
     pub fn go_away(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
@@ -145,35 +145,35 @@ impl Nginx {
         child.wait().unwrap();
     }
 
-    /// What it has logged as errors.
+    /// The error log.
     pub fn errors(&self) -> String {
         std::fs::read_to_string(self.path("errors")).unwrap_or_default()
     }
 
-    /// Every request that it has answered.
+    /// Every request that nginx has answered.
     pub fn posted(&self) -> Vec<Posted> {
         let text = std::fs::read_to_string(self.path("posted")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     }
 
-    /// Those that it has taken.
+    /// The requests that nginx has accepted.
     pub fn taken(&self) -> Vec<Posted> {
         self.posted().into_iter().filter(|request| request.status < 300).collect()
     }
 
-    /// The messages that it has taken.
+    /// The messages that nginx has accepted.
     pub fn messages(&self) -> Messages {
         Messages::of(self.taken().iter().flat_map(Posted::messages).map(|message| message.to_string()))
     }
 
-    /// Waits until it has taken this many requests.
+    /// Waits until nginx has accepted this many requests.
     #[track_caller]
     pub fn wait_for(&self, requests: usize) {
         wait_until(&format!("nginx has taken {requests} requests"), || self.taken().len() >= requests);
     }
 
-    /// Waits until it has answered this many requests with `status`.
+    /// Waits until nginx has answered this many requests with `status`.
     #[track_caller]
     pub fn wait_for_status(&self, status: u16, requests: usize) {
         let count = || self.posted().iter().filter(|request| request.status == status).count();
@@ -190,18 +190,18 @@ impl Drop for Nginx {
     }
 }
 
-/// A port on which connections are made by the system, and nobody answers.
+/// A port that accepts connections and never answers.
 pub fn silent() -> TcpListener {
     TcpListener::bind(("127.0.0.1", 0)).unwrap()
 }
 
-/// What vouches for certificates.
+/// A certificate authority.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// A new one.
+    /// A new authority.
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -209,7 +209,7 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
-    /// Its certificate.
+    /// The authority's certificate.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }

@@ -1,4 +1,4 @@
-//! Receivers of messages that can stop and come back.
+//! TCP and UDP receivers that can stop and restart.
 
 use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -41,7 +41,7 @@ impl TcpPeer {
         peer
     }
 
-    /// One that listens on this port.
+    /// A receiver that listens on this port.
     pub fn start_at(port: u16) -> Self {
         let mut peer = Self::absent();
         peer.port = port;
@@ -49,12 +49,12 @@ impl TcpPeer {
         peer
     }
 
-    /// One that has a port and does not listen on it yet.
+    /// A receiver with a port on which it does not listen yet.
     pub fn absent() -> Self {
         Self { port: free_port(), shared: Arc::default(), running: None }
     }
 
-    /// One that speaks TLS, with a certificate that it made for itself.
+    /// A receiver that uses TLS with a self-signed certificate.
     pub fn start_tls() -> Self {
         Self::start_certified().0
     }
@@ -72,7 +72,7 @@ impl TcpPeer {
         (peer, made.cert.pem())
     }
 
-    /// Listens (again), on the same port.
+    /// Listens again on the same port.
     pub fn come_back(&mut self) {
         assert!(self.running.is_none(), "it is there");
         self.shared.stop.store(false, Ordering::SeqCst);
@@ -82,7 +82,7 @@ impl TcpPeer {
         self.running = Some(thread::spawn(move || listen(&listener, &shared)));
     }
 
-    /// Goes away as a killed process does: no more connections, and those that are open are cut off.
+    /// Stops like a killed process: refuses connections and breaks open ones.
     pub fn go_away(&mut self) {
         let Some(running) = self.running.take() else { return };
         self.shared.stop.store(true, Ordering::SeqCst);
@@ -92,39 +92,39 @@ impl TcpPeer {
         self.shared.stalled.store(false, Ordering::SeqCst);
     }
 
-    /// Goes away in order: reads all that its kernel has acknowledged, to the end of each connection.
+    /// Stops gracefully: reads everything that its kernel has acknowledged, to the end of each connection.
     pub fn leave(&mut self) {
         self.shared.leaving.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         self.running.take().expect("it is there").join().unwrap();
     }
 
-    /// Stops reading until it goes away: what comes stays in the kernel, acknowledged and never read.
+    /// Stops reading: data stays in the kernel, acknowledged and never read.
     pub fn stall(&self) {
         self.shared.stalled.store(true, Ordering::SeqCst);
     }
 
-    /// How many connections there have been.
+    /// Number of connections so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many of them have ended.
+    /// Number of connections that have ended.
     pub fn ended(&self) -> usize {
         self.shared.ended.load(Ordering::SeqCst)
     }
 
-    /// How many whole lines have come.
+    /// Number of whole lines received.
     pub fn count(&self) -> usize {
         self.shared.lines.lock().len()
     }
 
-    /// The whole lines that have come.
+    /// The whole lines received.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         self.shared.lines.lock().clone()
     }
 
-    /// The messages that have come.
+    /// The messages received.
     pub fn messages(&self) -> Messages {
         Messages::of(self.lines())
     }
@@ -176,7 +176,7 @@ fn serve(stream: TcpStream, shared: &Shared) {
         while shared.stalled.load(Ordering::SeqCst) && !shared.stop.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(2));
         }
-        // What is read after the end was called for counts as never read.
+        // Data read after the stop counts as never read.
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }

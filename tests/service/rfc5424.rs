@@ -1,12 +1,12 @@
-//! A strict reader of RFC 5424 messages, which takes nothing that its grammar (section 6) does not. For the tests of
-//! the built program and of the plugins.
+//! A strict parser of RFC 5424 messages, which accepts only the grammar of section 6. For the tests of the built
+//! program and of the plugins.
 
 /// The parts of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Syslog {
-    /// Facility times 8, and severity.
+    /// PRI: facility times 8 plus severity.
     pub priority: u8,
-    /// As it stands there.
+    /// TIMESTAMP, unparsed.
     pub timestamp: String,
     /// HOSTNAME.
     pub host: String,
@@ -22,7 +22,7 @@ pub struct Syslog {
     pub message: String,
 }
 
-/// Reads a message, or says what is against the grammar.
+/// Parses a message, or returns the violation of the grammar.
 pub fn parse(bytes: &[u8]) -> Result<Syslog, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let rest = text.strip_prefix('<').ok_or("no PRI")?;
@@ -68,7 +68,7 @@ fn check_timestamp(text: &str) -> Result<(), String> {
     if sound && text.parse::<jiff::Timestamp>().is_ok() { Ok(()) } else { Err(refuse()) }
 }
 
-/// Printable characters up to a space, and what follows it.
+/// Printable characters up to a space, and the rest.
 fn word(text: &str, longest: usize) -> Result<(String, &str), String> {
     let (word, rest) = text.split_once(' ').ok_or("the header ends early")?;
     if !(1..=longest).contains(&word.len()) || !word.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -86,7 +86,7 @@ fn structured_data(text: &str) -> Result<(Elements, &str), String> {
     let (mut elements, mut rest) = (Vec::new(), text);
     while let Some(inside) = rest.strip_prefix('[') {
         let (id, mut inside) = sd_name(inside, &[' ', ']'])?;
-        // Loggly asks for names that are longer than the grammar's: a key of 36 characters and its number.
+        // Loggly requires names longer than the grammar allows: a key of 36 characters and its number.
         if id.len() > if id.ends_with("@41058") { 42 } else { 32 } {
             return Err(format!("SD-ID {id:?} is too long"));
         }

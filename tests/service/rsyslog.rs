@@ -1,4 +1,4 @@
-//! A real rsyslogd, of the Debian packages `rsyslog` and `rsyslog-openssl`, that can stop and come back.
+//! A real rsyslogd, of the Debian packages `rsyslog` and `rsyslog-openssl`, that can stop and restart.
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
@@ -11,46 +11,46 @@ use tempfile::TempDir;
 
 use super::{Messages, PATIENCE, free_port, wait_for_end, wait_until};
 
-/// What rsyslogd made of one message.
+/// One message as parsed by rsyslogd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Record {
     /// `user`, `local3` and so on.
     pub facility: String,
     /// `info`, `err` and so on.
     pub severity: String,
-    /// The sender, as the message or the connection tells it.
+    /// The sender's host, from the message or the connection.
     pub hostname: String,
     /// The sender's program.
     pub program: String,
-    /// Its process.
+    /// The program's process id.
     pub process: String,
     /// `1` for RFC 5424, `0` for RFC 3164.
     pub version: String,
-    /// When.
+    /// The message's time.
     pub time: String,
-    /// The rest; after a header of RFC 3164 with the space before it.
+    /// The message; after a header of RFC 3164 with the space before it.
     pub message: String,
 }
 
-/// A syslog daemon with two local sockets and two ports, which writes all that it gets to a file.
+/// A syslog daemon with two local sockets and two ports, which writes everything it receives to a file.
 pub struct Rsyslog {
     directory: TempDir,
-    /// Where it takes datagrams.
+    /// The UDP port.
     pub udp: u16,
-    /// Where it takes connections.
+    /// The TCP port.
     pub tcp: u16,
     running: Option<Child>,
 }
 
 impl Rsyslog {
-    /// One that takes plain TCP.
+    /// A daemon with plain TCP.
     pub fn start() -> Self {
         let mut daemon = Self::prepare("", "");
         daemon.come_back();
         daemon
     }
 
-    /// One that takes TLS in place of plain TCP, with a certificate of its own for `localhost`, and that certificate.
+    /// A daemon with TLS instead of plain TCP, and its certificate for `localhost`.
     pub fn start_certified() -> (Self, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let files = "defaultNetstreamDriverCAFile=\"DIR/cert.pem\" defaultNetstreamDriverCertFile=\"DIR/cert.pem\" \
@@ -72,17 +72,17 @@ impl Rsyslog {
         Self { directory, udp, tcp, running: None }
     }
 
-    /// Its socket for local programs, as /dev/log is: for RFC 3164 without a host name.
+    /// The socket for local programs, like /dev/log: for RFC 3164 without a host name.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("log")
     }
 
-    /// Its socket for what is written as over the network.
+    /// A local socket for the format used on the network.
     pub fn network_like_socket(&self) -> PathBuf {
         self.directory.path().join("log-any")
     }
 
-    /// Starts it (again) and waits until it takes messages.
+    /// Starts the daemon again and waits until it receives messages.
     pub fn come_back(&mut self) {
         assert!(self.running.is_none(), "it is there");
         let directory = self.directory.path().to_owned();
@@ -100,7 +100,7 @@ impl Rsyslog {
         });
     }
 
-    /// Stops it as an administrator does, and waits for its end.
+    /// Stops the daemon with SIGTERM and waits for its end.
     pub fn stop(&mut self) {
         let Some(mut child) = self.running.take() else { return };
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
@@ -108,20 +108,20 @@ impl Rsyslog {
         assert!(wait_for_end(&mut child, 2 * PATIENCE).is_some(), "rsyslogd did not end");
     }
 
-    /// What has come so far.
+    /// The messages received so far, parsed.
     pub fn records(&self) -> Vec<Record> {
         let text = std::fs::read_to_string(self.directory.path().join("out")).unwrap_or_default();
-        // It may be writing the last line just now.
+        // The daemon may be writing the last line.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The messages that have come.
+    /// The messages received.
     pub fn messages(&self) -> Messages {
         Messages::of(self.records().into_iter().map(|record| record.message))
     }
 
-    /// Waits for this many messages and gives them.
+    /// Waits for this many messages and returns them.
     #[track_caller]
     pub fn wait_for(&self, messages: usize) -> Vec<Record> {
         wait_until(&format!("rsyslogd has {messages} messages"), || self.records().len() >= messages);

@@ -1,4 +1,4 @@
-//! What a service answers on its status listener, and its metrics as numbers.
+//! The answers of a service's status listener, and its metrics as numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::PATIENCE;
 
-/// Asks a port of this machine: the status code, the head in lower case, and the body.
+/// Sends a request to a local port: status code, head in lower case, body.
 pub fn ask(port: u16, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -21,19 +21,19 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &str) -> (u16, String, 
 /// Name and labels of a sample.
 pub type Series = (String, BTreeMap<String, String>);
 
-/// The metrics of one moment.
+/// One scrape of the metrics.
 #[derive(Debug, Default)]
 pub struct Scrape {
     /// Every sample.
     pub samples: BTreeMap<Series, f64>,
     /// Type and description of each metric.
     pub families: BTreeMap<String, (String, String)>,
-    /// As it came.
+    /// The raw text.
     pub text: String,
 }
 
 impl Scrape {
-    /// Of the service with this status port.
+    /// Scrapes the service with this status port.
     pub fn of(port: u16) -> Self {
         let (status, head, text) = ask(port, "GET", "/metrics", "");
         assert_eq!(status, 200, "{text}");
@@ -72,7 +72,7 @@ impl Scrape {
         messages.map(|(_, labels)| (labels["plugin"].clone(), labels["id"].clone())).collect()
     }
 
-    /// Fails unless every message is somewhere.
+    /// Fails unless the metrics account for every message.
     #[track_caller]
     pub fn assert_sums(&self) {
         for (plugin, id) in self.plugins() {
@@ -89,7 +89,7 @@ impl Scrape {
         }
     }
 
-    /// Fails if a counter is less than it was `before`, or gone.
+    /// Fails if a counter is lower than `before`, or missing.
     #[track_caller]
     pub fn assert_follows(&self, before: &Self) {
         for (series, was) in &before.samples {
@@ -102,7 +102,7 @@ impl Scrape {
         }
     }
 
-    /// Fails unless Prometheus' own tool finds nothing wrong with it.
+    /// Fails unless promtool accepts the text.
     #[track_caller]
     pub fn assert_sound(&self) {
         let mut command = Command::new("promtool");
