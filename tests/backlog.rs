@@ -39,13 +39,13 @@ struct Shared {
     open: Mutex<Option<TcpStream>>,
     /// The highest id received with no id missing before it.
     whole: AtomicU64,
-    doubled: AtomicU64,
+    duplicates: AtomicU64,
     /// The first message that arrived out of order.
     wrong: Mutex<Option<(u64, u64)>>,
 }
 
 impl Receiver {
-    fn come(port: u16, shared: &Arc<Shared>) -> Self {
+    fn start(port: u16, shared: &Arc<Shared>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         shared.leaving.store(false, Ordering::SeqCst);
         let own = shared.clone();
@@ -62,7 +62,7 @@ impl Receiver {
     }
 
     /// Stops after it has read everything that the kernel has acknowledged.
-    fn leave(mut self) {
+    fn shut_down(mut self) {
         self.shared.leaving.store(true, Ordering::SeqCst);
         if let Some(stream) = self.shared.open.lock().take() {
             let _ = stream.shutdown(Shutdown::Write);
@@ -93,7 +93,7 @@ impl Shared {
         if id == whole + 1 {
             self.whole.store(id, Ordering::SeqCst);
         } else if id <= whole {
-            self.doubled.fetch_add(1, Ordering::SeqCst);
+            self.duplicates.fetch_add(1, Ordering::SeqCst);
         } else {
             self.wrong.lock().get_or_insert((whole, id));
         }
@@ -201,19 +201,19 @@ fn a_receiver_that_is_away_for_long() {
     let watch = Watch::start(service.id());
     let mut sender = Sender::new(service.home.http);
 
-    let receiver = Receiver::come(port, &shared);
+    let receiver = Receiver::start(port, &shared);
     sender.send(messages() / 20);
     let (start, before) = (Instant::now(), shared.whole());
     sender.send(messages() / 5);
-    wait_until("all have arrived", || shared.whole() == sender.next - 1);
+    wait_until("all messages have arrived", || shared.whole() == sender.next - 1);
     let normal = (shared.whole() - before) as f64 / start.elapsed().as_secs_f64();
-    receiver.leave();
+    receiver.shut_down();
 
     let taken = sender.send(messages());
     let waiting = sender.next - 1 - shared.whole();
     assert!(waiting >= messages(), "{waiting} wait");
 
-    let receiver = Receiver::come(port, &shared);
+    let receiver = Receiver::start(port, &shared);
     let (start, before) = (Instant::now(), shared.whole());
     // New traffic meanwhile, at a fifth of the normal rate.
     let pause = Duration::from_secs_f64(BATCH as f64 / normal * 5.0);
@@ -227,8 +227,8 @@ fn a_receiver_that_is_away_for_long() {
         assert!(progress.0.elapsed() < Duration::from_secs(30), "nothing arrives after {}", shared.whole());
     }
     let drained = (shared.whole() - before) as f64 / start.elapsed().as_secs_f64();
-    wait_until("all have arrived", || shared.whole() == sender.next - 1);
-    assert_eq!(*shared.wrong.lock(), None, "one came in the place of another");
+    wait_until("all messages have arrived", || shared.whole() == sender.next - 1);
+    assert_eq!(*shared.wrong.lock(), None, "a message arrived out of order");
     let queues = service.home.path("data/queues");
     let files = || std::fs::read_dir(&queues).unwrap().flatten().filter(|entry| entry.path().is_dir());
     let segments = || files().flat_map(|dir| std::fs::read_dir(dir.path()).unwrap()).flatten();
@@ -237,12 +237,12 @@ fn a_receiver_that_is_away_for_long() {
     });
     let memory = watch.finish();
     assert_eq!(service.stop(), 0);
-    receiver.leave();
+    receiver.shut_down();
     eprintln!(
-        "normally {normal:.0}/s; {waiting} waited, taken at {taken:.0}/s; then {drained:.0}/s arrived, {:.2} of normal; \
-         {} came twice; {memory:.0} MB of memory at most",
+        "normal rate {normal:.0}/s; {waiting} messages waited, accepted at {taken:.0}/s; then {drained:.0}/s arrived, {:.2} of normal; \
+         {} duplicates; peak memory {memory:.0} MB",
         drained / normal,
-        shared.doubled.load(Ordering::SeqCst),
+        shared.duplicates.load(Ordering::SeqCst),
     );
     assert!(memory < MEMORY, "{memory} MB");
 }

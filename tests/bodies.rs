@@ -120,7 +120,7 @@ fn broken_bodies_are_dropped_or_kept() {
     let none = ("text/plain", "");
     service.accept(with_bodies(1, ("application/json", "{"), none).to_string());
     service.accept(with_bodies(2, ("application/json", "{}"), none).to_string());
-    wait_until("both are in the file", || written(&service.home, "messages.log").len() == 2);
+    wait_until("both messages are in the file", || written(&service.home, "messages.log").len() == 2);
     let kept = bodies(&written(&service.home, "messages.log")[0]);
     assert_eq!((&kept["body"], kept.get("body_args")), (&json!("{"), None));
     assert!(kept["body_error"].as_str().unwrap().starts_with("invalid json body"), "{kept}");

@@ -94,7 +94,7 @@ fn a_reload_cannot_reach_further() {
     service.home.write("kong.yml", &new);
     service.signal(Signal::HUP);
     wait_until("the reload is refused", || service.has_logged("K0210"));
-    wait_until("it says what to do", || service.has_logged("confinement.paths"));
+    wait_until("the log says what to do", || service.has_logged("confinement.paths"));
     service.accept(transaction(1).to_string());
     assert_eq!(service.stop(), 0);
     Messages::read(&service.home.path("messages.log")).assert_once(&[1].into());
@@ -103,7 +103,7 @@ fn a_reload_cannot_reach_further() {
     let mut service = home.start();
     service.home.write("kong.yml", &new);
     service.signal(Signal::HUP);
-    wait_until("the reload is taken", || service.has_logged("reloaded"));
+    wait_until("the reload is applied", || service.has_logged("reloaded"));
     service.accept(transaction(2).to_string());
     assert_eq!(service.stop(), 0);
     Messages::read(&path).assert_once(&[2].into());
@@ -133,7 +133,7 @@ fn a_snippet_that_times_out_is_suspended() {
     assert!(status["suspended_for_seconds"].as_f64().unwrap() >= 1.0, "{status}");
     wait_until("the suspension is over", || bad(port)["suspended_for_seconds"].is_null());
     service.accept(transaction(99).to_string());
-    wait_until("it is said to be well", || service.has_logged("is well again"));
+    wait_until("the log reports the recovery", || service.has_logged("is well again"));
     assert_eq!(service.stop(), 0);
     let messages = std::fs::read_to_string(service.home.path("messages.log")).unwrap();
     let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

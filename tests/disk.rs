@@ -26,14 +26,14 @@ fn full_file_system() {
     wait_until("the log says that the disk is full", || {
         service.has_logged("No space left on device") && service.has_logged("nothing is taken for this plugin")
     });
-    peer.come_back();
-    wait_until("the log says that it is over", || service.has_logged("the queue can be written again"));
-    load.go_on(100);
+    peer.restart();
+    wait_until("the log reports the recovery", || service.has_logged("the queue can be written again"));
+    load.await_more(100);
     let sent = load.finish();
-    assert!(sent.unsure.is_empty(), "{} requests have no answer", sent.unsure.len());
+    assert!(sent.unanswered.is_empty(), "{} requests have no answer", sent.unanswered.len());
     assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused.first());
     assert_eq!(service.stop(), 0);
-    wait_until("all have arrived", || peer.messages().missing(&sent.accepted).is_empty());
+    wait_until("all messages have arrived", || peer.messages().missing(&sent.accepted).is_empty());
     peer.messages().assert_all(&sent.accepted);
 }
 
@@ -63,20 +63,20 @@ fn queues_removed_under_load() {
     let mut peer = TcpPeer::absent();
     let mut service = tcp_log(&peer).start();
     let load = Load::start(service.home.http);
-    load.go_on(100);
+    load.await_more(100);
     remove(&service.home.path("data/queues"));
-    wait_until("the log says that it is gone", || service.has_logged("somebody has removed or moved it"));
-    wait_until("the log says that it is over", || service.has_logged("the queue can be written again"));
-    load.go_on(100);
+    wait_until("the log reports the missing files", || service.has_logged("somebody has removed or moved it"));
+    wait_until("the log reports the recovery", || service.has_logged("the queue can be written again"));
+    load.await_more(100);
     load.finish();
     let load = Load::start_with(service.home.http, later);
-    load.go_on(300);
+    load.await_more(300);
     service.kill();
     let sent = load.finish();
-    peer.come_back();
+    peer.restart();
     service.start_again();
     let answered = sent.accepted.iter().map(|id| id + LATER).collect();
-    wait_until("all have arrived", || peer.messages().missing(&answered).is_empty());
+    wait_until("all messages have arrived", || peer.messages().missing(&answered).is_empty());
     peer.messages().assert_all(&answered);
     assert_eq!(service.stop(), 0);
 }
@@ -89,16 +89,16 @@ fn queues_removed_again_and_again() {
     let mut service = tcp_log(&peer).start();
     let load = Load::start(service.home.http);
     for round in 1..=10 {
-        load.go_on(50);
+        load.await_more(50);
         remove(&service.home.path("data/queues"));
-        wait_until("it is said and over", || {
+        wait_until("the log reports the failure and the recovery", || {
             service.count_logged("somebody has removed") >= round
                 && service.count_logged("can be written again") >= round
         });
     }
-    load.go_on(50);
+    load.await_more(50);
     let sent = load.finish();
-    assert!(sent.unsure.is_empty(), "{} requests have no answer", sent.unsure.len());
+    assert!(sent.unanswered.is_empty(), "{} requests have no answer", sent.unanswered.len());
     assert_eq!(service.stop(), 0);
-    wait_until("all have arrived", || Messages::of(peer.lines()).missing(&sent.accepted).is_empty());
+    wait_until("all messages have arrived", || Messages::of(peer.lines()).missing(&sent.accepted).is_empty());
 }

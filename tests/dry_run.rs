@@ -155,6 +155,6 @@ fn quickstart() {
     let mut service = Home::new().start_with(&["run"]);
     service.accept(transaction(1).to_string());
     let path = service.home.path("data").join("messages.log");
-    crate::service::wait_until("the message is there", || crate::service::Messages::read(&path).counts.len() == 1);
+    crate::service::wait_until("the message has arrived", || crate::service::Messages::read(&path).counts.len() == 1);
     assert_eq!(service.stop(), 0);
 }

@@ -29,17 +29,17 @@ fn killed_under_load() {
     let mut service = home(&peer).start();
     let load = Load::start(service.home.http);
     for _ in 0..2 {
-        load.go_on(300);
+        load.await_more(300);
         service.kill();
         service.start_again();
     }
-    load.go_on(100);
+    load.await_more(100);
     service.kill();
     let sent = load.finish();
     assert!(sent.accepted.len() >= 700, "{}", sent.accepted.len());
-    peer.come_back();
+    peer.restart();
     service.start_again();
-    wait_until("all that was answered has arrived", || peer.messages().missing(&sent.accepted).is_empty());
+    wait_until("all acknowledged messages have arrived", || peer.messages().missing(&sent.accepted).is_empty());
     peer.messages().assert_all(&sent.accepted);
     assert_eq!(service.stop(), 0);
 }
@@ -56,7 +56,7 @@ fn stopped_with_a_backlog() {
     }
     assert_eq!(service.stop(), 0, "{}", service.log());
     assert!(service.has_logged("left in the queue on disk"), "{}", service.log());
-    peer.come_back();
+    peer.restart();
     service.start_again();
     peer.wait_for(20);
     peer.messages().assert_once(&ids);
@@ -80,16 +80,16 @@ fn full_disk() {
     limit_file_size(&service, Some(0));
     let port = service.home.http;
     let waiting = thread::spawn(move || Client::connect(port).unwrap().post(transaction(2).to_string().as_bytes()));
-    wait_until("the log says so", || service.has_logged("nothing is taken for this plugin"));
+    wait_until("the log reports it", || service.has_logged("nothing is taken for this plugin"));
     let refused = service.post(transaction(3).to_string());
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
     assert!(refused.text().contains("queue_failing"), "{}", refused.text());
     assert!(!waiting.is_finished(), "what is not safe is not answered");
     limit_file_size(&service, None);
     assert_eq!(waiting.join().unwrap().unwrap().status, 200);
-    wait_until("the log says that it is over", || service.has_logged("the queue can be written again"));
+    wait_until("the log reports the recovery", || service.has_logged("the queue can be written again"));
     service.accept(transaction(4).to_string());
-    wait_until("all have arrived", || peer.messages().missing(&BTreeSet::from([1, 2, 4])).is_empty());
+    wait_until("all messages have arrived", || peer.messages().missing(&BTreeSet::from([1, 2, 4])).is_empty());
     assert_eq!(peer.messages().missing(&BTreeSet::from([3])), [3]);
 }
 
@@ -116,16 +116,16 @@ fn changed_while_it_drains() {
     let config = json!({"host": "127.0.0.1", "port": peer.port, "queue": {"max_entries": 5000}});
     service.home.write("kong.yml", &configuration(&json!([{"name": "tcp-log", "id": ID, "config": config}])));
     service.signal(Signal::HUP);
-    wait_until("it is reloaded", || service.has_logged("configuration reloaded"));
+    wait_until("the configuration is reloaded", || service.has_logged("configuration reloaded"));
     service.accept(transaction(2).to_string());
     let queues = service.home.path("data/queues");
     let folders =
         || std::fs::read_dir(&queues).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
     assert_eq!(folders(), 2);
     service.kill();
-    peer.come_back();
+    peer.restart();
     service.start_again();
-    wait_until("both have arrived", || peer.messages().missing(&BTreeSet::from([1, 2])).is_empty());
+    wait_until("both messages have arrived", || peer.messages().missing(&BTreeSet::from([1, 2])).is_empty());
     assert_eq!(folders(), 1);
 }
 
@@ -147,8 +147,8 @@ fn durability_is_a_setting() {
     service.accept(transaction(2).to_string());
     service.kill();
     service.home.write("kong.yml", &tcp_log(peer.port, 10_000));
-    peer.come_back();
+    peer.restart();
     service.start_again();
-    wait_until("the first has arrived", || peer.count() > 0);
+    wait_until("the first message has arrived", || peer.count() > 0);
     assert_eq!(peer.messages().missing(&BTreeSet::from([1, 2])), [2]);
 }

@@ -70,7 +70,7 @@ fn full_in_the_middle_of_a_line() {
     };
     limit(Some(100_000));
     let load = Load::start(service.home.http);
-    load.go_on(300);
+    load.await_more(300);
     wait_until("the file is full", || service.has_logged("messages.log"));
     let full = std::fs::read(&path).unwrap();
     assert!(full.len() > 90_000 && full.len() <= 100_000 && full.ends_with(b"\n"), "{} bytes", full.len());

@@ -132,7 +132,7 @@ fn home() -> Home {
 fn assert_only(service: &Service, ids: &[u64]) {
     let path = service.home.path("messages.log");
     let ids = ids.iter().copied().collect();
-    wait_until("the good ones have come", || Messages::read(&path).missing(&ids).is_empty());
+    wait_until("the valid messages have arrived", || Messages::read(&path).missing(&ids).is_empty());
     let messages = Messages::read(&path);
     messages.assert_once(&ids);
     assert_eq!(messages.counts.len(), ids.len(), "something hostile was taken");
@@ -289,7 +289,7 @@ fn over_udp() {
             // UDP has no back-pressure: send no more at a time than a receive buffer holds.
             let path = service.home.path("messages.log");
             let last = [id].into();
-            wait_until("the datagrams so far have come", || Messages::read(&path).missing(&last).is_empty());
+            wait_until("the datagrams so far have arrived", || Messages::read(&path).missing(&last).is_empty());
         }
     }
     assert!(service.is_running());

@@ -145,10 +145,10 @@ fn full_queue() {
     let many = Value::from((100..110).map(transaction).collect::<Vec<_>>()).to_string();
     assert_eq!(client.post(many.as_bytes()).unwrap().status, 413);
 
-    peer.come_back();
+    peer.restart();
     peer.wait_for(4);
     let two = Value::from(vec![transaction(4), transaction(5)]).to_string();
-    wait_until("there is room again", || client.post(two.as_bytes()).unwrap().status == 200);
+    wait_until("the queue accepts again", || client.post(two.as_bytes()).unwrap().status == 200);
     peer.wait_for(6);
     assert_eq!(service.stop(), 0);
     let ids: Vec<_> =
@@ -169,9 +169,9 @@ fn full_queue_that_drops() {
     for id in 0..20 {
         assert_eq!(client.post(transaction(id).to_string().as_bytes()).unwrap().status, 200);
     }
-    wait_until("the log says so", || service.has_logged("drop"));
-    peer.come_back();
-    wait_until("the newest has come", || peer.messages().counts.contains_key(&19));
+    wait_until("the log reports it", || service.has_logged("drop"));
+    peer.restart();
+    wait_until("the newest message has arrived", || peer.messages().counts.contains_key(&19));
     assert_eq!(service.stop(), 0);
     let messages = peer.messages();
     messages.assert_once(&(17..20).collect());
@@ -192,7 +192,7 @@ fn while_shutting_down() {
     assert_eq!(kept.post(transaction(1).to_string().as_bytes()).unwrap().status, 200);
     service.signal(Signal::TERM);
     let late = transaction(2).to_string();
-    wait_until("the service takes nothing more", || {
+    wait_until("the service accepts nothing more", || {
         match Client::connect(service.home.http).and_then(|mut client| client.post(late.as_bytes())) {
             Ok(answer) => answer.status != 200,
             Err(_) => true,
@@ -203,7 +203,7 @@ fn while_shutting_down() {
         assert_eq!(answer.status, 503, "{}", answer.text());
     }
     assert!(service.is_running(), "a message is left");
-    peer.come_back();
+    peer.restart();
     assert_eq!(service.wait(), 0);
     let messages = peer.messages();
     messages.assert_all(&[1].into());

@@ -145,15 +145,15 @@ fn restart_under_load(mut nginx: Nginx, home: Home) {
     let load = Load::start(service.home.http);
     for _ in 0..4 {
         let before = nginx.taken().len();
-        load.go_on(100);
+        load.await_more(100);
         nginx.wait_for(before + 2);
-        nginx.go_away();
-        load.go_on(100);
-        nginx.come_back();
+        nginx.stop();
+        load.await_more(100);
+        nginx.restart();
     }
-    load.go_on(100);
+    load.await_more(100);
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
     nginx.messages().assert_all(&sent.accepted);
 }
@@ -205,19 +205,19 @@ fn plugins_come_to_a_shared_queue_and_go() {
     let (one, two) = ([instance("one", 5)], [instance("two", 7)]);
     let mut service = Home::with(&kong(&one, &[])).start();
     let load = Load::start(service.home.http);
-    load.go_on(50);
-    nginx.go_away();
+    load.await_more(50);
+    nginx.stop();
     for (turn, text) in [kong(&one, &two), kong(&[], &two)].iter().enumerate() {
-        load.go_on(50);
+        load.await_more(50);
         service.home.write("kong.yml", text);
         service.signal(crate::service::Signal::HUP);
-        wait_until("it is reloaded", || service.count_logged("configuration reloaded") == turn + 1);
+        wait_until("the configuration is reloaded", || service.count_logged("configuration reloaded") == turn + 1);
     }
-    load.go_on(50);
-    nginx.come_back();
-    load.go_on(50);
+    load.await_more(50);
+    nginx.restart();
+    load.await_more(50);
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
     nginx.messages().assert_all(&sent.accepted);
 }
@@ -261,10 +261,10 @@ fn cut_off_and_silent() {
     std::fs::write(nginx.path("cut"), "").unwrap();
     let mut service = start(&json!([plugin(&nginx, &json!({"timeout": 300, "queue": {"max_batch_size": 5}}))]));
     post(&service, 0..5);
-    wait_until("the log says so", || service.has_logged("closed the connection without an answer"));
+    wait_until("the log reports it", || service.has_logged("closed the connection without an answer"));
     std::fs::write(nginx.path("silent"), "").unwrap();
     std::fs::remove_file(nginx.path("cut")).unwrap();
-    wait_until("the log says so", || service.has_logged("no answer within config.timeout (300 ms)"));
+    wait_until("the log reports it", || service.has_logged("no answer within config.timeout (300 ms)"));
     std::fs::remove_file(nginx.path("silent")).unwrap();
     nginx.wait_for(1);
     assert_eq!(service.stop(), 0);
@@ -281,7 +281,7 @@ fn too_large() {
     let mut all: Vec<Value> = (0..20).map(transaction).collect();
     all[7]["padding"] = json!("x".repeat(9000));
     service.accept(Value::from(all).to_string());
-    wait_until("all is dealt with", || nginx.messages().counts.len() == 19);
+    wait_until("all messages are delivered or dead letters", || nginx.messages().counts.len() == 19);
     assert_eq!(service.stop(), 0);
     let expected: BTreeSet<u64> = (0..20).filter(|id| *id != 7).collect();
     nginx.messages().assert_once(&expected);
@@ -289,7 +289,7 @@ fn too_large() {
     let [letter] = letters.as_slice() else { panic!("one letter: {letters:?}") };
     assert_eq!(id_of(&letter["message"]), Some(7));
     assert!(letter["reason"].as_str().unwrap().contains("answers 413 "), "{letter}");
-    assert!(service.has_logged("is sent in parts"), "the operator is told");
+    assert!(service.has_logged("is sent in parts"), "the log does not report the split");
 }
 
 /// Scenario: nginx rejects the password; nginx redirects; nothing listens on the port. The retry time is short; at the
@@ -324,7 +324,7 @@ fn errors_say_what_to_do() {
         let mut service = start(&json!([plugin(&nginx, &config)]));
         service.accept(transaction(1).to_string());
         wait_until("the log says what to do", || service.has_logged(expected));
-        wait_until("it is given up", || service.has_logged("not delivered within max_retry_time, dropped"));
+        wait_until("the messages are dropped", || service.has_logged("not delivered within max_retry_time, dropped"));
         assert!(!service.log().contains("wrong"), "the password is in the log");
         assert!(time > 0.0 || service.count_logged("will be retried") + service.count_logged("is being retried") == 1);
         assert_eq!(service.stop(), 0);
@@ -363,7 +363,7 @@ fn tls_with_a_client_certificate() {
         let home = over_tls(&nginx, by, &config).set("LOGPHASE_SHUTDOWN_TIMEOUT", "0.1");
         let mut service = home.set("LOGPHASE_QUEUE_DURABILITY", "memory").start();
         service.accept(transaction(9).to_string());
-        wait_until("the log says why", || service.has_logged(expected));
+        wait_until("the log gives the cause", || service.has_logged(expected));
         assert_ne!(service.stop(), 0, "a message was left");
     }
     assert_eq!(nginx.taken().len(), 3);

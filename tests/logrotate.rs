@@ -65,13 +65,13 @@ fn all_lines(files: &[PathBuf]) -> Vec<Vec<u8>> {
 fn load_and_rotate(service: &mut Service, how: &str, after: impl Fn(&Service)) -> BTreeSet<u64> {
     let load = Load::start(service.home.http);
     for _ in 0..ROTATIONS {
-        load.go_on(BETWEEN);
+        load.await_more(BETWEEN);
         rotate(service, how);
         after(service);
     }
-    load.go_on(BETWEEN);
+    load.await_more(BETWEEN);
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
     sent.accepted
 }
@@ -125,7 +125,7 @@ fn copytruncate() {
         }
         assert!(!bytes.contains(&0), "{} has a hole", path.display());
         assert!(of_file.torn.is_empty(), "{}: {:?}", path.display(), of_file.torn);
-        assert!(of_file.doubled().is_empty(), "{}: {:?} stand twice", path.display(), of_file.doubled());
+        assert!(of_file.duplicates().is_empty(), "{}: {:?} stand twice", path.display(), of_file.duplicates());
         for id in of_file.counts.keys() {
             *everything.counts.entry(*id).or_default() += 1;
         }
@@ -140,7 +140,7 @@ fn copytruncate() {
 fn copytruncate_at_rest() {
     let mut service = service();
     let load = Load::start(service.home.http);
-    load.go_on(BETWEEN);
+    load.await_more(BETWEEN);
     let before = load.finish().accepted;
     let path = service.home.path("messages.log");
     crate::service::wait_until("everything is written", || Messages::read(&path).missing(&before).is_empty());

@@ -124,10 +124,10 @@ impl Scraper {
     }
 
     /// Waits for a few more scrapes.
-    fn go_on(&self) {
+    fn await_scrapes(&self) {
         let goal = self.count.load(Ordering::SeqCst) + 3;
         let goes_on = || self.count.load(Ordering::SeqCst) >= goal || self.running.is_finished();
-        wait_until("it is scraped a few times", goes_on);
+        wait_until("a few scrapes are done", goes_on);
     }
 
     fn finish(self) {
@@ -158,40 +158,40 @@ fn every_message_is_somewhere() {
     let mut service = home.start();
     let scraper = Scraper::start(port);
     let load = Load::start_with(service.home.http, mixed);
-    load.go_on(50);
+    load.await_more(50);
     for turn in 1..=3 {
-        peers.tcp.go_away();
-        peers.shed.go_away();
-        load.go_on(80);
-        scraper.go_on();
+        peers.tcp.crash();
+        peers.shed.crash();
+        load.await_more(80);
+        scraper.await_scrapes();
         reload(&service, &peers.configuration(&service.home, 2 * turn), "taken", port);
-        load.go_on(80);
+        load.await_more(80);
         reload(
             &service,
             &peers.configuration(&service.home, 2 * turn).replace("file-log", "flie-log"),
             "refused",
             port,
         );
-        peers.tcp.come_back();
-        peers.shed.come_back();
-        load.go_on(50);
+        peers.tcp.restart();
+        peers.shed.restart();
+        load.await_more(50);
         reload(&service, &peers.configuration(&service.home, 2 * turn + 1), "taken", port);
-        scraper.go_on();
+        scraper.await_scrapes();
     }
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     wait_until("everything is delivered", || Scrape::of(port).sum("logphase_queue_messages", &[]) == 0.0);
-    scraper.go_on();
+    scraper.await_scrapes();
     scraper.finish();
     let scrape = Scrape::of(port);
     scrape.assert_sums();
     scrape.assert_sound();
     assert_listed(&scrape);
-    judge(&scrape, &sent.accepted, &peers, &service);
+    assert_counts(&scrape, &sent.accepted, &peers, &service);
     assert_eq!(service.stop(), 0);
 }
 
-fn judge(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, service: &Service) {
+fn assert_counts(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, service: &Service) {
     let count = |which: fn(u64) -> bool| accepted.iter().filter(|id| which(**id)).count() as f64;
     let of = |name: &str, id: &str| scrape.sum(&format!("logphase_{name}"), &[("id", id)]);
     let dropped =
@@ -221,7 +221,7 @@ fn judge(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, service: &Ser
     assert_eq!((delivered(UDP), delivered(STRICT)), (peers.udp.count() as f64, peers.loggly.count() as f64));
     // A receiver that is killed can get messages twice; each counts once.
     let even: BTreeSet<u64> = accepted.iter().copied().filter(|id| id % 2 == 0).collect();
-    wait_until("the peer has read everything", || peers.tcp.messages().missing(&even).is_empty());
+    wait_until("the receiver has read everything", || peers.tcp.messages().missing(&even).is_empty());
     assert_eq!(delivered(TCP), even.len() as f64);
     assert!(of("messages_retried_total", TCP) > 0.0 && of("delivery_failures_total", TCP) > 0.0);
     assert!(dropped(SHED, "overflow") > 0.0);
@@ -355,7 +355,7 @@ fn status_says_what_was_done() {
     for id in 0..3 {
         assert_eq!(client.post(transaction(id).to_string().as_bytes()).unwrap().status, 200);
     }
-    wait_until("it failed", || get(port, "/status").1["plugins"][1]["queue"]["failing"] == true);
+    wait_until("the delivery failed", || get(port, "/status").1["plugins"][1]["queue"]["failing"] == true);
     let status = get(port, "/status").1;
     let server = json!({
         "total_requests": 3, "connections_active": 1, "connections_accepted": 1, "connections_handled": 1,
@@ -408,16 +408,16 @@ fn probes() {
     limit_file_size(&service, Some(0));
     let http = service.home.http;
     let waiting = thread::spawn(move || Client::connect(http).unwrap().post(transaction(2).to_string().as_bytes()));
-    wait_until("it is not ready", || ready().0 == 503);
+    wait_until("the service is not ready", || ready().0 == 503);
     assert!(ready().1["message"].as_str().unwrap().contains("the queue of tcp-log cannot be written"), "{:?}", ready());
     assert_eq!(get(port, "/status/live").0, 200);
     assert_eq!(Scrape::of(port).sum("logphase_disk_failing", &[]), 1.0);
     limit_file_size(&service, None);
     assert_eq!(waiting.join().unwrap().unwrap().status, 200);
-    wait_until("it is ready again", || ready().0 == 200);
+    wait_until("the service is ready again", || ready().0 == 200);
     assert_eq!(Scrape::of(port).sum("logphase_disk_failing", &[]), 0.0);
     service.signal(Signal::TERM);
-    wait_until("it is stopping", || ready().0 == 503);
+    wait_until("the service is stopping", || ready().0 == 503);
     assert!(ready().1["message"].as_str().unwrap().starts_with("stopping"), "{:?}", ready());
     assert_eq!(get(port, "/status/live").0, 200);
     let scrape = Scrape::of(port);
@@ -452,8 +452,8 @@ fn recovered_messages_keep_their_age() {
     };
     assert_eq!(counts(&scrape), [0.0, 5.0, 0.0, 0.0]);
     assert!(scrape.sum("logphase_queue_oldest_age_seconds", &[]) >= since.as_secs_f64());
-    peer.come_back();
-    wait_until("all are delivered", || counts(&Scrape::of(port))[2] == 5.0);
+    peer.restart();
+    wait_until("all messages are delivered", || counts(&Scrape::of(port))[2] == 5.0);
     let scrape = Scrape::of(port);
     assert_eq!(counts(&scrape), [0.0, 5.0, 5.0, 5.0]);
     assert!(scrape.sum("logphase_delivery_seconds_sum", &[]) >= 5.0 * since.as_secs_f64());

@@ -83,7 +83,7 @@ fn into_a_pipe() {
     home.write("kong.yml", &plugins(&home, "pipe"));
     let mut service = home.set("LOGPHASE_WORKERS", "4").set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start();
     let expected = load(service.home.http, 60);
-    assert!(service.has_logged("pipe"), "nothing says that nobody reads");
+    assert!(service.has_logged("pipe"), "the log does not report the missing reader");
     let path = service.home.path("pipe");
     let reader = thread::spawn(move || {
         let mut reader = BufReader::with_capacity(512, File::open(path).unwrap());
@@ -112,14 +112,14 @@ fn removed_file() {
     let path = service.home.path("messages.log");
     let load = Load::start(service.home.http);
     for _ in 0..3 {
-        load.go_on(50);
+        load.await_more(50);
         crate::service::wait_until("the file is there", || path.exists());
         std::fs::remove_file(&path).unwrap();
     }
-    load.go_on(20);
+    load.await_more(20);
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
     let messages = crate::service::Messages::read(&path);
-    assert!(messages.counts.len() >= 20 && messages.torn.is_empty() && messages.doubled().is_empty());
+    assert!(messages.counts.len() >= 20 && messages.torn.is_empty() && messages.duplicates().is_empty());
 }

@@ -54,14 +54,14 @@ fn a_flood_is_few_lines() {
             line.contains(what) && count.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > 20)
         })
     };
-    wait_until("failed accepts are told of with a count", || counted("cannot accept a connection"));
+    wait_until("failed accepts are logged with a count", || counted("cannot accept a connection"));
     set_open_files(&service, old.current.unwrap_or(1024));
     drop(waiting);
     flood(5);
-    wait_until("bad lines are told of with a count", || counted("line not taken"));
-    wait_until("bad datagrams are told of with a count", || counted("input=\"udp\""));
-    wait_until("failed snippets are told of with a count", || counted("a Lua snippet failed"));
-    wait_until("failed deliveries are told of with a count", || {
+    wait_until("bad lines are logged with a count", || counted("line not taken"));
+    wait_until("bad datagrams are logged with a count", || counted("input=\"udp\""));
+    wait_until("failed snippets are logged with a count", || counted("a Lua snippet failed"));
+    wait_until("failed deliveries are logged with a count", || {
         counted("connection refused") || counted("onnection refused")
     });
     let lines = service.log().lines().count();
@@ -78,7 +78,7 @@ fn unread(home: &Home) -> Child {
     command.env("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{}", home.http)).env("LOGPHASE_LUA_DEADLINE_MS", "2000");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    wait_until("it listens", || Client::connect(home.http).is_ok());
+    wait_until("the service listens", || Client::connect(home.http).is_ok());
     let mut client = Client::connect(home.http).unwrap();
     for id in 0..60 {
         let answer = client.post(transaction(id).to_string().as_bytes()).unwrap();
@@ -108,7 +108,7 @@ fn nobody_reads() {
     let mut stderr = child.stderr.take().unwrap();
     let mut said = Vec::new();
     let missing = b"log lines are missing here";
-    wait_until("it says that lines are missing", || {
+    wait_until("the log reports missing lines", || {
         let mut some = vec![0; 65_536];
         let length = stderr.read(&mut some).unwrap();
         said.extend_from_slice(&some[..length]);
@@ -127,7 +127,7 @@ fn stop(child: &mut Child) {
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
     rustix::process::kill_process(id, Signal::TERM).unwrap();
     let mut status = None;
-    wait_until("it has stopped", || {
+    wait_until("the service has stopped", || {
         status = child.try_wait().unwrap();
         status.is_some()
     });

@@ -56,7 +56,7 @@ fn refuse_five(service: &Service) {
         service.accept(transaction(id).to_string());
     }
     let refused = || state(&service.home.queues(), &dead()) == Some(("dead_letters", 5));
-    wait_until("all are dead letters", refused);
+    wait_until("all messages are dead letters", refused);
 }
 
 /// Scenario: the receiver rejects five messages permanently; they are shown; the receiver is repaired; one is resent by
@@ -103,11 +103,11 @@ fn dead_letters_of_a_service_that_runs() {
         &["replay", "dead-letters/http", "--to", "tcp-log"],
         "1 message put into the queue of tcp-log, 0 left\n",
     );
-    wait_until("it came to the other plugin", || peer.count() == before + 1);
+    wait_until("the message reached the other plugin", || peer.count() == before + 1);
     assert_eq!(state(&service.home.queues(), &dead()), None);
     let mut sent: Vec<_> = nginx.taken().iter().map(|posted| id_of(&posted.messages()[0]).unwrap()).collect();
     sent.sort_unstable();
-    assert_eq!((sent, peer.messages().doubled()), (vec![0, 1, 3], vec![4]));
+    assert_eq!((sent, peer.messages().duplicates()), (vec![0, 1, 3], vec![4]));
 
     let wrong = queue(&service.home, &["show", "dead-letters/http"]);
     assert_eq!(wrong.code(), 74);
@@ -128,8 +128,8 @@ fn dead_letters_of_a_service_that_does_not_run() {
     let home = &service.home;
     assert_eq!(home.messages_in(&dead()).len(), 5);
     assert_eq!(queue(home, &["drop", "dead-letters", "--all"]).code(), 74, "no name begins so");
-    let unsure = queue(home, &["drop", "dead-letters/http", "--all"]);
-    assert_eq!((unsure.code(), unsure.stderr.contains("--yes")), (1, true));
+    let unanswered = queue(home, &["drop", "dead-letters/http", "--all"]);
+    assert_eq!((unanswered.code(), unanswered.stderr.contains("--yes")), (1, true));
     does(home, &["drop", "dead-letters/http", "--id", "0", "--id", "4", "--yes"], "2 messages dropped, 3 left\n");
     does(
         home,
@@ -193,12 +193,12 @@ fn what_waits_is_dropped() {
             service.accept(transaction(id).to_string());
         }
         let name = format!("tcp-log-{ID}");
-        wait_until("it fails", || state(&service.home.queues(), &name) == Some(("failing", 10)));
+        wait_until("the plugin fails", || state(&service.home.queues(), &name) == Some(("failing", 10)));
         let single = queue(&service.home, &["drop", &name, "--id", "3", "--yes"]);
         assert!(single.code() == 74 && single.stderr.contains("being delivered"), "{}", single.stderr);
         does(&service.home, &["drop", &name, "--all", "--yes"], "10 messages dropped, 0 left\n");
         service.accept(transaction(10).to_string());
-        peer.come_back();
+        peer.restart();
         peer.wait_for(1);
         assert_eq!(service.stop(), 0);
         service.start_again();
@@ -229,6 +229,6 @@ fn killed_on_the_move() {
     assert_eq!(service.home.messages_in("dead-letters/http").len(), 5);
     assert!(service.home.messages_in("http-log").len() >= 5);
     service.start_again();
-    wait_until("all has arrived", || nginx.messages().missing(&(0..5).collect()).is_empty());
+    wait_until("all messages have arrived", || nginx.messages().missing(&(0..5).collect()).is_empty());
     assert_eq!(service.stop(), 0);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, PATIENCE, configuration, wait_until};
+use crate::service::{Home, TIMEOUT, configuration, wait_until};
 
 const KEY: &str = "an integration test's own key";
 
@@ -33,7 +33,7 @@ fn lines(home: &Home, name: &str) -> Vec<Value> {
 #[test]
 fn each_plugin_has_its_own_rules() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let home = Home::new()
         .set("LOGPHASE_REDACT_KEY", KEY)
         .set("LOGPHASE_REDACT", "[{header: x-api-key}]")

@@ -114,7 +114,7 @@ fn changed_under_load() {
     let mut volume = Volume::make(&home, &version(&home, &tcp, &http, 0));
     let mut service = home.set("LOGPHASE_WORKERS", "4").start_with(&["run", "etc/kong.yml"]);
     let load = Load::start(service.home.http);
-    load.go_on(20);
+    load.await_more(20);
     let mut refused = 0;
     for number in 1..=32 {
         let text = version(&service.home, &tcp, &http, number);
@@ -122,14 +122,14 @@ fn changed_under_load() {
             refused += 1;
             volume.change(&service.home, &text.replace("tcp-log", "tpc-log"));
             wait_for_reload(status, "refused", refused);
-            load.go_on(10);
+            load.await_more(10);
         }
         volume.change(&service.home, &text);
         wait_for_reload(status, "taken", number);
-        load.go_on(20);
+        load.await_more(20);
     }
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [32.0, 8.0]);
     assert_eq!(service.count_logged("error[K0202]"), 8, "each is shown once");
     assert_eq!(service.stop(), 0);

@@ -20,24 +20,24 @@ fn restart_under_load(mut peer: TcpPeer, tls: bool) {
     let load = Load::start(service.home.http);
     for turn in 0..4 {
         let (lines, connections) = (peer.count(), peer.connections());
-        load.go_on(200);
-        wait_until("the peer gets lines", || peer.count() > lines + 50);
+        load.await_more(200);
+        wait_until("the receiver gets lines", || peer.count() > lines + 50);
         if turn % 2 == 0 {
             // The receiver is killed with messages that its kernel has acknowledged and it has not read.
             peer.stall();
-            load.go_on(50);
+            load.await_more(50);
         }
-        peer.go_away();
+        peer.crash();
         // These messages wait in the queue.
-        load.go_on(200);
-        peer.come_back();
+        load.await_more(200);
+        peer.restart();
         wait_until("the service connects again", || peer.connections() > connections);
     }
-    load.go_on(200);
+    load.await_more(200);
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
-    wait_until("everything has come", || peer.messages().missing(&sent.accepted).is_empty());
+    wait_until("all messages have arrived", || peer.messages().missing(&sent.accepted).is_empty());
     peer.messages().assert_all(&sent.accepted);
 }
 
@@ -99,7 +99,7 @@ fn known_certificate() {
             peer.wait_for(1);
             assert_eq!(service.stop(), 0);
         } else {
-            wait_until("the log names the name", || service.log().contains("another.test"));
+            wait_until("the log shows the expected name", || service.log().contains("another.test"));
             service.signal(crate::service::Signal::KILL);
             assert_eq!(peer.count(), 0);
         }
@@ -118,8 +118,8 @@ fn peer_that_comes_late() {
         assert_eq!(answer.status, 200);
     }
     let address = format!("127.0.0.1:{}", peer.port);
-    wait_until("the log says that nobody is there", || service.has_logged(&address));
-    peer.come_back();
+    wait_until("the log reports the refused connection", || service.has_logged(&address));
+    peer.restart();
     peer.wait_for(50);
     let ids: Vec<_> =
         peer.lines().iter().map(|line| crate::service::id_of(&serde_json::from_slice(line).unwrap())).collect();

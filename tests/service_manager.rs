@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, PATIENCE, Signal, configuration, transaction, wait_until};
+use crate::service::{Home, Signal, TIMEOUT, configuration, transaction, wait_until};
 
 /// The manager's side of the socket.
 struct Manager {
@@ -26,7 +26,7 @@ impl Manager {
     }
 
     fn on(socket: UnixDatagram) -> Self {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self { socket }
     }
 
@@ -108,7 +108,7 @@ fn the_watchdog_tells_the_truth() {
     }
     service.accept(transaction(1).to_string());
     assert!(service.has_logged("the watchdog is not answered"), "it was stuck for three seconds");
-    wait_until("all is well again", || manager.next() == ["WATCHDOG=1"]);
+    wait_until("the watchdog notification arrives again", || manager.next() == ["WATCHDOG=1"]);
     assert_eq!(service.count_logged("the watchdog is not answered"), 1);
     service.stop();
 }
@@ -120,7 +120,7 @@ fn a_manager_that_is_not_there() {
     let home = Home::new().set("NOTIFY_SOCKET", "/nowhere/notify");
     home.write("kong.yml", &configuration(&plugins(&home)));
     let service = home.start();
-    wait_until("it is said", || service.has_logged("cannot tell the service manager at /nowhere/notify"));
+    wait_until("the log reports it", || service.has_logged("cannot tell the service manager at /nowhere/notify"));
     service.accept(transaction(1).to_string());
 }
 

@@ -18,14 +18,14 @@ fn stop_under_load(signal: Signal) {
     );
     let mut service = home.start();
     let load = Load::start(service.home.http);
-    load.go_on(300);
+    load.await_more(300);
     service.signal(signal);
     assert_eq!(service.wait(), 0);
     let sent = load.finish();
     assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused);
     let file = Messages::read(&service.home.path("messages.log"));
     file.assert_once(&sent.accepted);
-    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    wait_until("the receiver has read everything", || peer.messages().missing(&sent.accepted).is_empty());
     peer.messages().assert_once(&sent.accepted);
     for (id, _) in sent.refused {
         assert!(!file.counts.contains_key(&id), "{id} was answered 503 and delivered all the same");
@@ -91,18 +91,18 @@ fn sighup_swaps_the_configuration() {
     home.write("kong.yml", &generation(&home, &peer, 0));
     let mut service = home.start();
     let load = Load::start(service.home.http);
-    load.go_on(100);
+    load.await_more(100);
     for number in 1..=6 {
         service.home.write("kong.yml", &generation(&service.home, &peer, number));
         service.signal(Signal::HUP);
         let seen = || file(&service).last().is_some_and(|message| message["by_file"] == json!(number));
         wait_until(&format!("configuration {number} is in use"), seen);
-        load.go_on(50);
+        load.await_more(50);
     }
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
-    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    wait_until("the receiver has read everything", || peer.messages().missing(&sent.accepted).is_empty());
     peer.messages().assert_once(&sent.accepted);
     Messages::read(&service.home.path("messages.log")).assert_once(&sent.accepted);
     let in_file = file(&service);
@@ -135,16 +135,16 @@ fn sighup_changes_the_sinks() {
     home.write("kong.yml", &configure(&home, 0));
     let mut service = home.set("LOGPHASE_WORKERS", "4").start();
     let load = Load::start(service.home.http);
-    load.go_on(20);
+    load.await_more(20);
     for number in 1..=50 {
         service.home.write("kong.yml", &configure(&service.home, number));
         service.signal(Signal::HUP);
         let path = service.home.path(&format!("{number}.log"));
         wait_until("the new file is in use", || path.exists());
-        load.go_on(10);
+        load.await_more(10);
     }
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
     let mut all = Vec::new();
     for number in 0..=50 {
@@ -153,7 +153,7 @@ fn sighup_changes_the_sinks() {
         all.extend(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
     }
     Messages::of(all).assert_once(&sent.accepted);
-    wait_until("the peer has read everything", || peer.messages().missing(&sent.accepted).is_empty());
+    wait_until("the receiver has read everything", || peer.messages().missing(&sent.accepted).is_empty());
     peer.messages().assert_once(&sent.accepted);
 }
 
@@ -176,11 +176,11 @@ fn sighup_leaves_nobody_behind() {
         service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
         service.home.write("kong.yml", &configure(&second, 200));
         service.signal(Signal::HUP);
-        wait_until("the new configuration is taken", || service.has_logged("reloaded"));
+        wait_until("the new configuration is applied", || service.has_logged("reloaded"));
         service.accept(Value::from((5..8).map(transaction).collect::<Vec<_>>()).to_string());
         if there {
             second.wait_for(8);
-            first.come_back();
+            first.restart();
             assert_eq!(service.stop(), 0);
         } else {
             assert_eq!(service.stop(), 1);
@@ -256,7 +256,7 @@ fn sighup_with_a_broken_file() {
     let taken = |service: &Service| file(service).last().is_some_and(|message| message["by_file"] == json!(2));
     let start = Instant::now();
     while !taken(&service) {
-        assert!(start.elapsed() < crate::service::PATIENCE, "the good file is not taken");
+        assert!(start.elapsed() < crate::service::TIMEOUT, "the good file is not taken");
         let id = next.next().unwrap();
         service.accept(transaction(id).to_string());
         peer.wait_for(usize::try_from(id).unwrap() + 1);

@@ -136,18 +136,18 @@ fn restart_under_load(mut daemon: Rsyslog, way: &Value) {
     let load = Load::start(service.home.http);
     for _ in 0..3 {
         let before = daemon.records().len();
-        load.go_on(200);
-        wait_until("rsyslogd gets messages", || daemon.records().len() > before + 50);
+        load.await_more(200);
+        wait_until("rsyslogd receives messages under load", || daemon.records().len() > before + 50);
         daemon.stop();
         // These messages wait in the queue.
-        load.go_on(200);
-        daemon.come_back();
+        load.await_more(200);
+        daemon.restart();
     }
-    load.go_on(200);
+    load.await_more(200);
     let sent = load.finish();
-    assert!(sent.refused.is_empty() && sent.unsure.is_empty(), "{:?} {:?}", sent.refused, sent.unsure);
+    assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
-    wait_until("everything has come", || daemon.messages().missing(&sent.accepted).is_empty());
+    wait_until("all messages have arrived", || daemon.messages().missing(&sent.accepted).is_empty());
     daemon.messages().assert_all(&sent.accepted);
 }
 

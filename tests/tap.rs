@@ -159,7 +159,7 @@ fn reloads_do_not_end_it() {
     wait_until("the reload is refused", || service.has_logged("the old one stays active"));
     let so_far = tap.messages().len();
     service.accept(transaction(2).to_string());
-    wait_until("it goes on", || tap.messages().len() > so_far);
+    wait_until("tap continues", || tap.messages().len() > so_far);
     assert!(!tap.err.lock().iter().any(|line| line.contains("waiting until it is there again")));
 }
 
@@ -173,11 +173,11 @@ fn restarts_do_not_end_it() {
         service.signal(signal);
         service.wait();
         let said = |text: &str| tap.err.lock().iter().filter(|line| line.contains(text)).count() == id;
-        wait_until("it says that it waits", || said("waiting until it is there again"));
+        wait_until("tap reports that it waits", || said("waiting until it is there again"));
         service.start_again();
-        wait_until("it is connected again", || said("connected again"));
+        wait_until("tap reports that it is connected again", || said("connected again"));
         service.accept(transaction(id as u64).to_string());
-        wait_until("it shows messages", || tap.messages().len() == id);
+        wait_until("tap shows messages", || tap.messages().len() == id);
     }
 }
 
@@ -204,7 +204,7 @@ fn a_slow_reader_holds_up_nothing() {
     let notes = slow.err.lock().clone();
     let skipped: usize =
         notes.iter().filter_map(|note| note.split_once("skipped: ")?.1.split(' ').next()?.parse::<usize>().ok()).sum();
-    wait_until("the rest is shown", || slow.out.lock().len() + skipped >= 3000);
+    wait_until("the remaining messages are shown", || slow.out.lock().len() + skipped >= 3000);
 }
 
 /// Scenario: requests for a tap to the status listeners and the control socket; a wrong rate; no service.
@@ -244,9 +244,9 @@ fn nothing_is_lost_by_watching() {
     let service = service(&json!({}));
     let load = Load::start(service.home.http);
     let tap = Tap::start(&service, &["--both", "--json", "--sample", "all"]);
-    load.go_on(300);
+    load.await_more(300);
     drop(tap);
-    load.go_on(300);
+    load.await_more(300);
     let sent = load.finish();
     assert!(sent.refused.is_empty(), "{:?}", sent.refused);
     wait_until("everything is delivered", || {

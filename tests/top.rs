@@ -98,7 +98,7 @@ fn in_a_terminal() {
     service.start_again();
     terminal.await_text("5 found at start");
     terminal.press("q");
-    wait_until("it has ended", || !terminal.tmux(&["has-session"]).0);
+    wait_until("the process has ended", || !terminal.tmux(&["has-session"]).0);
 }
 
 /// Scenario: a script calls `top` once, with the control socket and with a URL; then without a service.

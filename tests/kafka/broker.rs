@@ -50,7 +50,7 @@ pub struct Ports {
 
 /// A running broker. Dropping it kills it and removes its directory.
 pub struct Broker {
-    /// Where it listens.
+    /// The ports.
     pub ports: Ports,
     /// Its certificates.
     pub certificates: Certificates,
@@ -69,7 +69,7 @@ impl Broker {
         broker.write_settings();
         broker.format();
         let mut broker = broker;
-        broker.come_back();
+        broker.restart();
         broker
     }
 
@@ -86,7 +86,7 @@ impl Broker {
     }
 
     /// Starts the broker again with its existing data, and waits until it is ready.
-    pub fn come_back(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.watcher.is_none(), "it is there");
         let log = self.directory.join("broker.log");
         File::create(&log).unwrap();

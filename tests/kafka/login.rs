@@ -120,7 +120,7 @@ fn assert_refused(topic: &str, kong: &str, ca: Option<&str>, words: &[&str]) {
     broker().create_topic(topic, 1, &[]);
     let mut service = start_over_tls(kong, ca);
     service.accept(transaction(1).to_string());
-    wait_until("the log says what is wrong", || {
+    wait_until("the log gives the cause", || {
         let says = |line: &str| line.contains("kafka-log") && words.iter().all(|word| line.contains(word));
         service.log().lines().any(says)
     });

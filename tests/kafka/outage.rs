@@ -30,17 +30,17 @@ fn killed_under_load() {
     let kong = plugins(kafka_log(&broker, "outage", &json!({"key_query_arg": "key"})));
     let mut service = Home::with(&kong).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.5").start();
     let load = Load::start_with(service.home.http, keyed);
-    load.go_on(500);
+    load.await_more(500);
     wait_until("the service delivers", || count(&broker, "outage") > 100);
     broker.kill();
     let before = load.accepted();
     thread::sleep(AWAY);
     assert!(load.accepted() > before + 500, "transactions are taken while the broker is away");
-    broker.come_back();
+    broker.restart();
     let back = count(&broker, "outage");
     wait_until("the service delivers again", || count(&broker, "outage") > back + 500);
     let sent = load.finish();
-    assert!(sent.unsure.is_empty(), "{} requests have no answer", sent.unsure.len());
+    assert!(sent.unanswered.is_empty(), "{} requests have no answer", sent.unanswered.len());
     // While the queue was full, the sender got 429.
     let other = sent.refused.iter().find(|(_, status)| *status != 429);
     assert_eq!(other, None);

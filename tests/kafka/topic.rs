@@ -68,13 +68,13 @@ pub fn count(broker: &Broker, topic: &str) -> usize {
 /// Waits until a topic has this many records, and reads all.
 #[track_caller]
 pub fn wait_for(broker: &Broker, topic: &str, wanted: usize) -> Vec<Record> {
-    let (start, patience) = (Instant::now(), Duration::from_secs(60));
+    let (start, timeout) = (Instant::now(), Duration::from_secs(60));
     loop {
         let found = count(broker, topic);
         if found >= wanted {
             return read(broker, topic);
         }
-        assert!(start.elapsed() < patience, "{topic} has {found} of {wanted} records after {patience:?}");
+        assert!(start.elapsed() < timeout, "{topic} has {found} of {wanted} records after {timeout:?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -1,14 +1,14 @@
 //! Kills the process at every failpoint, under load, with sinks that stop and restart; a checker outside the process
 //! verifies that every acknowledged message arrives.
 
-mod judge;
+mod checker;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use judge::Judge;
+use checker::Checker;
 use logphase_queue::failpoint::Point;
 use serde_json::json;
 
@@ -39,24 +39,24 @@ const POINTS: &[(Point, bool)] = &[
 ];
 
 /// The failpoint of a round, and how often the service reaches it before it is killed.
-fn fault(round: usize) -> String {
+fn failpoint(round: usize) -> String {
     let (point, is_rare) = POINTS[round % POINTS.len()];
     let count = if is_rare { 1 + round / POINTS.len() } else { 5 + round * 37 % 100 };
     format!("{}:{count}", point.name())
 }
 
 /// Starts the service with an armed failpoint, runs `meanwhile`, and waits until the service is killed.
-fn round(service: &mut Service, fault: &str, meanwhile: impl FnOnce(&mut Service)) {
-    service.arm(fault);
+fn round(service: &mut Service, failpoint: &str, meanwhile: impl FnOnce(&mut Service)) {
+    service.arm(failpoint);
     service.launch_again();
     meanwhile(service);
-    assert!(service.wait_for_kill(), "{fault}: it did not die of it\n{}", service.log());
+    assert!(service.wait_for_kill(), "{failpoint}: the service was not killed\n{}", service.log());
 }
 
 /// Waits for more answers, a full queue, or the end of the service.
-fn go_on(load: &Load, service: &mut Service, transactions: u64) {
+fn await_progress(load: &Load, service: &mut Service, transactions: u64) {
     let goal = load.accepted() + transactions;
-    wait_until("more is taken, or nothing more can be", || {
+    wait_until("more is accepted, or the queue is full", || {
         load.accepted() >= goal || service.has_logged("queue is 80 % full") || !service.is_running()
     });
 }
@@ -75,33 +75,33 @@ fn killed_at_every_point() {
     let home = Home::with(&kong).set("LOGPHASE_QUEUE_MAX_DISK_BYTES", DISK_BYTES);
     let mut service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").start();
     let load = Load::start(service.home.http);
-    load.go_on(100);
+    load.await_more(100);
     service.kill();
     for number in 0..ROUNDS {
-        round(&mut service, &fault(number), |service| match number % 7 {
+        round(&mut service, &failpoint(number), |service| match number % 7 {
             2 | 5 => {
-                peer.leave();
-                go_on(&load, service, 100);
-                peer.come_back();
+                peer.shut_down();
+                await_progress(&load, service, 100);
+                peer.restart();
             }
             4 => {
                 broker.kill();
-                go_on(&load, service, 100);
-                broker.come_back();
+                await_progress(&load, service, 100);
+                broker.restart();
             }
             _ => {}
         });
     }
     service.arm("");
     service.start_again();
-    load.go_on(100);
+    load.await_more(100);
     let sent = load.finish();
-    let judge = Judge::of(&sent);
+    let checker = Checker::of(&sent);
     assert_eq!(service.stop(), 0);
     assert!(service.has_logged("nothing is left in the queues"), "{}", service.log());
-    wait_until("the TCP receiver has read everything", || judge.judge(peer.lines()).missing.is_empty());
+    wait_until("the TCP receiver has read everything", || checker.check(peer.lines()).missing.is_empty());
     let in_kafka = topic::read(&broker, "kill").into_iter().map(|record| record.value);
-    for (sink, verdict) in [("tcp-log", judge.judge(peer.lines())), ("kafka-log", judge.judge(in_kafka))] {
+    for (sink, verdict) in [("tcp-log", checker.check(peer.lines())), ("kafka-log", checker.check(in_kafka))] {
         eprintln!("{sink}, killed {ROUNDS} times: {verdict}");
         assert!(verdict.is_kept(), "{sink}: {verdict}");
         assert!(verdict.answered > 1000, "{sink}: {verdict}");
@@ -121,11 +121,11 @@ fn an_early_answer_is_found() {
     round(&mut service, &planted, |_| ());
     service.arm("");
     service.start_again();
-    load.go_on(100);
-    let judge = Judge::of(&load.finish());
+    load.await_more(100);
+    let checker = Checker::of(&load.finish());
     assert_eq!(service.stop(), 0);
-    peer.leave();
-    let verdict = judge.judge(peer.lines());
+    peer.shut_down();
+    let verdict = checker.check(peer.lines());
     assert!(!verdict.missing.is_empty(), "an early answer was not noticed: {verdict}");
     assert!(verdict.unknown.is_empty() && verdict.changed.is_empty(), "{verdict}");
 }
@@ -145,14 +145,14 @@ fn killed_while_queues_are_put_together() {
     service.accept(transaction(1).to_string());
     service.home.write("kong.yml", &kong(200));
     service.signal(Signal::HUP);
-    wait_until("it is reloaded", || service.has_logged("configuration reloaded"));
+    wait_until("the configuration is reloaded", || service.has_logged("configuration reloaded"));
     service.accept(transaction(2).to_string());
     service.kill();
     round(&mut service, Point::Merged.name(), |_| ());
     service.arm("");
-    peer.come_back();
+    peer.restart();
     service.start_again();
-    wait_until("both have arrived", || peer.messages().missing(&[1, 2].into()).is_empty());
+    wait_until("both messages have arrived", || peer.messages().missing(&[1, 2].into()).is_empty());
     let folders = std::fs::read_dir(service.home.path("data/queues")).unwrap();
     assert_eq!(folders.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 1);
     assert_eq!(service.stop(), 0);
@@ -214,7 +214,7 @@ fn killed_with_a_dead_letter() {
     service.arm("");
     service.start_again();
     let letters = service.home.path("data/dead-letters");
-    wait_until("every message is among the dead letters", || {
+    wait_until("every message is a dead letter", || {
         let kept = String::from_utf8_lossy(&content(&letters)).into_owned();
         sent.accepted.iter().all(|id| kept.contains(&format!("\"id\":\"{id}\"")))
     });

@@ -16,7 +16,7 @@ pub struct Sent {
     /// Answered 200.
     pub accepted: BTreeSet<u64>,
     /// Without an answer: the connection ended first.
-    pub unsure: BTreeSet<u64>,
+    pub unanswered: BTreeSet<u64>,
     /// Answered with another status.
     pub refused: Vec<(u64, u16)>,
 }
@@ -57,9 +57,9 @@ impl Load {
 
     /// Waits until this many more transactions are answered 200.
     #[track_caller]
-    pub fn go_on(&self, transactions: u64) {
+    pub fn await_more(&self, transactions: u64) {
         let goal = self.accepted() + transactions;
-        wait_until(&format!("{transactions} more transactions are taken"), || self.accepted() >= goal);
+        wait_until(&format!("{transactions} more transactions are accepted"), || self.accepted() >= goal);
     }
 
     /// Stops and returns the results.
@@ -69,7 +69,7 @@ impl Load {
         for sender in self.senders {
             let sent = sender.join().unwrap();
             all.accepted.extend(sent.accepted);
-            all.unsure.extend(sent.unsure);
+            all.unanswered.extend(sent.unanswered);
             all.refused.extend(sent.refused);
         }
         all
@@ -103,7 +103,7 @@ fn send(port: u16, first: u64, make: fn(u64) -> Value, stop: &AtomicBool, accept
                 }
             }
             Some(Err(_)) => {
-                sent.unsure.extend(ids);
+                sent.unanswered.extend(ids);
                 client = None;
             }
             None => {}

@@ -62,7 +62,7 @@ impl Messages {
     }
 
     /// The ids that arrived more than once.
-    pub fn doubled(&self) -> Vec<u64> {
+    pub fn duplicates(&self) -> Vec<u64> {
         self.counts.iter().filter(|(_, count)| **count > 1).map(|(id, _)| *id).collect()
     }
 
@@ -78,7 +78,7 @@ impl Messages {
     #[track_caller]
     pub fn assert_once(&self, ids: &BTreeSet<u64>) {
         self.assert_all(ids);
-        let doubled = self.doubled();
-        assert!(doubled.is_empty(), "{} came more than once, the first is {}", doubled.len(), doubled[0]);
+        let duplicates = self.duplicates();
+        assert!(duplicates.is_empty(), "{} arrived more than once, the first is {}", duplicates.len(), duplicates[0]);
     }
 }

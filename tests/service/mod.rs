@@ -34,14 +34,14 @@ pub use rustix::process::Signal;
 pub use scrape::{Scrape, ask};
 
 /// Limit for anything that should happen at once. Long, because the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` holds; fails with `what` after [`PATIENCE`].
+/// Waits until `condition` holds; fails with `what` after [`TIMEOUT`].
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        assert!(start.elapsed() < TIMEOUT, "waited {TIMEOUT:?} in vain until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -181,7 +181,7 @@ impl Home {
         let writer = thread::spawn(move || stdin.write_all(&input).is_ok());
         let stdout = read_all(child.stdout.take().unwrap());
         let stderr = read_all(child.stderr.take().unwrap());
-        let status = wait_for_end(&mut child, 2 * PATIENCE);
+        let status = wait_for_end(&mut child, 2 * TIMEOUT);
         let _ = writer.join();
         let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
         let Some(status) = status else { panic!("logphase {arguments:?} did not end\n{stdout}\n{stderr}") };
@@ -246,13 +246,13 @@ fn collect(name: &'static str, from: impl Read + Send + 'static, log: Log) -> th
     })
 }
 
-fn wait_for_end(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+fn wait_for_end(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
         }
-        if start.elapsed() > patience {
+        if start.elapsed() > timeout {
             let _ = child.kill();
             let _ = child.wait();
             return None;
@@ -275,7 +275,7 @@ impl Service {
     fn await_readiness(&mut self) {
         wait_until("the service is ready", || {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the service ended at once: {status}\n{}", self.log());
+                panic!("the service exited at startup: {status}\n{}", self.log());
             }
             self.has_logged("ready")
         });
@@ -296,8 +296,8 @@ impl Service {
     }
 
     /// Arms a failpoint (`crates/queue/src/failpoint.rs`) for the next process, or none.
-    pub fn arm(&mut self, fault: &str) {
-        self.home.variables.push((logphase_queue::failpoint::VARIABLE.to_owned(), fault.to_owned()));
+    pub fn arm(&mut self, failpoint: &str) {
+        self.home.variables.push((logphase_queue::failpoint::VARIABLE.to_owned(), failpoint.to_owned()));
     }
 
     /// Kills the service by SIGKILL.
@@ -362,7 +362,7 @@ impl Service {
 
     /// Waits until the service has ended and returns its exit code.
     pub fn wait(&mut self) -> i32 {
-        let Some(status) = wait_for_end(&mut self.child, 2 * PATIENCE) else { panic!("the service did not end") };
+        let Some(status) = wait_for_end(&mut self.child, 2 * TIMEOUT) else { panic!("the service did not end") };
         self.ended = Some(status);
         for reader in self.readers.drain(..) {
             reader.join().unwrap();

@@ -111,7 +111,7 @@ impl Nginx {
         );
         std::fs::write(directory.path().join("nginx.conf"), text).unwrap();
         let mut nginx = Self { port, directory, child: None };
-        nginx.come_back();
+        nginx.restart();
         nginx
     }
 
@@ -121,7 +121,7 @@ impl Nginx {
     }
 
     /// Starts nginx again.
-    pub fn come_back(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.child.is_none(), "it is there");
         let program = Path::new("/usr/sbin/nginx");
         let mut command = Command::new(if program.exists() { program } else { Path::new("nginx") });
@@ -131,14 +131,14 @@ impl Nginx {
         self.child = Some(command.spawn().expect("nginx runs; `make test` installs it"));
         wait_until("nginx listens", || {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
-                panic!("nginx ended at once: {status}\n{}", self.errors());
+                panic!("nginx exited at startup: {status}\n{}", self.errors());
             }
             TcpStream::connect(("127.0.0.1", self.port)).is_ok()
         });
     }
 
     /// Stops nginx at once and breaks its connections.
-    pub fn go_away(&mut self) {
+    pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(id.expect("a process has an id"), Signal::TERM).unwrap();
@@ -170,7 +170,7 @@ impl Nginx {
     /// Waits until nginx has accepted this many requests.
     #[track_caller]
     pub fn wait_for(&self, requests: usize) {
-        wait_until(&format!("nginx has taken {requests} requests"), || self.taken().len() >= requests);
+        wait_until(&format!("nginx has accepted {requests} requests"), || self.taken().len() >= requests);
     }
 
     /// Waits until nginx has answered this many requests with `status`.
@@ -183,7 +183,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        self.go_away();
+        self.stop();
         if std::thread::panicking() {
             eprintln!("--- what nginx said ---\n{}\n---", self.errors());
         }

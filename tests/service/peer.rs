@@ -15,7 +15,7 @@ use super::{Messages, free_port, wait_until};
 
 /// A receiver of lines over TCP or TLS.
 pub struct TcpPeer {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     shared: Arc<Shared>,
     running: Option<JoinHandle<()>>,
@@ -34,10 +34,10 @@ struct Shared {
 }
 
 impl TcpPeer {
-    /// One that is there.
+    /// A receiver that listens.
     pub fn start() -> Self {
         let mut peer = Self::absent();
-        peer.come_back();
+        peer.restart();
         peer
     }
 
@@ -45,7 +45,7 @@ impl TcpPeer {
     pub fn start_at(port: u16) -> Self {
         let mut peer = Self::absent();
         peer.port = port;
-        peer.come_back();
+        peer.restart();
         peer
     }
 
@@ -68,12 +68,12 @@ impl TcpPeer {
         let config = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
         let shared = Shared { tls: Some(Arc::new(config)), ..Shared::default() };
         let mut peer = Self { port: free_port(), shared: Arc::new(shared), running: None };
-        peer.come_back();
+        peer.restart();
         (peer, made.cert.pem())
     }
 
     /// Listens again on the same port.
-    pub fn come_back(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.running.is_none(), "it is there");
         self.shared.stop.store(false, Ordering::SeqCst);
         self.shared.leaving.store(false, Ordering::SeqCst);
@@ -83,7 +83,7 @@ impl TcpPeer {
     }
 
     /// Stops like a killed process: refuses connections and breaks open ones.
-    pub fn go_away(&mut self) {
+    pub fn crash(&mut self) {
         let Some(running) = self.running.take() else { return };
         self.shared.stop.store(true, Ordering::SeqCst);
         // Wakes the thread that waits for connections.
@@ -93,7 +93,7 @@ impl TcpPeer {
     }
 
     /// Stops gracefully: reads everything that its kernel has acknowledged, to the end of each connection.
-    pub fn leave(&mut self) {
+    pub fn shut_down(&mut self) {
         self.shared.leaving.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         self.running.take().expect("it is there").join().unwrap();
@@ -129,16 +129,16 @@ impl TcpPeer {
         Messages::of(self.lines())
     }
 
-    /// Waits for this many lines.
+    /// Waits until this many lines have arrived.
     #[track_caller]
     pub fn wait_for(&self, lines: usize) {
-        wait_until(&format!("the TCP peer has {lines} lines"), || self.count() >= lines);
+        wait_until(&format!("the TCP receiver has {lines} lines"), || self.count() >= lines);
     }
 }
 
 impl Drop for TcpPeer {
     fn drop(&mut self) {
-        self.go_away();
+        self.crash();
     }
 }
 
@@ -190,7 +190,7 @@ fn serve(stream: TcpStream, shared: &Shared) {
 
 /// A receiver of datagrams.
 pub struct UdpPeer {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     datagrams: Arc<Mutex<Vec<Vec<u8>>>>,
     stop: Arc<AtomicBool>,
@@ -198,7 +198,7 @@ pub struct UdpPeer {
 }
 
 impl UdpPeer {
-    /// One that is there.
+    /// A receiver that listens.
     pub fn start() -> Self {
         let port = free_port();
         let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
@@ -218,20 +218,20 @@ impl UdpPeer {
         Self { port, datagrams, stop, running: Some(running) }
     }
 
-    /// How many datagrams have come.
+    /// Number of datagrams received.
     pub fn count(&self) -> usize {
         self.datagrams.lock().len()
     }
 
-    /// The datagrams that have come.
+    /// The datagrams received.
     pub fn datagrams(&self) -> Vec<Vec<u8>> {
         self.datagrams.lock().clone()
     }
 
-    /// Waits for this many datagrams.
+    /// Waits until this many datagrams have arrived.
     #[track_caller]
     pub fn wait_for(&self, datagrams: usize) {
-        wait_until(&format!("the UDP peer has {datagrams} datagrams"), || self.count() >= datagrams);
+        wait_until(&format!("the UDP receiver has {datagrams} datagrams"), || self.count() >= datagrams);
     }
 }
 

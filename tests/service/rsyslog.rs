@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::{Messages, PATIENCE, free_port, wait_for_end, wait_until};
+use super::{Messages, TIMEOUT, free_port, wait_for_end, wait_until};
 
 /// One message as parsed by rsyslogd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,7 +46,7 @@ impl Rsyslog {
     /// A daemon with plain TCP.
     pub fn start() -> Self {
         let mut daemon = Self::prepare("", "");
-        daemon.come_back();
+        daemon.restart();
         daemon
     }
 
@@ -59,7 +59,7 @@ impl Rsyslog {
         let mut daemon = Self::prepare(files, driver);
         std::fs::write(daemon.directory.path().join("cert.pem"), made.cert.pem()).unwrap();
         std::fs::write(daemon.directory.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        daemon.come_back();
+        daemon.restart();
         (daemon, made.cert.pem())
     }
 
@@ -83,7 +83,7 @@ impl Rsyslog {
     }
 
     /// Starts the daemon again and waits until it receives messages.
-    pub fn come_back(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.running.is_none(), "it is there");
         let directory = self.directory.path().to_owned();
         let path = |name: &str| directory.join(name);
@@ -92,7 +92,7 @@ impl Rsyslog {
         command.arg("-n").arg("-i").arg(path("pid")).arg("-f").arg(path("rsyslog.conf"));
         command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
         self.running = Some(command.spawn().expect("rsyslogd of the Debian package rsyslog"));
-        wait_until("rsyslogd takes messages", || {
+        wait_until("rsyslogd receives messages", || {
             let ended = self.running.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "rsyslogd ended: {}", std::fs::read_to_string(path("said")).unwrap());
             let connects = |name: &str| UnixDatagram::unbound().unwrap().connect(path(name)).is_ok();
@@ -105,7 +105,7 @@ impl Rsyslog {
         let Some(mut child) = self.running.take() else { return };
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
         kill_process(id, Signal::TERM).unwrap();
-        assert!(wait_for_end(&mut child, 2 * PATIENCE).is_some(), "rsyslogd did not end");
+        assert!(wait_for_end(&mut child, 2 * TIMEOUT).is_some(), "rsyslogd did not end");
     }
 
     /// The messages received so far, parsed.

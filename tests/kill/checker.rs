@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::service::{Sent, id_of, transaction};
 
 /// The senders' view.
-pub struct Judge {
+pub struct Checker {
     /// Answered with 200: must arrive.
     answered: BTreeSet<u64>,
     /// Sent at all: may arrive.
@@ -27,7 +27,7 @@ pub struct Verdict {
     /// Arrived for the first time after a message that its sender had sent later.
     pub disordered: Vec<u64>,
     /// Number of messages that arrived more than once, which is allowed.
-    pub doubled: usize,
+    pub duplicates: usize,
     /// Number of messages that arrived.
     pub arrived: usize,
     /// Number of messages answered with 200.
@@ -41,16 +41,16 @@ fn delivered(id: u64) -> Value {
     message
 }
 
-impl Judge {
+impl Checker {
     /// A checker for what these senders sent.
     pub fn of(sent: &Sent) -> Self {
         let refused = sent.refused.iter().map(|(id, _)| *id);
-        let all = sent.accepted.iter().chain(&sent.unsure).copied().chain(refused);
+        let all = sent.accepted.iter().chain(&sent.unanswered).copied().chain(refused);
         Self { answered: sent.accepted.clone(), sent: all.collect() }
     }
 
     /// Checks the messages of one sink, in order of arrival.
-    pub fn judge(&self, messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Verdict {
+    pub fn check(&self, messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Verdict {
         let mut verdict = Verdict { answered: self.answered.len(), ..Verdict::default() };
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
         let mut last: BTreeMap<u64, u64> = BTreeMap::new();
@@ -74,7 +74,7 @@ impl Judge {
             }
         }
         verdict.arrived = counts.len();
-        verdict.doubled = counts.values().filter(|&&count| count > 1).count();
+        verdict.duplicates = counts.values().filter(|&&count| count > 1).count();
         verdict.missing = self.answered.iter().filter(|id| !counts.contains_key(id)).copied().collect();
         verdict
     }
@@ -89,14 +89,14 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { missing, unknown, changed, disordered, doubled, arrived, answered } = self;
-        write!(f, "{answered} answered with 200, {arrived} arrived, {doubled} of them more than once")?;
+        let Self { missing, unknown, changed, disordered, duplicates, arrived, answered } = self;
+        write!(f, "{answered} answered with 200, {arrived} arrived, {duplicates} of them more than once")?;
         let first = |ids: &[u64]| ids.first().copied().unwrap_or_default();
         if !missing.is_empty() {
             write!(f, "; {} missing, the first is {}", missing.len(), first(missing))?;
         }
         if !unknown.is_empty() {
-            write!(f, "; {} that nobody sent, the first is {}", unknown.len(), first(unknown))?;
+            write!(f, "; {} were never sent, the first is {}", unknown.len(), first(unknown))?;
         }
         if !disordered.is_empty() {
             write!(f, "; {} out of order, the first is {}", disordered.len(), first(disordered))?;
@@ -112,23 +112,23 @@ impl fmt::Display for Verdict {
 /// order.
 /// Guarantees: the checker finds each; only a duplicate is allowed.
 #[test]
-fn the_judge_sees_everything() {
-    let sent = Sent { accepted: [1, 2, 3].into(), unsure: [4].into(), refused: vec![(5, 429)] };
-    let judge = Judge::of(&sent);
+fn the_checker_finds_everything() {
+    let sent = Sent { accepted: [1, 2, 3].into(), unanswered: [4].into(), refused: vec![(5, 429)] };
+    let checker = Checker::of(&sent);
     let lines = |ids: &[u64]| ids.iter().map(|&id| delivered(id).to_string()).collect::<Vec<_>>();
-    let right = judge.judge(lines(&[1, 2, 3]));
-    assert!(right.is_kept() && right.doubled == 0, "{right}");
-    assert!(judge.judge(lines(&[1, 2, 3, 4, 5])).is_kept());
-    let doubled = judge.judge(lines(&[1, 2, 1, 2, 3]));
-    assert!(doubled.is_kept() && doubled.doubled == 2 && doubled.arrived == 3, "{doubled}");
-    let missing = judge.judge(lines(&[1, 3, 4]));
+    let right = checker.check(lines(&[1, 2, 3]));
+    assert!(right.is_kept() && right.duplicates == 0, "{right}");
+    assert!(checker.check(lines(&[1, 2, 3, 4, 5])).is_kept());
+    let duplicates = checker.check(lines(&[1, 2, 1, 2, 3]));
+    assert!(duplicates.is_kept() && duplicates.duplicates == 2 && duplicates.arrived == 3, "{duplicates}");
+    let missing = checker.check(lines(&[1, 3, 4]));
     assert!(!missing.is_kept() && missing.missing == [2], "{missing}");
-    assert_eq!(judge.judge(lines(&[1, 2, 3, 6])).unknown, [6]);
-    assert_eq!(judge.judge(lines(&[1, 3, 2])).disordered, [2]);
+    assert_eq!(checker.check(lines(&[1, 2, 3, 6])).unknown, [6]);
+    assert_eq!(checker.check(lines(&[1, 3, 2])).disordered, [2]);
     let mut torn = lines(&[1, 2, 3]);
     torn.push(torn[0][..20].to_owned());
-    assert_eq!(judge.judge(torn).changed.len(), 1);
+    assert_eq!(checker.check(torn).changed.len(), 1);
     let mut changed = lines(&[1, 2, 3]);
     changed[1] = changed[1].replace("GET", "PUT");
-    assert_eq!(judge.judge(changed).changed.len(), 1);
+    assert_eq!(checker.check(changed).changed.len(), 1);
 }
