@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use logphase::entity::{Configuration, ReadOptions};
+use logphase::declarative::{self, ReadOptions};
+use logphase::entity::Configuration;
 use logphase::phase::{Observer, Part, Program, Runner};
 use logphase::settings::Settings;
 use logphase_config::diagnostic::SourceFile;
@@ -294,7 +295,7 @@ fn program(fields: &[(&str, &str)], plugins: usize) -> Arc<Program> {
     };
     let source = SourceFile::new("bench.yml", file.to_string());
     let (configuration, findings): (Configuration, _) =
-        logphase::entity::read(&[source], ReadOptions { select_tags: &[], env: &|_| None });
+        declarative::read(&[source], ReadOptions { select_tags: &[], env: &|_| None });
     assert!(findings.is_empty(), "{findings:?}");
     Arc::new(Program::build(&configuration, &Settings::default()).expect("the snippets compile"))
 }

@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod cli;
 pub mod confinement;
+pub mod declarative;
 pub mod delivery;
 pub mod entity;
 mod folding;

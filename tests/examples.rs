@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use logphase::entity::{self, ReadOptions};
+use logphase::declarative::{self, ReadOptions};
 use logphase::plugin::definitions;
 use logphase::settings::{Settings, variables};
 use logphase_config::diagnostic::{SourceFile, any_error};
@@ -129,7 +129,7 @@ fn examples_pass_the_check() {
     let options = ReadOptions { select_tags: &[], env: &|name| (name == "DECK_DATA_DIR").then(|| "/tmp".to_owned()) };
     for folder in folders() {
         let file = SourceFile::new("kong.yml", read(&folder.join("kong.yml")));
-        let (configuration, diagnostics) = entity::read(&[file], options);
+        let (configuration, diagnostics) = declarative::read(&[file], options);
         assert!(!any_error(&diagnostics), "{}: {diagnostics:?}", folder.display());
         assert!(!configuration.plugins.is_empty(), "{}", folder.display());
         let output = logphase(&["check", name(&folder.join("kong.yml"))]);

@@ -35,7 +35,7 @@ pub(super) fn check(arguments: &Check) -> Exit {
 fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
     let other = configuration.not_run.iter().map(|plugin| {
         let message = format!("plugin `{}` is not run here: it has nothing to do in the log phase", plugin.name);
-        Diagnostic::note(codes::NOT_RUN, message).at(plugin.place.clone()).label(format!("on: {}", plugin.scope))
+        Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone()).label(format!("on: {}", plugin.scope))
     });
     other.chain(dialect(configuration)).collect()
 }
@@ -47,7 +47,7 @@ fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
     sources.flat_map(|source| {
         logphase_script::differences(&source.text).into_iter().map(|difference| {
             Diagnostic::note(codes::DIALECT, "Luau writes numbers with other digits than LuaJIT")
-                .at(source.line_place(difference.line))
+                .at(source.line_origin(difference.line))
                 .label(difference.what)
                 .help(difference.help)
         })

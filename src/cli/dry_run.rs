@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Exit, complain};
-use crate::entity::{Configuration, Field, Plugin, Scope};
+use crate::entity::{ConfigOrigins, Configuration, Field, Plugin, Scope};
 use crate::phase::{Observer, Part, Program, Runner, Step};
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Diagnostic, Place, codes};
+use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_script::message::BodyError;
 use logphase_script::transaction::{self, BodyRejection, Limits, Transaction};
 use logphase_script::{Busy, Clock, ScriptError};
@@ -102,12 +102,12 @@ impl Observer for Seen {
 pub(super) fn failure(step: &Step, part: usize, error: &ScriptError) -> Diagnostic {
     let compiled = &step.parts[part];
     Diagnostic::error(codes::LUA, format!("`{}` of {} failed", compiled.name(part), step.label))
-        .at(compiled.source.line_place(error.line.unwrap_or(1)))
+        .at(compiled.source.line_origin(error.line.unwrap_or(1)))
         .label(error.message.clone())
 }
 
-/// A global plugin of this kind that no file has; `place` is where it counts as written.
-pub(super) fn made(kind: &str, place: Place) -> Plugin {
+/// A global plugin of this kind that no file has, with `origin` as where it comes from.
+pub(super) fn made(kind: &str, origin: Origin) -> Plugin {
     Plugin {
         id: format!("{kind}-on-the-spot"),
         definition: crate::plugin::find(kind).expect("the name is that of one of the kinds"),
@@ -121,18 +121,19 @@ pub(super) fn made(kind: &str, place: Place) -> Plugin {
         functions: Vec::new(),
         certificate: None,
         old_form: false,
-        place,
+        origin,
+        config_origins: ConfigOrigins::default(),
     }
 }
 
-/// Adds `fields` to every logging plugin of `configuration`, or to one made for them if it has no plugin at all.
-/// `place` is where that one counts as written.
-pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], place: Place) {
+/// Adds `fields` to every logging plugin of `configuration`. If it has no plugin at all, one is added for them, with
+/// `origin` as where it comes from.
+pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], origin: Origin) {
     if fields.is_empty() {
         return;
     }
     if configuration.plugins.is_empty() {
-        configuration.plugins.push(made("file-log", place));
+        configuration.plugins.push(made("file-log", origin));
     }
     for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.emits) {
         plugin.fields.extend_from_slice(fields);

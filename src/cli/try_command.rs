@@ -65,11 +65,11 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -
 fn add_fields(configuration: &mut Configuration, given: &[(String, String)]) {
     let fields = given.iter().map(|(key, lua)| {
         let text = SourceFile::new(format!("--field {key}"), lua.clone());
-        let key_place = Place::new(text.clone(), 0..0);
-        Field { key: key.clone(), source: SnippetSource::whole(&text), key_place }
+        let key_origin = Place::new(text.clone(), 0..0).into();
+        Field { key: key.clone(), source: SnippetSource::whole(&text), key_origin }
     });
-    let place = Place::new(SourceFile::new("--field", ""), 0..0);
-    dry_run::add_fields(configuration, &fields.collect::<Vec<_>>(), place);
+    let origin = Place::new(SourceFile::new("--field", ""), 0..0).into();
+    dry_run::add_fields(configuration, &fields.collect::<Vec<_>>(), origin);
 }
 
 /// Reads the transactions of a file or of standard input: one object, an array, or lines.

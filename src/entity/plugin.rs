@@ -1,184 +1,267 @@
-//! The plugins of a configuration.
+//! Configured plugins.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::collection::Collection;
-use super::read::Item;
-use super::reference::{Index, entity_ref};
-use super::unique::Seen;
-use super::{Certificate, Configuration, Field, NotRun, Plugin, Scope};
+use super::configuration::Configuration;
+use super::consumer::Certificate;
+use super::draft::Draft;
+use super::index::Index;
+use super::kind::EntityKind;
+use super::scope::Scope;
+use super::unique::FirstUses;
 use crate::plugin::{self, Definition, Protocol};
-use logphase_config::diagnostic::{Diagnostic, codes};
-use logphase_config::document::Node;
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes};
+use logphase_config::document::{Node, SnippetSource};
 
-/// Namespace of the ids of plugins that have none.
+/// One field of a plugin's `custom_fields_by_lua`.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// The key path, as written.
+    pub key: String,
+    /// The Lua code.
+    pub source: SnippetSource,
+    /// Where the key comes from.
+    pub key_origin: Origin,
+}
+
+/// One configured plugin.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    /// The id that is given, or one that is derived from name and scope and stays the same.
+    pub id: String,
+    /// The plugin's definition.
+    pub definition: &'static Definition,
+    /// The name of this instance.
+    pub instance_name: Option<String>,
+    /// Whether it takes part in the plan.
+    pub enabled: bool,
+    /// The protocols that it runs for.
+    pub protocols: Vec<Protocol>,
+    /// What it applies to.
+    pub scope: Scope,
+    /// Its tags, with those that its source adds.
+    pub tags: Vec<String>,
+    /// Its `config`, with every default filled in.
+    pub config: Value,
+    /// The fields that it edits, in the order they are written.
+    pub fields: Vec<Field>,
+    /// The functions of the log phase of a pre-function or post-function, in order.
+    pub functions: Vec<SnippetSource>,
+    /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
+    /// `security.certificate_id`).
+    pub certificate: Option<Certificate>,
+    /// Whether it is written in the form of Kong before 0.5 (`name: tcplog`, `value:` for `config:`), which ended
+    /// messages with CR LF.
+    pub old_form: bool,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Where the members of its `config` come from.
+    pub config_origins: ConfigOrigins,
+}
+
+impl Plugin {
+    /// The origin of a field of `config`, by its path below `config`: `headers.X-Key`, `log[0]`,
+    /// `queue.max_entries`. If the field is not given, that of its nearest ancestor that is.
+    pub fn origin(&self, field: &str) -> Origin {
+        let ConfigOrigins { config, key } = &self.config_origins;
+        let member = config.as_ref().and_then(|config| config.member_origin(field));
+        member.or_else(|| key.clone()).unwrap_or_else(|| self.origin.clone())
+    }
+}
+
+/// Where the members of a plugin's `config` come from; empty for a plugin that has none of its own.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigOrigins {
+    /// The `config` as given.
+    config: Option<Arc<Node>>,
+    /// The key `config`.
+    key: Option<Origin>,
+}
+
+/// A plugin of Kong that does nothing in the log phase.
+#[derive(Debug, Clone)]
+pub struct NotRun {
+    /// The plugin's name.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What it applies to, in words.
+    pub scope: String,
+}
+
+/// Namespace of the derived ids of plugins.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_8a0e_6d0b_4b5e_9a50_6c6f_6770_6861);
 
-/// What a plugin can be put on, and the field for it before Kong 1.0.
-const SCOPES: [(Collection, &str); 5] = [
-    (Collection::Routes, "route_id"),
-    (Collection::Services, "service_id"),
-    (Collection::Consumers, "consumer_id"),
-    (Collection::ConsumerGroups, ""),
-    (Collection::Apis, "api_id"),
+/// What a plugin can apply to, and the field for it before Kong 1.0.
+const SCOPES: [(EntityKind, &str); 5] = [
+    (EntityKind::Routes, "route_id"),
+    (EntityKind::Services, "service_id"),
+    (EntityKind::Consumers, "consumer_id"),
+    (EntityKind::ConsumerGroups, ""),
+    (EntityKind::Apis, "api_id"),
 ];
 
-/// Reads every plugin among `items` into `configuration`.
+/// Adds every plugin among `drafts` to `configuration`.
 pub(super) fn read(
-    items: &[Item],
+    drafts: &[Draft],
     index: &Index,
     select_tags: &[String],
     configuration: &mut Configuration,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut seen = Seen::new();
-    for item in items.iter().filter(|item| item.collection == Collection::Plugins) {
+    let mut uses = FirstUses::new();
+    for draft in drafts.iter().filter(|draft| draft.kind == EntityKind::Plugins) {
         let before = diagnostics.len();
-        let targets = targets(item, items, index, diagnostics);
-        let scope = scope(&targets, items);
-        let Some(name) = item.text("name") else { continue };
+        let targets = targets(draft, drafts, index, diagnostics);
+        let scope = scope(&targets, drafts);
+        let Some(name) = draft.text("name") else { continue };
         let definition = plugin::find(name);
         let real_name = definition.map_or(name, |definition| definition.name);
         if diagnostics.len() == before {
-            seen.add((real_name.to_owned(), targets), item.place(), diagnostics, || {
+            uses.add((real_name.to_owned(), targets), draft.origin(), diagnostics, || {
                 Diagnostic::error(codes::UNIQUE, format!("two plugins `{real_name}` for the same scope ({scope})"))
-                    .path(item.path.clone())
+                    .path(draft.path.clone())
                     .kong("unique constraint failed")
                     .help("remove one, or put them on different scopes")
             });
         }
-        let tags = item.tags();
+        let tags = draft.tags();
         if !select_tags.iter().all(|tag| tags.contains(tag)) {
             continue;
         }
         match definition {
             Some(definition) => {
-                let mut plugin = plugin(item, definition, scope, diagnostics);
-                plugin.certificate = certificate(item, items, index, diagnostics);
+                let mut plugin = plugin(draft, definition, scope, diagnostics);
+                plugin.certificate = certificate(draft, drafts, index, diagnostics);
                 if let Some(route) = targets[0] {
-                    check_route(item, &plugin, &items[route], diagnostics);
+                    check_route(draft, &plugin, &drafts[route], diagnostics);
                 }
                 configuration.plugins.push(plugin);
             }
             None if plugin::find_known(name).is_some() => {
-                let not_run = NotRun { name: name.to_owned(), place: item.place(), scope: scope.to_string() };
+                let not_run = NotRun { name: name.to_owned(), origin: draft.origin(), scope: scope.to_string() };
                 configuration.not_run.push(not_run);
             }
-            None => diagnostics.push(unknown(item, name)),
+            None => diagnostics.push(unknown(draft, name)),
         }
     }
 }
 
-fn unknown(item: &Item, name: &str) -> Diagnostic {
+fn unknown(draft: &Draft, name: &str) -> Diagnostic {
     Diagnostic::error(codes::UNKNOWN_PLUGIN, format!("unknown plugin `{name}`"))
-        .at(item.place())
-        .label("neither a plugin that runs here nor another one of Kong's")
+        .at(draft.origin())
+        .label("neither a plugin that runs here nor another plugin of Kong")
         .suggest(name, plugin::names())
-        .path(format!("{}.name", item.path))
-        .kong(format!(
-            "schema violation (name: plugin '{name}' not enabled; add it to the 'plugins' configuration property)"
-        ))
+        .path(draft.member_path("name"))
+        .violation("name", format!("plugin '{name}' not enabled; add it to the 'plugins' configuration property"))
 }
 
-/// The entities that a plugin is put on, by reference or by standing inside them.
+/// The entities that a plugin applies to: those that it refers to, or the one that it is nested in.
 fn targets(
-    item: &Item,
-    items: &[Item],
+    draft: &Draft,
+    drafts: &[Draft],
     index: &Index,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> [Option<usize>; SCOPES.len()] {
-    let parent = item.parents.last().copied();
-    SCOPES.map(|(collection, old)| {
-        let inside = parent.filter(|at| items[*at].collection == collection);
-        let name = collection.singular();
-        let given = item.node.entry(name).or_else(|| item.node.entry(old));
+    SCOPES.map(|(kind, old)| {
+        let inside = draft.parent.filter(|at| drafts[*at].kind == kind);
+        let name = kind.singular();
+        let given = draft.node.entry(name).or_else(|| draft.node.entry(old));
         let Some((key, node)) = given.filter(|(_, node)| !node.is_null()) else { return inside };
-        let path = format!("{}.{}", item.path, key.name);
+        let path = draft.member_path(&key.name);
         if inside.is_some() {
-            let message = format!("a plugin inside a {word} with a `{name}` of its own", word = collection.word());
-            let diagnostic = Diagnostic::error(codes::REFERENCE, message).at(key.place()).path(path);
-            diagnostics.push(
-                diagnostic.label("value must be null").kong(format!("schema violation ({name}: value must be null)")),
-            );
+            let message = format!("a plugin inside a {word} with a `{name}` of its own", word = kind.word());
+            let diagnostic = Diagnostic::error(codes::REFERENCE, message).at(key.origin()).path(path);
+            diagnostics.push(diagnostic.label("value must be null").violation(name, "value must be null"));
             return inside;
         }
-        index.resolve(collection, node, &path, diagnostics)
+        index.resolve(kind, node, &path, diagnostics)
     })
 }
 
-fn scope(targets: &[Option<usize>; SCOPES.len()], items: &[Item]) -> Scope {
-    let [route, service, consumer, consumer_group, api] = targets.map(|at| Some(entity_ref(&items[at?])));
+fn scope(targets: &[Option<usize>; SCOPES.len()], drafts: &[Draft]) -> Scope {
+    let [route, service, consumer, consumer_group, api] = targets.map(|at| Some(drafts[at?].entity_ref()));
     Scope { route, service, consumer, consumer_group, api }
 }
 
 /// The certificate that the plugin's `config` refers to.
-fn certificate(item: &Item, items: &[Item], index: &Index, diagnostics: &mut Vec<Diagnostic>) -> Option<Certificate> {
-    let config = item.node.get("config")?;
+fn certificate(
+    draft: &Draft,
+    drafts: &[Draft],
+    index: &Index,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Certificate> {
+    let config = draft.node.get("config")?;
     let own = config.get("client_certificate").and_then(|reference| Some((reference.get("id")?, "client_certificate")));
     let secure = || config.get("security")?.get("certificate_id").map(|id| (id, "security.certificate_id"));
     let (id, field) = own.or_else(secure).filter(|(id, _)| !id.is_null())?;
-    let path = format!("{}.config.{field}", item.path);
-    let found = &items[index.resolve(Collection::Certificates, id, &path, diagnostics)?];
-    Some(Certificate { cert: found.text("cert")?.to_owned(), key: found.text("key")?.to_owned() })
+    let path = draft.member_path(&format!("config.{field}"));
+    Certificate::from_draft(&drafts[index.resolve(EntityKind::Certificates, id, &path, diagnostics)?])
 }
 
 /// One plugin that runs here.
-fn plugin(item: &Item, definition: &'static Definition, scope: Scope, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
-    check_scope(item, definition, &scope, diagnostics);
-    let given = item.node.entry("config").or_else(|| item.node.entry("value"));
-    let old_form = old_form(item, definition, diagnostics);
-    let member = if item.node.get("config").is_none() && old_form { "value" } else { "config" };
-    let mut here = item.scope();
+fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
+    check_scope(draft, definition, &scope, diagnostics);
+    let given = draft.node.entry("config").or_else(|| draft.node.entry("value"));
+    let old_form = old_form(draft, definition, diagnostics);
+    let member = if draft.node.get("config").is_none() && old_form { "value" } else { "config" };
+    let mut here = draft.scope();
     here.subject = format!("plugin `{}`", definition.name);
     if let Some((key, _)) = given {
-        here.place = key.place();
+        here.origin = key.origin();
     }
-    let mut here = here.member(member, here.place.clone());
+    let mut here = here.member(member, here.origin.clone());
     here.kong = Some("config".into());
     let config_node = given.map(|(_, node)| node).filter(|node| !node.is_null());
     let merged =
-        shared_config(item, diagnostics).map(|base| config_node.map_or_else(|| base.clone(), |own| own.over(&base)));
+        shared_config(draft, diagnostics).map(|base| config_node.map_or_else(|| base.clone(), |own| own.over(&base)));
     let config_node = merged.as_ref().or(config_node);
     let mut config = match config_node {
         Some(node) => definition.schema.read(node, &here, diagnostics),
-        None => read_nothing(definition, &here, item, diagnostics),
+        None => definition.schema.read(&Node::empty_mapping_at(&draft.node), &here, diagnostics),
     };
     (definition.convert)(&mut config);
-    warn_of_what_kong_does(item, definition, config_node, diagnostics);
+    warn_of_what_kong_does(draft, definition, config_node, diagnostics);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
-        Some(Field { key: key.name.clone(), source: value.snippet()?, key_place: key.place() })
+        Some(Field { key: key.name.clone(), source: value.snippet()?, key_origin: key.origin() })
     });
     let functions = config_node.filter(|_| !definition.emits).and_then(|node| node.get("log")).and_then(Node::items);
     Plugin {
-        id: id(item, definition, &scope),
+        id: id(draft, definition, &scope),
         definition,
-        instance_name: item.text("instance_name").map(str::to_owned),
-        enabled: item.values.get("enabled").and_then(Value::as_bool).unwrap_or(true),
-        protocols: protocols(item, definition, diagnostics),
+        instance_name: draft.text("instance_name").map(str::to_owned),
+        enabled: draft.boolean("enabled").unwrap_or(true),
+        protocols: protocols(draft, definition, diagnostics),
         scope,
-        tags: item.tags(),
+        tags: draft.tags(),
         config: Value::Object(config),
         fields: fields.collect(),
         functions: functions.into_iter().flatten().filter_map(Node::snippet).collect(),
         certificate: None,
         old_form,
-        place: item.place(),
+        origin: draft.origin(),
+        config_origins: ConfigOrigins {
+            config: config_node.cloned().map(Arc::new),
+            key: given.map(|(key, _)| key.origin()),
+        },
     }
 }
 
-/// Warns of what only Kong evaluates: conditions, and vault references in what a sink needs.
+/// Warns of what only Kong evaluates: conditions, and vault references in the top level of `config`.
 fn warn_of_what_kong_does(
-    item: &Item,
+    draft: &Draft,
     definition: &Definition,
     config: Option<&Node>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    if let Some((key, _)) = item.node.entry("condition") {
+    if let Some((key, _)) = draft.node.entry("condition") {
         let message = format!("the `condition` of plugin `{}` is not evaluated here", definition.name);
-        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(key.place());
-        diagnostics.push(diagnostic.label("it applies to every transaction").path(format!("{}.condition", item.path)));
+        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(key.origin());
+        diagnostics.push(diagnostic.label("it applies to every transaction").path(draft.member_path("condition")));
     }
     let references = config.and_then(Node::entries).into_iter().flatten();
     for (key, value) in
@@ -186,96 +269,76 @@ fn warn_of_what_kong_does(
     {
         let message =
             format!("`{}` of plugin `{}` is a vault reference, which only Kong resolves", key.name, definition.name);
-        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(value.place()).label("used as it is written");
-        let diagnostic = diagnostic.path(format!("{}.config.{}", item.path, key.name));
+        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(value.origin()).label("used as it is written");
+        let diagnostic = diagnostic.path(draft.member_path(&format!("config.{}", key.name)));
         diagnostics.push(diagnostic.help("use an environment variable: ${{ env \"DECK_NAME\" }}"));
     }
 }
 
-/// A plugin without `config`: only its defaults, if it can live with them.
-fn read_nothing(
-    definition: &Definition,
-    here: &logphase_config::schema::Scope,
-    item: &Item,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> serde_json::Map<String, Value> {
-    let empty = Node::empty_mapping_at(&item.node);
-    definition.schema.read(&empty, here, diagnostics)
-}
-
-/// decK's `_config: NAME`, which takes fields from the file's `_plugin_configs`.
-fn shared_config(item: &Item, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
-    let wanted = item.node.get("_config")?;
-    let name = wanted.as_str().unwrap_or_default();
-    let shared = item.plugin_configs.as_deref();
-    let found = shared.and_then(|shared| shared.get(name));
-    if found.is_none() {
-        let names = shared.and_then(Node::entries).into_iter().flatten().map(|(key, _)| key.name.as_str());
-        let diagnostic = Diagnostic::error(codes::REFERENCE, format!("there is no plugin configuration `{name}`"))
-            .at(wanted.place())
-            .label("not in `_plugin_configs`")
-            .path(format!("{}._config", item.path));
-        diagnostics.push(diagnostic.suggest(name, names));
+/// The values that `config` is based on, if the source gives any.
+fn shared_config(draft: &Draft, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
+    match draft.shared_config.as_ref()? {
+        Ok(shared) => Some(shared.clone()),
+        Err(missing) => {
+            diagnostics.push((**missing).clone());
+            None
+        }
     }
-    found.cloned()
 }
 
-/// Whether the plugin is written as before Kong 0.5, with warnings about what is old.
-fn old_form(item: &Item, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> bool {
+/// Whether the plugin is written as before Kong 0.5, with a warning for each old name.
+fn old_form(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let mut old = |field: &str, message: String, label: String| {
-        let place = item.node.get(field).map_or_else(|| item.place(), Node::place);
-        let path = format!("{}.{field}", item.path);
-        diagnostics.push(Diagnostic::warning(codes::DEPRECATED, message).at(place).label(label).path(path));
+        let diagnostic = Diagnostic::warning(codes::DEPRECATED, message).at(draft.field_origin(field)).label(label);
+        diagnostics.push(diagnostic.path(draft.member_path(field)));
     };
-    let name = item.text("name").unwrap_or_default();
+    let name = draft.text("name").unwrap_or_default();
     if name != definition.name {
         old("name", format!("`{name}` is an old name"), format!("now `{}`", definition.name));
     }
-    let value = item.node.get("value").is_some();
+    let value = draft.node.get("value").is_some();
     if value {
         old("value", "`value` is an old name".into(), "now `config`".into());
     }
     value || name != definition.name
 }
 
-fn check_scope(item: &Item, definition: &Definition, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
+fn check_scope(draft: &Draft, definition: &Definition, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
     let refused = [
         ("consumer", scope.consumer.is_some() && !definition.on_consumer),
         ("consumer_group", scope.consumer_group.is_some() && !definition.on_consumer_group),
     ];
     for (field, _) in refused.into_iter().filter(|(_, refused)| *refused) {
-        let place = item.node.entry(field).map_or_else(|| item.place(), |(key, _)| key.place());
+        let origin = draft.node.entry(field).map_or_else(|| draft.origin(), |(key, _)| key.origin());
         let message = format!("plugin `{}` cannot be put on a {}", definition.name, field.replace('_', " "));
-        let diagnostic = Diagnostic::error(codes::SCOPE, message).at(place).label("value must be null");
-        diagnostics
-            .push(diagnostic.path(item.path.clone()).kong(format!("schema violation ({field}: value must be null)")));
+        let diagnostic = Diagnostic::error(codes::SCOPE, message).at(origin).label("value must be null");
+        diagnostics.push(diagnostic.path(draft.path.clone()).violation(field, "value must be null"));
     }
-    let places = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];
-    if places.into_iter().flatten().any(|entity| entity.id.is_none() && entity.name.is_none()) {
+    let entities = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];
+    if entities.into_iter().flatten().any(|entity| entity.id.is_none() && entity.name.is_none()) {
         let message = format!("plugin `{}` is on an entity without name and id", definition.name);
-        let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(item.place()).path(item.path.clone());
+        let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(draft.origin()).path(draft.path.clone());
         diagnostics.push(diagnostic.label("no transaction can match it").help("give the entity a name"));
     }
 }
 
-/// Whether the plugin runs for any protocol of its route.
-fn check_route(item: &Item, plugin: &Plugin, route: &Item, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(protocols) = route.values.get("protocols").and_then(Value::as_array) else { return };
-    let names: Vec<_> = protocols.iter().filter_map(Value::as_str).collect();
+/// Warns of a plugin that runs for no protocol that its route gives.
+fn check_route(draft: &Draft, plugin: &Plugin, route: &Draft, diagnostics: &mut Vec<Diagnostic>) {
+    let given = route.node.get("protocols").and_then(Node::items).unwrap_or_default();
+    let names: Vec<_> = given.iter().filter_map(Node::as_str).collect();
     if names.is_empty() || plugin.protocols.iter().any(|protocol| names.contains(&protocol.name())) {
         return;
     }
     let message = format!("plugin `{}` runs for none of its route's protocols", plugin.definition.name);
     let wording = format!("must match the associated route's protocols: {}", names.join(", "));
-    let place = item.node.get("protocols").map_or_else(|| item.place(), Node::place);
-    let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(place).label(wording.clone());
-    let path = format!("{}.protocols", item.path);
-    diagnostics.push(diagnostic.path(path).kong(format!("schema violation (protocols: {wording})")));
+    let origin = draft.field_origin("protocols");
+    let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(origin).label(wording.clone());
+    diagnostics.push(diagnostic.path(draft.member_path("protocols")).violation("protocols", wording));
 }
 
 /// The plugin's protocols, or the default ones.
-fn protocols(item: &Item, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> Vec<Protocol> {
-    let Some(nodes) = item.node.get("protocols").and_then(Node::items) else {
+fn protocols(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> Vec<Protocol> {
+    let Some(nodes) = draft.node.get("protocols").and_then(Node::items) else {
         return definition.default_protocols.to_vec();
     };
     let mut protocols = Vec::new();
@@ -286,9 +349,10 @@ fn protocols(item: &Item, definition: &Definition, diagnostics: &mut Vec<Diagnos
             let wording = format!("expected one of: {}", names.join(", "));
             let message =
                 format!("plugin `{}` cannot be used with the protocol `{}`", definition.name, protocol.name());
-            let diagnostic = Diagnostic::error(codes::SCOPE, message).at(node.place()).label(wording.clone());
-            let path = format!("{}.protocols[{at}]", item.path);
-            diagnostics.push(diagnostic.path(path).kong(format!("schema violation (protocols.{}: {wording})", at + 1)));
+            let diagnostic = Diagnostic::error(codes::SCOPE, message).at(node.origin()).label(wording.clone());
+            let field = FieldPath::from("protocols").join(Segment::Element(at));
+            let path = draft.member_path(&format!("protocols[{at}]"));
+            diagnostics.push(diagnostic.path(path).violation(field, wording));
         } else if !protocols.contains(&protocol) {
             protocols.push(protocol);
         }
@@ -296,12 +360,12 @@ fn protocols(item: &Item, definition: &Definition, diagnostics: &mut Vec<Diagnos
     protocols
 }
 
-/// The id that the file gives, or one made from what the plugin is and where it is put.
-fn id(item: &Item, definition: &Definition, scope: &Scope) -> String {
-    let made = || {
+/// The given id, or one that is derived from name and scope.
+fn id(draft: &Draft, definition: &Definition, scope: &Scope) -> String {
+    let derived = || {
         let parts = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];
         let parts = parts.map(|part| part.as_ref().map_or("", |entity| entity.label()));
         Uuid::new_v5(&NAMESPACE, format!("{}:{}", definition.name, parts.join(":")).as_bytes()).to_string()
     };
-    item.text("id").map_or_else(made, str::to_owned)
+    draft.text("id").map_or_else(derived, str::to_owned)
 }

@@ -1,310 +1,294 @@
-use std::sync::Arc;
+use serde_json::{Value, json};
 
 use super::*;
-use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, any_error, render_all};
+use crate::declarative::{self, ReadOptions};
+use logphase_config::diagnostic::{Diagnostic, Format, Origin, SourceFile, field_errors, render_all};
+use logphase_config::document::Node;
 
-fn read_files(files: &[(&str, &str)], select_tags: &[&str]) -> (Configuration, Vec<Diagnostic>) {
-    let files: Vec<Arc<SourceFile>> = files.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
-    let select_tags: Vec<String> = select_tags.iter().map(|tag| (*tag).to_owned()).collect();
-    let env = |name: &str| (name == "DECK_PATH").then(|| "/tmp/from-env".to_owned());
-    read(&files, ReadOptions { select_tags: &select_tags, env: &env })
+/// The entity of a request's body, validated as the Admin API has to.
+fn request(kind: EntityKind, body: &Value) -> (Configuration, Vec<Diagnostic>) {
+    let draft = Draft::new(kind, Node::from_request(body), String::new());
+    let rules = Rules { select_tags: &[], completeness: Completeness::Full };
+    Configuration::from_drafts(Drafts { entities: vec![draft], memberships: Vec::new() }, rules)
 }
 
-fn good(text: &str) -> Configuration {
-    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+fn file(text: &str) -> (Configuration, Vec<Diagnostic>) {
+    let file = SourceFile::new("kong.yaml", format!("_format_version: '3.0'\n{text}"));
+    declarative::read(&[file], ReadOptions { select_tags: &[], env: &|_| None })
+}
+
+fn route(body: Value) -> Route {
+    let (mut configuration, diagnostics) = request(EntityKind::Routes, &body);
     assert_eq!(diagnostics, []);
-    configuration
+    configuration.routes.remove(0)
 }
 
-fn complaints(text: &str) -> Vec<String> {
-    let (_, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
-    diagnostics.iter().map(|d| format!("{} | {}", d.short(), d.kong.as_deref().unwrap_or("-"))).collect()
+fn service(body: Value) -> Service {
+    let (mut configuration, diagnostics) = request(EntityKind::Services, &body);
+    assert_eq!(diagnostics, []);
+    configuration.services.remove(0)
 }
 
-const NESTED: &str = r#"
-_format_version: "3.0"
-_transform: true
-_comment: all of it
-_info:
-  select_tags: [team-a]
-  defaults: {}
-services:
-- name: orders
-  url: http://orders
-  tags: [shop]
-  plugins:
-  - name: file-log
-    instance_name: orders-log
-    config:
-      path: ${{ env "DECK_PATH" }}
-      custom_fields_by_lua:
-        route: return nil
-        my_file.log\.field: |
-          local a = 1
-          return a
-  - name: rate-limiting
-    config: {minute: 5}
-  routes:
-  - name: list
-    paths: [/list]
-    protocols: [http, tcp]
-    plugins:
-    - {name: tcp-log, enabled: false, protocols: [http, tcp], config: {host: h, port: 9}, tags: [x]}
-consumers:
-- username: bob
-  id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10
-  groups: [{name: silver}, gold]
-  keyauth_credentials: [{key: k}]
-  plugins:
-  - {name: udp-log, config: {host: h, port: 9}}
-- custom_id: c1
-consumer_groups:
-- name: gold
-  consumers: [{username: ann}]
-- name: silver
-  plugins:
-  - {name: http-log, config: {http_endpoint: "http://h"}}
-plugins:
-- name: syslog
-- {name: post-function, config: {log: ["return 1", "return 2"], access: ["return 3"]}}
-- {name: file-log, route: list, consumer: {id: 0B7B0E7E-7A19-4B1F-A5F9-5D1F0E8F3A10}, config: {path: /tmp/y}}
-- {name: http-log, service: {name: orders}, consumer_group: gold, config: {http_endpoint: "http://h"}}
-upstreams: [{name: u}]
-certificates: []
-"#;
+/// Kong's `fields` for a body that it refuses.
+fn fields(kind: EntityKind, body: Value) -> Value {
+    field_errors(&request(kind, &body).1)
+}
 
-/// Scenario: everything in one file, flat and nested. Guarantees: scopes, fields, functions, groups as Kong understands them.
+/// Scenario: the same plugin with the same mistakes, in a file and as the body of a request. Guarantees: the same
+/// messages; those of the file have a place and are drawn with a caret, those of the request have the path in the body
+/// and Kong's `fields`.
 #[test]
-fn reads_a_whole_file() {
-    let configuration = good(NESTED);
-    let plugins: Vec<_> =
-        configuration.plugins.iter().map(|plugin| format!("{}: {}", plugin.definition.name, plugin.scope)).collect();
-    insta::assert_debug_snapshot!(plugins, @r#"
-    [
-        "file-log: service `orders`",
-        "tcp-log: route `list`",
-        "udp-log: consumer `bob`",
-        "http-log: consumer group `silver`",
-        "syslog: global",
-        "post-function: global",
-        "file-log: route `list`, consumer `bob`",
-        "http-log: service `orders`, consumer group `gold`",
-    ]
-    "#);
-    let file_log = &configuration.plugins[0];
-    assert_eq!(file_log.config["path"], "/tmp/from-env");
-    assert_eq!(file_log.config["reopen"], false);
-    assert_eq!(file_log.instance_name.as_deref(), Some("orders-log"));
-    assert_eq!(file_log.tags, ["team-a"]);
-    let keys: Vec<_> = file_log.fields.iter().map(|field| field.key.as_str()).collect();
-    assert_eq!(keys, ["route", r"my_file.log\.field"]);
-    assert_eq!(file_log.fields[1].source.line_place(2).line(), 21);
-    let tcp_log = &configuration.plugins[1];
-    assert!(!tcp_log.enabled);
-    assert_eq!(tcp_log.protocols, [Protocol::Http, Protocol::Tcp]);
-    assert_eq!(tcp_log.tags, ["x", "team-a"]);
-    let functions: Vec<_> = configuration.plugins[5].functions.iter().map(|function| function.text.as_str()).collect();
-    assert_eq!(functions, ["return 1", "return 2"]);
-    let consumer = configuration.plugins[6].scope.consumer.as_ref().expect("on a consumer");
-    assert_eq!(consumer.id.as_deref(), Some("0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10"));
-    assert_eq!(
-        (configuration.not_run[0].name.as_str(), configuration.not_run[0].scope.as_str()),
-        ("rate-limiting", "service `orders`")
-    );
-    assert_eq!(configuration.groups_of("bob"), ["gold", "silver"]);
-    assert_eq!(configuration.groups_of("0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10"), ["gold", "silver"]);
-    assert_eq!(configuration.groups_of("ann"), ["gold"]);
-    assert_eq!((configuration.services.len(), configuration.routes.len(), configuration.consumers.len()), (1, 1, 2));
-}
-
-/// Scenario: the same plugin read twice, and one at another scope. Guarantees: made ids are stable and differ by scope.
-#[test]
-fn made_ids_are_stable() {
-    let (first, second) = (good(NESTED), good(NESTED));
-    let ids = |configuration: &Configuration| {
-        configuration.plugins.iter().map(|plugin| plugin.id.clone()).collect::<Vec<_>>()
+fn one_validation_serves_files_and_requests() {
+    let plugin = json!({
+        "name": "http-log",
+        "protocols": ["http", "tcp"],
+        "config": {"http_endpoint": "http://h", "timeoutt": 1, "method": "DELETE", "headers": {"Host": "x"}},
+    });
+    let (_, of_file) = file(&format!("plugins: [{plugin}]\n"));
+    let (_, of_request) = request(EntityKind::Plugins, &plugin);
+    let messages = |found: &[Diagnostic]| -> Vec<_> {
+        let mut texts: Vec<_> = found.iter().map(|d| (d.message.clone(), d.label.clone(), d.kong.clone())).collect();
+        texts.sort();
+        texts
     };
-    assert_eq!(ids(&first), ids(&second));
-    let all: std::collections::HashSet<_> = ids(&first).into_iter().collect();
-    assert_eq!(all.len(), first.plugins.len());
+    assert_eq!(messages(&of_file), messages(&of_request));
+    let of_method = |found: &[Diagnostic]| -> Diagnostic {
+        found.iter().find(|d| d.message.contains("method")).expect("DELETE is refused").clone()
+    };
+    assert!(of_method(&of_file).place().is_some());
+    assert_eq!(of_method(&of_request).origin, Origin::Request { path: "config.method".to_owned() });
+    insta::assert_snapshot!(render_all(&[of_method(&of_file)], Format::Pretty, false));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&field_errors(&of_request)).expect("JSON"));
 }
 
-/// Scenario: ten different mistakes in one file. Guarantees: all ten are shown, with carets.
+/// Scenario: fields of a plugin's config that are written, that are not, and shared ones. Guarantees: the caret is on
+/// the field, else on the nearest thing around it that is written; for a request the path in its body.
 #[test]
-fn shows_all_of_ten_mistakes() {
-    let text = r#"_format_version: 3.0
-services:
-- name: orders
-  urll: http://orders
-  plugins:
-  - name: http-log
-    config:
-      http_endpoint: http://mockbin.org
-      timeoutt: 1000
-  - name: tcp-log
-    config: {host: 10.0.0.1:514, port: 99999}
-routes:
-- name: list
-  service: order
-plugins:
-- name: fil-log
-  config: {path: /tmp/a}
-- name: udp-log
-  config:
-    port: "9"
-- {name: syslog, config: {log_level: warn}}
-- {name: syslog, config: {}}
-servces: []
-"#;
-    let (_, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
-    assert_eq!(diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count(), 12);
-    insta::assert_snapshot!(render_all(&diagnostics, Format::Pretty, false));
+fn plugins_know_the_origin_of_their_fields() {
+    let text = "_plugin_configs: {base: {queue: {max_entries: 9}}}\nplugins:\n- name: http-log\n  _config: base\n  config:\n    http_endpoint: http://h\n    headers:\n      X-Key: v\n- name: syslog\n";
+    let (configuration, diagnostics) = file(text);
+    assert_eq!(diagnostics, []);
+    let [http, syslog] = &configuration.plugins[..] else { panic!("two plugins") };
+    let caret = |plugin: &Plugin, field: &str| {
+        let origin = plugin.origin(field);
+        let place = origin.place().expect("from a file");
+        format!("{}:{}", place.line(), place.text())
+    };
+    assert_eq!(caret(http, "http_endpoint"), "7:http://h");
+    assert_eq!(caret(http, "headers.X-Key"), "9:v");
+    assert_eq!(caret(http, "headers.X-Other"), "8:headers");
+    assert_eq!(caret(http, "queue.max_entries"), "2:9");
+    assert_eq!(caret(http, "timeout"), "6:config");
+    assert_eq!(caret(syslog, "host"), "10:syslog");
+    let body = json!({"name": "http-log", "config": {"http_endpoint": "http://h", "headers": {"X-Key": "v"}}});
+    let (configuration, _) = request(EntityKind::Plugins, &body);
+    let path = |field: &str| configuration.plugins[0].origin(field).to_string();
+    assert_eq!(path("headers.X-Key"), "`config.headers.X-Key` of the request");
+    assert_eq!(path("queue.max_entries"), "`config` of the request");
 }
 
-/// Scenario: mistakes about references, scopes and uniqueness. Guarantees: each is an error in Kong's words, with a suggestion.
+/// Scenario: a route with every field. Guarantees: typed as Kong understands it.
 #[test]
-fn complains_about_relations() {
-    let head = "_format_version: '3.0'\nservices: [{name: a}, {name: a}]\nconsumers: [{username: bob, groups: [gld]}, {tags: [x]}]\nconsumer_groups: [{name: gold}]\n";
-    let plugins = r#"plugins:
-- {name: file-log, service: {name: b}, config: {path: /x/y}}
-- {name: pre-function, consumer: bob, config: {log: [return]}}
-- {name: kafka-log, consumer_group: gold, protocols: [tcp], config: {topic: t}}
-- {name: tcp-log, instance_name: i, config: {host: h, port: 1}}
-- {name: tcp-log, instance_name: i, config: {host: h, port: 1}}
-- {name: rate-limiting, consumer: 5}
-- {name: loggly}
-- {config: {}}
-- nonsense
-"#;
-    insta::assert_debug_snapshot!(complaints(&format!("{head}{plugins}")));
-}
-
-/// Scenario: a plugin that no request of its route can reach. Guarantees: a warning in Kong's words, not an error.
-#[test]
-fn warns_about_protocols_of_routes() {
-    let text = "_format_version: '3.0'\nroutes:\n- {name: r, protocols: [tcp], plugins: [{name: file-log, config: {path: /x/y}}, {name: udp-log, protocols: [tcp], config: {host: h, port: 1}}]}\n";
+fn routes_are_typed() {
+    let route = route(json!({
+        "name": "all",
+        "protocols": ["https"],
+        "methods": ["GET", "PURGE"],
+        "hosts": ["example.com", "*.example.com:8443", "example.*", "[::1]:80", "10.0.0.1"],
+        "paths": ["/a b", "~/users/\\d+$", "/%2F/"],
+        "headers": {"X-Version": ["1", "~*^2"]},
+        "snis": ["example.com.", "*.example.com"],
+        "regex_priority": 7,
+        "strip_path": false,
+        "path_handling": "v1",
+        "https_redirect_status_code": 308,
+        "created_at": 1_700_000_000,
+        "tags": ["t"],
+    }));
+    let text = |name: &str| DomainPattern::Exact(name.to_owned());
+    let hosts: Vec<_> = route.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["example.com", "*.example.com:8443", "example.*", "[::1]:80", "10.0.0.1"]);
     assert_eq!(
-        complaints(text),
+        route.hosts[..4],
         [
-            "kong.yaml:3:48: warning[K0205]: plugin `file-log` runs for none of its route's protocols; must match the associated route's protocols: tcp | schema violation (protocols: must match the associated route's protocols: tcp)"
+            HostPattern { name: text("example.com"), port: None },
+            HostPattern { name: DomainPattern::Suffix(".example.com".into()), port: Some(8443) },
+            HostPattern { name: DomainPattern::Prefix("example.".into()), port: None },
+            HostPattern { name: text("[::1]"), port: Some(80) },
         ]
     );
+    let paths = [
+        PathPattern::Prefix("/a b".into()),
+        PathPattern::Regex("/users/\\d+$".into()),
+        PathPattern::Prefix("/%2F/".into()),
+    ];
+    assert_eq!(route.paths, paths);
+    let values = vec![HeaderValue::Exact("1".into()), HeaderValue::Regex("^2".into())];
+    assert_eq!(route.headers, [HeaderMatch { name: "x-version".into(), values }]);
+    assert_eq!(route.snis, [SniPattern(text("example.com")), SniPattern(DomainPattern::Suffix(".example.com".into()))]);
+    assert_eq!((route.regex_priority, route.strip_path, route.path_handling), (7, false, PathHandling::V1));
+    assert_eq!((route.https_redirect_status_code, route.created_at), (308, Some(1_700_000_000)));
 }
 
-/// Scenario: a condition and a vault reference. Guarantees: accepted as Kong does, with a warning that they have no effect.
+/// Scenario: routes with only what they must have. Guarantees: Kong's defaults; gRPC strips no path.
 #[test]
-fn warns_of_what_only_kong_does() {
-    let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: '{vault://env/h}', port: 1}}\n";
-    insta::assert_debug_snapshot!(complaints(text), @r#"
-    [
-        "kong.yaml:3:19: warning[K0206]: the `condition` of plugin `tcp-log` is not evaluated here; it applies to every transaction | -",
-        "kong.yaml:3:53: warning[K0206]: `host` of plugin `tcp-log` is a vault reference, which only Kong resolves; used as it is written | -",
-    ]
-    "#);
+fn routes_have_kongs_defaults() {
+    let http = route(json!({"paths": ["/"]}));
+    assert_eq!(http.protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>(), ["http", "https"]);
+    assert_eq!((http.strip_path, http.preserve_host, http.request_buffering), (true, false, true));
+    assert_eq!((http.path_handling, http.https_redirect_status_code), (PathHandling::V0, 426));
+    assert!(!route(json!({"protocols": ["grpc"], "hosts": ["a"]})).strip_path);
+    let stream = route(json!({"protocols": ["tcp"], "sources": [{"ip": "10.1.0.0/16"}, {"ip": "::1", "port": 9}]}));
+    let source = |network: &str, port| Endpoint { network: Some(network.parse().expect("a network")), port };
+    assert_eq!(stream.sources, [source("10.1.0.0/16", None), source("::1/128", Some(9))]);
 }
 
-/// Scenario: the top level, wrong in every way. Guarantees: errors in Kong's words.
+/// Scenario: services by fields and by URL. Guarantees: the same record, with Kong's defaults.
 #[test]
-fn complains_about_the_top_level() {
-    insta::assert_debug_snapshot!([
-        complaints(""),
-        complaints("- a"),
-        complaints("plugins: []"),
-        complaints("_format_version: '4.0'\nplugins: {}\n_transform: maybe\n_info: {select_tags: x}"),
-        complaints("_format_version: \"3.0\"\nplugin: []\n_foo: 1"),
-    ]);
-}
-
-/// Scenario: the forms of old versions of Kong. Guarantees: understood, with warnings.
-#[test]
-fn understands_old_forms() {
-    let text = "_format_version: '1.1'\r\napis:\r\n- name: mockbin\r\n  id: 4d924084-1adb-40a5-c042-63b19db421d1\r\nplugins:\r\n- name: tcplog\r\n  api: mockbin\r\n  value:\r\n    host: 127.0.0.1\r\n    port: 7\r\n    custom_fields_by_lua:\r\n      a: |\r\n        local x = 1\r\n        return x\r\n- {name: filelog, api_id: 4d924084-1adb-40a5-c042-63b19db421d1, config: {path: /tmp/x}}\r\n";
-    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
-    assert!(!any_error(&diagnostics), "{diagnostics:?}");
-    assert_eq!(diagnostics.len(), 3);
-    let plugin = &configuration.plugins[0];
-    assert_eq!(
-        (plugin.definition.name, plugin.old_form, plugin.scope.to_string().as_str()),
-        ("tcp-log", true, "api `mockbin`")
-    );
-    assert_eq!(plugin.config["port"], 7);
-    assert_eq!(plugin.fields[0].source.text, "local x = 1\nreturn x\n");
-    assert_eq!(plugin.fields[0].source.line_place(2).line(), 14);
-    assert_eq!(configuration.plugins[1].scope.api.as_ref().and_then(|api| api.name.as_deref()), Some("mockbin"));
-}
-
-/// Scenario: http-log with the fields from before queues. Guarantees: they are the queue's now.
-#[test]
-fn converts_old_fields() {
-    let text = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'http://h', queue_size: 5, flush_timeout: 3, retry_count: 2}}]\n";
-    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
-    assert!(!any_error(&diagnostics) && diagnostics.len() == 3, "{diagnostics:?}");
-    let config = &configuration.plugins[0].config;
-    assert_eq!((&config["queue"]["max_batch_size"], &config["queue"]["max_coalescing_delay"]), (&5.into(), &3.into()));
-    assert!(config.get("queue_size").is_none() && config.get("retry_count").is_none());
-}
-
-/// Scenario: a thousand plugins of three fields each on as many services. Guarantees: read, all of them, without work
-/// that grows with the square of their number (the bound is far above what it takes even when not optimised).
-#[test]
-fn reads_a_thousand_plugins() {
-    use std::fmt::Write as _;
-    let mut text = String::from("_format_version: '3.0'\nservices:\n");
-    for n in 0..1000 {
-        let _ = write!(
-            text,
-            "- name: s{n}\n  plugins:\n  - name: tcp-log\n    config:\n      host: h\n      port: 1\n      custom_fields_by_lua:\n        a: return 1\n        b: |\n          return 2\n        c: return nil\n"
-        );
+fn services_are_typed() {
+    let full = service(json!({"name": "s", "protocol": "https", "host": "h", "port": 443, "path": "/v1"}));
+    let short = service(json!({"name": "s", "url": "https://user:pass@h/v1?x=1"}));
+    for service in [&full, &short] {
+        let upstream = (service.protocol.name(), service.host.as_deref(), service.port, service.path.as_deref());
+        assert_eq!(upstream, ("https", Some("h"), 443, Some("/v1")));
+        assert_eq!((service.retries, service.read_timeout.as_secs(), service.enabled), (5, 60, true));
     }
-    let start = std::time::Instant::now();
-    let configuration = good(&text);
-    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
-    assert_eq!(configuration.plugins.len(), 1000);
-    assert!(configuration.plugins.iter().all(|plugin| plugin.fields.len() == 3));
+    let plain = service(json!({"url": "http://[::1]:8080"}));
+    assert_eq!((plain.host.as_deref(), plain.port, plain.path), (Some("[::1]"), 8080, None));
 }
 
-/// Scenario: two files, tags selected, decK's shared plugin configuration. Guarantees: one configuration of both.
+/// Scenario: values of routes that Kong refuses, one by one. Guarantees: refused in its words, at its field.
 #[test]
-fn reads_several_files_as_one() {
-    let first = "_format_version: '3.0'\n_info: {select_tags: [a]}\nservices: [{name: s}]\n_plugin_configs: {base: {host: h, port: 1, timeout: 5}}\nplugins: [{name: tcp-log, _config: base, config: {port: 2}}]\n";
-    let second = "{\"_format_version\": \"2.1\", \"plugins\": [{\"name\": \"file-log\", \"service\": \"s\", \"config\": {\"path\": \"/tmp/x\"}}]}";
-    let files = [("a.yaml", first), ("b.json", second)];
-    let (configuration, diagnostics) = read_files(&files, &[]);
+fn refuses_routes_in_kongs_words() {
+    let host = |text: &str| fields(EntityKind::Routes, json!({"hosts": [text]}))["hosts"][0].clone();
+    for text in ["*", "*a.com", "a.*:80", "a.*.b"] {
+        assert_eq!(host(text), "invalid wildcard: must be placed at leftmost or rightmost label", "{text}");
+    }
+    assert_eq!(host("*.a.*"), "invalid wildcard: must have at most one wildcard");
+    assert_eq!(host("a.com:99999"), "invalid port number");
+    assert_eq!(host("a b"), "invalid hostname: a b");
+    assert_eq!(host("*.a.com:80"), Value::Null);
+    let path = |text: &str| fields(EntityKind::Routes, json!({"paths": [text]}))["paths"][0].clone();
+    let cases = [
+        ("a", "should start with: / (fixed path) or ~/ (regex path)"),
+        ("/a//b", "must not have empty segments"),
+        ("~/a//b", "must not have empty segments"),
+        ("/a%2", "invalid url-encoded value: '%2'"),
+        ("/a%20b", "non-normalized path, consider use '/a b' instead"),
+        ("/%61", "non-normalized path, consider use '/a' instead"),
+        ("/a/../b", "non-normalized path, consider use '/b' instead"),
+        ("/a%2fb", "non-normalized path, consider use '/a%2Fb' instead"),
+    ];
+    for (text, wording) in cases {
+        assert_eq!(path(text), wording, "{text}");
+    }
+    let sni = |text: &str| fields(EntityKind::Routes, json!({"paths": ["/"], "snis": [text]}))["snis"][0].clone();
+    let cases = [
+        ("a.com:1", "must not have a port"),
+        ("10.0.0.1", "must not be an IP"),
+        ("a.*.com", "wildcard must be leftmost or rightmost character"),
+        ("a b", "invalid value: a b"),
+    ];
+    for (text, wording) in cases {
+        assert_eq!(sni(text), wording, "{text}");
+    }
+    insta::assert_snapshot!(
+        serde_json::to_string_pretty(&[
+            fields(
+                EntityKind::Routes,
+                json!({"methods": ["GET", "post"], "headers": {"Host": ["a"]}, "regex_priority": "1"})
+            ),
+            fields(EntityKind::Routes, json!({"protocols": ["tcp"], "sources": [{"ip": "x"}, {}, {"port": 70_000}]})),
+            fields(
+                EntityKind::Routes,
+                json!({"paths": ["/"], "path_handling": "v2", "https_redirect_status_code": 200})
+            ),
+            fields(EntityKind::Routes, json!({"paths": ["/"], "headers": {"a b": ["c"]}, "patths": []})),
+            fields(EntityKind::Services, json!({"name": "s"})),
+            fields(EntityKind::Services, json!({"url": "orders"})),
+            fields(
+                EntityKind::Services,
+                json!({"url": "http://:80", "path": "a", "retries": -1, "ca_certificates": ["x"]})
+            ),
+            fields(EntityKind::Consumers, json!({})),
+        ])
+        .expect("JSON")
+    );
+}
+
+/// Scenario: routes whose fields do not go together. Guarantees: Kong's texts, under `@entity`.
+#[test]
+fn checks_the_fields_of_routes_together() {
+    let cases = [
+        (json!({}), "must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'"),
+        (
+            json!({"protocols": ["http"]}),
+            "must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'",
+        ),
+        (
+            json!({"protocols": ["udp"]}),
+            "must set one of 'sources', 'destinations', 'snis' when 'protocols' is 'tcp', 'tls' or 'udp'",
+        ),
+        (json!({"protocols": ["tls_passthrough"]}), "must set snis when 'protocols' is 'tls_passthrough'"),
+        (
+            json!({"protocols": ["http", "tcp"], "paths": ["/"]}),
+            "these sets are mutually exclusive: ('http', 'https'), ('tcp', 'tls', 'udp')",
+        ),
+        (
+            json!({"protocols": ["tls"], "paths": ["/"], "snis": ["a"]}),
+            "cannot set 'paths' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'",
+        ),
+        (
+            json!({"paths": ["/"], "sources": [{"port": 1}]}),
+            "cannot set 'sources' when 'protocols' is 'http' or 'https'",
+        ),
+        (
+            json!({"protocols": ["grpc"], "paths": ["/"], "strip_path": true}),
+            "cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'",
+        ),
+        (
+            json!({"protocols": ["http"], "paths": ["/"], "snis": ["a"]}),
+            "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'",
+        ),
+    ];
+    for (body, wording) in cases {
+        let fields = fields(EntityKind::Routes, body.clone());
+        let texts = fields["@entity"].as_array().cloned().unwrap_or_default();
+        assert!(texts.contains(&wording.into()), "{body}: {fields}");
+    }
+    assert_eq!(fields(EntityKind::Routes, json!({"expression": "http.path == \"/\""})), json!({}));
+}
+
+/// Scenario: services and routes of a file that Kong would refuse. Guarantees: the plugins run as before: what is
+/// missing is no complaint, an invalid value is a warning and leaves the field at its default; what the log phase uses
+/// is still an error.
+#[test]
+fn files_may_leave_out_what_the_log_phase_does_not_use() {
+    let (configuration, diagnostics) = file("services: [{name: s}]\nroutes: [{name: r, protocols: [http, tcp]}]\n");
     assert_eq!(diagnostics, []);
-    assert_eq!(configuration.plugins.len(), 2);
-    assert_eq!(
-        (&configuration.plugins[0].config["port"], &configuration.plugins[0].config["timeout"]),
-        (&2.into(), &5.into())
-    );
-    let (configuration, _) = read_files(&files, &["a"]);
-    assert_eq!(configuration.plugins.iter().map(|plugin| plugin.definition.name).collect::<Vec<_>>(), ["tcp-log"]);
-}
-
-/// Scenario: every conformance case's plugins. Guarantees: Kong accepted them, and so do we.
-#[test]
-fn accepts_the_conformance_cases() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).expect("the folder of the cases") {
-        let path = entry.expect("a readable folder").path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).expect("a readable case");
-        let case: serde_json::Value = serde_json::from_str(&text).expect("a case is JSON");
-        let file = serde_json::json!({ "_format_version": "3.0", "plugins": case["plugins"] });
-        let (_, diagnostics) = read_files(&[("case.json", &file.to_string())], &[]);
-        assert_eq!(diagnostics, [], "{}", path.display());
-        count += 1;
-    }
-    assert!(count > 90);
+    assert_eq!((configuration.services[0].host.as_deref(), configuration.services[0].port), (None, 80));
+    let text = "services: [{name: s, port: x, url: nowhere, routes: [{name: r, paths: [a, /b], hosts: x}]}]\n";
+    let (configuration, diagnostics) = file(text);
+    assert!(diagnostics.iter().all(|diagnostic| !diagnostic.is_error()), "{diagnostics:?}");
+    insta::assert_snapshot!(render_all(&diagnostics, Format::Short, false));
+    assert_eq!(configuration.services[0].port, 80);
+    assert_eq!(configuration.routes[0].service.as_ref().and_then(|service| service.name.as_deref()), Some("s"));
+    let (_, diagnostics) = file("routes: [{name: 5, protocols: [gopher], pathss: []}]\n");
+    assert_eq!(diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count(), 3, "{diagnostics:?}");
 }
 
 proptest::proptest! {
-    /// Scenario: files of the format's own words in any order. Guarantees: no panic, and diagnostics can be rendered.
+    /// Scenario: any text as host, SNI, path and URL. Guarantees: no panic, and what is accepted reads the same again.
     #[test]
-    fn never_panics(text in "(_format_version: '3.0'\n|plugins:\n|services:\n|consumers:\n|consumer_groups: |- name: (file-log|tcp-log|s)\n|  config:\n|    path: /tmp\n|  service: s\n|  plugins: \\[|\\]|\\{name: x, config: 1\\}|,|null\n|  groups: \\[a, \\{name: b\\}\\]\n|  id: 3\n|- 5\n|a\n){0,25}") {
-        let (_, diagnostics) = read_files(&[("f.yaml", &text)], &["a"]);
-        render_all(&diagnostics, Format::Pretty, false);
+    fn parsers_never_panic(any in "(?s).{0,40}", made in "(\\*|\\.|:|\\[|\\]|%|2F|%2f|/|\\.\\.|~|a|\u{e9}|-|80|//|http){0,12}") {
+        for text in [any, made] {
+            if let Ok(host) = text.parse::<HostPattern>() {
+                proptest::prop_assert_eq!(host.to_string().parse::<HostPattern>(), Ok(host));
+            }
+            if let Ok(PathPattern::Prefix(path)) = text.parse::<PathPattern>() {
+                proptest::prop_assert_eq!(path.parse::<PathPattern>(), Ok(PathPattern::Prefix(path)));
+            }
+            let _ = (text.parse::<SniPattern>(), text.parse::<service::ServiceUrl>());
+        }
     }
 }

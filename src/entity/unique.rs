@@ -1,53 +1,50 @@
-//! What there may be one of.
+//! Values that must be unique.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::read::Item;
-use logphase_config::diagnostic::{Diagnostic, Place, codes};
+use super::draft::Draft;
+use super::kind::EntityKind;
+use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 
-/// Things seen so far, with their places.
-pub(super) struct Seen<K>(HashMap<K, Place>);
+/// Keys that were used, and where each was used first.
+pub(super) struct FirstUses<K>(HashMap<K, Origin>);
 
-impl<K: Hash + Eq> Seen<K> {
+impl<K: Hash + Eq> FirstUses<K> {
     pub(super) fn new() -> Self {
         Self(HashMap::new())
     }
 
-    /// Takes note of `key`; if it was there already, `complaint` is reported at both places.
+    /// Adds `key`. If it is used already, `error` is reported at both origins.
     pub(super) fn add(
         &mut self,
         key: K,
-        place: Place,
+        origin: Origin,
         diagnostics: &mut Vec<Diagnostic>,
-        complaint: impl FnOnce() -> Diagnostic,
+        error: impl FnOnce() -> Diagnostic,
     ) {
         if let Some(first) = self.0.get(&key) {
-            diagnostics.push(complaint().at(place).label("second here").related(first.clone(), "first here"));
+            diagnostics.push(error().at(origin).label("second here").related(first.clone(), "first here"));
         } else {
-            self.0.insert(key, place);
+            self.0.insert(key, origin);
         }
     }
 }
 
-/// Ids and names of entities, and the instance names of plugins.
-pub(super) fn entities(items: &[Item], diagnostics: &mut Vec<Diagnostic>) {
-    let mut seen = Seen::new();
-    for item in items {
-        let (collection, word) = (item.collection, item.collection.word());
-        let name_field = match collection {
-            super::collection::Collection::Plugins => "instance_name",
-            other => other.key(),
-        };
+/// Reports ids and names that two entities of one kind share, and the instance names of plugins.
+pub(super) fn check(drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) {
+    let mut uses = FirstUses::new();
+    for draft in drafts {
+        let (kind, word) = (draft.kind, draft.kind.word());
+        let name_field = if kind == EntityKind::Plugins { "instance_name" } else { kind.key() };
         for field in ["id", name_field] {
-            let Some(value) = item.text(field) else { continue };
-            let place = item.node.get(field).map_or_else(|| item.place(), |node| node.place());
-            seen.add((collection, field, value), place, diagnostics, || {
+            let Some(value) = draft.text(field) else { continue };
+            uses.add((kind, field, value), draft.field_origin(field), diagnostics, || {
                 Diagnostic::error(codes::UNIQUE, format!("two {word}s with the {field} `{value}`"))
-                    .path(format!("{}.{field}", item.path))
+                    .path(draft.member_path(field))
                     .kong(format!(
                         "uniqueness violation: '{}' entity with {field} set to '{value}' already declared",
-                        collection.name()
+                        kind.name()
                     ))
             });
         }

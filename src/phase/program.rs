@@ -122,7 +122,7 @@ impl Program {
 }
 
 fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
-    let names = configuration.consumers.iter().flat_map(|consumer| [&consumer.id, &consumer.name]).flatten();
+    let names = configuration.consumers.iter().flat_map(|consumer| [&consumer.id, &consumer.username]).flatten();
     names
         .map(|name| (name.clone(), configuration.groups_of(name).into_iter().map(str::to_owned).collect::<Vec<_>>()))
         .filter(|(_, groups)| !groups.is_empty())
@@ -230,7 +230,7 @@ fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
         codes::NO_LUA,
         format!("{} has a Lua snippet, and the setting untrusted_lua is off", plugin.definition.name),
     )
-    .at(source.line_place(1))
+    .at(source.line_origin(1))
     .label("not allowed")
     .kong("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
     .help("take the snippet out, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
@@ -238,7 +238,7 @@ fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
 
 fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {
     let message = format!("`{}` of plugin `{}`: {error}", error.field, plugin.definition.name);
-    Diagnostic::error(codes::VALUE, message).at(plugin.place.clone()).path(format!("config.{}", error.field))
+    Diagnostic::error(codes::VALUE, message).at(plugin.origin.clone()).path(format!("config.{}", error.field))
 }
 
 fn syntax_error(
@@ -252,7 +252,7 @@ fn syntax_error(
         None => plugin.definition.name.to_owned(),
     };
     let mut diagnostic = Diagnostic::error(codes::LUA, format!("{what} is not valid Lua"))
-        .at(source.line_place(error.line))
+        .at(source.line_origin(error.line))
         .label(error.message.clone())
         .kong(format!("Error parsing function: {error}"));
     if let Some(help) = error.help {

@@ -188,7 +188,7 @@ fn tell(step: &Step, part: usize, verdict: Verdict, suspension: &Suspension) {
         tracing::info!(plugin = %step.label, field, "a suspended Lua snippet is well again");
         return;
     }
-    let place = step.parts[part].source.line_place(1);
+    let place = step.parts[part].source.line_origin(1);
     tracing::error!(plugin = %step.label, field, %place, "a Lua snippet is suspended for {time:?}: it ran out of time or \
         memory {after} times in a row; mend it and reload (settings: lua.suspend_after, lua.suspend_for)");
 }

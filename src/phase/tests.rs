@@ -10,14 +10,15 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::entity::{self, Configuration, ReadOptions};
+use crate::declarative::{self, ReadOptions};
+use crate::entity::Configuration;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{SourceFile, any_error};
 use logphase_script::transaction::{Limits, Transaction};
 
 fn configuration(text: &str) -> Configuration {
     let files = [SourceFile::new("kong.yaml", text)];
-    let (configuration, diagnostics) = entity::read(&files, ReadOptions { select_tags: &[], env: &|_| None });
+    let (configuration, diagnostics) = declarative::read(&files, ReadOptions { select_tags: &[], env: &|_| None });
     assert!(!any_error(&diagnostics), "{text}: {diagnostics:?}");
     configuration
 }

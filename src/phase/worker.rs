@@ -378,7 +378,7 @@ impl Observer for Collect<'_> {
         let step = &self.program.steps[part.step];
         let compiled = &step.parts[part.part];
         let Some(times) = step.breakers.parts()[part.part].add() else { return };
-        let place = compiled.source.line_place(error.line.unwrap_or(1));
+        let place = compiled.source.line_origin(error.line.unwrap_or(1));
         let field = compiled.name(part.part);
         tracing::warn!(plugin = %step.label, field, %place, times, "a Lua snippet failed: {error}");
     }

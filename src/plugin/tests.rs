@@ -6,8 +6,8 @@ use logphase_config::schema::Scope;
 fn read(kind: &Definition, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     let (node, mut diagnostics) = document::parse(&SourceFile::new("t.yaml", text), None);
     let node = node.expect("the tests' documents are sound");
-    let (subject, place) = (format!("plugin `{}`", kind.name), node.place());
-    let scope = Scope { subject, path: "config".into(), kong: Some("config".into()), place };
+    let (subject, origin) = (format!("plugin `{}`", kind.name), node.origin());
+    let scope = Scope { subject, path: "config".into(), kong: Some("config".into()), origin };
     let values = kind.schema.read(&node, &scope, &mut diagnostics);
     (values.into(), diagnostics)
 }
@@ -139,7 +139,7 @@ fn a_declaration_opens() {
             subject: "plugin".into(),
             path: "config".into(),
             kong: Some("config".into()),
-            place: node.place(),
+            origin: node.origin(),
         };
         let values: serde_json::Value =
             super::kafka_log::DEFINITION.schema.read(&node, &scope, &mut diagnostics).into();

@@ -34,7 +34,7 @@ pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
     let refuse = |plugin: &Plugin, path: &Path| {
         let message = format!("{} may not write {}", plugin.definition.name, path.display());
         Diagnostic::error(codes::OUT_OF_REACH, message)
-            .at(plugin.place.clone())
+            .at(plugin.origin.clone())
             .label("not among the files that the service was started with")
             .help("restart the service, or name the directory in `confinement.paths` before it is started")
     };

@@ -204,8 +204,8 @@ fn open_outputs(
                 opened.push(output);
             }
             Err(error) => {
-                let place = configuration.plugins[step.plugin].place.clone();
-                errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(place));
+                let origin = configuration.plugins[step.plugin].origin.clone();
+                errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(origin));
             }
         }
     }
@@ -260,7 +260,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<OutputSpec, PluginFieldE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::{ReadOptions, read};
+    use crate::declarative::{ReadOptions, read};
     use logphase_config::diagnostic::SourceFile;
 
     /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is

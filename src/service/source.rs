@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
 
-use crate::entity::{self, Configuration, ReadOptions};
+use crate::declarative::{self, ReadOptions};
+use crate::entity::Configuration;
 use crate::settings::Settings;
 
 /// The configuration of a service that was given none.
@@ -133,7 +134,7 @@ fn process_environment(name: &str) -> Option<String> {
 fn quickstart(data_dir: &Path) -> (Configuration, Vec<Diagnostic>) {
     let source = SourceFile::new("quickstart/kong.yml", QUICKSTART);
     let environment = |name: &str| (name == "DECK_DATA_DIR").then(|| data_dir.display().to_string());
-    entity::read(&[source], ReadOptions { select_tags: &[], env: &environment })
+    declarative::read(&[source], ReadOptions { select_tags: &[], env: &environment })
 }
 
 fn read(
@@ -142,7 +143,7 @@ fn read(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> (Configuration, Vec<Diagnostic>) {
     let options = ReadOptions { select_tags: &settings.select_tags, env: environment };
-    let (configuration, mut diagnostics) = entity::read(sources, options);
+    let (configuration, mut diagnostics) = declarative::read(sources, options);
     if !any_error(&diagnostics) {
         diagnostics.extend(settings.unmatched(&configuration));
     }

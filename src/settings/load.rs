@@ -41,7 +41,7 @@ impl Settings {
         if root.entries().is_some() {
             overlay(&mut root, &environment, &mut diagnostics);
         }
-        let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, place: root.place() };
+        let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, origin: root.origin() };
         let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
         super::redact::check(&values, &mut diagnostics);
         let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };

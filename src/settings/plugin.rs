@@ -9,7 +9,7 @@ use crate::plugin::field::{BODY_TYPES, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERRO
 use crate::plugin::udp_log::OVERSIZE;
 use crate::queue_options::{self, Durability, QueueOptions, QueueOverride};
 use crate::sink::udp::Oversize;
-use logphase_config::diagnostic::{Diagnostic, Place, codes};
+use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_config::schema::{Field, Record};
 use logphase_script::message::{BodyOptions, Include, RedactRule};
 
@@ -79,20 +79,21 @@ pub struct PluginFieldError {
     plugin: &'static str,
     path: String,
     source: serde_json::Error,
-    place: Place,
+    origin: Origin,
 }
 
 impl PluginFieldError {
     /// The error for `plugin`, from whose `config` no [`PluginOverride`] could be read.
     fn new(plugin: &Plugin, source: serde_json::Error) -> Self {
         let (path, source) = invalid_field(&plugin.config, "config").unwrap_or_else(|| ("config".to_owned(), source));
-        Self { plugin: plugin.definition.name, path, source, place: plugin.place.clone() }
+        let origin = plugin.origin(path.strip_prefix("config.").unwrap_or_default());
+        Self { plugin: plugin.definition.name, path, source, origin }
     }
 
-    /// The error at the place of its plugin.
+    /// The error, at the field.
     pub fn diagnostic(&self) -> Diagnostic {
         Diagnostic::error(codes::VALUE, self.to_string())
-            .at(self.place.clone())
+            .at(self.origin.clone())
             .path(self.path.clone())
             .help("correct the value, or remove the field to have its default")
     }

@@ -104,8 +104,8 @@ fn finds_the_data_folder() {
 #[test]
 fn layers_plugin_settings() {
     let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, instance_name: u, config: {host: h, port: 1, oversize: tcp, on_error: drop, queue: {max_entries: 7, max_retry_time: -1, max_bytes: 10}}}\n- {name: tcp-log, config: {host: h, port: 1}}\n";
-    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-    let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, diagnostics) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
     assert_eq!(diagnostics, []);
     let settings = good(
         "queue: {max_entries: 9, max_batch_size: 3}\nplugins:\n  udp-log: {queue: {max_entries: 8, overflow: drop_oldest}}\n  u: {queue: {max_entries: 6}, on_error: keep}\n",
@@ -133,8 +133,8 @@ fn queue_options_have_one_precedence() {
         let kong = format!(
             "_format_version: '3.0'\nplugins:\n- {{name: tcp-log, instance_name: t, config: {{host: h, port: 1, queue: {{{own}}}}}}}\n"
         );
-        let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-        let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+        let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+        let (configuration, diagnostics) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
         assert_eq!(diagnostics, []);
         let text = format!(
             "queue: {{{default}}}\nplugins: {{tcp-log: {{queue: {{{name}}}}}, t: {{queue: {{{instance}}}}}}}\n"
@@ -185,8 +185,8 @@ fn queue_options_have_one_precedence() {
 fn storage_follows_plugin_and_settings() {
     let plugin = |name: &str, config: &str| {
         let kong = format!("_format_version: '3.0'\nplugins:\n- {{name: {name}, config: {{{config}}}}}\n");
-        let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-        let (mut configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+        let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+        let (mut configuration, diagnostics) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
         assert_eq!(diagnostics, []);
         configuration.plugins.remove(0)
     };
@@ -222,8 +222,8 @@ fn storage_follows_plugin_and_settings() {
 #[test]
 fn unusable_plugin_fields_are_errors() {
     let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, config: {host: h, port: 1}}\n";
-    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-    let (mut configuration, _) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+    let (mut configuration, _) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
     let plugin = &mut configuration.plugins[0];
     for (field, value) in [
         ("on_error", serde_json::json!("explode")),
@@ -255,8 +255,8 @@ fn kongs_max_entries_is_no_bound_on_disk() {
         let kong = format!(
             "_format_version: '3.0'\nplugins:\n- {{name: tcp-log, config: {{host: h, port: 1, queue: {{{own}}}}}}}\n"
         );
-        let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-        let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+        let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+        let (configuration, diagnostics) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
         assert_eq!(diagnostics, []);
         let queue = good(settings, &[]).for_plugin(&configuration.plugins[0]).unwrap().queue;
         (queue.memory_bounds().max_entries, queue.disk_bounds().max_entries)
@@ -276,8 +276,8 @@ fn kongs_max_entries_is_no_bound_on_disk() {
 #[test]
 fn layers_body_settings() {
     let kong = "_format_version: '3.0'\nplugins:\n- {name: udp-log, instance_name: u, config: {host: h, port: 1, include_body: both, max_body_size: 1k, body_types: [text/*], on_body_error: keep}}\n- {name: kafka-log, config: {topic: t}}\n";
-    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-    let (configuration, diagnostics) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, diagnostics) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
     assert_eq!(diagnostics, []);
     let settings = good(
         "lua: {max_post_args: 7}\nplugins:\n  udp-log: {include_body: off, max_body_size: 5}\n  u: {include_body: response}\n",
@@ -333,8 +333,8 @@ fn redact_rules_add_up() {
     let settings = good(text, &[]);
     let kong = "_format_version: '3.0'\nplugins: [{name: file-log, instance_name: f, config: {path: /tmp/x}}, \
                 {name: udp-log, config: {host: h, port: 1}}]\n";
-    let options = crate::entity::ReadOptions { select_tags: &[], env: &|_| None };
-    let (configuration, _) = crate::entity::read(&[SourceFile::new("k.yml", kong)], options);
+    let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, _) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
     let of_file = settings.redact_for(&configuration.plugins[0]);
     assert_eq!((of_file[0].header.as_deref(), of_file[1].query.as_deref()), (Some("a"), Some("b")));
     assert_eq!((of_file[2].cookie.as_deref(), of_file.len()), (Some("c"), 3));

@@ -16,7 +16,7 @@ use crate::confinement::ThreadFilter;
 use crate::entity::{Configuration, Field, Plugin};
 use crate::phase::{Observer, Part, Program, Runner};
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Place, SourceFile};
+use logphase_config::diagnostic::{Origin, SourceFile};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
@@ -161,11 +161,11 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
 }
 
 fn plugin(kind: &str) -> Plugin {
-    dry_run::made(kind, Place::new(SourceFile::new("sandbox", ""), 0..0))
+    dry_run::made(kind, Origin::Unknown)
 }
 
 fn field(key: &str, source: SnippetSource) -> Field {
-    Field { key: key.to_owned(), key_place: source.line_place(1), source }
+    Field { key: key.to_owned(), key_origin: source.line_origin(1), source }
 }
 
 struct Worker {

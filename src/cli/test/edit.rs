@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::bless::Care;
 use super::pattern::{Matcher, same};
-use logphase_config::document::{Key, Kind, Node, Style};
+use logphase_config::document::{Key, Node, NodeKind, StringStyle};
 
 /// A list of plain values is written on one line up to this length.
 const LONGEST_LINE: usize = 100;
@@ -16,7 +16,7 @@ const LONGEST_LINE: usize = 100;
 /// `text` with the node `old` inside of `outer` made to be `new`. None if it is written elsewhere (an alias).
 pub(super) fn update(text: &str, outer: &Node, old: &Node, new: &Value, care: Care) -> Option<String> {
     let mut edits = Edits { text, care, list: Vec::new() };
-    let span = outer.place().span;
+    let span = outer.span();
     let parent = if flow(text, outer) { Parent::Flow } else { Parent::Mapping(column(text, span.start)) };
     edits.change(old, &span, parent, new)?;
     edits.apply()
@@ -32,7 +32,7 @@ pub(super) fn insert(text: &str, node: &Node, name: &str, value: &Value) -> Stri
         (at, if json(text) { format!(", \"{name}\": {value}") } else { format!(", {name}: {value}") })
     } else {
         let mut new = String::new();
-        member(name, value, column(text, node.place().span.start), &mut new);
+        member(name, value, column(text, node.span().start), &mut new);
         (line_end(text, end), new)
     };
     let new = if text.contains("\r\n") { new.replace('\n', "\r\n") } else { new };
@@ -59,7 +59,7 @@ struct Edits<'a> {
 impl Edits<'_> {
     /// Makes `old`, which is to be inside of `outer`, `new`.
     fn change(&mut self, old: &Node, outer: &Range<usize>, parent: Parent, new: &Value) -> Option<()> {
-        let span = old.place().span;
+        let span = old.span();
         if !span_inside(&span, outer) {
             return None;
         }
@@ -70,8 +70,8 @@ impl Edits<'_> {
         let before = self.list.len();
         let parts = match (&old.kind, new) {
             _ if self.care == Care::Whole || Matcher::of(new).is_some() => None,
-            (Kind::Mapping(entries), Value::Object(members)) => self.members(old, entries, inside, members),
-            (Kind::Sequence(items), Value::Array(new)) if items.len() == new.len() => {
+            (NodeKind::Mapping(entries), Value::Object(members)) => self.members(old, entries, inside, members),
+            (NodeKind::Sequence(items), Value::Array(new)) if items.len() == new.len() => {
                 let inside = if inside == Parent::Flow { inside } else { Parent::Sequence };
                 items.iter().zip(new).try_for_each(|(item, new)| self.change(item, &span, inside, new))
             }
@@ -86,8 +86,8 @@ impl Edits<'_> {
 
     /// Writes `new` in place of the whole of `old`.
     fn replace(&mut self, old: &Node, parent: Parent, new: &Value) {
-        let span = old.place().span;
-        let block = matches!(old.kind, Kind::Mapping(_) | Kind::Sequence(_)) && !flow(self.text, old);
+        let span = old.span();
+        let block = matches!(old.kind, NodeKind::Mapping(_) | NodeKind::Sequence(_)) && !flow(self.text, old);
         let line = in_flow(self.text, new);
         let mut start = beginning(self.text, old);
         let text = match parent {
@@ -110,7 +110,7 @@ impl Edits<'_> {
 
     /// Makes the members of a mapping those of `new`, one by one; None if that does not go.
     fn members(&mut self, old: &Node, entries: &[(Key, Node)], inside: Parent, new: &Map<String, Value>) -> Option<()> {
-        let span = old.place().span;
+        let span = old.span();
         let gone: Vec<_> = entries.iter().filter(|(key, _)| !new.contains_key(&key.name)).collect();
         let added: Vec<_> = new.iter().filter(|(name, _)| old.get(name).is_none()).collect();
         let all_gone = gone.len() == entries.len();
@@ -122,7 +122,7 @@ impl Edits<'_> {
         let behind = kept.map(|(key, value)| entry_end(self.text, key, value, &span)).max()?;
         let child = if inside == Parent::Flow { inside } else { Parent::Mapping(column(self.text, span.start)) };
         for (key, value) in entries {
-            if !span_inside(&key.place().span, &span) {
+            if !span_inside(&key.span(), &span) {
                 return None;
             }
             if let Some(new) = new.get(&key.name) {
@@ -130,7 +130,7 @@ impl Edits<'_> {
             }
         }
         for (key, value) in gone {
-            let before = &self.text[..key.place().span.start];
+            let before = &self.text[..key.span().start];
             // With the line break before it, so that what comes behind it can begin with one.
             let start = before.rfind('\n').filter(|at| before[*at..].trim().is_empty())?;
             let start = if before[..start].ends_with('\r') { start - 1 } else { start };
@@ -169,8 +169,8 @@ fn span_inside(inner: &Range<usize>, outer: &Range<usize>) -> bool {
 
 /// Whether `node` is written with brackets, as in JSON.
 fn flow(text: &str, node: &Node) -> bool {
-    let collection = matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_));
-    collection && text[node.place().span.start..].starts_with(['{', '['])
+    let collection = matches!(node.kind, NodeKind::Mapping(_) | NodeKind::Sequence(_));
+    collection && text[node.span().start..].starts_with(['{', '['])
 }
 
 /// Whether the whole text is JSON rather than YAML.
@@ -197,8 +197,8 @@ fn line_end(text: &str, at: usize) -> usize {
 
 /// Where the text of `node` begins; of a block of text, with its `|` or `>`, which the parser does not count to it.
 fn beginning(text: &str, node: &Node) -> usize {
-    let start = node.place().span.start;
-    if !matches!(node.kind, Kind::String { style: Style::Block, .. }) {
+    let start = node.span().start;
+    if !matches!(node.kind, NodeKind::String { style: StringStyle::Block, .. }) {
         return start;
     }
     let before = text[..start].trim_end();
@@ -208,14 +208,14 @@ fn beginning(text: &str, node: &Node) -> usize {
 
 /// Where the text of `node` ends: comments and blank lines behind it do not belong to it.
 fn end(text: &str, node: &Node) -> usize {
-    let span = node.place().span;
+    let span = node.span();
     match &node.kind {
         _ if flow(text, node) => span.end,
-        Kind::Mapping(entries) => {
+        NodeKind::Mapping(entries) => {
             entries.iter().map(|(key, value)| entry_end(text, key, value, &span)).max().unwrap_or(span.end)
         }
-        Kind::Sequence(items) => {
-            items.last().filter(|item| span_inside(&item.place().span, &span)).map_or(span.end, |i| end(text, i))
+        NodeKind::Sequence(items) => {
+            items.last().filter(|item| span_inside(&item.span(), &span)).map_or(span.end, |i| end(text, i))
         }
         _ => span.end,
     }
@@ -223,7 +223,7 @@ fn end(text: &str, node: &Node) -> usize {
 
 /// Where the text of a key and its value ends.
 fn entry_end(text: &str, key: &Key, value: &Node, outer: &Range<usize>) -> usize {
-    let (key, span) = (key.place().span, value.place().span);
+    let (key, span) = (key.span(), value.span());
     if !span_inside(&key, outer) {
         // It was merged into the mapping from elsewhere.
         return outer.start;

@@ -73,7 +73,7 @@ pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, fo
         return expect;
     }
     for (key, value) in entries {
-        let scope = scope.member(&key.name, key.place());
+        let scope = scope.member(&key.name, key.origin());
         let plugin = plugins.iter().find(|plugin| answers_to(plugin, &key.name));
         if known.is_some() && plugin.is_none() {
             found.push(unknown(&key.name, &scope, plugins, loggers.len() == 1));
@@ -96,7 +96,7 @@ fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagno
     };
     let members = EXPECTATION.fields.iter().filter(|_| short).map(|field| field.name);
     let message = format!("no plugin of the configuration is called `{name}`");
-    let diagnostic = Diagnostic::error(codes::TEST_PLUGIN, message).at(scope.place.clone()).path(scope.path.clone());
+    let diagnostic = Diagnostic::error(codes::TEST_PLUGIN, message).at(scope.origin.clone()).path(scope.path.clone());
     // Another plugin's name is no typing mistake.
     match suggest(name, names().chain(members)).filter(|_| crate::plugin::find(name).is_none()) {
         Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
@@ -115,11 +115,11 @@ fn one(plugin: String, node: &Node, scope: &Scope, emits: bool, found: &mut Vec<
     for name in ["message", "fields"] {
         let Some(value) = node.get(name).filter(|value| !value.is_null()) else { continue };
         if value.entries().is_none() {
-            let here = scope.member(name, value.place());
+            let here = scope.member(name, value.origin());
             let message = format!("`{name}` of {} is {}", scope.subject, value.type_name());
             found.push(here.error(codes::TYPE, message, "expected a mapping"));
         }
-        matchers(value, &scope.member(name, value.place()), found);
+        matchers(value, &scope.member(name, value.origin()), found);
     }
     let given = |name: &str| values.get(name).is_some_and(|value| !value.is_null());
     let none = values.get("none") == Some(&Value::Bool(true));
@@ -132,9 +132,9 @@ fn one(plugin: String, node: &Node, scope: &Scope, emits: bool, found: &mut Vec<
             .map(|name| (name, "this plugin sends no message itself; expect it of a logging plugin after it")),
     };
     if let Some((name, why)) = problem {
-        let place = node.entry(name).map_or(scope.place.clone(), |(key, _)| key.place());
+        let origin = node.entry(name).map_or(scope.origin.clone(), |(key, _)| key.origin());
         let message = format!("`{name}` cannot be expected here in {}", scope.subject);
-        found.push(scope.member(name, place).error(codes::ENTITY_CHECK, message, why));
+        found.push(scope.member(name, origin).error(codes::ENTITY_CHECK, message, why));
     }
     let strings = |value: Option<&Value>| -> Vec<String> {
         value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -167,10 +167,10 @@ fn matchers(node: &Node, scope: &Scope, found: &mut Vec<Diagnostic>) {
         None => {}
     }
     for (key, value) in node.entries().into_iter().flatten() {
-        matchers(value, &scope.member(&key.name, value.place()), found);
+        matchers(value, &scope.member(&key.name, value.origin()), found);
     }
     for (index, item) in node.items().into_iter().flatten().enumerate() {
-        matchers(item, &scope.element(index, item.place()), found);
+        matchers(item, &scope.element(index, item.origin()), found);
     }
 }
 

@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use super::expectation::{self, Expect, NOT_EMPTY};
 use super::pattern::merge;
 use crate::cli::dry_run;
-use crate::entity::{self, Configuration, Field as LuaField};
+use crate::declarative;
+use crate::entity::{Configuration, Field as LuaField};
 use crate::phase::Program;
 use crate::service::read_configuration_in;
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Diagnostic, Place, SourceFile, any_error, codes};
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Place, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Check, Field, Record, Scope};
 use logphase_script::message::KeyPath;
@@ -86,11 +87,11 @@ pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec
     let scope = Scope {
         subject: "the test file".to_owned(),
         path: String::new(),
-        kong: Some(String::new()),
-        place: Place::new(source.clone(), 0..source.text.lines().next().map_or(0, str::len)),
+        kong: Some(FieldPath::default()),
+        origin: Place::new(source.clone(), 0..source.text.lines().next().map_or(0, str::len)).into(),
     };
     let values = FILE.read(&root, &scope, &mut found);
-    let mut reader = Reader { folder, source, settings: Settings::default(), found };
+    let mut reader = Reader { folder, settings: Settings::default(), found };
     reader.settings(&root);
     let configuration = reader.configuration(&root, &values, &scope);
     let sound = !any_error(&reader.found);
@@ -104,7 +105,7 @@ pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec
             found.push(one)
         }
     });
-    for diagnostic in found.iter_mut().filter(|d| d.place.as_ref().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
+    for diagnostic in found.iter_mut().filter(|d| d.place().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
         // Kong has no say in test files, but in the plugins that are written in them.
         let about_plugins = diagnostic.path.as_deref().is_some_and(|path| path.starts_with("plugins"));
         diagnostic.kong.take_if(|_| !about_plugins);
@@ -127,9 +128,8 @@ struct Shared<'a> {
     scope: &'a Scope,
 }
 
-struct Reader<'a> {
+struct Reader {
     folder: PathBuf,
-    source: &'a Arc<SourceFile>,
     settings: Settings,
     found: Vec<Diagnostic>,
 }
@@ -137,7 +137,7 @@ struct Reader<'a> {
 /// A transaction that is not given, or one; errors are told already.
 type Given = Option<Option<Bytes>>;
 
-impl Reader<'_> {
+impl Reader {
     /// Reads the file that `node` names.
     fn open(&mut self, node: &Node) -> Option<Arc<SourceFile>> {
         let path = self.folder.join(node.as_str()?);
@@ -145,7 +145,7 @@ impl Reader<'_> {
             Ok(file) => Some(file),
             Err(diagnostic) => {
                 let help = "paths are relative to the test file";
-                self.found.push(diagnostic.at(node.place()).label("named here").help(help));
+                self.found.push(diagnostic.at(node.origin()).label("named here").help(help));
                 None
             }
         }
@@ -168,9 +168,9 @@ impl Reader<'_> {
         let [(key, node)] = given[..] else {
             let (message, place) = match given.get(1) {
                 Some((key, _)) => {
-                    (format!("both `{}` and `{}` in the test file", given[0].0.name, key.name), key.place())
+                    (format!("both `{}` and `{}` in the test file", given[0].0.name, key.name), key.origin())
                 }
-                None => ("the test file does not say what it tests".to_owned(), scope.place.clone()),
+                None => ("the test file does not say what it tests".to_owned(), scope.origin.clone()),
             };
             let diagnostic = Diagnostic::error(codes::TEST_SUBJECT, message).at(place);
             let help = "write one of `config: kong.yml`, `plugins: [...]` and `fields: {KEY: LUA}`";
@@ -191,12 +191,12 @@ impl Reader<'_> {
                 let mut tree = Node::empty_mapping_at(node);
                 tree.set(&["_format_version"], Node::literal(&SourceFile::new("", "3.0")));
                 tree.set(&["plugins"], node.clone());
-                entity::read_tree(self.source, tree, &self.settings.select_tags)
+                declarative::read_tree(&tree, &self.settings.select_tags)
             }
             _ => {
                 let mut configuration = Configuration::default();
                 let fields: Vec<_> = node.entries().into_iter().flatten().filter_map(lua_field).collect();
-                dry_run::add_fields(&mut configuration, &fields, key.place());
+                dry_run::add_fields(&mut configuration, &fields, key.origin());
                 (configuration, Vec::new())
             }
         };
@@ -208,7 +208,7 @@ impl Reader<'_> {
     fn paths(&mut self, node: &Node, scope: &Scope) -> Vec<PathBuf> {
         let names = node.items().unwrap_or(std::slice::from_ref(node));
         if names.is_empty() || names.iter().any(|name| name.as_str().is_none_or(str::is_empty)) {
-            let here = scope.member("config", node.place());
+            let here = scope.member("config", node.origin());
             let message = "`config` of the test file is not a path".to_owned();
             self.found.push(here.error(codes::TYPE, message, "expected a path or a list of paths"));
             return Vec::new();
@@ -229,29 +229,30 @@ impl Reader<'_> {
             let scope = Scope {
                 subject: name.map_or("a test".to_owned(), |name| format!("test `{name}`")),
                 path: format!("tests[{index}]"),
-                kong: Some(String::new()),
-                place: node.get("name").unwrap_or(node).place(),
+                kong: Some(FieldPath::default()),
+                origin: node.get("name").unwrap_or(node).origin(),
             };
             let values = TEST.read(node, &scope, &mut self.found);
             if let (Some(name), Some(first)) = (name, tests.iter().find(|test| Some(test.name.as_str()) == name)) {
                 let diagnostic = Diagnostic::error(codes::UNIQUE, format!("two tests are called `{name}`"));
-                let diagnostic = diagnostic.at(scope.place.clone()).label("second here");
+                let diagnostic = diagnostic.at(scope.origin.clone()).label("second here");
                 self.found.push(diagnostic.related(first.place.clone(), "first here"));
             }
             let expect = node.entry("expect").map(|(key, value)| {
-                expectation::read(value, &scope.member("expect", key.place()), known, &mut self.found)
+                expectation::read(value, &scope.member("expect", key.origin()), known, &mut self.found)
             });
             let Some(bytes) = self.transaction(node, None, Some(shared), limits, &scope) else {
                 let message = format!("{} has no transaction", scope.subject);
-                let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.place.clone());
+                let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone());
                 let help = "write `transaction` or `transaction_file`, here or at the top of the file for all tests";
                 self.found.push(diagnostic.help(help));
                 continue;
             };
             let transaction = bytes.and_then(|bytes| self.parse(bytes, limits, &scope));
-            let (Some(name), Some(transaction)) = (name, transaction) else { continue };
+            let place = scope.origin.place().cloned();
+            let (Some(name), Some(place), Some(transaction)) = (name, place, transaction) else { continue };
             let only = values.get("only") == Some(&Value::Bool(true));
-            let (name, place) = (name.to_owned(), scope.place);
+            let name = name.to_owned();
             tests.push(Test { name, place, transaction, expect, only, node: node.clone() });
         }
         tests
@@ -262,7 +263,7 @@ impl Reader<'_> {
         parsed
             .map_err(|rejection| {
                 let message = format!("the transaction of {} would be rejected: {rejection}", scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.place.clone()));
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone()));
             })
             .ok()
     }
@@ -291,7 +292,7 @@ impl Reader<'_> {
         for (key, patch) in changes {
             if let Err(wrong) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
                 let message = format!("`{}` of {} leads nowhere: {wrong}", key.name, scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()));
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()));
             }
         }
         Some(Some(Bytes::from(value.to_string())))
@@ -309,20 +310,20 @@ impl Reader<'_> {
         Some(match (node.entry("transaction"), node.entry("transaction_file")) {
             (Some(_), Some((key, _))) => {
                 let message = format!("both `transaction` and `transaction_file` in {}", scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.place()).label("keep one"));
+                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()).label("keep one"));
                 None
             }
             (Some((_, value)), None) if value.entries().is_some() => {
                 if let Some(number) = number {
                     let message = "`transaction_number` without a file to choose from";
-                    let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(number.place());
+                    let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(number.origin());
                     self.found.push(diagnostic.help("it goes with `transaction_file`"));
                 }
                 Some(Bytes::from(value.to_json().to_string()))
             }
             (Some((key, value)), None) => {
                 let message = format!("`transaction` of {} is {}", scope.subject, value.type_name());
-                let here = scope.member("transaction", key.place());
+                let here = scope.member("transaction", key.origin());
                 self.found.push(here.error(codes::TYPE, message, "expected a mapping"));
                 None
             }
@@ -338,7 +339,7 @@ impl Reader<'_> {
     fn one_of_file(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
         let file = self.open(path)?;
         let body = Bytes::from(file.text.clone());
-        let wrong = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.place());
+        let wrong = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.origin());
         let transactions = match dry_run::transactions(&body, limits) {
             Ok(transactions) => transactions,
             Err(rejection) => {
@@ -357,7 +358,7 @@ impl Reader<'_> {
             self.found.push(match (number, count) {
                 (_, 0) => diagnostic.label("none"),
                 (None, _) => diagnostic.label("which one?").help(format!("write `transaction_number: 1` to {count}")),
-                (Some(number), _) => diagnostic.related(number.place(), "there is no such number"),
+                (Some(number), _) => diagnostic.related(number.origin(), "there is no such number"),
             });
         }
         chosen.map(|transaction| transaction.bytes().clone())
@@ -366,5 +367,5 @@ impl Reader<'_> {
 
 /// A key of `fields` and its Lua.
 fn lua_field((key, value): &(document::Key, Node)) -> Option<LuaField> {
-    Some(LuaField { key: key.name.clone(), source: value.snippet()?, key_place: key.place() })
+    Some(LuaField { key: key.name.clone(), source: value.snippet()?, key_origin: key.origin() })
 }

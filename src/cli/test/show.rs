@@ -190,7 +190,7 @@ pub(super) fn json_line(test: &Test, verdict: Verdict, failures: &[Failure]) -> 
         let plugin = &failure.plugin;
         let remarks = failure.remarks.iter().map(move |text| json!({"plugin": plugin, "message": text}));
         let errors = failure.errors.iter().map(move |error| {
-            let place = error.place.as_ref().map(ToString::to_string);
+            let place = error.place().map(ToString::to_string);
             json!({"plugin": plugin, "message": format!("{}: {}", error.message, error.label), "place": place})
         });
         let differences = failure.differences.iter().map(move |difference| {

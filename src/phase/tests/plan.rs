@@ -161,7 +161,7 @@ fn protocols() {
             let text = format!("_format_version: \"3.0\"\nplugins:\n{plugin}");
             let files = [SourceFile::new("kong.yaml", text.clone())];
             let options = ReadOptions { select_tags: &[], env: &|_| None };
-            if any_error(&entity::read(&files, options).1) {
+            if any_error(&declarative::read(&files, options).1) {
                 continue;
             }
             let runs = !planned_of(&text, &value).is_empty();

@@ -224,7 +224,7 @@ fn what_cannot_run_is_refused() {
     );
     let errors = Program::build(&configuration(&text), &patient()).expect_err("three are wrong");
     assert_eq!(errors.len(), 3);
-    assert!(errors.iter().all(|error| error.place.is_some() && error.message.ends_with("is not valid Lua")));
+    assert!(errors.iter().all(|error| error.place().is_some() && error.message.ends_with("is not valid Lua")));
     let mut settings = patient();
     settings.lua.memory_limit = 64 << 10;
     let small = Runner::new(program(&plugins("", ["a: return 1", "", ""]), &settings));

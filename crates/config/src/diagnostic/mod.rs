@@ -1,107 +1,20 @@
-//! A complaint about what a user wrote: what, where, and what to do.
+//! An error, warning or note about a configuration: what, where, and what to do.
 //!
-//! Everything that reads a file collects [`Diagnostic`]s instead of stopping at the first. They are rendered for
-//! people with [`render_all`] (source lines, caret, suggestion, Kong's own wording) or as one line each for editors.
+//! Every reader collects [`Diagnostic`]s instead of stopping at the first. [`render_all`] writes them for people (source
+//! lines, caret, suggestion, Kong's own wording) or one per line for editors; [`field_errors`] gives those of a request
+//! as Kong's Admin API does.
 
 pub mod codes;
+mod field;
+mod origin;
 mod render;
 
-use std::ops::Range;
-use std::sync::Arc;
-
+pub use field::{FieldError, FieldPath, Segment, field_errors};
+pub(crate) use origin::floor_boundary;
+pub use origin::{Origin, Place, SourceFile};
 pub use render::{Format, render_all};
 
-/// A text that was read, under the name that the user knows it by.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SourceFile {
-    /// Path as given, or a name such as `<stdin>`.
-    pub name: String,
-    /// The whole text.
-    pub text: String,
-}
-
-impl SourceFile {
-    /// A shared source file.
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
-    }
-
-    /// The file at `path`, under that name.
-    pub fn read(path: &std::path::Path) -> Result<Arc<Self>, Box<Diagnostic>> {
-        let name = path.display().to_string();
-        let refused =
-            |reason: String| Box::new(Diagnostic::error(codes::UNREADABLE, format!("cannot read {name}: {reason}")));
-        let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self::new(name, text)),
-            Err(error) => Err(refused(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))),
-        }
-    }
-
-    /// Line of the byte `offset`, counted from 1.
-    pub fn line(&self, offset: usize) -> usize {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        memchr::memchr_iter(b'\n', before).count() + 1
-    }
-
-    /// Column of the byte `offset` in characters, counted from 1.
-    pub fn column(&self, offset: usize) -> usize {
-        let end = floor_boundary(&self.text, offset);
-        let start = self.text[..end].rfind('\n').map_or(0, |at| at + 1);
-        self.text[start..end].chars().count() + 1
-    }
-}
-
-/// The largest character boundary of `text` that is not past `offset`.
-pub(crate) fn floor_boundary(text: &str, offset: usize) -> usize {
-    let mut at = offset.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-/// A range of bytes in a source file.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Where the text is from.
-    pub file: Arc<SourceFile>,
-    /// Byte offsets into the file's text.
-    pub span: Range<usize>,
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.file.name, self.line(), self.column())
-    }
-}
-
-impl Place {
-    /// The place of `span` in `file`; offsets past the end are brought back to it.
-    pub fn new(file: Arc<SourceFile>, span: Range<usize>) -> Self {
-        let start = floor_boundary(&file.text, span.start);
-        let end = floor_boundary(&file.text, span.end).max(start);
-        Self { file, span: start..end }
-    }
-
-    /// Line of the first byte, counted from 1.
-    pub fn line(&self) -> usize {
-        self.file.line(self.span.start)
-    }
-
-    /// Column of the first byte in characters, counted from 1.
-    pub fn column(&self) -> usize {
-        self.file.column(self.span.start)
-    }
-}
-
-/// How grave a diagnostic is.
+/// How serious a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The configuration cannot be used.
@@ -123,27 +36,29 @@ impl Severity {
     }
 }
 
-/// One complaint. Build it with [`Diagnostic::error`] and the `with`-less setters that follow.
+/// One error, warning or note. Built with [`Diagnostic::error`] and its siblings, and completed by the setters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Stable code from [`codes::CODES`].
     pub code: &'static str,
-    /// How grave.
+    /// How serious it is.
     pub severity: Severity,
-    /// What is wrong, as a lowercase sentence fragment.
+    /// The problem, as a lowercase sentence fragment.
     pub message: String,
-    /// Where.
-    pub place: Option<Place>,
+    /// Where the value comes from.
+    pub origin: Origin,
     /// Text at the caret.
     pub label: String,
     /// What to do.
     pub help: Option<String>,
     /// Path inside the document, like `plugins[0].config.timeoutt`.
     pub path: Option<String>,
-    /// What Kong says, like `schema violation (config.timeoutt: unknown field)`.
+    /// Kong's wording, like `schema violation (config.timeoutt: unknown field)`.
     pub kong: Option<String>,
-    /// Other places that matter, each with the text at its caret.
-    pub related: Vec<(Place, String)>,
+    /// The same by field, if it is a violation of an entity's schema.
+    pub field: Option<FieldError>,
+    /// Other values that matter, each with the text at its caret.
+    pub related: Vec<(Origin, String)>,
 }
 
 impl Diagnostic {
@@ -154,11 +69,12 @@ impl Diagnostic {
             code,
             severity,
             message: message.into(),
-            place: None,
+            origin: Origin::Unknown,
             label: String::new(),
             help: None,
             path: None,
             kong: None,
+            field: None,
             related: Vec::new(),
         }
     }
@@ -178,10 +94,15 @@ impl Diagnostic {
         Self::new(Severity::Note, code, message)
     }
 
-    /// Sets the place.
-    pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+    /// Sets where the value comes from.
+    pub fn at(mut self, origin: impl Into<Origin>) -> Self {
+        self.origin = origin.into();
         self
+    }
+
+    /// The place of the caret, if the value comes from a file.
+    pub fn place(&self) -> Option<&Place> {
+        self.origin.place()
     }
 
     /// Sets the text at the caret.
@@ -202,15 +123,26 @@ impl Diagnostic {
         self
     }
 
-    /// Sets Kong's wording.
+    /// Sets Kong's wording of an error that is not about the schema of an entity.
     pub fn kong(mut self, kong: impl Into<String>) -> Self {
         self.kong = Some(kong.into());
         self
     }
 
-    /// Adds another place.
-    pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
-        self.related.push((place, label.into()));
+    /// Makes it a violation of an entity's schema: `wording` is Kong's text about the field at `path`.
+    pub fn violation(mut self, path: impl Into<FieldPath>, wording: impl Into<String>) -> Self {
+        let (path, message) = (path.into(), wording.into());
+        self.kong = Some(match path.is_entity() {
+            true => format!("schema violation ({message})"),
+            false => format!("schema violation ({path}: {message})"),
+        });
+        self.field = Some(FieldError { path, message });
+        self
+    }
+
+    /// Adds another value that matters.
+    pub fn related(mut self, origin: impl Into<Origin>, label: impl Into<String>) -> Self {
+        self.related.push((origin.into(), label.into()));
         self
     }
 
@@ -233,10 +165,10 @@ pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
 }
 
-/// The one of `candidates` that `word` was probably meant to be.
+/// The candidate that `word` was probably meant to be.
 ///
 /// Case and the difference between `-`, `_` and `.` cost nothing; otherwise about one typing mistake per three
-/// characters is forgiven.
+/// characters is allowed.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '.', ' '], "-");
     let wanted = plain(word);
@@ -245,13 +177,13 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .filter(|candidate| *candidate != word)
         .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
-        // A single letter that is another one is no typing mistake.
+        // One letter for another is no typing mistake if there is only one.
         .filter(|(distance, _)| *distance <= allowed && *distance < wanted.chars().count().max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Typing mistakes between two words; a swap of neighbours is one, and a missing hyphen is none.
+/// Typing mistakes between two words: swapped neighbours count as one, a missing hyphen as none.
 fn distance(a: &str, b: &str) -> usize {
     if a.replace('-', "") == b.replace('-', "") { 0 } else { strsim::osa_distance(a, b) }
 }

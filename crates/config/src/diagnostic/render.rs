@@ -19,7 +19,7 @@ pub enum Format {
 
 /// Lines of source shown before the first marked one.
 const LINES_BEFORE: usize = 1;
-/// A place longer than this many bytes is marked at its start only, so that a whole service is not underlined.
+/// Of a place longer than this many bytes only the first line is marked, so that a whole service is not underlined.
 const LONGEST_MARK: usize = 400;
 
 impl Diagnostic {
@@ -39,10 +39,11 @@ impl Diagnostic {
         text
     }
 
-    /// The diagnostic as one line without a newline: `file:line:col: error[K0102]: message; label`.
+    /// The diagnostic as one line without a newline: `file:line:col: error[K0102]: message; label`. What comes from no
+    /// file has no place in front.
     pub fn short(&self) -> String {
         let mut line = String::new();
-        if let Some(place) = &self.place {
+        if let Some(place) = self.place() {
             let _ = write!(line, "{place}: ");
         }
         let _ = write!(line, "{}[{}]: {}", self.severity.word(), self.code, self.message);
@@ -54,10 +55,11 @@ impl Diagnostic {
 
     /// One snippet per file, the marks of a file together.
     fn snippets(&self) -> Vec<Element<'_>> {
-        let Some(place) = &self.place else { return Vec::new() };
+        let Some(place) = self.place() else { return Vec::new() };
         let mut files: Vec<Vec<(&Place, &str, AnnotationKind)>> =
             vec![vec![(place, self.label.as_str(), AnnotationKind::Primary)]];
-        for (related, label) in &self.related {
+        let related = self.related.iter().filter_map(|(origin, label)| Some((origin.place()?, label)));
+        for (related, label) in related {
             let mark = (related, label.as_str(), AnnotationKind::Context);
             match files.iter_mut().find(|marks| std::ptr::eq(&*marks[0].0.file, &*related.file)) {
                 Some(marks) => marks.push(mark),
@@ -86,7 +88,7 @@ fn snippet<'a>(marks: &[(&'a Place, &'a str, AnnotationKind)]) -> Snippet<'a, An
     for _ in 0..LINES_BEFORE {
         from = text[..from.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
     }
-    // What is behind the mark on a very long line is cut off; what is before it makes the column.
+    // A very long line is cut off after the mark, but not before it: the column is counted from its start.
     let end = super::floor_boundary(text, last + LONGEST_MARK);
     let to = text[last..end].find('\n').map_or(end, |at| last + at);
     let to = if text[..to].ends_with('\r') { to - 1 } else { to }.max(last);

@@ -1,15 +1,15 @@
-//! `${{ env "DECK_X" }}`, as decK replaces it in the text before parsing.
+//! `${{ env "DECK_X" }}`, which decK replaces in the text before it parses it.
 
 use std::sync::Arc;
 
 use super::Environment;
-use super::text::{Piece, Text};
+use super::text::{Replacement, Text};
 use crate::diagnostic::{Diagnostic, Place, SourceFile, codes};
 
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
 
-/// Replaces every expression of `file`; one that is wrong becomes nothing and a diagnostic.
+/// Expands every expression of `file`. An expression that fails is reported and becomes `0`.
 pub(super) fn expand(
     file: &Arc<SourceFile>,
     environment: Environment<'_>,
@@ -19,7 +19,7 @@ pub(super) fn expand(
     if !source.contains(OPEN) {
         return Arc::new(Text::plain(file.clone()));
     }
-    let (mut text, mut pieces, mut at) = (String::with_capacity(source.len()), Vec::new(), 0);
+    let (mut text, mut replacements, mut at) = (String::with_capacity(source.len()), Vec::new(), 0);
     while let Some(found) = source[at..].find(OPEN) {
         let start = at + found;
         let inside = start + OPEN.len();
@@ -35,17 +35,17 @@ pub(super) fn expand(
         match evaluate(&source[inside..inside + length], environment) {
             Ok(value) => text.push_str(&value),
             Err((message, help)) => {
-                // What stands in for the value is a number or a string wherever it is needed, so that nothing else is reported.
+                // A number is also good as a string, so the missing value causes no second error.
                 text.push('0');
                 let place = Place::new(file.clone(), start..end);
                 diagnostics.push(Diagnostic::error(codes::ENVIRONMENT, message).at(place).help(help));
             }
         }
-        pieces.push(Piece { expanded: from..text.len(), source: start..end });
+        replacements.push(Replacement { expanded: from..text.len(), source: start..end });
         at = end;
     }
     text.push_str(&source[at..]);
-    Arc::new(Text::expanded(file.clone(), text, pieces))
+    Arc::new(Text::expanded(file.clone(), text, replacements))
 }
 
 /// The value of `env "DECK_X"`, optionally piped through decK's `toInt`, `toBool`, `toFloat` or `indent N`.
@@ -59,7 +59,7 @@ fn evaluate(expression: &str, environment: Environment<'_>) -> Result<String, (S
         .map(str::trim)
         .and_then(|quoted| ['"', '`'].iter().find_map(|quote| quoted.strip_prefix(*quote)?.strip_suffix(*quote)));
     let Some(name) = name else {
-        return Err((format!("`{}` is not an expression that is known", expression.trim()), usage().into()));
+        return Err((format!("unknown expression `{}`", expression.trim()), usage().into()));
     };
     if !name.starts_with("DECK_") {
         return Err((

@@ -1,9 +1,9 @@
-//! JSON, with the place of everything.
+//! JSON text as a tree.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Key, Kind, MAX_DEPTH, Node, Style, Text, scalar};
+use super::{Key, MAX_DEPTH, Node, NodeKind, StringStyle, Text, scalar};
 use crate::diagnostic::{Diagnostic, codes};
 
 /// Parses the whole of `text` as one JSON value.
@@ -14,7 +14,7 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Box<Diagnostic>> {
     let node = parser.value(1)?;
     parser.blanks();
     if parser.at < source.len() {
-        return Err(parser.wrong(parser.at..parser.at + 1, "text after the end of the document"));
+        return Err(parser.syntax(parser.at..parser.at + 1, "text after the end of the document"));
     }
     Ok(node)
 }
@@ -26,7 +26,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn wrong(&self, span: Range<usize>, message: &str) -> Box<Diagnostic> {
+    fn syntax(&self, span: Range<usize>, message: &str) -> Box<Diagnostic> {
         Box::new(Diagnostic::error(codes::SYNTAX, message).at(self.text.place(span)).label("here"))
     }
 
@@ -35,7 +35,7 @@ impl Parser<'_> {
             Some(c) => format!("expected {what}, found `{}`", if c.is_control() { ' ' } else { c }),
             None => format!("expected {what}, found the end of the text"),
         };
-        Err(self.wrong(self.at..self.at + 1, &found))
+        Err(self.syntax(self.at..self.at + 1, &found))
     }
 
     fn peek(&self) -> Option<u8> {
@@ -67,17 +67,17 @@ impl Parser<'_> {
         let kind = match self.peek() {
             Some(b'{') => self.object(depth)?,
             Some(b'[') => self.array(depth)?,
-            Some(b'"') => Kind::String { value: self.string()?, style: Style::Double },
+            Some(b'"') => NodeKind::String { value: self.string()?, style: StringStyle::Double },
             _ => self.word()?,
         };
-        Ok(Node { kind, span: start..self.at, text: self.text.clone() })
+        Ok(Node::in_text(kind, self.text, start..self.at))
     }
 
-    fn object(&mut self, depth: usize) -> Result<Kind, Box<Diagnostic>> {
+    fn object(&mut self, depth: usize) -> Result<NodeKind, Box<Diagnostic>> {
         self.at += 1;
         let mut entries = Vec::new();
         if self.take(b'}') {
-            return Ok(Kind::Mapping(entries));
+            return Ok(NodeKind::Mapping(entries));
         }
         loop {
             self.blanks();
@@ -86,13 +86,13 @@ impl Parser<'_> {
                 return self.expected("a key in double quotes");
             }
             let name = self.string()?;
-            let key = Key { name, span: start..self.at, text: self.text.clone() };
+            let key = Key::in_text(name, self.text, start..self.at);
             if !self.take(b':') {
                 return self.expected("`:`");
             }
             entries.push((key, self.value(depth + 1)?));
             if self.take(b'}') {
-                return Ok(Kind::Mapping(entries));
+                return Ok(NodeKind::Mapping(entries));
             }
             if !self.take(b',') {
                 return self.expected("`,` or `}`");
@@ -100,16 +100,16 @@ impl Parser<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Kind, Box<Diagnostic>> {
+    fn array(&mut self, depth: usize) -> Result<NodeKind, Box<Diagnostic>> {
         self.at += 1;
         let mut items = Vec::new();
         if self.take(b']') {
-            return Ok(Kind::Sequence(items));
+            return Ok(NodeKind::Sequence(items));
         }
         loop {
             items.push(self.value(depth + 1)?);
             if self.take(b']') {
-                return Ok(Kind::Sequence(items));
+                return Ok(NodeKind::Sequence(items));
             }
             if !self.take(b',') {
                 return self.expected("`,` or `]`");
@@ -123,7 +123,7 @@ impl Parser<'_> {
         let mut end = start + 1;
         loop {
             match bytes.get(end) {
-                None => return Err(self.wrong(start..start + 1, "a string that is not closed")),
+                None => return Err(self.syntax(start..start + 1, "unterminated string")),
                 Some(b'"') => break,
                 Some(b'\\') => end += 2,
                 Some(_) => end += 1,
@@ -132,19 +132,19 @@ impl Parser<'_> {
         self.at = end + 1;
         serde_json::from_str(&self.source[start..self.at]).map_err(|error| {
             let column = start + error.column().saturating_sub(1);
-            self.wrong(column..column + 1, "an escape or control character that a string may not hold")
+            self.syntax(column..column + 1, "invalid escape or control character in a string")
         })
     }
 
     /// `true`, `false`, `null` or a number.
-    fn word(&mut self) -> Result<Kind, Box<Diagnostic>> {
+    fn word(&mut self) -> Result<NodeKind, Box<Diagnostic>> {
         let rest = &self.source[self.at..];
         let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).unwrap_or(rest.len());
         let word = &rest[..length];
         let kind = match word {
-            "null" => Some(Kind::Null),
-            "true" => Some(Kind::Bool(true)),
-            "false" => Some(Kind::Bool(false)),
+            "null" => Some(NodeKind::Null),
+            "true" => Some(NodeKind::Bool(true)),
+            "false" => Some(NodeKind::Bool(false)),
             _ if serde_json::from_str::<serde_json::Number>(word).is_ok() => scalar::number(word),
             _ => None,
         };

@@ -1,11 +1,13 @@
-//! YAML and JSON text as a tree in which every node knows its place.
+//! YAML and JSON as a tree in which every node knows its origin.
 //!
-//! Kong reads YAML with lyaml, decK with Go's yaml; where YAML 1.1 and 1.2 differ, this module takes what both have
-//! in common and otherwise the reading that loses nothing: `0x10` and `010` are 16 and 8; `yes`, `no`, `on` and `off`
-//! stay strings, and [`Node::as_bool`] takes them where a boolean is wanted.
+//! Kong reads YAML with lyaml, decK with Go's yaml. Where YAML 1.1 and 1.2 differ, this module follows what both agree
+//! on, and otherwise the reading that loses nothing: `0x10` and `010` are 16 and 8; `yes`, `no`, `on` and `off`
+//! stay strings, which [`Node::as_bool`] accepts where a boolean is expected.
 
 mod environment;
 mod json;
+mod member;
+mod request;
 mod scalar;
 mod snippet;
 mod text;
@@ -15,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Place, SourceFile, codes};
+use crate::diagnostic::{Diagnostic, Origin, SourceFile, codes};
 
 pub use snippet::SnippetSource;
 pub use text::Text;
@@ -28,10 +30,10 @@ pub const MAX_NODES: usize = 1_000_000;
 /// Looks an environment variable up.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// How a string was written.
+/// How a string is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Bare.
+pub enum StringStyle {
+    /// Without quotes.
     Plain,
     /// In single quotes.
     Single,
@@ -41,9 +43,9 @@ pub enum Style {
     Block,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum NodeKind {
     /// Nothing, `~` or `null`.
     Null,
     /// `true` or `false`.
@@ -56,13 +58,39 @@ pub enum Kind {
     String {
         /// Its value, escapes resolved.
         value: String,
-        /// How it was written.
-        style: Style,
+        /// How it is written.
+        style: StringStyle,
     },
     /// A list.
     Sequence(Vec<Node>),
-    /// Keys and values in the order they were written; no key twice.
+    /// Keys and values in the order of the document; no key twice.
     Mapping(Vec<(Key, Node)>),
+}
+
+/// Where a node or key comes from.
+#[derive(Debug, Clone, PartialEq)]
+enum Location {
+    /// Bytes of a parsed text.
+    Text { text: Arc<Text>, span: Range<usize> },
+    /// A member of a request's body, by its path.
+    Request { path: Arc<str> },
+}
+
+impl Location {
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Text { text, span } => Origin::File(text.place(span.clone())),
+            Self::Request { path } => Origin::Request { path: path.to_string() },
+        }
+    }
+
+    /// The bytes of the file, which the expansion of an expression can have moved; none outside of a file.
+    fn span(&self) -> Range<usize> {
+        match self {
+            Self::Text { text, span } => text.place(span.clone()).span,
+            Self::Request { .. } => 0..0,
+        }
+    }
 }
 
 /// A key of a mapping.
@@ -70,60 +98,90 @@ pub enum Kind {
 pub struct Key {
     /// The key as text.
     pub name: String,
-    span: Range<usize>,
-    text: Arc<Text>,
+    location: Location,
 }
 
 impl Key {
-    /// Where the key stands.
-    pub fn place(&self) -> Place {
-        self.text.place(self.span.clone())
+    /// A key at `span` of `text`.
+    fn in_text(name: String, text: &Arc<Text>, span: Range<usize>) -> Self {
+        Self { name, location: Location::Text { text: text.clone(), span } }
+    }
+
+    /// Where the key comes from.
+    pub fn origin(&self) -> Origin {
+        self.location.origin()
+    }
+
+    /// The bytes of its file that the key takes; empty if it is not from a file.
+    pub fn span(&self) -> Range<usize> {
+        self.location.span()
     }
 }
 
-/// A value and its place.
+/// A value that knows where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// What it is.
-    pub kind: Kind,
-    span: Range<usize>,
-    text: Arc<Text>,
+    /// The value.
+    pub kind: NodeKind,
+    location: Location,
 }
 
 impl Node {
-    /// Where the node stands; of an alias, where the anchor is.
-    pub fn place(&self) -> Place {
-        self.text.place(self.span.clone())
+    /// A node at `span` of `text`.
+    fn in_text(kind: NodeKind, text: &Arc<Text>, span: Range<usize>) -> Self {
+        Self { kind, location: Location::Text { text: text.clone(), span } }
+    }
+
+    /// The body of a request. Each of its members knows its path in it.
+    pub fn from_request(body: &serde_json::Value) -> Self {
+        request::node(body, "")
+    }
+
+    /// Where the node comes from; of an alias, where its anchor is.
+    pub fn origin(&self) -> Origin {
+        self.location.origin()
+    }
+
+    /// The bytes of its file that the node takes; empty if it is not from a file.
+    pub fn span(&self) -> Range<usize> {
+        self.location.span()
+    }
+
+    /// The origin of the member at `path` below this node, like `headers.X-Key`, `log[0]` or `queue.max_entries`. If
+    /// there is none, that of its nearest ancestor below this node, or nothing. A key may have dots in it. Mappings
+    /// are pointed at by their key.
+    pub fn member_origin(&self, path: &str) -> Option<Origin> {
+        member::origin(self, path)
     }
 
     /// What users call this type of value, with its article.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
-            Kind::Null => "null",
-            Kind::Bool(_) => "a boolean",
-            Kind::Integer(_) => "an integer",
-            Kind::Float(_) => "a number",
-            Kind::String { .. } => "a string",
-            Kind::Sequence(_) => "a list",
-            Kind::Mapping(_) => "a mapping",
+            NodeKind::Null => "null",
+            NodeKind::Bool(_) => "a boolean",
+            NodeKind::Integer(_) => "an integer",
+            NodeKind::Float(_) => "a number",
+            NodeKind::String { .. } => "a string",
+            NodeKind::Sequence(_) => "a list",
+            NodeKind::Mapping(_) => "a mapping",
         }
     }
 
     /// Whether the node is null.
     pub fn is_null(&self) -> bool {
-        self.kind == Kind::Null
+        self.kind == NodeKind::Null
     }
 
     /// The value of a string.
     pub fn as_str(&self) -> Option<&str> {
-        if let Kind::String { value, .. } = &self.kind { Some(value) } else { None }
+        if let NodeKind::String { value, .. } = &self.kind { Some(value) } else { None }
     }
 
     /// A boolean; also YAML 1.1's bare `yes`, `no`, `on` and `off`.
     pub fn as_bool(&self) -> Option<bool> {
         match &self.kind {
-            Kind::Bool(value) => Some(*value),
-            Kind::String { value, style: Style::Plain } => match value.to_ascii_lowercase().as_str() {
+            NodeKind::Bool(value) => Some(*value),
+            NodeKind::String { value, style: StringStyle::Plain } => match value.to_ascii_lowercase().as_str() {
                 "yes" | "on" => Some(true),
                 "no" | "off" => Some(false),
                 _ => None,
@@ -135,8 +193,8 @@ impl Node {
     /// A number, whole or not.
     pub fn as_f64(&self) -> Option<f64> {
         match self.kind {
-            Kind::Integer(value) => Some(value as f64),
-            Kind::Float(value) => Some(value),
+            NodeKind::Integer(value) => Some(value as f64),
+            NodeKind::Float(value) => Some(value),
             _ => None,
         }
     }
@@ -144,34 +202,34 @@ impl Node {
     /// A whole number; `10.0` is one, as in Lua.
     pub fn as_i64(&self) -> Option<i64> {
         match self.kind {
-            Kind::Integer(value) => Some(value),
-            Kind::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(value as i64),
+            NodeKind::Integer(value) => Some(value),
+            NodeKind::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(value as i64),
             _ => None,
         }
     }
 
     /// The elements of a list.
     pub fn items(&self) -> Option<&[Node]> {
-        if let Kind::Sequence(items) = &self.kind { Some(items) } else { None }
+        if let NodeKind::Sequence(items) = &self.kind { Some(items) } else { None }
     }
 
     /// The entries of a mapping.
     pub fn entries(&self) -> Option<&[(Key, Node)]> {
-        if let Kind::Mapping(entries) = &self.kind { Some(entries) } else { None }
+        if let NodeKind::Mapping(entries) = &self.kind { Some(entries) } else { None }
     }
 
-    /// A mapping with nothing in it that stands where `node` does, for what is left out altogether.
+    /// An empty mapping with the origin of `node`, for a record that is absent.
     pub fn empty_mapping_at(node: &Node) -> Node {
-        Node { kind: Kind::Mapping(Vec::new()), span: node.span.clone(), text: node.text.clone() }
+        Node { kind: NodeKind::Mapping(Vec::new()), location: node.location.clone() }
     }
 
-    /// The whole of `file` as one bare string, for values that come from elsewhere than a document.
+    /// The whole of `file` as one string without quotes, for values that are not in a document.
     pub fn literal(file: &Arc<SourceFile>) -> Node {
-        let kind = Kind::String { value: file.text.clone(), style: Style::Plain };
-        Node { kind, span: 0..file.text.len(), text: Arc::new(Text::plain(file.clone())) }
+        let kind = NodeKind::String { value: file.text.clone(), style: StringStyle::Plain };
+        Node::in_text(kind, &Arc::new(Text::plain(file.clone())), 0..file.text.len())
     }
 
-    /// The whole of `file` as a list of bare strings with commas between them; without any text, the empty list.
+    /// The whole of `file` as a list of strings, separated by commas; an empty text is the empty list.
     pub fn literal_list(file: &Arc<SourceFile>) -> Node {
         let text = Arc::new(Text::plain(file.clone()));
         let (mut items, mut at) = (Vec::new(), 0);
@@ -180,39 +238,39 @@ impl Node {
             let start = at + (part.len() - part.trim_start().len());
             at += part.len() + 1;
             if !value.is_empty() {
-                let kind = Kind::String { value: value.to_owned(), style: Style::Plain };
-                items.push(Node { kind, span: start..start + value.len(), text: text.clone() });
+                let kind = NodeKind::String { value: value.to_owned(), style: StringStyle::Plain };
+                items.push(Node::in_text(kind, &text, start..start + value.len()));
             }
         }
-        Node { kind: Kind::Sequence(items), span: 0..file.text.len(), text }
+        Node::in_text(NodeKind::Sequence(items), &text, 0..file.text.len())
     }
 
-    /// Puts `value` at `path` inside this mapping, making the mappings on the way, in place of what is there.
+    /// Sets the member at `path` of this mapping to `value`, and creates the mappings on the way.
     pub fn set(&mut self, path: &[&str], value: Node) {
         let [name, rest @ ..] = path else {
             *self = value;
             return;
         };
         if self.entries().is_none() {
-            self.kind = Kind::Mapping(Vec::new());
+            self.kind = NodeKind::Mapping(Vec::new());
         }
-        let Kind::Mapping(entries) = &mut self.kind else { return };
+        let NodeKind::Mapping(entries) = &mut self.kind else { return };
         let at = entries.iter().position(|(key, _)| key.name == *name).unwrap_or_else(|| {
-            let key = Key { name: (*name).to_owned(), span: value.span.clone(), text: value.text.clone() };
+            let key = Key { name: (*name).to_owned(), location: value.location.clone() };
             entries.push((key, Node::empty_mapping_at(&value)));
             entries.len() - 1
         });
         entries[at].1.set(rest, value);
     }
 
-    /// This mapping with the entries of `base` that it lacks behind its own; mappings in both are merged alike.
+    /// This mapping, followed by the entries of `base` that it lacks. Mappings in both are merged the same way.
     pub fn over(&self, base: &Node) -> Node {
-        let (Kind::Mapping(own), Kind::Mapping(more)) = (&self.kind, &base.kind) else { return self.clone() };
+        let (NodeKind::Mapping(own), NodeKind::Mapping(more)) = (&self.kind, &base.kind) else { return self.clone() };
         let both =
             |(key, value): &(Key, Node)| (key.clone(), base.get(&key.name).map_or(value.clone(), |b| value.over(b)));
         let mut entries: Vec<_> = own.iter().map(both).collect();
         entries.extend(more.iter().filter(|(key, _)| self.get(&key.name).is_none()).cloned());
-        Node { kind: Kind::Mapping(entries), span: self.span.clone(), text: self.text.clone() }
+        Node { kind: NodeKind::Mapping(entries), location: self.location.clone() }
     }
 
     /// The value of a mapping's key.
@@ -227,48 +285,53 @@ impl Node {
 
     /// The string as a snippet whose lines can be found in the file.
     pub fn snippet(&self) -> Option<SnippetSource> {
-        let Kind::String { value, style } = &self.kind else { return None };
-        Some(SnippetSource::in_document(value.clone(), self.text.clone(), self.span.clone(), *style))
+        let NodeKind::String { value, style } = &self.kind else { return None };
+        Some(match &self.location {
+            Location::Text { text, span } => {
+                SnippetSource::in_document(value.clone(), text.clone(), span.clone(), *style)
+            }
+            Location::Request { .. } => SnippetSource::in_request(value.clone(), self.origin()),
+        })
     }
 
     /// The value as JSON, as written.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;
         match &self.kind {
-            Kind::Null => Value::Null,
-            Kind::Bool(value) => Value::Bool(*value),
-            Kind::Integer(value) => Value::from(*value),
-            Kind::Float(value) => Value::from(*value),
-            Kind::String { value, .. } => Value::from(value.as_str()),
-            Kind::Sequence(items) => items.iter().map(Self::to_json).collect(),
-            Kind::Mapping(entries) => {
+            NodeKind::Null => Value::Null,
+            NodeKind::Bool(value) => Value::Bool(*value),
+            NodeKind::Integer(value) => Value::from(*value),
+            NodeKind::Float(value) => Value::from(*value),
+            NodeKind::String { value, .. } => Value::from(value.as_str()),
+            NodeKind::Sequence(items) => items.iter().map(Self::to_json).collect(),
+            NodeKind::Mapping(entries) => {
                 Value::Object(entries.iter().map(|(key, value)| (key.name.clone(), value.to_json())).collect())
             }
         }
     }
 
-    /// How many nodes there are in this one, itself included.
+    /// The number of nodes in this one, itself included.
     fn count(&self) -> usize {
         1 + match &self.kind {
-            Kind::Sequence(items) => items.iter().map(Self::count).sum(),
-            Kind::Mapping(entries) => entries.iter().map(|(_, value)| value.count()).sum::<usize>(),
+            NodeKind::Sequence(items) => items.iter().map(Self::count).sum(),
+            NodeKind::Mapping(entries) => entries.iter().map(|(_, value)| value.count()).sum::<usize>(),
             _ => 0,
         }
     }
 
-    /// How many levels there are in this node; a scalar has one.
+    /// The number of levels in this node; a scalar has one.
     fn depth(&self) -> usize {
         1 + match &self.kind {
-            Kind::Sequence(items) => items.iter().map(Self::depth).max().unwrap_or(0),
-            Kind::Mapping(entries) => entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
+            NodeKind::Sequence(items) => items.iter().map(Self::depth).max().unwrap_or(0),
+            NodeKind::Mapping(entries) => entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
             _ => 0,
         }
     }
 }
 
-/// Reads `file`, JSON if its name or first character says so, YAML otherwise. With `environment`, decK's
-/// `${{ env "DECK_X" }}` is replaced first. Without a tree there is at least one error; a tree may come with errors,
-/// so that those of a later stage can be shown too.
+/// Parses `file`: JSON if its name or first character says so, YAML otherwise. With `environment`, decK's
+/// `${{ env "DECK_X" }}` is replaced first. Without a tree there is at least one error. A tree may come with errors
+/// too, so that a later stage can add its own.
 pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (Option<Node>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let text = match environment {
@@ -278,7 +341,7 @@ pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (O
     let root = if file.name.ends_with(".json") {
         json::parse(&text).map_err(|error| vec![*error])
     } else if text.as_str().trim_start().starts_with(['{', '[']) {
-        // Kong tries JSON before YAML on a nameless text; what is neither is reported as YAML.
+        // As Kong does with a text that has no file name. A text that is neither is reported as YAML.
         json::parse(&text).or_else(|_| yaml::parse(&text))
     } else {
         yaml::parse(&text)
@@ -295,22 +358,22 @@ pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (O
     }
 }
 
-/// Reports each key that is in its mapping twice. The first of the two is what [`Node::get`] finds. A mapping that was
-/// aliased is the same text again, and `reported` holds where such keys start.
+/// Reports each key that is in its mapping twice. [`Node::get`] finds the first of the two. An alias repeats the text
+/// of its anchor, so `reported` holds where the reported keys start.
 fn duplicates(node: &Node, reported: &mut HashSet<usize>, diagnostics: &mut Vec<Diagnostic>) {
     match &node.kind {
-        Kind::Sequence(items) => items.iter().for_each(|item| duplicates(item, reported, diagnostics)),
-        Kind::Mapping(entries) => {
+        NodeKind::Sequence(items) => items.iter().for_each(|item| duplicates(item, reported, diagnostics)),
+        NodeKind::Mapping(entries) => {
             let mut seen = HashMap::with_capacity(entries.len());
             for (key, value) in entries {
                 duplicates(value, reported, diagnostics);
                 let first = *seen.entry(key.name.as_str()).or_insert(key);
-                if std::ptr::eq(first, key) || !reported.insert(key.span.start) {
+                if std::ptr::eq(first, key) || !reported.insert(key.span().start) {
                     continue;
                 }
-                let message = format!("the key `{}` is there twice", key.name);
-                let diagnostic = Diagnostic::error(codes::DUPLICATE_KEY, message).at(key.place()).label("second here");
-                diagnostics.push(diagnostic.related(first.place(), "first here").help("keep one of the two"));
+                let message = format!("duplicate key `{}`", key.name);
+                let diagnostic = Diagnostic::error(codes::DUPLICATE_KEY, message).at(key.origin()).label("second here");
+                diagnostics.push(diagnostic.related(first.origin(), "first here").help("keep one of the two"));
             }
         }
         _ => {}

@@ -1,23 +1,23 @@
-//! What a bare scalar means.
+//! The value of a scalar without quotes.
 
-use super::{Kind, Style};
+use super::{NodeKind, StringStyle};
 
 /// Resolves a plain scalar by YAML 1.2's core schema, with YAML 1.1's octal numbers as lyaml and Go read them.
-pub(super) fn resolve(text: &str) -> Kind {
+pub(super) fn resolve(text: &str) -> NodeKind {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
-        "true" | "True" | "TRUE" => return Kind::Bool(true),
-        "false" | "False" | "FALSE" => return Kind::Bool(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Kind::Float(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return Kind::Float(f64::NEG_INFINITY),
-        ".nan" | ".NaN" | ".NAN" => return Kind::Float(f64::NAN),
+        "" | "~" | "null" | "Null" | "NULL" => return NodeKind::Null,
+        "true" | "True" | "TRUE" => return NodeKind::Bool(true),
+        "false" | "False" | "FALSE" => return NodeKind::Bool(false),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return NodeKind::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return NodeKind::Float(f64::NEG_INFINITY),
+        ".nan" | ".NaN" | ".NAN" => return NodeKind::Float(f64::NAN),
         _ => {}
     }
-    number(text).unwrap_or_else(|| Kind::String { value: text.to_owned(), style: Style::Plain })
+    number(text).unwrap_or_else(|| NodeKind::String { value: text.to_owned(), style: StringStyle::Plain })
 }
 
 /// A number, if `text` is one.
-pub(super) fn number(text: &str) -> Option<Kind> {
+pub(super) fn number(text: &str) -> Option<NodeKind> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -37,9 +37,9 @@ pub(super) fn number(text: &str) -> Option<Kind> {
             return None;
         }
         let value = i64::from_str_radix(digits, radix).ok()?;
-        return Some(Kind::Integer(if negative { -value } else { value }));
+        return Some(NodeKind::Integer(if negative { -value } else { value }));
     }
-    // Rust's parser takes `inf` and `nan`, which are strings in YAML.
+    // Rust's parser accepts `inf` and `nan`, which are strings in YAML.
     if !bytes.iter().any(u8::is_ascii_digit)
         || !bytes.iter().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(byte))
     {
@@ -48,7 +48,7 @@ pub(super) fn number(text: &str) -> Option<Kind> {
     if bytes.iter().all(u8::is_ascii_digit)
         && let Ok(value) = text.parse()
     {
-        return Some(Kind::Integer(value));
+        return Some(NodeKind::Integer(value));
     }
-    text.parse().ok().map(Kind::Float)
+    text.parse().ok().map(NodeKind::Float)
 }

@@ -1,82 +1,94 @@
-//! A piece of code inside a document, whose lines can be found in the file.
+//! Code inside a document, whose lines can be found in the file.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Style, Text};
-use crate::diagnostic::{Place, SourceFile};
+use super::{StringStyle, Text};
+use crate::diagnostic::{Origin, Place, SourceFile};
 
-/// The text of a snippet and where it was written.
+/// The text of a snippet and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnippetSource {
     /// The code.
     pub text: String,
-    /// Where the whole of it stands.
-    pub place: Place,
-    origin: Option<Origin>,
+    /// Where the whole of it comes from.
+    pub origin: Origin,
+    scalar: Option<Scalar>,
 }
 
+/// The scalar of a document that a snippet is.
 #[derive(Debug, Clone, PartialEq)]
-struct Origin {
+struct Scalar {
     text: Arc<Text>,
     span: Range<usize>,
-    style: Style,
+    style: StringStyle,
 }
 
 impl SnippetSource {
     /// A snippet that is a file of its own, or an argument of the command line under a name.
     pub fn whole(file: &Arc<SourceFile>) -> Self {
         let place = Place::new(file.clone(), 0..file.text.len());
-        Self { text: file.text.clone(), place, origin: None }
+        Self { text: file.text.clone(), origin: place.into(), scalar: None }
     }
 
     /// A scalar of a document.
-    pub(super) fn in_document(value: String, text: Arc<Text>, span: Range<usize>, style: Style) -> Self {
-        let place = text.place(span.clone());
-        Self { text: value, place, origin: Some(Origin { text, span, style }) }
+    pub(super) fn in_document(value: String, text: Arc<Text>, span: Range<usize>, style: StringStyle) -> Self {
+        let origin = text.place(span.clone()).into();
+        Self { text: value, origin, scalar: Some(Scalar { text, span, style }) }
     }
 
-    /// Where line `line` (counted from 1) of the code stands in the file. Lines past the end are the last one.
+    /// A string of a request's body.
+    pub(super) fn in_request(value: String, origin: Origin) -> Self {
+        Self { text: value, origin, scalar: None }
+    }
+
+    /// The place of line `line` (counted from 1) of the code in its file. Lines past the end count as the last one. In
+    /// a request, the origin of the whole snippet.
     ///
-    /// White space may differ between the code and how it is written (indentation, folding), the other characters
-    /// cannot: the n-th of them in the code is the n-th of them in the file.
-    pub fn line_place(&self, line: usize) -> Place {
+    /// White space may differ between the code and the file (indentation, folding), other characters cannot: the n-th
+    /// of them in the code is the n-th of them in the file.
+    pub fn line_origin(&self, line: usize) -> Origin {
+        let Origin::File(whole) = &self.origin else { return self.origin.clone() };
+        self.line_place(whole, line).into()
+    }
+
+    fn line_place(&self, whole: &Place, line: usize) -> Place {
         let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
         let mut lines = self.text.split('\n');
         let before: usize = lines.by_ref().take(line.saturating_sub(1)).map(visible).sum();
         let here = lines.next().map_or(0, visible);
         let marks = self.marks();
-        let Some(&(first, _)) = marks.get(before).or(marks.last()) else { return self.place.clone() };
+        let Some(&(first, _)) = marks.get(before).or(marks.last()) else { return whole.clone() };
         let (last, length) = marks[(before + here.max(1) - 1).min(marks.len() - 1)];
         let end = if here == 0 { first } else { (last + length).max(first) };
-        match &self.origin {
-            Some(origin) => origin.text.place(origin.span.start + first..origin.span.start + end),
-            None => Place::new(self.place.file.clone(), first..end),
+        match &self.scalar {
+            Some(scalar) => scalar.text.place(scalar.span.start + first..scalar.span.start + end),
+            None => Place::new(whole.file.clone(), first..end),
         }
     }
 
-    /// Offset and length, in how it is written, of each character that is not white space.
+    /// Offset and length, in the file's text, of each character that is not white space.
     fn marks(&self) -> Vec<(usize, usize)> {
-        let Some(origin) = &self.origin else { return plain(&self.text) };
-        let raw = origin.text.as_str().get(origin.span.clone()).unwrap_or("");
-        match origin.style {
-            Style::Plain | Style::Block => plain(raw),
-            Style::Single => single(raw).0,
-            Style::Double => double(raw).0,
+        let Some(scalar) = &self.scalar else { return plain(&self.text) };
+        let raw = scalar.text.as_str().get(scalar.span.clone()).unwrap_or("");
+        match scalar.style {
+            StringStyle::Plain | StringStyle::Block => plain(raw),
+            StringStyle::Single => single(raw).0,
+            StringStyle::Double => double(raw).0,
         }
     }
 }
 
-/// How many bytes of `raw`, which starts with a quote, the quoted string takes.
-pub(super) fn quoted_length(raw: &str, style: Style) -> usize {
-    if style == Style::Single { single(raw).1 } else { double(raw).1 }
+/// The length in bytes of the quoted string that `raw` starts with, quotes included.
+pub(super) fn quoted_length(raw: &str, style: StringStyle) -> usize {
+    if style == StringStyle::Single { single(raw).1 } else { double(raw).1 }
 }
 
 fn plain(raw: &str) -> Vec<(usize, usize)> {
     raw.char_indices().filter(|(_, c)| !c.is_whitespace()).map(|(at, c)| (at, c.len_utf8())).collect()
 }
 
-/// Inside single quotes, where two of them are one; and the length with the quotes.
+/// The characters of a string in single quotes, where two quotes stand for one, and its length with the quotes.
 fn single(raw: &str) -> (Vec<(usize, usize)>, usize) {
     let mut marks = Vec::new();
     let mut chars = raw.char_indices().skip(1).peekable();
@@ -92,7 +104,7 @@ fn single(raw: &str) -> (Vec<(usize, usize)>, usize) {
     (marks, raw.len())
 }
 
-/// Inside double quotes, where escapes stand for one character each (surrogate pairs for one together); and the length
+/// The characters of a string in double quotes, where an escape (or a surrogate pair) stands for one, and its length
 /// with the quotes.
 fn double(raw: &str) -> (Vec<(usize, usize)>, usize) {
     let mut marks = Vec::new();
@@ -118,7 +130,7 @@ fn escape(raw: &str) -> (usize, bool) {
         'x' => 2,
         'u' => 4,
         'U' => 8,
-        // YAML's escapes of white space, and the escaped line break.
+        // YAML's escapes of white space, and an escaped line break.
         'n' | 't' | 'r' | 'v' | 'f' | ' ' | '\t' | '\n' | '\r' | 'N' | '_' | 'L' | 'P' => {
             return (1 + kind.len_utf8(), false);
         }

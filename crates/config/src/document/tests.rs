@@ -1,4 +1,5 @@
 use super::*;
+use crate::diagnostic::Place;
 
 fn read(name: &str, text: &str) -> (Option<Node>, Vec<Diagnostic>) {
     let environment = |name: &str| match name {
@@ -19,8 +20,12 @@ fn shorts(text: &str) -> Vec<String> {
     read("t.yaml", text).1.iter().map(Diagnostic::short).collect()
 }
 
-fn marked(place: &Place) -> &str {
-    &place.file.text[place.span.clone()]
+fn place(origin: &Origin) -> &Place {
+    origin.place().expect("the tests' documents are files")
+}
+
+fn marked(origin: &Origin) -> &str {
+    place(origin).text()
 }
 
 /// Scenario: bare scalars of every sort. Guarantees: they mean what lyaml and YAML 1.2 say.
@@ -40,10 +45,10 @@ fn places_are_exact() {
     let node =
         good("a: \"\u{e9}\" # \u{1f600} \u{e9}\r\nlist:\r\n  - name: \u{fc}x # \u{e9}\r\n    k: v\r\n\r\nz: 1\r\n");
     let (key, value) = node.get("list").and_then(|list| list.items()?[0].entry("k")).expect("there");
-    assert_eq!((marked(&key.place()), marked(&value.place())), ("k", "v"));
-    assert_eq!((value.place().line(), value.place().column()), (4, 8));
-    assert_eq!(marked(&node.get("a").expect("there").place()), "\"\u{e9}\"");
-    let list = node.get("list").expect("there").place();
+    assert_eq!((marked(&key.origin()), marked(&value.origin())), ("k", "v"));
+    assert_eq!((place(&value.origin()).line(), place(&value.origin()).column()), (4, 8));
+    assert_eq!(marked(&node.get("a").expect("there").origin()), "\"\u{e9}\"");
+    let list = node.get("list").expect("there").origin();
     assert!(marked(&list).ends_with("k: v"), "{:?}", marked(&list));
 }
 
@@ -52,8 +57,9 @@ fn places_are_exact() {
 fn empty_values_stand_at_their_keys() {
     let node = good("a:\n  b: |\n  c:\nd: >-\n\nlist:\n- x: 1\n");
     let inner = node.get("a").expect("there");
-    let place = |node: &Node, name: &str| node.get(name).expect("there").place();
-    assert_eq!((marked(&place(inner, "b")), place(inner, "c").line(), marked(&place(&node, "d"))), ("b", 3, "d"));
+    let origin = |node: &Node, name: &str| node.get(name).expect("there").origin();
+    let (b, c, d) = (origin(inner, "b"), origin(inner, "c"), origin(&node, "d"));
+    assert_eq!((marked(&b), place(&c).line(), marked(&d)), ("b", 3, "d"));
 }
 
 /// Scenario: anchors, aliases and merges, one into the other. Guarantees: written keys win, in the order of writing.
@@ -68,18 +74,18 @@ fn merges_mappings() {
 fn refuses_what_is_wrong() {
     insta::assert_debug_snapshot!(shorts("a: 1\nb: 2\na: 3\n"), @r#"
     [
-        "t.yaml:3:1: error[K0002]: the key `a` is there twice; second here",
+        "t.yaml:3:1: error[K0002]: duplicate key `a`; second here",
     ]
     "#);
     assert_eq!(shorts("a: &a {b: 1, b: 2}\nc: *a\nd: {a: 1, a: 2, a: 3}\n").len(), 3);
     assert!(shorts("a: 1\n---\nb: 1\n")[0].contains("2:1: error[K0006]"), "{:?}", shorts("a: 1\n---\nb: 1\n"));
     for tabs in ["a:\n\t- b\n", "a:\n  - b\n\tc: d\n", "a:\n  b: 1\n\tc: 2\n"] {
         let (_, diagnostics) = read("t.yaml", tabs);
-        assert_eq!(diagnostics[0].place.as_ref().map(marked), Some("\t"), "{diagnostics:?}");
+        assert_eq!(diagnostics[0].place().map(Place::text), Some("\t"), "{diagnostics:?}");
     }
-    assert!(shorts("a: !custom b\n")[0].contains("error[K0004]: the tag"));
+    assert!(shorts("a: !custom b\n")[0].contains("error[K0004]: unknown tag"));
     assert!(shorts("a: &a [*a]\n")[0].contains("own anchor"));
-    assert!(shorts("? [a]\n: b\n")[0].contains("error[K0004]: a key"));
+    assert!(shorts("? [a]\n: b\n")[0].contains("error[K0004]: a list or a mapping as a key"));
     assert!(shorts("a: 'b\n")[0].contains("error[K0001]"));
     assert!(shorts("<<: 1\n")[0].contains("merges mappings only"));
 }
@@ -108,7 +114,7 @@ fn reads_json() {
     let wrong = |text| read("t.json", text).1[0].short();
     insta::assert_snapshot!(wrong("{\n \"a\": 1\n \"b\": 2}"), @"t.json:3:2: error[K0001]: expected `,` or `}`, found `\"`; here");
     insta::assert_snapshot!(wrong("{\"a\": 01}"), @"t.json:1:7: error[K0001]: expected a value, found `0`; here");
-    insta::assert_snapshot!(wrong("{\"a\": \"\\q\"}"), @"t.json:1:9: error[K0001]: an escape or control character that a string may not hold; here");
+    insta::assert_snapshot!(wrong("{\"a\": \"\\q\"}"), @"t.json:1:9: error[K0001]: invalid escape or control character in a string; here");
     insta::assert_snapshot!(wrong("{} x"), @"t.json:1:4: error[K0001]: text after the end of the document; here");
 }
 
@@ -125,20 +131,20 @@ fn finds_lines_of_snippets() {
     for case in cases {
         let snippet = good(case).get("k").and_then(Node::snippet).expect("a string");
         assert_eq!(snippet.text.lines().count(), 4, "{:?}", snippet.text);
-        let lines: Vec<_> = (1..=4).map(|line| marked(&snippet.line_place(line)).to_owned()).collect();
+        let lines: Vec<_> = (1..=4).map(|line| marked(&snippet.line_origin(line)).to_owned()).collect();
         assert_eq!(
             (lines[0].as_str(), lines[1].as_str(), lines[3].as_str()),
             ("local a = 1", "", "return a"),
             "{case}"
         );
         assert!(lines[2].starts_with("--"), "{lines:?}");
-        assert_eq!(marked(&snippet.line_place(99)), "");
+        assert_eq!(marked(&snippet.line_origin(99)), "");
     }
     let folded = good("k: >\n  local a =\n  1\n\n  return\n  a\n").get("k").and_then(Node::snippet).expect("a string");
-    assert_eq!(marked(&folded.line_place(1)), "local a =\n  1");
-    assert_eq!(marked(&folded.line_place(2)), "return\n  a");
+    assert_eq!(marked(&folded.line_origin(1)), "local a =\n  1");
+    assert_eq!(marked(&folded.line_origin(2)), "return\n  a");
     let file = SourceFile::new("--field a", "x\nreturn 1");
-    assert_eq!(marked(&SnippetSource::whole(&file).line_place(2)), "return 1");
+    assert_eq!(marked(&SnippetSource::whole(&file).line_origin(2)), "return 1");
 }
 
 /// Scenario: decK's expressions, right and wrong. Guarantees: values go in before parsing, places stay those of the file.
@@ -147,26 +153,63 @@ fn replaces_environment_variables() {
     let node = good("a: ${{ env \"DECK_PORT\" | toInt }} # x\nb: 'x${{ env \"DECK_TOKEN\" }}y'\nc: z\n");
     assert_eq!(node.to_json()["a"], 9000);
     assert_eq!(node.to_json()["b"], "xa-rather-long-secrety");
-    let place = |name: &str| node.get(name).expect("there").place();
-    assert_eq!(marked(&place("a")), "${{ env \"DECK_PORT\" | toInt }}");
-    assert_eq!(marked(&place("b")), "'x${{ env \"DECK_TOKEN\" }}y'");
-    assert_eq!((marked(&place("c")), place("c").line()), ("z", 3));
+    let origin = |name: &str| node.get(name).expect("there").origin();
+    assert_eq!(marked(&origin("a")), "${{ env \"DECK_PORT\" | toInt }}");
+    assert_eq!(marked(&origin("b")), "'x${{ env \"DECK_TOKEN\" }}y'");
+    assert_eq!((marked(&origin("c")), place(&origin("c")).line()), ("z", 3));
     insta::assert_debug_snapshot!(shorts("a: ${{ env \"HOME\" }}\nb: ${{ env \"DECK_NO\" }}\nc: ${{ date }}\nd: ${{ x\n"), @r#"
     [
         "t.yaml:1:4: error[K0005]: environment variables in a configuration must be prefixed with `DECK_`, found `HOME`",
         "t.yaml:2:4: error[K0005]: environment variable `DECK_NO` is not set",
-        "t.yaml:3:4: error[K0005]: `date` is not an expression that is known",
+        "t.yaml:3:4: error[K0005]: unknown expression `date`",
         "t.yaml:4:4: error[K0005]: `${{` without `}}`; opened here",
     ]
     "#);
 }
 
+/// Scenario: paths of members that exist, that do not, and of keys with dots. Guarantees: the member, else its nearest
+/// ancestor; of a mapping, its key.
+#[test]
+fn finds_the_origin_of_members() {
+    let node = good("queue: {max: 5}\nheaders:\n  a.b: x\n  a: {b: y, d: ''}\nlog: [one, {two: 2}]\nempty:\n");
+    let found = |path: &str| node.member_origin(path).map(|origin| marked(&origin).to_owned());
+    let cases = [
+        ("queue.max", "5"),
+        ("queue.min", "queue"),
+        ("queue.max.more", "5"),
+        ("headers.a.b", "x"),
+        ("headers.a.c", "a"),
+        ("headers.a.d", "''"),
+        ("log[0]", "one"),
+        ("log[1].two", "2"),
+        ("log[7]", "[one, {two: 2}]"),
+        ("empty", "empty"),
+    ];
+    for (path, text) in cases {
+        assert_eq!(found(path).as_deref(), Some(text), "{path}");
+    }
+    assert_eq!((found("queues"), found("")), (None, None));
+}
+
+/// Scenario: a request's body. Guarantees: the same values as from a text, and each member knows its path.
+#[test]
+fn reads_a_request() {
+    let body = serde_json::json!({"a": [1, 2.5, "x", true, null], "b": {"c.d": "return 1\nreturn 2"}});
+    let node = Node::from_request(&body);
+    assert_eq!(node.to_json(), body);
+    let text = node.get("b").and_then(|b| b.get("c.d")).expect("there");
+    let path = |path: &str| Origin::Request { path: path.to_owned() };
+    assert_eq!((text.origin(), node.origin(), text.span()), (path("b.c.d"), path(""), 0..0));
+    assert_eq!(node.member_origin("a[3]"), Some(path("a[3]")));
+    assert_eq!(text.snippet().expect("a string").line_origin(2), path("b.c.d"));
+}
+
 fn check(node: &Node, text: &str) {
-    let place = node.place();
-    assert!(place.span.end <= text.len() && text.is_char_boundary(place.span.start));
+    let span = node.span();
+    assert!(span.end <= text.len() && text.is_char_boundary(span.start));
     if let Some(snippet) = node.snippet() {
         for line in 0..snippet.text.split('\n').count() + 2 {
-            assert!(snippet.line_place(line).span.end <= text.len());
+            assert!(place(&snippet.line_origin(line)).span.end <= text.len());
         }
     }
     node.items().into_iter().flatten().for_each(|item| check(item, text));

@@ -1,34 +1,34 @@
-//! The text that is parsed, and its way back to the file.
+//! The text that is parsed, and how its offsets map to the file.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diagnostic::{Place, SourceFile};
 
-/// A file's text after the replacement of environment variables. Offsets into it lead back into the file.
+/// A file's text with its environment variables expanded. Offsets into it map to offsets of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Text {
     file: Arc<SourceFile>,
     expanded: Option<String>,
-    pieces: Vec<Piece>,
+    replacements: Vec<Replacement>,
 }
 
-/// A part of the expanded text that stands for a part of the file.
+/// One expanded expression: its bytes in the expanded text, and those of the expression in the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Replacement {
     pub(super) expanded: Range<usize>,
     pub(super) source: Range<usize>,
 }
 
 impl Text {
-    /// The file's text as it is.
+    /// The file's text without any expansion.
     pub fn plain(file: Arc<SourceFile>) -> Self {
-        Self { file, expanded: None, pieces: Vec::new() }
+        Self { file, expanded: None, replacements: Vec::new() }
     }
 
-    /// A text in which `pieces`, in order, were replaced.
-    pub(super) fn expanded(file: Arc<SourceFile>, text: String, pieces: Vec<Piece>) -> Self {
-        Self { file, expanded: Some(text), pieces }
+    /// A text with `replacements`, which are in order.
+    pub(super) fn expanded(file: Arc<SourceFile>, text: String, replacements: Vec<Replacement>) -> Self {
+        Self { file, expanded: Some(text), replacements }
     }
 
     /// What is parsed.
@@ -36,20 +36,22 @@ impl Text {
         self.expanded.as_deref().unwrap_or(&self.file.text)
     }
 
-    /// Where `span` of this text stands in the file. A replaced part stands where its expression does.
+    /// The place of `span` of this text in the file. That of an expanded value is the place of its expression.
     pub fn place(&self, span: Range<usize>) -> Place {
         Place::new(self.file.clone(), self.to_source(span.start, false)..self.to_source(span.end, true))
     }
 
     fn to_source(&self, offset: usize, end: bool) -> usize {
-        let before = self
-            .pieces
-            .partition_point(|piece| if end { piece.expanded.start < offset } else { piece.expanded.start <= offset });
-        let Some(piece) = before.checked_sub(1).map(|at| &self.pieces[at]) else { return offset };
-        match offset.checked_sub(piece.expanded.end) {
-            Some(past) => piece.source.end + past,
-            None if end => piece.source.end,
-            None => piece.source.start,
+        let starts_before = |replacement: &Replacement| match end {
+            true => replacement.expanded.start < offset,
+            false => replacement.expanded.start <= offset,
+        };
+        let before = self.replacements.partition_point(starts_before);
+        let Some(last) = before.checked_sub(1).map(|at| &self.replacements[at]) else { return offset };
+        match offset.checked_sub(last.expanded.end) {
+            Some(past) => last.source.end + past,
+            None if end => last.source.end,
+            None => last.source.start,
         }
     }
 }

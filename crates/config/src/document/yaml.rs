@@ -1,4 +1,4 @@
-//! YAML: the parser's events as a tree.
+//! YAML text as a tree, built from the parser's events.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::{Key, Kind, MAX_DEPTH, MAX_NODES, Node, Style, Text, scalar, snippet};
+use super::{Key, Location, MAX_DEPTH, MAX_NODES, Node, NodeKind, StringStyle, Text, scalar, snippet};
 use crate::diagnostic::{Diagnostic, codes};
 
 /// Parses the whole of `text` as one YAML document; an empty text is null.
@@ -14,7 +14,7 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
     let offsets = Offsets::new(text.as_str());
     let mut builder =
         Builder { text, offsets, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
-    // The parser counts in characters on an iterator of them, and partly in bytes on a string.
+    // On an iterator of characters the parser counts characters; on a string it partly counts bytes.
     let mut parser = Parser::new_from_iter(text.as_str().chars());
     while let Some(event) = parser.next_event() {
         let step = match event {
@@ -24,10 +24,10 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
         step.map_err(|error| vec![*error])?;
     }
     let end = text.as_str().len();
-    Ok(builder.root.unwrap_or_else(|| Node { kind: Kind::Null, span: end..end, text: text.clone() }))
+    Ok(builder.root.unwrap_or_else(|| Node::in_text(NodeKind::Null, text, end..end)))
 }
 
-/// From the parser's character indices to bytes.
+/// Maps the parser's character indices to bytes.
 struct Offsets {
     length: usize,
     /// Empty if every character is one byte.
@@ -54,8 +54,8 @@ impl Offsets {
     }
 }
 
-/// A collection that has begun.
-struct Open {
+/// A collection whose end has not been seen.
+struct OpenCollection {
     start: usize,
     anchor: usize,
     content: Content,
@@ -69,7 +69,7 @@ enum Content {
 struct Builder<'a> {
     text: &'a Arc<Text>,
     offsets: Offsets,
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
     root: Option<Node>,
@@ -79,19 +79,19 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn syntax(&self, info: &str, index: usize) -> Box<Diagnostic> {
         let at = self.offsets.byte(index);
-        let error = |at: usize| {
+        let not_yaml = |at: usize| {
             let span = at..at + self.text.as_str()[at..].chars().next().map_or(0, char::len_utf8);
             Diagnostic::error(codes::SYNTAX, format!("not YAML: {info}")).at(self.text.place(span))
         };
         if info.contains("tab") {
-            let diagnostic = error(self.tab_after(at).unwrap_or(at)).label("a tab");
+            let diagnostic = not_yaml(self.tab_after(at).unwrap_or(at)).label("a tab");
             return Box::new(diagnostic.help("indent with spaces; YAML allows no tabs there"));
         }
         let help = "the cause is often a line above: an indentation, a missing quote, a colon in a bare string";
-        Box::new(error(at).label("the parser gave up here").help(help))
+        Box::new(not_yaml(at).label("cannot parse from here").help(help))
     }
 
-    /// The first tab on the line at `at` or the one after it: the parser stops at what the tab belongs to.
+    /// The first tab on the line of `at` or on the next: the parser reports the node that the tab indents.
     fn tab_after(&self, at: usize) -> Option<usize> {
         let text = self.text.as_str();
         let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -99,7 +99,7 @@ impl Builder<'_> {
         text[start..start + lines].find('\t').map(|tab| start + tab)
     }
 
-    fn bad(&self, code: &'static str, message: impl Into<String>, span: Range<usize>) -> Box<Diagnostic> {
+    fn error(&self, code: &'static str, message: impl Into<String>, span: Range<usize>) -> Box<Diagnostic> {
         Box::new(Diagnostic::error(code, message).at(self.text.place(span)))
     }
 
@@ -109,7 +109,7 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let error = self.bad(codes::DOCUMENTS, "a second document in the same file", range);
+                    let error = self.error(codes::DOCUMENTS, "a second document in the same file", range);
                     let help = "put it into a file of its own; several files are read as one configuration";
                     return Err(Box::new(error.help(help)));
                 }
@@ -125,10 +125,10 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => self.end(range)?,
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(self.bad(codes::BAD_NODE, "an alias inside its own anchor", range));
+                    return Err(self.error(codes::BAD_NODE, "an alias inside its own anchor", range));
                 };
                 if self.open.len() + node.depth() > MAX_DEPTH {
-                    return Err(self.bad(codes::TOO_LARGE, format!("nested deeper than {MAX_DEPTH} levels"), range));
+                    return Err(self.error(codes::TOO_LARGE, format!("nested deeper than {MAX_DEPTH} levels"), range));
                 }
                 self.nodes += node.count() - 1;
                 self.add(node, range)?;
@@ -149,28 +149,28 @@ impl Builder<'_> {
         if let Some(tag) = tag
             && !(tag.is_yaml_core_schema() && tag.suffix == name)
         {
-            return Err(self.bad(codes::BAD_NODE, format!("the tag `{tag}` is not known here"), range));
+            return Err(self.error(codes::BAD_NODE, format!("unknown tag `{tag}`"), range));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(self.bad(codes::TOO_LARGE, format!("nested deeper than {MAX_DEPTH} levels"), range));
+            return Err(self.error(codes::TOO_LARGE, format!("nested deeper than {MAX_DEPTH} levels"), range));
         }
-        if matches!(self.open.last(), Some(Open { content: Content::Mapping { key: None, .. }, .. })) {
-            return Err(self.bad(codes::BAD_NODE, "a key that is a list or a mapping", range));
+        if matches!(self.open.last(), Some(OpenCollection { content: Content::Mapping { key: None, .. }, .. })) {
+            return Err(self.error(codes::BAD_NODE, "a list or a mapping as a key", range));
         }
-        self.open.push(Open { start: range.start, anchor, content });
+        self.open.push(OpenCollection { start: range.start, anchor, content });
         Ok(())
     }
 
     fn end(&mut self, range: Range<usize>) -> Result<(), Box<Diagnostic>> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let kind = match open.content {
-            Content::Sequence(items) => Kind::Sequence(items),
-            Content::Mapping { entries, merges, .. } => Kind::Mapping(merged(entries, merges)),
+            Content::Sequence(items) => NodeKind::Sequence(items),
+            Content::Mapping { entries, merges, .. } => NodeKind::Mapping(merged(entries, merges)),
         };
-        // A block collection ends where the next thing begins; its own text ends before the blanks.
+        // The parser ends a block collection where the next node begins; its own text ends before the white space.
         let written = &self.text.as_str()[open.start..range.end.max(open.start)];
         let span = open.start..open.start + written.trim_end().len();
-        let node = Node { kind, span: span.clone(), text: self.text.clone() };
+        let node = Node::in_text(kind, self.text, span.clone());
         if open.anchor > 0 {
             self.anchors.insert(open.anchor, node.clone());
             self.nodes += node.count();
@@ -187,28 +187,30 @@ impl Builder<'_> {
         range: Range<usize>,
     ) -> Result<(), Box<Diagnostic>> {
         let style = match style {
-            ScalarStyle::Plain => Style::Plain,
-            ScalarStyle::SingleQuoted => Style::Single,
-            ScalarStyle::DoubleQuoted => Style::Double,
-            ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+            ScalarStyle::Plain => StringStyle::Plain,
+            ScalarStyle::SingleQuoted => StringStyle::Single,
+            ScalarStyle::DoubleQuoted => StringStyle::Double,
+            ScalarStyle::Literal | ScalarStyle::Folded => StringStyle::Block,
         };
-        // The parser's span of a scalar takes in what follows a quoted one on its line, and the line breaks of a block.
+        // The parser's span includes what follows a quoted scalar on its line, and the line breaks after a block.
         let raw = &self.text.as_str()[range.clone()];
         let length = match style {
-            Style::Single | Style::Double => snippet::quoted_length(raw, style),
-            Style::Plain | Style::Block => raw.trim_end().len(),
+            StringStyle::Single | StringStyle::Double => snippet::quoted_length(raw, style),
+            StringStyle::Plain | StringStyle::Block => raw.trim_end().len(),
         };
         let mut range = range.start..range.start + length;
         if value.is_empty()
-            && style == Style::Block
-            && let Some(Open { content: Content::Mapping { key: Some(key), .. }, .. }) = self.open.last()
+            && style == StringStyle::Block
+            && let Some(OpenCollection { content: Content::Mapping { key: Some(key), .. }, .. }) = self.open.last()
         {
-            // Nothing is written: the span is that of whatever comes next.
-            range = key.span.clone();
+            // The span of an empty block is that of the next node.
+            if let Location::Text { span, .. } = &key.location {
+                range = span.clone();
+            }
         }
-        let string = || Kind::String { value: value.to_owned(), style };
+        let string = || NodeKind::String { value: value.to_owned(), style };
         let kind = match tag {
-            None if style == Style::Plain => scalar::resolve(value),
+            None if style == StringStyle::Plain => scalar::resolve(value),
             None => string(),
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => string(),
             Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => string(),
@@ -217,41 +219,41 @@ impl Builder<'_> {
             {
                 scalar::resolve(value)
             }
-            Some(tag) => return Err(self.bad(codes::BAD_NODE, format!("the tag `{tag}` is not known here"), range)),
+            Some(tag) => return Err(self.error(codes::BAD_NODE, format!("unknown tag `{tag}`"), range)),
         };
-        if let Some(Open { content: Content::Mapping { key: key @ None, .. }, .. }) = self.open.last_mut() {
-            *key = Some(Key { name: value.to_owned(), span: range, text: self.text.clone() });
+        if let Some(OpenCollection { content: Content::Mapping { key: key @ None, .. }, .. }) = self.open.last_mut() {
+            *key = Some(Key::in_text(value.to_owned(), self.text, range));
             return Ok(());
         }
-        let node = Node { kind, span: range.clone(), text: self.text.clone() };
+        let node = Node::in_text(kind, self.text, range.clone());
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
         self.add(node, range)
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a finished node to the innermost open collection.
     fn add(&mut self, node: Node, range: Range<usize>) -> Result<(), Box<Diagnostic>> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(self.bad(codes::TOO_LARGE, format!("aliases expand to more than {MAX_NODES} values"), range));
+            return Err(self.error(codes::TOO_LARGE, format!("aliases expand to more than {MAX_NODES} values"), range));
         }
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),
             Some(Content::Sequence(items)) => items.push(node),
             Some(Content::Mapping { entries, key, merges }) => match key.take() {
                 None => match node.as_str() {
-                    Some(name) => *key = Some(Key { name: name.to_owned(), span: range, text: self.text.clone() }),
-                    None => return Err(self.bad(codes::BAD_NODE, "a key that is not a string", range)),
+                    Some(name) => *key = Some(Key::in_text(name.to_owned(), self.text, range)),
+                    None => return Err(self.error(codes::BAD_NODE, "a key that is not a string", range)),
                 },
                 Some(key) if key.name == "<<" && key_is_plain(&key) => {
                     let mappings = match &node.kind {
-                        Kind::Mapping(_) => vec![node],
-                        Kind::Sequence(items) => items.clone(),
+                        NodeKind::Mapping(_) => vec![node],
+                        NodeKind::Sequence(items) => items.clone(),
                         _ => vec![node],
                     };
                     if mappings.iter().any(|node| node.entries().is_none()) {
-                        return Err(self.bad(codes::BAD_NODE, "`<<` merges mappings only", range));
+                        return Err(self.error(codes::BAD_NODE, "`<<` merges mappings only", range));
                     }
                     merges.extend(mappings.into_iter().map(|node| (entries.len(), node)));
                 }
@@ -264,11 +266,11 @@ impl Builder<'_> {
 
 /// A quoted `<<` is an ordinary key.
 fn key_is_plain(key: &Key) -> bool {
-    key.text.as_str().get(key.span.clone()) == Some("<<")
+    matches!(&key.location, Location::Text { text, span } if text.as_str().get(span.clone()) == Some("<<"))
 }
 
-/// `entries` with the merged mappings' keys that they lack, where the merge was written. What is written wins over what
-/// is merged, and the mapping merged first over later ones.
+/// `entries` with the keys of the merged mappings that they lack, in the place of the merge. An own entry wins over a
+/// merged one, and the first mapping of a merge over later ones.
 fn merged(entries: Vec<(Key, Node)>, merges: Vec<(usize, Node)>) -> Vec<(Key, Node)> {
     if merges.is_empty() {
         return entries;
@@ -276,7 +278,7 @@ fn merged(entries: Vec<(Key, Node)>, merges: Vec<(usize, Node)>) -> Vec<(Key, No
     let mut taken: std::collections::HashSet<String> = entries.iter().map(|(key, _)| key.name.clone()).collect();
     let mut extra: Vec<(usize, (Key, Node))> = Vec::new();
     for (at, mapping) in merges {
-        let Kind::Mapping(members) = mapping.kind else { continue };
+        let NodeKind::Mapping(members) = mapping.kind else { continue };
         extra.extend(members.into_iter().filter(|(key, _)| taken.insert(key.name.clone())).map(|entry| (at, entry)));
     }
     let mut result = Vec::with_capacity(entries.len() + extra.len());

@@ -1,4 +1,4 @@
-//! What a value must be besides its type.
+//! Checks of a value besides its type.
 
 use serde_json::Value;
 
@@ -13,9 +13,9 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// One of these numbers.
     OneOfNumbers(&'static [f64]),
-    /// So many bytes or elements at least.
+    /// At least this many bytes or elements.
     LenMin(usize),
-    /// So many bytes or elements at most.
+    /// At most this many bytes or elements.
     LenMax(usize),
     /// A string that starts with another.
     StartsWith(&'static str),
@@ -25,19 +25,19 @@ pub enum Check {
     Custom(fn(&Value) -> Result<(), String>),
 }
 
-/// What several fields together do wrong.
+/// An error about several fields together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The field to point at.
     pub field: &'static str,
-    /// What is wrong, as a lowercase fragment.
+    /// The problem, as a lowercase fragment.
     pub message: String,
     /// Kong's wording.
     pub kong: String,
 }
 
 impl Check {
-    /// Whether `value`, which has the right type, passes; if not, Kong's wording.
+    /// Checks `value`, which has the right type. The error is Kong's wording.
     pub fn run(&self, value: &Value) -> Result<(), String> {
         let number = value.as_f64().unwrap_or(f64::NAN);
         let text = value.as_str().unwrap_or("");

@@ -1,6 +1,6 @@
 //! Fields: one definition gives type, default, validation in Kong's wording, documentation and the Admin API's schema.
 //!
-//! The rules and the texts are those of Kong's schema library; what Kong has no word for (durations, sizes) is for our
+//! The rules and the texts are those of Kong's schema library. Durations and sizes, which Kong lacks, are for Logphase's
 //! own settings and extensions.
 
 mod check;
@@ -32,18 +32,18 @@ pub enum Type {
     Map(&'static Field, &'static Field),
     /// Fixed fields.
     Record(&'static Record),
-    /// Anything; what is not looked at here.
+    /// Anything; the value is not checked.
     Any,
-    /// `30s`, `500ms` or a number of seconds; read as seconds. Ours.
+    /// `30s`, `500ms` or a number of seconds; read as seconds. Kong lacks it.
     Duration,
-    /// `8MiB`, `1m` or a number of bytes; read as bytes. Ours.
+    /// `8MiB`, `1m` or a number of bytes; read as bytes. Kong lacks it.
     Size,
 }
 
 /// The value of a field that is not given.
 #[derive(Debug, Clone, Copy)]
 pub enum Default {
-    /// None; the field stays away.
+    /// None; the field is absent.
     None,
     /// A string.
     String(&'static str),
@@ -70,13 +70,13 @@ pub struct Field {
     pub required: bool,
     /// Value if not given.
     pub default: Default,
-    /// What else the value must be.
+    /// Checks of the value.
     pub checks: &'static [Check],
-    /// What it is for, in a sentence.
+    /// Description, in a sentence.
     pub about: &'static str,
     /// First version of Kong Gateway that has it, if not every version.
     pub since: &'static str,
-    /// What to use instead, if it is an old field.
+    /// Its replacement, if the field is deprecated.
     pub instead: &'static str,
     /// A field that Kong lacks.
     pub extension: bool,
@@ -164,7 +164,7 @@ impl Field {
         Self::of(name, Type::Size)
     }
 
-    /// It must be there; a required record is made of its defaults if it is not.
+    /// Makes the field required. A required record that is absent gets the defaults of its fields.
     pub const fn required(mut self) -> Self {
         self.required = true;
         if let Type::Record(_) = self.ty {
@@ -173,37 +173,37 @@ impl Field {
         self
     }
 
-    /// Value if not given.
+    /// Sets the value of a field that is not given.
     pub const fn default(mut self, default: Default) -> Self {
         self.default = default;
         self
     }
 
-    /// What else it must be.
+    /// Sets the checks of the value.
     pub const fn checks(mut self, checks: &'static [Check]) -> Self {
         self.checks = checks;
         self
     }
 
-    /// What it is for. Space around the text, as documentation comments have it, is removed.
+    /// Sets the description. White space around it, as documentation comments have it, is removed.
     pub const fn about(mut self, about: &'static str) -> Self {
         self.about = about.trim_ascii();
         self
     }
 
-    /// First version that has it.
+    /// Sets the first version of Kong Gateway that has the field.
     pub const fn since(mut self, since: &'static str) -> Self {
         self.since = since;
         self
     }
 
-    /// An old field.
+    /// Marks the field as deprecated in favour of `instead`.
     pub const fn instead(mut self, instead: &'static str) -> Self {
         self.instead = instead;
         self
     }
 
-    /// A field that Kong lacks.
+    /// Marks the field as one that Kong lacks.
     pub const fn extension(mut self) -> Self {
         self.extension = true;
         self
@@ -216,12 +216,18 @@ impl Record {
         Self { fields, checks: &[] }
     }
 
+    /// Sets the checks over several fields.
+    pub const fn checks(mut self, checks: &'static [RecordCheck]) -> Self {
+        self.checks = checks;
+        self
+    }
+
     /// The field called `name`.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// The record made of its fields' defaults.
+    /// The defaults of the fields.
     pub fn defaults(&self) -> serde_json::Map<String, Value> {
         let given = self.fields.iter().filter_map(|field| Some((field.name.to_owned(), field.default_value()?)));
         given.collect()
@@ -246,7 +252,7 @@ impl Field {
     }
 }
 
-/// A vault reference, which Kong resolves when it runs.
+/// Whether `text` is a vault reference, which Kong resolves at run time.
 pub fn is_vault_reference(text: &str) -> bool {
     text.starts_with("{vault://") && text.ends_with('}')
 }

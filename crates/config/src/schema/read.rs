@@ -1,35 +1,43 @@
-//! From nodes to values, with every complaint.
+//! From nodes to values, with a diagnostic for every error.
 
 use serde_json::{Map, Value};
 
 use super::{Check, Default, Field, Problem, Record, Type, units};
-use crate::diagnostic::{Diagnostic, Place, codes, suggest};
-use crate::document::{Kind, Node, Style};
+use crate::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes, suggest};
+use crate::document::{Node, NodeKind, StringStyle};
 
-/// Where in a document a value is read.
+/// Where a value is read, for the diagnostics about it.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// What it belongs to, like ``plugin `http-log` ``.
+    /// What the value belongs to, like ``plugin `http-log` ``.
     pub subject: String,
     /// Its path in the document, like `plugins[0].config`.
     pub path: String,
-    /// Its path in Kong's error messages, like `config`; none where Kong has no say.
-    pub kong: Option<String>,
+    /// Its path in its entity, like `config`; none if it is not part of an entity of Kong.
+    pub kong: Option<FieldPath>,
     /// Where to point if something is missing.
-    pub place: Place,
+    pub origin: Origin,
 }
 
 impl Scope {
     /// The scope of a member.
-    pub fn member(&self, name: &str, place: Place) -> Self {
-        let kong = self.kong.as_deref().map(|path| join(path, name));
-        Self { subject: self.subject.clone(), path: join(&self.path, name), kong, place }
+    pub fn member(&self, name: &str, origin: Origin) -> Self {
+        self.below(join(&self.path, name), Segment::Field(name.to_owned()), origin)
+    }
+
+    /// The scope of a map's key or its value.
+    pub fn key(&self, name: &str, origin: Origin) -> Self {
+        self.below(join(&self.path, name), Segment::Key(name.to_owned()), origin)
     }
 
     /// The scope of a list's element, counted from 0.
-    pub fn element(&self, index: usize, place: Place) -> Self {
-        let kong = self.kong.as_deref().map(|path| join(path, &(index + 1).to_string()));
-        Self { subject: self.subject.clone(), path: format!("{}[{index}]", self.path), kong, place }
+    pub fn element(&self, index: usize, origin: Origin) -> Self {
+        self.below(format!("{}[{index}]", self.path), Segment::Element(index), origin)
+    }
+
+    fn below(&self, path: String, segment: Segment, origin: Origin) -> Self {
+        let kong = self.kong.as_ref().map(|path| path.join(segment));
+        Self { subject: self.subject.clone(), path, kong, origin }
     }
 
     /// An error here, with Kong's wording of it as the label.
@@ -39,10 +47,10 @@ impl Scope {
             (None, codes::UNKNOWN_FIELD) => codes::UNKNOWN_SETTING,
             (None, _) => codes::SETTING,
         };
-        let diagnostic = Diagnostic::error(code, message).at(self.place.clone()).label(wording).path(self.path.clone());
+        let diagnostic =
+            Diagnostic::error(code, message).at(self.origin.clone()).label(wording).path(self.path.clone());
         match &self.kong {
-            Some(path) if path.is_empty() => diagnostic.kong(format!("schema violation ({wording})")),
-            Some(path) => diagnostic.kong(format!("schema violation ({path}: {wording})")),
+            Some(path) => diagnostic.violation(path.clone(), wording),
             None => diagnostic,
         }
     }
@@ -52,7 +60,7 @@ impl Scope {
         self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
-    /// An error that names the value.
+    /// An error about the value itself; `found` describes it.
     fn wrong(&self, code: &'static str, found: &str, wording: &str) -> Diagnostic {
         let message = match (&self.kong, self.name()) {
             (_, "") => format!("the top level is {found}"),
@@ -68,7 +76,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 impl Record {
-    /// Reads a mapping: every field that is there, the defaults of the others, and every complaint.
+    /// Reads a mapping: the fields that are given, and the defaults of the others.
     pub fn read(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Map<String, Value> {
         let Some(entries) = node.entries() else {
             diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), "expected a record"));
@@ -76,7 +84,7 @@ impl Record {
         };
         for (key, _) in entries.iter().filter(|(key, _)| self.field(&key.name).is_none()) {
             let message = format!("unknown field `{}` in {}", key.name, scope.subject);
-            let here = scope.member(&key.name, key.place());
+            let here = scope.member(&key.name, key.origin());
             let mut diagnostic = here.error(codes::UNKNOWN_FIELD, message, "unknown field");
             match suggest(&key.name, self.fields.iter().map(|field| field.name)) {
                 Some(found) => diagnostic.label = format!("did you mean `{found}`?"),
@@ -103,9 +111,10 @@ impl Record {
 }
 
 fn entity_problem(problem: &Problem, node: &Node, scope: &Scope) -> Diagnostic {
-    let place = node.entry(problem.field).map_or(scope.place.clone(), |(key, _)| key.place());
     let mut here = scope.clone();
-    here.place = place;
+    if let Some((key, _)) = node.entry(problem.field) {
+        here.origin = key.origin();
+    }
     here.error(codes::ENTITY_CHECK, format!("{} in {}", problem.message, scope.subject), &problem.kong)
 }
 
@@ -115,37 +124,37 @@ impl Field {
         let Some((key, value)) = node.entry(self.name) else {
             if self.required && matches!(self.default, Default::None) {
                 let message = format!("required field `{}` missing in {}", self.name, scope.subject);
-                let here = scope.member(self.name, scope.place.clone());
+                let here = scope.member(self.name, scope.origin.clone());
                 diagnostics.push(here.error(codes::REQUIRED, message, "required field missing"));
             }
             return self.default_value();
         };
-        let mut here = scope.member(self.name, value.place());
+        let mut here = scope.member(self.name, value.origin());
         if value.is_null() {
             if self.required && matches!(self.default, Default::None) {
-                here.place = key.place();
+                here.origin = key.origin();
                 let message = format!("required field `{}` of {} is null", self.name, scope.subject);
                 diagnostics.push(here.error(codes::REQUIRED, message, "required field missing"));
             }
-            // An optional field can be unset so; a required one gets its default back.
+            // Null unsets an optional field, and gives a required one its default.
             return if self.required { self.default_value() } else { None };
         }
         if !self.instead.is_empty() {
             let message = format!("`{}` of {} is an old field", self.name, scope.subject);
-            let diagnostic = Diagnostic::warning(codes::DEPRECATED, message).at(key.place()).path(here.path.clone());
+            let diagnostic = Diagnostic::warning(codes::DEPRECATED, message).at(key.origin()).path(here.path.clone());
             diagnostics.push(diagnostic.label(format!("use {} instead", self.instead)));
         }
         if let Type::Record(_) = self.ty {
-            here.place = key.place();
+            here.origin = key.origin();
             here.subject = format!("`{}` of {}", self.name, scope.subject);
         }
         self.read(value, &here, diagnostics)
     }
 
-    /// Reads a value of this field's type, and runs its checks.
+    /// Reads a value of this field's type and runs its checks.
     pub fn read(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
         if node.is_null() && !matches!(self.ty, Type::Any) {
-            // Kong takes every element of a list or map as required.
+            // In Kong, every element of a list or map is required.
             diagnostics.push(scope.wrong(codes::REQUIRED, "null", "required field missing"));
             return None;
         }
@@ -195,12 +204,14 @@ impl Field {
 
     fn wrong_type(&self, node: &Node, scope: &Scope, wording: &str) -> Diagnostic {
         let diagnostic = scope.wrong(codes::TYPE, node.type_name(), wording);
-        let written = &scope.place.file.text[scope.place.span.clone()];
         match (&self.ty, &node.kind) {
-            (Type::String, Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_)) => {
+            (Type::String, NodeKind::Integer(_) | NodeKind::Float(_) | NodeKind::Bool(_)) => {
+                let written = scope.origin.place().map_or_else(|| node.to_json().to_string(), |p| p.text().to_owned());
                 diagnostic.help(format!("write it in quotes: \"{written}\""))
             }
-            (Type::Integer | Type::Number | Type::Boolean, Kind::String { style, .. }) if *style != Style::Plain => {
+            (Type::Integer | Type::Number | Type::Boolean, NodeKind::String { style, .. })
+                if *style != StringStyle::Plain =>
+            {
                 diagnostic.help("write it without quotes")
             }
             _ => diagnostic,
@@ -209,7 +220,7 @@ impl Field {
 
     fn check(&self, value: &Value, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> bool {
         let own_length = self.checks.iter().any(|check| matches!(check, Check::LenMin(_)));
-        // Kong's strings are not empty unless their definition says so.
+        // Kong refuses empty strings unless the definition allows them.
         let implied = matches!(self.ty, Type::String) && !own_length;
         let checks = implied.then_some(&Check::LenMin(1)).into_iter().chain(self.checks);
         for check in checks {
@@ -247,7 +258,7 @@ impl Field {
         };
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let here = scope.element(index, item.place());
+            let here = scope.element(index, item.origin());
             if let Some(value) = element.read(item, &here, diagnostics)
                 && !(set && values.contains(&value))
             {
@@ -273,8 +284,8 @@ fn read_map(
     let mut map = Map::new();
     for (key, value) in entries {
         let name = Value::from(key.name.as_str());
-        keys.check(&name, &scope.member(&key.name, key.place()), diagnostics);
-        if let Some(value) = values.read(value, &scope.member(&key.name, value.place()), diagnostics) {
+        keys.check(&name, &scope.key(&key.name, key.origin()), diagnostics);
+        if let Some(value) = values.read(value, &scope.key(&key.name, value.origin()), diagnostics) {
             map.insert(key.name.clone(), value);
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::diagnostic::{Diagnostic, Place, SourceFile};
-use crate::document;
+use crate::diagnostic::{Diagnostic, Format, Origin, SourceFile, field_errors, render_all};
+use crate::document::{self, Node};
 
 static INNER: Record = Record::new(&[
     Field::number("ratio").default(Default::Number(0.5)).checks(&[Check::Between(0.0, 1.0)]),
@@ -31,14 +31,16 @@ static OUTER: Record = Record {
 
 fn read(text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     let file = SourceFile::new("t.yaml", text);
-    let (node, mut diagnostics) = document::parse(&file, None);
-    let scope = Scope {
-        subject: "plugin `x`".into(),
-        path: "plugins[0].config".into(),
-        kong: Some("config".into()),
-        place: Place::new(file, 0..1),
-    };
-    let values = OUTER.read(&node.expect("the tests' documents are sound"), &scope, &mut diagnostics);
+    let (node, syntax) = document::parse(&file, None);
+    assert_eq!(syntax, []);
+    validate(&node.expect("no errors, so there is a tree"), "plugins[0].config")
+}
+
+fn validate(node: &Node, path: &str) -> (serde_json::Value, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let scope =
+        Scope { subject: "plugin `x`".into(), path: path.into(), kong: Some("config".into()), origin: node.origin() };
+    let values = OUTER.read(node, &scope, &mut diagnostics);
     (values.into(), diagnostics)
 }
 
@@ -88,6 +90,34 @@ fn checks_fields_together() {
         shorts("host: 1\ntls: yes\nmode: keep"),
         ["t.yaml:1:7: error[K0101]: `host` of plugin `x` is an integer; expected a string"]
     );
+}
+
+/// Scenario: the same mistakes in a file and in a request. Guarantees: the same messages; those of the file have a caret,
+/// those of the request the fields of Kong's answer and no place.
+#[test]
+fn files_and_requests_are_validated_alike() {
+    let body = serde_json::json!({
+        "host": 5,
+        "prt": 1,
+        "tags": ["a", 7],
+        "headers": {"x.y": "", "z": 1},
+        "inner": {"ratio": 2, "id": "x"},
+    });
+    let (_, of_file) = read(&body.to_string());
+    let request = Node::from_request(&serde_json::json!({ "config": body }));
+    let (_, of_request) = validate(request.get("config").expect("there"), "config");
+    let messages = |found: &[Diagnostic]| -> Vec<_> {
+        found.iter().map(|d| (d.code, d.message.clone(), d.label.clone(), d.help.clone(), d.kong.clone())).collect()
+    };
+    assert_eq!(messages(&of_file), messages(&of_request));
+    assert!(of_file.iter().all(|diagnostic| diagnostic.place().is_some()));
+    assert!(of_request.iter().all(|diagnostic| diagnostic.place().is_none()));
+    assert_eq!(of_request[1].origin, Origin::Request { path: "config.host".to_owned() });
+    let rendered = |found: &[Diagnostic]| render_all(&found[1..2], Format::Pretty, false);
+    insta::assert_snapshot!(rendered(&of_file));
+    insta::assert_snapshot!(rendered(&of_request));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&field_errors(&of_request)).expect("JSON"));
+    assert_eq!(field_errors(&of_file), field_errors(&of_request));
 }
 
 /// Scenario: a definition. Guarantees: the Admin API's form holds type, default, limits and texts.

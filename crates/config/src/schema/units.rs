@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them.
+//! Durations and sizes with units.
 
 /// Seconds of `500ms`, `30s`, `5m`, `1h` or a bare number of seconds.
 pub(super) fn duration(text: &str) -> Option<f64> {
@@ -15,7 +15,7 @@ pub(super) fn duration(text: &str) -> Option<f64> {
     Some(number * factor)
 }
 
-/// Bytes of `8MiB`, `8m`, `1.5GB` or a bare number of bytes. `k`, `m`, `g` alone are powers of 1024, as nginx has them.
+/// Bytes of `8MiB`, `8m`, `1.5GB` or a bare number of bytes. `k`, `m` and `g` alone are powers of 1024, as in nginx.
 pub(super) fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -32,7 +32,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     (bytes < 1e15).then_some(bytes as u64)
 }
 
-/// A number that is not negative, and its unit.
+/// Splits `text` into a non-negative number and its unit.
 fn split(text: &str) -> Option<(f64, String)> {
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());

@@ -1,0 +1,123 @@
+//! Errors by field, as Kong's Admin API answers them.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::Diagnostic;
+
+/// One step of a [`FieldPath`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// A field of a record.
+    Field(String),
+    /// An element of a list, counted from 0.
+    Element(usize),
+    /// A key of a map.
+    Key(String),
+}
+
+/// The path of a field inside an entity. It is written as in Kong's messages: dots between names, elements counted
+/// from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldPath(Vec<Segment>);
+
+impl FieldPath {
+    /// The steps from the entity to the field; none for the entity itself.
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    /// Whether this is the entity itself.
+    pub fn is_entity(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name of the entity's own field that this path leads into.
+    pub fn top_level(&self) -> Option<&str> {
+        match self.0.first()? {
+            Segment::Field(name) | Segment::Key(name) => Some(name),
+            Segment::Element(_) => None,
+        }
+    }
+
+    /// The path that is one step longer.
+    pub fn join(&self, segment: Segment) -> Self {
+        let mut segments = self.0.clone();
+        segments.push(segment);
+        Self(segments)
+    }
+}
+
+impl From<&str> for FieldPath {
+    /// Fields of records, separated by dots; the empty text is the entity itself.
+    fn from(path: &str) -> Self {
+        Self(path.split('.').filter(|name| !name.is_empty()).map(|name| Segment::Field(name.to_owned())).collect())
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, segment) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(".")?;
+            }
+            match segment {
+                Segment::Field(name) | Segment::Key(name) => f.write_str(name)?,
+                Segment::Element(index) => write!(f, "{}", index + 1)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A violation of a schema, in Kong's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field; the entity itself if the violation is about several fields.
+    pub path: FieldPath,
+    /// Kong's text about it, like `expected an integer`.
+    pub message: String,
+}
+
+/// The errors among `diagnostics` as the `fields` member of Kong's answer: nested as the entity is, with null for the
+/// good elements of a list, one text for a map, and under `@entity` what is about several fields.
+pub fn field_errors(diagnostics: &[Diagnostic]) -> Value {
+    let mut fields = Value::Object(Map::new());
+    for error in diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).filter_map(|d| d.field.as_ref()) {
+        insert(&mut fields, error.path.segments(), &error.message);
+    }
+    fields
+}
+
+/// Puts `message` at `path`. The first message of a field stays.
+fn insert(target: &mut Value, path: &[Segment], message: &str) {
+    match (path, target) {
+        ([], Value::Object(members)) => {
+            let texts = members.entry("@entity").or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(texts) = texts {
+                texts.push(message.into());
+            }
+        }
+        // Kong gives one text for a whole map.
+        ([] | [Segment::Key(_), ..], target @ Value::Null) => *target = message.into(),
+        ([Segment::Field(_), ..], target @ Value::Null) => {
+            *target = Value::Object(Map::new());
+            insert(target, path, message);
+        }
+        ([Segment::Element(_), ..], target @ Value::Null) => {
+            *target = Value::Array(Vec::new());
+            insert(target, path, message);
+        }
+        ([Segment::Field(name) | Segment::Key(name), rest @ ..], Value::Object(members)) => {
+            insert(members.entry(name.as_str()).or_insert(Value::Null), rest, message);
+        }
+        ([Segment::Element(index), rest @ ..], Value::Array(items)) => {
+            if items.len() <= *index {
+                items.resize(index + 1, Value::Null);
+            }
+            insert(&mut items[*index], rest, message);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,32 @@
+//! The JSON body of a request as a tree.
+
+use serde_json::Value;
+
+use super::{Key, Location, Node, NodeKind, StringStyle};
+
+/// `value` as a node at `path` of the body.
+pub(super) fn node(value: &Value, path: &str) -> Node {
+    let kind = match value {
+        Value::Null => NodeKind::Null,
+        Value::Bool(value) => NodeKind::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => NodeKind::Integer(whole),
+            None => NodeKind::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => NodeKind::String { value: text.clone(), style: StringStyle::Double },
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            NodeKind::Sequence(items.map(|(index, item)| node(item, &format!("{path}[{index}]"))).collect())
+        }
+        Value::Object(members) => {
+            NodeKind::Mapping(members.iter().map(|(name, value)| entry(name, value, path)).collect())
+        }
+    };
+    Node { kind, location: Location::Request { path: path.into() } }
+}
+
+fn entry(name: &str, value: &Value, path: &str) -> (Key, Node) {
+    let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let key = Key { name: name.to_owned(), location: Location::Request { path: path.as_str().into() } };
+    (key, node(value, &path))
+}

@@ -1,0 +1,73 @@
+//! Reading entities from declarative files.
+//!
+//! [`read`] takes Kong's format (1.1, 2.1 and 3.0; YAML or JSON; flat and nested; decK's tags, expressions and shared
+//! plugin configurations) and hands the entities to [`crate::entity`], which validates them.
+
+mod format;
+mod reader;
+
+use std::sync::Arc;
+
+use md5::{Digest, Md5};
+
+use crate::entity::{Completeness, Configuration, Rules};
+use logphase_config::diagnostic::{Diagnostic, SourceFile};
+use logphase_config::document::{self, Node};
+
+/// How files are read.
+#[derive(Clone, Copy)]
+pub struct ReadOptions<'a> {
+    /// Only plugins that have all of these tags are used; without any, all are.
+    pub select_tags: &'a [String],
+    /// Looks up an environment variable for `${{ env "DECK_X" }}`.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads `files` as one configuration. It can be used only if no diagnostic is an error.
+pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configuration, Vec<Diagnostic>) {
+    let (mut trees, mut diagnostics) = (Vec::new(), Vec::new());
+    for file in files {
+        let (root, found) = document::parse(file, Some(options.env));
+        diagnostics.extend(found);
+        trees.extend(root);
+    }
+    let (mut configuration, found) = read_trees(&trees, options.select_tags);
+    diagnostics.extend(found);
+    configuration.digest = digest(files);
+    sort(&mut diagnostics, files);
+    (configuration, diagnostics)
+}
+
+/// Reads a tree that is part of another document.
+pub fn read_tree(root: &Node, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
+    read_trees(std::slice::from_ref(root), select_tags)
+}
+
+fn read_trees(trees: &[Node], select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
+    let (drafts, mut diagnostics) = reader::drafts(trees);
+    let rules = Rules { select_tags, completeness: Completeness::LogPhase };
+    let (configuration, found) = Configuration::from_drafts(drafts, rules);
+    diagnostics.extend(found);
+    (configuration, diagnostics)
+}
+
+fn digest(files: &[Arc<SourceFile>]) -> String {
+    let mut hash = Md5::new();
+    for file in files {
+        // The length tells two files from one with both texts.
+        hash.update((file.text.len() as u64).to_le_bytes());
+        hash.update(&file.text);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// In the order of the files and of their lines.
+fn sort(diagnostics: &mut [Diagnostic], files: &[Arc<SourceFile>]) {
+    diagnostics.sort_by_key(|diagnostic| {
+        let place = diagnostic.place();
+        place.map(|place| (files.iter().position(|file| Arc::ptr_eq(file, &place.file)), place.span.start))
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! From the trees of declarative files to drafts of entities.
+
+use std::sync::Arc;
+
+use super::format::{METADATA, OTHER_COLLECTIONS, nested};
+use crate::entity::{Draft, Drafts, EntityKind};
+use logphase_config::diagnostic::{Diagnostic, Origin, Place, codes};
+use logphase_config::document::Node;
+
+/// The entities of all `trees`, and the errors about everything around them.
+pub(super) fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
+    let mut reader = Reader { drafts: Drafts::default(), diagnostics: Vec::new() };
+    for root in trees {
+        reader.file(root);
+    }
+    (reader.drafts, reader.diagnostics)
+}
+
+struct Reader {
+    drafts: Drafts,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// What holds for all entities of a file.
+struct FileContext {
+    /// Tags that `_info.select_tags` adds.
+    tags: Arc<Vec<String>>,
+    /// decK's `_plugin_configs`.
+    plugin_configs: Option<Node>,
+}
+
+/// A list of entities.
+struct List<'a> {
+    kind: EntityKind,
+    node: &'a Node,
+    path: String,
+    parent: Option<usize>,
+}
+
+impl Reader {
+    /// The top level of one file.
+    fn file(&mut self, root: &Node) {
+        let Some(entries) = root.entries() else {
+            let message = if root.is_null() { "the file is empty" } else { "the top level is not a mapping" };
+            let diagnostic = Diagnostic::error(codes::DOCUMENTS, message)
+                .at(root.origin())
+                .label("expected a mapping")
+                .kong("failed parsing declarative configuration: expected an object");
+            self.diagnostics.push(diagnostic.help("start with `_format_version: \"3.0\"`"));
+            return;
+        };
+        self.format_version(root);
+        let file = FileContext {
+            tags: Arc::new(self.select_tags(root)),
+            plugin_configs: root.get("_plugin_configs").cloned(),
+        };
+        for (key, node) in entries {
+            let (name, path) = (key.name.as_str(), key.name.clone());
+            if let Some(kind) = EntityKind::ALL.into_iter().find(|kind| kind.name() == name) {
+                self.list(&List { kind, node, path, parent: None }, &file);
+            } else if name == "consumer_group_plugins" {
+                self.list(&List { kind: EntityKind::Plugins, node, path, parent: None }, &file);
+            } else if name == "consumer_group_consumers" {
+                let items = node.items().into_iter().flatten().enumerate();
+                self.drafts.memberships.extend(items.map(|(at, item)| (format!("{name}[{at}]"), item.clone())));
+            } else if !METADATA.contains(&name) && !OTHER_COLLECTIONS.contains(&name) {
+                self.unknown_entity(name, key.origin());
+            }
+        }
+        if let Some(node) = root.get("_transform").filter(|node| node.as_bool().is_none()) {
+            self.error(node, "_transform", codes::TYPE, "expected a boolean", "`_transform` is not a boolean");
+        }
+    }
+
+    fn unknown_entity(&mut self, name: &str, origin: Origin) {
+        let known = EntityKind::ALL.iter().map(|kind| kind.name());
+        let known = known.chain(METADATA.iter().copied()).chain(OTHER_COLLECTIONS.iter().copied());
+        let diagnostic = Diagnostic::error(codes::UNKNOWN_ENTITY, format!("unknown kind of entity `{name}`"))
+            .at(origin)
+            .label("unknown field")
+            .path(name)
+            .kong(format!("in '{name}': unknown field"));
+        self.diagnostics.push(diagnostic.suggest(name, known));
+    }
+
+    fn error(&mut self, node: &Node, path: &str, code: &'static str, wording: &str, message: &str) {
+        let diagnostic = Diagnostic::error(code, message).at(node.origin()).label(wording).path(path);
+        self.diagnostics.push(diagnostic.kong(format!("in '{path}': {wording}")));
+    }
+
+    fn format_version(&mut self, root: &Node) {
+        let name = "_format_version";
+        let Some(node) = root.get(name) else {
+            let diagnostic = Diagnostic::error(codes::FORMAT_VERSION, "`_format_version` is missing")
+                .at(start(root.origin()))
+                .label("required field missing")
+                .path(name)
+                .kong("in '_format_version': required field missing");
+            self.diagnostics.push(diagnostic.help("begin the file with `_format_version: \"3.0\"`"));
+            return;
+        };
+        match node.as_str() {
+            Some("1.1" | "2.1" | "3.0") => {}
+            Some(other) => {
+                let message = format!("unknown `_format_version` {other}");
+                self.error(node, name, codes::FORMAT_VERSION, "expected one of: 1.1, 2.1, 3.0", &message);
+            }
+            None => {
+                let message = format!("`_format_version` is {}", node.type_name());
+                self.error(node, name, codes::FORMAT_VERSION, "expected a string", &message);
+                if let Some(diagnostic) = self.diagnostics.pop() {
+                    self.diagnostics.push(diagnostic.help("write it in quotes: `_format_version: \"3.0\"`"));
+                }
+            }
+        }
+    }
+
+    /// The tags that `_info` adds to the file's entities.
+    fn select_tags(&mut self, root: &Node) -> Vec<String> {
+        let Some(tags) = root.get("_info").and_then(|info| info.get("select_tags")) else { return Vec::new() };
+        let items = tags.items().unwrap_or_default();
+        if tags.items().is_none() || items.iter().any(|item| item.as_str().is_none()) {
+            let message = "`_info.select_tags` is not a list of strings";
+            self.error(tags, "_info.select_tags", codes::TYPE, "expected an array", message);
+        }
+        items.iter().filter_map(Node::as_str).map(str::to_owned).collect()
+    }
+
+    /// A list of entities, and the lists inside them.
+    fn list(&mut self, list: &List<'_>, file: &FileContext) {
+        let List { kind, node, path, parent } = list;
+        if node.is_null() {
+            return;
+        }
+        let Some(nodes) = node.items() else {
+            let message = format!("`{path}` is {}", node.type_name());
+            self.error(node, path, codes::TYPE, "expected an array", &message);
+            return;
+        };
+        for (at, node) in nodes.iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            if node.entries().is_none() {
+                let message = format!("`{path}` is {}", node.type_name());
+                self.error(node, &path, codes::TYPE, "expected a record", &message);
+                continue;
+            }
+            let mut draft = Draft::new(*kind, node.clone(), path.clone());
+            draft.parent = *parent;
+            draft.extra_tags = file.tags.clone();
+            if *kind == EntityKind::Plugins {
+                draft.shared_config = shared_config(node, &path, file.plugin_configs.as_ref());
+            }
+            self.drafts.entities.push(draft);
+            self.nested_lists(*kind, node, &path, file);
+        }
+    }
+
+    /// The lists inside the entity that was added last, in the order they are written. The `consumers` of a group are
+    /// references.
+    fn nested_lists(&mut self, kind: EntityKind, node: &Node, path: &str, file: &FileContext) {
+        let parent = Some(self.drafts.entities.len() - 1);
+        for (key, list) in node.entries().into_iter().flatten() {
+            if let Some(kind) = nested(kind).iter().copied().find(|nested| nested.name() == key.name) {
+                let path = format!("{path}.{}", kind.name());
+                self.list(&List { kind, node: list, path, parent }, file);
+            }
+        }
+    }
+}
+
+/// The first byte of a file's tree.
+fn start(origin: Origin) -> Origin {
+    match origin {
+        Origin::File(Place { file, span }) => Place::new(file, span.start..span.start).into(),
+        other => other,
+    }
+}
+
+/// The part of the file's `_plugin_configs` that a plugin names in decK's `_config`.
+fn shared_config(plugin: &Node, path: &str, shared: Option<&Node>) -> Option<Result<Node, Box<Diagnostic>>> {
+    let wanted = plugin.get("_config")?;
+    let name = wanted.as_str().unwrap_or_default();
+    let found = shared.and_then(|shared| shared.get(name)).cloned();
+    Some(found.ok_or_else(|| {
+        let names = shared.and_then(Node::entries).into_iter().flatten().map(|(key, _)| key.name.as_str());
+        let diagnostic = Diagnostic::error(codes::REFERENCE, format!("there is no plugin configuration `{name}`"))
+            .at(wanted.origin())
+            .label("not in `_plugin_configs`")
+            .path(format!("{path}._config"));
+        Box::new(diagnostic.suggest(name, names))
+    }))
+}

@@ -1,0 +1,311 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::plugin::Protocol;
+use logphase_config::diagnostic::{Format, Place, any_error, render_all};
+
+fn read_files(files: &[(&str, &str)], select_tags: &[&str]) -> (Configuration, Vec<Diagnostic>) {
+    let files: Vec<Arc<SourceFile>> = files.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
+    let select_tags: Vec<String> = select_tags.iter().map(|tag| (*tag).to_owned()).collect();
+    let env = |name: &str| (name == "DECK_PATH").then(|| "/tmp/from-env".to_owned());
+    read(&files, ReadOptions { select_tags: &select_tags, env: &env })
+}
+
+fn good(text: &str) -> Configuration {
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    assert_eq!(diagnostics, []);
+    configuration
+}
+
+fn complaints(text: &str) -> Vec<String> {
+    let (_, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    diagnostics.iter().map(|d| format!("{} | {}", d.short(), d.kong.as_deref().unwrap_or("-"))).collect()
+}
+
+const NESTED: &str = r#"
+_format_version: "3.0"
+_transform: true
+_comment: all of it
+_info:
+  select_tags: [team-a]
+  defaults: {}
+services:
+- name: orders
+  url: http://orders
+  tags: [shop]
+  plugins:
+  - name: file-log
+    instance_name: orders-log
+    config:
+      path: ${{ env "DECK_PATH" }}
+      custom_fields_by_lua:
+        route: return nil
+        my_file.log\.field: |
+          local a = 1
+          return a
+  - name: rate-limiting
+    config: {minute: 5}
+  routes:
+  - name: list
+    paths: [/list]
+    protocols: [http, tcp]
+    plugins:
+    - {name: tcp-log, enabled: false, protocols: [http, tcp], config: {host: h, port: 9}, tags: [x]}
+consumers:
+- username: bob
+  id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10
+  groups: [{name: silver}, gold]
+  keyauth_credentials: [{key: k}]
+  plugins:
+  - {name: udp-log, config: {host: h, port: 9}}
+- custom_id: c1
+consumer_groups:
+- name: gold
+  consumers: [{username: ann}]
+- name: silver
+  plugins:
+  - {name: http-log, config: {http_endpoint: "http://h"}}
+plugins:
+- name: syslog
+- {name: post-function, config: {log: ["return 1", "return 2"], access: ["return 3"]}}
+- {name: file-log, route: list, consumer: {id: 0B7B0E7E-7A19-4B1F-A5F9-5D1F0E8F3A10}, config: {path: /tmp/y}}
+- {name: http-log, service: {name: orders}, consumer_group: gold, config: {http_endpoint: "http://h"}}
+upstreams: [{name: u}]
+certificates: []
+"#;
+
+/// Scenario: everything in one file, flat and nested. Guarantees: scopes, fields, functions, groups as Kong understands them.
+#[test]
+fn reads_a_whole_file() {
+    let configuration = good(NESTED);
+    let plugins: Vec<_> =
+        configuration.plugins.iter().map(|plugin| format!("{}: {}", plugin.definition.name, plugin.scope)).collect();
+    insta::assert_debug_snapshot!(plugins, @r#"
+    [
+        "file-log: service `orders`",
+        "tcp-log: route `list`",
+        "udp-log: consumer `bob`",
+        "http-log: consumer group `silver`",
+        "syslog: global",
+        "post-function: global",
+        "file-log: route `list`, consumer `bob`",
+        "http-log: service `orders`, consumer group `gold`",
+    ]
+    "#);
+    let file_log = &configuration.plugins[0];
+    assert_eq!(file_log.config["path"], "/tmp/from-env");
+    assert_eq!(file_log.config["reopen"], false);
+    assert_eq!(file_log.instance_name.as_deref(), Some("orders-log"));
+    assert_eq!(file_log.tags, ["team-a"]);
+    let keys: Vec<_> = file_log.fields.iter().map(|field| field.key.as_str()).collect();
+    assert_eq!(keys, ["route", r"my_file.log\.field"]);
+    assert_eq!(file_log.fields[1].source.line_origin(2).place().map(Place::line), Some(21));
+    let tcp_log = &configuration.plugins[1];
+    assert!(!tcp_log.enabled);
+    assert_eq!(tcp_log.protocols, [Protocol::Http, Protocol::Tcp]);
+    assert_eq!(tcp_log.tags, ["x", "team-a"]);
+    let functions: Vec<_> = configuration.plugins[5].functions.iter().map(|function| function.text.as_str()).collect();
+    assert_eq!(functions, ["return 1", "return 2"]);
+    let consumer = configuration.plugins[6].scope.consumer.as_ref().expect("on a consumer");
+    assert_eq!(consumer.id.as_deref(), Some("0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10"));
+    assert_eq!(
+        (configuration.not_run[0].name.as_str(), configuration.not_run[0].scope.as_str()),
+        ("rate-limiting", "service `orders`")
+    );
+    assert_eq!(configuration.groups_of("bob"), ["gold", "silver"]);
+    assert_eq!(configuration.groups_of("0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10"), ["gold", "silver"]);
+    assert_eq!(configuration.groups_of("ann"), ["gold"]);
+    assert_eq!((configuration.services.len(), configuration.routes.len(), configuration.consumers.len()), (1, 1, 2));
+}
+
+/// Scenario: the same plugin read twice, and one at another scope. Guarantees: made ids are stable and differ by scope.
+#[test]
+fn made_ids_are_stable() {
+    let (first, second) = (good(NESTED), good(NESTED));
+    let ids = |configuration: &Configuration| {
+        configuration.plugins.iter().map(|plugin| plugin.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&first), ids(&second));
+    let all: std::collections::HashSet<_> = ids(&first).into_iter().collect();
+    assert_eq!(all.len(), first.plugins.len());
+}
+
+/// Scenario: ten different mistakes in one file. Guarantees: all ten are shown, with carets.
+#[test]
+fn shows_all_of_ten_mistakes() {
+    let text = r#"_format_version: 3.0
+services:
+- name: orders
+  urll: http://orders
+  plugins:
+  - name: http-log
+    config:
+      http_endpoint: http://mockbin.org
+      timeoutt: 1000
+  - name: tcp-log
+    config: {host: 10.0.0.1:514, port: 99999}
+routes:
+- name: list
+  service: order
+plugins:
+- name: fil-log
+  config: {path: /tmp/a}
+- name: udp-log
+  config:
+    port: "9"
+- {name: syslog, config: {log_level: warn}}
+- {name: syslog, config: {}}
+servces: []
+"#;
+    let (_, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    assert_eq!(diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count(), 12);
+    insta::assert_snapshot!(render_all(&diagnostics, Format::Pretty, false));
+}
+
+/// Scenario: mistakes about references, scopes and uniqueness. Guarantees: each is an error in Kong's words, with a suggestion.
+#[test]
+fn complains_about_relations() {
+    let head = "_format_version: '3.0'\nservices: [{name: a}, {name: a}]\nconsumers: [{username: bob, groups: [gld]}, {tags: [x]}]\nconsumer_groups: [{name: gold}]\n";
+    let plugins = r#"plugins:
+- {name: file-log, service: {name: b}, config: {path: /x/y}}
+- {name: pre-function, consumer: bob, config: {log: [return]}}
+- {name: kafka-log, consumer_group: gold, protocols: [tcp], config: {topic: t}}
+- {name: tcp-log, instance_name: i, config: {host: h, port: 1}}
+- {name: tcp-log, instance_name: i, config: {host: h, port: 1}}
+- {name: rate-limiting, consumer: 5}
+- {name: loggly}
+- {config: {}}
+- nonsense
+"#;
+    insta::assert_debug_snapshot!(complaints(&format!("{head}{plugins}")));
+}
+
+/// Scenario: a plugin that no request of its route can reach. Guarantees: a warning in Kong's words, not an error.
+#[test]
+fn warns_about_protocols_of_routes() {
+    let text = "_format_version: '3.0'\nroutes:\n- {name: r, protocols: [tcp], plugins: [{name: file-log, config: {path: /x/y}}, {name: udp-log, protocols: [tcp], config: {host: h, port: 1}}]}\n";
+    assert_eq!(
+        complaints(text),
+        [
+            "kong.yaml:3:48: warning[K0205]: plugin `file-log` runs for none of its route's protocols; must match the associated route's protocols: tcp | schema violation (protocols: must match the associated route's protocols: tcp)"
+        ]
+    );
+}
+
+/// Scenario: a condition and a vault reference. Guarantees: accepted as Kong does, with a warning that they have no effect.
+#[test]
+fn warns_of_what_only_kong_does() {
+    let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: '{vault://env/h}', port: 1}}\n";
+    insta::assert_debug_snapshot!(complaints(text), @r#"
+    [
+        "kong.yaml:3:19: warning[K0206]: the `condition` of plugin `tcp-log` is not evaluated here; it applies to every transaction | -",
+        "kong.yaml:3:53: warning[K0206]: `host` of plugin `tcp-log` is a vault reference, which only Kong resolves; used as it is written | -",
+    ]
+    "#);
+}
+
+/// Scenario: the top level, wrong in every way. Guarantees: errors in Kong's words.
+#[test]
+fn complains_about_the_top_level() {
+    insta::assert_debug_snapshot!([
+        complaints(""),
+        complaints("- a"),
+        complaints("plugins: []"),
+        complaints("_format_version: '4.0'\nplugins: {}\n_transform: maybe\n_info: {select_tags: x}"),
+        complaints("_format_version: \"3.0\"\nplugin: []\n_foo: 1"),
+    ]);
+}
+
+/// Scenario: the forms of old versions of Kong. Guarantees: understood, with warnings.
+#[test]
+fn understands_old_forms() {
+    let text = "_format_version: '1.1'\r\napis:\r\n- name: mockbin\r\n  id: 4d924084-1adb-40a5-c042-63b19db421d1\r\nplugins:\r\n- name: tcplog\r\n  api: mockbin\r\n  value:\r\n    host: 127.0.0.1\r\n    port: 7\r\n    custom_fields_by_lua:\r\n      a: |\r\n        local x = 1\r\n        return x\r\n- {name: filelog, api_id: 4d924084-1adb-40a5-c042-63b19db421d1, config: {path: /tmp/x}}\r\n";
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    assert!(!any_error(&diagnostics), "{diagnostics:?}");
+    assert_eq!(diagnostics.len(), 3);
+    let plugin = &configuration.plugins[0];
+    assert_eq!(
+        (plugin.definition.name, plugin.old_form, plugin.scope.to_string().as_str()),
+        ("tcp-log", true, "api `mockbin`")
+    );
+    assert_eq!(plugin.config["port"], 7);
+    assert_eq!(plugin.fields[0].source.text, "local x = 1\nreturn x\n");
+    assert_eq!(plugin.fields[0].source.line_origin(2).place().map(Place::line), Some(14));
+    assert_eq!(configuration.plugins[1].scope.api.as_ref().and_then(|api| api.name.as_deref()), Some("mockbin"));
+}
+
+/// Scenario: http-log with the fields from before queues. Guarantees: they are the queue's now.
+#[test]
+fn converts_old_fields() {
+    let text = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'http://h', queue_size: 5, flush_timeout: 3, retry_count: 2}}]\n";
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    assert!(!any_error(&diagnostics) && diagnostics.len() == 3, "{diagnostics:?}");
+    let config = &configuration.plugins[0].config;
+    assert_eq!((&config["queue"]["max_batch_size"], &config["queue"]["max_coalescing_delay"]), (&5.into(), &3.into()));
+    assert!(config.get("queue_size").is_none() && config.get("retry_count").is_none());
+}
+
+/// Scenario: a thousand plugins of three fields each on as many services. Guarantees: read, all of them, without work
+/// that grows with the square of their number (the bound is far above what it takes even when not optimised).
+#[test]
+fn reads_a_thousand_plugins() {
+    use std::fmt::Write as _;
+    let mut text = String::from("_format_version: '3.0'\nservices:\n");
+    for n in 0..1000 {
+        let _ = write!(
+            text,
+            "- name: s{n}\n  plugins:\n  - name: tcp-log\n    config:\n      host: h\n      port: 1\n      custom_fields_by_lua:\n        a: return 1\n        b: |\n          return 2\n        c: return nil\n"
+        );
+    }
+    let start = std::time::Instant::now();
+    let configuration = good(&text);
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(configuration.plugins.len(), 1000);
+    assert!(configuration.plugins.iter().all(|plugin| plugin.fields.len() == 3));
+}
+
+/// Scenario: two files, tags selected, decK's shared plugin configuration. Guarantees: one configuration of both.
+#[test]
+fn reads_several_files_as_one() {
+    let first = "_format_version: '3.0'\n_info: {select_tags: [a]}\nservices: [{name: s}]\n_plugin_configs: {base: {host: h, port: 1, timeout: 5}}\nplugins: [{name: tcp-log, _config: base, config: {port: 2}}]\n";
+    let second = "{\"_format_version\": \"2.1\", \"plugins\": [{\"name\": \"file-log\", \"service\": \"s\", \"config\": {\"path\": \"/tmp/x\"}}]}";
+    let files = [("a.yaml", first), ("b.json", second)];
+    let (configuration, diagnostics) = read_files(&files, &[]);
+    assert_eq!(diagnostics, []);
+    assert_eq!(configuration.plugins.len(), 2);
+    assert_eq!(
+        (&configuration.plugins[0].config["port"], &configuration.plugins[0].config["timeout"]),
+        (&2.into(), &5.into())
+    );
+    let (configuration, _) = read_files(&files, &["a"]);
+    assert_eq!(configuration.plugins.iter().map(|plugin| plugin.definition.name).collect::<Vec<_>>(), ["tcp-log"]);
+}
+
+/// Scenario: every conformance case's plugins. Guarantees: Kong accepted them, and so do we.
+#[test]
+fn accepts_the_conformance_cases() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder of the cases") {
+        let path = entry.expect("a readable folder").path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a readable case");
+        let case: serde_json::Value = serde_json::from_str(&text).expect("a case is JSON");
+        let file = serde_json::json!({ "_format_version": "3.0", "plugins": case["plugins"] });
+        let (_, diagnostics) = read_files(&[("case.json", &file.to_string())], &[]);
+        assert_eq!(diagnostics, [], "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 90);
+}
+
+proptest::proptest! {
+    /// Scenario: files of the format's own words in any order. Guarantees: no panic, and diagnostics can be rendered.
+    #[test]
+    fn never_panics(text in "(_format_version: '3.0'\n|plugins:\n|services:\n|consumers:\n|consumer_groups: |- name: (file-log|tcp-log|s)\n|  config:\n|    path: /tmp\n|  service: s\n|  plugins: \\[|\\]|\\{name: x, config: 1\\}|,|null\n|  groups: \\[a, \\{name: b\\}\\]\n|  id: 3\n|- 5\n|a\n){0,25}") {
+        let (_, diagnostics) = read_files(&[("f.yaml", &text)], &["a"]);
+        render_all(&diagnostics, Format::Pretty, false);
+    }
+}

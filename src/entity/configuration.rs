@@ -1,0 +1,80 @@
+//! From drafts to a configuration.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::consumer::{Api, Consumer, ConsumerGroup};
+use super::draft::{Completeness, Drafts};
+use super::index::Index;
+use super::kind::EntityKind;
+use super::plugin::{self, NotRun, Plugin};
+use super::route::Route;
+use super::service::Service;
+use super::unique;
+use logphase_config::diagnostic::Diagnostic;
+
+/// Everything that is configured.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    /// The plugins that run in the log phase, disabled ones too, in the order they are written.
+    pub plugins: Vec<Plugin>,
+    /// The services.
+    pub services: Vec<Service>,
+    /// The routes.
+    pub routes: Vec<Route>,
+    /// The consumers.
+    pub consumers: Vec<Consumer>,
+    /// The consumer groups.
+    pub consumer_groups: Vec<ConsumerGroup>,
+    /// The APIs of Kong before 1.0.
+    pub apis: Vec<Api>,
+    /// Plugins that do nothing in the log phase.
+    pub not_run: Vec<NotRun>,
+    /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
+    pub digest: String,
+    /// Names of the groups of a consumer, by its id and by its username.
+    memberships: HashMap<String, BTreeSet<String>>,
+}
+
+/// How drafts are validated.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Only plugins that have all of these tags are used.
+    pub select_tags: &'a [String],
+    /// What an entity must have.
+    pub completeness: Completeness,
+}
+
+impl Configuration {
+    /// Validates `drafts` and resolves their references. The configuration can be used only if no diagnostic is an
+    /// error.
+    pub fn from_drafts(drafts: Drafts, rules: Rules<'_>) -> (Self, Vec<Diagnostic>) {
+        let (mut configuration, mut diagnostics) = (Self::default(), Vec::new());
+        let Drafts { mut entities, memberships } = drafts;
+        for draft in &mut entities {
+            draft.validate(rules.completeness, &mut diagnostics);
+        }
+        let index = Index::new(&entities);
+        unique::check(&entities, &mut diagnostics);
+        for (at, draft) in entities.iter().enumerate() {
+            match draft.kind {
+                EntityKind::Services => configuration.services.push(Service::from_draft(draft)),
+                EntityKind::Routes => {
+                    let service = index.service_of(&entities, at, &mut diagnostics);
+                    configuration.routes.push(Route::from_draft(draft, service));
+                }
+                EntityKind::Consumers => configuration.consumers.push(Consumer::from_draft(draft)),
+                EntityKind::ConsumerGroups => configuration.consumer_groups.push(ConsumerGroup::from_draft(draft)),
+                EntityKind::Apis => configuration.apis.push(Api::from_draft(draft)),
+                EntityKind::Certificates | EntityKind::Plugins => {}
+            }
+        }
+        configuration.memberships = index.memberships(&entities, &memberships, &mut diagnostics);
+        plugin::read(&entities, &index, rules.select_tags, &mut configuration, &mut diagnostics);
+        (configuration, diagnostics)
+    }
+
+    /// Names of the groups that a consumer is in, sorted. `consumer` is its id or username.
+    pub fn groups_of(&self, consumer: &str) -> Vec<&str> {
+        self.memberships.get(consumer).into_iter().flatten().map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! Consumers, their groups, and the small entities beside them.
+
+use super::draft::Draft;
+use logphase_config::diagnostic::Origin;
+
+/// A consumer.
+#[derive(Debug, Clone)]
+pub struct Consumer {
+    /// The id, if one is given.
+    pub id: Option<String>,
+    /// The username.
+    pub username: Option<String>,
+    /// The id of the consumer in another system.
+    pub custom_id: Option<String>,
+    /// Its tags, with those that its source adds.
+    pub tags: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Consumer {
+    pub(super) fn from_draft(draft: &Draft) -> Self {
+        Self {
+            id: draft.id(),
+            username: draft.string("username"),
+            custom_id: draft.string("custom_id"),
+            tags: draft.tags(),
+            origin: draft.origin(),
+        }
+    }
+}
+
+/// A consumer group.
+#[derive(Debug, Clone)]
+pub struct ConsumerGroup {
+    /// The id, if one is given.
+    pub id: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// Its tags, with those that its source adds.
+    pub tags: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl ConsumerGroup {
+    pub(super) fn from_draft(draft: &Draft) -> Self {
+        Self { id: draft.id(), name: draft.string("name"), tags: draft.tags(), origin: draft.origin() }
+    }
+}
+
+/// An API of Kong before 1.0, which services and routes replaced.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The id, if one is given.
+    pub id: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// Its tags, with those that its source adds.
+    pub tags: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Api {
+    pub(super) fn from_draft(draft: &Draft) -> Self {
+        Self { id: draft.id(), name: draft.string("name"), tags: draft.tags(), origin: draft.origin() }
+    }
+}
+
+/// A certificate with its key, which a sink presents to a server that asks for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate chain as PEM, the own certificate first.
+    pub cert: String,
+    /// Its private key, as PEM.
+    pub key: String,
+}
+
+impl Certificate {
+    pub(super) fn from_draft(draft: &Draft) -> Option<Self> {
+        Some(Self { cert: draft.string("cert")?, key: draft.string("key")? })
+    }
+}

@@ -1,0 +1,196 @@
+//! Entities before they are validated.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::kind::EntityKind;
+use super::scope::EntityRef;
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Severity, codes};
+use logphase_config::document::Node;
+use logphase_config::schema;
+
+/// Everything that a source gives, before it is validated.
+#[derive(Debug, Default)]
+pub struct Drafts {
+    /// The entities. A parent comes before its children.
+    pub entities: Vec<Draft>,
+    /// Which consumer is in which group (`consumer_group_consumers`), each with its path.
+    pub memberships: Vec<(String, Node)>,
+}
+
+/// One entity before it is validated.
+#[derive(Debug)]
+pub struct Draft {
+    /// Its kind.
+    pub kind: EntityKind,
+    /// Its fields as given.
+    pub node: Node,
+    /// Its path in its document, like `services[0].plugins[1]`; empty for the body of a request.
+    pub path: String,
+    /// The entity that it is nested in, as an index of [`Drafts::entities`].
+    pub parent: Option<usize>,
+    /// Tags that its source adds.
+    pub extra_tags: Arc<Vec<String>>,
+    /// The values that the `config` of a plugin is based on (decK's `_config`), or why there are none.
+    pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
+    /// The valid fields and the defaults of the others; empty before validation.
+    values: Map<String, Value>,
+}
+
+/// What an entity must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// Everything that Kong requires.
+    Full,
+    /// What the log phase needs. Other fields of services and routes may be missing, and an invalid value is only a
+    /// warning.
+    LogPhase,
+}
+
+impl Draft {
+    /// A draft that stands alone.
+    pub fn new(kind: EntityKind, node: Node, path: String) -> Self {
+        Self { kind, node, path, parent: None, extra_tags: Arc::default(), shared_config: None, values: Map::new() }
+    }
+
+    /// Reads the fields, with a diagnostic for each that violates the schema.
+    pub(super) fn validate(&mut self, completeness: Completeness, diagnostics: &mut Vec<Diagnostic>) {
+        let scope = self.scope();
+        let mut found = Vec::new();
+        self.values = self.kind.schema().read(&self.node, &scope, &mut found);
+        if self.kind == EntityKind::Services && self.node.get("url").is_some() {
+            // The shorthand gives the host.
+            found.retain(|diagnostic| diagnostic.code != codes::REQUIRED || !is_about(diagnostic, "host"));
+        }
+        if completeness == Completeness::LogPhase {
+            found = found.into_iter().filter_map(|diagnostic| self.for_log_phase(diagnostic)).collect();
+        }
+        let anonymous = self.kind == EntityKind::Consumers
+            && ["id", "username", "custom_id"].iter().all(|name| self.node.get(name).is_none());
+        if anonymous && found.is_empty() {
+            let message = "a consumer without `username` and `custom_id`".to_owned();
+            let wording = "at least one of these fields must be non-empty: 'custom_id', 'username'";
+            found.push(scope.error(codes::ENTITY_CHECK, message, wording));
+        }
+        diagnostics.append(&mut found);
+    }
+
+    /// The diagnostic about a source that only the log phase uses: none or a warning if the field does not matter to it.
+    fn for_log_phase(&self, mut diagnostic: Diagnostic) -> Option<Diagnostic> {
+        let Some(path) = diagnostic.field.as_ref().map(|field| &field.path) else { return Some(diagnostic) };
+        if !matches!(self.kind, EntityKind::Services | EntityKind::Routes) {
+            return Some(diagnostic);
+        }
+        // The rules about several fields concern only fields that the log phase does not use.
+        let name = path.top_level()?;
+        if LOG_PHASE_FIELDS.contains(&name) || self.kind.schema().field(name).is_none() {
+            return Some(diagnostic);
+        }
+        if diagnostic.code == codes::REQUIRED && path.segments().len() == 1 {
+            return None;
+        }
+        diagnostic.severity = Severity::Warning;
+        diagnostic.help.get_or_insert_with(|| "Kong refuses this value; the log phase does not use it".to_owned());
+        Some(diagnostic)
+    }
+
+    /// The value of a field, its default if it is not given or not valid.
+    pub(super) fn value(&self, name: &str) -> Option<Value> {
+        let given = self.values.get(name).cloned();
+        given.or_else(|| self.kind.schema().field(name)?.default_value())
+    }
+
+    /// A string.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?.as_str()
+    }
+
+    /// A string or its default.
+    pub(super) fn string(&self, name: &str) -> Option<String> {
+        self.value(name)?.as_str().map(str::to_owned)
+    }
+
+    /// A boolean or its default.
+    pub(super) fn boolean(&self, name: &str) -> Option<bool> {
+        self.value(name)?.as_bool()
+    }
+
+    /// A whole number or its default; none if `T` cannot hold it, which the checks of the schema exclude.
+    pub(super) fn integer<T: TryFrom<i64>>(&self, name: &str) -> Option<T> {
+        T::try_from(self.value(name)?.as_i64()?).ok()
+    }
+
+    /// The elements of a list; none if there is no list.
+    pub(super) fn list(&self, name: &str) -> Vec<Value> {
+        match self.value(name) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The strings of a list, parsed. The schema has checked that they parse.
+    pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Vec<T> {
+        self.list(name).iter().filter_map(|item| item.as_str()?.parse().ok()).collect()
+    }
+
+    /// The id.
+    pub(super) fn id(&self) -> Option<String> {
+        self.text("id").map(str::to_owned)
+    }
+
+    /// The name, or the username of a consumer.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.text(self.kind.key())
+    }
+
+    /// Its own tags and those that its source adds.
+    pub(super) fn tags(&self) -> Vec<String> {
+        let own = self.values.get("tags").and_then(Value::as_array);
+        let own = own.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let mut tags: Vec<String> = own.collect();
+        tags.extend(self.extra_tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<_>>());
+        tags
+    }
+
+    /// Where to point at the entity: its name, else its id, else all of it.
+    pub(super) fn origin(&self) -> Origin {
+        let named = self.node.get(self.kind.key()).or_else(|| self.node.get("id"));
+        named.unwrap_or(&self.node).origin()
+    }
+
+    /// Where to point at a field; at the entity if the field is not given.
+    pub(super) fn field_origin(&self, name: &str) -> Origin {
+        self.node.get(name).map_or_else(|| self.origin(), Node::origin)
+    }
+
+    /// The path of a member in the document.
+    pub(super) fn member_path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// A reference to the entity.
+    pub(super) fn entity_ref(&self) -> EntityRef {
+        EntityRef { id: self.id(), name: self.name().map(str::to_owned) }
+    }
+
+    /// The scope of diagnostics about its fields.
+    pub(super) fn scope(&self) -> schema::Scope {
+        let name = self.node.get(self.kind.key()).and_then(Node::as_str);
+        let subject = match name {
+            Some(name) => format!("{} `{name}`", self.kind.word()),
+            None if self.kind == EntityKind::Apis => "an api".to_owned(),
+            None => format!("a {}", self.kind.word()),
+        };
+        let kong = Some(FieldPath::default());
+        schema::Scope { subject, path: self.path.clone(), kong, origin: self.origin() }
+    }
+}
+
+/// Whether `diagnostic` is about the entity's own field `name`.
+fn is_about(diagnostic: &Diagnostic, name: &str) -> bool {
+    diagnostic.field.as_ref().is_some_and(|field| field.path == FieldPath::from(name))
+}
+
+/// Fields of services and routes that the log phase uses, so that an invalid value is an error.
+const LOG_PHASE_FIELDS: &[&str] = &["id", "name", "tags", "enabled", "protocols"];

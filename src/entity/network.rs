@@ -1,0 +1,43 @@
+//! Sources and destinations of stream routes.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+use thiserror::Error;
+
+/// One of a route's `sources` or `destinations`; what is not given matches anything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The address; of a single one, the network that holds it alone.
+    pub network: Option<IpNet>,
+    /// The port.
+    pub port: Option<u16>,
+}
+
+impl Endpoint {
+    /// The endpoint of a validated record.
+    pub(super) fn from_value(value: &Value) -> Self {
+        let network = value.get("ip").and_then(Value::as_str).and_then(|ip| ip.parse::<Network>().ok());
+        let port = value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+        Self { network: network.map(|network| network.0), port }
+    }
+}
+
+/// An address or a CIDR range.
+pub(super) struct Network(IpNet);
+
+/// Why an address is invalid, in Kong's words.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("invalid ip or cidr range: '{0}'")]
+pub struct NetworkError(String);
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(Self).map_err(|_| NetworkError(text.to_owned()))
+    }
+}

@@ -1,0 +1,143 @@
+//! Routes: which requests lead to which service.
+
+use serde_json::Value;
+
+use super::domain::{HostPattern, SniPattern};
+use super::draft::Draft;
+use super::network::Endpoint;
+use super::path::PathPattern;
+use super::scope::EntityRef;
+use crate::plugin::Protocol;
+use logphase_config::diagnostic::Origin;
+
+/// A route. An empty list matches any request.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The id, if one is given.
+    pub id: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// Its tags, with those that its source adds.
+    pub tags: Vec<String>,
+    /// The protocols; `http` and `https` if none are given.
+    pub protocols: Vec<Protocol>,
+    /// The methods, in capitals.
+    pub methods: Vec<String>,
+    /// The hosts.
+    pub hosts: Vec<HostPattern>,
+    /// The paths.
+    pub paths: Vec<PathPattern>,
+    /// The headers; all of them must match.
+    pub headers: Vec<HeaderMatch>,
+    /// The server names of the TLS handshake.
+    pub snis: Vec<SniPattern>,
+    /// The sources of a stream.
+    pub sources: Vec<Endpoint>,
+    /// The destinations of a stream.
+    pub destinations: Vec<Endpoint>,
+    /// An expression of Kong's router language, in place of the fields above.
+    pub expression: Option<String>,
+    /// The priority of an expression.
+    pub priority: u64,
+    /// The priority among routes with regular expressions that match.
+    pub regex_priority: i64,
+    /// Whether the matched prefix is removed from the path.
+    pub strip_path: bool,
+    /// How the path of the service and that of the request are joined.
+    pub path_handling: PathHandling,
+    /// Whether the upstream gets the `Host` of the request.
+    pub preserve_host: bool,
+    /// Whether the request is buffered before it is proxied.
+    pub request_buffering: bool,
+    /// Whether the response is buffered before it is sent to the client.
+    pub response_buffering: bool,
+    /// The status of the answer to plain HTTP if the route requires TLS.
+    pub https_redirect_status_code: u16,
+    /// The service that it leads to.
+    pub service: Option<EntityRef>,
+    /// When it was created, in seconds since 1970; older routes win over equal ones.
+    pub created_at: Option<i64>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// A header that a request must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// The name, in lower case.
+    pub name: String,
+    /// The values; one of them must match.
+    pub values: Vec<HeaderValue>,
+}
+
+/// The value of a header that a request must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// Exactly this text; case does not matter.
+    Exact(String),
+    /// A regular expression, without the `~*` that marks it.
+    Regex(String),
+}
+
+/// How the path of the service and that of the request are joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PathHandling {
+    /// With one slash between them.
+    #[default]
+    V0,
+    /// As they are written; only with the traditional router.
+    V1,
+}
+
+impl Route {
+    pub(super) fn from_draft(draft: &Draft, service: Option<EntityRef>) -> Self {
+        let names = draft.list("protocols");
+        let protocols: Vec<_> = names.iter().filter_map(|name| Protocol::find(name.as_str()?)).collect();
+        let grpc = protocols.iter().any(|protocol| matches!(protocol, Protocol::Grpc | Protocol::Grpcs));
+        let flag = |name| draft.boolean(name).unwrap_or_default();
+        Self {
+            id: draft.id(),
+            name: draft.string("name"),
+            tags: draft.tags(),
+            protocols,
+            methods: draft.parsed("methods"),
+            hosts: draft.parsed("hosts"),
+            paths: draft.parsed("paths"),
+            headers: headers(draft),
+            snis: draft.parsed("snis"),
+            sources: draft.list("sources").iter().map(Endpoint::from_value).collect(),
+            destinations: draft.list("destinations").iter().map(Endpoint::from_value).collect(),
+            expression: draft.string("expression"),
+            priority: draft.integer("priority").unwrap_or_default(),
+            regex_priority: draft.integer("regex_priority").unwrap_or_default(),
+            // gRPC has no paths to strip.
+            strip_path: draft.boolean("strip_path").unwrap_or(!grpc),
+            path_handling: match draft.text("path_handling") {
+                Some("v1") => PathHandling::V1,
+                _ => PathHandling::V0,
+            },
+            preserve_host: flag("preserve_host"),
+            request_buffering: flag("request_buffering"),
+            response_buffering: flag("response_buffering"),
+            https_redirect_status_code: draft.integer("https_redirect_status_code").unwrap_or_default(),
+            service,
+            created_at: draft.integer("created_at"),
+            origin: draft.origin(),
+        }
+    }
+}
+
+fn headers(draft: &Draft) -> Vec<HeaderMatch> {
+    let Some(Value::Object(members)) = draft.value("headers") else { return Vec::new() };
+    let header = |(name, values): (String, Value)| HeaderMatch {
+        name: name.to_ascii_lowercase(),
+        values: values.as_array().into_iter().flatten().filter_map(Value::as_str).map(HeaderValue::new).collect(),
+    };
+    members.into_iter().map(header).collect()
+}
+
+impl HeaderValue {
+    fn new(text: &str) -> Self {
+        text.strip_prefix("~*").map_or_else(|| Self::Exact(text.to_owned()), |regex| Self::Regex(regex.to_owned()))
+    }
+}

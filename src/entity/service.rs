@@ -1,0 +1,131 @@
+//! Services: the upstreams that routes lead to.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::draft::Draft;
+use crate::plugin::Protocol;
+use logphase_config::diagnostic::Origin;
+
+/// A service.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The id, if one is given.
+    pub id: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// Its tags, with those that its source adds.
+    pub tags: Vec<String>,
+    /// Whether its routes take part in routing.
+    pub enabled: bool,
+    /// The protocol of the upstream.
+    pub protocol: Protocol,
+    /// The host of the upstream. A file may leave it out: the log phase does not need it.
+    pub host: Option<String>,
+    /// The port of the upstream.
+    pub port: u16,
+    /// The prefix of the path of a request to the upstream.
+    pub path: Option<String>,
+    /// The number of retries of a request.
+    pub retries: u16,
+    /// The longest time to connect.
+    pub connect_timeout: Duration,
+    /// The longest time between two writes.
+    pub write_timeout: Duration,
+    /// The longest time between two reads.
+    pub read_timeout: Duration,
+    /// Whether the certificate of the upstream is verified; none for the default of the gateway.
+    pub tls_verify: Option<bool>,
+    /// The longest chain of that certificate; none for the default of the gateway.
+    pub tls_verify_depth: Option<u8>,
+    /// Ids of the CA certificates that it is verified with.
+    pub ca_certificates: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Service {
+    pub(super) fn from_draft(draft: &Draft) -> Self {
+        // The shorthand replaces the four fields.
+        let url = draft.text("url").and_then(|url| url.parse::<ServiceUrl>().ok());
+        let given = ServiceUrl {
+            protocol: draft.text("protocol").and_then(Protocol::find).unwrap_or(Protocol::Http),
+            host: draft.string("host").unwrap_or_default(),
+            port: draft.integer("port").unwrap_or_default(),
+            path: draft.string("path"),
+        };
+        let ServiceUrl { protocol, host, port, path } = url.unwrap_or(given);
+        let timeout = |name| Duration::from_millis(draft.integer(name).unwrap_or_default());
+        Self {
+            id: draft.id(),
+            name: draft.string("name"),
+            tags: draft.tags(),
+            enabled: draft.boolean("enabled").unwrap_or(true),
+            protocol,
+            host: Some(host).filter(|host| !host.is_empty()),
+            port,
+            path,
+            retries: draft.integer("retries").unwrap_or_default(),
+            connect_timeout: timeout("connect_timeout"),
+            write_timeout: timeout("write_timeout"),
+            read_timeout: timeout("read_timeout"),
+            tls_verify: draft.boolean("tls_verify"),
+            tls_verify_depth: draft.integer("tls_verify_depth"),
+            ca_certificates: draft.parsed("ca_certificates"),
+            origin: draft.origin(),
+        }
+    }
+}
+
+/// Kong's shorthand for protocol, host, port and path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ServiceUrl {
+    protocol: Protocol,
+    host: String,
+    port: u16,
+    path: Option<String>,
+}
+
+/// Why the URL of a service is invalid, in Kong's words.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum UrlError {
+    #[error("missing scheme in url")]
+    Scheme,
+    #[error("missing host in url")]
+    Host,
+    #[error("value should be between 0 and 65535")]
+    Port,
+    #[error("expected one of: {}", super::schema::SERVICE_PROTOCOLS.join(", "))]
+    Protocol,
+}
+
+impl FromStr for ServiceUrl {
+    type Err = UrlError;
+
+    fn from_str(url: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
+        let known = super::schema::SERVICE_PROTOCOLS.contains(&scheme);
+        let protocol = Protocol::find(scheme).filter(|_| known).ok_or(UrlError::Protocol)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
+        // A colon inside of brackets belongs to an IPv6 address.
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        if host.is_empty() {
+            return Err(UrlError::Host);
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| UrlError::Port)?,
+            None if protocol == Protocol::Https => 443,
+            None => 80,
+        };
+        let path = rest.split(['?', '#']).next().filter(|path| !path.is_empty());
+        Ok(Self { protocol, host: host.to_owned(), port, path: path.map(str::to_owned) })
+    }
+}
