@@ -150,7 +150,7 @@ fn options(settings: &Settings) -> Options {
         },
         style: Style::of(settings.kong_quirks),
         kong_quirks: settings.kong_quirks,
-        most: logphase_script::Most {
+        counts: logphase_script::CountLimits {
             req_headers: lua.max_req_headers,
             resp_headers: lua.max_resp_headers,
             uri_args: lua.max_uri_args,

@@ -1,15 +1,15 @@
-//! What scripts see: Kong's list of names, frozen, and a place of their own for globals.
+//! The environment of scripts: frozen names from Kong's list, and a table of globals for each snippet.
 
 use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value as Lv};
 
-use super::profile::Dialect;
-use super::state::State;
-use super::{module, ngx, pdk};
+use crate::host::{Dialect, Loader, State};
+use crate::runtime::frozen;
+use crate::{module, ngx, pdk};
 
-/// Functions of Luau's own that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without
-/// those that Kong's Kafka Log page names as not available.
+/// Luau's own functions that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without those that
+/// Kong's Kafka Log page names as not available.
 const GLOBALS: [&str; 8] = ["assert", "error", "ipairs", "next", "pairs", "select", "tonumber", "type"];
 const COROUTINE: [&str; 6] = ["create", "resume", "running", "status", "wrap", "yield"];
 const MATH: [&str; 29] = [
@@ -23,93 +23,104 @@ const TABLE: [&str; 12] =
 const LIBRARIES: [&str; 8] = ["bit", "coroutine", "io", "jit", "math", "os", "string", "table"];
 const OS: [&str; 3] = ["clock", "difftime", "time"];
 
-/// The shared, frozen names and the means to give each snippet its own globals on top.
+/// The modules that scripts can be allowed to require, by name.
+pub fn modules() -> Vec<&'static str> {
+    let mut names: Vec<_> = offered_modules().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names
+}
+
+fn offered_modules() -> impl Iterator<Item = &'static (&'static str, Loader)> {
+    module::MODULES.iter().chain(ngx::MODULES)
+}
+
+/// The frozen names that all snippets share, and the means to give each snippet its own globals on top.
 pub(super) struct Environment {
     metatable: Table,
-    /// Puts right what a stopped script may have left half done in our own Lua.
-    begin_anew: Function,
+    /// Resets the state of the bundled Lua, which a stopped script may have left inconsistent.
+    reset: Function,
 }
 
 impl Environment {
     pub(super) fn new(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Self> {
-        let own = module::load(lua, state.quirks)?;
-        let base = base(lua, state, dialect, &own)?;
+        let bundled = module::load(lua, state.quirks)?;
+        let base = base(lua, state, dialect, &bundled)?;
         let metatable = lua.create_table()?;
         metatable.raw_set("__index", base.clone())?;
-        let soiled = state.clone();
-        // Most snippets write no global, so that the others alone pay for cleaning up behind them.
-        let note = lua.create_function(move |_, (globals, name, value): (Table, Lv, Lv)| {
+        let shared = state.clone();
+        // Most snippets set no global, and only those that do pay for the cleanup.
+        let set = lua.create_function(move |_, (globals, name, value): (Table, Lv, Lv)| {
             globals.raw_set(name, value)?;
-            soiled.soiled.borrow_mut().push(globals);
+            shared.modified_globals.borrow_mut().push(globals);
             Ok(())
         })?;
-        metatable.raw_set("__newindex", note)?;
+        metatable.raw_set("__newindex", set)?;
         metatable.raw_set("__metatable", false)?;
         metatable.set_readonly(true);
-        // Luau resolves the names of a chunk among the VM's globals when it is loaded, whatever its environment: there
-        // must be no others than those that scripts may have.
+        // When it loads a chunk, Luau resolves names among the VM's globals whatever the chunk's environment, so these
+        // must be the names of scripts and no others.
         lua.set_globals(base)?;
-        // Freezes the metatable of strings and whatever else is left of Luau's own libraries.
+        // Freezes the metatable of strings and the rest of Luau's own libraries.
         lua.sandbox(true)?;
-        Ok(Self { metatable, begin_anew: own.raw_get("begin_anew")? })
+        Ok(Self { metatable, reset: bundled.raw_get("begin_anew")? })
     }
 
     /// An environment for one snippet.
     pub(super) fn fresh(&self, lua: &Lua) -> mlua::Result<Table> {
         let globals = lua.create_table()?;
         globals.set_metatable(Some(self.metatable.clone()))?;
-        // Nobody else can write into it, so that names may be resolved when the snippet is loaded.
+        // Only the snippet writes to it, so Luau may resolve names when it loads the snippet.
         globals.set_safeenv(true);
         Ok(globals)
     }
 
-    /// Makes ready for the next script after one that failed.
-    pub(super) fn mend(&self) {
-        // It only sets a number.
-        let _ = self.begin_anew.call::<()>(());
+    /// Prepares for the next script after one that failed.
+    pub(super) fn reset(&self) {
+        // The function only assigns a number and cannot fail.
+        let _ = self.reset.call::<()>(());
     }
 
-    /// Forgets the globals that the last snippet wrote.
+    /// Removes the globals that the last snippet set.
     pub(super) fn clean(&self, state: &State) {
-        if state.soiled.borrow().is_empty() {
+        if state.modified_globals.borrow().is_empty() {
             return;
         }
-        for globals in state.soiled.borrow_mut().drain(..) {
-            // A snippet's environment is never frozen, so that clearing it cannot fail.
+        for globals in state.modified_globals.borrow_mut().drain(..) {
+            // A snippet's environment is never frozen, so clearing it cannot fail.
             let _ = globals.clear();
         }
     }
 }
 
-fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, own: &Table) -> mlua::Result<Table> {
+fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, bundled: &Table) -> mlua::Result<Table> {
     let globals = lua.globals();
     let base = lua.create_table()?;
     for name in GLOBALS {
         base.raw_set(name, globals.raw_get::<Function>(name)?)?;
     }
     for name in ["pcall", "xpcall", "tostring", "unpack"] {
-        base.raw_set(name, own.raw_get::<Function>(name)?)?;
+        base.raw_set(name, bundled.raw_get::<Function>(name)?)?;
     }
     base.raw_set("_VERSION", "Lua 5.1")?;
     for (library, names) in [("coroutine", &COROUTINE[..]), ("math", &MATH), ("os", &OS), ("table", &TABLE)] {
         let picked = pick(lua, &globals.raw_get(library)?, names)?;
-        if let Some(more) = own.raw_get::<Option<Table>>(library)? {
+        if let Some(more) = bundled.raw_get::<Option<Table>>(library)? {
             add(&picked, &more)?;
         }
         base.raw_set(library, picked)?;
     }
     for library in ["bit", "jit", "io"] {
-        base.raw_set(library, own.raw_get::<Table>(library)?)?;
+        base.raw_set(library, bundled.raw_get::<Table>(library)?)?;
     }
-    // Methods of strings look names up in Luau's own table, which therefore has to be the one that is cut down.
+    // String methods are looked up in Luau's own table, so that table is reduced in place.
     let string: Table = globals.raw_get("string")?;
     keep(&string, &STRING)?;
-    add(&string, &own.raw_get("string")?)?;
+    add(&string, &bundled.raw_get("string")?)?;
     base.raw_set("string", string)?;
     let os = base.raw_get::<Table>("os")?;
     os.raw_set("date", ngx::os_date(lua)?)?;
     os.raw_set("time", ngx::os_time(lua)?)?;
-    leave_out(&base, dialect)?;
+    remove_excluded(&base, dialect)?;
     for library in LIBRARIES {
         if let Some(library) = base.raw_get::<Option<Table>>(library)? {
             frozen(library);
@@ -119,43 +130,37 @@ fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, own: &Table) -> mlua::R
     let kong = pdk::table(lua, state, dialect, &base)?;
     let ngx = ngx::table(lua, state)?;
     base.raw_set("print", pdk::print(lua, state)?)?;
-    let require = module::require(lua, state, dialect, &base)?;
-    // In Kong `_G` is one table for everybody, a known leak; here it shows the same names and takes none.
-    let masked = lua.create_table()?;
-    masked.raw_set("_G", masked.clone())?;
+    let require = module::require(lua, state, dialect, &base, offered_modules())?;
+    // In Kong all snippets share a writable `_G`, a known leak. Here it has the same names and is read-only.
+    let visible = lua.create_table()?;
+    visible.raw_set("_G", visible.clone())?;
     for (name, value) in [("kong", Lv::Table(kong)), ("ngx", Lv::Table(ngx)), ("require", Lv::Function(require))] {
-        masked.raw_set(name, value.clone())?;
+        visible.raw_set(name, value.clone())?;
         base.raw_set(name, value)?;
     }
-    base.raw_set("_G", frozen(masked))?;
+    base.raw_set("_G", frozen(visible))?;
     Ok(frozen(base))
 }
 
-/// Takes out what the profile does not have.
-fn leave_out(base: &Table, dialect: &Dialect) -> mlua::Result<()> {
+/// Removes the library members that the profile excludes.
+fn remove_excluded(base: &Table, dialect: &Dialect) -> mlua::Result<()> {
     for library in LIBRARIES {
         let table: Table = base.raw_get(library)?;
-        let mut left_out = Vec::new();
-        let mut left = 0;
+        let mut excluded = Vec::new();
+        let mut total = 0;
         table.for_each(|name: String, _: Lv| {
-            left += 1;
+            total += 1;
             if !dialect.has(&format!("{library}.{name}")) {
-                left_out.push(name);
+                excluded.push(name);
             }
             Ok(())
         })?;
-        if left == left_out.len() {
+        if total == excluded.len() {
             base.raw_set(library, Lv::Nil)?;
         }
-        left_out.into_iter().try_for_each(|name| table.raw_set(name, Lv::Nil))?;
+        excluded.into_iter().try_for_each(|name| table.raw_set(name, Lv::Nil))?;
     }
     Ok(())
-}
-
-/// The table, which nobody can write to any more.
-pub(super) fn frozen(table: Table) -> Table {
-    table.set_readonly(true);
-    table
 }
 
 fn pick(lua: &Lua, from: &Table, names: &[&str]) -> mlua::Result<Table> {

@@ -1,40 +1,35 @@
-//! Lua: compiling snippets, and running them where they can do no harm.
+//! Transactions, messages, and the Lua sandbox that Kong's snippets run in.
 //!
-//! Snippets run in Luau, each in an environment of its own on top of frozen modules, with a deadline for each call
-//! and a memory limit for the whole VM. They see the transaction through `kong.*` and `ngx.*`, read-only but for
-//! `kong.log.set_serialize_value`, and give back a value that becomes JSON text at once.
+//! Snippets run in Luau, each in an environment of its own on top of frozen modules, with a deadline for each call and a
+//! memory limit for the whole VM. They see the transaction through `kong.*` and `ngx.*`, read-only except for
+//! `kong.log.set_serialize_value`, and return a value that is converted to JSON text at once.
+//!
+//! Imports point down: `vm` > `environment` > `module`, `ngx` and `pdk`, which do not know each other > `host` >
+//! `runtime` and `message` > `transaction`. `compile` stands alone.
 
-mod clock;
 mod compile;
-mod convert;
-mod deadline;
 mod environment;
-mod interrupt;
-mod joined;
+mod host;
 pub mod message;
 mod module;
-mod nesting;
 mod ngx;
-mod own;
 mod pdk;
-mod profile;
-mod state;
+mod runtime;
 pub mod transaction;
 mod vm;
 
-pub use clock::{Busy, Clock};
 pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, differences};
-pub use convert::ValueLimits;
-pub use profile::{Dialect, Profile, modules, names};
-pub use vm::{FieldResult, Limits, Most, Options, ScriptError, SnippetId, Stop, Vm};
+pub use environment::modules;
+pub use host::{CountLimits, Dialect, Limits, Options, Profile, ValueLimits, names};
+pub use runtime::{Busy, Clock, ScriptError, Stop};
+pub use vm::{FieldResult, SnippetId, Vm};
 
-/// Reads what scripts may ask for and threads that are locked down cannot find out: the time zone, the node's name and
-/// id, and a seed for random numbers; and compiles our own Lua. To be called before the first such thread is; what is read stays for good.
+/// Reads what threads that run scripts cannot: the time zone, the node's name and id, and a seed for random numbers; and
+/// compiles the bundled Lua. Call it before the first such thread starts; the results stay for the life of the process.
 pub fn prepare() {
     pdk::prepare();
     ngx::prepare();
-    module::random::prepare();
-    module::compile();
+    module::prepare();
 }
 
 #[cfg(test)]

@@ -1,22 +1,20 @@
-//! `kong.tools.*` and what Kong has of Penlight: their pure functions, with the same answers.
+//! `kong.tools.*` and the parts of Penlight that Kong has: their pure functions.
 
 use std::rc::Rc;
 
-use base64::Engine;
+use ::base64::Engine;
 use mlua::{Function, IntoLuaMulti, Lua, Table, Value as Lv};
 
-use super::super::clock::Clock;
-use super::super::ngx::escape;
-use super::super::ngx::hash::{self, Algorithm};
-use super::super::ngx::time::{now, since_epoch};
-use super::super::own;
-use super::super::pdk::{Module, raise};
-use super::super::state::State;
-use super::resty::wrong;
-use super::{address, random};
+use super::{random, uri};
+use crate::host::arguments::bounded_string;
+use crate::host::base64;
+use crate::host::digest::{self, Algorithm};
+use crate::host::time::{now, since_epoch};
+use crate::host::{Module, State};
+use crate::runtime::{Clock, bundled, raise, wrong_type};
 use crate::transaction::Level;
 
-/// What of these modules is written in Lua.
+/// The parts of these modules that are written in Lua.
 pub(super) const SOURCES: [&str; 4] = [STRING, STRINGX, TABLEX, TABLE];
 
 const STRING: &str = include_str!("../../../../lua/kong_string.luau");
@@ -27,29 +25,29 @@ const TABLE: &str = include_str!("../../../../lua/kong_table.luau");
 /// `kong.tools.string`.
 pub(super) fn string(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<Lv> {
     let mut decoders = Module::new(lua, state)?;
-    escape::add(&mut decoders)?;
-    escape::for_urls(&mut decoders)?;
+    base64::add(&mut decoders)?;
+    base64::add_url_safe(&mut decoders)?;
     let decoders = decoders.done();
     let plain: Function = decoders.raw_get("decode_base64")?;
     let for_urls: Function = decoders.raw_get("decode_base64url")?;
-    own::load(lua, STRING)?.call((base, stringx(lua, base)?, plain, for_urls))
+    bundled::load(lua, STRING)?.call((base, stringx(lua, base)?, plain, for_urls))
 }
 
 /// `pl.stringx`.
 pub(super) fn stringx(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
-    own::load(lua, STRINGX)?.call(base)
+    bundled::load(lua, STRINGX)?.call(base)
 }
 
 /// `pl.tablex`.
 pub(super) fn tablex(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
-    own::load(lua, TABLEX)?.call(base)
+    bundled::load(lua, TABLEX)?.call(base)
 }
 
 /// `kong.tools.table`.
 pub(super) fn table(lua: &Lua, base: &Table) -> mlua::Result<Lv> {
     let globals = lua.globals();
     let metatable = |name: &str| globals.raw_get::<Function>(name);
-    own::load(lua, TABLE)?.call((base, metatable("getmetatable")?, metatable("setmetatable")?))
+    bundled::load(lua, TABLE)?.call((base, metatable("getmetatable")?, metatable("setmetatable")?))
 }
 
 /// `kong.tools.time`.
@@ -64,13 +62,15 @@ pub(super) fn time(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
     })?;
     module.function("get_updated_monotonic_ms", |_, _, (): ()| Ok((Clock::refresh() / 1000) as f64))?;
     module.function("nginx_conf_time_to_seconds", |lua, _, text: Lv| {
-        let Lv::String(text) = &text else { return Err(wrong(lua, 1, "nginx_conf_time_to_seconds", "string", &text)) };
+        let Lv::String(text) = &text else {
+            return Err(wrong_type(lua, 1, "nginx_conf_time_to_seconds", "string", &text));
+        };
         seconds(&text.to_string_lossy()).ok_or_else(|| raise(lua, "bad argument #1 'str'"))
     })?;
     Ok(Lv::Table(module.done()))
 }
 
-/// nginx's `1h 30m`; a number alone is seconds. Units come in descending order.
+/// The seconds of a time in nginx's notation, `1h 30m`. A number alone is seconds; units are in descending order.
 fn seconds(text: &str) -> Option<f64> {
     const UNITS: [(char, f64); 7] = [
         ('y', 31_536_000.0),
@@ -120,41 +120,36 @@ fn is_uuid(text: &[u8]) -> bool {
         })
 }
 
+/// Bytes that the functions of `kong.tools.uri` take.
+const MAX_URI: usize = 1 << 20;
+
 /// `kong.tools.uri`.
-pub(super) fn uri(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
+pub(super) fn uri_tools(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
     let mut module = Module::new(lua, state)?;
-    module
-        .function("escape", |lua, _, text: Lv| lua.create_string(address::escape(&longest(lua, &text, "escape")?)?))?;
+    module.function("escape", |lua, _, text: Lv| {
+        lua.create_string(uri::escape(&bounded_string(lua, "escape", &text, MAX_URI)?)?)
+    })?;
     module.function("normalize", |lua, _, (text, merge): (Lv, Option<bool>)| {
-        let text = longest(lua, &text, "normalize")?;
-        lua.create_string(address::normalize(&text, merge == Some(true)))
+        let text = bounded_string(lua, "normalize", &text, MAX_URI)?;
+        lua.create_string(uri::normalize(&text, merge == Some(true))?)
     })?;
     Ok(Lv::Table(module.done()))
-}
-
-fn longest(lua: &Lua, text: &Lv, function: &str) -> mlua::Result<Vec<u8>> {
-    const LONGEST: usize = 1 << 20;
-    match text {
-        Lv::String(text) if text.as_bytes().len() <= LONGEST => Ok(text.as_bytes().to_vec()),
-        Lv::String(_) => Err(raise(lua, &format!("bad argument #1 to '{function}' (longer than {LONGEST} bytes)"))),
-        other => Err(wrong(lua, 1, function, "string", other)),
-    }
 }
 
 /// `kong.tools.sha256`.
 pub(super) fn sha256(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
     let mut module = Module::new(lua, state)?;
-    type Form = fn(&[u8]) -> Vec<u8>;
-    let forms: [(&str, Form); 4] = [
+    type Format = fn(&[u8]) -> Vec<u8>;
+    let formats: [(&str, Format); 4] = [
         ("sha256_bin", <[u8]>::to_vec),
-        ("sha256_hex", hash::hex),
-        ("sha256_base64", |bytes| base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes()),
-        ("sha256_base64url", |bytes| escape::url_safe(bytes).into_bytes()),
+        ("sha256_hex", digest::hex),
+        ("sha256_base64", |bytes| ::base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes()),
+        ("sha256_base64url", |bytes| base64::encode_url_safe(bytes).into_bytes()),
     ];
-    for (name, form) in forms {
+    for (name, format) in formats {
         module.function(name, move |lua, _, text: Lv| {
-            let Lv::String(text) = &text else { return Err(wrong(lua, 1, name, "string", &text)) };
-            lua.create_string(form(&hash::of(Algorithm::Sha256, &text.as_bytes())?))
+            let Lv::String(text) = &text else { return Err(wrong_type(lua, 1, name, "string", &text)) };
+            lua.create_string(format(&digest::digest(Algorithm::Sha256, &text.as_bytes())?))
         })?;
     }
     Ok(Lv::Table(module.done()))
@@ -164,10 +159,10 @@ pub(super) fn sha256(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
 pub(super) fn rand(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
     let mut module = Module::new(lua, state)?;
     module.function("get_rand_bytes", |lua, _, (count, _): (Lv, Lv)| {
-        lua.create_string(random::asked(lua, &count, "get_rand_bytes")?)?.into_lua_multi(lua)
+        lua.create_string(random::requested(lua, &count, "get_rand_bytes")?)?.into_lua_multi(lua)
     })?;
     module.function("random_string", |_, _, (): ()| {
-        // Kong's has 32 letters and digits as well.
+        // 32 letters and digits, as in Kong.
         const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let letter = |byte: u8| char::from(LETTERS[usize::from(byte) % LETTERS.len()]);
         Ok(random::bytes(32).into_iter().map(letter).collect::<String>())

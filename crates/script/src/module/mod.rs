@@ -1,30 +1,25 @@
-//! What `require` gives, by name, and the modules that every snippet has.
+//! The modules that `require` offers, and the libraries that every snippet has.
 
-mod address;
 mod json;
 mod kong;
 mod prelude;
-pub(super) mod random;
+mod random;
 mod resty;
+mod uri;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value as Lv};
 
-use super::environment::frozen;
-use super::ngx::hash::Algorithm;
-use super::ngx::req;
-use super::profile::Dialect;
-use super::state::State;
+pub(crate) use prelude::load;
 
-pub(super) use prelude::load;
+use crate::host::digest::Algorithm;
+use crate::host::{Dialect, Loader, State};
+use crate::runtime::{bundled, frozen, kind_name};
 
-/// Makes one module for one VM, out of the libraries that every snippet has.
-type Make = fn(&Lua, &Rc<State>, &Table) -> mlua::Result<Lv>;
-
-/// Every module that is offered.
-const MODULES: &[(&str, Make)] = &[
+/// The modules that `require` offers, beside those of `ngx`.
+pub(crate) const MODULES: &[(&str, Loader)] = &[
     ("bit", |_, _, base| base.raw_get("bit")),
     ("cjson", |lua, state, _| json::module(lua, state, false)),
     ("cjson.safe", |lua, state, _| json::module(lua, state, true)),
@@ -33,12 +28,9 @@ const MODULES: &[(&str, Make)] = &[
     ("kong.tools.string", kong::string),
     ("kong.tools.table", |lua, _, base| kong::table(lua, base)),
     ("kong.tools.time", |lua, state, _| kong::time(lua, state)),
-    ("kong.tools.uri", |lua, state, _| kong::uri(lua, state)),
+    ("kong.tools.uri", |lua, state, _| kong::uri_tools(lua, state)),
     ("kong.tools.uuid", |lua, state, _| kong::uuid(lua, state)),
-    ("ngx.re", |lua, _, _| super::ngx::re_module(lua).map(Lv::Table)),
     ("ngx.base64", |lua, state, _| resty::base64(lua, state)),
-    ("ngx.req", |lua, state, _| req::request(lua, state).map(Lv::Table)),
-    ("ngx.resp", |lua, state, _| req::response(lua, state).map(Lv::Table)),
     ("pl.stringx", |lua, _, base| kong::stringx(lua, base)),
     ("pl.tablex", |lua, _, base| kong::tablex(lua, base)),
     ("resty.md5", |lua, _, base| resty::digest(lua, base, Algorithm::Md5)),
@@ -57,25 +49,30 @@ const MODULES: &[(&str, Make)] = &[
     ("table.nkeys", |_, _, base| member(base, "table", "nkeys")),
 ];
 
-/// Compiles what of this is written in Lua.
-pub(super) fn compile() {
+/// Reads what threads that run scripts cannot, and compiles the bundled Lua.
+pub(crate) fn prepare() {
+    random::prepare();
     for source in [&[prelude::PRELUDE, resty::DIGEST][..], &kong::SOURCES].concat() {
-        if let Err(error) = super::own::compile(source) {
-            tracing::error!("our own Lua does not compile: {error}");
+        if let Err(error) = bundled::compile(source) {
+            tracing::error!("bundled Lua does not compile: {error}");
         }
     }
 }
 
-/// The names of all modules.
-pub(super) fn offered() -> impl Iterator<Item = &'static str> {
-    MODULES.iter().map(|(name, _)| *name)
-}
-
-/// The global `require`. The modules that `dialect` allows are made here, once, and cannot be written to.
-pub(super) fn require(lua: &Lua, state: &Rc<State>, dialect: &Dialect, base: &Table) -> mlua::Result<Function> {
+/// The global `require`. Those of `modules` that `dialect` allows are created here, once, and frozen.
+///
+/// # Errors
+/// The VM has no memory left for them.
+pub(crate) fn require<'a>(
+    lua: &Lua,
+    state: &Rc<State>,
+    dialect: &Dialect,
+    base: &Table,
+    modules: impl Iterator<Item = &'a (&'static str, Loader)>,
+) -> mlua::Result<Function> {
     let mut loaded = HashMap::new();
-    for (name, make) in MODULES.iter().filter(|(name, _)| dialect.may_require(name)) {
-        let module = match make(lua, state, base)? {
+    for (name, load) in modules.filter(|(name, _)| dialect.may_require(name)) {
+        let module = match load(lua, state, base)? {
             Lv::Table(table) => Lv::Table(frozen(table)),
             other => other,
         };
@@ -86,15 +83,15 @@ pub(super) fn require(lua: &Lua, state: &Rc<State>, dialect: &Dialect, base: &Ta
             Lv::String(text) => loaded.get(&*text.as_bytes()).cloned(),
             _ => None,
         };
-        found.ok_or_else(|| mlua::Error::runtime(refusal(&name)))
+        found.ok_or_else(|| mlua::Error::runtime(not_allowed(&name)))
     })
 }
 
-/// Kong's words (kong/tools/sandbox.lua).
-fn refusal(name: &Lv) -> String {
+/// The error for a module that is not offered, in Kong's words (kong/tools/sandbox.lua).
+fn not_allowed(name: &Lv) -> String {
     let shown = match name {
         Lv::String(text) => text.to_string_lossy().chars().take(100).collect(),
-        other => super::convert::kind_name(other).to_owned(),
+        other => kind_name(other).to_owned(),
     };
     format!("require '{shown}' not allowed within sandbox")
 }

@@ -1,15 +1,12 @@
-//! Modules that Kong's LuaJIT has and Luau lacks, written in Lua.
+//! Libraries that Kong's LuaJIT has and Luau lacks, written in Lua.
 
+use crate::runtime::{bundled, deadline, script_error};
 use mlua::{Lua, LuaString, Table, Value};
-
-use super::super::deadline;
-use super::super::own;
-use super::super::vm::script_error;
 
 pub(super) const PRELUDE: &str = include_str!("../../../../lua/prelude.luau");
 
 /// The modules by name, not yet frozen.
-pub(in super::super) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
+pub(crate) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
     let find_plain = lua.create_function(find_plain)?;
     let host_error = lua.create_function(|lua, problem: Value| match problem {
         Value::Error(error) => Ok(Some(lua.create_string(script_error(&error).message)?)),
@@ -19,16 +16,16 @@ pub(in super::super) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
         deadline::out_of_memory();
         Ok(())
     })?;
-    own::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks))
+    bundled::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks))
 }
 
-/// `string.find` for plain text, in time that grows with the texts' lengths and not with their product.
+/// `string.find` for plain text, in linear time.
 fn find_plain(
     _: &Lua,
     (text, wanted, from): (LuaString, LuaString, Option<f64>),
 ) -> mlua::Result<(Option<usize>, Option<usize>)> {
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
-    // As in Lua: from 1, or from the end if negative; past the end there is nothing.
+    // As in Lua, positions begin at 1, and negative ones count from the end. Nothing is found past the end.
     let from = from.unwrap_or(1.0);
     let from = if from < 0.0 { (text.len() as f64 + from).max(0.0) } else { (from - 1.0).max(0.0) } as usize;
     let found = text.get(from..).and_then(|rest| memchr::memmem::find(rest, &wanted));

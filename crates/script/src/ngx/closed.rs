@@ -1,23 +1,21 @@
-//! What `ngx` has in nginx and a snippet must not use: each answers any use with one error that names it.
+//! Members of `ngx` that a snippet must not use. Any use raises an error that names the member.
 
 use std::rc::Rc;
 
+use crate::host::State;
+use crate::runtime::{frozen, raise};
 use mlua::{Function, Lua, Table, Value as Lv, Variadic};
 
-use super::super::environment::frozen;
-use super::super::pdk::raise;
-use super::super::state::State;
-
-/// Why something cannot be used.
+/// Why a member cannot be used.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Why {
+pub(super) enum Reason {
     /// nginx forbids it in the log phase as well.
     Phase,
-    /// It would reach sockets, timers, threads or memory that others share.
+    /// It would reach sockets, timers, threads or shared memory.
     Outside,
 }
 
-impl Why {
+impl Reason {
     fn text(self, name: &str) -> String {
         match self {
             // nginx's words behind the name.
@@ -28,71 +26,71 @@ impl Why {
 }
 
 /// Functions of `ngx` itself. nginx would let `ngx.exit` end the log phase of all plugins.
-const FUNCTIONS: [(&str, Why); 11] = [
-    ("eof", Why::Phase),
-    ("exec", Why::Phase),
-    ("exit", Why::Phase),
-    ("flush", Why::Phase),
-    ("on_abort", Why::Phase),
-    ("print", Why::Phase),
-    ("redirect", Why::Phase),
-    ("say", Why::Phase),
-    ("send_headers", Why::Phase),
-    ("sleep", Why::Phase),
-    ("run_worker_thread", Why::Outside),
+const FUNCTIONS: [(&str, Reason); 11] = [
+    ("eof", Reason::Phase),
+    ("exec", Reason::Phase),
+    ("exit", Reason::Phase),
+    ("flush", Reason::Phase),
+    ("on_abort", Reason::Phase),
+    ("print", Reason::Phase),
+    ("redirect", Reason::Phase),
+    ("say", Reason::Phase),
+    ("send_headers", Reason::Phase),
+    ("sleep", Reason::Phase),
+    ("run_worker_thread", Reason::Outside),
 ];
 
 /// Libraries, with the members that Kong's list and nginx's documentation name.
-const LIBRARIES: [(&str, Why, &[&str]); 15] = [
-    ("arg", Why::Phase, &[]),
-    ("balancer", Why::Outside, &[]),
-    ("errlog", Why::Outside, &[]),
-    ("event", Why::Outside, &[]),
-    ("location", Why::Outside, &["capture", "capture_multi"]),
-    ("ocsp", Why::Outside, &[]),
-    ("pipe", Why::Outside, &[]),
-    ("process", Why::Outside, &[]),
-    ("semaphore", Why::Outside, &["new"]),
-    ("shared", Why::Outside, &[]),
-    ("socket", Why::Outside, &["connect", "stream", "tcp", "udp"]),
-    ("ssl", Why::Outside, &[]),
-    ("thread", Why::Outside, &["kill", "spawn", "wait"]),
-    ("timer", Why::Outside, &["at", "every", "running_count", "pending_count"]),
-    ("upstream", Why::Outside, &[]),
+const LIBRARIES: [(&str, Reason, &[&str]); 15] = [
+    ("arg", Reason::Phase, &[]),
+    ("balancer", Reason::Outside, &[]),
+    ("errlog", Reason::Outside, &[]),
+    ("event", Reason::Outside, &[]),
+    ("location", Reason::Outside, &["capture", "capture_multi"]),
+    ("ocsp", Reason::Outside, &[]),
+    ("pipe", Reason::Outside, &[]),
+    ("process", Reason::Outside, &[]),
+    ("semaphore", Reason::Outside, &["new"]),
+    ("shared", Reason::Outside, &[]),
+    ("socket", Reason::Outside, &["connect", "stream", "tcp", "udp"]),
+    ("ssl", Reason::Outside, &[]),
+    ("thread", Reason::Outside, &["kill", "spawn", "wait"]),
+    ("timer", Reason::Outside, &["at", "every", "running_count", "pending_count"]),
+    ("upstream", Reason::Outside, &[]),
 ];
 
 /// Adds them all to `ngx`.
 pub(super) fn add(lua: &Lua, state: &Rc<State>, ngx: &Table) -> mlua::Result<()> {
-    for (name, why) in FUNCTIONS {
-        ngx.raw_set(name, function(lua, format!("ngx.{name}"), why)?)?;
+    for (name, reason) in FUNCTIONS {
+        ngx.raw_set(name, function(lua, format!("ngx.{name}"), reason)?)?;
     }
-    for (name, why, members) in LIBRARIES {
-        ngx.raw_set(name, library(lua, state, name, why, members)?)?;
+    for (name, reason, members) in LIBRARIES {
+        ngx.raw_set(name, library(lua, state, name, reason, members)?)?;
     }
     Ok(())
 }
 
 /// A function that only raises.
-pub(super) fn function(lua: &Lua, name: String, why: Why) -> mlua::Result<Function> {
-    lua.create_function(move |lua, _: Variadic<Lv>| -> mlua::Result<()> { Err(raise(lua, &why.text(&name))) })
+pub(super) fn function(lua: &Lua, name: String, reason: Reason) -> mlua::Result<Function> {
+    lua.create_function(move |lua, _: Variadic<Lv>| -> mlua::Result<()> { Err(raise(lua, &reason.text(&name))) })
 }
 
-fn library(lua: &Lua, state: &Rc<State>, name: &str, why: Why, members: &[&str]) -> mlua::Result<Table> {
+fn library(lua: &Lua, state: &Rc<State>, name: &str, reason: Reason, members: &[&str]) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     for member in members {
-        table.raw_set(*member, function(lua, format!("ngx.{name}.{member}"), why)?)?;
+        table.raw_set(*member, function(lua, format!("ngx.{name}.{member}"), reason)?)?;
     }
     let metatable = lua.create_table()?;
     for event in ["__index", "__newindex", "__call", "__iter", "__len"] {
         let (state, name) = (state.clone(), format!("ngx.{name}"));
         let refuse = lua.create_function(move |lua, (_, member): (Lv, Lv)| match (&member, event) {
-            // What Luau looks up while it loads a snippet it may keep for good.
+            // Luau may cache what it looks up while it loads a snippet.
             _ if state.loading.get() => Ok(Lv::Nil),
             (Lv::String(member), "__index" | "__newindex") => {
                 let shown: String = member.to_string_lossy().chars().take(100).collect();
-                Err(raise(lua, &why.text(&format!("{name}.{shown}"))))
+                Err(raise(lua, &reason.text(&format!("{name}.{shown}"))))
             }
-            _ => Err(raise(lua, &why.text(&name))),
+            _ => Err(raise(lua, &reason.text(&name))),
         })?;
         metatable.raw_set(event, refuse)?;
     }

@@ -1,45 +1,46 @@
 //! OpenResty's `ngx`, as far as the log phase may use it.
 //!
-//! What each function answers is what the documentation of lua-nginx-module and lua-resty-core says; what would reach
-//! out of the sandbox or change the response says so.
+//! Results are those of the documentation of lua-nginx-module and lua-resty-core. Functions that would reach out of the
+//! sandbox or change the response raise an error that says so.
 
+mod argument;
 mod closed;
 mod constants;
 mod date;
-pub(super) mod escape;
-pub(super) mod hash;
+mod hash;
+mod process;
 mod re;
-pub(super) mod req;
-pub(super) mod time;
+mod req;
+mod time;
+mod uri;
 mod var;
 
 use std::rc::Rc;
-use std::sync::OnceLock;
 
-use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value as Lv, Variadic};
+use mlua::{Lua, Table, Value as Lv, Variadic};
 
-pub(super) use date::{function as os_date, time_function as os_time};
+pub(crate) use date::{os_date, os_time};
 
-use super::convert::kind_name;
-use super::deadline;
-pub(super) use re::module as re_module;
+use crate::host::log::write_parts;
+use crate::host::text::to_number;
+use crate::host::{Loader, Module, State, base64, index, make_lazy};
+use crate::runtime::{bad_argument, frozen, kind_name, raise, wrong_type};
+use crate::transaction::Level;
 
-use super::environment::frozen;
-use super::interrupt::OUT_OF_TIME;
-use super::pdk::{Module, index, raise, write_parts};
-use super::state::State;
-use crate::transaction::{Level, Numbers, text};
-
-/// The longest text that one of the functions takes, in bytes: no honest one is longer, and the deadline is met in
-/// time.
-const LONGEST: usize = 8 << 20;
+/// The modules of `ngx` that `require` offers.
+pub(crate) const MODULES: &[(&str, Loader)] = &[
+    ("ngx.re", |lua, _, _| re::module(lua).map(Lv::Table)),
+    ("ngx.req", |lua, state, _| req::request(lua, state).map(Lv::Table)),
+    ("ngx.resp", |lua, state, _| req::response(lua, state).map(Lv::Table)),
+];
 
 /// The global `ngx`.
-pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+pub(crate) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     time::add(&mut module)?;
     hash::add(&mut module)?;
-    escape::add(&mut module)?;
+    base64::add(&mut module)?;
+    uri::add(&mut module)?;
     module.function("get_phase", |_, _, (): ()| Ok("log"))?;
     // NGX_HTTP_LUA_CONTEXT_LOG
     module.function("get_raw_phase", |_, _, _: Lv| Ok(0x10))?;
@@ -59,7 +60,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     ngx.raw_set("var", view(lua, state, var::get, read_only)?)?;
     let sent = "attempt to set ngx.header.{} after sending out response headers";
     ngx.raw_set("header", view(lua, state, req::response_header, sent)?)?;
-    super::pdk::make_lazy(lua, state, &ngx, |lua, state, name| match name {
+    make_lazy(lua, state, &ngx, |lua, state, name| match name {
         "status" => Ok(state.member(Level::Response, "status", |view| view.number()).map_or(Lv::Nil, Lv::Number)),
         "ctx" => Ok(state.context_table(lua, name)?.map_or(Lv::Nil, Lv::Table)),
         _ => Ok(Lv::Nil),
@@ -67,8 +68,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(frozen(ngx))
 }
 
-/// A table whose members are looked up by name each time, and that refuses writing with `refusal`, in which `{}` is
-/// the name.
+/// A table whose members are computed by name on each access. Assignments raise `refusal`, with the name for `{}`.
 fn view(
     lua: &Lua,
     state: &Rc<State>,
@@ -91,30 +91,24 @@ fn view(
     Ok(frozen(table))
 }
 
-/// This process, asked once: threads that run scripts may ask the kernel for nothing.
-fn process_id() -> u32 {
-    static ID: OnceLock<u32> = OnceLock::new();
-    *ID.get_or_init(std::process::id)
+/// Reads what threads that run scripts cannot.
+pub(crate) fn prepare() {
+    process::id();
+    crate::host::time::zone();
 }
 
-/// Finds out what locked threads cannot.
-pub(super) fn prepare() {
-    process_id();
-    time::zone();
-}
-
-/// One worker of one process, as scripts need not know more.
+/// `ngx.worker`: always one worker.
 fn worker(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     module.function("id", |_, _, (): ()| Ok(0))?;
     module.function("count", |_, _, (): ()| Ok(1))?;
     module.function("exiting", |_, _, (): ()| Ok(false))?;
-    module.function("pid", |_, _, (): ()| Ok(process_id()))?;
-    module.function("pids", |_, _, (): ()| Ok(vec![process_id()]))?;
+    module.function("pid", |_, _, (): ()| Ok(process::id()))?;
+    module.function("pids", |_, _, (): ()| Ok(vec![process::id()]))?;
     Ok(frozen(module.done()))
 }
 
-/// That of Kong 3.10.
+/// `ngx.config` of Kong 3.10.
 fn config(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     module.function("prefix", |_, _, (): ()| Ok("/usr/local/kong/"))?;
@@ -130,85 +124,10 @@ fn config(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 fn log(lua: &Lua, state: &State, arguments: Variadic<Lv>) -> mlua::Result<()> {
     const NAMES: [&str; 9] = ["emerg", "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
     let level = arguments.first().unwrap_or(&Lv::Nil);
-    let Some(number) = number(level) else {
-        let message = format!("bad argument #1 to 'log' (number expected, got {})", kind_name(level));
-        return Err(raise(lua, &message));
-    };
+    let Some(number) = to_number(level) else { return Err(wrong_type(lua, 1, "log", "number", level)) };
     let Some(name) = (number >= 0.0).then(|| NAMES.get(number as usize)).flatten() else {
-        return Err(raise(lua, &format!("bad argument #1 to 'log' (bad log level: {number})")));
+        return Err(bad_argument(lua, 1, "log", &format!("bad log level: {number}")));
     };
     write_parts(state, name, &arguments[1..]);
-    Ok(())
-}
-
-fn number(value: &Lv) -> Option<f64> {
-    match value {
-        Lv::Integer(number) => Some(*number as f64),
-        Lv::Number(number) => Some(*number),
-        Lv::String(text) => text.to_str().ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-        _ => None,
-    }
-}
-
-/// A number as Lua 5.1 writes it.
-fn number_text(number: f64) -> String {
-    if number.is_nan() {
-        return "nan".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    let mut out = Vec::new();
-    text::push_number(&mut out, number, Numbers::Kong);
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// What ngx_lua takes where it asks for a text: strings, numbers, booleans and nil.
-fn text_of(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Result<Vec<u8>> {
-    Ok(match value {
-        Lv::String(text) if text.as_bytes().len() > LONGEST => {
-            let message = format!("bad argument #{position} to '{function}' (longer than {LONGEST} bytes)");
-            return Err(raise(lua, &message));
-        }
-        Lv::String(text) => text.as_bytes().to_vec(),
-        Lv::Nil | Lv::Boolean(false) => Vec::new(),
-        Lv::Integer(number) => number.to_string().into_bytes(),
-        Lv::Number(number) => number_text(*number).into_bytes(),
-        Lv::Boolean(true) => b"true".to_vec(),
-        other => {
-            let message =
-                format!("bad argument #{position} to '{function}' (string expected, got {})", kind_name(other));
-            return Err(raise(lua, &message));
-        }
-    })
-}
-
-/// A limit on headers or arguments, `default` where none is given; 0 is none at all.
-fn most(lua: &Lua, default: usize, given: &Lv, function: &str, position: usize) -> mlua::Result<usize> {
-    match (given, number(given)) {
-        (Lv::Nil, _) => Ok(default),
-        (_, Some(number)) if number >= 0.0 => Ok(number as usize),
-        (_, Some(_)) => Ok(default),
-        (other, None) => {
-            let message =
-                format!("bad argument #{position} to '{function}' (number expected, got {})", kind_name(other));
-            Err(raise(lua, &message))
-        }
-    }
-}
-
-/// A table, and that there was more of it. One value where there was not: `f(ngx.req.get_headers())` has to be right.
-fn with_cut(lua: &Lua, table: Table, cut: bool) -> mlua::Result<MultiValue> {
-    if cut { (table, "truncated").into_lua_multi(lua) } else { table.into_lua_multi(lua) }
-}
-
-/// Does `work` on one piece of `text` after the other, so that a script whose time is over ends between two.
-fn in_pieces(text: &[u8], mut work: impl FnMut(&[u8])) -> mlua::Result<()> {
-    for piece in text.chunks(64 << 10) {
-        if deadline::is_over() {
-            return Err(mlua::Error::runtime(OUT_OF_TIME));
-        }
-        work(piece);
-    }
     Ok(())
 }

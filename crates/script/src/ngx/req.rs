@@ -1,17 +1,20 @@
-//! `ngx.req`, `ngx.resp` and `ngx.header`: the request and the response as they were.
+//! `ngx.req`, `ngx.resp` and `ngx.header`.
 
 use std::rc::Rc;
 
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
 
-use super::super::environment::frozen;
-use super::super::pdk::{Module, body, header_table, query_table, raise, raw_query};
-use super::super::state::State;
-use super::closed::{self, Why};
-use super::escape::arguments;
+use super::argument::{limit, with_truncated};
+use super::closed::{self, Reason};
+use crate::host::arguments::arguments;
+use crate::host::headers::header_table;
+use crate::host::request::{body, query_table, raw_query};
+use crate::host::text::MAX_TEXT;
+use crate::host::{Module, State};
+use crate::runtime::{frozen, raise};
 use crate::transaction::{Level, Value, text};
 
-/// What changes a request, which the log phase cannot.
+/// Functions that change the request, which the log phase must not call.
 const SETTERS: [&str; 14] = [
     "add_header",
     "append_body",
@@ -30,28 +33,28 @@ const SETTERS: [&str; 14] = [
 ];
 
 /// `ngx.req`, which is also a module to require.
-pub(in super::super) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+pub(crate) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     get_headers(&mut module, Level::RequestHeaders)?;
     module.function("get_method", |_, state, (): ()| Ok(state.text(Level::Request, "method")))?;
     for name in ["get_uri_args", "get_query_args"] {
-        module.function(name, move |lua, state, most: Lv| {
-            let most = super::most(lua, state.most.uri_args, &most, name, 1)?;
-            let (table, cut) = match raw_query(state) {
-                Some(query) => arguments(lua, query.as_bytes(), most)?,
-                None => query_table(lua, state, if most == 0 { usize::MAX } else { most })?,
+        module.function(name, move |lua, state, max_args: Lv| {
+            let limit = limit(lua, state.counts.uri_args, &max_args, name, 1)?;
+            let (table, more) = match raw_query(state) {
+                Some(query) => arguments(lua, query.as_bytes(), limit)?,
+                None => query_table(lua, state, limit)?,
             };
-            super::with_cut(lua, table, cut)
+            with_truncated(lua, table, more)
         })?;
     }
-    module.function("get_post_args", |lua, state, most: Lv| {
-        let most = super::most(lua, state.most.post_args, &most, "get_post_args", 1)?;
+    module.function("get_post_args", |lua, state, max_args: Lv| {
+        let limit = limit(lua, state.counts.post_args, &max_args, "get_post_args", 1)?;
         let Some(form) = body(state, "request_body") else {
             let problem = "no request body found; maybe you should turn on lua_need_request_body?";
             return (Lv::Nil, problem).into_lua_multi(lua);
         };
-        let (table, cut) = arguments(lua, &form, most)?;
-        super::with_cut(lua, table, cut)
+        let (table, more) = arguments(lua, &form, limit)?;
+        with_truncated(lua, table, more)
     })?;
     module.function("get_body_data", |lua, state, _: Lv| {
         body(state, "request_body").map(|bytes| lua.create_string(bytes)).transpose()
@@ -65,42 +68,42 @@ pub(in super::super) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Ta
     module.function("raw_header", raw_header)?;
     let table = module.done();
     for name in SETTERS {
-        table.raw_set(name, closed::function(lua, format!("ngx.req.{name}"), Why::Phase)?)?;
+        table.raw_set(name, closed::function(lua, format!("ngx.req.{name}"), Reason::Phase)?)?;
     }
     Ok(frozen(table))
 }
 
 /// `ngx.resp`, which is also a module to require.
-pub(in super::super) fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+pub(crate) fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     get_headers(&mut module, Level::ResponseHeaders)?;
     let table = module.done();
     for name in ["add_header", "set_status"] {
-        table.raw_set(name, closed::function(lua, format!("ngx.resp.{name}"), Why::Phase)?)?;
+        table.raw_set(name, closed::function(lua, format!("ngx.resp.{name}"), Reason::Phase)?)?;
     }
     Ok(frozen(table))
 }
 
 fn get_headers(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
-    module.function("get_headers", move |lua, state, (most, raw): (Lv, Option<bool>)| {
+    module.function("get_headers", move |lua, state, (max_headers, raw): (Lv, Option<bool>)| {
         let default = match level {
-            Level::ResponseHeaders => state.most.resp_headers,
-            _ => state.most.req_headers,
+            Level::ResponseHeaders => state.counts.resp_headers,
+            _ => state.counts.req_headers,
         };
-        let most = super::most(lua, default, &most, "get_headers", 1)?;
-        let (table, cut) = header_table(lua, state, level, if most == 0 { usize::MAX } else { most })?;
+        let limit = limit(lua, default, &max_headers, "get_headers", 1)?;
+        let (table, more) = header_table(lua, state, level, limit)?;
         if raw == Some(true) {
             table.set_metatable(None)?;
         }
-        super::with_cut(lua, table, cut)
+        with_truncated(lua, table, more)
     })
 }
 
-/// One response header, or a table of those that are there several times.
+/// One response header; a table if it is there several times.
 pub(super) fn response_header(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
     let found = state.with(|transaction| {
         transaction.header(Level::ResponseHeaders, name.as_bytes()).map(|value| match value.value() {
-            // nginx gives texts, whatever the log object made of them.
+            // In nginx headers are strings, whatever their type in the log object.
             Value::Number(_) | Value::Bool(_) => Ok(Lv::String(lua.create_string(value.raw())?)),
             _ => state.to_lua(lua, value),
         })
@@ -108,7 +111,7 @@ pub(super) fn response_header(lua: &Lua, state: &State, name: &str) -> mlua::Res
     found.flatten().unwrap_or(Ok(Lv::Nil))
 }
 
-/// nginx has the bytes of the request; here the header is put together from what the transaction says.
+/// The request's header, composed from the transaction; nginx has the original bytes.
 fn raw_header(lua: &Lua, state: &State, no_request_line: Option<bool>) -> mlua::Result<Option<LuaString>> {
     let Some(method) = state.text(Level::Request, "method") else { return Ok(None) };
     let uri = state.text(Level::Request, "uri").unwrap_or_default();
@@ -138,7 +141,7 @@ fn raw_header(lua: &Lua, state: &State, no_request_line: Option<bool>) -> mlua::
         }
     });
     out.extend_from_slice(b"\r\n");
-    if out.len() > super::LONGEST {
+    if out.len() > MAX_TEXT {
         return Err(raise(lua, "the request's header is too long"));
     }
     lua.create_string(out).map(Some)

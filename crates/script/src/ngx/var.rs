@@ -2,10 +2,12 @@
 
 use mlua::{Lua, Value as Lv};
 
-use super::super::pdk::{Address, raw_query, uri_path};
-use super::super::state::State;
 use super::date::Moment;
-use super::time;
+use super::process;
+use crate::host::State;
+use crate::host::request::{Address, body, raw_query, uri_path};
+use crate::host::text::number_text;
+use crate::host::time;
 use crate::transaction::{Level, Value, View};
 
 /// The variable `name`; always a string or nil, as in nginx.
@@ -64,7 +66,7 @@ fn of_request(state: &State, name: &str) -> Option<Vec<u8>> {
         }
         "request_length" => member(Level::Request, "size"),
         "request_id" | "kong_request_id" => member(Level::Request, "id"),
-        "request_body" => super::super::pdk::body(state, "request_body"),
+        "request_body" => body(state, "request_body"),
         "content_type" => by_name(state, Level::RequestHeaders, "content-type"),
         "content_length" => by_name(state, Level::RequestHeaders, "content-length"),
         "scheme" => address(|address| Some(address.scheme)),
@@ -105,7 +107,7 @@ fn of_response(state: &State, name: &str) -> Option<Vec<u8>> {
 fn of_proxy(state: &State, name: &str) -> Option<Vec<u8>> {
     let fixed = match name {
         "hostname" => return state.with(|transaction| transaction.context("node")?.get("hostname").and_then(shown))?,
-        "pid" => return number(f64::from(super::process_id())),
+        "pid" => return number(f64::from(process::id())),
         "nginx_version" => "1.27.1",
         "pipe" => ".",
         "kong_proxy_mode" => "http",
@@ -115,7 +117,7 @@ fn of_proxy(state: &State, name: &str) -> Option<Vec<u8>> {
 }
 
 fn number(number: f64) -> Option<Vec<u8>> {
-    Some(super::number_text(number).into_bytes())
+    Some(number_text(number).into_bytes())
 }
 
 fn protocol(state: &State) -> String {

@@ -1,125 +1,24 @@
-//! `kong.cache` (kong/cache/init.lua, lua-resty-mlcache): a small cache of the scripts' own, one for each VM.
+//! `kong.cache` (kong/cache/init.lua, lua-resty-mlcache): a small cache for scripts, one for each VM.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value as Lv};
 
-use super::super::convert::kind_name;
-use super::super::deadline;
-use super::super::interrupt::OUT_OF_TIME;
-use super::super::state::State;
-use super::plain::{Plain, Refusal};
-use super::raise;
+use crate::host::State;
+use crate::host::detached::DetachError;
+use crate::runtime::{check, kind_name, raise};
 
-/// Entries and bytes of one VM's cache, and bytes of one entry.
-const MOST_ENTRIES: usize = 1_000;
-const MOST_BYTES: usize = 1 << 20;
-const LARGEST: usize = 128 << 10;
-
-/// How long entries live unless told otherwise, in seconds: values, and that there is none (Kong's `db_cache_ttl` of
-/// mlcache and its `neg_ttl`).
+/// Default lifetimes in seconds, of a value and of its absence (Kong's `db_cache_ttl` of mlcache and its `neg_ttl`).
 const TTL: f64 = 3600.0;
 const NEG_TTL: f64 = 300.0;
 
-/// Copies of plain values by key. The entry that was used longest ago makes room.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    entries: RefCell<HashMap<Box<[u8]>, Entry>>,
-    bytes: Cell<usize>,
-    turn: Cell<u64>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    value: Plain,
-    /// When it ends; `None` never.
-    until: Option<Instant>,
-    used: u64,
-    size: usize,
-}
-
-impl Entry {
-    fn seconds_left(&self) -> Option<f64> {
-        match self.until {
-            None => Some(0.0),
-            Some(until) => until.checked_duration_since(Instant::now()).map(|left| left.as_secs_f64()),
-        }
-    }
-}
-
-impl Cache {
-    /// The value at `key` and the seconds that it has left, 0 for one without an end.
-    fn find(&self, lua: &Lua, state: &State, key: &[u8], touch: bool) -> mlua::Result<Option<(Lv, f64)>> {
-        let mut entries = self.entries.borrow_mut();
-        let Some(entry) = entries.get_mut(key) else { return Ok(None) };
-        let Some(left) = entry.seconds_left() else { return Ok(None) };
-        if touch {
-            entry.used = self.next_turn();
-        }
-        Ok(Some((entry.value.to_lua(lua, state)?, left)))
-    }
-
-    fn next_turn(&self) -> u64 {
-        self.turn.set(self.turn.get() + 1);
-        self.turn.get()
-    }
-
-    /// Keeps `value` for `ttl` seconds, 0 for good. One that is too large is not kept.
-    fn keep(&self, state: &State, key: &[u8], value: &Lv, ttl: f64) -> Result<(), Refusal> {
-        self.remove(key);
-        let Some(mut room) = LARGEST.checked_sub(key.len()) else { return Ok(()) };
-        let before = room;
-        let value = match Plain::copy(state, value, &mut room) {
-            Err(Refusal::Size) => return Ok(()),
-            other => other?,
-        };
-        let size = before - room + key.len();
-        while self.bytes.get() + size > MOST_BYTES || self.entries.borrow().len() >= MOST_ENTRIES {
-            if !self.drop_oldest() {
-                break;
-            }
-        }
-        // A span past what the clock can tell has no end.
-        let until = if ttl > 0.0 {
-            Duration::try_from_secs_f64(ttl).ok().and_then(|ttl| Instant::now().checked_add(ttl))
-        } else {
-            None
-        };
-        self.bytes.set(self.bytes.get() + size);
-        let entry = Entry { value, until, used: self.next_turn(), size };
-        self.entries.borrow_mut().insert(key.into(), entry);
-        Ok(())
-    }
-
-    fn drop_oldest(&self) -> bool {
-        let oldest = self.entries.borrow().iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
-        oldest.is_some_and(|key| self.remove(&key))
-    }
-
-    fn remove(&self, key: &[u8]) -> bool {
-        let removed = self.entries.borrow_mut().remove(key);
-        if let Some(entry) = &removed {
-            self.bytes.set(self.bytes.get() - entry.size);
-        }
-        removed.is_some()
-    }
-
-    fn clear(&self) {
-        self.entries.borrow_mut().clear();
-        self.bytes.set(0);
-    }
-}
-
 /// What Kong's functions return: a value, an error, and the level of the hit or the time left.
-type Answer = (Lv, Option<String>, Option<f64>);
+type Lookup = (Lv, Option<String>, Option<f64>);
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     let pcall: Function = base.raw_get("pcall")?;
-    let add = |name: &str, work: Work| {
+    let add = |name: &str, work: Method| {
         let (state, pcall, cache) = (state.clone(), pcall.clone(), table.clone());
         let function = lua.create_function(move |lua, mut arguments: MultiValue| {
             // They are methods: `kong.cache:get(...)`.
@@ -149,13 +48,13 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<
     Ok(table)
 }
 
-type Work = fn(&Call<'_>, MultiValue) -> mlua::Result<MultiValue>;
+type Method = fn(&Call<'_>, MultiValue) -> mlua::Result<MultiValue>;
 
 /// One call of a function of `kong.cache`.
 struct Call<'a> {
     lua: &'a Lua,
     state: &'a State,
-    /// The scripts' own `pcall`, which lets no stop pass for an error.
+    /// The scripts' `pcall`, which does not catch a stop.
     pcall: &'a Function,
 }
 
@@ -179,8 +78,8 @@ impl Call<'_> {
         if span >= 0.0 { Ok(span) } else { Err(raise(self.lua, &format!("opts.{name} must be >= 0"))) }
     }
 
-    /// `get(key, opts, callback, ...)` and, without a look at what is there, `renew`.
-    fn get(&self, mut arguments: MultiValue, look: bool) -> mlua::Result<Answer> {
+    /// `get(key, opts, callback, ...)`, and `renew`, which skips the lookup.
+    fn get(&self, mut arguments: MultiValue, look: bool) -> mlua::Result<Lookup> {
         let key = self.key(arguments.pop_front())?;
         let options = self.options(&arguments.pop_front().unwrap_or(Lv::Nil))?;
         let callback = match arguments.pop_front() {
@@ -194,7 +93,7 @@ impl Call<'_> {
         Ok((value, problem.map(|problem| format!("{doing} node cache: {problem}")), level))
     }
 
-    /// How long a value and its absence are kept, in seconds.
+    /// The lifetimes of a value and of its absence, in seconds.
     fn options(&self, given: &Lv) -> mlua::Result<(f64, f64)> {
         let options = match given {
             Lv::Nil => None,
@@ -204,7 +103,7 @@ impl Call<'_> {
         Ok((self.span(options, "ttl", TTL)?, self.span(options, "neg_ttl", NEG_TTL)?))
     }
 
-    /// What is there if it is wanted, else what the callback gives, which is kept.
+    /// The stored value if `look` asks for it, else the result of the callback, which is stored.
     fn fetch(
         &self,
         key: &[u8],
@@ -212,15 +111,15 @@ impl Call<'_> {
         callback: Option<Function>,
         mut arguments: MultiValue,
         look: bool,
-    ) -> mlua::Result<Answer> {
-        if look && let Some((value, _)) = self.state.cache.find(self.lua, self.state, key, true)? {
+    ) -> mlua::Result<Lookup> {
+        if look && let Some((value, _)) = self.state.cache.find(self.lua, &self.state.array_mark, key, true)? {
             return Ok((value, None, Some(1.0)));
         }
         let Some(callback) = callback else { return Ok((Lv::Nil, None, Some(-1.0))) };
         let failed = |problem: String| Ok((Lv::Nil, Some(problem), None));
         arguments.push_front(Lv::Function(callback));
         let mut results: MultiValue = self.pcall.call(arguments)?;
-        checked()?;
+        check()?;
         let ran = matches!(results.pop_front(), Some(Lv::Boolean(true)));
         let mut next = || results.pop_front().unwrap_or(Lv::Nil);
         let (value, problem, given_ttl) = (next(), next(), next());
@@ -232,19 +131,19 @@ impl Call<'_> {
         }
         let given_ttl = given_ttl.as_f64().or(given_ttl.as_i64().map(|ttl| ttl as f64));
         let ttl = given_ttl.unwrap_or(if value.is_nil() { neg_ttl } else { ttl });
-        // Below zero the callback asks that its value is not kept.
+        // With a negative lifetime the callback asks not to store its value.
         if ttl >= 0.0 {
-            match self.state.cache.keep(self.state, key, &value, ttl) {
-                Err(Refusal::Stopped(error)) => return Err(error),
-                Err(Refusal::Kind(kind)) if value.is_table() => return failed(cannot_cache(kind)),
-                Err(Refusal::Kind(kind)) => return Err(raise(self.lua, &cannot_cache(kind))),
-                Err(Refusal::Size) | Ok(()) => {}
+            match self.state.cache.insert(&self.state.array_mark, key, &value, ttl) {
+                Err(DetachError::Stopped(error)) => return Err(error),
+                Err(DetachError::Unsupported(kind)) if value.is_table() => return failed(cannot_cache(kind)),
+                Err(DetachError::Unsupported(kind)) => return Err(raise(self.lua, &cannot_cache(kind))),
+                Err(DetachError::TooLarge) | Ok(()) => {}
             }
         }
         Ok((value, None, Some(if look { 3.0 } else { ttl })))
     }
 
-    /// `get_bulk({key, opts, callback, argument, ..., n = operations})`: three places for each operation.
+    /// `get_bulk({key, opts, callback, argument, ..., n = operations})`: three results for each operation.
     fn get_bulk(&self, mut arguments: MultiValue) -> mlua::Result<Table> {
         let Some(Lv::Table(bulk)) = arguments.pop_front() else {
             return Err(raise(self.lua, "bulk must be a table"));
@@ -257,7 +156,7 @@ impl Call<'_> {
         };
         let results = self.lua.create_table()?;
         for operation in 0..count {
-            checked()?;
+            check()?;
             let at = operation.saturating_mul(4) + 1;
             let wrong = |what: &str, at: usize, must: &str, got: &Lv| {
                 let (operation, kind) = (operation + 1, kind_name(got));
@@ -284,26 +183,22 @@ impl Call<'_> {
         Ok(results)
     }
 
-    /// The seconds left, nil and the value; nothing where there is none.
+    /// The seconds until it expires, nil and the value; nothing if there is none.
     fn probe(&self, mut arguments: MultiValue) -> mlua::Result<(Option<f64>, Option<String>, Lv)> {
         let key = self.key(arguments.pop_front())?;
-        let found = self.state.cache.find(self.lua, self.state, &key, false)?;
+        let found = self.state.cache.find(self.lua, &self.state.array_mark, &key, false)?;
         Ok(found.map_or((None, None, Lv::Nil), |(value, left)| (Some(left), None, value)))
     }
 
     fn safe_set(&self, mut arguments: MultiValue) -> mlua::Result<(Option<bool>, Option<String>)> {
         let key = self.key(arguments.pop_front())?;
         let value = arguments.pop_front().unwrap_or(Lv::Nil);
-        match self.state.cache.keep(self.state, &key, &value, TTL) {
-            Err(Refusal::Stopped(error)) => Err(error),
-            Err(Refusal::Kind(kind)) => Ok((None, Some(cannot_cache(kind)))),
-            Err(Refusal::Size) | Ok(()) => Ok((Some(true), None)),
+        match self.state.cache.insert(&self.state.array_mark, &key, &value, TTL) {
+            Err(DetachError::Stopped(error)) => Err(error),
+            Err(DetachError::Unsupported(kind)) => Ok((None, Some(cannot_cache(kind)))),
+            Err(DetachError::TooLarge) | Ok(()) => Ok((Some(true), None)),
         }
     }
-}
-
-fn checked() -> mlua::Result<()> {
-    if deadline::is_over() { Err(mlua::Error::runtime(OUT_OF_TIME)) } else { Ok(()) }
 }
 
 fn cannot_cache(kind: &str) -> String {

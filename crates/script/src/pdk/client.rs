@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::super::environment::frozen;
-use super::super::state::State;
 use super::facts::is_session;
-use super::request::{Address, forwarded};
-use super::{Module, raise};
+use super::forwarded::{forwarded, peer_address, variable};
+use crate::host::request::Address;
+use crate::host::{Module, State};
+use crate::runtime::{frozen, raise};
 use crate::transaction::{Level, Value, View};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
-    module.function("get_ip", |_, state, (): ()| Ok(address(state)))?;
+    module.function("get_ip", |_, state, (): ()| Ok(peer_address(state)))?;
     module.function("get_forwarded_ip", |_, state, (): ()| {
         Ok(state.context_text("forwarded_ip").or_else(|| state.text(Level::Root, "client_ip")))
     })?;
@@ -54,17 +54,6 @@ fn tls(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         Ok(given.or_else(|| variable(state, "ssl_client_raw_cert", text)))
     })?;
     Ok(module.done())
-}
-
-/// A variable of nginx that the proxy handed over.
-fn variable<R>(state: &State, name: &str, read: impl FnOnce(View<'_>) -> Option<R>) -> Option<R> {
-    state.with(|transaction| transaction.context("vars")?.get(name).and_then(read)).flatten()
-}
-
-/// The address of who connected: before the proxy took a forwarded one for it, where it says so.
-pub(super) fn address(state: &State) -> Option<String> {
-    let given = variable(state, "realip_remote_addr", |view| view.text().map(|text| text.into_owned()));
-    given.or_else(|| state.text(Level::Root, "client_ip"))
 }
 
 fn forwarded_port(state: &State) -> Option<f64> {

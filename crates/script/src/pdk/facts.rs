@@ -1,18 +1,13 @@
-//! The small modules: `kong.ip`, `kong.table`, `kong.plugin`, `kong.nginx`, `kong.cluster`, `kong.telemetry` and
+//! Small modules: `kong.ip`, `kong.table`, `kong.plugin`, `kong.nginx`, `kong.cluster`, `kong.telemetry` and
 //! `kong.configuration` (kong/pdk/*.lua).
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::super::convert::kind_name;
-use super::super::deadline;
-use super::super::environment::frozen;
-use super::super::interrupt::OUT_OF_TIME;
-use super::super::profile::{Dialect, Profile};
-use super::super::state::State;
-use super::{Module, raise};
+use super::forwarded::is_trusted;
+use crate::host::{Dialect, Module, Profile, State};
+use crate::runtime::{check, frozen, raise, wrong_type};
 use crate::transaction::Level;
 
 pub(super) fn ip(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -24,12 +19,6 @@ pub(super) fn ip(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(module.done())
 }
 
-/// Whether `address` is of a network of the setting `trusted_ips`; false for what is no address.
-pub(super) fn is_trusted(state: &State, address: &str) -> bool {
-    let Ok(address) = address.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() else { return false };
-    state.trusted_ips.iter().any(|network| network.contains(&address))
-}
-
 pub(super) fn tables(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     module.function("merge", |lua, _, (first, second): (Lv, Lv)| {
@@ -38,16 +27,10 @@ pub(super) fn tables(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result
             match source {
                 Lv::Nil | Lv::Boolean(false) => {}
                 Lv::Table(source) => source.for_each(|key: Lv, value: Lv| {
-                    if deadline::is_over() {
-                        return Err(mlua::Error::runtime(OUT_OF_TIME));
-                    }
+                    check()?;
                     merged.raw_set(key, value)
                 })?,
-                other => {
-                    let kind = kind_name(&other);
-                    let message = format!("bad argument #1 to 'for iterator' (table expected, got {kind})");
-                    return Err(raise(lua, &message));
-                }
+                other => return Err(wrong_type(lua, 1, "for iterator", "table", &other)),
             }
         }
         Ok(merged)
@@ -156,13 +139,13 @@ fn facts(lua: &Lua, state: &State, dialect: &Dialect) -> mlua::Result<Table> {
     table.raw_set("trusted_ips", lua.create_sequence_from(networks)?)?;
     table.raw_set("untrusted_lua_sandbox_requires", lua.create_sequence_from(dialect.requires.clone())?)?;
     table.raw_set("untrusted_lua_sandbox_environment", lua.create_sequence_from(dialect.environment.clone())?)?;
-    for (name, most) in [
-        ("lua_max_req_headers", state.most.req_headers),
-        ("lua_max_resp_headers", state.most.resp_headers),
-        ("lua_max_uri_args", state.most.uri_args),
-        ("lua_max_post_args", state.most.post_args),
+    for (name, count) in [
+        ("lua_max_req_headers", state.counts.req_headers),
+        ("lua_max_resp_headers", state.counts.resp_headers),
+        ("lua_max_uri_args", state.counts.uri_args),
+        ("lua_max_post_args", state.counts.post_args),
     ] {
-        table.raw_set(name, most)?;
+        table.raw_set(name, count)?;
     }
     Ok(table)
 }

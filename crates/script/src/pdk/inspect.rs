@@ -3,10 +3,8 @@
 
 use std::ffi::c_void;
 
+use crate::runtime::{deadline, kind_name};
 use mlua::{Table, Value as Lv};
-
-use super::super::convert::kind_name;
-use super::super::deadline;
 
 /// Levels of tables, and members of one, that are shown.
 const DEEPEST: usize = 16;

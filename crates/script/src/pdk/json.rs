@@ -3,12 +3,10 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use crate::host::State;
+use crate::runtime::{OUT_OF_TIME, deadline};
 use mlua::{Lua, Table, Value as Lv};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-
-use super::super::deadline;
-use super::super::interrupt::OUT_OF_TIME;
-use super::super::state::State;
 
 /// The table that `text` is as JSON, `None` where it is no sound array or object. Null is `ngx.null`; arrays stay
 /// arrays when they are empty. Nesting is bounded by serde_json (127 levels; cjson has 1000).

@@ -1,13 +1,11 @@
-//! `kong.node` (kong/pdk/node.lua): the proxy's node where it says which, else this one.
+//! `kong.node` (kong/pdk/node.lua): the proxy's node if the transaction names it, else this one.
 
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use crate::host::{Module, State};
+use crate::runtime::{raise, wrong_type};
 use mlua::{IntoLua, Lua, Table, Value as Lv};
-
-use super::super::convert::kind_name;
-use super::super::state::State;
-use super::{Module, raise};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
@@ -19,7 +17,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(module.done())
 }
 
-/// This VM's memory in Kong's shape: one worker, and no shared dictionaries.
+/// This VM's memory as Kong reports it: one worker, and no shared dictionaries.
 fn memory_stats(lua: &Lua, unit: &Lv, scale: &Lv) -> mlua::Result<Table> {
     let bytes = lua.used_memory();
     let worker = lua.create_table()?;
@@ -36,10 +34,7 @@ fn amount(lua: &Lua, bytes: usize, unit: &Lv, scale: &Lv) -> mlua::Result<Lv> {
     let unit = match unit {
         Lv::Nil | Lv::Boolean(false) => "b".to_owned(),
         Lv::String(unit) => unit.to_string_lossy(),
-        other => {
-            let message = format!("bad argument #1 to 'lower' (string expected, got {})", kind_name(other));
-            return Err(raise(lua, &message));
-        }
+        other => return Err(wrong_type(lua, 1, "lower", "string", other)),
     };
     let (size, name) = match unit.to_lowercase().as_str() {
         "b" | "" => return (bytes as f64).into_lua(lua),
@@ -60,7 +55,6 @@ fn amount(lua: &Lua, bytes: usize, unit: &Lv, scale: &Lv) -> mlua::Result<Lv> {
     if digits.is_nan() || digits < 0.0 {
         return Err(raise(lua, "scale must be equal or greater than 0"));
     }
-    // More digits than a format can have say nothing more.
     let digits = digits.min(99.0) as usize;
     format!("{:.digits$} {name}", bytes as f64 / size).into_lua(lua)
 }
@@ -69,7 +63,7 @@ fn of_proxy(state: &State, member: &str) -> Option<String> {
     state.with(|transaction| Some(transaction.context("node")?.get(member)?.text()?.into_owned())).flatten()
 }
 
-/// An id of this process's own, as a Kong node has one.
+/// The id of this process, like that of a Kong node.
 fn own_id() -> &'static str {
     static ID: OnceLock<String> = OnceLock::new();
     ID.get_or_init(|| uuid::Uuid::new_v4().to_string())
@@ -80,8 +74,8 @@ fn own_hostname() -> &'static str {
     NAME.get_or_init(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
-/// Finds out id and name of this node, while the thread may still ask.
-pub(in super::super) fn prepare() {
+/// Reads the id and the name of this node, which threads that run scripts cannot.
+pub(crate) fn prepare() {
     own_id();
     own_hostname();
 }

@@ -5,14 +5,17 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::super::state::State;
-use super::body::{arguments, parsed, truncated};
-use super::facts::is_trusted;
-use super::headers::{first, header_table};
-use super::{Module, limit, raise, wrong_phase};
-use crate::transaction::{Level, Value};
+use super::body::parsed;
+use super::forwarded::forwarded;
+use crate::host::arguments::{limit, truncated};
+use crate::host::headers::{first, header_table};
+use crate::host::request::{Address, body, query_table, raw_path, raw_query};
+use crate::host::uri::{decode, is_unreserved};
+use crate::host::{Module, State, wrong_phase};
+use crate::runtime::raise;
+use crate::transaction::Level;
 
-/// Where Kong may read the request's body.
+/// The phases in which Kong may read the request's body.
 const BODY_PHASES: &str = "rewrite, access, response, error, admin_api";
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -66,18 +69,6 @@ fn address_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     })
 }
 
-/// A forwarding header of a client that the setting `trusted_ips` trusts.
-pub(super) fn forwarded(state: &State, name: &str) -> Option<String> {
-    if state.trusted_ips.is_empty() || !is_trusted(state, &super::client::address(state)?) {
-        return None;
-    }
-    let first = |value: crate::transaction::View<'_>| match value.value() {
-        Value::Array(values) => values.first()?.text().map(Cow::into_owned),
-        _ => value.text().map(Cow::into_owned),
-    };
-    state.with(|transaction| transaction.header(Level::RequestHeaders, name.as_bytes()).and_then(first)).flatten()
-}
-
 /// Host and port of `user@host:port`, as Kong splits it.
 fn split_host(authority: &str) -> (&str, &str) {
     let host = authority.split_once('@').map_or(authority, |(_, host)| host);
@@ -90,13 +81,16 @@ fn port_number(text: &str) -> Option<u16> {
 
 fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_raw_path", |_, state, (): ()| Ok(raw_path(state)))?;
-    module.function("get_path", |_, state, (): ()| Ok(raw_path(state).map(|path| normalize(&path))))?;
+    module.function("get_path", |_, state, (): ()| raw_path(state).map(|path| normalize(&path)).transpose())?;
     module.function("get_path_with_query", |_, state, (): ()| {
         Ok(state.text(Level::Request, "uri").or_else(|| state.context_text("raw_path")).unwrap_or_default())
     })?;
     module.function("get_forwarded_path", |_, state, (): ()| {
         let given = state.context_text("forwarded_path").or_else(|| forwarded(state, "x-forwarded-path"));
-        Ok(given.or_else(|| raw_path(state).map(|path| normalize(&path))))
+        match given {
+            Some(path) => Ok(Some(path)),
+            None => raw_path(state).map(|path| normalize(&path)).transpose(),
+        }
     })?;
     module.function("get_forwarded_prefix", |_, state, (): ()| {
         Ok(state.context_text("forwarded_prefix").or_else(|| forwarded(state, "x-forwarded-prefix")))
@@ -122,15 +116,15 @@ fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
 
 fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_raw_query", |_, state, (): ()| Ok(raw_query(state).unwrap_or_default()))?;
-    module.function("get_query", |lua, state, most: Lv| {
-        let most = limit(lua, state.most.uri_args, &most, "max_args")?;
-        let (table, cut) = query_table(lua, state, most)?;
-        Ok((table, truncated(lua, cut)?))
+    module.function("get_query", |lua, state, max_args: Lv| {
+        let limit = limit(lua, state.counts.uri_args, &max_args, "max_args")?;
+        let (table, more) = query_table(lua, state, limit)?;
+        Ok((table, truncated(lua, more)?))
     })?;
     module.function("get_query_arg", |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "query argument name must be a string")) };
         if state.member(Level::Request, "querystring", |_| Some(())).is_none() {
-            let (all, _) = query_table(lua, state, state.most.uri_args)?;
+            let (all, _) = query_table(lua, state, state.counts.uri_args)?;
             return match all.raw_get(name)? {
                 Lv::Table(several) => several.raw_get(1),
                 one => Ok(one),
@@ -155,98 +149,28 @@ pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result
             state.with(|transaction| transaction.header(level, &name.as_bytes()).map(|value| first(lua, state, value)));
         value.flatten().transpose().map(|value| value.unwrap_or(Lv::Nil))
     })?;
-    module.function("get_headers", move |lua, state, most: Lv| {
+    module.function("get_headers", move |lua, state, max_headers: Lv| {
         let default = match level {
-            Level::ResponseHeaders => state.most.resp_headers,
-            _ => state.most.req_headers,
+            Level::ResponseHeaders => state.counts.resp_headers,
+            _ => state.counts.req_headers,
         };
-        let most = limit(lua, default, &most, "max_headers")?;
-        let (table, cut) = header_table(lua, state, level, most)?;
-        Ok((table, truncated(lua, cut)?))
+        let limit = limit(lua, default, &max_headers, "max_headers")?;
+        let (table, more) = header_table(lua, state, level, limit)?;
+        Ok((table, truncated(lua, more)?))
     })
-}
-
-/// At most `most` of the query's arguments as Kong's log object has them, else read from the URI; with whether some
-/// were cut.
-pub(in super::super) fn query_table(lua: &Lua, state: &State, most: usize) -> mlua::Result<(Table, bool)> {
-    let given = state.with(|transaction| {
-        let query = transaction.member(Level::Request, "querystring")?;
-        let table = lua.create_table();
-        Some(table.and_then(|table| {
-            let Value::Object(members) = query.value() else { return Ok((table, false)) };
-            let cut = members.len() > most;
-            for (name, value) in members.into_iter().take(most) {
-                table.raw_set(lua.create_string(name.as_ref())?, state.to_lua(lua, value)?)?;
-            }
-            Ok((table, cut))
-        }))
-    });
-    match given.flatten() {
-        Some(made) => made,
-        None => arguments(lua, raw_query(state).unwrap_or_default().as_bytes(), most),
-    }
-}
-
-/// Scheme, host and port of the request's URL.
-pub(in super::super) struct Address {
-    pub(in super::super) scheme: String,
-    pub(in super::super) host: String,
-    pub(in super::super) port: Option<u16>,
-}
-
-impl Address {
-    /// Reads them from `request.url`, or from the headers where there is none.
-    pub(in super::super) fn of(state: &State) -> Option<Self> {
-        let url = state.text(Level::Request, "url");
-        let tls = state.member(Level::Request, "tls", |view| (!view.is_null()).then_some(())).is_some();
-        let default = if tls { "https" } else { "http" };
-        let Some((scheme, rest)) = url.as_deref().and_then(|url| url.split_once("://")) else {
-            let authority = state.text(Level::RequestHeaders, "host")?;
-            return Some(Self::new(default, &authority));
-        };
-        Some(Self::new(scheme, rest.split(['/', '?']).next().unwrap_or(rest)))
-    }
-
-    fn new(scheme: &str, authority: &str) -> Self {
-        let scheme = scheme.to_lowercase();
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
-                (host, port.parse().ok())
-            }
-            _ => (authority, None),
-        };
-        let usual = if scheme.ends_with('s') { 443 } else { 80 };
-        Self { scheme, host: host.to_lowercase(), port: port.or(Some(usual)) }
-    }
-}
-
-/// `request.uri` up to the query.
-pub(in super::super) fn uri_path(state: &State) -> Option<String> {
-    let uri = state.text(Level::Request, "uri")?;
-    Some(uri.split('?').next().unwrap_or(&uri).to_owned())
-}
-
-fn raw_path(state: &State) -> Option<String> {
-    state.context_text("raw_path").or_else(|| uri_path(state))
-}
-
-/// `request.uri` behind the question mark.
-pub(in super::super) fn raw_query(state: &State) -> Option<String> {
-    let uri = state.text(Level::Request, "uri")?;
-    uri.split_once('?').map(|(_, query)| query.to_owned())
-}
-
-/// A body out of `_context`.
-pub(in super::super) fn body(state: &State, member: &str) -> Option<Vec<u8>> {
-    state.with(|transaction| transaction.body(member)?.ok().map(Cow::into_owned))?
 }
 
 /// A path as Kong normalizes it (kong/tools/uri.lua): unreserved characters decoded, other escapes in upper case,
 /// dot segments resolved, slashes merged.
-fn normalize(path: &str) -> String {
-    let decoded = if path.contains('%') { Cow::Owned(decode_unreserved(path)) } else { Cow::Borrowed(path) };
+fn normalize(path: &str) -> mlua::Result<String> {
+    let decoded = if path.contains('%') {
+        let bytes = decode(path.as_bytes(), |byte| !is_unreserved(byte))?;
+        Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    } else {
+        Cow::Borrowed(path)
+    };
     if !decoded.contains("//") && !decoded.contains("/.") {
-        return decoded.into_owned();
+        return Ok(decoded.into_owned());
     }
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = decoded.split('/').skip(1).peekable();
@@ -262,32 +186,7 @@ fn normalize(path: &str) -> String {
             kept.push("");
         }
     }
-    format!("/{}", kept.join("/"))
-}
-
-fn decode_unreserved(path: &str) -> String {
-    let bytes = path.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escape =
-            bytes.get(at + 1..at + 3).filter(|digits| bytes[at] == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
-        let Some(digits) = escape else {
-            out.push(bytes[at]);
-            at += 1;
-            continue;
-        };
-        let text = std::str::from_utf8(digits).unwrap_or("00");
-        let byte = u8::from_str_radix(text, 16).unwrap_or(0);
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(byte);
-        } else {
-            out.push(b'%');
-            out.extend(digits.iter().map(u8::to_ascii_uppercase));
-        }
-        at += 3;
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    Ok(format!("/{}", kept.join("/")))
 }
 
 #[cfg(test)]
@@ -306,7 +205,7 @@ mod tests {
             ("//", "/"),
             ("/../..", "/"),
         ] {
-            assert_eq!(normalize(path), normal, "{path}");
+            assert_eq!(normalize(path).expect("no deadline"), normal, "{path}");
         }
     }
 }

@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table};
 
-use super::super::state::State;
-use super::Module;
 use super::request::header_pair;
+use crate::host::{Module, State};
 use crate::transaction::Level;
 
 const HEADER_PHASES: &str = "rewrite, access, balancer, response, header_filter, error, admin_api";

@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table};
 
-use super::super::state::State;
-use super::Module;
 use super::client::entity;
+use crate::host::{Module, State};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;

@@ -1,15 +1,16 @@
 //! `kong.service` (kong/pdk/service.lua, kong/pdk/service/{request,response}.lua): the upstream's response, and the
-//! refusals of what changes a request that is long gone.
+//! errors of functions that change the request.
 
 use std::rc::Rc;
 
 use base64::Engine;
 use mlua::{Lua, Table, Value as Lv};
 
-use super::super::environment::frozen;
-use super::super::state::State;
-use super::headers::{header_table, header_table_of};
-use super::{Module, body, limit, raise};
+use super::body;
+use crate::host::arguments::{limit, truncated};
+use crate::host::headers::{header_table, header_table_of};
+use crate::host::{Module, State};
+use crate::runtime::{frozen, raise};
 use crate::transaction::Level;
 
 const NOT_BUFFERED: &str = "service body is only available with buffered proxying \
@@ -52,10 +53,10 @@ fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         let Lv::String(_) = name else { return Err(raise(lua, "name must be a string")) };
         upstream_header(lua, state, name)
     })?;
-    response.function("get_headers", |lua, state, most: Lv| {
-        let most = limit(lua, state.most.resp_headers, &most, "max_headers")?;
-        let (table, cut) = upstream_headers(lua, state, most)?;
-        Ok((table, body::truncated(lua, cut)?))
+    response.function("get_headers", |lua, state, max_headers: Lv| {
+        let limit = limit(lua, state.counts.resp_headers, &max_headers, "max_headers")?;
+        let (table, more) = upstream_headers(lua, state, limit)?;
+        Ok((table, truncated(lua, more)?))
     })?;
     response.function("get_raw_body", |lua, state, (): ()| match upstream_body(state) {
         Some(bytes) => lua.create_string(bytes),
@@ -69,7 +70,7 @@ fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(response.done())
 }
 
-/// The upstream's status: what the proxy says of it, else the last of `upstream_status` ("502, 200").
+/// The upstream's status: the one that the proxy sent along, else the last of `upstream_status` ("502, 200").
 fn upstream_status(state: &State) -> Option<f64> {
     let given = state.with(|transaction| transaction.context("service_response")?.get("status")?.number());
     given.flatten().or_else(|| {
@@ -88,14 +89,14 @@ fn upstream_header(lua: &Lua, state: &State, name: Lv) -> mlua::Result<Lv> {
     }
 }
 
-fn upstream_headers(lua: &Lua, state: &State, most: usize) -> mlua::Result<(Table, bool)> {
+fn upstream_headers(lua: &Lua, state: &State, limit: usize) -> mlua::Result<(Table, bool)> {
     let given = state.with(|transaction| {
         let headers = transaction.context("service_response")?.get("headers")?;
-        Some(header_table_of(lua, state, headers, most))
+        Some(header_table_of(lua, state, headers, limit))
     });
     match given.flatten() {
-        Some(made) => made,
-        None => header_table(lua, state, Level::ResponseHeaders, most),
+        Some(result) => result,
+        None => header_table(lua, state, Level::ResponseHeaders, limit),
     }
 }
 

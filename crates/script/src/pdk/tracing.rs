@@ -1,12 +1,10 @@
-//! `kong.tracing` (kong/pdk/tracing.lua) as it is while tracing is off: spans that record nothing.
+//! `kong.tracing` (kong/pdk/tracing.lua) with tracing disabled: spans that record nothing.
 
 use std::rc::Rc;
 
+use crate::host::{State, out_of_reach};
+use crate::runtime::frozen;
 use mlua::{Function, Lua, Table, Value as Lv};
-
-use super::super::environment::frozen;
-use super::super::state::State;
-use super::out_of_reach;
 
 pub(super) fn table(lua: &Lua, _: &Rc<State>) -> mlua::Result<Table> {
     let nothing = lua.create_function(|_, (): ()| Ok(()))?;
@@ -34,7 +32,7 @@ pub(super) fn table(lua: &Lua, _: &Rc<State>) -> mlua::Result<Table> {
         Err(out_of_reach(lua, "kong.tracing.set_global_tracer"))
     })?;
     tracer.raw_set("set_global_tracer", global)?;
-    // A tracer made anew would have nobody to report to: it is this one again.
+    // A new tracer would not report anything either, so it is the same one.
     let same = tracer.clone();
     let again = lua.create_function(move |_, (): ()| Ok(same.clone()))?;
     tracer.raw_set("new", again.clone())?;
@@ -45,7 +43,7 @@ pub(super) fn table(lua: &Lua, _: &Rc<State>) -> mlua::Result<Table> {
     Ok(tracer)
 }
 
-/// Makes a span: a new table each time, as its owner may write into it.
+/// The function that creates spans. Each is a new table, because scripts may write into it.
 fn new_span(lua: &Lua, nothing: &Function) -> mlua::Result<Function> {
     let nothing = nothing.clone();
     let metatable = lua.create_table()?;

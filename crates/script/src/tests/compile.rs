@@ -73,7 +73,7 @@ fn deep_sources_are_refused() {
 /// Scenario: chunk names of texts that are long, of several lines, or not ASCII. Guarantees: cut whole, never a panic.
 #[test]
 fn chunk_names() {
-    let name = |code: &str| super::super::compile::chunk_name(code);
+    let name = |code: &str| crate::compile::chunk_name(code);
     assert_eq!(name("return 1"), r#"[string "return 1"]"#);
     assert_eq!(name("return 1\n"), r#"[string "return 1..."]"#);
     assert_eq!(name(&"a".repeat(60)), format!("[string \"{}...\"]", "a".repeat(45)));

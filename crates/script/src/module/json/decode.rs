@@ -1,18 +1,21 @@
-//! JSON as Lua values, with cjson's words for what is wrong in it.
+//! JSON text as Lua values, with cjson's error messages.
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::super::super::deadline;
-use super::super::super::interrupt::OUT_OF_TIME;
-use super::super::super::state::State;
-use super::{DEEPEST, Options, Problem};
+use super::options::{MAX_DEPTH, Options};
+use crate::host::State;
+use crate::host::json::ValueError;
+use crate::runtime::deadline;
 
-/// Reads one value that takes up the whole of `text`.
-pub(super) fn decode(lua: &Lua, state: &State, options: Options, text: &[u8]) -> Result<Lv, Problem> {
+/// Reads `text`, which has to be exactly one value.
+///
+/// # Errors
+/// The text is malformed, in cjson's words; or the script has to stop.
+pub(super) fn decode(lua: &Lua, state: &State, options: Options, text: &[u8]) -> Result<Lv, ValueError> {
     if let [a, b, ..] = text
         && (*a == 0 || *b == 0)
     {
-        return Err("JSON parser does not support UTF-16 or UTF-32".to_owned().into());
+        return Err(ValueError::Invalid("JSON parser does not support UTF-16 or UTF-32".to_owned()));
     }
     let mut decoder = Decoder { lua, state, options, text, at: 0, depth: 0 };
     let first = decoder.next()?;
@@ -36,7 +39,7 @@ enum Kind {
     Boolean(bool),
     Null,
     End,
-    Wrong(&'static str),
+    Invalid(&'static str),
 }
 
 struct Token {
@@ -45,7 +48,7 @@ struct Token {
     at: usize,
 }
 
-fn expected(what: &str, found: &Token) -> Problem {
+fn expected(what: &str, found: &Token) -> ValueError {
     let name = match &found.kind {
         Kind::ObjectBegin => "T_OBJ_BEGIN",
         Kind::ObjectEnd => "T_OBJ_END",
@@ -58,9 +61,9 @@ fn expected(what: &str, found: &Token) -> Problem {
         Kind::Boolean(_) => "T_BOOLEAN",
         Kind::Null => "T_NULL",
         Kind::End => "T_END",
-        Kind::Wrong(problem) => problem,
+        Kind::Invalid(problem) => problem,
     };
-    format!("Expected {what} but found {name} at character {}", found.at + 1).into()
+    ValueError::Invalid(format!("Expected {what} but found {name} at character {}", found.at + 1))
 }
 
 struct Decoder<'a> {
@@ -73,9 +76,9 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    fn next(&mut self) -> Result<Token, Problem> {
+    fn next(&mut self) -> Result<Token, ValueError> {
         if deadline::is_over() {
-            return Err(OUT_OF_TIME.to_owned().into());
+            return Err(ValueError::OutOfTime);
         }
         let blank = self.text[self.at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
         self.at += blank;
@@ -105,11 +108,11 @@ impl Decoder<'_> {
         } else if rest.starts_with(b"null") {
             (Kind::Null, 4)
         } else {
-            self.not_a_number(rest).unwrap_or((Kind::Wrong("invalid token"), 0))
+            self.not_a_number(rest).unwrap_or((Kind::Invalid("invalid token"), 0))
         }
     }
 
-    /// What `encode_invalid_numbers` writes, where that may be read.
+    /// A number that is not one in JSON, if the options allow it.
     fn not_a_number(&self, rest: &[u8]) -> Option<(Kind, usize)> {
         let words: [(&[u8], f64); 6] = [
             (b"nan", f64::NAN),
@@ -135,7 +138,7 @@ impl Decoder<'_> {
             return found;
         }
         if whole == 0 || (whole > 1 && rest[end] == b'0') {
-            return (Kind::Wrong("invalid number"), 0);
+            return (Kind::Invalid("invalid number"), 0);
         }
         end += whole;
         if rest.get(end) == Some(&b'.') && digits(end + 1) > 0 {
@@ -151,11 +154,11 @@ impl Decoder<'_> {
         let number = std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.parse().ok());
         match number {
             Some(number) => (Kind::Number(number), end),
-            None => (Kind::Wrong("invalid number"), 0),
+            None => (Kind::Invalid("invalid number"), 0),
         }
     }
 
-    /// The string that begins here. What is wrong in it is shown where it is.
+    /// The string that begins here. An error has the position of the invalid character.
     fn string(&mut self) -> Token {
         let begin = self.at;
         self.at += 1;
@@ -164,7 +167,7 @@ impl Decoder<'_> {
             let rest = &self.text[self.at..];
             let Some(step) = memchr::memchr3(b'"', b'\\', 0, rest) else {
                 self.at = self.text.len();
-                return Token { kind: Kind::Wrong("unexpected end of string"), at: self.at };
+                return Token { kind: Kind::Invalid("unexpected end of string"), at: self.at };
             };
             out.extend_from_slice(&rest[..step]);
             self.at += step;
@@ -173,18 +176,18 @@ impl Decoder<'_> {
                     self.at += 1;
                     return Token { kind: Kind::String(out), at: begin };
                 }
-                0 => return Token { kind: Kind::Wrong("unexpected end of string"), at: self.at },
+                0 => return Token { kind: Kind::Invalid("unexpected end of string"), at: self.at },
                 _ => match self.escape(&mut out) {
                     Ok(length) => self.at += length,
-                    Err(problem) => return Token { kind: Kind::Wrong(problem), at: self.at },
+                    Err(problem) => return Token { kind: Kind::Invalid(problem), at: self.at },
                 },
             }
         }
     }
 
-    /// Appends what the escape here stands for; its length.
+    /// Appends the character of the escape here and returns the length of the escape.
     fn escape(&self, out: &mut Vec<u8>) -> Result<usize, &'static str> {
-        const WRONG: &str = "invalid unicode escape code";
+        const INVALID: &str = "invalid unicode escape code";
         let rest = &self.text[self.at..];
         out.push(match rest.get(1) {
             Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
@@ -194,15 +197,15 @@ impl Decoder<'_> {
             Some(b'r') => b'\r',
             Some(b't') => b'\t',
             Some(b'u') => {
-                let first = unit(rest).ok_or(WRONG)?;
+                let first = unit(rest).ok_or(INVALID)?;
                 let (character, length) = match first {
                     0xd800..0xdc00 => {
-                        let second = unit(&rest[6..]).filter(|unit| (0xdc00..0xe000).contains(unit)).ok_or(WRONG)?;
+                        let second = unit(&rest[6..]).filter(|unit| (0xdc00..0xe000).contains(unit)).ok_or(INVALID)?;
                         (0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00), 12)
                     }
                     _ => (first, 6),
                 };
-                let character = char::from_u32(character).ok_or(WRONG)?;
+                let character = char::from_u32(character).ok_or(INVALID)?;
                 out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(length);
             }
@@ -211,7 +214,7 @@ impl Decoder<'_> {
         Ok(2)
     }
 
-    fn value(&mut self, token: Token) -> Result<Lv, Problem> {
+    fn value(&mut self, token: Token) -> Result<Lv, ValueError> {
         match token.kind {
             Kind::String(bytes) => Ok(Lv::String(self.lua.create_string(bytes)?)),
             Kind::Number(number) => Ok(Lv::Number(number)),
@@ -223,12 +226,14 @@ impl Decoder<'_> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self, &Table) -> Result<(), Problem>) -> Result<Lv, Problem> {
-        let deepest = self.options.decode_depth.unsigned_abs().min(DEEPEST as u64) as usize;
+    fn nested(&mut self, read: fn(&mut Self, &Table) -> Result<(), ValueError>) -> Result<Lv, ValueError> {
+        let deepest = self.options.decode_depth.unsigned_abs().min(MAX_DEPTH as u64) as usize;
         self.depth += 1;
         if self.depth > deepest {
             let (depth, at) = (self.depth, self.at);
-            return Err(format!("Found too many nested data structures ({depth}) at character {at}").into());
+            return Err(ValueError::Invalid(format!(
+                "Found too many nested data structures ({depth}) at character {at}"
+            )));
         }
         let table = self.lua.create_table()?;
         read(self, &table)?;
@@ -236,7 +241,7 @@ impl Decoder<'_> {
         Ok(Lv::Table(table))
     }
 
-    fn object(&mut self, table: &Table) -> Result<(), Problem> {
+    fn object(&mut self, table: &Table) -> Result<(), ValueError> {
         let mut token = self.next()?;
         if matches!(token.kind, Kind::ObjectEnd) {
             return Ok(());
@@ -260,7 +265,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn array(&mut self, table: &Table) -> Result<(), Problem> {
+    fn array(&mut self, table: &Table) -> Result<(), ValueError> {
         if self.options.array_with_array_mt {
             table.set_metatable(Some(self.state.array_mark.clone()))?;
         }

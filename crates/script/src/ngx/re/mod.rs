@@ -8,10 +8,7 @@ use std::rc::Rc;
 
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value as Lv};
 
-use super::super::convert::kind_name;
-use super::super::deadline;
-use super::super::interrupt::OUT_OF_TIME;
-use super::super::pdk::raise;
+use crate::runtime::{OUT_OF_TIME, deadline, wrong_type};
 use logphase_regex::{Cut, Pattern, Patterns, Scratch, UNSET};
 
 pub(crate) use split::module;
@@ -86,10 +83,7 @@ fn text(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Result<
             Some(text) => Ok(text),
             None => lua.create_string(""),
         },
-        other => {
-            let kind = kind_name(other);
-            Err(raise(lua, &format!("bad argument #{position} to '{function}' (string expected, got {kind})")))
-        }
+        other => Err(wrong_type(lua, position, function, "string", other)),
     }
 }
 
@@ -103,10 +97,7 @@ fn begin(lua: &Lua, context: &Lv, function: &str) -> mlua::Result<usize> {
     let Lv::Table(table) = context else {
         return match context {
             Lv::Nil => Ok(0),
-            other => {
-                let kind = kind_name(other);
-                Err(raise(lua, &format!("bad argument #4 to '{function}' (table expected, got {kind})")))
-            }
+            other => Err(wrong_type(lua, 4, function, "table", other)),
         };
     };
     let position: Option<f64> = table.raw_get("pos").unwrap_or_default();

@@ -2,11 +2,8 @@
 
 use mlua::{Function, Lua, LuaString, MultiValue, Value as Lv};
 
-use super::super::super::convert::kind_name;
-use super::super::super::deadline;
-use super::super::super::interrupt::OUT_OF_TIME;
-use super::super::super::pdk::raise;
 use super::{Engine, Walk, captures, failed, letters, text};
+use crate::runtime::{check, kind_name, raise, wrong_type};
 use logphase_regex::UNSET;
 
 /// What goes in the place of a match.
@@ -41,10 +38,7 @@ pub(super) fn replace(
                 }
             }
         }
-        other => {
-            let kind = kind_name(&other);
-            return Err(raise(lua, &format!("bad argument #3 to '{name}' (string or function expected, got {kind})")));
-        }
+        other => return Err(wrong_type(lua, 3, name, "string or function", &other)),
     };
     let pattern = match engine.pattern(&regex, letters(lua, &options, name)?.as_ref()) {
         Ok(pattern) => pattern,
@@ -83,9 +77,7 @@ pub(super) fn replace(
 const LONGEST: usize = 8 << 20;
 
 fn bound(lua: &Lua, out: &[u8]) -> mlua::Result<()> {
-    if deadline::is_over() {
-        return Err(mlua::Error::runtime(OUT_OF_TIME));
-    }
+    check()?;
     if out.len() > LONGEST {
         return Err(raise(lua, &format!("the result is longer than {LONGEST} bytes")));
     }

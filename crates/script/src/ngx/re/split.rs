@@ -2,9 +2,8 @@
 
 use mlua::{Lua, MultiValue, Table, Value as Lv};
 
-use super::super::super::deadline;
-use super::super::super::interrupt::OUT_OF_TIME;
 use super::{Engine, Walk, begin, failed, letters, text};
+use crate::runtime::check;
 use logphase_regex::UNSET;
 
 /// The module.
@@ -42,9 +41,7 @@ fn split(
         table.raw_set(count, lua.create_string(part)?)
     };
     while most.is_none_or(|most| pieces < most) {
-        if deadline::is_over() {
-            return Err(mlua::Error::runtime(OUT_OF_TIME));
-        }
+        check()?;
         let slots = match walk.next(engine, &pattern, &bytes, |slots| Ok(slots.to_vec()))? {
             Ok(Some(slots)) => slots,
             Ok(None) => break,

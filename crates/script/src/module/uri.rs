@@ -1,25 +1,31 @@
-//! Addresses as `kong.tools.uri` writes them (kong/tools/uri.lua).
+//! `kong.tools.uri` (kong/tools/uri.lua).
 
-use super::super::ngx::escape;
+use crate::host::uri::{decode, encode};
 
-/// What has a meaning in an address, so that its escape is not the same thing.
+/// The reserved characters of URIs: an escaped one differs from a plain one.
 const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
 
-/// Escapes what may not stand in an address as it is.
+/// Encodes what a URI must not contain.
+///
+/// # Errors
+/// The script has to stop.
 pub(super) fn escape(text: &[u8]) -> mlua::Result<Vec<u8>> {
-    escape::escape(text, |byte| {
+    encode(text, |byte| {
         !byte.is_ascii_alphanumeric() && !RESERVED.contains(&byte) && !matches!(byte, b'-' | b'_' | b'.' | b'~' | b'\\')
     })
 }
 
-/// Decodes escapes of what is not reserved and resolves dot segments, with slashes in a row made one if `merge`.
-pub(super) fn normalize(text: &[u8], merge: bool) -> Vec<u8> {
-    let decoded = decode(text);
+/// Decodes escapes except those of reserved characters, and resolves dot segments. `merge` merges consecutive slashes.
+///
+/// # Errors
+/// The script has to stop.
+pub(super) fn normalize(text: &[u8], merge: bool) -> mlua::Result<Vec<u8>> {
+    let decoded = decode(text, |byte| RESERVED.contains(&byte))?;
     let doubled = decoded.windows(2).any(|pair| pair == b"//");
     if !(decoded.contains(&b'.') || merge && doubled) {
-        return decoded;
+        return Ok(decoded);
     }
-    // Each kept segment begins with its slash, but for the first of an address that has none.
+    // Each kept segment begins with its slash, except the first of a relative URI.
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut rest = &decoded[..];
     while !rest.is_empty() {
@@ -45,42 +51,17 @@ pub(super) fn normalize(text: &[u8], merge: bool) -> Vec<u8> {
             _ => kept.push(segment),
         }
     }
-    kept.concat()
-}
-
-fn decode(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-        rest = match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                let byte = (high * 16 + low) as u8;
-                if RESERVED.contains(&byte) {
-                    out.push(b'%');
-                    out.extend(after[..2].iter().map(u8::to_ascii_uppercase));
-                } else {
-                    out.push(byte);
-                }
-                &after[2..]
-            }
-            _ => {
-                out.push(*first);
-                after
-            }
-        };
-    }
-    out
+    Ok(kept.concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::normalize;
 
-    /// Scenario: addresses with escapes, dots and slashes. Guarantees: what Kong's algorithm gives, slashes kept
-    /// unless they are to be merged.
+    /// Scenario: URIs with escapes, dot segments and repeated slashes.
+    /// Guarantees: the result of Kong's algorithm; slashes are kept unless they are to be merged.
     #[test]
-    fn addresses_are_normalized() {
+    fn uris_are_normalized() {
         for (text, merge, normal) in [
             ("", false, ""),
             ("/", false, "/"),
@@ -100,7 +81,11 @@ mod tests {
             ("/%2e%2E/x", false, "/x"),
             ("/%zz%", false, "/%zz%"),
         ] {
-            assert_eq!(String::from_utf8_lossy(&normalize(text.as_bytes(), merge)), normal, "{text}");
+            assert_eq!(
+                String::from_utf8_lossy(&normalize(text.as_bytes(), merge).expect("no deadline")),
+                normal,
+                "{text}"
+            );
         }
     }
 }

@@ -1,13 +1,16 @@
-//! Headers and query arguments: lookups and tables.
+//! Headers as Lua values and tables.
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::super::environment::frozen;
-use super::super::state::State;
+use super::state::State;
+use crate::runtime::frozen;
 use crate::transaction::{Level, Value, View, text};
 
 /// The first value of a header or an argument that may have several.
-pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Result<Lv> {
+///
+/// # Errors
+/// The VM failed.
+pub(crate) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Result<Lv> {
     match view.value() {
         Value::Array(elements) => elements.first().map_or(Ok(Lv::Nil), |first| state.to_lua(lua, *first)),
         Value::String(bytes) => Ok(Lv::String(lua.create_string(bytes.as_ref())?)),
@@ -15,20 +18,18 @@ pub(super) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Resul
     }
 }
 
-/// At most `most` headers, their names in lower case, as a table that finds names in any case and with `_` for `-`;
-/// with whether some were cut.
-pub(in super::super) fn header_table(
-    lua: &Lua,
-    state: &State,
-    level: Level,
-    most: usize,
-) -> mlua::Result<(Table, bool)> {
+/// At most `limit` headers of the transaction, and whether there are more. Names are in lower case; the table finds them
+/// in any case and with `_` for `-`.
+///
+/// # Errors
+/// The VM failed.
+pub(crate) fn header_table(lua: &Lua, state: &State, level: Level, limit: usize) -> mlua::Result<(Table, bool)> {
     let table = lua.create_table()?;
     let headers = state.with(|transaction| -> mlua::Result<usize> {
         let bytes = transaction.bytes();
         let mut count = 0;
         for member in transaction.members_at(level) {
-            if count < most {
+            if count < limit {
                 let name = lua.create_string(text::unescape(member.key.of(bytes)).to_ascii_lowercase())?;
                 table.raw_set(name, state.to_lua(lua, View::new(member.value.of(bytes)))?)?;
             }
@@ -37,27 +38,38 @@ pub(in super::super) fn header_table(
         Ok(count)
     });
     find_any_case(lua, &table)?;
-    let cut = headers.transpose()?.is_some_and(|count| count > most);
-    Ok((table, cut))
+    let more = headers.transpose()?.is_some_and(|count| count > limit);
+    Ok((table, more))
 }
 
-/// The same of headers that stand elsewhere.
-pub(super) fn header_table_of(lua: &Lua, state: &State, headers: View<'_>, most: usize) -> mlua::Result<(Table, bool)> {
+/// Like [`header_table`], of the members of `headers`.
+///
+/// # Errors
+/// The VM failed.
+pub(crate) fn header_table_of(
+    lua: &Lua,
+    state: &State,
+    headers: View<'_>,
+    limit: usize,
+) -> mlua::Result<(Table, bool)> {
     let table = lua.create_table()?;
     let Value::Object(members) = headers.value() else {
         find_any_case(lua, &table)?;
         return Ok((table, false));
     };
-    let cut = members.len() > most;
-    for (name, value) in members.into_iter().take(most) {
+    let more = members.len() > limit;
+    for (name, value) in members.into_iter().take(limit) {
         table.raw_set(lua.create_string(name.to_ascii_lowercase())?, state.to_lua(lua, value)?)?;
     }
     find_any_case(lua, &table)?;
-    Ok((table, cut))
+    Ok((table, more))
 }
 
-/// Gives a table of headers the lookup in any case and with `_` for `-`.
-pub(super) fn find_any_case(lua: &Lua, table: &Table) -> mlua::Result<()> {
+/// Makes a table of headers find names in any case and with `_` for `-`.
+///
+/// # Errors
+/// The VM failed.
+pub(crate) fn find_any_case(lua: &Lua, table: &Table) -> mlua::Result<()> {
     let metatable = lua.create_table()?;
     let find = |lua: &Lua, (table, name): (Table, Lv)| {
         let Lv::String(name) = name else { return Ok(Lv::Nil) };

@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// Microseconds since the process first asked.
+/// Microseconds since the first reading in this process.
 static NOW: AtomicU64 = AtomicU64::new(0);
 
-/// Keeps the process's coarse time up to date every millisecond while anybody is [`Clock::busy`].
+/// Updates the process's coarse time every millisecond while a [`Busy`] guard is held.
 ///
-/// Reading the real clock at each interrupt of the VM would cost an honest snippet more than its own work.
+/// Reading the real clock at each interrupt of the VM would cost a typical snippet more than its own work.
 #[derive(Debug)]
 pub struct Clock {
     busy: AtomicUsize,
@@ -20,14 +20,14 @@ pub struct Clock {
 const TICK: Duration = Duration::from_millis(1);
 
 impl Clock {
-    /// Makes a clock and the thread that advances it, which ends when the clock is dropped.
+    /// Starts a clock and the thread that advances it, which ends when the clock is dropped.
     ///
     /// # Errors
     /// The thread could not be started.
     pub fn start() -> std::io::Result<Arc<Self>> {
-        let (hand_over, given) = std::sync::mpsc::channel::<Weak<Self>>();
+        let (sender, receiver) = std::sync::mpsc::channel::<Weak<Self>>();
         let handle = std::thread::Builder::new().name("clock".to_owned()).stack_size(64 << 10).spawn(move || {
-            let Ok(clock) = given.recv() else { return };
+            let Ok(clock) = receiver.recv() else { return };
             while let Some(clock) = clock.upgrade() {
                 let busy = clock.busy.load(Ordering::Acquire) > 0;
                 Self::refresh();
@@ -40,11 +40,11 @@ impl Clock {
             }
         })?;
         let clock = Arc::new(Self { busy: AtomicUsize::new(0), ticker: handle.thread().clone() });
-        hand_over.send(Arc::downgrade(&clock)).map_err(std::io::Error::other)?;
+        sender.send(Arc::downgrade(&clock)).map_err(std::io::Error::other)?;
         Ok(clock)
     }
 
-    /// Brings the time up to date and returns it in microseconds.
+    /// Updates the time and returns it in microseconds.
     pub fn refresh() -> u64 {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         let now = ORIGIN.get_or_init(Instant::now).elapsed().as_micros() as u64;
@@ -52,12 +52,12 @@ impl Clock {
         now
     }
 
-    /// The time in microseconds, at most about a millisecond old while anybody is busy.
+    /// The time in microseconds, about a millisecond old at most while a [`Busy`] guard is held.
     pub fn now() -> u64 {
         NOW.load(Ordering::Relaxed)
     }
 
-    /// Keeps the clock going until the answer is dropped.
+    /// Keeps the clock running until the guard is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
         if self.busy.fetch_add(1, Ordering::AcqRel) == 0 {
             self.ticker.unpark();
@@ -67,7 +67,7 @@ impl Clock {
     }
 }
 
-/// Somebody needs the clock.
+/// A guard that keeps the clock running.
 #[derive(Debug)]
 pub struct Busy(Arc<Clock>);
 

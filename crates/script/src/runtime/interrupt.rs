@@ -1,23 +1,20 @@
-//! The VM's interrupt, which Luau calls at every call, return and turn of a loop, and inside pattern matching.
+//! The VM's interrupt, which Luau calls at every call, return and loop iteration, and inside pattern matching.
 //!
-//! mlua's own would do, but makes an error object with a traceback each time it raises: a script that recurses and
-//! catches as deep as it can would be told to stop hundreds of times, each time at the price of its whole stack.
+//! mlua's own interrupt builds an error object with a traceback each time it raises. A script that recurses and catches
+//! as deep as it can is interrupted hundreds of times, and would pay for its whole stack each time.
 
 use std::ffi::c_int;
 
 use mlua::{Lua, ffi};
 
-use super::deadline;
+use super::deadline::{OUT_OF_TIME, is_over};
 
-/// Raised at every turn once the deadline has passed.
-pub(super) const OUT_OF_TIME: &str = "the snippet's time is over";
-
-/// Makes `lua` stop scripts whose time is over.
+/// Installs the interrupt that stops scripts whose time is over.
 ///
 /// # Errors
-/// The VM has no room for the call.
+/// The VM has no memory left for the call.
 #[expect(unsafe_code, reason = "mlua offers no interrupt that raises a plain string")]
-pub(super) fn install(lua: &Lua) -> mlua::Result<()> {
+pub(crate) fn install(lua: &Lua) -> mlua::Result<()> {
     // SAFETY: `state` is the state of this live VM, and its callbacks live as long as it does. Nothing is pushed or
     // taken, as exec_raw asks where no value is returned.
     unsafe {
@@ -27,11 +24,11 @@ pub(super) fn install(lua: &Lua) -> mlua::Result<()> {
     }
 }
 
-/// Called by the VM at a safe point; `gc` is negative unless it is the collector that calls.
+/// Called by the VM at a safe point; `gc` is negative unless the garbage collector calls.
 #[expect(unsafe_code, reason = "called by the VM")]
 unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
-    // The collector cannot survive an error.
-    if gc >= 0 || !deadline::is_over() {
+    // An error must not unwind through the collector.
+    if gc >= 0 || !is_over() {
         return;
     }
     // SAFETY: `state` is the running thread's, at a point where the VM allows errors (Luau's lua_Callbacks); the check

@@ -1,18 +1,18 @@
-//! How deep a snippet's text is nested, before a parser that recurses sees it.
+//! The tokens of a snippet, and its depth of nesting, which is checked before a recursive parser sees it.
 
-/// The line, from 1, at which `source` goes deeper than `most` levels of brackets and blocks.
-pub(super) fn too_deep(source: &str, most: usize) -> Option<usize> {
+/// The line, from 1, at which `source` exceeds `limit` levels of brackets and blocks.
+pub(super) fn too_deep(source: &str, limit: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut before = "";
     for (token, line) in Tokens::of(source) {
         match token {
             "(" | "{" | "[" | "function" | "do" | "repeat" => depth += 1,
-            // Luau's `if` that is an expression has no `end`.
+            // An `if` expression of Luau has no `end`.
             "if" if !begins_an_expression(before) => depth += 1,
             ")" | "}" | "]" | "end" | "until" => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > most {
+        if depth > limit {
             return Some(line);
         }
         before = token;
@@ -25,7 +25,7 @@ fn begins_an_expression(before: &str) -> bool {
     WORDS.contains(&before) || before.starts_with(|c| "=(,[{+-*/%^.<>#".contains(c))
 }
 
-/// The words and signs of a text with their lines, without strings and comments.
+/// The words and symbols of a source with their lines, without strings and comments.
 pub(super) struct Tokens<'a> {
     rest: &'a str,
     line: usize,
@@ -70,7 +70,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Bytes of the string in quotes at the front.
+/// The length in bytes of the quoted string at the front.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
@@ -91,7 +91,7 @@ fn comment(text: &str) -> usize {
     }
 }
 
-/// Bytes of the `[[...]]` or `[=[...]=]` at the front.
+/// The length in bytes of the `[[...]]` or `[=[...]=]` at the front.
 fn long_bracket(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('[')?.trim_start_matches('=');
     let level = text.len() - 1 - inner.len();
@@ -107,7 +107,7 @@ mod tests {
     use super::too_deep;
 
     /// Scenario: brackets, blocks, strings, comments and long brackets, at a limit of three.
-    /// Guarantees: what is in strings and comments does not count, blocks end, the line is that of the fourth level.
+    /// Guarantees: strings and comments do not count, blocks end, and the line is that of the fourth level.
     #[test]
     fn levels_are_counted() {
         for sound in [

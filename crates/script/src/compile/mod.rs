@@ -1,29 +1,32 @@
-//! From a snippet's text to bytecode, once, when the configuration is read.
+//! Compiles snippets to bytecode, once, when the configuration is read.
+
+mod concatenation;
+mod tokens;
 
 use std::sync::Arc;
 
 /// A compiled snippet, ready to be loaded into any number of VMs.
 #[derive(Debug, Clone)]
 pub struct Bytecode {
-    pub(super) code: Arc<[u8]>,
-    pub(super) chunk_name: Arc<str>,
+    pub(crate) code: Arc<[u8]>,
+    pub(crate) chunk_name: Arc<str>,
 }
 
-/// Why a text is not a snippet.
+/// A snippet that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{chunk_name}:{line}: {message}")]
 pub struct CompileError {
-    /// The text's name as Lua shows it: `[string "return ("]`.
+    /// The snippet's name as Lua shows it: `[string "return ("]`.
     pub chunk_name: String,
     /// Line in the text, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The compiler's message.
     pub message: String,
-    /// What to do, where the reason is a difference between Luau and Kong's LuaJIT.
+    /// What to do, if the reason is a difference between Luau and Kong's LuaJIT.
     pub help: Option<&'static str>,
 }
 
-/// What a snippet's text may be.
+/// Limits of a snippet's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceLimits {
     /// Bytes.
@@ -38,9 +41,9 @@ impl Default for SourceLimits {
     }
 }
 
-/// Functions that Luau's compiler would call past the environment, whether a snippet has them or not: what Kong's list
-/// lacks, and what is bounded or answers otherwise here. The rest of its built-in ones are the snippets' own.
-fn not_built_in(text: &str) -> Vec<String> {
+/// Functions that Luau's compiler must not inline as its built-ins, because that would bypass the environment: those that
+/// Kong's list lacks, and those that are bounded or return something else here.
+fn disabled_builtins(text: &str) -> Vec<String> {
     const GLOBAL: &str = "getmetatable rawequal rawget rawlen rawset setmetatable tostring typeof unpack";
     const MEMBERS: [(&str, &str); 6] = [
         (
@@ -61,7 +64,7 @@ fn not_built_in(text: &str) -> Vec<String> {
         ("table", "unpack"),
         ("vector", "abs angle ceil clamp create cross dot floor lerp magnitude max min normalize sign"),
     ];
-    // Whatever the way there, the library's name is in the text.
+    // However a snippet reaches a library, its name is in the text.
     let used = MEMBERS.iter().filter(|(library, _)| text.contains(library));
     let members =
         used.flat_map(|(library, names)| names.split_whitespace().map(move |name| format!("{library}.{name}")));
@@ -71,7 +74,7 @@ fn not_built_in(text: &str) -> Vec<String> {
 /// Compiles `source` without running any of it.
 ///
 /// # Errors
-/// What is wrong with it, with the line; or which of the limits it is past.
+/// The source is malformed or exceeds a limit.
 pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileError> {
     let chunk_name = chunk_name(source);
     let refuse = |line, message: &str, help| {
@@ -88,15 +91,15 @@ pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileE
         let message = format!("the snippet is larger than {} bytes", limits.bytes);
         return refuse(1, &message, Some("make it smaller, or raise the setting lua.max_source_bytes"));
     }
-    if let Some(line) = super::nesting::too_deep(source, limits.nesting) {
+    if let Some(line) = tokens::too_deep(source, limits.nesting) {
         let message = format!("the snippet is nested deeper than {} levels", limits.nesting);
         return refuse(line, &message, Some("make it flatter, or raise the setting lua.max_source_nesting"));
     }
-    // LuaJIT passes over a first line that begins with `#`.
+    // LuaJIT ignores a first line that begins with `#`.
     let commented = source.starts_with('#').then(|| format!("--{source}"));
     let text = commented.as_deref().unwrap_or(source);
     let compiler = mlua::chunk::Compiler::new().set_optimization_level(2).set_debug_level(1);
-    let compiler = compiler.set_disabled_builtins(not_built_in(text));
+    let compiler = compiler.set_disabled_builtins(disabled_builtins(text));
     match compiler.compile(text) {
         Ok(code) => Ok(Bytecode { code: code.into(), chunk_name: format!("={chunk_name}").into() }),
         Err(error) => {
@@ -106,33 +109,33 @@ pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileE
             };
             let (line, message) = split_position(&text);
             let at = source.lines().nth(line.saturating_sub(1)).unwrap_or("");
-            refuse(line, message, difference(at, message))
+            refuse(line, message, help(at, message))
         }
     }
 }
 
-/// A place of a snippet that means something else here than in Kong's LuaJIT, though it compiles.
+/// Part of a snippet that compiles, but behaves differently than in Kong's LuaJIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Line in the text, from 1.
     pub line: usize,
-    /// What is different.
+    /// The difference.
     pub what: &'static str,
-    /// What to do about it.
+    /// What to do.
     pub help: &'static str,
 }
 
-/// Where `source` may give another result than in Kong.
+/// The parts of `source` that may behave differently than in Kong.
 pub fn differences(source: &str) -> Vec<Difference> {
-    let joined = |line| Difference {
+    let difference = |line| Difference {
         line,
         what: "a number with a fraction that `..` joins to a text has all its digits here, and 14 in Kong",
         help: "write `tostring(x) .. text`, which gives Kong's digits in both",
     };
-    super::joined::fractions(source).into_iter().map(joined).collect()
+    concatenation::fractions(source).into_iter().map(difference).collect()
 }
 
-/// Takes `3: message`, `:3: message` or `name:3: message` apart.
+/// Splits `3: message`, `:3: message` or `name:3: message` into line and message.
 fn split_position(text: &str) -> (usize, &str) {
     let starts = std::iter::once(0).chain(text.match_indices(':').map(|(colon, _)| colon + 1));
     for start in starts {
@@ -145,8 +148,8 @@ fn split_position(text: &str) -> (usize, &str) {
     (1, text)
 }
 
-/// What stands at a place that is sound for Kong's LuaJIT and not for Luau.
-fn difference(line: &str, message: &str) -> Option<&'static str> {
+/// The help for a syntax error that LuaJIT would not report.
+fn help(line: &str, message: &str) -> Option<&'static str> {
     let words = || line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     let number_suffix = |word: &str| {
         let digits = word.trim_end_matches(['L', 'l', 'U', 'u', 'i']);
@@ -161,11 +164,11 @@ fn difference(line: &str, message: &str) -> Option<&'static str> {
     None
 }
 
-/// A text's name as LuaJIT shows it in errors: its first line, cut to 45 characters.
-pub(super) fn chunk_name(source: &str) -> String {
-    const LONGEST: usize = 45;
+/// A snippet's name as LuaJIT shows it in errors: its first line, cut to 45 characters.
+pub(crate) fn chunk_name(source: &str) -> String {
+    const MAX_BYTES: usize = 45;
     let line = source.split(['\n', '\r']).next().unwrap_or("");
-    let mut end = line.len().min(LONGEST);
+    let mut end = line.len().min(MAX_BYTES);
     while !line.is_char_boundary(end) {
         end -= 1;
     }

@@ -1,9 +1,8 @@
-//! Where a snippet may join a number with a fraction to a text: Luau writes such numbers with other digits than LuaJIT.
+//! Finds concatenations of fractional numbers, which Luau writes with other digits than LuaJIT.
 
-use super::nesting::Tokens;
+use super::tokens::Tokens;
 
-/// The lines, from 1, at which `..` stands beside a number with a fraction or beside arithmetic in brackets that may
-/// give one.
+/// The lines, from 1, with a `..` beside parenthesized arithmetic that may result in a fraction.
 pub(super) fn fractions(source: &str) -> Vec<usize> {
     let mut lines = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
@@ -40,9 +39,9 @@ pub(super) fn fractions(source: &str) -> Vec<usize> {
 }
 
 struct Group {
-    /// Arguments of a call rather than a bracketed expression.
+    /// It holds the arguments of a call rather than an expression.
     call: bool,
-    /// Stands right of `..`.
+    /// It is the right operand of `..`.
     joined: bool,
     fraction: bool,
     line: usize,
@@ -58,8 +57,8 @@ fn is_operand(before: &str) -> bool {
 mod tests {
     use super::fractions;
 
-    /// Scenario: arithmetic in brackets on either side of `..`, calls, texts and whole-number arithmetic.
-    /// Guarantees: the first are found with their lines, the others are not.
+    /// Scenario: parenthesized arithmetic on either side of `..`, calls, strings and integer arithmetic.
+    /// Guarantees: only the first are found, with their lines.
     #[test]
     fn divisions_beside_dots() {
         for (source, lines) in [

@@ -1,0 +1,25 @@
+//! What the host functions of `kong`, `ngx` and `require` share: options, the state of a VM, the module builder, and
+//! conversions between Lua values, JSON and text. The folders that use it do not import each other.
+
+pub(crate) mod arguments;
+pub(crate) mod base64;
+mod cache;
+pub(crate) mod detached;
+pub(crate) mod digest;
+pub(crate) mod headers;
+pub(crate) mod json;
+pub(crate) mod log;
+mod module;
+mod options;
+mod profile;
+mod rate_limit;
+pub(crate) mod request;
+mod state;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod uri;
+
+pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wrong_phase};
+pub use options::{CountLimits, Limits, Options, ValueLimits};
+pub use profile::{Dialect, Profile, names};
+pub(crate) use state::{State, mode};

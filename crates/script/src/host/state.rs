@@ -1,0 +1,237 @@
+//! The state of one VM that all host functions share: the current transaction, the plugin and the budgets.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ipnet::IpNet;
+use mlua::{Lua, Table, Value as Lv};
+
+use super::cache::Cache;
+use super::json::{FieldEncoding, ValueError};
+use super::options::{CountLimits, Options};
+use super::rate_limit::LogRateLimit;
+use crate::message::{KeyPath, Message, Mode};
+use crate::runtime::Deadline;
+use crate::transaction::{Level, Transaction, Value, View};
+
+/// One VM's shared state, used on the VM's thread alone.
+pub(crate) struct State {
+    pub(crate) deadline: Deadline,
+    pub(crate) encoding: FieldEncoding,
+    pub(crate) quirks: bool,
+    /// The default limits of `kong.request.get_headers` and similar functions.
+    pub(crate) counts: CountLimits,
+    /// For `kong.ip.is_trusted`.
+    pub(crate) trusted_ips: Vec<IpNet>,
+    /// The metatable of arrays that were read from JSON, so that an empty one stays an array.
+    pub(crate) array_mark: Table,
+    message: RefCell<Option<Message>>,
+    /// Bytes of the edits that scripts have made to the message.
+    edited: Cell<usize>,
+    /// `kong.ctx.shared`, `ngx.ctx` and each plugin's `kong.ctx.plugin`, created on first use.
+    contexts: RefCell<HashMap<Context, Table>>,
+    plugin: Cell<usize>,
+    /// Name of the running plugin, for log lines.
+    pub(crate) plugin_name: RefCell<Rc<str>>,
+    /// Environments in which a script has set a global.
+    pub(crate) modified_globals: RefCell<Vec<Table>>,
+    /// A snippet is being loaded, outside of any transaction.
+    pub(crate) loading: Cell<bool>,
+    pub(crate) log_rate: LogRateLimit,
+    /// Identifier of the running plugin, for `kong.plugin.get_id`.
+    plugin_id: RefCell<Option<Rc<str>>>,
+    /// The running plugin has called `kong.log.inspect.off`.
+    pub(crate) inspect_off: Cell<bool>,
+    /// The entries of `kong.cache`, which live as long as the VM.
+    pub(crate) cache: Cache,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Context {
+    Shared,
+    Core,
+    Ngx,
+    Plugin(usize),
+}
+
+impl State {
+    pub(crate) fn new(lua: &Lua, deadline: Deadline, options: &Options) -> mlua::Result<Self> {
+        let array_mark = lua.create_table()?;
+        array_mark.set_readonly(true);
+        Ok(Self {
+            deadline,
+            encoding: FieldEncoding::new(options.style, options.limits.value),
+            quirks: options.kong_quirks,
+            counts: options.counts,
+            trusted_ips: options.trusted_ips.clone(),
+            array_mark,
+            message: RefCell::new(None),
+            edited: Cell::new(0),
+            contexts: RefCell::new(HashMap::new()),
+            plugin: Cell::new(0),
+            plugin_name: RefCell::new("".into()),
+            modified_globals: RefCell::new(Vec::new()),
+            loading: Cell::new(false),
+            log_rate: LogRateLimit::new(options.limits.log_lines_per_second),
+            plugin_id: RefCell::new(None),
+            inspect_off: Cell::new(false),
+            cache: Cache::default(),
+        })
+    }
+
+    /// Begins a transaction.
+    pub(crate) fn begin(&self, message: Message) {
+        self.contexts.borrow_mut().clear();
+        self.deadline.enter_plugin();
+        self.edited.set(0);
+        self.inspect_off.set(false);
+        *self.message.borrow_mut() = Some(message);
+    }
+
+    /// Ends the transaction and returns its message.
+    pub(crate) fn take(&self) -> Option<Message> {
+        self.contexts.borrow_mut().clear();
+        self.message.borrow_mut().take()
+    }
+
+    pub(crate) fn enter_plugin(&self, index: usize, name: &Rc<str>) {
+        self.deadline.enter_plugin();
+        self.plugin.set(index);
+        self.inspect_off.set(false);
+        *self.plugin_name.borrow_mut() = name.clone();
+    }
+
+    pub(crate) fn set_plugin_id(&self, id: &Rc<str>) {
+        *self.plugin_id.borrow_mut() = Some(id.clone());
+    }
+
+    /// Identifier of the running plugin.
+    pub(crate) fn plugin_id(&self) -> Option<Rc<str>> {
+        self.plugin_id.borrow().clone()
+    }
+
+    /// Reads from the transaction; `None` outside of one, such as while a snippet is loaded.
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&Transaction) -> R) -> Option<R> {
+        self.message.borrow().as_ref().map(|message| look(message.transaction()))
+    }
+
+    /// Works on the message; `None` outside of a transaction.
+    pub(crate) fn with_message<R>(&self, work: impl FnOnce(&mut Message) -> R) -> Option<R> {
+        self.message.borrow_mut().as_mut().map(work)
+    }
+
+    /// Reads one member of the object at `level`.
+    pub(crate) fn member<R>(&self, level: Level, name: &str, look: impl FnOnce(View<'_>) -> Option<R>) -> Option<R> {
+        self.with(|transaction| transaction.member(level, name).and_then(look)).flatten()
+    }
+
+    /// A text member.
+    pub(crate) fn text(&self, level: Level, name: &str) -> Option<String> {
+        self.member(level, name, |view| view.text().map(|text| text.into_owned()))
+    }
+
+    /// A text member of `_context`.
+    pub(crate) fn context_text(&self, name: &str) -> Option<String> {
+        self.with(|transaction| transaction.context(name)?.text().map(|text| text.into_owned())).flatten()
+    }
+
+    /// A number member of `_context`.
+    pub(crate) fn context_number(&self, name: &str) -> Option<f64> {
+        self.with(|transaction| transaction.context(name)?.number()).flatten()
+    }
+
+    /// The table behind `kong.ctx.shared`, `kong.ctx.plugin` or `ngx.ctx`, `None` outside of a transaction.
+    pub(crate) fn context_table(&self, lua: &Lua, which: &str) -> mlua::Result<Option<Table>> {
+        if self.message.borrow().is_none() {
+            return Ok(None);
+        }
+        let context = match which {
+            "shared" => Context::Shared,
+            "core" => Context::Core,
+            "plugin" => Context::Plugin(self.plugin.get()),
+            _ => Context::Ngx,
+        };
+        if let Some(table) = self.contexts.borrow().get(&context) {
+            return Ok(Some(table.clone()));
+        }
+        let given = match context {
+            Context::Shared => self.shared_from_transaction(lua)?,
+            _ => None,
+        };
+        let table = match given {
+            Some(table) => table,
+            None => lua.create_table()?,
+        };
+        self.contexts.borrow_mut().insert(context, table.clone());
+        Ok(Some(table))
+    }
+
+    fn shared_from_transaction(&self, lua: &Lua) -> mlua::Result<Option<Table>> {
+        let value = self.with(|transaction| transaction.context("shared").map(|view| self.to_lua(lua, view))).flatten();
+        Ok(value.transpose()?.and_then(|value| value.as_table().cloned()))
+    }
+
+    /// Sets a script's value at `path` of the message.
+    ///
+    /// # Errors
+    /// The value or the edit is invalid or too large, or the script has to stop.
+    pub(crate) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), ValueError> {
+        let json = self.encoding.to_json(value, &self.array_mark)?;
+        // An upper bound of what an edit holds for each step of its path, beside the texts.
+        const STEP: usize = 64;
+        let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
+        let total = self.edited.get().saturating_add(size);
+        let limit = self.encoding.limits().bytes.saturating_mul(4);
+        if total > limit {
+            let message = format!("all values set for one message are larger than {limit} bytes");
+            return Err(ValueError::TooLarge(message));
+        }
+        self.edited.set(total);
+        let edited = self.with_message(|message| message.edit(path, json, mode));
+        edited.unwrap_or(Ok(())).map_err(|error| ValueError::Invalid(error.to_string()))
+    }
+
+    /// Converts a JSON value to a Lua value of new tables.
+    pub(crate) fn to_lua(&self, lua: &Lua, view: View<'_>) -> mlua::Result<Lv> {
+        Ok(match view.value() {
+            Value::Null => Lv::NULL,
+            Value::Bool(value) => Lv::Boolean(value),
+            Value::Number(number) => Lv::Number(number),
+            Value::String(bytes) => Lv::String(lua.create_string(bytes.as_ref())?),
+            Value::Array(elements) => {
+                let table = lua.create_table_with_capacity(elements.len(), 0)?;
+                for (at, element) in elements.into_iter().enumerate() {
+                    table.raw_set(at + 1, self.to_lua(lua, element)?)?;
+                }
+                table.set_metatable(Some(self.array_mark.clone()))?;
+                Lv::Table(table)
+            }
+            Value::Object(members) => {
+                let table = lua.create_table_with_capacity(0, members.len())?;
+                for (name, value) in members {
+                    table.raw_set(lua.create_string(name.as_ref())?, self.to_lua(lua, value)?)?;
+                }
+                Lv::Table(table)
+            }
+        })
+    }
+}
+
+/// The `mode` of an edit's options.
+///
+/// # Errors
+/// It is none of the modes, in Kong's words.
+pub(crate) fn mode(value: &Lv) -> Result<Mode, &'static str> {
+    let text = match value {
+        Lv::Nil | Lv::Boolean(false) => return Ok(Mode::Set),
+        Lv::String(text) => text.to_string_lossy(),
+        _ => String::new(),
+    };
+    match text.as_str() {
+        "set" => Ok(Mode::Set),
+        "add" => Ok(Mode::Add),
+        "replace" => Ok(Mode::Replace),
+        _ => Err("mode must be 'set', 'add' or 'replace'"),
+    }
+}

@@ -1,0 +1,63 @@
+//! Text arguments and numbers as text, the way ngx_lua takes and writes them.
+
+use mlua::{Lua, Value as Lv};
+
+use crate::runtime::{bad_argument, check, wrong_type};
+use crate::transaction::{Numbers, text};
+
+/// The longest text that a function of `ngx` takes, in bytes. It keeps a call within the deadline, and exceeds what
+/// snippets use.
+pub(crate) const MAX_TEXT: usize = 8 << 20;
+
+/// The number that ngx_lua takes `value` for: strings are converted.
+pub(crate) fn to_number(value: &Lv) -> Option<f64> {
+    match value {
+        Lv::Integer(number) => Some(*number as f64),
+        Lv::Number(number) => Some(*number),
+        Lv::String(text) => text.to_str().ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        _ => None,
+    }
+}
+
+/// A number as Lua 5.1 writes it.
+pub(crate) fn number_text(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let mut out = Vec::new();
+    text::push_number(&mut out, number, Numbers::Kong);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// The text that ngx_lua takes `value` for: a string, a number, a boolean or nil.
+///
+/// # Errors
+/// It is something else, or longer than [`MAX_TEXT`].
+pub(crate) fn text_of(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Result<Vec<u8>> {
+    Ok(match value {
+        Lv::String(text) if text.as_bytes().len() > MAX_TEXT => {
+            return Err(bad_argument(lua, position, function, &format!("longer than {MAX_TEXT} bytes")));
+        }
+        Lv::String(text) => text.as_bytes().to_vec(),
+        Lv::Nil | Lv::Boolean(false) => Vec::new(),
+        Lv::Integer(number) => number.to_string().into_bytes(),
+        Lv::Number(number) => number_text(*number).into_bytes(),
+        Lv::Boolean(true) => b"true".to_vec(),
+        other => return Err(wrong_type(lua, position, function, "string", other)),
+    })
+}
+
+/// Calls `work` with one chunk of `text` after the other, and stops in between once the script's time is over.
+///
+/// # Errors
+/// The script has to stop.
+pub(crate) fn in_chunks(text: &[u8], mut work: impl FnMut(&[u8])) -> mlua::Result<()> {
+    for chunk in text.chunks(64 << 10) {
+        check()?;
+        work(chunk);
+    }
+    Ok(())
+}

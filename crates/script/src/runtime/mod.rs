@@ -1,0 +1,17 @@
+//! The layer over Luau that everything else builds on: clock, deadline, interrupt, errors, raw tables and the bundled
+//! Lua sources. Nothing here knows of a transaction.
+
+pub(crate) mod bundled;
+mod clock;
+pub(crate) mod deadline;
+mod error;
+pub(crate) mod interrupt;
+mod table;
+
+pub use clock::{Busy, Clock};
+pub(crate) use deadline::{Deadline, Exceeded, OUT_OF_TIME, check};
+pub(crate) use error::{
+    NOT_ENOUGH_MEMORY, bad_argument, kind_name, plain_error, raise, script_error, stopped, wrong_type,
+};
+pub use error::{ScriptError, Stop};
+pub(crate) use table::{ReadError, array_length, frozen, read_members, sequence_index};
