@@ -1,23 +1,23 @@
-//! What a parsed pattern is.
+//! The syntax tree of a pattern.
 
 use std::rc::Rc;
 
 use super::set::Set;
 
-/// How far a repetition goes first, and whether it gives anything back.
+/// How a repetition backtracks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Greed {
-    /// As far as it can, giving back what it took.
+pub(super) enum Greediness {
+    /// Takes as much as possible and gives back.
     Greedy,
-    /// As little as it can.
+    /// Takes as little as possible.
     Lazy,
-    /// As far as it can, giving nothing back.
+    /// Takes as much as possible and gives nothing back.
     Possessive,
 }
 
-/// A place in the text.
+/// A zero-width condition on the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Assertion {
     /// `\A`, and `^` without `m`.
     TextStart,
     /// `\z`.
@@ -29,23 +29,23 @@ pub(super) enum Place {
     /// `$` with `m`.
     LineEnd,
     /// `\b`.
-    WordEdge,
+    WordBoundary,
     /// `\B`.
-    NoWordEdge,
-    /// `\G`: where the search began.
+    NotWordBoundary,
+    /// `\G`: the start of the search.
     SearchStart,
-    /// `\K`: the match begins here.
+    /// `\K`: resets the start of the match.
     Keep,
 }
 
 /// A pattern's tree.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    /// A byte, or a code point in UTF mode; the case is as written.
+    /// A byte, or a code point in UTF mode, in the case as written.
     Literal(u32),
-    /// One character out of a set.
+    /// One character of a set.
     Set(Rc<Set>),
-    Place(Place),
+    Assertion(Assertion),
     /// A capturing group with its number, from 1.
     Capture(u32, Box<Node>),
     Concat(Vec<Node>),
@@ -55,39 +55,39 @@ pub(super) enum Node {
         min: u32,
         /// `None` for any number.
         max: Option<u32>,
-        greed: Greed,
+        greediness: Greediness,
     },
     /// `(?>...)`
     Atomic(Box<Node>),
-    /// `(?=...)` and its kin.
+    /// `(?=...)`, `(?!...)`, `(?<=...)` and `(?<!...)`.
     Look {
         node: Box<Node>,
         behind: bool,
         negative: bool,
     },
-    /// What any of these groups has matched, the first that has.
+    /// A back-reference to the first of these groups that is set.
     Back {
         groups: Vec<u32>,
         caseless: bool,
     },
 }
 
-/// A pattern as a whole.
+/// A parsed pattern.
 #[derive(Debug)]
 pub(super) struct Ast {
     pub(super) node: Node,
     /// Number of capturing groups.
     pub(super) groups: u32,
-    /// Names and the groups they belong to, in the order of the pattern.
+    /// Names and their groups, in the order of the pattern.
     pub(super) names: Vec<(Box<[u8]>, u32)>,
 }
 
 impl Node {
-    /// Whether the node can match without taking anything; `true` in doubt.
+    /// Whether the node may match the empty string; `true` if unknown.
     pub(super) fn may_be_empty(&self) -> bool {
         match self {
             Self::Literal(_) | Self::Set(_) => false,
-            Self::Place(_) | Self::Look { .. } | Self::Back { .. } => true,
+            Self::Assertion(_) | Self::Look { .. } | Self::Back { .. } => true,
             Self::Capture(_, node) | Self::Atomic(node) => node.may_be_empty(),
             Self::Concat(nodes) => nodes.iter().all(Self::may_be_empty),
             Self::Alternate(nodes) => nodes.iter().any(Self::may_be_empty),
@@ -95,11 +95,11 @@ impl Node {
         }
     }
 
-    /// How many characters the node takes, if that is always the same number.
+    /// The number of characters that the node matches, if that is fixed.
     pub(super) fn width(&self) -> Option<u32> {
         match self {
             Self::Literal(_) | Self::Set(_) => Some(1),
-            Self::Place(_) | Self::Look { .. } => Some(0),
+            Self::Assertion(_) | Self::Look { .. } => Some(0),
             Self::Capture(_, node) | Self::Atomic(node) => node.width(),
             Self::Concat(nodes) => nodes.iter().try_fold(0_u32, |sum, node| sum.checked_add(node.width()?)),
             Self::Alternate(nodes) => {
@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    /// The nodes right below this one.
+    /// The direct children.
     pub(super) fn children(&self) -> &[Node] {
         match self {
             Self::Concat(nodes) | Self::Alternate(nodes) => nodes,

@@ -1,44 +1,44 @@
-//! The bounded matcher: everything that a pattern can say, on a stack of its own, asking now and then whether to stop.
+//! The backtracking matcher. It supports every construct, keeps its own stack, and checks regularly whether to stop.
 
-use super::ast::{Greed, Place};
+use super::ast::{Assertion, Greediness};
 use super::program::{Inst, Program};
 use super::set::INVALID;
 
-/// What a slot holds that nothing was put into.
+/// The value of a slot that is not set.
 pub const UNSET: usize = usize::MAX;
 
-/// Alternatives that a search may hold; PCRE has a limit of the same kind.
-const DEEPEST: usize = 200_000;
+/// Stack frames of a search; PCRE has a similar limit.
+const MAX_STACK: usize = 200_000;
 
-/// Steps between two questions whether to stop.
-const OFTEN: u32 = 1024;
+/// Steps between two checks whether to stop.
+const CHECK_INTERVAL: u32 = 1024;
 
-/// Why a search gave no answer.
+/// Why a search was abandoned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    /// The time is over.
-    Time,
-    /// It held too many alternatives.
-    Stack,
+pub enum SearchError {
+    /// The caller's check asked to stop.
+    Stopped,
+    /// The stack is full.
+    StackLimit,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Frame {
-    /// Go on there.
+    /// Continue there.
     Branch { pc: u32, at: usize },
-    /// Put this back.
+    /// Restore a slot.
     Slot { slot: u32, old: usize },
-    /// A run gives back one character, down to `low`.
+    /// A greedy repetition gives back one character, down to `low`.
     Less { pc: u32, low: usize, at: usize },
-    /// A run takes one character more.
+    /// A lazy repetition takes one more character.
     More { pc: u32, at: usize, left: u32 },
 }
 
-/// What searches use again.
+/// Memory that searches reuse.
 #[derive(Debug, Default)]
 pub struct Scratch {
     stack: Vec<Frame>,
-    /// Where the groups matched, two for each, and what the program remembers beside.
+    /// Start and end of each group, followed by the program's other slots.
     pub slots: Vec<usize>,
 }
 
@@ -52,7 +52,8 @@ struct Search<'a> {
     steps: u32,
 }
 
-/// Finds the first match that begins at or after `from`, only there if `anchored`; the groups are in the slots then.
+/// Finds the first match that begins at or after `from`, or exactly there if `anchored`, and stores its groups in the
+/// slots.
 pub(super) fn search(
     program: &Program,
     text: &[u8],
@@ -60,7 +61,7 @@ pub(super) fn search(
     anchored: bool,
     scratch: &mut Scratch,
     check: &dyn Fn() -> bool,
-) -> Result<bool, Cut> {
+) -> Result<bool, SearchError> {
     let mut search = Search { program, text, from, scratch, check, steps: 0 };
     let hints = &program.hints;
     let mut start = from;
@@ -85,8 +86,8 @@ pub(super) fn search(
 }
 
 impl Search<'_> {
-    /// The next place where a match can begin.
-    fn candidate(&mut self, start: usize) -> Result<Option<usize>, Cut> {
+    /// The next position where a match can begin.
+    fn candidate(&mut self, start: usize) -> Result<Option<usize>, SearchError> {
         let hints = &self.program.hints;
         let rest = &self.text[start..];
         let mut next = match (hints.only, &hints.first) {
@@ -101,18 +102,18 @@ impl Search<'_> {
         Ok(next.map(|at| start + at))
     }
 
-    fn count(&mut self, steps: u32) -> Result<(), Cut> {
+    fn count(&mut self, steps: u32) -> Result<(), SearchError> {
         self.steps = self.steps.saturating_add(steps.saturating_add(1));
-        if self.steps >= OFTEN {
+        if self.steps >= CHECK_INTERVAL {
             self.steps = 0;
             if (self.check)() {
-                return Err(Cut::Time);
+                return Err(SearchError::Stopped);
             }
         }
         Ok(())
     }
 
-    /// The character at `at` and its bytes; past the end none of no bytes.
+    /// The character at `at` and its length; [`INVALID`] and 0 past the end.
     fn decode(&self, at: usize) -> (u32, usize) {
         let Some(&byte) = self.text.get(at) else { return (INVALID, 0) };
         if byte < 0x80 || !self.program.utf {
@@ -146,22 +147,22 @@ impl Search<'_> {
         Some(at - 1)
     }
 
-    fn set(&mut self, slot: u32, value: usize) -> Result<(), Cut> {
+    fn set(&mut self, slot: u32, value: usize) -> Result<(), SearchError> {
         let place = &mut self.scratch.slots[slot as usize];
         let old = std::mem::replace(place, value);
         self.push(Frame::Slot { slot, old })
     }
 
-    fn push(&mut self, frame: Frame) -> Result<(), Cut> {
-        if self.scratch.stack.len() >= DEEPEST {
-            return Err(Cut::Stack);
+    fn push(&mut self, frame: Frame) -> Result<(), SearchError> {
+        if self.scratch.stack.len() >= MAX_STACK {
+            return Err(SearchError::StackLimit);
         }
         self.scratch.stack.push(frame);
         Ok(())
     }
 
     /// Whether there is a match that begins at `start`.
-    fn at(&mut self, start: usize) -> Result<bool, Cut> {
+    fn at(&mut self, start: usize) -> Result<bool, SearchError> {
         self.scratch.stack.clear();
         self.scratch.slots.clear();
         self.scratch.slots.resize(self.program.slots, UNSET);
@@ -182,8 +183,8 @@ impl Search<'_> {
         }
     }
 
-    /// Does one instruction: where to go on, or nothing where it does not match.
-    fn step(&mut self, pc: u32, at: usize) -> Result<Option<(u32, usize)>, Cut> {
+    /// Executes one instruction. Returns where to continue, or `None` if it does not match.
+    fn step(&mut self, pc: u32, at: usize) -> Result<Option<(u32, usize)>, SearchError> {
         let program = self.program;
         let on = |at: usize| Ok(Some((pc + 1, at)));
         match program.insts[pc as usize] {
@@ -204,8 +205,8 @@ impl Search<'_> {
                 (value, length) if program.sets[set as usize].has(value) => on(at + length),
                 _ => Ok(None),
             },
-            Inst::Place(place) => {
-                if self.is_place(place, at) {
+            Inst::Assertion(assertion) => {
+                if self.holds(assertion, at) {
                     on(at)
                 } else {
                     Ok(None)
@@ -222,7 +223,7 @@ impl Search<'_> {
                 Ok(Some((first, at)))
             }
             Inst::Jump(to) => Ok(Some((to, at))),
-            Inst::Run { set, min, max, greed } => self.run(pc, at, set, (min, max), greed),
+            Inst::Run { set, min, max, greediness } => self.run(pc, at, set, (min, max), greediness),
             Inst::Turn { begun, out } => {
                 Ok(Some((if self.scratch.slots[begun as usize] == at { out } else { pc + 1 }, at)))
             }
@@ -252,8 +253,8 @@ impl Search<'_> {
         }
     }
 
-    /// Takes up the newest alternative.
-    fn back(&mut self) -> Result<Option<(u32, usize)>, Cut> {
+    /// Resumes the newest alternative.
+    fn back(&mut self) -> Result<Option<(u32, usize)>, SearchError> {
         while let Some(frame) = self.scratch.stack.pop() {
             match frame {
                 Frame::Branch { pc, at } => return Ok(Some((pc, at))),
@@ -287,10 +288,10 @@ impl Search<'_> {
         begin: usize,
         set: u32,
         (min, max): (u32, u32),
-        greed: Greed,
-    ) -> Result<Option<(u32, usize)>, Cut> {
+        greediness: Greediness,
+    ) -> Result<Option<(u32, usize)>, SearchError> {
         let set = self.program.sets[set as usize].clone();
-        let wanted = if greed == Greed::Lazy { min } else { max };
+        let wanted = if greediness == Greediness::Lazy { min } else { max };
         let (mut at, mut count, mut low) = (begin, 0, begin);
         while count < wanted {
             let (value, length) = self.decode(at);
@@ -302,24 +303,24 @@ impl Search<'_> {
             if count == min {
                 low = at;
             }
-            if count.is_multiple_of(OFTEN) {
-                self.count(OFTEN)?;
+            if count.is_multiple_of(CHECK_INTERVAL) {
+                self.count(CHECK_INTERVAL)?;
             }
         }
-        self.count(count % OFTEN / 4)?;
+        self.count(count % CHECK_INTERVAL / 4)?;
         if count < min {
             return Ok(None);
         }
-        match greed {
-            Greed::Greedy if at > low => self.push(Frame::Less { pc: pc + 1, low, at })?,
-            Greed::Lazy if max > min => self.push(Frame::More { pc, at, left: max - min })?,
+        match greediness {
+            Greediness::Greedy if at > low => self.push(Frame::Less { pc: pc + 1, low, at })?,
+            Greediness::Lazy if max > min => self.push(Frame::More { pc, at, left: max - min })?,
             _ => {}
         }
         Ok(Some((pc + 1, at)))
     }
 
-    /// Forgets the alternatives above the mark, but not what has to be put back.
-    fn cut(&mut self, slot: u32) -> Result<(), Cut> {
+    /// Drops the alternatives above the mark, but keeps the slots to restore.
+    fn cut(&mut self, slot: u32) -> Result<(), SearchError> {
         let mark = self.scratch.slots[slot as usize].min(self.scratch.stack.len());
         let above = self.scratch.stack.len() - mark;
         let mut kept = mark;
@@ -333,8 +334,8 @@ impl Search<'_> {
         self.count(above as u32)
     }
 
-    /// Puts back everything down to the mark, the way on where nothing matches included.
-    fn refuse(&mut self, mark: u32) -> Result<(), Cut> {
+    /// Restores everything down to the mark, including the alternative of the failed assertion.
+    fn refuse(&mut self, mark: u32) -> Result<(), SearchError> {
         let height = self.scratch.slots[mark as usize];
         let above = self.scratch.stack.len().saturating_sub(height);
         while self.scratch.stack.len() > height {
@@ -345,27 +346,27 @@ impl Search<'_> {
         self.count(above as u32)
     }
 
-    fn is_place(&self, place: Place, at: usize) -> bool {
+    fn holds(&self, assertion: Assertion, at: usize) -> bool {
         let text = self.text;
         let word = |at: Option<usize>| {
             at.and_then(|at| text.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
         };
-        match place {
-            Place::TextStart => at == 0,
-            Place::TextEnd => at == text.len(),
-            Place::LastLineEnd => at == text.len() || (at + 1 == text.len() && text[at] == b'\n'),
-            // Not behind a newline that ends the text (pcre2pattern(3)).
-            Place::LineStart => at == 0 || (at < text.len() && text[at - 1] == b'\n'),
-            Place::LineEnd => at == text.len() || text[at] == b'\n',
-            Place::WordEdge => word(at.checked_sub(1)) != word(Some(at)),
-            Place::NoWordEdge => word(at.checked_sub(1)) == word(Some(at)),
-            Place::SearchStart => at == self.from,
-            Place::Keep => true,
+        match assertion {
+            Assertion::TextStart => at == 0,
+            Assertion::TextEnd => at == text.len(),
+            Assertion::LastLineEnd => at == text.len() || (at + 1 == text.len() && text[at] == b'\n'),
+            // Not after a newline that ends the text (pcre2pattern(3)).
+            Assertion::LineStart => at == 0 || (at < text.len() && text[at - 1] == b'\n'),
+            Assertion::LineEnd => at == text.len() || text[at] == b'\n',
+            Assertion::WordBoundary => word(at.checked_sub(1)) != word(Some(at)),
+            Assertion::NotWordBoundary => word(at.checked_sub(1)) == word(Some(at)),
+            Assertion::SearchStart => at == self.from,
+            Assertion::Keep => true,
         }
     }
 
-    /// Where a group's text ends that stands here once more.
-    fn again(&mut self, at: usize, list: u32, caseless: bool) -> Result<Option<usize>, Cut> {
+    /// The end of a repetition of the group's text at `at`.
+    fn again(&mut self, at: usize, list: u32, caseless: bool) -> Result<Option<usize>, SearchError> {
         let slots = &self.scratch.slots;
         let set = self.program.lists[list as usize].iter().find_map(|group| {
             let (from, to) = (slots[*group as usize * 2], slots[*group as usize * 2 + 1]);

@@ -1,21 +1,21 @@
-//! What must hold for any pattern, options and text.
+//! Invariants of searches, for fuzzing and property tests.
 
 use std::cell::Cell;
 
-use super::backtrack::{Cut, Scratch, UNSET};
+use super::backtrack::{Scratch, SearchError, UNSET};
 use super::pattern::Pattern;
 
-/// Answers that a search may wait for until it is told to stop.
-const MOST_CHECKS: u32 = 200;
+/// Checks that allow a search to continue before one stops it.
+const MAX_CHECKS: u32 = 200;
 
-/// Compiles a pattern and searches `text` from `from` with each engine that takes it. Answers whether it compiled.
+/// Compiles a pattern and searches `text` from `from` with each engine that supports it. Returns whether it compiled.
 ///
 /// # Panics
-/// On spans outside of the text, on engines that disagree, and on a search that goes on when it is told to stop.
+/// On spans outside of the text, on engines that disagree, and on a search that continues after it was stopped.
 pub fn search(regex: &[u8], letters: &[u8], text: &[u8], from: usize) -> bool {
     let Ok(pattern) = Pattern::new(regex, letters) else { return false };
     assert!(pattern.names.iter().all(|(_, group)| *group as usize <= pattern.groups), "a name of no group");
-    // What `Engine::search` refuses before.
+    // Callers check this before they search.
     if pattern.options.check_utf && std::str::from_utf8(text).is_err() {
         return true;
     }
@@ -25,30 +25,30 @@ pub fn search(regex: &[u8], letters: &[u8], text: &[u8], from: usize) -> bool {
         return true;
     }
     let bounded = found(&pattern, text, |scratch, check| pattern.search_bounded(text, from, scratch, check));
-    // One that was stopped says nothing.
+    // A stopped search has no result to compare.
     if let (Ok(bounded), Ok(chosen)) = (&bounded, &chosen) {
         assert_eq!(bounded, chosen, "the bounded matcher found the first, the chosen engine the second");
     }
     true
 }
 
-/// The spans of the groups, in order, where there is a match.
+/// The spans of the groups, in order; `None` without a match.
 type Spans = Option<Vec<Option<(usize, usize)>>>;
 
-/// Runs one search and looks at what it found.
+/// Runs one search and checks its result.
 fn found(
     pattern: &Pattern,
     text: &[u8],
-    search: impl FnOnce(&mut Scratch, &dyn Fn() -> bool) -> Result<bool, Cut>,
-) -> Result<Spans, Cut> {
+    search: impl FnOnce(&mut Scratch, &dyn Fn() -> bool) -> Result<bool, SearchError>,
+) -> Result<Spans, SearchError> {
     let (mut scratch, asked) = (Scratch::default(), Cell::new(0));
     let check = || {
         asked.set(asked.get() + 1);
-        asked.get() > MOST_CHECKS
+        asked.get() > MAX_CHECKS
     };
     let found = search(&mut scratch, &check);
-    assert!(asked.get() <= MOST_CHECKS + 1, "the search went on after it was told to stop");
-    assert_eq!(asked.get() > MOST_CHECKS, found == Err(Cut::Time), "the search and its stop disagree");
+    assert!(asked.get() <= MAX_CHECKS + 1, "the search went on after it was told to stop");
+    assert_eq!(asked.get() > MAX_CHECKS, found == Err(SearchError::Stopped), "the search and its stop disagree");
     if !found? {
         return Ok(None);
     }

@@ -1,20 +1,20 @@
-//! What a pattern says about where it can match.
+//! Hints on where a pattern can match.
 
-use super::ast::{Greed, Node, Place};
+use super::ast::{Assertion, Greediness, Node};
 use super::set::{INVALID, Set};
 
 /// Where a match can begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hints {
-    /// Only at the text's start.
+    /// Only at the start of the text.
     pub(super) text_start: bool,
-    /// Only where the search begins and after newlines.
+    /// Only at the start of the search and after newlines.
     pub(super) line_start: bool,
-    /// Only where the search begins.
+    /// Only at the start of the search.
     pub(super) search_start: bool,
-    /// With one of these bytes.
+    /// Only at one of these bytes.
     pub(super) first: Option<Box<[bool; 256]>>,
-    /// With this byte.
+    /// Only at this byte.
     pub(super) only: Option<u8>,
 }
 
@@ -27,8 +27,8 @@ impl Hints {
         let greedy = leading(node).filter(|_| !refers(node));
         let full = |limit: &Set| greedy.is_some_and(|set| set == limit);
         Self {
-            text_start: begins_with(node, Place::TextStart),
-            search_start: begins_with(node, Place::SearchStart) || full(&Set::new(Vec::new()).negated(utf)),
+            text_start: begins_with(node, Assertion::TextStart),
+            search_start: begins_with(node, Assertion::SearchStart) || full(&Set::new(Vec::new()).negated(utf)),
             line_start: full(&Set::new(vec![(10, 10)]).negated(utf)),
             first: (!open && count < 256).then_some(bytes),
             only,
@@ -36,10 +36,10 @@ impl Hints {
     }
 }
 
-/// Adds the bytes that the node can begin with; whether it may take none.
+/// Adds the bytes that a match of the node can begin with. Returns whether it may be empty.
 fn first(node: &Node, utf: bool, bytes: &mut [bool; 256]) -> bool {
     match node {
-        Node::Place(_) | Node::Look { .. } => true,
+        Node::Assertion(_) | Node::Look { .. } => true,
         Node::Literal(value) => {
             match char::from_u32(*value) {
                 Some(character) if utf => bytes[character.encode_utf8(&mut [0; 4]).as_bytes()[0] as usize] = true,
@@ -66,23 +66,23 @@ fn first(node: &Node, utf: bool, bytes: &mut [bool; 256]) -> bool {
     }
 }
 
-fn begins_with(node: &Node, place: Place) -> bool {
+fn begins_with(node: &Node, assertion: Assertion) -> bool {
     match node {
-        Node::Place(own) => *own == place,
-        Node::Capture(_, node) | Node::Atomic(node) => begins_with(node, place),
-        Node::Concat(nodes) => nodes.first().is_some_and(|node| begins_with(node, place)),
-        Node::Alternate(nodes) => nodes.iter().all(|node| begins_with(node, place)),
-        Node::Repeat { node, min, .. } => *min > 0 && begins_with(node, place),
+        Node::Assertion(own) => *own == assertion,
+        Node::Capture(_, node) | Node::Atomic(node) => begins_with(node, assertion),
+        Node::Concat(nodes) => nodes.first().is_some_and(|node| begins_with(node, assertion)),
+        Node::Alternate(nodes) => nodes.iter().all(|node| begins_with(node, assertion)),
+        Node::Repeat { node, min, .. } => *min > 0 && begins_with(node, assertion),
         _ => false,
     }
 }
 
-/// The set of the `.*` that the pattern begins with: where that fails, no place on the same line is better.
+/// The set of the `.*` that the pattern begins with. If the rest fails after it, it fails on the whole line.
 fn leading(node: &Node) -> Option<&Set> {
     match node {
         Node::Capture(_, node) => leading(node),
         Node::Concat(nodes) => leading(nodes.first()?),
-        Node::Repeat { node, min: 0, max: None, greed: Greed::Greedy | Greed::Lazy } => match &**node {
+        Node::Repeat { node, min: 0, max: None, greediness: Greediness::Greedy | Greediness::Lazy } => match &**node {
             Node::Set(set) if set.ranges().last().is_some_and(|range| range.1 == 255 || range.1 == INVALID) => {
                 Some(set)
             }
@@ -92,9 +92,9 @@ fn leading(node: &Node) -> Option<&Set> {
     }
 }
 
-/// Whether a match depends on where it began.
+/// Whether a match depends on its start.
 fn refers(node: &Node) -> bool {
-    matches!(node, Node::Back { .. } | Node::Atomic(_) | Node::Place(Place::SearchStart))
-        || matches!(node, Node::Repeat { greed: Greed::Possessive, .. })
+    matches!(node, Node::Back { .. } | Node::Atomic(_) | Node::Assertion(Assertion::SearchStart))
+        || matches!(node, Node::Repeat { greediness: Greediness::Possessive, .. })
         || node.children().iter().any(refers)
 }

@@ -1,7 +1,7 @@
-//! Regular expressions with PCRE's rules, as OpenResty's `ngx.re` has them, without Lua.
+//! Regular expressions with PCRE's rules, for OpenResty's `ngx.re`; independent of Lua.
 //!
-//! Each search asks its caller now and then whether it may go on, and its memory is bounded, so that no pattern and
-//! no text can hold a thread.
+//! Each search calls its caller's check regularly, and its memory is bounded, so that no pattern and no text can block a
+//! thread.
 
 mod ast;
 mod backtrack;
@@ -16,7 +16,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use backtrack::{Cut, Scratch, UNSET};
+pub use backtrack::{Scratch, SearchError, UNSET};
 #[doc(hidden)]
 pub use fuzzing::search as search_checked;
 pub use options::Options;

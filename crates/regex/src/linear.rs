@@ -1,4 +1,4 @@
-//! Patterns that a linear-time engine can match: written anew in its syntax.
+//! Patterns that a linear-time engine can match, translated to its syntax.
 
 use std::fmt::Write;
 
@@ -7,24 +7,24 @@ use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
-use super::ast::{Ast, Greed, Node, Place};
+use super::ast::{Assertion, Ast, Greediness, Node};
 use super::backtrack::UNSET;
 use super::set::{INVALID, Set};
 
-/// Bytes that one compiled pattern may take there.
-const MOST_BYTES: usize = 256 << 10;
-/// What a search may cost, in characters times states; past it the bounded matcher takes over, which can be stopped.
-const MOST_WORK: usize = 400_000;
+/// Bytes of one compiled pattern.
+const MAX_BYTES: usize = 256 << 10;
+/// The cost of a search, in characters times states. Costlier searches use the backtracking matcher, which can be stopped.
+const MAX_WORK: usize = 400_000;
 
 /// A pattern in the linear engine.
 pub(super) struct Linear {
     regex: Regex,
     cache: Cache,
     captures: Captures,
-    /// States, about.
+    /// The approximate number of states.
     states: usize,
-    /// Means something else in a text that ends with a newline.
-    minds_last_newline: bool,
+    /// The translation is wrong for a text that ends with a newline.
+    depends_on_last_newline: bool,
 }
 
 impl std::fmt::Debug for Linear {
@@ -34,41 +34,41 @@ impl std::fmt::Debug for Linear {
 }
 
 impl Linear {
-    /// The pattern, if it says nothing that this engine lacks or takes otherwise, and is small enough.
+    /// Translates the pattern, if the engine supports all of it with the same meaning and it is small enough.
     pub(super) fn new(ast: &Ast, utf: bool) -> Option<Self> {
-        // In text that is not UTF-8 it would find nothing at places where our own matcher does.
+        // In text that is not UTF-8 it would miss positions that the backtracking matcher finds.
         if utf && ast.node.may_be_empty() {
             return None;
         }
-        let mut writer = Writer { out: String::new(), utf, minds_last_newline: false };
+        let mut writer = Writer { out: String::new(), utf, depends_on_last_newline: false };
         let states = writer.node(&ast.node)?;
         if states > 5_000 {
             return None;
         }
         let config = Config::new()
-            // Without `u` there is a place between any two bytes.
+            // Without `u` any offset between two bytes is a position.
             .utf8_empty(false)
-            .nfa_size_limit(Some(MOST_BYTES))
-            .onepass_size_limit(Some(MOST_BYTES / 4))
-            .hybrid_cache_capacity(MOST_BYTES / 2)
+            .nfa_size_limit(Some(MAX_BYTES))
+            .onepass_size_limit(Some(MAX_BYTES / 4))
+            .hybrid_cache_capacity(MAX_BYTES / 2)
             .dfa(false);
         let syntax = syntax::Config::new().unicode(utf).utf8(false).nest_limit(400);
         let regex = Regex::builder().configure(config).syntax(syntax).build(&writer.out).ok()?;
-        // Empty names and numbers as groups have to agree with ours.
+        // The numbering of groups has to agree with the tree.
         if regex.captures_len() != ast.groups as usize + 1 {
             return None;
         }
         let (cache, captures) = (regex.create_cache(), regex.create_captures());
-        Some(Self { regex, cache, captures, states, minds_last_newline: writer.minds_last_newline })
+        Some(Self { regex, cache, captures, states, depends_on_last_newline: writer.depends_on_last_newline })
     }
 
-    /// Whether this engine is to search `text` from `from`.
+    /// Whether this engine should search `text` from `from`.
     pub(super) fn is_for(&self, text: &[u8], from: usize) -> bool {
-        (text.len() - from).saturating_mul(self.states) <= MOST_WORK
-            && !(self.minds_last_newline && text.last() == Some(&b'\n'))
+        (text.len() - from).saturating_mul(self.states) <= MAX_WORK
+            && !(self.depends_on_last_newline && text.last() == Some(&b'\n'))
     }
 
-    /// As [`super::backtrack::search`].
+    /// Like [`super::backtrack::search`].
     pub(super) fn search(&mut self, text: &[u8], from: usize, anchored: bool, slots: &mut Vec<usize>) -> bool {
         let anchored = if anchored { Anchored::Yes } else { Anchored::No };
         let input = Input::new(text).range(from..).anchored(anchored);
@@ -84,7 +84,7 @@ impl Linear {
         true
     }
 
-    /// Bytes that it takes up, about.
+    /// The approximate size in bytes.
     pub(super) fn size(&self) -> usize {
         self.regex.memory_usage() + self.cache.memory_usage()
     }
@@ -93,11 +93,11 @@ impl Linear {
 struct Writer {
     out: String,
     utf: bool,
-    minds_last_newline: bool,
+    depends_on_last_newline: bool,
 }
 
 impl Writer {
-    /// Writes `node`; answers with its states, or nothing where this engine has no words for it.
+    /// Writes `node`. Returns its number of states, or `None` if the engine does not support it.
     fn node(&mut self, node: &Node) -> Option<usize> {
         match node {
             Node::Literal(value) => {
@@ -105,7 +105,7 @@ impl Writer {
                 Some(if self.utf { 4 } else { 1 })
             }
             Node::Set(set) => self.set(set),
-            Node::Place(place) => self.place(*place),
+            Node::Assertion(assertion) => self.assertion(*assertion),
             Node::Capture(_, node) => {
                 self.out.push('(');
                 let states = self.node(node)?;
@@ -119,7 +119,7 @@ impl Writer {
                 self.out.push(')');
                 Some(states)
             }
-            Node::Repeat { node, min, max, greed } => self.repeat(node, *min, *max, *greed),
+            Node::Repeat { node, min, max, greediness } => self.repeat(node, *min, *max, *greediness),
             Node::Atomic(_) | Node::Look { .. } | Node::Back { .. } => None,
         }
     }
@@ -135,9 +135,9 @@ impl Writer {
         Some(states)
     }
 
-    fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) -> Option<usize> {
-        // What captures hold after turns that took nothing is told differently.
-        if greed == Greed::Possessive || (node.may_be_empty() && max != Some(1)) {
+    fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greediness: Greediness) -> Option<usize> {
+        // The engines disagree on captures after empty iterations.
+        if greediness == Greediness::Possessive || (node.may_be_empty() && max != Some(1)) {
             return None;
         }
         self.out.push_str("(?:");
@@ -147,28 +147,28 @@ impl Writer {
             Some(max) => write!(self.out, "{{{min},{max}}}"),
             None => write!(self.out, "{{{min},}}"),
         };
-        if greed == Greed::Lazy {
+        if greediness == Greediness::Lazy {
             self.out.push('?');
         }
         states.checked_mul(max.unwrap_or(min + 1).max(1) as usize)
     }
 
-    fn place(&mut self, place: Place) -> Option<usize> {
-        self.out.push_str(match place {
-            Place::TextStart => r"\A",
-            Place::TextEnd => r"\z",
-            Place::LastLineEnd => {
-                self.minds_last_newline = true;
+    fn assertion(&mut self, assertion: Assertion) -> Option<usize> {
+        self.out.push_str(match assertion {
+            Assertion::TextStart => r"\A",
+            Assertion::TextEnd => r"\z",
+            Assertion::LastLineEnd => {
+                self.depends_on_last_newline = true;
                 r"\z"
             }
-            Place::LineStart => {
-                self.minds_last_newline = true;
+            Assertion::LineStart => {
+                self.depends_on_last_newline = true;
                 "(?m:^)"
             }
-            Place::LineEnd => "(?m:$)",
-            Place::WordEdge => r"(?-u:\b)",
-            Place::NoWordEdge => r"(?-u:\B)",
-            Place::SearchStart | Place::Keep => return None,
+            Assertion::LineEnd => "(?m:$)",
+            Assertion::WordBoundary => r"(?-u:\b)",
+            Assertion::NotWordBoundary => r"(?-u:\B)",
+            Assertion::SearchStart | Assertion::Keep => return None,
         });
         Some(1)
     }
@@ -181,7 +181,7 @@ impl Writer {
     }
 
     fn set(&mut self, set: &Set) -> Option<usize> {
-        // A byte that is not UTF-8 is a character for our own matcher alone.
+        // A byte that is not UTF-8 is a character for the backtracking matcher only.
         if set.ranges().is_empty() || (self.utf && set.ranges().last().is_some_and(|range| range.1 == INVALID)) {
             return None;
         }

@@ -1,9 +1,9 @@
-//! The letters that follow a pattern.
+//! The option letters of `ngx.re`.
 
-/// What the option letters ask for.
+/// The options that the letters select.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Options {
-    /// `a`: only at the place where the search begins.
+    /// `a`: match only at the start of the search.
     pub anchored: bool,
     /// `i`
     pub caseless: bool,
@@ -17,23 +17,23 @@ pub struct Options {
     pub utf: bool,
     /// `u`: the text must be UTF-8.
     pub check_utf: bool,
-    /// `D`: names may be given twice.
+    /// `D`: allow duplicate names.
     pub duplicates: bool,
-    /// `J`: a group that took no part matches nothing, not never.
+    /// `J`: a reference to an unset group matches the empty string.
     pub javascript: bool,
 }
 
 impl Options {
-    /// Reads the letters.
+    /// Parses the letters.
     ///
     /// # Errors
-    /// ngx_lua's words for a letter that it does not know.
+    /// A letter is unknown, in ngx_lua's words.
     pub fn parse(letters: &[u8]) -> Result<Self, String> {
         let mut options = Self::default();
         for letter in letters {
             match letter {
                 b'a' => options.anchored = true,
-                // Compiled once whatever they say; the longest match is not looked for.
+                // Patterns are always compiled once, and `d` (longest match) has no effect.
                 b'd' | b'j' | b'o' => {}
                 b'D' => options.duplicates = true,
                 b'i' => options.caseless = true,

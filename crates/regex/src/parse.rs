@@ -1,4 +1,4 @@
-//! Reads PCRE's patterns.
+//! The parser of PCRE's patterns.
 
 mod class;
 mod escape;
@@ -6,31 +6,31 @@ mod group;
 
 use std::rc::Rc;
 
-use super::ast::{Ast, Greed, Node, Place};
+use super::ast::{Assertion, Ast, Greediness, Node};
 use super::options::Options;
 use super::set::{INVALID, Set};
 
-/// Bytes that a pattern may have.
-const LONGEST: usize = 8 << 10;
-/// How deep groups may nest.
-const DEEPEST: usize = 100;
-/// Sets out of tables of Unicode that a pattern may have.
-const MOST_TABLES: u32 = 32;
-/// How often something may be repeated by a number, as in PCRE.
-const MOST_TIMES: u32 = 65_535;
+/// Bytes of a pattern.
+const MAX_PATTERN: usize = 8 << 10;
+/// Levels of nested groups.
+const MAX_DEPTH: usize = 100;
+/// Sets of a pattern that are built from Unicode tables.
+const MAX_TABLES: u32 = 32;
+/// The largest repetition count, as in PCRE.
+const MAX_REPEAT: u32 = 65_535;
 
-/// What is wrong with a pattern.
+/// A malformed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mistake {
-    /// PCRE's words.
+pub(super) struct ParseError {
+    /// PCRE's message.
     pub(super) what: String,
-    /// The byte it was found at.
+    /// The offset in bytes.
     pub(super) at: usize,
 }
 
-type Result<T> = std::result::Result<T, Mistake>;
+type Result<T> = std::result::Result<T, ParseError>;
 
-/// Settings that `(?...)` changes.
+/// Flags that `(?...)` changes.
 #[derive(Debug, Clone, Copy)]
 struct Flags {
     caseless: bool,
@@ -50,24 +50,24 @@ struct Parser<'p> {
     depth: usize,
     groups: u32,
     names: Vec<(Box<[u8]>, u32)>,
-    /// The greatest group that is referred to, and where.
+    /// The greatest referenced group, and the offset of the reference.
     referred: (u32, usize),
     /// Between `\Q` and `\E`.
     quoting: bool,
-    /// How many sets so far were made out of tables of Unicode.
+    /// How many sets were built from Unicode tables so far.
     tables: u32,
 }
 
-/// Reads a pattern.
+/// Parses a pattern.
 ///
 /// # Errors
-/// The first mistake, in PCRE's words.
+/// The first error, in PCRE's words.
 pub(super) fn parse(pattern: &[u8], options: Options) -> Result<Ast> {
-    if pattern.len() > LONGEST {
-        return Err(Mistake { what: "regular expression is too large".to_owned(), at: pattern.len() });
+    if pattern.len() > MAX_PATTERN {
+        return Err(ParseError { what: "regular expression is too large".to_owned(), at: pattern.len() });
     }
     if let (true, Err(error)) = (options.utf, std::str::from_utf8(pattern)) {
-        return Err(Mistake { what: "invalid UTF-8 string".to_owned(), at: error.valid_up_to() });
+        return Err(ParseError { what: "invalid UTF-8 string".to_owned(), at: error.valid_up_to() });
     }
     let flags = Flags {
         caseless: options.caseless,
@@ -92,15 +92,15 @@ pub(super) fn parse(pattern: &[u8], options: Options) -> Result<Ast> {
     };
     let node = parser.alternatives()?;
     if parser.at < pattern.len() {
-        return Err(parser.mistake("unmatched parentheses"));
+        return Err(parser.error("unmatched parentheses"));
     }
     if parser.referred.0 > parser.groups {
-        return Err(Mistake { what: "reference to non-existent subpattern".to_owned(), at: parser.referred.1 });
+        return Err(ParseError { what: "reference to non-existent subpattern".to_owned(), at: parser.referred.1 });
     }
     Ok(Ast { node, groups: parser.groups, names: parser.names })
 }
 
-/// The character at `at`, and how many bytes it has. A byte that is not UTF-8 is one of its own.
+/// The character at `at` and its length in bytes. A byte that is not UTF-8 counts as a character.
 pub(super) fn decode(text: &[u8], at: usize) -> Option<(u32, usize)> {
     let first = *text.get(at)?;
     let (length, bits) = match first {
@@ -125,14 +125,14 @@ pub(super) fn decode(text: &[u8], at: usize) -> Option<(u32, usize)> {
 }
 
 impl Parser<'_> {
-    /// Counts a set that is made out of tables of Unicode, each of which takes some hundred microseconds.
+    /// Counts a set that is built from Unicode tables, which takes some hundred microseconds each.
     fn count_table(&mut self) -> Result<()> {
         self.tables += 1;
-        if self.tables > MOST_TABLES { Err(self.mistake("regular expression is too large")) } else { Ok(()) }
+        if self.tables > MAX_TABLES { Err(self.error("regular expression is too large")) } else { Ok(()) }
     }
 
-    fn mistake(&self, what: &str) -> Mistake {
-        Mistake { what: what.to_owned(), at: self.at.min(self.pattern.len()) }
+    fn error(&self, what: &str) -> ParseError {
+        ParseError { what: what.to_owned(), at: self.at.min(self.pattern.len()) }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -185,7 +185,7 @@ impl Parser<'_> {
         Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Concat(nodes) })
     }
 
-    /// Passes over what means nothing: quotes' ends, comments, and white space with `x`.
+    /// Skips ends of quotes, comments, and white space with `x`.
     fn skip(&mut self) {
         loop {
             if self.quoting {
@@ -210,7 +210,7 @@ impl Parser<'_> {
         }
     }
 
-    /// One thing that may be repeated; `None` for what only changes the flags.
+    /// One repeatable item; `None` if it only changes the flags.
     fn atom(&mut self) -> Result<Option<Node>> {
         if self.quoting {
             return Ok(self.character().map(|value| self.literal(value)));
@@ -223,12 +223,12 @@ impl Parser<'_> {
             b'\\' => self.escape()?,
             b'.' if self.flags.dot_all => self.any(),
             b'.' => self.not_newline(),
-            b'^' => Node::Place(if self.flags.multiline { Place::LineStart } else { Place::TextStart }),
-            b'$' => Node::Place(if self.flags.multiline { Place::LineEnd } else { Place::LastLineEnd }),
-            b'*' | b'+' | b'?' => return Err(self.mistake("nothing to repeat")),
-            b'{' if self.count_at(begin).is_some() => return Err(self.mistake("nothing to repeat")),
+            b'^' => Node::Assertion(if self.flags.multiline { Assertion::LineStart } else { Assertion::TextStart }),
+            b'$' => Node::Assertion(if self.flags.multiline { Assertion::LineEnd } else { Assertion::LastLineEnd }),
+            b'*' | b'+' | b'?' => return Err(self.error("nothing to repeat")),
+            b'{' if self.count_at(begin).is_some() => return Err(self.error("nothing to repeat")),
             b']' if self.javascript => {
-                return Err(self.mistake("] is an invalid data character in JavaScript compatibility mode"));
+                return Err(self.error("] is an invalid data character in JavaScript compatibility mode"));
             }
             _ => self.literal(value),
         }))
@@ -252,7 +252,7 @@ impl Parser<'_> {
         Node::Literal(value)
     }
 
-    /// The counts written in braces at `begin`, and where they end.
+    /// The counts in the braces at `begin`, and where they end.
     fn count_at(&self, begin: usize) -> Option<(u32, Option<u32>, usize)> {
         let digits = |mut at: usize| {
             let begin = at;
@@ -293,26 +293,26 @@ impl Parser<'_> {
             _ => return Ok(node),
         };
         self.at += 1;
-        if min.max(max.unwrap_or(0)) > MOST_TIMES {
-            return Err(self.mistake("number too big in {} quantifier"));
+        if min.max(max.unwrap_or(0)) > MAX_REPEAT {
+            return Err(self.error("number too big in {} quantifier"));
         }
         if max.is_some_and(|max| max < min) {
-            return Err(self.mistake("numbers out of order in {} quantifier"));
+            return Err(self.error("numbers out of order in {} quantifier"));
         }
-        // An assertion has said all that it has to say the first time.
+        // Repeating an assertion changes nothing.
         let (min, max) = match &node {
-            Node::Place(_) => return Err(self.mistake("nothing to repeat")),
+            Node::Assertion(_) => return Err(self.error("nothing to repeat")),
             Node::Look { .. } => (min.min(1), Some(max.unwrap_or(1).min(1))),
             _ => (min, max),
         };
-        let greed = match self.peek() {
-            Some(b'+') => Greed::Possessive,
-            Some(b'?') if !self.flags.ungreedy => Greed::Lazy,
-            Some(b'?') => Greed::Greedy,
-            _ if self.flags.ungreedy => Greed::Lazy,
-            _ => Greed::Greedy,
+        let greediness = match self.peek() {
+            Some(b'+') => Greediness::Possessive,
+            Some(b'?') if !self.flags.ungreedy => Greediness::Lazy,
+            Some(b'?') => Greediness::Greedy,
+            _ if self.flags.ungreedy => Greediness::Lazy,
+            _ => Greediness::Greedy,
         };
         self.at += usize::from(matches!(self.peek(), Some(b'+' | b'?')));
-        Ok(Node::Repeat { node: Box::new(node), min, max, greed })
+        Ok(Node::Repeat { node: Box::new(node), min, max, greediness })
     }
 }

@@ -1,33 +1,33 @@
-//! Compiled patterns, and those that a VM has at hand.
+//! Compiled patterns, and the cache of a VM.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use super::backtrack::{self, Cut, Scratch};
+use super::backtrack::{self, Scratch, SearchError};
 use super::linear::Linear;
 use super::options::Options;
 use super::parse::parse;
 use super::program::{Program, compile};
 
-/// Patterns that one VM keeps.
-const MOST_PATTERNS: usize = 256;
-/// Bytes that they may take together.
-const MOST_BYTES: usize = 8 << 20;
+/// Patterns in one cache.
+const MAX_PATTERNS: usize = 256;
+/// Bytes of all patterns in one cache.
+const MAX_BYTES: usize = 8 << 20;
 
-/// A pattern, ready to search.
+/// A compiled pattern.
 #[derive(Debug)]
 pub struct Pattern {
     text: Box<[u8]>,
     letters: Box<[u8]>,
-    /// What its letters ask for.
+    /// The options of its letters.
     pub options: Options,
     program: Program,
     linear: Option<RefCell<Linear>>,
     /// Names and their groups, in the order of the pattern.
     pub names: Vec<(Box<[u8]>, u32)>,
-    /// How many groups it has.
+    /// The number of groups.
     pub groups: usize,
     size: usize,
 }
@@ -36,12 +36,12 @@ impl Pattern {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// What is wrong with it or its options, in the words of OpenResty and PCRE.
+    /// The pattern or an option is invalid, in the words of OpenResty and PCRE.
     pub fn new(text: &[u8], letters: &[u8]) -> Result<Self, String> {
         let options = Options::parse(letters)?;
-        let ast = parse(text, options).map_err(|mistake| mistake_text(text, &mistake.what, mistake.at))?;
+        let ast = parse(text, options).map_err(|error| error_text(text, &error.what, error.at))?;
         let program = compile(&ast, options.utf, options.javascript)
-            .map_err(|_| mistake_text(text, "regular expression is too large", text.len()))?;
+            .map_err(|_| error_text(text, "regular expression is too large", text.len()))?;
         let linear = Linear::new(&ast, options.utf);
         let size = text.len() + program.size() + linear.as_ref().map_or(0, Linear::size);
         Ok(Self {
@@ -56,17 +56,18 @@ impl Pattern {
         })
     }
 
-    /// Finds the first match at or after `from`; the groups are in `scratch` then. `check` says when to stop.
+    /// Finds the first match at or after `from` and stores its groups in `scratch`. The search stops once `check` returns
+    /// true.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The search was stopped or exceeded its memory.
     pub fn search(
         &self,
         text: &[u8],
         from: usize,
         scratch: &mut Scratch,
         check: &dyn Fn() -> bool,
-    ) -> Result<bool, Cut> {
+    ) -> Result<bool, SearchError> {
         if from > text.len() {
             return Ok(false);
         }
@@ -80,26 +81,29 @@ impl Pattern {
         self.search_bounded(text, from, scratch, check)
     }
 
-    /// As [`Self::search`], by the bounded matcher.
+    /// Like [`Self::search`], always with the backtracking matcher.
+    ///
+    /// # Errors
+    /// See [`Self::search`].
     pub fn search_bounded(
         &self,
         text: &[u8],
         from: usize,
         scratch: &mut Scratch,
         check: &dyn Fn() -> bool,
-    ) -> Result<bool, Cut> {
+    ) -> Result<bool, SearchError> {
         backtrack::search(&self.program, text, from, self.options.anchored, scratch, check)
     }
 
-    /// Whether the linear engine knows the pattern.
+    /// Whether the linear engine supports the pattern.
     #[cfg(test)]
     pub fn is_linear(&self) -> bool {
         self.linear.is_some()
     }
 }
 
-/// PCRE's words as ngx_lua hands them on.
-fn mistake_text(pattern: &[u8], what: &str, at: usize) -> String {
+/// PCRE's message as ngx_lua returns it.
+fn error_text(pattern: &[u8], what: &str, at: usize) -> String {
     let shown = String::from_utf8_lossy(pattern);
     match pattern.get(at..) {
         Some(rest) if !rest.is_empty() => {
@@ -109,7 +113,7 @@ fn mistake_text(pattern: &[u8], what: &str, at: usize) -> String {
     }
 }
 
-/// The patterns of one VM. All are kept, whatever their options say, until there are too many.
+/// The cache of one VM. It keeps all patterns whatever their options, and is cleared when it is full.
 #[derive(Debug, Default)]
 pub struct Patterns {
     hasher: foldhash::fast::RandomState,
@@ -118,17 +122,18 @@ pub struct Patterns {
 }
 
 impl Patterns {
-    /// The pattern, compiled now or before.
+    /// Returns the cached pattern, or compiles it.
     ///
     /// # Errors
-    /// As [`Pattern::new`].
+    /// See [`Pattern::new`].
     pub fn get(&mut self, text: &[u8], letters: &[u8]) -> Result<Rc<Pattern>, String> {
         let key = self.hasher.hash_one((text, letters));
-        if let Some(known) = self.kept.get(&key).filter(|known| *known.text == *text && *known.letters == *letters) {
-            return Ok(known.clone());
+        if let Some(cached) = self.kept.get(&key).filter(|cached| *cached.text == *text && *cached.letters == *letters)
+        {
+            return Ok(cached.clone());
         }
         let pattern = Rc::new(Pattern::new(text, letters)?);
-        if self.kept.len() >= MOST_PATTERNS || self.size + pattern.size > MOST_BYTES {
+        if self.kept.len() >= MAX_PATTERNS || self.size + pattern.size > MAX_BYTES {
             self.kept.clear();
             self.size = 0;
         }

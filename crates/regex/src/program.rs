@@ -1,36 +1,36 @@
-//! From a pattern's tree to instructions for the backtracking matcher.
+//! Compiles a pattern's tree to instructions for the backtracking matcher.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::ast::{Ast, Greed, Node, Place};
+use super::ast::{Assertion, Ast, Greediness, Node};
 use super::hints::Hints;
 use super::set::Set;
 
-/// Instructions that a program may have.
-const LONGEST: usize = 20_000;
-/// Bytes of literals that a program may have.
-const MOST_BYTES: usize = 64 << 10;
+/// Instructions of a program.
+const MAX_INSTRUCTIONS: usize = 20_000;
+/// Bytes of a program's literals.
+const MAX_BYTES: usize = 64 << 10;
 
-/// A place in the program.
+/// A position in the program.
 pub(super) type Pc = u32;
-/// A place in the slots, which hold what groups have matched and what loops and assertions remember.
+/// An index into the slots, which hold the spans of groups and the state of loops and assertions.
 pub(super) type Slot = u32;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Inst {
     Match,
     Byte(u8),
-    /// Bytes of the pool.
+    /// A range of the pool of literals.
     Bytes {
         from: u32,
         length: u32,
     },
     Set(u32),
-    Place(Place),
-    /// Remembers where it is in a slot.
+    Assertion(Assertion),
+    /// Saves the position in a slot.
     Save(Slot),
-    /// Ends a group whose beginning is in the last slot, for groups that are referred to.
+    /// Ends a group whose start is in the last slot, for groups with back-references.
     Close {
         group: u32,
         begun: Slot,
@@ -40,34 +40,34 @@ pub(super) enum Inst {
         second: Pc,
     },
     Jump(Pc),
-    /// A set, several times.
+    /// A repeated set.
     Run {
         set: u32,
         min: u32,
         max: u32,
-        greed: Greed,
+        greediness: Greediness,
     },
-    /// Goes to `out` where the loop's last turn, begun where the slot says, has taken nothing.
+    /// Leaves a loop for `out` if its last iteration, which began at the slot's position, was empty.
     Turn {
         begun: Slot,
         out: Pc,
     },
-    /// Remembers the height of the stack.
+    /// Saves the height of the stack.
     Mark(Slot),
-    /// Forgets all alternatives since the mark.
+    /// Drops all alternatives since the mark.
     Cut(Slot),
-    /// Goes back to where the slot says.
+    /// Returns to the slot's position.
     Return(Slot),
-    /// Begins what must not match: where it does not, it goes on at `after`.
+    /// Begins a negative assertion, which continues at `after` if its body does not match.
     Not {
         mark: Slot,
         after: Pc,
     },
-    /// What must not match has matched.
+    /// The body of a negative assertion has matched.
     Refuse(Slot),
-    /// Goes back by so many characters.
+    /// Moves back by a number of characters.
     BackBy(u32),
-    /// What a group has matched.
+    /// A back-reference.
     Back {
         list: u32,
         caseless: bool,
@@ -80,23 +80,23 @@ pub(super) struct Program {
     pub(super) insts: Vec<Inst>,
     pub(super) pool: Vec<u8>,
     pub(super) sets: Vec<Rc<Set>>,
-    /// Groups of references.
+    /// The groups of each back-reference.
     pub(super) lists: Vec<Box<[u32]>>,
     pub(super) slots: usize,
     pub(super) utf: bool,
-    /// A reference to a group that took no part matches nothing, not never.
+    /// A reference to an unset group matches the empty string instead of failing.
     pub(super) javascript: bool,
     pub(super) hints: Hints,
 }
 
-/// The pattern needs more room than a pattern may have.
+/// The compiled pattern would exceed the limits.
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
 struct Compiler {
     program: Program,
     referred: Vec<bool>,
-    /// Sets by what they stand for: what is repeated is compiled again and again.
+    /// Sets that are already in the program: repeated nodes are compiled several times.
     known: HashMap<Known, u32>,
 }
 
@@ -139,7 +139,7 @@ fn find_referred(node: &Node, referred: &mut [bool]) {
 }
 
 impl Program {
-    /// Bytes that the program takes up, about.
+    /// The approximate size in bytes.
     pub(super) fn size(&self) -> usize {
         let sets: usize = self.sets.iter().map(|set| set.size() + 16).sum();
         self.insts.len() * size_of::<Inst>() + self.pool.len() + sets + self.lists.len() * 32 + size_of::<Self>()
@@ -152,7 +152,7 @@ impl Compiler {
     }
 
     fn emit(&mut self, inst: Inst) -> Result<usize, TooLarge> {
-        if self.program.insts.len() >= LONGEST {
+        if self.program.insts.len() >= MAX_INSTRUCTIONS {
             return Err(TooLarge);
         }
         self.program.insts.push(inst);
@@ -164,7 +164,7 @@ impl Compiler {
         self.program.slots as Slot - 1
     }
 
-    /// The place of a set that the pattern holds, so that its address is its own.
+    /// The index of a set. The tree keeps it alive, so its address identifies it.
     fn set(&mut self, set: &Rc<Set>) -> u32 {
         self.known_set(Known::Set(Rc::as_ptr(set)), || set.clone())
     }
@@ -184,12 +184,12 @@ impl Compiler {
                 let set = self.set(set);
                 self.emit(Inst::Set(set)).map(drop)
             }
-            Node::Place(Place::Keep) => self.emit(Inst::Save(0)).map(drop),
-            Node::Place(place) => self.emit(Inst::Place(*place)).map(drop),
+            Node::Assertion(Assertion::Keep) => self.emit(Inst::Save(0)).map(drop),
+            Node::Assertion(assertion) => self.emit(Inst::Assertion(*assertion)).map(drop),
             Node::Capture(group, node) => self.capture(*group, node),
             Node::Concat(nodes) => self.concat(nodes),
             Node::Alternate(nodes) => self.alternate(nodes.iter().map(|node| (node, 0))),
-            Node::Repeat { node, min, max, greed } => self.repeat(node, *min, *max, *greed),
+            Node::Repeat { node, min, max, greediness } => self.repeat(node, *min, *max, *greediness),
             Node::Atomic(node) => self.atomic(|compiler| compiler.node(node)),
             Node::Look { node, behind, negative } => self.look(node, *behind, *negative),
             Node::Back { groups, caseless } => {
@@ -220,7 +220,7 @@ impl Compiler {
             return self.emit(Inst::Byte(*byte)).map(drop);
         }
         let from = self.program.pool.len();
-        if from + bytes.len() > MOST_BYTES {
+        if from + bytes.len() > MAX_BYTES {
             return Err(TooLarge);
         }
         self.program.pool.extend_from_slice(bytes);
@@ -245,7 +245,7 @@ impl Compiler {
 
     fn capture(&mut self, group: u32, node: &Node) -> Result<(), TooLarge> {
         if self.referred[group as usize] {
-            // References inside of the group see what it matched before.
+            // References inside of the group see its previous match.
             let begun = self.slot();
             self.emit(Inst::Save(begun))?;
             self.node(node)?;
@@ -256,7 +256,7 @@ impl Compiler {
         self.emit(Inst::Save(group * 2 + 1)).map(drop)
     }
 
-    /// Alternatives, each of which begins by going back so many characters.
+    /// Alternatives that each begin by moving back by their width.
     fn alternate<'n>(&mut self, nodes: impl ExactSizeIterator<Item = (&'n Node, u32)>) -> Result<(), TooLarge> {
         let last = nodes.len() - 1;
         let mut ends = Vec::new();
@@ -289,7 +289,7 @@ impl Compiler {
 
     fn look(&mut self, node: &Node, behind: bool, negative: bool) -> Result<(), TooLarge> {
         let body = |compiler: &mut Self| {
-            // The parser has seen to it that all of these have a width.
+            // The parser ensures that each of these has a width.
             let width = |node: &Node| if behind { node.width().unwrap_or(0) } else { 0 };
             match node {
                 Node::Alternate(nodes) => compiler.alternate(nodes.iter().map(|node| (node, width(node)))),
@@ -304,13 +304,13 @@ impl Compiler {
             self.program.insts[not] = Inst::Not { mark, after: self.here() };
             return Ok(());
         }
-        let place = self.slot();
-        self.emit(Inst::Save(place))?;
+        let slot = self.slot();
+        self.emit(Inst::Save(slot))?;
         self.atomic(body)?;
-        self.emit(Inst::Return(place)).map(drop)
+        self.emit(Inst::Return(slot)).map(drop)
     }
 
-    fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) -> Result<(), TooLarge> {
+    fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greediness: Greediness) -> Result<(), TooLarge> {
         let single = match node {
             Node::Set(set) => Some(self.set(set)),
             Node::Literal(value) => {
@@ -320,11 +320,11 @@ impl Compiler {
             _ => None,
         };
         if let Some(set) = single {
-            return self.emit(Inst::Run { set, min, max: max.unwrap_or(u32::MAX), greed }).map(drop);
+            return self.emit(Inst::Run { set, min, max: max.unwrap_or(u32::MAX), greediness }).map(drop);
         }
-        match greed {
-            Greed::Possessive => self.atomic(|compiler| compiler.copies(node, min, max, false)),
-            greed => self.copies(node, min, max, greed == Greed::Lazy),
+        match greediness {
+            Greediness::Possessive => self.atomic(|compiler| compiler.copies(node, min, max, false)),
+            greediness => self.copies(node, min, max, greediness == Greediness::Lazy),
         }
     }
 
@@ -333,7 +333,7 @@ impl Compiler {
             let before = self.here();
             self.node(node)?;
             if self.here() == before {
-                // Nothing, however often.
+                // The empty string, however often it is repeated.
                 break;
             }
         }

@@ -4,19 +4,19 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 /// The last code point.
 pub(super) const LAST: u32 = 0x10_FFFF;
-/// What a byte that is not UTF-8 counts as: no code point, so that only sets without bounds have it.
+/// The value of a byte that is not UTF-8. It is no code point, so only unbounded sets contain it.
 pub(super) const INVALID: u32 = LAST + 1;
 
-/// Characters, of which the first 256 are found by one look at a bit.
+/// A set of characters, with a bitmap of the first 256.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Set {
     low: [u64; 4],
-    /// Sorted, neither overlapping nor touching.
+    /// Sorted, neither overlapping nor adjacent.
     ranges: Box<[(u32, u32)]>,
 }
 
 impl Set {
-    /// The set of these ranges, in any order, up to the greatest character of the mode.
+    /// The set of these ranges, in any order.
     pub(super) fn new(mut ranges: Vec<(u32, u32)>) -> Self {
         ranges.sort_unstable();
         let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
@@ -33,7 +33,7 @@ impl Set {
         Self { low, ranges: merged.into() }
     }
 
-    /// Everything that this set lacks.
+    /// The complement, up to the greatest character of the mode.
     pub(super) fn negated(&self, utf: bool) -> Self {
         let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
         let mut next = 0;
@@ -50,7 +50,7 @@ impl Set {
         Self::new(ranges)
     }
 
-    /// The set with the other case of each letter. Only ASCII has case where characters are bytes.
+    /// The set with both cases of each letter. In byte mode only ASCII letters have case.
     pub(super) fn caseless(&self, utf: bool) -> Self {
         if utf {
             return self.caseless_utf();
@@ -71,7 +71,7 @@ impl Set {
     fn caseless_utf(&self) -> Self {
         let has_invalid = self.ranges.last().is_some_and(|range| range.1 == INVALID);
         let mut class = ClassUnicode::new(self.char_ranges().map(|(first, last)| ClassUnicodeRange::new(first, last)));
-        // It fails only where regex-syntax was built without the table of cases.
+        // This fails only if regex-syntax is built without its case tables.
         let _ = class.try_case_fold_simple();
         let mut ranges: Vec<_> =
             class.ranges().iter().map(|range| (u32::from(range.start()), u32::from(range.end()))).collect();
@@ -81,12 +81,12 @@ impl Set {
         Self::new(ranges)
     }
 
-    /// Whether one of the first 256 characters is in it.
+    /// Whether it contains one of the first 256 characters.
     pub(super) fn has_low(&self, value: u8) -> bool {
         self.low[value as usize / 64] >> (value % 64) & 1 == 1
     }
 
-    /// Whether the character is in it.
+    /// Whether it contains the character.
     pub(super) fn has(&self, value: u32) -> bool {
         if let Ok(value) = u8::try_from(value) {
             return self.has_low(value);
@@ -108,7 +108,7 @@ impl Set {
         &self.ranges
     }
 
-    /// The ranges as scalar values: without surrogates and without what is not UTF-8.
+    /// The ranges as scalar values, without surrogates and [`INVALID`].
     pub(super) fn char_ranges(&self) -> impl Iterator<Item = (char, char)> {
         let parts = self.ranges.iter().flat_map(|&(first, last)| {
             let (first, last) = (first, last.min(LAST));
@@ -121,13 +121,13 @@ impl Set {
         })
     }
 
-    /// Bytes that the set takes up.
+    /// The size in bytes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.ranges)
     }
 }
 
-/// The ranges of a class written with a letter; `\h` and `\v` know more where characters are code points.
+/// The ranges of a class escape. `\h` and `\v` contain more in UTF mode.
 pub(super) fn of_letter(letter: u8, utf: bool) -> Option<Vec<(u32, u32)>> {
     let ranges: &[(u32, u32)] = match letter.to_ascii_lowercase() {
         b'd' => &[(48, 57)],
@@ -177,12 +177,12 @@ pub(super) fn of_posix(name: &[u8]) -> Option<&'static [(u32, u32)]> {
     })
 }
 
-/// The ranges of `\p{NAME}`, by regex-syntax's tables.
+/// The ranges of `\p{NAME}`, from the tables of regex-syntax.
 pub(super) fn of_property(name: &str) -> Option<Vec<(u32, u32)>> {
     if name.eq_ignore_ascii_case("any") {
         return Some(vec![(0, LAST)]);
     }
-    // PCRE's own name for letters that have a case.
+    // PCRE's own name for cased letters.
     let name = if name == "L&" { "LC" } else { name };
     let sound = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let hir = regex_syntax::parse(&format!("\\p{{{}}}", sound.then_some(name)?)).ok()?;

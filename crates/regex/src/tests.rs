@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use proptest::prelude::*;
 
-use super::backtrack::{Cut, Scratch, UNSET};
+use super::backtrack::{Scratch, SearchError, UNSET};
 use super::pattern::{Pattern, Patterns};
 
 fn spans(slots: &[usize], groups: usize) -> String {
@@ -13,18 +13,18 @@ fn spans(slots: &[usize], groups: usize) -> String {
         _ => "x".to_owned(),
     };
     let mut all: Vec<_> = slots.chunks_exact(2).take(groups + 1).map(span).collect();
-    // Groups behind the last one that took part say nothing, as in Perl.
+    // Unset groups after the last set one are omitted, as in Perl.
     while all.len() > 1 && all.last().is_some_and(|last| last == "x") {
         all.pop();
     }
     all.join(",")
 }
 
-/// What the bounded matcher and the one that is chosen find.
+/// The results of the backtracking matcher and of the chosen engine.
 fn both(pattern: &Pattern, text: &[u8], from: usize) -> [String; 2] {
     let mut scratch = Scratch::default();
     let never = || false;
-    let shown = |found: Result<bool, Cut>, scratch: &Scratch| match found {
+    let shown = |found: Result<bool, SearchError>, scratch: &Scratch| match found {
         Ok(true) => spans(&scratch.slots, pattern.groups),
         Ok(false) => "none".to_owned(),
         Err(cut) => format!("{cut:?}"),
@@ -35,8 +35,8 @@ fn both(pattern: &Pattern, text: &[u8], from: usize) -> [String; 2] {
     [bounded, shown(chosen, &scratch)]
 }
 
-/// Scenario: some 170 patterns with every construct, on texts that they match and do not. Guarantees: both engines find
-/// what PCRE finds, groups included; most of what has no look-around or reference is known to the linear one.
+/// Scenario: some 170 patterns with every construct, on matching and other texts. Guarantees: both engines find
+/// what PCRE finds, including groups; the linear engine supports most patterns without look-around and references.
 #[test]
 fn finds_what_pcre_finds() {
     let (mut linear, mut wrong) = (0, Vec::new());
@@ -57,8 +57,8 @@ fn finds_what_pcre_finds() {
     assert!(linear > cases::CASES.len() / 2, "{linear}");
 }
 
-/// Scenario: patterns that match nothing at all, from any place of texts beyond ASCII. Guarantees: both engines find the
-/// same; without `u` that is a place between any two bytes.
+/// Scenario: patterns that match the empty string, from every offset of texts beyond ASCII. Guarantees: both engines find
+/// the same; without `u` any offset between two bytes is a position.
 #[test]
 fn empty_matches_within_characters() {
     for letters in ["", "a", "U"] {
@@ -76,7 +76,7 @@ fn empty_matches_within_characters() {
     }
 }
 
-/// Scenario: patterns and options that are wrong. Guarantees: PCRE's words, and where.
+/// Scenario: malformed patterns and options. Guarantees: PCRE's message and position.
 #[test]
 fn mistakes_have_pcres_words() {
     for (pattern, letters, said) in [
@@ -96,8 +96,8 @@ fn mistakes_have_pcres_words() {
     }
 }
 
-/// Scenario: patterns whose search would not end in a lifetime, and large texts. Guarantees: the question whether to stop
-/// comes again and again, and yes is obeyed; what cannot be told apart in bounded memory is said to be so.
+/// Scenario: patterns with exponential search time, and large texts. Guarantees: the check is called regularly and obeyed,
+/// and a search that exceeds the bounded memory fails with its own error.
 #[test]
 fn endless_searches_can_be_stopped() {
     let text = vec![b'a'; 1 << 20];
@@ -132,7 +132,7 @@ fn endless_searches_can_be_stopped() {
     }
 }
 
-/// Scenario: patterns that would be huge. Guarantees: each is refused or small, soon.
+/// Scenario: patterns that would compile to huge programs. Guarantees: each is refused or small, within a short time.
 #[test]
 fn compiling_is_bounded() {
     let deep = "(".repeat(5000) + &")".repeat(5000);
@@ -165,8 +165,8 @@ fn pattern() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
-    /// Scenario: random patterns of what both engines know, on random texts, from random places, with options.
-    /// Guarantees: both find the same, groups included.
+    /// Scenario: random patterns that both engines support, on random texts, from random offsets, with options.
+    /// Guarantees: both find the same, including groups.
     #[test]
     fn both_engines_agree(
         pattern in pattern(),

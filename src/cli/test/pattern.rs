@@ -1,6 +1,6 @@
 //! Expected values: JSON in which an object of one member that begins with `$` is a matcher.
 
-use regex_automata::meta::Regex;
+use regex::Regex;
 use serde_json::Value;
 
 use logphase_config::diagnostic::suggest;

@@ -1,16 +1,16 @@
-//! Classes in brackets.
+//! Bracketed classes.
 
 use super::super::set::{LAST, Set, of_letter, of_posix};
 use super::{Parser, Result};
 
-/// What stands at one place in a class.
+/// One item of a class.
 enum Item {
     Character(u32),
     Ranges(Vec<(u32, u32)>),
 }
 
 impl Parser<'_> {
-    /// Reads a class after its bracket.
+    /// Parses a class after its bracket.
     pub(super) fn class(&mut self) -> Result<Set> {
         let negative = self.eat(b"^");
         let mut ranges = Vec::new();
@@ -49,7 +49,7 @@ impl Parser<'_> {
         Ok(if negative { set.negated(self.utf) } else { set })
     }
 
-    /// The last character of the range that begins with `low`, which is `low` itself where no range follows.
+    /// The last character of the range that begins with `low`; `low` itself if no range follows.
     fn range_end(&mut self, low: u32, quoting: bool, ranges: &mut Vec<(u32, u32)>) -> Result<u32> {
         let ranged = !quoting && self.peek() == Some(b'-') && !matches!(self.rest().get(1), None | Some(b']'));
         if !ranged {
@@ -58,7 +58,7 @@ impl Parser<'_> {
         self.at += 1;
         self.eat(b"\\E");
         match self.item(false)? {
-            Item::Character(high) if high < low => Err(self.mistake("range out of order in character class")),
+            Item::Character(high) if high < low => Err(self.error("range out of order in character class")),
             Item::Character(high) => Ok(high),
             Item::Ranges(more) => {
                 ranges.push((u32::from(b'-'), u32::from(b'-')));
@@ -76,19 +76,19 @@ impl Parser<'_> {
             return Ok(Item::Ranges(posix));
         }
         let Some(value) = self.character() else {
-            return Err(self.mistake("missing terminating ] for character class"));
+            return Err(self.error("missing terminating ] for character class"));
         };
         if quoting || value != u32::from(b'\\') {
             return Ok(Item::Character(value));
         }
         match self.peek() {
-            None => Err(self.mistake("\\ at end of pattern")),
+            None => Err(self.error("\\ at end of pattern")),
             Some(b'b') => {
                 self.at += 1;
                 Ok(Item::Character(8))
             }
             Some(b'p' | b'P') => Ok(Item::Ranges(self.property()?.ranges().to_vec())),
-            Some(b'N' | b'R' | b'X') => Err(self.mistake("escape sequence is invalid in character class")),
+            Some(b'N' | b'R' | b'X') => Err(self.error("escape sequence is invalid in character class")),
             Some(letter) if let Some(ranges) = of_letter(letter, self.utf) => {
                 self.at += 1;
                 Ok(Item::Ranges(ranges))
@@ -98,7 +98,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `[:NAME:]`, if that is what stands here.
+    /// `[:NAME:]`, if it follows.
     fn posix(&mut self) -> Result<Option<Vec<(u32, u32)>>> {
         let rest = self.rest();
         if !matches!(rest.get(1), Some(b':' | b'.' | b'=')) {
@@ -116,16 +116,16 @@ impl Parser<'_> {
             return Ok(None);
         }
         if mark != b':' {
-            return Err(self.mistake("POSIX collating elements are not supported"));
+            return Err(self.error("POSIX collating elements are not supported"));
         }
-        let Some(ranges) = of_posix(word) else { return Err(self.mistake("unknown POSIX class name")) };
+        let Some(ranges) = of_posix(word) else { return Err(self.error("unknown POSIX class name")) };
         let ranges =
             if negative { Set::new(ranges.to_vec()).negated(self.utf).ranges().to_vec() } else { ranges.to_vec() };
         self.at += length + 4;
         Ok(Some(ranges))
     }
 
-    /// The greatest character that may be written by its number.
+    /// The greatest character that an escape by number can name.
     pub(super) fn greatest(&self) -> u32 {
         if self.utf { LAST } else { 255 }
     }

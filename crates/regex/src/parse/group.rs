@@ -1,14 +1,14 @@
-//! What stands in parentheses.
+//! Groups.
 
 use super::super::ast::Node;
-use super::{DEEPEST, Flags, Parser, Result};
+use super::{Flags, MAX_DEPTH, Parser, Result};
 
 impl Parser<'_> {
-    /// Reads a group after its parenthesis; `None` for one that only changes the flags.
+    /// Parses a group after its parenthesis; `None` if it only changes the flags.
     pub(super) fn group(&mut self) -> Result<Option<Node>> {
         self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(self.mistake("parentheses are too deeply nested"));
+        if self.depth > MAX_DEPTH {
+            return Err(self.error("parentheses are too deeply nested"));
         }
         let flags = self.flags;
         let node = self.any_group()?;
@@ -21,7 +21,7 @@ impl Parser<'_> {
 
     fn any_group(&mut self) -> Result<Option<Node>> {
         if self.peek() == Some(b'*') {
-            return Err(self.mistake("verbs, (*...), are not supported"));
+            return Err(self.error("verbs, (*...), are not supported"));
         }
         if !self.eat(b"?") {
             return self.capture(None).map(Some);
@@ -42,20 +42,20 @@ impl Parser<'_> {
         Ok(Some(Node::Look { node, behind, negative }))
     }
 
-    /// Looking back is done by going back a known number of characters, which only alternatives may differ in.
+    /// Look-behind moves back by a known number of characters, which may differ only between top-level alternatives.
     fn check_width(&self, node: &Node) -> Result<()> {
         let sound = match node {
             Node::Alternate(nodes) => nodes.iter().all(|node| node.width().is_some()),
             node => node.width().is_some(),
         };
-        if sound { Ok(()) } else { Err(self.mistake("lookbehind assertion is not fixed length")) }
+        if sound { Ok(()) } else { Err(self.error("lookbehind assertion is not fixed length")) }
     }
 
     fn named_or_plain(&mut self) -> Result<Option<Node>> {
         match self.rest() {
             [b':', ..] => {
                 self.at += 1;
-                // A group of its own, so that what repeats it repeats all of it.
+                // Wrapped, so that a repetition applies to all of it.
                 self.body().map(|node| Some(own(node)))
             }
             [b'>', ..] => {
@@ -69,14 +69,14 @@ impl Parser<'_> {
             [b'P', b'<', ..] => self.named_capture(2, b'>').map(Some),
             [b'<', ..] => self.named_capture(1, b'>').map(Some),
             [b'\'', ..] => self.named_capture(1, b'\'').map(Some),
-            [b'(', ..] => Err(self.mistake("conditional groups, (?(...)...), are not supported")),
-            [b'|', ..] => Err(self.mistake("groups that share numbers, (?|...), are not supported")),
-            [b'C', ..] => Err(self.mistake("callouts, (?C), are not supported")),
+            [b'(', ..] => Err(self.error("conditional groups, (?(...)...), are not supported")),
+            [b'|', ..] => Err(self.error("groups that share numbers, (?|...), are not supported")),
+            [b'C', ..] => Err(self.error("callouts, (?C), are not supported")),
             [b'R' | b'&' | b'0'..=b'9' | b'+', ..] | [b'P', b'>', ..] | [b'-', b'0'..=b'9', ..] => {
-                Err(self.mistake("recursion is not supported"))
+                Err(self.error("recursion is not supported"))
             }
-            [b'#', ..] => Err(self.mistake("missing ) after comment")),
-            [b'P', ..] => Err(self.mistake("unrecognized character after (?P")),
+            [b'#', ..] => Err(self.error("missing ) after comment")),
+            [b'P', ..] => Err(self.error("unrecognized character after (?P")),
             _ => self.flags_group(),
         }
     }
@@ -85,7 +85,7 @@ impl Parser<'_> {
         self.at += skip;
         let name = self.name(close)?;
         if !self.flags.duplicates && self.names.iter().any(|known| known.0 == name) {
-            return Err(self.mistake("two named subpatterns have the same name"));
+            return Err(self.error("two named subpatterns have the same name"));
         }
         self.capture(Some(name))
     }
@@ -97,10 +97,10 @@ impl Parser<'_> {
         Ok(Node::Capture(number, Box::new(self.body()?)))
     }
 
-    /// What the group holds, and its end.
+    /// The body of a group and its closing parenthesis.
     fn body(&mut self) -> Result<Node> {
         let node = self.alternatives()?;
-        if self.eat(b")") { Ok(node) } else { Err(self.mistake("missing )")) }
+        if self.eat(b")") { Ok(node) } else { Err(self.error("missing )")) }
     }
 
     /// `(?i)` and `(?i-s:...)`.
@@ -121,20 +121,20 @@ impl Parser<'_> {
                     return self.body().map(|node| Some(own(node)));
                 }
                 Some(letter) if set(&mut flags, letter, on) => {}
-                None => return Err(self.mistake("missing )")),
+                None => return Err(self.error("missing )")),
                 Some(_) => {
                     self.at -= 1;
-                    return Err(self.mistake("unrecognized character after (? or (?-"));
+                    return Err(self.error("unrecognized character after (? or (?-"));
                 }
             }
         }
     }
 }
 
-/// Wraps what could be taken for less than a whole group.
+/// Wraps a body that a repetition would apply to only in part.
 fn own(node: Node) -> Node {
     match node {
-        Node::Place(_) | Node::Look { .. } => Node::Concat(vec![node]),
+        Node::Assertion(_) | Node::Look { .. } => Node::Concat(vec![node]),
         node => node,
     }
 }

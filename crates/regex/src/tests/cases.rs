@@ -1,4 +1,4 @@
-//! Patterns, options, texts, and what PCRE finds: the spans of the whole and of each group, `x` for none.
+//! Patterns, options, texts, and what PCRE finds: the spans of the match and of each group, `x` for an unset one.
 
 #[rustfmt::skip]
 pub(super) const CASES: &[(&[u8], &str, &[u8], &str)] = &[

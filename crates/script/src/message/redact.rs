@@ -6,7 +6,7 @@ mod query;
 mod rule;
 mod walk;
 
-use regex_automata::meta::Regex;
+use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -67,7 +67,7 @@ fn jiff_conversion(conversion: char) -> Option<&'static str> {
         'b' | 'h' => "%b",
         'B' => "%B",
         'c' => "%a %b %e %H:%M:%S %-Y",
-        'C' => "%C",
+        'C' => "%02C",
         'd' => "%d",
         'D' | 'x' => "%m/%d/%y",
         'e' => "%e",

@@ -218,6 +218,8 @@ const STATEMENTS: &[&str] = &[
     "b = (tonumber($e) or 0) + 1",
     "s = tostring($e)",
     "s = s .. s",
+    "for $n = 1, 24 do s = s .. s end",
+    "for $n = 1, 24 do pcall(function() s = s .. s end) end",
     "t[#t + 1] = $e",
     "t[$e] = $e",
     "t = {t, t}",

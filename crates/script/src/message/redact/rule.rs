@@ -1,10 +1,9 @@
-//! What a rule of `redact` says.
+//! The configured form of a rule of `redact`.
 
-use regex_automata::meta::{Config, Regex};
-use regex_automata::util::syntax;
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
-/// One rule as it is configured.
+/// One configured rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct RedactRule {
@@ -18,46 +17,88 @@ pub struct RedactRule {
     pub key: Option<String>,
     /// Regular expression.
     pub pattern: Option<String>,
-    /// What is done.
+    /// What happens to what the rule selects.
     pub action: RedactAction,
 }
 
-/// What a rule does to what it finds.
+/// What a rule does to what it selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedactAction {
-    /// It is taken out.
+    /// Removes it.
     Remove,
-    /// `***` is put in its place.
+    /// Replaces it with `***`.
     #[default]
     Mask,
-    /// Its keyed hash is put in its place.
+    /// Replaces it with its keyed hash.
     Hash,
 }
 
 /// Bytes that one compiled pattern may take.
-const LARGEST: usize = 2 << 20;
+const MAX_COMPILED: usize = 2 << 20;
 
-/// Compiles a rule's pattern, for an engine whose time is linear in the text.
+/// Levels of groups and repetitions in a pattern.
+const MAX_NESTING: u32 = 100;
+
+/// Compiles a rule's pattern. Matching takes time linear in the text.
 ///
 /// # Errors
-/// Why it is no pattern, or that it is too large, in one line.
+/// The pattern is malformed or too large; the text is one line.
 pub fn compile_pattern(pattern: &str) -> Result<Regex, String> {
-    let config = Config::new().nfa_size_limit(Some(LARGEST)).onepass_size_limit(Some(LARGEST / 8)).dfa(false);
-    let syntax = syntax::Config::new().nest_limit(100);
-    Regex::builder().configure(config).syntax(syntax).build(pattern).map_err(|error| {
-        if error.size_limit().is_some() {
-            return "the regular expression is too large: use smaller counts, or (?-u) for ASCII classes".to_owned();
+    let built = RegexBuilder::new(pattern).size_limit(MAX_COMPILED).nest_limit(MAX_NESTING).build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            "the regular expression is too large: use smaller counts, or (?-u) for ASCII classes".to_owned()
         }
-        let reason = match error.syntax_error() {
-            Some(regex_syntax::Error::Parse(error)) => {
-                format!("{} at character {}", error.kind(), error.span().start.column)
-            }
-            Some(regex_syntax::Error::Translate(error)) => {
-                format!("{} at character {}", error.kind(), error.span().start.column)
-            }
-            _ => error.to_string(),
-        };
-        format!("not a regular expression: {reason}")
+        regex::Error::Syntax(report) => format!("not a regular expression: {}", syntax_reason(pattern, &report)),
+        other => format!("not a regular expression: {other}"),
     })
+}
+
+/// The reason and the position in the report of the regex crate, which shows the pattern on a line of its own and marks
+/// the position on the next.
+fn syntax_reason(pattern: &str, report: &str) -> String {
+    const INDENT: usize = 4;
+    let reason = report.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("malformed");
+    let marks = report.lines().nth(2).filter(|_| !pattern.contains('\n')).map(str::trim_end);
+    // A duplicate group name has two marks, the second of which is the duplicate.
+    let start = marks.and_then(|marks| marks.strip_suffix('^')).map(|marks| marks.trim_end_matches('^').len());
+    match start.and_then(|start| start.checked_sub(INDENT)) {
+        Some(offset) => format!("{reason} at character {}", offset + 1),
+        None => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compile_pattern;
+
+    /// Scenario: malformed patterns of each kind of error, with characters of several bytes before the position, over
+    /// several lines, nested too deep and too large once compiled.
+    /// Guarantees: one line with the reason, and the position in characters where there is one.
+    #[test]
+    fn errors_are_one_line() {
+        let nested = format!("{}a{}", "(".repeat(200), ")".repeat(200));
+        for (pattern, reason) in [
+            ("(x", "not a regular expression: unclosed group at character 1"),
+            ("äöü(x", "not a regular expression: unclosed group at character 4"),
+            ("a[b", "not a regular expression: unclosed character class at character 2"),
+            ("ab**c(", "not a regular expression: unclosed group at character 6"),
+            ("*a", "not a regular expression: repetition operator missing expression at character 1"),
+            ("(?P<a>.)(?P<a>.)", "not a regular expression: duplicate capture group name at character 13"),
+            (r"\p{Nothing}", "not a regular expression: Unicode property not found at character 1"),
+            (
+                r"(?=a)",
+                "not a regular expression: look-around, including look-ahead and look-behind, is not supported at character 1",
+            ),
+            ("(?x)a\n(b", "not a regular expression: unclosed group"),
+            (
+                &nested,
+                "not a regular expression: exceed the maximum number of nested parentheses/brackets (100) at character 101",
+            ),
+            (r"(\w{900}){900}", "the regular expression is too large: use smaller counts, or (?-u) for ASCII classes"),
+        ] {
+            assert_eq!(compile_pattern(pattern).expect_err(pattern), reason);
+        }
+    }
 }

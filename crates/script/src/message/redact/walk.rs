@@ -1,6 +1,6 @@
 //! One rule on its way through a message. Only what it may touch is opened.
 
-use regex_automata::meta::Regex;
+use regex::Regex;
 
 use super::action::{Action, Edited};
 use super::{cookie, query};
@@ -135,19 +135,22 @@ impl Walk<'_> {
         Some(out)
     }
 
+    /// The string with the matches replaced; `None` without a match. Bytes that are not UTF-8 are replaced when the
+    /// string is written, so the pattern sees their replacement.
     fn without_matches(&self, string: &[u8], regex: &Regex) -> Option<Vec<u8>> {
+        let string = String::from_utf8_lossy(string);
         let mut out = Vec::new();
         let mut from = 0;
-        // Where nothing is matched there is nothing to hide.
-        for found in regex.find_iter(string).filter(|found| !found.is_empty()) {
-            out.extend_from_slice(&string[from..found.start()]);
-            out.extend_from_slice(self.action.text(&string[found.range()]).as_bytes());
+        // An empty match hides nothing.
+        for found in regex.find_iter(&string).filter(|found| !found.is_empty()) {
+            out.extend_from_slice(string[from..found.start()].as_bytes());
+            out.extend_from_slice(self.action.text(found.as_str().as_bytes()).as_bytes());
             from = found.end();
         }
         if from == 0 {
             return None;
         }
-        out.extend_from_slice(&string[from..]);
+        out.extend_from_slice(string[from..].as_bytes());
         Some(out)
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value as Lv};
 
 use crate::runtime::{OUT_OF_TIME, deadline, wrong_type};
-use logphase_regex::{Cut, Pattern, Patterns, Scratch, UNSET};
+use logphase_regex::{Pattern, Patterns, Scratch, SearchError, UNSET};
 
 pub(crate) use split::module;
 
@@ -66,9 +66,9 @@ impl Engine {
         match pattern.search(text, from, &mut scratch, &deadline::is_over) {
             Ok(true) => Ok(Ok(Some(look(&scratch.slots)?))),
             Ok(false) => Ok(Ok(None)),
-            Err(Cut::Time) => Err(mlua::Error::runtime(OUT_OF_TIME)),
+            Err(SearchError::Stopped) => Err(mlua::Error::runtime(OUT_OF_TIME)),
             // PCRE_ERROR_MATCHLIMIT
-            Err(Cut::Stack) => Ok(Err("pcre_exec() failed: -8".to_owned())),
+            Err(SearchError::StackLimit) => Ok(Err("pcre_exec() failed: -8".to_owned())),
         }
     }
 }
