@@ -146,7 +146,7 @@ impl BodyRule {
     pub(super) fn apply(&self, message: &mut Message) -> Result<(), BodyError> {
         for side in &self.sides {
             for (name, value) in self.members(message.transaction(), side, message.style())? {
-                message.add_late(name, value);
+                message.add_deferred(name, value);
             }
         }
         Ok(())

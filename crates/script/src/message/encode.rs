@@ -2,39 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::stand_in::StandIns;
-use super::tree::{Message, Node, Slice};
-use crate::transaction::{Escaping, Numbers, Span, text};
-
-/// How messages are written. The default is the sensible reading of Kong's documentation; [`Style::KONG`] is the
-/// exact output of Kong 3.10.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Style {
-    /// How strings are escaped.
-    pub escaping: Escaping,
-    /// How numbers are written.
-    pub numbers: Numbers,
-    /// A nil assigned below a missing parent makes the parents.
-    pub empty_parents: bool,
-    /// An empty array that is not marked as one in Kong is `{}`.
-    pub empty_arrays_as_objects: bool,
-}
-
-impl Style {
-    /// Kong's own output (`kong_quirks: true`).
-    pub const KONG: Self =
-        Self { escaping: Escaping::Kong, numbers: Numbers::Kong, empty_parents: true, empty_arrays_as_objects: true };
-
-    /// The style that the setting `kong_quirks` asks for.
-    pub fn of(kong_quirks: bool) -> Self {
-        if kong_quirks { Self::KONG } else { Self::default() }
-    }
-
-    /// Whether untouched text has to be written anew.
-    fn rewrites(self) -> bool {
-        self.escaping == Escaping::Kong
-    }
-}
+use super::placeholder::Placeholders;
+use super::style::Style;
+use super::tree::{Members, Message, Node, Slice};
+use crate::transaction::{Span, text};
 
 /// Members whose arrays carry cjson's array mark in Kong, so that they stay `[]` when empty.
 const MARKED_ARRAYS: [&[u8]; 3] = [b"paths", b"tries", b"unnamed"];
@@ -43,11 +14,17 @@ impl Message {
     /// Appends the message, without a line end.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let bytes = self.transaction().bytes();
-        let encoder = Encoder { bytes, stand_ins: self.stand_ins(), style: self.style() };
+        let encoder = Encoder { bytes, placeholders: self.placeholders(), style: self.style() };
         encoder.object(out, &self.root);
     }
 
-    /// The message in a buffer of its own.
+    /// The encoder of the message, and the members to encode.
+    pub(super) fn split(&mut self) -> (Encoder<'_>, &mut Members) {
+        let bytes = self.transaction.bytes();
+        (Encoder { bytes, placeholders: &self.placeholders, style: self.style }, &mut self.root)
+    }
+
+    /// The message in a new buffer.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.transaction().bytes().len() + 128);
         self.encode(&mut out);
@@ -58,7 +35,7 @@ impl Message {
 /// Writes values of one message.
 pub(super) struct Encoder<'a> {
     pub(super) bytes: &'a [u8],
-    pub(super) stand_ins: &'a StandIns,
+    pub(super) placeholders: &'a Placeholders,
     pub(super) style: Style,
 }
 
@@ -144,7 +121,7 @@ impl Encoder<'_> {
     /// The text of a value as it is written in the default style.
     pub(super) fn text<'t>(&'t self, slice: &'t Slice) -> Cow<'t, [u8]> {
         match slice {
-            Slice::Span(span) if self.stand_ins.touch(*span) => {
+            Slice::Span(span) if self.placeholders.touch(*span) => {
                 let mut out = Vec::with_capacity((span.end - span.start) as usize);
                 self.copy(&mut out, *span);
                 Cow::Owned(out)
@@ -155,14 +132,14 @@ impl Encoder<'_> {
 
     /// Copies a stretch of the transaction, with what stands in for parts of it.
     fn copy(&self, out: &mut Vec<u8>, span: Span) {
-        if let Some(over) = self.stand_ins.over(span) {
+        if let Some(over) = self.placeholders.over(span) {
             out.extend_from_slice(over.text());
             return;
         }
         let mut from = span.start;
-        for (inside, stand_in) in self.stand_ins.within(span) {
+        for (inside, placeholder) in self.placeholders.within(span) {
             out.extend_from_slice(&self.bytes[from as usize..inside.start as usize]);
-            out.extend_from_slice(stand_in.text());
+            out.extend_from_slice(placeholder.text());
             from = inside.end;
         }
         out.extend_from_slice(&self.bytes[from as usize..span.end as usize]);
@@ -176,13 +153,13 @@ impl Encoder<'_> {
     /// Opens containers so that empty arrays are seen, and writes strings and numbers as Kong does.
     fn rewrite(&self, out: &mut Vec<u8>, name: &[u8], slice: &Slice) {
         if let Slice::Span(span) = slice
-            && let Some(over) = self.stand_ins.over(*span)
+            && let Some(over) = self.placeholders.over(*span)
         {
             out.extend_from_slice(over.text());
             return;
         }
         let mut node = Node::Raw(slice.clone());
-        node.open(self.bytes, self.stand_ins);
+        node.open(self.bytes, self.placeholders);
         match node {
             Node::Raw(slice) => text::push_as_kong(out, slice.of(self.bytes)),
             opened => self.value(out, name, &opened),

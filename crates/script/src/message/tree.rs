@@ -1,53 +1,11 @@
 //! The message as a tree that is text wherever no edit has reached.
 
-use super::encode::{Encoder, Style};
+use super::deferred::{self, DeferredEdit};
+use super::edit::{EditError, MAX_DEPTH, Mode};
 use super::key_path::{KeyPath, Name, Part};
-use super::late::Edit;
-use super::stand_in::{StandIn, StandIns};
+use super::placeholder::{Placeholder, Placeholders};
+use super::style::Style;
 use crate::transaction::{CONTEXT, Span, Transaction, View, split_array, split_object, text};
-
-/// When an edit takes effect (`kong.log.set_serialize_value`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// Always.
-    #[default]
-    Set,
-    /// Where there is nothing yet.
-    Add,
-    /// Where there is something.
-    Replace,
-}
-
-/// An edit that could not be made. The message is as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
-    /// The path leads through something that has no members (Kong's wording, kong/pdk/log.lua).
-    #[error("The key '{key}' could not be used as a serialize value. Subkey '{subkey}' is not a table. It's {found}.")]
-    NotATable {
-        /// The whole key.
-        key: String,
-        /// The part of it that is no table.
-        subkey: String,
-        /// What stands there, as Lua's `tostring` shows it.
-        found: String,
-    },
-    /// The value would stand too deep in the message (cjson's wording and bound).
-    #[error("Cannot serialise, excessive nesting ({}) (key '{key}')", DEEPEST + 1)]
-    TooDeep {
-        /// The beginning of the key.
-        key: String,
-    },
-    /// An index so far past the array's end that it would be mostly holes (cjson's wording and rule).
-    #[error("Cannot serialise table: excessively sparse array (key '{key}')")]
-    Sparse {
-        /// The whole key.
-        key: String,
-    },
-}
-
-/// Levels of nesting that an edit may reach, the outermost object included: cjson's bound in Kong. Whatever walks
-/// through a message calls itself once per level.
-const DEEPEST: usize = 1000;
 
 /// Members for which a message has room from the start: Kong's, and some of edits.
 const USUAL_MEMBERS: usize = 32;
@@ -100,13 +58,13 @@ pub(super) enum Node {
 /// those before it, applying each once to a message that stays gives the same.
 #[derive(Debug, Clone)]
 pub struct Message {
-    transaction: Transaction,
+    pub(super) transaction: Transaction,
     pub(super) root: Members,
-    stand_ins: StandIns,
-    /// Edits of members that may yet be added.
-    pub(super) late: Vec<Edit>,
-    style: Style,
-    /// Edits so far, to tell whether an encoding is still good.
+    pub(super) placeholders: Placeholders,
+    /// Edits of members that may be added later.
+    deferred: Vec<DeferredEdit>,
+    pub(super) style: Style,
+    /// The number of edits, which tells whether an encoding is still valid.
     version: u64,
 }
 
@@ -124,8 +82,8 @@ impl Message {
                 .filter(|(key, _)| !is_context(key.of(bytes)))
                 .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value)))),
         );
-        let stand_ins = StandIns::find(&transaction, style);
-        let mut message = Self { transaction, root, stand_ins, late: Vec::new(), style, version: 0 };
+        let placeholders = Placeholders::find(&transaction, style);
+        let mut message = Self { transaction, root, placeholders, deferred: Vec::new(), style, version: 0 };
         if message.transaction.traits().repeated_headers {
             message.leave_out_forgotten_headers();
         }
@@ -138,7 +96,7 @@ impl Message {
         let bytes = self.transaction.bytes();
         for (key, node) in &mut self.root {
             if *text::unescape(key.of(bytes)) == *b"request" {
-                node.open(bytes, &self.stand_ins);
+                node.open(bytes, &self.placeholders);
             }
         }
     }
@@ -158,30 +116,52 @@ impl Message {
         self.version
     }
 
-    /// What writes the message, and the members to write.
-    pub(super) fn split(&mut self) -> (Encoder<'_>, &mut Members) {
-        let bytes = self.transaction.bytes();
-        (Encoder { bytes, stand_ins: &self.stand_ins, style: self.style }, &mut self.root)
+    /// What is written instead of stretches of the transaction's text.
+    pub(super) fn placeholders(&self) -> &Placeholders {
+        &self.placeholders
     }
 
-    /// What is written instead of stretches of the transaction's text.
-    pub(super) fn stand_ins(&self) -> &StandIns {
-        &self.stand_ins
+    /// Adds the member `name`, one of [`deferred::NAMES`], as if it had been there before any edit: its edits are applied
+    /// again and take precedence. A member of this name in the transaction itself stays unchanged.
+    pub(super) fn add_deferred(&mut self, name: &str, node: Node) {
+        if self.transaction().get(name).is_some() {
+            return;
+        }
+        let bytes = self.transaction().bytes().clone();
+        let wanted = Name::new(name, self.style().escaping);
+        let at = position(&self.root, &wanted, &bytes).unwrap_or_else(|| {
+            self.root.push((Slice::Owned(wanted.encoded.clone()), Node::null()));
+            self.root.len() - 1
+        });
+        let edited = std::mem::replace(&mut self.root[at].1, node);
+        let edits = std::mem::take(&mut self.deferred);
+        let own =
+            edits.iter().filter(|edit| deferred::first(&edit.path).is_some_and(|name| name.plain == wanted.plain));
+        for edit in own {
+            // An edit that led through a table may not do so through the body. Then the edited member stays.
+            if self.edit(&edit.path, edit.value.clone(), edit.mode).is_err() {
+                if let Some(at) = position(&self.root, &wanted, &bytes) {
+                    self.root[at].1 = edited;
+                }
+                break;
+            }
+        }
+        self.deferred = edits;
     }
 
     /// Applies one edit: `value` is JSON text, or `None` to remove.
     pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
-        if path.parts().len() + value.as_deref().map_or(0, depth) > DEEPEST {
+        if path.parts().len() + value.as_deref().map_or(0, depth) > MAX_DEPTH {
             return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
         }
-        let late = Edit::of(path, value.as_ref(), mode);
-        let Self { transaction, root, stand_ins, style, version, .. } = self;
+        let deferred = DeferredEdit::of(path, value.as_ref(), mode);
+        let Self { transaction, root, placeholders, style, version, .. } = self;
         let (bytes, removes) = (transaction.bytes().as_ref(), value.is_none());
-        let walk = Walk { bytes, stand_ins, path, mode, removes, style: *style };
+        let walk = Walk { bytes, placeholders, path, mode, removes, style: *style };
         walk.check(root)?;
         *version += 1;
         walk.go(root, value)?;
-        self.late.extend(late);
+        self.deferred.extend(deferred);
         Ok(())
     }
 }
@@ -221,14 +201,14 @@ fn is_named(key: &[u8], name: &Name) -> bool {
 
 impl Node {
     /// Splits text that is an object or an array one level deep.
-    pub(super) fn open(&mut self, bytes: &[u8], stand_ins: &StandIns) {
+    pub(super) fn open(&mut self, bytes: &[u8], placeholders: &Placeholders) {
         if let Self::Marked(text) = self {
             *self = Self::opened(text);
             return;
         }
         let Self::Raw(slice) = self else { return };
         if let Slice::Span(span) = slice
-            && stand_ins.over(*span) == Some(StandIn::EmptyArray)
+            && placeholders.over(*span) == Some(Placeholder::EmptyArray)
         {
             *self = Self::Array(Vec::new(), false);
             return;
@@ -282,7 +262,7 @@ impl Node {
 /// One edit on its way down the tree.
 struct Walk<'a> {
     bytes: &'a [u8],
-    stand_ins: &'a StandIns,
+    placeholders: &'a Placeholders,
     path: &'a KeyPath,
     mode: Mode,
     removes: bool,
@@ -317,7 +297,7 @@ impl Walk<'_> {
                 let key = self.path.text().to_owned();
                 return Err(EditError::NotATable { key, subkey: part.shown(), found: self.shown(node) });
             }
-            node.open(self.bytes, self.stand_ins);
+            node.open(self.bytes, self.placeholders);
             let child = match (node, below) {
                 (Node::Object(members), Part::Name(name)) => {
                     position(members, name, self.bytes).map(|at| &mut members[at].1)
@@ -337,7 +317,7 @@ impl Walk<'_> {
     fn shown(&self, node: &Node) -> String {
         let Node::Raw(slice) = node else { return "a table".to_owned() };
         if let Slice::Span(span) = slice
-            && self.stand_ins.over(*span) == Some(StandIn::Credential)
+            && self.placeholders.over(*span) == Some(Placeholder::Credential)
         {
             return "REDACTED".to_owned();
         }
@@ -350,7 +330,7 @@ impl Walk<'_> {
     }
 
     fn apply(&self, node: &mut Node, parts: &[Part], value: Option<Node>) -> Result<(), EditError> {
-        node.open(self.bytes, self.stand_ins);
+        node.open(self.bytes, self.placeholders);
         let (part, rest) = parts.split_first().expect("a key path has at least one part");
         match (&mut *node, part) {
             (Node::Object(members), Part::Name(name)) => self.member(members, name, rest, value),

@@ -1,17 +1,16 @@
-//! Programs out of a grammar, most of them hostile by chance, under small limits.
+//! Random programs of a grammar, most of them hostile, under small limits.
 
 use super::*;
 
-/// How many programs run.
 const PROGRAMS: u64 = 20_000;
 const DEADLINE: Duration = Duration::from_millis(4);
 const MEMORY: usize = 6 << 20;
 
-/// Writes one program; the same seed gives the same program.
+/// Writes one program, which depends only on the seed.
 struct Writer {
     random: u64,
     out: String,
-    /// What may still be written, so that every program ends.
+    /// How many more statements may be written.
     left: u32,
     names: u32,
 }
@@ -268,7 +267,7 @@ const STATEMENTS: &[&str] = &[
     "error($e)",
 ];
 
-/// Remembers every function and table that can be reached, and says from then on whether all is as it was.
+/// Records every reachable function and table, and reports in later calls whether any has changed.
 const WATCH: &str = r"
     local saved = {}
     local function walk(path, value, depth)
@@ -297,16 +296,11 @@ const WATCH: &str = r"
       kong.log.set_serialize_value('watch', 'as it was')
     end";
 
-/// What a program would leave behind for the next run.
+/// The traces that a program could leave for the next run.
 const LEFT: &str = "return {g1 == nil, g2 == nil, type(string), kong.ctx.shared.s1 == nil, kong.ctx.plugin.s1 == nil, \
                     ('a'):upper(), kong.request.get_method(), kong.request.get_header('user-agent')}";
 
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
-}
-
-/// A VM as production has it, with what looks after it.
+/// A VM with the limits of this test, and the snippets that inspect it.
 struct Guarded {
     bench: Bench,
     watch: SnippetId,
@@ -326,10 +320,10 @@ impl Guarded {
         guarded
     }
 
-    /// Fails unless the environment is as it was and nothing is left of what ran.
+    /// Fails unless the environment is unchanged and no trace of `program` is left.
     fn look(&mut self, program: &str) {
         self.bench.begin();
-        // The machine may be busy, and what looks is not what is looked at: another try is fair.
+        // On a busy machine the inspecting snippet itself may exceed the short deadline, so it gets several attempts.
         let watched = (0..50).any(|_| self.bench.vm.run_function(self.watch).is_ok());
         assert!(watched, "the watch fails after\n{program}");
         assert_eq!(self.bench.members()["watch"], r#""as it was""#, "\n{program}");
@@ -340,7 +334,7 @@ impl Guarded {
         assert_eq!(self.bench.members()["left"], nothing, "\n{program}");
     }
 
-    /// Runs one program; answers with its budget, if it ran out of one.
+    /// Runs one program. Returns the budget that it exceeded; outer `None` if the VM had no memory to load it.
     fn run(&mut self, program: &str) -> Option<Option<Stop>> {
         let bytecode = compile(program, &SourceLimits::default()).unwrap_or_else(|error| panic!("{error}\n{program}"));
         let snippet = self.bench.vm.load(&bytecode).ok()?;
@@ -355,11 +349,11 @@ impl Guarded {
     }
 }
 
-/// Scenario: 20,000 programs out of a grammar (loops, functions, pcall, coroutines, libraries, patterns, host
-/// functions), on VMs with a deadline of 4 ms and 6 MiB, a new one after each memory error as in production.
-/// Guarantees: the process lives; no program takes more CPU time than twice its deadline and 5 ms, none holds more than
-/// the limit and 1 MiB; modules are as they were and nothing of it is there in the next run. Some of the programs come to
-/// their end, some meet each budget, or the test would show nothing.
+/// Scenario: 20,000 random programs (loops, functions, pcall, coroutines, libraries, patterns, host functions) on VMs with
+/// a deadline of 4 ms and 6 MiB, a new one after each memory error as in production.
+/// Guarantees: the process survives; no program takes more CPU time than twice its deadline and 5 ms, and none holds more
+/// than the limit and 1 MiB; modules are unchanged and the next run finds no trace. Some programs finish and some exceed
+/// each budget, so that the test covers both.
 #[test]
 fn programs_stay_in_their_box() {
     let threads: Vec<_> = (0..2)

@@ -69,7 +69,7 @@ pub struct Traits {
 }
 
 /// Past this many levels the recursion would endanger the stack, whatever the setting says.
-const DEEPEST: usize = 512;
+const MAX_DEPTH: usize = 512;
 
 /// Scans one object that begins at or after `at`; offsets in the index count from the object's first byte, those
 /// of a rejection from `at`. `input` is valid UTF-8.
@@ -78,7 +78,7 @@ pub fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejecti
         input,
         pos: at,
         base: at,
-        depth_left: limits.max_depth.min(DEEPEST),
+        depth_left: limits.max_depth.min(MAX_DEPTH),
         members_left: limits.max_members,
         limits,
         index: Vec::with_capacity(64),
@@ -86,7 +86,7 @@ pub fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejecti
         multiline: false,
         empty_objects: 0,
         traits: Traits::default(),
-        fault: None,
+        error: None,
     };
     match scanner.transaction() {
         Ok(()) => {
@@ -94,7 +94,7 @@ pub fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejecti
             let Scanner { index: members, pos: end, multiline, traits, .. } = scanner;
             Ok(Scanned { members, end, length, multiline, traits })
         }
-        Err(Fault) => Err(scanner.rejection(at)),
+        Err(ScanError) => Err(scanner.rejection(at)),
     }
 }
 
@@ -151,7 +151,7 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
         multiline: false,
         empty_objects: 0,
         traits: Traits::default(),
-        fault: None,
+        error: None,
     };
     scanner.space();
     (scanner.peek() == Some(open)).then(|| {
@@ -168,9 +168,9 @@ pub fn same_name(a: &[u8], b: &[u8]) -> bool {
     super::text::unescape(a) == super::text::unescape(b)
 }
 
-/// What is wrong with the text.
+/// Why the scan failed.
 #[derive(Debug, Clone, Copy)]
-enum Wrong {
+enum ErrorKind {
     Expected(&'static str),
     Depth,
     Members,
@@ -178,10 +178,10 @@ enum Wrong {
     Other(&'static str),
 }
 
-/// Something is wrong; what, is in [`Scanner::fault`]. So small that it is returned in a register.
-struct Fault;
+/// The scan failed; the reason is in [`Scanner::error`]. Being empty, it is returned in a register.
+struct ScanError;
 
-type Step = Result<(), Fault>;
+type Step = Result<(), ScanError>;
 
 /// A member's name.
 #[derive(Clone, Copy)]
@@ -204,20 +204,20 @@ struct Scanner<'a> {
     multiline: bool,
     empty_objects: usize,
     traits: Traits,
-    fault: Option<Wrong>,
+    error: Option<ErrorKind>,
 }
 
 impl Scanner<'_> {
-    /// Ends the scan.
+    /// Fails the scan.
     #[cold]
-    fn wrong<T>(&mut self, what: Wrong) -> Result<T, Fault> {
-        self.fault = Some(what);
-        Err(Fault)
+    fn wrong<T>(&mut self, kind: ErrorKind) -> Result<T, ScanError> {
+        self.error = Some(kind);
+        Err(ScanError)
     }
 
     #[cold]
-    fn expected<T>(&mut self, what: &'static str) -> Result<T, Fault> {
-        self.wrong(Wrong::Expected(what))
+    fn expected<T>(&mut self, what: &'static str) -> Result<T, ScanError> {
+        self.wrong(ErrorKind::Expected(what))
     }
 
     fn transaction(&mut self) -> Step {
@@ -231,7 +231,7 @@ impl Scanner<'_> {
         self.value(Level::Root)?;
         if self.pos - self.base > self.limits.max_bytes.min(u32::MAX as usize) {
             self.pos = self.base;
-            return self.wrong(Wrong::Bytes);
+            return self.wrong(ErrorKind::Bytes);
         }
         Ok(())
     }
@@ -244,12 +244,12 @@ impl Scanner<'_> {
             Some(byte) if byte < 0x80 => format!("the control character 0x{byte:02x}"),
             Some(_) => "a character outside a string".to_owned(),
         };
-        let (reason, too_large) = match self.fault.expect("whoever ends the scan says why") {
-            Wrong::Expected(what) => (format!("expected {what}, found {}", found()), false),
-            Wrong::Other(what) => (what.to_owned(), false),
-            Wrong::Depth => (format!("nested deeper than {} levels", self.limits.max_depth.min(DEEPEST)), true),
-            Wrong::Members => (format!("more than {} members", self.limits.max_members), true),
-            Wrong::Bytes => (format!("larger than {} bytes", self.limits.max_bytes), true),
+        let (reason, too_large) = match self.error.expect("whoever ends the scan says why") {
+            ErrorKind::Expected(what) => (format!("expected {what}, found {}", found()), false),
+            ErrorKind::Other(what) => (what.to_owned(), false),
+            ErrorKind::Depth => (format!("nested deeper than {} levels", self.limits.max_depth.min(MAX_DEPTH)), true),
+            ErrorKind::Members => (format!("more than {} members", self.limits.max_members), true),
+            ErrorKind::Bytes => (format!("larger than {} bytes", self.limits.max_bytes), true),
         };
         Rejection { offset: self.pos - from, reason, too_large }
     }
@@ -301,7 +301,7 @@ impl Scanner<'_> {
     /// Steps over a bracket, into what is between it and its counterpart.
     fn enter(&mut self) -> Step {
         if self.depth_left == 0 {
-            return self.wrong(Wrong::Depth);
+            return self.wrong(ErrorKind::Depth);
         }
         self.depth_left -= 1;
         self.pos += 1;
@@ -317,7 +317,7 @@ impl Scanner<'_> {
 
     fn count(&mut self) -> Step {
         if self.members_left == 0 {
-            return self.wrong(Wrong::Members);
+            return self.wrong(ErrorKind::Members);
         }
         self.members_left -= 1;
         Ok(())
@@ -446,7 +446,7 @@ impl Scanner<'_> {
 
     /// A member's name with its colon and the space around.
     #[inline(always)]
-    fn name(&mut self) -> Result<Name, Fault> {
+    fn name(&mut self) -> Result<Name, ScanError> {
         if self.peek() != Some(b'"') {
             return self.expected("a member's name in double quotes");
         }
@@ -490,7 +490,7 @@ impl Scanner<'_> {
 
     /// The rest of a string whose opening quote was read, with the closing one. Whether it has escapes.
     #[inline(always)]
-    fn string(&mut self) -> Result<bool, Fault> {
+    fn string(&mut self) -> Result<bool, ScanError> {
         let rest = &self.input[self.pos..];
         let run = plain_run(rest);
         self.pos += run;
@@ -512,8 +512,8 @@ impl Scanner<'_> {
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                Some(_) => return self.wrong(Wrong::Other("control character in a string: it must be escaped")),
-                None => return self.wrong(Wrong::Other("the text ends inside a string")),
+                Some(_) => return self.wrong(ErrorKind::Other("control character in a string: it must be escaped")),
+                None => return self.wrong(ErrorKind::Other("the text ends inside a string")),
             }
             self.pos += plain_run(&self.input[self.pos..]);
         }
@@ -524,8 +524,8 @@ impl Scanner<'_> {
         let length = match rest.first() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') if rest.len() >= 5 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 6,
-            None => return self.wrong(Wrong::Other("the text ends inside a string")),
-            Some(_) => return self.wrong(Wrong::Other("unknown escape in a string")),
+            None => return self.wrong(ErrorKind::Other("the text ends inside a string")),
+            Some(_) => return self.wrong(ErrorKind::Other("unknown escape in a string")),
         };
         self.pos += length;
         Ok(())

@@ -6,7 +6,7 @@ use super::action::{Action, Edited};
 use super::{cookie, query};
 use crate::message::encode::Encoder;
 use crate::message::key_path::Part;
-use crate::message::stand_in::StandIn;
+use crate::message::placeholder::Placeholder;
 use crate::message::tree::{Members, Node, Slice};
 use crate::transaction::text;
 
@@ -206,7 +206,7 @@ impl Walk<'_> {
     fn plain(&self, node: &Node) -> Vec<u8> {
         let mut json = Vec::new();
         match node {
-            Node::Raw(Slice::Span(span)) if self.encoder.stand_ins.over(*span) == Some(StandIn::Credential) => {
+            Node::Raw(Slice::Span(span)) if self.encoder.placeholders.over(*span) == Some(Placeholder::Credential) => {
                 json.extend_from_slice(span.of(self.encoder.bytes));
             }
             node => self.encoder.value(&mut json, b"", node),
@@ -224,7 +224,7 @@ impl Walk<'_> {
     }
 
     fn open(&self, node: &mut Node) {
-        node.open(self.encoder.bytes, self.encoder.stand_ins);
+        node.open(self.encoder.bytes, self.encoder.placeholders);
     }
 
     fn headers(&self, root: &mut Members, of: &str, look: impl Fn(&mut Members)) {

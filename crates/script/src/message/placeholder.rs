@@ -1,18 +1,18 @@
 //! What is written instead of stretches of a transaction's text.
 
-use super::encode::Style;
+use super::style::Style;
 use crate::transaction::{Level, Span, Transaction, is_credential, split_object, text};
 
 /// What a stretch of the transaction is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StandIn {
+pub(super) enum Placeholder {
     /// `"REDACTED"`, for a credential.
     Credential,
     /// `[]`, for an array that came as `{}`.
     EmptyArray,
 }
 
-impl StandIn {
+impl Placeholder {
     pub(super) fn text(self) -> &'static [u8] {
         match self {
             Self::Credential => b"\"REDACTED\"",
@@ -39,9 +39,9 @@ const ENTITIES: [&[u8]; 3] = [b"route", b"service", b"consumer"];
 
 /// All of one transaction, in order; none reaches into another.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StandIns(Vec<(Span, StandIn)>);
+pub(super) struct Placeholders(Vec<(Span, Placeholder)>);
 
-impl StandIns {
+impl Placeholders {
     /// Finds them, once for each transaction.
     pub(super) fn find(transaction: &Transaction, style: Style) -> Self {
         let mut found = Vec::new();
@@ -57,12 +57,15 @@ impl StandIns {
     }
 
     /// What is written for the stretch `span` as a whole, or for more than it.
-    pub(super) fn over(&self, span: Span) -> Option<StandIn> {
-        self.0.iter().find(|(own, _)| own.start <= span.start && span.end <= own.end).map(|(_, stand_in)| *stand_in)
+    pub(super) fn over(&self, span: Span) -> Option<Placeholder> {
+        self.0
+            .iter()
+            .find(|(own, _)| own.start <= span.start && span.end <= own.end)
+            .map(|(_, placeholder)| *placeholder)
     }
 
     /// Those inside of `span`.
-    pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &(Span, StandIn)> {
+    pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &(Span, Placeholder)> {
         self.0.iter().filter(move |(own, _)| span.start <= own.start && own.end <= span.end)
     }
 
@@ -74,18 +77,18 @@ impl StandIns {
 
 /// The request headers `authorization` and `proxy-authorization` become `"REDACTED"` (kong/pdk/log.lua). Their values
 /// stay in the transaction, which scripts may read.
-fn credentials(transaction: &Transaction, found: &mut Vec<(Span, StandIn)>) {
+fn credentials(transaction: &Transaction, found: &mut Vec<(Span, Placeholder)>) {
     let bytes = transaction.bytes();
     let members = transaction.members_at(Level::RequestHeaders).filter(|member| {
         let key = member.key.of(bytes);
         is_credential(key) || (transaction.traits().escaped_names && is_credential(&text::unescape(key)))
     });
-    found.extend(members.map(|member| (member.value, StandIn::Credential)));
+    found.extend(members.map(|member| (member.value, Placeholder::Credential)));
 }
 
 /// The empty arrays of the log object itself and of its entities. An empty object elsewhere (headers, arguments,
 /// bodies) is one.
-fn empty_arrays(transaction: &Transaction, found: &mut Vec<(Span, StandIn)>) {
+fn empty_arrays(transaction: &Transaction, found: &mut Vec<(Span, Placeholder)>) {
     let bytes = transaction.bytes();
     for (key, value) in transaction.root() {
         let raw = value.of(bytes);
@@ -94,13 +97,13 @@ fn empty_arrays(transaction: &Transaction, found: &mut Vec<(Span, StandIn)>) {
         }
         let name = text::unescape(key.of(bytes));
         if is_empty(raw) && ARRAYS.contains(&&*name) {
-            found.push((value, StandIn::EmptyArray));
+            found.push((value, Placeholder::EmptyArray));
         } else if ENTITIES.contains(&&*name) && has_empty(raw) {
             let members = split_object(raw).into_iter();
             let empty = members
                 .filter(|(key, inner)| is_empty(inner.of(raw)) && ARRAYS.contains(&&*text::unescape(key.of(raw))));
             let shifted = |span: Span| Span { start: value.start + span.start, end: value.start + span.end };
-            found.extend(empty.map(|(_, inner)| (shifted(inner), StandIn::EmptyArray)));
+            found.extend(empty.map(|(_, inner)| (shifted(inner), Placeholder::EmptyArray)));
         }
     }
 }
