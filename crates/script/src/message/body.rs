@@ -1,27 +1,27 @@
 //! Bodies as part of a message (`include_body`).
 //!
-//! A body is there where the proxy handed it over in `_context`; an empty one counts, and an L4 session has none. Its
-//! members stand at the end of the message: `body`, `body_args`, `body_base64` for the request, and the same with
-//! `response_` before them. Lua has the last word: what an edit sets or removes there is as the edit wants it, and what
-//! the log object has by itself stays.
+//! A body is included if the proxy sent it in `_context`, even an empty one; an L4 session has none. Its members are
+//! at the end of the message: `body`, `body_args`, `body_base64` for the request, and the same with `response_` for
+//! the response. Edits take precedence: members that an edit sets or removes are as the edit leaves them, and members
+//! of the log object itself stay.
 //!
-//! The rule is that of Kong's kafka-upstream page, which the open-source aws-lambda plugin shares. The first
-//! `Content-Type` header decides. Forms, multipart forms and JSON, told by what the header begins with in any case, are
-//! parsed into `body_args`. With any other, or without one, `body_args` is `{}`, and unless the header is exactly one of
-//! [`PLAIN`] the body becomes base64, which `body_base64: true` says. A body that does not parse costs the message; with
-//! `on_body_error: keep` it goes out with the raw body and `body_error` instead of `body_args`.
+//! The rule is that of Kong's kafka-upstream page and of the open-source aws-lambda plugin. The first `Content-Type`
+//! header decides. Forms, multipart forms and JSON, recognized by the prefix of the header in any case, are parsed into
+//! `body_args`. With another type, or none, `body_args` is `{}`, and unless the header is exactly one of [`PLAIN`] the
+//! body is base64, marked by `body_base64: true`. A message whose body does not parse is dropped; with
+//! `on_body_error: keep` it is sent with the raw body and `body_error` instead of `body_args`.
 //!
-//! Where this differs from Kong or says more:
-//! * A raw body that is no UTF-8 is base64 with `body_base64: true`, whatever its type. Kong writes the bytes, which is
-//!   no JSON. In `body_args`, a multipart field that is no UTF-8 is base64, and bytes of a decoded form that are no
+//! Differences from Kong, and details:
+//! * A raw body that is not UTF-8 is base64 with `body_base64: true`, whatever its type. Kong writes the bytes, which is
+//!   not JSON. In `body_args`, a multipart field that is not UTF-8 is base64, and bytes of a decoded form that are not
 //!   UTF-8 are U+FFFD.
-//! * A multipart form that has no boundary or breaks off does not parse. Kong takes what fields it finds, and so does
-//!   `kong_quirks`.
-//! * The text of JSON stays: numbers are not rounded (but with `kong_quirks`) and members keep their order. It must be
-//!   UTF-8 of at most 127 levels; a scalar is no JSON body, as in Kong.
-//! * Of a body past `max_body_size` there is `body_size`, its bytes, alone. One of a type that is not in `body_types` is
-//!   left out. One that is called base64 in `_context` and is none leaves `body_error`, whatever `on_body_error` says:
-//!   that is no fault of the client's.
+//! * A multipart form without a boundary or an end does not parse. Kong, and `kong_quirks`, keep the fields that are
+//!   found.
+//! * JSON text stays as it is: numbers are not rounded (except with `kong_quirks`) and members keep their order. It
+//!   must be UTF-8 with at most 127 levels of nesting; as in Kong a scalar is not a JSON body.
+//! * A body larger than `max_body_size` only has `body_size`, in bytes. One of a type that is not in `body_types` is
+//!   left out. One that `_context` wrongly marks as base64 has `body_error`, whatever `on_body_error` is, because the
+//!   client did not cause it.
 
 mod arguments;
 mod json;
@@ -38,32 +38,32 @@ use crate::transaction::body::{Format, multipart};
 use crate::transaction::{Level, Transaction, Value};
 use arguments::{Arguments, string};
 
-/// Content types that are not parsed and whose bodies stay as they are, compared with the whole header.
+/// Content types whose bodies are plain text, compared with the whole header.
 const PLAIN: [&str; 5] = ["text/plain", "text/html", "application/xml", "text/xml", "application/soap+xml"];
 
-/// Which bodies become part of a plugin's messages.
+/// The bodies that become part of a plugin's messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyOptions {
-    /// Which ones.
+    /// The included bodies.
     pub include: Include,
-    /// Bytes of the largest; of larger ones only the size is told.
+    /// The maximum size in bytes; of larger bodies only the size is included.
     pub max_size: Option<u64>,
-    /// Content types, like `application/json` or `text/*`; all without it.
+    /// Content types, like `application/json` or `text/*`; `None` for all.
     pub types: Option<Vec<String>>,
-    /// A message whose body is not what its content type says is kept, with `body_error`.
+    /// Keeps a message whose body does not parse as its content type, with `body_error`.
     pub keep_broken: bool,
-    /// Arguments of a form that are read at most (Kong's `lua_max_post_args`).
+    /// The maximum number of form arguments (Kong's `lua_max_post_args`).
     pub max_args: usize,
 }
 
 impl BodyOptions {
-    /// Bodies of any size and type, those that do not parse costing the message.
+    /// Bodies of any size and type. A message whose body does not parse is dropped.
     pub fn new(include: Include, max_args: usize) -> Self {
         Self { include, max_size: None, types: None, keep_broken: false, max_args }
     }
 }
 
-/// Which bodies become part of the message, and how.
+/// The compiled [`BodyOptions`].
 #[derive(Debug, Default)]
 pub(super) struct BodyRule {
     sides: Vec<&'static Side>,
@@ -73,15 +73,15 @@ pub(super) struct BodyRule {
     max_args: usize,
 }
 
-/// A body is not what its content type says.
+/// A body that does not parse as its content type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct BodyError {
-    /// What is wrong.
+    /// The reason.
     pub reason: String,
 }
 
-/// The request or the response: where its body is, and what its members are called.
+/// The names of the request's or the response's body and its members.
 #[derive(Debug)]
 struct Side {
     context: &'static str,
@@ -113,13 +113,13 @@ static RESPONSE: Side = Side {
     size: "response_body_size",
 };
 
-/// What a body says.
+/// A parsed body.
 enum Content {
     /// Its arguments.
     Args(Node),
-    /// Its type is not one that is parsed; whether it is one of [`PLAIN`].
+    /// A type that is not parsed. `plain` tells whether it is one of [`PLAIN`].
     Opaque { plain: bool },
-    /// It is not what its type says; how.
+    /// It does not parse, and why.
     Broken(String),
 }
 
@@ -138,7 +138,7 @@ impl BodyRule {
         Ok(Self { sides, max_size: *max_size, types, keep_broken: *keep_broken, max_args: *max_args })
     }
 
-    /// Whether the message may get a member; `false` is certain.
+    /// Whether the message may get a member. `false` is certain.
     pub(super) fn applies(&self, message: &Message) -> bool {
         !self.sides.is_empty() && message.transaction().may_have_body()
     }
@@ -198,7 +198,7 @@ impl BodyRule {
     }
 }
 
-/// The first value of the header as it came.
+/// The first value of the header.
 fn content_type(transaction: &Transaction, headers: Level) -> Option<Cow<'_, str>> {
     let header = transaction.header(headers, b"content-type")?;
     match header.value() {

@@ -7,11 +7,11 @@ use super::style::Style;
 use super::tree::{Members, Message, Node, Slice};
 use crate::transaction::{Span, text};
 
-/// Members whose arrays carry cjson's array mark in Kong, so that they stay `[]` when empty.
+/// Members whose arrays carry cjson's array mark in Kong and are therefore `[]` when empty.
 const MARKED_ARRAYS: [&[u8]; 3] = [b"paths", b"tries", b"unnamed"];
 
 impl Message {
-    /// Appends the message, without a line end.
+    /// Appends the message, without a newline.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let bytes = self.transaction().bytes();
         let encoder = Encoder { bytes, placeholders: self.placeholders(), style: self.style() };
@@ -32,7 +32,7 @@ impl Message {
     }
 }
 
-/// Writes values of one message.
+/// Encodes values of one message.
 pub(super) struct Encoder<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) placeholders: &'a Placeholders,
@@ -70,8 +70,8 @@ impl Encoder<'_> {
         out.push(b'}');
     }
 
-    /// Where a member stands in the transaction from its name's quote on, if nothing has touched it and no space is in
-    /// it. Between two of these that are one byte apart is a comma, so that they can be copied together.
+    /// The span of a member in the transaction, including its name's quote, if it is unedited and contains no space between
+    /// name and value. Two spans one byte apart are separated by a comma and can be copied together.
     fn verbatim(&self, name: &Slice, value: &Node) -> Option<Span> {
         match (name, value) {
             (Slice::Span(name), Node::Raw(Slice::Span(value)))
@@ -95,7 +95,7 @@ impl Encoder<'_> {
         self.value(out, name, value);
     }
 
-    /// Appends a value; `name` is the member's that it belongs to.
+    /// Appends the value of the member `name`.
     pub(super) fn value(&self, out: &mut Vec<u8>, name: &[u8], node: &Node) {
         match node {
             Node::Raw(slice) if self.style.rewrites() => self.rewrite(out, name, slice),
@@ -118,7 +118,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// The text of a value as it is written in the default style.
+    /// The text of a value in the default style.
     pub(super) fn text<'t>(&'t self, slice: &'t Slice) -> Cow<'t, [u8]> {
         match slice {
             Slice::Span(span) if self.placeholders.touch(*span) => {
@@ -130,7 +130,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// Copies a stretch of the transaction, with what stands in for parts of it.
+    /// Copies a span of the transaction, with placeholders for parts of it.
     fn copy(&self, out: &mut Vec<u8>, span: Span) {
         if let Some(over) = self.placeholders.over(span) {
             out.extend_from_slice(over.text());
@@ -150,7 +150,7 @@ impl Encoder<'_> {
         out.extend_from_slice(if as_object { b"{}" } else { b"[]" });
     }
 
-    /// Opens containers so that empty arrays are seen, and writes strings and numbers as Kong does.
+    /// Rewrites text in Kong's style: opens containers to find empty arrays, and converts strings and numbers.
     fn rewrite(&self, out: &mut Vec<u8>, name: &[u8], slice: &Slice) {
         if let Slice::Span(span) = slice
             && let Some(over) = self.placeholders.over(*span)

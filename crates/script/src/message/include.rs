@@ -1,8 +1,8 @@
-//! Which bodies a plugin puts into its messages.
+//! The field `include_body`.
 
 use serde::Deserialize;
 
-/// Which bodies are part of a message.
+/// The bodies that are part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Include {
@@ -15,9 +15,9 @@ pub struct Include {
 impl Include {
     /// None.
     pub const OFF: Self = Self { request: false, response: false };
-    /// The request's alone.
+    /// The request's only.
     pub const REQUEST: Self = Self { request: true, response: false };
-    /// The response's alone.
+    /// The response's only.
     pub const RESPONSE: Self = Self { request: false, response: true };
     /// Both.
     pub const BOTH: Self = Self { request: true, response: true };
@@ -26,7 +26,7 @@ impl Include {
 impl TryFrom<String> for Include {
     type Error = String;
 
-    /// Reads a value of the field `include_body`.
+    /// Parses a value of the field `include_body`.
     fn try_from(word: String) -> Result<Self, String> {
         match &*word {
             "off" => Ok(Self::OFF),

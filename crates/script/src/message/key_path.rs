@@ -1,4 +1,4 @@
-//! Key paths: where in the message an edit goes.
+//! Key paths, which locate a member of the message.
 
 use crate::transaction::{Escaping, text};
 
@@ -11,7 +11,7 @@ pub enum Part {
     Index(usize),
 }
 
-/// A member's name, kept as it is compared and as it is written.
+/// A member's name, in plain and in encoded form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     /// The name itself.
@@ -23,7 +23,7 @@ pub struct Name {
 /// A parsed key of `set_serialize_value` or `custom_fields_by_lua`: `a.b` nests, `a\.b` is one name with a dot,
 /// `a[1]` is an array's first element (Kong 3.15).
 ///
-/// Kong's rule for the dots (kong/pdk/log.lua): one separates unless it is the first byte of the key or the byte
+/// Kong's rule for dots (kong/pdk/log.lua): a dot is a separator unless it is the first byte of the key or the byte
 /// before it is a backslash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPath {
@@ -32,8 +32,8 @@ pub struct KeyPath {
 }
 
 impl KeyPath {
-    /// Parses `key`. With `quirks`, a backslash and any character become one dot and there are no array indices,
-    /// as in Kong 3.10. Every text is a key path.
+    /// Parses `key`; every text is a key path. With `quirks`, a backslash and any character become a dot and there are no
+    /// array indices, as in Kong 3.10.
     pub fn parse(key: &str, quirks: bool) -> Self {
         let bytes = key.as_bytes();
         let mut parts = Vec::new();
@@ -60,7 +60,7 @@ impl KeyPath {
 }
 
 impl Part {
-    /// The part as errors show it.
+    /// The part as shown in errors.
     pub fn shown(&self) -> String {
         match self {
             Self::Name(name) => String::from_utf8_lossy(&name.plain).into_owned(),
@@ -70,14 +70,14 @@ impl Part {
 }
 
 impl Name {
-    pub fn new(plain: &str, escaping: Escaping) -> Self {
+    pub(super) fn new(plain: &str, escaping: Escaping) -> Self {
         let mut encoded = Vec::with_capacity(plain.len());
         text::push_escaped(&mut encoded, plain.as_bytes(), escaping);
         Self { plain: plain.as_bytes().into(), encoded: encoded.into() }
     }
 }
 
-/// Takes `segment`, the text between two separating dots, apart into a name and the indices behind it.
+/// Splits `segment`, the text between two separators, into a name and its indices.
 fn push_segment(parts: &mut Vec<Part>, segment: &str, quirks: bool) {
     let escaping = if quirks { Escaping::Kong } else { Escaping::Json };
     if quirks {
@@ -91,7 +91,7 @@ fn push_segment(parts: &mut Vec<Part>, segment: &str, quirks: bool) {
     parts.extend(indices.into_iter().map(Part::Index));
 }
 
-/// `foo[1][2]` is `foo` and 1, 2. What is not a positive whole number in brackets at the end belongs to the name.
+/// `foo[1][2]` is `foo` and 1, 2. Brackets without a positive integer are part of the name.
 fn split_indices(segment: &str) -> (&str, Vec<usize>) {
     let mut name = segment;
     let mut indices = Vec::new();
@@ -108,7 +108,7 @@ fn split_indices(segment: &str) -> (&str, Vec<usize>) {
     (name, indices)
 }
 
-/// Lua's `gsub("\\.", ".")` in Kong, where the pattern's dot stands for any character.
+/// Kong's `gsub("\\.", ".")`, in which the dot of the pattern matches any character.
 fn unescape_as_kong(segment: &str) -> String {
     let mut name = String::with_capacity(segment.len());
     let mut characters = segment.chars();

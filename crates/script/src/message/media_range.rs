@@ -1,16 +1,16 @@
-//! Content types that a plugin takes.
+//! Ranges of content types.
 
 use mime::{Mime, STAR};
 
-/// One content type, all of a main type (`text/*`), or all there are (`*/*`).
+/// A content type, all of a main type (`text/*`), or all (`*/*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaRange(Mime);
 
 impl MediaRange {
-    /// Reads a range in any case.
+    /// Parses a range, ignoring case.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// It is malformed.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || Err(format!("`{text}` is no content type; write it like application/json, text/* or */*"));
         let Ok(range) = text.trim().parse::<Mime>() else { return wrong() };
@@ -22,7 +22,7 @@ impl MediaRange {
         if stars_in_place && !sub.is_empty() && (sub == "*" || !sub.contains('*')) { Ok(Self(range)) } else { wrong() }
     }
 
-    /// Whether a `Content-Type` header is within it, whatever its parameters; without one only `*/*` has it.
+    /// Whether a `Content-Type` header is within the range, ignoring parameters. Only `*/*` contains a missing header.
     pub fn has(&self, content_type: Option<&str>) -> bool {
         if self.0.type_() == STAR {
             return true;
@@ -40,8 +40,8 @@ impl MediaRange {
 mod tests {
     use super::MediaRange;
 
-    /// Scenario: ranges and headers in any case, with parameters and suffixes, and headers that are no content type.
-    /// Guarantees: exactly those within the range are had.
+    /// Scenario: ranges and headers in any case, with parameters and suffixes, and malformed headers.
+    /// Guarantees: the range contains exactly the matching headers.
     #[test]
     fn ranges() {
         for (range, header, within) in [
@@ -63,7 +63,7 @@ mod tests {
         assert!(MediaRange::parse("*/*").unwrap().has(None));
     }
 
-    /// Scenario: texts that are no range. Guarantees: refused, with what to write.
+    /// Scenario: malformed ranges. Guarantees: an error that says what to write instead.
     #[test]
     fn no_ranges() {
         for text in

@@ -1,14 +1,14 @@
-//! What is written instead of stretches of a transaction's text.
+//! Placeholders for parts of a transaction's text.
 
 use super::style::Style;
 use crate::transaction::{Level, Span, Transaction, is_credential, split_object, text};
 
-/// What a stretch of the transaction is written as.
+/// The replacement of a part of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placeholder {
     /// `"REDACTED"`, for a credential.
     Credential,
-    /// `[]`, for an array that came as `{}`.
+    /// `[]`, for an array that the proxy wrote as `{}`.
     EmptyArray,
 }
 
@@ -21,7 +21,7 @@ impl Placeholder {
     }
 }
 
-/// Members that are arrays in Kong's entities and log object; cjson writes one that is empty as `{}`.
+/// Members that are arrays in Kong's entities and log object. cjson writes an empty one as `{}`.
 const ARRAYS: [&[u8]; 10] = [
     b"tags",
     b"tries",
@@ -34,10 +34,10 @@ const ARRAYS: [&[u8]; 10] = [
     b"destinations",
     b"ca_certificates",
 ];
-/// The members that are entities with such arrays.
+/// Members that are entities with such arrays.
 const ENTITIES: [&[u8]; 3] = [b"route", b"service", b"consumer"];
 
-/// All of one transaction, in order; none reaches into another.
+/// The placeholders of one transaction, in order, without overlaps.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Placeholders(Vec<(Span, Placeholder)>);
 
@@ -56,7 +56,7 @@ impl Placeholders {
         Self(found)
     }
 
-    /// What is written for the stretch `span` as a whole, or for more than it.
+    /// The placeholder that covers all of `span`.
     pub(super) fn over(&self, span: Span) -> Option<Placeholder> {
         self.0
             .iter()
@@ -64,12 +64,12 @@ impl Placeholders {
             .map(|(_, placeholder)| *placeholder)
     }
 
-    /// Those inside of `span`.
+    /// The placeholders inside of `span`.
     pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &(Span, Placeholder)> {
         self.0.iter().filter(move |(own, _)| span.start <= own.start && own.end <= span.end)
     }
 
-    /// Whether any is inside of `span` or around it.
+    /// Whether any placeholder overlaps `span`.
     pub(super) fn touch(&self, span: Span) -> bool {
         self.0.iter().any(|(own, _)| own.start < span.end && span.start < own.end)
     }
@@ -86,8 +86,8 @@ fn credentials(transaction: &Transaction, found: &mut Vec<(Span, Placeholder)>) 
     found.extend(members.map(|member| (member.value, Placeholder::Credential)));
 }
 
-/// The empty arrays of the log object itself and of its entities. An empty object elsewhere (headers, arguments,
-/// bodies) is one.
+/// Finds the empty arrays of the log object itself and of its entities. An empty object elsewhere (headers, arguments,
+/// bodies) is an object.
 fn empty_arrays(transaction: &Transaction, found: &mut Vec<(Span, Placeholder)>) {
     let bytes = transaction.bytes();
     for (key, value) in transaction.root() {
@@ -112,7 +112,7 @@ fn is_empty(value: &[u8]) -> bool {
     matches!(value, [b'{', between @ .., b'}'] if between.iter().all(u8::is_ascii_whitespace))
 }
 
-/// Whether there is an empty object anywhere, or text that looks like one.
+/// Whether the text may contain an empty object.
 fn has_empty(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'}', raw).any(|at| raw[..at].trim_ascii_end().last() == Some(&b'{'))
 }

@@ -1,4 +1,4 @@
-//! What is taken out of a message before it leaves.
+//! Redaction: what is removed from a message before it is sent.
 
 mod action;
 mod cookie;
@@ -16,7 +16,7 @@ use action::{Action, HashKey};
 pub use rule::{RedactAction, RedactRule, compile_pattern};
 use walk::Walk;
 
-/// The rules that hold for one plugin, in the order in which they are applied.
+/// The rules of one plugin, in the order in which they are applied.
 #[derive(Debug, Default)]
 pub(super) struct Redaction {
     rules: Vec<Rule>,
@@ -28,7 +28,7 @@ struct Rule {
     action: Action,
 }
 
-/// What a rule is for.
+/// What a rule selects.
 #[derive(Debug)]
 enum Target {
     Header(Box<str>),
@@ -39,7 +39,7 @@ enum Target {
 }
 
 impl Redaction {
-    /// The rules of the settings, and after them those of the plugin's validated `config`.
+    /// The rules of the settings, followed by those of the plugin's validated `config`.
     pub(super) fn of(config: &Value, options: ShapeOptions<'_>) -> Result<Self, ShapeError> {
         let wrong = |field: String, reason: String| ShapeError { field, reason };
         let own = config.get("redact").filter(|own| !own.is_null()).map(Vec::<RedactRule>::deserialize).transpose();
@@ -60,7 +60,7 @@ impl Redaction {
         self.rules.is_empty()
     }
 
-    /// Applies the rules one after the other; a later one sees what the earlier ones left.
+    /// Applies the rules in order. Each sees the result of those before it.
     pub(super) fn apply(&self, message: &mut Message) {
         let (encoder, root) = message.split();
         for Rule { target, action } in &self.rules {
@@ -77,7 +77,7 @@ impl Redaction {
 }
 
 impl Rule {
-    /// The rule made ready; else the field that is wrong, and why.
+    /// Compiles a rule. An error names the invalid field and the reason.
     fn of(rule: &RedactRule, options: ShapeOptions<'_>) -> Result<Self, (&'static str, String)> {
         let action = match (rule.action, options.hash_key) {
             (RedactAction::Remove, _) => Action::Remove,
@@ -100,7 +100,7 @@ impl Rule {
     }
 }
 
-/// Why a hash cannot be had.
+/// The error for a hash without a key.
 pub const NO_KEY: &str = "`hash` needs a key: set LOGPHASE_REDACT_KEY (or redact_key in the settings) to a secret of at \
                           least 16 bytes";
 

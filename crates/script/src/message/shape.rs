@@ -1,4 +1,4 @@
-//! What one plugin's message is beside the transaction and the edits: bodies that it carries, parts that are redacted.
+//! What distinguishes one plugin's messages from those of others: included bodies and redaction.
 
 use serde_json::Value;
 
@@ -7,56 +7,56 @@ use super::RedactRule;
 use super::body::{BodyError, BodyOptions, BodyRule};
 use super::redact::Redaction;
 
-/// How one plugin's messages differ from those of others of the same transaction.
+/// How one plugin's messages differ from those of others for the same transaction.
 #[derive(Debug, Default)]
 pub struct Shape {
     body: BodyRule,
     redaction: Redaction,
 }
 
-/// What a rule needs beside the plugin's `config`.
+/// What a shape depends on beside the plugin's `config`.
 #[derive(Debug, Clone, Copy)]
 pub struct ShapeOptions<'a> {
-    /// Which bodies are included, and how.
+    /// The included bodies.
     pub body: &'a BodyOptions,
-    /// Rules that hold before the plugin's own.
+    /// Redaction rules that apply before the plugin's own.
     pub redact: &'a [RedactRule],
     /// The key of hashes.
     pub hash_key: Option<&'a str>,
-    /// Whether key paths are read as Kong reads them.
+    /// Whether key paths are parsed as in Kong 3.10.
     pub kong_quirks: bool,
 }
 
 impl Shape {
-    /// The shape that a plugin's validated `config` asks for.
+    /// The shape for a plugin's validated `config`.
     ///
     /// # Errors
-    /// What is wrong with it, and the path of the field within `config`.
+    /// A field is invalid; the error has its path within `config`.
     pub fn of(config: &Value, options: ShapeOptions<'_>) -> Result<Self, ShapeError> {
         Ok(Self { body: BodyRule::of(options.body)?, redaction: Redaction::of(config, options)? })
     }
 
-    /// Whether the message of this transaction is the one that every plugin without a shape has.
+    /// Whether this message is the same as without a shape.
     pub fn is_plain(&self, message: &Message) -> bool {
         self.redaction.is_empty() && !self.body.applies(message)
     }
 }
 
-/// A shape that cannot be had.
+/// An invalid shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct ShapeError {
     /// Path of the field within the plugin's `config`, like `redact[0].pattern`.
     pub field: String,
-    /// What is wrong with it, and what to do.
+    /// The reason, and what to do.
     pub reason: String,
 }
 
 impl Message {
-    /// The message as one plugin sends it.
+    /// Encodes the message in one plugin's shape.
     ///
     /// # Errors
-    /// A body does not parse as the type that it claims, and the rule is to send nothing then.
+    /// A body does not parse as its content type, and the shape drops such messages.
     pub fn shaped(&self, shape: &Shape) -> Result<Vec<u8>, BodyError> {
         let mut own = self.clone();
         shape.body.apply(&mut own)?;

@@ -6,18 +6,18 @@ use crate::transaction::{Escaping, Numbers};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
     /// How strings are escaped.
-    pub escaping: Escaping,
+    pub(crate) escaping: Escaping,
     /// How numbers are written.
-    pub numbers: Numbers,
+    pub(crate) numbers: Numbers,
     /// Setting nil below missing parents creates the parents.
-    pub empty_parents: bool,
+    pub(crate) empty_parents: bool,
     /// Empty arrays that carry no array mark in Kong are written as `{}`.
-    pub empty_arrays_as_objects: bool,
+    pub(crate) empty_arrays_as_objects: bool,
 }
 
 impl Style {
     /// Kong's own output (`kong_quirks: true`).
-    pub const KONG: Self =
+    pub(crate) const KONG: Self =
         Self { escaping: Escaping::Kong, numbers: Numbers::Kong, empty_parents: true, empty_arrays_as_objects: true };
 
     /// The style that the setting `kong_quirks` asks for.

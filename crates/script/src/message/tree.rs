@@ -1,4 +1,4 @@
-//! The message as a tree that is text wherever no edit has reached.
+//! The message as a tree, which stays text wherever no edit has reached.
 
 use super::deferred::{self, DeferredEdit};
 use super::edit::{EditError, MAX_DEPTH, Mode};
@@ -7,13 +7,13 @@ use super::placeholder::{Placeholder, Placeholders};
 use super::style::Style;
 use crate::transaction::{CONTEXT, Span, Transaction, View, split_array, split_object, text};
 
-/// Members for which a message has room from the start: Kong's, and some of edits.
+/// The initial capacity of a message: Kong's members and some edits.
 const USUAL_MEMBERS: usize = 32;
 
-/// Elements up to which an array may have any holes (cjson's default).
+/// The length up to which an array may have any number of holes (cjson's default).
 const DENSE: usize = 10;
 
-/// A piece of JSON text: a stretch of the transaction or text of an edit's own.
+/// A piece of JSON text: a span of the transaction, or text of its own.
 #[derive(Debug, Clone)]
 pub(super) enum Slice {
     Span(Span),
@@ -28,7 +28,7 @@ impl Slice {
         }
     }
 
-    /// The stretch `span` of this slice.
+    /// The part `span` of this slice.
     fn part(&self, span: Span) -> Self {
         match self {
             Self::Span(own) => Self::Span(Span { start: own.start + span.start, end: own.start + span.end }),
@@ -44,18 +44,18 @@ pub(super) type Members = Vec<(Slice, Node)>;
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Raw(Slice),
-    /// Text of an object or an array of a body, whose arrays carry cjson's array mark in Kong: an empty one stays `[]`.
+    /// Text of a body's object or array. Its arrays carry cjson's array mark in Kong, so an empty one is `[]`.
     Marked(Box<[u8]>),
     Object(Members),
-    /// With whether it came with the transaction: the log object's arrays are marked as arrays in Kong, so that a
-    /// member with a name is never written.
+    /// The flag tells whether it is part of the transaction: in Kong those arrays carry the array mark, and members with a
+    /// name are never written.
     Array(Vec<Node>, bool),
 }
 
-/// One transaction's message, to which the plugins' edits are applied one after the other.
+/// One transaction's message, to which the edits of all plugins are applied in order.
 ///
-/// Kong builds each plugin's message anew and applies the whole list of edits so far; as every edit only depends on
-/// those before it, applying each once to a message that stays gives the same.
+/// Kong builds a new message for each plugin and applies all edits so far. As each edit depends only on those before it,
+/// applying each once to a shared message gives the same result.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub(super) transaction: Transaction,
@@ -69,7 +69,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message of `transaction` before any edit: without `_context`, credentials redacted.
+    /// The message of `transaction` before any edit, without `_context` and with credentials redacted.
     pub fn new(transaction: Transaction, style: Style) -> Self {
         let bytes = transaction.bytes().as_ref();
         let escaped = transaction.traits().escaped_names;
@@ -90,7 +90,7 @@ impl Message {
         message
     }
 
-    /// The first of two `headers` of the request is not indexed, and stays in the request's text.
+    /// Opens a request with two `headers`: the first is not indexed, but is part of the request's text.
     #[cold]
     fn leave_out_forgotten_headers(&mut self) {
         let bytes = self.transaction.bytes();
@@ -101,12 +101,12 @@ impl Message {
         }
     }
 
-    /// The transaction underneath.
+    /// The transaction.
     pub fn transaction(&self) -> &Transaction {
         &self.transaction
     }
 
-    /// How it is written.
+    /// The style in which it is written.
     pub fn style(&self) -> Style {
         self.style
     }
@@ -116,7 +116,7 @@ impl Message {
         self.version
     }
 
-    /// What is written instead of stretches of the transaction's text.
+    /// The placeholders for parts of the transaction.
     pub(super) fn placeholders(&self) -> &Placeholders {
         &self.placeholders
     }
@@ -166,7 +166,7 @@ impl Message {
     }
 }
 
-/// Levels of nesting of a JSON value; 0 for one that is no container.
+/// Levels of nesting of a JSON value; 0 for a scalar.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
     while let Some(byte) = json.get(at) {
@@ -194,13 +194,13 @@ pub(super) fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> 
 }
 
 fn is_named(key: &[u8], name: &Name) -> bool {
-    // A name with escapes is longer than what it stands for, and both begin alike if that is not one of them.
+    // A name with escapes is longer than its plain form, and has the same first byte unless that is escaped.
     let may = key.len() > name.plain.len() && (key[0] == b'\\' || name.plain.first() == Some(&key[0]));
     key == &*name.encoded || (may && *text::unescape(key) == *name.plain)
 }
 
 impl Node {
-    /// Splits text that is an object or an array one level deep.
+    /// Splits the text of an object or an array, one level deep.
     pub(super) fn open(&mut self, bytes: &[u8], placeholders: &Placeholders) {
         if let Self::Marked(text) = self {
             *self = Self::opened(text);
@@ -259,7 +259,7 @@ impl Node {
     }
 }
 
-/// One edit on its way down the tree.
+/// One edit and its way down the tree.
 struct Walk<'a> {
     bytes: &'a [u8],
     placeholders: &'a Placeholders,
@@ -270,9 +270,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Makes the edit, which [`Self::check`] has found can be made.
+    /// Applies the edit after [`Self::check`] has succeeded.
     fn go(&self, members: &mut Members, value: Option<Vec<u8>>) -> Result<(), EditError> {
-        // The one failure that shows only on the way down.
+        // The only error that `check` cannot find.
         let sparse = |part: &Part| matches!(part, Part::Index(index) if *index > DENSE);
         let before = self.path.parts().iter().any(sparse).then(|| members.clone());
         let mut root = Node::Object(std::mem::take(members));
@@ -286,7 +286,7 @@ impl Walk<'_> {
         done
     }
 
-    /// Finds out whether the edit can be made, before anything is touched; opens what it passes.
+    /// Checks whether the edit can be applied, before anything is changed. Opens the containers on the path.
     fn check(&self, root: &mut [(Slice, Node)]) -> Result<(), EditError> {
         let parts = self.path.parts();
         let (Part::Name(first), true) = (&parts[0], parts.len() > 1) else { return Ok(()) };
@@ -313,7 +313,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A value that is no table as Lua's `tostring` shows it.
+    /// A scalar as Lua's `tostring` shows it.
     fn shown(&self, node: &Node) -> String {
         let Node::Raw(slice) = node else { return "a table".to_owned() };
         if let Slice::Span(span) = slice
@@ -345,9 +345,9 @@ impl Walk<'_> {
         }
     }
 
-    // The rare ways down are functions of their own: each level of a path costs a frame of `apply`.
+    // Rare cases are separate functions to keep the stack frame of `apply` small: it recurses once per level of a path.
 
-    /// An element of what was an empty object.
+    /// Adds an element to an empty object, which becomes an array.
     fn indexed(&self, node: &mut Node, index: usize, rest: &[Part], value: Option<Node>) -> Result<(), EditError> {
         let mut elements = Vec::new();
         self.element(&mut elements, index, rest, value)?;
@@ -357,14 +357,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A member of what was an array: its elements get numbers as names.
+    /// Adds a member to an array, which becomes an object with its indices as names.
     fn named(&self, node: &mut Node, name: &Name, rest: &[Part], value: Option<Node>) -> Result<(), EditError> {
         let Node::Array(elements, _) = node else { return Ok(()) };
         let number = |at: usize| Slice::Owned((at + 1).to_string().into_bytes().into());
         let mut members: Vec<_> =
             std::mem::take(elements).into_iter().enumerate().map(|(at, node)| (number(at), node)).collect();
         let done = self.member(&mut members, name, rest, value);
-        // Where the edit left nothing, an array stays one.
+        // An array that the edit leaves empty stays an array.
         *node = if members.is_empty() { Node::Array(Vec::new(), false) } else { Node::Object(members) };
         done
     }
@@ -405,7 +405,7 @@ impl Walk<'_> {
         if !present && (!self.creates() || (rest.is_empty() && self.blocked(false)) || value.is_none()) {
             return Ok(());
         }
-        // Holes do not count, else a few edits would each double the array.
+        // Holes do not count; otherwise each of a few edits could double the array.
         let filled = || elements.iter().filter(|element| !element.is_null(self.bytes)).count();
         if index > DENSE && index > elements.len() && index > 2 * (filled() + 1) {
             return Err(EditError::Sparse { key: self.path.text().to_owned() });
@@ -430,7 +430,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether missing parents are made. Kong makes them for a nil as well; the sensible reading does not.
+    /// Whether missing parents are created. Only Kong creates them for nil as well.
     fn creates(&self) -> bool {
         self.mode != Mode::Replace && (!self.removes || self.style.empty_parents)
     }
@@ -443,7 +443,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Kong's header tables find names in any case and with `_` for `-`, which `add` sees.
+    /// Kong's header tables find names in any case and with `_` for `-`, which applies to `add`.
     fn has_header(&self, members: &[(Slice, Node)], name: &Name) -> bool {
         let parent: Vec<_> = self.path.parts().iter().map(Part::shown).collect();
         if !matches!(&parent[..], [of, headers, _] if headers == "headers" && (of == "request" || of == "response")) {

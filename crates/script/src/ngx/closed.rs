@@ -18,7 +18,7 @@ pub(super) enum Reason {
 impl Reason {
     fn text(self, name: &str) -> String {
         match self {
-            // nginx's words behind the name.
+            // nginx's words after the name.
             Self::Phase => format!("{name}: API disabled in the context of log_by_lua*"),
             Self::Outside => format!("{name} is not available in the sandbox: it would reach out of it"),
         }
@@ -59,7 +59,7 @@ const LIBRARIES: [(&str, Reason, &[&str]); 15] = [
     ("upstream", Reason::Outside, &[]),
 ];
 
-/// Adds them all to `ngx`.
+/// Adds all of them to `ngx`.
 pub(super) fn add(lua: &Lua, state: &Rc<State>, ngx: &Table) -> mlua::Result<()> {
     for (name, reason) in FUNCTIONS {
         ngx.raw_set(name, function(lua, format!("ngx.{name}"), reason)?)?;
@@ -70,7 +70,7 @@ pub(super) fn add(lua: &Lua, state: &Rc<State>, ngx: &Table) -> mlua::Result<()>
     Ok(())
 }
 
-/// A function that only raises.
+/// A function that always raises.
 pub(super) fn function(lua: &Lua, name: String, reason: Reason) -> mlua::Result<Function> {
     lua.create_function(move |lua, _: Variadic<Lv>| -> mlua::Result<()> { Err(raise(lua, &reason.text(&name))) })
 }

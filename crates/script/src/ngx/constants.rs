@@ -5,10 +5,10 @@ use mlua::Table;
 
 const CORE: [(&str, i32); 5] = [("OK", 0), ("ERROR", -1), ("AGAIN", -2), ("DONE", -4), ("DECLINED", -5)];
 
-/// By their number.
+/// Indexed by number.
 pub(super) const LEVELS: [&str; 9] = ["STDERR", "EMERG", "ALERT", "CRIT", "ERR", "WARN", "NOTICE", "INFO", "DEBUG"];
 
-/// From 2, each twice the one before.
+/// The values are powers of two, from 2.
 const METHODS: [&str; 15] = [
     "GET",
     "HEAD",
@@ -66,7 +66,7 @@ const STATUSES: [(&str, i32); 36] = [
     ("INSUFFICIENT_STORAGE", 507),
 ];
 
-/// Adds them all to `ngx`.
+/// Adds all of them to `ngx`.
 pub(super) fn add(ngx: &Table) -> mlua::Result<()> {
     for (name, number) in CORE {
         ngx.raw_set(name, number)?;

@@ -1,4 +1,4 @@
-//! `ngx.var`: the variables that the proxy handed over, and those that the transaction implies.
+//! `ngx.var`: variables that the proxy sent along, and those derived from the transaction.
 
 use mlua::{Lua, Value as Lv};
 
@@ -10,7 +10,7 @@ use crate::host::text::number_text;
 use crate::host::time;
 use crate::transaction::{Level, Value, View};
 
-/// The variable `name`; always a string or nil, as in nginx.
+/// The variable `name`, which is a string or nil, as in nginx.
 pub(super) fn get(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
     let given = state.with(|transaction| transaction.context("vars")?.get(name).map(shown)).flatten();
     let value = match given {
@@ -20,7 +20,7 @@ pub(super) fn get(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
     value.map_or(Ok(Lv::Nil), |text| Ok(Lv::String(lua.create_string(text)?)))
 }
 
-/// A JSON value as nginx would hold it; null is no value.
+/// A JSON value in nginx's form; null is no value.
 fn shown(view: View<'_>) -> Option<Vec<u8>> {
     match view.value() {
         Value::Null => None,
@@ -40,7 +40,7 @@ fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
     of_request(state, name).or_else(|| of_response(state, name)).or_else(|| of_proxy(state, name))
 }
 
-/// What is known of the client, its connection and its request.
+/// Variables of the client, its connection and its request.
 fn of_request(state: &State, name: &str) -> Option<Vec<u8>> {
     let member = |level, name: &str| state.member(level, name, shown);
     let address = |part: fn(Address) -> Option<String>| Address::of(state).and_then(part).map(String::into_bytes);
@@ -82,13 +82,13 @@ fn of_request(state: &State, name: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// What is known of the response, of the time, and of the upstream.
+/// Variables of the response, the time and the upstream.
 fn of_response(state: &State, name: &str) -> Option<Vec<u8>> {
     let member = |level, name: &str| state.member(level, name, shown);
     match name {
         "status" => member(Level::Response, "status"),
         "bytes_sent" => member(Level::Response, "size"),
-        // The log object has no size without the header: what the response itself says.
+        // The log object has no size without the header, so this is the size that the response declares.
         "body_bytes_sent" => by_name(state, Level::ResponseHeaders, "content-length"),
         "request_completion" => Some(b"OK".to_vec()),
         "request_time" => latency(state, "request"),
@@ -103,7 +103,7 @@ fn of_response(state: &State, name: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// What every nginx has, and what Kong's has beside.
+/// Variables of nginx itself and of Kong.
 fn of_proxy(state: &State, name: &str) -> Option<Vec<u8>> {
     let fixed = match name {
         "hostname" => return state.with(|transaction| transaction.context("node")?.get("hostname").and_then(shown))?,
@@ -124,7 +124,7 @@ fn protocol(state: &State) -> String {
     format!("HTTP/{:.1}", state.context_number("http_version").unwrap_or(1.1))
 }
 
-/// The name in Basic credentials.
+/// The user name of Basic credentials.
 fn remote_user(state: &State) -> Option<Vec<u8>> {
     use base64::Engine;
     let credentials = String::from_utf8(by_name(state, Level::RequestHeaders, "authorization")?).ok()?;
@@ -137,7 +137,7 @@ fn remote_user(state: &State) -> Option<Vec<u8>> {
     Some(decoded[..end].to_vec())
 }
 
-/// When the response was over, in seconds; now where the transaction does not say.
+/// The end of the response in seconds since 1970; the current time if the transaction does not tell.
 fn ended_at(state: &State) -> f64 {
     let started = state.member(Level::Root, "started_at", |view| view.number());
     let took = state.member(Level::Root, "latencies", |latencies| latencies.get("request")?.number());
@@ -150,7 +150,7 @@ fn iso8601(seconds: f64) -> Option<String> {
     Some(text)
 }
 
-/// `ip:port` of each try.
+/// The `ip:port` of each try.
 fn upstream_address(state: &State) -> Option<Vec<u8>> {
     let addresses = state.member(Level::Root, "tries", |tries| {
         let Value::Array(tries) = tries.value() else { return None };
@@ -167,7 +167,7 @@ fn upstream_address(state: &State) -> Option<Vec<u8>> {
     if addresses.is_empty() { None } else { Some(addresses.join(", ").into_bytes()) }
 }
 
-/// A header by its name with `_` for `-`, as nginx finds it.
+/// A header by its name with `_` for `-`, as in nginx.
 fn by_name(state: &State, level: Level, name: &str) -> Option<Vec<u8>> {
     state.with(|transaction| transaction.header(level, name.as_bytes()).and_then(shown))?
 }

@@ -12,7 +12,7 @@ use crate::runtime::{check, kind_name, raise};
 const TTL: f64 = 3600.0;
 const NEG_TTL: f64 = 300.0;
 
-/// What Kong's functions return: a value, an error, and the level of the hit or the time left.
+/// The results of Kong's functions: a value, an error, and the level of the hit or the lifetime.
 type Lookup = (Lv, Option<String>, Option<f64>);
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<Table> {
@@ -21,7 +21,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<
     let add = |name: &str, work: Method| {
         let (state, pcall, cache) = (state.clone(), pcall.clone(), table.clone());
         let function = lua.create_function(move |lua, mut arguments: MultiValue| {
-            // They are methods: `kong.cache:get(...)`.
+            // The functions are methods: `kong.cache:get(...)`.
             if matches!(arguments.front(), Some(Lv::Table(first)) if *first == cache) {
                 arguments.pop_front();
             }
@@ -66,7 +66,7 @@ impl Call<'_> {
         }
     }
 
-    /// A span of `opts`, in seconds.
+    /// A duration of `opts`, in seconds.
     fn span(&self, options: Option<&Table>, name: &str, default: f64) -> mlua::Result<f64> {
         let given = options.map_or(Ok(Lv::Nil), |options| options.raw_get(name))?;
         let span = match given {

@@ -66,7 +66,7 @@ fn groups(lua: &Lua, state: &State) -> mlua::Result<Lv> {
     given.flatten().unwrap_or(Ok(Lv::Nil))
 }
 
-/// The transaction's own consumer, if it is the one that is asked for: there is no database to ask for others.
+/// The transaction's own consumer, if it is the requested one. There is no database to load others from.
 fn load_consumer(lua: &Lua, state: &State, (id, by_name): (Lv, Lv)) -> mlua::Result<(Lv, Option<&'static str>)> {
     let Lv::String(id) = id else { return Err(raise(lua, "consumer_id must be a string")) };
     let id = id.to_string_lossy();
@@ -85,7 +85,7 @@ fn load_consumer(lua: &Lua, state: &State, (id, by_name): (Lv, Lv)) -> mlua::Res
     Ok((Lv::Nil, Some("kong.client.load_consumer knows the transaction's own consumer only: others are out of reach")))
 }
 
-/// An object of the transaction as a new table, nil where there is none.
+/// An object of the transaction as a new table, or nil.
 pub(super) fn entity(lua: &Lua, state: &State, member: &str) -> mlua::Result<Lv> {
     let value = state.with(|transaction| transaction.get(member).map(|view| state.to_lua(lua, view)));
     Ok(match value.flatten().transpose()? {
@@ -94,7 +94,8 @@ pub(super) fn entity(lua: &Lua, state: &State, member: &str) -> mlua::Result<Lv>
     })
 }
 
-/// The protocol that the client spoke: what the proxy says, else the route's only one, else the one that fits.
+/// The client's protocol: the one that the proxy sent along, else the route's only one, else the one that matches the
+/// connection.
 fn protocol(lua: &Lua, state: &State, allow_terminated: Lv) -> mlua::Result<(Option<String>, Option<&'static str>)> {
     if let Some(given) = state.context_text("client_protocol") {
         return Ok((Some(given), None));

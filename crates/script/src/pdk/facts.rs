@@ -49,7 +49,7 @@ pub(super) fn plugin(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(module.done())
 }
 
-/// What nginx counts; the proxy can hand it over.
+/// Counters of nginx, which the proxy can send along.
 const STATISTICS: [&str; 7] = [
     "connections_active",
     "connections_reading",
@@ -116,7 +116,7 @@ pub(super) fn telemetry(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(module.done())
 }
 
-/// What of Kong's configuration has a counterpart here; nothing of it is secret.
+/// The parts of Kong's configuration that exist here. None is secret.
 pub(super) fn configuration(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Table> {
     let table = facts(lua, state, dialect)?;
     let (shared, dialect) = (state.clone(), dialect.clone());

@@ -1,4 +1,4 @@
-//! Values as text for the log, in the manner of the `inspect` library that Kong uses: on one line, bounded, read raw,
+//! Values as text for the log, in the format of the `inspect` library that Kong uses, but on one line, bounded, read raw
 //! and without addresses.
 
 use std::ffi::c_void;
@@ -6,11 +6,11 @@ use std::ffi::c_void;
 use crate::runtime::{deadline, kind_name};
 use mlua::{Table, Value as Lv};
 
-/// Levels of tables, and members of one, that are shown.
+/// Shown levels of nested tables, and members of one table.
 const DEEPEST: usize = 16;
 const MOST_MEMBERS: usize = 500;
 
-/// Writes `values` with spaces between, until `line` has `most` bytes.
+/// Appends `values` with spaces in between, until `line` has `most` bytes.
 pub(super) fn show(line: &mut String, values: &[Lv], most: usize) {
     let mut printer = Printer { line, most, seen: Vec::new() };
     for (at, value) in values.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn show(line: &mut String, values: &[Lv], most: usize) {
 struct Printer<'a> {
     line: &'a mut String,
     most: usize,
-    /// What was numbered so far, with its kind.
+    /// The values that were numbered so far, with their types.
     seen: Vec<(*const c_void, &'static str)>,
 }
 
@@ -73,7 +73,7 @@ impl Printer<'_> {
         self.line.push('"');
     }
 
-    /// A function, a coroutine, a userdata or a table that was there before: its kind and a number of its own.
+    /// A function, a coroutine, a userdata or a repeated table: its type and its number.
     fn numbered(&mut self, value: &Lv) {
         let (pointer, kind) = (value.to_pointer(), kind_name(value));
         if !self.seen.contains(&(pointer, kind)) {
@@ -132,7 +132,7 @@ impl Printer<'_> {
     }
 }
 
-/// The members of a table in a fixed order: numbers, then texts, then others; with whether some were left out.
+/// The members of a table in a fixed order (numbers, strings, others), and whether some were left out.
 fn members(table: &Table) -> (Vec<(Lv, Lv)>, bool) {
     let mut members = Vec::new();
     let read = table.for_each(|key: Lv, value: Lv| {

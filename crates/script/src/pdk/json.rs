@@ -1,4 +1,4 @@
-//! JSON that came in a body, as Lua values.
+//! JSON bodies as Lua values.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,8 +8,8 @@ use crate::runtime::{OUT_OF_TIME, deadline};
 use mlua::{Lua, Table, Value as Lv};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
-/// The table that `text` is as JSON, `None` where it is no sound array or object. Null is `ngx.null`; arrays stay
-/// arrays when they are empty. Nesting is bounded by serde_json (127 levels; cjson has 1000).
+/// Parses a JSON array or object; `None` if `text` is neither. Null becomes `ngx.null`, and empty arrays stay arrays.
+/// serde_json limits nesting to 127 levels; cjson allows 1000.
 pub(super) fn decode(lua: &Lua, state: &State, text: &[u8]) -> mlua::Result<Option<Table>> {
     let failure = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -23,12 +23,12 @@ pub(super) fn decode(lua: &Lua, state: &State, text: &[u8]) -> mlua::Result<Opti
     }
 }
 
-/// Makes Lua values as the text is read: what a body unfolds to counts as the script's memory.
+/// Creates Lua values while it parses, so that the result counts towards the script's memory.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     lua: &'a Lua,
     state: &'a State,
-    /// Lua's own error, which is not one of the text.
+    /// An error of the VM, as opposed to one in the text.
     failure: &'a RefCell<Option<mlua::Error>>,
 }
 

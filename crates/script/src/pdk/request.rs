@@ -69,7 +69,7 @@ fn address_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     })
 }
 
-/// Host and port of `user@host:port`, as Kong splits it.
+/// Splits `user@host:port` into host and port, like Kong.
 fn split_host(authority: &str) -> (&str, &str) {
     let host = authority.split_once('@').map_or(authority, |(_, host)| host);
     host.split_once(':').unwrap_or((host, ""))

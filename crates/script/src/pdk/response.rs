@@ -19,7 +19,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         if let Some(given) = state.context_text("response_source") {
             return Ok(given);
         }
-        // The log object's `source` is one of Kong's names for it; the PDK's word for "upstream" is "service".
+        // The log object says "upstream" where the PDK says "service".
         let source = state.text(Level::Root, "source");
         Ok(match source.as_deref() {
             Some("upstream") => "service".to_owned(),

@@ -1,9 +1,9 @@
-//! The transaction: one finished request and response (or L4 session) as a proxy hands it over.
+//! The transaction: one finished request and response (or L4 session) as a proxy sends it.
 //!
-//! It stays the bytes it came as. One pass validates them and notes where the members are that the log phase
-//! looks at; everything deeper is read only where a snippet, a redaction or an edit reaches in.
+//! A transaction is kept as the received bytes. A single pass validates them and indexes the members that the log phase
+//! reads. Deeper values are parsed only when a snippet, a redaction rule or an edit needs them.
 
-pub mod body;
+pub(crate) mod body;
 mod plain;
 mod scan;
 pub mod text;
@@ -12,18 +12,19 @@ mod view;
 use bytes::Bytes;
 
 use scan::Member;
-pub use scan::{Level, Span, Traits, is_credential, split_array, split_object};
-pub use text::{Escaping, Numbers};
+pub use scan::{Level, Span, split_array, split_object};
+pub(crate) use scan::{Traits, is_credential};
+pub(crate) use text::{Escaping, Numbers};
 pub use view::{Value, View};
 
-/// What one transaction may be. Each bound is a setting.
+/// Limits of one transaction. Each is a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one transaction.
     pub max_bytes: usize,
     /// Levels of nesting; the outermost object is level 1.
     pub max_depth: usize,
-    /// Members of objects and elements of arrays, all levels together.
+    /// Members of objects and elements of arrays of all levels.
     pub max_members: usize,
 }
 
@@ -33,27 +34,27 @@ impl Default for Limits {
     }
 }
 
-/// Why bytes are not a transaction, and where.
+/// Why and where bytes are not a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at byte {offset}")]
 pub struct Rejection {
     /// Offset in bytes from the start of the transaction's own text.
     pub offset: usize,
-    /// What is wrong, as a sentence fragment.
+    /// The reason, as a sentence fragment.
     pub reason: String,
-    /// The transaction is sound JSON, but past a limit (answered 413 where an input can answer).
+    /// The transaction is valid JSON that exceeds a limit (status 413 from inputs that can respond).
     pub too_large: bool,
 }
 
-/// One of several transactions of a body that was rejected.
+/// A rejected transaction of a body with several.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("transaction {index}: {reason} at byte {offset}")]
 pub struct BodyRejection {
-    /// Which one, counted from 0; for JSON lines the line's number counted from 0 without empty lines.
+    /// The index of the transaction, from 0. JSON lines are counted without empty lines.
     pub index: usize,
     /// Offset in bytes from the start of the body.
     pub offset: usize,
-    /// What is wrong.
+    /// The reason.
     pub reason: String,
     /// See [`Rejection::too_large`].
     pub too_large: bool,
@@ -82,7 +83,7 @@ impl Transaction {
         }
     }
 
-    /// Reads the object that begins at or after `at` in valid UTF-8, and says where it ends.
+    /// Reads the object that begins at or after `at` in valid UTF-8. Returns its end as well.
     fn read(text: &Bytes, at: usize, limits: &Limits) -> Result<(Self, usize), Rejection> {
         let scanned = scan::scan(text, at, limits)?;
         let start = scanned.end - scanned.length;
@@ -90,29 +91,29 @@ impl Transaction {
         if !scanned.multiline {
             return Ok((Self { bytes, members: scanned.members, traits: scanned.traits }, scanned.end));
         }
-        // A message is one line, so white space that breaks lines must not be carried into it.
+        // A message is one line, so line breaks between tokens must not be copied into it.
         let compact = Bytes::from(text::compact(&bytes));
         let scan::Scanned { members, traits, .. } = scan::scan(&compact, 0, limits)?;
         Ok((Self { bytes: compact, members, traits }, scanned.end))
     }
 
-    /// The text of the object; as it came, but for line breaks and tabs between its tokens.
+    /// The text of the object as received, except for line breaks and tabs between tokens.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// What of that which few transactions have this one has.
-    pub fn traits(&self) -> Traits {
+    /// The rare properties of this transaction.
+    pub(crate) fn traits(&self) -> Traits {
         self.traits
     }
 
-    /// The members of the outermost object and their values, in order, `_context` among them.
-    pub fn root(&self) -> impl Iterator<Item = (Span, Span)> + '_ {
+    /// The members of the outermost object and their values, in order, including `_context`.
+    pub(crate) fn root(&self) -> impl Iterator<Item = (Span, Span)> + '_ {
         self.members_at(Level::Root).map(|member| (member.key, member.value))
     }
 
     /// The indexed members of the object at `level`.
-    pub fn members_at(&self, level: Level) -> impl DoubleEndedIterator<Item = &Member> + '_ {
+    pub(crate) fn members_at(&self, level: Level) -> impl DoubleEndedIterator<Item = &Member> + '_ {
         self.members.iter().filter(move |member| member.level == level)
     }
 
@@ -130,7 +131,7 @@ impl Transaction {
         self.member(Level::Root, name)
     }
 
-    /// A value out of `_context`.
+    /// The value of the member `name` of `_context`.
     pub fn context(&self, name: &str) -> Option<View<'_>> {
         self.context_object()?.get(name)
     }
@@ -140,11 +141,11 @@ impl Transaction {
     }
 }
 
-/// The member that carries what Kong's log object lacks; it is never logged.
-pub const CONTEXT: &str = "_context";
+/// The member for data that Kong's log object lacks. It is never logged.
+pub(crate) const CONTEXT: &str = "_context";
 
 fn utf8(bytes: &[u8]) -> Result<(), Rejection> {
-    // Most are, and that is seen at several times the speed.
+    // Most texts are ASCII, which is checked at several times the speed.
     if bytes.is_ascii() {
         return Ok(());
     }
@@ -155,7 +156,7 @@ fn utf8(bytes: &[u8]) -> Result<(), Rejection> {
     })
 }
 
-/// Reads a body that is one object or an array of objects.
+/// Parses a body that is one object or an array of objects.
 pub fn parse_body(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
     let skip = |at: usize| at + body[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let at = skip(0);
@@ -190,7 +191,7 @@ pub fn parse_body(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, Bod
     }
 }
 
-/// Reads a body of JSON lines; empty lines are passed over.
+/// Parses a body of JSON lines. Empty lines are skipped.
 pub fn parse_lines(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
     let mut transactions = Vec::new();
     let mut start = 0;

@@ -1,6 +1,6 @@
-//! Where in a text the next byte is that JSON's strings give a meaning to.
+//! Finds the next byte with a special meaning in a JSON string.
 
-/// How many bytes from the front are neither a quote, a backslash nor a control character.
+/// The number of bytes at the front that are neither a quote, a backslash nor a control character.
 #[inline(always)]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
@@ -14,10 +14,10 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run + tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(tail.len())
 }
 
-/// Bytes that [`first_special`] looks at.
+/// Bytes that [`first_special`] reads.
 const BLOCK: usize = if cfg!(target_feature = "sse2") { 16 } else { 8 };
 
-/// Where in `block` the first quote, backslash or control character is.
+/// The index of the first quote, backslash or control character in `block`.
 #[cfg(target_feature = "sse2")]
 #[inline]
 #[expect(unsafe_code, reason = "what every x86-64 can do is called unsafe outside of functions marked with it")]
@@ -26,7 +26,7 @@ fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
         _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
     };
     let word = u128::from_le_bytes(*block);
-    // SAFETY: nothing but registers is touched, by instructions that are there: see the condition above.
+    // SAFETY: the instructions only use registers, and the condition above ensures that they are available.
     let hits = unsafe {
         let bytes = _mm_set_epi64x((word >> 64) as i64, word as i64);
         let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
@@ -37,14 +37,14 @@ fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
     (hits != 0).then(|| hits.trailing_zeros() as usize)
 }
 
-/// Where in `block` the first quote, backslash or control character is.
+/// The index of the first quote, backslash or control character in `block`.
 #[cfg(not(target_feature = "sse2"))]
 #[inline]
 fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let word = u64::from_le_bytes(*block);
-    // The high bit of each byte that is one; those above the lowest hit may be wrong, which is enough. A byte with its
-    // own high bit set is none.
+    // The high bit of each special byte. Bits above the lowest one may be wrong, which does not matter. A byte whose own
+    // high bit is set is not special.
     let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
     let slash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
     let control = word.wrapping_sub(ONES * 0x20);

@@ -1,5 +1,5 @@
-//! The one pass over a transaction's bytes: validates them as JSON (RFC 8259) and notes where the members are
-//! that the log phase looks at.
+//! A single pass over a transaction's bytes, which validates them as JSON (RFC 8259) and indexes the members that the log
+//! phase reads.
 
 use super::plain::plain_run;
 use super::{Limits, Rejection};
@@ -29,38 +29,38 @@ pub enum Level {
     Response,
     RequestHeaders,
     ResponseHeaders,
-    /// Anything else: validated, not indexed.
+    /// Any other object, which is validated and not indexed.
     Deeper,
 }
 
 /// One indexed member.
 #[derive(Debug, Clone, Copy)]
-pub struct Member {
+pub(crate) struct Member {
     pub level: Level,
-    /// The name between its quotes, escapes as they came.
+    /// The name between its quotes, with escapes.
     pub key: Span,
     pub value: Span,
 }
 
-/// What the pass found.
+/// The result of a scan.
 #[derive(Debug)]
-pub struct Scanned {
+pub(super) struct Scanned {
     pub members: Vec<Member>,
-    /// One past the last byte of the object, from the start of the input.
+    /// The end of the object, from the start of the input.
     pub end: usize,
     /// Bytes of the object.
     pub length: usize,
-    /// White space that would break a line stands between tokens.
+    /// There is a line break or a tab between tokens.
     pub multiline: bool,
     pub traits: Traits,
 }
 
-/// What few transactions have. Most that works on a transaction can be left out where it is not there.
+/// Rare properties of a transaction. Most work that they require can be skipped without them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traits {
+pub(crate) struct Traits {
     /// A member's name, at any level, is written with escapes.
     pub escaped_names: bool,
-    /// The request has `headers` more than once: the text then holds some that no index knows.
+    /// The request has more than one `headers`, of which only the last is indexed.
     pub repeated_headers: bool,
     /// A request header may be a credential.
     pub credentials: bool,
@@ -68,12 +68,12 @@ pub struct Traits {
     pub empty_objects: bool,
 }
 
-/// Past this many levels the recursion would endanger the stack, whatever the setting says.
+/// The maximum depth of recursion, whatever the setting is, which protects the stack.
 const MAX_DEPTH: usize = 512;
 
-/// Scans one object that begins at or after `at`; offsets in the index count from the object's first byte, those
-/// of a rejection from `at`. `input` is valid UTF-8.
-pub fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejection> {
+/// Scans one object that begins at or after `at`. Offsets in the index count from the object's first byte, those of a
+/// rejection from `at`. `input` is valid UTF-8.
+pub(super) fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejection> {
     let mut scanner = Scanner {
         input,
         pos: at,
@@ -98,8 +98,8 @@ pub fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, Rejecti
     }
 }
 
-/// Splits the object `raw`, which was validated before, into its members; of a name given twice the last counts,
-/// at the place of the first.
+/// Splits the validated object `raw` into its members. Of a repeated name the last value counts, at the position of the
+/// first.
 pub fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
     let mut members: Vec<(Span, Span)> = Vec::with_capacity(16);
     let Some(mut scanner) = resume(raw, b'{') else { return members };
@@ -118,7 +118,7 @@ pub fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
     members
 }
 
-/// Splits the array `raw`, which was validated before, into its elements.
+/// Splits the validated array `raw` into its elements.
 pub fn split_array(raw: &[u8]) -> Vec<Span> {
     let mut elements = Vec::new();
     let Some(mut scanner) = resume(raw, b'[') else { return elements };
@@ -160,8 +160,8 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
     })
 }
 
-/// Whether two names, given between their quotes with escapes as they came, are the same name.
-pub fn same_name(a: &[u8], b: &[u8]) -> bool {
+/// Whether two encoded names are the same name.
+pub(super) fn same_name(a: &[u8], b: &[u8]) -> bool {
     if memchr::memchr(b'\\', a).is_none() && memchr::memchr(b'\\', b).is_none() {
         return a == b;
     }
@@ -199,7 +199,7 @@ struct Scanner<'a> {
     members_left: usize,
     limits: &'a Limits,
     index: Vec<Member>,
-    /// One bit for each hash of a name that was looked at, see `maybe_again`.
+    /// One bit for each hash of an indexed name, see `maybe_again`.
     seen: [u64; 8],
     multiline: bool,
     empty_objects: usize,
@@ -264,7 +264,7 @@ impl Scanner<'_> {
 
     #[inline]
     fn space(&mut self) {
-        // Between most tokens there is none.
+        // There is none between most tokens.
         if self.peek().is_some_and(|byte| byte <= b' ') {
             self.some_space();
         }
@@ -298,7 +298,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Steps over a bracket, into what is between it and its counterpart.
+    /// Enters a container, after its opening bracket.
     fn enter(&mut self) -> Step {
         if self.depth_left == 0 {
             return self.wrong(ErrorKind::Depth);
@@ -308,7 +308,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Steps over the counterpart.
+    /// Leaves a container, after its closing bracket.
     fn leave(&mut self) -> Step {
         self.depth_left += 1;
         self.pos += 1;
@@ -323,7 +323,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// An object, from its brace on. What is recursive is no smaller than this.
+    /// Scans an object from its brace on. This is the whole recursion, to keep its stack frame small.
     #[inline(never)]
     fn object(&mut self, level: Level) -> Step {
         self.enter()?;
@@ -373,7 +373,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// What the value of the member `key` of an object at `level` is.
+    /// The level of the value of the member `key` of an object at `level`.
     fn level_of(&self, level: Level, key: Name) -> Level {
         let name = self.text(key.span);
         let unescaped;
@@ -396,7 +396,7 @@ impl Scanner<'_> {
         span.of(&self.input[self.base..])
     }
 
-    /// Whether a name may have been seen at this level: a filter that spares most names the real look.
+    /// Whether a name may be a repetition at this level: a filter that avoids the exact comparison for most names.
     fn maybe_again(&mut self, level: Level, key: Name) -> bool {
         if key.escaped {
             self.seen = [u64::MAX; 8];
@@ -411,7 +411,7 @@ impl Scanner<'_> {
         seen
     }
 
-    /// Of a name that comes again the last counts (as with Kong's cjson): what was indexed under it goes.
+    /// Removes the index of an earlier member with the same name: the last one counts, as with Kong's cjson.
     fn forget(&mut self, level: Level, name: Span, inside: Level) {
         let (text, escapes) = (&self.input[self.base..], self.traits.escaped_names);
         let again = |member: &Member| {
@@ -431,7 +431,7 @@ impl Scanner<'_> {
         self.index.retain(|member| !again(member) && !gone(member.level));
     }
 
-    /// The next member's name in an object that was validated before, or `None` at its end.
+    /// The next member's name in a validated object, or `None` at its end.
     fn next_member(&mut self) -> Option<Name> {
         self.space();
         if self.peek() == Some(b',') {
@@ -444,7 +444,7 @@ impl Scanner<'_> {
         self.name().ok()
     }
 
-    /// A member's name with its colon and the space around.
+    /// Scans a member's name, its colon and the space around it.
     #[inline(always)]
     fn name(&mut self) -> Result<Name, ScanError> {
         if self.peek() != Some(b'"') {
@@ -465,7 +465,7 @@ impl Scanner<'_> {
         Ok(Name { span, escaped })
     }
 
-    /// An array, from its bracket on.
+    /// Scans an array from its bracket on.
     #[inline(never)]
     fn array(&mut self) -> Step {
         self.enter()?;
@@ -488,13 +488,13 @@ impl Scanner<'_> {
         }
     }
 
-    /// The rest of a string whose opening quote was read, with the closing one. Whether it has escapes.
+    /// Scans the rest of a string after its opening quote. Returns whether it has escapes.
     #[inline(always)]
     fn string(&mut self) -> Result<bool, ScanError> {
         let rest = &self.input[self.pos..];
         let run = plain_run(rest);
         self.pos += run;
-        // So it is with nearly all.
+        // This is the case for nearly all strings.
         if rest.get(run) == Some(&b'"') {
             self.pos += 1;
             return Ok(false);
@@ -502,7 +502,7 @@ impl Scanner<'_> {
         self.string_with_escapes().map(|()| true)
     }
 
-    /// The same from an escape on.
+    /// Scans the rest of a string from an escape on.
     #[cold]
     fn string_with_escapes(&mut self) -> Step {
         loop {
@@ -573,8 +573,8 @@ impl Scanner<'_> {
     }
 }
 
-/// Whether a header's name, without escapes, is of one whose value is never logged (kong/pdk/log.lua); in any spelling,
-/// as not every proxy lower-cases names.
-pub fn is_credential(name: &[u8]) -> bool {
+/// Whether a header with this unescaped name is never logged (kong/pdk/log.lua). The case is ignored, because not every
+/// proxy writes names in lower case.
+pub(crate) fn is_credential(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
 }

@@ -1,10 +1,10 @@
-//! JSON strings and numbers as text: unescaping what came in, escaping what goes out.
+//! JSON strings and numbers as text.
 
 use std::borrow::Cow;
 
 use super::plain::plain_run;
 
-/// The bytes that a string's content, given between its quotes, stands for. A lone surrogate becomes U+FFFD.
+/// Unescapes the content of a JSON string. A lone surrogate becomes U+FFFD.
 pub fn unescape(content: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'\\', content) else { return Cow::Borrowed(content) };
     let mut out = Vec::with_capacity(content.len());
@@ -32,7 +32,7 @@ pub fn unescape(content: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Reads the four digits of a `\u` escape, and a second one where they are the first half of a pair.
+/// Reads the four digits of a `\u` escape, and a second escape if they are the first half of a pair.
 fn unescape_unit<'a>(after: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let unit = |digits: &[u8]| -> Option<u32> {
         let text = std::str::from_utf8(digits.get(..4)?).ok()?;
@@ -55,18 +55,18 @@ fn unescape_unit<'a>(after: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     after
 }
 
-/// How strings are escaped on the way out.
+/// How strings are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Escaping {
-    /// What JSON demands.
+pub(crate) enum Escaping {
+    /// Only what JSON requires.
     #[default]
     Json,
-    /// As Kong's cjson: also `/` as `\/` and U+007F as `\u007f`.
+    /// Like Kong's cjson, which also escapes `/` as `\/` and U+007F as `\u007f`.
     Kong,
 }
 
-/// Appends `text` as a quoted JSON string. Bytes that are not UTF-8 become U+FFFD; the answer says whether any were.
-pub fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
+/// Appends `text` as a quoted JSON string. Bytes that are not UTF-8 become U+FFFD; returns whether there were any.
+pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let sound = std::str::from_utf8(text).is_ok();
@@ -84,8 +84,8 @@ pub fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
     !sound
 }
 
-/// Appends the content of a JSON string without its quotes; `text` is valid UTF-8.
-pub fn push_escaped(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) {
+/// Appends the content of a JSON string without its quotes. `text` is valid UTF-8.
+pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     if escaping == Escaping::Json && plain_run(text) == text.len() {
         out.extend_from_slice(text);
@@ -117,21 +117,21 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) {
     out.extend_from_slice(&text[plain..]);
 }
 
-/// How numbers are written on the way out.
+/// How numbers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Numbers {
+pub(crate) enum Numbers {
     /// Whole numbers exactly up to 2^53, others with 14 significant digits.
     #[default]
     Exact,
-    /// All with 14 significant digits, as Kong's cjson (`%.14g`).
+    /// All with 14 significant digits, like Kong's cjson (`%.14g`).
     Kong,
 }
 
 /// Appends a finite number.
-pub fn push_number(out: &mut Vec<u8>, number: f64, numbers: Numbers) {
+pub(crate) fn push_number(out: &mut Vec<u8>, number: f64, numbers: Numbers) {
     use std::io::Write;
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    // Up to 14 digits both ways of writing a whole number agree.
+    // Up to 14 digits both formats of an integer agree.
     let whole = if numbers == Numbers::Exact { EXACT } else { 99_999_999_999_999.0 };
     let negative_zero = number == 0.0 && number.is_sign_negative();
     let written = if number.trunc() == number && number.abs() <= whole && !negative_zero {
@@ -145,7 +145,7 @@ pub fn push_number(out: &mut Vec<u8>, number: f64, numbers: Numbers) {
 }
 
 /// C's `%.14g` of a finite number.
-pub fn fourteen_digits(number: f64) -> String {
+fn fourteen_digits(number: f64) -> String {
     const DIGITS: i32 = 14;
     let scientific = format!("{:.*e}", DIGITS as usize - 1, number);
     let (mantissa, exponent) = scientific.split_once('e').expect("`e` formatting writes an exponent");
@@ -162,8 +162,8 @@ pub fn fourteen_digits(number: f64) -> String {
     format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
 }
 
-/// A JSON text without the white space between its tokens.
-pub fn compact(json: &[u8]) -> Vec<u8> {
+/// JSON text without the white space between tokens.
+pub(crate) fn compact(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     let mut rest = json;
     while let Some(&byte) = rest.first() {
@@ -176,8 +176,8 @@ pub fn compact(json: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The length of the string at the front of sound JSON, quotes included.
-pub fn string_length(json: &[u8]) -> usize {
+/// The length of the string at the front of valid JSON, including its quotes.
+pub(crate) fn string_length(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(step) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += step;
@@ -189,8 +189,8 @@ pub fn string_length(json: &[u8]) -> usize {
     json.len()
 }
 
-/// A JSON text as Kong's cjson would have written it: strings escaped and numbers written its way.
-pub fn push_as_kong(out: &mut Vec<u8>, json: &[u8]) {
+/// Appends JSON text with strings and numbers as Kong's cjson writes them.
+pub(crate) fn push_as_kong(out: &mut Vec<u8>, json: &[u8]) {
     let mut rest = json;
     while let Some(&byte) = rest.first() {
         let token = match byte {
@@ -212,7 +212,7 @@ pub fn push_as_kong(out: &mut Vec<u8>, json: &[u8]) {
     }
 }
 
-/// The value of a JSON number; one past what a double holds becomes the largest double.
+/// The value of a JSON number. One beyond the range of a double becomes the largest double.
 pub fn number(text: &[u8]) -> f64 {
     let text = std::str::from_utf8(text).unwrap_or("0");
     text.parse::<f64>().unwrap_or(0.0).clamp(f64::MIN, f64::MAX)

@@ -1,41 +1,41 @@
-//! Lazily read views into a transaction's text.
+//! Views of a transaction's text that are parsed on demand.
 
 use std::borrow::Cow;
 
 use super::{split_array, split_object, text};
 
-/// One JSON value, still text.
+/// One JSON value as text.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     raw: &'a [u8],
 }
 
-/// What a [`View`] is, one level deep.
+/// The value of a [`View`], parsed one level deep.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the variants are the types of JSON")]
 pub enum Value<'a> {
     Null,
     Bool(bool),
     Number(f64),
-    /// Unescaped.
+    /// The unescaped bytes.
     String(Cow<'a, [u8]>),
     Array(Vec<View<'a>>),
-    /// Names unescaped.
+    /// Members with unescaped names.
     Object(Vec<(Cow<'a, [u8]>, View<'a>)>),
 }
 
 impl<'a> View<'a> {
-    /// A view of `raw`, a JSON value that was validated before.
+    /// A view of the validated JSON value `raw`.
     pub fn new(raw: &'a [u8]) -> Self {
         Self { raw: raw.trim_ascii() }
     }
 
-    /// The text itself.
+    /// The JSON text.
     pub fn raw(self) -> &'a [u8] {
         self.raw
     }
 
-    /// Reads the value, one level deep.
+    /// Parses the value, one level deep.
     pub fn value(self) -> Value<'a> {
         let raw = self.raw;
         match raw.first() {
@@ -54,7 +54,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The member `name`, where this is an object that has it.
+    /// The member `name`, if this is an object that has it.
     pub fn get(self, name: &str) -> Option<View<'a>> {
         if self.raw.first() != Some(&b'{') {
             return None;
@@ -64,7 +64,7 @@ impl<'a> View<'a> {
         Some(View::new(value.of(self.raw)))
     }
 
-    /// The string, where this is one.
+    /// The unescaped bytes, if this is a string.
     pub fn string(self) -> Option<Cow<'a, [u8]>> {
         match self.raw {
             [b'"', content @ .., b'"'] => Some(text::unescape(content)),
@@ -72,7 +72,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The string as text, where this is one.
+    /// The text, if this is a string.
     pub fn text(self) -> Option<Cow<'a, str>> {
         Some(match self.string()? {
             Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
@@ -80,7 +80,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The number, where this is one, or a string that is one (as Lua takes it).
+    /// The number, if this is one or a string that Lua converts to one.
     pub fn number(self) -> Option<f64> {
         match self.raw.first()? {
             b'-' | b'0'..=b'9' => Some(text::number(self.raw)),

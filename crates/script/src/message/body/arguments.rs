@@ -1,4 +1,4 @@
-//! The fields of forms as members of `body_args`.
+//! Form fields as members of `body_args`.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::super::tree::{Node, Slice};
 use crate::transaction::body::form;
 use crate::transaction::{Escaping, text};
 
-/// Fields by name, in the order of their first coming; one that comes again becomes an array.
+/// Fields by name, in the order of their first occurrence. A repeated field becomes an array.
 #[derive(Default)]
 pub(super) struct Arguments {
     members: Vec<(Slice, Node)>,
@@ -17,8 +17,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// The first `most` arguments of a form, decoded; bytes that are no UTF-8 become U+FFFD (the raw form is beside
-    /// them). One without `=` is true, one without a name is left out, both as in ngx_lua.
+    /// The first `most` arguments of a form, decoded. Bytes that are not UTF-8 become U+FFFD; the raw form is logged as
+    /// well. As in ngx_lua, an argument without `=` is true, and one without a name is left out.
     pub(super) fn of_form(body: &[u8], most: usize) -> Self {
         let mut arguments = Self::default();
         for (name, value) in form::pairs(body).filter(|(name, _)| !name.is_empty()).take(most) {
@@ -28,7 +28,7 @@ impl Arguments {
         arguments
     }
 
-    /// The fields of a multipart form. Content that is no UTF-8, a file's mostly, is base64; the whole body is then, too.
+    /// The fields of a multipart form. Content that is not UTF-8, usually a file's, is base64, and so is the whole body.
     pub(super) fn of_parts<'a>(parts: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut arguments = Self::default();
         for (name, content) in parts {
@@ -63,9 +63,9 @@ impl Arguments {
     }
 }
 
-/// `+` is a space, `%XX` a byte.
+/// Decodes `+` as a space and `%XX` as a byte.
 fn decoded(text: &[u8]) -> String {
-    // Behind a `=`, nothing separates any more.
+    // Only the first `=` separates.
     let pair = [b"=", text].concat();
     form_urlencoded::parse(&pair).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

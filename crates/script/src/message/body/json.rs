@@ -1,16 +1,16 @@
-//! JSON bodies: sound or not, without making anything of them.
+//! Validates JSON bodies without building values.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::transaction::text;
 
-/// The JSON text of `body`, an array or an object, without white space between its tokens; numbers as they came.
+/// The JSON text of `body`, an array or an object, without white space between tokens. Numbers stay as they are.
 ///
-/// Nesting is bounded at 127 levels and strings must be UTF-8 without lone surrogates, as for scripts that read the
-/// body; cjson in Kong has 1000 levels and passes any bytes on.
+/// Nesting is limited to 127 levels and strings must be UTF-8 without lone surrogates, as for scripts that read the
+/// body. Kong's cjson allows 1000 levels and any bytes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// It is malformed.
 pub(super) fn table(body: &[u8]) -> Result<Vec<u8>, String> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     Checked::deserialize(&mut reader).and_then(|_| reader.end()).map_err(|error| error.to_string())?;
@@ -20,7 +20,7 @@ pub(super) fn table(body: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Reads everything and keeps nothing.
+/// Reads all of the text and keeps none of it.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {

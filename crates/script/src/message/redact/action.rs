@@ -1,10 +1,10 @@
-//! What a rule puts in place of what it finds.
+//! The actions of redaction rules.
 
 use std::fmt::Write;
 
 use aws_lc_rs::hmac;
 
-/// What is done.
+/// What happens to a value.
 #[derive(Debug)]
 pub(super) enum Action {
     Remove,
@@ -13,7 +13,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// What stands for `secret`; nothing where it is removed.
+    /// The replacement of `secret`; `None` if it is removed.
     pub(super) fn text(&self, secret: &[u8]) -> String {
         match self {
             Self::Remove => String::new(),
@@ -27,7 +27,7 @@ impl Action {
     }
 }
 
-/// The key of hashes. Never shown.
+/// The key of hashes, which is never shown.
 pub(super) struct HashKey(Box<hmac::Key>);
 
 impl HashKey {
@@ -35,7 +35,7 @@ impl HashKey {
         Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes())))
     }
 
-    /// HMAC-SHA-256 (RFC 2104) in full, so that other tools' output is the same text.
+    /// HMAC-SHA-256 (RFC 2104) in full length, like the output of other tools.
     fn hash(&self, secret: &[u8]) -> String {
         let mut text = "hmac-sha256:".to_owned();
         for byte in hmac::sign(&self.0, secret).as_ref() {
@@ -51,11 +51,11 @@ impl std::fmt::Debug for HashKey {
     }
 }
 
-/// What became of a text.
+/// The result of redacting a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Edited {
     Same,
     Now(Vec<u8>),
-    /// Nothing of it is left.
+    /// It is removed.
     Gone,
 }

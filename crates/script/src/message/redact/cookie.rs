@@ -1,30 +1,30 @@
-//! Cookies in the headers that carry them (RFC 6265).
+//! Cookies in `cookie` and `set-cookie` headers (RFC 6265).
 
 use super::action::{Action, Edited};
 
-/// One cookie in a header's text.
+/// A cookie in a header's text.
 struct Found {
     start: usize,
-    /// Where its value begins.
+    /// The start of its value.
     value: usize,
-    /// One past its value.
+    /// The end of its value.
     end: usize,
 }
 
-/// What is left of a `cookie` header.
+/// Redacts a `cookie` header.
 pub(super) fn in_cookie(text: &[u8], name: &[u8], action: &Action) -> Edited {
     edit(text, &find(text, name, b";,"), action)
 }
 
-/// What is left of a `set-cookie` header; without the cookie there is no use for its attributes.
+/// Redacts a `set-cookie` header. Without the cookie its attributes are meaningless.
 pub(super) fn in_set_cookie(text: &[u8], name: &[u8], action: &Action) -> Edited {
     let found = find(text, name, b",");
     let alone = found.first().is_some_and(|found| text[..found.start].trim_ascii().is_empty());
     if alone && action.removes() { Edited::Gone } else { edit(text, &found, action) }
 }
 
-/// The cookies called `name`: at the front, and behind each of `separators` (a comma is where a proxy has joined
-/// several headers).
+/// The cookies called `name`, at the front and after each of `separators` (a proxy joins several headers with a
+/// comma).
 fn find(text: &[u8], name: &[u8], separators: &[u8]) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     let behind = text.iter().enumerate().filter(|(_, byte)| separators.contains(byte)).map(|(at, _)| at + 1);
@@ -40,7 +40,7 @@ fn find(text: &[u8], name: &[u8], separators: &[u8]) -> Vec<Found> {
     found
 }
 
-/// A value ends at the next semicolon; one in quotes not before its closing quote, where it has one.
+/// The end of a value: the next semicolon, but not before the closing quote of a quoted value.
 fn value_end(text: &[u8], value: usize) -> usize {
     let mut from = value;
     let blank = text[value..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();

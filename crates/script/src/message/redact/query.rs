@@ -3,8 +3,8 @@
 use super::action::{Action, Edited};
 use crate::transaction::body::form;
 
-/// What is left of `url`: its query, and a fragment that is written like one (OAuth 2.0's implicit grant), with the
-/// arguments called `name` redacted.
+/// Redacts the arguments called `name` in the query of `url`, and in a fragment of the same form (OAuth 2.0's implicit
+/// grant).
 pub(super) fn in_url(url: &[u8], name: &[u8], action: &Action) -> Edited {
     let (rest, fragment) = cut(url, b'#');
     let (path, query) = cut(rest, b'?');
@@ -19,12 +19,12 @@ pub(super) fn in_url(url: &[u8], name: &[u8], action: &Action) -> Edited {
     Edited::Now(out)
 }
 
-/// What is left of a query that stands alone.
+/// Redacts a query without a URL.
 pub(super) fn in_text(query: &[u8], name: &[u8], action: &Action) -> Edited {
     in_query(query, name, action).map_or(Edited::Same, Edited::Now)
 }
 
-/// A fragment as a whole, or what follows a `?` in it.
+/// Redacts a fragment, or the part of it after a `?`.
 fn in_fragment(fragment: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
     let (route, query) = cut(fragment, b'?');
     let Some(query) = query else { return in_query(fragment, name, action) };
@@ -34,7 +34,7 @@ fn in_fragment(fragment: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>>
     Some(out)
 }
 
-/// Appends what was there or what it became; a part of which nothing is left loses its separator.
+/// Appends a part, redacted or not. The separator of a removed part is left out.
 fn push_part(out: &mut Vec<u8>, separator: u8, before: Option<&[u8]>, now: Option<Vec<u8>>) {
     let part = match (&now, before) {
         (Some(now), _) if now.is_empty() => return,
@@ -46,8 +46,8 @@ fn push_part(out: &mut Vec<u8>, separator: u8, before: Option<&[u8]>, now: Optio
     out.extend_from_slice(part);
 }
 
-/// The query with its arguments called `name` redacted; none if there is nothing to redact. Other arguments stay byte
-/// for byte; one without a value has nothing to hide, and only goes where it is removed.
+/// Redacts the arguments called `name`; `None` if there are none. Other arguments stay byte for byte. An argument
+/// without a value has nothing to hide and is affected by removal only.
 fn in_query(query: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(query.len());
     let (mut first, mut changed) = (true, false);
@@ -74,7 +74,7 @@ fn in_query(query: &[u8], name: &[u8], action: &Action) -> Option<Vec<u8>> {
     changed.then_some(out)
 }
 
-/// What stands before the first `separator`, and behind it.
+/// Splits at the first `separator`.
 pub(super) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(separator, text) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),

@@ -1,4 +1,4 @@
-//! One rule on its way through a message. Only what it may touch is opened.
+//! Applies one rule to a message. Only containers that it may affect are opened.
 
 use regex::Regex;
 
@@ -10,17 +10,17 @@ use crate::message::placeholder::Placeholder;
 use crate::message::tree::{Members, Node, Slice};
 use crate::transaction::text;
 
-/// A rule's action, and what it needs to read and write the message.
+/// A rule's action, and the means to read and write the message.
 pub(super) struct Walk<'a> {
     pub(super) encoder: &'a Encoder<'a>,
     pub(super) action: &'a Action,
 }
 
-/// Whether a member or element stays.
+/// Whether a member or element is kept.
 type Stays = bool;
 
 impl Walk<'_> {
-    /// The headers called `name`, in any case, of request and response.
+    /// Redacts the headers called `name`, in any case, of request and response.
     pub(super) fn header(&self, root: &mut Members, name: &str) {
         for of in ["request", "response"] {
             self.headers(root, of, |headers| {
@@ -29,7 +29,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The query arguments called `name`: in the query string, and in what is a URL.
+    /// Redacts the query arguments called `name`, in the query string and in URLs.
     pub(super) fn query(&self, root: &mut Members, name: &str) {
         let name = name.as_bytes();
         self.urls(root, "upstream_uri", name);
@@ -49,7 +49,7 @@ impl Walk<'_> {
         self.headers(root, "response", |headers| self.urls(headers, "location", name));
     }
 
-    /// The cookies called `name`, as they were sent and as they were set.
+    /// Redacts the cookies called `name` that were sent or set.
     pub(super) fn cookie(&self, root: &mut Members, name: &str) {
         let name = name.as_bytes();
         let sent = |text: &[u8]| cookie::in_cookie(text, name, self.action);
@@ -58,7 +58,7 @@ impl Walk<'_> {
         self.headers(root, "response", |headers| self.texts(headers, "set-cookie", set));
     }
 
-    /// What is at the key path `parts`.
+    /// Redacts the value at the key path `parts`.
     pub(super) fn key(&self, members: &mut Members, parts: &[Part]) {
         let Some((part, below)) = parts.split_first() else { return };
         self.retain(members, |key| is_at(part, key), |node| self.at(node, below));
@@ -85,7 +85,7 @@ impl Walk<'_> {
         true
     }
 
-    /// What `regex` matches in the strings that are values, at any depth.
+    /// Redacts the matches of `regex` in string values, at any depth.
     pub(super) fn pattern(&self, members: &mut Members, regex: &Regex) {
         for (_, node) in members {
             self.pattern_in(node, regex);
@@ -109,7 +109,7 @@ impl Walk<'_> {
         }
     }
 
-    /// JSON text with the matches in its string values replaced, whatever else it is; none without a match.
+    /// JSON text with the matches in its string values replaced; `None` without a match.
     fn rewritten(&self, json: &[u8], regex: &Regex) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let mut done = 0;
@@ -158,13 +158,13 @@ impl Walk<'_> {
         self.texts(members, header, |text| query::in_url(text, name, self.action));
     }
 
-    /// Edits the texts of the members called `name`, in any case: one, or a list of them.
+    /// Edits the strings of the members called `name`, in any case: one, or a list of them.
     fn texts(&self, members: &mut Members, name: &str, edit: impl Fn(&[u8]) -> Edited) {
         let is = |key: &[u8]| key.eq_ignore_ascii_case(name.as_bytes());
         self.retain(members, is, |node| self.each(node, |one| self.edit(one, &edit)));
     }
 
-    /// Edits a text; anything else stays.
+    /// Edits a string. Other values stay unchanged.
     fn edit(&self, node: &mut Node, edit: impl Fn(&[u8]) -> Edited) -> Stays {
         let Node::Raw(slice) = &*node else { return true };
         let json = self.encoder.text(slice);
@@ -181,18 +181,18 @@ impl Walk<'_> {
         }
     }
 
-    /// A query argument's value. A flag is `true` and has none to hide.
+    /// Redacts the value of a query argument. A flag is `true` and has nothing to hide.
     fn argument(&self, node: &mut Node) -> Stays {
         let is_flag = matches!(&*node, Node::Raw(slice) if slice.of(self.encoder.bytes) == b"true");
         if is_flag { !self.action.removes() } else { self.replace(node) }
     }
 
-    /// A header's value: the elements of a list each for itself.
+    /// Redacts a header's value, or each element of a list.
     fn header_value(&self, node: &mut Node) -> Stays {
         !self.action.removes() && self.each(node, |one| self.replace(one))
     }
 
-    /// Puts the action's text in place of a value of any type.
+    /// Replaces a value of any type.
     fn replace(&self, node: &mut Node) -> Stays {
         if self.action.removes() {
             return false;
@@ -201,8 +201,8 @@ impl Walk<'_> {
         true
     }
 
-    /// What is hashed of a value: a string's text, the JSON of anything else. A credential is hashed as it came, not
-    /// as the word that stands for it.
+    /// The input of a hash: a string's text, or the JSON of another value. For a credential it is the original text, not the
+    /// placeholder.
     fn plain(&self, node: &Node) -> Vec<u8> {
         let mut json = Vec::new();
         match node {
@@ -231,7 +231,7 @@ impl Walk<'_> {
         self.below(root, of, |inner| self.below(inner, "headers", &look));
     }
 
-    /// Opens the objects called `name` and looks into them.
+    /// Opens the objects called `name` and calls `look` on each.
     fn below(&self, members: &mut Members, name: &str, look: impl Fn(&mut Members)) {
         for (key, node) in members {
             if *text::unescape(key.of(self.encoder.bytes)) == *name.as_bytes() {
@@ -243,12 +243,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Looks at the members that are `meant`, and takes out those that do not stay.
+    /// Calls `look` on the selected members and removes those that it does not keep.
     fn retain(&self, members: &mut Members, meant: impl Fn(&[u8]) -> bool, look: impl Fn(&mut Node) -> Stays) {
         members.retain_mut(|(key, node)| !meant(&text::unescape(key.of(self.encoder.bytes))) || look(node));
     }
 
-    /// Looks at each element of a list, or at the one value; a list of which all goes, goes itself.
+    /// Calls `look` on each element of a list, or on the only value. A list that becomes empty is removed.
     fn each(&self, node: &mut Node, look: impl Fn(&mut Node) -> Stays) -> Stays {
         self.open(node);
         match node {
@@ -262,7 +262,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a member's name is meant by a part of a key path, in which `*` is any name.
+/// Whether a part of a key path selects a member's name. `*` selects any name.
 fn is_at(part: &Part, name: &[u8]) -> bool {
     match part {
         Part::Name(wanted) => *wanted.plain == *name || *wanted.plain == *b"*",

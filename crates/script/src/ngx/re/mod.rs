@@ -13,7 +13,7 @@ use logphase_regex::{Pattern, Patterns, Scratch, SearchError, UNSET};
 
 pub(crate) use split::module;
 
-/// What the functions of one VM share.
+/// The compiled patterns and the memory that the functions of one VM share.
 #[derive(Default)]
 struct Engine {
     patterns: RefCell<Patterns>,
@@ -40,7 +40,7 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// A search's result where the call may have failed: nil and why.
+/// The result of a search that may fail with a message, which the script gets after nil.
 type Found<T> = Result<T, String>;
 
 impl Engine {
@@ -50,7 +50,7 @@ impl Engine {
         self.patterns.borrow_mut().get(&regex.as_bytes(), letters.as_deref().unwrap_or_default())
     }
 
-    /// Searches `text` from `from` and looks at the slots of what was found.
+    /// Searches `text` from `from` and calls `look` on the slots of a match.
     fn search<R>(
         &self,
         pattern: &Pattern,
@@ -73,7 +73,7 @@ impl Engine {
     }
 }
 
-/// An argument that OpenResty takes as a text.
+/// An argument that OpenResty converts to a string.
 fn text(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Result<LuaString> {
     match value {
         Lv::String(text) => Ok(text.clone()),
@@ -87,12 +87,12 @@ fn text(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Result<
     }
 }
 
-/// An argument that may be left out.
+/// The optional argument with the option letters.
 fn letters(lua: &Lua, value: &Lv, function: &str) -> mlua::Result<Option<LuaString>> {
     if value.is_nil() { Ok(None) } else { text(lua, value, function, 3).map(Some) }
 }
 
-/// Where `ctx.pos` says to begin, from 0.
+/// The start of the search by `ctx.pos`, from 0.
 fn begin(lua: &Lua, context: &Lv, function: &str) -> mlua::Result<usize> {
     let Lv::Table(table) = context else {
         return match context {
@@ -101,7 +101,7 @@ fn begin(lua: &Lua, context: &Lv, function: &str) -> mlua::Result<usize> {
         };
     };
     let position: Option<f64> = table.raw_get("pos").unwrap_or_default();
-    // A place before the text is its beginning.
+    // A position before the text counts as its start.
     Ok(position.map_or(0, |position| (position - 1.0).max(0.0) as usize))
 }
 
@@ -112,7 +112,7 @@ fn set_position(context: &Lv, end: usize) -> mlua::Result<()> {
     }
 }
 
-/// What the groups matched as a table: by number, the whole at 0, and by name; false where a group took no part.
+/// The captures as a table, by number, with the whole match at 0, and by name. An unset group is false.
 fn captures(lua: &Lua, pattern: &Pattern, text: &[u8], slots: &[usize], into: Option<Table>) -> mlua::Result<Table> {
     let part = |group: usize| -> mlua::Result<Lv> {
         match slots.get(group * 2..group * 2 + 2) {
@@ -131,7 +131,7 @@ fn captures(lua: &Lua, pattern: &Pattern, text: &[u8], slots: &[usize], into: Op
         table.raw_set(group, part(group)?)?;
     }
     for (name, group) in &pattern.names {
-        // Of groups that share a name the one that took part counts.
+        // Of groups with the same name the one that is set counts.
         let value = part(*group as usize)?;
         let name = lua.create_string(name)?;
         if value != Lv::Boolean(false) || !matches!(table.raw_get(&name)?, Lv::String(_)) {
@@ -141,7 +141,7 @@ fn captures(lua: &Lua, pattern: &Pattern, text: &[u8], slots: &[usize], into: Op
     Ok(table)
 }
 
-/// nil, and why.
+/// `before` nils and an error message.
 fn failed(lua: &Lua, why: String, before: usize) -> mlua::Result<MultiValue> {
     let mut values: MultiValue = std::iter::repeat_n(Lv::Nil, before).collect();
     values.push_back(why.into_lua(lua)?);
@@ -224,16 +224,16 @@ fn gmatch(lua: &Lua, engine: &Rc<Engine>, (subject, regex, options): (Lv, Lv, Lv
     Ok([Lv::Function(iterate)].into_iter().collect())
 }
 
-/// One match after another through a text.
+/// Iterates over the matches in a text.
 #[derive(Default)]
 struct Walk {
-    /// Where the next search begins; past the end there is none.
+    /// The start of the next search; there is none past the end.
     from: usize,
     done: bool,
 }
 
 impl Walk {
-    /// The next match; an empty one moves on by a character.
+    /// The next match. After an empty one the search continues at the next character.
     fn next<R>(
         &mut self,
         engine: &Engine,

@@ -6,7 +6,7 @@ use super::{Engine, Walk, captures, failed, letters, text};
 use crate::runtime::{check, kind_name, raise, wrong_type};
 use logphase_regex::UNSET;
 
-/// What goes in the place of a match.
+/// The replacement of a match.
 enum With {
     Template(Vec<Part>),
     Function(Function),
@@ -17,7 +17,8 @@ enum Part {
     Group(usize),
 }
 
-/// Replaces the first match, or every one. Gives the new text, how many were replaced, and nil; or nils and why.
+/// Replaces the first match, or every one. Returns the new text, the number of replacements, and nil; or two nils and an
+/// error message.
 pub(super) fn replace(
     lua: &Lua,
     engine: &Engine,
@@ -73,7 +74,7 @@ pub(super) fn replace(
     Ok([Lv::String(lua.create_string(&out)?), Lv::Integer(count.into())].into_iter().collect())
 }
 
-/// Bytes that a result may have: they are the host's until it is done.
+/// Bytes of a result, which does not count towards the VM's memory until it is complete.
 const LONGEST: usize = 8 << 20;
 
 fn bound(lua: &Lua, out: &[u8]) -> mlua::Result<()> {
@@ -84,7 +85,7 @@ fn bound(lua: &Lua, out: &[u8]) -> mlua::Result<()> {
     Ok(())
 }
 
-/// What a function gave as the replacement.
+/// The replacement that a function returned.
 fn made(lua: &Lua, value: &Lv, name: &str) -> mlua::Result<LuaString> {
     match value {
         Lv::String(_) | Lv::Integer(_) | Lv::Number(_) | Lv::Boolean(_) => text(lua, value, name, 3),
@@ -111,7 +112,7 @@ fn fill(out: &mut Vec<u8>, parts: &[Part], text: &[u8], slots: &[usize]) {
     }
 }
 
-/// `$1`, `${1}` and `$$` in a replacement; nothing where a dollar sign means neither.
+/// Parses `$1`, `${1}` and `$$` in a replacement; `None` if another `$` is invalid.
 fn template(given: &[u8]) -> Option<Vec<Part>> {
     let (mut parts, mut text, mut at) = (Vec::new(), Vec::new(), 0);
     while at < given.len() {

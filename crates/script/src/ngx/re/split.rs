@@ -1,4 +1,4 @@
-//! What `require "ngx.re"` gives (lua-resty-core).
+//! The module `ngx.re` of `require` (lua-resty-core).
 
 use mlua::{Lua, MultiValue, Table, Value as Lv};
 
@@ -12,12 +12,12 @@ pub(crate) fn module(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     let split = move |lua: &Lua, arguments: (Lv, Lv, Lv, Lv, Lv, Lv)| split(lua, &engine, arguments);
     table.raw_set("split", lua.create_function(split)?)?;
-    // Limits of PCRE's JIT, which is not here.
+    // It sets limits of PCRE's JIT, which does not exist here.
     table.raw_set("opt", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
     Ok(table)
 }
 
-/// The parts of a text between matches, and what groups of the separator matched.
+/// The parts of a text between matches, and the captures of the separators.
 fn split(
     lua: &Lua,
     engine: &Engine,
@@ -47,7 +47,7 @@ fn split(
             Ok(None) => break,
             Err(why) => return failed(lua, why, 1),
         };
-        // An empty match parts neither the beginning nor the end from nothing.
+        // An empty match at the start or the end does not split off an empty part.
         if slots[0] == slots[1] && (slots[0] == begun || slots[0] >= bytes.len()) {
             continue;
         }
@@ -61,7 +61,7 @@ fn split(
         pieces += 1;
     }
     add(bytes.get(begun..).unwrap_or_default())?;
-    // What was in a table given before does not count.
+    // Ends the sequence, as a table that the script passed in may hold more elements.
     table.raw_set(count + 1, Lv::Nil)?;
     Ok([Lv::Table(table)].into_iter().collect())
 }

@@ -1,8 +1,7 @@
-//! What a body is made of: its bytes out of `_context`, and its forms. Scripts and messages read bodies with the same
-//! parsers.
+//! Bodies in `_context`, and the parsers of forms, which scripts and messages share.
 
-pub mod form;
-pub mod multipart;
+pub(crate) mod form;
+pub(crate) mod multipart;
 
 use std::borrow::Cow;
 
@@ -11,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Level, Transaction, View, text};
 
-/// The content types that are parsed, as `kong.request.get_body` tells them (kong/pdk/request.lua).
+/// The content types that are parsed, recognized like in `kong.request.get_body` (kong/pdk/request.lua).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `application/json`.
@@ -25,8 +24,8 @@ pub enum Format {
 impl Format {
     const ALL: [Self; 3] = [Self::Form, Self::Json, Self::Multipart];
 
-    /// The format of a body with this header: the one whose name the header begins with, in any case.
-    pub fn of(content_type: &str) -> Option<Self> {
+    /// The format whose name is a prefix of this header, in any case.
+    pub(crate) fn of(content_type: &str) -> Option<Self> {
         let begins = |name: &str| {
             content_type.as_bytes().get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
         };
@@ -34,7 +33,7 @@ impl Format {
     }
 
     /// The content type itself.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Form => "application/x-www-form-urlencoded",
             Self::Json => "application/json",
@@ -43,30 +42,30 @@ impl Format {
     }
 }
 
-/// A body that its `_base64` flag calls base64 and that is none.
+/// A body that is marked as base64 but is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotBase64;
+pub(crate) struct NotBase64;
 
 impl Transaction {
-    /// The body called `name` in `_context`, decoded if the member `<name>_base64` says so. An empty text is a body.
-    pub fn body(&self, name: &str) -> Option<Result<Cow<'_, [u8]>, NotBase64>> {
+    /// The body called `name` in `_context`, decoded if the member `<name>_base64` is true. An empty text is a body.
+    pub(crate) fn body(&self, name: &str) -> Option<Result<Cow<'_, [u8]>, NotBase64>> {
         let context = self.context_object()?;
         let text = context.get(name)?.string()?;
         let encoded = context.get(&format!("{name}_base64")).is_some_and(|flag| flag.raw() == b"true");
         Some(if encoded { STANDARD.decode(text).map(Cow::Owned).map_err(|_| NotBase64) } else { Ok(text) })
     }
 
-    /// Whether `_context` may have a body; `false` is certain. Costs a search, where [`Self::body`] reads the members.
-    pub fn may_have_body(&self) -> bool {
+    /// Whether `_context` may have a body; `false` is certain. This only searches the text; [`Self::body`] reads members.
+    pub(crate) fn may_have_body(&self) -> bool {
         let may = |context: View<'_>| {
-            // A name may be written with escapes.
+            // Names may contain escapes.
             memchr::memmem::find(context.raw(), b"_body\"").is_some() || memchr::memchr(b'\\', context.raw()).is_some()
         };
         self.context_object().is_some_and(may)
     }
 
-    /// A header by name as Kong finds it: as written, else in lower case with `_` for `-`.
-    pub fn header(&self, level: Level, name: &[u8]) -> Option<View<'_>> {
+    /// Finds a header like Kong: by its exact name, else in lower case with `_` for `-`.
+    pub(crate) fn header(&self, level: Level, name: &[u8]) -> Option<View<'_>> {
         let found = |matches: &dyn Fn(&[u8]) -> bool| {
             self.members_at(level).rev().find(|member| {
                 let key = member.key.of(self.bytes());

@@ -1,4 +1,4 @@
-//! The parts of a `multipart/form-data` body (RFC 7578).
+//! Parses `multipart/form-data` bodies (RFC 7578).
 
 use std::borrow::Cow;
 
@@ -6,22 +6,22 @@ use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use multer::Multipart;
 
-/// A body taken apart.
+/// The parts of a body.
 #[derive(Debug, Default)]
-pub struct Parts {
-    /// The name and the content of each part that has a name, in order. A file's content is the part's.
-    pub fields: Vec<(String, Bytes)>,
-    /// What is wrong with the body behind these.
-    pub problem: Option<String>,
+pub(crate) struct Parts {
+    /// The name and the content of each named part, in order, including files.
+    pub(crate) fields: Vec<(String, Bytes)>,
+    /// Why the body after these parts is malformed, if it is.
+    pub(crate) problem: Option<String>,
 }
 
-/// Takes `body` apart at the boundary that `content_type` names. `goes_on` is asked after each part; where it says no,
-/// the parts so far are given, with a problem.
-pub fn parts(body: &[u8], content_type: &str, goes_on: impl Fn() -> bool) -> Parts {
+/// Splits `body` at the boundary of `content_type`. `goes_on` is called after each part; once it returns false, the parts
+/// so far are returned with a problem.
+pub(crate) fn parts(body: &[u8], content_type: &str, goes_on: impl Fn() -> bool) -> Parts {
     let Some(boundary) = boundary(content_type) else {
         return Parts { problem: Some("the content type names no boundary".to_owned()), ..Parts::default() };
     };
-    // Kong takes bare line feeds, too. Without a carriage return in it the text can be changed to and fro.
+    // Kong accepts bare line feeds as well. A text without carriage returns can be converted and back.
     let bare = memchr::memchr(b'\r', body).is_none();
     let body = if bare { Cow::Owned(with_returns(body)) } else { Cow::Borrowed(body) };
     let mut parts = read(Bytes::from(body.into_owned()), boundary, goes_on);
@@ -62,7 +62,7 @@ fn read(body: Bytes, boundary: String, goes_on: impl Fn() -> bool) -> Parts {
         }
         Ok::<_, multer::Error>(None)
     };
-    // The whole body is there, so that there is nothing to wait for.
+    // The whole body is in memory, so the future is always ready.
     let problem = match reading.now_or_never() {
         Some(Ok(problem)) => problem,
         Some(Err(error)) => Some(error.to_string()),
