@@ -62,7 +62,7 @@ impl Environment {
         lua.set_globals(base)?;
         // Freezes the metatable of strings and the rest of Luau's own libraries.
         lua.sandbox(true)?;
-        Ok(Self { metatable, reset: bundled.raw_get("begin_anew")? })
+        Ok(Self { metatable, reset: bundled.raw_get("reset")? })
     }
 
     /// An environment for one snippet.
