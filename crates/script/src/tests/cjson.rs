@@ -2,7 +2,7 @@ use super::modules::strict;
 use super::ngx::{gives, shown};
 use super::*;
 
-/// Scenario: values encoded by `cjson`. Guarantees: cjson's texts.
+/// Scenario: values encoded by `cjson`. Guarantees: cjson's JSON text.
 #[test]
 fn cjson_encodes() {
     let mut bench = strict(&json!({}));
@@ -44,7 +44,7 @@ fn cjson_encodes() {
     ]);
 }
 
-/// Scenario: JSON decoded by `cjson`, sound and not. Guarantees: the values; cjson's words and places.
+/// Scenario: valid and malformed JSON decoded by `cjson`. Guarantees: the values; cjson's messages and positions.
 #[test]
 fn cjson_decodes() {
     let mut bench = strict(&json!({}));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Scenario: texts that are no Lua, on one line and on several. Guarantees: name and line as LuaJIT shows them.
+/// Scenario: syntax errors, on one line and on several. Guarantees: name and line as LuaJIT shows them.
 #[test]
 fn errors_carry_name_and_line() {
     for (code, name, line) in [
@@ -56,8 +56,8 @@ fn what_luajit_takes_is_taken() {
     ]);
 }
 
-/// Scenario: sources nested so deeply that a careless parser overflows its stack, and long ones. Guarantees: an
-/// error or a function, never the end of the process.
+/// Scenario: sources nested deeply enough to overflow a parser's stack, and long ones. Guarantees: an
+/// error or a function; the process survives.
 #[test]
 fn deep_sources_are_refused() {
     in_time(|| {

@@ -36,7 +36,7 @@ fn modules_are_frozen() {
 }
 
 /// Scenario: functions of modules that work on texts and tables, given huge ones over and over, and tables that never
-/// end. Guarantees: an error or the deadline or the memory limit, soon; the VM goes on.
+/// end. Guarantees: an error, the deadline or the memory limit within a short time; the VM stays usable.
 #[test]
 fn modules_are_bounded() {
     let huge = "local s = ' a-%2F.' for i = 1, 22 do s = s .. s end ";
@@ -179,7 +179,7 @@ fn random_values() {
     }
 }
 
-/// Scenario: `ngx.base64` and `resty.string`. Guarantees: lua-resty-core's answers.
+/// Scenario: `ngx.base64` and `resty.string`. Guarantees: lua-resty-core's results.
 #[test]
 fn base64_for_urls() {
     gives(
@@ -196,7 +196,7 @@ fn base64_for_urls() {
     );
 }
 
-/// Scenario: `kong.tools.string`. Guarantees: Kong's answers.
+/// Scenario: `kong.tools.string`. Guarantees: Kong's results.
 #[test]
 fn kong_tools_string() {
     let mut bench = strict(&json!({}));
@@ -245,7 +245,7 @@ fn kong_tools_string() {
     );
 }
 
-/// Scenario: `pl.stringx` and `pl.tablex`. Guarantees: Penlight's answers.
+/// Scenario: `pl.stringx` and `pl.tablex`. Guarantees: Penlight's results.
 #[test]
 fn penlight() {
     let mut bench = strict(&json!({}));
@@ -392,7 +392,7 @@ fn kong_tools_table() {
     );
 }
 
-/// Scenario: `kong.tools.time` and `kong.tools.uri`. Guarantees: Kong's answers.
+/// Scenario: `kong.tools.time` and `kong.tools.uri`. Guarantees: Kong's results.
 #[test]
 fn kong_tools_time_and_uri() {
     let mut bench = strict(&sample());

@@ -268,7 +268,7 @@ fn requests_and_responses() {
     );
 }
 
-/// Scenario: times written and read. Guarantees: OpenResty's documented texts.
+/// Scenario: times formatted and parsed. Guarantees: the results of OpenResty's documentation.
 #[test]
 fn times() {
     let mut bench = strict(&json!({}));
@@ -392,7 +392,7 @@ fn hashes_and_base64() {
     );
 }
 
-/// Scenario: escapes and arguments. Guarantees: the answers of OpenResty's documentation.
+/// Scenario: escapes and arguments. Guarantees: the results of OpenResty's documentation.
 #[test]
 fn escapes_and_arguments() {
     gives(
@@ -444,7 +444,7 @@ fn log_levels() {
 }
 
 /// Scenario: each function that works on a text, given huge ones over and over. Guarantees: an error or the deadline,
-/// soon; the VM goes on.
+/// within a short time; the VM stays usable.
 #[test]
 fn huge_texts_end() {
     let huge = "local s = 'a&=%' for i = 1, 22 do s = s .. s end ";
@@ -492,7 +492,7 @@ fn huge_texts_end() {
     });
 }
 
-/// Scenario: what locked threads may not find out is found out before. Guarantees: doing so twice is harmless.
+/// Scenario: what threads that run scripts cannot read is read before, twice. Guarantees: the second time is harmless.
 #[test]
 fn preparing_is_idempotent() {
     prepare();

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Scenario: each function of `ngx.re` on honest arguments. Guarantees: OpenResty's answers.
+/// Scenario: each function of `ngx.re` on valid arguments. Guarantees: OpenResty's results.
 #[test]
 fn answers_are_openrestys() {
     Bench::on(&sample()).gives(&[
@@ -48,7 +48,7 @@ fn texts_are_split() {
     ]);
 }
 
-/// Scenario: searches that would take for ever, in every function, on texts of up to a mebibyte. Guarantees: each is
+/// Scenario: endless searches, in every function, on texts of up to a mebibyte. Guarantees: each is
 /// stopped by the deadline, or refused; the next snippet runs.
 #[test]
 fn searches_are_stopped() {

@@ -2,8 +2,8 @@ use std::time::Instant;
 
 use super::*;
 
-/// Scenario: snippets that would never end, each another way past a deadline. Guarantees: every one is stopped, soon,
-/// whatever it catches, and the next snippet runs right afterwards.
+/// Scenario: endless snippets, each with another way to evade a deadline. Guarantees: each is stopped within a short time
+/// whatever it catches, and the next snippet runs.
 #[test]
 fn nothing_outlives_its_deadline() {
     let doubled = |times: u32| format!("local s = 'a' for i = 1, {times} do s = s .. s end ");
@@ -53,8 +53,8 @@ fn nothing_outlives_its_deadline() {
     });
 }
 
-/// Scenario: one call of a library function whose work grows with the square of its arguments or with a number that
-/// costs nothing to write. Guarantees: an error or an answer, soon.
+/// Scenario: one call of a library function whose cost is quadratic in its arguments or depends on a number that is cheap
+/// to write. Guarantees: an error or a result within a short time.
 #[test]
 fn no_single_call_takes_long() {
     let doubled = |times: u32| format!("local s = 'a' for i = 1, {times} do s = s .. s end ");
@@ -91,23 +91,23 @@ fn no_single_call_takes_long() {
     }
 }
 
-/// Scenario: an honest snippet begins after the clock has been idle, and after its ticker was kept from running for
-/// longer than the deadline. Guarantees: it is not stopped; one without end is.
+/// Scenario: a short snippet begins after the clock has been idle for longer than the deadline.
+/// Guarantees: it is not stopped; an endless one is.
 #[test]
-fn the_clock_is_honest() {
+fn a_stale_clock_stops_no_short_snippet() {
     let clock = Clock::start().expect("a thread");
     let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
     let mut vm = Vm::new(&Options { limits, ..Options::default() }).expect("room for a VM");
     let mut load = |code: &str| vm.load(&compile(code, &SourceLimits::default()).expect("sound")).expect("room");
-    let (honest, endless) = (load("local n = 0 for i = 1, 1000 do n = n + i end return n"), load("while true do end"));
+    let (short, endless) = (load("local n = 0 for i = 1, 1000 do n = n + i end return n"), load("while true do end"));
     let path = KeyPath::parse("v", false);
     let begin = |vm: &Vm| vm.begin(Message::new(parse(&json!({})), Style::default()));
     for _ in 0..3 {
-        // Nobody is busy, so that the clock stands still meanwhile.
+        // Without a guard the clock stands still.
         std::thread::sleep(Duration::from_millis(60));
         let _busy = clock.busy();
         begin(&vm);
-        assert_eq!(vm.run_field(honest, &path), Ok(()));
+        assert_eq!(vm.run_field(short, &path), Ok(()));
         let (began, cpu) = (Instant::now(), cpu_time());
         assert_eq!(vm.run_field(endless, &path).expect_err("endless").stop, Some(Stop::Deadline));
         assert!(began.elapsed() >= Duration::from_millis(20));
@@ -116,7 +116,7 @@ fn the_clock_is_honest() {
 }
 
 /// Scenario: memory bombs of several kinds. Guarantees: each is stopped by the limit or the deadline, the VM never
-/// holds more than the limit, and honest snippets run afterwards.
+/// holds more than the limit, and modest snippets run afterwards.
 #[test]
 fn memory_is_bounded() {
     in_time(|| {
@@ -154,7 +154,7 @@ fn memory_is_bounded() {
 }
 
 /// Scenario: recursion without end, in Lua, through the host, through metamethods of patterns and through nested
-/// coroutines. Guarantees: an error that can be caught, never the end of the process.
+/// coroutines. Guarantees: an error that can be caught; the process survives.
 #[test]
 fn recursion_is_bounded() {
     in_time(|| {

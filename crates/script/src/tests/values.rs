@@ -1,6 +1,6 @@
 use super::*;
 
-/// Scenario: every kind of value that a snippet can return. Guarantees: the JSON that Kong gives, in the default style.
+/// Scenario: every type of value that a snippet can return. Guarantees: Kong's JSON, in the default style, and
 #[test]
 fn values_become_json() {
     Bench::on(&json!({})).gives(&[
@@ -46,11 +46,11 @@ fn values_become_json() {
     assert_eq!(mixed, json!({"1": 1, "2": 2, "a": 3}));
 }
 
-/// Kong's words for values that JSON lacks.
+/// Kong's errors for values that JSON lacks.
 const WRONG_KIND: &str = "value must be nil, a number, string, boolean or a non-self-referencial table containing \
                           numbers, string and booleans";
 
-/// Scenario: numbers whole and broken, large and small. Guarantees: exact up to 2^53, else Kong's 14 digits.
+/// Scenario: integers and fractions, large and small. Guarantees: exact up to 2^53, else Kong's 14 digits.
 #[test]
 fn numbers() {
     Bench::on(&json!({})).gives(&[
@@ -82,7 +82,7 @@ fn numbers() {
 }
 
 /// Scenario: `kong_quirks` for the same kinds of values. Guarantees: cjson's escapes and digits, and Kong's refusal
-/// of a table that stands twice.
+/// of a table that is part of a value twice.
 #[test]
 fn quirks() {
     Bench::quirky(&json!({})).gives(&[
@@ -99,7 +99,7 @@ fn quirks() {
     ]);
 }
 
-/// Scenario: bytes that are not UTF-8, in values and in names. Guarantees: U+FFFD, counted, and a sound line.
+/// Scenario: bytes that are not UTF-8, in values and in names. Guarantees: U+FFFD, counted, in valid JSON.
 #[test]
 fn invalid_utf8_is_replaced_and_counted() {
     let mut bench = Bench::on(&json!({}));
