@@ -50,9 +50,9 @@ pub enum BindError {
         /// What does not fit.
         source: serde_json::Error,
     },
-    /// The host of an address is not known.
+    /// The address cannot be resolved (or, for the status listeners, not bound).
     #[error("cannot listen on `{address}`: {source}; give `host:port`, like `127.0.0.1:9080`")]
-    Resolve {
+    Address {
         /// The address as configured.
         address: String,
         /// What the system reported.
@@ -81,7 +81,7 @@ pub fn resolve(listen: &[String]) -> Result<Vec<SocketAddr>, BindError> {
     let mut resolved = Vec::new();
     for address in listen {
         let found = address.to_socket_addrs();
-        resolved.extend(found.map_err(|source| BindError::Resolve { address: address.clone(), source })?);
+        resolved.extend(found.map_err(|source| BindError::Address { address: address.clone(), source })?);
     }
     resolved.dedup();
     Ok(resolved)

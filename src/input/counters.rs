@@ -8,7 +8,7 @@ use crate::folding::Folded;
 /// Why an input did not take something it received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The decoder of the input does not understand it.
+    /// Not what the decoder of the input reads.
     Malformed,
     /// Past a limit on bytes, depth, members or number.
     TooLarge,

@@ -1,8 +1,10 @@
 //! Where transactions come in: HTTP, TCP, Unix sockets, UDP and standard input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
-//! nothing else names it. What several inputs need is shared: [`accept`] (connections), [`lines`] (streams of lines),
-//! [`bind`] (addresses), [`settings`] (fields). What the received bytes mean is up to a decoder ([`crate::decode`]).
+//! nothing else names it. What several inputs need is shared: `accept` (connections), `lines` (streams of lines), `bind`
+//! (addresses), `settings` (fields). What the received bytes mean is up to a decoder ([`crate::decode`]).
+//!
+//! To add an input, write its folder and add its row.
 //!
 //! [`Inputs::bind`] takes every address before anything runs, so that a service that cannot have one of them reports it
 //! and does not start half. [`Inputs::serve`] then runs every input. An input hands transactions to the [`Intake`] in one of
@@ -13,8 +15,8 @@
 //! To shut down, set the `stop` watch to true, await [`Serving::finished`] within a deadline, and only then (or when
 //! the deadline has passed) call [`Intake::close`], which also releases inputs that wait for a full queue.
 //!
-//! Standard input ([`read_lines`]) is no row of the table: it has no settings, is read instead of the other inputs, ends by
-//! itself, and reports to the command that reads it.
+//! Standard input ([`read_lines`]) is not in the table: it has no settings, it is read instead of the other inputs, it ends
+//! by itself, and it reports to the command that reads it.
 
 mod accept;
 mod bind;
@@ -144,6 +146,9 @@ impl Context {
     }
 }
 
+/// Configures an input from its settings and binds it; `None` if the settings turn it off.
+type Bind = fn(Value, &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError>;
+
 /// A row of [`INPUTS`]: an [`Input`] without its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Definition {
@@ -153,7 +158,7 @@ pub struct Definition {
     pub about: &'static str,
     /// The fields of its settings.
     pub settings: &'static Record,
-    bind: fn(Value, &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError>,
+    bind: Bind,
     files: fn(Value, &Limits) -> Files,
     same_settings: fn(Value, Value) -> bool,
 }

@@ -1,4 +1,4 @@
-//! From settings to running inputs.
+//! From settings to running inputs, the status listeners and the control socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,12 +48,12 @@ impl Listening {
     }
 }
 
-/// Takes the addresses of the status and answers there; ends when what it returns is dropped.
+/// Binds the status addresses and serves them until the returned tasks are dropped.
 ///
-/// The default address is Kong's as well, and is done without if it is in use.
+/// The default address is also Kong's: if it is in use, the service runs without it.
 ///
 /// # Errors
-/// An address that cannot be had.
+/// An address that cannot be bound.
 pub async fn show_status(settings: &Settings, monitor: &Monitor) -> Result<JoinSet<()>, BindError> {
     let mut serving = JoinSet::new();
     let routes = Arc::new(monitor.routes());
@@ -69,7 +69,7 @@ pub async fn show_status(settings: &Settings, monitor: &Monitor) -> Result<JoinS
             );
             continue;
         }
-        let listener = taken.map_err(|source| BindError::Resolve { address: address.to_string(), source })?;
+        let listener = taken.map_err(|source| BindError::Address { address: address.to_string(), source })?;
         let shown = listener.local_addr().unwrap_or(address);
         tracing::info!("status: http://{shown}/status");
         serving.spawn(admin::serve(listener, routes.clone()));
@@ -77,8 +77,8 @@ pub async fn show_status(settings: &Settings, monitor: &Monitor) -> Result<JoinS
     Ok(serving)
 }
 
-/// Answers `routes` on the control socket of the data directory. Where it cannot be had the service does without, and says
-/// so: a second service without queues on disk may share the directory.
+/// Serves `routes` on the control socket of the data directory. If the socket cannot be bound, the service warns and runs
+/// without it: a second service without queues on disk may share the directory.
 pub fn open_control(settings: &Settings, routes: Routes) -> Option<Control> {
     let opened = Control::open(&settings.data_dir, routes);
     opened

@@ -1,4 +1,4 @@
-//! The HTTP input, spoken to in bytes: every status, atomicity, limits, odd clients, stopping.
+//! The HTTP input, byte by byte: every status, atomicity, limits, odd clients, stopping.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -230,7 +230,7 @@ async fn full_queues() {
 }
 
 /// Scenario: bodies over the limit, announced, chunked and after `Expect: 100-continue`; a transaction over its limit.
-/// Guarantees: 413 that the client gets to read, `100 Continue` only for what will be read, nothing taken.
+/// Guarantees: 413 that the client can read, `100 Continue` only for what will be read, nothing taken.
 #[tokio::test]
 async fn too_large() {
     let limits = Limits { max_bytes: 1000, ..Default::default() };
@@ -258,8 +258,8 @@ async fn too_large() {
     assert!(harness.worker().taken().is_empty());
 }
 
-/// Scenario: gzip: sound, of two members, empty, cut, with bytes after it, with a wrong checksum, not gzip at all.
-/// Guarantees: the sound ones are taken; each other one is 400 and leaves nothing.
+/// Scenario: valid gzip, gzip of two members, empty, cut, with bytes after it, with a wrong checksum, and no gzip at all.
+/// Guarantees: the valid ones are taken; each other one is answered 400, and nothing of it is taken.
 #[tokio::test]
 async fn compressed() {
     let harness = Harness::start(input());
@@ -278,7 +278,7 @@ async fn compressed() {
 }
 
 /// Scenario: a gzip bomb: 100 MB of spaces in 100 kB, and a body that decompresses to just the limit.
-/// Guarantees: 413 without inflating past the limit; the limit itself is allowed; the memory is given back.
+/// Guarantees: 413 without decompressing past the limit; the limit itself is allowed; the memory is released.
 #[tokio::test]
 async fn gzip_bomb() {
     let harness = Harness::start(Http { max_body_bytes: 200_000, ..input() });
@@ -293,7 +293,7 @@ async fn gzip_bomb() {
     let bomb = Bytes::from(gzip(&vec![b' '; 100 << 20]));
     assert_eq!(body::decompress(&bomb, 500_000, &mut reservation).unwrap_err().status, 413);
     assert!(budget.available() >= (1 << 20) - 500_000 - 2 * body::DECOMPRESS_STEP);
-    // A budget that is used up ends it earlier, as a load that passes.
+    // A budget that is used up ends it earlier, with a status that says to try again.
     let mut other = Reservation::new(budget.clone());
     assert_eq!(body::decompress(&bomb, 100 << 20, &mut other).unwrap_err().status, 429);
     drop((reservation, other));
@@ -327,10 +327,10 @@ async fn unsupported() {
     assert_eq!(harness.counters().rejected(Reason::Unsupported), cases.len() as u64);
 }
 
-/// Scenario: somebody looks with a browser or `curl`, and a client asks for the options.
-/// Guarantees: a hint for people, HEAD without a body, 204 with Allow.
+/// Scenario: a person opens `/` with a browser or `curl`, and a client asks for the options.
+/// Guarantees: a text for people, HEAD without a body, 204 with Allow.
 #[tokio::test]
-async fn looking() {
+async fn get_head_options() {
     let harness = Harness::start(input());
     let reply = exchange(&harness, "GET", "/", "", b"").await;
     assert_eq!(reply.status, 200);
@@ -360,7 +360,10 @@ async fn busy() {
         let mut client = Client::connect(&harness).await;
         let read = counters.bytes();
         client.write(request("POST", "/", JSON, &body)).await;
-        wait_until("the body's fate", || counters.bytes() > read || counters.rejected(Reason::Full) > refused).await;
+        wait_until("the body to be read or refused", || {
+            counters.bytes() > read || counters.rejected(Reason::Full) > refused
+        })
+        .await;
         if counters.bytes() > read {
             waiting.push(client);
             continue;

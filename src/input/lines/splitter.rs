@@ -136,7 +136,7 @@ mod tests {
     }
 
     /// Scenario: LF, CR LF, empty lines, white space, and no line end at the end.
-    /// Guarantees: each line comes out once with its number in the stream; empty ones only count.
+    /// Guarantees: each line is returned once with its number in the stream; empty ones only count.
     #[test]
     fn line_ends() {
         let lines = all(&[b"a\r\n\n \nb", b"c\nd"], 100);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     /// Scenario: a line far over the limit between two good ones, in small chunks, and one at the end of the stream.
-    /// Guarantees: it is reported once, is never held whole, and the lines around it are untouched.
+    /// Guarantees: it is reported once, is never buffered whole, and the lines around it are untouched.
     #[test]
     fn too_long() {
         let long = [b'x'; 64];

@@ -9,7 +9,7 @@ use super::*;
 use crate::input::tests::harness::{Behavior, FakeWorker, hostile, transaction};
 
 /// Scenario: good lines, two bad ones, an empty one, and a last good one without an end.
-/// Guarantees: the summary names the bad lines by number and reason; the good ones are taken in order.
+/// Guarantees: the summary has the bad lines with number and reason; the good ones are taken in order.
 #[tokio::test]
 async fn summary() {
     let (worker, intake) = FakeWorker::start();
@@ -26,7 +26,7 @@ async fn summary() {
 }
 
 /// Scenario: 50,000 lines into queues that are full at first.
-/// Guarantees: all are taken, in order, and the summary says that nothing is missing.
+/// Guarantees: all are taken, in order, and the summary is complete.
 #[tokio::test]
 async fn in_order_through_full_queues() {
     const COUNT: usize = 50_000;
@@ -66,8 +66,8 @@ impl AsyncRead for Failing {
     }
 }
 
-/// Scenario: the reader fails; the service goes down while reading.
-/// Guarantees: what came before is taken or counted as lost, and the summary says why it ended.
+/// Scenario: the reader fails; the service shuts down while reading.
+/// Guarantees: what was read before is taken or counted as lost, and the summary has the reason.
 #[tokio::test]
 async fn ends_early() {
     let (worker, intake) = FakeWorker::start();

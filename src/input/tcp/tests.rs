@@ -40,7 +40,7 @@ async fn lines_arrive() {
 }
 
 /// Scenario: a peer sends bytes one at a time and shuts down its writing half only.
-/// Guarantees: cuts within a line do not matter; a half-open peer's connection is closed from our side too.
+/// Guarantees: cuts within a line do not matter; the connection of a half-open peer is closed from this side too.
 #[tokio::test]
 async fn dribble_and_half_close() {
     let harness = start();
@@ -92,7 +92,7 @@ async fn hostile_lines() {
 }
 
 /// Scenario: a line far over the limit (never held whole), one just over it, then a good one; at the end half a line.
-/// Guarantees: each is counted under its reason and the connection goes on.
+/// Guarantees: each is counted under its reason and the connection stays open.
 #[tokio::test]
 async fn lines_past_the_limit() {
     let limits = Limits { max_bytes: 1000, ..Limits::default() };
@@ -107,8 +107,8 @@ async fn lines_past_the_limit() {
     assert_eq!(counters.rejected(Reason::Malformed), 0);
 }
 
-/// Scenario: the queues are full while a peer sends 20 MB; then there is room bit by bit.
-/// Guarantees: the peer is made to wait instead of memory being filled, and nothing is lost or out of order.
+/// Scenario: the queues are full while a peer sends 20 MB; then they get room in steps.
+/// Guarantees: the peer waits while memory stays bounded, and nothing is lost or out of order.
 #[tokio::test]
 async fn back_pressure() {
     const COUNT: usize = 20_000;
@@ -119,7 +119,7 @@ async fn back_pressure() {
     let mut stream = TcpStream::connect(harness.inet()).await.unwrap();
     let mut sent = tokio::spawn(async move { stream.write_all(text.as_bytes()).await });
     assert!(tokio::time::timeout(Duration::from_millis(300), &mut sent).await.is_err(), "the peer must wait");
-    // Two batches, what one read brings, and what is not parsed yet.
+    // Two batches, one read, and what is not decoded yet.
     assert!(harness.counters().bytes() < 4 << 20, "{}", harness.counters().bytes());
     harness.worker().set(Behavior::Room(700));
     harness.worker().wait_for(700).await;
@@ -129,7 +129,7 @@ async fn back_pressure() {
     assert_eq!(taken.len(), COUNT);
 }
 
-/// Scenario: a connection that says nothing, and one with half a line, past the idle time.
+/// Scenario: a connection that sends nothing, and one that sends half a line, past the idle timeout.
 /// Guarantees: both are closed.
 #[tokio::test]
 async fn idle_connections() {
@@ -145,7 +145,7 @@ async fn idle_connections() {
 
 /// Scenario: the inputs are told to stop while a peer with an open connection has just sent lines, and one has
 /// connected that nobody has accepted yet.
-/// Guarantees: what has reached this machine is taken; then the connections are closed and nothing listens.
+/// Guarantees: everything that reached this machine is taken; then the connections are closed and nothing listens.
 #[tokio::test]
 async fn stop_takes_what_came() {
     let mut harness = start();
@@ -178,8 +178,8 @@ async fn stop_with_full_queues() {
     assert_eq!((harness.counters().received(), harness.counters().lost()), (2, 3));
 }
 
-/// Scenario: the log phase says that it is shutting down.
-/// Guarantees: the connection is closed rather than read into nothing.
+/// Scenario: the log phase refuses because it is shutting down.
+/// Guarantees: the connection is closed, and nothing more is read and lost.
 #[tokio::test]
 async fn refused_for_good() {
     let harness = start();
@@ -187,7 +187,7 @@ async fn refused_for_good() {
     let mut stream = send(&harness, "{}\n").await;
     wait_until("the loss to be counted", || harness.counters().lost() == 1).await;
     stream.write_all(b"{}\n").await.unwrap();
-    // Closed with bytes unread may come as a reset.
+    // A connection that is closed with unread bytes may be reset.
     assert!(!matches!(stream.read(&mut [0]).await, Ok(1..)));
     assert!(harness.worker().taken().is_empty());
 }

@@ -161,7 +161,7 @@ pub(in crate::input) fn transaction(i: usize) -> String {
     format!(r#"{{"i":{i},"request":{{"uri":"/orders/{i}"}}}}"#)
 }
 
-/// More than a hundred texts that are not a transaction: cut, garbled and nested ones. None holds a line end.
+/// More than a hundred texts that are not a transaction: cut, garbled and nested ones. None has a line end.
 pub(in crate::input) fn hostile() -> Vec<Vec<u8>> {
     let good = br#"{"request":{"uri":"/a","headers":{"host":"x"}},"n":1.5e3,"t":true,"s":"\u00e9"}"#;
     let mut bodies: Vec<Vec<u8>> = (1..good.len()).map(|end| good[..end].to_vec()).collect();

@@ -16,8 +16,8 @@ async fn sender(harness: &Harness) -> UdpSocket {
     socket
 }
 
-/// Scenario: datagrams without, with a line end, with several lines, pretty-printed, and of the largest size.
-/// Guarantees: each object arrives as one transaction, the pretty one on one line.
+/// Scenario: datagrams without a line end, with one, with several lines, pretty-printed, and of the largest size.
+/// Guarantees: each object arrives as one transaction, the pretty-printed one on one line.
 #[tokio::test]
 async fn datagrams_arrive() {
     let harness = Harness::start(input());
@@ -51,7 +51,7 @@ async fn hostile_datagrams() {
 }
 
 /// Scenario: a hundred datagrams wait in the kernel, and the queues have room for 37.
-/// Guarantees: as many as fit are taken, from the front; exactly the others are counted as lost.
+/// Guarantees: the first 37 are taken; exactly the others are counted as lost.
 #[tokio::test]
 async fn full_queues_lose() {
     let mut harness = Harness::start(input());

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Scenario: a body in chunks of one byte, several requests written at once, and HTTP/1.0.
-/// Guarantees: all are taken, in order, on a connection that is kept (but for 1.0).
+/// Guarantees: all are taken, in order, on a connection that stays open (except for 1.0).
 #[tokio::test]
 async fn chunked_and_pipelined() {
     let harness = Harness::start(input());
@@ -28,8 +28,8 @@ async fn chunked_and_pipelined() {
     assert_eq!(harness.worker().taken(), (0..21).map(transaction).collect::<Vec<_>>());
 }
 
-/// Scenario: a client that asks before it sends its body, as curl does for large ones.
-/// Guarantees: it is told to go on, and then answered.
+/// Scenario: a client that waits for `100 Continue` before it sends its body, as curl does for large ones.
+/// Guarantees: it gets `100 Continue`, and then the response.
 #[tokio::test]
 async fn expect_continue() {
     let harness = Harness::start(input());
@@ -73,9 +73,9 @@ async fn http2() {
     assert_eq!(harness.worker().taken(), [r#"{"h2":1}"#]);
 }
 
-/// Scenario: a head that never ends, dripping; a connection that says nothing; a body that never ends.
-/// Guarantees: the first is answered 408 at the limit for heads although bytes keep coming, the second closed at the
-/// idle limit and not before, the third answered 408; others are served meanwhile.
+/// Scenario: headers that arrive slowly and never end; a connection that sends nothing; a body that never ends.
+/// Guarantees: the first is answered 408 at the header timeout although bytes keep arriving, the second closed at
+/// the idle timeout and not before, the third answered 408; others are served meanwhile.
 #[tokio::test]
 async fn slow_clients() {
     let (header_timeout, body_timeout) = (Duration::from_millis(200), Duration::from_millis(300));
@@ -96,7 +96,7 @@ async fn slow_clients() {
     let reply = loop {
         tokio::select! {
             reply = head.read() => break reply.unwrap(),
-            _ = drip.tick() => assert!(start.elapsed() < Duration::from_secs(5), "the head is cut off"),
+            _ = drip.tick() => assert!(start.elapsed() < Duration::from_secs(5), "the headers are cut off"),
         }
         let _ = head.stream.write_all(b"X: y\r\n").await;
     };
@@ -112,10 +112,10 @@ async fn slow_clients() {
     assert_eq!(post(&harness, JSON, "{}").await.status, 200);
 }
 
-/// Scenario: clients that go away: in a head, in a body, before the answer; and one that closes its writing half.
-/// Guarantees: no half request is taken, a whole one is counted, the half-open one is answered, nothing leaks.
+/// Scenario: clients that disconnect: in the headers, in the body, before the response; and one that closes its writing half.
+/// Guarantees: no incomplete request is taken, a complete one is counted, the half-open one is answered, nothing leaks.
 #[tokio::test]
-async fn clients_that_go() {
+async fn clients_that_disconnect() {
     let harness = Harness::start(input());
     for text in ["POST", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}"] {
         let mut client = Client::connect(&harness).await;
@@ -138,7 +138,7 @@ async fn clients_that_go() {
     assert_eq!(harness.worker().taken(), [r#"{"half":1}"#, r#"{"gone":1}"#]);
 }
 
-/// Scenario: bytes that are no HTTP, heads without an end, odd lengths.
+/// Scenario: bytes that are not HTTP, headers without an end, odd lengths.
 /// Guarantees: each connection ends without anything taken, and the service goes on.
 #[tokio::test]
 async fn not_http() {
@@ -170,7 +170,7 @@ async fn not_http() {
 }
 
 /// Scenario: a stop while one request waits for its queues, one is half sent, one connection is idle, and one has
-/// sent half a head.
+/// sent half of its headers.
 /// Guarantees: the first two are finished and answered; idle ones are closed at once; what begins now gets 503 with
 /// `Connection: close`; then everything ends.
 #[tokio::test]
