@@ -15,7 +15,7 @@ use super::router::{Call, Reply, Routes, json_reply, text_reply};
 use super::{probe, status};
 use crate::confinement::Enforcement;
 use crate::delivery::Delivery;
-use crate::input::{Kind, Meters};
+use crate::input::Counters;
 use crate::phase::{Fields, Generation, WorkerStats};
 
 /// What of a running service can be looked at. Cheap to clone.
@@ -28,7 +28,7 @@ pub(super) struct Inner {
     pub started: SystemTime,
     stage: AtomicU8,
     pub parts: OnceLock<Parts>,
-    pub inputs: OnceLock<Vec<(Kind, Arc<Meters>)>>,
+    pub inputs: OnceLock<Vec<(&'static str, Arc<Counters>)>>,
     pub reloads: Arc<Reloads>,
 }
 
@@ -78,9 +78,9 @@ impl Monitor {
         let _ = self.inner.parts.set(parts);
     }
 
-    /// Shows what each kind of input has counted; only once.
-    pub fn show_inputs(&self, meters: &[(Kind, Arc<Meters>)]) {
-        let _ = self.inner.inputs.set(meters.to_vec());
+    /// Shows what each input has counted; only once.
+    pub fn show_inputs(&self, counters: &[(&'static str, Arc<Counters>)]) {
+        let _ = self.inner.inputs.set(counters.to_vec());
     }
 
     /// Says how far the service is.

@@ -10,7 +10,7 @@ use super::monitor::{Monitor, Parts};
 use super::router::{Call, Reply, json_reply};
 use crate::admin::{Outcome, Reloads};
 use crate::delivery::PluginStats;
-use crate::input::{Kind, Meter, Reason};
+use crate::input::{Counters, Reason};
 use crate::phase::{Breaker, Step};
 use logphase_script::Stop;
 
@@ -62,21 +62,20 @@ fn count(counter: &AtomicU64) -> u64 {
 }
 
 fn read(monitor: &Monitor, unit: Unit, scale: usize) -> Value {
-    let inputs: Vec<(Kind, &Meter)> =
-        monitor.inner.inputs.get().into_iter().flatten().map(|(kind, meters)| (*kind, meters.of(*kind))).collect();
-    let sum = |of: fn(&Meter) -> u64| inputs.iter().map(|(_, meter)| of(meter)).sum::<u64>();
+    let inputs = monitor.inner.inputs.get().map(Vec::as_slice).unwrap_or_default();
+    let sum = |of: fn(&Counters) -> u64| inputs.iter().map(|(_, counters)| of(counters)).sum::<u64>();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "started_at": milliseconds(monitor.inner.started),
         "stage": format!("{:?}", monitor.stage()).to_lowercase(),
         "server": {
-            "total_requests": sum(Meter::received),
-            "connections_active": sum(Meter::open),
-            "connections_accepted": sum(Meter::connections),
-            "connections_handled": sum(Meter::connections),
+            "total_requests": sum(Counters::received),
+            "connections_active": sum(Counters::open_connections),
+            "connections_accepted": sum(Counters::accepted_connections),
+            "connections_handled": sum(Counters::accepted_connections),
         },
-        "inputs": inputs.iter().map(|(kind, meter)| (kind.name().to_owned(), input(meter))).collect::<Map<_, _>>(),
+        "inputs": inputs.iter().map(|(name, counters)| ((*name).to_owned(), input(counters))).collect::<Map<_, _>>(),
         "reloads": reloads(&monitor.inner.reloads),
     });
     let Some(parts) = monitor.inner.parts.get() else { return status };
@@ -175,15 +174,15 @@ pub(super) fn dropped(stats: &PluginStats) -> [(&'static str, u64); 8] {
     ]
 }
 
-fn input(meter: &Meter) -> Value {
+fn input(counters: &Counters) -> Value {
     let rejected: Map<String, Value> =
-        Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), meter.rejected(reason).into())).collect();
+        Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), counters.rejected(reason).into())).collect();
     json!({
-        "received": meter.received(),
+        "received": counters.received(),
         "rejected": rejected,
-        "lost": meter.lost(),
-        "bytes": meter.bytes(),
-        "connections": meter.open(),
+        "lost": counters.lost(),
+        "bytes": counters.bytes(),
+        "connections": counters.open_connections(),
     })
 }
 

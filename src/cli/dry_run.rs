@@ -6,12 +6,13 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Exit, complain};
+use crate::decode::{DecodeError, kong};
 use crate::entity::{ConfigOrigins, Configuration, Field, Plugin, Scope};
 use crate::phase::{Observer, Part, Program, Runner, Step};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_script::message::BodyError;
-use logphase_script::transaction::{self, BodyRejection, Limits, Transaction};
+use logphase_script::transaction::{Limits, Transaction};
 use logphase_script::{Busy, Clock, ScriptError};
 
 /// The least time that a snippet gets, in milliseconds.
@@ -141,12 +142,12 @@ pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], or
 }
 
 /// The transactions of `body`: one object, an array, or lines.
-pub(super) fn transactions(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
-    transaction::parse_body(body, limits).or_else(|error| {
+pub(super) fn transactions(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, DecodeError> {
+    kong::document(body, limits).or_else(|error| {
         // Several objects are lines; the first being whole tells them from a broken body.
         let first = memchr::memchr(b'\n', body).unwrap_or(body.len());
         match Transaction::parse(body.slice(..first), limits) {
-            Ok(_) => transaction::parse_lines(body, limits),
+            Ok(_) => kong::lines(body, limits),
             Err(_) if body.trim_ascii().is_empty() => Ok(Vec::new()),
             Err(_) => Err(error),
         }
@@ -154,6 +155,6 @@ pub(super) fn transactions(body: &Bytes, limits: &Limits) -> Result<Vec<Transact
 }
 
 /// The line of `body`, counted from 1, at which `rejection` was noticed.
-pub(super) fn rejected_line(body: &[u8], rejection: &BodyRejection) -> usize {
+pub(super) fn rejected_line(body: &[u8], rejection: &DecodeError) -> usize {
     1 + memchr::memchr_iter(b'\n', &body[..rejection.offset.min(body.len())]).count()
 }

@@ -92,7 +92,7 @@ fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transact
     let body = Bytes::from(text);
     let transactions = dry_run::transactions(&body, &settings.limits.transaction()).map_err(|rejection| {
         let line = dry_run::rejected_line(&body, &rejection);
-        complain(&format!("error: {name}, line {line}: {rejection}\n"));
+        complain(&format!("error: {name}, line {line}: transaction {}: {rejection}\n", rejection.index));
         Exit::Incomplete
     })?;
     if transactions.is_empty() {

@@ -1,4 +1,4 @@
-//! The accept loop that HTTP, TCP and Unix sockets share.
+//! The accept loop of inputs that take connections.
 
 use std::future::Future;
 use std::io;
@@ -9,30 +9,30 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
-use super::{Context, Kind};
+use super::Context;
 use crate::folding::Folded;
 
-/// How long to wait when the system has no descriptor or memory for another connection.
-const BREATH: Duration = Duration::from_millis(100);
+/// The pause after the system had no descriptor or memory for another connection.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long to look, when the inputs stop, for connections that the kernel has made already.
-const LAST_LOOK: Duration = Duration::from_millis(20);
+/// How long to look, when the inputs stop, for another connection that the kernel has already made.
+const BACKLOG_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// After how much silence the kernel asks a peer whether it is still there.
-const PROBE_AFTER: Duration = Duration::from_secs(60);
+/// Silence after which the kernel probes whether the peer is still there.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
-/// Something that connections come from.
-pub(super) trait Listen: Send + Sync + 'static {
+/// A source of connections.
+pub(super) trait Listener: Send + Sync + 'static {
     /// A connection.
     type Stream: Send + 'static;
 
-    /// The next connection and the name of its peer.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+    /// The next connection and its peer.
+    fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
-/// Who is at the other end, for the log.
+/// The other end of a connection, for the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Peer {
     Inet(SocketAddr),
@@ -48,37 +48,44 @@ impl std::fmt::Display for Peer {
     }
 }
 
-impl Listen for TcpListener {
+impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<(TcpStream, Peer)> {
+    async fn accept_one(&self) -> io::Result<(TcpStream, Peer)> {
         let (stream, address) = self.accept().await?;
-        // Both only make things better: a connection without them still works.
+        // The connection works without either option.
         let _ = stream.set_nodelay(true);
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME));
         Ok((stream, Peer::Inet(address)))
     }
 }
 
-impl Listen for UnixListener {
+impl Listener for UnixListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> io::Result<(UnixStream, Peer)> {
+    async fn accept_one(&self) -> io::Result<(UnixStream, Peer)> {
         Ok((self.accept().await?.0, Peer::Local))
     }
 }
 
-/// Accepts connections and runs `handle` for each, until told to stop; returns when the last has ended.
-///
-/// With `empty_backlog`, connections that the kernel had already made when the stop came are still served: their
-/// peers (Kong's tcp-log) have sent what they had and will not send it again.
-pub(super) async fn run<L, H, F>(context: Arc<Context>, kind: Kind, listener: L, empty_backlog: bool, handle: H)
+/// How connections are accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AcceptOptions {
+    /// Connections at the same time; more wait in the kernel's backlog.
+    pub(super) max_connections: usize,
+    /// Whether connections that the kernel made before the stop are still served: their peers (Kong's tcp-log) have
+    /// sent what they had and will not send it again.
+    pub(super) drain_backlog: bool,
+}
+
+/// Accepts connections and runs `handle` for each, until told to stop; returns when the last connection has ended.
+pub(super) async fn serve<L, H, F>(context: Context, listener: L, options: AcceptOptions, handle: H)
 where
-    L: Listen,
+    L: Listener,
     H: Fn(L::Stream, Peer) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let gate = Arc::new(Semaphore::new(context.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let complaints = Folded::default();
     loop {
@@ -86,56 +93,55 @@ where
             biased;
             () = context.stopped() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                report(kind, ended, &complaints);
+                report(&context, ended, &complaints);
                 continue;
             }
             accepted = async {
-                let permit = gate.clone().acquire_owned().await.expect("this semaphore is never closed");
-                (permit, listener.next().await)
+                let permit = permits.clone().acquire_owned().await.expect("this semaphore is never closed");
+                (permit, listener.accept_one().await)
             } => accepted,
         };
         match accepted {
-            (permit, Ok((stream, peer))) => start(&mut connections, &context, kind, permit, handle(stream, peer)),
+            (permit, Ok((stream, peer))) => start(&mut connections, &context, permit, handle(stream, peer)),
             (_, Err(error)) => {
                 if let Some(folded) = complaints.pass() {
-                    tracing::warn!(input = kind.name(), %error, folded, "cannot accept a connection; if files are too many, raise the limit on them");
+                    tracing::warn!(input = context.input, %error, folded, "cannot accept a connection; if too many files are open, raise their limit");
                 }
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
-    if empty_backlog {
-        while let Ok(permit) = gate.clone().try_acquire_owned()
-            && let Ok(Ok((stream, peer))) = tokio::time::timeout(LAST_LOOK, listener.next()).await
+    if options.drain_backlog {
+        while let Ok(permit) = permits.clone().try_acquire_owned()
+            && let Ok(Ok((stream, peer))) = tokio::time::timeout(BACKLOG_TIMEOUT, listener.accept_one()).await
         {
-            start(&mut connections, &context, kind, permit, handle(stream, peer));
+            start(&mut connections, &context, permit, handle(stream, peer));
         }
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
-        report(kind, ended, &complaints);
+        report(&context, ended, &complaints);
     }
 }
 
 fn start(
     connections: &mut JoinSet<()>,
-    context: &Arc<Context>,
-    kind: Kind,
+    context: &Context,
     permit: OwnedSemaphorePermit,
     connection: impl Future<Output = ()> + Send + 'static,
 ) {
-    let context = context.clone();
+    let counters = context.counters.clone();
     connections.spawn(async move {
         let _permit = permit;
-        let _open = context.meters.of(kind).opened();
+        let _open = counters.connection_opened();
         connection.await;
     });
 }
 
-fn report(kind: Kind, ended: Result<(), tokio::task::JoinError>, complaints: &Folded) {
+fn report(context: &Context, ended: Result<(), JoinError>, complaints: &Folded) {
     if let Err(error) = ended
         && let Some(folded) = complaints.pass()
     {
-        tracing::error!(input = kind.name(), %error, folded, "a connection ended by a fault of the service; please report it");
+        tracing::error!(input = context.input, %error, folded, "a connection ended by a bug of the service; please report it");
     }
 }

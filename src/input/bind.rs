@@ -1,20 +1,99 @@
-//! Taking addresses: sockets with what Logphase needs set on them, and errors that say what to do.
+//! Taking addresses: sockets with the options that Logphase needs, and errors that say what to do.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
-use super::BindError;
 use crate::socket_file::{self, SocketError, SocketListener};
 
-/// Connections that the kernel keeps for us until we accept them.
+/// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// Who may write to a Unix socket: its owner and its group.
+/// Mode of a Unix socket: its owner and its group may write to it.
 const UNIX_MODE: u32 = 0o660;
+
+/// Where an input listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// An address of the network.
+    Inet {
+        /// What is spoken there, such as `http`.
+        scheme: &'static str,
+        /// The address, with the port that the system chose for port 0.
+        address: SocketAddr,
+    },
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet { scheme, address } => write!(f, "{scheme}://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An input that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The settings are not those of the input. Its schema should have refused them.
+    #[error("cannot use the settings inputs.{input}: {source}; please report it")]
+    Settings {
+        /// The input.
+        input: &'static str,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+    /// The address cannot be resolved (or, for the status listeners, not bound).
+    #[error("cannot listen on `{address}`: {source}; give `host:port`, like `127.0.0.1:9080`")]
+    Address {
+        /// The address as configured.
+        address: String,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The address is in use, or the process may not have it.
+    #[error("cannot listen for {what} on {address}: {source}; {help}")]
+    Listen {
+        /// What was to be served there: `HTTP`, `TCP`, `UDP` or `a Unix socket`.
+        what: &'static str,
+        /// The address or path.
+        address: String,
+        /// What the system reported.
+        source: io::Error,
+        /// What to do about it.
+        help: &'static str,
+    },
+}
+
+/// The addresses of `listen` (`HOST:PORT`), with names resolved. A name may stand for several addresses; each is returned
+/// once.
+///
+/// # Errors
+/// The first that cannot be resolved.
+pub fn resolve(listen: &[String]) -> Result<Vec<SocketAddr>, BindError> {
+    let mut resolved = Vec::new();
+    for address in listen {
+        let found = address.to_socket_addrs();
+        resolved.extend(found.map_err(|source| BindError::Address { address: address.clone(), source })?);
+    }
+    resolved.dedup();
+    Ok(resolved)
+}
+
+/// Takes every address of `listen`; see [`resolve`].
+pub(super) fn each<T>(
+    listen: &[String],
+    bind: impl Fn(SocketAddr) -> Result<T, BindError>,
+) -> Result<Vec<T>, BindError> {
+    resolve(listen)?.into_iter().map(bind).collect()
+}
 
 /// Listens on `address` for `what`.
 pub(super) fn tcp(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
@@ -37,9 +116,9 @@ pub(super) fn udp(address: SocketAddr, buffer: usize) -> Result<(UdpSocket, Sock
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         if let Err(error) = socket.set_recv_buffer_size(buffer) {
-            tracing::warn!(%address, %error, "the UDP receive buffer stays as the system has it; raise net.core.rmem_max");
+            tracing::warn!(%address, %error, "the UDP receive buffer keeps the system's size; raise net.core.rmem_max");
         }
-        // Linux reports twice what was asked for, of which half is its own book-keeping.
+        // Linux reports twice the size that was set; half of it is for its own bookkeeping.
         let granted = socket.recv_buffer_size()? / 2;
         if granted < buffer {
             tracing::debug!(%address, wanted = buffer, granted, "the system limits the UDP receive buffer");
@@ -59,15 +138,15 @@ fn inet_error(what: &'static str, address: SocketAddr, source: io::Error) -> Bin
         ErrorKind::AddrNotAvailable => "no interface of this machine has that address: use one that it has, or 0.0.0.0",
         _ => "choose another address",
     };
-    BindError { what, address: address.to_string(), source, help: help.to_owned() }
+    BindError::Listen { what, address: address.to_string(), source, help }
 }
 
-/// Listens on the Unix socket at `path`. A socket that nobody listens on any more is replaced.
+/// Listens on the Unix socket at `path`. A socket that no process listens on any more is replaced.
 pub(super) fn unix(path: &Path) -> Result<SocketListener, BindError> {
-    socket_file::listen(path, UNIX_MODE).map_err(|SocketError { source, help }| BindError {
+    socket_file::listen(path, UNIX_MODE).map_err(|SocketError { source, help }| BindError::Listen {
         what: "a Unix socket",
         address: path.display().to_string(),
         source,
-        help: help.to_owned(),
+        help,
     })
 }

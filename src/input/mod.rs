@@ -1,253 +1,227 @@
 //! Where transactions come in: HTTP, TCP, Unix sockets, UDP and standard input.
 //!
-//! [`Inputs::bind`] takes every address before anything runs, so that a service that cannot have one of them says
-//! so and does not start by halves. [`Inputs::serve`] then runs one task per listener and one per connection.
-//! What comes in goes through the [`Intake`]; inputs that can be answered (HTTP) are answered when every entry is
-//! safe, inputs that cannot are slowed down by not being read (TCP, Unix sockets, standard input) or lose, counted,
-//! what has no room (UDP).
+//! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
+//! nothing else names it. What several inputs need is shared: `accept` (connections), `lines` (streams of lines), `bind`
+//! (addresses), `settings` (fields). What the received bytes mean is up to a decoder ([`crate::decode`]).
 //!
-//! Going down: set the `stop` watch to true, await [`Serving::finished`] within a deadline, and only then (or when
-//! the deadline has passed) call [`Intake::close`], which also frees inputs that wait for a full queue.
+//! To add an input, write its folder and add its row.
+//!
+//! [`Inputs::bind`] takes every address before anything runs, so that a service that cannot have one of them reports it
+//! and does not start half. [`Inputs::serve`] then runs every input. An input hands transactions to the [`Intake`] in one of
+//! two ways: [`Intake::offer`] (all or none, at once) where the sender can be answered, or can only lose (UDP), and
+//! [`crate::phase::OrderedIntake`] (in order, waiting for room) where the sender can be made to wait (TCP, Unix sockets,
+//! standard input).
+//!
+//! To shut down, set the `stop` watch to true, await [`Serving::finished`] within a deadline, and only then (or when
+//! the deadline has passed) call [`Intake::close`], which also releases inputs that wait for a full queue.
+//!
+//! Standard input ([`read_lines`]) is not in the table: it has no settings, it is read instead of the other inputs, it ends
+//! by itself, and it reports to the command that reads it.
 
 mod accept;
 mod bind;
+mod counters;
 mod http;
 mod lines;
-mod meter;
+mod serving;
+mod settings;
 mod stdin;
+mod tcp;
 mod udp;
+mod unix;
 
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::{TcpListener, UdpSocket};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-pub use self::meter::{Kind, Meter, Meters, Reason};
+pub use self::bind::{Address, BindError, resolve};
+pub use self::counters::{Counters, Reason};
+pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
+use crate::confinement::Files;
 use crate::phase::Intake;
-use crate::socket_file::SocketListener;
-use logphase_script::transaction::Limits;
+use crate::settings::{Inputs as InputSettings, Limits, Settings};
+use crate::sink::BoxFuture;
+use logphase_config::schema::{Field, Record};
 
-/// What the inputs are set to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputSettings {
-    /// Where HTTP is served.
-    pub http: Vec<SocketAddr>,
-    /// Where JSON lines are read over TCP.
-    pub tcp: Vec<SocketAddr>,
-    /// Where datagrams are read.
-    pub udp: Vec<SocketAddr>,
-    /// Where JSON lines are read over Unix sockets.
-    pub unix: Vec<PathBuf>,
-    /// What one transaction may be.
-    pub limits: Limits,
-    /// Bytes of one HTTP body, both as sent and as decompressed.
-    pub max_body_bytes: usize,
-    /// Bytes of all HTTP bodies that are being read or taken at the same time; past it, requests get 429. At least
-    /// twice `max_body_bytes` in effect.
-    pub max_bytes_in_flight: usize,
-    /// How long a connection may be silent between requests or lines. Kong keeps its own connections for 60 s, and
-    /// loses an entry that it writes to one just closed: stay well above that.
-    pub idle_timeout: Duration,
-    /// How long the head of an HTTP request may take from its first byte.
-    pub header_timeout: Duration,
-    /// How long the body of an HTTP request may take.
-    pub body_timeout: Duration,
-    /// Connections at a time on each address and path; more wait unaccepted.
-    pub max_connections: usize,
-    /// Bytes of the kernel's receive buffer of a UDP socket (the system may grant less: `net.core.rmem_max`).
-    pub udp_receive_buffer: usize,
-}
+/// Every input that settings can turn on, in the order in which metrics and logs list them.
+pub const INPUTS: &[Definition] = &[
+    Definition::of::<http::Http>(),
+    Definition::of::<tcp::Tcp>(),
+    Definition::of::<unix::Unix>(),
+    Definition::of::<udp::Udp>(),
+];
 
-impl Default for InputSettings {
-    fn default() -> Self {
-        Self {
-            http: Vec::new(),
-            tcp: Vec::new(),
-            udp: Vec::new(),
-            unix: Vec::new(),
-            limits: Limits::default(),
-            max_body_bytes: 8 << 20,
-            max_bytes_in_flight: 16 << 20,
-            idle_timeout: Duration::from_secs(300),
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(60),
-            max_connections: 1024,
-            udp_receive_buffer: 8 << 20,
-        }
+/// The settings `inputs`: a record with the settings of each input under its name.
+pub static SETTINGS: Record = Record::new(&FIELDS);
+
+static FIELDS: [Field; INPUTS.len()] = {
+    let mut fields = [INPUTS[0].field(); INPUTS.len()];
+    let mut at = 1;
+    while at < INPUTS.len() {
+        fields[at] = INPUTS[at].field();
+        at += 1;
     }
-}
+    fields
+};
 
-/// An address could not be taken.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen for {what} on {address}: {source}; {help}")]
-pub struct BindError {
-    /// What was to be served there: `HTTP`, `TCP`, `UDP` or `a Unix socket`.
-    pub what: &'static str,
-    /// The address or path as configured.
-    pub address: String,
-    /// What the system said.
-    pub source: io::Error,
-    /// What to do about it.
-    pub help: String,
-}
+/// An input as it is configured.
+pub trait Input: Sized {
+    /// The name in settings (`inputs.NAME`), logs and metrics.
+    const NAME: &'static str;
 
-/// Where an input really listens: what port 0 has become.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// HTTP.
-    Http(SocketAddr),
-    /// JSON lines over TCP.
-    Tcp(SocketAddr),
-    /// Datagrams.
-    Udp(SocketAddr),
-    /// JSON lines over a Unix socket.
-    Unix(PathBuf),
-}
+    /// What it takes, for the documentation of its settings.
+    const ABOUT: &'static str;
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Http(address) => write!(f, "http://{address}"),
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
-            Self::Udp(address) => write!(f, "udp://{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+    /// The fields of its settings.
+    const SETTINGS: &'static Record;
+
+    /// Its settings, as read through [`Input::SETTINGS`].
+    type Settings: DeserializeOwned + PartialEq;
+
+    /// The input that `settings` describe; `None` if they turn it off. Opens nothing. `limits` are those of all inputs.
+    fn new(settings: Self::Settings, limits: &Limits) -> Option<Self>;
+
+    /// The files that it opens or creates while the service runs. The process is confined to the files that its parts
+    /// declare.
+    fn files(&self) -> Files {
+        Files::default()
     }
-}
 
-/// Every input but standard input, bound and not yet served.
-#[derive(Debug)]
-pub struct Inputs {
-    settings: InputSettings,
-    http: Vec<TcpListener>,
-    tcp: Vec<TcpListener>,
-    udp: Vec<UdpSocket>,
-    unix: Vec<SocketListener>,
-    addresses: Vec<Address>,
-}
-
-impl Inputs {
-    /// Takes every address of `settings`. Must be called within a Tokio runtime.
+    /// Takes every address. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// The first address that cannot be taken; those taken before are given back.
-    pub fn bind(settings: &InputSettings) -> Result<Self, BindError> {
-        let mut addresses = Vec::new();
-        let mut http = Vec::new();
-        for &address in &settings.http {
-            let (listener, local) = bind::tcp("HTTP", address)?;
-            addresses.push(Address::Http(local));
-            http.push(listener);
-        }
-        let mut tcp = Vec::new();
-        for &address in &settings.tcp {
-            let (listener, local) = bind::tcp("TCP", address)?;
-            addresses.push(Address::Tcp(local));
-            tcp.push(listener);
-        }
-        let mut udp = Vec::new();
-        for &address in &settings.udp {
-            let (socket, local) = bind::udp(address, settings.udp_receive_buffer)?;
-            addresses.push(Address::Udp(local));
-            udp.push(socket);
-        }
-        let mut unix = Vec::new();
-        for path in &settings.unix {
-            unix.push(bind::unix(path)?);
-            addresses.push(Address::Unix(path.clone()));
-        }
-        Ok(Self { settings: settings.clone(), http, tcp, udp, unix, addresses })
-    }
-
-    /// Where the inputs listen: HTTP, TCP, UDP, Unix sockets, each in the order of the settings.
-    pub fn local_addresses(&self) -> &[Address] {
-        &self.addresses
-    }
-
-    /// Which kinds there are.
-    pub fn kinds(&self) -> Vec<Kind> {
-        let there = [
-            (Kind::Http, !self.http.is_empty()),
-            (Kind::Tcp, !self.tcp.is_empty()),
-            (Kind::Unix, !self.unix.is_empty()),
-            (Kind::Udp, !self.udp.is_empty()),
-        ];
-        there.into_iter().filter_map(|(kind, is_there)| is_there.then_some(kind)).collect()
-    }
-
-    /// Starts every input. When `stop` becomes true (or its sender is dropped) they accept nothing more, finish what
-    /// is in flight, and end.
-    pub fn serve(self, intake: Intake, stop: watch::Receiver<bool>) -> Serving {
-        let meters = Arc::new(Meters::default());
-        let context = Arc::new(Context { intake, settings: self.settings, meters: meters.clone(), stop });
-        let mut tasks = JoinSet::new();
-        let http_service = http::Service::new(context.clone());
-        for listener in self.http {
-            tasks.spawn(http_service.clone().listen(listener));
-        }
-        for listener in self.tcp {
-            tasks.spawn(lines::listen_tcp(context.clone(), listener));
-        }
-        for input in self.unix {
-            tasks.spawn(lines::listen_unix(context.clone(), input));
-        }
-        for socket in self.udp {
-            tasks.spawn(udp::listen(context.clone(), socket));
-        }
-        Serving { tasks, meters }
-    }
+    /// The first address that cannot be taken; those taken before are released.
+    fn bind(self) -> Result<Box<dyn BoundInput>, BindError>;
 }
 
-/// The running inputs. Dropping it ends them at once.
-#[derive(Debug)]
-pub struct Serving {
-    tasks: JoinSet<()>,
-    meters: Arc<Meters>,
+/// An input whose addresses are taken.
+pub trait BoundInput: Send {
+    /// The addresses it listens on, with the port that the system chose for port 0. Empty for an input that fetches
+    /// transactions itself.
+    fn addresses(&self) -> Vec<Address>;
+
+    /// Takes transactions until [`Context::stopped`], then accepts nothing more, finishes what is in flight and returns.
+    /// Everything that is received is counted in [`Context::counters`], by reason where it is not taken. Dropping the
+    /// future ends the input at once.
+    fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()>;
 }
 
-impl Serving {
-    /// What the inputs have counted.
-    pub fn meters(&self) -> &Arc<Meters> {
-        &self.meters
-    }
-
-    /// Waits until every input has ended, which they do when told to stop and nothing of theirs is in flight.
-    /// May be dropped and called again.
-    pub async fn finished(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "an input ended by a fault of its own; please report it");
-            }
-        }
-    }
-}
-
-/// What every input's tasks share.
-struct Context {
+/// What an input is given to run with. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    input: &'static str,
     intake: Intake,
-    settings: InputSettings,
-    meters: Arc<Meters>,
+    counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
 }
 
 impl Context {
+    /// The name of the input.
+    pub fn input(&self) -> &'static str {
+        self.input
+    }
+
+    /// Where transactions are handed in.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// What the input counts.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     /// Whether the inputs were told to stop.
-    fn stopping(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         *self.stop.borrow() || self.intake.is_closed()
     }
 
     /// Returns when the inputs are told to stop.
-    async fn stopped(&self) {
-        // An error means that the sender is gone: nobody is left who could want more.
+    pub async fn stopped(&self) {
+        // An error means that the sender is gone, and with it whoever wants the inputs to run.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
+}
+
+/// Configures an input from its settings and binds it; `None` if the settings turn it off.
+type Bind = fn(Value, &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError>;
+
+/// A row of [`INPUTS`]: an [`Input`] without its type.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition {
+    /// The name in settings, logs and metrics.
+    pub name: &'static str,
+    /// What it takes.
+    pub about: &'static str,
+    /// The fields of its settings.
+    pub settings: &'static Record,
+    bind: Bind,
+    files: fn(Value, &Limits) -> Files,
+    same_settings: fn(Value, Value) -> bool,
+}
+
+impl Definition {
+    /// The row of the input `I`.
+    pub const fn of<I: Input>() -> Self {
+        Self {
+            name: I::NAME,
+            about: I::ABOUT,
+            settings: I::SETTINGS,
+            bind: bind::<I>,
+            files: files::<I>,
+            same_settings: same_settings::<I>,
+        }
+    }
+
+    /// Takes the addresses of the input; `None` if `settings` turn it off.
+    ///
+    /// # Errors
+    /// See [`Input::bind`].
+    pub fn bind(&self, settings: &Settings) -> Result<Option<Box<dyn BoundInput>>, BindError> {
+        (self.bind)(self.value(&settings.inputs), &settings.limits)
+    }
+
+    /// The files that the input opens or creates while the service runs.
+    pub fn files(&self, settings: &Settings) -> Files {
+        (self.files)(self.value(&settings.inputs), &settings.limits)
+    }
+
+    /// Whether the settings of the input mean the same in both, however they are written.
+    pub fn same_settings(&self, one: &InputSettings, other: &InputSettings) -> bool {
+        (self.same_settings)(self.value(one), self.value(other))
+    }
+
+    /// Its field of [`SETTINGS`].
+    const fn field(&self) -> Field {
+        Field::record(self.name, self.settings).required().about(self.about)
+    }
+
+    fn value(&self, settings: &InputSettings) -> Value {
+        let given = settings.get(self.name).cloned();
+        given.unwrap_or_else(|| Value::Object(self.settings.defaults()))
+    }
+}
+
+fn configure<I: Input>(value: Value, limits: &Limits) -> Result<Option<I>, BindError> {
+    let settings = serde_json::from_value(value).map_err(|source| BindError::Settings { input: I::NAME, source })?;
+    Ok(I::new(settings, limits))
+}
+
+fn bind<I: Input>(value: Value, limits: &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError> {
+    configure::<I>(value, limits)?.map(I::bind).transpose()
+}
+
+fn files<I: Input>(value: Value, limits: &Limits) -> Files {
+    // Settings that cannot be used have no files; binding reports them.
+    configure::<I>(value, limits).ok().flatten().map(|input| input.files()).unwrap_or_default()
+}
+
+fn same_settings<I: Input>(one: Value, other: Value) -> bool {
+    let read = |value| serde_json::from_value::<I::Settings>(value).ok();
+    read(one) == read(other)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::confinement::{self, Files};
 use crate::entity::{Configuration, Plugin};
+use crate::input::INPUTS;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, codes};
 
@@ -23,7 +24,11 @@ pub fn of_service(
     }
     files.write.push(settings.data_dir.clone());
     files.write.extend(settings.confinement.paths.iter().cloned());
-    files.write.extend(settings.inputs.unix.paths.iter().map(|path| directory(path)));
+    for input in INPUTS {
+        let Files { read, write } = input.files(settings);
+        files.read.extend(read);
+        files.write.extend(write);
+    }
     files.write.extend(written(configuration).filter(|(_, path)| !inherited(path)).flat_map(|(_, path)| places(&path)));
     files
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use logphase_config::diagnostic::Diagnostic;
 
-use super::inputs::InputError;
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, serve};
 use crate::admin::Monitor;
 use crate::cli::log;
 use crate::confinement::{self, Enforcement};
-use crate::input::{Progress, StdinSummary};
+use crate::input::{BindError, Progress, StdinSummary};
 use crate::settings::Settings;
 
 /// A service that is about to start: its files were read and are without mistakes.
@@ -51,8 +50,8 @@ impl From<StartError> for LaunchError {
     }
 }
 
-impl From<InputError> for LaunchError {
-    fn from(error: InputError) -> Self {
+impl From<BindError> for LaunchError {
+    fn from(error: BindError) -> Self {
         Self::Unavailable(error.to_string())
     }
 }

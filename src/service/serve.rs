@@ -76,8 +76,8 @@ impl Serving {
         for address in &addresses {
             tracing::info!("listening: {address}");
         }
-        self.monitor.show_inputs(listening.meters());
-        if addresses.is_empty() {
+        self.monitor.show_inputs(listening.counters());
+        if listening.counters().is_empty() {
             tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
         }
         if self.is_quickstart {

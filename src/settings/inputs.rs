@@ -1,79 +1,36 @@
-//! Where transactions come in.
+//! The settings of the inputs, which only the inputs themselves know.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::checks;
-use super::record::{TEXT, count, duration, list, settings_record};
-use logphase_config::schema::{Check, Default, Field};
+use super::restart::Restart;
+use crate::input::{INPUTS, SETTINGS};
+use logphase_config::schema::Record;
 
-/// An address, `HOST:PORT`.
-pub(super) const ADDRESS: Field = Field::string("").checks(&[Check::Custom(checks::address)]);
+/// The settings of each input by its name, as its schema reads them. An input without an address is off.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Inputs(Map<String, Value>);
 
-const MAX_CONNECTIONS: Field = count(1000, &[Check::Between(1.0, 1_000_000.0)]);
+impl Inputs {
+    /// Its schema: that of each input under its name.
+    pub(super) const RECORD: &'static Record = &SETTINGS;
 
-const fn idle_timeout(default: i64) -> Field {
-    duration(default, &[Check::GreaterThan(0.0)])
-}
+    /// The settings of the input `name`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
 
-settings_record! {
-    /// The inputs. One without an address is off.
-    pub struct Inputs {
-        /// HTTP.
-        @restart http: HttpListener = Field::record("", HttpListener::RECORD).required();
-        /// JSON lines over TCP.
-        @restart tcp: TcpListener = Field::record("", TcpListener::RECORD).required();
-        /// JSON lines over Unix sockets.
-        @restart unix: UnixListener = Field::record("", UnixListener::RECORD).required();
-        /// One object per datagram.
-        @restart udp: UdpListener = Field::record("", UdpListener::RECORD).required();
+    /// Sets a setting of the input `name`.
+    #[cfg(test)]
+    pub(crate) fn set(&mut self, name: &str, setting: &str, value: impl Into<Value>) {
+        self.0.entry(name).or_insert_with(|| Value::Object(Map::new()))[setting] = value.into();
     }
 }
 
-settings_record! {
-    /// Listeners for HTTP.
-    pub struct HttpListener {
-        /// Addresses, `HOST:PORT`.
-        listen: Vec<String> = list(&ADDRESS).default(Default::Strings(&["127.0.0.1:9080"]));
-        /// Connections at the same time.
-        max_connections: usize = MAX_CONNECTIONS;
-        /// How long a connection may be idle.
-        #[serde(deserialize_with = "super::record::seconds")]
-        idle_timeout: Duration = idle_timeout(60);
-    }
-}
-
-settings_record! {
-    /// Listeners for JSON lines over TCP.
-    pub struct TcpListener {
-        /// Addresses, `HOST:PORT`.
-        listen: Vec<String> = list(&ADDRESS);
-        /// Connections at the same time.
-        max_connections: usize = MAX_CONNECTIONS;
-        /// How long a connection may be idle.
-        // Kong's tcp-log keeps a connection for a minute after its last message.
-        #[serde(deserialize_with = "super::record::seconds")]
-        idle_timeout: Duration = idle_timeout(300);
-    }
-}
-
-settings_record! {
-    /// Listeners for JSON lines over Unix sockets.
-    pub struct UnixListener {
-        /// Paths of the sockets.
-        paths: Vec<PathBuf> = list(&TEXT);
-        /// Connections at the same time.
-        max_connections: usize = MAX_CONNECTIONS;
-        /// How long a connection may be idle.
-        #[serde(deserialize_with = "super::record::seconds")]
-        idle_timeout: Duration = idle_timeout(300);
-    }
-}
-
-settings_record! {
-    /// Listeners for datagrams.
-    pub struct UdpListener {
-        /// Addresses, `HOST:PORT`.
-        listen: Vec<String> = list(&ADDRESS);
+impl Restart for Inputs {
+    fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>) {
+        let changed = INPUTS.iter().filter(|input| !input.same_settings(self, new));
+        names.extend(changed.map(|input| format!("{path}{}", input.name)));
     }
 }

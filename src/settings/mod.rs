@@ -12,9 +12,9 @@ mod inputs;
 mod load;
 mod plugin;
 mod queue;
-mod record;
+pub(crate) mod record;
 mod redact;
-mod restart;
+pub(crate) mod restart;
 mod sections;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use logphase_script::message::RedactRule;
 
 pub use crate::queue_options::{Durability, QueueOptions, QueueOverride, SyncPolicy};
 pub use crate::sink::udp::Oversize;
-pub use inputs::{HttpListener, Inputs, TcpListener, UdpListener, UnixListener};
+pub use inputs::Inputs;
 pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};

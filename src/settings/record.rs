@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::checks;
 use logphase_config::schema::{Check, Default, Field};
 
-pub(super) use crate::queue_options::seconds;
+pub(crate) use crate::queue_options::seconds;
 
 /// Defines a record of settings: the struct that holds the values, the schema that they are read by, and which of them
 /// take effect only at the start.
@@ -62,38 +63,41 @@ macro_rules! settings_record {
         $crate::settings::restart::Restart::changed(&$this.$name, &$new.$name, &path, $names);
     };
 }
-pub(super) use settings_record;
+pub(crate) use settings_record;
+
+/// An address, `HOST:PORT`.
+pub(crate) const ADDRESS: Field = Field::string("").checks(&[Check::Custom(checks::address)]);
 
 /// Any text, as an element of lists and maps.
-pub(super) const TEXT: Field = Field::string("");
+pub(crate) const TEXT: Field = Field::string("");
 
 /// A switch.
-pub(super) const fn boolean(default: bool) -> Field {
+pub(crate) const fn boolean(default: bool) -> Field {
     Field::boolean("").required().default(Default::Boolean(default))
 }
 
 /// One of `choices`.
-pub(super) const fn choice(default: &'static str, checks: &'static [Check]) -> Field {
+pub(crate) const fn choice(default: &'static str, checks: &'static [Check]) -> Field {
     Field::string("").required().default(Default::String(default)).checks(checks)
 }
 
 /// A list, empty by default.
-pub(super) const fn list(element: &'static Field) -> Field {
+pub(crate) const fn list(element: &'static Field) -> Field {
     Field::array("", element).required().default(Default::Strings(&[]))
 }
 
 /// A size in bytes, of at least one.
-pub(super) const fn size(default: i64) -> Field {
+pub(crate) const fn size(default: i64) -> Field {
     Field::size("").required().default(Default::Integer(default)).checks(&[Check::GreaterThan(0.0)])
 }
 
 /// A whole number.
-pub(super) const fn count(default: i64, checks: &'static [Check]) -> Field {
+pub(crate) const fn count(default: i64, checks: &'static [Check]) -> Field {
     Field::integer("").required().default(Default::Integer(default)).checks(checks)
 }
 
 /// A duration; `default` in seconds.
-pub(super) const fn duration(default: i64, checks: &'static [Check]) -> Field {
+pub(crate) const fn duration(default: i64, checks: &'static [Check]) -> Field {
     Field::duration("").required().default(Default::Integer(default)).checks(checks)
 }
 

@@ -3,7 +3,7 @@
 use super::Settings;
 
 /// A record of settings some of which need a restart.
-pub(super) trait Restart {
+pub(crate) trait Restart {
     /// Adds the settings that differ in `new` and need a restart to `names`, with `path` before each.
     fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>);
 }
@@ -33,7 +33,9 @@ mod tests {
         new.reload.watch = false;
         assert_eq!(old.need_restart(&new), [""; 0]);
         new.workers += 1;
-        new.inputs.tcp.listen.push("127.0.0.1:1".to_owned());
+        // The same as before, written in another way.
+        new.inputs.set("http", "idle_timeout", 60.0);
+        new.inputs.set("tcp", "listen", vec!["127.0.0.1:1"]);
         new.queue.limits.max_memory += 1;
         assert_eq!(old.need_restart(&new), ["workers", "inputs.tcp", "queue.max_memory"]);
     }
@@ -45,10 +47,10 @@ mod tests {
         let mut new = old.clone();
         new.data_dir.push("x");
         new.workers += 1;
-        new.inputs.http.max_connections += 1;
-        new.inputs.tcp.max_connections += 1;
-        new.inputs.unix.max_connections += 1;
-        new.inputs.udp.listen.push("127.0.0.1:1".to_owned());
+        new.inputs.set("http", "max_connections", 7);
+        new.inputs.set("tcp", "max_connections", 7);
+        new.inputs.set("unix", "max_connections", 7);
+        new.inputs.set("udp", "listen", vec!["127.0.0.1:1"]);
         new.limits.max_depth += 1;
         new.status.listen.clear();
         new.confinement.seccomp = false;

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::inputs::ADDRESS;
-use super::record::{TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size};
+use super::record::{ADDRESS, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size};
 use logphase_config::schema::{Check, Default, Field};
 use logphase_script::transaction;
 

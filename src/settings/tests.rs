@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::entity::Plugin;
 use crate::queue_options::Storage;
@@ -19,14 +21,18 @@ fn shorts(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
     load(text, environment).1.iter().map(Diagnostic::short).collect()
 }
 
+fn of<'a>(settings: &'a Settings, input: &str) -> &'a serde_json::Value {
+    settings.inputs.get(input).expect("every input has settings")
+}
+
 /// Scenario: no file and an empty one. Guarantees: the documented defaults.
 #[test]
 fn has_defaults() {
     let settings = Settings::load(None, std::iter::empty()).0;
     assert_eq!(settings, good("", &[]));
     assert_eq!(settings, Settings::default());
-    assert_eq!(settings.inputs.http.listen, ["127.0.0.1:9080"]);
-    assert!(settings.inputs.tcp.listen.is_empty() && settings.inputs.udp.listen.is_empty());
+    assert_eq!(of(&settings, "http")["listen"], json!(["127.0.0.1:9080"]));
+    assert_eq!((&of(&settings, "tcp")["listen"], &of(&settings, "udp")["listen"]), (&json!([]), &json!([])));
     assert_eq!(settings.limits.transaction(), logphase_script::transaction::Limits::default());
     assert_eq!(settings.limits.max_body_bytes, 8 << 20);
     assert_eq!(settings.lua.deadline(), Duration::from_millis(10));
@@ -61,9 +67,9 @@ fn variables_win() {
             ("HOME", "/root"),
         ],
     );
-    assert!(settings.inputs.http.listen.is_empty());
-    assert_eq!(settings.inputs.tcp.listen, ["127.0.0.1:2", "[::1]:3"]);
-    assert_eq!(settings.inputs.tcp.idle_timeout, Duration::from_secs(120));
+    assert_eq!(of(&settings, "http")["listen"], json!([]));
+    assert_eq!(of(&settings, "tcp")["listen"], json!(["127.0.0.1:2", "[::1]:3"]));
+    assert_eq!(of(&settings, "tcp")["idle_timeout"], json!(120.0));
     assert_eq!(settings.limits.max_body_bytes, 2 << 20);
     assert_eq!(settings.queue.defaults.max_retry_time, Some(Duration::from_millis(500)));
     assert_eq!(settings.queue.defaults.max_entries, Some(5));

@@ -84,9 +84,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["input"],
         about: "Transactions of which all messages are in their queues",
         look_for: "Its rate is your traffic. Zero while the proxies have some: they do not reach this node.",
-        samples: |snapshot, out| {
-            snapshot.inputs.iter().for_each(|input| out.count([input.kind.name()], input.received))
-        },
+        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.count([input.name], input.received)),
     },
     Family {
         name: "logphase_transactions_rejected_total",
@@ -98,7 +96,7 @@ pub static FAMILIES: &[Family] = &[
         samples: |snapshot, out| {
             for input in &snapshot.inputs {
                 for (reason, count) in Reason::ALL.iter().zip(input.rejected) {
-                    out.count([input.kind.name(), reason.name()], count);
+                    out.count([input.name, reason.name()], count);
                 }
             }
         },
@@ -109,7 +107,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["input"],
         about: "Sound transactions that were neither taken nor refused in a way that their sender could see",
         look_for: "Anything but zero: UDP while queues are full, or a stop with connections that wait.",
-        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.count([input.kind.name()], input.lost)),
+        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.count([input.name], input.lost)),
     },
     Family {
         name: "logphase_input_bytes_total",
@@ -117,7 +115,7 @@ pub static FAMILIES: &[Family] = &[
         labels: &["input"],
         about: "Bytes that were read, before decompression and without protocol heads",
         look_for: "Bytes for each transaction that grow: bodies or headers are being logged.",
-        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.count([input.kind.name()], input.bytes)),
+        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.count([input.name], input.bytes)),
     },
     Family {
         name: "logphase_input_connections",
@@ -126,7 +124,7 @@ pub static FAMILIES: &[Family] = &[
         about: "Connections that are open",
         look_for: "Close to `max_connections` of the input: more wait unaccepted.",
         samples: |snapshot, out| {
-            snapshot.inputs.iter().for_each(|input| out.count([input.kind.name()], input.connections));
+            snapshot.inputs.iter().for_each(|input| out.count([input.name], input.connections));
         },
     },
     Family {

@@ -14,7 +14,7 @@ use super::ReloadStats;
 use super::monitor::Monitor;
 use super::probe;
 use crate::delivery::PluginStats;
-use crate::input::{Kind, Reason};
+use crate::input::Reason;
 use crate::phase::Field;
 use logphase_queue::metric::{Histogram, Scale};
 use logphase_script::Stop;
@@ -110,7 +110,7 @@ pub(super) struct Snapshot {
 }
 
 struct Input {
-    kind: Kind,
+    name: &'static str,
     received: u64,
     lost: u64,
     bytes: u64,
@@ -144,16 +144,13 @@ impl Snapshot {
                 });
             });
         }
-        let inputs = inner.inputs.get().into_iter().flatten().map(|(kind, meters)| {
-            let meter = meters.of(*kind);
-            Input {
-                kind: *kind,
-                received: meter.received(),
-                lost: meter.lost(),
-                bytes: meter.bytes(),
-                connections: meter.open(),
-                rejected: Reason::ALL.map(|reason| meter.rejected(reason)),
-            }
+        let inputs = inner.inputs.get().into_iter().flatten().map(|(name, counters)| Input {
+            name,
+            received: counters.received(),
+            lost: counters.lost(),
+            bytes: counters.bytes(),
+            connections: counters.open_connections(),
+            rejected: Reason::ALL.map(|reason| counters.rejected(reason)),
         });
         let unbounded = (0, usize::MAX);
         let budgets = parts.map_or((unbounded, unbounded), |parts| {

@@ -344,7 +344,8 @@ impl Reader {
             Ok(transactions) => transactions,
             Err(rejection) => {
                 let line = dry_run::rejected_line(&body, &rejection);
-                self.found.push(wrong(format!("{}, line {line}: {rejection}", file.name)));
+                let message = format!("{}, line {line}: transaction {}: {rejection}", file.name, rejection.index);
+                self.found.push(wrong(message));
                 return None;
             }
         };

@@ -1,8 +1,9 @@
-//! The HTTP input, spoken to in bytes: every status, atomicity, limits, odd clients, stopping.
+//! The HTTP input, byte by byte: every status, atomicity, limits, odd clients, stopping.
 
 use std::io::Write;
-use std::time::Duration;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
@@ -10,19 +11,31 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::body::{Budget, Hold};
+use super::body::{self, MemoryBudget, Reservation};
 use super::*;
-use crate::input::tests::{Mood, Rig, any_port, hostile, transaction, until};
-use crate::input::{InputSettings, Reason};
+use crate::input::Reason;
+use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, transaction, wait_until};
 use crate::phase::Refusal;
+use logphase_script::transaction::Limits;
 
 mod protocol;
 
-fn settings() -> InputSettings {
-    InputSettings { http: any_port(), ..Default::default() }
+fn settings() -> Settings {
+    Settings { listen: any_port(), max_connections: 1000, idle_timeout: Duration::from_secs(300) }
 }
 
-/// What came back.
+fn input() -> Http {
+    Http {
+        settings: settings(),
+        limits: Limits::default(),
+        max_body_bytes: 8 << 20,
+        max_bytes_in_flight: MAX_BYTES_IN_FLIGHT,
+        header_timeout: HEADER_TIMEOUT,
+        body_timeout: BODY_TIMEOUT,
+    }
+}
+
+/// A response.
 #[derive(Debug)]
 struct Reply {
     status: u16,
@@ -36,12 +49,12 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The body of a refusal, which must say in words what is wrong and what to do.
-    fn fault(&self) -> Value {
-        let fault = self.json();
-        assert!(fault["error"].as_str().is_some_and(|text| !text.is_empty()), "{fault}");
-        assert!(fault["help"].as_str().is_some_and(|text| !text.is_empty()), "{fault}");
-        fault
+    /// The body of a refusal, which must have the error and what to do about it.
+    fn error(&self) -> Value {
+        let error = self.json();
+        assert!(error["error"].as_str().is_some_and(|text| !text.is_empty()), "{error}");
+        assert!(error["help"].as_str().is_some_and(|text| !text.is_empty()), "{error}");
+        error
     }
 
     fn closes(&self) -> bool {
@@ -56,8 +69,8 @@ struct Client {
 }
 
 impl Client {
-    async fn connect(rig: &Rig) -> Self {
-        Self { stream: TcpStream::connect(rig.inet()).await.unwrap(), unread: Vec::new() }
+    async fn connect(harness: &Harness) -> Self {
+        Self { stream: TcpStream::connect(harness.inet()).await.unwrap(), unread: Vec::new() }
     }
 
     async fn write(&mut self, bytes: impl AsRef<[u8]>) {
@@ -101,14 +114,14 @@ fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-async fn exchange(rig: &Rig, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
-    let mut client = Client::connect(rig).await;
+async fn exchange(harness: &Harness, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+    let mut client = Client::connect(harness).await;
     client.write(request(method, path, headers, body)).await;
     client.read().await.expect("an answer")
 }
 
-async fn post(rig: &Rig, headers: &str, body: impl AsRef<[u8]>) -> Reply {
-    exchange(rig, "POST", "/", headers, body.as_ref()).await
+async fn post(harness: &Harness, headers: &str, body: impl AsRef<[u8]>) -> Reply {
+    exchange(harness, "POST", "/", headers, body.as_ref()).await
 }
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -125,7 +138,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Guarantees: 200 with the number, and the transactions in their order.
 #[tokio::test]
 async fn accepts() {
-    let rig = Rig::start(&settings());
+    let harness = Harness::start(input());
     let charset = "Content-Type: Application/JSON; charset=utf-8\r\n";
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let cases = [
@@ -138,25 +151,25 @@ async fn accepts() {
         ("POST", "Content-Encoding: identity\r\n", r#"{"i":8}"#, 1),
     ];
     for (method, headers, body, count) in cases {
-        let reply = exchange(&rig, method, "/?from=kong", headers, body.as_bytes()).await;
+        let reply = exchange(&harness, method, "/?from=kong", headers, body.as_bytes()).await;
         assert_eq!((reply.status, reply.json()), (200, serde_json::json!({"accepted": count})), "{body}");
     }
     let expected: Vec<String> = (0..9).map(|i| format!("{{\"i\":{i}}}")).collect();
-    let taken: Vec<String> = rig.worker().taken().iter().map(|one| one.trim().to_owned()).collect();
+    let taken: Vec<String> = harness.worker().taken().iter().map(|one| one.trim().to_owned()).collect();
     assert_eq!(taken, expected);
-    assert_eq!(rig.meter(Kind::Http).received(), 9);
+    assert_eq!(harness.counters().received(), 9);
 }
 
 /// Scenario: the workers do not answer.
 /// Guarantees: no 200 before every entry is in its queue.
 #[tokio::test]
 async fn answers_after_safe() {
-    let rig = Rig::start(&settings());
-    rig.worker().set(Mood::Hold);
-    let mut client = Client::connect(&rig).await;
+    let harness = Harness::start(input());
+    harness.worker().set(Behavior::Hold);
+    let mut client = Client::connect(&harness).await;
     client.write(request("POST", "/", JSON, b"{}")).await;
     assert!(tokio::time::timeout(Duration::from_millis(100), client.read()).await.is_err());
-    rig.worker().set(Mood::Take);
+    harness.worker().set(Behavior::Take);
     assert_eq!(client.read().await.unwrap().status, 200);
 }
 
@@ -164,33 +177,33 @@ async fn answers_after_safe() {
 /// Guarantees: 400 with its index and place, and none of the three is taken.
 #[tokio::test]
 async fn all_or_nothing() {
-    let rig = Rig::start(&settings());
+    let harness = Harness::start(input());
     for (headers, body) in [(JSON, r#"[{"a":1},{"b":2},3]"#), (LINES, "{\"a\":1}\n{\"b\":2}\n3\n")] {
-        let reply = post(&rig, headers, body).await;
-        let fault = reply.fault();
-        assert_eq!((reply.status, &fault["code"], &fault["index"]), (400, &"malformed".into(), &2.into()));
-        assert!(fault["offset"].is_u64(), "{fault}");
+        let reply = post(&harness, headers, body).await;
+        let error = reply.error();
+        assert_eq!((reply.status, &error["code"], &error["index"]), (400, &"malformed".into(), &2.into()));
+        assert!(error["offset"].is_u64(), "{error}");
     }
-    assert!(rig.worker().taken().is_empty());
-    assert_eq!(rig.meter(Kind::Http).rejected(Reason::Malformed), 2);
+    assert!(harness.worker().taken().is_empty());
+    assert_eq!(harness.counters().rejected(Reason::Malformed), 2);
 }
 
 /// Scenario: a hundred hostile bodies over one connection as JSON, and again as lines and as gzip.
 /// Guarantees: each is answered 400 or 413, nothing is taken, and the same connection then takes a good one.
 #[tokio::test]
 async fn hostile_bodies() {
-    let rig = Rig::start(&settings());
-    let mut client = Client::connect(&rig).await;
+    let harness = Harness::start(input());
+    let mut client = Client::connect(&harness).await;
     for headers in [JSON, LINES, GZIP] {
         for body in hostile() {
             client.write(request("POST", "/", headers, &body)).await;
             let reply = client.read().await.unwrap();
             let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
             assert!(matches!(reply.status, 400 | 413), "{} for {shown}", reply.status);
-            reply.fault();
+            reply.error();
         }
     }
-    assert!(rig.worker().taken().is_empty());
+    assert!(harness.worker().taken().is_empty());
     client.write(request("POST", "/", JSON, b"{}")).await;
     assert_eq!(client.read().await.unwrap().status, 200);
 }
@@ -199,38 +212,38 @@ async fn hostile_bodies() {
 /// Guarantees: 429 with Retry-After and none taken; 413 for what can never fit; the same request then succeeds.
 #[tokio::test]
 async fn full_queues() {
-    let rig = Rig::start(&settings());
-    rig.worker().set(Mood::Room(1));
-    let reply = post(&rig, JSON, "[{},{}]").await;
-    assert_eq!((reply.status, &reply.fault()["code"]), (429, &"queue_full".into()));
+    let harness = Harness::start(input());
+    harness.worker().set(Behavior::Room(1));
+    let reply = post(&harness, JSON, "[{},{}]").await;
+    assert_eq!((reply.status, &reply.error()["code"]), (429, &"queue_full".into()));
     assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
-    assert!(rig.worker().taken().is_empty());
+    assert!(harness.worker().taken().is_empty());
     assert!(!reply.closes());
 
     let too_many = Refusal::TooMany { plugin: "file-log".to_owned(), transactions: 2 };
-    rig.worker().set(Mood::Refuse(too_many));
-    let reply = post(&rig, JSON, "[{},{}]").await;
-    assert_eq!((reply.status, &reply.fault()["code"]), (413, &"too_many".into()));
+    harness.worker().set(Behavior::Refuse(too_many));
+    let reply = post(&harness, JSON, "[{},{}]").await;
+    assert_eq!((reply.status, &reply.error()["code"]), (413, &"too_many".into()));
 
-    rig.worker().set(Mood::Take);
-    assert_eq!(post(&rig, JSON, "[{},{}]").await.status, 200);
+    harness.worker().set(Behavior::Take);
+    assert_eq!(post(&harness, JSON, "[{},{}]").await.status, 200);
 }
 
 /// Scenario: bodies over the limit, announced, chunked and after `Expect: 100-continue`; a transaction over its limit.
-/// Guarantees: 413 that the client gets to read, `100 Continue` only for what will be read, nothing taken.
+/// Guarantees: 413 that the client can read, `100 Continue` only for what will be read, nothing taken.
 #[tokio::test]
 async fn too_large() {
     let limits = Limits { max_bytes: 1000, ..Default::default() };
-    let rig = Rig::start(&InputSettings { max_body_bytes: 100_000, limits, ..settings() });
-    let reply = post(&rig, JSON, vec![b' '; 3 << 20]).await;
-    assert_eq!((reply.status, &reply.fault()["code"]), (413, &"body_too_large".into()));
+    let harness = Harness::start(Http { max_body_bytes: 100_000, limits, ..input() });
+    let reply = post(&harness, JSON, vec![b' '; 3 << 20]).await;
+    assert_eq!((reply.status, &reply.error()["code"]), (413, &"body_too_large".into()));
     assert!(reply.closes());
 
-    let mut client = Client::connect(&rig).await;
+    let mut client = Client::connect(&harness).await;
     client.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n").await;
     assert_eq!(client.read().await.unwrap().status, 413);
 
-    let mut client = Client::connect(&rig).await;
+    let mut client = Client::connect(&harness).await;
     client.write("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").await;
     for _ in 0..20 {
         client.write(format!("2000\r\n{}\r\n", " ".repeat(0x2000))).await;
@@ -238,61 +251,61 @@ async fn too_large() {
     assert_eq!(client.read().await.unwrap().status, 413);
 
     let big = format!("[{{}},{{\"a\":\"{}\"}}]", "x".repeat(2000));
-    let reply = post(&rig, JSON, big).await;
-    let fault = reply.fault();
+    let reply = post(&harness, JSON, big).await;
+    let error = reply.error();
     let expected = (413, &"transaction_too_large".into(), &1.into());
-    assert_eq!((reply.status, &fault["code"], &fault["index"]), expected);
-    assert!(rig.worker().taken().is_empty());
+    assert_eq!((reply.status, &error["code"], &error["index"]), expected);
+    assert!(harness.worker().taken().is_empty());
 }
 
-/// Scenario: gzip: sound, of two members, empty, cut, with bytes after it, with a wrong checksum, not gzip at all.
-/// Guarantees: the sound ones are taken; each other one is 400 and leaves nothing.
+/// Scenario: valid gzip, gzip of two members, empty, cut, with bytes after it, with a wrong checksum, and no gzip at all.
+/// Guarantees: the valid ones are taken; each other one is answered 400, and nothing of it is taken.
 #[tokio::test]
 async fn compressed() {
-    let rig = Rig::start(&settings());
+    let harness = Harness::start(input());
     let good = gzip(br#"{"a":1}"#);
-    assert_eq!(post(&rig, GZIP, &good).await.status, 200);
+    assert_eq!(post(&harness, GZIP, &good).await.status, 200);
     let members = [gzip(b"[{\"a\":2},"), gzip(b"{\"a\":3}]")].concat();
-    assert_eq!(post(&rig, "Content-Encoding: x-gzip\r\n", members).await.status, 200);
+    assert_eq!(post(&harness, "Content-Encoding: x-gzip\r\n", members).await.status, 200);
     let mut checksum = good.clone();
     *checksum.iter_mut().rev().nth(6).unwrap() ^= 1;
     let cut = good[..good.len() - 3].to_vec();
     for bad in [cut, [&good[..], b"garbage"].concat(), checksum, b"{}".to_vec(), Vec::new()] {
-        let reply = post(&rig, GZIP, &bad).await;
-        assert_eq!((reply.status, &reply.fault()["code"]), (400, &"bad_gzip".into()), "{bad:?}");
+        let reply = post(&harness, GZIP, &bad).await;
+        assert_eq!((reply.status, &reply.error()["code"]), (400, &"bad_gzip".into()), "{bad:?}");
     }
-    assert_eq!(rig.worker().taken(), [r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#]);
+    assert_eq!(harness.worker().taken(), [r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#]);
 }
 
 /// Scenario: a gzip bomb: 100 MB of spaces in 100 kB, and a body that decompresses to just the limit.
-/// Guarantees: 413 without inflating past the limit; the limit itself is allowed; the memory is given back.
+/// Guarantees: 413 without decompressing past the limit; the limit itself is allowed; the memory is released.
 #[tokio::test]
 async fn gzip_bomb() {
-    let rig = Rig::start(&InputSettings { max_body_bytes: 200_000, ..settings() });
-    let reply = post(&rig, GZIP, gzip(&vec![b' '; 100 << 20])).await;
-    assert_eq!((reply.status, &reply.fault()["code"]), (413, &"body_too_large".into()));
+    let harness = Harness::start(Http { max_body_bytes: 200_000, ..input() });
+    let reply = post(&harness, GZIP, gzip(&vec![b' '; 100 << 20])).await;
+    assert_eq!((reply.status, &reply.error()["code"]), (413, &"body_too_large".into()));
     let mut exact = b"{}".to_vec();
     exact.resize(200_000, b' ');
-    assert_eq!(post(&rig, GZIP, gzip(&exact)).await.status, 200);
+    assert_eq!(post(&harness, GZIP, gzip(&exact)).await.status, 200);
 
-    let budget = Arc::new(Budget::new(1 << 20));
-    let mut hold = Hold::new(budget.clone());
+    let budget = Arc::new(MemoryBudget::new(1 << 20));
+    let mut reservation = Reservation::new(budget.clone());
     let bomb = Bytes::from(gzip(&vec![b' '; 100 << 20]));
-    assert_eq!(body::inflate(&bomb, 500_000, &mut hold).unwrap_err().status, 413);
-    assert!(budget.left() >= (1 << 20) - 500_000 - 2 * body::INFLATE_STEP);
-    // A budget that is used up ends it earlier, as a load that passes.
-    let mut other = Hold::new(budget.clone());
-    assert_eq!(body::inflate(&bomb, 100 << 20, &mut other).unwrap_err().status, 429);
-    drop((hold, other));
-    assert_eq!(budget.left(), 1 << 20);
+    assert_eq!(body::decompress(&bomb, 500_000, &mut reservation).unwrap_err().status, 413);
+    assert!(budget.available() >= (1 << 20) - 500_000 - 2 * body::DECOMPRESS_STEP);
+    // A budget that is used up ends it earlier, with a status that says to try again.
+    let mut other = Reservation::new(budget.clone());
+    assert_eq!(body::decompress(&bomb, 100 << 20, &mut other).unwrap_err().status, 429);
+    drop((reservation, other));
+    assert_eq!(budget.available(), 1 << 20);
 }
 
 /// Scenario: types and encodings that are not taken; other paths and methods; a web page's request.
 /// Guarantees: 415, 404, 405 with Allow, 403, each saying what to do, and the connection stays usable.
 #[tokio::test]
 async fn unsupported() {
-    let rig = Rig::start(&settings());
-    let mut client = Client::connect(&rig).await;
+    let harness = Harness::start(input());
+    let mut client = Client::connect(&harness).await;
     let cases = [
         ("POST", "/", "Content-Type: text/plain\r\n", 415, "unsupported_type"),
         ("POST", "/", "Content-Type: application/xml\r\n", 415, "unsupported_type"),
@@ -307,27 +320,27 @@ async fn unsupported() {
     for (method, path, headers, status, code) in cases {
         client.write(request(method, path, headers, b"{}")).await;
         let reply = client.read().await.unwrap();
-        assert_eq!((reply.status, &reply.fault()["code"]), (status, &code.into()), "{method} {path} {headers}");
+        assert_eq!((reply.status, &reply.error()["code"]), (status, &code.into()), "{method} {path} {headers}");
         assert_eq!(reply.head.contains("allow: get, head, options, patch, post, put"), status == 405);
     }
-    assert!(rig.worker().taken().is_empty());
-    assert_eq!(rig.meter(Kind::Http).rejected(Reason::Unsupported), cases.len() as u64);
+    assert!(harness.worker().taken().is_empty());
+    assert_eq!(harness.counters().rejected(Reason::Unsupported), cases.len() as u64);
 }
 
-/// Scenario: somebody looks with a browser or `curl`, and a client asks for the options.
-/// Guarantees: a hint for people, HEAD without a body, 204 with Allow.
+/// Scenario: a person opens `/` with a browser or `curl`, and a client asks for the options.
+/// Guarantees: a text for people, HEAD without a body, 204 with Allow.
 #[tokio::test]
-async fn looking() {
-    let rig = Rig::start(&settings());
-    let reply = exchange(&rig, "GET", "/", "", b"").await;
+async fn get_head_options() {
+    let harness = Harness::start(input());
+    let reply = exchange(&harness, "GET", "/", "", b"").await;
     assert_eq!(reply.status, 200);
     assert!(String::from_utf8(reply.body).unwrap().contains("POST one JSON object"));
-    let mut client = Client::connect(&rig).await;
+    let mut client = Client::connect(&harness).await;
     client.write("HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(client.fill(|bytes| bytes.ends_with(b"\r\n\r\n")).await);
     client.unread.clear();
     assert!(client.closed().await, "no body follows");
-    let reply = exchange(&rig, "OPTIONS", "*", "", b"").await;
+    let reply = exchange(&harness, "OPTIONS", "*", "", b"").await;
     assert_eq!(reply.status, 204);
     assert!(reply.head.contains("allow: "));
 }
@@ -336,30 +349,33 @@ async fn looking() {
 /// Guarantees: the next one gets 429 rather than memory, and is taken when the others are done.
 #[tokio::test]
 async fn busy() {
-    let rig = Rig::start(&InputSettings { max_body_bytes: 10_000, max_bytes_in_flight: 0, ..settings() });
-    rig.worker().set(Mood::Hold);
+    let harness = Harness::start(Http { max_body_bytes: 10_000, max_bytes_in_flight: 0, ..input() });
+    harness.worker().set(Behavior::Hold);
     let mut body = b"{}".to_vec();
     body.resize(10_000, b' ');
     let (mut waiting, mut refused) = (Vec::new(), 0);
-    let meter = rig.meter(Kind::Http);
+    let counters = harness.counters();
     // The memory is at least two bodies and two steps of decompression.
     for _ in 0..30 {
-        let mut client = Client::connect(&rig).await;
-        let read = meter.bytes();
+        let mut client = Client::connect(&harness).await;
+        let read = counters.bytes();
         client.write(request("POST", "/", JSON, &body)).await;
-        until("the body's fate", || meter.bytes() > read || meter.rejected(Reason::Full) > refused).await;
-        if meter.bytes() > read {
+        wait_until("the body to be read or refused", || {
+            counters.bytes() > read || counters.rejected(Reason::Full) > refused
+        })
+        .await;
+        if counters.bytes() > read {
             waiting.push(client);
             continue;
         }
         refused += 1;
         let reply = client.read().await.unwrap();
-        assert_eq!((reply.status, &reply.fault()["code"]), (429, &"busy".into()));
+        assert_eq!((reply.status, &reply.error()["code"]), (429, &"busy".into()));
     }
     assert!(refused > 0 && waiting.len() >= 2, "{refused} refused");
-    rig.worker().set(Mood::Take);
+    harness.worker().set(Behavior::Take);
     for client in &mut waiting {
         assert_eq!(client.read().await.unwrap().status, 200);
     }
-    assert_eq!(post(&rig, JSON, &body).await.status, 200);
+    assert_eq!(post(&harness, JSON, &body).await.status, 200);
 }

@@ -1,100 +1,84 @@
-//! JSON lines over TCP and Unix sockets, as Kong's tcp-log sends them.
+//! Streams of lines, one transaction each: what TCP, Unix sockets and standard input share.
 //!
-//! Nothing is answered: a peer is slowed down by not being read while the queues are full. A line that is no
-//! transaction is counted and logged, and the ones after it go on.
+//! Nothing is answered: a peer is slowed down by not being read while the queues are full. A line that is rejected is
+//! counted and logged, and reading continues with the next.
 
-mod feed;
-mod split;
-
-#[cfg(test)]
-mod tests;
+mod reader;
+mod splitter;
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
-use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub(super) use self::feed::{Feed, Rejected};
-use super::accept::{self, Peer};
-use super::{Context, Kind};
-use crate::socket_file::SocketListener;
+pub(super) use self::reader::{LineReader, Rejected};
+use super::Context;
+use super::accept::Peer;
+use crate::decode::Decode;
 
-/// What a fast peer's reads grow to.
-const LARGEST_READ: usize = 128 << 10;
+/// The limit to which the reads of a fast peer grow.
+const MAX_READ_BYTES: usize = 128 << 10;
 
-/// How long, when the inputs stop, a peer may be silent before what it sent is taken to be all.
-const LAST_WORDS_PAUSE: Duration = Duration::from_millis(100);
+/// Silence after which, when the inputs stop, a peer counts as done.
+const DRAIN_IDLE: Duration = Duration::from_millis(100);
 
-/// How long, when the inputs stop, a peer that goes on and on is still read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long, when the inputs stop, a peer that keeps sending is read.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves `listener` until the inputs stop.
-pub(super) async fn listen_tcp(context: Arc<Context>, listener: TcpListener) {
-    let handle = {
-        let context = context.clone();
-        move |stream, peer| serve(context.clone(), Kind::Tcp, stream, peer)
-    };
-    accept::run(context, Kind::Tcp, listener, true, handle).await;
-}
-
-/// Serves a Unix socket until the inputs stop, and removes its file.
-pub(super) async fn listen_unix(context: Arc<Context>, input: SocketListener) {
-    let handle = {
-        let context = context.clone();
-        move |stream, peer| serve(context.clone(), Kind::Unix, stream, peer)
-    };
-    accept::run(context, Kind::Unix, input.listener, true, handle).await;
-    drop(input.file);
-}
-
-async fn serve(context: Arc<Context>, kind: Kind, mut stream: impl AsyncRead + Unpin, peer: Peer) {
-    let meters = context.meters.clone();
-    let mut feed = Feed::new(context.intake.clone(), context.settings.limits, meters.clone(), kind, LARGEST_READ);
-    let mut reject = |rejected: Rejected| {
-        if let Some(folded) = meters.of(kind).complaints.pass() {
-            let Rejected { line, reason, text } = rejected;
-            let (input, reason) = (kind.name(), reason.name());
-            tracing::warn!(input, %peer, line, reason, folded, "line not taken: {text}");
+/// Reads one connection to its end, for at most `idle_timeout` without a byte.
+pub(super) async fn serve<D: Decode>(
+    context: Context,
+    decoder: D,
+    idle_timeout: Duration,
+    mut stream: impl AsyncRead + Unpin,
+    peer: Peer,
+) {
+    let Context { input, intake, counters, .. } = context.clone();
+    let mut lines = LineReader::new(input, intake, counters.clone(), decoder, MAX_READ_BYTES);
+    let mut on_reject = |rejected: Rejected| {
+        if let Some(folded) = counters.complaints.pass() {
+            let Rejected { line, reason, message } = rejected;
+            let reason = reason.name();
+            tracing::warn!(input, %peer, line, reason, folded, "line not taken: {message}");
         }
     };
-    let mut last_words = None;
+    let mut drain_until = None;
     loop {
-        match read(&context, &mut feed, &mut stream, &mut last_words).await {
+        match read(&context, idle_timeout, &mut lines, &mut stream, &mut drain_until).await {
             Ok(0) => break,
             Ok(_) => {
-                if feed.take(&mut reject).await.is_err() {
+                if lines.process(&mut on_reject).await.is_err() {
                     break;
                 }
             }
             Err(error) => {
-                tracing::debug!(input = kind.name(), %peer, %error, "connection ended");
+                tracing::debug!(input, %peer, %error, "connection ended");
                 break;
             }
         }
     }
-    // What it refuses has been counted and logged as lost.
-    let _ = feed.finish(&mut reject).await;
+    // The reader has counted and logged what was refused.
+    let _ = lines.finish(&mut on_reject).await;
 }
 
-/// Reads once; 0 when there is nothing more to wait for. `last_words` is when to stop listening, once stopping.
-async fn read(
+/// Reads once; 0 when there is nothing more to wait for. `drain_until` is set when the inputs are told to stop.
+async fn read<D: Decode>(
     context: &Context,
-    feed: &mut Feed,
+    idle_timeout: Duration,
+    lines: &mut LineReader<D>,
     stream: &mut (impl AsyncRead + Unpin),
-    last_words: &mut Option<Instant>,
+    drain_until: &mut Option<Instant>,
 ) -> io::Result<usize> {
-    if last_words.is_none() {
+    if drain_until.is_none() {
         tokio::select! {
             biased;
-            () = context.stopped() => *last_words = Some(Instant::now() + LAST_WORDS),
-            read = timeout(context.settings.idle_timeout, feed.read(stream)) => {
+            () = context.stopped() => *drain_until = Some(Instant::now() + DRAIN_TIMEOUT),
+            read = timeout(idle_timeout, lines.read(stream)) => {
                 return read.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "idle for too long")));
             }
         }
     }
-    let deadline = last_words.unwrap_or_else(Instant::now).min(Instant::now() + LAST_WORDS_PAUSE);
-    timeout_at(deadline, feed.read(stream)).await.unwrap_or(Ok(0))
+    let deadline = drain_until.unwrap_or_else(Instant::now).min(Instant::now() + DRAIN_IDLE);
+    timeout_at(deadline, lines.read(stream)).await.unwrap_or(Ok(0))
 }

@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::*;
-use crate::input::tests::{Mood, Worker, hostile, transaction};
+use crate::input::tests::harness::{Behavior, FakeWorker, hostile, transaction};
 
 /// Scenario: good lines, two bad ones, an empty one, and a last good one without an end.
-/// Guarantees: the summary names the bad lines by number and reason; the good ones are taken in order.
+/// Guarantees: the summary has the bad lines with number and reason; the good ones are taken in order.
 #[tokio::test]
 async fn summary() {
-    let (worker, intake) = Worker::start();
+    let (worker, intake) = FakeWorker::start();
     let text = "{\"a\":1}\nnope\n\n{\"b\":2}\n[1]\n{\"c\":3}";
     let mut last = Progress::default();
     let summary = read_lines(text.as_bytes(), intake, &Limits::default(), |progress| last = *progress).await;
@@ -26,16 +26,16 @@ async fn summary() {
 }
 
 /// Scenario: 50,000 lines into queues that are full at first.
-/// Guarantees: all are taken, in order, and the summary says that nothing is missing.
+/// Guarantees: all are taken, in order, and the summary is complete.
 #[tokio::test]
 async fn in_order_through_full_queues() {
     const COUNT: usize = 50_000;
-    let (worker, intake) = Worker::start();
-    worker.set(Mood::Room(10));
+    let (worker, intake) = FakeWorker::start();
+    worker.set(Behavior::Room(10));
     let text: String = (0..COUNT).map(|i| transaction(i) + "\n").collect();
     let reading = tokio::spawn(async move { read_lines(text.as_bytes(), intake, &Limits::default(), |_| {}).await });
     worker.wait_for(10).await;
-    worker.set(Mood::Take);
+    worker.set(Behavior::Take);
     let summary = reading.await.unwrap();
     assert!(summary.is_complete(), "{summary:?}");
     assert_eq!(summary.accepted, COUNT as u64);
@@ -46,7 +46,7 @@ async fn in_order_through_full_queues() {
 /// Guarantees: the list is capped, the total is not.
 #[tokio::test]
 async fn many_bad_lines() {
-    let (worker, intake) = Worker::start();
+    let (worker, intake) = FakeWorker::start();
     let mut text = hostile().join(&b'\n');
     text.extend_from_slice(b"\n{}\n");
     let bad = hostile().len() as u64;
@@ -66,11 +66,11 @@ impl AsyncRead for Failing {
     }
 }
 
-/// Scenario: the reader fails; the service goes down while reading.
-/// Guarantees: what came before is taken or counted as lost, and the summary says why it ended.
+/// Scenario: the reader fails; the service shuts down while reading.
+/// Guarantees: what was read before is taken or counted as lost, and the summary has the reason.
 #[tokio::test]
 async fn ends_early() {
-    let (worker, intake) = Worker::start();
+    let (worker, intake) = FakeWorker::start();
     let summary = read_lines(Failing(Some(b"{}\n")), intake.clone(), &Limits::default(), |_| {}).await;
     assert_eq!((summary.accepted, worker.taken().len()), (1, 1));
     assert_eq!(summary.error.as_ref().map(ToString::to_string).as_deref(), Some("torn"));

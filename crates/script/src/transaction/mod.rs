@@ -46,20 +46,6 @@ pub struct Rejection {
     pub too_large: bool,
 }
 
-/// A rejected transaction of a body with several.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("transaction {index}: {reason} at byte {offset}")]
-pub struct BodyRejection {
-    /// The index of the transaction, from 0. JSON lines are counted without empty lines.
-    pub index: usize,
-    /// Offset in bytes from the start of the body.
-    pub offset: usize,
-    /// The reason.
-    pub reason: String,
-    /// See [`Rejection::too_large`].
-    pub too_large: bool,
-}
-
 /// A validated transaction.
 #[derive(Debug, Clone)]
 pub struct Transaction {
@@ -156,61 +142,29 @@ fn utf8(bytes: &[u8]) -> Result<(), Rejection> {
     })
 }
 
-/// Parses a body that is one object or an array of objects.
-pub fn parse_body(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
-    let skip = |at: usize| at + body[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    let at = skip(0);
-    if body.get(at) != Some(&b'[') {
-        return Transaction::parse(body.clone(), limits).map(|one| vec![one]).map_err(|error| error.within(0, 0));
-    }
-    utf8(body).map_err(|error| error.within(0, 0))?;
-    let mut transactions = Vec::new();
-    let syntax = |index, offset, reason: &str| {
-        Rejection { offset, reason: reason.to_owned(), too_large: false }.within(index, 0)
-    };
-    let mut at = skip(at + 1);
-    if body.get(at) == Some(&b']') {
-        at += 1;
-    } else {
-        loop {
-            let (transaction, end) =
-                Transaction::read(body, at, limits).map_err(|error| error.within(transactions.len(), at))?;
-            transactions.push(transaction);
-            at = skip(end);
-            match body.get(at) {
-                Some(b',') => at += 1,
-                Some(b']') => break,
-                _ => return Err(syntax(transactions.len(), at, "expected `,` or `]` after a transaction")),
-            }
-        }
-        at += 1;
-    }
-    match body[at..].iter().position(|byte| !byte.is_ascii_whitespace()) {
-        None => Ok(transactions),
-        Some(more) => Err(syntax(transactions.len(), at + more, "expected the end of the body after the array")),
-    }
+/// Reads the transactions of a longer text, such as the elements of an array, one at a time.
+#[derive(Debug)]
+pub struct TransactionReader<'a> {
+    text: &'a Bytes,
+    limits: &'a Limits,
 }
 
-/// Parses a body of JSON lines. Empty lines are skipped.
-pub fn parse_lines(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, BodyRejection> {
-    let mut transactions = Vec::new();
-    let mut start = 0;
-    while start < body.len() {
-        let end = memchr::memchr(b'\n', &body[start..]).map_or(body.len(), |length| start + length);
-        let line = body.slice(start..end);
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            let transaction =
-                Transaction::parse(line, limits).map_err(|error| error.within(transactions.len(), start))?;
-            transactions.push(transaction);
-        }
-        start = end + 1;
+impl<'a> TransactionReader<'a> {
+    /// A reader of `text`; `limits` hold for each transaction.
+    ///
+    /// # Errors
+    /// The text is not UTF-8.
+    pub fn new(text: &'a Bytes, limits: &'a Limits) -> Result<Self, Rejection> {
+        utf8(text)?;
+        Ok(Self { text, limits })
     }
-    Ok(transactions)
-}
 
-impl Rejection {
-    fn within(self, index: usize, start: usize) -> BodyRejection {
-        BodyRejection { index, offset: start + self.offset, reason: self.reason, too_large: self.too_large }
+    /// Reads the object that begins at or after the byte `at`. Returns it with the offset of the byte after it.
+    ///
+    /// # Errors
+    /// No object begins there, or it is past a limit. The offset of the error counts from `at`.
+    pub fn read(&self, at: usize) -> Result<(Transaction, usize), Rejection> {
+        Transaction::read(self.text, at, self.limits)
     }
 }
 

@@ -82,27 +82,6 @@ fn line_breaks_between_tokens_go() {
     assert_eq!(pretty.bytes(), r#"{"a b":"x  y","n":[1.50,2]}"#);
 }
 
-/// Scenario: bodies of one object, arrays and lines, sound and broken. Guarantees: all transactions or the place
-/// of the first bad one, by its index and the byte within the body.
-#[test]
-fn bodies_are_split() {
-    let limits = Limits::default();
-    let count = |body: &'static str| parse_body(&Bytes::from_static(body.as_bytes()), &limits).map(|all| all.len());
-    assert_eq!(count(r#"{"a":1}"#), Ok(1));
-    assert_eq!(count(" [ ] "), Ok(0));
-    assert_eq!(count(r#"[{"a":1}, {"a":2} ,{}]"#), Ok(3));
-    let place = |body| count(body).map_err(|error| (error.index, error.offset));
-    assert_eq!(place(r#"[{"a":1}, {"a":} ]"#), Err((1, 15)));
-    assert_eq!(place(r#"[{"a":1},]"#), Err((1, 9)));
-    assert_eq!(place(r#"[{"a":1} {}]"#), Err((1, 9)));
-    assert_eq!(place("[1]"), Err((0, 1)));
-    assert_eq!(place("[{}] x"), Err((1, 5)));
-    assert_eq!(place("[{}"), Err((1, 3)));
-    let lines = |body: &'static str| parse_lines(&Bytes::from_static(body.as_bytes()), &limits).map(|all| all.len());
-    assert_eq!(lines("{}\n\r\n{\"a\":1}\r\n{}"), Ok(3));
-    assert_eq!(lines("{}\n{]\n").map_err(|error| (error.index, error.offset)), Err((1, 4)));
-}
-
 /// Scenario: numbers whose text in Kong was observed. Guarantees: the same text.
 #[test]
 fn numbers_as_kong_writes_them() {

@@ -3,11 +3,11 @@
 use super::*;
 
 /// Scenario: a body in chunks of one byte, several requests written at once, and HTTP/1.0.
-/// Guarantees: all are taken, in order, on a connection that is kept (but for 1.0).
+/// Guarantees: all are taken, in order, on a connection that stays open (except for 1.0).
 #[tokio::test]
 async fn chunked_and_pipelined() {
-    let rig = Rig::start(&settings());
-    let mut client = Client::connect(&rig).await;
+    let harness = Harness::start(input());
+    let mut client = Client::connect(&harness).await;
     let mut chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for byte in transaction(0).bytes() {
         chunked.extend_from_slice(&[b"1\r\n", &[byte][..], b"\r\n"].concat());
@@ -20,20 +20,20 @@ async fn chunked_and_pipelined() {
     for _ in 0..20 {
         assert_eq!(client.read().await.unwrap().status, 200);
     }
-    let mut old = Client::connect(&rig).await;
+    let mut old = Client::connect(&harness).await;
     let text = transaction(20);
     old.write(format!("POST / HTTP/1.0\r\nContent-Length: {}\r\n\r\n{text}", text.len())).await;
     assert_eq!(old.read().await.unwrap().status, 200);
     assert!(old.closed().await);
-    assert_eq!(rig.worker().taken(), (0..21).map(transaction).collect::<Vec<_>>());
+    assert_eq!(harness.worker().taken(), (0..21).map(transaction).collect::<Vec<_>>());
 }
 
-/// Scenario: a client that asks before it sends its body, as curl does for large ones.
-/// Guarantees: it is told to go on, and then answered.
+/// Scenario: a client that waits for `100 Continue` before it sends its body, as curl does for large ones.
+/// Guarantees: it gets `100 Continue`, and then the response.
 #[tokio::test]
 async fn expect_continue() {
-    let rig = Rig::start(&settings());
-    let mut client = Client::connect(&rig).await;
+    let harness = Harness::start(input());
+    let mut client = Client::connect(&harness).await;
     client.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n").await;
     assert_eq!(client.read().await.unwrap().status, 100);
     client.write("{}").await;
@@ -49,8 +49,8 @@ async fn http2() {
         let length = u8::try_from(payload.len()).unwrap();
         [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
     }
-    let rig = Rig::start(&settings());
-    let mut client = Client::connect(&rig).await;
+    let harness = Harness::start(input());
+    let mut client = Client::connect(&harness).await;
     client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     client.write(frame(4, 0, 0, &[])).await;
     // From HPACK's static table: POST, http, path "/"; then a literal authority.
@@ -70,78 +70,79 @@ async fn http2() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [(1, Some(0x88)), (3, Some(0x8d))]);
-    assert_eq!(rig.worker().taken(), [r#"{"h2":1}"#]);
+    assert_eq!(harness.worker().taken(), [r#"{"h2":1}"#]);
 }
 
-/// Scenario: a head that never ends, dripping; a connection that says nothing; a body that never ends.
-/// Guarantees: the first is answered 408 at the limit for heads although bytes keep coming, the second closed at the
-/// idle limit and not before, the third answered 408; others are served meanwhile.
+/// Scenario: headers that arrive slowly and never end; a connection that sends nothing; a body that never ends.
+/// Guarantees: the first is answered 408 at the header timeout although bytes keep arriving, the second closed at
+/// the idle timeout and not before, the third answered 408; others are served meanwhile.
 #[tokio::test]
 async fn slow_clients() {
     let (header_timeout, body_timeout) = (Duration::from_millis(200), Duration::from_millis(300));
     let idle_timeout = Duration::from_millis(800);
-    let rig = Rig::start(&InputSettings { header_timeout, body_timeout, idle_timeout, ..settings() });
+    let settings = Settings { idle_timeout, ..settings() };
+    let harness = Harness::start(Http { settings, header_timeout, body_timeout, ..input() });
     let start = Instant::now();
-    let mut body = Client::connect(&rig).await;
+    let mut body = Client::connect(&harness).await;
     body.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").await;
-    let mut kept = Client::connect(&rig).await;
+    let mut kept = Client::connect(&harness).await;
     kept.write(request("POST", "/", JSON, b"{}")).await;
     assert_eq!(kept.read().await.unwrap().status, 200);
 
-    let mut head = TcpStream::connect(rig.inet()).await.unwrap();
+    let mut head = TcpStream::connect(harness.inet()).await.unwrap();
     head.write_all(b"POST / HTTP/1.1\r\n").await.unwrap();
     let mut head = Client { stream: head, unread: Vec::new() };
     let mut drip = tokio::time::interval(Duration::from_millis(10));
     let reply = loop {
         tokio::select! {
             reply = head.read() => break reply.unwrap(),
-            _ = drip.tick() => assert!(start.elapsed() < Duration::from_secs(5), "the head is cut off"),
+            _ = drip.tick() => assert!(start.elapsed() < Duration::from_secs(5), "the headers are cut off"),
         }
         let _ = head.stream.write_all(b"X: y\r\n").await;
     };
-    assert_eq!((reply.status, &reply.fault()["code"]), (408, &"timeout".into()));
+    assert_eq!((reply.status, &reply.error()["code"]), (408, &"timeout".into()));
     assert!(start.elapsed() >= header_timeout && reply.closes());
 
     let reply = body.read().await.unwrap();
-    assert_eq!((reply.status, &reply.fault()["code"]), (408, &"timeout".into()));
+    assert_eq!((reply.status, &reply.error()["code"]), (408, &"timeout".into()));
     assert!(start.elapsed() >= body_timeout && reply.closes());
     assert!(kept.closed().await);
     assert!(start.elapsed() >= idle_timeout);
-    assert_eq!(rig.meter(Kind::Http).rejected(Reason::Timeout), 2);
-    assert_eq!(post(&rig, JSON, "{}").await.status, 200);
+    assert_eq!(harness.counters().rejected(Reason::Timeout), 2);
+    assert_eq!(post(&harness, JSON, "{}").await.status, 200);
 }
 
-/// Scenario: clients that go away: in a head, in a body, before the answer; and one that closes its writing half.
-/// Guarantees: no half request is taken, a whole one is counted, the half-open one is answered, nothing leaks.
+/// Scenario: clients that disconnect: in the headers, in the body, before the response; and one that closes its writing half.
+/// Guarantees: no incomplete request is taken, a complete one is counted, the half-open one is answered, nothing leaks.
 #[tokio::test]
-async fn clients_that_go() {
-    let rig = Rig::start(&settings());
+async fn clients_that_disconnect() {
+    let harness = Harness::start(input());
     for text in ["POST", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}"] {
-        let mut client = Client::connect(&rig).await;
+        let mut client = Client::connect(&harness).await;
         client.write(text).await;
     }
-    let mut half = Client::connect(&rig).await;
+    let mut half = Client::connect(&harness).await;
     half.write(request("POST", "/", JSON, b"{\"half\":1}")).await;
     half.stream.shutdown().await.unwrap();
     assert_eq!(half.read().await.unwrap().status, 200);
 
-    rig.worker().set(Mood::Hold);
-    let mut gone = Client::connect(&rig).await;
+    harness.worker().set(Behavior::Hold);
+    let mut gone = Client::connect(&harness).await;
     gone.write(request("POST", "/", JSON, b"{\"gone\":1}")).await;
-    until("both to be read", || rig.meter(Kind::Http).bytes() == 20).await;
+    wait_until("both to be read", || harness.counters().bytes() == 20).await;
     drop(gone);
-    rig.worker().set(Mood::Take);
-    until("it to be counted", || rig.meter(Kind::Http).received() == 2).await;
+    harness.worker().set(Behavior::Take);
+    wait_until("it to be counted", || harness.counters().received() == 2).await;
     drop(half);
-    until("the connections to end", || rig.meter(Kind::Http).open() == 0).await;
-    assert_eq!(rig.worker().taken(), [r#"{"half":1}"#, r#"{"gone":1}"#]);
+    wait_until("the connections to end", || harness.counters().open_connections() == 0).await;
+    assert_eq!(harness.worker().taken(), [r#"{"half":1}"#, r#"{"gone":1}"#]);
 }
 
-/// Scenario: bytes that are no HTTP, heads without an end, odd lengths.
+/// Scenario: bytes that are not HTTP, headers without an end, odd lengths.
 /// Guarantees: each connection ends without anything taken, and the service goes on.
 #[tokio::test]
 async fn not_http() {
-    let rig = Rig::start(&settings());
+    let harness = Harness::start(input());
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(1000));
     let cases: [&[u8]; 9] = [
@@ -156,7 +157,7 @@ async fn not_http() {
         many.as_bytes(),
     ];
     for case in cases {
-        let mut stream = TcpStream::connect(rig.inet()).await.unwrap();
+        let mut stream = TcpStream::connect(harness.inet()).await.unwrap();
         // It may be closed while it still sends.
         let _ = stream.write_all(case).await;
         let _ = stream.shutdown().await;
@@ -164,47 +165,47 @@ async fn not_http() {
         let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("an end");
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
     }
-    assert!(rig.worker().taken().is_empty());
-    assert_eq!(post(&rig, JSON, "{}").await.status, 200);
+    assert!(harness.worker().taken().is_empty());
+    assert_eq!(post(&harness, JSON, "{}").await.status, 200);
 }
 
 /// Scenario: a stop while one request waits for its queues, one is half sent, one connection is idle, and one has
-/// sent half a head.
+/// sent half of its headers.
 /// Guarantees: the first two are finished and answered; idle ones are closed at once; what begins now gets 503 with
 /// `Connection: close`; then everything ends.
 #[tokio::test]
 async fn stop() {
-    let mut rig = Rig::start(&settings());
-    let mut idle = Client::connect(&rig).await;
+    let mut harness = Harness::start(input());
+    let mut idle = Client::connect(&harness).await;
     idle.write(request("POST", "/", JSON, b"{\"idle\":1}")).await;
     assert_eq!(idle.read().await.unwrap().status, 200);
-    let mut late = Client::connect(&rig).await;
+    let mut late = Client::connect(&harness).await;
     late.write("POST / HTTP/1.1\r\nHost: x\r\n").await;
-    rig.worker().set(Mood::Hold);
-    let mut waiting = Client::connect(&rig).await;
+    harness.worker().set(Behavior::Hold);
+    let mut waiting = Client::connect(&harness).await;
     waiting.write(request("POST", "/", JSON, b"{\"wait\":1}")).await;
-    until("the request to be read", || rig.meter(Kind::Http).bytes() == 20).await;
-    let mut sending = Client::connect(&rig).await;
+    wait_until("the request to be read", || harness.counters().bytes() == 20).await;
+    let mut sending = Client::connect(&harness).await;
     sending.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n").await;
     assert_eq!(sending.read().await.unwrap().status, 100);
-    until("four connections", || rig.meter(Kind::Http).open() == 4).await;
+    wait_until("four connections", || harness.counters().open_connections() == 4).await;
 
-    rig.stop.send_replace(true);
+    harness.stop.send_replace(true);
     assert!(idle.closed().await);
     late.write("Content-Length: 2\r\n\r\n{}").await;
     let reply = late.read().await.unwrap();
-    assert_eq!((reply.status, &reply.fault()["code"]), (503, &"shutting_down".into()));
+    assert_eq!((reply.status, &reply.error()["code"]), (503, &"shutting_down".into()));
     assert!(reply.closes());
-    assert!(TcpStream::connect(rig.inet()).await.is_err());
+    assert!(TcpStream::connect(harness.inet()).await.is_err());
 
-    rig.worker().set(Mood::Take);
+    harness.worker().set(Behavior::Take);
     sending.write("{\"send\":1}").await;
     for client in [&mut waiting, &mut sending] {
         assert_eq!(client.read().await.unwrap().status, 200);
         assert!(client.closed().await);
     }
-    rig.stop().await;
-    let mut taken = rig.worker().taken();
+    harness.stop().await;
+    let mut taken = harness.worker().taken();
     taken.sort();
     assert_eq!(taken, [r#"{"idle":1}"#, r#"{"send":1}"#, r#"{"wait":1}"#]);
 }
@@ -213,12 +214,12 @@ async fn stop() {
 /// Guarantees: 503, never a 200 for what was not taken.
 #[tokio::test]
 async fn closed_intake() {
-    let rig = Rig::start(&settings());
-    rig.worker().set(Mood::Refuse(Refusal::ShuttingDown));
-    assert_eq!(post(&rig, JSON, "{}").await.status, 503);
-    rig.intake.close();
-    let reply = post(&rig, JSON, "{}").await;
+    let harness = Harness::start(input());
+    harness.worker().set(Behavior::Refuse(Refusal::ShuttingDown));
+    assert_eq!(post(&harness, JSON, "{}").await.status, 503);
+    harness.intake.close();
+    let reply = post(&harness, JSON, "{}").await;
     assert_eq!(reply.status, 503);
     assert!(reply.closes());
-    assert!(rig.worker().taken().is_empty());
+    assert!(harness.worker().taken().is_empty());
 }

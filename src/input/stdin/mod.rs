@@ -5,18 +5,23 @@ use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 
-use super::lines::{Feed, Rejected};
-use super::{Kind, Meters};
+use super::Counters;
+use super::lines::{LineReader, Rejected};
+use crate::decode::KongDecoder;
+use crate::decode::kong::Format;
 use crate::phase::{Intake, Refusal};
 use logphase_script::transaction::Limits;
 
-/// Bytes of one read.
-const LARGEST_READ: usize = 1 << 20;
+/// The name in logs.
+const NAME: &str = "stdin";
 
-/// Rejected lines that are kept for the summary; the rest are only counted.
+/// Bytes of one read, at most.
+const MAX_READ_BYTES: usize = 1 << 20;
+
+/// Rejected lines that are kept for the summary; the others are only counted.
 const KEPT_REJECTIONS: usize = 100;
 
-/// How far the reading is.
+/// What was read so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes read.
@@ -25,20 +30,20 @@ pub struct Progress {
     pub lines: u64,
     /// Transactions whose entries are all in their queues.
     pub accepted: u64,
-    /// Lines that are no transaction.
+    /// Lines that are not a transaction.
     pub rejected: u64,
 }
 
-/// A line that is no transaction.
+/// A line that is not a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedLine {
     /// Counted from 1.
     pub line: u64,
-    /// What is wrong with it, with the offset in bytes from the line's start.
+    /// Why, with the offset in bytes from the line's start.
     pub reason: String,
 }
 
-/// What became of the lines.
+/// The result of reading to the end.
 #[derive(Debug, Default)]
 pub struct StdinSummary {
     /// Bytes read.
@@ -49,13 +54,13 @@ pub struct StdinSummary {
     pub accepted: u64,
     /// The first hundred lines that were rejected.
     pub rejected: Vec<RejectedLine>,
-    /// How many were rejected in all.
+    /// The number of all that were rejected.
     pub rejected_total: u64,
-    /// Sound transactions that were read but not taken, because the service went down.
+    /// Valid transactions that were read but not taken, because the service shut down.
     pub lost: u64,
-    /// Why the reading ended before the end, if the reader failed.
+    /// The error that ended the reading early, if the reader failed.
     pub error: Option<io::Error>,
-    /// Why the reading ended before the end, if the service went down.
+    /// The refusal that ended the reading early, if the service shut down.
     pub refusal: Option<Refusal>,
 }
 
@@ -66,49 +71,49 @@ impl StdinSummary {
     }
 }
 
-/// Reads JSON lines to the end of `reader` and delivers them in order, waiting while the queues are full. Calls
-/// `progress` after each read. Returns when the entries of every transaction are in their queues (not yet
-/// delivered). To stop early, let `reader` end or close the intake.
+/// Reads JSON lines to the end of `reader` and hands them to `intake` in order, waiting while the queues are full. Calls
+/// `progress` after each read. Returns when the entries of every transaction are in their queues (not yet delivered). To
+/// stop early, let `reader` end or close the intake.
 pub async fn read_lines<R: AsyncRead + Unpin>(
     mut reader: R,
     intake: Intake,
     limits: &Limits,
     mut progress: impl FnMut(&Progress),
 ) -> StdinSummary {
-    let meters = Arc::new(Meters::default());
-    let meter = meters.of(Kind::Stdin);
-    let mut feed = Feed::new(intake, *limits, meters.clone(), Kind::Stdin, LARGEST_READ);
+    let counters = Arc::new(Counters::default());
+    let decoder = KongDecoder::new(Format::Object, *limits);
+    let mut lines = LineReader::new(NAME, intake, counters.clone(), decoder, MAX_READ_BYTES);
     let mut summary = StdinSummary::default();
     let mut rejections = Vec::new();
     let mut rejected_total = 0;
-    let mut reject = |Rejected { line, text, .. }: Rejected| {
+    let mut on_reject = |Rejected { line, message, .. }: Rejected| {
         rejected_total += 1;
         if rejections.len() < KEPT_REJECTIONS {
-            rejections.push(RejectedLine { line, reason: text });
+            rejections.push(RejectedLine { line, reason: message });
         }
     };
     let mut report = |lines| {
-        let rejected = super::Reason::ALL.iter().map(|reason| meter.rejected(*reason)).sum();
-        progress(&Progress { bytes: meter.bytes(), lines, accepted: meter.received(), rejected });
+        let (bytes, accepted) = (counters.bytes(), counters.received());
+        progress(&Progress { bytes, lines, accepted, rejected: counters.rejected_total() });
     };
     loop {
-        match feed.read(&mut reader).await {
+        match lines.read(&mut reader).await {
             Ok(0) => break,
-            Ok(_) => summary.refusal = feed.take(&mut reject).await.err(),
+            Ok(_) => summary.refusal = lines.process(&mut on_reject).await.err(),
             Err(error) => summary.error = Some(error),
         }
         if summary.refusal.is_some() || summary.error.is_some() {
             break;
         }
-        report(feed.lines());
+        report(lines.lines());
     }
-    let finished = feed.finish(&mut reject).await;
+    let finished = lines.finish(&mut on_reject).await;
     summary.refusal = summary.refusal.or(finished.err());
-    report(feed.lines());
-    summary.bytes = meter.bytes();
-    summary.lines = feed.lines();
-    summary.accepted = meter.received();
-    summary.lost = meter.lost();
+    report(lines.lines());
+    summary.bytes = counters.bytes();
+    summary.lines = lines.lines();
+    summary.accepted = counters.received();
+    summary.lost = counters.lost();
     summary.rejected = rejections;
     summary.rejected_total = rejected_total;
     summary

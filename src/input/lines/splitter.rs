@@ -3,47 +3,50 @@
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memrchr};
 
-/// A line that has come in.
+/// A line of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::input) struct Line {
     /// Counted from 1; empty lines count.
     pub(in crate::input) number: u64,
-    /// Without its end; `None` if it was longer than the limit and has been thrown away.
+    /// Without its line end; `None` if it was longer than the limit and was discarded.
     pub(in crate::input) text: Option<Bytes>,
 }
 
-/// Cuts what is read into lines. They are slices of the blocks that were read.
+/// Splits what is read into lines, which are slices of the blocks that were read.
 #[derive(Debug)]
-pub(in crate::input) struct Splitter {
-    /// What was read after the last line end.
+pub(in crate::input) struct LineSplitter {
+    /// Bytes read after the last line end.
     buffer: BytesMut,
-    /// How much of `buffer` is known to hold no line end.
+    /// Bytes of `buffer` that are known to hold no line end.
     scanned: usize,
-    /// Whole lines, and how far they have been given out.
+    /// Complete lines; those before `at` were returned.
     block: Bytes,
     at: usize,
+    /// Bytes of the longest line.
     limit: usize,
+    /// Whether the rest of a line that is too long is being discarded.
     skipping: bool,
+    /// Number of the last line that was returned or skipped.
     number: u64,
 }
 
-impl Splitter {
-    /// A splitter that holds back at most `limit` bytes (and one read) of a line whose end has not come.
+impl LineSplitter {
+    /// A splitter that buffers at most `limit` bytes (and one read) of a line whose end was not read yet.
     pub(in crate::input) fn new(limit: usize) -> Self {
         Self { buffer: BytesMut::new(), scanned: 0, block: Bytes::new(), at: 0, limit, skipping: false, number: 0 }
     }
 
-    /// Where to append what is read.
+    /// The buffer to read into.
     pub(in crate::input) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// How many lines have been given out or passed over.
+    /// The number of lines that were returned or skipped.
     pub(in crate::input) fn lines(&self) -> u64 {
         self.number
     }
 
-    /// The next line that has come whole and is not empty.
+    /// The next complete line that is not empty.
     pub(in crate::input) fn next(&mut self) -> Option<Line> {
         loop {
             while self.at < self.block.len() {
@@ -56,7 +59,7 @@ impl Splitter {
                     return Some(Line { number: self.number, text: Some(text) });
                 }
             }
-            // Lets go of the block, so that the buffer can be used again.
+            // Releases the block, so that the buffer can be used again.
             self.block = Bytes::new();
             self.at = 0;
             if let Some(too_long) = self.refill()? {
@@ -65,7 +68,7 @@ impl Splitter {
         }
     }
 
-    /// What is left when the stream has ended: a last line without an end.
+    /// At the end of the stream: a last line without a line end.
     pub(in crate::input) fn last(&mut self) -> Option<Line> {
         let rest = std::mem::take(&mut self.buffer).freeze();
         self.scanned = 0;
@@ -76,7 +79,7 @@ impl Splitter {
         not_empty(rest).map(|text| Line { number: self.number, text: Some(text) })
     }
 
-    /// Moves whole lines into `block`, or says that the line in `buffer` is too long; `None` when more must be read.
+    /// Moves complete lines into `block`, or returns that the line in `buffer` is too long; `None` when more must be read.
     fn refill(&mut self) -> Option<Option<Line>> {
         if self.skipping {
             let Some(end) = memchr(b'\n', &self.buffer) else {
@@ -103,7 +106,7 @@ impl Splitter {
     }
 }
 
-/// The line without a carriage return at its end, unless nothing but white space is left.
+/// The line without a carriage return at its end; `None` if only white space is left.
 fn not_empty(mut text: Bytes) -> Option<Bytes> {
     if text.ends_with(b"\r") {
         text.truncate(text.len() - 1);
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     fn all(chunks: &[&[u8]], limit: usize) -> Vec<Line> {
-        let mut splitter = Splitter::new(limit);
+        let mut splitter = LineSplitter::new(limit);
         let mut lines = Vec::new();
         for chunk in chunks {
             splitter.buffer().extend_from_slice(chunk);
@@ -133,7 +136,7 @@ mod tests {
     }
 
     /// Scenario: LF, CR LF, empty lines, white space, and no line end at the end.
-    /// Guarantees: each line comes out once with its number in the stream; empty ones only count.
+    /// Guarantees: each line is returned once with its number in the stream; empty ones only count.
     #[test]
     fn line_ends() {
         let lines = all(&[b"a\r\n\n \nb", b"c\nd"], 100);
@@ -141,11 +144,11 @@ mod tests {
     }
 
     /// Scenario: a line far over the limit between two good ones, in small chunks, and one at the end of the stream.
-    /// Guarantees: it is reported once, is never held whole, and the lines around it are untouched.
+    /// Guarantees: it is reported once, is never buffered whole, and the lines around it are untouched.
     #[test]
     fn too_long() {
         let long = [b'x'; 64];
-        let mut splitter = Splitter::new(10);
+        let mut splitter = LineSplitter::new(10);
         let mut lines = Vec::new();
         splitter.buffer().extend_from_slice(b"a\n");
         for _ in 0..100 {

@@ -1,0 +1,154 @@
+//! What an input counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::decode::DecodeError;
+use crate::folding::Folded;
+
+/// Why an input did not take something it received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Not what the decoder of the input reads.
+    Malformed,
+    /// Past a limit on bytes, depth, members or number.
+    TooLarge,
+    /// A method, path, media type or encoding that the input does not serve.
+    Unsupported,
+    /// The queues (or the memory for bodies) were full.
+    Full,
+    /// The service was shutting down.
+    ShuttingDown,
+    /// The peer was too slow.
+    Timeout,
+    /// The peer closed the stream in the middle.
+    Incomplete,
+    /// A bug of the service.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason, in the order of the enum.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Unsupported,
+        Self::Full,
+        Self::ShuttingDown,
+        Self::Timeout,
+        Self::Incomplete,
+        Self::Internal,
+    ];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Unsupported => "unsupported",
+            Self::Full => "full",
+            Self::ShuttingDown => "shutting_down",
+            Self::Timeout => "timeout",
+            Self::Incomplete => "incomplete",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<&DecodeError> for Reason {
+    fn from(error: &DecodeError) -> Self {
+        if error.too_large { Self::TooLarge } else { Self::Malformed }
+    }
+}
+
+/// What one input has counted since it was started. An input without connections leaves those counters at 0.
+#[derive(Debug, Default)]
+pub struct Counters {
+    received: AtomicU64,
+    bytes: AtomicU64,
+    lost: AtomicU64,
+    open_connections: AtomicU64,
+    accepted_connections: AtomicU64,
+    rejected: [AtomicU64; Reason::ALL.len()],
+    /// Limits the log lines about what peers send.
+    pub(super) complaints: Folded,
+}
+
+impl Counters {
+    /// Transactions whose entries are all in their queues.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes read from peers, before decompression and without protocol headers.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Valid transactions that were neither taken nor refused in a way that their sender could see.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> u64 {
+        self.open_connections.load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted_connections(&self) -> u64 {
+        self.accepted_connections.load(Ordering::Relaxed)
+    }
+
+    /// Requests (HTTP), lines or datagrams that were rejected for `reason`.
+    pub fn rejected(&self, reason: Reason) -> u64 {
+        self.rejected[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Rejections for all reasons.
+    pub fn rejected_total(&self) -> u64 {
+        Reason::ALL.iter().map(|reason| self.rejected(*reason)).sum()
+    }
+
+    pub(super) fn count_received(&self, transactions: usize) {
+        self.received.fetch_add(transactions as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_lost(&self, transactions: u64) {
+        self.lost.fetch_add(transactions, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_rejected(&self, reason: Reason) {
+        self.rejected[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connection_opened(&self) -> OpenConnection<'_> {
+        self.open_connections.fetch_add(1, Ordering::Relaxed);
+        self.accepted_connections.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(self)
+    }
+}
+
+/// Counts a connection as open while it lives.
+pub(super) struct OpenConnection<'a>(&'a Counters);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: every reason by its place in the table.
+    /// Guarantees: the table is in the order of the enum, so that a count is reported under its own name.
+    #[test]
+    fn reasons_are_in_order() {
+        assert!(Reason::ALL.iter().enumerate().all(|(i, reason)| *reason as usize == i));
+    }
+}

@@ -1,0 +1,179 @@
+//! Why the HTTP input refuses a request: a status, and JSON with the error, its place and what to do.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::decode::DecodeError;
+use crate::input::Reason;
+use crate::phase::Refusal;
+
+/// Characters of what a peer sent that an error quotes.
+const MAX_QUOTED: usize = 100;
+
+/// A request that is refused. Its fields except for the first three are the body of the response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct RequestError {
+    #[serde(skip)]
+    pub(super) status: StatusCode,
+    #[serde(skip)]
+    pub(super) reason: Reason,
+    /// Whether the connection is closed.
+    #[serde(skip)]
+    pub(super) close: bool,
+    /// The mistake.
+    error: String,
+    /// What to do.
+    help: String,
+    /// A word for programs; never changes.
+    code: &'static str,
+    /// Which transaction of the body, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    /// Bytes from the start of the (decompressed) body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
+}
+
+impl RequestError {
+    fn new(status: StatusCode, reason: Reason, code: &'static str, error: impl Into<String>, help: &str) -> Self {
+        let (error, help) = (error.into(), help.to_owned());
+        Self { status, reason, close: false, error, help, code, index: None, offset: None }
+    }
+
+    /// The same, and the connection is closed.
+    fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    pub(super) fn not_found(path: &str) -> Self {
+        let error = format!("there is nothing at {}", quoted(path));
+        Self::new(StatusCode::NOT_FOUND, Reason::Unsupported, "not_found", error, "POST transactions to /")
+    }
+
+    pub(super) fn method_not_allowed(method: &str) -> Self {
+        let error = format!("{} is not served here", quoted(method));
+        let help = "POST transactions (PUT and PATCH do the same)";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Reason::Unsupported, "method_not_allowed", error, help)
+    }
+
+    pub(super) fn from_web_page() -> Self {
+        let error = "requests made by a web page are not taken";
+        let help = "send transactions from a proxy or a program; leave the Origin header out";
+        Self::new(StatusCode::FORBIDDEN, Reason::Unsupported, "web_page", error, help)
+    }
+
+    pub(super) fn unsupported_type(found: &str) -> Self {
+        let error = format!("the body's type {} is not taken", quoted(found));
+        let help = "send Content-Type: application/json, or application/x-ndjson for JSON lines";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::Unsupported, "unsupported_type", error, help)
+    }
+
+    pub(super) fn unsupported_encoding(found: &str) -> Self {
+        let error = format!("the body's encoding {} is not taken", quoted(found));
+        let help = "send Content-Encoding: gzip, or no compression";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::Unsupported, "unsupported_encoding", error, help)
+    }
+
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        let error = format!("the body is over the limit of {limit} bytes");
+        let help = "send fewer transactions at a time, or raise limits.max_body_bytes";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "body_too_large", error, help).closing()
+    }
+
+    pub(super) fn decompressed_too_large(limit: usize) -> Self {
+        Self {
+            error: format!("the body decompresses to over the limit of {limit} bytes"),
+            ..Self::body_too_large(limit)
+        }
+    }
+
+    pub(super) fn out_of_memory() -> Self {
+        let error = "the bodies of other requests fill the memory for bodies";
+        let help = "try again after the seconds of Retry-After";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::Full, "busy", error, help).closing()
+    }
+
+    pub(super) fn invalid_gzip(error: &std::io::Error) -> Self {
+        let error = format!("the body is not valid gzip: {error}");
+        let help = "send one whole gzip stream and nothing after it, or leave Content-Encoding out";
+        Self::new(StatusCode::BAD_REQUEST, Reason::Malformed, "bad_gzip", error, help)
+    }
+
+    pub(super) fn header_timeout(seconds: f64) -> Self {
+        let error = format!("the headers of the request did not arrive within {seconds} s");
+        let help = "send them faster";
+        Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "timeout", error, help).closing()
+    }
+
+    pub(super) fn body_timeout(seconds: f64) -> Self {
+        let error = format!("the body did not arrive within {seconds} s");
+        let help = "send smaller bodies, or send them faster";
+        Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "timeout", error, help).closing()
+    }
+
+    pub(super) fn incomplete(error: &hyper::Error) -> Self {
+        let error = format!("the body is incomplete: {error}");
+        let help = "send the whole body; nothing of it was taken";
+        Self::new(StatusCode::BAD_REQUEST, Reason::Incomplete, "incomplete", error, help).closing()
+    }
+
+    pub(super) fn rejected(error: DecodeError) -> Self {
+        let DecodeError { index, offset, reason, too_large } = error;
+        let error = if too_large {
+            let help = "make the transaction smaller, or raise the limit; nothing of this request was taken";
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Self::new(status, Reason::TooLarge, "transaction_too_large", reason, help)
+        } else {
+            let help = "correct this transaction and send the whole request again; nothing of it was taken";
+            Self::new(StatusCode::BAD_REQUEST, Reason::Malformed, "malformed", reason, help)
+        };
+        Self { index: Some(index), offset: Some(offset), ..error }
+    }
+
+    pub(super) fn refused(refusal: &Refusal) -> Self {
+        let error = refusal.to_string();
+        match refusal {
+            Refusal::Full { .. } => {
+                let help = "try again after the seconds of Retry-After; nothing of this request was taken";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::Full, "queue_full", error, help)
+            }
+            Refusal::Failing { .. } => {
+                let help = "try again after the seconds of Retry-After; nothing of this request was taken";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, "queue_failing", error, help)
+            }
+            Refusal::TooMany { .. } => {
+                let help = "send fewer transactions at a time, or raise the queue's bounds";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "too_many", error, help)
+            }
+            Refusal::ShuttingDown => Self::shutting_down(),
+        }
+    }
+
+    pub(super) fn shutting_down() -> Self {
+        let help = "send it again when the service is back, or to another node; nothing of this request was taken";
+        let (status, reason) = (StatusCode::SERVICE_UNAVAILABLE, Reason::ShuttingDown);
+        Self::new(status, reason, "shutting_down", "the service is shutting down", help).closing()
+    }
+
+    pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
+        let error = format!("a bug of the service: {error}");
+        let help = "please report it; the request may be sent again";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal, "internal", error, help)
+    }
+
+    /// The body of the response.
+    pub(super) fn body(&self) -> Vec<u8> {
+        let mut body = serde_json::to_vec(self).expect("an error is strings and numbers");
+        body.push(b'\n');
+        body
+    }
+}
+
+/// What a peer sent, quoted and shortened.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,154 @@
+//! What the HTTP input does with a request.
+//!
+//! A request is taken whole or not at all, and answered 200 only when every entry is safe in its queue.
+//!
+//! Requests that a browser made for a web page (they have an `Origin`) are refused. Otherwise any page could write to the
+//! log of a service on its visitor's machine, even though it could not read the response.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, EXPECT, ORIGIN};
+use hyper::{Method, Request, Version};
+use tokio::time::timeout;
+
+use super::Http;
+use super::body::{self, BodyFormat, MemoryBudget, Reservation};
+use super::error::RequestError;
+use super::response::{self, Response};
+use crate::decode::{Decode, KongDecoder};
+use crate::input::Context;
+use logphase_script::transaction::Transaction;
+
+/// Bodies up to this size are decoded on the connection's task. Larger and compressed ones would delay other connections.
+const MAX_INLINE_BYTES: usize = 64 << 10;
+
+/// The transactions of a body, and the memory that it holds while they are on their way.
+type Decoded = Result<(Vec<Transaction>, Reservation), RequestError>;
+
+/// The HTTP input, shared by all of its connections.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) context: Context,
+    pub(super) input: Arc<Http>,
+    budget: Arc<MemoryBudget>,
+}
+
+impl Service {
+    pub(super) fn new(context: Context, input: Http) -> Self {
+        // One body of the largest size, compressed and decompressed, must always fit; else it would always be refused.
+        let largest = input.max_body_bytes.saturating_mul(2).saturating_add(2 * body::DECOMPRESS_STEP);
+        let budget = Arc::new(MemoryBudget::new(input.max_bytes_in_flight.max(largest)));
+        Self { context, input: Arc::new(input), budget }
+    }
+
+    /// Answers one request.
+    pub(super) async fn respond(&self, request: Request<Incoming>) -> Response {
+        let version = request.version();
+        let mut response = match self.route(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.context.counters.count_rejected(error.reason);
+                tracing::debug!(input = "http", status = error.status.as_u16(), ?error, "request not taken");
+                response::refused(&error)
+            }
+        };
+        if version >= Version::HTTP_2 {
+            response.headers_mut().remove(CONNECTION);
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Response, RequestError> {
+        let path = request.uri().path();
+        if !matches!(path, "/" | "" | "*") {
+            let error = RequestError::not_found(path);
+            return refuse(request, error);
+        }
+        match *request.method() {
+            Method::POST | Method::PUT | Method::PATCH => self.post(request).await,
+            Method::GET | Method::HEAD => Ok(response::usage()),
+            Method::OPTIONS => Ok(response::options()),
+            _ => {
+                let error = RequestError::method_not_allowed(request.method().as_str());
+                refuse(request, error)
+            }
+        }
+    }
+
+    async fn post(&self, mut request: Request<Incoming>) -> Result<Response, RequestError> {
+        let format = match self.check_headers(&request) {
+            Ok(format) => format,
+            Err(error) => return refuse(request, error),
+        };
+        let body_timeout = self.input.body_timeout;
+        let mut reservation = Reservation::new(self.budget.clone());
+        let read = body::read(request.body_mut(), self.input.max_body_bytes, &mut reservation);
+        let body = match timeout(body_timeout, read).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return refuse(request, error),
+            Err(_) => return Err(RequestError::body_timeout(body_timeout.as_secs_f64())),
+        };
+        self.context.counters.count_bytes(body.len());
+        let (transactions, reservation) = if format.gzip || body.len() > MAX_INLINE_BYTES {
+            let input = self.input.clone();
+            let decode = move || decode(body, format, &input, reservation);
+            tokio::task::spawn_blocking(decode).await.map_err(|error| RequestError::internal(&error))??
+        } else {
+            decode(body, format, &self.input, reservation)?
+        };
+        self.offer(transactions, reservation).await
+    }
+
+    /// Checks whether the body of a request is worth reading.
+    fn check_headers(&self, request: &Request<Incoming>) -> Result<BodyFormat, RequestError> {
+        if self.context.is_stopping() {
+            return Err(RequestError::shutting_down());
+        }
+        if request.headers().contains_key(ORIGIN) {
+            return Err(RequestError::from_web_page());
+        }
+        let format = BodyFormat::from_headers(request.headers())?;
+        let limit = self.input.max_body_bytes;
+        if request.body().size_hint().lower() > limit as u64 {
+            return Err(RequestError::body_too_large(limit));
+        }
+        Ok(format)
+    }
+
+    async fn offer(&self, transactions: Vec<Transaction>, reservation: Reservation) -> Result<Response, RequestError> {
+        let context = self.context.clone();
+        // A task of its own: what was taken must be counted even if the peer goes away meanwhile.
+        let offered = tokio::spawn(async move {
+            let _reservation = reservation;
+            let offered = transactions.len();
+            context.intake.offer(transactions).await?;
+            context.counters.count_received(offered);
+            Ok(offered)
+        });
+        match offered.await {
+            Ok(Ok(taken)) => Ok(response::accepted(taken)),
+            Ok(Err(refusal)) => Err(RequestError::refused(&refusal)),
+            Err(error) => Err(RequestError::internal(&error)),
+        }
+    }
+}
+
+/// The transactions of a body.
+fn decode(body: Bytes, format: BodyFormat, input: &Http, mut reservation: Reservation) -> Decoded {
+    let body = if format.gzip { body::decompress(&body, input.max_body_bytes, &mut reservation)? } else { body };
+    let mut transactions = Vec::new();
+    let decoder = KongDecoder::new(format.format, input.limits);
+    decoder.decode(body, &mut transactions).map_err(RequestError::rejected)?;
+    Ok((transactions, reservation))
+}
+
+/// Refuses `request`, of whose body some may still arrive.
+fn refuse(request: Request<Incoming>, error: RequestError) -> Result<Response, RequestError> {
+    // With `Expect: 100-continue` the peer has sent no body and, after this response, will not.
+    if !request.body().is_end_stream() && !request.headers().contains_key(EXPECT) {
+        tokio::spawn(body::drain(request.into_body()));
+    }
+    Err(error)
+}

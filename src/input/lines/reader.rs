@@ -1,0 +1,206 @@
+//! From a stream of lines to the intake.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::splitter::{Line, LineSplitter};
+use crate::decode::Decode;
+use crate::input::{Counters, Reason};
+use crate::phase::{Intake, OrderedIntake, Refusal};
+use logphase_script::transaction::Transaction;
+
+/// Transactions of one batch, at most.
+const BATCH_TRANSACTIONS: usize = 1024;
+
+/// Bytes of one batch, except for its last line. Larger batches leave the processor's cache before a worker reads them.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// The size of a connection's first read.
+const INITIAL_READ_BYTES: usize = 16 << 10;
+
+/// A line that was not taken.
+#[derive(Debug)]
+pub(in crate::input) struct Rejected {
+    /// Counted from 1.
+    pub(in crate::input) line: u64,
+    pub(in crate::input) reason: Reason,
+    pub(in crate::input) message: String,
+}
+
+/// Called for every line that is not taken.
+type OnReject<'a> = &'a mut (dyn FnMut(Rejected) + Send);
+
+/// Reads, splits, decodes and delivers in order. While batches are on their way to the queues the next one is read and
+/// decoded, and grows until it may follow. When it is full, nothing more is read: that is the back-pressure.
+pub(in crate::input) struct LineReader<D> {
+    input: &'static str,
+    intake: OrderedIntake,
+    counters: Arc<Counters>,
+    decoder: D,
+    splitter: LineSplitter,
+    read_bytes: usize,
+    max_read_bytes: usize,
+    batch: Vec<Transaction>,
+    batch_bytes: usize,
+    /// Set when the service takes no more.
+    refused: Option<Refusal>,
+}
+
+impl<D: Decode> LineReader<D> {
+    pub(in crate::input) fn new(
+        input: &'static str,
+        intake: Intake,
+        counters: Arc<Counters>,
+        decoder: D,
+        max_read_bytes: usize,
+    ) -> Self {
+        Self {
+            input,
+            intake: OrderedIntake::new(intake),
+            counters,
+            splitter: LineSplitter::new(decoder.max_frame_bytes()),
+            decoder,
+            read_bytes: INITIAL_READ_BYTES.min(max_read_bytes),
+            max_read_bytes,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            refused: None,
+        }
+    }
+
+    /// The number of lines so far.
+    pub(in crate::input) fn lines(&self) -> u64 {
+        self.splitter.lines()
+    }
+
+    /// Reads once; 0 at the end of the stream, and when the service takes no more. Loses nothing if the future is dropped.
+    pub(in crate::input) async fn read(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+        let buffer = self.splitter.buffer();
+        if buffer.capacity() - buffer.len() < self.read_bytes / 2 {
+            buffer.reserve(self.read_bytes);
+        }
+        let room = buffer.capacity() - buffer.len();
+        let read = loop {
+            tokio::select! {
+                biased;
+                read = reader.read_buf(self.splitter.buffer()) => break read?,
+                taken = self.intake.advance() => {
+                    if self.record(taken).is_err() {
+                        return Ok(0);
+                    }
+                }
+            }
+            self.send_if_room();
+        };
+        // A peer that fills its buffer gets a larger one: fewer, larger batches.
+        if read == room {
+            self.read_bytes = (self.read_bytes * 2).min(self.max_read_bytes);
+        }
+        self.counters.count_bytes(read);
+        Ok(read)
+    }
+
+    /// Decodes the lines that are complete and sends them; fails when the service takes no more.
+    pub(in crate::input) async fn process(&mut self, on_reject: OnReject<'_>) -> Result<(), Refusal> {
+        while let Some(line) = self.splitter.next() {
+            if let Err(rejected) = self.decode(line) {
+                self.reject(rejected, on_reject);
+            }
+            if self.batch.len() >= BATCH_TRANSACTIONS || self.batch_bytes >= BATCH_BYTES {
+                self.send().await?;
+            }
+        }
+        self.send_if_room();
+        self.refused.clone().map_or(Ok(()), Err)
+    }
+
+    /// Takes a last line without a line end, if it can be decoded, and waits until everything is in the queues.
+    pub(in crate::input) async fn finish(&mut self, on_reject: OnReject<'_>) -> Result<(), Refusal> {
+        if let Some(line) = self.splitter.last()
+            && let Err(mut rejected) = self.decode(line)
+        {
+            if rejected.reason == Reason::Malformed {
+                rejected.reason = Reason::Incomplete;
+                rejected.message = format!("the last line has no line end and is not complete: {}", rejected.message);
+            }
+            self.reject(rejected, on_reject);
+        }
+        self.send().await?;
+        while !self.intake.is_empty() {
+            let taken = self.intake.advance().await;
+            self.record(taken)?;
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, line: Line) -> Result<(), Rejected> {
+        let Some(text) = line.text else {
+            let limit = self.decoder.max_frame_bytes();
+            let message = format!("longer than the limit of {limit} bytes for a transaction");
+            return Err(Rejected { line: line.number, reason: Reason::TooLarge, message });
+        };
+        let before = self.batch.len();
+        self.decoder.decode(text, &mut self.batch).map_err(|error| Rejected {
+            line: line.number,
+            reason: Reason::from(&error),
+            message: error.to_string(),
+        })?;
+        self.batch_bytes += self.batch[before..].iter().map(|transaction| transaction.bytes().len()).sum::<usize>();
+        Ok(())
+    }
+
+    fn reject(&self, rejected: Rejected, on_reject: OnReject<'_>) {
+        self.counters.count_rejected(rejected.reason);
+        on_reject(rejected);
+    }
+
+    /// Sends the batch if there is room for it behind those sent before.
+    fn send_if_room(&mut self) {
+        if !self.batch.is_empty() && self.intake.has_room() && self.refused.is_none() {
+            self.batch_bytes = 0;
+            self.intake.push(std::mem::take(&mut self.batch));
+        }
+    }
+
+    /// Waits for room and sends the batch.
+    async fn send(&mut self) -> Result<(), Refusal> {
+        while !self.intake.has_room() && self.refused.is_none() {
+            let taken = self.intake.advance().await;
+            let _ = self.record(taken);
+        }
+        match self.refused.clone() {
+            None => self.send_if_room(),
+            Some(refusal) => {
+                self.count_lost(self.batch.len());
+                self.batch.clear();
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, taken: Result<usize, Refusal>) -> Result<(), Refusal> {
+        match taken {
+            Ok(taken) => self.counters.count_received(taken),
+            Err(refusal) => {
+                self.refused = Some(refusal.clone());
+                let lost = self.intake.abandon();
+                self.count_lost(lost);
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_lost(&self, transactions: usize) {
+        if transactions > 0 {
+            self.counters.count_lost(transactions as u64);
+            // Every connection may lose some at the same time.
+            let Some(folded) = self.counters.complaints.pass() else { return };
+            let input = self.input;
+            tracing::error!(input, transactions, folded, "lost: the service shut down before they were taken");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! All inputs of a service: bound together, served together, stopped together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Address, BindError, BoundInput, Context, Counters, Definition};
+use crate::phase::Intake;
+use crate::settings::Settings;
+
+/// The inputs that settings turn on, bound and not yet served.
+pub struct Inputs {
+    pub(super) bound: Vec<(&'static str, Box<dyn BoundInput>)>,
+}
+
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Inputs").field(&self.addresses()).finish()
+    }
+}
+
+impl Inputs {
+    /// Takes the addresses of those of `definitions` that `settings` turn on. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// The first address that cannot be taken; those taken before are released.
+    pub fn bind(definitions: &[Definition], settings: &Settings) -> Result<Self, BindError> {
+        let mut bound = Vec::new();
+        for definition in definitions {
+            if let Some(input) = definition.bind(settings)? {
+                bound.push((definition.name, input));
+            }
+        }
+        Ok(Self { bound })
+    }
+
+    /// Whether no input is turned on.
+    pub fn is_empty(&self) -> bool {
+        self.bound.is_empty()
+    }
+
+    /// Where the inputs listen, in the order of the definitions and, for each input, of its settings.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.bound.iter().flat_map(|(_, input)| input.addresses()).collect()
+    }
+
+    /// Starts every input. When `stop` becomes true (or its sender is dropped) they accept nothing more, finish what is
+    /// in flight, and end.
+    pub fn serve(self, intake: &Intake, stop: &watch::Receiver<bool>) -> Serving {
+        let mut tasks = JoinSet::new();
+        let mut counters = Vec::new();
+        for (name, input) in self.bound {
+            let own = Arc::new(Counters::default());
+            counters.push((name, own.clone()));
+            let context = Context { input: name, intake: intake.clone(), counters: own, stop: stop.clone() };
+            tasks.spawn(input.serve(context));
+        }
+        Serving { tasks, counters }
+    }
+}
+
+/// The running inputs. Dropping it ends them at once.
+#[derive(Debug)]
+pub struct Serving {
+    tasks: JoinSet<()>,
+    counters: Vec<(&'static str, Arc<Counters>)>,
+}
+
+impl Serving {
+    /// What each input has counted, by its name, in the order of the definitions.
+    pub fn counters(&self) -> &[(&'static str, Arc<Counters>)] {
+        &self.counters
+    }
+
+    /// Waits until every input has ended, which they do when told to stop and nothing of theirs is in flight.
+    /// May be dropped and called again.
+    pub async fn finished(&mut self) {
+        join(&mut self.tasks).await;
+    }
+}
+
+/// Runs `listeners`, each as a task of its own, until all have ended. Dropping the future ends them at once.
+pub(super) async fn run_all(listeners: impl IntoIterator<Item: Future<Output = ()> + Send + 'static>) {
+    let mut tasks: JoinSet<()> = listeners.into_iter().collect();
+    join(&mut tasks).await;
+}
+
+async fn join(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "an input ended by a bug of its own; please report it");
+        }
+    }
+}

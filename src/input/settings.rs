@@ -1,0 +1,13 @@
+//! Fields that the settings of several inputs have.
+
+pub(super) use crate::settings::record::{ADDRESS, TEXT, list, settings_record};
+use crate::settings::record::{count, duration};
+use logphase_config::schema::{Check, Field};
+
+/// Connections at the same time on each address.
+pub(super) const MAX_CONNECTIONS: Field = count(1000, &[Check::Between(1.0, 1_000_000.0)]);
+
+/// Time without a byte after which a connection is closed; `default` in seconds.
+pub(super) const fn idle_timeout(default: i64) -> Field {
+    duration(default, &[Check::GreaterThan(0.0)])
+}

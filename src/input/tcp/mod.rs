@@ -1,0 +1,78 @@
+//! JSON lines over TCP, as Kong's tcp-log sends them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::accept::{self, AcceptOptions};
+use super::settings::{ADDRESS, MAX_CONNECTIONS, idle_timeout, list, settings_record};
+use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
+use crate::decode::KongDecoder;
+use crate::decode::kong::Format;
+use crate::settings::Limits;
+use crate::sink::BoxFuture;
+use logphase_config::schema::Record;
+
+settings_record! {
+    /// The settings `inputs.tcp`.
+    pub struct Settings {
+        /// Addresses, `HOST:PORT`.
+        listen: Vec<String> = list(&ADDRESS);
+        /// Connections at the same time.
+        max_connections: usize = MAX_CONNECTIONS;
+        /// How long a connection may be idle.
+        // Kong's tcp-log keeps a connection for a minute after its last message.
+        #[serde(deserialize_with = "crate::settings::record::seconds")]
+        idle_timeout: Duration = idle_timeout(300);
+    }
+}
+
+/// The TCP input.
+#[derive(Debug, Clone)]
+pub(super) struct Tcp {
+    pub(super) settings: Settings,
+    pub(super) decoder: KongDecoder,
+}
+
+impl Input for Tcp {
+    const NAME: &'static str = "tcp";
+    const ABOUT: &'static str = "JSON lines over TCP.";
+    const SETTINGS: &'static Record = Settings::RECORD;
+    type Settings = Settings;
+
+    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
+        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+        (!settings.listen.is_empty()).then_some(Self { settings, decoder })
+    }
+
+    fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let listeners = bind::each(&self.settings.listen, |address| bind::tcp("TCP", address))?;
+        Ok(Box::new(Bound { input: self, listeners }))
+    }
+}
+
+struct Bound {
+    input: Tcp,
+    listeners: Vec<(TcpListener, SocketAddr)>,
+}
+
+impl BoundInput for Bound {
+    fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|(_, address)| Address::Inet { scheme: "tcp", address: *address }).collect()
+    }
+
+    fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
+        let Tcp { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
+        let options = AcceptOptions { max_connections, drain_backlog: true };
+        let listeners = self.listeners.into_iter().map(move |(listener, _)| {
+            let own = context.clone();
+            let handle = move |stream, peer| lines::serve(own.clone(), decoder, idle_timeout, stream, peer);
+            accept::serve(context.clone(), listener, options, handle)
+        });
+        Box::pin(serving::run_all(listeners))
+    }
+}
+
+#[cfg(test)]
+mod tests;

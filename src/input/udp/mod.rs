@@ -1,0 +1,76 @@
+//! Datagrams, as Kong's udp-log sends them: one object in each.
+//!
+//! A datagram can be neither answered nor delayed: one that arrives while the queues are full is lost, and counted. So are
+//! those that the kernel drops because its buffer is full, as far as the system reports them.
+
+mod drops;
+mod receiver;
+
+use std::net::SocketAddr;
+
+use tokio::net::UdpSocket;
+
+use super::settings::{ADDRESS, list, settings_record};
+use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
+use crate::decode::KongDecoder;
+use crate::decode::kong::Format;
+use crate::settings::Limits;
+use crate::sink::BoxFuture;
+use logphase_config::schema::Record;
+
+/// The size of the kernel's receive buffer for a socket.
+const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
+
+settings_record! {
+    /// The settings `inputs.udp`.
+    pub struct Settings {
+        /// Addresses, `HOST:PORT`.
+        listen: Vec<String> = list(&ADDRESS);
+    }
+}
+
+/// The UDP input.
+#[derive(Debug, Clone)]
+pub(super) struct Udp {
+    pub(super) settings: Settings,
+    pub(super) decoder: KongDecoder,
+    /// Bytes of the kernel's receive buffer for a socket. The system may grant less (`net.core.rmem_max`).
+    pub(super) receive_buffer: usize,
+}
+
+impl Input for Udp {
+    const NAME: &'static str = "udp";
+    const ABOUT: &'static str = "One object per datagram.";
+    const SETTINGS: &'static Record = Settings::RECORD;
+    type Settings = Settings;
+
+    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
+        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+        (!settings.listen.is_empty()).then_some(Self { settings, decoder, receive_buffer: RECEIVE_BUFFER_BYTES })
+    }
+
+    fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let sockets = bind::each(&self.settings.listen, |address| bind::udp(address, self.receive_buffer))?;
+        Ok(Box::new(Bound { decoder: self.decoder, sockets }))
+    }
+}
+
+struct Bound {
+    decoder: KongDecoder,
+    sockets: Vec<(UdpSocket, SocketAddr)>,
+}
+
+impl BoundInput for Bound {
+    fn addresses(&self) -> Vec<Address> {
+        self.sockets.iter().map(|(_, address)| Address::Inet { scheme: "udp", address: *address }).collect()
+    }
+
+    fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
+        let Self { decoder, sockets } = *self;
+        let receivers = sockets.into_iter().map(move |(socket, _)| receiver::serve(context.clone(), socket, decoder));
+        Box::pin(serving::run_all(receivers))
+    }
+}
+
+#[cfg(test)]
+mod tests;

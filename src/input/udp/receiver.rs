@@ -1,0 +1,164 @@
+//! Receiving the datagrams of one socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use super::drops::KernelDrops;
+use crate::decode::{Decode, DecodeError};
+use crate::input::{Context, Reason};
+use crate::phase::Refusal;
+use logphase_script::transaction::Transaction;
+
+/// More bytes than a datagram can have.
+const MAX_DATAGRAM_BYTES: usize = 1 << 16;
+
+/// Bytes of the block that is read into; datagrams are slices of it.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// Transactions of one batch, at most.
+const BATCH_TRANSACTIONS: usize = 1024;
+
+/// Bytes of one batch, except for its last datagram.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Batches that are still read from the kernel's buffer when the inputs stop.
+const DRAIN_BATCHES: usize = 64;
+
+/// How long each of them is waited for.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// How often the kernel is asked for the datagrams that it dropped.
+const DROPS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Reads `socket` until the inputs stop, and then what the kernel still holds.
+pub(super) async fn serve<D: Decode>(context: Context, socket: UdpSocket, decoder: D) {
+    let drops = KernelDrops::new(&socket);
+    let mut receiver = Receiver { drops, context, socket, decoder, block: BytesMut::new() };
+    let mut interval = interval_at(Instant::now() + DROPS_INTERVAL, DROPS_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let context = receiver.context.clone();
+    loop {
+        tokio::select! {
+            biased;
+            () = context.stopped() => break,
+            _ = interval.tick() => receiver.count_drops(),
+            ready = receiver.socket.readable() => match ready {
+                Ok(()) => {
+                    let batch = receiver.receive();
+                    receiver.offer(batch).await;
+                }
+                Err(error) => receiver.warn(None, &format!("cannot read: {error}")),
+            },
+        }
+    }
+    for _ in 0..DRAIN_BATCHES {
+        // Tokio asks the kernel only when its reactor runs, which takes a moment.
+        if !matches!(timeout(DRAIN_TIMEOUT, receiver.socket.readable()).await, Ok(Ok(()))) {
+            break;
+        }
+        let batch = receiver.receive();
+        receiver.offer(batch).await;
+    }
+    receiver.count_drops();
+}
+
+struct Receiver<D> {
+    context: Context,
+    socket: UdpSocket,
+    decoder: D,
+    block: BytesMut,
+    drops: KernelDrops,
+}
+
+impl<D: Decode> Receiver<D> {
+    /// Reads what the kernel holds now, up to a batch.
+    fn receive(&mut self) -> Vec<Transaction> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < BATCH_TRANSACTIONS && bytes < BATCH_BYTES {
+            if self.block.capacity() < MAX_DATAGRAM_BYTES {
+                self.block = BytesMut::with_capacity(BLOCK_BYTES);
+            }
+            match self.socket.try_recv_buf_from(&mut self.block) {
+                Ok((length, peer)) => {
+                    // Counts empty datagrams too, so that a flood of them does not hold the task.
+                    bytes += length.max(64);
+                    self.context.counters.count_bytes(length);
+                    let datagram = self.block.split().freeze();
+                    self.decode(&datagram, peer, &mut batch);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    self.warn(None, &format!("cannot read: {error}"));
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    fn decode(&self, datagram: &Bytes, peer: SocketAddr, batch: &mut Vec<Transaction>) {
+        let trimmed = datagram.trim_ascii_end();
+        let Err(error) = self.decoder.decode(datagram.slice_ref(trimmed), batch) else {
+            return;
+        };
+        if !trimmed.contains(&b'\n') {
+            return self.reject(peer, &error);
+        }
+        // Some senders put several lines into a datagram.
+        for line in trimmed.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            if let Err(error) = self.decoder.decode(datagram.slice_ref(line), batch) {
+                self.reject(peer, &error);
+            }
+        }
+    }
+
+    fn reject(&self, peer: SocketAddr, error: &DecodeError) {
+        self.context.counters.count_rejected(Reason::from(error));
+        self.warn(Some(peer), &format!("datagram not taken: {error}"));
+    }
+
+    /// Offers `batch`; if it does not fit as a whole, as many of its first transactions as fit.
+    async fn offer(&self, batch: Vec<Transaction>) {
+        let counters = &self.context.counters;
+        let mut rest = &batch[..];
+        let mut size = rest.len();
+        while !rest.is_empty() {
+            let refusal = match self.context.intake.offer(rest[..size].to_vec()).await {
+                Ok(()) => {
+                    counters.count_received(size);
+                    rest = &rest[size..];
+                    size = rest.len();
+                    continue;
+                }
+                Err(refusal) => refusal,
+            };
+            if size == 1 || refusal == Refusal::ShuttingDown {
+                counters.count_lost(rest.len() as u64);
+                self.warn(None, &format!("{} transactions lost: {refusal}", rest.len()));
+                return;
+            }
+            size /= 2;
+        }
+    }
+
+    fn count_drops(&mut self) {
+        let dropped = self.drops.since_last();
+        if dropped > 0 {
+            self.context.counters.count_lost(dropped);
+            let help = "raise the receive buffer (and net.core.rmem_max), or send over TCP";
+            self.warn(None, &format!("{dropped} datagrams lost before they were read: {help}"));
+        }
+    }
+
+    fn warn(&self, peer: Option<SocketAddr>, message: &str) {
+        if let Some(folded) = self.context.counters.complaints.pass() {
+            let peer = peer.map(tracing::field::display);
+            tracing::warn!(input = self.context.input, peer, folded, "{message}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! JSON lines over Unix sockets.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::accept::{self, AcceptOptions};
+use super::settings::{MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
+use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
+use crate::confinement::Files;
+use crate::decode::KongDecoder;
+use crate::decode::kong::Format;
+use crate::settings::Limits;
+use crate::sink::BoxFuture;
+use crate::socket_file::SocketListener;
+use logphase_config::schema::Record;
+
+settings_record! {
+    /// The settings `inputs.unix`.
+    pub struct Settings {
+        /// Paths of the sockets.
+        paths: Vec<PathBuf> = list(&TEXT);
+        /// Connections at the same time.
+        max_connections: usize = MAX_CONNECTIONS;
+        /// How long a connection may be idle.
+        #[serde(deserialize_with = "crate::settings::record::seconds")]
+        idle_timeout: Duration = idle_timeout(300);
+    }
+}
+
+/// The Unix socket input.
+#[derive(Debug, Clone)]
+pub(super) struct Unix {
+    pub(super) settings: Settings,
+    pub(super) decoder: KongDecoder,
+}
+
+impl Input for Unix {
+    const NAME: &'static str = "unix";
+    const ABOUT: &'static str = "JSON lines over Unix sockets.";
+    const SETTINGS: &'static Record = Settings::RECORD;
+    type Settings = Settings;
+
+    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
+        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+        (!settings.paths.is_empty()).then_some(Self { settings, decoder })
+    }
+
+    fn files(&self) -> Files {
+        // A socket is created in its directory, and removed from it.
+        let directory = |path: &PathBuf| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            parent.unwrap_or(Path::new(".")).to_owned()
+        };
+        Files { write: self.settings.paths.iter().map(directory).collect(), ..Files::default() }
+    }
+
+    fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let listeners = self.settings.paths.iter().map(|path| bind::unix(path)).collect::<Result<_, _>>()?;
+        Ok(Box::new(Bound { input: self, listeners }))
+    }
+}
+
+struct Bound {
+    input: Unix,
+    listeners: Vec<SocketListener>,
+}
+
+impl BoundInput for Bound {
+    fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|socket| Address::Unix(socket.file.path().to_owned())).collect()
+    }
+
+    fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
+        let Unix { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
+        let options = AcceptOptions { max_connections, drain_backlog: true };
+        let listeners = self.listeners.into_iter().map(move |SocketListener { listener, file }| {
+            let own = context.clone();
+            let handle = move |stream, peer| lines::serve(own.clone(), decoder, idle_timeout, stream, peer);
+            let accepting = accept::serve(context.clone(), listener, options, handle);
+            async move {
+                // Removes the socket's file when it is dropped.
+                let _file = file;
+                accepting.await;
+            }
+        });
+        Box::pin(serving::run_all(listeners))
+    }
+}
+
+#[cfg(test)]
+mod tests;
