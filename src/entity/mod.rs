@@ -154,8 +154,7 @@ pub struct Plugin {
     pub fields: Vec<Field>,
     /// The functions of the log phase of a pre-function or post-function, in order.
     pub functions: Vec<SnippetSource>,
-    /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
-    /// `security.certificate_id`), from the file's `certificates`.
+    /// The certificate that its config refers to ([`Definition::certificate`]), from the file's `certificates`.
     pub certificate: Option<Certificate>,
     /// Written in the form of Kong before 0.5 (`name: tcplog`, `value:` for `config:`), which ended messages with CR LF.
     pub old_form: bool,

@@ -55,7 +55,7 @@ pub(super) fn read(
         match definition {
             Some(definition) => {
                 let mut plugin = plugin(item, definition, scope, diagnostics);
-                plugin.certificate = certificate(item, items, index, diagnostics);
+                plugin.certificate = certificate(item, definition, items, index, diagnostics);
                 if let Some(route) = targets[0] {
                     check_route(item, &plugin, &items[route], diagnostics);
                 }
@@ -113,12 +113,19 @@ fn scope(targets: &[Option<usize>; SCOPES.len()], items: &[Item]) -> Scope {
 }
 
 /// The certificate that the plugin's `config` refers to.
-fn certificate(item: &Item, items: &[Item], index: &Index, diagnostics: &mut Vec<Diagnostic>) -> Option<Certificate> {
-    let config = item.node.get("config")?;
-    let own = config.get("client_certificate").and_then(|reference| Some((reference.get("id")?, "client_certificate")));
-    let secure = || config.get("security")?.get("certificate_id").map(|id| (id, "security.certificate_id"));
-    let (id, field) = own.or_else(secure).filter(|(id, _)| !id.is_null())?;
-    let path = format!("{}.config.{field}", item.path);
+fn certificate(
+    item: &Item,
+    definition: &Definition,
+    items: &[Item],
+    index: &Index,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Certificate> {
+    let names = definition.certificate;
+    let id = names.iter().try_fold(item.node.get("config")?, |node, name| node.get(name))?;
+    if names.is_empty() || id.is_null() {
+        return None;
+    }
+    let path = format!("{}.config.{}", item.path, names.join("."));
     let found = &items[index.resolve(Collection::Certificates, id, &path, diagnostics)?];
     Some(Certificate { cert: found.text("cert")?.to_owned(), key: found.text("key")?.to_owned() })
 }

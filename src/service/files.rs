@@ -44,9 +44,11 @@ pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
 
 /// The files that plugins write.
 fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, PathBuf)> {
-    let path = |plugin: &Plugin| plugin.config.get("path")?.as_str().map(PathBuf::from);
-    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.definition.emits);
-    enabled.filter_map(move |plugin| Some((plugin, path(plugin)?)))
+    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
+    enabled.flat_map(|plugin| {
+        let paths = plugin.definition.written_files.iter().filter_map(|field| plugin.config.get(*field)?.as_str());
+        paths.map(move |path| (plugin, PathBuf::from(path)))
+    })
 }
 
 /// These are open already.

@@ -19,14 +19,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::admin::Parts;
 use crate::confinement::{Enforcement, ThreadFilter};
-use crate::delivery::{Delivery, Leftover, Output, OutputSpec};
+use crate::delivery::{Delivery, Leftover, OpenError, Output, OutputSpec};
 use crate::entity::{Configuration, Plugin};
 use crate::phase::{Fields, Generation, Intake, Live, Program, Taps, WorkerStats, Workers};
-use crate::settings::{PluginFieldError, Settings};
+use crate::plugin::{self, SinkContext};
+use crate::settings::{PluginFieldError, PluginSettings, Settings};
 use crate::sink::SinkShared;
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_queue::{Budget, Queue};
@@ -203,58 +204,50 @@ fn open_outputs(
                 queues.push(Some(output.queue().clone()));
                 opened.push(output);
             }
-            Err(error) => {
-                let place = configuration.plugins[step.plugin].place.clone();
-                errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(place));
-            }
+            Err(error) => errors.extend(refused(&configuration.plugins[step.plugin], error)),
         }
     }
     if errors.is_empty() { Ok((queues, opened)) } else { Err(StartError::Configuration(errors)) }
 }
 
-/// Fields of a plugin's `config` that no sink is told of.
-const PHASE_FIELDS: &[&str] = &[
-    "custom_fields_by_lua",
-    "on_error",
-    "include_body",
-    "max_body_size",
-    "body_types",
-    "on_body_error",
-    "redact",
-    "queue",
-];
+/// A diagnostic for each reason why the output of `plugin` cannot be opened.
+fn refused(plugin: &Plugin, error: OpenError) -> Vec<Diagnostic> {
+    let reasons = match error {
+        OpenError::Config { plugin, errors } => {
+            errors.into_iter().map(|error| OpenError::Config { plugin: plugin.clone(), errors: vec![error] }).collect()
+        }
+        other => vec![other],
+    };
+    let diagnostic = |reason: OpenError| Diagnostic::error(codes::VALUE, reason.to_string()).at(plugin.place.clone());
+    reasons.into_iter().map(diagnostic).collect()
+}
 
-fn spec(plugin: &Plugin, settings: &Settings) -> Result<OutputSpec, PluginFieldError> {
+/// What the sink of `plugin` is opened with.
+fn sink_config(plugin: &Plugin, own: &PluginSettings) -> Value {
+    let context = SinkContext {
+        oversize: own.oversize.name(),
+        max_batch_size: own.queue.max_batch_size,
+        concurrency_limit: own.queue.concurrency_limit,
+        old_form: plugin.old_form,
+        certificate: plugin.certificate.as_ref().map(|pem| plugin::Certificate { cert: &pem.cert, key: &pem.key }),
+    };
+    plugin.definition.sink_config(&plugin.config, &context)
+}
+
+/// What the output of `plugin` is opened for; none if it emits nothing.
+fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, PluginFieldError> {
+    let Some(opener) = plugin.definition.open else { return Ok(None) };
     let own = settings.for_plugin(plugin)?;
-    let mut config = plugin.config.clone();
-    if let Value::Object(config) = &mut config {
-        config.insert("oversize".to_owned(), own.oversize.name().into());
-        if plugin.old_form && plugin.definition.name == "tcp-log" {
-            config.insert("crlf".to_owned(), true.into());
-        }
-        // What the log phase uses does not make it another output.
-        for name in PHASE_FIELDS {
-            config.remove(*name);
-        }
-        if let Some(certificate) = &plugin.certificate {
-            let inline = json!({"cert": certificate.cert, "key": certificate.key});
-            config.insert("certificate".to_owned(), inline);
-        }
-    }
-    let queue = own.queue;
-    if let (Value::Object(config), "http-log") = (&mut config, plugin.definition.name) {
-        // How messages are put into requests is said by the queue, of which a sink knows nothing else.
-        config.insert("array".to_owned(), (queue.max_batch_size > 1).into());
-        config.insert("parallel".to_owned(), (queue.concurrency_limit == -1).into());
-    }
-    Ok(OutputSpec {
+    let config = sink_config(plugin, &own);
+    Ok(Some(OutputSpec {
         identity: plugin.id.clone(),
         plugin: plugin.definition.name.to_owned(),
         instance: plugin.instance_name.clone(),
         shares: Vec::new(),
+        opener,
         config,
-        queue,
-    })
+        queue: own.queue,
+    }))
 }
 
 #[cfg(test)]
@@ -273,10 +266,10 @@ mod tests {
         let files = [SourceFile::new("kong.yaml", text)];
         let (configuration, _) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
         let specs: Vec<_> =
-            configuration.plugins.iter().map(|plugin| spec(plugin, &Settings::default()).unwrap().config).collect();
-        let asks: Vec<bool> = specs.iter().map(|config| config.get("crlf") == Some(&Value::Bool(true))).collect();
+            configuration.plugins.iter().filter_map(|plugin| spec(plugin, &Settings::default()).unwrap()).collect();
+        let asks: Vec<bool> = specs.iter().map(|spec| spec.config.get("crlf") == Some(&Value::Bool(true))).collect();
         assert_eq!(asks, [true, false, false]);
-        assert!(specs.iter().all(|config| config.get("custom_fields_by_lua").is_none()));
+        assert!(specs.iter().all(|spec| spec.config.get("custom_fields_by_lua").is_none()));
     }
 
     /// Scenario: http-log five times with one address, of which one has a header of its own and one a method of its own;

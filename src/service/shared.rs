@@ -1,4 +1,4 @@
-//! Queues that plugins share: instances of http-log with the same target have one, as in Kong, so that their messages
+//! Queues that plugins share: those of one kind that agree in certain fields have one, as in Kong, so that their messages
 //! fill the same batches.
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,13 +8,8 @@ use serde_json::Value;
 use super::spec;
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
+use crate::plugin::Definition;
 use crate::settings::{PluginFieldError, Settings};
-
-/// What makes two targets of http-log the same: all that a request is made of. Kong looks at the first five alone, and
-/// sends everything with what the newest plugin has of the others. Here a message never goes out with the credentials
-/// of another plugin, nor with less verification than its own asks for.
-const TARGET: &[&str] =
-    &["http_endpoint", "method", "content_type", "timeout", "keepalive", "headers", "ssl_verify", "certificate"];
 
 /// The outputs of the `emitting` plugins, by index. Plugins that share a queue have the same one: with the identity of
 /// the first, and with everything else of the last, as the newest counts in Kong.
@@ -25,12 +20,14 @@ pub(super) fn specs(
 ) -> Result<BTreeMap<usize, OutputSpec>, PluginFieldError> {
     let mut specs = BTreeMap::new();
     for plugin in emitting {
-        specs.insert(plugin, spec(&configuration.plugins[plugin], settings)?);
+        if let Some(spec) = spec(&configuration.plugins[plugin], settings)? {
+            specs.insert(plugin, spec);
+        }
     }
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (plugin, spec) in &specs {
-        if let Some(target) = target(spec) {
-            groups.entry(target).or_default().push(*plugin);
+        if let Some(key) = sharing_key(configuration.plugins[*plugin].definition, &spec.config) {
+            groups.entry(key).or_default().push(*plugin);
         }
     }
     for group in groups.values() {
@@ -42,12 +39,12 @@ pub(super) fn specs(
     Ok(specs)
 }
 
-/// What tells the target of a plugin from others, if plugins of its kind share queues.
-fn target(spec: &OutputSpec) -> Option<String> {
-    if spec.plugin != "http-log" {
+/// What plugins must have in common to share a queue with one of this configuration; none if they share none.
+fn sharing_key(definition: &Definition, config: &Value) -> Option<String> {
+    if definition.shares_queue_by.is_empty() {
         return None;
     }
-    let parts = TARGET.iter().map(|name| match spec.config.get(*name) {
+    let parts = definition.shares_queue_by.iter().map(|name| match config.get(*name) {
         Some(Value::Object(members)) => {
             let sorted: BTreeMap<_, _> = members.iter().collect();
             serde_json::to_string(&sorted).unwrap_or_default()
@@ -55,5 +52,5 @@ fn target(spec: &OutputSpec) -> Option<String> {
         Some(value) => value.to_string(),
         None => String::new(),
     });
-    Some(parts.collect::<Vec<_>>().join("\n"))
+    Some(std::iter::once(definition.name.to_owned()).chain(parts).collect::<Vec<_>>().join("\n"))
 }
