@@ -2,7 +2,7 @@
 
 pub use logphase_net::ConfigError;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The error of a library that writes `PROBLEM; HELP`, as one about `field`.
 pub(super) fn refused(field: &str, error: impl std::fmt::Display) -> ConfigError {
@@ -32,22 +32,27 @@ pub fn parse<C: DeserializeOwned>(config: &Value) -> Result<C, Vec<ConfigError>>
     })
 }
 
-/// The field for which reading `config` fails with `problem`, where `#[serde(flatten)]` has hidden it: without that field,
-/// reading goes further.
+/// The field for which reading `config` fails with `problem`, where `#[serde(flatten)]` has hidden it: one of those that are
+/// always hidden, without which the problem is gone.
 fn flattened_field<C: DeserializeOwned>(config: &Value, problem: &str) -> Option<String> {
     let members = config.as_object().filter(|_| !problem.starts_with("missing field"))?;
-    let is_refused = |name: &&String| {
+    let is_hidden = |name: &&String| {
+        let mut probe = members.clone();
+        probe.insert((*name).clone(), json!({"": {}}));
+        let read: Result<C, _> = serde_path_to_error::deserialize(Value::Object(probe));
+        read.err().is_none_or(|error| error.path().to_string() == ".")
+    };
+    let is_at_fault = |name: &&String| {
         let mut rest = members.clone();
         rest.remove(*name);
         C::deserialize(Value::Object(rest)).err().is_none_or(|other| other.to_string() != problem)
     };
-    members.keys().find(is_refused).cloned()
+    members.keys().filter(is_hidden).find(is_at_fault).cloned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[derive(Debug, PartialEq, serde::Deserialize)]
     struct Config {
@@ -59,6 +64,8 @@ mod tests {
     struct Flattened {
         #[serde(flatten)]
         _broker: Broker,
+        #[serde(rename = "name")]
+        _name: String,
     }
 
     #[derive(Debug, PartialEq, serde::Deserialize)]
@@ -75,9 +82,9 @@ mod tests {
         let text = error(json!({"brokers": [{"port": 1}, {"port": 70000}], "name": "x"}));
         assert_eq!(text, "brokers[1].port: invalid value: integer `70000`, expected u16");
         assert_eq!(error(json!({"brokers": []})), "missing field `name`");
-        let errors = parse::<Flattened>(&json!({"host": "h", "port": -1})).expect_err("refused");
-        assert_eq!(errors[0].to_string(), "port: invalid value: integer `-1`, expected u16");
-        let errors = parse::<Flattened>(&json!({"host": "h"})).expect_err("refused");
+        let errors = parse::<Flattened>(&json!({"host": "h", "name": "n", "port": 70000})).expect_err("refused");
+        assert_eq!(errors[0].to_string(), "port: invalid value: integer `70000`, expected u16");
+        let errors = parse::<Flattened>(&json!({"name": "n"})).expect_err("refused");
         assert_eq!(errors[0].to_string(), "missing field `port`");
     }
 
