@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::field::LOG_PHASE;
 use super::{ANY, HTTP, Protocols};
-use crate::sink::{ConfigError, Opener, Sink, SinkShared};
+use crate::sink::{ConfigError, Opened, Opener, SinkShared};
 use logphase_config::schema::Record;
 
 /// A plugin that runs in the log phase.
@@ -79,7 +79,7 @@ impl Definition {
         name: &'static str,
         priority: i32,
         schema: &'static Record,
-        open: fn(&Value, &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>>,
+        open: fn(&Value, &SinkShared) -> Opened,
     ) -> Self {
         Self {
             on_consumer: true,

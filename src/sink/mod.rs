@@ -25,17 +25,20 @@ use self::file::Writers;
 use self::resend::{ResendBudget, ResendBuffer};
 use logphase_net::tls::TlsConfigs;
 
+/// A sink, or every field that it cannot use.
+pub type Opened = Result<Box<dyn Sink>, Vec<ConfigError>>;
+
 /// Makes a sink from a validated `config` in which every default is filled in. It connects to nothing, so that a service
 /// whose destination is away starts all the same; what is wrong with the destination comes up when entries are sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Opener(pub fn(&Value, &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>>);
+pub struct Opener(pub fn(&Value, &SinkShared) -> Opened);
 
 impl Opener {
     /// Makes a sink.
     ///
     /// # Errors
     /// Every field that the sink cannot use.
-    pub fn open(self, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    pub fn open(self, config: &Value, shared: &SinkShared) -> Opened {
         (self.0)(config, shared)
     }
 }
