@@ -44,3 +44,10 @@ mod syslog;
 mod tap;
 mod top;
 mod transaction_schema;
+mod worked_example;
+
+// The files of the worked example are written as if they were in `src/`: these modules are that place.
+#[path = "worked_example/plugin.rs"]
+mod plugin;
+#[path = "worked_example/sink.rs"]
+mod sink;

@@ -134,7 +134,7 @@ pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], or
         return;
     }
     if configuration.plugins.is_empty() {
-        configuration.plugins.push(made("file-log", origin));
+        configuration.plugins.push(made(crate::plugin::DEFAULT_LOGGER.name, origin));
     }
     for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.emits) {
         plugin.fields.extend_from_slice(fields);

@@ -35,9 +35,8 @@ pub use self::letter::{Letter, LetterHead};
 use self::output::{Dispatcher, OutputParts};
 pub use self::output::{LastError, Output, Stats};
 use self::store::{Store, Stored};
-use crate::plugin;
 use crate::queue_options::{QueueOptions, Storage};
-use crate::sink::{OpenError, Sink, SinkShared};
+use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
 
@@ -52,10 +51,46 @@ pub struct OutputSpec {
     pub instance: Option<String>,
     /// The ids of other plugins with which it shares its queue.
     pub shares: Vec<String>,
-    /// Its `config`, validated and with all defaults.
+    /// What makes its sink.
+    pub opener: Opener,
+    /// What its sink is made from: its `config`, validated and with all defaults.
     pub config: Value,
     /// Its queue.
     pub queue: QueueOptions,
+}
+
+/// An output cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Its sink refuses its configuration.
+    #[error("{plugin}: {}", listed(errors))]
+    Config {
+        /// The plugin's name.
+        plugin: String,
+        /// Every field that the sink cannot use.
+        errors: Vec<ConfigError>,
+    },
+    /// Its queue cannot be opened.
+    #[error("{plugin}: {reason}")]
+    Queue {
+        /// The plugin's name.
+        plugin: String,
+        /// What cannot be opened, and what to do.
+        reason: String,
+    },
+}
+
+fn listed(errors: &[ConfigError]) -> String {
+    let dot = |error: &ConfigError| if error.field.is_empty() { ": " } else { "." };
+    let lines: Vec<_> = errors.iter().map(|error| format!("config{}{error}", dot(error))).collect();
+    lines.join("; ")
+}
+
+impl OutputSpec {
+    fn open_sink(&self, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
+        let opened = self.opener.open(&self.config, shared);
+        opened.map_err(|errors| OpenError::Config { plugin: self.plugin.clone(), errors })
+    }
 }
 
 /// What a plugin had not delivered when the service ended.
@@ -333,7 +368,7 @@ type Ends = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 impl Inner {
     /// An output for `spec` with a queue of its own.
     fn start(&self, running: &mut Running, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
-        let sink = plugin::open(&spec.plugin, &spec.config, &self.shared)?;
+        let sink = spec.open_sink(&self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
         let dead_letters = self.store.dead_letters(&spec);
         let identity = spec.identity.clone();
@@ -357,7 +392,7 @@ impl Inner {
             let is_staged = |staged: &Staged| Arc::ptr_eq(&staged.output, &task.output);
             // Plugins that share an output open it several times.
             if *old != changed && old.continues_as(spec) && !staged.iter().any(is_staged) {
-                let sink = plugin::open(&spec.plugin, &spec.config, &self.shared)?;
+                let sink = spec.open_sink(&self.shared)?;
                 staged.push(Staged { output: task.output.clone(), spec: changed, sink });
             }
         }
@@ -373,8 +408,8 @@ impl Inner {
                 Ok((queue.clone(), queue, None))
             }
             Storage::Disk(options) => {
-                let setup = |reason| OpenError::Setup { kind: spec.plugin.clone(), reason };
-                let stored = self.store.open(&output::label(spec), spec, options).map_err(setup)?;
+                let refused = |reason| OpenError::Queue { plugin: spec.plugin.clone(), reason };
+                let stored = self.store.open(&output::label(spec), spec, options).map_err(refused)?;
                 Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
             }
         }

@@ -22,6 +22,15 @@ fn delivery() -> Delivery {
     Delivery::new(SinkShared::new(None), Budget::default(), std::env::temp_dir())
 }
 
+/// Makes the sinks of these tests, for plugins called like the transport.
+fn opener(plugin: &str) -> Opener {
+    match plugin {
+        "file-log" => Opener(crate::sink::file::open),
+        "tcp-log" => Opener(crate::sink::tcp::open),
+        _ => Opener(|_, _| Err(vec![ConfigError::new("", "no sink")])),
+    }
+}
+
 fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
     let options = QueueOptions { max_retry_delay: Duration::from_millis(50), ..QueueOptions::default() };
     OutputSpec {
@@ -29,6 +38,7 @@ fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
         plugin: kind.to_owned(),
         instance: None,
         shares: Vec::new(),
+        opener: opener(kind),
         config,
         queue: options,
     }

@@ -135,7 +135,7 @@ pub(super) fn read(
         match definition {
             Some(definition) => {
                 let mut plugin = plugin(draft, definition, scope, diagnostics);
-                plugin.certificate = certificate(draft, drafts, index, diagnostics);
+                plugin.certificate = certificate(draft, definition, drafts, index, diagnostics);
                 if let Some(route) = targets[0] {
                     check_route(draft, &plugin, &drafts[route], diagnostics);
                 }
@@ -190,15 +190,17 @@ fn scope(targets: &[Option<usize>; SCOPES.len()], drafts: &[Draft]) -> Scope {
 /// The certificate that the plugin's `config` refers to.
 fn certificate(
     draft: &Draft,
+    definition: &Definition,
     drafts: &[Draft],
     index: &Index,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Certificate> {
-    let config = draft.node.get("config")?;
-    let own = config.get("client_certificate").and_then(|reference| Some((reference.get("id")?, "client_certificate")));
-    let secure = || config.get("security")?.get("certificate_id").map(|id| (id, "security.certificate_id"));
-    let (id, field) = own.or_else(secure).filter(|(id, _)| !id.is_null())?;
-    let path = draft.member_path(&format!("config.{field}"));
+    let names = definition.certificate;
+    let id = names.iter().try_fold(draft.node.get("config")?, |node, name| node.get(name))?;
+    if names.is_empty() || id.is_null() {
+        return None;
+    }
+    let path = draft.member_path(&format!("config.{}", names.join(".")));
     Certificate::from_draft(&drafts[index.resolve(EntityKind::Certificates, id, &path, diagnostics)?])
 }
 

@@ -16,38 +16,41 @@ pub const CUSTOM_FIELDS: Field = Field::map(
 )
 .about("Fields to add, change or remove, by Lua.");
 
-/// What happens to a message when a snippet fails. Ours; without it the settings decide.
+/// What happens to a message when a snippet fails. Not in Kong; without it the settings decide.
 pub const ON_ERROR: Field = Field::string("on_error")
     .checks(&[Check::OneOf(&["keep", "drop"])])
     .extension()
     .about("When a snippet fails: keep the message and leave the field untouched, or drop the message as Kong does.");
 
-/// Which bodies become part of the message. Ours; without it, see [`super::Definition::include_body`].
+/// Which bodies become part of the message. Not in Kong; without it, see [`super::Definition::include_body`].
 pub const INCLUDE_BODY: Field = Field::string("include_body")
     .checks(&[Check::OneOf(&["off", "request", "response", "both"])])
     .extension()
     .about("Bodies to put into the message, where the proxy handed them over: off, request, response or both.");
-/// The largest body that becomes part of a message. Ours.
+/// The largest body that becomes part of a message. Not in Kong.
 pub const MAX_BODY_SIZE: Field = Field::size("max_body_size")
     .extension()
     .about("Bytes of a body that is put into the message; of a larger one only its size is.");
-/// Content types whose bodies become part of a message. Ours.
+/// Content types whose bodies become part of a message. Not in Kong.
 pub const BODY_TYPES: Field =
     Field::array("body_types", &Field::string("").checks(&[Check::Custom(check_media_range)])).extension().about(
         "Content types whose bodies are put into the message, like `application/json` or `text/*`; all if not given.",
     );
-/// What happens when a body does not parse as the type it claims. Ours.
+/// What happens when a body does not parse as its content type. Not in Kong.
 pub const ON_BODY_ERROR: Field =
     Field::string("on_body_error").checks(&[Check::OneOf(&["drop", "keep"])]).extension().about(
         "A body that is not what its content type says: drop the message as Kong does, or keep it with `body_error`.",
     );
-/// What must not leave. Ours.
+/// What is removed from the message. Not in Kong.
 pub const REDACT: Field = Field::array("redact", &super::redact::RULE).extension().about(
     "What is taken out of the message before it leaves: headers, query arguments, cookies, key paths, patterns.",
 );
 
-/// Limits and retries of the plugin's queue. Ours where Kong's plugin has no queue; the settings decide what it does not
-/// say.
+/// The fields of the log phase and of the queue, which the sink does not see.
+pub(super) const LOG_PHASE: [Field; 8] =
+    [CUSTOM_FIELDS, ON_ERROR, INCLUDE_BODY, MAX_BODY_SIZE, BODY_TYPES, ON_BODY_ERROR, REDACT, QUEUE];
+
+/// Limits and retries of the plugin's queue. Not in Kong, except for http-log; without a field the settings decide.
 pub const QUEUE: Field =
     Field::record("queue", &queue_options::PLUGIN).extension().about("Bounds and retries of the plugin's queue.");
 

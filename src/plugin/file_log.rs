@@ -2,26 +2,16 @@
 
 use serde_json::Value;
 
+use super::Definition;
 use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
-use super::{ANY, Definition, HTTP};
-use crate::sink::{file, parse};
+use crate::sink::file;
 use logphase_config::schema::{Check, Default, Field, Record};
-use logphase_script::message::Include;
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
-    name: file::NAME,
     old_names: &["filelog"],
-    priority: 9,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: true,
-    on_consumer_group: true,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: true,
-    include_body: Include::OFF,
-    open: Some(|config, shared| Ok(Box::new(file::FileSink::open(parse(file::NAME, config)?, shared)))),
+    written_files: &["path"],
+    ..Definition::logging("file-log", 9, &SCHEMA, file::open)
 };
 
 static SCHEMA: Record = Record::new(&[
@@ -39,7 +29,7 @@ static SCHEMA: Record = Record::new(&[
     QUEUE,
 ]);
 
-/// Kong's pattern for file names: at least two characters, none of `*`, `&`, `%`, `\` and the back quote, and no white
+/// Kong's pattern for file names: at least two characters, without `*`, `&`, `%`, `\` and the back quote, and without white
 /// space at either end.
 fn check_path(value: &Value) -> Result<(), String> {
     let path = value.as_str().unwrap_or("");

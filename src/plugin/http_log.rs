@@ -5,27 +5,34 @@ use serde_json::{Map, Value};
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url, milliseconds,
 };
-use super::{ANY, Definition, HTTP};
+use super::{Definition, SinkContext, definition::insert_certificate};
 use crate::queue_options;
-use crate::sink::{http, parse};
+use crate::sink::http;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
-use logphase_script::message::Include;
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
-    name: http::NAME,
     old_names: &["httplog"],
-    priority: 12,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: true,
-    on_consumer_group: true,
-    schema: &SCHEMA,
     convert,
-    emits: true,
-    include_body: Include::OFF,
-    open: Some(|config, shared| http::open(&parse(http::NAME, config)?, shared)),
+    durable: true,
+    shares_queue_by: SHARES_QUEUE_BY,
+    certificate: &["client_certificate", "id"],
+    extend_sink_config,
+    ..Definition::logging("http-log", 12, &SCHEMA, http::open)
 };
+
+/// All that a request is made of. Kong compares the first five alone, and sends everything with what the newest plugin
+/// has of the others. Here a message never goes out with the credentials of another plugin, nor with less verification
+/// than its own asks for.
+const SHARES_QUEUE_BY: &[&str] =
+    &["http_endpoint", "method", "content_type", "timeout", "keepalive", "headers", "ssl_verify", "certificate"];
+
+/// Two fields of the queue decide how messages are put into requests; the sink sees nothing else of the queue.
+fn extend_sink_config(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
+    config.insert("array".to_owned(), (context.max_batch_size > 1).into());
+    config.insert("parallel".to_owned(), (context.concurrency_limit == -1).into());
+    insert_certificate(config, context);
+}
 
 static SCHEMA: Record = Record {
     fields: &[
@@ -71,7 +78,7 @@ static CERTIFICATE: Record =
 
 const HEADER_NAME: Field = Field::string("").checks(&[Check::Custom(check_header)]);
 
-/// The fields from before Kong had queues: they win over the queue's, and `retry_count` has no meaning any more.
+/// Converts the fields from before Kong had queues: they override the queue's, and `retry_count` has no effect.
 fn convert(config: &mut Map<String, Value>) {
     config.remove("retry_count");
     for (old, new) in [("queue_size", "max_batch_size"), ("flush_timeout", "max_coalescing_delay")] {

@@ -1,33 +1,18 @@
 //! loggly: to Loggly, as syslog over UDP.
 
+use super::Definition;
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
 use super::syslog::severity;
-use super::{ANY, Definition, HTTP};
-use crate::sink::parse;
 use crate::sink::syslog::loggly;
-use logphase_script::message::Include;
 use serde_json::Value;
 
 use logphase_config::schema::{Check, Default, Field, Record, is_vault_reference};
 
 /// The plugin.
-pub const DEFINITION: Definition = Definition {
-    name: loggly::NAME,
-    old_names: &[],
-    priority: 6,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: true,
-    on_consumer_group: true,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: true,
-    include_body: Include::OFF,
-    open: Some(|config, shared| Ok(Box::new(loggly::open(parse(loggly::NAME, config)?, shared)))),
-};
+pub const DEFINITION: Definition = Definition::logging("loggly", 6, &SCHEMA, loggly::open);
 
 static SCHEMA: Record = Record::new(&[
     HOST.default(Default::String("logs-01.loggly.com")),
@@ -49,7 +34,7 @@ static SCHEMA: Record = Record::new(&[
     QUEUE,
 ]);
 
-/// A token with anything else in it would make every message unreadable. Kong does not look.
+/// Any other character in the token would break every message. Kong does not check it.
 fn check_key(value: &Value) -> Result<(), String> {
     let key = value.as_str().unwrap_or("");
     let sound = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);

@@ -1,5 +1,9 @@
-//! The plugins: what each is called, when it runs, which fields it has.
+//! Plugins: the name, priority, scope rules, fields and defaults of each, and which sink delivers its messages.
+//!
+//! A plugin is a module with a [`Definition`] and a row in [`definitions`]. No other part of the program knows a plugin by
+//! name.
 
+mod definition;
 pub mod field;
 pub mod file_log;
 pub mod http_log;
@@ -14,53 +18,11 @@ pub mod syslog;
 pub mod tcp_log;
 pub mod udp_log;
 
-use logphase_script::message::Include;
-use serde_json::{Map, Value};
-
-use crate::sink::{OpenError, Sink, SinkShared};
-use logphase_config::schema::Record;
-
+pub use definition::{Certificate, Definition, SinkContext};
 pub use known::{KNOWN, KnownPlugin, find_known};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
 
-/// One kind of plugin that runs in the log phase.
-#[derive(Debug)]
-pub struct Definition {
-    /// Name, like `file-log`.
-    pub name: &'static str,
-    /// Names that it had in old versions of Kong.
-    pub old_names: &'static [&'static str],
-    /// Plugins of higher priority run first.
-    pub priority: i32,
-    /// Protocols that it may be used with.
-    pub protocols: Protocols,
-    /// Protocols that it is used with if none are given.
-    pub default_protocols: Protocols,
-    /// Whether it can be put on a consumer.
-    pub on_consumer: bool,
-    /// Whether it can be put on a consumer group.
-    pub on_consumer_group: bool,
-    /// Fields of its `config`.
-    pub schema: &'static Record,
-    /// Turns old fields of a validated `config` into new ones.
-    pub convert: fn(&mut Map<String, Value>),
-    /// Whether it is a logging plugin, which emits a message per transaction.
-    pub emits: bool,
-    /// Which bodies its messages carry if `include_body` is not given.
-    pub include_body: Include,
-    /// What makes the sink that delivers its messages; a plugin without one emits none.
-    pub open: Option<crate::sink::Open>,
-}
-
-impl PartialEq for Definition {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Definition {}
-
-static DEFINITIONS: [Definition; 9] = [
+static DEFINITIONS: &[Definition] = &[
     pre_function::DEFINITION,
     http_log::DEFINITION,
     file_log::DEFINITION,
@@ -72,32 +34,22 @@ static DEFINITIONS: [Definition; 9] = [
     post_function::DEFINITION,
 ];
 
-/// For plugins without old fields.
-const fn nothing_old(_: &mut Map<String, Value>) {}
+/// The logging plugin that commands use where no configuration gives one.
+pub static DEFAULT_LOGGER: &Definition = &file_log::DEFINITION;
 
-/// Every kind, highest priority first.
+/// Every plugin that runs here, highest priority first.
 pub fn definitions() -> &'static [Definition] {
-    &DEFINITIONS
+    DEFINITIONS
 }
 
-/// The kind called `name`, now or in old versions of Kong.
+/// The plugin called `name`, now or in old versions of Kong.
 pub fn find(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|kind| kind.name == name || kind.old_names.contains(&name))
+    DEFINITIONS.iter().find(|definition| definition.name == name || definition.old_names.contains(&name))
 }
 
-/// Makes the sink of a plugin from its validated `config`, in which all defaults are filled in. Connects to nothing:
-/// what is wrong with the destination comes up when entries are sent.
-pub fn open(kind_name: &str, config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
-    let kind = find(kind_name).filter(|kind| kind.name == kind_name);
-    match kind.and_then(|kind| kind.open) {
-        Some(open) => open(config, shared),
-        None => Err(OpenError::NoSink { kind: kind_name.to_owned() }),
-    }
-}
-
-/// Every plugin name there is, for suggestions.
+/// The name of every plugin of Kong's, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    DEFINITIONS.iter().map(|kind| kind.name).chain(KNOWN.iter().map(|other| other.name))
+    DEFINITIONS.iter().map(|definition| definition.name).chain(KNOWN.iter().map(|known| known.name))
 }
 
 #[cfg(test)]

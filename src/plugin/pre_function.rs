@@ -2,25 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{ANY, Definition, HTTP};
+use super::Definition;
 use logphase_config::schema::{Default, Field, Problem, Record};
-use logphase_script::message::Include;
 
 /// The plugin.
-pub const DEFINITION: Definition = Definition {
-    name: "pre-function",
-    old_names: &[],
-    priority: 1_000_000,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: false,
-    on_consumer_group: false,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: false,
-    include_body: Include::OFF,
-    open: None,
-};
+pub const DEFINITION: Definition = Definition::silent("pre-function", 1_000_000, &SCHEMA);
 
 /// The fields of both pre-function and post-function: a list of functions for each phase of Kong.
 pub(super) static SCHEMA: Record = Record {

@@ -2,30 +2,16 @@
 
 use serde_json::{Map, Value};
 
+use super::Definition;
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, Definition, HTTP};
-use crate::sink::{parse, syslog};
+use crate::sink::syslog;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
-use logphase_script::message::Include;
 
 /// The plugin.
-pub const DEFINITION: Definition = Definition {
-    name: syslog::NAME,
-    old_names: &[],
-    priority: 4,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: true,
-    on_consumer_group: true,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: true,
-    include_body: Include::OFF,
-    open: Some(|config, shared| Ok(Box::new(syslog::open(parse(syslog::NAME, config)?, shared)?))),
-};
+pub const DEFINITION: Definition = Definition::logging("syslog", 4, &SCHEMA, syslog::open);
 
 static SCHEMA: Record =
     Record { fields: FIELDS, checks: &[host_or_socket, nothing_remote_without_host, nothing_of_tls_without_tls] };
@@ -96,7 +82,7 @@ fn check_hostname(value: &Value) -> Result<(), String> {
     check_name(value, 255)
 }
 
-/// Whether the value can be a name in a header (RFC 5424, 6).
+/// Checks that the value can be a name in a header (RFC 5424, 6).
 fn check_name(value: &Value, longest: usize) -> Result<(), String> {
     let name = value.as_str().unwrap_or("");
     if name.len() <= longest && name.chars().all(|c| c.is_ascii_graphic()) {

@@ -1,29 +1,29 @@
 //! tcp-log: one line per message, over TCP or TLS.
 
+use serde_json::{Map, Value};
+
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, Definition, HTTP};
-use crate::sink::{parse, tcp};
+use super::{Definition, SinkContext};
+use crate::sink::tcp;
 use logphase_config::schema::{Default, Field, Record};
-use logphase_script::message::Include;
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
-    name: tcp::NAME,
     old_names: &["tcplog"],
-    priority: 7,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: true,
-    on_consumer_group: true,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: true,
-    include_body: Include::OFF,
-    open: Some(|config, shared| Ok(Box::new(tcp::TcpSink::open(parse(tcp::NAME, config)?, shared)?))),
+    durable: true,
+    extend_sink_config,
+    ..Definition::logging("tcp-log", 7, &SCHEMA, tcp::open)
 };
+
+/// Kong before 0.5 ended messages with CR LF.
+fn extend_sink_config(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
+    if context.old_form {
+        config.insert("crlf".to_owned(), true.into());
+    }
+}
 
 static SCHEMA: Record = Record::new(&[
     HOST,

@@ -1,7 +1,12 @@
+mod refusals;
+
 use super::*;
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error};
 use logphase_config::document;
 use logphase_config::schema::Scope;
+use serde_json::json;
+
+use crate::sink::SinkShared;
 
 fn read(kind: &Definition, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     let (node, mut diagnostics) = document::parse(&SourceFile::new("t.yaml", text), None);
@@ -117,34 +122,18 @@ fn refuses_syslog_fields_that_do_not_fit() {
     assert_eq!(wording("loggly", "key: '{vault://env/loggly-key?a=b}'"), [""; 0]);
 }
 
-fn registry(config: serde_json::Value) -> Result<logphase_kafka::registry::Registry, String> {
-    let config = serde_json::from_value(config).map_err(|error| error.to_string())?;
-    let tls = logphase_net::tls::TlsConfigs::new(None);
-    logphase_kafka::registry::Registry::open(&config, &tls).map_err(|error| error.to_string())
-}
-
-/// Scenario: a plugin's configuration as a user writes it, with and without the block that its mode names.
-/// Guarantees: with all defaults filled in it opens; without the block it is refused when the file is read.
+/// Scenario: kafka-log with a schema registry, as a user writes it, with and without the block that the mode of login
+/// names.
+/// Guarantees: with all defaults filled in the sink opens; without the block it is refused when the file is read.
 #[test]
-fn a_declaration_opens() {
+fn registry_logins_need_their_block() {
     let read = |authentication: &str| {
         let text = format!(
-            "{{topic: t, schema_registry: {{confluent: {{url: 'http://r/x', value_schema: {{subject_name: s, \
-             schema_version: latest}}, authentication: {authentication}}}}}}}"
+            "{{topic: t, bootstrap_servers: [{{host: b, port: 1}}], schema_registry: {{confluent: {{url: 'http://r/x', \
+             value_schema: {{subject_name: s, schema_version: latest}}, authentication: {authentication}}}}}}}"
         );
-        let file = logphase_config::diagnostic::SourceFile::new("t.yaml", &*text);
-        let (node, mut diagnostics) = logphase_config::document::parse(&file, None);
-        let node = node.expect("sound");
-        let scope = logphase_config::schema::Scope {
-            subject: "plugin".into(),
-            path: "config".into(),
-            kong: Some("config".into()),
-            origin: node.origin(),
-        };
-        let values: serde_json::Value =
-            super::kafka_log::DEFINITION.schema.read(&node, &scope, &mut diagnostics).into();
-        let messages: Vec<String> = diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
-        (values["schema_registry"]["confluent"].clone(), messages)
+        let (values, diagnostics) = read(&super::kafka_log::DEFINITION, &text);
+        (values, diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect::<Vec<_>>())
     };
     let oauth = "{token_endpoint: 'https://i/t', client_id: a, client_secret: b}";
     for sound in [
@@ -155,7 +144,7 @@ fn a_declaration_opens() {
     ] {
         let (config, messages) = read(&sound);
         assert_eq!(messages, [""; 0], "{sound}");
-        assert!(registry(config.clone()).is_ok(), "{config}");
+        assert_eq!(super::kafka_log::DEFINITION.validate(&config, &SinkShared::new(None)), Ok(()), "{sound}");
     }
     for mode in ["basic", "oauth2"] {
         let (_, messages) = read(&format!("{{mode: {mode}}}"));
@@ -172,12 +161,34 @@ fn logging_plugins_have_sinks() {
     assert!(definitions().iter().all(|kind| kind.emits == kind.open.is_some()));
 }
 
-/// Scenario: a plugin without a sink, and a config that lacks a field.
-/// Guarantees: both are errors that name the plugin and what is wrong.
+/// Scenario: what a plugin's sink is told: with a certificate, in the old form, with batches, with `oversize` set
+/// elsewhere.
+/// Guarantees: each plugin tells its sink what that depends on and no more; the fields of the log phase are not told.
 #[test]
-fn open_says_what_is_wrong() {
-    let shared = SinkShared::new(None);
-    let error = |kind, config| open(kind, &config, &shared).err().expect("refused").to_string();
-    assert!(error("no-log", serde_json::json!({})).starts_with("no-log delivers nothing"));
-    assert_eq!(error("file-log", serde_json::json!({})), "file-log: config: missing field `path`");
+fn sinks_are_told_what_they_depend_on() {
+    let certificate = Some(Certificate { cert: "C", key: "K" });
+    let context =
+        SinkContext { oversize: "tcp", max_batch_size: 2, concurrency_limit: -1, old_form: true, certificate };
+    let config =
+        json!({"custom_fields_by_lua": {"a": "return 1"}, "on_error": "drop", "queue": {}, "redact": [], "x": 1});
+    let told = |name| find(name).expect("a plugin").sink_config(&config, &context);
+    let inline = json!({"cert": "C", "key": "K"});
+    assert_eq!(told("file-log"), json!({"x": 1}));
+    assert_eq!(told("udp-log"), json!({"x": 1, "oversize": "tcp"}));
+    assert_eq!(told("tcp-log"), json!({"x": 1, "crlf": true}));
+    assert_eq!(told("kafka-log"), json!({"x": 1, "certificate": inline}));
+    assert_eq!(told("http-log"), json!({"x": 1, "array": true, "parallel": true, "certificate": inline}));
+}
+
+/// Scenario: the facts of every definition that name fields of its `config`.
+/// Guarantees: the fields exist; what plugins share a queue by is in the sink's configuration.
+#[test]
+fn facts_name_fields_that_exist() {
+    for definition in definitions() {
+        let has = |name: &str| definition.schema.field(name).is_some();
+        assert!(definition.written_files.iter().all(|name| has(name)), "{}", definition.name);
+        assert!(definition.certificate.first().is_none_or(|name| has(name)), "{}", definition.name);
+        let shared = definition.shares_queue_by.iter().filter(|name| **name != "certificate");
+        assert!(shared.clone().all(|name| has(name)), "{}", definition.name);
+    }
 }

@@ -1,29 +1,23 @@
 //! udp-log: one datagram per message.
 
+use serde_json::{Map, Value};
+
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
-use super::{ANY, Definition, HTTP};
-use crate::sink::{parse, udp};
+use super::{Definition, SinkContext};
+use crate::sink::udp;
 use logphase_config::schema::{Check, Field, Record};
-use logphase_script::message::Include;
 
 /// The plugin.
-pub const DEFINITION: Definition = Definition {
-    name: udp::NAME,
-    old_names: &["udplog"],
-    priority: 8,
-    protocols: ANY,
-    default_protocols: HTTP,
-    on_consumer: true,
-    on_consumer_group: true,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: true,
-    include_body: Include::OFF,
-    open: Some(|config, shared| Ok(Box::new(udp::UdpSink::open(parse(udp::NAME, config)?, shared)))),
-};
+pub const DEFINITION: Definition =
+    Definition { old_names: &["udplog"], extend_sink_config, ..Definition::logging("udp-log", 8, &SCHEMA, udp::open) };
+
+/// The settings override the plugin's own `oversize`.
+fn extend_sink_config(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
+    config.insert(OVERSIZE.name.to_owned(), context.oversize.into());
+}
 
 static SCHEMA: Record = Record::new(&[
     HOST,
@@ -40,7 +34,7 @@ static SCHEMA: Record = Record::new(&[
     QUEUE,
 ]);
 
-/// What becomes of a message that no datagram holds. Ours; without it the settings decide.
+/// What happens to a message that does not fit into a datagram. Not in Kong; without it the settings decide.
 pub const OVERSIZE: Field = Field::string("oversize")
     .checks(&[Check::OneOf(udp::Oversize::NAMES)])
     .extension()

@@ -29,29 +29,34 @@ pub fn of_service(
         files.read.extend(read);
         files.write.extend(write);
     }
-    files.write.extend(written(configuration).filter(|(_, path)| !inherited(path)).flat_map(|(_, path)| places(&path)));
+    files
+        .write
+        .extend(written(configuration).filter(|(.., path)| !inherited(path)).flat_map(|(.., path)| places(&path)));
     files
 }
 
-/// An error for each plugin whose file the running process may not write: its walls were put up for the configuration
-/// that it was started with.
+/// An error for each plugin whose file the running process may not write: Landlock restricts it to the files of the
+/// configuration that it was started with.
 pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
-    let refuse = |plugin: &Plugin, path: &Path| {
+    let refuse = |plugin: &Plugin, field: &str, path: &Path| {
         let message = format!("{} may not write {}", plugin.definition.name, path.display());
         Diagnostic::error(codes::OUT_OF_REACH, message)
-            .at(plugin.origin.clone())
+            .at(plugin.origin(field))
+            .path(format!("config.{field}"))
             .label("not among the files that the service was started with")
             .help("restart the service, or name the directory in `confinement.paths` before it is started")
     };
-    let beyond = written(configuration).filter(|(_, path)| !inherited(path) && !confinement::may_write(path));
-    beyond.map(|(plugin, path)| refuse(plugin, &path)).collect()
+    let beyond = written(configuration).filter(|(.., path)| !inherited(path) && !confinement::may_write(path));
+    beyond.map(|(plugin, field, path)| refuse(plugin, field, &path)).collect()
 }
 
-/// The files that plugins write.
-fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, PathBuf)> {
-    let path = |plugin: &Plugin| plugin.config.get("path")?.as_str().map(PathBuf::from);
-    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.definition.emits);
-    enabled.filter_map(move |plugin| Some((plugin, path(plugin)?)))
+/// The files that plugins write, each with the plugin and the field that names it.
+fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, &'static str, PathBuf)> {
+    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
+    enabled.flat_map(|plugin| {
+        let paths = plugin.definition.written_files.iter();
+        paths.filter_map(move |field| Some((plugin, *field, PathBuf::from(plugin.config.get(*field)?.as_str()?))))
+    })
 }
 
 /// These are open already.

@@ -4,10 +4,10 @@ mod files;
 mod inputs;
 pub mod launch;
 mod manager;
+mod outputs;
 mod prepare;
 mod reload;
 mod serve;
-mod shared;
 mod signals;
 mod source;
 mod watch;
@@ -19,16 +19,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
-use serde_json::{Value, json};
 
 use crate::admin::Parts;
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::delivery::{Delivery, Leftover, Output, OutputSpec};
-use crate::entity::{Configuration, Plugin};
+use crate::entity::Configuration;
 use crate::phase::{Fields, Generation, Intake, Live, Program, Taps, WorkerStats, Workers};
-use crate::settings::{PluginFieldError, Settings};
 use crate::sink::SinkShared;
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::Diagnostic;
 use logphase_queue::{Budget, Queue};
 use logphase_script::Clock;
 
@@ -203,112 +201,8 @@ fn open_outputs(
                 queues.push(Some(output.queue().clone()));
                 opened.push(output);
             }
-            Err(error) => {
-                let origin = configuration.plugins[step.plugin].origin.clone();
-                errors.push(Diagnostic::error(codes::VALUE, error.to_string()).at(origin));
-            }
+            Err(error) => errors.extend(outputs::not_opened(&configuration.plugins[step.plugin], error)),
         }
     }
     if errors.is_empty() { Ok((queues, opened)) } else { Err(StartError::Configuration(errors)) }
-}
-
-/// Fields of a plugin's `config` that no sink is told of.
-const PHASE_FIELDS: &[&str] = &[
-    "custom_fields_by_lua",
-    "on_error",
-    "include_body",
-    "max_body_size",
-    "body_types",
-    "on_body_error",
-    "redact",
-    "queue",
-];
-
-fn spec(plugin: &Plugin, settings: &Settings) -> Result<OutputSpec, PluginFieldError> {
-    let own = settings.for_plugin(plugin)?;
-    let mut config = plugin.config.clone();
-    if let Value::Object(config) = &mut config {
-        config.insert("oversize".to_owned(), own.oversize.name().into());
-        if plugin.old_form && plugin.definition.name == "tcp-log" {
-            config.insert("crlf".to_owned(), true.into());
-        }
-        // What the log phase uses does not make it another output.
-        for name in PHASE_FIELDS {
-            config.remove(*name);
-        }
-        if let Some(certificate) = &plugin.certificate {
-            let inline = json!({"cert": certificate.cert, "key": certificate.key});
-            config.insert("certificate".to_owned(), inline);
-        }
-    }
-    let queue = own.queue;
-    if let (Value::Object(config), "http-log") = (&mut config, plugin.definition.name) {
-        // How messages are put into requests is said by the queue, of which a sink knows nothing else.
-        config.insert("array".to_owned(), (queue.max_batch_size > 1).into());
-        config.insert("parallel".to_owned(), (queue.concurrency_limit == -1).into());
-    }
-    Ok(OutputSpec {
-        identity: plugin.id.clone(),
-        plugin: plugin.definition.name.to_owned(),
-        instance: plugin.instance_name.clone(),
-        shares: Vec::new(),
-        config,
-        queue,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::declarative::{ReadOptions, read};
-    use logphase_config::diagnostic::SourceFile;
-
-    /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is
-    /// asked for CR LF; the fields of the log phase are not passed on to any sink.
-    #[test]
-    fn old_plugins_ask_for_cr_lf() {
-        let text = "_format_version: '1.1'\nplugins:\n- {name: tcplog, value: {host: h, port: 7}}\n\
-                    - {name: udplog, value: {host: h, port: 7}}\nservices:\n- name: s\n  url: http://s\n  plugins:\n  \
-                    - {name: tcp-log, config: {host: h, port: 7, custom_fields_by_lua: {a: return 1}}}\n";
-        let files = [SourceFile::new("kong.yaml", text)];
-        let (configuration, _) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
-        let specs: Vec<_> =
-            configuration.plugins.iter().map(|plugin| spec(plugin, &Settings::default()).unwrap().config).collect();
-        let asks: Vec<bool> = specs.iter().map(|config| config.get("crlf") == Some(&Value::Bool(true))).collect();
-        assert_eq!(asks, [true, false, false]);
-        assert!(specs.iter().all(|config| config.get("custom_fields_by_lua").is_none()));
-    }
-
-    /// Scenario: http-log five times with one address, of which one has a header of its own and one a method of its own;
-    /// file-log twice with one path.
-    /// Guarantees: the three that send the same share a queue, known by the first, with the settings of the last; no
-    /// other plugins do.
-    #[test]
-    fn plugins_with_the_same_target_share_a_queue() {
-        let text = "_format_version: '3.0'\nservices:\n".to_owned()
-            + &(["queue: {max_batch_size: 5}", "headers: {X-Key: a}", "queue: {max_batch_size: 7}", "method: PUT", ""])
-                .iter()
-                .enumerate()
-                .map(|(at, more)| {
-                    format!(
-                        "- name: s{at}\n  url: http://s\n  plugins:\n  - {{name: http-log, instance_name: h{at}, config: \
-                         {{http_endpoint: 'http://h', {more}}}}}\n  - {{name: file-log, config: {{path: /tmp/x}}}}\n"
-                    )
-                })
-                .collect::<String>();
-        let files = [SourceFile::new("kong.yaml", &text)];
-        let (configuration, diagnostics) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
-        assert_eq!(diagnostics, []);
-        let specs = shared::specs(&configuration, 0..configuration.plugins.len(), &Settings::default()).unwrap();
-        let of = |kind: &str| specs.values().filter(|spec| spec.plugin == kind).cloned().collect::<Vec<_>>();
-        let http = of("http-log");
-        let shown: Vec<_> = http.iter().map(|spec| (spec.instance.as_deref(), spec.queue.max_batch_size)).collect();
-        assert_eq!(shown, [(Some("h4"), 1), (Some("h1"), 1), (Some("h4"), 1), (Some("h3"), 1), (Some("h4"), 1)]);
-        let first = configuration.plugins.iter().find(|plugin| plugin.instance_name.as_deref() == Some("h0"));
-        assert_eq!(Some(&http[0].identity), first.map(|plugin| &plugin.id));
-        assert!(http[0] == http[2] && http[2] == http[4] && http[0] != http[1] && http[0] != http[3]);
-        let mut files: Vec<_> = of("file-log").into_iter().map(|spec| spec.identity).collect();
-        files.dedup();
-        assert_eq!(files.len(), 5);
-    }
 }

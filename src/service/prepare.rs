@@ -11,7 +11,7 @@ use crate::entity::Configuration;
 use crate::phase::{Program, Runner};
 use crate::settings::Settings;
 
-use super::Loaded;
+use super::{Loaded, outputs};
 
 /// A configuration that can be served: every snippet compiles and fits a Lua VM, every sink can be opened.
 #[derive(Debug)]
@@ -44,14 +44,13 @@ impl Prepared {
             }
         };
         let emitting = program.steps.iter().filter(|step| step.definition.emits).map(|step| step.plugin);
-        let outputs = match super::shared::specs(&configuration, emitting, &settings) {
-            Ok(outputs) => outputs,
-            Err(error) => {
-                diagnostics.push(error.diagnostic());
-                return Err(diagnostics);
+        match outputs::specs(&configuration, emitting, &settings) {
+            Ok(outputs) => Ok(Self { settings, configuration, program, outputs, warnings: diagnostics }),
+            Err(errors) => {
+                diagnostics.extend(errors);
+                Err(diagnostics)
             }
-        };
-        Ok(Self { settings, configuration, program, outputs, warnings: diagnostics })
+        }
     }
 
     /// What was found and refuses nothing.

@@ -157,12 +157,7 @@ impl Settings {
     }
 }
 
-/// Where a plugin's entries wait if nothing else is set. On disk, if its destination acknowledges messages: then nothing
-/// is lost from end to end. Datagrams, files and local daemons are not acknowledged, and lose in a crash no less than
-/// memory does.
+/// Where a plugin's entries wait if nothing else is set; see [`crate::plugin::Definition::durable`].
 fn default_durability(plugin: &Plugin) -> Durability {
-    match plugin.definition.name {
-        "http-log" | "kafka-log" | "tcp-log" => Durability::Disk,
-        _ => Durability::Memory,
-    }
+    if plugin.definition.durable { Durability::Disk } else { Durability::Memory }
 }

@@ -1,5 +1,8 @@
-//! The interface of every sink: how it is opened, how entries are handed to it, and how it says what went wrong.
+//! Sinks: each delivers entries over one transport. This module is the interface that they share with delivery.
+//!
+//! A transport's module has `open`, which makes a sink from a plugin's `config` ([`Opener`]), and knows no plugin.
 
+mod config_error;
 pub mod file;
 pub mod http;
 pub mod kafka;
@@ -17,100 +20,122 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use self::config_error::{ConfigError, parse};
 use self::file::Writers;
 use self::resend::{ResendBudget, ResendBuffer};
 use logphase_net::tls::TlsConfigs;
 
-/// Makes a plugin's sink from its validated `config` ([`crate::plugin::Definition::open`]). It connects to nothing.
-pub type Open = fn(&Value, &SinkShared) -> Result<Box<dyn Sink>, OpenError>;
+/// A sink, or every field that it cannot use.
+pub type Opened = Result<Box<dyn Sink>, Vec<ConfigError>>;
+
+/// Makes a sink from a validated `config` in which every default is filled in. It connects to nothing, so that a service
+/// whose destination is away starts all the same; what is wrong with the destination comes up when entries are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Opener(pub fn(&Value, &SinkShared) -> Opened);
+
+impl Opener {
+    /// Makes a sink.
+    ///
+    /// # Errors
+    /// Every field that the sink cannot use.
+    pub fn open(self, config: &Value, shared: &SinkShared) -> Opened {
+        (self.0)(config, shared)
+    }
+}
+
+impl PartialEq for Opener {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.0, other.0)
+    }
+}
 
 /// A future that an object-safe trait returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Delivers entries to one destination, in order.
 ///
-/// A sink may *settle* entries later than it takes them: [`Sink::send`] puts them on their way, and this or a later
-/// call says how many of the oldest that are outstanding are delivered for good. Whoever calls keeps the
-/// others. After an error nothing is outstanding any more: what was not settled is to be sent again from its first
-/// entry on, so that an entry can arrive twice but none is lost.
+/// A sink may *settle* entries later than it takes them: [`Sink::send`] sends them, and this or a later call says how many
+/// of the oldest outstanding entries are delivered for good. The caller keeps the others. After an error nothing is
+/// outstanding: the caller sends again everything that has not settled, so that an entry can arrive twice but none is
+/// lost.
 pub trait Sink: Send {
-    /// Puts `entries` on their way, after those sent before. May be called with none, to mend a broken connection.
+    /// Sends `entries`, after those sent before. May be called with none, to open a lost connection again.
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>>;
 
-    /// Waits until something of what is outstanding has settled. Called only when something is.
+    /// Waits until outstanding entries have settled. Called only when there are some.
     fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
         Box::pin(std::future::ready(Ok(Sent::default())))
     }
 
-    /// Looks after an idle destination. Ends when the sink wants to be sent to (with no entries if there are none);
-    /// the future may be dropped at any time.
+    /// Maintains the connection while nothing is sent. Ends when the sink needs a call of [`Sink::send`] (without entries if
+    /// there are none); the future may be dropped at any time.
     fn maintain(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 
-    /// Entries that settled, and that the destination is known to have lost perhaps all the same (a connection was cut
-    /// off): what this sink would have sent again. Another sink of the same kind takes its place.
+    /// Entries that have settled but that the destination may have lost, because a connection was cut off: this sink would
+    /// send them again. Called when another sink of the same kind replaces it.
     fn take_unconfirmed(&mut self) -> Vec<Bytes> {
         Vec::new()
     }
 
-    /// Takes over what another sink of the same kind would have sent again.
+    /// Takes the entries that the replaced sink would have sent again.
     fn adopt_unconfirmed(&mut self, _entries: Vec<Bytes>) {}
 
-    /// Says goodbye to the destination. Nothing is sent afterwards.
+    /// Closes the connection in order. Nothing is sent afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// Bytes that may be on their way unsettled before the sink is asked to settle rather than to send.
+    /// Bytes that may be outstanding before delivery waits for the sink to settle.
     fn window(&self) -> usize {
         4 << 20
     }
 
-    /// How much is to be handed over at once.
+    /// How many entries the sink wants at once.
     fn batching(&self) -> Batching {
         Batching::Stream
     }
 }
 
-/// How much a sink takes at once.
+/// How many entries a sink takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batching {
-    /// Whatever is there, without waiting: batches have no meaning at the destination.
+    /// Whatever is there, without waiting: batches mean nothing to the destination.
     Stream,
     /// Batches as `queue.max_batch_size` and `queue.max_coalescing_delay` shape them.
     Batches,
-    /// Whatever is there, also while others are on their way: entries do not wait for each other. The future of
-    /// [`Sink::settle`] may be dropped at any time. An entry that is given up is given up alone.
+    /// Whatever is there, also while others are outstanding: entries do not wait for each other. The future of
+    /// [`Sink::settle`] may be dropped at any time. An entry that is given up takes no other with it.
     Parallel,
 }
 
-/// What a call of [`Sink::send`] or [`Sink::settle`] has brought.
+/// The result of [`Sink::send`] or [`Sink::settle`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// How many of the oldest outstanding entries are delivered for good.
     pub settled: usize,
-    /// How many entries that had settled earlier are now known to be lost (a refused datagram).
+    /// How many entries that had settled before turned out to be lost (a refused datagram).
     pub lost: u64,
-    /// Something to tell the operator though nothing failed.
+    /// A warning for the operator, though nothing failed.
     pub warning: Option<String>,
 }
 
 impl Sent {
-    /// `settled` entries and nothing else to say.
+    /// `settled` entries, and no warning.
     pub fn settled(settled: usize) -> Self {
         Self { settled, ..Self::default() }
     }
 }
 
-/// What is to be done about an error.
+/// What an error means for the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The destination fails now; later it may work.
+    /// A later attempt may succeed.
     Retryable,
-    /// The first entry that is not delivered will never be; those after it may.
+    /// No attempt will deliver the first entry that is not delivered; those after it may be.
     Permanent,
-    /// As [`FailureKind::Permanent`]: the entry is larger than the transport takes.
+    /// As [`FailureKind::Permanent`], because the entry is larger than the transport takes.
     TooLarge,
 }
 
@@ -118,53 +143,26 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SendError {
-    /// How many of the oldest outstanding entries were delivered for good all the same.
+    /// How many of the oldest outstanding entries were delivered for good before the error.
     pub delivered: usize,
-    /// What is to be done.
+    /// What it means for the first entry that was not.
     pub kind: FailureKind,
     /// What, where, and what to do.
     pub message: String,
-    /// How long the destination asks to be left alone (HTTP's `Retry-After`); the pause is not shorter than that.
+    /// How long the destination asks to wait (HTTP's `Retry-After`), at least.
     pub retry_after: Option<Duration>,
 }
 
 impl SendError {
-    /// An error that later attempts may not meet.
+    /// An error after `delivered` entries after which another attempt may succeed.
     pub fn retry(delivered: usize, message: impl Into<String>) -> Self {
         Self::new(delivered, FailureKind::Retryable, message)
     }
 
-    /// An error after `delivered` entries that is to be dealt with as `kind` says.
+    /// An error after `delivered` entries.
     pub fn new(delivered: usize, kind: FailureKind, message: impl Into<String>) -> Self {
         Self { delivered, kind, message: message.into(), retry_after: None }
     }
-}
-
-/// A sink cannot be made from its configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Such plugins have none.
-    #[error("{kind} delivers nothing: it has no sink")]
-    NoSink {
-        /// The plugin's name.
-        kind: String,
-    },
-    /// The configuration does not fit the plugin's fields.
-    #[error("{kind}: config: {reason}")]
-    Config {
-        /// The plugin's name.
-        kind: String,
-        /// What does not fit.
-        reason: String,
-    },
-    /// Something that the sink needs before it can begin cannot be read.
-    #[error("{kind}: {reason}")]
-    Setup {
-        /// The plugin's name.
-        kind: String,
-        /// What cannot be read, and what to do.
-        reason: String,
-    },
 }
 
 /// What the sinks of a process share. Cheap to clone.
@@ -176,9 +174,9 @@ pub struct SinkShared {
     resend_budget: Arc<ResendBudget>,
 }
 
-/// The bytes that all sinks together keep of what they have written lately.
+/// The bytes that all sinks together keep to send again.
 const RESENDS_BYTES: usize = 32 << 20;
-/// The bytes that one sink keeps so. More than Linux buffers unread on a TCP socket by default (`tcp_rmem`: 6 MiB).
+/// The bytes that one sink keeps to send again: more than Linux buffers unread on a TCP socket by default (`tcp_rmem`: 6 MiB).
 const RESEND_BYTES: usize = 8 << 20;
 
 impl SinkShared {
@@ -192,7 +190,7 @@ impl SinkShared {
         }
     }
 
-    /// Makes every file sink open its file anew before it writes the next line (SIGHUP, SIGUSR1).
+    /// Makes every file sink open its file again before it writes the next line (SIGHUP, SIGUSR1).
     pub fn reopen_all(&self) {
         self.writers.reopen_all();
     }
@@ -200,14 +198,6 @@ impl SinkShared {
     pub(super) fn resend_buffer(&self, max_age: Duration) -> ResendBuffer {
         ResendBuffer::new(RESEND_BYTES, max_age, self.resend_budget.clone())
     }
-}
-
-/// Reads what a sink needs of the validated `config` of plugin `kind_name`.
-///
-/// # Errors
-/// The configuration lacks a field that the sink needs, or has it with another type.
-pub fn parse<C: serde::de::DeserializeOwned>(kind_name: &str, config: &Value) -> Result<C, OpenError> {
-    C::deserialize(config).map_err(|error| OpenError::Config { kind: kind_name.to_owned(), reason: error.to_string() })
 }
 
 /// Kong's defaults of fields that several plugins have, for sinks that are opened without them.

@@ -1,4 +1,4 @@
-//! What was written lately, kept for a while because the other side can still lose it.
+//! Entries that were written lately, kept for a while because the other side can still lose them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// The bytes that all resend_budget of the process may keep together.
+/// The bytes that all resend buffers of the process may keep together.
 #[derive(Debug)]
 pub(crate) struct ResendBudget {
     max_bytes: usize,
@@ -36,15 +36,15 @@ pub(crate) struct ResendBuffer {
     bytes: usize,
     max_bytes: usize,
     max_age: Duration,
-    pool: Arc<ResendBudget>,
+    budget: Arc<ResendBudget>,
 }
 
 impl ResendBuffer {
-    pub(super) fn new(max_bytes: usize, max_age: Duration, pool: Arc<ResendBudget>) -> Self {
-        Self { entries: VecDeque::new(), bytes: 0, max_bytes, max_age, pool }
+    pub(super) fn new(max_bytes: usize, max_age: Duration, budget: Arc<ResendBudget>) -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, max_bytes, max_age, budget }
     }
 
-    /// Adds what was just written. If the pool is empty, older entries of this resend make way.
+    /// Adds what was just written. If the budget is used up, older entries of this buffer are dropped.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Bytes>) {
         let now = Instant::now();
         self.forget_older_than(self.max_age);
@@ -57,9 +57,9 @@ impl ResendBuffer {
             while self.bytes + size > self.max_bytes {
                 self.pop();
             }
-            let mut taken = self.pool.try_take(size);
+            let mut taken = self.budget.try_take(size);
             while !taken && self.pop() {
-                taken = self.pool.try_take(size);
+                taken = self.budget.try_take(size);
             }
             if taken {
                 self.bytes += size;
@@ -68,7 +68,7 @@ impl ResendBuffer {
         }
     }
 
-    /// Everything kept, whatever its age, as if it were written now: it is about to be written again.
+    /// All entries, with their ages reset: they are about to be written again.
     pub(super) fn renew(&mut self) -> Vec<Bytes> {
         let now = Instant::now();
         let renewed = self.entries.iter_mut().map(|(at, entry)| {
@@ -85,7 +85,7 @@ impl ResendBuffer {
             self.pop();
         }
         if self.entries.is_empty() {
-            // Room for the busiest moment is not kept for the quiet ones.
+            // Frees the room that the busiest moment took.
             self.entries = VecDeque::new();
         }
     }
@@ -95,7 +95,7 @@ impl ResendBuffer {
     }
 
     pub(super) fn clear(&mut self) {
-        self.pool.give(self.bytes);
+        self.budget.give(self.bytes);
         self.bytes = 0;
         self.entries.clear();
     }
@@ -103,7 +103,7 @@ impl ResendBuffer {
     fn pop(&mut self) -> bool {
         let Some((_, entry)) = self.entries.pop_front() else { return false };
         self.bytes -= entry.len();
-        self.pool.give(entry.len());
+        self.budget.give(entry.len());
         true
     }
 }
@@ -122,13 +122,13 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    /// Scenario: more is written than a resend, and than all resend_budget together, may keep.
-    /// Guarantees: the newest stay, neither bound is passed, and the pool is whole again at the end.
+    /// Scenario: more is written than one buffer, and than all buffers together, may keep.
+    /// Guarantees: the newest stay, neither bound is passed, and at the end the budget is unused.
     #[test]
     fn the_newest_stay_within_both_bounds() {
-        let pool = Arc::new(ResendBudget::new(5));
-        let mut one = ResendBuffer::new(4, Duration::from_secs(60), pool.clone());
-        let mut two = ResendBuffer::new(4, Duration::from_secs(60), pool.clone());
+        let budget = Arc::new(ResendBudget::new(5));
+        let mut one = ResendBuffer::new(4, Duration::from_secs(60), budget.clone());
+        let mut two = ResendBuffer::new(4, Duration::from_secs(60), budget.clone());
         one.extend([entry("aa"), entry("bb"), entry("cc")]);
         assert_eq!(one.renew(), ["bb", "cc"]);
         two.extend([entry("d"), entry("e")]);
@@ -137,7 +137,7 @@ mod tests {
         two.extend([entry("ff")]);
         assert_eq!(two.renew(), ["e", "ff"]);
         drop(two);
-        assert_eq!(pool.used.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
 
     /// Scenario: entries past their age.

@@ -15,6 +15,7 @@ use super::script::Run;
 use crate::confinement::ThreadFilter;
 use crate::entity::{Configuration, Field, Plugin};
 use crate::phase::{Observer, Part, Program, Runner};
+use crate::plugin::DEFAULT_LOGGER;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Origin, SourceFile};
 use logphase_config::document::SnippetSource;
@@ -143,13 +144,13 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     let source = |name: &str, text: &str| SnippetSource::whole(&SourceFile::new(name, text));
     let mut fingerprint = plugin("pre-function");
     fingerprint.functions.push(source("fingerprint", &honest::fingerprint()));
-    let mut fields = plugin("file-log");
+    let mut fields = plugin(DEFAULT_LOGGER.name);
     for (key, lua, _) in honest::fields() {
         fields.fields.push(field(key, source(key, lua)));
     }
     configuration.plugins.extend([fingerprint, fields]);
     for run in runs.iter().filter_map(|run| run.source.as_ref()) {
-        let mut attack = plugin("file-log");
+        let mut attack = plugin(DEFAULT_LOGGER.name);
         attack.fields.push(field(FIELD, source(FIELD, run)));
         configuration.plugins.push(attack);
     }

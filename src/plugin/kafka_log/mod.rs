@@ -1,35 +1,28 @@
-//! kafka-log: to a topic.
-//!
-//! `sink` delivers, with `flight` as its book of what is where; `record` makes keys, headers and arrays; `client` turns
-//! fields into librdkafka's settings (with the table of all of them), `producer` has the clients that plugins share,
-//! `fault` the table of errors, `token` and `handover` the tokens of OAUTHBEARER.
+//! kafka-log: one record per message, or per array of messages, to a topic.
 
 mod schema_registry;
 
 use serde_json::{Map, Value};
 
+use super::definition::insert_certificate;
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
 };
 use super::{Definition, HTTP_AND_WEBSOCKET};
-use crate::sink::{kafka, parse};
+use crate::sink::kafka;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
-    name: kafka::NAME,
-    old_names: &[],
-    priority: 5,
     protocols: HTTP_AND_WEBSOCKET,
     default_protocols: HTTP_AND_WEBSOCKET,
-    on_consumer: true,
     on_consumer_group: false,
-    schema: &SCHEMA,
-    convert: super::nothing_old,
-    emits: true,
     include_body: Include::REQUEST,
-    open: Some(|config, shared| Ok(Box::new(kafka::KafkaSink::open(parse(kafka::NAME, config)?, shared)?))),
+    durable: true,
+    certificate: &["security", "certificate_id"],
+    extend_sink_config: insert_certificate,
+    ..Definition::logging("kafka-log", 5, &SCHEMA, kafka::open)
 };
 
 static SCHEMA: Record = Record {
@@ -43,7 +36,7 @@ static SCHEMA: Record = Record {
         Field::record("authentication", &AUTHENTICATION).required().about("How to log in."),
         Field::record("security", &SECURITY).required().about("TLS."),
         Field::integer("producer_request_acks")
-            // Kong's default is 1: a message can then be lost with its broker.
+            // Kong's default is 1: it loses a message if the broker that has it is lost.
             .default(Default::Integer(-1))
             .checks(&[Check::OneOfNumbers(&[-1.0, 0.0, 1.0])])
             .about("Acknowledgements to wait for: none, the leader's, or all (-1)."),

@@ -82,7 +82,7 @@ static OAUTH2_CLIENT: Record = Record::new(&[
         .about("Milliseconds of the socket timeout."),
 ]);
 
-/// The mode names the block that must be there.
+/// The mode of login requires the block of its name.
 fn login_block(authentication: &Map<String, Value>) -> Result<(), Problem> {
     let mode = authentication.get("mode").and_then(Value::as_str).unwrap_or("none");
     let present = authentication.get(mode).is_some_and(|block| !block.is_null());

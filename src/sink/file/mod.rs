@@ -1,4 +1,4 @@
-//! The sink of file-log.
+//! Lines appended to files.
 
 mod writer;
 
@@ -9,14 +9,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 
 use self::writer::Writer;
-use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink, SinkShared};
+use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
 
-/// The plugin's name in Kong.
-pub const NAME: &str = "file-log";
-
-/// What the sink needs of file-log's `config`.
+/// What the sink needs of a plugin's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// The file; `/dev/stdout` and `/dev/stderr` mean the inherited descriptors.
@@ -32,9 +30,17 @@ pub struct FileSink {
     reopen: bool,
 }
 
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// A field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    Ok(Box::new(FileSink::new(parse(config)?, shared)))
+}
+
 impl FileSink {
     /// A sink for `config`. The file is opened when the first message comes.
-    pub fn open(config: Config, shared: &SinkShared) -> Self {
+    pub fn new(config: Config, shared: &SinkShared) -> Self {
         let writer = shared.writers.get(&config.path, || shared.resend_buffer(self::writer::RESEND_AGE));
         Self { writer, reopen: config.reopen }
     }
@@ -49,7 +55,9 @@ impl Sink for FileSink {
             let outcome = self.writer.clone().append(entries.to_vec(), self.reopen).await;
             match outcome.failure {
                 None => Ok(Sent { settled: outcome.written, lost: 0, warning: outcome.warning }),
-                Some(message) if outcome.gone => Err(SendError::new(outcome.written, FailureKind::Permanent, message)),
+                Some(message) if outcome.reader_gone => {
+                    Err(SendError::new(outcome.written, FailureKind::Permanent, message))
+                }
                 Some(message) => Err(SendError::retry(outcome.written, message)),
             }
         })

@@ -1,10 +1,10 @@
-//! One writer per path for the whole process: whole lines only, whatever happens to the file.
+//! One writer per path for the whole process. It writes whole lines, whatever happens to the file.
 //!
-//! - A write that fails half-way through a line is undone (regular files) or the line is completed first next time.
+//! - A write that fails in the middle of a line is undone in regular files; elsewhere the next write completes the line.
 //! - A file that was moved or removed is created again at once: path and descriptor are compared before every batch.
-//! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the
-//!   [`RESEND_AGE`] before it once more: those written after the copy was made and before the truncation are nowhere else.
-//!   Some of them may then be in both files; none is missing.
+//! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the last
+//!   [`RESEND_AGE`] again: those written between the copy and the truncation are nowhere else. Some lines may then be in
+//!   both files, but none is missing.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use bytes::Bytes;
 
-use self::lines::{LINES_AT_ONCE, write_lines};
+use self::lines::{MAX_LINES_PER_WRITE, write_lines};
 use self::target::{Open, Target};
 use crate::sink::resend::ResendBuffer;
 
@@ -36,7 +36,7 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// The writer of `path`; made with a fresh `resend` if there is none yet.
+    /// The writer of `path`; a new one gets the buffer that `resend` makes.
     pub(crate) fn get(&self, path: &Path, resend: impl FnOnce() -> ResendBuffer) -> Arc<Writer> {
         let target = Target::of(path);
         let mut writers = self.by_target.lock();
@@ -64,13 +64,13 @@ impl Writers {
 
 /// What became of a batch of lines.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// How many, from the front, stand in the file whole.
+pub(crate) struct Appended {
+    /// How many lines, from the front, are in the file.
     pub written: usize,
-    /// Why the next one does not.
+    /// Why the next one is not.
     pub failure: Option<String>,
-    /// The failure is for ever: the reader of an inherited pipe cannot come back.
-    pub gone: bool,
+    /// The reader of an inherited pipe has ended, and cannot come back.
+    pub reader_gone: bool,
     /// Something else that happened.
     pub warning: Option<String>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Writer {
     target: Target,
     reopen: AtomicBool,
-    // One blocking thread per path at most: those whose turn it is not wait here without a thread.
+    // At most one blocking thread per path: the others wait here without a thread.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
@@ -90,33 +90,33 @@ struct State {
 }
 
 impl Writer {
-    /// Appends `lines`, each with a newline; opens the file anew before if `fresh`.
-    pub(crate) async fn append(self: Arc<Self>, lines: Vec<Bytes>, fresh: bool) -> Outcome {
+    /// Appends `lines`, each with a newline; opens the file again first if `reopen`.
+    pub(crate) async fn append(self: Arc<Self>, lines: Vec<Bytes>, reopen: bool) -> Appended {
         let _turn = self.turn.lock().await;
         let writer = self.clone();
-        let written = tokio::task::spawn_blocking(move || writer.append_blocking(&lines, fresh)).await;
-        written.unwrap_or_else(|error| Outcome {
+        let written = tokio::task::spawn_blocking(move || writer.append_blocking(&lines, reopen)).await;
+        written.unwrap_or_else(|error| Appended {
             failure: Some(format!("the writer of {} failed: {error}", self.target)),
-            ..Outcome::default()
+            ..Appended::default()
         })
     }
 
-    fn append_blocking(&self, lines: &[Bytes], fresh: bool) -> Outcome {
+    fn append_blocking(&self, lines: &[Bytes], reopen: bool) -> Appended {
         let mut state = self.state.lock();
-        let mut outcome = Outcome::default();
-        let fresh = self.reopen.swap(false, Ordering::SeqCst) || fresh;
-        if let Err(error) = state.prepare(&self.target, fresh) {
+        let mut outcome = Appended::default();
+        let reopen = self.reopen.swap(false, Ordering::SeqCst) || reopen;
+        if let Err(error) = state.prepare(&self.target, reopen) {
             outcome.failure = Some(self.target.explain(&error));
             return outcome;
         }
         while outcome.written < lines.len() {
             let rest = &lines[outcome.written..];
-            let chunk = &rest[..rest.len().min(LINES_AT_ONCE)];
+            let chunk = &rest[..rest.len().min(MAX_LINES_PER_WRITE)];
             match state.write(&self.target, chunk, &mut outcome) {
                 Ok(written) => outcome.written += written,
                 Err(error) => {
                     let inherited = state.open.as_ref().is_some_and(Open::is_inherited);
-                    outcome.gone = inherited && error.kind() == io::ErrorKind::BrokenPipe;
+                    outcome.reader_gone = inherited && error.kind() == io::ErrorKind::BrokenPipe;
                     outcome.failure = Some(self.target.explain(&error));
                     break;
                 }
@@ -127,17 +127,17 @@ impl Writer {
 }
 
 impl State {
-    /// Sees to it that `open` is what the path means now.
-    fn prepare(&mut self, target: &Target, fresh: bool) -> io::Result<()> {
+    /// Opens the file if the path no longer leads to the open one.
+    fn prepare(&mut self, target: &Target, reopen: bool) -> io::Result<()> {
         let keep = match &self.open {
-            Some(open) => open.is_inherited() || (!fresh || open.is_pipe()) && open.is_still_at(target),
+            Some(open) => open.is_inherited() || (!reopen || open.is_pipe()) && open.is_at(target),
             None => false,
         };
         if !keep {
             let mut new = target.open()?;
             match self.open.take() {
-                Some(old) if old.is_same_file(&new) => new.take_over(old),
-                // Another file: what the resend holds stands in the old one.
+                Some(old) if old.is_same_file(&new) => new.continue_from(old),
+                // Another file: the lines to resend are in the old one.
                 _ => self.resend.clear(),
             }
             self.open = Some(new);
@@ -145,21 +145,21 @@ impl State {
         Ok(())
     }
 
-    /// Writes one chunk; returns how many of its lines are done. After an error, fewer than the chunk's stand.
-    fn write(&mut self, target: &Target, chunk: &[Bytes], outcome: &mut Outcome) -> io::Result<usize> {
-        self.mend(outcome)?;
+    /// Writes one chunk; returns how many of its lines are written.
+    fn write(&mut self, target: &Target, chunk: &[Bytes], outcome: &mut Appended) -> io::Result<usize> {
+        self.resend_if_truncated(outcome)?;
         let Some(open) = self.open.as_mut() else { return Err(io::ErrorKind::NotFound.into()) };
-        let done = open.complete_torn_line()?.is_some_and(|line| chunk.first() == Some(&line));
+        let done = open.complete_partial_line()?.is_some_and(|line| chunk.first() == Some(&line));
         if done {
             return Ok(1);
         }
         let progress = write_lines(open, chunk);
         let truncated = open.note_written(progress.bytes)?;
-        if let Some(torn) = progress.torn {
-            open.undo_or_keep(torn);
+        if let Some(partial) = progress.partial {
+            open.undo_or_complete_later(partial);
         }
         if open.was_removed()? {
-            // The lines are in a file that has no name any more. They go to the one that has.
+            // The lines are in a file without a name. They go to the one that has the name now.
             self.resend.clear();
             self.open = None;
             self.open = Some(target.open()?);
@@ -175,23 +175,23 @@ impl State {
         }
     }
 
-    /// Writes the resend again if the file was truncated since the last write.
-    fn mend(&mut self, outcome: &mut Outcome) -> io::Result<()> {
+    /// Writes the last lines again if the file was truncated since the last write.
+    fn resend_if_truncated(&mut self, outcome: &mut Appended) -> io::Result<()> {
         match &self.open {
             Some(open) if open.was_truncated()? => self.replay(&[], outcome),
             _ => Ok(()),
         }
     }
 
-    /// Writes the resend again. `standing` are lines that were written since the truncation and are not in the resend yet:
-    /// they stand in the file unless it is truncated once more meanwhile.
-    fn replay(&mut self, standing: &[Bytes], outcome: &mut Outcome) -> io::Result<()> {
+    /// Writes the last lines again. `standing` are lines that were written after the truncation and are not in the buffer
+    /// yet: they are in the file unless it is truncated once more meanwhile.
+    fn replay(&mut self, standing: &[Bytes], outcome: &mut Appended) -> io::Result<()> {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
-        // The truncation may be long ago: lines count from it, not from now.
-        self.resend.forget_older_than(RESEND_AGE + open.unchanged_for()?);
+        // Ages count from the truncation, which may be long ago.
+        self.resend.forget_older_than(RESEND_AGE + open.time_since_change()?);
         let mut lines = self.resend.renew();
         if standing.is_empty() {
-            open.forget_end()?;
+            open.accept_length()?;
         }
         if lines.is_empty() {
             return Ok(());
@@ -203,22 +203,22 @@ impl State {
         let replayed = lines.len();
         let mut from = 0;
         while from < lines.len() {
-            let chunk = &lines[from..lines.len().min(from + LINES_AT_ONCE)];
+            let chunk = &lines[from..lines.len().min(from + MAX_LINES_PER_WRITE)];
             let progress = write_lines(open, chunk);
             from += chunk.len();
             if open.note_written(progress.bytes)? {
-                // Truncated once more in the middle of it: from the beginning, and with what stood there until now.
+                // Truncated again meanwhile: start over, with the lines that were in the file until now.
                 from = 0;
                 if lines.len() == replayed {
                     lines.extend_from_slice(standing);
                 }
             }
-            if let Some(torn) = progress.torn {
-                open.undo_or_keep(torn);
+            if let Some(partial) = progress.partial {
+                open.undo_or_complete_later(partial);
             }
             if let Some(error) = progress.failure {
-                // The file is not as long as it should be, so that the next attempt starts over.
-                open.expect_more();
+                // The next attempt starts over.
+                open.force_resend();
                 return Err(error);
             }
         }

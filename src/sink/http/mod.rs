@@ -1,26 +1,24 @@
-//! The sink of http-log.
+//! Messages as bodies of HTTP requests.
 //!
 //! A request carries a message, or an array of messages if `queue.max_batch_size` is more than one. What the receiver
 //! answers with a status below 300 is delivered. Anything else is sent again: at least once.
 
-mod parallel;
-mod post;
-mod target;
+mod client;
+mod concurrent;
+mod endpoint;
 
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
+use serde_json::Value;
 
-use self::parallel::Parallel;
-use self::post::Poster;
-use crate::sink::{Batching, BoxFuture, FailureKind, OpenError, SendError, Sent, Sink, SinkShared, defaults};
+use self::client::Client;
+use self::concurrent::ConcurrentSink;
+use crate::sink::{Batching, BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, defaults, parse};
 use logphase_net::tls::Identity;
 
-/// The plugin's name in Kong.
-pub const NAME: &str = "http-log";
-
-/// What the sink needs of http-log's `config`.
+/// What the sink needs of a plugin's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Where to send to; user information in it becomes an `Authorization` header.
@@ -62,16 +60,26 @@ fn default_content_type() -> String {
     "application/json".to_owned()
 }
 
-/// Bytes of an array of several messages, at most: many servers (nginx for one) take no more if not told otherwise.
-const LARGEST_ARRAY: usize = 1 << 20;
+/// Largest array of several messages, in bytes: many servers (like nginx) refuse larger bodies by default.
+const MAX_ARRAY_BYTES: usize = 1 << 20;
 
-/// Opens the sink for `config`. It connects when the first message comes.
-pub fn open(config: &Config, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
-    let poster = Poster::open(config, shared)?;
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// Every field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    let config: Config = parse(config)?;
+    let client = Client::new(&config, shared)?;
     if config.parallel {
-        return Ok(Box::new(Parallel::new(poster, config.array)));
+        return Ok(Box::new(ConcurrentSink::new(client, config.array)));
     }
-    Ok(Box::new(HttpSink { poster, array: config.array, most: usize::MAX, below: LARGEST_ARRAY + 1, warning: None }))
+    Ok(Box::new(HttpSink {
+        client,
+        array: config.array,
+        max_messages: usize::MAX,
+        rejected_size: MAX_ARRAY_BYTES + 1,
+        warning: None,
+    }))
 }
 
 /// The body of a request with `entries`.
@@ -92,17 +100,16 @@ fn array_size(entries: &[Bytes]) -> usize {
     entries.iter().map(|entry| entry.len() + 1).sum::<usize>() + 1
 }
 
-/// Sends batch after batch.
+/// Sends one batch at a time.
 ///
-/// A batch that the receiver refuses for good is sent again in halves, so that one bad message takes no other with it.
+/// A batch that the receiver refuses for good is sent again in halves, so that one bad message costs no other.
 struct HttpSink {
-    poster: Poster,
+    client: Client,
     array: bool,
-    // Messages per request that the receiver is thought to take: half of what it has refused, doubled by each success.
-    most: usize,
-    // It has refused a body of that many bytes for its size.
-    below: usize,
-    // What the operator is still to be told.
+    // Messages per request: half of what was refused last, doubled by each success.
+    max_messages: usize,
+    // The smallest body, in bytes, that was refused for its size.
+    rejected_size: usize,
     warning: Option<String>,
 }
 
@@ -111,15 +118,15 @@ impl HttpSink {
         let mut sent = 0;
         while sent < entries.len() {
             let part = self.next_part(&entries[sent..]);
-            match self.poster.post(&body(part, self.array)).await {
+            match self.client.post(&body(part, self.array)).await {
                 Ok(()) => {
                     sent += part.len();
-                    self.most = self.most.saturating_mul(2);
+                    self.max_messages = self.max_messages.saturating_mul(2);
                 }
                 Err(failure) if failure.kind == FailureKind::Permanent && part.len() > 1 => {
-                    self.most = part.len() / 2;
+                    self.max_messages = part.len() / 2;
                     if failure.too_large {
-                        self.below = array_size(part);
+                        self.rejected_size = array_size(part);
                     }
                     let many = part.len();
                     self.warning = Some(format!(
@@ -135,11 +142,11 @@ impl HttpSink {
 
     /// As many of the first entries as one request may carry.
     fn next_part<'a>(&self, entries: &'a [Bytes]) -> &'a [Bytes] {
-        let most = if self.array { entries.len().min(self.most) } else { 1 };
+        let max_messages = if self.array { entries.len().min(self.max_messages) } else { 1 };
         let mut size = 1;
-        let fitting = entries[..most].iter().take_while(|entry| {
+        let fitting = entries[..max_messages].iter().take_while(|entry| {
             size += entry.len() + 1;
-            size < self.below
+            size < self.rejected_size
         });
         &entries[..fitting.count().max(1)]
     }

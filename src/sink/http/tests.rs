@@ -6,18 +6,17 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use serde_json::{Value, json};
 
-use super::post::{retry_after, shown};
-use super::target::Target;
-use super::{Config, NAME};
-use crate::plugin::open;
-use crate::sink::{FailureKind, OpenError, SendError, Sent, Sink, SinkShared};
+use super::client::{excerpt, retry_after};
+use super::endpoint::Endpoint;
+use super::{Config, open};
+use crate::sink::{ConfigError, FailureKind, SendError, Sent, Sink, SinkShared};
 
 mod peer;
 
 use peer::{Peer, Reply};
 
-fn target(config: Value) -> Result<Target, String> {
-    Target::of(&serde_json::from_value::<Config>(config).expect("fits"))
+fn endpoint(config: Value) -> Result<Endpoint, Vec<ConfigError>> {
+    Endpoint::new(&serde_json::from_value::<Config>(config).expect("fits"))
 }
 
 /// Scenario: endpoints with credentials, ports, IPv6 addresses, a query, no path.
@@ -32,45 +31,56 @@ fn targets() {
         ("http://u:p%40%3a@h/l", "http://h/l", Some("Basic dTpwQDo="), "http://h/l"),
         ("http://t%zz@h/l", "http://h/l", Some("Basic dCV6eg=="), "http://h/l"),
     ] {
-        let target = target(json!({"http_endpoint": url})).expect(url);
-        let request = target.request(Bytes::from("{}"));
-        assert_eq!((request.uri().to_string(), target.shown.as_str()), (sent.to_owned(), seen), "{url}");
+        let endpoint = endpoint(json!({"http_endpoint": url})).expect(url);
+        let request = endpoint.request(Bytes::from("{}"));
+        assert_eq!((request.uri().to_string(), endpoint.address.as_str()), (sent.to_owned(), seen), "{url}");
         assert_eq!(request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes), basic.map(str::as_bytes), "{url}");
         assert_eq!(request.headers()[USER_AGENT], concat!("logphase/", env!("CARGO_PKG_VERSION")));
     }
     let headers = json!({"user-agent": "me", "X-Key": "\u{e9}"});
-    let target = target(json!({"http_endpoint": "http://h", "method": "PUT", "headers": headers})).expect("sound");
-    let request = target.request(Bytes::new());
+    let endpoint = endpoint(json!({"http_endpoint": "http://h", "method": "PUT", "headers": headers})).expect("sound");
+    let request = endpoint.request(Bytes::new());
     assert_eq!((request.method().as_str(), &request.headers()[USER_AGENT]), ("PUT", &HeaderValue::from_static("me")));
     assert_eq!(request.headers()["x-key"].as_bytes(), "\u{e9}".as_bytes());
 }
 
-/// Scenario: endpoints, headers and certificates that cannot be used.
-/// Guarantees: the sink does not open; the error names the field, and does not repeat a password.
+/// Scenario: endpoints, headers and certificates that cannot be used, one by one and all at once.
+/// Guarantees: the sink does not open; the errors name each field, and do not repeat a password.
 #[test]
-fn what_cannot_be_sent_to_is_said_at_once() {
+fn unusable_configurations_are_refused() {
     let certificate = |cert: &str, key: &str| json!({"http_endpoint": "https://h", "ssl_verify": false, "certificate": {"cert": cert, "key": key}});
     let made = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("made");
     let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let other = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("made").signing_key.serialize_pem();
+    let refused = |config: &Value| {
+        let errors = open(config, &SinkShared::new(None)).err().expect("refused");
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
     for (config, expected) in [
-        (json!({"http_endpoint": "{vault://env/url}"}), "config.http_endpoint is a vault reference"),
-        (json!({"http_endpoint": "ftp://u:s3cr3t@h"}), "config.http_endpoint must begin with http://"),
-        (json!({"http_endpoint": "http://u:s3cr3t@h/a b"}), "config.http_endpoint is no URL"),
-        (json!({"http_endpoint": "http://u:s3cr3t@h:port/"}), "config.http_endpoint is no URL"),
-        (json!({"http_endpoint": "http://h", "headers": {"K": "{vault://env/k}"}}), "config.headers.K is a vault ref"),
-        (json!({"http_endpoint": "http://h", "headers": {"K": "s3cr3t\n"}}), "config.headers.K has characters"),
-        (certificate("", &key), "`cert` of the client certificate has no certificate in it"),
-        (certificate(&cert, "s3cr3t"), "`key` of the client certificate is not a private key in PEM"),
+        (json!({"http_endpoint": "{vault://env/url}"}), "http_endpoint: a vault reference"),
+        (json!({"http_endpoint": "ftp://u:s3cr3t@h"}), "http_endpoint: must begin with http://"),
+        (json!({"http_endpoint": "http://u:s3cr3t@h/a b"}), "http_endpoint: not a URL"),
+        (json!({"http_endpoint": "http://u:s3cr3t@h:port/"}), "http_endpoint: not a URL"),
+        (json!({"http_endpoint": "http://h", "headers": {"K": "{vault://env/k}"}}), "headers.K: a vault reference"),
+        (json!({"http_endpoint": "http://h", "headers": {"K": "s3cr3t\n"}}), "headers.K: has characters"),
+        (certificate("", &key), "client_certificate: `cert` of the client certificate has no certificate in it"),
+        (
+            certificate(&cert, "s3cr3t"),
+            "client_certificate: `key` of the client certificate is not a private key in PEM",
+        ),
         (certificate(&cert, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "is encrypted; give it decrypted"),
-        (certificate(&cert, &other), "the client certificate cannot be used"),
+        (certificate(&cert, &other), "client_certificate: the client certificate cannot be used"),
     ] {
-        let error = open(NAME, &config, &SinkShared::new(None)).err().expect(expected);
-        assert!(matches!(error, OpenError::Setup { .. }));
-        let text = error.to_string();
-        assert!(text.contains(expected) && !text.contains("s3cr3t"), "{text}");
+        let texts = refused(&config);
+        assert!(texts.len() == 1 && texts[0].contains(expected) && !texts[0].contains("s3cr3t"), "{texts:?}");
     }
-    assert!(open(NAME, &certificate(&cert, &key), &SinkShared::new(None)).is_ok());
+    assert!(open(&certificate(&cert, &key), &SinkShared::new(None)).is_ok());
+    let mut all = certificate("", "");
+    all["http_endpoint"] = json!("ftp://h");
+    all["headers"] = json!({"K": "\n"});
+    let texts = refused(&all);
+    let fields: Vec<_> = texts.iter().map(|text| text.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(fields, ["http_endpoint", "headers.K", "client_certificate"]);
 }
 
 /// Scenario: `Retry-After` as seconds, as a date, as neither. Guarantees: the time from now, or none; nothing overflows.
@@ -96,8 +106,8 @@ fn retry_after_is_seconds_or_a_date() {
 /// Guarantees: one line of at most 200 bytes of it, escaped.
 #[test]
 fn answers_are_shown_on_one_line() {
-    assert_eq!(shown(b"<html>\r\n  no \x1b[31m\xff\n"), "<html> no \\u{1b}[31m\u{fffd}");
-    assert_eq!(shown(&[b'x'; 300]).len(), 200);
+    assert_eq!(excerpt(b"<html>\r\n  no \x1b[31m\xff\n"), "<html> no \\u{1b}[31m\u{fffd}");
+    assert_eq!(excerpt(&[b'x'; 300]).len(), 200);
 }
 
 fn entries(texts: &[&str]) -> Vec<Bytes> {
@@ -109,7 +119,7 @@ fn sink(peer: &Peer, more: Value) -> Box<dyn Sink> {
     if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
         config.extend(more);
     }
-    open(NAME, &config, &SinkShared::new(None)).expect("opens")
+    open(&config, &SinkShared::new(None)).expect("opens")
 }
 
 /// Delivers as the dispatcher does; gives what was refused for good, and how often something was to be sent again.

@@ -1,4 +1,4 @@
-//! The sink of kafka-log.
+//! Records to a topic of Apache Kafka.
 //!
 //! - An entry settles when the brokers have acknowledged it as `producer_request_acks` asks; with the default, -1, when
 //!   every replica in sync has it.
@@ -9,7 +9,7 @@
 //!   are told to the queue, which decides for how long; an entry that it gives up may arrive all the same.
 
 mod in_flight;
-mod member;
+mod json_path;
 mod record;
 
 use std::sync::Arc;
@@ -18,21 +18,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::producer::BaseRecord;
 use rdkafka::types::RDKafkaErrorCode;
+use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use self::in_flight::{InFlight, Next, Outcome, Refusal};
 use self::record::{Labels, Shape};
-use crate::sink::{BoxFuture, FailureKind, OpenError, SendError, Sent, Sink, SinkShared};
+use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
 use logphase_kafka::config::Config;
 use logphase_kafka::error::{self, ErrorAction};
 use logphase_kafka::oauthbearer::TokenSupplier;
 use logphase_kafka::producer::{ProducerHandle, Producers, code_of};
 use logphase_kafka::registry::{EncodeError, Registry};
 use logphase_kafka::settings::{self, Settings};
-use logphase_net::ConfigError;
-
-/// The plugin's name in Kong.
-pub const NAME: &str = "kafka-log";
 
 /// Bytes that may be in the client unsettled: several batches for each of several brokers.
 const WINDOW_BYTES: usize = 32 << 20;
@@ -96,19 +93,29 @@ enum Stopped {
     Failed(String),
 }
 
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// Every field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    Ok(Box::new(KafkaSink::new(parse(config)?, shared)?))
+}
+
 impl KafkaSink {
     /// A sink for `config`. Connects when the first message comes.
     ///
     /// # Errors
-    /// What of the configuration the client cannot do.
-    pub fn open(config: Config, shared: &SinkShared) -> Result<Self, OpenError> {
-        let refused = |error: ConfigError| OpenError::Config { kind: NAME.to_owned(), reason: error.to_string() };
+    /// Every field that the client cannot use.
+    pub fn new(config: Config, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
         let settings = Settings::new(&config.connection, &config.producer, || shared.tls.roots_pem());
-        let settings = settings.map_err(refused)?;
         let registry = config.schema_registry.as_ref().and_then(|registry| registry.confluent.as_ref());
-        let registry = registry.map(|registry| Registry::open(registry, &shared.tls)).transpose().map_err(refused)?;
+        let registry = registry.map(|registry| Registry::open(registry, &shared.tls)).transpose();
+        let (settings, registry) = match (settings, registry) {
+            (Ok(settings), Ok(registry)) => (settings, registry),
+            (settings, registry) => return Err(settings.err().into_iter().chain(registry.err()).collect()),
+        };
         let tokens = settings.oauthbearer.as_ref().map(|config| TokenSupplier::new(config, &shared.tls));
-        let tokens = tokens.transpose().map_err(refused)?;
+        let tokens = tokens.transpose().map_err(|error| vec![error])?;
         Ok(Self {
             addresses: settings::addresses(&config.connection.bootstrap_servers),
             shape: Shape::new(&config),

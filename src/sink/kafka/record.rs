@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use rdkafka::message::{Header, OwnedHeaders};
 
-use super::member;
+use super::json_path;
 use logphase_kafka::config::Config;
 
 /// Bytes of the messages of one record, beyond which it takes no further message.
@@ -45,7 +45,7 @@ impl Shape {
     pub(super) fn new(config: &Config) -> Self {
         let argument = config.key_query_arg.iter();
         let path = |name: &String| vec!["request".to_owned(), "querystring".to_owned(), name.clone()];
-        let header = |(name, path): (&String, &String)| (name.clone(), member::names(path));
+        let header = |(name, path): (&String, &String)| (name.clone(), json_path::names(path));
         Self {
             key: argument.map(path).next(),
             headers: config.record_headers.iter().map(header).collect(),
@@ -64,12 +64,12 @@ impl Shape {
         }
         let Ok(json) = std::str::from_utf8(entry) else { return Labels::default() };
         let key = self.key.as_ref().and_then(|path| {
-            let value = member::find(json, path)?;
-            member::string(member::first(value).unwrap_or(value))
+            let value = json_path::find(json, path)?;
+            json_path::string(json_path::first(value).unwrap_or(value))
         });
         let header = |(name, path): &(String, Vec<String>)| {
-            let value = member::find(json, path)?;
-            let text = member::string(value).unwrap_or(value.into());
+            let value = json_path::find(json, path)?;
+            let text = json_path::string(value).unwrap_or(value.into());
             // librdkafka takes text without NUL for a header's name only; a value may be any.
             Some((name.clone(), text.into_owned()))
         };

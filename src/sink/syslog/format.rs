@@ -1,8 +1,8 @@
 //! Messages in the formats of RFC 5424 and RFC 3164.
 //!
 //! The time in the header is that of logging as in Kong: the end of the transaction, as the message itself tells it. A
-//! message that waited in a queue is not dated anew, and one that is sent twice is the same each time. Only a message
-//! that tells no time gets that of sending.
+//! message that waited in a queue keeps its time, and one that is sent twice is the same each time. Only a message
+//! without a time gets that of sending.
 
 use std::fmt::Write;
 
@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::level::{Facility, Facts, Levels, Severity};
+use super::severity::{Facility, HeaderFields, Severities, Severity};
 
-/// How the header tells the time, which also decides about the version before it.
+/// How the header writes the time. RFC 5424 also puts a version before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stamp {
+pub enum TimestampFormat {
     /// RFC 5424: UTC, with milliseconds.
     Milliseconds,
     /// RFC 5424: UTC, in whole seconds.
@@ -24,10 +24,10 @@ pub enum Stamp {
     Old,
 }
 
-/// What follows the priority and the time in a header.
+/// The parts of a header that are the same for all messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    stamp: Stamp,
+pub struct Header {
+    timestamp_format: TimestampFormat,
     // With the space before the message.
     rest: String,
 }
@@ -39,19 +39,19 @@ const LONGEST_NAME: usize = 48;
 /// The largest TAG (RFC 3164, 4.1.3).
 const LONGEST_TAG: usize = 32;
 
-impl Head {
+impl Header {
     /// `1 TIMESTAMP HOST APP-NAME PROCID - -`.
     pub fn rfc5424(host: &str, ident: &str) -> Self {
         let (host, name) = (name(host, LONGEST_HOST, ""), name(ident, LONGEST_NAME, ""));
         let process = std::process::id();
-        Self { stamp: Stamp::Milliseconds, rest: format!("{host} {name} {process} - - ") }
+        Self { timestamp_format: TimestampFormat::Milliseconds, rest: format!("{host} {name} {process} - - ") }
     }
 
     /// `TIMESTAMP HOST TAG[PID]:`; without a host it is what the C library's `syslog` sends to the local daemon.
     pub fn rfc3164(host: Option<&str>, ident: &str) -> Self {
         let host = host.map(|host| name(host, LONGEST_HOST, "") + " ").unwrap_or_default();
         let (tag, process) = (name(ident, LONGEST_TAG, ":[]"), std::process::id());
-        Self { stamp: Stamp::Old, rest: format!("{host}{tag}[{process}]: ") }
+        Self { timestamp_format: TimestampFormat::Old, rest: format!("{host}{tag}[{process}]: ") }
     }
 
     /// `1 TIMESTAMP HOST kong - - [KEY@41058 tag="..."]`, as Loggly wants it.
@@ -63,7 +63,7 @@ impl Head {
             let _ = write!(rest, " tag=\"{}\"", escaped(tag));
         }
         rest.push_str("] ");
-        Self { stamp: Stamp::Seconds, rest }
+        Self { timestamp_format: TimestampFormat::Seconds, rest }
     }
 }
 
@@ -71,19 +71,19 @@ impl Head {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoder {
     /// Which messages have which severity.
-    pub levels: Levels,
+    pub severities: Severities,
     /// The facility of all of them.
     pub facility: Facility,
     /// The rest of the header.
-    pub head: Head,
+    pub header: Header,
 }
 
 impl Encoder {
     /// The entry with its header; `None` if its severity is below `log_level`.
     pub fn encode(&self, entry: &[u8]) -> Option<Bytes> {
-        let facts = Facts::read(entry);
-        let severity = self.levels.severity(facts.status)?;
-        let header = self.header(severity, facts.ended);
+        let fields = HeaderFields::read(entry);
+        let severity = self.severities.severity(fields.status)?;
+        let header = self.header(severity, fields.ended);
         let mut line = Vec::with_capacity(header.len() + entry.len());
         line.extend_from_slice(header.as_bytes());
         line.extend_from_slice(entry);
@@ -91,13 +91,14 @@ impl Encoder {
     }
 
     fn header(&self, severity: Severity, ended: Option<f64>) -> String {
-        let mut header = String::with_capacity(self.head.rest.len() + 40);
+        let mut header = String::with_capacity(self.header.rest.len() + 40);
         let _ = write!(header, "<{}>", (self.facility as u8) * 8 + severity as u8);
         let at = ended.and_then(timestamp).unwrap_or_else(Timestamp::now);
-        let zone = if self.head.stamp == Stamp::Old { TimeZone::system() } else { TimeZone::UTC };
-        put_time(&mut header, self.head.stamp, zone.to_datetime(at));
+        let zone =
+            if self.header.timestamp_format == TimestampFormat::Old { TimeZone::system() } else { TimeZone::UTC };
+        write_time(&mut header, self.header.timestamp_format, zone.to_datetime(at));
         header.push(' ');
-        header.push_str(&self.head.rest);
+        header.push_str(&self.header.rest);
         header
     }
 }
@@ -109,17 +110,19 @@ fn timestamp(milliseconds: f64) -> Option<Timestamp> {
     sound.then(|| Timestamp::from_millisecond(milliseconds as i64).ok()).flatten()
 }
 
-fn put_time(header: &mut String, stamp: Stamp, at: DateTime) {
+fn write_time(header: &mut String, timestamp_format: TimestampFormat, at: DateTime) {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (year, month, day, hour, minute, second) =
         (at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second());
-    let _ = match stamp {
-        Stamp::Old => {
+    let _ = match timestamp_format {
+        TimestampFormat::Old => {
             let month = MONTHS[usize::from(month.unsigned_abs() - 1) % 12];
             write!(header, "{month} {day:2} {hour:02}:{minute:02}:{second:02}")
         }
-        Stamp::Seconds => write!(header, "1 {year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"),
-        Stamp::Milliseconds => {
+        TimestampFormat::Seconds => {
+            write!(header, "1 {year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        }
+        TimestampFormat::Milliseconds => {
             let millisecond = at.millisecond();
             write!(header, "1 {year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
         }
@@ -146,6 +149,6 @@ fn escaped(text: &str) -> String {
 }
 
 /// The machine's name.
-pub fn own_host() -> String {
+pub fn local_hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -1,20 +1,18 @@
-//! The sink of loggly: RFC 5424 with the customer's token and tags, a datagram each.
+//! Syslog as Loggly takes it: RFC 5424 with the customer's token and tags, one datagram per message.
 //!
-//! As with udp-log, a message is delivered when the kernel has taken it, and a refusal that comes back is counted as a
+//! As with every datagram, a message is delivered when the kernel has taken it, and a refusal that comes back counts as a
 //! loss.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::format::{Encoder, Head, own_host};
-use super::level::{Facility, Levels};
-use super::relay::Relay;
-use crate::sink::SinkShared;
+use super::encoding_sink::EncodingSink;
+use super::format::{Encoder, Header, local_hostname};
+use super::severity::{Facility, Severities};
 use crate::sink::udp::UdpSink;
+use crate::sink::{ConfigError, Sink, SinkShared, parse};
 
-/// The plugin's name in Kong.
-pub const NAME: &str = "loggly";
-
-/// What the sink needs of loggly's `config`.
+/// What the sink needs of a plugin's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Name or address of the receiver.
@@ -28,19 +26,23 @@ pub struct Config {
     pub tags: Vec<String>,
     /// Severities.
     #[serde(flatten)]
-    pub levels: Levels,
+    pub severities: Severities,
     /// Milliseconds for resolving the name and for sending one datagram.
     pub timeout: u64,
 }
 
-/// A sink for `config`. The name is resolved when the first message comes, and again after a failure.
-pub fn open(config: Config, shared: &SinkShared) -> Relay {
-    let head = Head::loggly(&own_host(), &config.key, &config.tags);
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// A field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    let config: Config = parse(config)?;
+    let header = Header::loggly(&local_hostname(), &config.key, &config.tags);
     // Kong's facility is always `user`.
-    let encoder = Encoder { levels: config.levels, facility: Facility::User, head };
+    let encoder = Encoder { severities: config.severities, facility: Facility::User, header };
     let advice = "take long members out of the message";
-    let carrier = UdpSink::dropping(config.host, config.port, config.timeout, advice, shared);
-    Relay::new(encoder, Box::new(carrier))
+    let transport = UdpSink::dropping(config.host, config.port, config.timeout, advice, shared);
+    Ok(Box::new(EncodingSink::new(encoder, Box::new(transport))))
 }
 
 #[cfg(test)]

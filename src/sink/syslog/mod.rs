@@ -1,30 +1,28 @@
-//! The sink of syslog: to the machine's daemon as Kong does, or over the network.
+//! Syslog messages, to the machine's daemon or over the network.
 
+mod daemon;
+mod encoding_sink;
 mod format;
-mod level;
-mod link;
-mod local;
 pub mod loggly;
-mod relay;
+mod severity;
+mod socket;
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use self::format::{Encoder, Head, own_host};
-use self::level::{Facility, Levels};
-use self::local::Local;
-use self::relay::Relay;
+use self::daemon::DaemonSink;
+use self::encoding_sink::EncodingSink;
+use self::format::{Encoder, Header, local_hostname};
+use self::severity::{Facility, Severities};
 use crate::sink::tcp::{Config as TcpConfig, Framing, TcpSink};
 use crate::sink::udp::UdpSink;
-use crate::sink::{OpenError, Sink, SinkShared, defaults};
-
-/// The plugin's name in Kong.
-pub const NAME: &str = "syslog";
+use crate::sink::{ConfigError, Sink, SinkShared, defaults, parse};
 
 /// The daemon's socket (`_PATH_LOG` of the C library).
-const SOCKET: &str = "/dev/log";
+const DEFAULT_SOCKET: &str = "/dev/log";
 /// The port of syslog over UDP (RFC 5426, 3.3), which receivers use for TCP, too.
 const PORT: u16 = 514;
 /// The port of syslog over TLS (RFC 5425, 4.1).
@@ -32,35 +30,35 @@ const TLS_PORT: u16 = 6514;
 /// Milliseconds after which an idle connection is closed, as tcp-log's by default.
 const KEEPALIVE: u64 = 60_000;
 
-/// How messages travel over the network.
+/// The transport to a receiver on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// A datagram each (RFC 5426).
+    /// One datagram per message (RFC 5426).
     #[default]
     Udp,
-    /// With their lengths before them (RFC 6587, 3.4.1).
+    /// Octet counting over TCP (RFC 6587, 3.4.1).
     Tcp,
-    /// The same over TLS (RFC 5425).
+    /// Octet counting over TLS (RFC 5425).
     Tls,
 }
 
-/// How a message is written.
+/// The format of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// With host, process and a time with its year and zone.
     Rfc5424,
-    /// The older one.
+    /// The older format of BSD syslog.
     Rfc3164,
 }
 
-/// What the sink needs of syslog's `config`.
+/// What the sink needs of a plugin's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Severities.
     #[serde(flatten)]
-    pub levels: Levels,
+    pub severities: Severities,
     /// The facility.
     #[serde(default)]
     pub facility: Facility,
@@ -73,11 +71,11 @@ pub struct Config {
     /// Its port; 514, for TLS 6514.
     #[serde(default)]
     pub port: Option<u16>,
-    /// The way to it.
+    /// The transport to `host`.
     #[serde(default)]
     pub transport: Transport,
-    /// How messages are written: to the machine's daemon as RFC 3164 has it, since that is what the C library sends and
-    /// daemons expect there; over the network as RFC 5424 has it.
+    /// The format; by default RFC 3164 for the machine's daemon, which is what the C library sends and daemons expect, and
+    /// RFC 5424 over the network.
     #[serde(default)]
     pub format: Option<Format>,
     /// The name of the program in messages.
@@ -101,26 +99,29 @@ fn default_ident() -> String {
     "kong".to_owned()
 }
 
-/// A sink for `config`. Connects when the first message comes.
-pub fn open(config: Config, shared: &SinkShared) -> Result<Relay, OpenError> {
-    let encoder = Encoder { levels: config.levels, facility: config.facility, head: head(&config) };
-    let carrier = carrier(config, shared).map_err(|reason| OpenError::Setup { kind: NAME.to_owned(), reason })?;
-    Ok(Relay::new(encoder, carrier))
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// Every field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    let config: Config = parse(config)?;
+    let encoder = Encoder { severities: config.severities, facility: config.facility, header: header(&config) };
+    Ok(Box::new(EncodingSink::new(encoder, open_transport(config, shared)?)))
 }
 
-fn head(config: &Config) -> Head {
-    let host = config.hostname.clone().unwrap_or_else(own_host);
+fn header(config: &Config) -> Header {
+    let host = config.hostname.clone().unwrap_or_else(local_hostname);
     let remote = config.host.is_some();
     match config.format.unwrap_or(if remote { Format::Rfc5424 } else { Format::Rfc3164 }) {
-        Format::Rfc5424 => Head::rfc5424(&host, &config.ident),
-        Format::Rfc3164 => Head::rfc3164(remote.then_some(&host), &config.ident),
+        Format::Rfc5424 => Header::rfc5424(&host, &config.ident),
+        Format::Rfc3164 => Header::rfc3164(remote.then_some(&host), &config.ident),
     }
 }
 
-fn carrier(config: Config, shared: &SinkShared) -> Result<Box<dyn Sink>, String> {
+fn open_transport(config: Config, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
     let Some(host) = config.host else {
-        let path = config.socket.as_deref().unwrap_or(SOCKET);
-        return Ok(Box::new(Local::new(Path::new(path), Duration::from_millis(config.timeout.max(1)))));
+        let path = config.socket.as_deref().unwrap_or(DEFAULT_SOCKET);
+        return Ok(Box::new(DaemonSink::new(Path::new(path), Duration::from_millis(config.timeout.max(1)))));
     };
     let tls = config.transport == Transport::Tls;
     let port = config.port.unwrap_or(if tls { TLS_PORT } else { PORT });

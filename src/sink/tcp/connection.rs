@@ -1,4 +1,4 @@
-//! One TCP connection, with or without TLS, that knows what the peer's TCP has acknowledged.
+//! One TCP connection, with or without TLS, that tracks what the peer's TCP has acknowledged.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -20,19 +20,19 @@ use logphase_net::send_queue::unacknowledged;
 
 /// How a connection ended.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(super) enum Disconnected {
     /// The peer closed it in order: it had read what its kernel had acknowledged.
     Closed,
     /// It was cut off, or nothing moved within the timeout.
     Failed(io::Error),
 }
 
-impl Broken {
+impl Disconnected {
     pub(super) fn describe(&self, address: &str) -> String {
         match self {
             Self::Closed => format!("{address} closed the connection"),
             Self::Failed(error) if error.kind() == io::ErrorKind::TimedOut => {
-                format!("{address} took nothing within config.timeout; see whether the receiver reads")
+                format!("{address} took nothing within config.timeout; check that the receiver reads")
             }
             Self::Failed(error) => format!("connection to {address} broke: {error}"),
         }
@@ -40,25 +40,25 @@ impl Broken {
 }
 
 /// Counts the bytes that the kernel takes.
-struct Counted {
+struct CountingStream {
     stream: TcpStream,
     written: u64,
 }
 
-enum Wire {
-    Plain(Counted),
-    Tls(Box<TlsStream<Counted>>),
+enum Transport {
+    Plain(CountingStream),
+    Tls(Box<TlsStream<CountingStream>>),
 }
 
 /// An open connection.
 pub(super) struct Connection {
-    wire: Wire,
-    // Ends of what was written, in bytes on the wire, with the number of entries up to there since the one before.
-    marks: VecDeque<(u64, usize)>,
+    transport: Transport,
+    // Where each write ended, in bytes on the wire, with the number of entries in it.
+    boundaries: VecDeque<(u64, usize)>,
     last_used: Instant,
 }
 
-/// With whom to speak TLS, and under which name.
+/// How to speak TLS, and the name that the peer must have.
 #[derive(Clone)]
 pub(super) struct Tls {
     pub config: Arc<ClientConfig>,
@@ -71,17 +71,17 @@ impl Connection {
         let connecting = async {
             let stream = connect_any(host, port).await?;
             stream.set_nodelay(true)?;
-            let counted = Counted { stream, written: 0 };
+            let counted = CountingStream { stream, written: 0 };
             Ok::<_, io::Error>(match tls {
-                None => Wire::Plain(counted),
+                None => Transport::Plain(counted),
                 Some(tls) => {
                     let connector = TlsConnector::from(tls.config.clone());
-                    Wire::Tls(Box::new(connector.connect(tls.name.clone(), counted).await?))
+                    Transport::Tls(Box::new(connector.connect(tls.name.clone(), counted).await?))
                 }
             })
         };
-        let wire = timeout(limit, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Self { wire, marks: VecDeque::new(), last_used: Instant::now() })
+        let transport = timeout(limit, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(Self { transport, boundaries: VecDeque::new(), last_used: Instant::now() })
     }
 
     /// How long nothing was written.
@@ -89,52 +89,52 @@ impl Connection {
         self.last_used.elapsed()
     }
 
-    /// Writes `bytes`, which end `entries` entries. Fails when nothing moves for `limit`, or the peer hangs up.
-    pub(super) async fn write(&mut self, bytes: &[u8], entries: usize, limit: Duration) -> Result<(), Broken> {
+    /// Writes `bytes`, which end `entries` entries. Fails when nothing moves for `limit`, or the peer closes the connection.
+    pub(super) async fn write(&mut self, bytes: &[u8], entries: usize, limit: Duration) -> Result<(), Disconnected> {
         let mut done = 0;
         while done < bytes.len() {
             let step = poll_fn(|context| self.poll_write(context, &bytes[done..]));
             done += within(limit, step).await?;
         }
         within(limit, poll_fn(|context| self.poll_flush(context))).await?;
-        self.marks.push_back((self.counted().written, entries));
+        self.boundaries.push_back((self.stream().written, entries));
         self.last_used = Instant::now();
         Ok(())
     }
 
-    /// Takes off the entries that the peer's TCP has acknowledged since the last call.
+    /// How many entries the peer's TCP has acknowledged since the last call.
     pub(super) fn take_settled(&mut self) -> usize {
-        let counted = self.counted();
-        // A socket that cannot say has acknowledged nothing.
+        let counted = self.stream();
+        // Without an answer nothing counts as acknowledged.
         let Ok(pending) = unacknowledged(&counted.stream) else { return 0 };
         let acknowledged = counted.written.saturating_sub(pending);
         let mut settled = 0;
-        while let Some(&(_, entries)) = self.marks.front().filter(|(end, _)| *end <= acknowledged) {
+        while let Some(&(_, entries)) = self.boundaries.front().filter(|(end, _)| *end <= acknowledged) {
             settled += entries;
-            self.marks.pop_front();
+            self.boundaries.pop_front();
         }
         settled
     }
 
     /// Waits until entries are acknowledged and says how many. Fails when nothing moves for `limit`.
-    pub(super) async fn wait_settled(&mut self, limit: Duration) -> Result<usize, Broken> {
-        // The kernel wakes nobody when an acknowledgement comes.
+    pub(super) async fn wait_settled(&mut self, limit: Duration) -> Result<usize, Disconnected> {
+        // The kernel gives no notice when an acknowledgement arrives.
         const SHORTEST: Duration = Duration::from_millis(1);
         const LONGEST: Duration = Duration::from_millis(20);
         let mut pause = SHORTEST;
         let mut pending = u64::MAX;
         let mut moved = Instant::now();
-        while !self.marks.is_empty() {
+        while !self.boundaries.is_empty() {
             let settled = self.take_settled();
             if settled > 0 {
                 return Ok(settled);
             }
             self.check()?;
-            let now = unacknowledged(&self.counted().stream).map_err(Broken::Failed)?;
+            let now = unacknowledged(&self.stream().stream).map_err(Disconnected::Failed)?;
             if now < pending {
                 (pending, moved) = (now, Instant::now());
             } else if moved.elapsed() >= limit {
-                return Err(Broken::Failed(io::ErrorKind::TimedOut.into()));
+                return Err(Disconnected::Failed(io::ErrorKind::TimedOut.into()));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
@@ -142,80 +142,80 @@ impl Connection {
         Ok(0)
     }
 
-    /// Fails if the peer has hung up.
-    pub(super) fn check(&mut self) -> Result<(), Broken> {
+    /// Fails if the peer has closed the connection.
+    pub(super) fn check(&mut self) -> Result<(), Disconnected> {
         let mut context = Context::from_waker(std::task::Waker::noop());
-        match self.poll_hang_up(&mut context) {
-            Poll::Ready(broken) => Err(broken),
+        match self.poll_peer_closed(&mut context) {
+            Poll::Ready(disconnect) => Err(disconnect),
             Poll::Pending => Ok(()),
         }
     }
 
-    /// Waits until the peer hangs up; what it sends is passed over.
-    pub(super) async fn hung_up(&mut self) -> Broken {
-        poll_fn(|context| self.poll_hang_up(context)).await
+    /// Waits until the peer closes the connection; what it sends is ignored.
+    pub(super) async fn peer_closed(&mut self) -> Disconnected {
+        poll_fn(|context| self.poll_peer_closed(context)).await
     }
 
     /// Ends the connection in order: after all that was written.
     pub(super) async fn close(mut self, limit: Duration) {
-        // Unread bytes would turn the close into a reset, which could cost the peer what it has not read yet.
+        // With unread bytes the kernel would reset the connection, and the peer could lose what it has not read.
         let _ = self.check();
-        let _ = match &mut self.wire {
-            Wire::Plain(counted) => timeout(limit, counted.stream.shutdown()).await,
-            Wire::Tls(stream) => timeout(limit, stream.shutdown()).await,
+        let _ = match &mut self.transport {
+            Transport::Plain(counted) => timeout(limit, counted.stream.shutdown()).await,
+            Transport::Tls(stream) => timeout(limit, stream.shutdown()).await,
         };
     }
 
-    fn counted(&self) -> &Counted {
-        match &self.wire {
-            Wire::Plain(counted) => counted,
-            Wire::Tls(stream) => stream.get_ref().0,
+    fn stream(&self) -> &CountingStream {
+        match &self.transport {
+            Transport::Plain(counted) => counted,
+            Transport::Tls(stream) => stream.get_ref().0,
         }
     }
 
-    fn poll_hang_up(&mut self, context: &mut Context<'_>) -> Poll<Broken> {
+    fn poll_peer_closed(&mut self, context: &mut Context<'_>) -> Poll<Disconnected> {
         let mut scratch = [0; 2048];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            let read = match &mut self.wire {
-                Wire::Plain(counted) => Pin::new(counted).poll_read(context, &mut buffer),
-                Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, &mut buffer),
+            let read = match &mut self.transport {
+                Transport::Plain(counted) => Pin::new(counted).poll_read(context, &mut buffer),
+                Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, &mut buffer),
             };
             match read {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Broken::Failed(error)),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Broken::Closed),
+                Poll::Ready(Err(error)) => return Poll::Ready(Disconnected::Failed(error)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Disconnected::Closed),
                 Poll::Ready(Ok(())) => {}
             }
         }
     }
 
-    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
-        if let Poll::Ready(broken) = self.poll_hang_up(context) {
-            return Poll::Ready(Err(broken));
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Disconnected>> {
+        if let Poll::Ready(disconnect) = self.poll_peer_closed(context) {
+            return Poll::Ready(Err(disconnect));
         }
-        let written = match &mut self.wire {
-            Wire::Plain(counted) => Pin::new(counted).poll_write(context, bytes),
-            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
+        let written = match &mut self.transport {
+            Transport::Plain(counted) => Pin::new(counted).poll_write(context, bytes),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
         };
         written.map(|result| match result {
-            Ok(0) => Err(Broken::Failed(io::ErrorKind::WriteZero.into())),
+            Ok(0) => Err(Disconnected::Failed(io::ErrorKind::WriteZero.into())),
             Ok(bytes) => Ok(bytes),
-            Err(error) => Err(Broken::Failed(error)),
+            Err(error) => Err(Disconnected::Failed(error)),
         })
     }
 
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let flushed = match &mut self.wire {
-            Wire::Plain(counted) => Pin::new(counted).poll_flush(context),
-            Wire::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
+        let flushed = match &mut self.transport {
+            Transport::Plain(counted) => Pin::new(counted).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
         };
-        flushed.map_err(Broken::Failed)
+        flushed.map_err(Disconnected::Failed)
     }
 }
 
-async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
-    timeout(limit, step).await.unwrap_or_else(|_| Err(Broken::Failed(io::ErrorKind::TimedOut.into())))
+async fn within<T>(limit: Duration, step: impl Future<Output = Result<T, Disconnected>>) -> Result<T, Disconnected> {
+    timeout(limit, step).await.unwrap_or_else(|_| Err(Disconnected::Failed(io::ErrorKind::TimedOut.into())))
 }
 
 async fn connect_any(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -229,13 +229,13 @@ async fn connect_any(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(bytes)) = polled {

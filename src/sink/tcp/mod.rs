@@ -1,11 +1,11 @@
-//! The sink of tcp-log.
+//! Messages over one TCP or TLS connection.
 //!
-//! TCP tells the sender that the peer's *kernel* has a byte, not that the peer has read it. The promise:
-//! - A message settles when the peer's TCP has acknowledged it. Until then it is sent again if the connection ends.
-//! - A peer that dies has unread messages in its socket's buffer, acknowledged all the same. So the newest settled
-//!   messages (8 MiB, 30 s; 1 s if the peer closed in order) are sent again on the connection after a broken one.
-//! - Hence at least once: around a restart of the peer messages come twice, in order of their first sending.
-//!   What a peer had read and not yet worked on for longer than that is beyond TCP's and this sink's knowledge.
+//! TCP confirms that the peer's *kernel* has a byte, not that the peer has read it. So:
+//! - A message settles when the peer's TCP has acknowledged it. If the connection ends before, it is sent again.
+//! - A peer that dies leaves acknowledged messages unread in its socket's buffer. So after a lost connection, the newest
+//!   settled messages (8 MiB, 30 s; 1 s if the peer closed in order) are sent again on the next one.
+//! - Delivery is at least once: around a restart of the peer some messages arrive twice, in their first order. A message
+//!   that the peer had read earlier than that and not processed is lost: neither TCP nor this sink can know.
 
 mod connection;
 
@@ -16,28 +16,27 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
+use serde_json::Value;
 use tracing::warn;
 
-use self::connection::{Broken, Connection, Tls};
+use self::connection::{Connection, Disconnected, Tls};
+use crate::sink::config_error::refused;
 use crate::sink::resend::ResendBuffer;
-use crate::sink::{BoxFuture, OpenError, SendError, Sent, Sink, SinkShared, defaults};
+use crate::sink::{BoxFuture, ConfigError, SendError, Sent, Sink, SinkShared, defaults, parse};
 
-/// The plugin's name in Kong.
-pub const NAME: &str = "tcp-log";
-
-/// How long a message is kept for the case that the connection is cut off.
+/// How long a settled message is kept to be sent again if the connection is cut off.
 const RESEND_AGE: Duration = Duration::from_secs(30);
 /// The same when the peer closed the connection in order.
 const RESEND_AGE_CLOSED: Duration = Duration::from_secs(1);
-/// How many connections in a row may break with nothing but resent messages on them before these are given up: a
-/// peer that cuts every connection off shall not be fed the same messages for ever.
-const MAX_REPLAYS: u32 = 10;
-/// The pause before the first resending while nothing else is to be sent; it doubles with each broken connection.
+/// How many connections in a row may break while they carry resent messages only. Then these are given up: a peer that
+/// breaks every connection must not get the same messages for ever.
+const MAX_FAILED_REPLAYS: u32 = 10;
+/// The pause before messages are sent again while nothing else is to be sent; it doubles with each broken connection.
 const REPLAY_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes that are put into one write, and settle together.
+/// Bytes that are written, and settle, together.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// What the sink needs of tcp-log's `config`.
+/// What the sink needs of a plugin's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Name or address of the receiver.
@@ -64,19 +63,19 @@ pub struct Config {
     pub crlf: bool,
 }
 
-/// How messages are told apart in the stream of bytes.
+/// How a receiver finds the messages in the stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// Each ends with these bytes.
-    Ended(&'static [u8]),
-    /// Before each stand its length in bytes and a space (RFC 6587, 3.4.1).
+    Terminated(&'static [u8]),
+    /// Each follows its length in bytes and a space (RFC 6587, 3.4.1).
     OctetCounted,
 }
 
 impl Framing {
-    fn put(self, message: &[u8], buffer: &mut BytesMut) {
+    fn write(self, message: &[u8], buffer: &mut BytesMut) {
         match self {
-            Self::Ended(end) => {
+            Self::Terminated(end) => {
                 buffer.reserve(message.len() + end.len());
                 buffer.extend_from_slice(message);
                 buffer.extend_from_slice(end);
@@ -104,32 +103,52 @@ pub struct TcpSink {
     outstanding: VecDeque<Bytes>,
     // Settled lately.
     resend: ResendBuffer,
-    // The last connection broke: the resend goes first on the next one.
+    // The last connection broke: `resend` goes first on the next one.
     replay: bool,
-    // This connection has carried nothing but the resend.
-    only_replayed: bool,
-    // How many such connections in a row have broken.
-    replays: u32,
+    // This connection has carried resent messages only.
+    only_resent: bool,
+    // How many such connections in a row have disconnect.
+    failed_replays: u32,
+}
+
+/// The peer of the TLS connection.
+fn tls(config: &Config, shared: &SinkShared) -> Result<Tls, Vec<ConfigError>> {
+    let (field, name) = config.tls_sni.as_ref().map_or(("host", &config.host), |name| ("tls_sni", name));
+    let name = ServerName::try_from(name.clone()).map_err(|_| {
+        ConfigError::new(field, format!("{name:?} is not a name that a certificate can be for"))
+            .with_help("set config.tls_sni")
+    });
+    let client = shared.tls.get(config.ssl_verify).map_err(|error| refused("ssl_verify", error));
+    match (name, client) {
+        (Ok(name), Ok(config)) => Ok(Tls { config, name }),
+        (name, client) => Err(name.err().into_iter().chain(client.err()).collect()),
+    }
+}
+
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// Every field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    Ok(Box::new(TcpSink::new(parse(config)?, shared)?))
 }
 
 impl TcpSink {
-    /// A sink for `config`. Connects when the first message comes.
-    pub fn open(config: Config, shared: &SinkShared) -> Result<Self, OpenError> {
+    /// A sink that ends each message with a line end. Connects when the first message comes.
+    ///
+    /// # Errors
+    /// Every field that the sink cannot use.
+    pub fn new(config: Config, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
         let end: &[u8] = if config.crlf { b"\r\n" } else { b"\n" };
-        Self::framed(config, Framing::Ended(end), shared)
-            .map_err(|reason| OpenError::Setup { kind: NAME.to_owned(), reason })
+        Self::framed(config, Framing::Terminated(end), shared)
     }
 
-    /// The same with another framing, whatever `config.crlf` says. The error is what cannot be read, and what to do.
-    pub(crate) fn framed(config: Config, framing: Framing, shared: &SinkShared) -> Result<Self, String> {
-        let tls = if config.tls {
-            let name = config.tls_sni.as_ref().unwrap_or(&config.host);
-            let name = ServerName::try_from(name.clone())
-                .map_err(|_| format!("{name:?} is no name that a certificate can be for; set config.tls_sni"))?;
-            Some(Tls { config: shared.tls.get(config.ssl_verify).map_err(|error| error.to_string())?, name })
-        } else {
-            None
-        };
+    /// The same with another framing, whatever `config.crlf` says.
+    ///
+    /// # Errors
+    /// As of [`Self::new`].
+    pub fn framed(config: Config, framing: Framing, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
+        let tls = if config.tls { Some(tls(&config, shared)?) } else { None };
         let mut sink = Self::plain(config.host, config.port, config.timeout, shared);
         sink.keepalive = Duration::from_millis(config.keepalive);
         sink.tls = tls;
@@ -138,20 +157,20 @@ impl TcpSink {
     }
 
     /// A sink without TLS; `timeout` in milliseconds.
-    pub(crate) fn plain(host: String, port: u16, timeout: u64, shared: &SinkShared) -> Self {
+    pub fn plain(host: String, port: u16, timeout: u64, shared: &SinkShared) -> Self {
         Self {
             host,
             port,
             timeout: Duration::from_millis(timeout.max(1)),
             keepalive: Duration::from_millis(defaults::keepalive()),
             tls: None,
-            framing: Framing::Ended(b"\n"),
+            framing: Framing::Terminated(b"\n"),
             connection: None,
             outstanding: VecDeque::new(),
             resend: shared.resend_buffer(RESEND_AGE),
             replay: false,
-            only_replayed: false,
-            replays: 0,
+            only_resent: false,
+            failed_replays: 0,
         }
     }
 
@@ -159,11 +178,11 @@ impl TcpSink {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Sees to it that there is a connection that the peer has not hung up, with the resend sent if need be.
+    /// Opens a connection if there is none that works, and sends again what the last one may have lost.
     async fn connect(&mut self) -> Result<(), SendError> {
         if let Some(connection) = &mut self.connection {
-            if let Err(broken) = connection.check() {
-                return Err(self.broken(&broken));
+            if let Err(disconnect) = connection.check() {
+                return Err(self.disconnected(&disconnect));
             }
             if self.outstanding.is_empty() && connection.idle_for() > self.keepalive {
                 self.close_now().await;
@@ -172,7 +191,7 @@ impl TcpSink {
         if self.connection.is_none() {
             let opened = Connection::open(&self.host, self.port, self.tls.as_ref(), self.timeout).await;
             self.connection = Some(opened.map_err(|error| SendError::retry(0, self.explain(&error)))?);
-            self.only_replayed = true;
+            self.only_resent = true;
         }
         if self.replay {
             let resend = self.resend.renew();
@@ -187,19 +206,19 @@ impl TcpSink {
         let mut buffer = BytesMut::new();
         let mut entries = 0;
         for (index, message) in messages.iter().enumerate() {
-            self.framing.put(message, &mut buffer);
+            self.framing.write(message, &mut buffer);
             entries += 1;
             if buffer.len() < WRITE_BYTES && index + 1 < messages.len() {
                 continue;
             }
             let Some(connection) = &mut self.connection else { break };
             let written = connection.write(&buffer, if counted { entries } else { 0 }, self.timeout).await;
-            if let Err(broken) = written {
-                return Err(self.broken(&broken));
+            if let Err(disconnect) = written {
+                return Err(self.disconnected(&disconnect));
             }
             if counted {
-                self.only_replayed = false;
-                self.replays = 0;
+                self.only_resent = false;
+                self.failed_replays = 0;
                 self.outstanding.extend(messages[index + 1 - entries..=index].iter().cloned());
             }
             entries = 0;
@@ -214,27 +233,27 @@ impl TcpSink {
         entries
     }
 
-    /// Gives the connection up; what it settled last is in the error.
-    fn broken(&mut self, broken: &Broken) -> SendError {
+    /// Drops the connection; the error says what it settled last.
+    fn disconnected(&mut self, disconnect: &Disconnected) -> SendError {
         let settled = self.connection.as_mut().map_or(0, Connection::take_settled);
         let delivered = self.settle_entries(settled);
         self.connection = None;
         self.outstanding.clear();
-        // What the peer may not have read is decided now: it may be away for long.
-        let closed = matches!(broken, Broken::Closed);
+        // Decided now rather than on the next connection, which may be far off.
+        let closed = matches!(disconnect, Disconnected::Closed);
         self.resend.forget_older_than(if closed { RESEND_AGE_CLOSED } else { RESEND_AGE });
-        if self.only_replayed {
-            self.replays += 1;
-            if self.replays >= MAX_REPLAYS {
+        if self.only_resent {
+            self.failed_replays += 1;
+            if self.failed_replays >= MAX_FAILED_REPLAYS {
                 let address = self.address();
-                warn!("{address} breaks every connection; what it did not read of the last messages is lost");
+                warn!("{address} breaks every connection; messages that it did not read are lost");
             }
-            if closed || self.replays >= MAX_REPLAYS {
+            if closed || self.failed_replays >= MAX_FAILED_REPLAYS {
                 self.resend.clear();
             }
         }
         self.replay = !self.resend.is_empty();
-        SendError::retry(delivered, broken.describe(&self.address()))
+        SendError::retry(delivered, disconnect.describe(&self.address()))
     }
 
     async fn close_now(&mut self) {
@@ -250,10 +269,10 @@ impl TcpSink {
                 "connection refused; start the receiver or correct config.host and config.port".to_owned()
             }
             io::ErrorKind::TimedOut => {
-                format!("no answer within config.timeout ({} ms); see to the network", self.timeout.as_millis())
+                format!("no answer within config.timeout ({} ms); check the network", self.timeout.as_millis())
             }
             io::ErrorKind::InvalidData if self.tls.is_some() => {
-                format!("TLS failed: {error}; see config.tls_sni, config.ssl_verify and the trusted certificates")
+                format!("TLS failed: {error}; check config.tls_sni, config.ssl_verify and the trusted certificates")
             }
             _ => error.to_string(),
         };
@@ -282,7 +301,7 @@ impl Sink for TcpSink {
             let Some(connection) = &mut self.connection else { return Ok(Sent::default()) };
             match connection.wait_settled(self.timeout).await {
                 Ok(settled) => Ok(Sent::settled(self.settle_entries(settled))),
-                Err(broken) => Err(self.broken(&broken)),
+                Err(disconnect) => Err(self.disconnected(&disconnect)),
             }
         })
     }
@@ -291,13 +310,13 @@ impl Sink for TcpSink {
         Box::pin(async move {
             while let Some(connection) = &mut self.connection {
                 let left = self.keepalive.saturating_sub(connection.idle_for());
-                match tokio::time::timeout(left, connection.hung_up()).await {
-                    Ok(broken) => drop(self.broken(&broken)),
+                match tokio::time::timeout(left, connection.peer_closed()).await {
+                    Ok(disconnect) => drop(self.disconnected(&disconnect)),
                     Err(_) => self.close_now().await,
                 }
             }
             if self.replay {
-                tokio::time::sleep(REPLAY_PAUSE * 2u32.pow(self.replays.min(MAX_REPLAYS))).await;
+                tokio::time::sleep(REPLAY_PAUSE * 2u32.pow(self.failed_replays.min(MAX_FAILED_REPLAYS))).await;
                 return;
             }
             std::future::pending().await

@@ -11,14 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::plugin;
 use crate::sink::{FailureKind, SendError, Sink, SinkShared};
 use logphase_net::testing::own_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn open(shared: &SinkShared, config: serde_json::Value) -> Box<dyn Sink> {
-    plugin::open("tcp-log", &config, shared).expect("a sound config")
+    super::open(&config, shared).expect("a sound config")
 }
 
 fn entries(texts: &[&'static str]) -> Vec<Bytes> {
@@ -209,7 +208,7 @@ async fn tls_verifies_unless_told_otherwise() {
     let error = deliver(open(&shared, config(None, true)).as_mut(), &message).await.unwrap_err();
     assert!(error.message.contains("TLS failed") && error.message.contains("config.tls_sni"), "{error}");
     let other = tempfile::tempdir().unwrap().path().join("absent.pem");
-    let error =
-        plugin::open("tcp-log", &config(None, true), &SinkShared::new(Some(other))).err().expect("no such file");
-    assert!(error.to_string().contains("cannot read the trusted certificates in"), "{error}");
+    let errors = super::open(&config(None, true), &SinkShared::new(Some(other))).err().expect("no such file");
+    assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["ssl_verify"]);
+    assert!(errors[0].problem.starts_with("cannot read the trusted certificates in"), "{}", errors[0]);
 }

@@ -1,7 +1,7 @@
-//! The sink of udp-log.
+//! One UDP datagram per message.
 //!
-//! Nothing acknowledges a datagram: a message is delivered when the kernel has taken it. That nobody listens at the
-//! other end comes back, on some networks, as an ICMP message, and is counted as a loss.
+//! Nothing acknowledges a datagram: a message counts as delivered when the kernel has taken it. Some networks report with an
+//! ICMP message that nobody listens; that is counted as a loss.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,19 +10,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::io::Errno;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::sink::tcp::TcpSink;
-use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink, SinkShared, defaults};
-
-/// The plugin's name in Kong.
-pub const NAME: &str = "udp-log";
+use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, defaults, parse};
 
 /// The largest payload of a UDP datagram over IPv4 in bytes: 65,535 less the two headers (RFC 768, RFC 791).
 pub const MAX_DATAGRAM: usize = 65_507;
 
-/// What becomes of a message that does not fit into a datagram.
+/// What happens to a message that does not fit into a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Oversize {
@@ -31,7 +29,7 @@ pub enum Oversize {
     Drop,
     /// It is sent, with a newline, over TCP to the same host and port.
     Tcp,
-    /// Its first [`MAX_DATAGRAM`] bytes are sent, cut between two characters. What arrives is no whole JSON.
+    /// Its first [`MAX_DATAGRAM`] bytes are sent, cut between two characters. What arrives is not valid JSON.
     Truncate,
 }
 
@@ -49,7 +47,7 @@ impl Oversize {
     }
 }
 
-/// What the sink needs of udp-log's `config`.
+/// What the sink needs of a plugin's `config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Name or address of the receiver.
@@ -59,7 +57,7 @@ pub struct Config {
     /// Milliseconds for resolving the name and for sending one datagram.
     #[serde(default = "defaults::timeout")]
     pub timeout: u64,
-    /// What becomes of a message that is too large. Not in Kong, which logs an error and drops it.
+    /// What happens to a message that is too large. Not in Kong, which logs an error and drops it.
     #[serde(default)]
     pub oversize: Oversize,
 }
@@ -76,7 +74,7 @@ pub struct UdpSink {
     large: TcpSink,
     // Entries that are known to be lost and not reported yet.
     lost: u64,
-    // A refusal comes for what was sent before: the name is looked up again after the batch.
+    // A datagram sent earlier was refused: the name is looked up again after the batch.
     refused: bool,
 }
 
@@ -85,9 +83,17 @@ enum Failure {
     Io(io::Error),
 }
 
+/// Makes a sink from `config`; see [`crate::sink::Opener`].
+///
+/// # Errors
+/// A field that the sink cannot use.
+pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    Ok(Box::new(UdpSink::new(parse(config)?, shared)))
+}
+
 impl UdpSink {
     /// A sink for `config`. The name is resolved when the first message comes, and again after a failure.
-    pub fn open(config: Config, shared: &SinkShared) -> Self {
+    pub fn new(config: Config, shared: &SinkShared) -> Self {
         Self {
             large: TcpSink::plain(config.host.clone(), config.port, config.timeout, shared),
             host: config.host,
@@ -105,7 +111,7 @@ impl UdpSink {
     /// milliseconds.
     pub(crate) fn dropping(host: String, port: u16, timeout: u64, advice: &'static str, shared: &SinkShared) -> Self {
         let config = Config { host, port, timeout, oversize: Oversize::Drop };
-        Self { advice, ..Self::open(config, shared) }
+        Self { advice, ..Self::new(config, shared) }
     }
 
     async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
@@ -142,7 +148,7 @@ impl UdpSink {
         }
         self.connect().await.map_err(Failure::Io)?;
         let Some(socket) = &self.socket else { return Ok(()) };
-        // The first attempt may fail for a datagram before this one, which the kernel says only now.
+        // The first attempt may fail for an earlier datagram, which the kernel reports only now.
         for _ in 0..2 {
             let sending = timeout(self.timeout, socket.send(payload)).await;
             match sending.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {

@@ -7,7 +7,6 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
 use super::MAX_DATAGRAM;
-use crate::plugin;
 use crate::sink::{FailureKind, Sink, SinkShared};
 use logphase_net::testing::own_port;
 
@@ -15,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn open(port: u16, oversize: &str) -> Box<dyn Sink> {
     let config = json!({"host": "127.0.0.1", "port": port, "oversize": oversize, "custom_fields_by_lua": {}});
-    plugin::open("udp-log", &config, &SinkShared::new(None)).expect("a sound config")
+    super::open(&config, &SinkShared::new(None)).expect("a sound config")
 }
 
 async fn receive(socket: &UdpSocket) -> Vec<u8> {

@@ -1,26 +1,26 @@
-//! Lines into a stream that may take them in parts.
+//! Writes lines to a stream that may take them in parts.
 
 use std::io::{self, IoSlice};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Lines of one system call: each is two slices, and POSIX systems take 1,024 of them at once (`IOV_MAX`).
-pub(super) const LINES_AT_ONCE: usize = 512;
+/// Lines per system call: a line is two slices, and POSIX systems take 1,024 of them at once (`IOV_MAX`).
+pub(super) const MAX_LINES_PER_WRITE: usize = 512;
 
-/// Something that takes bytes like `writev(2)`: any number of them, from the front.
-pub(super) trait Out {
+/// Takes bytes like `writev(2)`: any number of them, from the front.
+pub(super) trait WriteVectored {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
 /// A line of which only the beginning was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Torn {
+pub(super) struct PartialLine {
     /// The whole line, without its newline.
     pub line: Bytes,
     /// What is missing, with the newline.
     pub rest: Bytes,
     /// How many bytes were written.
-    pub begun: usize,
+    pub written: usize,
 }
 
 /// How far a write came.
@@ -28,18 +28,18 @@ pub(super) struct Torn {
 pub(super) struct Progress {
     /// Whole lines, from the front.
     pub lines: usize,
-    /// Bytes altogether, newlines and the torn line's beginning included.
+    /// Bytes altogether, newlines and the partial line's beginning included.
     pub bytes: usize,
     /// The line that a failure left incomplete.
-    pub torn: Option<Torn>,
+    pub partial: Option<PartialLine>,
     /// Why not everything was written.
     pub failure: Option<io::Error>,
 }
 
 /// Writes `lines`, each with a newline, in as few calls as `out` allows.
-pub(super) fn write_lines(out: &mut impl Out, lines: &[Bytes]) -> Progress {
+pub(super) fn write_lines(out: &mut impl WriteVectored, lines: &[Bytes]) -> Progress {
     let mut progress = Progress::default();
-    for chunk in lines.chunks(LINES_AT_ONCE) {
+    for chunk in lines.chunks(MAX_LINES_PER_WRITE) {
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(chunk.len() * 2);
         for line in chunk {
             slices.push(IoSlice::new(line));
@@ -48,9 +48,9 @@ pub(super) fn write_lines(out: &mut impl Out, lines: &[Bytes]) -> Progress {
         let (bytes, failure) = write_all(out, &mut slices);
         progress.bytes += bytes;
         if failure.is_some() {
-            let (whole, torn) = divide(chunk, bytes);
+            let (whole, partial) = split_at(chunk, bytes);
             progress.lines += whole;
-            progress.torn = torn;
+            progress.partial = partial;
             progress.failure = failure;
             return progress;
         }
@@ -60,11 +60,11 @@ pub(super) fn write_lines(out: &mut impl Out, lines: &[Bytes]) -> Progress {
 }
 
 /// Writes one run of bytes; returns how many were written.
-pub(super) fn write_rest(out: &mut impl Out, rest: &[u8]) -> (usize, Option<io::Error>) {
+pub(super) fn write_rest(out: &mut impl WriteVectored, rest: &[u8]) -> (usize, Option<io::Error>) {
     write_all(out, &mut [IoSlice::new(rest)])
 }
 
-fn write_all(out: &mut impl Out, slices: &mut [IoSlice<'_>]) -> (usize, Option<io::Error>) {
+fn write_all(out: &mut impl WriteVectored, slices: &mut [IoSlice<'_>]) -> (usize, Option<io::Error>) {
     let mut rest = slices;
     let mut written = 0;
     // Empty lines are empty slices: passed over, or a write of nothing would look like a full device.
@@ -84,7 +84,7 @@ fn write_all(out: &mut impl Out, slices: &mut [IoSlice<'_>]) -> (usize, Option<i
 }
 
 /// How many of `lines` are whole after `bytes` bytes, and the one that is begun.
-fn divide(lines: &[Bytes], mut bytes: usize) -> (usize, Option<Torn>) {
+fn split_at(lines: &[Bytes], mut bytes: usize) -> (usize, Option<PartialLine>) {
     for (index, line) in lines.iter().enumerate() {
         if bytes == 0 {
             return (index, None);
@@ -93,7 +93,7 @@ fn divide(lines: &[Bytes], mut bytes: usize) -> (usize, Option<Torn>) {
             let mut rest = BytesMut::with_capacity(line.len() - bytes + 1);
             rest.extend_from_slice(&line[bytes..]);
             rest.put_u8(b'\n');
-            return (index, Some(Torn { line: line.clone(), rest: rest.freeze(), begun: bytes }));
+            return (index, Some(PartialLine { line: line.clone(), rest: rest.freeze(), written: bytes }));
         }
         bytes -= line.len() + 1;
     }

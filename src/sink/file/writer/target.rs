@@ -13,10 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::lines::{Out, Torn, write_rest};
+use super::lines::{PartialLine, WriteVectored, write_rest};
 
-/// How long a pipe's reader may leave the pipe full before the write counts as failed.
-const READER_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// How long a pipe may stay full before the write fails.
+const READER_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,10 +73,10 @@ impl Target {
             kind if kind.is_fifo() => Kind::Pipe,
             _ => Kind::Device,
         };
-        Ok(Open { id: (metadata.dev(), metadata.ino()), end: metadata.size(), file, kind, inherited, torn: None })
+        Ok(Open { id: (metadata.dev(), metadata.ino()), end: metadata.size(), file, kind, inherited, partial: None })
     }
 
-    /// An error as an operator needs it: what, where, and what to do.
+    /// An error with what, where, and what to do.
     pub(super) fn explain(&self, error: &io::Error) -> String {
         let directory = match self {
             Self::Path(path) => path.parent().unwrap_or(Path::new("/")).display().to_string(),
@@ -98,7 +98,7 @@ impl Target {
             Some(Errno::PIPE) => "the reader of the pipe is gone; start it again".to_owned(),
             Some(Errno::MFILE | Errno::NFILE) => "too many open files; raise ulimit -n".to_owned(),
             _ if error.kind() == io::ErrorKind::TimedOut => {
-                "the pipe is full and its reader does not read; see to the reader".to_owned()
+                "the pipe is full and its reader does not read; check the reader".to_owned()
             }
             _ => error.to_string(),
         };
@@ -122,7 +122,7 @@ pub(super) struct Open {
     id: (u64, u64),
     // Where the file ended after the last write of this process. A regular file that is shorter was truncated.
     end: u64,
-    torn: Option<Torn>,
+    partial: Option<PartialLine>,
 }
 
 impl Open {
@@ -139,7 +139,7 @@ impl Open {
     }
 
     /// Whether the target's path still leads to this file.
-    pub(super) fn is_still_at(&self, target: &Target) -> bool {
+    pub(super) fn is_at(&self, target: &Target) -> bool {
         match target {
             Target::Path(path) => path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.id),
             _ => self.inherited,
@@ -150,10 +150,10 @@ impl Open {
         self.id == other.id
     }
 
-    /// Goes on where `old`, another descriptor of the same file, ends.
-    pub(super) fn take_over(&mut self, old: Self) {
+    /// Continues after `old`, another descriptor of the same file.
+    pub(super) fn continue_from(&mut self, old: Self) {
         self.end = old.end;
-        self.torn = old.torn;
+        self.partial = old.partial;
     }
 
     /// Whether the file has lost its last name.
@@ -167,12 +167,12 @@ impl Open {
     }
 
     /// How long ago the file was last changed by anyone; a truncation is a change.
-    pub(super) fn unchanged_for(&self) -> io::Result<Duration> {
+    pub(super) fn time_since_change(&self) -> io::Result<Duration> {
         let changed = self.file.metadata()?.modified()?;
         Ok(changed.elapsed().unwrap_or_default())
     }
 
-    /// Notes that `bytes` bytes were appended; true when the file was truncated just before.
+    /// Records that `bytes` bytes were appended; true if the file was truncated just before.
     pub(super) fn note_written(&mut self, bytes: usize) -> io::Result<bool> {
         if !self.is_own_file() || bytes == 0 {
             return Ok(false);
@@ -184,8 +184,8 @@ impl Open {
         Ok(truncated)
     }
 
-    /// Takes the file's present length for the one after the last write.
-    pub(super) fn forget_end(&mut self) -> io::Result<()> {
+    /// Takes the current length for the one after the last write.
+    pub(super) fn accept_length(&mut self) -> io::Result<()> {
         if self.is_own_file() {
             self.end = self.file.metadata()?.size();
         }
@@ -193,14 +193,14 @@ impl Open {
     }
 
     /// Makes [`Self::was_truncated`] true, whatever the file's length.
-    pub(super) fn expect_more(&mut self) {
+    pub(super) fn force_resend(&mut self) {
         self.end = u64::MAX;
     }
 
-    /// Takes the beginning of a line out of a regular file again; elsewhere, the line is to be completed first.
-    pub(super) fn undo_or_keep(&mut self, torn: Torn) {
-        if !self.is_own_file() || self.cut(torn.begun as u64).is_err() {
-            self.torn = Some(torn);
+    /// Removes the beginning of a line from a regular file; elsewhere the next write completes the line.
+    pub(super) fn undo_or_complete_later(&mut self, partial: PartialLine) {
+        if !self.is_own_file() || self.cut(partial.written as u64).is_err() {
+            self.partial = Some(partial);
         }
     }
 
@@ -216,21 +216,21 @@ impl Open {
         Ok(())
     }
 
-    /// Writes what is missing of a torn line, if there is one, and returns the line.
-    pub(super) fn complete_torn_line(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(mut torn) = self.torn.take() else { return Ok(None) };
-        let (written, failure) = write_rest(self, &torn.rest);
+    /// Writes what is missing of a partial line, if there is one, and returns the line.
+    pub(super) fn complete_partial_line(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(mut partial) = self.partial.take() else { return Ok(None) };
+        let (written, failure) = write_rest(self, &partial.rest);
         self.note_written(written)?;
-        let Some(error) = failure else { return Ok(Some(torn.line)) };
-        torn.begun += written;
-        torn.rest = torn.rest.slice(written..);
-        self.torn = Some(torn);
+        let Some(error) = failure else { return Ok(Some(partial.line)) };
+        partial.written += written;
+        partial.rest = partial.rest.slice(written..);
+        self.partial = Some(partial);
         Err(error)
     }
 
     fn wait_writable(&self) -> io::Result<()> {
         let mut descriptor = [PollFd::new(&self.file, PollFlags::OUT)];
-        match poll(&mut descriptor, Some(&READER_PATIENCE)) {
+        match poll(&mut descriptor, Some(&READER_TIMEOUT)) {
             Ok(0) => Err(io::ErrorKind::TimedOut.into()),
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -238,14 +238,14 @@ impl Open {
     }
 }
 
-impl Out for Open {
+impl WriteVectored for Open {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.kind == Kind::Regular {
             return self.file.write_vectored(slices);
         }
         if self.inherited {
-            // The descriptor may be a blocking one, and is shared: its flags are not ours to change. When it polls
-            // writable, a pipe takes PIPE_BUF bytes without blocking.
+            // The descriptor may block, and it is shared, so that its flags must not change. When it polls writable, a
+            // pipe takes PIPE_BUF bytes without blocking.
             self.wait_writable()?;
             const PIPE_BUF: usize = 4096;
             let mut size = 0;

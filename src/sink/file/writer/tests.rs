@@ -7,7 +7,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::lines::{Out, write_rest};
+use super::lines::{WriteVectored, write_rest};
 use super::*;
 use crate::sink::SinkShared;
 
@@ -23,7 +23,7 @@ fn numbered(from: usize, to: usize) -> Vec<Bytes> {
     (from..to).map(|i| Bytes::from(format!("{{\"id\":{i},\"pad\":\"{}\"}}", "x".repeat(i % 300)))).collect()
 }
 
-/// The ids of the whole lines in `text`; panics at a torn one.
+/// The ids of the whole lines in `text`; panics at a partial one.
 fn ids(text: &str) -> Vec<usize> {
     assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
     text.lines()
@@ -208,6 +208,12 @@ async fn errors_are_clear_and_pass() {
     assert_eq!(message, "cannot write to /dev/full: no space left on its file system; free some");
 }
 
+/// The full name of the test `name` of this module, which runs itself in a process of its own.
+fn this(name: &str) -> String {
+    let (_, module) = module_path!().split_once("::").expect("a module of the crate");
+    format!("{module}::{name}")
+}
+
 /// Set in the child process of [`a_full_file_keeps_whole_lines`]: the file to write to.
 const CHILD_FILE: &str = "LOGPHASE_TEST_FULL_FILE";
 
@@ -223,10 +229,15 @@ async fn a_full_file_keeps_whole_lines() {
     let path = directory.path().join("log");
     // The shell sets the limit (8 blocks of 512 or 1,024 bytes) and lets the write fail instead of killing.
     let script = r#"trap "" XFSZ; ulimit -S -f 8; exec "$0" --exact --nocapture "$1""#;
-    let name = "plugin::file_log::writer::tests::a_full_file_keeps_whole_lines";
     let program = std::env::current_exe().unwrap();
     let mut command = std::process::Command::new("sh");
-    let output = command.args(["-c", script]).arg(program).arg(name).env(CHILD_FILE, &path).output().unwrap();
+    let output = command
+        .args(["-c", script])
+        .arg(program)
+        .arg(this("a_full_file_keeps_whole_lines"))
+        .env(CHILD_FILE, &path)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(ids(&fs::read_to_string(&path).unwrap()), (0..100).collect::<Vec<_>>());
 }
@@ -260,9 +271,9 @@ async fn standard_output_is_the_inherited_one() {
         append(&writer, vec![long()]).await;
         return;
     }
-    let name = "plugin::file_log::writer::tests::standard_output_is_the_inherited_one";
+    let name = this("standard_output_is_the_inherited_one");
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", "--nocapture", name]).env(CHILD_OUTPUT, "1").output().unwrap();
+    let output = command.args(["--exact", "--nocapture", &name]).env(CHILD_OUTPUT, "1").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     // The test harness of the child writes there too, before and after.
     let from = text.find("{\"id\":0").expect("the first line");
@@ -320,7 +331,7 @@ struct Scripted {
     taken: Vec<u8>,
 }
 
-impl Out for Scripted {
+impl WriteVectored for Scripted {
     fn write(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         let Some(mut room) = self.steps.pop().unwrap_or(Some(usize::MAX)) else {
             return Err(io::ErrorKind::StorageFull.into());
@@ -336,7 +347,7 @@ impl Out for Scripted {
 }
 
 proptest! {
-    /// Scenario: any lines into a stream that takes any number of bytes at a time and fails at any points; the torn
+    /// Scenario: any lines into a stream that takes any number of bytes at a time and fails at any points; the partial
     /// line is completed before the next attempt, as for a pipe.
     /// Guarantees: the stream gets exactly the lines, in order, each with its newline.
     #[test]
@@ -352,9 +363,9 @@ proptest! {
             let progress = write_lines(&mut out, &batch[done..]);
             prop_assert_eq!(out.taken.len() - before, progress.bytes);
             done += progress.lines;
-            if let Some(torn) = progress.torn {
-                prop_assert_eq!(&torn.line, &batch[done]);
-                let mut rest = torn.rest;
+            if let Some(partial) = progress.partial {
+                prop_assert_eq!(&partial.line, &batch[done]);
+                let mut rest = partial.rest;
                 while !rest.is_empty() {
                     let (written, _) = write_rest(&mut out, &rest);
                     rest = rest.slice(written..);

@@ -53,7 +53,7 @@ fn parsed(config: &Value) -> Config {
 }
 
 fn sink_in(cluster: &Mock, more: Value, shared: &SinkShared) -> KafkaSink {
-    KafkaSink::open(parsed(&config(cluster, more)), shared).expect("a sink")
+    KafkaSink::new(parsed(&config(cluster, more)), shared).expect("a sink")
 }
 
 fn sink(cluster: &Mock, more: Value) -> KafkaSink {

@@ -5,7 +5,6 @@ use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::plugin;
 use crate::sink::syslog::tests::rfc5424;
 use crate::sink::{FailureKind, Sink, SinkShared};
 use logphase_net::testing::own_port;
@@ -18,7 +17,7 @@ fn open(port: u16) -> Box<dyn Sink> {
         "log_level": "notice", "successful_severity": "info", "client_errors_severity": "notice",
         "server_errors_severity": "err", "timeout": 10_000,
     });
-    plugin::open("loggly", &config, &SinkShared::new(None)).expect("a sound config")
+    super::open(&config, &SinkShared::new(None)).expect("a sound config")
 }
 
 fn entry(status: u16) -> Bytes {

@@ -4,13 +4,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::rfc5424;
-use crate::sink::syslog::format::{Encoder, Head};
-use crate::sink::syslog::level::{Facility, Facts, Levels};
+use crate::sink::syslog::format::{Encoder, Header};
+use crate::sink::syslog::severity::{Facility, HeaderFields, Severities};
 
 /// 2025-10-01 22:14:15.003, with two seconds of latency before.
 const STARTED: u64 = 1_759_356_853_003;
 
-fn levels(log_level: &str) -> Levels {
+fn levels(log_level: &str) -> Severities {
     serde_json::from_value(json!({
         "log_level": log_level, "successful_severity": "notice", "client_errors_severity": "warning",
         "server_errors_severity": "crit",
@@ -18,8 +18,8 @@ fn levels(log_level: &str) -> Levels {
     .unwrap()
 }
 
-fn encode(log_level: &str, head: Head, message: &Value) -> Option<String> {
-    let encoder = Encoder { levels: levels(log_level), facility: Facility::Local3, head };
+fn encode(log_level: &str, header: Header, message: &Value) -> Option<String> {
+    let encoder = Encoder { severities: levels(log_level), facility: Facility::Local3, header };
     let line = encoder.encode(message.to_string().as_bytes())?;
     Some(String::from_utf8(line.to_vec()).unwrap())
 }
@@ -29,7 +29,7 @@ fn encode(log_level: &str, head: Head, message: &Value) -> Option<String> {
 #[test]
 fn the_status_decides_the_severity() {
     let priority = |message: Value| {
-        let line = encode("debug", Head::rfc5424("h", "kong"), &message).unwrap();
+        let line = encode("debug", Header::rfc5424("h", "kong"), &message).unwrap();
         rfc5424::parse(line.as_bytes()).unwrap().priority - 19 * 8
     };
     let of_status = |status: Value| priority(json!({"response": {"status": status}}));
@@ -49,7 +49,7 @@ fn the_status_decides_the_severity() {
 fn the_log_level_filters() {
     let sent = |log_level: &str| {
         [200, 404, 503].map(|status| {
-            encode(log_level, Head::rfc5424("h", "kong"), &json!({"response": {"status": status}})).is_some()
+            encode(log_level, Header::rfc5424("h", "kong"), &json!({"response": {"status": status}})).is_some()
         })
     };
     assert_eq!(sent("debug"), [true, true, true]);
@@ -65,34 +65,34 @@ fn the_log_level_filters() {
 #[test]
 fn headers() {
     let message = json!({"started_at": STARTED, "latencies": {"request": 2000}, "response": {"status": 200}});
-    let line = |head: Head| encode("info", head, &message).unwrap();
+    let line = |header: Header| encode("info", header, &message).unwrap();
     let process = std::process::id();
     assert_eq!(
-        line(Head::rfc5424("gate way", "kong")),
+        line(Header::rfc5424("gate way", "kong")),
         format!("<157>1 2025-10-01T22:14:15.003Z gate_way kong {process} - - {message}")
     );
     assert_eq!(
-        line(Head::loggly("h", "key", &["a".into(), r#"b"]\"#.into()])),
+        line(Header::loggly("h", "key", &["a".into(), r#"b"]\"#.into()])),
         format!(r#"<157>1 2025-10-01T22:14:15Z h kong - - [key@41058 tag="a" tag="b\"\]\\"] {message}"#)
     );
-    assert!(line(Head::loggly("h", "key", &[])).contains(" [key@41058] {"));
+    assert!(line(Header::loggly("h", "key", &[])).contains(" [key@41058] {"));
     let local = Timestamp::from_millisecond(1_759_356_855_003).unwrap().to_zoned(TimeZone::system());
     let local = local.strftime("%b %e %H:%M:%S").to_string();
-    assert_eq!(line(Head::rfc3164(Some("h"), "a:b[1]")), format!("<157>{local} h a_b_1_[{process}]: {message}"));
-    assert_eq!(line(Head::rfc3164(None, "kong")), format!("<157>{local} kong[{process}]: {message}"));
+    assert_eq!(line(Header::rfc3164(Some("h"), "a:b[1]")), format!("<157>{local} h a_b_1_[{process}]: {message}"));
+    assert_eq!(line(Header::rfc3164(None, "kong")), format!("<157>{local} kong[{process}]: {message}"));
 }
 
 /// Scenario: times that are no time, or of an L4 session.
 /// Guarantees: a session's latency counts; for what is no time between 1970 and 9999 the time of sending stands.
 #[test]
 fn odd_times() {
-    let ended = |message: Value| Facts::read(message.to_string().as_bytes()).ended;
+    let ended = |message: Value| HeaderFields::read(message.to_string().as_bytes()).ended;
     assert_eq!(ended(json!({"started_at": 1000, "latencies": {"session": 500, "kong": 1}})), Some(1500.0));
     assert_eq!(ended(json!({"started_at": 1000, "latencies": {"request": -1}})), Some(1000.0));
     assert_eq!(ended(json!({"started_at": "1000"})), None);
     let before = Timestamp::now();
     for started in [json!(null), json!(-1), json!(1e300), json!("now"), json!(253_402_300_800_000_u64)] {
-        let line = encode("info", Head::rfc5424("h", "kong"), &json!({"started_at": started})).unwrap();
+        let line = encode("info", Header::rfc5424("h", "kong"), &json!({"started_at": started})).unwrap();
         let at: Timestamp = rfc5424::parse(line.as_bytes()).unwrap().timestamp.parse().unwrap();
         assert!(at.as_millisecond() >= before.as_millisecond() && at <= Timestamp::now(), "{line}");
     }
@@ -131,9 +131,9 @@ proptest! {
         tags in prop::collection::vec(any::<String>(), 0..4),
     ) {
         let key: String = key.chars().take(36).collect();
-        for head in [Head::rfc5424(&host, &ident), Head::loggly(&host, &key, &tags)] {
-            let loggly = head == Head::loggly(&host, &key, &tags);
-            let line = encode("debug", head, &message).unwrap();
+        for header in [Header::rfc5424(&host, &ident), Header::loggly(&host, &key, &tags)] {
+            let loggly = header == Header::loggly(&host, &key, &tags);
+            let line = encode("debug", header, &message).unwrap();
             let read = rfc5424::parse(line.as_bytes()).map_err(TestCaseError::fail)?;
             prop_assert_eq!(read.message, message.to_string());
             let parameters: Vec<_> = read.elements.into_iter().flat_map(|(_, parameters)| parameters).collect();

@@ -1,4 +1,4 @@
-//! One request of http-log, and what its answer means.
+//! One request, and what its answer means.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -7,22 +7,23 @@ use bytes::Bytes;
 use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-use super::target::Target;
-use super::{Config, NAME};
-use crate::sink::{FailureKind, OpenError, SendError, SinkShared};
+use super::Config;
+use super::endpoint::Endpoint;
+use crate::sink::config_error::refused;
+use crate::sink::{ConfigError, FailureKind, SendError, SinkShared};
 use logphase_net::http::{HttpClient, HttpError};
 
-/// Bytes of an answer's body that are repeated in messages.
-const SHOWN_BYTES: usize = 200;
+/// Bytes of an answer's body that error messages repeat.
+const EXCERPT_BYTES: usize = 200;
 
-/// Sends bodies to one target.
-pub(super) struct Poster {
+/// Sends bodies to one endpoint.
+pub(super) struct Client {
     client: HttpClient,
-    target: Target,
+    endpoint: Endpoint,
     timeout: Duration,
 }
 
-/// A body was not taken.
+/// A request failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub kind: FailureKind,
@@ -43,64 +44,73 @@ impl Failure {
     }
 }
 
-impl Poster {
+impl Client {
     /// Connects to nothing yet.
-    pub fn open(config: &Config, shared: &SinkShared) -> Result<Self, OpenError> {
-        let setup = |reason: String| OpenError::Setup { kind: NAME.to_owned(), reason };
-        let target = Target::of(config).map_err(setup)?;
-        let tls = match &config.certificate {
-            Some(identity) => shared.tls.with_identity(config.ssl_verify, identity),
-            // A target without TLS needs no trusted certificates.
-            None => shared.tls.get(config.ssl_verify && target.shown.starts_with("https:")),
-        };
-        let timeout = Duration::from_millis(config.timeout.max(1));
-        let client = HttpClient::new(
-            &tls.map_err(|error| setup(error.to_string()))?,
-            Duration::from_millis(config.keepalive),
-            timeout,
-        );
-        Ok(Self { client, target, timeout })
+    ///
+    /// # Errors
+    /// Every field that cannot be used.
+    pub fn new(config: &Config, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
+        let endpoint = Endpoint::new(config);
+        // An endpoint without TLS needs no trusted certificates.
+        let https = endpoint.as_ref().map_or(true, |endpoint| endpoint.address.starts_with("https:"));
+        let verify = config.ssl_verify && (https || config.certificate.is_some());
+        let tls = shared.tls.get(verify).map_err(|error| refused("ssl_verify", error));
+        let tls = tls.and_then(|tls| match &config.certificate {
+            Some(identity) => {
+                let tls = shared.tls.with_identity(config.ssl_verify, identity);
+                tls.map_err(|error| refused("client_certificate", error))
+            }
+            None => Ok(tls),
+        });
+        match (endpoint, tls) {
+            (Ok(endpoint), Ok(tls)) => {
+                let timeout = Duration::from_millis(config.timeout.max(1));
+                let client = HttpClient::new(&tls, Duration::from_millis(config.keepalive), timeout);
+                Ok(Self { client, endpoint, timeout })
+            }
+            (endpoint, tls) => Err(endpoint.err().into_iter().flatten().chain(tls.err()).collect()),
+        }
     }
 
-    /// The target, for messages.
-    pub fn shown(&self) -> &str {
-        &self.target.shown
+    /// The endpoint, for messages.
+    fn address(&self) -> &str {
+        &self.endpoint.address
     }
 
     /// Sends `body`. Any status below 300 is success, as in Kong.
     pub async fn post(&self, body: &Bytes) -> Result<(), Failure> {
         let mut result = self.exchange(body).await;
-        // A kept connection that the server closes just now is nobody's fault. Whether it has worked on the request is
-        // not known; that it may come twice is the promise.
+        // A server may close an idle connection at this moment. Whether it has processed the request is not known, and
+        // at-least-once delivery allows to send it twice.
         if matches!(&result, Err(error) if error.is_broken()) {
             result = self.exchange(body).await;
         }
         let answer = result.map_err(|error| Failure::retry(self.explain(&error)))?;
-        if answer.status().as_u16() < 300 { Ok(()) } else { Err(self.judge(&answer)) }
+        if answer.status().as_u16() < 300 { Ok(()) } else { Err(self.classify(&answer)) }
     }
 
     async fn exchange(&self, body: &Bytes) -> Result<Response<Bytes>, HttpError> {
-        self.client.exchange(self.target.request(body.clone()), self.timeout, SHOWN_BYTES).await
+        self.client.exchange(self.endpoint.request(body.clone()), self.timeout, EXCERPT_BYTES).await
     }
 
-    fn judge(&self, answer: &Response<Bytes>) -> Failure {
+    fn classify(&self, answer: &Response<Bytes>) -> Failure {
         let status = answer.status();
         let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
-        let body = shown(answer.body());
+        let body = excerpt(answer.body());
         let refused = too_large
             || status == StatusCode::UNPROCESSABLE_ENTITY
-            || status == StatusCode::BAD_REQUEST && !about_the_connection(&body);
+            || status == StatusCode::BAD_REQUEST && !is_about_connection(&body);
         let said = if body.is_empty() { String::new() } else { format!(" ({body})") };
         Failure {
             kind: if refused { FailureKind::Permanent } else { FailureKind::Retryable },
             too_large,
-            message: format!("{} answers {status}{said}{}", self.shown(), advice(status, answer.headers(), &body)),
+            message: format!("{} answers {status}{said}{}", self.address(), advice(status, answer.headers(), &body)),
             retry_after: retry_after(answer.headers(), SystemTime::now()),
         }
     }
 
     fn explain(&self, error: &HttpError) -> String {
-        let address = self.shown();
+        let address = self.address();
         if let Some(tls) = error.tls() {
             return format!(
                 "TLS with {address} failed: {tls}; see config.ssl_verify, config.client_certificate and the trusted \
@@ -123,21 +133,21 @@ impl Poster {
     }
 }
 
-/// nginx says 400 to every request without the certificate that it asks for, or without TLS on a port for it. That is no
-/// fault of a message.
-fn about_the_connection(body: &str) -> bool {
+/// nginx answers 400 to every request without the client certificate that it wants, or without TLS on a TLS port. Such an
+/// answer is not about the message.
+fn is_about_connection(body: &str) -> bool {
     ["SSL certificate", "sent to HTTPS port"].iter().any(|words| body.contains(words))
 }
 
-/// What to do about an answer.
+/// Advice for an answer.
 fn advice(status: StatusCode, headers: &HeaderMap, body: &str) -> String {
     match status.as_u16() {
         300..=399 => {
-            let location = headers.get(LOCATION).map(|location| shown(location.as_bytes()));
+            let location = headers.get(LOCATION).map(|location| excerpt(location.as_bytes()));
             let location = location.map_or_else(String::new, |location| format!(" ({location})"));
             format!("; redirections are not followed: correct config.http_endpoint{location}")
         }
-        400 if about_the_connection(body) => "; see config.client_certificate and config.http_endpoint".to_owned(),
+        400 if is_about_connection(body) => "; see config.client_certificate and config.http_endpoint".to_owned(),
         401 | 403 => "; see the user and password in config.http_endpoint, or config.headers".to_owned(),
         404 | 405 | 410 => "; see config.http_endpoint and config.method".to_owned(),
         413 => "; the receiver takes no bodies of that size: raise its limit".to_owned(),
@@ -146,7 +156,7 @@ fn advice(status: StatusCode, headers: &HeaderMap, body: &str) -> String {
     }
 }
 
-/// How long the server asks to be left alone: seconds, or a date (RFC 9110, 10.2.3).
+/// How long the server asks clients to wait: seconds, or a date (RFC 9110, 10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -156,9 +166,9 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The beginning of `bytes` on one line, without anything that a terminal would take for a command.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let cut = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]);
+/// The beginning of `bytes` on one line, with control characters escaped.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let cut = String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]);
     let words: Vec<&str> = cut.split_whitespace().collect();
     words.join(" ").chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

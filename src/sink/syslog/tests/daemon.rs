@@ -7,8 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{UnixDatagram, UnixListener};
 use tokio::time::timeout;
 
-use crate::plugin;
-use crate::sink::{FailureKind, SendError, Sink, SinkShared};
+use crate::sink::{FailureKind, SendError, Sink, SinkShared, syslog};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -17,7 +16,7 @@ fn open(path: &Path, milliseconds: u64) -> Box<dyn Sink> {
         "log_level": "info", "successful_severity": "info", "client_errors_severity": "info",
         "server_errors_severity": "info", "socket": path, "timeout": milliseconds,
     });
-    plugin::open("syslog", &config, &SinkShared::new(None)).expect("a sound config")
+    syslog::open(&config, &SinkShared::new(None)).expect("a sound config")
 }
 
 fn entries(numbers: std::ops::Range<usize>) -> Vec<Bytes> {
@@ -58,7 +57,7 @@ async fn unread_messages_do_not_settle() {
     std::fs::remove_file(&path).unwrap();
     let error = settle(sink.as_mut()).await.unwrap_err();
     assert_eq!((error.delivered, error.kind), (0, FailureKind::Retryable));
-    assert!(error.message.contains("ended before it had read everything"), "{error}");
+    assert!(error.message.contains("ended before it read everything"), "{error}");
     let error = sink.send(&batch).await.unwrap_err();
     assert!(error.message.starts_with("no syslog daemon listens at"), "{error}");
 
@@ -182,7 +181,7 @@ async fn what_is_filtered_needs_no_daemon() {
         "log_level": "err", "successful_severity": "info", "client_errors_severity": "info",
         "server_errors_severity": "err", "socket": "/nonexistent/log",
     });
-    let mut sink = plugin::open("syslog", &config, &SinkShared::new(None)).expect("a sound config");
+    let mut sink = syslog::open(&config, &SinkShared::new(None)).expect("a sound config");
     assert_eq!(sink.send(&entries(0..3)).await.unwrap().settled, 3);
     let error = sink.send(&[Bytes::from_static(br#"{"response":{"status":500}}"#)]).await.unwrap_err();
     assert_eq!(error.kind, FailureKind::Retryable);

@@ -1,7 +1,7 @@
-//! http-log without a limit of concurrency (Kong's `concurrency_limit: -1`): a request per message, many at a time.
+//! Requests without a limit of concurrency (Kong's `concurrency_limit: -1`): one per message, many at a time.
 //!
-//! Messages arrive in any order. They settle in that of the queue, so that one that fails holds those after it in the
-//! queue, but not on their way: what is delivered is remembered, and not sent again with it.
+//! Messages arrive in any order and settle in the order of the queue. One that fails keeps those after it in the queue, but
+//! does not delay them: those that were delivered are remembered, and not sent again with it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,25 +11,26 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::body;
-use super::post::{Failure, Poster};
+use super::client::{Client, Failure};
 use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 
-/// Requests at the same time, at most. (Kong has no bound; its timers have.)
-const REQUESTS: usize = 64;
+/// Requests at the same time. (Kong has no bound; its timers do.)
+const MAX_REQUESTS: usize = 64;
 
 /// See the module.
-pub(super) struct Parallel {
-    poster: Arc<Poster>,
+pub(super) struct ConcurrentSink {
+    client: Arc<Client>,
     array: bool,
-    // What is outstanding, in order; the number of the first.
+    // The outstanding entries, in order.
     slots: VecDeque<Slot>,
+    // The number of the first.
     first: u64,
-    // How many of the slots are not waiting any more. They come first.
-    begun: usize,
+    // How many of the slots, from the front, have a request or an outcome.
+    started: usize,
     running: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Failure>)>>,
     // Why what is outstanding has to be sent again.
     retry: Option<Failure>,
-    // Of what was outstanding before the last error, what was delivered.
+    // What was delivered of the entries that were outstanding before the last error.
     delivered: HashMap<(usize, usize), Bytes>,
 }
 
@@ -39,69 +40,69 @@ struct Slot {
 }
 
 enum State {
-    /// Not delivered, as far as is known.
-    Open,
+    /// Not known to be delivered.
+    Pending,
     Delivered,
     /// Refused for good.
-    Refused(Failure),
+    Rejected(Failure),
 }
 
-/// Tells an entry from all others that are held at the same time.
+/// Identifies an entry among those that are in memory.
 fn key(entry: &Bytes) -> (usize, usize) {
     (entry.as_ptr() as usize, entry.len())
 }
 
-impl Parallel {
-    pub fn new(poster: Poster, array: bool) -> Self {
+impl ConcurrentSink {
+    pub fn new(client: Client, array: bool) -> Self {
         Self {
-            poster: Arc::new(poster),
+            client: Arc::new(client),
             array,
             slots: VecDeque::new(),
             first: 0,
-            begun: 0,
+            started: 0,
             running: FuturesUnordered::new(),
             retry: None,
             delivered: HashMap::new(),
         }
     }
 
-    fn take(&mut self, entries: &[Bytes]) {
+    fn enqueue(&mut self, entries: &[Bytes]) {
         for entry in entries {
             let known = self.delivered.contains_key(&key(entry));
-            let state = if known { State::Delivered } else { State::Open };
+            let state = if known { State::Delivered } else { State::Pending };
             self.slots.push_back(Slot { entry: entry.clone(), state });
         }
         self.delivered.clear();
     }
 
-    /// Begins as many requests as may be.
-    fn begin(&mut self) {
-        while self.retry.is_none() && self.running.len() < REQUESTS {
-            let Some(slot) = self.slots.get(self.begun) else { break };
-            let number = self.first + self.begun as u64;
-            self.begun += 1;
-            if matches!(slot.state, State::Open) {
-                let (poster, body) = (self.poster.clone(), body(std::slice::from_ref(&slot.entry), self.array));
-                self.running.push(Box::pin(async move { (number, poster.post(&body).await) }));
+    /// Starts requests up to the limit.
+    fn start_requests(&mut self) {
+        while self.retry.is_none() && self.running.len() < MAX_REQUESTS {
+            let Some(slot) = self.slots.get(self.started) else { break };
+            let number = self.first + self.started as u64;
+            self.started += 1;
+            if matches!(slot.state, State::Pending) {
+                let (client, body) = (self.client.clone(), body(std::slice::from_ref(&slot.entry), self.array));
+                self.running.push(Box::pin(async move { (number, client.post(&body).await) }));
             }
         }
     }
 
-    fn note(&mut self, (number, result): (u64, Result<(), Failure>)) {
+    fn record(&mut self, (number, result): (u64, Result<(), Failure>)) {
         let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
         let Some(slot) = self.slots.get_mut(at) else { return };
         match result {
             Ok(()) => slot.state = State::Delivered,
             Err(failure) if failure.kind == FailureKind::Retryable => {
-                // The longest time asked for holds for all.
+                // The longest `Retry-After` applies to all.
                 let asked = self.retry.take().and_then(|before| before.retry_after);
                 self.retry = Some(Failure { retry_after: asked.max(failure.retry_after), ..failure });
             }
-            Err(failure) => slot.state = State::Refused(failure),
+            Err(failure) => slot.state = State::Rejected(failure),
         }
     }
 
-    /// Takes the delivered entries off the front.
+    /// Removes the delivered entries at the front, and says how many.
     fn settle_front(&mut self) -> usize {
         let mut settled = 0;
         while matches!(self.slots.front(), Some(Slot { state: State::Delivered, .. })) {
@@ -109,59 +110,59 @@ impl Parallel {
             settled += 1;
         }
         self.first += settled as u64;
-        self.begun = self.begun.saturating_sub(settled);
+        self.started = self.started.saturating_sub(settled);
         settled
     }
 
-    /// May be dropped at any time: what is known is in `self`.
-    async fn go_on(&mut self, wait: bool) -> Result<Sent, SendError> {
-        self.begin();
+    /// Starts and finishes requests. The future may be dropped at any time: all state is in `self`.
+    async fn drive(&mut self, wait: bool) -> Result<Sent, SendError> {
+        self.start_requests();
         if wait && let Some(ended) = self.running.next().await {
-            self.note(ended);
+            self.record(ended);
         }
         while let Some(Some(ended)) = self.running.next().now_or_never() {
-            self.note(ended);
-            self.begin();
+            self.record(ended);
+            self.start_requests();
         }
         let refused = matches!(
             self.slots.iter().find(|slot| !matches!(slot.state, State::Delivered)),
-            Some(Slot { state: State::Refused(_), .. })
+            Some(Slot { state: State::Rejected(_), .. })
         );
         if !refused && self.retry.is_none() {
             return Ok(Sent::settled(self.settle_front()));
         }
         // Nothing may be outstanding after an error.
         while let Some(ended) = self.running.next().await {
-            self.note(ended);
+            self.record(ended);
         }
         let delivered = self.settle_front();
-        Err(self.forget().after(delivered))
+        Err(self.abandon().after(delivered))
     }
 
-    /// Forgets what is outstanding but for what is delivered of it; says why it is to be sent again.
-    fn forget(&mut self) -> Failure {
+    /// Forgets what is outstanding, except which of it was delivered; says why the rest is to be sent again.
+    fn abandon(&mut self) -> Failure {
         let retry = self.retry.take();
         let mut refused = None;
         for (index, Slot { entry, state }) in self.slots.drain(..).enumerate() {
             match state {
                 State::Delivered => drop(self.delivered.insert(key(&entry), entry)),
-                State::Refused(failure) if index == 0 => refused = Some(failure),
+                State::Rejected(failure) if index == 0 => refused = Some(failure),
                 _ => {}
             }
         }
-        self.begun = 0;
+        self.started = 0;
         refused.or(retry).unwrap_or_else(|| Failure::retry("nothing was sent".to_owned()))
     }
 }
 
-impl Sink for Parallel {
+impl Sink for ConcurrentSink {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
-        self.take(entries);
-        Box::pin(self.go_on(false))
+        self.enqueue(entries);
+        Box::pin(self.drive(false))
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
-        Box::pin(self.go_on(true))
+        Box::pin(self.drive(true))
     }
 
     fn batching(&self) -> Batching {

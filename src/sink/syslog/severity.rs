@@ -7,75 +7,47 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Facility {
-    /// The kernel.
     Kern = 0,
-    /// Programs of users.
     #[default]
     User = 1,
-    /// Mail.
     Mail = 2,
-    /// Daemons.
     Daemon = 3,
-    /// Logins.
     Auth = 4,
-    /// The syslog daemon itself.
     Syslog = 5,
-    /// Printers.
     Lpr = 6,
-    /// Network news.
     News = 7,
-    /// UUCP.
     Uucp = 8,
-    /// Scheduled jobs.
     Cron = 9,
-    /// Logins, not for everybody's eyes.
     Authpriv = 10,
-    /// File transfer.
     Ftp = 11,
-    /// For local use, as the following.
     Local0 = 16,
-    /// See [`Facility::Local0`].
     Local1 = 17,
-    /// See [`Facility::Local0`].
     Local2 = 18,
-    /// See [`Facility::Local0`].
     Local3 = 19,
-    /// See [`Facility::Local0`].
     Local4 = 20,
-    /// See [`Facility::Local0`].
     Local5 = 21,
-    /// See [`Facility::Local0`].
     Local6 = 22,
-    /// See [`Facility::Local0`].
     Local7 = 23,
 }
 
-/// How urgent a message is, with its number (RFC 5424, table 2): the more urgent, the less.
+/// How severe a message is, with its number (RFC 5424, table 2): the more severe, the smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The system is unusable.
     Emerg = 0,
-    /// Something must be done at once.
     Alert = 1,
-    /// Critical.
     Crit = 2,
-    /// An error.
     Err = 3,
-    /// A warning.
     Warning = 4,
-    /// Normal and significant.
     Notice = 5,
-    /// Information.
     Info = 6,
-    /// For debugging.
     Debug = 7,
 }
 
-/// The severity of each class of responses, and the least that is sent.
+/// The severity of each class of responses, and the threshold for sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Levels {
-    /// What is less urgent than this is not sent.
+pub struct Severities {
+    /// Less severe messages are not sent.
     pub log_level: Severity,
     /// Severity of responses below 400, and of sessions without a response.
     pub successful_severity: Severity,
@@ -85,7 +57,7 @@ pub struct Levels {
     pub server_errors_severity: Severity,
 }
 
-impl Levels {
+impl Severities {
     /// The severity of a message with this status; `None` if it is not to be sent. A message without a status (an L4
     /// session, or one whose custom fields took it away) is a success.
     pub fn severity(&self, status: Option<f64>) -> Option<Severity> {
@@ -98,12 +70,12 @@ impl Levels {
     }
 }
 
-/// What of a message is told in the header. Read from its bytes; what is not as Kong has it counts as absent.
+/// The parts of a message that its header depends on, read from its JSON. What does not have Kong's type counts as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Facts {
+pub struct HeaderFields {
     /// `response.status`.
     pub status: Option<f64>,
-    /// When the transaction ended, which is when Kong logs it, in milliseconds since 1970: `started_at` and
+    /// When the transaction ended (Kong logs it then), in milliseconds since 1970: `started_at` and
     /// `latencies.request` (of an L4 session `latencies.session`).
     pub ended: Option<f64>,
 }
@@ -132,8 +104,8 @@ struct Latencies<'a> {
     session: Option<&'a RawValue>,
 }
 
-impl Facts {
-    /// Those of a message.
+impl HeaderFields {
+    /// Reads them from a message.
     pub fn read(message: &[u8]) -> Self {
         let Ok(message) = serde_json::from_slice::<Message<'_>>(message) else { return Self::default() };
         let status = parse::<Response<'_>>(message.response).and_then(|response| parse(response.status));

@@ -1,4 +1,4 @@
-//! A connection with the machine's syslog daemon.
+//! A connection to the machine's syslog daemon.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,64 +14,64 @@ use tokio::time::timeout;
 
 use logphase_net::send_queue::unacknowledged;
 
-/// What is asked of the kernel as room for one datagram; it gives at most twice `net.core.wmem_max`.
+/// Bytes of send buffer to request, which bound a datagram; the kernel grants at most twice `net.core.wmem_max`.
 const SEND_BUFFER: usize = 8 << 20;
 /// Bytes of the send buffer that a datagram cannot use (`unix_dgram_sendmsg` in Linux).
 const OVERHEAD: usize = 32;
 
-/// An open socket, and whose it was.
-pub(super) struct Link {
+/// An open socket, with the identity of the daemon behind it.
+pub(super) struct DaemonSocket {
     path: PathBuf,
     identity: Identity,
-    socket: Socket,
+    kind: Kind,
 }
 
-enum Socket {
+enum Kind {
     Datagram(UnixDatagram),
     Stream(UnixStream),
 }
 
-/// Which file a socket is. Numbers are used again for new files, times of birth are not.
+/// Which file a socket is. Inode numbers are reused for new files, creation times are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
-    born: Option<SystemTime>,
+    created: Option<SystemTime>,
 }
 
 impl Identity {
     fn of(path: &Path) -> io::Result<Self> {
         let found = std::fs::metadata(path)?;
-        Ok(Self { device: found.dev(), inode: found.ino(), born: found.created().ok() })
+        Ok(Self { device: found.dev(), inode: found.ino(), created: found.created().ok() })
     }
 }
 
-impl Link {
+impl DaemonSocket {
     /// Connects to the daemon that listens at `path`, for datagrams or, if it takes none, a stream.
     pub(super) async fn open(path: &Path, limit: Duration) -> io::Result<Self> {
-        // Before connecting: if a new daemon comes in between, the link counts as broken, and is made anew.
+        // Read before connecting: if another daemon starts in between, this socket counts as dead and is opened again.
         let identity = Identity::of(path)?;
         let datagram = UnixDatagram::unbound()?;
         let socket = match datagram.connect(path) {
             Ok(()) => {
-                // What is refused leaves the usual size.
+                // If it is refused, the default size stays.
                 let _ = SockRef::from(&datagram).set_send_buffer_size(SEND_BUFFER);
-                Socket::Datagram(datagram)
+                Kind::Datagram(datagram)
             }
             Err(error) if Errno::from_io_error(&error) == Some(Errno::PROTOTYPE) => {
-                Socket::Stream(within(limit, UnixStream::connect(path)).await?)
+                Kind::Stream(within(limit, UnixStream::connect(path)).await?)
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_owned(), identity, socket })
+        Ok(Self { path: path.to_owned(), identity, kind: socket })
     }
 
-    /// Hands one message to the kernel. Waits, for `limit` at most, while the daemon is behind with reading.
+    /// Hands one message to the kernel. Waits, for `limit` at most, while the daemon lags behind.
     pub(super) async fn send(&mut self, message: &[u8], limit: Duration) -> io::Result<()> {
-        match &mut self.socket {
-            Socket::Datagram(socket) => within(limit, socket.send(message)).await.map(drop),
-            Socket::Stream(socket) => {
-                // As the C library ends a message in a stream.
+        match &mut self.kind {
+            Kind::Datagram(socket) => within(limit, socket.send(message)).await.map(drop),
+            Kind::Stream(socket) => {
+                // The C library ends messages in a stream so.
                 let ended = [message, b"\0"].concat();
                 within(limit, socket.write_all(&ended)).await
             }
@@ -80,22 +80,22 @@ impl Link {
 
     /// Bytes that the daemon has not read, and some for the kernel's own use.
     pub(super) fn unread(&self) -> io::Result<u64> {
-        match &self.socket {
-            Socket::Datagram(socket) => unacknowledged(socket),
-            Socket::Stream(socket) => unacknowledged(socket),
+        match &self.kind {
+            Kind::Datagram(socket) => unacknowledged(socket),
+            Kind::Stream(socket) => unacknowledged(socket),
         }
     }
 
-    /// Whether the daemon that the link was opened to is still there.
+    /// Whether the daemon that the socket was opened to is still there.
     pub(super) fn is_alive(&self) -> bool {
-        match &self.socket {
-            // The kernel tells of its end only when something is sent: ask whether its socket still takes connections.
-            Socket::Datagram(_) => {
+        match &self.kind {
+            // The kernel reports its end only to a sender, so this tests whether its socket still takes connections.
+            Kind::Datagram(_) => {
                 let same = Identity::of(&self.path).is_ok_and(|now| now == self.identity);
                 same && UnixDatagram::unbound().and_then(|probe| probe.connect(&self.path)).is_ok()
             }
-            Socket::Stream(socket) => {
-                // Not through the runtime, which learns of the end later than the kernel knows.
+            Kind::Stream(socket) => {
+                // Bypasses the runtime, which learns of the end later than the kernel.
                 let mut scratch = [0; 512];
                 match rustix::net::recv(socket, &mut scratch[..], RecvFlags::DONTWAIT) {
                     Ok((read, _)) => read > 0,
@@ -107,11 +107,11 @@ impl Link {
 
     /// The largest message that the socket takes, in bytes.
     pub(super) fn largest(&self) -> usize {
-        match &self.socket {
-            Socket::Datagram(socket) => {
+        match &self.kind {
+            Kind::Datagram(socket) => {
                 SockRef::from(socket).send_buffer_size().unwrap_or_default().saturating_sub(OVERHEAD)
             }
-            Socket::Stream(_) => usize::MAX,
+            Kind::Stream(_) => usize::MAX,
         }
     }
 }

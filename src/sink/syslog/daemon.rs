@@ -1,8 +1,8 @@
-//! The sink of the machine's syslog daemon, which is written to as `syslog` of the C library does.
+//! Messages to the machine's syslog daemon, as `syslog` of the C library sends them.
 //!
-//! A Unix socket keeps a message until the daemon reads it; if the daemon ends before, the message is gone. So a
+//! A Unix socket keeps a message until the daemon reads it; if the daemon ends before that, the message is lost. So a
 //! message settles when it has been read: when the kernel holds no unread bytes of it, and the daemon was still there
-//! afterwards. What was not read is sent again to the daemon that comes next.
+//! afterwards. Unread messages are sent again to the next daemon.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,65 +13,65 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use tokio::time::{Instant, sleep};
 
-use super::link::Link;
+use super::socket::DaemonSocket;
 use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink};
 
-/// After how many messages it is asked what has been read: about so many more than the kernel keeps are sent twice around
-/// the daemon's end.
-const ASK_AFTER: usize = 64;
+/// Messages between two checks of what has been read. When the daemon ends, about that many more than the kernel keeps are
+/// sent twice.
+const CHECK_INTERVAL: usize = 64;
 
 /// Sends whole syslog messages to a Unix socket.
-pub(super) struct Local {
+pub(super) struct DaemonSink {
     path: PathBuf,
     timeout: Duration,
-    link: Option<Link>,
+    socket: Option<DaemonSocket>,
     // Sizes of the messages that the kernel has taken and that are not known to be read, oldest first.
     unread: VecDeque<usize>,
-    // How many before those have been read and not been reported as settled.
+    // How many before those have been read, but not reported as settled yet.
     read: usize,
 }
 
-impl Local {
+impl DaemonSink {
     /// Connects when the first message comes.
     pub(super) fn new(path: &Path, timeout: Duration) -> Self {
-        Self { path: path.to_owned(), timeout, link: None, unread: VecDeque::new(), read: 0 }
+        Self { path: path.to_owned(), timeout, socket: None, unread: VecDeque::new(), read: 0 }
     }
 
     async fn send_all(&mut self, messages: &[Bytes]) -> Result<Sent, SendError> {
         for (index, message) in messages.iter().enumerate() {
             if let Err(error) = self.send_one(message).await {
                 return Err(match Errno::from_io_error(&error) {
-                    Some(Errno::MSGSIZE) => self.oversize(message.len()).await,
-                    _ => self.broken(&error),
+                    Some(Errno::MSGSIZE) => self.too_large(message.len()).await,
+                    _ => self.disconnected(&error),
                 });
             }
-            if index % ASK_AFTER == ASK_AFTER - 1 {
-                self.note_read()?;
+            if index % CHECK_INTERVAL == CHECK_INTERVAL - 1 {
+                self.update_read()?;
             }
         }
-        self.note_read()?;
+        self.update_read()?;
         Ok(self.take_settled())
     }
 
     async fn send_one(&mut self, message: &[u8]) -> io::Result<()> {
-        if self.unread.is_empty() && self.link.as_ref().is_some_and(|link| !link.is_alive()) {
-            self.link = None;
+        if self.unread.is_empty() && self.socket.as_ref().is_some_and(|socket| !socket.is_alive()) {
+            self.socket = None;
         }
-        let mut link = match self.link.take() {
-            Some(link) => link,
-            None => Link::open(&self.path, self.timeout).await?,
+        let mut socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => DaemonSocket::open(&self.path, self.timeout).await?,
         };
-        let sent = link.send(message, self.timeout).await;
-        self.link = Some(link);
+        let sent = socket.send(message, self.timeout).await;
+        self.socket = Some(socket);
         sent?;
         self.unread.push_back(message.len());
         Ok(())
     }
 
     /// How many of the unread messages have been read by now.
-    fn ask(&self) -> io::Result<usize> {
-        let Some(link) = &self.link else { return Ok(0) };
-        let held = link.unread()?;
+    fn count_read(&self) -> io::Result<usize> {
+        let Some(socket) = &self.socket else { return Ok(0) };
+        let held = socket.unread()?;
         // The newest messages that fit into what is held may be unread; those before have been read.
         let mut bytes = 0;
         let fits = |size: &&usize| {
@@ -79,33 +79,33 @@ impl Local {
             bytes <= held
         };
         let read = self.unread.len() - self.unread.iter().rev().take_while(fits).count();
-        // Asked after the bytes were: those of a daemon that has ended are gone, and not read.
-        if read > 0 && !link.is_alive() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(read) }
+        // This check comes second: the kernel has dropped the bytes of a daemon that has ended, which nobody read.
+        if read > 0 && !socket.is_alive() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(read) }
     }
 
-    fn note_read(&mut self) -> Result<(), SendError> {
-        let read = self.ask().map_err(|error| self.broken(&error))?;
+    fn update_read(&mut self) -> Result<(), SendError> {
+        let read = self.count_read().map_err(|error| self.disconnected(&error))?;
         self.unread.drain(..read);
         self.read += read;
         Ok(())
     }
 
     /// Waits until the daemon has read something that is not reported yet.
-    async fn wait_read(&mut self) -> Result<(), SendError> {
-        // The kernel wakes nobody when a datagram is read.
+    async fn wait_until_read(&mut self) -> Result<(), SendError> {
+        // The kernel gives no notice when a datagram is read.
         const SHORTEST: Duration = Duration::from_millis(1);
         const LONGEST: Duration = Duration::from_millis(20);
         let (mut pause, begin, before) = (SHORTEST, Instant::now(), self.unread.len());
         loop {
-            self.note_read()?;
+            self.update_read()?;
             if self.unread.is_empty() || self.unread.len() < before {
                 return Ok(());
             }
-            if !self.link.as_ref().is_some_and(Link::is_alive) {
-                return Err(self.broken(&io::ErrorKind::ConnectionReset.into()));
+            if !self.socket.as_ref().is_some_and(DaemonSocket::is_alive) {
+                return Err(self.disconnected(&io::ErrorKind::ConnectionReset.into()));
             }
             if begin.elapsed() >= self.timeout {
-                return Err(self.broken(&io::ErrorKind::TimedOut.into()));
+                return Err(self.disconnected(&io::ErrorKind::TimedOut.into()));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
@@ -117,13 +117,13 @@ impl Local {
     }
 
     /// The error of a message that the socket never takes, once those before it have been read.
-    async fn oversize(&mut self, size: usize) -> SendError {
+    async fn too_large(&mut self, size: usize) -> SendError {
         while !self.unread.is_empty() {
-            if let Err(error) = self.wait_read().await {
+            if let Err(error) = self.wait_until_read().await {
                 return error;
             }
         }
-        let (path, largest) = (self.path.display(), self.link.as_ref().map_or(0, Link::largest));
+        let (path, largest) = (self.path.display(), self.socket.as_ref().map_or(0, DaemonSocket::largest));
         let message = format!(
             "a message of {size} bytes does not fit into a datagram of {largest} bytes for {path}; raise \
             net.core.wmem_max, or take long members out of the message"
@@ -131,12 +131,12 @@ impl Local {
         SendError { delivered: std::mem::take(&mut self.read), kind: FailureKind::TooLarge, message, retry_after: None }
     }
 
-    /// Gives the link up; what is not known to be read is to be sent again.
-    fn broken(&mut self, error: &io::Error) -> SendError {
+    /// Closes the socket; what is not known to be read is to be sent again.
+    fn disconnected(&mut self, error: &io::Error) -> SendError {
         let message = self.explain(error);
         // A daemon that is only slow has read most of it.
-        self.read += self.ask().unwrap_or(0);
-        self.link = None;
+        self.read += self.count_read().unwrap_or(0);
+        self.socket = None;
         self.unread = VecDeque::new();
         SendError::retry(std::mem::take(&mut self.read), message)
     }
@@ -149,25 +149,27 @@ impl Local {
             }
             io::ErrorKind::ConnectionRefused => format!("the syslog daemon at {path} is gone; start it"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                format!("the syslog daemon at {path} ended before it had read everything")
+                format!("the syslog daemon at {path} ended before it read everything")
             }
             io::ErrorKind::TimedOut => {
                 let milliseconds = self.timeout.as_millis();
-                format!("the syslog daemon at {path} read nothing within config.timeout ({milliseconds} ms); see to it")
+                format!(
+                    "the syslog daemon at {path} read nothing within config.timeout ({milliseconds} ms); check the daemon"
+                )
             }
             _ => format!("cannot write to the syslog daemon at {path}: {error}"),
         }
     }
 }
 
-impl Sink for Local {
+impl Sink for DaemonSink {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
         Box::pin(self.send_all(entries))
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
         Box::pin(async move {
-            self.wait_read().await?;
+            self.wait_until_read().await?;
             Ok(self.take_settled())
         })
     }

@@ -1,0 +1,151 @@
+//! What a plugin is to the rest of the program.
+
+use logphase_script::message::Include;
+use serde_json::{Map, Value, json};
+
+use super::field::LOG_PHASE;
+use super::{ANY, HTTP, Protocols};
+use crate::sink::{ConfigError, Opened, Opener, SinkShared};
+use logphase_config::schema::Record;
+
+/// A plugin that runs in the log phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition {
+    /// Name, like `file-log`.
+    pub name: &'static str,
+    /// Names that it had in old versions of Kong.
+    pub old_names: &'static [&'static str],
+    /// Plugins of higher priority run first.
+    pub priority: i32,
+    /// Protocols that it may be used with.
+    pub protocols: Protocols,
+    /// Protocols that it is used with if none are given.
+    pub default_protocols: Protocols,
+    /// Whether it can be put on a consumer.
+    pub on_consumer: bool,
+    /// Whether it can be put on a consumer group.
+    pub on_consumer_group: bool,
+    /// Fields of its `config`.
+    pub schema: &'static Record,
+    /// Turns old fields of a validated `config` into new ones.
+    pub convert: fn(&mut Map<String, Value>),
+    /// Whether it is a logging plugin, which emits a message per transaction.
+    pub emits: bool,
+    /// Which bodies its messages carry if `include_body` is not given.
+    pub include_body: Include,
+    /// Whether its queue is on disk if `queue.durability` is not given. It is where the destination confirms what it has
+    /// taken: then nothing is lost from end to end. Datagrams, files and local daemons confirm nothing, and lose in a
+    /// crash no less than a queue in memory.
+    pub durable: bool,
+    /// Fields that two plugins must have in common to share a queue; empty if no plugins of this kind share one.
+    pub shares_queue_by: &'static [&'static str],
+    /// Fields that name files which the sink writes.
+    pub written_files: &'static [&'static str],
+    /// Path of the field that refers to a `certificates` entity; empty if there is none.
+    pub certificate: &'static [&'static str],
+    /// Adds to the sink's configuration what is not among the plugin's own fields.
+    pub extend_sink_config: fn(&mut Map<String, Value>, &SinkContext<'_>),
+    /// Makes the sink that delivers its messages; a plugin without one emits none.
+    pub open: Option<Opener>,
+}
+
+/// What a sink may depend on besides the plugin's own `config`.
+#[derive(Debug, Clone, Copy)]
+pub struct SinkContext<'a> {
+    /// The `oversize` that results from all settings: `drop`, `tcp` or `truncate`.
+    pub oversize: &'a str,
+    /// The queue's `max_batch_size`.
+    pub max_batch_size: usize,
+    /// The queue's `concurrency_limit`: 1, or -1 for no limit.
+    pub concurrency_limit: i64,
+    /// Whether the plugin is written in the form of Kong before 0.5.
+    pub old_form: bool,
+    /// The certificate that [`Definition::certificate`] refers to.
+    pub certificate: Option<Certificate<'a>>,
+}
+
+/// A client certificate, as PEM.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate<'a> {
+    /// The certificate, followed by those that lead to its root.
+    pub cert: &'a str,
+    /// Its private key.
+    pub key: &'a str,
+}
+
+impl Definition {
+    /// A logging plugin as most are. What differs is set with `..Definition::logging(...)`.
+    pub const fn logging(
+        name: &'static str,
+        priority: i32,
+        schema: &'static Record,
+        open: fn(&Value, &SinkShared) -> Opened,
+    ) -> Self {
+        Self {
+            on_consumer: true,
+            on_consumer_group: true,
+            emits: true,
+            open: Some(Opener(open)),
+            ..Self::silent(name, priority, schema)
+        }
+    }
+
+    /// A plugin that runs in the log phase, and emits nothing.
+    pub(super) const fn silent(name: &'static str, priority: i32, schema: &'static Record) -> Self {
+        Self {
+            name,
+            old_names: &[],
+            priority,
+            protocols: ANY,
+            default_protocols: HTTP,
+            on_consumer: false,
+            on_consumer_group: false,
+            schema,
+            convert: |_| (),
+            emits: false,
+            include_body: Include::OFF,
+            durable: false,
+            shares_queue_by: &[],
+            written_files: &[],
+            certificate: &[],
+            extend_sink_config: |_, _| (),
+            open: None,
+        }
+    }
+
+    /// The configuration of the sink: a validated `config` without the fields of the log phase, whose change does not need
+    /// another sink, and with what the plugin takes from `context`.
+    pub fn sink_config(&self, config: &Value, context: &SinkContext<'_>) -> Value {
+        let mut config = config.as_object().cloned().unwrap_or_default();
+        for field in LOG_PHASE {
+            config.remove(field.name);
+        }
+        (self.extend_sink_config)(&mut config, context);
+        Value::Object(config)
+    }
+
+    /// Whether the sink can be opened with `config`, which is from [`Self::sink_config`]. Reads certificates that the
+    /// system trusts; connects to nothing.
+    ///
+    /// # Errors
+    /// Everything that opening it would refuse.
+    pub fn validate(&self, config: &Value, shared: &SinkShared) -> Result<(), Vec<ConfigError>> {
+        // Opening a sink has no effect, so that it can be opened and dropped.
+        self.open.map_or(Ok(()), |open| open.open(config, shared).map(drop))
+    }
+}
+
+/// Hands the certificate to the sink, as `certificate`.
+pub(super) fn insert_certificate(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
+    if let Some(Certificate { cert, key }) = context.certificate {
+        config.insert("certificate".to_owned(), json!({"cert": cert, "key": key}));
+    }
+}
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Definition {}

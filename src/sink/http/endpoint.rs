@@ -1,0 +1,126 @@
+//! Where requests go, and with which headers.
+
+use base64::Engine;
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::http::uri::{PathAndQuery, Scheme};
+use hyper::{Method, Request, Uri};
+
+use super::Config;
+use crate::sink::ConfigError;
+use crate::sink::config_error::vault_reference;
+use logphase_config::schema::is_vault_reference;
+
+const AGENT: &str = concat!("logphase/", env!("CARGO_PKG_VERSION"));
+
+/// The head that all requests have in common.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    /// The address without credentials and query, for messages.
+    pub address: String,
+}
+
+impl Endpoint {
+    /// The endpoint of `config`.
+    ///
+    /// # Errors
+    /// Every field that cannot be used. Their values are not repeated: they may hold credentials.
+    pub fn new(config: &Config) -> Result<Self, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let endpoint = endpoint(&config.http_endpoint).map_err(|error| errors.push(error)).ok();
+        let method =
+            config.method.parse().map_err(|_| errors.push(ConfigError::new("method", "not an HTTP method"))).ok();
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        for (name, value) in &config.headers {
+            match header(name, value) {
+                Ok((name, value)) => drop(headers.insert(name, value)),
+                Err(error) => errors.push(error),
+            }
+        }
+        match header_value("content_type", &config.content_type) {
+            Ok(value) => drop(headers.insert(CONTENT_TYPE, value)),
+            Err(error) => errors.push(error),
+        }
+        let (Some((uri, authorization)), Some(method), true) = (endpoint, method, errors.is_empty()) else {
+            return Err(errors);
+        };
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        let (scheme, authority) = (uri.scheme_str().unwrap_or_default(), uri.authority());
+        let address = format!("{scheme}://{}{}", authority.map_or("", |authority| authority.as_str()), uri.path());
+        Ok(Self { method, uri, headers, address })
+    }
+
+    /// A request with `body`. Its `Host` and `Content-Length` are the client's to add.
+    pub fn request(&self, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// The URL that requests go to, without user information; and the `Authorization` that the latter stands for.
+fn endpoint(url: &str) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
+    const FIELD: &str = "http_endpoint";
+    if is_vault_reference(url) {
+        return Err(vault_reference(FIELD));
+    }
+    let uri: Uri = url.parse().map_err(|error| {
+        ConfigError::new(FIELD, format!("not a URL: {error}"))
+            .with_help("write characters that URLs do not have as %XX")
+    })?;
+    if !matches!(uri.scheme(), Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS) {
+        return Err(ConfigError::new(FIELD, "must begin with http:// or https://"));
+    }
+    let mut parts = uri.into_parts();
+    let whole = parts.authority.as_ref().map_or("", |authority| authority.as_str());
+    let (userinfo, address) = match whole.rsplit_once('@') {
+        Some((userinfo, address)) => (Some(userinfo.to_owned()), address),
+        None => (None, whole),
+    };
+    let port = address.rsplit_once(':').filter(|_| !address.ends_with(']')).map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err(ConfigError::new(FIELD, "not a URL: its port is no number from 0 to 65535"));
+    }
+    let not_a_url = |error: &dyn std::fmt::Display| ConfigError::new(FIELD, format!("not a URL: {error}"));
+    parts.authority = Some(address.parse().map_err(|error| not_a_url(&error))?);
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    let uri = Uri::from_parts(parts).map_err(|error| not_a_url(&error))?;
+    Ok((uri, userinfo.as_deref().map(basic).transpose()?))
+}
+
+/// User information of a URL as the value of `Authorization`.
+fn basic(userinfo: &str) -> Result<HeaderValue, ConfigError> {
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(userinfo).collect();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
+    let mut value = header_value("http_endpoint", &format!("Basic {encoded}"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let field = format!("headers.{name}");
+    if is_vault_reference(value) {
+        return Err(vault_reference(field));
+    }
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| ConfigError::new("headers", format!("{name:?} is not the name of a header")))?;
+    let mut value = header_value(&field, value)?;
+    // It is often a key, which the compression of HTTP/2 must not keep.
+    value.set_sensitive(true);
+    Ok((parsed, value))
+}
+
+fn header_value(field: &str, value: &str) -> Result<HeaderValue, ConfigError> {
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+        ConfigError::new(field, "has characters that a header cannot have")
+            .with_help("take out line ends and control characters")
+    })
+}

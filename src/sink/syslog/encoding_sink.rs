@@ -1,0 +1,123 @@
+//! Entries as syslog messages: those below `log_level` are skipped, the others go over another sink.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::format::Encoder;
+use crate::sink::{BoxFuture, SendError, Sent, Sink};
+
+/// A sink that puts headers before entries and hands them to another sink. Entries below `log_level` are not sent, as
+/// in Kong; they count as delivered together with those before them.
+pub struct EncodingSink {
+    encoder: Encoder,
+    transport: Box<dyn Sink>,
+    settlement: Settlement,
+}
+
+impl EncodingSink {
+    /// Sends over `transport`, which takes whole syslog messages.
+    pub fn new(encoder: Encoder, transport: Box<dyn Sink>) -> Self {
+        Self { encoder, transport, settlement: Settlement::default() }
+    }
+
+    async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
+        let mut messages = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let message = self.encoder.encode(entry);
+            self.settlement.push(message.is_some());
+            messages.extend(message);
+        }
+        if messages.is_empty() && !entries.is_empty() {
+            // The transport need not connect for nothing.
+            return Ok(Sent::settled(self.settlement.settle(0)));
+        }
+        let result = self.transport.send(&messages).await;
+        self.translate(result)
+    }
+
+    /// Translates the transport's counts of messages to counts of entries.
+    fn translate(&mut self, result: Result<Sent, SendError>) -> Result<Sent, SendError> {
+        match result {
+            Ok(sent) => Ok(Sent { settled: self.settlement.settle(sent.settled), ..sent }),
+            Err(error) => {
+                let delivered = self.settlement.settle(error.delivered);
+                self.settlement = Settlement::default();
+                Err(SendError { delivered, ..error })
+            }
+        }
+    }
+}
+
+impl Sink for EncodingSink {
+    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
+        Box::pin(self.send_all(entries))
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
+        Box::pin(async move {
+            let result = self.transport.settle().await;
+            self.translate(result)
+        })
+    }
+
+    fn maintain(&mut self) -> BoxFuture<'_, ()> {
+        self.transport.maintain()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        self.transport.close()
+    }
+}
+
+/// The outstanding entries, oldest first: whether each was forwarded to the transport or skipped.
+#[derive(Debug, Default)]
+struct Settlement {
+    forwarded: VecDeque<bool>,
+}
+
+impl Settlement {
+    fn push(&mut self, forwarded: bool) {
+        self.forwarded.push_back(forwarded);
+    }
+
+    /// How many entries settle when the transport has settled `messages` more.
+    fn settle(&mut self, messages: usize) -> usize {
+        let (mut left, mut settled) = (messages, 0);
+        while let Some(&forwarded) = self.forwarded.front() {
+            if forwarded && left == 0 {
+                break;
+            }
+            left -= usize::from(forwarded);
+            settled += 1;
+            self.forwarded.pop_front();
+        }
+        if self.forwarded.is_empty() {
+            // Frees the room that the largest batch took.
+            self.forwarded = VecDeque::new();
+        }
+        settled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: entries of both kinds, settled message by message.
+    /// Guarantees: skipped entries settle together with those before them, and no sooner.
+    #[test]
+    fn entries_settle_in_order() {
+        let mut settlement = Settlement::default();
+        for forwarded in [false, true, false, false, true, true, false] {
+            settlement.push(forwarded);
+        }
+        assert_eq!(settlement.settle(0), 1);
+        assert_eq!(settlement.settle(0), 0);
+        assert_eq!(settlement.settle(1), 3);
+        assert_eq!(settlement.settle(2), 3);
+        assert!(settlement.forwarded.is_empty());
+        settlement.push(false);
+        assert_eq!(settlement.settle(0), 1);
+    }
+}

@@ -1,0 +1,4 @@
+//! `src/sink/`, with the sink of the worked example.
+
+pub use logphase::sink::*;
+pub mod redis;
