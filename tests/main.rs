@@ -30,6 +30,7 @@ mod plugin_docs;
 mod queue_command;
 mod readme;
 mod redaction;
+mod refusals;
 mod reload;
 mod resources;
 mod restarts;

@@ -62,7 +62,8 @@ fn redis(port: u16, answers: &'static [&'static str]) -> JoinHandle<Vec<Vec<Stri
 fn config(text: &str) -> Value {
     let (node, mut diagnostics) = document::parse(&SourceFile::new("kong.yml", text), None);
     let node = node.unwrap();
-    let scope = Scope { subject: "plugin `redis-log`".into(), path: "config".into(), kong: None, origin: node.origin() };
+    let scope =
+        Scope { subject: "plugin `redis-log`".into(), path: "config".into(), kong: None, origin: node.origin() };
     let config = Value::Object(DEFINITION.schema.read(&node, &scope, &mut diagnostics));
     assert_eq!(diagnostics, []);
     let context =
