@@ -8,15 +8,15 @@
 //! [`document`] (text to tree), [`schema`] (fields), [`entity`] (Kong's entities) and [`settings`] (ours);
 //! every complaint about it is a [`diagnostic::Diagnostic`].
 
-pub mod admin;
+pub mod api;
 pub mod cli;
 pub mod confinement;
 pub mod declarative;
 pub mod decode;
 pub mod delivery;
 pub mod entity;
-mod folding;
 pub mod input;
+mod log;
 pub mod phase;
 pub mod plugin;
 pub mod queue_options;

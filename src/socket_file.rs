@@ -1,4 +1,4 @@
-//! Listening on Unix sockets in the file system: who may connect, what is in the way, and what goes when it goes.
+//! Unix sockets in the file system: permissions, stale socket files, and removal.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,32 +10,32 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-/// Connections that the kernel keeps for us until we accept them.
+/// Connections in the backlog of the kernel, at most.
 const BACKLOG: i32 = 1024;
 
-/// The longest path that an address of a Unix socket holds, in bytes; the last byte is its end.
-const LONGEST: usize = 107;
+/// The longest path in the address of a Unix socket, in bytes without the final NUL.
+const MAX_PATH_BYTES: usize = 107;
 
-/// A socket that cannot be listened on.
+/// The error of [`listen`].
 #[derive(Debug, thiserror::Error)]
 #[error("{source}; {help}")]
 pub struct SocketError {
-    /// What the system said.
+    /// The error of the system.
     pub source: io::Error,
-    /// What to do about it.
+    /// What to do.
     pub help: &'static str,
 }
 
-/// A socket that is listened on, with the file that goes when it goes.
+/// A listening socket and its file.
 #[derive(Debug)]
 pub struct SocketListener {
-    /// What accepts.
+    /// Accepts connections.
     pub listener: UnixListener,
-    /// What it is found by.
+    /// The file.
     pub file: SocketFile,
 }
 
-/// The file of a Unix socket; removed when dropped, if it is still the one that was made.
+/// The file of a Unix socket. It is removed when this is dropped, unless it was replaced.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -43,7 +43,7 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -58,21 +58,21 @@ impl Drop for SocketFile {
     }
 }
 
-/// Listens on the Unix socket at `path`, to which those may connect whom the permissions `mode` allow to write. A socket
-/// that nobody listens on any more is replaced. Must be called within a tokio runtime.
+/// Listens on a Unix socket at `path` with the permissions `mode`: who may write to the file may connect. Replaces a stale
+/// socket, on which no process listens. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// Somebody listens there, something else is in the way, or the file cannot be made.
+/// Another process listens there, the path is another kind of file, or the socket cannot be created.
 pub fn listen(path: &Path, mode: u32) -> Result<SocketListener, SocketError> {
-    make_way(path)?;
+    remove_stale(path)?;
     let listen = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        let short = Short::of(path)?;
+        let short = ShortPath::of(path)?;
         socket.bind(&SockAddr::unix(&short.path)?)?;
         let made = fs::symlink_metadata(path)?;
         let file = SocketFile { path: path.to_owned(), identity: (made.dev(), made.ino()) };
-        // Nobody can connect before `listen`, so that the umask's mode is never in force.
+        // Set before `listen`, so that nobody can connect while the umask decides.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         socket.listen(BACKLOG)?;
         let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
@@ -80,7 +80,7 @@ pub fn listen(path: &Path, mode: u32) -> Result<SocketListener, SocketError> {
     };
     listen().map_err(|source: io::Error| {
         let help = match source.kind() {
-            ErrorKind::NotFound => "make its directory first",
+            ErrorKind::NotFound => "create its directory first",
             ErrorKind::PermissionDenied => "let the service write to its directory, or choose another path",
             ErrorKind::InvalidInput => "choose a shorter path (107 bytes at most)",
             _ => "choose another path",
@@ -92,24 +92,24 @@ pub fn listen(path: &Path, mode: u32) -> Result<SocketListener, SocketError> {
 /// Connects to the Unix socket at `path`.
 ///
 /// # Errors
-/// Nobody listens there, or it may not be connected to.
+/// No process listens there, or the permissions do not allow it.
 pub fn connect(path: &Path) -> io::Result<net::UnixStream> {
-    let short = Short::of(path)?;
+    let short = ShortPath::of(path)?;
     net::UnixStream::connect(&short.path)
 }
 
-/// A path that fits the address of a socket: a longer one is reached through its open directory.
-struct Short {
+/// A path that fits into the address of a socket. A longer one is reached through its directory, which is kept open.
+struct ShortPath {
     path: PathBuf,
     _directory: Option<fs::File>,
 }
 
-impl Short {
+impl ShortPath {
     fn of(path: &Path) -> io::Result<Self> {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(Self { path: path.to_owned(), _directory: None });
         };
-        if path.as_os_str().len() <= LONGEST {
+        if path.as_os_str().len() <= MAX_PATH_BYTES {
             return Ok(Self { path: path.to_owned(), _directory: None });
         }
         let directory = fs::File::open(directory)?;
@@ -118,20 +118,20 @@ impl Short {
     }
 }
 
-/// Removes a socket at `path` that nobody listens on.
-fn make_way(path: &Path) -> Result<(), SocketError> {
+/// Removes a socket at `path` on which no process listens.
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
     };
     if !found.file_type().is_socket() {
-        let source = io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way");
+        let source = io::Error::new(ErrorKind::AlreadyExists, "there is a file that is not a socket");
         return Err(SocketError { source, help: "remove that file or choose another path" });
     }
     match connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
             .map_err(|source| SocketError { source, help: "remove the socket that an earlier process left there" }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // A connection, a full backlog and a denied permission all mean that it may be somebody's.
+        // After a connection, a full backlog or a denied permission it must be assumed to be in use.
         _ => Err(SocketError {
             source: io::Error::from(ErrorKind::AddrInUse),
             help: "another process listens there: stop it or choose another path",
@@ -143,12 +143,12 @@ fn make_way(path: &Path) -> Result<(), SocketError> {
 mod tests {
     use super::*;
 
-    /// Scenario: a socket in a directory whose path is far longer than an address holds; it is listened on twice, left
-    /// behind as by `kill -9`, and let go of.
-    /// Guarantees: it can be connected to with the mode asked for; a second listener is refused while the first lives;
-    /// a left one is replaced; the file goes with the listener.
+    /// Scenario: a socket in a directory with a path far longer than an address can hold: a second listener, a stale socket
+    /// as after `kill -9`, and the end of the listener.
+    /// Guarantees: it can be connected to, with the given mode; a second listener is refused while the first exists; a stale
+    /// socket is replaced; the file is removed with the listener.
     #[tokio::test]
-    async fn long_paths_and_left_sockets() {
+    async fn long_paths_and_stale_sockets() {
         let folder = tempfile::tempdir().expect("a folder");
         let deep = folder.path().join("d".repeat(120));
         fs::create_dir(&deep).expect("a folder");
@@ -162,20 +162,20 @@ mod tests {
             drop(listener);
             std::mem::forget(file);
             assert!(path.exists());
-            let again = listen(&path, 0o600).expect("replaces what was left");
+            let again = listen(&path, 0o600).expect("replaces the stale socket");
             drop(again);
             assert!(!path.exists());
         }
     }
 
-    /// Scenario: a file at the path. Guarantees: it is not touched.
+    /// Scenario: another kind of file at the path. Guarantees: it is not touched.
     #[tokio::test]
     async fn a_file_is_never_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("s");
         fs::write(&path, "mine").expect("written");
-        let error = listen(&path, 0o600).expect_err("in the way");
-        assert!(error.to_string().contains("no socket"), "{error}");
+        let error = listen(&path, 0o600).expect_err("refused");
+        assert!(error.to_string().contains("not a socket"), "{error}");
         assert_eq!(fs::read(&path).expect("there"), b"mine");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use logphase::admin::FAMILIES;
+use logphase::api::FAMILIES;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
@@ -239,7 +239,7 @@ fn assert_listed(scrape: &Scrape) {
     assert_eq!(shown, listed.iter().copied().collect());
     for family in FAMILIES {
         let (sort, about) = &scrape.families[family.name];
-        assert_eq!((sort.as_str(), about.as_str()), (family.sort.name(), &*format!("{}.", family.about)));
+        assert_eq!((sort.as_str(), about.as_str()), (family.kind.name(), &*format!("{}.", family.about)));
         let ends = if sort == "histogram" { ["_sum", "_count", "_bucket"].as_slice() } else { &[""] };
         for end in ends {
             let name = format!("{}{end}", family.name);
@@ -262,7 +262,7 @@ fn every_metric_is_documented() {
     let before = std::fs::read_to_string(&path).expect("docs/metrics.md is part of the project");
     let rows = FAMILIES.iter().map(|family| {
         let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
-        let (name, sort, labels) = (family.name, family.sort.name(), labels.join(", "));
+        let (name, sort, labels) = (family.name, family.kind.name(), labels.join(", "));
         format!("| `{name}` | {sort} | {labels} | {}. | {} |\n", family.about, family.look_for)
     });
     let table = format!(

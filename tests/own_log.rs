@@ -49,7 +49,7 @@ fn a_flood_is_few_lines() {
     let waiting: Vec<_> = (0..3).map(|_| TcpStream::connect(("127.0.0.1", tcp)).unwrap()).collect();
     let counted = |what: &str| {
         service.log().lines().any(|line| {
-            let count = ["folded=", "times=", "more="].iter().find_map(|name| line.split_once(name));
+            let count = ["suppressed=", "times="].iter().find_map(|name| line.split_once(name));
             let count = count.map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
             line.contains(what) && count.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > 20)
         })

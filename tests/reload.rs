@@ -253,3 +253,50 @@ fn back_to_what_is_in_force() {
     peer.wait_for(2);
     assert_eq!(service.stop(), 0);
 }
+
+/// Two plugins with Lua: the first has the instance name `instance`, the second so many fields with large snippets.
+fn named(home: &Home, instance: &str, large: usize) -> String {
+    let text = "x".repeat(200_000);
+    let field = |number| (format!("field_{number}"), json!(format!("return ('{number}{text}'):len()")));
+    configuration(&json!([
+        {"name": "file-log", "id": "a5b0ab54-0a3e-4b56-b0a4-8e5c4a0d9f01", "instance_name": instance,
+         "config": {"path": home.text("messages.log"), "custom_fields_by_lua": {"a": "return 1"}}},
+        {"name": "udp-log", "id": "a5b0ab54-0a3e-4b56-b0a4-8e5c4a0d9f02",
+         "config": {"host": "127.0.0.1", "port": 9, "custom_fields_by_lua": Value::from_iter((0..large).map(field))}},
+    ]))
+}
+
+/// Scenario: one edit gives a plugin another instance name, and another plugin a snippet that no worker has the memory
+/// for; then it is mended.
+/// Guarantees: the refused reload changes nothing in `/metrics` but what counts reloads; the next one renames the plugin,
+/// and its counts go on.
+#[test]
+fn a_refused_reload_changes_no_metric() {
+    let (home, status) = home();
+    let home = home.set("LOGPHASE_LUA_MEMORY_LIMIT", "1MiB");
+    home.write("kong.yml", &named(&home, "before", 0));
+    let mut service = home.start();
+    service.accept(transaction(1).to_string());
+    let delivered = |scrape: &Scrape, instance: &str| {
+        let labels = [("plugin", "file-log"), ("instance_name", instance)];
+        scrape.sum("logphase_messages_delivered_total", &labels)
+    };
+    wait_until("the first is delivered", || delivered(&Scrape::of(status), "before") > 0.5);
+    let shown = || {
+        let mut samples = Scrape::of(status).samples;
+        samples.retain(|(name, _), _| !name.contains("reload"));
+        samples
+    };
+    wait_until("nothing moves any more", || shown() == shown());
+    let before = shown();
+    service.home.write("kong.yml", &named(&service.home, "after", 8));
+    wait_for_reload(status, "refused", 1);
+    assert_eq!(shown(), before);
+    service.home.write("kong.yml", &named(&service.home, "after", 0));
+    wait_for_reload(status, "taken", 1);
+    service.accept(transaction(2).to_string());
+    wait_until("the second is delivered under the new name", || delivered(&Scrape::of(status), "after") > 1.5);
+    let scrape = Scrape::of(status);
+    assert!(!scrape.text.contains("instance_name=\"before\""), "{}", scrape.text);
+    assert_eq!(service.stop(), 0);
+}

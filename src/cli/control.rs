@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::{Exit, complain, show};
-use crate::admin::control_path;
+use crate::api::control_path;
 use crate::service::ConfigFiles;
 use crate::settings::Settings;
 use crate::socket_file;
@@ -154,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::admin::{Control, Routes, json_reply};
+    use crate::api::{Control, Routes, json_reply};
 
     /// Scenario: a service that answers, one that says no, and none at all.
     /// Guarantees: JSON goes there and comes back; a refusal's words are the error; where nobody listens, the error says

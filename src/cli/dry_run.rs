@@ -68,7 +68,7 @@ impl DryRun {
 
     /// Makes the VM anew, so that nothing is left of what ran before.
     pub(super) fn forget(&mut self) {
-        self.runner.renew();
+        self.runner.recreate_vm();
     }
 }
 

@@ -4,7 +4,6 @@ mod arguments;
 mod check;
 mod control;
 mod dry_run;
-pub(crate) mod log;
 mod pretty;
 mod queue;
 mod run;
@@ -20,6 +19,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use logphase_config::diagnostic::{Diagnostic, Format, render_all};
+
+use crate::log;
 
 use arguments::{Arguments, Command};
 

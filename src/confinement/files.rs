@@ -1,4 +1,4 @@
-//! Files of the whole process.
+//! Restricts the files of the process with Landlock.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use landlock::{
 
 use super::{Enforcement, Files};
 
-/// What name lookup, TLS and time zones read (resolv.conf(5), nsswitch.conf(5), ld.so(8)), and what a process asks of
-/// itself. What is not there is passed over.
+/// What name lookup, TLS and time zones read (resolv.conf(5), nsswitch.conf(5), ld.so(8)), and what a process reads
+/// about itself. Missing files are ignored.
 const SYSTEM: &[&str] = &[
     "/dev/null",
     "/dev/urandom",
@@ -38,13 +38,13 @@ const SYSTEM: &[&str] = &[
     "/usr/share/zoneinfo",
 ];
 
-/// The newest set of rights that the rules below were written for.
+/// The newest Landlock version that the rules below were written for.
 const RIGHTS: ABI = ABI::V5;
 
-/// Confines the calling thread; answers also with what may be written, resolved.
+/// Restricts the calling thread. Returns also the resolved paths that may be written.
 pub(super) fn confine(files: Files) -> (Enforcement, Vec<PathBuf>) {
     let writable: Vec<PathBuf> = files.write.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let wall = match restrict(&files.read, &writable) {
+    let enforcement = match restrict(&files.read, &writable) {
         Ok(status) => match status.ruleset {
             RulesetStatus::FullyEnforced => Enforcement::Full,
             RulesetStatus::PartiallyEnforced => Enforcement::Partial,
@@ -52,13 +52,13 @@ pub(super) fn confine(files: Files) -> (Enforcement, Vec<PathBuf>) {
         },
         Err(error) => Enforcement::Missing(error.to_string()),
     };
-    (wall, writable)
+    (enforcement, writable)
 }
 
 fn restrict(read: &[PathBuf], writable: &[PathBuf]) -> Result<RestrictionStatus, RulesetError> {
     let all = AccessFs::from_all(RIGHTS);
     let reading = AccessFs::ReadFile | AccessFs::ReadDir;
-    // No right to run anything, nor to make devices.
+    // Without the rights to execute files and to create devices.
     let writing = all & !(AccessFs::Execute | AccessFs::MakeBlock | AccessFs::MakeChar);
     let mut rules = Ruleset::default().handle_access(all)?.create()?;
     let certificates = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
@@ -73,10 +73,10 @@ fn restrict(read: &[PathBuf], writable: &[PathBuf]) -> Result<RestrictionStatus,
     rules.restrict_self()
 }
 
-/// Adds a rule for `path`, if there is such a file.
+/// Adds a rule for `path`, if the file exists.
 fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
     let Ok(file) = PathFd::new(path) else { return Ok(rules) };
-    // What belongs to directories would make the rule of a file an error.
+    // A rule for a file must not have rights that only directories have.
     let access = if path.is_dir() { access } else { access & AccessFs::from_file(RIGHTS) };
     rules.add_rule(PathBeneath::new(file, access))
 }

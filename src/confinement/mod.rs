@@ -1,5 +1,5 @@
-//! What the system keeps the process from, should the sandbox's inner walls fall: system calls of worker threads
-//! (seccomp), files of the whole process (Landlock). Linux only; elsewhere, and where a kernel cannot, the answer says so.
+//! Restrictions by the operating system, in case the Lua sandbox is broken: of the system calls of worker threads (seccomp),
+//! and of the files of the process (Landlock). On Linux only; [`Enforcement`] says what is active.
 
 #[cfg(target_os = "linux")]
 mod files;
@@ -9,16 +9,16 @@ mod threads;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// How far a wall stands.
+/// How far a restriction is enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enforcement {
-    /// It stands.
+    /// Fully.
     Full,
-    /// Only in part: an old kernel knows not all of it.
+    /// In part: the kernel does not support all of it.
     Partial,
-    /// It does not, and why.
+    /// Not at all, and why.
     Missing(String),
-    /// The settings do not want it.
+    /// It is disabled in the settings.
     Off,
 }
 
@@ -26,39 +26,39 @@ impl std::fmt::Display for Enforcement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full => f.write_str("on"),
-            Self::Partial => f.write_str("partly (this kernel knows not all of it)"),
+            Self::Partial => f.write_str("partly (this kernel does not support all of it)"),
             Self::Missing(why) => write!(f, "missing ({why})"),
             Self::Off => f.write_str("off"),
         }
     }
 }
 
-/// The files that a process has business with.
+/// The files that the process may use.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
-    /// Files and directories to read.
+    /// Files and directories that it may read.
     pub read: Vec<PathBuf>,
-    /// Files and directories to read and write.
+    /// Files and directories that it may read and write.
     pub write: Vec<PathBuf>,
 }
 
-/// The directories and files that may be written, once the process is confined.
+/// The directories and files that may be written, once the process is restricted.
 static WRITABLE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
-/// Keeps this thread, and every thread that it starts from now on, from all files but `files` and what name lookup and
-/// TLS need. For good.
+/// Restricts this thread, and all threads that it starts later, to `files` and those that name lookup and TLS need. This
+/// cannot be undone.
 pub fn confine_process(files: Files) -> Enforcement {
     #[cfg(target_os = "linux")]
-    let (wall, writable) = files::confine(files);
+    let (enforcement, writable) = files::confine(files);
     #[cfg(not(target_os = "linux"))]
-    let (wall, writable) = (Enforcement::Missing("this system has no Landlock".to_owned()), files.write);
-    if matches!(wall, Enforcement::Full | Enforcement::Partial) {
+    let (enforcement, writable) = (Enforcement::Missing("this system has no Landlock".to_owned()), files.write);
+    if matches!(enforcement, Enforcement::Full | Enforcement::Partial) {
         let _ = WRITABLE.set(writable);
     }
-    wall
+    enforcement
 }
 
-/// Whether a file of this name may be written, as far as [`confine_process`] is concerned.
+/// Whether [`confine_process`] allows writing the file `path`.
 pub fn may_write(path: &Path) -> bool {
     let Some(writable) = WRITABLE.get() else { return true };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -67,7 +67,7 @@ pub fn may_write(path: &Path) -> bool {
     writable.iter().any(|allowed| resolved.starts_with(allowed))
 }
 
-/// What worker threads may call; made once, when every file that wakes others is open.
+/// The system call filter of worker threads. Created once, when the files by which they wake other threads are open.
 #[derive(Debug, Clone)]
 pub struct ThreadFilter {
     #[cfg(target_os = "linux")]
@@ -83,10 +83,10 @@ impl ThreadFilter {
         }
     }
 
-    /// The filter for threads that compute and wake their neighbours.
+    /// The filter for worker threads, which only compute and wake other threads.
     ///
     /// # Errors
-    /// Why it cannot be made on this system.
+    /// Why this system does not support it.
     pub fn for_workers() -> Result<Self, String> {
         #[cfg(target_os = "linux")]
         return Ok(Self { program: Some(std::sync::Arc::new(threads::filter()?)) });
@@ -94,7 +94,7 @@ impl ThreadFilter {
         Err("this system has no seccomp".to_owned())
     }
 
-    /// Puts it on the calling thread, for good, and keeps signals for other threads.
+    /// Applies it to the calling thread, and blocks its signals. This cannot be undone.
     pub fn apply(&self) -> Enforcement {
         #[cfg(target_os = "linux")]
         if let Some(program) = &self.program {
@@ -108,7 +108,7 @@ thread_local! {
     static CONFINED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Whether the calling thread may compute only.
+/// Whether the calling thread has a system call filter.
 pub fn thread_is_confined() -> bool {
     CONFINED.get()
 }

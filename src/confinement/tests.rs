@@ -2,7 +2,7 @@ use std::io::Write;
 
 use super::*;
 
-/// Does `work` on a thread of its own behind the filter for workers.
+/// Calls `work` on a thread with the filter of workers.
 fn confined<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let filter = ThreadFilter::for_workers().expect("Linux has seccomp");
     let thread = std::thread::spawn(move || {
@@ -17,8 +17,8 @@ fn refused(result: i64) -> bool {
     result == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-/// Scenario: the system calls that an attacker would make who runs code of his own on a worker thread.
-/// Guarantees: each is refused; without the filter the same calls are not, so that the test can fail.
+/// Scenario: the system calls of an attacker who can run code on a worker thread.
+/// Guarantees: each is refused; without the filter the same calls are not.
 #[test]
 #[allow(unsafe_code, reason = "an attacker makes bare system calls")]
 fn an_attackers_calls_are_refused() {
@@ -83,7 +83,7 @@ fn an_attackers_calls_are_refused() {
 }
 
 /// Scenario: what workers do all day: allocate, wait, wake a task of a runtime, read clocks, take random numbers, panic.
-/// Guarantees: all of it works behind the filter.
+/// Guarantees: all of it works with the filter.
 #[test]
 fn a_workers_calls_are_allowed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
@@ -109,7 +109,7 @@ fn a_workers_calls_are_allowed() {
         }
     });
     runtime.block_on(async {
-        // The runtime's thread shall wait for events when the worker wakes it.
+        // The thread of the runtime is to wait for events when the worker wakes it.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         orders.send(41).await.expect("the worker listens");
         orders = tokio::sync::mpsc::channel(1).0;
@@ -129,10 +129,10 @@ fn files_are_out_of_reach() {
     std::fs::write(read.path().join("kong.yml"), "x").expect("room");
     let files = Files { read: vec![read.path().to_owned()], write: vec![write.path().to_owned()] };
     let (read, write) = (read.path().to_owned(), write.path().to_owned());
-    // Landlock holds for one thread and those that it starts.
+    // Landlock restricts one thread and those that it starts.
     let attacker = std::thread::spawn(move || {
-        let (wall, writable) = super::files::confine(files);
-        assert!(matches!(wall, Enforcement::Full | Enforcement::Partial), "{wall}");
+        let (enforcement, writable) = super::files::confine(files);
+        assert!(matches!(enforcement, Enforcement::Full | Enforcement::Partial), "{enforcement}");
         assert_eq!(writable, [write.canonicalize().expect("there")]);
         let refused = |result: std::io::Result<()>| {
             result.expect_err("out of reach").kind() == std::io::ErrorKind::PermissionDenied

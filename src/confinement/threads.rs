@@ -1,4 +1,4 @@
-//! System calls of threads that compute.
+//! Restricts the system calls of worker threads with seccomp.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ use seccompiler::{
 
 use super::{CONFINED, Enforcement};
 
-/// Memory, waiting and waking, clocks, randomness, and a thread's own end. No file, socket, process or signal.
-const FREE: &[i64] = &[
+/// System calls for memory, waiting and waking, clocks, random numbers, and the end of the thread. None for files, sockets,
+/// processes or signals.
+const ALLOWED: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
     libc::SYS_exit,
@@ -29,11 +30,11 @@ const FREE: &[i64] = &[
     libc::SYS_sigaltstack,
 ];
 
-/// All else is refused with EPERM: a library's harmless probe shall not end the process.
+/// The filter. All other system calls fail with EPERM, so that a harmless probe of a library does not end the process.
 pub(super) fn filter() -> Result<BpfProgram, String> {
     let text = |error: seccompiler::BackendError| error.to_string();
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FREE.iter().map(|number| (*number, Vec::new())).collect();
-    // Memory may not become code.
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    // Memory must not become executable.
     let no_code = || {
         let condition =
             SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0);
@@ -50,7 +51,7 @@ pub(super) fn filter() -> Result<BpfProgram, String> {
     SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).and_then(TryInto::try_into).map_err(text)
 }
 
-/// A write of eight bytes to one event file, which wakes the runtime's thread that waits for sockets.
+/// Allows a write of eight bytes to an event file, which wakes the thread of the runtime that waits for sockets.
 fn wake(file: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(vec![
         SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, file)?,
@@ -58,7 +59,7 @@ fn wake(file: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     ])
 }
 
-/// The event files that are open.
+/// The open event files.
 fn wakers() -> Vec<u64> {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
     let event = |entry: std::fs::DirEntry| {
@@ -80,7 +81,7 @@ pub(super) fn apply(program: &BpfProgram) -> Enforcement {
     }
 }
 
-/// Leaves signals to other threads: their handlers write to a pipe, which this one may not.
+/// Blocks all signals: their handlers write to a pipe, which this thread must not do.
 #[expect(unsafe_code, reason = "there is no safe wrapper of pthread_sigmask without a second crate")]
 fn block_signals() {
     // SAFETY: `all` is a plain set that sigfillset initializes before it is read; pthread_sigmask changes the calling

@@ -1,9 +1,9 @@
-//! Pauses between attempts: doubling, capped, and never quite the same for two plugins.
+//! Exponential back-off with jitter.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// The pauses of one output.
+/// The back-off of one output.
 #[derive(Debug)]
 pub(super) struct Backoff {
     initial: Duration,
@@ -17,20 +17,20 @@ impl Backoff {
         Self { initial, longest: longest.max(initial), next: initial }
     }
 
-    /// The pause before the next attempt: between half of the step and all of it.
+    /// The pause before the next attempt: between half and all of the current step, which then doubles.
     pub(super) fn pause(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.longest);
         step.mul_f64(0.5 + random_half())
     }
 
-    /// Something worked: the next failure is a first one.
+    /// Starts over after a success.
     pub(super) fn reset(&mut self) {
         self.next = self.initial;
     }
 }
 
-/// A number from 0 to 0.5. Every `RandomState` has keys of its own; that is random enough to spread attempts.
+/// A number from 0 to 0.5. The keys of a `RandomState` are random enough for jitter.
 fn random_half() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 32;
     bits as f64 / f64::from(u32::MAX) / 2.0

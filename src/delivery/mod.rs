@@ -1,16 +1,17 @@
-//! From the queues to the sinks: batching, retry, back-off, reload and shutdown.
+//! Delivery from the queues to the sinks: batching, retry, back-off, reload and shutdown.
 //!
-//! Every plugin has an [`Output`]: a queue, and a task that reads it. The task leases entries, hands them to the
-//! plugin's sink and commits what has settled; entries stay in the queue until then. Order is kept: nothing
-//! overtakes an entry that is being retried.
+//! Each plugin has an [`Output`]: a queue, and a task that leases entries, sends them through the sink and commits what is
+//! settled. Entries stay in the queue until then, and in order: none overtakes an entry that is being retried.
 
 mod backoff;
-mod dead;
+mod data_lock;
+mod dead_letter;
+mod dead_letters;
+mod dispatcher;
 pub mod inventory;
-mod ledger;
-mod letter;
-mod notices;
 mod output;
+mod queue_events;
+mod stats;
 mod store;
 mod swap;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -28,54 +29,55 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::dead::{DeadLetters, Level};
-use self::ledger::Ledger;
-pub use self::ledger::PluginStats;
-pub use self::letter::{Letter, LetterHead};
-use self::output::{Dispatcher, OutputParts};
+pub use self::dead_letter::{DeadLetter, DeadLetterInfo};
+pub use self::dead_letters::{DeadLetterLevel, DeadLetters};
+use self::dispatcher::Dispatcher;
+use self::output::OutputParts;
 pub use self::output::{LastError, Output, Stats};
+pub use self::stats::PluginStats;
+use self::stats::StatsHistory;
 use self::store::{Store, Stored};
 use crate::queue_options::{QueueOptions, Storage};
 use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
 
-/// What an output is opened for.
+/// What an output delivers, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputSpec {
-    /// Tells one plugin from all others, over reloads: its id in the configuration.
+    /// The id of the plugin in the configuration, which identifies it over reloads.
     pub identity: String,
     /// The plugin's name: `file-log`, `tcp-log`, ...
     pub plugin: String,
     /// Its `instance_name`.
     pub instance: Option<String>,
-    /// The ids of other plugins with which it shares its queue.
+    /// The ids of the plugins that share its queue.
     pub shares: Vec<String>,
     /// What makes its sink.
     pub opener: Opener,
     /// What its sink is made from: its `config`, validated and with all defaults.
     pub config: Value,
-    /// Its queue.
+    /// The options of its queue.
     pub queue: QueueOptions,
 }
 
-/// An output cannot be opened.
+/// Why an output cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Its sink refuses its configuration.
+    /// The sink refuses the configuration.
     #[error("{plugin}: {}", listed(errors))]
     Config {
         /// The plugin's name.
         plugin: String,
-        /// Every field that the sink cannot use.
+        /// Every field that the sink refuses.
         errors: Vec<ConfigError>,
     },
-    /// Its queue cannot be opened.
+    /// The queue cannot be opened.
     #[error("{plugin}: {reason}")]
     Queue {
         /// The plugin's name.
         plugin: String,
-        /// What cannot be opened, and what to do.
+        /// What failed, and what to do.
         reason: String,
     },
 }
@@ -87,28 +89,46 @@ fn listed(errors: &[ConfigError]) -> String {
 }
 
 impl OutputSpec {
+    /// Opens the sink.
     fn open_sink(&self, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
         let opened = self.opener.open(&self.config, shared);
         opened.map_err(|errors| OpenError::Config { plugin: self.plugin.clone(), errors })
     }
+
+    /// Whether the queue of an output for `self` can be used for `new`, with what is in it.
+    pub(super) fn shares_queue_with(&self, new: &Self) -> bool {
+        self.continues_as(new) && self.queue.same_queue(&new.queue)
+    }
+
+    /// Whether what waits for `self` may be sent as `new` says: it is the same plugin, and so are all that it shares with.
+    pub(super) fn continues_as(&self, new: &Self) -> bool {
+        self.identity == new.identity
+            && self.plugin == new.plugin
+            && self.shares.iter().all(|plugin| new.shares.contains(plugin))
+    }
+
+    /// `new` for the queue of `self`.
+    pub(super) fn keeping_queue_of(&self, new: &Self) -> Self {
+        Self { queue: new.queue.keeping_queue_of(&self.queue), ..new.clone() }
+    }
 }
 
-/// What a plugin had not delivered when the service ended.
+/// What a plugin has not delivered when the service ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
+pub struct Undelivered {
     /// The plugin: its name, with its instance name if it has one.
     pub plugin: String,
     /// Entries in its queue.
     pub entries: usize,
-    /// Bytes of these.
+    /// Their bytes.
     pub bytes: usize,
-    /// The last thing that went wrong.
+    /// The last error.
     pub last_error: Option<String>,
-    /// Whether they are on disk, and will be delivered by the next run.
+    /// Whether they are on disk, for the next run.
     pub kept: bool,
 }
 
-/// All outputs of the process. Cheap to clone. Tasks run on the tokio runtime in which it is made.
+/// All outputs of the process. Cheap to clone. Their tasks run on the tokio runtime in which it is created.
 #[derive(Clone)]
 pub struct Delivery {
     inner: Arc<Inner>,
@@ -127,13 +147,13 @@ struct Inner {
 struct Running {
     current: HashMap<String, Arc<Output>>,
     tasks: Vec<Task>,
-    /// What outputs are to be changed to when all of a new configuration is open.
-    staged: Vec<Staged>,
-    ledger: Ledger,
+    /// The next sinks of outputs, until the whole new configuration is open.
+    staged: Vec<StagedSink>,
+    history: StatsHistory,
 }
 
-/// Another sink for an output.
-struct Staged {
+/// The next sink of an output.
+struct StagedSink {
     output: Arc<Output>,
     spec: OutputSpec,
     sink: Box<dyn Sink>,
@@ -141,20 +161,20 @@ struct Staged {
 
 struct Task {
     output: Arc<Output>,
-    /// Until it is waited for at the end.
+    /// `None` once it is awaited at shutdown.
     handle: Option<JoinHandle<()>>,
     stored: Option<Stored>,
 }
 
 impl Running {
-    /// Lets outputs go that have ended. What they have counted stays.
-    fn tidy(&mut self) {
-        let ledger = &mut self.ledger;
+    /// Removes outputs that have ended. Their totals are kept.
+    fn remove_ended(&mut self) {
+        let history = &mut self.history;
         self.tasks.retain(|task| {
-            // One that ended by a fault of ours still has what is in its queue.
+            // After a panic, entries are left in the queue of an output that has ended.
             let ended = task.has_ended() && task.output.is_closed() && task.output.counters().is_idle();
             if ended {
-                ledger.fold(&task.output);
+                history.absorb(&task.output);
             }
             !ended
         });
@@ -168,13 +188,12 @@ impl Task {
 }
 
 impl Delivery {
-    /// A delivery without outputs, which keeps dead letters and durable queues in `data_dir`. Must be called within a
-    /// tokio runtime.
+    /// A delivery without outputs, with dead letters and durable queues in `data_dir`. Must be called within a tokio runtime.
     pub fn new(shared: SinkShared, budget: Budget, data_dir: PathBuf) -> Self {
         Self::bounded(shared, budget, Budget::new(usize::MAX), &data_dir)
     }
 
-    /// The same, with a bound on what waits in the data directory.
+    /// The same, with a bound on the bytes in the data directory.
     pub fn bounded(shared: SinkShared, memory: Budget, data: Budget, data_dir: &Path) -> Self {
         let (budget, signals) = (Arc::new(memory), Signals::default());
         let flusher = Flusher::new(budget.clone(), Arc::new(data), signals.clone());
@@ -189,30 +208,32 @@ impl Delivery {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Makes the durable queues of the data directory this process's own.
+    /// Locks the durable queues of the data directory for this process.
     ///
     /// # Errors
-    /// Another process has them, or the directory cannot be made; what, where, and what to do.
+    /// Another process holds the lock, or the directory cannot be created; what, where, and what to do.
     pub fn claim(&self) -> Result<(), String> {
         self.inner.store.claim()
     }
 
-    /// Warns of durable queues with entries whose plugins are not there.
+    /// Logs a warning for each orphaned queue: with entries, but without a plugin in the configuration.
     pub fn warn_of_orphans(&self) {
         self.inner.store.warn_of_orphans();
     }
 
-    /// Notified when a queue has room again after a refusal: what the intake waits on.
+    /// Notified when a queue has room after a failed reservation.
     pub fn room(&self) -> Arc<Notify> {
         self.inner.signals.room.clone()
     }
 
-    /// The output for `spec`. The one that runs already, with what is in its queue, if that queue is as `spec` wants it;
-    /// otherwise a new one. Where outputs of the same plugin run that were opened for something else, they have a sink
-    /// opened, which they turn to with [`Self::take_over`].
+    /// Opens the output for `spec`: the running one of the plugin if its queue is as `spec` says, otherwise a new one. Also
+    /// opens the next sink of each running output of the plugin that delivers in another way, for [`Self::take_over`].
+    ///
+    /// # Errors
+    /// A sink or a queue cannot be opened.
     pub fn open(&self, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
         let inner = &self.inner;
-        let mut running = inner.lock();
+        let mut running = inner.running.lock();
         let fits = |output: &&Arc<Output>| output.spec().shares_queue_with(&spec) && !output.is_closed();
         let found = running.current.get(&spec.identity).filter(fits).cloned();
         let output = match found {
@@ -223,25 +244,25 @@ impl Delivery {
         Ok(output)
     }
 
-    /// The last step of a reload: outputs turn to what was opened for them, and those that are not in `kept` are retired.
+    /// Commits a reload: outputs change to their next sinks, and those that are not in `kept` are retired.
     pub fn take_over(&self, kept: &[Arc<Output>]) {
-        let staged = std::mem::take(&mut self.inner.lock().staged);
-        for Staged { output, spec, sink } in staged {
+        let staged = std::mem::take(&mut self.inner.running.lock().staged);
+        for StagedSink { output, spec, sink } in staged {
             output.replace_sink(spec, sink);
         }
         self.retire_others(kept);
     }
 
-    /// Undoes a reload that failed: `kept` are the outputs of before.
+    /// Rolls a failed reload back. `kept` are the outputs before it.
     pub fn undo(&self, kept: &[Arc<Output>]) {
-        self.inner.lock().staged.clear();
+        self.inner.running.lock().staged.clear();
         self.retire_others(kept);
     }
 
-    /// Closes an output that no plan leads to any more: it takes nothing new, delivers what it has, and ends.
+    /// Retires an output: it accepts nothing new, delivers what is in its queue, and ends.
     pub fn retire(&self, output: &Arc<Output>) {
         output.close();
-        let current = &mut self.inner.lock().current;
+        let current = &mut self.inner.running.lock().current;
         if current.get(&output.spec().identity).is_some_and(|found| Arc::ptr_eq(found, output)) {
             current.remove(&output.spec().identity);
         }
@@ -250,7 +271,7 @@ impl Delivery {
     /// Retires every output that is not in `kept`.
     fn retire_others(&self, kept: &[Arc<Output>]) {
         let others: Vec<_> = {
-            let running = self.inner.lock();
+            let running = self.inner.running.lock();
             let is_kept: std::collections::HashSet<_> = kept.iter().map(Arc::as_ptr).collect();
             let outputs = running.tasks.iter().map(|task| &task.output);
             outputs.filter(|output| !output.is_closed() && !is_kept.contains(&Arc::as_ptr(output))).cloned().collect()
@@ -258,25 +279,25 @@ impl Delivery {
         for output in &others {
             self.retire(output);
         }
-        // A reload that was undone leaves the outputs of before; they are the current ones again.
-        let mut running = self.inner.lock();
+        // After a rollback the outputs before the reload are the current ones again.
+        let mut running = self.inner.running.lock();
         for output in kept.iter().filter(|output| !output.is_closed()) {
             running.current.insert(output.spec().identity.clone(), output.clone());
         }
     }
 
-    /// Makes every file sink open its file anew before the next line.
+    /// Makes every file sink reopen its file before the next line.
     pub fn reopen_files(&self) {
         self.inner.shared.reopen_all();
     }
 
-    /// Resolves at a moment when every queue is empty and nothing is reserved: all that came in is delivered.
+    /// Waits until every queue is empty and nothing is reserved.
     pub async fn idle(&self) {
         loop {
             let notified = self.inner.signals.idle.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            let busy = self.inner.lock().tasks.iter().any(|task| !task.output.counters().is_idle());
+            let busy = self.inner.running.lock().tasks.iter().any(|task| !task.output.counters().is_idle());
             if !busy {
                 return;
             }
@@ -284,48 +305,47 @@ impl Delivery {
         }
     }
 
-    /// The state of every output, retired ones that still deliver included, by identity.
+    /// The statistics of every output that has not ended, by identity.
     pub fn stats(&self) -> Vec<Stats> {
-        let running = self.inner.lock();
+        let running = self.inner.running.lock();
         let tasks = running.tasks.iter().filter(|task| !task.has_ended());
         let mut stats: Vec<_> = tasks.map(|task| task.output.stats()).collect();
         stats.sort_by(|a, b| a.identity.cmp(&b.identity));
         stats
     }
 
-    /// What is known about each plugin since the start, by name and id.
+    /// The statistics of each plugin since the start, by name and id.
     pub fn plugins(&self) -> Vec<PluginStats> {
-        let mut running = self.inner.lock();
-        running.tidy();
-        let Running { current, tasks, ledger, .. } = &mut *running;
+        let mut running = self.inner.running.lock();
+        running.remove_ended();
+        let Running { current, tasks, history, .. } = &mut *running;
         let is_current = |output: &Arc<Output>| {
             current.get(&output.spec().identity).is_some_and(|current| Arc::ptr_eq(current, output))
         };
-        ledger.read(tasks.iter().map(|task| (&*task.output, is_current(&task.output))))
+        history.read(tasks.iter().map(|task| (&*task.output, is_current(&task.output))))
     }
 
-    /// The bounds on what all queues hold: in memory, and on disk.
+    /// The bounds of all queues together: in memory, and on disk.
     pub fn budgets(&self) -> (&Budget, &Budget) {
         (&self.inner.budget, self.inner.store.budget())
     }
 
-    /// How long syncs of queues on disk took.
+    /// How long the syncs of queues on disk took.
     pub fn syncs(&self) -> Histogram {
         self.inner.store.syncs()
     }
 
-    /// Queues on disk with entries whose plugins are not there. Waits for the disk.
+    /// The number of orphaned queues. Waits for the disk.
     pub fn orphaned_queues(&self) -> usize {
         self.inner.store.orphans().len()
     }
 
-    /// Closes all outputs and delivers what they have until `deadline`; returns what is left then, with nothing
-    /// running any more.
-    pub async fn shut_down(&self, deadline: Instant) -> Vec<Leftover> {
+    /// Closes all outputs and delivers their entries until `deadline`. Then nothing runs any more; returns what is left.
+    pub async fn shut_down(&self, deadline: Instant) -> Vec<Undelivered> {
         let tasks = {
-            let mut running = self.inner.lock();
+            let mut running = self.inner.running.lock();
             running.current.clear();
-            // The outputs stay where they can be asked.
+            // The outputs stay in the list, for the status.
             let mut take = |task: &mut Task| Some((task.output.clone(), task.handle.take()?, task.stored.take()));
             running.tasks.iter_mut().filter_map(&mut take).collect::<Vec<_>>()
         };
@@ -343,13 +363,13 @@ impl Delivery {
         let store = self.inner.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.shut_down()).await;
         let left = |(output, stored): &(Arc<Output>, Option<Stored>)| {
-            leftover(output, stored.as_ref().is_some_and(|stored| stored.queue.is_safe()))
+            leftover(output, stored.as_ref().is_some_and(|stored| stored.queue.is_synced()))
         };
         ended.iter().filter_map(left).collect()
     }
 }
 
-/// Delivers until the queue is closed and empty, and lets its files go.
+/// Delivers until the queue is closed and empty, and closes its files.
 async fn run(dispatcher: Dispatcher, store: Arc<Store>, stored: Option<Stored>) {
     dispatcher.run().await;
     if let Some(stored) = stored {
@@ -357,16 +377,16 @@ async fn run(dispatcher: Dispatcher, store: Arc<Store>, stored: Option<Stored>) 
     }
 }
 
-fn leftover(output: &Output, kept: bool) -> Option<Leftover> {
+fn leftover(output: &Output, kept: bool) -> Option<Undelivered> {
     let Counters { depth, bytes, .. } = output.counters();
     let last_error = output.stats().last_error.map(|error| error.message);
-    (depth > 0).then(|| Leftover { plugin: output.label(), entries: depth, bytes, last_error, kept })
+    (depth > 0).then(|| Undelivered { plugin: output.label(), entries: depth, bytes, last_error, kept })
 }
 
-type Ends = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
+type QueueParts = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 
 impl Inner {
-    /// An output for `spec` with a queue of its own.
+    /// Starts an output for `spec` with a new queue.
     fn start(&self, running: &mut Running, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
         let sink = spec.open_sink(&self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
@@ -377,30 +397,29 @@ impl Inner {
         let dispatcher = Dispatcher::new(output.clone(), sink);
         let handle = self.runtime.spawn(run(dispatcher, self.store.clone(), stored.clone()));
         running.current.insert(identity, output.clone());
-        running.tidy();
+        running.remove_ended();
         running.tasks.push(Task { output: output.clone(), handle: Some(handle), stored });
         Ok(output)
     }
 
-    /// Opens a sink for each output of the plugin of `spec` that does not deliver as `spec` says, also for those that
-    /// only deliver what they have.
+    /// Opens the next sink of each output of the plugin that does not deliver as `spec` says, retired ones included.
     fn stage(&self, running: &mut Running, spec: &OutputSpec) -> Result<(), OpenError> {
         let Running { tasks, staged, .. } = running;
         for task in tasks.iter().filter(|task| !task.has_ended()) {
             let old = task.output.spec();
             let changed = old.keeping_queue_of(spec);
-            let is_staged = |staged: &Staged| Arc::ptr_eq(&staged.output, &task.output);
-            // Plugins that share an output open it several times.
+            let is_staged = |staged: &StagedSink| Arc::ptr_eq(&staged.output, &task.output);
+            // Plugins that share a queue open the same output several times.
             if *old != changed && old.continues_as(spec) && !staged.iter().any(is_staged) {
                 let sink = spec.open_sink(&self.shared)?;
-                staged.push(Staged { output: task.output.clone(), spec: changed, sink });
+                staged.push(StagedSink { output: task.output.clone(), spec: changed, sink });
             }
         }
         Ok(())
     }
 
-    /// The queue that `spec` asks for.
-    fn queue(&self, spec: &OutputSpec) -> Result<Ends, OpenError> {
+    /// Opens the queue of `spec`.
+    fn queue(&self, spec: &OutputSpec) -> Result<QueueParts, OpenError> {
         match &spec.queue.storage() {
             Storage::Memory => {
                 let bounds = spec.queue.memory_bounds();
@@ -413,9 +432,5 @@ impl Inner {
                 Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock()
     }
 }

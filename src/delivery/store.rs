@@ -1,96 +1,36 @@
-//! The durable queues in the data directory: one folder for each plugin, `queues/KIND-ID`.
+//! The durable queues and dead letters in the data directory. Each plugin has the folder `queues/KIND-ID`.
 //!
-//! A plugin that a reload has changed gets another one, `queues/KIND-ID.2`, while the old one is still being emptied.
-//! When the service starts, what is in such folders is put together again.
+//! When a reload changes the queue of a plugin, it gets a second folder, `queues/KIND-ID.2`, while the old queue is emptied.
+//! When the service starts, such folders are merged.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
 
 use super::OutputSpec;
-use super::dead::{self, DeadLetters};
+use super::data_lock::{DataLock, QUEUES_FOLDER};
+use super::dead_letters::{self, DeadLetters};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
 
-/// The folder in the data directory.
-pub(super) const FOLDER: &str = "queues";
-const LOCK: &str = "lock";
-
-/// The durable queues of the process.
+/// The durable queues and dead letters of the process.
 pub(super) struct Store {
     folder: PathBuf,
     data_dir: PathBuf,
     flusher: Flusher,
-    claim: Arc<Claim>,
-    /// The folders that somebody has open.
+    lock: Arc<DataLock>,
+    /// The folders that are open.
     used: Mutex<HashSet<PathBuf>>,
-    /// By the name of their folder.
+    /// By the name of the folder.
     letters: Mutex<HashMap<String, Arc<DeadLetters>>>,
 }
 
-/// What makes a data directory's queues one process's own.
-pub(super) struct Claim {
-    folder: PathBuf,
-    /// Held as long as this lives.
-    lock: Mutex<Option<fs::File>>,
-}
-
-impl Claim {
-    pub(super) fn new(data_dir: &Path) -> Self {
-        Self { folder: data_dir.join(FOLDER), lock: Mutex::default() }
-    }
-
-    /// Whether it was taken.
-    pub(super) fn is_taken(&self) -> bool {
-        self.lock().is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<fs::File>> {
-        self.lock.lock()
-    }
-
-    /// Takes it, if it is not taken yet.
-    ///
-    /// # Errors
-    /// Another process has it, or the directory cannot be made; what, where, and what to do.
-    pub(super) fn take(&self) -> Result<(), String> {
-        let mut lock = self.lock();
-        if lock.is_some() {
-            return Ok(());
-        }
-        let path = self.folder.join(LOCK);
-        let open = || {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
-        };
-        let file = open().map_err(|error| {
-            let folder = self.folder.display();
-            format!(
-                "cannot make {folder} for the queues: {error}; make data_dir writable, set LOGPHASE_DATA_DIR, or set \
-                queue.durability: memory"
-            )
-        })?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => format!(
-                "the queues in {} are in use by another process: give each service a data_dir of its own \
-                (LOGPHASE_DATA_DIR), or set queue.durability: memory",
-                self.folder.display()
-            ),
-            error => format!("cannot lock {}: {error}", path.display()),
-        })?;
-        *lock = Some(file);
-        Ok(())
-    }
-}
-
-/// An open queue and where it is.
+/// An open queue and its folder.
 #[derive(Clone)]
 pub(super) struct Stored {
     pub queue: Arc<DurableQueue>,
@@ -99,55 +39,52 @@ pub(super) struct Stored {
 
 impl Store {
     pub(super) fn new(data_dir: &Path, flusher: Flusher) -> Self {
-        let (folder, claim) = (data_dir.join(FOLDER), Arc::new(Claim::new(data_dir)));
+        let (folder, lock) = (data_dir.join(QUEUES_FOLDER), Arc::new(DataLock::new(data_dir)));
         let (data_dir, used, letters) = (data_dir.to_owned(), Mutex::default(), Mutex::default());
-        Self { folder, data_dir, flusher, claim, used, letters }
+        Self { folder, data_dir, flusher, lock, used, letters }
     }
 
-    fn used(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.used.lock()
-    }
-
-    /// Makes the queues of the data directory this process's own.
+    /// Locks the queues of the data directory for this process.
     ///
     /// # Errors
-    /// Another process has them, or the directory cannot be made; what, where, and what to do.
+    /// Another process holds the lock, or the directory cannot be created; what, where, and what to do.
     pub(super) fn claim(&self) -> Result<(), String> {
-        self.claim.take()
+        self.lock.acquire()
     }
 
-    /// The dead letters of a plugin. Waits for the disk when they are first asked for.
+    /// The dead letters of a plugin. The first call waits for the disk.
     pub(super) fn dead_letters(&self, spec: &OutputSpec) -> Arc<DeadLetters> {
         self.dead_letters_in(&folder_name(spec))
     }
 
-    /// Those in the folder of this name.
+    /// The dead letters in the folder of this name.
     fn dead_letters_in(&self, name: &str) -> Arc<DeadLetters> {
         let mut letters = self.letters.lock();
-        let made = || DeadLetters::new(self.data_dir.join(dead::FOLDER).join(name), self.claim.clone());
+        let made = || DeadLetters::new(self.data_dir.join(dead_letters::FOLDER).join(name), self.lock.clone());
         letters.entry(name.to_owned()).or_insert_with(made).clone()
     }
 
-    /// Those in the folder of this name, if there is one.
+    /// The dead letters in the folder of this name, if there is one.
     pub(super) fn dead_letters_named(&self, name: &str) -> Option<Arc<DeadLetters>> {
-        self.data_dir.join(dead::FOLDER).join(name).is_dir().then(|| self.dead_letters_in(name))
+        self.data_dir.join(dead_letters::FOLDER).join(name).is_dir().then(|| self.dead_letters_in(name))
     }
 
-    /// The dead letters in each folder. Waits for the disk.
+    /// All dead letters, by the name of their folder. Waits for the disk.
     pub(super) fn all_dead_letters(&self) -> Vec<(String, Arc<DeadLetters>)> {
-        let names = folders_in(&self.data_dir.join(dead::FOLDER)).into_iter().filter_map(|folder| name_of(&folder));
+        let names =
+            folders_in(&self.data_dir.join(dead_letters::FOLDER)).into_iter().filter_map(|folder| name_of(&folder));
         names.map(|name| (name.clone(), self.dead_letters_in(&name))).collect()
     }
 
-    /// Takes the folder of a queue that nobody has, so that no plugin can open it until [`Store::put_back`].
-    pub(super) fn borrow(&self, name: &str) -> Option<PathBuf> {
+    /// Acquires the folder of an orphaned queue: no plugin can open it until [`Store::release_orphan`].
+    pub(super) fn acquire_orphan(&self, name: &str) -> Option<PathBuf> {
         let folder = self.folder.join(name);
-        (folder.is_dir() && self.used().insert(folder.clone())).then_some(folder)
+        (folder.is_dir() && self.used.lock().insert(folder.clone())).then_some(folder)
     }
 
-    /// Ends [`Store::borrow`].
-    pub(super) fn put_back(&self, folder: &Path) {
-        self.used().remove(folder);
+    /// Releases the folder of [`Store::acquire_orphan`].
+    pub(super) fn release_orphan(&self, folder: &Path) {
+        self.used.lock().remove(folder);
     }
 
     /// Opens the queue of a plugin.
@@ -156,12 +93,12 @@ impl Store {
     /// It cannot be opened: what, and what to do.
     pub(super) fn open(&self, label: &str, spec: &OutputSpec, options: &DurableOptions) -> Result<Stored, String> {
         self.claim()?;
-        let mut used = self.used();
+        let mut used = self.used.lock();
         let base = self.folder.join(folder_name(spec));
         let numbered = |number: u32| if number == 1 { base.clone() } else { with_suffix(&base, number) };
         let folders: Vec<PathBuf> = (1..=100).map(numbered).collect();
         if !folders.iter().any(|folder| used.contains(folder)) {
-            self.put_together(label, &folders);
+            self.merge(label, &folders);
         }
         let free = folders.into_iter().find(|folder| !used.contains(folder));
         let folder = free.ok_or_else(|| format!("{label}: a hundred old queues are still being emptied; try later"))?;
@@ -169,52 +106,52 @@ impl Store {
         let (queue, recovered) = opened.map_err(|error| {
             format!("the queue cannot be opened: {error}; make data_dir writable, or set queue.durability: memory")
         })?;
-        tell(label, &folder, &recovered);
+        log_recovered(label, &folder, &recovered);
         used.insert(folder.clone());
         Ok(Stored { queue, folder })
     }
 
-    /// Moves what is in all but the first of `folders` into the first.
-    fn put_together(&self, label: &str, folders: &[PathBuf]) {
+    /// Moves the entries of all other `folders` into the first one.
+    fn merge(&self, label: &str, folders: &[PathBuf]) {
         let Some((base, others)) = folders.split_first() else { return };
         for other in others.iter().filter(|other| other.is_dir()) {
             match self.flusher.merge(other, base) {
                 Ok(entries) => {
-                    info!(plugin = label, entries, "put together with {}", other.display());
-                    // What could not be read stays there for the operator.
+                    info!(plugin = label, entries, "merged with {}", other.display());
+                    // Fails if unreadable files are left in it, which the operator has to look at.
                     let _ = fs::remove_dir(other);
                 }
-                Err(error) => error!(plugin = label, "cannot take over {}: {error}; left as it is", other.display()),
+                Err(error) => error!(plugin = label, "cannot merge {}: {error}; it is left as it is", other.display()),
             }
         }
     }
 
-    /// Lets a queue go that nobody reads any more. Waits for the disk.
+    /// Closes a queue whose output has ended. Waits for the disk.
     pub(super) fn release(&self, stored: &Stored) {
         if self.flusher.release(&stored.queue) {
-            // Not empty if something in it could not be read: that is the operator's.
+            // Fails if unreadable files are left in it, which the operator has to look at.
             let _ = fs::remove_dir(&stored.folder);
         }
-        self.used().remove(&stored.folder);
+        self.used.lock().remove(&stored.folder);
     }
 
-    /// Warns of queues with entries of plugins that are not there.
+    /// Logs a warning for each orphaned queue.
     pub(super) fn warn_of_orphans(&self) {
         for folder in self.orphans() {
             warn!(
-                "{} is the queue of a plugin that is not in the configuration; what is in it is kept, and delivered \
-                when the plugin is there again",
+                "{} is the queue of a plugin that is not in the configuration; its messages are kept, and delivered \
+                when the plugin is in the configuration again",
                 folder.display()
             );
         }
     }
 
-    /// The folders of queues with entries of plugins that are not there. Waits for the disk.
+    /// The folders of orphaned queues: with entries, but without a plugin in the configuration. Waits for the disk.
     pub(super) fn orphans(&self) -> Vec<PathBuf> {
-        if !self.claim.is_taken() {
+        if !self.lock.is_held() {
             return Vec::new();
         }
-        let used = self.used();
+        let used = self.used.lock();
         folders_in(&self.folder)
             .into_iter()
             .filter(|path| !used.contains(path))
@@ -222,17 +159,17 @@ impl Store {
             .collect()
     }
 
-    /// How long syncs took so far.
+    /// How long the syncs took so far.
     pub(super) fn syncs(&self) -> Histogram {
         self.flusher.syncs()
     }
 
-    /// The bound on what waits in the data directory.
+    /// The bound on the bytes in the data directory.
     pub(super) fn budget(&self) -> &Budget {
         self.flusher.data()
     }
 
-    /// Makes safe what can be, and ends the thread that does it. Waits for the disk.
+    /// Writes and syncs all queues, and ends the flusher threads. Waits for the disk.
     pub(super) fn shut_down(&self) {
         self.flusher.shut_down();
     }
@@ -247,18 +184,18 @@ pub(super) fn folders_in(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether a folder holds something of a queue.
+/// Whether a folder has segments of a queue.
 pub(super) fn has_segments(folder: &Path) -> bool {
     let is_segment = |file: fs::DirEntry| file.path().extension().is_some_and(|suffix| suffix == "seg");
     fs::read_dir(folder).is_ok_and(|files| files.filter_map(Result::ok).any(is_segment))
 }
 
-/// A folder's own name.
+/// The name of a folder.
 pub(super) fn name_of(folder: &Path) -> Option<String> {
     Some(folder.file_name()?.to_str()?.to_owned())
 }
 
-/// Ids come from files that users write; a name of a file is made of the harmless part.
+/// The folder name of a plugin. Ids come from files of users: other characters than letters and digits are replaced.
 pub(super) fn folder_name(spec: &OutputSpec) -> String {
     let harmless = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     let identity: String = spec.identity.chars().map(harmless).take(100).collect();
@@ -271,22 +208,22 @@ fn with_suffix(base: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Logs what was found in a queue.
-fn tell(plugin: &str, folder: &Path, recovered: &Recovered) {
+/// Logs what opening a queue has found.
+fn log_recovered(plugin: &str, folder: &Path, recovered: &Recovered) {
     let Recovered { records, torn_bytes, unreadable, cursor_lost, .. } = recovered;
     if *records > 0 {
-        info!(plugin, entries = records, "messages of an earlier run are in the queue, and are delivered first");
+        info!(plugin, entries = records, "the queue has messages of an earlier run, which are delivered first");
     }
     if *torn_bytes > 0 {
-        info!(plugin, bytes = torn_bytes, "a write that was cut short was taken off the end of the queue");
+        info!(plugin, bytes = torn_bytes, "an incomplete write was removed from the end of the queue");
     }
     if *cursor_lost {
-        warn!(plugin, "how far the queue was delivered cannot be read; some messages will be delivered again");
+        warn!(plugin, "the cursor of the queue cannot be read; some messages will be delivered again");
     }
     for (name, reason) in unreadable {
         error!(
             plugin,
-            "{} cannot be read: {reason}; it is kept as {name}.unreadable, and what it holds is not delivered",
+            "{} cannot be read: {reason}; it is kept as {name}.unreadable, and its messages are not delivered",
             folder.join(name).display()
         );
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::dead::DeadLetters;
-use super::store::Claim;
+use super::data_lock::DataLock;
+use super::dead_letters::DeadLetters;
 use super::*;
 use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 use logphase_net::testing::own_port;
-use logphase_queue::{Archive, Fate, NoRoom, Overflow, Receipt};
+use logphase_queue::{Disposition, Overflow, Receipt, RecordStore, ReserveError};
 
 mod swap;
 
@@ -44,7 +44,7 @@ fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
     }
 }
 
-fn put(output: &Output, entry: impl Into<Bytes>) -> Result<(), NoRoom> {
+fn put(output: &Output, entry: impl Into<Bytes>) -> Result<(), ReserveError> {
     let entry = entry.into();
     let size = entry.len();
     output.queue().reserve(1, size)?;
@@ -155,7 +155,7 @@ fn dispatcher(
     let spec = OutputSpec { queue: options, ..spec("id", "scripted", Value::Null) };
     let queue = Arc::new(MemoryQueue::new(bounds, Arc::new(Budget::default()), Signals::default()));
     let folder = data_dir.join("dead-letters/scripted-id");
-    let dead_letters = DeadLetters::new(folder, Arc::new(Claim::new(data_dir)));
+    let dead_letters = DeadLetters::new(folder, Arc::new(DataLock::new(data_dir)));
     let spec = ArcSwap::from_pointee(spec);
     let output = Arc::new(Output::new(OutputParts { spec, queue: queue.clone(), reader: queue, dead_letters }));
     for i in 0..entries {
@@ -202,8 +202,8 @@ async fn failures_keep_order_and_lose_nothing() {
     assert_eq!((stats.failures, stats.failing), (5, false));
     assert_eq!(output.dead_letters().level().letters, 1);
     let letters = letters(&output);
-    let [Letter { head, message }] = letters.as_slice() else { panic!("one letter: {letters:?}") };
-    assert_eq!((head.plugin.as_str(), head.reason.as_str(), &message[..]), ("scripted", "scripted", &b"5"[..]));
+    let [DeadLetter { info, message }] = letters.as_slice() else { panic!("one letter: {letters:?}") };
+    assert_eq!((info.plugin.as_str(), info.reason.as_str(), &message[..]), ("scripted", "scripted", &b"5"[..]));
     assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
 }
 
@@ -224,7 +224,7 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
     assert_eq!((output.counters().depth, output.counters().dead_letters), (0, 3));
     assert!(seen.lock().delivered.is_empty());
     let letters = letters(&output);
-    assert_eq!(letters.iter().map(|letter| letter.head.id).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(letters.iter().map(|letter| letter.info.id).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 /// Scenario: a plugin whose dead letters may take 300 bytes has five messages refused for good; then they are dropped.
@@ -238,9 +238,10 @@ async fn dead_letters_are_bounded() {
     let (output, _, handle) = scripted_in(directory.path(), options, Batching::Stream, steps, 5);
     until("no more fit", || output.counters().dead_letters == 2 && output.stats().failures > 5).await;
     assert_eq!(output.counters().depth, 3);
-    let error = output.dead_letters().keep(&output.spec(), &Bytes::from("9"), "no", 300).await.unwrap_err();
+    let error = output.dead_letters().store(&output.spec(), &Bytes::from("9"), "no", 300).await.unwrap_err();
     assert!(error.contains("logphase queue") && error.contains("(300)"), "{error}");
-    let drop_all = || output.dead_letters().with(|archive| archive.sift(&mut |_| Fate::Take, &mut |_| Ok(())));
+    let drop_all =
+        || output.dead_letters().with(|records| records.extract(&mut |_| Disposition::Take, &mut |_| Ok(())));
     assert_eq!(drop_all().unwrap(), 2);
     until("more fit", || output.counters().dead_letters == 4).await;
     drop_all().unwrap();
@@ -249,10 +250,10 @@ async fn dead_letters_are_bounded() {
     assert_eq!((output.counters().depth, output.dead_letters().level().letters), (0, 1));
 }
 
-fn letters(output: &Output) -> Vec<Letter> {
-    let read = |archive: &mut Archive| archive.read(0, usize::MAX);
+fn letters(output: &Output) -> Vec<DeadLetter> {
+    let read = |records: &mut RecordStore| records.read(0, usize::MAX);
     let (records, _) = output.dead_letters().with(read).unwrap();
-    records.iter().map(|record| Letter::decode(&record.payload).expect("a letter")).collect()
+    records.iter().map(|record| DeadLetter::decode(&record.payload).expect("a letter")).collect()
 }
 
 /// Scenario: `max_retry_time` is over while a batch is refused; entries come after it.
@@ -398,7 +399,7 @@ async fn reload_keeps_what_is_unchanged() {
     let two = open(&delivery, 200);
     assert!(!Arc::ptr_eq(&one, &two));
     delivery.take_over(std::slice::from_ref(&two));
-    assert_eq!(put(&one, "late"), Err(NoRoom::Full));
+    assert_eq!(put(&one, "late"), Err(ReserveError::Full));
     until("the retired one has ended", || delivery.stats().len() == 1).await;
     put(&two, "new").unwrap();
     idle(&delivery).await;
@@ -440,7 +441,7 @@ async fn totals_outlive_outputs() {
             put(&output, entry.to_string()).unwrap();
         }
         output.queue().reserve(1, 1).unwrap();
-        output.queue().forgo(1, 1, logphase_queue::DropReason::Script);
+        output.queue().release_dropped(1, 1, logphase_queue::DropReason::Script);
         delivery.take_over(std::slice::from_ref(&output));
         tokio::task::yield_now().await;
     }

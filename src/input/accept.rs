@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Context;
-use crate::folding::Folded;
+use crate::log::limit::Limiter;
 
 /// The pause after the system had no descriptor or memory for another connection.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -87,13 +87,13 @@ where
 {
     let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
-    let complaints = Folded::default();
+    let errors = Limiter::default();
     loop {
         let accepted = tokio::select! {
             biased;
             () = context.stopped() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                report(&context, ended, &complaints);
+                report(&context, ended, &errors);
                 continue;
             }
             accepted = async {
@@ -104,8 +104,8 @@ where
         match accepted {
             (permit, Ok((stream, peer))) => start(&mut connections, &context, permit, handle(stream, peer)),
             (_, Err(error)) => {
-                if let Some(folded) = complaints.pass() {
-                    tracing::warn!(input = context.input, %error, folded, "cannot accept a connection; if too many files are open, raise their limit");
+                if let Some(suppressed) = errors.admit() {
+                    tracing::warn!(input = context.input, %error, suppressed, "cannot accept a connection; if too many files are open, raise their limit");
                 }
                 tokio::time::sleep(RETRY_DELAY).await;
             }
@@ -120,7 +120,7 @@ where
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
-        report(&context, ended, &complaints);
+        report(&context, ended, &errors);
     }
 }
 
@@ -138,10 +138,10 @@ fn start(
     });
 }
 
-fn report(context: &Context, ended: Result<(), JoinError>, complaints: &Folded) {
+fn report(context: &Context, ended: Result<(), JoinError>, errors: &Limiter) {
     if let Err(error) = ended
-        && let Some(folded) = complaints.pass()
+        && let Some(suppressed) = errors.admit()
     {
-        tracing::error!(input = context.input, %error, folded, "a connection ended by a bug of the service; please report it");
+        tracing::error!(input = context.input, %error, suppressed, "a connection ended by a bug of the service; please report it");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::decode::DecodeError;
-use crate::folding::Folded;
+use crate::log::limit::Limiter;
 
 /// Why an input did not take something it received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,8 @@ pub struct Counters {
     accepted_connections: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
     /// Limits the log lines about what peers send.
-    pub(super) complaints: Folded,
+    /// Limits the log lines about what was not accepted.
+    pub(super) log_limit: Limiter,
 }
 
 impl Counters {

@@ -1,49 +1,50 @@
-//! What a worker shows of itself while it works.
+//! The heartbeat of a worker, by which health checks find out that it is stuck.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use logphase_script::Clock;
 
-/// One worker, which alone writes it. On a cache line of its own, so that nobody waits for anybody.
+/// The heartbeat of one worker, which alone writes it. It has a cache line of its own, against false sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Heartbeat {
-    /// When the transaction that runs was begun, by the workers' clock; 0 while none does.
-    begun: AtomicU64,
-    /// Bytes that its VM holds.
+    /// When the current transaction was started, by the workers' clock; 0 while the worker is idle, and the maximum once it
+    /// has ended.
+    started: AtomicU64,
+    /// Bytes of its VM.
     memory: AtomicUsize,
 }
 
 impl Heartbeat {
-    /// A transaction begins.
-    pub(super) fn begin(&self) {
-        self.begun.store(Clock::now().max(1), Ordering::Relaxed);
+    /// Records that a transaction starts.
+    pub(super) fn start(&self) {
+        self.started.store(Clock::now().max(1), Ordering::Relaxed);
     }
 
-    /// The worker waits for more; its VM holds `memory` bytes.
-    pub(super) fn rest(&self, memory: usize) {
-        self.begun.store(0, Ordering::Relaxed);
+    /// Records that the worker is idle, and the bytes of its VM.
+    pub(super) fn idle(&self, memory: usize) {
+        self.started.store(0, Ordering::Relaxed);
         self.memory.store(memory, Ordering::Relaxed);
     }
 
-    /// The worker is gone.
+    /// Records that the worker has ended.
     pub(super) fn end(&self) {
-        self.begun.store(u64::MAX, Ordering::Relaxed);
+        self.started.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Whether the worker is gone.
+    /// Whether the worker has ended.
     pub fn has_ended(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) == u64::MAX
+        self.started.load(Ordering::Relaxed) == u64::MAX
     }
 
-    /// How long it has been with one transaction, if it is.
+    /// How long the worker has been busy with the current transaction.
     pub fn busy_for(&self) -> Option<Duration> {
-        let begun = self.begun.load(Ordering::Relaxed);
-        (begun > 0 && begun < u64::MAX).then(|| Duration::from_micros(Clock::refresh().saturating_sub(begun)))
+        let started = self.started.load(Ordering::Relaxed);
+        (started > 0 && started < u64::MAX).then(|| Duration::from_micros(Clock::refresh().saturating_sub(started)))
     }
 
-    /// Bytes that its VM held after the last batch.
+    /// Bytes of its VM after the last batch.
     pub fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
@@ -53,15 +54,15 @@ impl Heartbeat {
 mod tests {
     use super::*;
 
-    /// Scenario: a worker that begins, and rests. Guarantees: it is busy in between, and no longer.
+    /// Scenario: a worker starts a transaction, is idle, and ends. Guarantees: it is busy in between alone; the end is seen.
     #[test]
     fn busy_while_it_works() {
         let heartbeat = Heartbeat::default();
         assert_eq!(heartbeat.busy_for(), None);
         Clock::refresh();
-        heartbeat.begin();
+        heartbeat.start();
         assert!(heartbeat.busy_for().is_some_and(|time| time < Duration::from_secs(60)));
-        heartbeat.rest(7);
+        heartbeat.idle(7);
         assert_eq!((heartbeat.busy_for(), heartbeat.memory()), (None, 7));
         assert!(!heartbeat.has_ended());
         heartbeat.end();

@@ -1,4 +1,4 @@
-//! What a transaction is about: protocol, route, service, consumer.
+//! The entities and protocols of a transaction.
 
 use crate::plugin::Protocol;
 use logphase_script::transaction::{Level, Transaction, View};
@@ -8,7 +8,7 @@ pub(super) fn mask(protocols: &[Protocol]) -> u16 {
     protocols.iter().fold(0, |mask, protocol| mask | 1 << *protocol as u16)
 }
 
-/// The id and name of an entity of the transaction, nil where it has none.
+/// The id and name of an entity of the transaction, as far as it has them.
 pub(super) fn names<'a>(
     transaction: &'a Transaction,
     entity: &str,
@@ -18,7 +18,7 @@ pub(super) fn names<'a>(
     [entity.get("id").and_then(View::text), entity.get(name).and_then(View::text)]
 }
 
-/// The protocols, one bit each, under which the transaction may be seen. A WebSocket handshake is HTTP as well.
+/// The protocols of the transaction, one bit each. A WebSocket handshake is HTTP as well.
 pub(super) fn protocols(transaction: &Transaction) -> u16 {
     use Protocol::*;
     if transaction.get("session").is_some() && transaction.get("request").is_none() {
@@ -45,7 +45,7 @@ pub(super) fn protocols(transaction: &Transaction) -> u16 {
     }
 }
 
-/// An L4 session: the route's stream protocols, else by whether it has TLS.
+/// The protocols of an L4 session: the stream protocols of the route, else TLS or TCP by whether the session has TLS.
 fn stream_protocols(transaction: &Transaction) -> u16 {
     let stream = mask(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
     let given = transaction.get("route").and_then(|route| route.get("protocols")).map(View::value);

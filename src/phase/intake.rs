@@ -1,4 +1,4 @@
-//! The way in to the workers: what every input calls.
+//! The intake: every input hands its transactions to the workers through it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,64 +6,64 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::ordered::Gate;
+use super::ordered::Fence;
 use logphase_script::transaction::Transaction;
 
-/// Why transactions were not taken.
+/// Why transactions were not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A plugin's queue has no room now; the same offer may be taken later.
+pub enum IntakeError {
+    /// The queue of a plugin has no room now; retry later.
     #[error("the queue of {plugin} is full")]
     Full {
-        /// The plugin whose queue is full.
+        /// The plugin.
         plugin: String,
     },
-    /// A plugin's queue cannot be written now; the same offer may be taken later.
+    /// The queue of a plugin cannot be written now; retry later.
     #[error("the disk of the queue of {plugin} fails")]
     Failing {
-        /// The plugin whose queue it is.
+        /// The plugin.
         plugin: String,
     },
-    /// More than the queue can ever hold at once.
+    /// More transactions at once than the queue of a plugin can hold.
     #[error(
         "{transactions} transactions at once are more than the queue of {plugin} holds; send them in smaller batches"
     )]
     TooMany {
-        /// The plugin whose queue is too small.
+        /// The plugin.
         plugin: String,
         /// How many were offered.
         transactions: usize,
     },
-    /// The service is going down and takes nothing more.
+    /// The service is shutting down and accepts nothing more.
     #[error("shutting down")]
     ShuttingDown,
 }
 
-/// What became of a [`Batch`].
+/// The answer to a [`Batch`].
 #[derive(Debug)]
-pub struct Outcome {
-    /// How many of its transactions, from the front, have all their entries in the queues.
+pub struct BatchResult {
+    /// How many transactions, from the front, have all their entries in the queues.
     pub accepted: usize,
-    /// Why the rest was not taken; none also where the [`Gate`] was shut.
-    pub refusal: Option<Refusal>,
-    /// What was not taken.
+    /// Why the others were not accepted; `None` also if the [`Fence`] was raised.
+    pub error: Option<IntakeError>,
+    /// The transactions that were not accepted.
     pub rest: Vec<Transaction>,
 }
 
-/// Transactions on their way to a worker.
+/// Transactions for a worker.
 #[derive(Debug)]
 pub struct Batch {
-    /// In the order in which their entries shall enter the queues.
+    /// In the order in which their entries are to enter the queues.
     pub transactions: Vec<Transaction>,
-    /// Take all or none.
-    pub whole: bool,
-    /// Of a batch that is one of several: what keeps them in order.
-    pub gate: Option<Arc<Gate>>,
-    /// Answered when every entry is safe in its queue.
-    pub reply: oneshot::Sender<Outcome>,
+    /// Whether to accept all of them or none.
+    pub all_or_none: bool,
+    /// What keeps it in order with other batches of its sender.
+    pub fence: Option<Arc<Fence>>,
+    /// Gets the answer when every entry is safe in its queue.
+    pub reply: oneshot::Sender<BatchResult>,
 }
 
-/// The handle that inputs hold: spreads batches over the workers and waits for the answer.
+/// Distributes batches over the workers. Every input has a clone.
 #[derive(Clone)]
 pub struct Intake {
     shared: Arc<Shared>,
@@ -76,35 +76,38 @@ struct Shared {
     room: Arc<Notify>,
 }
 
-/// How long a waiting input sleeps at most before it asks a full queue again.
-pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How long to wait at most before transactions are offered again to a full queue.
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Intake {
-    /// An intake in front of `workers`; `room` is notified when a queue has room again.
+    /// An intake for `workers`. `room` is notified when a queue has room again.
     pub fn new(workers: Vec<mpsc::Sender<Batch>>, room: Arc<Notify>) -> Self {
         assert!(!workers.is_empty(), "an intake has at least one worker");
         let shared = Shared { workers, next: AtomicUsize::new(0), closed: AtomicBool::new(false), room };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes all of `transactions` or none; returns when every entry is in its queue.
-    pub async fn offer(&self, transactions: Vec<Transaction>) -> Result<(), Refusal> {
+    /// Offers `transactions`, to be accepted all or none. Returns when every entry is safe in its queue.
+    ///
+    /// # Errors
+    /// Why none was accepted.
+    pub async fn offer(&self, transactions: Vec<Transaction>) -> Result<(), IntakeError> {
         if transactions.is_empty() {
             return Ok(());
         }
         if self.is_closed() {
-            return Err(Refusal::ShuttingDown);
+            return Err(IntakeError::ShuttingDown);
         }
-        let (reply, answer) = oneshot::channel();
-        let batch = Batch { transactions, whole: true, gate: None, reply };
+        let (reply, result) = oneshot::channel();
+        let batch = Batch { transactions, all_or_none: true, fence: None, reply };
         if self.worker(self.choose()).send(batch).await.is_err() {
-            return Err(Refusal::ShuttingDown);
+            return Err(IntakeError::ShuttingDown);
         }
-        let outcome = answer.await.map_err(|_| Refusal::ShuttingDown)?;
-        outcome.refusal.map_or(Ok(()), Err)
+        let result = result.await.map_err(|_| IntakeError::ShuttingDown)?;
+        result.error.map_or(Ok(()), Err)
     }
 
-    /// Takes nothing more from now on; what was taken goes its way.
+    /// Accepts nothing more from now on.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.room.notify_waiters();
@@ -124,7 +127,7 @@ impl Intake {
         &self.shared.workers[number]
     }
 
-    /// The worker that has least to do; of several, the one whose turn it is.
+    /// The least busy worker; among equals in turn.
     pub(super) fn choose(&self) -> usize {
         let workers = &self.shared.workers;
         let turn = self.shared.next.fetch_add(1, Ordering::Relaxed);

@@ -1,26 +1,27 @@
-//! The log phase: which plugins run for a transaction, and the workers that run them.
+//! The log phase: the plan of each transaction, and the workers that run it. It knows no input.
 
 mod breaker;
-mod fields;
 mod heartbeat;
 mod identity;
 mod intake;
 mod ordered;
 mod plan;
 mod program;
+mod reservation;
 mod run;
+mod snippets;
 mod tap;
 mod worker;
 
-pub use breaker::{Breaker, Breakers, Suspension};
-pub use fields::{Field, Fields, Totals};
+pub use breaker::{Breaker, Suspension};
 pub use heartbeat::Heartbeat;
-pub use intake::{Batch, Intake, Outcome, Refusal};
-pub use ordered::{Gate, OrderedIntake};
+pub use intake::{Batch, BatchResult, Intake, IntakeError};
+pub use ordered::{Fence, OrderedIntake};
 pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use run::{Observer, Part, Runner};
-pub use tap::{After, Condition, Sample, Taps, TooMany, Watching, Wish};
+pub use snippets::{SnippetKey, SnippetRegistry, SnippetTotals};
+pub use tap::{Condition, MessageOutcome, Sample, Subscription, TapFilter, Taps, TooManyTaps};
 pub use worker::{Generation, Live, WorkerStats, Workers};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One sender's batches, several on their way at once and in order.
+//! The batches of one sender: several in flight at the same time, in order.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,131 +9,132 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::intake::{ASK_AGAIN, Batch, Intake, Outcome, Refusal};
+use super::intake::{Batch, BatchResult, Intake, IntakeError, RETRY_INTERVAL};
 use logphase_script::transaction::Transaction;
 
-/// Batches of one lane that are on their way at most. Those that wait for a worker are bounded by its channel; of the
-/// others the entries are in the queues, within their bounds, and only their sync is waited for.
-const MOST_ON_WAY: usize = 16;
+/// Batches in flight, at most. The channel of the worker bounds those that wait for it; the entries of the others are in
+/// their queues, within the bounds of those, and only their sync is awaited.
+const MAX_IN_FLIGHT: usize = 16;
 
-/// Keeps the batches of one lane in order: while it is shut, the worker gives them back untouched.
+/// Keeps the batches of one sender in order: while it is raised, the worker returns them untouched.
 ///
-/// All batches of a lane that are on their way go to one worker, which takes them one after the other. Whoever does not
-/// take all of a batch shuts the gate, so that none behind it overtakes what is to be offered again.
+/// All batches in flight of a sender go to one worker, which processes them one after the other. When it does not accept
+/// all of a batch, it raises the fence, so that no later batch overtakes the rest, which is offered again.
 #[derive(Debug, Default)]
-pub struct Gate(AtomicBool);
+pub struct Fence(AtomicBool);
 
-impl Gate {
-    /// Whether nothing may be taken.
-    pub fn is_shut(&self) -> bool {
+impl Fence {
+    /// Whether batches are to be returned untouched.
+    pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Has all that come after given back.
-    pub fn shut(&self) {
+    /// Makes the worker return all batches that follow.
+    pub fn raise(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Nothing is on its way any more: from here on it is offered anew.
-    fn open(&self) {
+    /// Lets batches through again. Only while none is in flight.
+    fn lower(&self) {
         self.0.store(false, Ordering::Release);
     }
 }
 
-/// A sender's way to the queues, for one that can be made to wait: takes transactions in order, and all of them.
+/// The intake of one sender that can be made to wait: it accepts all transactions, in order.
 ///
-/// Nothing happens by itself: [`OrderedIntake::advance`] has to be polled.
+/// It has no task of its own: [`OrderedIntake::advance`] must be polled.
 pub struct OrderedIntake {
     intake: Intake,
-    gate: Arc<Gate>,
+    fence: Arc<Fence>,
     worker: usize,
     /// In order.
-    pending: VecDeque<PendingBatch>,
-    /// When to offer again what was refused, once nothing is on its way.
-    again_at: Option<Instant>,
-    /// Resolves when a queue has room, if it did not have it since this was made.
+    batches: VecDeque<PendingBatch>,
+    /// When to offer again what was not accepted, once nothing is in flight.
+    retry_at: Option<Instant>,
+    /// Resolves when a queue has room that it did not have when this was made.
     room: Option<Pin<Box<OwnedNotified>>>,
-    /// Transactions of which nothing was heard.
+    /// Transactions whose batch was never answered.
     unanswered: usize,
-    ended: bool,
+    closed: bool,
 }
 
 enum PendingBatch {
-    OnWay {
+    InFlight {
         transactions: usize,
-        answer: oneshot::Receiver<Outcome>,
+        reply: oneshot::Receiver<BatchResult>,
     },
-    /// To be offered, for the first time or again.
-    Here(Vec<Transaction>),
+    /// To be sent to the worker, for the first time or again.
+    Queued(Vec<Transaction>),
 }
 
 impl OrderedIntake {
-    /// A lane into `intake` with nothing on it.
+    /// An ordered intake in front of `intake`.
     pub fn new(intake: Intake) -> Self {
         Self {
             intake,
-            gate: Arc::default(),
+            fence: Arc::default(),
             worker: 0,
-            pending: VecDeque::new(),
-            again_at: None,
+            batches: VecDeque::new(),
+            retry_at: None,
             room: None,
             unanswered: 0,
-            ended: false,
+            closed: false,
         }
     }
 
     /// Whether everything that was pushed is in its queues.
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.batches.is_empty()
     }
 
     /// Whether another batch may be pushed.
     pub fn has_room(&self) -> bool {
-        self.pending.len() < MOST_ON_WAY && self.first_here().is_none()
+        self.batches.len() < MAX_IN_FLIGHT && self.first_queued().is_none()
     }
 
-    /// Puts `transactions` behind what was pushed before. Ask [`Self::has_room`] first.
+    /// Adds `transactions` after those that were pushed before. Only while [`Self::has_room`].
     pub fn push(&mut self, transactions: Vec<Transaction>) {
-        let in_turn = self.first_here().is_none();
-        self.pending.push_back(PendingBatch::Here(transactions));
-        if !in_turn || self.ended || self.intake.is_closed() {
+        let is_next = self.first_queued().is_none();
+        self.batches.push_back(PendingBatch::Queued(transactions));
+        if !is_next || self.closed || self.intake.is_closed() {
             return;
         }
         self.choose_worker();
         let worker = self.intake.worker(self.worker).clone();
         if let Ok(permit) = worker.try_reserve() {
-            self.hand_over(self.pending.len() - 1, permit);
+            self.send(self.batches.len() - 1, permit);
         }
     }
 
-    /// Waits until something has become of what was pushed: of how many more transactions all entries are in their
-    /// queues. Pending while the lane is empty. The future may be dropped at any time.
+    /// Waits for progress: returns how many more transactions have all their entries in the queues. Pending while nothing
+    /// is pushed. The future can be dropped at any time.
     ///
     /// # Errors
-    /// [`Refusal::ShuttingDown`], when no more will be taken and everything is heard of that could be.
-    pub async fn advance(&mut self) -> Result<usize, Refusal> {
+    /// [`IntakeError::ShuttingDown`], when nothing more is accepted and every answer that can come has come.
+    pub async fn advance(&mut self) -> Result<usize, IntakeError> {
         loop {
-            self.offer().await;
-            match self.first_on_way() {
+            self.send_queued().await;
+            match self.first_in_flight() {
                 Some(at) => {
-                    let taken = self.hear(at).await;
-                    if taken > 0 {
-                        return Ok(taken);
+                    let accepted = self.await_reply(at).await;
+                    if accepted > 0 {
+                        return Ok(accepted);
                     }
                 }
-                None if self.ended => return Err(Refusal::ShuttingDown),
-                None if self.pending.is_empty() => std::future::pending().await,
+                None if self.closed => return Err(IntakeError::ShuttingDown),
+                None if self.batches.is_empty() => std::future::pending().await,
                 None => self.wait_for_room().await,
             }
         }
     }
 
-    /// Gives up what is not on its way; says how many transactions are lost by that, and were before.
+    /// Drops what is not in flight. Returns how many transactions are lost by it, together with those that were never
+    /// answered.
     pub fn abandon(&mut self) -> usize {
         let mut lost = std::mem::take(&mut self.unanswered);
-        self.pending.retain(|pending_batch| match pending_batch {
-            PendingBatch::OnWay { .. } => true,
-            PendingBatch::Here(transactions) => {
+        self.batches.retain(|batch| match batch {
+            PendingBatch::InFlight { .. } => true,
+            PendingBatch::Queued(transactions) => {
                 lost += transactions.len();
                 false
             }
@@ -141,77 +142,77 @@ impl OrderedIntake {
         lost
     }
 
-    fn first_here(&self) -> Option<usize> {
-        self.pending.iter().position(|pending_batch| matches!(pending_batch, PendingBatch::Here(_)))
+    fn first_queued(&self) -> Option<usize> {
+        self.batches.iter().position(|batch| matches!(batch, PendingBatch::Queued(_)))
     }
 
-    fn first_on_way(&self) -> Option<usize> {
-        self.pending.iter().position(|pending_batch| matches!(pending_batch, PendingBatch::OnWay { .. }))
+    fn first_in_flight(&self) -> Option<usize> {
+        self.batches.iter().position(|batch| matches!(batch, PendingBatch::InFlight { .. }))
     }
 
-    /// The one that has least to do, if nothing that is on its way could be overtaken.
+    /// Chooses the least busy worker, if no batch is in flight that could be overtaken.
     fn choose_worker(&mut self) {
-        if self.first_on_way().is_none() {
+        if self.first_in_flight().is_none() {
             self.worker = self.intake.choose();
         }
     }
 
-    /// Hands over what is here, in order. Not while something that was refused is to come first.
-    async fn offer(&mut self) {
-        while let Some(at) = self.first_here()
-            && self.again_at.is_none()
-            && !self.ended
+    /// Sends what is queued, in order; nothing while the rest of a batch waits to be offered again.
+    async fn send_queued(&mut self) {
+        while let Some(at) = self.first_queued()
+            && self.retry_at.is_none()
+            && !self.closed
         {
             if self.intake.is_closed() {
-                self.ended = true;
+                self.closed = true;
                 return;
             }
             self.choose_worker();
             let worker = self.intake.worker(self.worker).clone();
             match worker.reserve().await {
-                Ok(permit) => self.hand_over(at, permit),
-                Err(_) => self.ended = true,
+                Ok(permit) => self.send(at, permit),
+                Err(_) => self.closed = true,
             }
         }
     }
 
-    fn hand_over(&mut self, at: usize, permit: mpsc::Permit<'_, Batch>) {
-        let PendingBatch::Here(transactions) = &mut self.pending[at] else { return };
+    fn send(&mut self, at: usize, permit: mpsc::Permit<'_, Batch>) {
+        let PendingBatch::Queued(transactions) = &mut self.batches[at] else { return };
         let transactions = std::mem::take(transactions);
-        // Made before the worker looks for room, so that none that appears after it goes unnoticed.
+        // Registered before the worker looks for room, so that room that appears after it is noticed.
         self.room.get_or_insert_with(|| Box::pin(self.intake.room().clone().notified_owned()));
-        let (reply, answer) = oneshot::channel();
-        self.pending[at] = PendingBatch::OnWay { transactions: transactions.len(), answer };
-        permit.send(Batch { transactions, whole: false, gate: Some(self.gate.clone()), reply });
+        let (reply, receiver) = oneshot::channel();
+        self.batches[at] = PendingBatch::InFlight { transactions: transactions.len(), reply: receiver };
+        permit.send(Batch { transactions, all_or_none: false, fence: Some(self.fence.clone()), reply });
     }
 
-    /// Waits for the answer to the pending_batch `at`, the oldest on its way; how many of its transactions were taken.
-    async fn hear(&mut self, at: usize) -> usize {
-        let PendingBatch::OnWay { transactions, answer } = &mut self.pending[at] else { return 0 };
-        let Ok(Outcome { accepted, refusal, rest }) = answer.await else {
+    /// Waits for the answer to batch number `at`, the oldest in flight. Returns how many of its transactions were accepted.
+    async fn await_reply(&mut self, at: usize) -> usize {
+        let PendingBatch::InFlight { transactions, reply } = &mut self.batches[at] else { return 0 };
+        let Ok(BatchResult { accepted, error, rest }) = reply.await else {
             self.unanswered += *transactions;
-            self.ended = true;
-            self.pending.remove(at);
+            self.closed = true;
+            self.batches.remove(at);
             return 0;
         };
-        self.ended |= refusal == Some(Refusal::ShuttingDown);
+        self.closed |= error == Some(IntakeError::ShuttingDown);
         if rest.is_empty() {
-            self.pending.remove(at);
+            self.batches.remove(at);
         } else {
-            self.pending[at] = PendingBatch::Here(rest);
-            self.again_at.get_or_insert_with(|| Instant::now() + ASK_AGAIN);
+            self.batches[at] = PendingBatch::Queued(rest);
+            self.retry_at.get_or_insert_with(|| Instant::now() + RETRY_INTERVAL);
         }
         accepted
     }
 
-    /// Waits until what was refused can be offered again.
+    /// Waits until what was not accepted can be offered again.
     async fn wait_for_room(&mut self) {
-        if let (Some(at), Some(room)) = (self.again_at, &mut self.room)
+        if let (Some(at), Some(room)) = (self.retry_at, &mut self.room)
             && !self.intake.is_closed()
         {
             let _ = timeout_at(at, room).await;
         }
-        (self.again_at, self.room) = (None, None);
-        self.gate.open();
+        (self.retry_at, self.room) = (None, None);
+        self.fence.lower();
     }
 }

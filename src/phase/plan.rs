@@ -1,4 +1,4 @@
-//! The plan: which plugins run for a transaction, in which order.
+//! The plan: the plugins that run for a transaction, in order.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,13 +14,13 @@ use logphase_script::transaction::{Transaction, Value, View};
 /// Indices of the steps that apply, in execution order.
 pub type Plan = Rc<[usize]>;
 
-/// A dimension's entity that no plugin is put on.
-const NOBODY: u32 = u32::MAX;
+/// Stands for all entities that no plugin is scoped to.
+const UNSCOPED: u32 = u32::MAX;
 
-/// Finds a transaction's plan. One per worker; keeps the plans that it made.
+/// Finds the plan of a transaction, and caches it. Each worker has one.
 ///
-/// Entities that no plugin is put on are all alike to it, so that there are never more plans than combinations of
-/// scopes in the configuration.
+/// Entities that no plugin is scoped to are all the same to it, so that there are no more plans than combinations of scopes
+/// in the configuration.
 #[derive(Debug)]
 pub struct Planner {
     program: Arc<Program>,
@@ -31,10 +31,10 @@ pub struct Planner {
     apis: Dimension,
     /// The groups of a consumer, by id and by username.
     memberships: HashMap<String, Vec<u32>, RandomState>,
-    /// Whether some plugin runs for some protocols only.
+    /// Whether a plugin runs only for some protocols.
     protocols: bool,
     plans: HashMap<Key, Plan, RandomState>,
-    /// The one plan there is where neither scope nor protocol matters.
+    /// The only plan, if neither scopes nor protocols matter.
     only: Option<Plan>,
 }
 
@@ -48,7 +48,7 @@ struct Key {
     groups: Vec<u32>,
 }
 
-/// The entities of one kind that plugins are put on, by id and by name.
+/// The entities of one kind that plugins are scoped to, by id and by name.
 #[derive(Debug, Default)]
 struct Dimension {
     ids: HashMap<String, u32, RandomState>,
@@ -60,7 +60,7 @@ impl Dimension {
     fn of<'a>(entities: impl Iterator<Item = &'a EntityRef>) -> Self {
         let mut dimension = Self::default();
         for entity in entities {
-            if dimension.number(entity) == NOBODY {
+            if dimension.number(entity) == UNSCOPED {
                 let number = dimension.count;
                 dimension.count += 1;
                 dimension.ids.extend(entity.id.clone().map(|id| (id, number)));
@@ -76,13 +76,13 @@ impl Dimension {
 
     fn find(&self, [id, name]: [Option<&str>; 2]) -> u32 {
         let by_id = id.and_then(|id| self.ids.get(id));
-        by_id.or_else(|| name.and_then(|name| self.names.get(name))).copied().unwrap_or(NOBODY)
+        by_id.or_else(|| name.and_then(|name| self.names.get(name))).copied().unwrap_or(UNSCOPED)
     }
 
-    /// The entity that `transaction` has in its member `member`.
-    fn look(&self, transaction: &Transaction, member: &str, name: &str) -> u32 {
+    /// The entity in the member `member` of `transaction`.
+    fn lookup(&self, transaction: &Transaction, member: &str, name: &str) -> u32 {
         if self.count == 0 {
-            return NOBODY;
+            return UNSCOPED;
         }
         let [id, name] = identity::names(transaction, member, name);
         self.find([id.as_deref(), name.as_deref()])
@@ -99,7 +99,7 @@ impl Planner {
             .iter()
             .map(|(consumer, names)| {
                 let known =
-                    names.iter().map(|name| groups.find([Some(name), Some(name)])).filter(|group| *group != NOBODY);
+                    names.iter().map(|name| groups.find([Some(name), Some(name)])).filter(|group| *group != UNSCOPED);
                 (consumer.clone(), known.collect())
             })
             .collect();
@@ -117,15 +117,15 @@ impl Planner {
             program: program.clone(),
         };
         if !planner.protocols && scopes().all(|scope| *scope == Scope::default()) {
-            let nobody = Key {
-                route: NOBODY,
-                service: NOBODY,
-                consumer: NOBODY,
-                api: NOBODY,
+            let unscoped = Key {
+                route: UNSCOPED,
+                service: UNSCOPED,
+                consumer: UNSCOPED,
+                api: UNSCOPED,
                 protocols: http,
                 groups: Vec::new(),
             };
-            planner.only = Some(planner.make(&nobody));
+            planner.only = Some(planner.make(&unscoped));
         }
         planner
     }
@@ -144,7 +144,7 @@ impl Planner {
         plan
     }
 
-    /// How many plans it keeps.
+    /// How many plans are cached.
     #[cfg(test)]
     pub(super) fn plans(&self) -> usize {
         self.plans.len()
@@ -152,11 +152,11 @@ impl Planner {
 
     fn key(&self, transaction: &Transaction) -> Key {
         Key {
-            route: self.routes.look(transaction, "route", "name"),
-            service: self.services.look(transaction, "service", "name"),
-            consumer: self.consumers.look(transaction, "consumer", "username"),
-            api: self.apis.look(transaction, "api", "name"),
-            // All of HTTP is alike where no plugin tells its protocols apart.
+            route: self.routes.lookup(transaction, "route", "name"),
+            service: self.services.lookup(transaction, "service", "name"),
+            consumer: self.consumers.lookup(transaction, "consumer", "username"),
+            api: self.apis.lookup(transaction, "api", "name"),
+            // All HTTP protocols are the same if no plugin distinguishes them.
             protocols: match identity::protocols(transaction) {
                 protocols if !self.protocols && protocols & identity::mask(crate::plugin::HTTP) != 0 => {
                     identity::mask(crate::plugin::HTTP)
@@ -167,7 +167,7 @@ impl Planner {
         }
     }
 
-    /// The groups of the transaction's consumer: those that the proxy names, and those of the configuration.
+    /// The groups of the consumer: those that the proxy names, and those of the configuration.
     fn groups_of(&self, transaction: &Transaction) -> Vec<u32> {
         if self.groups.count == 0 {
             return Vec::new();
@@ -179,14 +179,15 @@ impl Planner {
         if let Some(Value::Array(names)) = transaction.context("consumer_groups").map(View::value) {
             let known =
                 names.into_iter().filter_map(View::text).map(|name| self.groups.find([Some(&name), Some(&name)]));
-            groups.extend(known.filter(|group| *group != NOBODY));
+            groups.extend(known.filter(|group| *group != UNSCOPED));
         }
         groups.sort_unstable();
         groups.dedup();
         groups
     }
 
-    /// Per plugin name the most specific scope that fits, whole; of a consumer's groups the first by name.
+    /// For each plugin name the instance with the most specific scope that applies; among the groups of a consumer the first
+    /// by name.
     fn make(&self, key: &Key) -> Plan {
         let mut chosen: Vec<(usize, (u8, &str))> = Vec::new();
         for (index, step) in self.program.steps.iter().enumerate() {
@@ -205,11 +206,11 @@ impl Planner {
         chosen.into_iter().map(|(index, _)| index).collect()
     }
 
-    /// How specific `step` is, 1 being the most, where it applies (Kong's twelve levels).
+    /// How specific the scope of `step` is, 1 being the most (the twelve levels of Kong); `None` if it does not apply.
     fn rank(&self, step: &Step, key: &Key) -> Option<u8> {
         let Scope { route, service, consumer, consumer_group: group, api } = &step.scope;
         let fits = |entity: &Option<EntityRef>, dimension: &Dimension, number: u32| {
-            entity.as_ref().is_none_or(|entity| number != NOBODY && dimension.number(entity) == number)
+            entity.as_ref().is_none_or(|entity| number != UNSCOPED && dimension.number(entity) == number)
         };
         let applies = step.protocols & key.protocols != 0
             && fits(route, &self.routes, key.route)
@@ -217,7 +218,7 @@ impl Planner {
             && fits(consumer, &self.consumers, key.consumer)
             && fits(api, &self.apis, key.api)
             && group.as_ref().is_none_or(|group| key.groups.contains(&self.groups.number(group)));
-        // An API was route and service in one.
+        // An API (Kong before 0.13) is route and service in one.
         let service = service.is_some() || api.is_some();
         applies.then_some(match (consumer.is_some(), group.is_some(), route.is_some(), service) {
             (true, _, true, true) => 1,

@@ -1,12 +1,13 @@
-//! A configuration made ready to run: every snippet compiled, every key path parsed.
+//! A program: a configuration with every snippet compiled and every key path parsed.
 
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::breaker::{Breakers, Suspension};
-use super::fields::{Field, Fields};
+use super::breaker::{Breaker, Suspension};
+use super::snippets::{SnippetKey, SnippetRegistry};
 use crate::entity::{Configuration, Plugin, Scope};
+use crate::log::limit::{Limiter, Policy};
 use crate::plugin::Definition;
 use crate::settings::{OnError, Secret, Settings};
 use logphase_config::diagnostic::{Diagnostic, codes};
@@ -14,68 +15,77 @@ use logphase_config::document::SnippetSource;
 use logphase_script::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use logphase_script::{Bytecode, Options, Profile, SourceLimits, compile};
 
-/// One plugin, ready to run.
+/// One plugin of a program.
 #[derive(Debug)]
 pub struct Step {
     /// Index of the plugin in the configuration.
     pub plugin: usize,
-    /// Its identifier.
+    /// Its id.
     pub id: String,
-    /// What it is.
+    /// The definition of its kind.
     pub definition: &'static Definition,
-    /// Its own name.
+    /// Its instance name.
     pub instance_name: Option<String>,
-    /// Name and instance, for people.
+    /// Name and instance name, for log lines.
     pub label: Arc<str>,
-    /// What it is put on.
+    /// Its scope.
     pub scope: Scope,
-    /// The protocols that it runs for, one bit each.
+    /// The protocols for which it runs, one bit each.
     pub(super) protocols: u16,
-    /// Its fields with where they go, or its functions.
+    /// Its fields, or its functions.
     pub parts: Vec<Compiled>,
-    /// Whether a failing part costs the message (and, as in Kong, all later plugins theirs).
+    /// Whether a failing part drops the message, and as in Kong those of all later plugins (`on_error: drop`).
     pub drops: bool,
-    /// What its messages carry beside the edits, and what is taken out of them.
+    /// What its messages have beside the edits, and what is redacted.
     pub shape: Shape,
-    /// What failed, by part.
-    pub breakers: Breakers,
+    /// The circuit breaker of each part, in order.
+    pub breakers: Vec<Breaker>,
+    /// Limits the log lines about messages that are not sent because of a body.
+    pub(super) body_errors: Limiter,
+}
+
+impl Step {
+    /// What identifies its part number `part` over all configurations.
+    fn snippet_key(&self, part: usize) -> SnippetKey {
+        SnippetKey { plugin: self.definition.name, id: self.id.clone(), field: self.parts[part].name(part) }
+    }
 }
 
 /// A snippet of a [`Step`].
 #[derive(Debug)]
 pub struct Compiled {
-    /// Where a field's value goes; `None` for a pre- or post-function.
+    /// The key path of a field; `None` for a pre- or post-function.
     pub path: Option<KeyPath>,
-    /// The code.
+    /// The compiled code.
     pub code: Bytecode,
-    /// The text, to point into the configuration.
+    /// The source, to point into the configuration.
     pub source: SnippetSource,
 }
 
 impl Compiled {
-    /// What errors call it: the field's key, or the function's place in its list.
+    /// Its name in errors: the key of the field, or the index of the function.
     pub fn name(&self, index: usize) -> String {
         self.path.as_ref().map_or_else(|| format!("log[{index}]"), |path| path.text().to_owned())
     }
 }
 
-/// A whole configuration, ready to run. Shared by all workers.
+/// A whole configuration, compiled. All workers share it.
 #[derive(Debug)]
 pub struct Program {
-    /// The enabled plugins, highest priority first; ties by name, in reverse (kong/db/dao/plugins.lua).
+    /// The enabled plugins, highest priority first; equal ones by name, descending (kong/db/dao/plugins.lua).
     pub steps: Vec<Step>,
-    /// [`Configuration::digest`] of what it was made from.
+    /// [`Configuration::digest`] of the configuration.
     pub digest: String,
-    /// How the VMs are made.
+    /// The options of the VMs.
     pub options: Options,
-    /// When a snippet that never ends is left out.
+    /// When a snippet is suspended.
     pub suspension: Suspension,
-    /// Groups by consumer, id or username, as far as plugins are put on groups.
+    /// The groups of consumers, by id and by username; only if plugins are scoped to groups.
     pub(super) memberships: Vec<(String, Vec<String>)>,
 }
 
 impl Program {
-    /// Compiles every snippet of `configuration`, disabled plugins' too.
+    /// Compiles every snippet of `configuration`, those of disabled plugins too.
     ///
     /// # Errors
     /// Every snippet that does not compile, each pointing into its file.
@@ -105,13 +115,23 @@ impl Program {
         Ok(Self { steps, digest, options: options(settings), suspension, memberships })
     }
 
-    /// Goes on counting where the programs before left off.
-    pub fn go_on(&mut self, fields: &Fields) {
-        for Step { id, definition, instance_name, parts, breakers, .. } in &mut self.steps {
-            breakers.go_on(|at| {
-                let field = Field { plugin: definition.name, id: id.clone(), field: parts[at].name(at) };
-                fields.totals(field, instance_name.as_deref())
-            });
+    /// Makes the snippets count in the totals that `registry` has of them, so that a reload loses no count. What
+    /// `registry` shows stays as it is: to be called before the configuration is known to be accepted, and
+    /// [`Self::commit_totals`] once it is.
+    pub fn prepare_totals(&mut self, registry: &SnippetRegistry) {
+        for step in &mut self.steps {
+            let breaker = |at| Breaker::new(registry.find_or_new(&step.snippet_key(at)));
+            step.breakers = (0..step.parts.len()).map(breaker).collect();
+        }
+    }
+
+    /// Makes `registry` show the snippets of this program, under the instance names of its plugins: to be called when the
+    /// configuration is accepted, after [`Self::prepare_totals`].
+    pub fn commit_totals(&self, registry: &SnippetRegistry) {
+        for step in &self.steps {
+            for (at, breaker) in step.breakers.iter().enumerate() {
+                registry.register(step.snippet_key(at), step.instance_name.as_deref(), breaker.totals());
+            }
         }
     }
 
@@ -156,7 +176,7 @@ fn options(settings: &Settings) -> Options {
             uri_args: lua.max_uri_args,
             post_args: lua.max_post_args,
         },
-        // What is no network was refused when the settings were read.
+        // Validated when the settings were read.
         trusted_ips: settings.trusted_ips.iter().filter_map(|text| network(text)).collect(),
     }
 }
@@ -218,13 +238,14 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         scope: plugin.scope.clone(),
         protocols: super::identity::mask(&plugin.protocols),
         shape,
-        breakers: Breakers::new(parts.len()),
+        breakers: parts.iter().map(|_| Breaker::default()).collect(),
+        body_errors: Limiter::new(Policy::ONE),
         parts,
         drops: own.on_error == OnError::Drop,
     })
 }
 
-/// Kong's words (kong/tools/sandbox), and where to change it.
+/// With Kong's message (kong/tools/sandbox).
 fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
     Diagnostic::error(
         codes::NO_LUA,
@@ -233,7 +254,7 @@ fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
     .at(source.line_origin(1))
     .label("not allowed")
     .kong("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
-    .help("take the snippet out, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
+    .help("remove the snippet, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
 }
 
 fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Control, Monitor, Routes};
+use crate::api::{self, Control, Routes, ServiceState};
 use crate::input::{self, Address, BindError, Counters, INPUTS, Inputs, Serving};
 use crate::phase::Intake;
 use crate::settings::{STATUS_ADDRESS, Settings};
@@ -54,9 +54,9 @@ impl Listening {
 ///
 /// # Errors
 /// An address that cannot be bound.
-pub async fn show_status(settings: &Settings, monitor: &Monitor) -> Result<JoinSet<()>, BindError> {
+pub async fn show_status(settings: &Settings, state: &ServiceState) -> Result<JoinSet<()>, BindError> {
     let mut serving = JoinSet::new();
-    let routes = Arc::new(monitor.routes());
+    let routes = Arc::new(api::status_routes(state));
     for address in input::resolve(&settings.status.listen)? {
         let taken = TcpListener::bind(address).await;
         if let Err(error) = &taken
@@ -72,7 +72,7 @@ pub async fn show_status(settings: &Settings, monitor: &Monitor) -> Result<JoinS
         let listener = taken.map_err(|source| BindError::Address { address: address.to_string(), source })?;
         let shown = listener.local_addr().unwrap_or(address);
         tracing::info!("status: http://{shown}/status");
-        serving.spawn(admin::serve(listener, routes.clone()));
+        serving.spawn(api::serve(listener, routes.clone()));
     }
     Ok(serving)
 }
@@ -83,7 +83,7 @@ pub fn open_control(settings: &Settings, routes: Routes) -> Option<Control> {
     let opened = Control::open(&settings.data_dir, routes);
     opened
         .map_err(|error| {
-            let path = admin::control_path(&settings.data_dir);
+            let path = api::control_path(&settings.data_dir);
             tracing::warn!("commands (queue, tap, top) cannot reach this service at {}: {error}", path.display());
         })
         .ok()

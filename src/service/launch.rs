@@ -7,10 +7,10 @@ use logphase_config::diagnostic::Diagnostic;
 
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, serve};
-use crate::admin::Monitor;
-use crate::cli::log;
+use crate::api::ServiceState;
 use crate::confinement::{self, Enforcement};
 use crate::input::{BindError, Progress, StdinSummary};
+use crate::log;
 use crate::settings::Settings;
 
 /// A service that is about to start: its files were read and are without mistakes.
@@ -104,12 +104,12 @@ impl Launch {
     /// The service cannot be started.
     pub fn serve(self, console: &Console<'_>) -> Result<Ended, LaunchError> {
         self.run(async |mut launched| {
-            let _status = inputs::show_status(&launched.settings, &launched.monitor).await?;
+            let _status = inputs::show_status(&launched.settings, &launched.state).await?;
             let service = launched.start()?;
             let watch = Watch::new(launched.watched, launched.contents, &launched.settings.reload);
             let serving = serve::Serving {
                 service,
-                monitor: launched.monitor,
+                state: launched.state,
                 files: launched.files,
                 is_quickstart: launched.paths.is_empty(),
                 watch,
@@ -141,7 +141,7 @@ impl Launch {
         }
         // Before any other thread runs: each inherits the rules of the one that starts it.
         let landlock = self.confine();
-        log::start(&settings);
+        log::start(&settings.log);
         match &landlock {
             Enforcement::Missing(why) => tracing::warn!("Landlock does not restrict the process's files: {why}"),
             Enforcement::Partial => tracing::info!("Landlock restricts the process's files: {landlock}"),
@@ -164,11 +164,11 @@ impl Launch {
             contents,
             settings,
             landlock,
-            monitor: Monitor::default(),
+            state: ServiceState::default(),
             prepared: Some(prepared),
         };
         let result = runtime.block_on(async {
-            log::relay().map_err(no_threads)?;
+            log::start_writer().map_err(no_threads)?;
             life(launched).await
         });
         // A write to a pipe that nobody reads would hold its thread for ever.
@@ -196,7 +196,7 @@ struct Launched {
     contents: Contents,
     settings: Settings,
     landlock: Enforcement,
-    monitor: Monitor,
+    state: ServiceState,
     prepared: Option<Prepared>,
 }
 
@@ -205,7 +205,7 @@ impl Launched {
     fn start(&mut self) -> Result<Service, LaunchError> {
         let prepared = self.prepared.take().expect("a service is started once");
         let service = Service::start(prepared)?;
-        self.monitor.show(service.parts(self.landlock.clone()));
+        self.state.set_components(service.components(self.landlock.clone()));
         Ok(service)
     }
 }

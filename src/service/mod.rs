@@ -20,11 +20,11 @@ use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
 
-use crate::admin::Parts;
+use crate::api::Components;
 use crate::confinement::{Enforcement, ThreadFilter};
-use crate::delivery::{Delivery, Leftover, Output, OutputSpec};
+use crate::delivery::{Delivery, Output, OutputSpec, Undelivered};
 use crate::entity::Configuration;
-use crate::phase::{Fields, Generation, Intake, Live, Program, Taps, WorkerStats, Workers};
+use crate::phase::{Generation, Intake, Live, Program, SnippetRegistry, Taps, WorkerStats, Workers};
 use crate::sink::SinkShared;
 use logphase_config::diagnostic::Diagnostic;
 use logphase_queue::{Budget, Queue};
@@ -38,7 +38,7 @@ pub use source::{ConfigFiles, Loaded, read_configuration, read_configuration_in}
 pub struct Service {
     delivery: Delivery,
     /// What the snippets have done.
-    fields: Arc<Fields>,
+    snippets: Arc<SnippetRegistry>,
     workers: Workers,
     intake: Intake,
     live: Live,
@@ -69,10 +69,10 @@ impl Service {
         let limits = settings.queue.limits;
         let (memory, data) = (Budget::new(limits.max_memory), Budget::new(limits.max_data_bytes));
         let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
-        let fields = Arc::new(Fields::default());
+        let snippets = Arc::new(SnippetRegistry::default());
         let (queues, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
         delivery.warn_of_orphans();
-        let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &fields)));
+        let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &snippets)));
         let clock =
             Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
         // The runtime that is to be woken is up, so that the filter can know how.
@@ -80,12 +80,12 @@ impl Service {
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
         let (workers, channels) =
             Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Unavailable)?;
-        let seccomp = missing.unwrap_or_else(|| workers.wall().clone());
+        let seccomp = missing.unwrap_or_else(|| workers.enforcement().clone());
         if let Enforcement::Missing(why) = &seccomp {
             tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
         }
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, fields, workers, intake, live, outputs: Mutex::new(outputs), seccomp })
+        Ok(Self { delivery, snippets, workers, intake, live, outputs: Mutex::new(outputs), seccomp })
     }
 
     /// Where inputs hand transactions in.
@@ -99,11 +99,11 @@ impl Service {
     }
 
     /// The parts that status and metrics read; `landlock` is how far the process is kept from files.
-    pub fn parts(&self, landlock: Enforcement) -> Parts {
-        Parts {
+    pub fn components(&self, landlock: Enforcement) -> Components {
+        Components {
             live: Arc::downgrade(&self.live),
             worker_stats: self.workers.worker_stats().clone(),
-            fields: self.fields.clone(),
+            snippets: self.snippets.clone(),
             delivery: self.delivery.clone(),
             seccomp: self.seccomp.clone(),
             landlock,
@@ -130,7 +130,7 @@ impl Service {
         let mut current = self.outputs.lock();
         match open_outputs(&self.delivery, &configuration, &program, &outputs) {
             Ok((queues, outputs)) => {
-                self.live.store(Arc::new(activate(program, queues, &self.fields)));
+                self.live.store(Arc::new(activate(program, queues, &self.snippets)));
                 *current = outputs;
                 self.delivery.take_over(&current);
                 Ok(())
@@ -148,7 +148,7 @@ impl Service {
     }
 
     /// Takes nothing more, runs what was taken, delivers within `time`. Answers with what could not be delivered.
-    pub async fn shut_down(self, time: Duration) -> Vec<Leftover> {
+    pub async fn shut_down(self, time: Duration) -> Vec<Undelivered> {
         let deadline = tokio::time::Instant::now() + time;
         self.intake.close();
         let Self { delivery, workers, intake, live, .. } = self;
@@ -172,8 +172,9 @@ fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
 }
 
 /// What the workers run from now on; its snippets continue the counts of their predecessors.
-fn activate(mut program: Program, queues: Vec<Option<Arc<dyn Queue>>>, fields: &Fields) -> Generation {
-    program.go_on(fields);
+fn activate(mut program: Program, queues: Vec<Option<Arc<dyn Queue>>>, snippets: &SnippetRegistry) -> Generation {
+    program.prepare_totals(snippets);
+    program.commit_totals(snippets);
     Generation { program: Arc::new(program), queues }
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files};
-use crate::admin::Reloads;
+use crate::api::Reloads;
 use crate::settings::{self, Settings};
 
 /// How often files that change while they are read are read again at once.

@@ -8,15 +8,15 @@ use super::reload::{Reloader, WatchedFiles};
 use super::signals::{Request, Signals};
 use super::watch::Watch;
 use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
-use crate::admin::{self, Control, Monitor, Stage};
-use crate::delivery::Leftover;
+use crate::api::{self, Control, ServiceState, Stage};
+use crate::delivery::Undelivered;
 use crate::input;
 use crate::settings::Settings;
 
 /// A service that is about to take transactions.
 pub(super) struct Serving {
     pub(super) service: Service,
-    pub(super) monitor: Monitor,
+    pub(super) state: ServiceState,
     pub(super) files: ConfigFiles,
     /// No declarative file was named.
     pub(super) is_quickstart: bool,
@@ -31,10 +31,10 @@ impl Serving {
         let mut signals = Signals::catch().map_err(unavailable)?;
         let listening = self.listen()?;
         let _control = self.open_control();
-        let Self { service, monitor, files, watch, settings, .. } = self;
-        let reloader = Reloader::new(settings.clone(), monitor.reloads().clone());
+        let Self { service, state, files, watch, settings, .. } = self;
+        let reloader = Reloader::new(settings.clone(), state.reloads().clone());
         let mut watched = WatchedFiles::new(files, &settings, watch);
-        monitor.enter(Stage::Ready);
+        state.set_stage(Stage::Ready);
         tracing::info!(workers = settings.workers, "ready");
         manager::ready("ready");
         let watchdog = tokio::spawn(manager::watch(Some(service.worker_stats().clone())));
@@ -59,7 +59,7 @@ impl Serving {
                 Request::ReopenFiles => service.reopen_files(),
             }
         }
-        monitor.enter(Stage::Stopping);
+        state.set_stage(Stage::Stopping);
         manager::stopping();
         // From here on workers may end.
         watchdog.abort();
@@ -76,7 +76,7 @@ impl Serving {
         for address in &addresses {
             tracing::info!("listening: {address}");
         }
-        self.monitor.show_inputs(listening.counters());
+        self.state.set_inputs(listening.counters());
         if listening.counters().is_empty() {
             tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
         }
@@ -89,8 +89,8 @@ impl Serving {
 
     /// Opens the control socket, which the commands `queue`, `tap` and `top` ask.
     fn open_control(&self) -> Option<Control> {
-        let own = admin::tap_routes(self.service.taps()).and(admin::queue_routes(self.service.delivery()));
-        open_control(&self.settings, self.monitor.routes().and(own))
+        let own = api::tap_routes(self.service.taps()).and(api::queue_routes(self.service.delivery()));
+        open_control(&self.settings, api::status_routes(&self.state).and(own))
     }
 }
 
@@ -160,7 +160,7 @@ async fn stop(signals: &mut Option<Signals>) -> &'static str {
 /// Stops the service. What is left on disk is not lost: it only counts as incomplete where `all` was to be delivered.
 async fn finish(service: Service, time: Duration, all: bool) -> Ended {
     let left = service.shut_down(time).await;
-    for Leftover { plugin, entries, bytes, last_error, kept } in &left {
+    for Undelivered { plugin, entries, bytes, last_error, kept } in &left {
         let reason = last_error.as_deref().unwrap_or("no error was seen");
         if *kept {
             tracing::warn!(plugin, entries, bytes, "left in the queue on disk, for the next run: {reason}");

@@ -1,4 +1,4 @@
-//! What all queues of the process share: a bound on their bytes, and the signals to those who wait.
+//! What all queues of a process share: a bound on their bytes, and the notifications of waiting tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 pub struct Budget {
     max_bytes: usize,
     used: AtomicUsize,
-    // Set by a refusal, so that whoever gives bytes back wakes those refused, whichever queue they asked.
+    // Set when an acquisition fails, so that the next release wakes the waiting tasks, whichever queue they use.
     starved: AtomicBool,
 }
 
@@ -28,17 +28,17 @@ impl Budget {
         self.max_bytes
     }
 
-    /// Bytes in use now. May pass the bound by what had to be taken in any case.
+    /// Bytes in use. May exceed the bound by what had to be acquired in any case.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)
     }
 
-    /// Takes `bytes` if they fit; otherwise remembers that someone waits.
-    pub(super) fn try_take(&self, bytes: usize) -> bool {
+    /// Acquires `bytes` if they fit; otherwise remembers that a task waits.
+    pub(super) fn try_acquire(&self, bytes: usize) -> bool {
         if self.fits(bytes) {
             return true;
         }
-        // Marked first, then asked again: bytes given back in between would otherwise wake nobody.
+        // Checked again after the mark is set: bytes that were released in between have woken nobody.
         self.starved.store(true, Ordering::SeqCst);
         self.fits(bytes)
     }
@@ -48,14 +48,14 @@ impl Budget {
         self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).is_ok()
     }
 
-    /// Takes `bytes` past the bound if need be.
-    pub(super) fn take(&self, bytes: usize) {
+    /// Acquires `bytes` even if they exceed the bound.
+    pub(super) fn acquire(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    /// Gives `bytes` back; true when someone was refused before and is to be woken.
+    /// Releases `bytes`. True if a task waits for them, which is to be woken.
     #[must_use]
-    pub(super) fn give(&self, bytes: usize) -> bool {
+    pub(super) fn release(&self, bytes: usize) -> bool {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
         bytes > 0 && self.starved.swap(false, Ordering::SeqCst)
     }
@@ -67,11 +67,11 @@ impl Default for Budget {
     }
 }
 
-/// What all queues of the process tell those who wait for them.
+/// The notifications of all queues of a process.
 #[derive(Debug, Clone, Default)]
 pub struct Signals {
-    /// Notified when room appears after a refusal.
+    /// Notified when there is room after a failed reservation.
     pub room: Arc<Notify>,
-    /// Notified when a queue has become empty.
+    /// Notified when a queue becomes empty.
     pub idle: Arc<Notify>,
 }

@@ -1,16 +1,16 @@
-//! What keeps entries until they are delivered.
+//! Queues: they keep entries until they are delivered.
 //!
-//! One queue per plugin. The log phase reserves room on every queue that a transaction goes to before it runs
-//! a line of Lua, so that a full queue refuses a transaction whole; it then appends the encoded messages.
-//! Delivery reads from the front and commits what the sink has taken.
+//! Each plugin has a queue. Before it runs any Lua, the log phase reserves room in every queue that a transaction goes to,
+//! so that a full queue rejects the transaction as a whole; then it appends the encoded messages. Delivery leases entries
+//! from the front and commits those that the sink has delivered.
 
-mod archive;
 mod budget;
 mod durable;
 pub mod failpoint;
 mod log;
 mod memory;
 pub mod metric;
+mod record_store;
 #[cfg(test)]
 mod tests;
 
@@ -24,23 +24,25 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use archive::{Archive, Fate, Record};
 pub use budget::{Budget, Signals};
 pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher};
 pub use log::Recovered;
 pub use memory::MemoryQueue;
+pub use record_store::{Disposition, Record, RecordStore};
 
 use crate::metric::Histogram;
 
-/// A queue had no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoRoom {
-    /// There will be room when entries have been delivered. Also said by a queue that was closed: ask the queue
-    /// of the configuration that replaced it.
+/// Why a reservation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReserveError {
+    /// Retry when entries have been delivered. A closed queue is always full: use the queue that replaced it.
+    #[error("the queue is full")]
     Full,
-    /// More than the queue holds when it is empty.
-    Never,
-    /// The queue's disk fails now: nothing could be made safe.
+    /// The entries do not fit into an empty queue.
+    #[error("the entries do not fit into the queue, even when it is empty")]
+    TooLarge,
+    /// The disk of the queue fails now.
+    #[error("the disk of the queue fails")]
     Failing,
 }
 
@@ -85,111 +87,114 @@ impl Default for Bounds {
     }
 }
 
-/// Where one plugin's entries wait for delivery, in order.
+/// The end of a queue that the log phase writes.
 ///
-/// Every method is called from several threads. `reserve`, `release` and `append` are called on worker threads
-/// that may do no I/O: an implementation that writes to disk hands over to a thread of its own.
+/// Several threads call the methods at the same time. They are worker threads, which must not do any I/O: an
+/// implementation that writes to disk does so on a thread of its own.
 pub trait Queue: Send + Sync {
-    /// Sets room aside for `entries` entries of `bytes` bytes together. With [`Overflow::DropOldest`] it never
-    /// refuses: room is made when the entries are appended. A queue that is empty takes one entry of any size.
-    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom>;
+    /// Reserves room for `entries` entries of `bytes` bytes in total. With [`Overflow::DropOldest`] this does not fail for
+    /// lack of room: the append makes room. An empty queue accepts one entry of any size.
+    ///
+    /// # Errors
+    /// See [`ReserveError`].
+    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError>;
 
-    /// Gives a reservation back unused.
+    /// Releases a reservation.
     fn release(&self, entries: usize, bytes: usize);
 
-    /// The same for messages that will never be made, and are counted as dropped for `reason`.
-    fn forgo(&self, entries: usize, bytes: usize, reason: DropReason);
+    /// Releases the reservation of messages that are dropped for `reason` before they are appended, and counts them.
+    fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason);
 
-    /// Appends `entries`, turning a reservation of as many entries and `reserved` bytes into what they really take.
-    /// Holds a clone of `receipt` until every one of them is safe.
+    /// Appends `entries`, for which as many entries and `reserved` bytes are reserved. Holds a clone of `receipt` until every
+    /// entry is safe.
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt);
 }
 
 /// Why an entry was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// The queue was full and drops its oldest.
+    /// The queue was full, and it drops its oldest entries.
     Overflow,
-    /// The entry alone is larger than the queue's bound, or than the sink's transport takes.
+    /// The entry alone is larger than the queue or the transport of the sink allows.
     Oversize,
     /// Not delivered within `max_retry_time`.
     Expired,
-    /// The destination refused this very entry for good, and it is kept among the dead letters.
+    /// The destination refused the entry permanently; it became a dead letter.
     DeadLetter,
-    /// A snippet failed, and the plugin has `on_error: drop`. It never was in the queue.
+    /// A snippet failed, and the plugin has `on_error: drop`. The entry never was in the queue.
     Script,
-    /// A body is not what its content type says (`on_body_error`). It never was in the queue.
+    /// A body is not what its content type says (`on_body_error`). The entry never was in the queue.
     Body,
-    /// The operator asked for it.
+    /// The operator dropped it.
     Operator,
 }
 
-/// A future that an object-safe trait returns.
+/// The future of a method of an object-safe trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The end of a queue that delivery reads. There is one reader at a time.
 ///
-/// An entry goes through three states: waiting, leased (in flight, still in the queue and within its bounds), and
-/// gone by [`Reader::commit`] or [`Reader::discard`]. Only the front of what is leased can go.
+/// An entry waits, is leased (in flight, but still in the queue and counted in its bounds), and is removed by
+/// [`Reader::commit`] or [`Reader::discard`]. Leased entries are removed in order.
 pub trait Reader: Send + Sync {
-    /// Waits until `entries` entries are waiting or the queue is closed. False when it is closed and nothing is
-    /// waiting or can still come: the reader's work is done. Dropping the future loses nothing.
+    /// Waits until `entries` entries wait or the queue is closed. False if it is closed, nothing waits and nothing can still
+    /// come. The future can be dropped at any time.
     fn ready(&self, entries: usize) -> BoxFuture<'_, bool>;
 
-    /// Leases the next waiting entries: at most `entries` and, but for the first one, at most `bytes` bytes.
-    /// Does not wait; empty if nothing is waiting.
+    /// Leases the next entries: at most `entries` and, except for the first one, at most `bytes` bytes. Does not wait for
+    /// entries: the result may be empty.
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>>;
 
-    /// The first `entries` leased entries are delivered.
+    /// Removes the first `entries` leased entries, which are delivered.
     fn commit(&self, entries: usize);
 
-    /// The first `entries` leased entries are given up.
+    /// Removes the first `entries` leased entries, which are dropped for `reason`.
     fn discard(&self, entries: usize, reason: DropReason);
 
-    /// Refuses reservations from now on; what was reserved may still be appended.
+    /// Closes the queue for new reservations; what is reserved can still be appended.
     fn close(&self);
 
     /// Whether [`Reader::close`] was called.
     fn is_closed(&self) -> bool;
 
-    /// The counters of this moment, consistent with each other.
+    /// The counters now, consistent with each other.
     fn counters(&self) -> Counters;
 
-    /// What else is known at this moment.
-    fn condition(&self) -> Condition;
+    /// The status now.
+    fn status(&self) -> QueueStatus;
 
-    /// Drops what waits, as the operator asks; not what is in flight, nor what is not safe yet. Returns how many.
+    /// Drops the waiting entries for [`DropReason::Operator`]: not those in flight, nor those that are not safe yet. Returns
+    /// how many.
     fn drop_waiting(&self) -> u64;
 
-    /// Reads without leasing: leaves out the first `skip` entries, those in flight counted, and gives the next ones with
-    /// their numbers, at most `entries`.
+    /// Reads at most `entries` entries with their numbers, without leasing them, after the first `skip` entries, those in
+    /// flight included.
     ///
     /// # Errors
-    /// The disk does not give them, or the queue was emptied past them meanwhile.
+    /// The disk fails, or the entries were delivered meanwhile.
     fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>>;
 
-    /// Waits for something to tell the operator. Those who append may do no I/O, so the reader's side says it.
-    fn notices(&self) -> BoxFuture<'_, Vec<Notice>>;
+    /// Waits for events that are to be logged. The reader logs them, because the threads that append must not do any I/O.
+    fn events(&self) -> BoxFuture<'_, Vec<QueueEvent>>;
 }
 
-/// How a queue fares.
+/// The status of a queue, beside its counters.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Condition {
-    /// How long the oldest entry has been in it; of those that an earlier run has left, the time since their file was
-    /// last written.
+pub struct QueueStatus {
+    /// How long the oldest entry has been in the queue; for entries of an earlier run, since their file was last written.
     pub oldest: Option<Duration>,
-    /// From when they came in to when they were delivered, of all entries that were.
+    /// How long the delivered entries were in the queue.
     pub times: Histogram,
-    /// What was appended cannot be made safe now.
+    /// The queue cannot be written now.
     pub failing: bool,
-    /// Bytes of entries that the queue holds at most, if there is a bound of its own.
+    /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }
 
-/// Something about a queue that the operator should know.
+/// An event of a queue that the operator is to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// The queue has become 80 % full, as Kong warns; said again only after [`Notice::BackToNormal`].
+pub enum QueueEvent {
+    /// The queue is 80 % full, where Kong warns too. Reported again only after [`QueueEvent::BackToNormal`].
     NearlyFull {
         /// Entries in the queue.
         depth: usize,
@@ -199,68 +204,69 @@ pub enum Notice {
         /// Entries in the queue.
         depth: usize,
     },
-    /// The queue was full and dropped its oldest; said at the first, the second, the fourth, ...
+    /// The queue was full and dropped its oldest entries. Reported when the total passes a power of two, so that a queue that
+    /// overflows all the time does not wake its reader for each entry.
     Overflowed {
         /// Entries dropped so far.
         total: u64,
     },
     /// Entries larger than the queue's `max_bytes` were dropped.
     Oversize {
-        /// How many.
+        /// Their number.
         entries: u64,
         /// Bytes of the largest.
         largest: usize,
     },
-    /// What was appended cannot be made safe: nothing is answered and nothing taken until it can.
+    /// The queue cannot be written: nothing is acknowledged or accepted until it can.
     Failing {
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// It can be made safe again.
+    /// The queue can be written again.
     Recovered,
-    /// How far the queue was delivered cannot be saved: a crash now would have entries delivered twice.
-    Unsaved {
-        /// What went wrong.
+    /// The cursor cannot be saved: after a crash, entries would be delivered twice.
+    CursorNotSaved {
+        /// The error.
         error: String,
     },
-    /// Entries on disk cannot be read; they are tried again, then passed over.
+    /// Entries on disk cannot be read. The read is retried; then they are skipped.
     Unreadable {
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// Entries on disk were damaged and passed over.
+    /// Entries on disk are damaged, and were skipped.
     Corrupt {
-        /// How many.
+        /// Their number.
         entries: u64,
     },
 }
 
-/// Waits until `take` has something to tell; `noticed` says when to look.
-async fn notices(noticed: &Notify, take: impl Fn() -> Vec<Notice> + Send) -> Vec<Notice> {
+/// Waits until `take` returns events; `event_ready` is notified when it may.
+async fn events(event_ready: &Notify, take: impl Fn() -> Vec<QueueEvent> + Send) -> Vec<QueueEvent> {
     loop {
-        // Enrolled before looking, so that no wake-up falls between the look and the wait.
-        let notified = noticed.notified();
+        // Registered before the check, so that no notification between the check and the wait is missed.
+        let notified = event_ready.notified();
         tokio::pin!(notified);
         notified.as_mut().enable();
-        let notices = take();
-        if !notices.is_empty() {
-            return notices;
+        let events = take();
+        if !events.is_empty() {
+            return events;
         }
         notified.await;
     }
 }
 
-/// What a queue has seen and holds. In every snapshot
+/// The counters of a queue. In every snapshot
 /// `appended + recovered == delivered + depth + dropped() + unmade() + dead_letters + corrupt`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
-    /// Entries that came in, and messages that were to come and were not made.
+    /// Entries that were appended, and messages that were dropped before.
     pub appended: u64,
-    /// Bytes of entries that came in.
+    /// Bytes of the appended entries.
     pub appended_bytes: u64,
-    /// Entries that the sink has taken.
+    /// Entries that were delivered.
     pub delivered: u64,
-    /// Bytes of entries that the sink has taken.
+    /// Bytes of the delivered entries.
     pub delivered_bytes: u64,
     /// Dropped for [`DropReason::Overflow`].
     pub dropped_overflow: u64,
@@ -270,43 +276,43 @@ pub struct Counters {
     pub dropped_expired: u64,
     /// Dropped for [`DropReason::Operator`].
     pub dropped_operator: u64,
-    /// Not made for [`DropReason::Script`].
+    /// Dropped for [`DropReason::Script`].
     pub dropped_script: u64,
-    /// Not made for [`DropReason::Body`].
+    /// Dropped for [`DropReason::Body`].
     pub dropped_body: u64,
-    /// Entries that were found on disk when the queue was opened.
+    /// Entries that were on disk when the queue was opened.
     pub recovered: u64,
-    /// Entries on disk that were found damaged, and passed over.
+    /// Damaged entries on disk, which were skipped.
     pub corrupt: u64,
-    /// Refused for good and kept among the dead letters: [`DropReason::DeadLetter`].
+    /// Entries that became dead letters ([`DropReason::DeadLetter`]).
     pub dead_letters: u64,
-    /// Entries in the queue now, those in flight included.
+    /// Entries in the queue, those in flight included.
     pub depth: usize,
-    /// Bytes of the entries in the queue now.
+    /// Bytes of the entries in the queue.
     pub bytes: usize,
-    /// Of `depth`, those in flight.
+    /// Entries in flight, which are part of `depth`.
     pub leased: usize,
-    /// Entries that are reserved and not yet appended.
+    /// Reserved entries that are not appended yet.
     pub reserved: usize,
 }
 
 impl Counters {
-    /// Entries dropped for any reason; dead letters are not dropped.
+    /// Entries that were dropped from the queue; dead letters are not.
     pub fn dropped(&self) -> u64 {
         self.dropped_overflow + self.dropped_oversize + self.dropped_expired + self.dropped_operator
     }
 
-    /// Messages that the log phase did not make.
+    /// Messages that the log phase dropped before they were appended.
     pub fn unmade(&self) -> u64 {
         self.dropped_script + self.dropped_body
     }
 
-    /// Whether nothing is in the queue or on its way into it.
+    /// Whether nothing is in the queue or reserved.
     pub fn is_idle(&self) -> bool {
         self.depth == 0 && self.reserved == 0
     }
 
-    /// Adds what another queue of the same plugin has seen and holds.
+    /// Adds the counters of another queue of the same plugin.
     pub fn add(&mut self, other: &Self) {
         let Self {
             appended,
@@ -364,7 +370,7 @@ impl Counters {
     }
 }
 
-/// Counts down the queues that a batch's entries went to; the input is answered when the last clone is dropped.
+/// Acknowledges a batch to its input when the last clone is dropped: each queue holds one until the entries are safe.
 #[derive(Clone)]
 pub struct Receipt {
     _waiting: Arc<Waiting>,

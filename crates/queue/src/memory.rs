@@ -1,62 +1,61 @@
-//! The queue in memory: what is in it is lost with the process.
+//! The queue in memory: its entries are lost when the process ends.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{
-    Bounds, BoxFuture, Budget, Condition, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt,
-    Signals,
+    Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
+    ReserveError, Signals,
 };
 use crate::metric::{Ages, Moment};
 
 /// A bounded queue in memory.
 ///
-/// A reservation counts as if its entries were in the queue. With [`Overflow::Block`] everything in the queue
-/// counts towards its bounds, in flight or not; with [`Overflow::DropOldest`] what is in flight does not, as in
-/// Kong, where a batch leaves the queue before it is sent.
+/// The bounds count reserved entries. With [`Overflow::Block`] they also count entries in flight; with
+/// [`Overflow::DropOldest`] they do not, as in Kong, where a batch leaves the queue before it is sent.
 pub struct MemoryQueue {
     bounds: Bounds,
     budget: Arc<Budget>,
     signals: Signals,
     readable: Notify,
-    noticed: Notify,
+    event_ready: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// With their numbers, in which there are gaps where waiting entries were dropped.
+    /// With their numbers, which have gaps where waiting entries were dropped.
     leased: VecDeque<(u64, Bytes)>,
     waiting: VecDeque<Bytes>,
-    /// The number of the first that waits.
+    /// The number of the first waiting entry.
     at: u64,
     leased_bytes: usize,
     waiting_bytes: usize,
     reserved: usize,
     reserved_bytes: usize,
     closed: bool,
-    // Someone was refused since room last appeared.
+    // A reservation has failed since there was last room.
     refused: bool,
-    // The warning about a nearly full queue stands.
+    // The queue was reported as nearly full.
     warned: bool,
     totals: Counters,
     ages: Ages,
-    notices: Vec<Notice>,
+    events: Vec<QueueEvent>,
 }
 
-/// Notices that are kept for a reader that does not ask.
-const MAX_NOTICES: usize = 16;
+/// Events that are kept for a reader that does not collect them, at most.
+const MAX_EVENTS: usize = 16;
 
 impl State {
-    fn notice(&mut self, notice: Notice) {
-        if self.notices.len() < MAX_NOTICES {
-            self.notices.push(notice);
+    fn push_event(&mut self, event: QueueEvent) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
         }
     }
 
@@ -68,17 +67,17 @@ impl State {
         self.depth() == 0 && self.reserved == 0
     }
 
-    /// The number of the first that is not done with.
+    /// The number of the oldest entry.
     fn head(&self) -> u64 {
         self.leased.front().map_or(self.at, |(number, _)| *number)
     }
 
-    /// The number of the next to come.
+    /// The number of the next entry to be appended.
     fn next(&self) -> u64 {
         self.at + self.waiting.len() as u64
     }
 
-    /// Takes the oldest waiting entry out and returns its size.
+    /// Drops the oldest waiting entry and returns its size.
     fn drop_oldest(&mut self, reason: DropReason) -> Option<usize> {
         let entry = self.waiting.pop_front()?;
         self.at += 1;
@@ -88,24 +87,19 @@ impl State {
     }
 }
 
-/// What a change calls for once the lock is released.
+/// Whom to notify after a change, once the lock is released.
 #[derive(Default)]
-struct Wake {
+struct Notifications {
     room: bool,
     idle: bool,
-    notices: bool,
+    events: bool,
 }
 
 impl MemoryQueue {
     /// An empty queue within `bounds` and the process's `budget`.
     pub fn new(bounds: Bounds, budget: Arc<Budget>, signals: Signals) -> Self {
         let state = Mutex::new(State::default());
-        Self { bounds, budget, signals, readable: Notify::new(), noticed: Notify::new(), state }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code under the lock panics half-way through a change.
-        self.state.lock()
+        Self { bounds, budget, signals, readable: Notify::new(), event_ready: Notify::new(), state }
     }
 
     fn own_bound_allows(&self, state: &State, entries: usize, bytes: usize) -> bool {
@@ -120,7 +114,7 @@ impl MemoryQueue {
             && bytes <= self.bounds.max_bytes.unwrap_or(usize::MAX).min(self.budget.max_bytes())
     }
 
-    /// Drops the oldest until the bounds hold again; returns how many and how many bytes.
+    /// Drops the oldest entries until the bounds hold; returns how many, and their bytes.
     fn make_room(&self, state: &mut State) -> (usize, usize) {
         let (mut entries, mut bytes) = (0, 0);
         let over = |state: &State, freed: usize| {
@@ -136,46 +130,46 @@ impl MemoryQueue {
         (entries, bytes)
     }
 
-    /// Gives `bytes` back to the budget and says whom to wake.
-    fn freed(&self, state: &mut State, bytes: usize) -> Wake {
+    /// Releases `bytes` of the budget, and returns whom to notify.
+    fn release_bytes(&self, state: &mut State, bytes: usize) -> Notifications {
         let (head, next) = (state.head(), state.next());
-        state.ages.left(head, next);
-        let starved = self.budget.give(bytes);
+        state.ages.remove_below(head, next);
+        let starved = self.budget.release(bytes);
         let refused = std::mem::take(&mut state.refused);
         if state.warned && state.depth() < self.bounds.max_entries / 5 * 3 {
             state.warned = false;
-            state.notice(Notice::BackToNormal { depth: state.depth() });
+            state.push_event(QueueEvent::BackToNormal { depth: state.depth() });
         }
-        Wake { room: starved || refused, idle: state.is_idle(), notices: !state.notices.is_empty() }
+        Notifications { room: starved || refused, idle: state.is_idle(), events: !state.events.is_empty() }
     }
 
-    fn wake(&self, wake: &Wake) {
-        if wake.room {
+    fn notify(&self, notifications: &Notifications) {
+        if notifications.room {
             self.signals.room.notify_waiters();
         }
-        if wake.idle {
+        if notifications.idle {
             self.signals.idle.notify_waiters();
-            // A closed queue whose last reservation went unused has a reader to tell.
+            // The reader of a closed queue waits for the last reservation to be released.
             self.readable.notify_waiters();
         }
-        if wake.notices {
-            self.noticed.notify_waiters();
+        if notifications.events {
+            self.event_ready.notify_waiters();
         }
     }
 
-    /// Kong warns when a queue is 80 % full; so does this, once until it has drained below 60 %.
-    fn warn_when_nearly_full(&self, state: &mut State) {
+    /// Reports a queue that is 80 % full, as Kong does, once until it is below 60 %.
+    fn report_nearly_full(&self, state: &mut State) {
         let depth = state.depth();
         if !state.warned && depth * 5 >= self.bounds.max_entries * 4 {
             state.warned = true;
-            state.notice(Notice::NearlyFull { depth });
+            state.push_event(QueueEvent::NearlyFull { depth });
         }
     }
 
-    /// Takes up to `entries` from the front of what is leased; returns how many, how many bytes, and the first and last
+    /// Removes up to `entries` leased entries from the front; returns how many, their bytes, and the first and the last
     /// number.
     fn take_leased(state: &mut State, entries: usize) -> (usize, usize, (u64, u64)) {
-        debug_assert!(entries <= state.leased.len(), "only leased entries can go");
+        debug_assert!(entries <= state.leased.len(), "only leased entries can be removed");
         let entries = entries.min(state.leased.len());
         let first = state.head();
         let (mut last, mut bytes) = (first, 0);
@@ -188,7 +182,7 @@ impl MemoryQueue {
     }
 
     fn release_as(&self, entries: usize, bytes: usize, unmade: Option<DropReason>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         debug_assert!(entries <= state.reserved && bytes <= state.reserved_bytes, "only what is reserved is released");
         if let Some(reason) = unmade {
             state.totals.count_unmade(entries, reason);
@@ -196,26 +190,26 @@ impl MemoryQueue {
         state.reserved -= entries.min(state.reserved);
         let bytes = bytes.min(state.reserved_bytes);
         state.reserved_bytes -= bytes;
-        let wake = self.freed(&mut state, bytes);
+        let notifications = self.release_bytes(&mut state, bytes);
         drop(state);
-        self.wake(&wake);
+        self.notify(&notifications);
     }
 }
 
 impl Queue for MemoryQueue {
-    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom> {
-        let mut state = self.lock();
+    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
+        let mut state = self.state.lock();
         if state.closed {
-            return Err(NoRoom::Full);
+            return Err(ReserveError::Full);
         }
         let alone = state.is_idle() && entries <= 1;
         if self.bounds.overflow == Overflow::DropOldest || alone {
-            self.budget.take(bytes);
+            self.budget.acquire(bytes);
         } else if !self.can_ever_hold(entries, bytes) && entries > 1 {
-            return Err(NoRoom::Never);
-        } else if !self.own_bound_allows(&state, entries, bytes) || !self.budget.try_take(bytes) {
+            return Err(ReserveError::TooLarge);
+        } else if !self.own_bound_allows(&state, entries, bytes) || !self.budget.try_acquire(bytes) {
             state.refused = true;
-            return Err(NoRoom::Full);
+            return Err(ReserveError::Full);
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
@@ -226,14 +220,14 @@ impl Queue for MemoryQueue {
         self.release_as(entries, bytes, None);
     }
 
-    fn forgo(&self, entries: usize, bytes: usize, reason: DropReason) {
+    fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason) {
         self.release_as(entries, bytes, Some(reason));
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
-        // In memory an entry is as safe as it gets once it is in: nothing holds on to the receipt.
+        // An entry in memory is as safe as it gets: nothing holds the receipt.
         let _ = receipt;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         debug_assert!(
             entries.len() <= state.reserved && reserved <= state.reserved_bytes,
             "entries have a reservation"
@@ -245,7 +239,7 @@ impl Queue for MemoryQueue {
         for entry in entries {
             state.totals.appended += 1;
             state.totals.appended_bytes += entry.len() as u64;
-            // Kong rejects an entry that is larger than max_bytes; without leave to drop it is taken alone.
+            // Kong drops an entry that is larger than max_bytes. With `Overflow::Block` it is accepted.
             let too_large = self.bounds.max_bytes.is_some_and(|max| entry.len() > max);
             if self.bounds.overflow == Overflow::DropOldest && too_large {
                 oversize += 1;
@@ -254,13 +248,13 @@ impl Queue for MemoryQueue {
             }
             match unused.checked_sub(entry.len()) {
                 Some(rest) => unused = rest,
-                None => self.budget.take(entry.len() - std::mem::take(&mut unused)),
+                None => self.budget.acquire(entry.len() - std::mem::take(&mut unused)),
             }
             state.waiting_bytes += entry.len();
             state.waiting.push_back(entry);
         }
         if state.next() > next {
-            state.ages.came(next, Moment::now());
+            state.ages.arrived(next, Moment::now());
         }
         state.totals.count_dropped(oversize, DropReason::Oversize);
         let mut freed = unused;
@@ -270,18 +264,17 @@ impl Queue for MemoryQueue {
             dropped = entries;
             freed += bytes;
         }
-        self.warn_when_nearly_full(&mut state);
-        // Said at every power of two: the log grows slowly.
+        self.report_nearly_full(&mut state);
         let total = state.totals.dropped_overflow;
         if dropped > 0 && (total - dropped as u64).checked_ilog2() != total.checked_ilog2() {
-            state.notice(Notice::Overflowed { total });
+            state.push_event(QueueEvent::Overflowed { total });
         }
         if oversize > 0 {
-            state.notice(Notice::Oversize { entries: oversize, largest });
+            state.push_event(QueueEvent::Oversize { entries: oversize, largest });
         }
-        let wake = self.freed(&mut state, freed);
+        let notifications = self.release_bytes(&mut state, freed);
         drop(state);
-        self.wake(&wake);
+        self.notify(&notifications);
         self.readable.notify_waiters();
     }
 }
@@ -290,12 +283,12 @@ impl Reader for MemoryQueue {
     fn ready(&self, entries: usize) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             loop {
-                // Enrolled before looking, so that no wake-up falls between the look and the wait.
+                // Registered before the check, so that no notification between the check and the wait is missed.
                 let notified = self.readable.notified();
                 tokio::pin!(notified);
                 notified.as_mut().enable();
                 {
-                    let state = self.lock();
+                    let state = self.state.lock();
                     if state.waiting.len() >= entries.max(1) {
                         return true;
                     }
@@ -309,7 +302,7 @@ impl Reader for MemoryQueue {
     }
 
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut batch = Vec::new();
         let mut size = 0;
         while batch.len() < entries {
@@ -334,43 +327,43 @@ impl Reader for MemoryQueue {
         if entries == 0 {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (entries, bytes, numbers) = Self::take_leased(&mut state, entries);
         state.ages.delivered(numbers, entries as u64, Moment::now());
         state.totals.delivered += entries as u64;
         state.totals.delivered_bytes += bytes as u64;
-        let wake = self.freed(&mut state, bytes);
+        let notifications = self.release_bytes(&mut state, bytes);
         drop(state);
-        self.wake(&wake);
+        self.notify(&notifications);
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
         if entries == 0 {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (entries, bytes, _) = Self::take_leased(&mut state, entries);
         state.totals.count_dropped(entries as u64, reason);
-        let wake = self.freed(&mut state, bytes);
+        let notifications = self.release_bytes(&mut state, bytes);
         drop(state);
-        self.wake(&wake);
+        self.notify(&notifications);
     }
 
     fn drop_waiting(&self) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (mut entries, mut bytes) = (0, 0);
         while let Some(size) = state.drop_oldest(DropReason::Operator) {
             entries += 1;
             bytes += size;
         }
-        let wake = self.freed(&mut state, bytes);
+        let notifications = self.release_bytes(&mut state, bytes);
         drop(state);
-        self.wake(&wake);
+        self.notify(&notifications);
         entries
     }
 
     fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>> {
-        let state = self.lock();
+        let state = self.state.lock();
         let leased = state.leased.iter().map(|(number, entry)| (*number, entry));
         let waiting = (state.at..).zip(&state.waiting);
         let some = leased.chain(waiting).skip(skip).take(entries).map(|(number, entry)| (number, entry.clone()));
@@ -378,21 +371,21 @@ impl Reader for MemoryQueue {
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {
-        Box::pin(super::notices(&self.noticed, || std::mem::take(&mut self.lock().notices)))
+    fn events(&self) -> BoxFuture<'_, Vec<QueueEvent>> {
+        Box::pin(super::events(&self.event_ready, || std::mem::take(&mut self.state.lock().events)))
     }
 
     fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.readable.notify_waiters();
     }
 
     fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed
     }
 
     fn counters(&self) -> Counters {
-        let state = self.lock();
+        let state = self.state.lock();
         Counters {
             depth: state.depth(),
             bytes: state.leased_bytes + state.waiting_bytes,
@@ -402,9 +395,9 @@ impl Reader for MemoryQueue {
         }
     }
 
-    fn condition(&self) -> Condition {
-        let state = self.lock();
-        Condition {
+    fn status(&self) -> QueueStatus {
+        let state = self.state.lock();
+        QueueStatus {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
             failing: false,
@@ -414,12 +407,12 @@ impl Reader for MemoryQueue {
 }
 
 impl Drop for MemoryQueue {
-    /// What a queue held goes with it; the budget gets its bytes back.
+    /// Releases the bytes of its entries.
     fn drop(&mut self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let bytes = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
-        let wake = self.freed(&mut state, bytes);
+        let notifications = self.release_bytes(&mut state, bytes);
         drop(state);
-        self.wake(&wake);
+        self.notify(&notifications);
     }
 }

@@ -15,7 +15,7 @@ fn receipt() -> Receipt {
     Receipt::new(|| ())
 }
 
-fn put(queue: &MemoryQueue, entry: &str) -> Result<(), NoRoom> {
+fn put(queue: &MemoryQueue, entry: &str) -> Result<(), ReserveError> {
     queue.reserve(1, entry.len())?;
     queue.append(vec![Bytes::copy_from_slice(entry.as_bytes())], entry.len(), &receipt());
     Ok(())
@@ -37,7 +37,7 @@ async fn leased_entries_count_until_committed() {
     put(&queue, "a").unwrap();
     put(&queue, "b").unwrap();
     assert_eq!(lease(&queue, 10).await, ["a", "b"]);
-    assert_eq!(put(&queue, "c"), Err(NoRoom::Full));
+    assert_eq!(put(&queue, "c"), Err(ReserveError::Full));
     queue.commit(1);
     put(&queue, "c").unwrap();
     assert_eq!(lease(&queue, 10).await, ["c"]);
@@ -51,10 +51,10 @@ async fn leased_entries_count_until_committed() {
 async fn refusals_say_whether_waiting_helps() {
     let limits = Bounds { max_entries: 3, max_bytes: Some(10), overflow: Overflow::Block };
     let queue = queue(limits, 1000);
-    assert_eq!(queue.reserve(4, 4), Err(NoRoom::Never));
-    assert_eq!(queue.reserve(2, 11), Err(NoRoom::Never));
+    assert_eq!(queue.reserve(4, 4), Err(ReserveError::TooLarge));
+    assert_eq!(queue.reserve(2, 11), Err(ReserveError::TooLarge));
     queue.reserve(1, 500).unwrap();
-    assert_eq!(queue.reserve(1, 1), Err(NoRoom::Full));
+    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full));
     queue.release(1, 500);
     queue.reserve(3, 10).unwrap();
     queue.release(3, 10);
@@ -100,7 +100,7 @@ async fn the_shared_budget_wakes_across_queues() {
     let (one, two) = (make(), make());
     put(&one, "12345678").unwrap();
     put(&two, "x").unwrap();
-    assert_eq!(two.reserve(1, 5), Err(NoRoom::Full));
+    assert_eq!(two.reserve(1, 5), Err(ReserveError::Full));
     let room = signals.room.notified();
     lease(&one, 1).await;
     one.commit(1);
@@ -158,7 +158,7 @@ async fn closing_waits_for_open_reservations() {
     let queue = Arc::new(queue(Bounds::default(), 1000));
     queue.reserve(1, 1).unwrap();
     queue.close();
-    assert_eq!(queue.reserve(1, 1), Err(NoRoom::Full));
+    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full));
     let waiting = tokio::spawn({
         let queue = queue.clone();
         async move { queue.ready(1).await }
@@ -178,12 +178,12 @@ async fn notices_tell_of_a_filling_queue() {
     for i in 0..8 {
         put(&queue, &i.to_string()).unwrap();
     }
-    let told = queue.notices().await;
-    let overflowed = |total| Notice::Overflowed { total };
-    assert_eq!(told, [Notice::NearlyFull { depth: 4 }, overflowed(1), overflowed(2)]);
+    let told = queue.events().await;
+    let overflowed = |total| QueueEvent::Overflowed { total };
+    assert_eq!(told, [QueueEvent::NearlyFull { depth: 4 }, overflowed(1), overflowed(2)]);
     lease(&queue, 5).await;
     queue.commit(5);
-    assert_eq!(queue.notices().await, [Notice::BackToNormal { depth: 0 }]);
+    assert_eq!(queue.events().await, [QueueEvent::BackToNormal { depth: 0 }]);
 }
 
 /// Scenario: a receipt is cloned for several queues.
@@ -261,7 +261,7 @@ proptest! {
                     queue.release(entries, bytes);
                 },
                 Action::Forgo => if let Some((entries, bytes)) = reservations.pop() {
-                    queue.forgo(entries, bytes, DropReason::Script);
+                    queue.release_dropped(entries, bytes, DropReason::Script);
                     forgone += entries as u64;
                 },
                 Action::Append(sizes) => if let Some((entries, bytes)) = reservations.pop() {
@@ -299,8 +299,8 @@ proptest! {
             prop_assert_eq!((now.appended, now.unmade()), (u64::from(serial) + forgone, forgone));
             let gone = now.dropped() + now.unmade() + now.dead_letters;
             prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + gone);
-            let condition = queue.condition();
-            prop_assert_eq!((condition.oldest.is_some(), condition.times.count()), (now.depth > 0, now.delivered));
+            let status = queue.status();
+            prop_assert_eq!((status.oldest.is_some(), status.times.count()), (now.depth > 0, now.delivered));
             prop_assert_eq!(now.leased, in_flight.len());
             prop_assert_eq!(now.reserved, reservations.iter().map(|r| r.0).sum::<usize>());
             let held = now.bytes + reservations.iter().map(|r| r.1).sum::<usize>();

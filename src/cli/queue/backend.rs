@@ -5,7 +5,7 @@ use std::path::Path;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::admin::Replay;
+use crate::api::ReplayRequest;
 use crate::cli::control::{ControlClient, ControlError};
 use crate::delivery::inventory::{InventoryError, Moved, Page, QueueInfo, QueueName, Selection, Shown, StoppedQueues};
 
@@ -76,25 +76,25 @@ impl QueueBackend {
     pub(super) async fn replay(
         &self,
         name: &QueueName,
-        chosen: Selection,
+        selection: Selection,
         to: Option<String>,
     ) -> Result<Moved, BackendError> {
         match self {
             Self::Live(client) => {
-                let body = serde_json::to_value(Replay { chosen, to })?;
+                let body = serde_json::to_value(ReplayRequest { selection, to })?;
                 Ok(serde_json::from_value(client.post(&path(name, "/replay"), &body).await?)?)
             }
-            Self::Stopped(queues) => Ok(queues.replay(name, &chosen, to.as_deref())?),
+            Self::Stopped(queues) => Ok(queues.replay(name, &selection, to.as_deref())?),
         }
     }
 
-    pub(super) async fn drop_messages(&self, name: &QueueName, chosen: Selection) -> Result<Moved, BackendError> {
+    pub(super) async fn drop_messages(&self, name: &QueueName, selection: Selection) -> Result<Moved, BackendError> {
         match self {
             Self::Live(client) => {
-                let body: Value = json!(chosen);
+                let body: Value = json!(selection);
                 Ok(serde_json::from_value(client.post(&path(name, "/drop"), &body).await?)?)
             }
-            Self::Stopped(queues) => Ok(queues.drop_messages(name, &chosen)?),
+            Self::Stopped(queues) => Ok(queues.drop_messages(name, &selection)?),
         }
     }
 }

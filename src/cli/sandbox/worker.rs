@@ -245,7 +245,7 @@ impl Worker {
         // What the service's workers do: a panic costs the batch, and the VM is made anew.
         let run = AssertUnwindSafe(|| self.runner.run(transaction, plan, &mut seen));
         if std::panic::catch_unwind(run).is_err() {
-            self.runner.renew();
+            self.runner.recreate_vm();
             return Err("the worker panicked".to_owned());
         }
         debug_assert!(plan.iter().all(|step| *step < self.program.steps.len()), "a plan names steps of the program");

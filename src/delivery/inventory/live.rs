@@ -9,37 +9,37 @@ use bytes::Bytes;
 use super::super::store::{folder_name, name_of};
 use super::super::{Delivery, Output};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
-use logphase_queue::{Archive, NoRoom, Receipt};
+use logphase_queue::{Receipt, RecordStore, ReserveError};
 
-/// How long a full queue is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a message may take to become safe.
-const SAFE_WITHIN: Duration = Duration::from_secs(60);
+/// How long a replay waits for a full queue.
+const FULL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a replay waits until messages are safe.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where the messages are.
+/// Where the messages of a queue are.
 enum Place {
-    /// In the queue of a plugin that runs.
+    /// In the queue of a running plugin.
     Plugin(Arc<Output>),
-    /// In a folder that no plugin has open.
+    /// In an orphaned folder.
     Orphan,
 }
 
 impl Delivery {
-    /// All queues, those included of plugins that are not there, and all dead letters. Waits for the disk.
+    /// All queues, orphaned ones included, and all dead dead_letters. Waits for the disk.
     pub fn inventory(&self) -> Vec<QueueInfo> {
         let mut all: Vec<QueueInfo> =
             self.outputs().iter().map(|(output, folder)| plugin_info(output, folder)).collect();
         let store = &self.inner.store;
         for folder in store.orphans() {
             let Some(name) = name_of(&folder).map(|folder| QueueName { dead: false, folder }) else { continue };
-            let found = self.with_orphan(&name, |archive| Ok(info(&name, archive, QueueState::Orphaned)));
+            let found = self.with_orphan(&name, |records| Ok(info(&name, records, QueueState::Orphaned)));
             all.extend(found.ok().filter(|info| info.messages > 0));
         }
-        for (folder, letters) in store.all_dead_letters() {
+        for (folder, dead_letters) in store.all_dead_letters() {
             let own = all.iter().find(|info| info.name == folder);
             let (id, instance_name) = own.map_or((None, None), |own| (own.id.clone(), own.instance_name.clone()));
             let name = QueueName { dead: true, folder };
-            let found = letters.with(|archive| Ok(info(&name, archive, QueueState::DeadLetters)));
+            let found = dead_letters.with(|records| Ok(info(&name, records, QueueState::DeadLetters)));
             let found = found.ok().filter(|info| info.messages > 0);
             all.extend(found.map(|info| QueueInfo { id, instance_name, ..info }));
         }
@@ -49,10 +49,10 @@ impl Delivery {
         all
     }
 
-    /// Messages of a queue; nothing is taken.
+    /// Reads messages of a queue.
     ///
     /// # Errors
-    /// There is none of this name, or the disk fails.
+    /// There is no such queue, or the disk fails.
     pub async fn show_queue(&self, name: QueueName, wanted: Page) -> Result<Vec<Shown>, InventoryError> {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
             let (skip, limit) = (to_usize(wanted.offset), to_usize(wanted.limit));
@@ -60,18 +60,18 @@ impl Delivery {
             return Ok(found.iter().map(|(number, message)| Shown::of(*number, None, message)).collect());
         }
         let this = self.clone();
-        blocking(move || this.with_archive(&name, |archive| page(archive, wanted, name.dead))).await
+        blocking(move || this.with_records(&name, |records| page(records, wanted, name.dead))).await
     }
 
-    /// Sends messages again: those of dead letters into the queue of their plugin, or of the one that is meant by `to`;
-    /// those of an orphaned queue into that of `to`.
+    /// Replays messages: moves dead dead_letters into the queue of their plugin or of `to`, and those of an orphaned queue into that
+    /// of `to`.
     ///
     /// # Errors
-    /// There is no such queue or plugin, its queue is full, or the disk fails. What was moved before is moved.
+    /// There is no such queue or plugin, its queue is full, or the disk fails. What was moved before stays moved.
     pub async fn replay_queue(
         &self,
         name: QueueName,
-        chosen: Selection,
+        selection: Selection,
         to: Option<String>,
     ) -> Result<Moved, InventoryError> {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
@@ -81,10 +81,11 @@ impl Delivery {
         let target = self.target(&name, to.as_deref())?;
         let this = self.clone();
         blocking(move || {
-            this.with_archive(&name, |archive| {
-                let moved = archive
-                    .sift(&mut chosen.judge(name.dead), &mut |records| refill(&target, messages(records, name.dead)))?;
-                Ok(Moved { messages: moved, left: archive.len() })
+            this.with_records(&name, |records| {
+                let moved = records.extract(&mut selection.decide(name.dead), &mut |records| {
+                    refill(&target, messages(records, name.dead))
+                })?;
+                Ok(Moved { messages: moved, left: records.len() })
             })
         })
         .await
@@ -94,9 +95,9 @@ impl Delivery {
     ///
     /// # Errors
     /// There is no such queue, or the disk fails.
-    pub async fn drop_from_queue(&self, name: QueueName, chosen: Selection) -> Result<Moved, InventoryError> {
+    pub async fn drop_from_queue(&self, name: QueueName, selection: Selection) -> Result<Moved, InventoryError> {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
-            if chosen != Selection::default() {
+            if selection != Selection::default() {
                 let message = format!(
                     "{name} is being delivered: everything that waits in it can be dropped, not single messages"
                 );
@@ -108,20 +109,20 @@ impl Delivery {
         }
         let this = self.clone();
         blocking(move || {
-            this.with_archive(&name, |archive| {
-                let moved = archive.sift(&mut chosen.judge(name.dead), &mut |_| Ok(()))?;
+            this.with_records(&name, |records| {
+                let moved = records.extract(&mut selection.decide(name.dead), &mut |_| Ok(()))?;
                 tracing::warn!(queue = %name, messages = moved, "dropped, as `logphase queue drop` asked");
-                Ok(Moved { messages: moved, left: archive.len() })
+                Ok(Moved { messages: moved, left: records.len() })
             })
         })
         .await
     }
 
-    /// The outputs that have not ended, with the folder that each has or would have.
+    /// The outputs that have not ended, each with the folder name of its queue.
     fn outputs(&self) -> Vec<(Arc<Output>, String)> {
-        // A plugin that had its queue on disk and has it in memory now leaves a folder that would be its own.
+        // A plugin whose queue was on disk before and is in memory now has left an orphaned folder of the same name.
         let orphans: Vec<String> = self.inner.store.orphans().iter().filter_map(|folder| name_of(folder)).collect();
-        let running = self.inner.lock();
+        let running = self.inner.running.lock();
         let tasks = running.tasks.iter().filter(|task| !task.has_ended());
         let folder = |task: &super::super::Task| {
             let stored = task.stored.as_ref().and_then(|stored| name_of(&stored.folder));
@@ -137,10 +138,10 @@ impl Delivery {
         if let Some((output, _)) = self.outputs().into_iter().find(|(_, folder)| *folder == name.folder) {
             return Ok(Place::Plugin(output));
         }
-        if name.is_sound() { Ok(Place::Orphan) } else { Err(missing(name)) }
+        if name.is_valid() { Ok(Place::Orphan) } else { Err(missing(name)) }
     }
 
-    /// The plugin that messages are to be sent to again.
+    /// The output to which messages are replayed.
     fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Output>, InventoryError> {
         let mut open = self.outputs();
         open.retain(|(output, _)| !output.is_closed());
@@ -159,34 +160,34 @@ impl Delivery {
         found.map(|(output, _)| output).ok_or(otherwise)
     }
 
-    /// Lets `act` work on dead letters, or on a queue that no plugin has. Waits for the disk.
-    fn with_archive<T>(
+    /// Calls `act` with the records of dead dead_letters, or of an orphaned queue. Waits for the disk.
+    fn with_records<T>(
         &self,
         name: &QueueName,
-        act: impl FnOnce(&mut Archive) -> io::Result<T>,
+        act: impl FnOnce(&mut RecordStore) -> io::Result<T>,
     ) -> Result<T, InventoryError> {
         if !name.dead {
             return self.with_orphan(name, act);
         }
-        let letters = name.is_sound().then(|| self.inner.store.dead_letters_named(&name.folder)).flatten();
-        Ok(letters.ok_or_else(|| missing(name))?.with(act)?)
+        let dead_letters = name.is_valid().then(|| self.inner.store.dead_letters_named(&name.folder)).flatten();
+        Ok(dead_letters.ok_or_else(|| missing(name))?.with(act)?)
     }
 
     fn with_orphan<T>(
         &self,
         name: &QueueName,
-        act: impl FnOnce(&mut Archive) -> io::Result<T>,
+        act: impl FnOnce(&mut RecordStore) -> io::Result<T>,
     ) -> Result<T, InventoryError> {
         let store = &self.inner.store;
-        let folder = store.borrow(&name.folder).ok_or_else(|| missing(name))?;
-        let result = Archive::open(&folder).and_then(|(mut archive, _)| {
-            let result = act(&mut archive)?;
-            if archive.is_empty() {
-                archive.close()?;
+        let folder = store.acquire_orphan(&name.folder).ok_or_else(|| missing(name))?;
+        let result = RecordStore::open(&folder).and_then(|(mut records, _)| {
+            let result = act(&mut records)?;
+            if records.is_empty() {
+                records.close()?;
             }
             Ok(result)
         });
-        store.put_back(&folder);
+        store.release_orphan(&folder);
         Ok(result?)
     }
 }
@@ -211,41 +212,43 @@ fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
         on_disk: spec.queue.is_on_disk(),
         messages: stats.counters.depth as u64,
         bytes: stats.counters.bytes as u64,
-        oldest_seconds: output.condition().oldest.as_ref().map(Duration::as_secs_f64),
+        oldest_seconds: output.queue_status().oldest.as_ref().map(Duration::as_secs_f64),
         last_error: stats.last_error.map(|error| error.message),
     }
 }
 
-/// Puts messages at the end of a plugin's queue; they are safe when this returns.
+/// Appends messages to the queue of a plugin. They are safe when this returns.
 fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
     let bytes = messages.iter().map(Bytes::len).sum();
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         match output.queue().reserve(messages.len(), bytes) {
             Ok(()) => break,
-            Err(NoRoom::Full | NoRoom::Failing) if begun.elapsed() < PATIENCE && !output.is_closed() => {
-                // A thread of its own waits, for a queue that may be emptied by the slowest of destinations.
+            Err(ReserveError::Full | ReserveError::Failing)
+                if started.elapsed() < FULL_TIMEOUT && !output.is_closed() =>
+            {
+                // This blocks a thread for blocking work; the queue may be emptied by a slow destination.
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // More at once than the queue holds: in two parts.
-            Err(NoRoom::Never) if messages.len() > 1 => {
+            // More than fits into the queue at once: in two parts.
+            Err(ReserveError::TooLarge) if messages.len() > 1 => {
                 let (first, second) = messages.split_at(messages.len() / 2);
                 refill(output, first.to_vec())?;
                 return refill(output, second.to_vec());
             }
             Err(_) => {
-                let message = format!("the queue of {} takes no more now; go on when it has room", output.label());
+                let message = format!("the queue of {} is full; try again when it has room", output.label());
                 return Err(io::Error::other(message));
             }
         }
     }
-    let (safe, wait) = mpsc::channel();
+    let (synced, wait) = mpsc::channel();
     let receipt = Receipt::new(move || {
-        let _ = safe.send(());
+        let _ = synced.send(());
     });
     output.queue().append(messages, bytes, &receipt);
     drop(receipt);
-    wait.recv_timeout(SAFE_WITHIN).map_err(|_| {
+    wait.recv_timeout(SYNC_TIMEOUT).map_err(|_| {
         let message = format!("the queue of {} cannot be written; the messages stay where they were", output.label());
         io::Error::other(message)
     })

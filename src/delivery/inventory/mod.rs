@@ -1,5 +1,5 @@
-//! What waits in a data directory, seen from outside: queues and dead letters, listed, shown, sent again and dropped. Of a
-//! service that runs, and of one that does not.
+//! The queues and dead letters of a data directory, for the operator: list, show, replay and drop, while the service runs and
+//! while it is stopped.
 
 mod live;
 mod name;
@@ -14,54 +14,54 @@ use serde_json::value::RawValue;
 
 pub use self::name::QueueName;
 pub use self::stopped::StoppedQueues;
-use super::letter::{Letter, LetterHead};
-use logphase_queue::{Archive, Fate, Record};
+use super::dead_letter::{DeadLetter, DeadLetterInfo};
+use logphase_queue::{Disposition, Record, RecordStore};
 
-/// What holds messages, and how it fares.
+/// A queue, or dead letters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueInfo {
-    /// What it is called by: `KIND-ID`, or `dead-letters/KIND-ID`.
+    /// Its name: `KIND-ID`, or `dead-letters/KIND-ID`.
     pub name: String,
     /// The plugin's name.
     pub plugin: String,
-    /// The plugin's id, where it is known.
+    /// The plugin's id, if it is known.
     pub id: Option<String>,
-    /// The plugin's instance name, where it is known.
+    /// The plugin's instance name, if it is known.
     pub instance_name: Option<String>,
-    /// What goes on with it.
+    /// Its state.
     pub state: QueueState,
     /// Whether it is on disk.
     pub on_disk: bool,
-    /// Messages.
+    /// The number of messages.
     pub messages: u64,
-    /// Bytes of the messages, about.
+    /// Bytes of the messages, approximately.
     pub bytes: u64,
-    /// Seconds that the oldest has waited, where that is known.
+    /// The age of the oldest message in seconds, if it is known.
     pub oldest_seconds: Option<f64>,
-    /// The last thing that went wrong.
+    /// The last error.
     pub last_error: Option<String>,
 }
 
-/// What goes on with a queue.
+/// The state of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueState {
-    /// Messages are delivered as they come.
+    /// Messages are delivered.
     Delivering,
-    /// The destination does not take them now; they are tried again.
+    /// Delivery fails, and is retried.
     Failing,
-    /// Its plugin is not in the configuration any more; what is left is being delivered.
+    /// Its plugin was removed or changed; the remaining messages are being delivered.
     Retiring,
-    /// Its plugin is not there, and nothing is delivered.
+    /// Its plugin is not in the configuration; nothing is delivered.
     Orphaned,
-    /// Nothing runs.
+    /// The service is stopped.
     Stopped,
-    /// What was refused for good.
+    /// Messages that were refused permanently.
     DeadLetters,
 }
 
 impl QueueState {
-    /// As it is shown.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Delivering => "delivering",
@@ -74,32 +74,32 @@ impl QueueState {
     }
 }
 
-/// Which messages are to be shown.
+/// The messages to show.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Page {
-    /// Messages to leave out, from the oldest.
+    /// Messages to skip, from the oldest.
     pub offset: u64,
     /// Messages at most.
     pub limit: u64,
 }
 
-/// Which messages are meant; all conditions hold together.
+/// A selection of messages, which fulfil all conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selection {
-    /// Those with these ids.
+    /// Messages with these ids.
     pub ids: Option<Vec<u64>>,
-    /// Those with this in their reason.
+    /// Messages whose reason contains this.
     pub reason: Option<String>,
-    /// So many at most, from the oldest.
+    /// Messages at most, from the oldest.
     pub limit: Option<u64>,
 }
 
-/// A message of a queue, as it is shown.
+/// A message of a queue, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Shown {
-    /// What it is called by within its queue.
+    /// Its id in the queue.
     pub id: u64,
     /// When it was refused, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -113,18 +113,18 @@ pub struct Shown {
     /// The message, if it is other text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text: Option<String>,
-    /// The message in Base64, if it is no text.
+    /// The message in Base64, if it is not text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base64: Option<String>,
 }
 
-/// Why something cannot be done.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// There is no such queue, or no such plugin.
     #[error("{0}")]
     NotFound(String),
-    /// It cannot be done as asked; what to do.
+    /// The command is not possible; with what to do.
     #[error("{0}")]
     Refused(String),
     /// The disk fails.
@@ -132,18 +132,18 @@ pub enum InventoryError {
     Disk(#[from] io::Error),
 }
 
-/// What was done with messages.
+/// The result of a replay or a drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Messages that were sent again, or dropped.
+    /// Messages that were replayed or dropped.
     pub messages: u64,
-    /// Messages that are left.
+    /// Messages that remain.
     pub left: u64,
 }
 
 impl Shown {
-    fn of(id: u64, head: Option<LetterHead>, message: &Bytes) -> Self {
-        let (time, reason) = head.map_or((None, None), |head| (Some(head.time), Some(head.reason)));
+    fn of(id: u64, info: Option<DeadLetterInfo>, message: &Bytes) -> Self {
+        let (time, reason) = info.map_or((None, None), |info| (Some(info.time), Some(info.reason)));
         let mut shown = Self { id, time, reason, message: None, text: None, base64: None };
         if let Ok(json) = serde_json::from_slice(message) {
             shown.message = Some(json);
@@ -156,51 +156,51 @@ impl Shown {
         shown
     }
 
-    /// A record of an archive, of dead letters or not.
+    /// A message of a record, which is a dead letter if `dead`.
     fn of_record(record: &Record, dead: bool) -> Self {
-        match Letter::decode(&record.payload).filter(|_| dead) {
-            Some(Letter { head, message }) => Self::of(head.id, Some(head), &message),
+        match DeadLetter::decode(&record.payload).filter(|_| dead) {
+            Some(DeadLetter { info, message }) => Self::of(info.id, Some(info), &message),
             None => Self::of(record.seq, None, &record.payload),
         }
     }
 }
 
 impl Selection {
-    /// A decision for each record in turn.
-    fn judge(&self, dead: bool) -> impl FnMut(&Record) -> Fate {
+    /// Decides about each record in turn.
+    fn decide(&self, dead: bool) -> impl FnMut(&Record) -> Disposition {
         let mut left = self.limit.unwrap_or(u64::MAX);
         move |record| {
-            let letter = Letter::decode(&record.payload).filter(|_| dead);
-            let id = letter.as_ref().map_or(record.seq, |letter| letter.head.id);
-            let reason = letter.as_ref().map_or("", |letter| letter.head.reason.as_str());
+            let letter = DeadLetter::decode(&record.payload).filter(|_| dead);
+            let id = letter.as_ref().map_or(record.seq, |letter| letter.info.id);
+            let reason = letter.as_ref().map_or("", |letter| letter.info.reason.as_str());
             let wanted = self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
                 && self.reason.as_ref().is_none_or(|part| reason.contains(part.as_str()));
             if !wanted || left == 0 {
-                return Fate::Keep;
+                return Disposition::Keep;
             }
             left -= 1;
-            Fate::Take
+            Disposition::Take
         }
     }
 }
 
-/// What is to be sent of records of dead letters, or of a queue.
+/// The messages of records, which are dead letters if `dead`.
 fn messages(records: &[Record], dead: bool) -> Vec<Bytes> {
-    let message = |record: &Record| match Letter::decode(&record.payload).filter(|_| dead) {
+    let message = |record: &Record| match DeadLetter::decode(&record.payload).filter(|_| dead) {
         Some(letter) => letter.message,
         None => record.payload.clone(),
     };
     records.iter().map(message).collect()
 }
 
-/// Messages of an archive.
-fn page(archive: &mut Archive, page: Page, dead: bool) -> io::Result<Vec<Shown>> {
-    let (mut at, end) = archive.range();
+/// A page of messages.
+fn page(records: &mut RecordStore, page: Page, dead: bool) -> io::Result<Vec<Shown>> {
+    let (mut at, end) = records.range();
     let (mut skip, mut shown) = (page.offset, Vec::new());
     while at < end && (shown.len() as u64) < page.limit {
-        let (records, next) = archive.read(at, usize::MAX)?;
+        let (read, next) = records.read(at, usize::MAX)?;
         at = next;
-        for record in records {
+        for record in read {
             if skip > 0 {
                 skip -= 1;
             } else if (shown.len() as u64) < page.limit {
@@ -211,8 +211,8 @@ fn page(archive: &mut Archive, page: Page, dead: bool) -> io::Result<Vec<Shown>>
     Ok(shown)
 }
 
-/// What is known of an archive.
-fn info(name: &QueueName, archive: &Archive, state: QueueState) -> QueueInfo {
+/// Describes the records of a queue.
+fn info(name: &QueueName, records: &RecordStore, state: QueueState) -> QueueInfo {
     QueueInfo {
         name: name.to_string(),
         plugin: name.plugin().to_owned(),
@@ -220,9 +220,9 @@ fn info(name: &QueueName, archive: &Archive, state: QueueState) -> QueueInfo {
         instance_name: None,
         state,
         on_disk: true,
-        messages: archive.len(),
-        bytes: archive.bytes(),
-        oldest_seconds: archive.oldest().and_then(|time| time.elapsed().ok()).as_ref().map(Duration::as_secs_f64),
+        messages: records.len(),
+        bytes: records.bytes(),
+        oldest_seconds: records.oldest().and_then(|time| time.elapsed().ok()).as_ref().map(Duration::as_secs_f64),
         last_error: None,
     }
 }

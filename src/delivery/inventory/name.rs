@@ -1,15 +1,15 @@
-//! What queues are called.
+//! The names of queues.
 
 use std::fmt;
 
-use super::super::dead;
+use super::super::dead_letters;
 use super::{InventoryError, QueueInfo};
 use crate::plugin;
 
-/// A queue, or dead letters.
+/// The name of a queue, or of dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueName {
-    /// Dead letters.
+    /// Whether it names dead letters.
     pub dead: bool,
     /// The folder: `KIND-ID`.
     pub folder: String,
@@ -18,35 +18,35 @@ pub struct QueueName {
 impl fmt::Display for QueueName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.dead {
-            write!(f, "{}/", dead::FOLDER)?;
+            write!(f, "{}/", dead_letters::FOLDER)?;
         }
         f.write_str(&self.folder)
     }
 }
 
 impl QueueName {
-    /// Reads a name in full.
+    /// Parses a complete name.
     pub fn parse(name: &str) -> Self {
-        let dead = name.strip_prefix(dead::FOLDER).and_then(|rest| rest.strip_prefix('/'));
+        let dead = name.strip_prefix(dead_letters::FOLDER).and_then(|rest| rest.strip_prefix('/'));
         Self { dead: dead.is_some(), folder: dead.unwrap_or(name).to_owned() }
     }
 
-    /// The plugin's name.
+    /// The name of the plugin.
     pub fn plugin(&self) -> &str {
         let known = plugin::names().filter(|kind| self.folder.strip_prefix(kind).is_some_and(|id| id.starts_with('-')));
         known.max_by_key(|kind| kind.len()).unwrap_or(&self.folder)
     }
 
-    /// Whether it can be a folder below another.
-    pub fn is_sound(&self) -> bool {
+    /// Whether it is a valid name of a folder, and cannot lead out of its parent.
+    pub fn is_valid(&self) -> bool {
         let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         !self.folder.is_empty() && !self.folder.starts_with('.') && self.folder.chars().all(harmless)
     }
 
-    /// The one of `known` that `asked` means: its name, the beginning of it, or the plugin's name, instance name or id.
+    /// Finds the queue in `known` that `asked` names: by its name, a prefix of it, or the plugin's name, instance name or id.
     ///
     /// # Errors
-    /// It means none, or several; which there are.
+    /// There is none, or there are several; with their names.
     pub fn find(asked: &str, known: &[QueueInfo]) -> Result<Self, InventoryError> {
         if let Some(exact) = known.iter().find(|info| info.name == asked) {
             return Ok(Self::parse(&exact.name));
@@ -65,9 +65,7 @@ impl QueueName {
         };
         match found.as_slice() {
             [one] => Ok(Self::parse(&one.name)),
-            [] if known.is_empty() => {
-                Err(InventoryError::NotFound(format!("no queue `{asked}`: there is none at all")))
-            }
+            [] if known.is_empty() => Err(InventoryError::NotFound(format!("no queue `{asked}`: there are no queues"))),
             [] => Err(InventoryError::NotFound(format!("no queue `{asked}`; there are {}", names(&mut known.iter())))),
             several => {
                 let several = names(&mut several.iter().copied());

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::decode::DecodeError;
 use crate::input::Reason;
-use crate::phase::Refusal;
+use crate::phase::IntakeError;
 
 /// Characters of what a peer sent that an error quotes.
 const MAX_QUOTED: usize = 100;
@@ -131,22 +131,22 @@ impl RequestError {
         Self { index: Some(index), offset: Some(offset), ..error }
     }
 
-    pub(super) fn refused(refusal: &Refusal) -> Self {
+    pub(super) fn refused(refusal: &IntakeError) -> Self {
         let error = refusal.to_string();
         match refusal {
-            Refusal::Full { .. } => {
+            IntakeError::Full { .. } => {
                 let help = "try again after the seconds of Retry-After; nothing of this request was taken";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::Full, "queue_full", error, help)
             }
-            Refusal::Failing { .. } => {
+            IntakeError::Failing { .. } => {
                 let help = "try again after the seconds of Retry-After; nothing of this request was taken";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, "queue_failing", error, help)
             }
-            Refusal::TooMany { .. } => {
+            IntakeError::TooMany { .. } => {
                 let help = "send fewer transactions at a time, or raise the queue's bounds";
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "too_many", error, help)
             }
-            Refusal::ShuttingDown => Self::shutting_down(),
+            IntakeError::ShuttingDown => Self::shutting_down(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::body::{self, MemoryBudget, Reservation};
 use super::*;
 use crate::input::Reason;
 use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, transaction, wait_until};
-use crate::phase::Refusal;
+use crate::phase::IntakeError;
 use logphase_script::transaction::Limits;
 
 mod protocol;
@@ -220,7 +220,7 @@ async fn full_queues() {
     assert!(harness.worker().taken().is_empty());
     assert!(!reply.closes());
 
-    let too_many = Refusal::TooMany { plugin: "file-log".to_owned(), transactions: 2 };
+    let too_many = IntakeError::TooMany { plugin: "file-log".to_owned(), transactions: 2 };
     harness.worker().set(Behavior::Refuse(too_many));
     let reply = post(&harness, JSON, "[{},{}]").await;
     assert_eq!((reply.status, &reply.error()["code"]), (413, &"too_many".into()));

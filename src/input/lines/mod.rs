@@ -37,10 +37,10 @@ pub(super) async fn serve<D: Decode>(
     let Context { input, intake, counters, .. } = context.clone();
     let mut lines = LineReader::new(input, intake, counters.clone(), decoder, MAX_READ_BYTES);
     let mut on_reject = |rejected: Rejected| {
-        if let Some(folded) = counters.complaints.pass() {
+        if let Some(suppressed) = counters.log_limit.admit() {
             let Rejected { line, reason, message } = rejected;
             let reason = reason.name();
-            tracing::warn!(input, %peer, line, reason, folded, "line not taken: {message}");
+            tracing::warn!(input, %peer, line, reason, suppressed, "line not taken: {message}");
         }
     };
     let mut drain_until = None;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::splitter::{Line, LineSplitter};
 use crate::decode::Decode;
 use crate::input::{Counters, Reason};
-use crate::phase::{Intake, OrderedIntake, Refusal};
+use crate::phase::{Intake, IntakeError, OrderedIntake};
 use logphase_script::transaction::Transaction;
 
 /// Transactions of one batch, at most.
@@ -45,7 +45,7 @@ pub(in crate::input) struct LineReader<D> {
     batch: Vec<Transaction>,
     batch_bytes: usize,
     /// Set when the service takes no more.
-    refused: Option<Refusal>,
+    refused: Option<IntakeError>,
 }
 
 impl<D: Decode> LineReader<D> {
@@ -103,7 +103,7 @@ impl<D: Decode> LineReader<D> {
     }
 
     /// Decodes the lines that are complete and sends them; fails when the service takes no more.
-    pub(in crate::input) async fn process(&mut self, on_reject: OnReject<'_>) -> Result<(), Refusal> {
+    pub(in crate::input) async fn process(&mut self, on_reject: OnReject<'_>) -> Result<(), IntakeError> {
         while let Some(line) = self.splitter.next() {
             if let Err(rejected) = self.decode(line) {
                 self.reject(rejected, on_reject);
@@ -117,7 +117,7 @@ impl<D: Decode> LineReader<D> {
     }
 
     /// Takes a last line without a line end, if it can be decoded, and waits until everything is in the queues.
-    pub(in crate::input) async fn finish(&mut self, on_reject: OnReject<'_>) -> Result<(), Refusal> {
+    pub(in crate::input) async fn finish(&mut self, on_reject: OnReject<'_>) -> Result<(), IntakeError> {
         if let Some(line) = self.splitter.last()
             && let Err(mut rejected) = self.decode(line)
         {
@@ -165,7 +165,7 @@ impl<D: Decode> LineReader<D> {
     }
 
     /// Waits for room and sends the batch.
-    async fn send(&mut self) -> Result<(), Refusal> {
+    async fn send(&mut self) -> Result<(), IntakeError> {
         while !self.intake.has_room() && self.refused.is_none() {
             let taken = self.intake.advance().await;
             let _ = self.record(taken);
@@ -181,7 +181,7 @@ impl<D: Decode> LineReader<D> {
         Ok(())
     }
 
-    fn record(&mut self, taken: Result<usize, Refusal>) -> Result<(), Refusal> {
+    fn record(&mut self, taken: Result<usize, IntakeError>) -> Result<(), IntakeError> {
         match taken {
             Ok(taken) => self.counters.count_received(taken),
             Err(refusal) => {
@@ -198,9 +198,9 @@ impl<D: Decode> LineReader<D> {
         if transactions > 0 {
             self.counters.count_lost(transactions as u64);
             // Every connection may lose some at the same time.
-            let Some(folded) = self.counters.complaints.pass() else { return };
+            let Some(suppressed) = self.counters.log_limit.admit() else { return };
             let input = self.input;
-            tracing::error!(input, transactions, folded, "lost: the service shut down before they were taken");
+            tracing::error!(input, transactions, suppressed, "lost: the service shut down before they were taken");
         }
     }
 }

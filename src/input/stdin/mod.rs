@@ -9,7 +9,7 @@ use super::Counters;
 use super::lines::{LineReader, Rejected};
 use crate::decode::KongDecoder;
 use crate::decode::kong::Format;
-use crate::phase::{Intake, Refusal};
+use crate::phase::{Intake, IntakeError};
 use logphase_script::transaction::Limits;
 
 /// The name in logs.
@@ -61,7 +61,7 @@ pub struct StdinSummary {
     /// The error that ended the reading early, if the reader failed.
     pub error: Option<io::Error>,
     /// The refusal that ended the reading early, if the service shut down.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<IntakeError>,
 }
 
 impl StdinSummary {

@@ -79,5 +79,5 @@ async fn ends_early() {
     intake.close();
     let summary = read_lines(&b"{}\n{}\n"[..], intake, &Limits::default(), |_| {}).await;
     assert_eq!((summary.accepted, summary.lost), (0, 2));
-    assert_eq!(summary.refusal, Some(Refusal::ShuttingDown));
+    assert_eq!(summary.refusal, Some(IntakeError::ShuttingDown));
 }

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::input::Reason;
 use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, transaction, wait_until};
-use crate::phase::Refusal;
+use crate::phase::IntakeError;
 use logphase_script::transaction::Limits;
 
 fn settings() -> Settings {
@@ -183,7 +183,7 @@ async fn stop_with_full_queues() {
 #[tokio::test]
 async fn refused_for_good() {
     let harness = start();
-    harness.worker().set(Behavior::Refuse(Refusal::ShuttingDown));
+    harness.worker().set(Behavior::Refuse(IntakeError::ShuttingDown));
     let mut stream = send(&harness, "{}\n").await;
     wait_until("the loss to be counted", || harness.counters().lost() == 1).await;
     stream.write_all(b"{}\n").await.unwrap();

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::input::{Address, Counters, Input, Inputs, Serving};
-use crate::phase::{Batch, Intake, Outcome, Refusal};
+use crate::phase::{Batch, BatchResult, Intake, IntakeError};
 use logphase_script::transaction::Transaction;
 
 /// What the fake worker does with a batch.
@@ -20,7 +20,7 @@ pub(in crate::input) enum Behavior {
     /// Takes this many more transactions, then its queue is full.
     Room(usize),
     /// Refuses everything with this.
-    Refuse(Refusal),
+    Refuse(IntakeError),
     /// Does not answer until its behavior changes.
     Hold,
 }
@@ -49,33 +49,33 @@ impl FakeWorker {
             let mut behavior = self.behavior.subscribe();
             let _ = behavior.wait_for(|behavior| !matches!(behavior, Behavior::Hold)).await;
             let behavior = behavior.borrow().clone();
-            let Batch { transactions, whole, gate, reply } = batch;
-            let outcome = if gate.as_ref().is_some_and(|gate| gate.is_shut()) {
-                Outcome { accepted: 0, refusal: None, rest: transactions }
+            let Batch { transactions, all_or_none, fence, reply } = batch;
+            let outcome = if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
+                BatchResult { accepted: 0, error: None, rest: transactions }
             } else {
-                self.decide(transactions, whole, behavior)
+                self.decide(transactions, all_or_none, behavior)
             };
-            if let Some(gate) = gate.filter(|_| !outcome.rest.is_empty()) {
-                gate.shut();
+            if let Some(fence) = fence.filter(|_| !outcome.rest.is_empty()) {
+                fence.raise();
             }
             // The input may be gone; what was taken stays taken.
             let _ = reply.send(outcome);
         }
     }
 
-    fn decide(&self, mut offered: Vec<Transaction>, whole: bool, behavior: Behavior) -> Outcome {
+    fn decide(&self, mut offered: Vec<Transaction>, all_or_none: bool, behavior: Behavior) -> BatchResult {
         let (room, refusal) = match behavior {
             Behavior::Take | Behavior::Hold => (usize::MAX, None),
-            Behavior::Room(room) => (room, Some(Refusal::Full { plugin: "file-log".to_owned() })),
+            Behavior::Room(room) => (room, Some(IntakeError::Full { plugin: "file-log".to_owned() })),
             Behavior::Refuse(ref refusal) => (0, Some(refusal.clone())),
         };
-        let accepted = if whole && offered.len() > room { 0 } else { offered.len().min(room) };
+        let accepted = if all_or_none && offered.len() > room { 0 } else { offered.len().min(room) };
         let rest = offered.split_off(accepted);
         self.taken.lock().extend(offered.iter().map(|one| one.bytes().clone()));
         if let Behavior::Room(room) = behavior {
             self.behavior.send_replace(Behavior::Room(room - accepted));
         }
-        Outcome { accepted, refusal: refusal.filter(|_| !rest.is_empty()), rest }
+        BatchResult { accepted, error: refusal.filter(|_| !rest.is_empty()), rest }
     }
 
     pub(in crate::input) fn set(&self, behavior: Behavior) {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::drops::KernelDrops;
 use crate::decode::{Decode, DecodeError};
 use crate::input::{Context, Reason};
-use crate::phase::Refusal;
+use crate::phase::IntakeError;
 use logphase_script::transaction::Transaction;
 
 /// More bytes than a datagram can have.
@@ -137,7 +137,7 @@ impl<D: Decode> Receiver<D> {
                 }
                 Err(refusal) => refusal,
             };
-            if size == 1 || refusal == Refusal::ShuttingDown {
+            if size == 1 || refusal == IntakeError::ShuttingDown {
                 counters.count_lost(rest.len() as u64);
                 self.warn(None, &format!("{} transactions lost: {refusal}", rest.len()));
                 return;
@@ -156,9 +156,9 @@ impl<D: Decode> Receiver<D> {
     }
 
     fn warn(&self, peer: Option<SocketAddr>, message: &str) {
-        if let Some(folded) = self.context.counters.complaints.pass() {
+        if let Some(suppressed) = self.context.counters.log_limit.admit() {
             let peer = peer.map(tracing::field::display);
-            tracing::warn!(input = self.context.input, peer, folded, "{message}");
+            tracing::warn!(input = self.context.input, peer, suppressed, "{message}");
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Which messages a watcher wants to see.
+//! Conditions on the messages that a tap shows.
 
 use logphase_script::transaction::{split_object, text};
 
 /// A member of the message, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// The names that lead to it.
+    /// The names on the path to the member.
     path: Vec<String>,
-    /// The text of a string, or another value as it is written.
+    /// The text of a string, or any other value as it is written in JSON.
     value: String,
 }
 
 impl Condition {
-    /// Reads `KEY=VALUE`. In the key dots lead into objects; `\.` is a dot in a name. `None` without a key or `=`.
+    /// Parses `KEY=VALUE`. A dot in the key leads into an object; `\.` is a dot in a name. `None` without a key or `=`.
     pub fn parse(condition: &str) -> Option<Self> {
         let (key, value) = condition.split_once('=').filter(|(key, _)| !key.is_empty())?;
         let mut path = vec![String::new()];
@@ -28,7 +28,7 @@ impl Condition {
         Some(Self { path, value: value.to_owned() })
     }
 
-    /// Whether it holds for `message`, which is sound JSON.
+    /// Whether it holds for `message`, which is valid JSON.
     pub(super) fn holds(&self, message: &[u8]) -> bool {
         let mut at = message;
         for name in &self.path {
@@ -48,8 +48,8 @@ impl Condition {
 mod tests {
     use super::*;
 
-    /// Scenario: conditions on numbers, texts, names with dots, what is not there, and what is no object.
-    /// Guarantees: a condition holds where exactly that stands; without a key or a value to compare with it is none.
+    /// Scenario: conditions on numbers, strings, names with dots, missing members, and members of what is not an object.
+    /// Guarantees: a condition holds for exactly its value; text without a key or `=` is refused.
     #[test]
     fn conditions() {
         let message =

@@ -88,9 +88,9 @@ impl Queues {
     }
 }
 
-/// Sends batches of `sizes` down a lane; how many transactions were taken, and how many lost.
+/// Sends batches of `sizes` through an ordered intake. Returns how many transactions were accepted, and how many were lost.
 async fn send(intake: Intake, sender: usize, sizes: Vec<usize>) -> (usize, usize) {
-    let mut lane = OrderedIntake::new(intake);
+    let mut ordered = OrderedIntake::new(intake);
     let (mut taken, mut number, mut refused) = (0, 0, None);
     let mut batches = sizes.into_iter().map(|size| {
         let batch = (number..number + size).map(|at| transaction(&json!({"s": sender, "n": at}))).collect();
@@ -98,22 +98,22 @@ async fn send(intake: Intake, sender: usize, sizes: Vec<usize>) -> (usize, usize
         batch
     });
     let mut next: Option<Vec<Transaction>> = batches.next();
-    while refused.is_none() && (next.is_some() || !lane.is_empty()) {
-        if lane.has_room()
+    while refused.is_none() && (next.is_some() || !ordered.is_empty()) {
+        if ordered.has_room()
             && let Some(batch) = next.take()
         {
-            lane.push(batch);
+            ordered.push(batch);
             next = batches.next();
             continue;
         }
         // As in a feed, which reads meanwhile, the wait is broken off now and then.
-        match tokio::time::timeout(Duration::from_micros(200), lane.advance()).await {
+        match tokio::time::timeout(Duration::from_micros(200), ordered.advance()).await {
             Ok(Ok(more)) => taken += more,
-            Ok(Err(refusal)) => refused = Some(refusal),
+            Ok(Err(error)) => refused = Some(error),
             Err(_) => {}
         }
     }
-    let lost = lane.abandon() + next.into_iter().chain(batches).map(|batch| batch.len()).sum::<usize>();
+    let lost = ordered.abandon() + next.into_iter().chain(batches).map(|batch| batch.len()).sum::<usize>();
     assert_eq!(lost > 0, refused.is_some());
     (taken, lost)
 }

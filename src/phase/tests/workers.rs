@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::confinement::ThreadFilter;
-use logphase_queue::{DropReason, NoRoom, Queue, Receipt};
+use logphase_queue::{DropReason, Queue, Receipt, ReserveError};
 use logphase_script::Clock;
 
 /// A queue of a few entries that remembers everything that is done to it.
@@ -48,23 +48,23 @@ impl Fake {
 }
 
 impl Queue for Fake {
-    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom> {
+    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         self.with(|inner| {
             if inner.closed {
-                return Err(NoRoom::Full);
+                return Err(ReserveError::Full);
             }
             if entries > inner.most {
-                return Err(NoRoom::Never);
+                return Err(ReserveError::TooLarge);
             }
             if inner.entries.len() + inner.reserved.0 + entries > inner.most {
-                return Err(NoRoom::Full);
+                return Err(ReserveError::Full);
             }
             inner.reserved = (inner.reserved.0 + entries, inner.reserved.1 + bytes);
             Ok(())
         })
     }
 
-    fn forgo(&self, entries: usize, bytes: usize, _: DropReason) {
+    fn release_dropped(&self, entries: usize, bytes: usize, _: DropReason) {
         self.release(entries, bytes);
     }
 
@@ -128,13 +128,13 @@ fn edited(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("{{\"n\":{number},\"t\":1}}")).collect()
 }
 
-/// Sends `transactions` down a lane of their own; fails with the number that were taken.
-async fn deliver(intake: Intake, transactions: Vec<Transaction>) -> Result<(), (usize, Refusal)> {
-    let mut lane = OrderedIntake::new(intake);
-    lane.push(transactions);
+/// Sends `transactions` through an ordered intake. The error has the number of those that were accepted.
+async fn deliver(intake: Intake, transactions: Vec<Transaction>) -> Result<(), (usize, IntakeError)> {
+    let mut ordered = OrderedIntake::new(intake);
+    ordered.push(transactions);
     let mut taken = 0;
-    while !lane.is_empty() {
-        taken += lane.advance().await.map_err(|refusal| (taken, refusal))?;
+    while !ordered.is_empty() {
+        taken += ordered.advance().await.map_err(|error| (taken, error))?;
     }
     Ok(())
 }
@@ -155,12 +155,12 @@ async fn whole_batches_are_taken_or_not() {
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
     assert_eq!(bench.intake.offer(transactions(0..2)).await, Ok(()));
     let refused = bench.intake.offer(transactions(2..4)).await;
-    assert_eq!(refused, Err(Refusal::Full { plugin: "tcp-log".to_owned() }));
+    assert_eq!(refused, Err(IntakeError::Full { plugin: "tcp-log".to_owned() }));
     assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
     assert_eq!(bench.intake.offer(transactions(2..3)).await, Ok(()));
     assert_eq!((file.take(), tcp.take()), (plain(0..3), edited(0..3)));
     let many = bench.intake.offer(transactions(0..4)).await;
-    assert_eq!(many, Err(Refusal::TooMany { plugin: "tcp-log".to_owned(), transactions: 4 }));
+    assert_eq!(many, Err(IntakeError::TooMany { plugin: "tcp-log".to_owned(), transactions: 4 }));
     assert_eq!((file.take(), file.reserved(), tcp.reserved()), (vec![], (0, 0), (0, 0)));
     assert_eq!(bench.intake.offer(Vec::new()).await, Ok(()));
     assert_eq!(bench.workers.worker_stats().transactions.load(std::sync::atomic::Ordering::Relaxed), 3);
@@ -245,7 +245,7 @@ async fn dropped_messages_give_their_room_back() {
     assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
     assert_eq!(bench.workers.worker_stats().dropped.load(std::sync::atomic::Ordering::Relaxed), 2);
     let breakers = &bench.live.load().program.steps[1].breakers;
-    assert_eq!(breakers.parts()[0].totals().errors(), 2);
+    assert_eq!(breakers[0].totals().errors(), 2);
 }
 
 /// Scenario: the service closes its intake with batches on their way. Guarantees: those are answered, later ones are
@@ -260,8 +260,8 @@ async fn shutting_down() {
     until(|| !tcp.with(|inner| inner.receipts.is_empty())).await;
     intake.close();
     assert!(intake.is_closed());
-    assert_eq!(intake.offer(transactions(5..6)).await, Err(Refusal::ShuttingDown));
-    assert_eq!(deliver(intake.clone(), transactions(5..6)).await, Err((0, Refusal::ShuttingDown)));
+    assert_eq!(intake.offer(transactions(5..6)).await, Err(IntakeError::ShuttingDown));
+    assert_eq!(deliver(intake.clone(), transactions(5..6)).await, Err((0, IntakeError::ShuttingDown)));
     tcp.with(|inner| inner.receipts.clear());
     assert_eq!(offer.await.expect("no panic"), Ok(()));
     drop(intake);
@@ -280,7 +280,7 @@ async fn closing_ends_a_waiting_delivery() {
     let delivery = tokio::spawn(async move { deliver(intake, transactions(0..5)).await });
     until(|| tcp.with(|inner| inner.entries.len()) == 2).await;
     bench.intake.close();
-    assert_eq!(delivery.await.expect("no panic"), Err((2, Refusal::ShuttingDown)));
+    assert_eq!(delivery.await.expect("no panic"), Err((2, IntakeError::ShuttingDown)));
     assert_eq!((file.take(), tcp.take()), (plain(0..2), edited(0..2)));
 }
 

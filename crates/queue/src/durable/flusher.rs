@@ -1,8 +1,8 @@
-//! The threads that write and sync for all durable queues of the process.
+//! The threads that write and sync all durable queues of a process.
 //!
-//! One takes what was appended to any of them, writes all of it, syncs each file once, and lets all receipts go: however
-//! many wait, they share the syncs. There are two, so that the other one writes what comes while a sync is under way; it
-//! waits for that sync before it begins its own.
+//! A thread writes everything that was appended to any queue, syncs each file once, and drops all receipts: this group
+//! commit costs one sync, however many batches wait for it. A second thread writes what is appended during the sync, and
+//! waits for that sync before it starts its own.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -20,14 +20,15 @@ use super::super::log::{Disk, Log, RealDisk, Recovered, SegmentReader};
 use super::super::{Budget, Signals};
 use super::state::State;
 use super::write::Writer;
-use super::{DurableOptions, DurableQueue, lock};
+use super::{DurableOptions, DurableQueue};
 use crate::failpoint::{self, Point};
 use crate::metric::Histogram;
 
-/// The files of queues that are put together, and how much is copied at once.
+/// The largest size of a file of a merged queue.
 const MERGE_SEGMENT_BYTES: u64 = 64 << 20;
-const MERGE_BYTES: usize = 1 << 20;
-/// One that syncs, and one that writes meanwhile.
+/// Bytes that a merge copies at once.
+const MERGE_CHUNK_BYTES: usize = 1 << 20;
+/// One syncs, and one writes meanwhile.
 const THREADS: usize = 2;
 
 /// What the queues and the flusher share.
@@ -35,110 +36,113 @@ pub(super) struct Shared {
     pub memory: Arc<Budget>,
     pub data: Arc<Budget>,
     pub signals: Signals,
-    pub recent: Pool,
-    /// How long syncs took.
+    pub recent: RecentPool,
+    /// How long the syncs took.
     pub syncs: Mutex<Histogram>,
     disk: Arc<dyn Disk>,
-    desk: Mutex<Desk>,
-    bell: Condvar,
+    state: Mutex<FlusherState>,
+    work: Condvar,
 }
 
 #[derive(Default)]
-struct Desk {
+struct FlusherState {
     queues: Vec<Arc<DurableQueue>>,
-    rung: Option<Bell>,
+    /// Why a thread is to run.
+    wakeup: Option<Wakeup>,
     stop: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the flusher is woken for.
+/// Why a flusher thread is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Bell {
-    /// Entries are done with: the cursor is to be saved some time.
-    Moved,
-    /// There is something to write.
+pub(super) enum Wakeup {
+    /// Entries were removed: the cursor is to be saved within [`super::write::CHECKPOINT_INTERVAL`].
+    Removed,
+    /// Entries were appended: they are to be written now.
     Appended,
 }
 
-/// Bytes of entries that all queues keep in memory although they are on disk.
-pub(super) struct Pool {
+/// A bound on the bytes of entries that all queues keep in memory although they are on disk.
+pub(super) struct RecentPool {
     max: usize,
     used: AtomicUsize,
 }
 
-impl Pool {
-    pub(super) fn take(&self, bytes: usize) {
+impl RecentPool {
+    pub(super) fn acquire(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    pub(super) fn give(&self, bytes: usize) {
+    pub(super) fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// Whether more is in use than should be, after `less` were given back.
-    pub(super) fn is_over(&self, less: usize) -> bool {
-        self.used.load(Ordering::SeqCst).saturating_sub(less) > self.max
+    /// Whether more than the bound is in use, not counting `released` bytes.
+    pub(super) fn is_exceeded(&self, released: usize) -> bool {
+        self.used.load(Ordering::SeqCst).saturating_sub(released) > self.max
     }
 }
 
 impl Shared {
-    pub(super) fn ring(&self, bell: Bell) {
-        let mut desk = lock(&self.desk);
-        if desk.rung < Some(bell) {
-            desk.rung = Some(bell);
-            self.bell.notify_one();
+    /// Wakes a flusher thread.
+    pub(super) fn wake(&self, wakeup: Wakeup) {
+        let mut state = self.state.lock();
+        if state.wakeup < Some(wakeup) {
+            state.wakeup = Some(wakeup);
+            self.work.notify_one();
         }
     }
 
-    /// Waits for something to do, until `due` at the latest. Whether the work ends.
+    /// Waits for work, until `due` at the latest. Returns the queues, and whether to stop.
     fn wait(&self, due: Option<Instant>) -> (Vec<Arc<DurableQueue>>, bool) {
-        let mut desk = lock(&self.desk);
-        while desk.rung.is_none() && !desk.stop {
+        let mut state = self.state.lock();
+        while state.wakeup.is_none() && !state.stop {
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
             match left {
                 Some(left) if left.is_zero() => break,
-                Some(left) => drop(self.bell.wait_for(&mut desk, left)),
-                None => self.bell.wait(&mut desk),
+                Some(left) => drop(self.work.wait_for(&mut state, left)),
+                None => self.work.wait(&mut state),
             }
         }
-        desk.rung = None;
-        (desk.queues.clone(), desk.stop)
+        state.wakeup = None;
+        (state.queues.clone(), state.stop)
     }
 }
 
-/// Opens durable queues and keeps them. Cheap to clone.
+/// Opens, writes and syncs durable queues. Cheap to clone.
 #[derive(Clone)]
 pub struct Flusher {
     shared: Arc<Shared>,
 }
 
 impl Flusher {
-    /// A flusher whose queues together take memory from `memory` for what is not on disk yet, and room in the data
-    /// directory from `data`.
+    /// A flusher. Its queues acquire memory for entries that are not on disk yet from `memory`, and room in the data directory
+    /// from `data`.
     pub fn new(memory: Arc<Budget>, data: Arc<Budget>, signals: Signals) -> Self {
         Self::on(Arc::new(RealDisk), memory, data, signals)
     }
 
     pub(super) fn on(disk: Arc<dyn Disk>, memory: Arc<Budget>, data: Arc<Budget>, signals: Signals) -> Self {
-        let recent = Pool { max: memory.max_bytes() / 4, used: AtomicUsize::new(0) };
-        let (syncs, desk, bell) = (Mutex::default(), Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { memory, data, signals, recent, syncs, disk, desk, bell }) }
+        let recent = RecentPool { max: memory.max_bytes() / 4, used: AtomicUsize::new(0) };
+        let (syncs, state, work) = (Mutex::default(), Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { memory, data, signals, recent, syncs, disk, state, work }) }
     }
 
-    /// How long syncs took so far, those that failed included.
+    /// How long the syncs took so far, including those that failed.
     pub fn syncs(&self) -> Histogram {
-        lock(&self.shared.syncs).clone()
+        self.shared.syncs.lock().clone()
     }
 
-    /// The bound on what waits in the data directory.
+    /// The bound on the bytes in the data directory.
     pub fn data(&self) -> &Budget {
         &self.shared.data
     }
 
-    /// Opens the queue in `dir`, which no other may have open, with what is in it. Waits for the disk.
+    /// Opens the queue in `dir`, which nothing else may have open, and recovers its entries. Waits for the disk.
     ///
     /// # Errors
-    /// The directory cannot be made or read, or there can be no thread. Damage is none: see [`Recovered`].
+    /// The directory cannot be created or read, or a thread cannot be started. Damaged files are not an error: see
+    /// [`Recovered`].
     pub fn open(&self, dir: &Path, options: DurableOptions) -> io::Result<(Arc<DurableQueue>, Recovered)> {
         let disk = &self.shared.disk;
         let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
@@ -146,42 +150,42 @@ impl Flusher {
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
         let mut state = State::new(&log, &recovered);
         let on_disk = state.disk_bytes();
-        self.shared.data.take(on_disk);
+        self.shared.data.acquire(on_disk);
         state.data_held = on_disk;
         let queue = Arc::new(DurableQueue {
             options,
             shared: self.shared.clone(),
             readable: Notify::new(),
-            noticed: Notify::new(),
+            event_ready: Notify::new(),
             state: Mutex::new(state),
             reader: Arc::new(Mutex::new(reader())),
             writer: Mutex::new(Writer::new(log, reader())),
             synced: Condvar::new(),
         });
-        let mut desk = lock(&self.shared.desk);
-        while desk.threads.len() < THREADS {
+        let mut flusher = self.shared.state.lock();
+        while flusher.threads.len() < THREADS {
             let shared = self.shared.clone();
-            desk.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
+            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
         }
-        desk.queues.push(queue.clone());
-        drop(desk);
-        self.shared.ring(Bell::Moved);
+        flusher.queues.push(queue.clone());
+        drop(flusher);
+        self.shared.wake(Wakeup::Removed);
         Ok((queue, recovered))
     }
 
-    /// Makes everything of `queue` safe and lets it go: another may open its directory. Waits for the disk. True if
-    /// everything was delivered, and its files are removed.
+    /// Writes and syncs `queue` and closes its files: its directory can be opened again. Waits for the disk. True if
+    /// everything was delivered, and the files are removed.
     pub fn release(&self, queue: &Arc<DurableQueue>) -> bool {
-        lock(&self.shared.desk).queues.retain(|other| !Arc::ptr_eq(other, queue));
+        self.shared.state.lock().queues.retain(|other| !Arc::ptr_eq(other, queue));
         flush(std::slice::from_ref(queue), true);
-        queue.let_go()
+        queue.close_files()
     }
 
-    /// Appends what is undelivered in the queue in `from` to the one in `into`, neither of which anybody has open, and
-    /// removes the files of the first. Waits for the disk.
+    /// Appends the undelivered entries of the queue in `from` to the one in `into`, neither of which is open, and removes the
+    /// files of the first. Returns how many. Waits for the disk.
     ///
     /// # Errors
-    /// Nothing is lost by one; what was copied will come twice.
+    /// Those of the disk. No entry is lost; those that were copied are in both.
     pub fn merge(&self, from: &Path, into: &Path) -> io::Result<u64> {
         let disk = &self.shared.disk;
         let (mut old, recovered) = Log::open(disk.clone(), from, MERGE_SEGMENT_BYTES)?;
@@ -189,7 +193,7 @@ impl Flusher {
         let mut reader = SegmentReader::new(disk.clone(), from.to_owned());
         let (mut at, end) = (recovered.from, old.next());
         while at < end {
-            let chunk = reader.read(&old.extents(), (at, end), usize::MAX, MERGE_BYTES)?;
+            let chunk = reader.read(&old.extents(), (at, end), usize::MAX, MERGE_CHUNK_BYTES)?;
             at = chunk.next;
             chunk.records.into_iter().for_each(|record| {
                 new.push(record.payload);
@@ -198,24 +202,23 @@ impl Flusher {
             new.sync()?;
         }
         failpoint::reach(Point::Merged);
-        old.deliver_to(end);
-        old.clear()?;
+        old.set_delivered(end);
+        old.remove_files()?;
         Ok(recovered.records)
     }
 
-    /// Makes everything safe that can be, saves how far each queue was delivered, and ends the threads. Waits for
-    /// the disk.
+    /// Writes and syncs all queues, saves their cursors, and ends the threads. Waits for the disk.
     pub fn shut_down(&self) {
         let threads = {
-            let mut desk = lock(&self.shared.desk);
-            desk.stop = true;
-            std::mem::take(&mut desk.threads)
+            let mut state = self.shared.state.lock();
+            state.stop = true;
+            std::mem::take(&mut state.threads)
         };
-        self.shared.bell.notify_all();
+        self.shared.work.notify_all();
         for thread in threads {
             let _ = thread.join();
         }
-        lock(&self.shared.desk).queues.clear();
+        self.shared.state.lock().queues.clear();
     }
 }
 
@@ -223,9 +226,9 @@ fn run(shared: &Shared) {
     let mut due = None;
     loop {
         let (queues, stop) = shared.wait(due);
-        // A panic is a fault of ours. Nothing may be answered, nor written to what may be half done.
+        // A panic is a bug. Nothing may be acknowledged, nor written to files in an unknown state.
         if std::panic::catch_unwind(AssertUnwindSafe(|| flush(&queues, stop))).is_err() {
-            queues.iter().for_each(|queue| queue.give_up());
+            queues.iter().for_each(|queue| queue.stop_writing());
         }
         if stop {
             return;
@@ -234,7 +237,7 @@ fn run(shared: &Shared) {
     }
 }
 
-/// One round.
+/// Writes, syncs and checkpoints all queues once.
 fn flush(queues: &[Arc<DurableQueue>], at_once: bool) {
     let now = Instant::now();
     for queue in queues {
@@ -244,6 +247,6 @@ fn flush(queues: &[Arc<DurableQueue>], at_once: bool) {
         queue.sync(now, at_once);
     }
     for queue in queues {
-        queue.tidy(now, at_once);
+        queue.checkpoint(now, at_once);
     }
 }

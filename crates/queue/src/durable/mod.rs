@@ -1,9 +1,8 @@
-//! The durable queue: what is in it outlives the process, and a power cut.
+//! The durable queue: its entries survive the end of the process, and a power failure.
 //!
-//! Those who append do no I/O: they leave entries and a clone of the receipt with the [`Flusher`], the one thread that
-//! writes and syncs for all queues of the process. An entry can be read, and its receipt is let go, when it is safe.
-//! What was appended lately is delivered from memory, what is older is read from disk, so that memory does not grow with
-//! what waits.
+//! Appending does no I/O: entries and a clone of the receipt are left to the [`Flusher`], whose threads write and sync all
+//! queues of the process. An entry can be leased, and its receipt is dropped, when it is safe. Recent entries are delivered
+//! from memory and older ones are read from disk, so that memory does not grow with the queue.
 
 mod flusher;
 mod read;
@@ -16,45 +15,45 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 pub use self::flusher::Flusher;
-use self::flusher::{Bell, Shared};
+use self::flusher::{Shared, Wakeup};
 use self::state::State;
 use self::write::Writer;
 use super::log::{FRAME_BYTES, MAX_PAYLOAD, SegmentReader};
-use super::{BoxFuture, Condition, Counters, DropReason, NoRoom, Notice, Overflow, Queue, Reader, Receipt};
+use super::{BoxFuture, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt, ReserveError};
 use crate::metric::Moment;
 
 /// How much a durable queue holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableBounds {
-    /// Entries at most, where that is asked for.
+    /// Entries at most, if there is such a bound.
     pub max_entries: Option<usize>,
     /// Bytes of entries at most (Kong's `queue.max_bytes`).
     pub max_bytes: Option<usize>,
-    /// Bytes on disk at most that are not delivered. The files are larger by what was delivered of the oldest segment.
+    /// Bytes of undelivered entries on disk at most. The files are larger by the delivered entries of the oldest segment.
     pub max_disk_bytes: usize,
     /// What happens at the bound.
     pub overflow: Overflow,
 }
 
-/// How a durable queue is kept.
+/// The options of a durable queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableOptions {
-    /// How much it holds.
+    /// Its bounds.
     pub bounds: DurableBounds,
-    /// Without an interval, entries are synced before they are answered: a power cut loses nothing that was answered.
-    /// With one, they are answered when they are written, and synced this long after it at the latest: a power cut loses
-    /// what was answered since the last sync; the end of the process alone loses nothing.
+    /// Without an interval, entries are synced before they are acknowledged: a power failure loses no acknowledged entry.
+    /// With one, they are acknowledged when they are written, and synced at most this long after it: a power failure loses
+    /// the entries that were acknowledged since the last sync; the end of the process alone loses nothing.
     pub sync_interval: Option<Duration>,
 }
 
 impl DurableOptions {
-    /// The largest size of a file, in bytes: 64 MiB, or a small part of a small queue.
+    /// The largest size of a segment in bytes: 64 MiB, or an eighth of a small queue.
     fn segment_bytes(&self) -> u64 {
         (self.bounds.max_disk_bytes as u64 / 8).clamp(64 << 10, 64 << 20)
     }
@@ -62,45 +61,35 @@ impl DurableOptions {
 
 /// A bounded queue on disk.
 ///
-/// A reservation counts as if its entries were in the queue; so does what is in flight, but not with
-/// [`Overflow::DropOldest`].
+/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set.
 pub struct DurableQueue {
     options: DurableOptions,
     shared: Arc<Shared>,
     readable: Notify,
-    noticed: Notify,
+    event_ready: Notify,
     state: Mutex<State>,
-    /// Reads what is not in memory any more.
+    /// Reads entries that are not in memory any more.
     reader: Arc<Mutex<SegmentReader>>,
-    /// The flusher's part.
+    /// What the flusher threads use.
     writer: Mutex<Writer>,
-    /// Notified when a sync has ended.
+    /// Notified when a sync ends.
     synced: Condvar,
 }
 
-/// What a change calls for once the lock is released.
+/// Whom to notify after a change, once the lock is released.
 #[derive(Default)]
-struct Wake {
+struct Notifications {
     room: bool,
     idle: bool,
-    notices: bool,
-    bell: Option<Bell>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code under the locks panics half-way through a change.
-    mutex.lock()
+    events: bool,
+    flusher: Option<Wakeup>,
 }
 
 impl DurableQueue {
-    /// Whether everything that was appended is on disk.
-    pub fn is_safe(&self) -> bool {
-        let state = self.lock();
+    /// Whether all appended entries are synced.
+    pub fn is_synced(&self) -> bool {
+        let state = self.state.lock();
         state.durable == state.next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
     }
 
     fn own_bounds_allow(&self, state: &State, entries: usize, bytes: usize) -> bool {
@@ -120,21 +109,21 @@ impl DurableQueue {
             && on_disk <= bounds.max_disk_bytes.min(self.shared.data.max_bytes())
     }
 
-    /// Takes `bytes` of memory and `on_disk` bytes of the data directory, or neither.
-    fn try_take(&self, bytes: usize, on_disk: usize) -> bool {
-        if !self.shared.memory.try_take(bytes) {
+    /// Acquires `bytes` of memory and `on_disk` bytes of the data directory, or neither.
+    fn try_acquire(&self, bytes: usize, on_disk: usize) -> bool {
+        if !self.shared.memory.try_acquire(bytes) {
             return false;
         }
-        if self.shared.data.try_take(on_disk) {
+        if self.shared.data.try_acquire(on_disk) {
             return true;
         }
-        // Whoever waits for memory is woken by others: this much was never really in use.
-        let _ = self.shared.memory.give(bytes);
+        // Waiting tasks need no notification: these bytes were never really in use.
+        let _ = self.shared.memory.release(bytes);
         false
     }
 
-    /// Whether the queue holds more than it may, and has something to drop.
-    fn is_over(&self, state: &State) -> bool {
+    /// Whether the queue is past its bounds and has entries to drop.
+    fn is_overfull(&self, state: &State) -> bool {
         let bounds = &self.options.bounds;
         let waiting = state.waiting();
         let waiting_bytes = state.bytes - state.leased_bytes;
@@ -146,37 +135,37 @@ impl DurableQueue {
                 || (self.shared.data.used() > self.shared.data.max_bytes() && waiting > 1))
     }
 
-    /// Whether an entry alone is more than the queue may hold.
+    /// Whether an entry alone is larger than the queue allows.
     fn is_oversize(&self, len: usize) -> bool {
         let bounds = &self.options.bounds;
         let too_large = bounds.max_bytes.is_some_and(|max| len > max) || len + FRAME_BYTES > bounds.max_disk_bytes;
         len > MAX_PAYLOAD || (bounds.overflow == Overflow::DropOldest && too_large)
     }
 
-    /// Brings the shared bounds in line with what the queue holds and says whom to wake.
-    fn settle(&self, state: &mut State) -> Wake {
-        let mut wake = Wake { room: false, idle: state.is_idle(), ..Wake::default() };
+    /// Adjusts what the queue has acquired of the shared budgets, and returns whom to notify.
+    fn adjust_budgets(&self, state: &mut State) -> Notifications {
+        let mut notifications = Notifications { room: false, idle: state.is_idle(), ..Notifications::default() };
         let adjust = |budget: &super::Budget, held: &mut usize, now: usize| {
             let mut starved = false;
             if now > *held {
-                budget.take(now - *held);
+                budget.acquire(now - *held);
             } else {
-                starved = budget.give(*held - now);
+                starved = budget.release(*held - now);
             }
             *held = now;
             starved
         };
-        let (in_memory, on_disk) = (state.unsafe_bytes + state.reserved_bytes, state.disk_bytes());
+        let (in_memory, on_disk) = (state.unsynced_bytes + state.reserved_bytes, state.disk_bytes());
         let starved = adjust(&self.shared.memory, &mut state.memory_held, in_memory)
             | adjust(&self.shared.data, &mut state.data_held, on_disk);
-        wake.room = starved || (!state.failing && std::mem::take(&mut state.refused));
-        self.watch_level(state);
-        wake.notices = !state.notices.is_empty();
-        wake
+        notifications.room = starved || (!state.failing && std::mem::take(&mut state.refused));
+        self.report_level(state);
+        notifications.events = !state.events.is_empty();
+        notifications
     }
 
-    /// Kong warns when a queue is 80 % full; so does this, once until it has drained below 60 %.
-    fn watch_level(&self, state: &mut State) {
+    /// Reports a queue that is 80 % full, as Kong does, once until it is below 60 %.
+    fn report_level(&self, state: &mut State) {
         let depth = state.depth();
         let reaches = |percent: usize| {
             let bounds = &self.options.bounds;
@@ -185,50 +174,50 @@ impl DurableQueue {
         };
         if !state.warned && reaches(80) && depth > 0 {
             state.warned = true;
-            state.notice(Notice::NearlyFull { depth });
+            state.push_event(QueueEvent::NearlyFull { depth });
         } else if state.warned && !reaches(60) {
             state.warned = false;
-            state.notice(Notice::BackToNormal { depth });
+            state.push_event(QueueEvent::BackToNormal { depth });
         }
     }
 
-    fn wake(&self, wake: Wake) {
-        if wake.room {
+    fn notify(&self, notifications: Notifications) {
+        if notifications.room {
             self.shared.signals.room.notify_waiters();
         }
-        if wake.idle {
+        if notifications.idle {
             self.shared.signals.idle.notify_waiters();
-            // A closed queue whose last reservation went unused has a reader to tell.
+            // The reader of a closed queue waits for the last reservation to be released.
             self.readable.notify_waiters();
         }
-        if wake.notices {
-            self.noticed.notify_waiters();
+        if notifications.events {
+            self.event_ready.notify_waiters();
         }
-        if let Some(bell) = wake.bell {
-            self.shared.ring(bell);
+        if let Some(wakeup) = notifications.flusher {
+            self.shared.wake(wakeup);
         }
     }
 
     fn release_as(&self, entries: usize, bytes: usize, unmade: Option<DropReason>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         debug_assert!(entries <= state.reserved && bytes <= state.reserved_bytes, "only what is reserved is released");
         if let Some(reason) = unmade {
             state.totals.count_unmade(entries, reason);
         }
         state.reserved -= entries.min(state.reserved);
         state.reserved_bytes -= bytes.min(state.reserved_bytes);
-        let wake = self.settle(&mut state);
+        let notifications = self.adjust_budgets(&mut state);
         drop(state);
-        self.wake(wake);
+        self.notify(notifications);
     }
 
-    /// The first `entries` leased ones are done with.
-    fn resolve(&self, entries: usize, dropped: Option<DropReason>) {
+    /// Removes the first `entries` leased entries, delivered or dropped.
+    fn remove_leased(&self, entries: usize, dropped: Option<DropReason>) {
         if entries == 0 {
             return;
         }
-        let mut state = self.lock();
-        // Before they are taken: the marks go with the entries.
+        let mut state = self.state.lock();
+        // Before they are removed, because their marks are removed with them.
         let delivered = state.leased_numbers(entries).filter(|_| dropped.is_none());
         if let Some((numbers, entries)) = delivered {
             state.ages.delivered(numbers, entries, Moment::now());
@@ -241,31 +230,31 @@ impl DurableQueue {
                 state.totals.delivered_bytes += bytes;
             }
         }
-        let wake = Wake { bell: Some(Bell::Moved), ..self.settle(&mut state) };
+        let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
         drop(state);
-        self.wake(wake);
+        self.notify(notifications);
     }
 }
 
 impl Queue for DurableQueue {
-    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), NoRoom> {
-        let mut state = self.lock();
+    fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
+        let mut state = self.state.lock();
         if state.closed {
-            return Err(NoRoom::Full);
+            return Err(ReserveError::Full);
         }
         let on_disk = bytes.saturating_add(entries.saturating_mul(FRAME_BYTES));
         let alone = state.is_idle() && entries <= 1;
         if state.failing {
             state.refused = true;
-            return Err(NoRoom::Failing);
+            return Err(ReserveError::Failing);
         } else if self.options.bounds.overflow == Overflow::DropOldest || alone {
-            self.shared.memory.take(bytes);
-            self.shared.data.take(on_disk);
+            self.shared.memory.acquire(bytes);
+            self.shared.data.acquire(on_disk);
         } else if !self.can_ever_hold(entries, bytes) && entries > 1 {
-            return Err(NoRoom::Never);
-        } else if !self.own_bounds_allow(&state, entries, bytes) || !self.try_take(bytes, on_disk) {
+            return Err(ReserveError::TooLarge);
+        } else if !self.own_bounds_allow(&state, entries, bytes) || !self.try_acquire(bytes, on_disk) {
             state.refused = true;
-            return Err(NoRoom::Full);
+            return Err(ReserveError::Full);
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
@@ -278,12 +267,12 @@ impl Queue for DurableQueue {
         self.release_as(entries, bytes, None);
     }
 
-    fn forgo(&self, entries: usize, bytes: usize, reason: DropReason) {
+    fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason) {
         self.release_as(entries, bytes, Some(reason));
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         debug_assert!(
             entries.len() <= state.reserved && reserved <= state.reserved_bytes,
             "entries have a reservation"
@@ -302,17 +291,17 @@ impl Queue for DurableQueue {
             state.push(entry);
         }
         if state.next > next {
-            state.ages.came(next, Moment::now());
+            state.ages.arrived(next, Moment::now());
         }
-        self.shared.recent.take(state.recent_bytes - before);
+        self.shared.recent.acquire(state.recent_bytes - before);
         state.totals.count_dropped(oversize, DropReason::Oversize);
         if oversize > 0 {
-            state.notice(Notice::Oversize { entries: oversize, largest });
+            state.push_event(QueueEvent::Oversize { entries: oversize, largest });
         }
-        state.await_safety(receipt.clone());
-        let wake = Wake { bell: Some(Bell::Appended), ..self.settle(&mut state) };
+        state.hold_receipt(receipt.clone());
+        let notifications = Notifications { flusher: Some(Wakeup::Appended), ..self.adjust_budgets(&mut state) };
         drop(state);
-        self.wake(wake);
+        self.notify(notifications);
     }
 }
 
@@ -320,12 +309,12 @@ impl Reader for DurableQueue {
     fn ready(&self, entries: usize) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             loop {
-                // Enrolled before looking, so that no wake-up falls between the look and the wait.
+                // Registered before the check, so that no notification between the check and the wait is missed.
                 let notified = self.readable.notified();
                 tokio::pin!(notified);
                 notified.as_mut().enable();
                 {
-                    let state = self.lock();
+                    let state = self.state.lock();
                     let waiting = state.readable_entries();
                     if waiting >= entries.max(1) {
                         return true;
@@ -345,20 +334,20 @@ impl Reader for DurableQueue {
     }
 
     fn commit(&self, entries: usize) {
-        self.resolve(entries, None);
+        self.remove_leased(entries, None);
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
-        self.resolve(entries, Some(reason));
+        self.remove_leased(entries, Some(reason));
     }
 
     fn drop_waiting(&self) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (entries, bytes) = state.drop_readable();
-        let wake = Wake { bell: Some(Bell::Moved), ..self.settle(&mut state) };
+        let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
         drop(state);
-        self.shared.recent.give(bytes);
-        self.wake(wake);
+        self.shared.recent.release(bytes);
+        self.notify(notifications);
         entries
     }
 
@@ -366,21 +355,21 @@ impl Reader for DurableQueue {
         Box::pin(self.peek_at(skip, entries))
     }
 
-    fn notices(&self) -> BoxFuture<'_, Vec<Notice>> {
-        Box::pin(super::notices(&self.noticed, || std::mem::take(&mut self.lock().notices)))
+    fn events(&self) -> BoxFuture<'_, Vec<QueueEvent>> {
+        Box::pin(super::events(&self.event_ready, || std::mem::take(&mut self.state.lock().events)))
     }
 
     fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.readable.notify_waiters();
     }
 
     fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed
     }
 
     fn counters(&self) -> Counters {
-        let state = self.lock();
+        let state = self.state.lock();
         Counters {
             depth: state.depth(),
             bytes: state.bytes,
@@ -390,10 +379,10 @@ impl Reader for DurableQueue {
         }
     }
 
-    fn condition(&self) -> Condition {
+    fn status(&self) -> QueueStatus {
         let DurableBounds { max_bytes, max_disk_bytes, .. } = self.options.bounds;
-        let state = self.lock();
-        Condition {
+        let state = self.state.lock();
+        QueueStatus {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
             failing: state.failing,
@@ -403,15 +392,15 @@ impl Reader for DurableQueue {
 }
 
 impl Drop for DurableQueue {
-    /// The shared bounds get back what the queue held; what is on disk stays there.
+    /// Releases what the queue has acquired of the shared budgets; the files stay.
     fn drop(&mut self) {
-        let mut state = self.lock();
-        // Letting them go would answer for what is not safe.
+        let mut state = self.state.lock();
+        // Dropping them would acknowledge entries that are not safe.
         std::mem::take(&mut state.receipts).into_iter().for_each(std::mem::forget);
-        let starved = self.shared.memory.give(std::mem::take(&mut state.memory_held))
-            | self.shared.data.give(std::mem::take(&mut state.data_held));
-        self.shared.recent.give(std::mem::take(&mut state.recent_bytes));
+        let starved = self.shared.memory.release(std::mem::take(&mut state.memory_held))
+            | self.shared.data.release(std::mem::take(&mut state.data_held));
+        self.shared.recent.release(std::mem::take(&mut state.recent_bytes));
         drop(state);
-        self.wake(Wake { room: starved, idle: true, ..Wake::default() });
+        self.notify(Notifications { room: starved, idle: true, ..Notifications::default() });
     }
 }

@@ -1,24 +1,24 @@
-//! The end that delivery reads.
+//! The reading end of the durable queue.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::Notice;
+use super::super::QueueEvent;
 use super::super::log::{Chunk, Extent};
+use super::DurableQueue;
 use super::state::State;
-use super::{DurableQueue, lock};
 
-/// Attempts to read what the disk does not give.
+/// Attempts to read entries before they are skipped.
 const READ_ATTEMPTS: u32 = 3;
-/// The pause between them.
+/// The pause between two attempts.
 const READ_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes that are read at once for who only looks.
+/// Bytes that [`DurableQueue::peek_at`] reads at once.
 const PEEK_BYTES: usize = 1 << 20;
 
-/// What is to be read from disk.
-struct Plan {
+/// A range to be read from disk.
+struct Range {
     extents: std::sync::Arc<[Extent]>,
     from: u64,
     end: u64,
@@ -28,8 +28,8 @@ impl DurableQueue {
     pub(super) async fn lease_next(&self, entries: usize, bytes: usize) -> Vec<Bytes> {
         let mut failures = 0;
         loop {
-            let plan = {
-                let mut state = self.lock();
+            let range = {
+                let mut state = self.state.lock();
                 if state.at >= state.readable {
                     return Vec::new();
                 }
@@ -37,42 +37,42 @@ impl DurableQueue {
                     return self.lease_recent(&mut state, entries, bytes);
                 }
                 let end = state.recent_first.min(state.durable);
-                Plan { extents: state.extents.clone(), from: state.at, end }
+                Range { extents: state.extents.clone(), from: state.at, end }
             };
-            let (from, end) = (plan.from, plan.end);
+            let (from, end) = (range.from, range.end);
             let reader = self.reader.clone();
             let reading =
-                tokio::task::spawn_blocking(move || lock(&reader).read(&plan.extents, (from, end), entries, bytes));
-            // The blocking task is only lost when the runtime ends.
+                tokio::task::spawn_blocking(move || reader.lock().read(&range.extents, (from, end), entries, bytes));
+            // It fails only when the runtime ends.
             let Ok(result) = reading.await else { return Vec::new() };
             match result {
                 Ok(chunk) => {
-                    let leased = self.adopt(chunk);
+                    let leased = self.lease_chunk(chunk);
                     if !leased.is_empty() {
                         return leased;
                     }
                 }
                 Err(error) => {
                     failures += 1;
-                    self.tell(Notice::Unreadable { error: error.to_string() });
+                    self.report(QueueEvent::Unreadable { error: error.to_string() });
                     if failures < READ_ATTEMPTS {
                         tokio::time::sleep(READ_PAUSE).await;
                     } else {
                         failures = 0;
-                        self.pass_over(from, end);
+                        self.skip_unreadable(from, end);
                     }
                 }
             }
         }
     }
 
-    /// Reads what is on disk from the first entry that is not done with, with a reader of its own.
+    /// Reads from disk, with a reader of its own, starting `skip` entries after the oldest.
     pub(super) async fn peek_at(&self, skip: usize, entries: usize) -> io::Result<Vec<(u64, Bytes)>> {
         let (extents, from, end) = {
-            let state = self.lock();
+            let state = self.state.lock();
             (state.extents.clone(), state.head().saturating_add(skip as u64), state.durable)
         };
-        let mut reader = lock(&self.reader).another();
+        let mut reader = self.reader.lock().another();
         let read = move || {
             let mut found = Vec::new();
             let mut at = from;
@@ -100,13 +100,13 @@ impl DurableQueue {
             state.lease(seq, &entry);
             batch.push(entry);
         }
-        self.shared.recent.give(size);
+        self.shared.recent.release(size);
         batch
     }
 
-    /// Leases what was read, but for what was dropped meanwhile.
-    fn adopt(&self, chunk: Chunk) -> Vec<Bytes> {
-        let mut state = self.lock();
+    /// Leases the entries that were read, except those that were dropped meanwhile.
+    fn lease_chunk(&self, chunk: Chunk) -> Vec<Bytes> {
+        let mut state = self.state.lock();
         let mut batch = Vec::new();
         for record in chunk.records {
             if record.seq >= state.at {
@@ -115,26 +115,26 @@ impl DurableQueue {
             }
         }
         state.skip_to(chunk.next);
-        let wake = self.settle(&mut state);
+        let notifications = self.adjust_budgets(&mut state);
         drop(state);
-        self.wake(wake);
+        self.notify(notifications);
         batch
     }
 
-    /// Gives up what is left of the segment that cannot be read. Its file is kept.
-    fn pass_over(&self, from: u64, end: u64) {
-        let mut state = self.lock();
+    /// Skips the rest of a segment that cannot be read. Its file is kept.
+    fn skip_unreadable(&self, from: u64, end: u64) {
+        let mut state = self.state.lock();
         let extents = state.extents.clone();
         let Some(extent) = extents.iter().find(|extent| (extent.first..extent.end).contains(&from)) else { return };
-        state.spoiled.push(extent.generation);
+        state.unreadable.push(extent.generation);
         state.skip_to(extent.end.min(end));
-        let wake = self.settle(&mut state);
+        let notifications = self.adjust_budgets(&mut state);
         drop(state);
-        self.wake(wake);
+        self.notify(notifications);
     }
 
-    fn tell(&self, notice: Notice) {
-        self.lock().notice(notice);
-        self.noticed.notify_waiters();
+    fn report(&self, event: QueueEvent) {
+        self.state.lock().push_event(event);
+        self.event_ready.notify_waiters();
     }
 }

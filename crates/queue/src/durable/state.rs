@@ -1,4 +1,4 @@
-//! What a durable queue knows of its entries, in memory.
+//! The state of a durable queue in memory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,76 +6,76 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
-use super::super::{Counters, DropReason, Notice, Receipt};
+use super::super::{Counters, DropReason, QueueEvent, Receipt};
 use crate::metric::{Ages, Moment};
 
-/// Notices that are kept for a reader that does not ask.
-const MAX_NOTICES: usize = 16;
+/// Events that are kept for a reader that does not collect them, at most.
+const MAX_EVENTS: usize = 16;
 
-/// Entries by sequence number: `leased`, then those that wait from `at` to `next`.
+/// Entries are known by their sequence numbers: `leased`, then the waiting ones from `at` up to `next`.
 pub(super) struct State {
     /// In flight: sequence number and bytes.
     pub leased: VecDeque<(u64, usize)>,
     pub leased_bytes: usize,
     /// The next to be leased.
     pub at: u64,
-    /// Those below are answered for, and can be leased.
+    /// Entries below are acknowledged, and can be leased.
     pub readable: u64,
-    /// Those below are on disk, whatever happens.
+    /// Entries below are synced.
     pub durable: u64,
-    /// Those below were handed to the log.
-    pub taken: u64,
+    /// Entries below were handed to the log.
+    pub logged: u64,
     /// The next to be appended.
     pub next: u64,
-    /// Those from `recent_first` to `next`; never before `at`.
+    /// The entries from `recent_first` up to `next` in memory; never before `at`.
     pub recent: VecDeque<Bytes>,
     pub recent_first: u64,
     pub recent_bytes: usize,
     /// Bytes of each entry from `durable` to `next`.
-    pub unsafe_sizes: VecDeque<usize>,
-    pub unsafe_bytes: usize,
+    pub unsynced_sizes: VecDeque<usize>,
+    pub unsynced_bytes: usize,
     /// Bytes of all entries; an estimate for those that were found on disk.
     pub bytes: usize,
     pub reserved: usize,
     pub reserved_bytes: usize,
-    /// What the queue has taken of the shared bounds.
+    /// What the queue has acquired of the shared budgets.
     pub memory_held: usize,
     pub data_held: usize,
-    /// To be let go when everything below the number is answered for.
+    /// Each is dropped when every entry below its number is acknowledged.
     pub receipts: VecDeque<(u64, Receipt)>,
     pub extents: Arc<[Extent]>,
-    /// Segments that could not be read.
-    pub spoiled: Vec<u64>,
+    /// Segments that cannot be read.
+    pub unreadable: Vec<u64>,
     pub failing: bool,
     pub closed: bool,
-    // Someone was refused since room last appeared.
+    // A reservation has failed since there was last room.
     pub refused: bool,
-    // The warning about a nearly full queue stands.
+    // The queue was reported as nearly full.
     pub warned: bool,
     pub totals: Counters,
     pub ages: Ages,
-    pub notices: Vec<Notice>,
+    pub events: Vec<QueueEvent>,
 }
 
 impl State {
     pub(super) fn new(log: &Log, recovered: &Recovered) -> Self {
         let next = log.next();
         let mut ages = Ages::default();
-        recovered.written.iter().for_each(|(first, time)| ages.came(*first, Moment::of(*time)));
-        ages.left(recovered.from, next);
+        recovered.written.iter().for_each(|(first, time)| ages.arrived(*first, Moment::of(*time)));
+        ages.remove_below(recovered.from, next);
         Self {
             leased: VecDeque::new(),
             leased_bytes: 0,
             at: recovered.from,
             readable: next,
             durable: next,
-            taken: next,
+            logged: next,
             next,
             recent: VecDeque::new(),
             recent_first: next,
             recent_bytes: 0,
-            unsafe_sizes: VecDeque::new(),
-            unsafe_bytes: 0,
+            unsynced_sizes: VecDeque::new(),
+            unsynced_bytes: 0,
             bytes: usize::try_from(recovered.bytes).unwrap_or(usize::MAX),
             reserved: 0,
             reserved_bytes: 0,
@@ -83,20 +83,20 @@ impl State {
             data_held: 0,
             receipts: VecDeque::new(),
             extents: log.extents().into(),
-            spoiled: Vec::new(),
+            unreadable: Vec::new(),
             failing: false,
             closed: false,
             refused: false,
             warned: false,
             ages,
             totals: Counters { recovered: recovered.records, ..Counters::default() },
-            notices: Vec::new(),
+            events: Vec::new(),
         }
     }
 
-    pub(super) fn notice(&mut self, notice: Notice) {
-        if self.notices.len() < MAX_NOTICES {
-            self.notices.push(notice);
+    pub(super) fn push_event(&mut self, event: QueueEvent) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
         }
     }
 
@@ -105,7 +105,7 @@ impl State {
         usize::try_from(self.next - self.at).unwrap_or(usize::MAX)
     }
 
-    /// Of these, entries that can be.
+    /// Waiting entries that can be leased.
     pub(super) fn readable_entries(&self) -> usize {
         usize::try_from(self.readable.saturating_sub(self.at)).unwrap_or(usize::MAX)
     }
@@ -131,28 +131,28 @@ impl State {
     pub(super) fn push(&mut self, entry: Bytes) {
         self.bytes += entry.len();
         self.recent_bytes += entry.len();
-        self.unsafe_bytes += entry.len();
-        self.unsafe_sizes.push_back(entry.len());
+        self.unsynced_bytes += entry.len();
+        self.unsynced_sizes.push_back(entry.len());
         self.recent.push_back(entry);
         self.next += 1;
     }
 
-    /// Keeps `receipt` until everything that was appended so far is answered for.
-    pub(super) fn await_safety(&mut self, receipt: Receipt) {
+    /// Holds `receipt` until everything that was appended so far is acknowledged.
+    pub(super) fn hold_receipt(&mut self, receipt: Receipt) {
         if self.next > self.readable {
             self.receipts.push_back((self.next, receipt));
         }
     }
 
-    /// Everything below `durable` is on disk.
-    pub(super) fn make_durable(&mut self, durable: u64) {
+    /// Records that everything below `durable` is synced.
+    pub(super) fn set_durable(&mut self, durable: u64) {
         while self.durable < durable {
-            self.unsafe_bytes -= self.unsafe_sizes.pop_front().unwrap_or_default();
+            self.unsynced_bytes -= self.unsynced_sizes.pop_front().unwrap_or_default();
             self.durable += 1;
         }
     }
 
-    /// Takes the oldest entry out of memory.
+    /// Removes the oldest entry from memory.
     pub(super) fn pop_recent(&mut self) -> Option<Bytes> {
         let entry = self.recent.pop_front()?;
         self.recent_first += 1;
@@ -173,52 +173,52 @@ impl State {
     pub(super) fn drop_entry(&mut self, seq: u64, len: usize) {
         self.skip_to(seq);
         self.at = seq + 1;
-        self.forget(len);
+        self.remove_bytes(len);
         self.totals.count_dropped(1, DropReason::Overflow);
     }
 
-    /// Drops what can be leased and is not; returns how many entries, and how many bytes of them were in memory.
+    /// Drops the waiting entries that can be leased; returns how many, and how many of their bytes were in memory.
     pub(super) fn drop_readable(&mut self) -> (u64, usize) {
         let (entries, before) = (self.readable.saturating_sub(self.at), self.recent_bytes);
         while self.recent_first < self.readable && self.pop_recent().is_some() {}
         self.at = self.at.max(self.readable);
         self.totals.count_dropped(entries, DropReason::Operator);
-        self.forget(0);
+        self.remove_bytes(0);
         (entries, before - self.recent_bytes)
     }
 
-    /// Passes over what proved damaged before `seq`.
+    /// Skips the damaged entries before `seq`.
     pub(super) fn skip_to(&mut self, seq: u64) {
         if seq > self.at {
             let entries = seq - self.at;
             self.at = seq;
             self.totals.corrupt += entries;
-            self.notice(Notice::Corrupt { entries });
-            self.forget(0);
+            self.push_event(QueueEvent::Corrupt { entries });
+            self.remove_bytes(0);
         }
     }
 
-    /// The first and last number of the first `entries` leased, and how many they are.
+    /// The first and the last number of the first `entries` leased entries, and how many they are.
     pub(super) fn leased_numbers(&self, entries: usize) -> Option<((u64, u64), u64)> {
         let entries = entries.min(self.leased.len());
         let last = self.leased.get(entries.checked_sub(1)?)?;
         Some(((self.leased.front()?.0, last.0), entries as u64))
     }
 
-    /// Takes up to `entries` from the front of what is leased; returns how many and how many bytes.
+    /// Removes up to `entries` leased entries from the front; returns how many, and their bytes.
     pub(super) fn take_leased(&mut self, entries: usize) -> (u64, u64) {
-        debug_assert!(entries <= self.leased.len(), "only leased entries can go");
+        debug_assert!(entries <= self.leased.len(), "only leased entries can be removed");
         let entries = entries.min(self.leased.len());
         let bytes: usize = self.leased.drain(..entries).map(|(_, len)| len).sum();
         self.leased_bytes -= bytes;
-        self.forget(bytes);
+        self.remove_bytes(bytes);
         (entries as u64, bytes as u64)
     }
 
-    fn forget(&mut self, bytes: usize) {
+    fn remove_bytes(&mut self, bytes: usize) {
         let (head, next) = (self.head(), self.next);
-        self.ages.left(head, next);
-        // What is in flight and in memory is known; the rest was estimated.
+        self.ages.remove_below(head, next);
+        // The bytes in flight and in memory are known; the others are estimated.
         let known = self.leased_bytes + self.recent_bytes;
         self.bytes = self.bytes.saturating_sub(bytes).max(known);
         if self.at >= self.recent_first {

@@ -23,7 +23,7 @@ fn open(flusher: &Flusher, dir: &Path, options: DurableOptions) -> (Arc<DurableQ
 }
 
 /// Appends an entry; the counter goes up when it is answered for.
-fn put(queue: &DurableQueue, entry: impl Into<Bytes>, answered: &Arc<AtomicUsize>) -> Result<(), NoRoom> {
+fn put(queue: &DurableQueue, entry: impl Into<Bytes>, answered: &Arc<AtomicUsize>) -> Result<(), ReserveError> {
     let (entry, answered) = (entry.into(), answered.clone());
     let size = entry.len();
     queue.reserve(1, size)?;
@@ -76,9 +76,9 @@ async fn what_was_not_delivered_is_there_after_a_restart() {
     assert_eq!((recovered.from, recovered.records), (3, 7));
     put(&queue, "new", &answered).unwrap();
     queue.reserve(3, 30).unwrap();
-    queue.forgo(2, 20, DropReason::Body);
+    queue.release_dropped(2, 20, DropReason::Body);
     queue.release(1, 10);
-    assert!(queue.condition().oldest.is_some());
+    assert!(queue.status().oldest.is_some());
     let mut seen = Vec::new();
     while seen.len() < 8 {
         seen.extend(lease(&queue, 100).await);
@@ -89,8 +89,8 @@ async fn what_was_not_delivered_is_there_after_a_restart() {
     assert!(conserves(&counters) && counters.is_idle(), "{counters:?}");
     assert_eq!((counters.recovered, counters.delivered, counters.bytes), (7, 8, 0));
     assert_eq!((counters.appended, counters.dropped_body, counters.dropped()), (3, 2, 0));
-    let condition = queue.condition();
-    assert_eq!((condition.oldest, condition.times.count(), condition.failing), (None, 8, false));
+    let status = queue.status();
+    assert_eq!((status.oldest, status.times.count(), status.failing), (None, 8, false));
     queue.close();
     assert!(second.release(&queue), "all was delivered");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
@@ -109,12 +109,12 @@ async fn nothing_is_answered_for_before_it_is_synced() {
     for number in 0..ENTRIES {
         let (moments, disk) = (moments.clone(), disk.clone());
         queue.reserve(1, 3000).unwrap();
-        let receipt = Receipt::new(move || lock(&moments).push((number, disk.fork())));
+        let receipt = Receipt::new(move || moments.lock().push((number, disk.fork())));
         queue.append(vec![Bytes::from(vec![b'x'; 3000])], 3000, &receipt);
     }
-    wait_until("all are answered for", || lock(&moments).len() == ENTRIES);
+    wait_until("all are answered for", || moments.lock().len() == ENTRIES);
     flusher.shut_down();
-    for (number, disk) in lock(&moments).drain(..) {
+    for (number, disk) in moments.lock().drain(..) {
         for seed in 0..4 {
             let disk = disk.fork();
             disk.crash(seed);
@@ -135,7 +135,7 @@ async fn entries_share_syncs() {
     let queues = [open("/one"), open("/two")];
     let answered = Arc::new(AtomicUsize::new(0));
     {
-        let _busy = queues.each_ref().map(|queue| lock(&queue.writer));
+        let _busy = queues.each_ref().map(|queue| queue.writer.lock());
         for _ in 0..100 {
             queues.iter().for_each(|queue| put(queue, "x", &answered).unwrap());
         }
@@ -164,11 +164,11 @@ async fn a_panic_answers_nothing() {
     wait_until("the first is answered for", || answered.load(Ordering::SeqCst) == 1);
     disk.set_panicking();
     put(&queue, "b", &answered).unwrap();
-    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(NoRoom::Failing));
-    assert!(matches!(&queue.notices().await[..], [Notice::Failing { .. }]));
+    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(ReserveError::Failing));
+    assert!(matches!(&queue.events().await[..], [QueueEvent::Failing { .. }]));
     assert_eq!(lease(&queue, 10).await, ["a"]);
     flusher.shut_down();
-    assert!(!queue.is_safe());
+    assert!(!queue.is_synced());
     drop(queue);
     assert_eq!(answered.load(Ordering::SeqCst), 1);
     let (_, recovered) = open(&on(), Path::new("/queue"), options(None, Overflow::Block));
@@ -191,8 +191,8 @@ async fn a_full_disk_holds_answers_back() {
     wait_until("the first is answered for", || answered.load(Ordering::SeqCst) == 1);
     disk.set_full(true);
     put(&queue, "b", &answered).unwrap();
-    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(NoRoom::Failing));
-    assert!(matches!(&queue.notices().await[..], [Notice::Failing { .. }]));
+    wait_until("the queue refuses", || queue.reserve(1, 1).map(|()| queue.release(1, 1)) == Err(ReserveError::Failing));
+    assert!(matches!(&queue.events().await[..], [QueueEvent::Failing { .. }]));
     assert_eq!(answered.load(Ordering::SeqCst), 1);
     let room = signals.room.notified();
     tokio::pin!(room);
@@ -276,7 +276,7 @@ async fn a_backlog_is_read_from_disk() {
         wait_until("it is answered for", || answered.load(Ordering::SeqCst) > number);
     }
     {
-        let state = queue.lock();
+        let state = queue.state.lock();
         assert!(state.recent_bytes <= 300_000, "{} bytes of 20 MB in memory", state.recent_bytes);
         assert_eq!((state.memory_held, state.bytes), (0, 20_000_000));
     }
@@ -341,12 +341,12 @@ async fn full_queues_refuse_until_there_is_room() {
     let answered = Arc::new(AtomicUsize::new(0));
     let (one, _) = open(&flusher, &dir.path().join("one"), narrow.clone());
     let (two, _) = open(&flusher, &dir.path().join("two"), options(Some(3), Overflow::Block));
-    assert_eq!(one.reserve(2, 90), Err(NoRoom::Never));
+    assert_eq!(one.reserve(2, 90), Err(ReserveError::TooLarge));
     put(&one, "x".repeat(60), &answered).unwrap();
-    assert_eq!(one.reserve(1, 20), Err(NoRoom::Full), "60 + 16 + 20 + 16 are over 100");
+    assert_eq!(one.reserve(1, 20), Err(ReserveError::Full), "60 + 16 + 20 + 16 are over 100");
     put(&two, "y".repeat(60), &answered).unwrap();
-    assert_eq!(two.reserve(1, 40), Err(NoRoom::Full), "the data directory holds 200");
-    assert_eq!(two.reserve(4, 0), Err(NoRoom::Never));
+    assert_eq!(two.reserve(1, 40), Err(ReserveError::Full), "the data directory holds 200");
+    assert_eq!(two.reserve(4, 0), Err(ReserveError::TooLarge));
     let room = signals.room.notified();
     tokio::pin!(room);
     room.as_mut().enable();
@@ -373,9 +373,9 @@ async fn an_interval_answers_before_the_sync() {
     put(&queue, "a", &answered).unwrap();
     assert_eq!(lease(&queue, 1).await, ["a"]);
     assert_eq!(answered.load(Ordering::SeqCst), 1);
-    assert_eq!(queue.lock().durable, 0, "answered for, and not yet synced");
+    assert_eq!(queue.state.lock().durable, 0, "answered for, and not yet synced");
     queue.commit(1);
-    wait_until("it is synced", || queue.lock().durable == 1);
+    wait_until("it is synced", || queue.state.lock().durable == 1);
     flusher.shut_down();
 }
 
@@ -441,7 +441,7 @@ async fn a_damaged_entry_is_passed_over() {
     let counters = queue.counters();
     assert_eq!((counters.corrupt, counters.delivered, counters.bytes), (1, 2, 0));
     assert!(conserves(&counters) && counters.is_idle());
-    assert_eq!(queue.notices().await, [Notice::Corrupt { entries: 1 }]);
+    assert_eq!(queue.events().await, [QueueEvent::Corrupt { entries: 1 }]);
     flusher.shut_down();
 }
 
@@ -456,7 +456,7 @@ async fn a_segment_that_cannot_be_read_is_kept() {
     disk.set_unreadable(false);
     let counters = queue.counters();
     assert!(counters.corrupt == 3 && conserves(&counters) && counters.is_idle(), "{counters:?}");
-    assert!(queue.notices().await.iter().any(|notice| matches!(notice, Notice::Unreadable { .. })));
+    assert!(queue.events().await.iter().any(|notice| matches!(notice, QueueEvent::Unreadable { .. })));
     put(&queue, "four", &Arc::new(AtomicUsize::new(0))).unwrap();
     assert_eq!(lease(&queue, 10).await, ["four"]);
     wait_until("its file is put aside", || disk.paths().iter().any(|path| path.ends_with("0000000001.seg.unreadable")));

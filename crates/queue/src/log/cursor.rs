@@ -1,8 +1,8 @@
-//! How far a queue was delivered, on disk.
+//! The cursor: how far a queue is delivered, on disk.
 //!
-//! The file `cursor` has two slots, 4096 bytes apart, that are written in turns: a write that a crash tears leaves the
-//! other one. A slot is `magic 4 | version u32 | turn u64 | sequence number u64 | crc32 u32`, little-endian. The slot of
-//! the greater turn holds. A cursor that is lost costs duplicates, nothing else.
+//! The file `cursor` has two slots, 4096 bytes apart, which are written alternately: a crash during a write leaves the other
+//! one intact. A slot is `magic 4 | version u32 | turn u64 | sequence number u64 | crc32 u32`, little-endian. The slot with
+//! the higher turn is valid. A lost cursor causes duplicates, but loses nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,45 +28,45 @@ pub struct Cursor {
     turn: u64,
     saved: u64,
     // This process has synced it.
-    is_safe: bool,
+    is_synced: bool,
 }
 
 impl Cursor {
-    /// Reads the cursor in `dir`; the second value says that there is one, of which nothing can be read.
+    /// Reads the cursor in `dir`. The second value is true if there is one that cannot be read.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> (Self, bool) {
         let file = disk.open(&dir.join(NAME));
         let is_missing = matches!(&file, Err(error) if error.kind() == io::ErrorKind::NotFound);
         let slots = file.as_ref().ok().map(|file| [0, SLOT_DISTANCE].map(|at| read_slot(file.as_ref(), at)));
         let newest = slots.into_iter().flatten().flatten().max();
         let (turn, saved) = newest.unwrap_or_default();
-        // The file is made anew by the first save: its name may not be on disk, if the process before was killed.
-        (Self { disk, dir: dir.to_owned(), file: None, turn, saved, is_safe: false }, newest.is_none() && !is_missing)
+        // The first save replaces the file: if the last process was killed, its name may not be on disk.
+        (Self { disk, dir: dir.to_owned(), file: None, turn, saved, is_synced: false }, newest.is_none() && !is_missing)
     }
 
-    /// The first sequence number that is not delivered, as it was read or saved; 0 if none was ever saved.
+    /// The first sequence number that is not delivered, as it was read or saved; 0 if none was saved.
     pub fn saved(&self) -> u64 {
         self.saved
     }
 
-    /// Whether what was saved is known to outlive a crash: the process before may have been killed before its sync.
-    pub fn is_safe(&self) -> bool {
-        self.is_safe || self.saved == 0
+    /// Whether the saved number is known to survive a crash: the last process may have been killed before its sync.
+    pub fn is_synced(&self) -> bool {
+        self.is_synced || self.saved == 0
     }
 
-    /// Saves `seq` so that it outlives a crash.
+    /// Saves `seq` so that it survives a crash.
     pub fn save(&mut self, seq: u64) -> io::Result<()> {
         self.turn += 1;
         let slot = encode(self.turn, seq);
         let at = self.turn % 2 * SLOT_DISTANCE;
         let result = match self.file.take() {
             Some(file) => self.overwrite(file.as_ref(), &slot, at).map(|()| file),
-            // The file's syncs are not to be trusted any more after one has failed: another takes its place.
+            // After a failed sync later ones cannot be trusted: the file is replaced.
             None => self.replace(&slot, at),
         };
         let file = result.map_err(within("save", &self.dir.join(NAME)))?;
         self.file = Some(file);
         self.saved = seq;
-        self.is_safe = true;
+        self.is_synced = true;
         failpoint::reach(Point::CursorSaved);
         Ok(())
     }
@@ -114,7 +114,7 @@ fn encode(turn: u64, seq: u64) -> [u8; SLOT_BYTES] {
     slot
 }
 
-/// Turn and sequence number of a sound slot.
+/// The turn and the sequence number of an intact slot.
 fn read_slot(file: &dyn File, at: u64) -> Option<(u64, u64)> {
     let mut slot = [0; SLOT_BYTES];
     let read = file.read_at(&mut slot, at).ok()?;

@@ -1,4 +1,4 @@
-//! What a log asks of the file system, so that tests can put one in its place that loses power.
+//! The file system of a log, behind a trait, so that tests can simulate power failures.
 
 use std::fs;
 use std::io;
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Directories, and the files in them.
+/// Directories and their files.
 pub trait Disk: Send + Sync {
-    /// Makes a directory with all that are missing above it, so that it outlives a crash.
+    /// Creates a directory and its missing parents, so that they survive a crash.
     fn make_dir(&self, dir: &Path) -> io::Result<()>;
-    /// The names of what is in a directory.
+    /// The names in a directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Makes a file that is not there yet, to be written and read.
+    /// Creates a file, which must not exist, for writing and reading.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-    /// Opens a file to be written and read.
+    /// Opens a file for writing and reading.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-    /// Gives a file another name, at which there may be one already: that one is gone then.
+    /// Renames a file, and replaces the file at the new name if there is one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes what was created, renamed and removed in a directory outlive a crash.
+    /// Makes what was created, renamed and removed in a directory survive a crash: fsync(2).
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
-/// A file that is open.
+/// An open file.
 pub trait File: Send + Sync {
-    /// Its bytes.
+    /// Its length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// When it was last written.
     fn modified(&self) -> io::Result<SystemTime>;
@@ -35,9 +35,9 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `data`.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes what was written outlive a crash: fdatasync(2).
+    /// Makes what was written survive a crash: fdatasync(2).
     fn sync(&self) -> io::Result<()>;
-    /// Whether it is what `path` names: nobody has removed, moved or replaced it.
+    /// Whether `path` still names it: it was not removed, moved or replaced.
     fn is_at(&self, path: &Path) -> io::Result<bool>;
 }
 
@@ -130,7 +130,7 @@ impl File for RealFile {
     }
 }
 
-/// An error with what was done to which file.
+/// Adds to an error what was done to which file.
 pub(super) fn within(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let what = format!("cannot {doing} {}", PathBuf::from(path).display());
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))

@@ -6,23 +6,23 @@
 //! ```
 //!
 //! A frame's checksum begins with the segment's salt and goes over length, sequence number and payload. The salt is a
-//! random number: what looks like a frame within a payload, or in a block that another file left behind, is none.
+//! random number, so that bytes that look like a frame within a payload, or in a block of another file, are not taken for one.
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 32;
 /// Bytes of a frame before its payload.
 pub const FRAME_BYTES: usize = 16;
-/// The format that is written.
+/// The version that is written.
 pub const VERSION: u32 = 1;
 /// The largest payload.
 pub const MAX_PAYLOAD: usize = 1 << 30;
 
 const MAGIC: [u8; 8] = *b"LPQUEUE\n";
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What checksums begin with.
+    /// The initial value of the checksums.
     pub salt: u32,
     /// The sequence number of the first record.
     pub first: u64,
@@ -31,7 +31,7 @@ pub struct Header {
 /// Why a segment cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHeader {
-    /// It is no header, or one that was damaged.
+    /// It is not a header, or it is damaged.
     #[error("its header is damaged")]
     Damaged,
     /// A later version of the format.
@@ -40,7 +40,7 @@ pub enum BadHeader {
 }
 
 impl Header {
-    /// The header as it is written.
+    /// Encodes the header.
     pub fn encode(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -52,7 +52,7 @@ impl Header {
         bytes
     }
 
-    /// Reads the header at the front of `bytes`.
+    /// Decodes the header at the start of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Damaged)?;
         if bytes[..8] != MAGIC || crc32fast::hash(&bytes[..28]) != u32_at(bytes, 28) {
@@ -76,12 +76,12 @@ pub struct FrameHead {
 }
 
 impl FrameHead {
-    /// Reads the head at the front of `bytes`, of which there are at least [`FRAME_BYTES`].
+    /// Decodes the head at the start of `bytes`, which are at least [`FRAME_BYTES`].
     pub fn decode(bytes: &[u8]) -> Self {
         Self { len: u32_at(bytes, 0), crc: u32_at(bytes, 4), seq: u64_at(bytes, 8) }
     }
 
-    /// Whether `payload` is what was written with this head into the segment of this salt.
+    /// Whether the checksum is right for `payload` in a segment with this salt.
     pub fn verifies(&self, salt: u32, payload: &[u8]) -> bool {
         checksum(salt, self.len, self.seq, payload) == self.crc
     }

@@ -1,15 +1,14 @@
-//! A log of records on disk, in segments: what a durable queue is made of.
+//! A segment log: records on disk, the basis of a durable queue.
 //!
-//! Records have sequence numbers without gaps. They lie in files `NNNNNNNNNN.seg` (their format is in [`frame`]),
-//! which are numbered in the order in which they were begun; a segment's records end where those of the next one
-//! begin. That is how the rest of a segment is cut off after a failed write or sync: what is not known to be on disk is
-//! written anew into the next segment, and nothing is ever appended to a file of which a sync has failed, or which
-//! another process has begun.
+//! Records have sequence numbers without gaps. They are in files `NNNNNNNNNN.seg` (see [`frame`] for the format), numbered
+//! in the order of their creation; the records of a segment end where those of the next one start. That is how the rest of
+//! a segment is cut off after a failed write or sync: records that are not known to be on disk are written again into the
+//! next segment. Nothing is ever appended to a file after a failed sync, or to a file of another process.
 //!
-//! What must be on disk before what:
-//! - a record is durable when its segment was synced, after it the directory with the segment's name in it;
-//! - a segment is begun when the one before was synced;
-//! - a segment is removed when all of it was delivered, and the [`cursor`] that lies past it was synced if it can be.
+//! The order of syncs:
+//! - a record is durable when its segment was synced, and after it the directory with the name of the segment;
+//! - a segment is created when the one before it was synced;
+//! - a segment is removed when all of it was delivered, and the [`cursor`] past it was synced if that is possible.
 
 mod cursor;
 mod disk;
@@ -40,9 +39,9 @@ pub use self::recover::Recovered;
 pub use self::scan::Record;
 use crate::failpoint::{self, Point};
 
-/// How a segment's name ends.
+/// The suffix of the name of a segment.
 const SUFFIX: &str = ".seg";
-/// Bytes that are written at once, about.
+/// Bytes of one write, approximately.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// The path of a segment.
@@ -50,20 +49,20 @@ fn segment_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("{generation:010}{SUFFIX}"))
 }
 
-/// Where a segment that cannot be read is put.
-fn unreadable(path: &Path) -> PathBuf {
+/// The path to which a segment is renamed that cannot be read.
+fn unreadable_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".unreadable");
     name.into()
 }
 
-/// A log, as the one who writes it holds it. Every method but [`Log::push`] may wait for the disk.
+/// The writing end of a log. Every method except [`Log::push`] may wait for the disk.
 pub struct Log {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u64,
-    /// The directory is there. A queue that is never used makes none.
-    is_made: bool,
+    /// The directory exists. A queue that is never used creates none.
+    dir_exists: bool,
     /// Oldest first; the last is `current`, if there is one.
     segments: Vec<Segment>,
     current: Option<Current>,
@@ -75,10 +74,10 @@ pub struct Log {
     next: u64,
     cursor: Cursor,
     delivered: u64,
-    /// Segments that could not be read: they are renamed, not removed.
-    spoiled: BTreeSet<u64>,
-    /// There is a [`Syncing`]. No other sync of the same file may come between: only one of them is told of an error.
-    syncing: bool,
+    /// Segments that cannot be read: they are renamed, not removed.
+    quarantined: BTreeSet<u64>,
+    /// There is a [`PendingSync`]. No other sync of the same file may run: only one of them would get an error.
+    is_syncing: bool,
     buffer: Vec<u8>,
 }
 
@@ -89,34 +88,34 @@ struct Segment {
     first: u64,
 }
 
-/// The segment that is being written.
+/// The segment that is written.
 struct Current {
     file: Arc<dyn File>,
     salt: u32,
     len: u64,
-    /// Its name is on disk.
-    listed: bool,
+    /// The directory with its name was synced.
+    name_synced: bool,
 }
 
-/// A sync of what was written to a segment so far.
-pub struct Syncing {
+/// A sync of what has been written to a segment.
+pub struct PendingSync {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     file: Arc<dyn File>,
     generation: u64,
-    listed: bool,
+    name_synced: bool,
     end: u64,
 }
 
-impl Syncing {
-    /// Waits until it is on disk; [`Log::end_sync`] is to be told the result.
+impl PendingSync {
+    /// Waits until it is on disk. The result is for [`Log::end_sync`].
     ///
     /// # Errors
     /// It is not known to be on disk.
     pub fn run(&self) -> io::Result<()> {
         failpoint::reach(Point::AfterWrite);
         self.file.sync()?;
-        if !self.listed {
+        if !self.name_synced {
             failpoint::reach(Point::SegmentSynced);
             self.disk.sync_dir(&self.dir)?;
         }
@@ -125,7 +124,7 @@ impl Syncing {
 }
 
 impl Log {
-    /// Opens the log in `dir`, which is made with the first record. Damage is no error: see [`Recovered`].
+    /// Opens the log in `dir`, which the first record creates. Damaged files are not an error: see [`Recovered`].
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -133,26 +132,26 @@ impl Log {
         recover::open(disk, dir, segment_bytes)
     }
 
-    /// Takes a record of at most [`MAX_PAYLOAD`] bytes in; nothing is written yet. Returns its sequence number.
+    /// Adds a record of at most [`MAX_PAYLOAD`] bytes, without writing it. Returns its sequence number.
     pub fn push(&mut self, payload: Bytes) -> u64 {
         self.unsynced.push_back(payload);
         self.next += 1;
         self.next - 1
     }
 
-    /// Writes what was pushed. It may be lost in a crash until [`Log::sync`] returns. While a [`Syncing`] is under way, no
-    /// more than the segment takes.
+    /// Writes the records that were pushed. A power failure may lose them until [`Log::sync`] returns. While there is a
+    /// [`PendingSync`], no more is written than fits into the segment.
     ///
     /// # Errors
-    /// Nothing is lost by one: the next call begins with what is not durable, in another segment.
+    /// Those of the disk. No record is lost: the next call writes what is not durable into another segment.
     pub fn write(&mut self) -> io::Result<()> {
         while self.written < self.next {
             if self.current.is_none() {
-                self.begin()?;
+                self.create_segment()?;
             }
             let fits = self.encode();
             if fits == 0 {
-                if self.syncing {
+                if self.is_syncing {
                     return Ok(());
                 }
                 self.sync()?;
@@ -171,92 +170,92 @@ impl Log {
         Ok(())
     }
 
-    /// Makes everything durable that was written; returns the first sequence number that is not.
+    /// Syncs what was written. Returns the first sequence number that is not durable.
     ///
     /// # Errors
     /// As with [`Log::write`], which is to be called again.
     pub fn sync(&mut self) -> io::Result<u64> {
-        debug_assert!(!self.syncing, "one sync at a time");
-        if let Some(syncing) = self.begin_sync() {
-            let result = syncing.run();
-            self.end_sync(&syncing, result)?;
+        debug_assert!(!self.is_syncing, "one sync at a time");
+        if let Some(pending_sync) = self.begin_sync() {
+            let result = pending_sync.run();
+            self.end_sync(&pending_sync, result)?;
         }
         Ok(self.durable)
     }
 
-    /// Begins to make durable what was written, so that [`Syncing::run`] can be called elsewhere while more is written.
-    /// `None` if there is nothing to be made durable, or one is under way.
-    pub fn begin_sync(&mut self) -> Option<Syncing> {
-        let current = self.current.as_ref().filter(|_| self.written > self.durable && !self.syncing)?;
+    /// Starts a sync, so that [`PendingSync::run`] can be called on another thread while more is written. `None` if there is
+    /// nothing to sync, or a sync is pending.
+    pub fn begin_sync(&mut self) -> Option<PendingSync> {
+        let current = self.current.as_ref().filter(|_| self.written > self.durable && !self.is_syncing)?;
         let generation = self.segments.last()?.generation;
-        self.syncing = true;
-        Some(Syncing {
+        self.is_syncing = true;
+        Some(PendingSync {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
             file: current.file.clone(),
             generation,
-            listed: current.listed,
+            name_synced: current.name_synced,
             end: self.written,
         })
     }
 
-    /// Takes note of what [`Syncing::run`] has returned; whether more is durable by it. It is not if the segment was let
-    /// go meanwhile: then what was in it is written anew.
+    /// Ends a sync with the `result` of [`PendingSync::run`]. Whether more is durable now: not if the segment was abandoned
+    /// meanwhile, in which case its records are written again.
     ///
     /// # Errors
     /// As with [`Log::write`], which is to be called again.
-    pub fn end_sync(&mut self, syncing: &Syncing, result: io::Result<()>) -> io::Result<bool> {
-        self.syncing = false;
+    pub fn end_sync(&mut self, pending_sync: &PendingSync, result: io::Result<()>) -> io::Result<bool> {
+        self.is_syncing = false;
         let generation = self.segments.last().map(|segment| segment.generation);
-        let Some(current) = self.current.as_mut().filter(|_| generation == Some(syncing.generation)) else {
+        let Some(current) = self.current.as_mut().filter(|_| generation == Some(pending_sync.generation)) else {
             return Ok(false);
         };
         if let Err(error) = result {
             return Err(self.abandon("sync", error));
         }
-        current.listed = true;
-        let count = usize::try_from(syncing.end - self.durable).unwrap_or(usize::MAX);
+        current.name_synced = true;
+        let count = usize::try_from(pending_sync.end - self.durable).unwrap_or(usize::MAX);
         self.unsynced.drain(..count.min(self.unsynced.len()));
-        self.durable = syncing.end;
+        self.durable = pending_sync.end;
         Ok(true)
     }
 
-    /// Whether a sync is under way.
+    /// Whether a sync is pending.
     pub fn is_syncing(&self) -> bool {
-        self.syncing
+        self.is_syncing
     }
 
-    /// Notes that everything below `seq` is delivered; [`Log::tidy`] saves it.
-    pub fn deliver_to(&mut self, seq: u64) {
+    /// Records that everything below `seq` is delivered. [`Log::checkpoint`] saves it.
+    pub fn set_delivered(&mut self, seq: u64) {
         self.delivered = self.delivered.max(seq.min(self.next));
     }
 
-    /// Whether [`Log::tidy`] has something to do.
-    pub fn is_untidy(&self) -> bool {
-        self.delivered > self.cursor.saved() || !self.cursor.is_safe()
+    /// Whether [`Log::checkpoint`] has something to do.
+    pub fn needs_checkpoint(&self) -> bool {
+        self.delivered > self.cursor.saved() || !self.cursor.is_synced()
     }
 
-    /// Saves how far the log was delivered, and removes the segments that are not needed any more.
+    /// Saves how far the log is delivered, and removes delivered segments.
     ///
     /// # Errors
-    /// Nothing is lost by one; the next call tries again.
-    pub fn tidy(&mut self) -> io::Result<()> {
-        self.try_tidy().inspect_err(|_| self.distrust_names())
+    /// Those of the disk. No record is lost; the next call tries again.
+    pub fn checkpoint(&mut self) -> io::Result<()> {
+        self.try_checkpoint().inspect_err(|_| self.abandon_unsynced_name())
     }
 
-    /// After an error it may have been the directory's sync that failed: a name that was to be synced with it will never be.
-    fn distrust_names(&mut self) {
-        if self.current.as_ref().is_some_and(|current| !current.listed) {
-            self.let_go();
+    /// Abandons the current segment if the directory with its name was not synced. After an error it may have been that sync
+    /// that failed, and a later sync would not make up for it.
+    fn abandon_unsynced_name(&mut self) {
+        if self.current.as_ref().is_some_and(|current| !current.name_synced) {
+            self.abandon_segment();
         }
     }
 
-    fn try_tidy(&mut self) -> io::Result<()> {
+    fn try_checkpoint(&mut self) -> io::Result<()> {
         let mut saved = self.save_cursor();
         if saved.is_err() {
-            self.distrust_names();
-            // What was delivered is removed all the same, which costs nothing: on a disk that is full, it makes the room
-            // that the cursor needs.
+            self.abandon_unsynced_name();
+            // Delivered segments are removed all the same: on a full disk that makes the room that the cursor needs.
             self.remove_delivered()?;
             saved = self.save_cursor();
         }
@@ -265,12 +264,12 @@ impl Log {
     }
 
     fn save_cursor(&mut self) -> io::Result<()> {
-        if !self.is_untidy() {
+        if !self.needs_checkpoint() {
             return Ok(());
         }
         let result = self.cursor.save(self.delivered);
         match result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_made => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.dir_exists => {
                 self.make_dir()?;
                 self.cursor.save(self.delivered)
             }
@@ -284,8 +283,8 @@ impl Log {
             let generation = self.segments[0].generation;
             let path = segment_path(&self.dir, generation);
             failpoint::reach(Point::BeforeUnlink);
-            let result = if self.spoiled.contains(&generation) {
-                self.disk.rename(&path, &unreadable(&path))
+            let result = if self.quarantined.contains(&generation) {
+                self.disk.rename(&path, &unreadable_path(&path))
             } else {
                 self.disk.remove(&path)
             };
@@ -300,27 +299,27 @@ impl Log {
         if removed { self.disk.sync_dir(&self.dir).map_err(within("sync", &self.dir)) } else { Ok(()) }
     }
 
-    /// Removes all files, if everything was delivered; whether it was. Nothing can be written afterwards.
+    /// Removes all files if everything was delivered, and returns whether it was. Nothing can be written afterwards.
     ///
     /// # Errors
-    /// Some files are still there.
-    pub fn clear(&mut self) -> io::Result<bool> {
+    /// Some files still exist.
+    pub fn remove_files(&mut self) -> io::Result<bool> {
         if self.delivered < self.next || !self.unsynced.is_empty() {
             return Ok(false);
         }
-        if !self.is_made {
+        if !self.dir_exists {
             return Ok(true);
         }
         self.current = None;
-        self.tidy()?;
-        // Last: without it, segments would be delivered again.
+        self.checkpoint()?;
+        // Last: without it, the segments would be delivered again.
         self.cursor.remove()?;
         Ok(true)
     }
 
-    /// Keeps a segment that proved unreadable from being removed; it is put aside in its turn.
-    pub fn spare(&mut self, generation: u64) {
-        self.spoiled.insert(generation);
+    /// Marks a segment that cannot be read, to be renamed instead of removed.
+    pub fn quarantine(&mut self, generation: u64) {
+        self.quarantined.insert(generation);
     }
 
     /// The first sequence number that is not durable.
@@ -338,12 +337,12 @@ impl Log {
         self.next
     }
 
-    /// The oldest record that was not delivered, as far as the disk knows.
+    /// The first sequence number that is not delivered according to the cursor on disk.
     pub fn saved(&self) -> u64 {
         self.cursor.saved()
     }
 
-    /// Where the durable records are.
+    /// The extents of all segments.
     pub fn extents(&self) -> Vec<Extent> {
         let extent = |(at, segment): (usize, &Segment)| {
             let end = self.segments.get(at + 1).map_or(u64::MAX, |next| next.first);
@@ -356,16 +355,17 @@ impl Log {
         self.segments.get(at + 1).map_or(self.durable, |next| next.first)
     }
 
-    /// Begins a segment with the first record that is not written.
-    fn begin(&mut self) -> io::Result<()> {
-        debug_assert_eq!(self.written, self.durable, "the segment before was synced, or abandoned");
-        if !self.is_made {
+    /// Creates a segment for the first record that is not written.
+    fn create_segment(&mut self) -> io::Result<()> {
+        debug_assert_eq!(self.written, self.durable, "the previous segment was synced or abandoned");
+        if !self.dir_exists {
             self.make_dir()?;
         }
         let generation = self.next_generation;
         self.next_generation += 1;
         let path = segment_path(&self.dir, generation);
-        let file = self.disk.create(&path).inspect_err(|error| self.is_made = error.kind() != io::ErrorKind::NotFound);
+        let file =
+            self.disk.create(&path).inspect_err(|error| self.dir_exists = error.kind() != io::ErrorKind::NotFound);
         let file = file.map_err(within("make", &path))?;
         let header = Header { salt: salt(), first: self.written };
         if let Err(error) = file.write_at(&header.encode(), 0) {
@@ -374,17 +374,17 @@ impl Log {
         }
         failpoint::reach(Point::SegmentCreated);
         self.segments.push(Segment { generation, first: self.written });
-        self.current = Some(Current { file, salt: header.salt, len: HEADER_BYTES as u64, listed: false });
+        self.current = Some(Current { file, salt: header.salt, len: HEADER_BYTES as u64, name_synced: false });
         Ok(())
     }
 
     fn make_dir(&mut self) -> io::Result<()> {
         self.disk.make_dir(&self.dir).map_err(within("make", &self.dir))?;
-        self.is_made = true;
+        self.dir_exists = true;
         Ok(())
     }
 
-    /// Puts frames of the next records into the buffer, as many as the segment takes; returns how many.
+    /// Encodes the next records into the buffer, as many as fit into the segment; returns how many.
     fn encode(&mut self) -> u64 {
         self.buffer.clear();
         let Some(current) = &self.current else { return 0 };
@@ -405,26 +405,26 @@ impl Log {
         count
     }
 
-    /// Lets the current segment go for an error and names its file in it.
+    /// Abandons the current segment after an error, and adds its path to the error.
     fn abandon(&mut self, doing: &str, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::NotFound {
-            // Somebody has removed it, perhaps with its directory.
-            self.is_made = false;
+            // It was removed by another program, perhaps with its directory.
+            self.dir_exists = false;
         }
-        match self.let_go() {
+        match self.abandon_segment() {
             Some(path) => within(doing, &path)(error),
             None => error,
         }
     }
 
-    /// Never touches the current segment again; what is not durable will go into another one.
-    fn let_go(&mut self) -> Option<PathBuf> {
+    /// Stops using the current segment; what is not durable will be written into another one.
+    fn abandon_segment(&mut self) -> Option<PathBuf> {
         self.written = self.durable;
         self.current = None;
         let segment = *self.segments.last()?;
         let path = segment_path(&self.dir, segment.generation);
         if segment.first == self.durable {
-            // Nothing in it counts. If it cannot be removed, the next segment cuts it off.
+            // It has no durable record. If it cannot be removed, the next segment cuts it off.
             self.segments.pop();
             let _ = self.disk.remove(&path);
         }
@@ -433,10 +433,10 @@ impl Log {
 }
 
 fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "somebody has removed or moved it, and what it held with it")
+    io::Error::new(io::ErrorKind::NotFound, "another program has removed or moved it, and the messages in it are lost")
 }
 
-/// A number that nobody can foresee.
+/// An unpredictable number.
 fn salt() -> u32 {
     let number = std::hash::RandomState::new().build_hasher().finish();
     u32::try_from(number >> 32).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Reads records back, beside a log that is being written.
+//! Reads records of a log, also while it is written.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,39 +9,39 @@ use super::frame::{HEADER_BYTES, Header};
 use super::scan::{Record, Scanner};
 use super::segment_path;
 
-/// Which sequence numbers a segment holds.
+/// The sequence numbers of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// The number in the file's name.
     pub generation: u64,
     /// The first.
     pub first: u64,
-    /// The first that it does not hold.
+    /// The first one after it.
     pub end: u64,
 }
 
-/// What was read.
+/// The result of a read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// Sound records, in order.
+    /// Intact records, in order.
     pub records: Vec<Record>,
-    /// Where to go on. Sequence numbers below it that are not among the records were of damaged ones.
+    /// Where to continue. The records below it that are missing are damaged.
     pub next: u64,
 }
 
-/// Reads records, with file handles of its own, so that it waits for no sync.
+/// Reads records with file handles of its own, so that it does not wait for syncs.
 pub struct SegmentReader {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     open: Option<(u64, Scanner)>,
-    // Read, and too large for the chunk: the first sound record from the number before it on.
-    held: Option<(u64, Record)>,
+    // A record that was read, and did not fit into the last chunk: the first intact one from the number before it on.
+    read_ahead: Option<(u64, Record)>,
 }
 
 impl SegmentReader {
     /// A reader of the log in `dir`.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
-        Self { disk, dir, open: None, held: None }
+        Self { disk, dir, open: None, read_ahead: None }
     }
 
     /// Another reader of the same log.
@@ -49,8 +49,8 @@ impl SegmentReader {
         Self::new(self.disk.clone(), self.dir.clone())
     }
 
-    /// Reads from `from` on and before `end`: at most `entries` records and, but for the first one, `bytes` bytes of
-    /// payload. Everything before `end` was written.
+    /// Reads records from `from` up to `end`, before which everything is written: at most `entries` and, except for the first
+    /// one, `bytes` bytes of payload.
     pub fn read(
         &mut self,
         extents: &[Extent],
@@ -70,7 +70,7 @@ impl SegmentReader {
             let until = extent.end.min(end);
             match self.next(*extent, chunk.next, until) {
                 Ok(Some(record)) if !chunk.records.is_empty() && size + record.payload.len() > bytes => {
-                    self.held = Some((chunk.next, record));
+                    self.read_ahead = Some((chunk.next, record));
                     break;
                 }
                 Ok(Some(record)) => {
@@ -79,7 +79,7 @@ impl SegmentReader {
                     chunk.records.push(record);
                 }
                 Ok(None) => chunk.next = until,
-                // What was read before counts; the error comes again.
+                // Returns what was read before; the next read gets the error again.
                 Err(_) if !chunk.records.is_empty() => break,
                 Err(error) => return Err(error),
             }
@@ -87,13 +87,13 @@ impl SegmentReader {
         Ok(chunk)
     }
 
-    /// The first sound record of a segment between `from` and `until`.
+    /// The first intact record of a segment between `from` and `until`.
     fn next(&mut self, extent: Extent, from: u64, until: u64) -> io::Result<Option<Record>> {
         let fits = |(since, record): &mut (u64, Record)| *since <= from && (from..until).contains(&record.seq);
-        if let Some((_, record)) = self.held.take_if(fits) {
+        if let Some((_, record)) = self.read_ahead.take_if(fits) {
             return Ok(Some(record));
         }
-        self.held = None;
+        self.read_ahead = None;
         let usable =
             |(generation, scanner): &(u64, Scanner)| *generation == extent.generation && scanner.expected() <= from;
         if !self.open.as_ref().is_some_and(usable) {
@@ -112,7 +112,7 @@ impl SegmentReader {
         }
     }
 
-    /// A scanner of a segment; `None` if there is none any more, or nothing to be read of it.
+    /// A scanner of a segment; `None` if the file does not exist any more, or its header is damaged.
     fn scanner(&self, extent: Extent) -> io::Result<Option<Scanner>> {
         let file = match self.disk.open(&segment_path(&self.dir, extent.generation)) {
             Ok(file) => file,

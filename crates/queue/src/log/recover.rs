@@ -1,4 +1,4 @@
-//! Opens a log that another process left, in whatever state.
+//! Opens a log in whatever state an earlier process left it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -10,28 +10,28 @@ use super::cursor::Cursor;
 use super::disk::{Disk, File, within};
 use super::frame::{BadHeader, FRAME_BYTES, HEADER_BYTES, Header};
 use super::scan::Scanner;
-use super::{Log, SUFFIX, Segment, segment_path, unreadable};
+use super::{Log, SUFFIX, Segment, segment_path, unreadable_path};
 
-/// What was found when a log was opened.
+/// What opening a log has found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// The first record that was not delivered.
+    /// The first record that is not delivered.
     pub from: u64,
-    /// Records that are to be delivered, those included that will prove damaged.
+    /// Records that are to be delivered, damaged ones included.
     pub records: u64,
-    /// Bytes of their payloads, about.
+    /// Bytes of their payloads, approximately.
     pub bytes: u64,
-    /// Bytes at the end of the newest segment that are no whole record: a write that a crash cut short.
+    /// Bytes at the end of the newest segment that are not a whole record: a write that a crash has torn.
     pub torn_bytes: u64,
-    /// Files that cannot be read as segments, and why. They were renamed to `NAME.unreadable`.
+    /// Files that are not valid segments, and why. They were renamed to `NAME.unreadable`.
     pub unreadable: Vec<(String, String)>,
     /// The first record of each segment, and when the segment was last written.
     pub written: Vec<(u64, SystemTime)>,
-    /// There was a cursor of which nothing could be read: the log begins with its oldest record.
+    /// The cursor cannot be read: everything in the log is delivered again.
     pub cursor_lost: bool,
 }
 
-/// A segment as it was found.
+/// A segment that was found.
 struct Found {
     segment: Segment,
     len: u64,
@@ -58,7 +58,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
     recovered.written = written.collect();
     let end = match found.last_mut() {
         Some(newest) => {
-            // What a process that was killed had written and not synced. If that fails, nobody was promised more.
+            // Syncs what a killed process had only written. If that fails, it was not acknowledged as synced either.
             let _ = newest.file.sync();
             end_of(newest, &mut recovered)
         }
@@ -76,7 +76,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         disk,
         dir: dir.to_owned(),
         segment_bytes,
-        is_made: !names.is_empty(),
+        dir_exists: !names.is_empty(),
         segments: found.iter().map(|found| found.segment).collect(),
         current: None,
         next_generation,
@@ -86,8 +86,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         next,
         delivered: cursor.saved(),
         cursor,
-        spoiled: BTreeSet::new(),
-        syncing: false,
+        quarantined: BTreeSet::new(),
+        is_syncing: false,
         buffer: Vec::new(),
     };
     Ok((log, recovered))
@@ -98,7 +98,7 @@ fn generation_of(name: &str) -> Option<u64> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// Reads a segment's header. What cannot be read is put aside.
+/// Reads the header of a segment. Renames a file that is not valid.
 fn examine(disk: &dyn Disk, dir: &Path, generation: u64, least: u64, recovered: &mut Recovered) -> Option<Found> {
     let path = segment_path(dir, generation);
     let (reason, len) = match read_header(disk, &path) {
@@ -106,17 +106,17 @@ fn examine(disk: &dyn Disk, dir: &Path, generation: u64, least: u64, recovered: 
             let segment = Segment { generation, first: header.first };
             return Some(Found { segment, len, file: file.clone(), scanner: Scanner::new(file, header) });
         }
-        Ok((Ok(_), (_, len))) => ("it does not follow on the one before".to_owned(), len),
+        Ok((Ok(_), (_, len))) => ("it does not continue the segment before it".to_owned(), len),
         Ok((Err(bad), (_, len))) => (bad.to_string(), len),
         Err(error) => (error.to_string(), u64::MAX),
     };
     if len < HEADER_BYTES as u64 {
-        // A crash came between the file and its first bytes.
+        // A crash came between the creation of the file and its first bytes.
         let _ = disk.remove(&path);
         return None;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let _ = disk.rename(&path, &unreadable(&path));
+    let _ = disk.rename(&path, &unreadable_path(&path));
     recovered.unreadable.push((name, reason));
     None
 }
@@ -131,13 +131,13 @@ fn read_header(disk: &dyn Disk, path: &Path) -> io::Result<(Result<Header, BadHe
     Ok((Header::decode(&bytes[..read]), (file, len)))
 }
 
-/// Goes through the newest segment to its last sound record.
+/// Scans the newest segment to its last intact record.
 fn end_of(newest: &mut Found, recovered: &mut Recovered) -> u64 {
     loop {
         match newest.scanner.next(u64::MAX) {
             Ok(Some(_)) => {}
             Ok(None) => break,
-            // As many records as there can be: nothing that may yet be read is cut off by what comes after.
+            // Assumes the largest possible number of records, so that later ones cut off none that can still be read.
             Err(_) => {
                 let rest = newest.len.saturating_sub(newest.scanner.offset());
                 return newest.scanner.expected() + rest / FRAME_BYTES as u64;
@@ -148,7 +148,7 @@ fn end_of(newest: &mut Found, recovered: &mut Recovered) -> u64 {
     newest.scanner.expected()
 }
 
-/// Bytes of frames between two sequence numbers, taking those of a segment to be of one size.
+/// Bytes of frames between two sequence numbers, assuming that all frames of a segment have the same size.
 fn bytes_from(found: &[Found], from: u64, next: u64) -> u64 {
     let bytes = |(at, own): (usize, &Found)| {
         let (first, end) = (own.segment.first, found.get(at + 1).map_or(next, |later| later.segment.first));

@@ -1,4 +1,4 @@
-//! Reads the records of one segment, over what is damaged.
+//! Scans the records of a segment, and skips damaged ones.
 
 use std::io;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use super::disk::File;
 use super::frame::{FRAME_BYTES, FrameHead, HEADER_BYTES, Header, MAX_PAYLOAD};
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const WINDOW_BYTES: usize = 256 << 10;
 
-/// One record.
+/// A record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the queue.
+    /// Its sequence number.
     pub seq: u64,
-    /// What was appended.
+    /// Its content.
     pub payload: Bytes,
 }
 
-/// Goes through a segment from its first record on.
+/// Scans a segment from its first record on.
 pub struct Scanner {
     file: Arc<dyn File>,
     salt: u32,
@@ -28,28 +28,28 @@ pub struct Scanner {
     expected: u64,
     window: Vec<u8>,
     window_at: u64,
-    // The window was read from the file by this call.
+    // The window was read by the current call.
     fresh: bool,
 }
 
 impl Scanner {
-    /// A scanner of the segment in `file`, which begins with `header`.
+    /// A scanner of the segment in `file` with this header.
     pub fn new(file: Arc<dyn File>, header: Header) -> Self {
         let offset = HEADER_BYTES as u64;
         Self { file, salt: header.salt, offset, expected: header.first, window: Vec::new(), window_at: 0, fresh: false }
     }
 
-    /// The sequence number that comes next if nothing is damaged.
+    /// The sequence number of the next record, if it is intact.
     pub fn expected(&self) -> u64 {
         self.expected
     }
 
-    /// Where the next record begins if nothing is damaged.
+    /// The offset of the next record, if it is intact.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next sound record before `end`. Sequence numbers that are left out were of damaged ones. `None`: none is left.
+    /// The next intact record before `end`, if there is one. The sequence numbers that it skips are of damaged records.
     pub fn next(&mut self, end: u64) -> io::Result<Option<Record>> {
         if self.expected >= end {
             return Ok(None);
@@ -60,7 +60,7 @@ impl Scanner {
             return Ok(Some(self.take(self.offset, record)));
         }
         if !self.fresh {
-            // What was not written yet when the window was read may be there now.
+            // The record may have been written after the window was read.
             self.window.clear();
             if let Some(record) = self.frame_at(self.offset, |seq| seq == expected)? {
                 return Ok(Some(self.take(self.offset, record)));
@@ -69,13 +69,13 @@ impl Scanner {
         self.search(end)
     }
 
-    /// Looks for the next sound record, byte by byte.
+    /// Searches the next intact record, byte by byte.
     fn search(&mut self, end: u64) -> io::Result<Option<Record>> {
         for at in self.offset + 1.. {
             if self.peek(at, FRAME_BYTES)?.is_none() {
                 break;
             }
-            // Each record that was passed over took at least a frame: that keeps chance away, and the search quick.
+            // Each skipped record has at least the size of a frame. This bound makes a chance match unlikely and the search fast.
             let (from, reach) = (self.expected, self.expected + (at - self.offset) / FRAME_BYTES as u64);
             let found = self.frame_at(at, |seq| (from..=reach).contains(&seq) && seq < end)?;
             if let Some(record) = found {

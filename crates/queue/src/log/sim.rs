@@ -1,8 +1,8 @@
-//! A disk that loses power, and that fails when it is told to.
+//! A simulated disk, with power failures and injected errors.
 //!
-//! A write is in the page cache until its file is synced; a name is until its directory is. A crash keeps any part of
-//! both: of a write, any of its blocks of 512 bytes. After a sync that failed, what it was for may be on disk or not,
-//! and no later sync will change that ("fsyncgate").
+//! A write is in the page cache until its file is synced, and a name until its directory is. A crash keeps any part of
+//! both: of a write, any of its blocks of 512 bytes. After a failed sync the data may be on disk or not, and no later sync
+//! changes that ("fsyncgate").
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,11 +16,11 @@ use super::{Disk, File};
 
 const BLOCK: u64 = 512;
 
-/// Numbers as good as random ones, the same for the same seed (SplitMix64).
+/// Pseudo-random numbers, the same for the same seed (SplitMix64).
 #[derive(Clone)]
-pub struct Chance(pub u64);
+pub struct Rng(pub u64);
 
-impl Chance {
+impl Rng {
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -38,7 +38,7 @@ impl Chance {
     }
 }
 
-/// The disk. Clones are the same one.
+/// The disk. Clones share it.
 #[derive(Clone, Default)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
@@ -58,7 +58,7 @@ struct State {
 #[derive(Clone)]
 struct Failing {
     after: u64,
-    chance: Chance,
+    chance: Rng,
 }
 
 #[derive(Clone, Default)]
@@ -80,39 +80,39 @@ impl SimDisk {
         self.0.lock()
     }
 
-    /// Another disk, in the state of this one.
+    /// A copy of the disk.
     pub fn fork(&self) -> Self {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
-    /// The write or sync after `after` more of them fails.
+    /// Makes the write or sync fail that comes after `after` others.
     pub fn fail_after(&self, after: u64, seed: u64) {
-        self.state().failing = Some(Failing { after, chance: Chance(seed) });
+        self.state().failing = Some(Failing { after, chance: Rng(seed) });
     }
 
-    /// Whether writes find no room.
+    /// Sets whether the disk is full.
     pub fn set_full(&self, full: bool) {
         self.state().full = full;
     }
 
-    /// How many files and directories were synced so far.
+    /// The number of syncs of files and directories so far.
     pub fn syncs(&self) -> usize {
         self.state().syncs
     }
 
-    /// The next sync panics.
+    /// Makes the next sync panic.
     pub fn set_panicking(&self) {
         self.state().panics = true;
     }
 
-    /// Whether reading fails.
+    /// Sets whether reads fail.
     pub fn set_unreadable(&self, unreadable: bool) {
         self.state().unreadable = unreadable;
     }
 
-    /// Power is lost and comes back.
+    /// Simulates a power failure.
     pub fn crash(&self, seed: u64) {
-        let mut chance = Chance(seed);
+        let mut chance = Rng(seed);
         let state = &mut *self.state();
         state.failing = None;
         state.full = false;
@@ -130,7 +130,7 @@ impl SimDisk {
         state.live = state.durable.clone();
     }
 
-    /// Somebody removes all files, for good.
+    /// Removes all files, also from the state after a crash.
     pub fn remove_all(&self) {
         let state = &mut *self.state();
         state.live.clear();
@@ -138,13 +138,13 @@ impl SimDisk {
         state.changes.clear();
     }
 
-    /// The content of a file as it would be after a crash that loses all it can.
+    /// The content of a file.
     pub fn read(&self, path: &Path) -> Vec<u8> {
         let state = self.state();
         state.files[state.live[path]].live.clone()
     }
 
-    /// Puts a file there, durable.
+    /// Adds a file that is synced.
     pub fn put(&self, path: &Path, content: &[u8]) {
         let state = &mut *self.state();
         state.files.push(Content { live: content.to_vec(), durable: content.to_vec(), writes: Vec::new() });
@@ -153,15 +153,15 @@ impl SimDisk {
         state.durable.insert(path.to_owned(), inode);
     }
 
-    /// The paths that are there.
+    /// The paths of all files.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.state().live.keys().cloned().collect()
     }
 }
 
 impl State {
-    /// Whether this write or sync is to fail, and the numbers by which it does.
-    fn fails(&mut self) -> Option<Chance> {
+    /// Whether the current write or sync is to fail, with the numbers that decide how.
+    fn fails(&mut self) -> Option<Rng> {
         let failing = self.failing.as_mut()?;
         if failing.after > 0 {
             failing.after -= 1;
@@ -172,7 +172,7 @@ impl State {
 }
 
 /// Keeps all, none or some blocks of a write.
-fn keep_part(durable: &mut Vec<u8>, offset: u64, data: &[u8], chance: &mut Chance) {
+fn keep_part(durable: &mut Vec<u8>, offset: u64, data: &[u8], chance: &mut Rng) {
     let how = chance.below(3);
     let mut at = 0;
     while at < data.len() {
@@ -213,7 +213,7 @@ fn missing() -> io::Error {
 }
 
 fn broken() -> io::Error {
-    io::Error::other("told to fail")
+    io::Error::other("injected error")
 }
 
 impl Disk for SimDisk {
@@ -267,7 +267,7 @@ impl Disk for SimDisk {
         let failed = fails.is_some();
         let mut chance = fails;
         for change in std::mem::take(&mut state.changes) {
-            if chance.as_mut().is_none_or(Chance::coin) {
+            if chance.as_mut().is_none_or(Rng::coin) {
                 apply(&mut state.durable, change);
             }
         }
@@ -311,7 +311,7 @@ impl File for SimFile {
         let fails = state.fails();
         let content = &mut state.files[self.inode];
         if full || fails.is_some() {
-            // Some of it may have been written before.
+            // A part may have been written before the error.
             let len = fails.map_or(0, |mut chance| chance.below(data.len() as u64 + 1));
             let part = &data[..usize::try_from(len).unwrap()];
             put(&mut content.live, offset, part);
@@ -326,7 +326,7 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         let state = &mut *self.disk.state();
         state.syncs += 1;
-        assert!(!std::mem::take(&mut state.panics), "told to panic");
+        assert!(!std::mem::take(&mut state.panics), "injected panic");
         let fails = state.fails();
         let content = &mut state.files[self.inode];
         let writes = std::mem::take(&mut content.writes);

@@ -80,7 +80,7 @@ struct Model {
     log: Log,
     acknowledge: Acknowledge,
     /// A sync that has begun, and its result.
-    syncing: Option<(Syncing, Option<io::Result<()>>)>,
+    pending_sync: Option<(PendingSync, Option<io::Result<()>>)>,
     /// Everything that was ever pushed. What a crash has lost leaves its sequence number to another one.
     pushed: BTreeMap<u64, Vec<Bytes>>,
     serial: u64,
@@ -98,8 +98,8 @@ impl Model {
         let (log, recovered) = open(&disk, 2048);
         assert_eq!(recovered, Recovered::default());
         let (pushed, acknowledged) = (BTreeMap::new(), BTreeMap::new());
-        let syncing = None;
-        Self { disk, log, acknowledge, syncing, pushed, serial: 0, acknowledged, begun: 0, delivered: 0, saved: 0 }
+        let pending_sync = None;
+        Self { disk, log, acknowledge, pending_sync, pushed, serial: 0, acknowledged, begun: 0, delivered: 0, saved: 0 }
     }
 
     fn act(&mut self, action: Action) -> Result<(), TestCaseError> {
@@ -119,8 +119,8 @@ impl Model {
                 }
             }
             Action::BeginSync => {
-                if let Some(syncing) = self.log.begin_sync() {
-                    self.syncing = Some((syncing, None));
+                if let Some(pending_sync) = self.log.begin_sync() {
+                    self.pending_sync = Some((pending_sync, None));
                 }
             }
             Action::RunSync => self.run_sync(),
@@ -133,11 +133,11 @@ impl Model {
             }
             Action::Deliver(more) => {
                 self.delivered = (self.delivered + more).min(self.log.durable()).max(self.delivered);
-                self.log.deliver_to(self.delivered);
+                self.log.set_delivered(self.delivered);
             }
             Action::Tidy => {
-                let has_to = self.log.is_untidy();
-                if self.log.tidy().is_ok() && has_to {
+                let has_to = self.log.needs_checkpoint();
+                if self.log.checkpoint().is_ok() && has_to {
                     self.saved = self.delivered;
                 }
             }
@@ -146,8 +146,8 @@ impl Model {
                 self.disk.remove_all();
                 // What was on disk is gone; what is acknowledged from here on must not be.
                 self.acknowledged.clear();
-                let synced = match &self.syncing {
-                    Some((syncing, Some(Ok(())))) => syncing.end,
+                let synced = match &self.pending_sync {
+                    Some((pending_sync, Some(Ok(())))) => pending_sync.end,
                     _ => 0,
                 };
                 (self.begun, self.saved) = (self.log.durable().max(synced), 0);
@@ -162,15 +162,15 @@ impl Model {
     }
 
     fn run_sync(&mut self) {
-        if let Some((syncing, result)) = &mut self.syncing {
-            result.get_or_insert_with(|| syncing.run());
+        if let Some((pending_sync, result)) = &mut self.pending_sync {
+            result.get_or_insert_with(|| pending_sync.run());
         }
     }
 
     fn end_sync(&mut self) {
         self.run_sync();
-        let Some((syncing, Some(result))) = self.syncing.take() else { return };
-        if self.log.end_sync(&syncing, result).is_ok() {
+        let Some((pending_sync, Some(result))) = self.pending_sync.take() else { return };
+        if self.log.end_sync(&pending_sync, result).is_ok() {
             self.acknowledge(self.log.durable());
         }
     }
@@ -185,7 +185,7 @@ impl Model {
 
     /// A new process: what must have outlived the old one is there, and nothing else.
     fn reopen(&mut self) -> Result<(), TestCaseError> {
-        self.syncing = None;
+        self.pending_sync = None;
         let (log, recovered) = open(&self.disk, 2048);
         prop_assert!(recovered.from >= self.saved, "what is delivered and saved does not come again");
         prop_assert_eq!(recovered.from + recovered.records, log.next());
@@ -204,7 +204,7 @@ impl Model {
         self.delivered = recovered.from;
         self.begun = log.next();
         self.log = log;
-        self.log.deliver_to(self.delivered);
+        self.log.set_delivered(self.delivered);
         Ok(())
     }
 }
@@ -393,8 +393,8 @@ fn a_lost_cursor_costs_duplicates() {
     log.write().unwrap();
     log.sync().unwrap();
     for seq in 1..=2 {
-        log.deliver_to(seq);
-        log.tidy().unwrap();
+        log.set_delivered(seq);
+        log.checkpoint().unwrap();
     }
     let path = Path::new("/queue/cursor");
     let mut content = disk.read(path);
@@ -446,8 +446,8 @@ fn write_the_fixture(folder: &Path) {
     }
     log.write().unwrap();
     log.sync().unwrap();
-    log.deliver_to(1);
-    log.tidy().unwrap();
+    log.set_delivered(1);
+    log.checkpoint().unwrap();
     let newest = log.extents().last().unwrap().generation;
     let file = RealDisk.open(&segment_path(folder, newest)).unwrap();
     file.write_at(b"torn torn", file.len().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Times in buckets that double.
+//! Histograms of times, whose buckets double.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 /// Bucket `i` holds what took more than `2^(i-1)` and at most `2^i` nanoseconds; the last one everything from 39 hours.
 const BUCKETS: usize = 48;
 
-/// How often something took how long. Never goes down.
+/// A histogram of times. Its counts never decrease.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
     seconds: f64,
 }
 
-/// Which bounds of a histogram are shown: from `2^first` to `2^last` nanoseconds, by factors of `2^step`.
+/// The bounds of a histogram that are shown: from `2^first` to `2^last` nanoseconds, by factors of `2^step`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scale {
     /// The power of the smallest bound.
     pub first: usize,
-    /// The power of the largest bound; what took longer is only in the total.
+    /// The power of the largest bound; longer times are only in the total.
     pub last: usize,
-    /// How far bounds are apart.
+    /// The difference between the powers of two bounds.
     pub step: usize,
 }
 
@@ -31,30 +31,30 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Notes that each of `times` things took `duration`.
+    /// Records `duration` `times` times.
     pub fn record(&mut self, duration: Duration, times: u64) {
         self.counts[bucket(duration)] += times;
         self.seconds += duration.as_secs_f64() * times as f64;
     }
 
-    /// Adds what is in `other`.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(other.counts).for_each(|(mine, theirs)| *mine += theirs);
         self.seconds += other.seconds;
     }
 
-    /// How many were noted.
+    /// How many times were recorded.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How long they took together, in seconds.
+    /// Their sum in seconds.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
 
-    /// For each bound of `scale`, in seconds, how many took at most as long and longer than the bound before; at the
-    /// end, for an endless one, the rest.
+    /// For each bound of `scale` in seconds the number of times up to it and above the bound before; last the rest, with an
+    /// infinite bound.
     pub fn buckets(&self, scale: Scale) -> Vec<(f64, u64)> {
         let mut from = 0;
         let mut buckets: Vec<(f64, u64)> = (scale.first..=scale.last)
@@ -75,7 +75,7 @@ fn bucket(duration: Duration) -> usize {
     ((u64::BITS - (nanos - 1).leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
-/// A histogram that one thread writes and any may read.
+/// A histogram that one thread writes and others read.
 #[derive(Debug)]
 pub struct Cell {
     counts: [AtomicU64; BUCKETS],
@@ -89,9 +89,9 @@ impl Default for Cell {
 }
 
 impl Cell {
-    /// Notes one that took `duration`. To be called by one thread only: others' notes may be lost.
+    /// Records `duration`. Only one thread may call it: records of others may be lost.
     pub fn record(&self, duration: Duration) {
-        // No read-modify-write: there is one writer, and it shall not wait for the bus.
+        // With one writer, no atomic read-modify-write is needed, which would cost more.
         let add = |cell: &AtomicU64, more: u64| {
             cell.store(cell.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
         };
@@ -99,7 +99,7 @@ impl Cell {
         add(&self.counts[bucket(duration)], 1);
     }
 
-    /// What was noted so far.
+    /// What was recorded so far.
     pub fn read(&self) -> Histogram {
         let mut counts = [0; BUCKETS];
         counts.iter_mut().zip(&self.counts).for_each(|(out, count)| *out = count.load(Ordering::Relaxed));
@@ -113,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Scenario: any times, noted one by one, in a cell, and in two histograms that are then added.
+        /// Scenario: any times, recorded one by one, in a cell, and in two histograms that are then added.
         /// Guarantees: every one is in the one bucket whose bounds it is within, as Prometheus counts (`le`); all
         /// three ways give the same.
         #[test]

@@ -1,5 +1,4 @@
-//! What is measured, in plain numbers: histograms, and when entries came in. Knows of nothing that is measured and of
-//! nobody who asks; how it is shown is up to `admin`.
+//! Measurements as plain numbers: histograms, and the ages of entries.
 
 mod ages;
 mod histogram;

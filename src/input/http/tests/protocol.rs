@@ -215,7 +215,7 @@ async fn stop() {
 #[tokio::test]
 async fn closed_intake() {
     let harness = Harness::start(input());
-    harness.worker().set(Behavior::Refuse(Refusal::ShuttingDown));
+    harness.worker().set(Behavior::Refuse(IntakeError::ShuttingDown));
     assert_eq!(post(&harness, JSON, "{}").await.status, 503);
     harness.intake.close();
     let reply = post(&harness, JSON, "{}").await;

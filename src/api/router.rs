@@ -1,4 +1,4 @@
-//! What is answered under which path, over whatever kind of connection.
+//! Routes requests to handlers by method and path.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,15 +12,15 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-/// An answer. Its body may be a stream.
+/// A response. Its body may be a stream.
 pub type Reply = Response<BoxBody<Bytes, Infallible>>;
 
-/// One request.
+/// A request.
 #[derive(Debug)]
 pub struct Call {
-    /// What stood in the place of each `{}` of the path.
+    /// The segment for each `{}` of the path, percent-decoded.
     pub arguments: Vec<String>,
-    /// What follows the path's question mark.
+    /// The query, as it is in the URL.
     pub query: String,
     /// The request's headers.
     pub headers: HeaderMap,
@@ -29,7 +29,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The first value of a name in the query.
+    /// The first value of `name` in the query.
     pub fn query(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
@@ -43,20 +43,19 @@ struct Route {
     handler: Handler,
 }
 
-/// Paths and who answers there. HEAD is answered as GET without the body; a path that is not there is answered with the
-/// list of those that are.
+/// The handlers of paths. HEAD is handled as GET, without the body. The response for an unknown path lists the known ones.
 #[derive(Default)]
 pub struct Routes {
     routes: Vec<Route>,
 }
 
 impl Routes {
-    /// None.
+    /// No routes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers GET and HEAD of `path`. A segment `{}` stands for any.
+    /// Adds a handler of GET and HEAD requests for `path`, in which the segment `{}` matches any one.
     #[must_use]
     pub fn get<F: Future<Output = Reply> + Send + 'static>(
         self,
@@ -66,7 +65,7 @@ impl Routes {
         self.on(Method::GET, path, answer)
     }
 
-    /// Answers `method` of `path`. A segment `{}` stands for any.
+    /// Adds a handler of `method` requests for `path`, in which the segment `{}` matches any one.
     #[must_use]
     pub fn on<F: Future<Output = Reply> + Send + 'static>(
         mut self,
@@ -79,14 +78,14 @@ impl Routes {
         self
     }
 
-    /// These and those of `other`.
+    /// These routes and those of `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.routes.extend(other.routes);
         self
     }
 
-    /// Answers a request.
+    /// Handles a request.
     pub(super) async fn answer(&self, method: &Method, path: &str, call: Call) -> Reply {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let found: Vec<(&Route, Vec<String>)> =
@@ -104,7 +103,7 @@ impl Routes {
             allowed.push("HEAD");
         }
         let allowed = allowed.join(", ");
-        let message = format!("Method not allowed: there is {allowed}");
+        let message = format!("Method not allowed: use {allowed}");
         let mut reply = json_reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"message": message}));
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             reply.headers_mut().insert(ALLOW, value);
@@ -113,7 +112,7 @@ impl Routes {
     }
 }
 
-/// What stands in the place of each `{}` of `pattern`, if `path` is one of it.
+/// The segment for each `{}` of `pattern`; `None` if `path` does not match.
 fn arguments(pattern: &str, path: &str) -> Option<Vec<String>> {
     let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
     let mut arguments = Vec::new();
@@ -129,12 +128,12 @@ fn arguments(pattern: &str, path: &str) -> Option<Vec<String>> {
     segments.next().is_none().then_some(arguments)
 }
 
-/// An answer of JSON.
+/// A JSON response.
 pub fn json_reply(status: StatusCode, body: &Value) -> Reply {
     text_reply(status, "application/json; charset=utf-8", format!("{body}\n"))
 }
 
-/// An answer of text.
+/// A text response.
 pub fn text_reply(status: StatusCode, content_type: &'static str, body: String) -> Reply {
     let mut reply = Response::new(Full::from(body).boxed());
     *reply.status_mut() = status;
@@ -147,8 +146,8 @@ mod tests {
     use super::*;
 
     async fn ask(method: Method, path: &str) -> (u16, String, Option<String>) {
-        let told = |call: Call| async move { json_reply(StatusCode::OK, &json!([call.arguments, call.query("a")])) };
-        let routes = Routes::new().get("/status", told).get("/a/{}/b", told).on(Method::POST, "/a/{}/b", told);
+        let echo = |call: Call| async move { json_reply(StatusCode::OK, &json!([call.arguments, call.query("a")])) };
+        let routes = Routes::new().get("/status", echo).get("/a/{}/b", echo).on(Method::POST, "/a/{}/b", echo);
         let call = Call {
             arguments: Vec::new(),
             query: "a=1%202&a=3".to_owned(),
@@ -162,8 +161,8 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap(), allow)
     }
 
-    /// Scenario: paths that are there, with and without a slash at the end, with arguments; one that is not; a method
-    /// that a path does not have.
+    /// Scenario: known paths, with and without a slash at the end, with arguments; unknown paths; a method that a path does
+    /// not have.
     /// Guarantees: arguments and query are decoded; 404 lists the paths, 405 the methods.
     #[tokio::test]
     async fn paths_methods_and_arguments() {

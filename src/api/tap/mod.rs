@@ -1,7 +1,7 @@
-//! `GET /tap`: messages as they leave, one JSON object in a line, for as long as the caller listens. On the control
-//! socket alone, as messages are what a service has to protect.
+//! `GET /tap`: messages as they are sent, one JSON object per line, until the client disconnects. Only on the control
+//! socket: messages are confidential.
 
-mod kept;
+mod redact;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::router::{Call, Reply, Routes, json_reply};
-use crate::phase::{After, Condition, Sample, Taps, Watching, Wish};
+use crate::phase::{Condition, MessageOutcome, Sample, Subscription, TapFilter, Taps};
 
-/// How often an empty line is sent when there is nothing else, so that each side notices when the other is gone.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// How often an empty line is sent when there is nothing else, so that each side notices that the other is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
-/// What a tap is served under. Query: `plugin` (a name, an instance name or an id; all without it), `rate` (messages in
-/// a second; all without it), `sides` (`before`, `after` or `both`; `after` without it) and any number of `where`
-/// (`KEY=VALUE`, as [`Condition::parse`] reads it).
+/// The route of a tap. Query: `plugin` (a name, an instance name or an id; default all), `rate` (messages per second;
+/// default all), `sides` (`before`, `after` or `both`; default `after`) and any number of `where` (`KEY=VALUE`, see
+/// [`Condition::parse`]).
 pub fn routes(taps: &Arc<Taps>) -> Routes {
     let taps = taps.clone();
     Routes::new().get("/tap", move |call| {
@@ -34,9 +34,9 @@ pub fn routes(taps: &Arc<Taps>) -> Routes {
     })
 }
 
-/// Which messages are shown.
+/// Which versions of a message are shown: without any edit, and as it is sent.
 #[derive(Debug, Clone, Copy)]
-struct Sides {
+struct Versions {
     before: bool,
     after: bool,
 }
@@ -46,14 +46,14 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
         None => None,
         Some(Ok(rate)) if rate > 0.0 => Some(rate),
         Some(_) => {
-            let message = "`rate` is a number of messages in a second, above 0";
+            let message = "`rate` is a number of messages per second, above 0";
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
         }
     };
-    let sides = match call.query("sides").as_deref() {
-        None | Some("after") => Sides { before: false, after: true },
-        Some("before") => Sides { before: true, after: false },
-        Some("both") => Sides { before: true, after: true },
+    let versions = match call.query("sides").as_deref() {
+        None | Some("after") => Versions { before: false, after: true },
+        Some("before") => Versions { before: true, after: false },
+        Some("both") => Versions { before: true, after: true },
         Some(_) => {
             let message = "`sides` is `before`, `after` or `both`";
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
@@ -64,45 +64,45 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
         let message = "`where` is KEY=VALUE, like response.status=500";
         return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
     };
-    match taps.watch(&Wish { plugin: call.query("plugin"), rate, before: sides.before, conditions }) {
-        Ok(watching) => stream(watching, sides),
+    match taps.subscribe(&TapFilter { plugin: call.query("plugin"), rate, before: versions.before, conditions }) {
+        Ok(subscription) => stream(subscription, versions),
         Err(error) => json_reply(StatusCode::TOO_MANY_REQUESTS, &json!({"message": error.to_string()})),
     }
 }
 
-/// An answer that goes on. What the caller does not read waits in the watcher's bounded room.
-fn stream(watching: Watching, sides: Sides) -> Reply {
-    // The head goes out with the first line, so that the caller knows at once that it watches.
-    let lines = stream::unfold((watching, true), move |(mut watching, first)| async move {
-        let line = if first { b"\n".to_vec() } else { next_line(&mut watching, sides).await };
-        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line))), (watching, false)))
+/// A response without an end. Samples that the client does not read wait in the bounded buffer of the subscription.
+fn stream(subscription: Subscription, versions: Versions) -> Reply {
+    // The head is sent with the first line, so that the client knows at once that it is subscribed.
+    let lines = stream::unfold((subscription, true), move |(mut subscription, first)| async move {
+        let line = if first { b"\n".to_vec() } else { next_line(&mut subscription, versions).await };
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line))), (subscription, false)))
     });
     let mut reply = Response::new(StreamBody::new(lines).boxed());
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     reply
 }
 
-async fn next_line(watching: &mut Watching, sides: Sides) -> Vec<u8> {
+async fn next_line(subscription: &mut Subscription, versions: Versions) -> Vec<u8> {
     let sample = tokio::select! {
-        sample = watching.next() => Some(sample),
-        () = sleep_until(Instant::now() + SIGN_OF_LIFE) => None,
+        sample = subscription.next() => Some(sample),
+        () = sleep_until(Instant::now() + KEEP_ALIVE) => None,
     };
     let mut line = Vec::new();
-    let skipped = watching.take_skipped();
+    let skipped = subscription.take_skipped();
     if skipped > 0 {
         line.extend_from_slice(format!("{{\"skipped\":{skipped}}}\n").as_bytes());
     }
     match sample {
-        Some(sample) => line.extend_from_slice(&describe(&sample, sides)),
+        Some(sample) => line.extend_from_slice(&describe(&sample, versions)),
         None if line.is_empty() => line.push(b'\n'),
         None => {}
     }
     line
 }
 
-/// One message as a line: whose it is, the message before and after Lua, and what went wrong.
+/// One message as a line: its plugin, the message before and after Lua, and what failed.
 #[derive(serde::Serialize)]
-struct Shown<'a> {
+struct Line<'a> {
     plugin: &'a str,
     id: &'a str,
     instance_name: Option<&'a str>,
@@ -115,32 +115,32 @@ struct Shown<'a> {
     /// Why there is no `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_sent: Option<&'static str>,
-    /// The fields whose Lua failed. What it said is in the log: it may quote what is in no message.
+    /// The fields whose Lua failed. The error is in the log alone: it may quote what is in no message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<String>,
 }
 
-fn describe(sample: &Sample, sides: Sides) -> Vec<u8> {
+fn describe(sample: &Sample, versions: Versions) -> Vec<u8> {
     let step = sample.step();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let (sent, not_sent) = match &sample.after {
-        After::Sent(bytes) => (Some(bytes), None),
-        After::Dropped => (None, Some("a snippet failed, and on_error is drop")),
-        After::Refused => (None, Some("a body is not what its content type says, and on_body_error is drop")),
+    let (sent, not_sent) = match &sample.outcome {
+        MessageOutcome::Sent(bytes) => (Some(bytes), None),
+        MessageOutcome::Dropped => (None, Some("a snippet failed, and on_error is drop")),
+        MessageOutcome::Refused => (None, Some("a body is not what its content type says, and on_body_error is drop")),
     };
-    // Of a message that is not sent nothing is shown: nobody but the service has seen it.
-    let before = sent.zip(sample.before.as_ref()).map(|(sent, before)| kept::only_what_is_sent(before, sent));
-    let shown = Shown {
+    // Nothing is shown of a message that is not sent: it has never left the service.
+    let before = sent.zip(sample.before.as_ref()).map(|(sent, before)| redact::only_what_is_sent(before, sent));
+    let line = Line {
         plugin: step.definition.name,
         id: &step.id,
         instance_name: step.instance_name.as_deref(),
         at: u64::try_from(now).unwrap_or(u64::MAX),
         before: before.and_then(|before| RawValue::from_string(String::from_utf8(before).ok()?).ok()),
-        after: sent.filter(|_| sides.after).and_then(|sent| serde_json::from_slice(sent).ok()),
+        after: sent.filter(|_| versions.after).and_then(|sent| serde_json::from_slice(sent).ok()),
         not_sent,
         failed: sample.failed.iter().map(|&part| step.parts[part].name(part)).collect(),
     };
-    let mut line = serde_json::to_vec(&shown).unwrap_or_default();
+    let mut line = serde_json::to_vec(&line).unwrap_or_default();
     line.push(b'\n');
     line
 }

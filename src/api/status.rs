@@ -1,4 +1,4 @@
-//! `GET /status`: how the service fares, for people and for what reads Kong's status.
+//! `GET /status`: the state of the service, for operators and for clients of Kong's status API.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,29 +6,29 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::monitor::{Monitor, Parts};
+use super::reloads::{ReloadResult, Reloads};
 use super::router::{Call, Reply, json_reply};
-use crate::admin::{Outcome, Reloads};
+use super::state::{Components, ServiceState};
 use crate::delivery::PluginStats;
 use crate::input::{Counters, Reason};
 use crate::phase::{Breaker, Step};
 use logphase_script::Stop;
 
-/// Kong's hash of no configuration.
+/// What Kong answers as the hash while it has no configuration.
 const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
 
-/// Answers. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
-pub(super) fn reply(monitor: &Monitor, call: &Call) -> Reply {
+/// Handles the request. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
+pub(super) fn reply(state: &ServiceState, call: &Call) -> Reply {
     let unit = call.query("unit").unwrap_or_else(|| "m".to_owned());
     let scale = call.query("scale").map_or(Some(2), |scale| scale.parse().ok().filter(|scale| *scale <= 9));
     let (Some(unit), Some(scale)) = (Unit::named(&unit), scale) else {
         let message = "`unit` is one of b, k, m and g, `scale` a number from 0 to 9";
         return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
     };
-    json_reply(StatusCode::OK, &read(monitor, unit, scale))
+    json_reply(StatusCode::OK, &read(state, unit, scale))
 }
 
-/// How memory is shown.
+/// The unit of memory sizes.
 #[derive(Clone, Copy)]
 struct Unit {
     name: &'static str,
@@ -61,14 +61,14 @@ fn count(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-fn read(monitor: &Monitor, unit: Unit, scale: usize) -> Value {
-    let inputs = monitor.inner.inputs.get().map(Vec::as_slice).unwrap_or_default();
+fn read(state: &ServiceState, unit: Unit, scale: usize) -> Value {
+    let inputs = state.inputs();
     let sum = |of: fn(&Counters) -> u64| inputs.iter().map(|(_, counters)| of(counters)).sum::<u64>();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-        "started_at": milliseconds(monitor.inner.started),
-        "stage": format!("{:?}", monitor.stage()).to_lowercase(),
+        "started_at": milliseconds(state.started()),
+        "stage": state.stage().name(),
         "server": {
             "total_requests": sum(Counters::received),
             "connections_active": sum(Counters::open_connections),
@@ -76,28 +76,28 @@ fn read(monitor: &Monitor, unit: Unit, scale: usize) -> Value {
             "connections_handled": sum(Counters::accepted_connections),
         },
         "inputs": inputs.iter().map(|(name, counters)| ((*name).to_owned(), input(counters))).collect::<Map<_, _>>(),
-        "reloads": reloads(&monitor.inner.reloads),
+        "reloads": reloads(state.reloads()),
     });
-    let Some(parts) = monitor.inner.parts.get() else { return status };
-    let vms = parts.worker_stats.heartbeats.iter().enumerate().map(|(worker, heartbeat)| {
+    let Some(components) = state.components() else { return status };
+    let vms = components.worker_stats.heartbeats.iter().enumerate().map(|(worker, heartbeat)| {
         json!({"http_allocated_gc": unit.show(heartbeat.memory(), scale), "pid": std::process::id(), "worker": worker})
     });
     status["memory"] = json!({"workers_lua_vms": vms.collect::<Vec<_>>()});
-    status["transactions"] = count(&parts.worker_stats.transactions).into();
-    status["dropped"] = count(&parts.worker_stats.dropped).into();
-    status["refused"] = count(&parts.worker_stats.refused).into();
-    status["sandbox"] = json!({"seccomp": parts.seccomp.to_string(), "landlock": parts.landlock.to_string()});
-    plugins(parts, &mut status);
+    status["transactions"] = count(&components.worker_stats.transactions).into();
+    status["dropped"] = count(&components.worker_stats.dropped).into();
+    status["refused"] = count(&components.worker_stats.refused).into();
+    status["sandbox"] = json!({"seccomp": components.seccomp.to_string(), "landlock": components.landlock.to_string()});
+    plugins(components, &mut status);
     status
 }
 
-/// The plugins of the configuration in force, in order, with their queues; and the queues that no plugin of it has by
-/// its own id: those of plugins that are gone, and those that are shared under the id of another plugin.
-fn plugins(parts: &Parts, status: &mut Value) {
-    let mut queues = parts.delivery.plugins();
+/// The plugins of the active configuration, in order, with their queues; and the other queues: those of plugins that were
+/// removed, and those that are shared under the id of another plugin.
+fn plugins(components: &Components, status: &mut Value) {
+    let mut queues = components.delivery.plugins();
     let mut shown = Vec::new();
     let mut digest = String::new();
-    if let Some(live) = parts.live.upgrade() {
+    if let Some(live) = components.live.upgrade() {
         let generation = live.load();
         digest.clone_from(&generation.program.digest);
         for step in &generation.program.steps {
@@ -111,7 +111,7 @@ fn plugins(parts: &Parts, status: &mut Value) {
 }
 
 fn plugin(step: &Step, stats: Option<PluginStats>) -> Value {
-    let snippets = step.parts.iter().zip(step.breakers.parts()).enumerate();
+    let snippets = step.parts.iter().zip(&step.breakers).enumerate();
     let snippets: Vec<Value> = snippets.map(|(at, (part, breaker))| snippet(&part.name(at), breaker)).collect();
     json!({
         "name": step.definition.name,
@@ -134,7 +134,7 @@ fn merge(mut value: Value, more: Value) -> Value {
     value
 }
 
-/// `asked` and `recovered` together are always all the others but the bytes, ages and attempts.
+/// `asked + recovered` is always the sum of `delivered`, `waiting`, all of `dropped`, and `dead_lettered`.
 fn queue(stats: &PluginStats) -> Value {
     let counters = &stats.counters;
     json!({
@@ -142,7 +142,7 @@ fn queue(stats: &PluginStats) -> Value {
         "recovered": counters.recovered,
         "delivered": counters.delivered,
         "waiting": counters.depth,
-        "dropped": dropped(stats).into_iter().map(|(reason, count)| (reason.to_owned(), count.into()))
+        "dropped": stats.dropped_by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count.into()))
             .collect::<Map<_, _>>(),
         "dead_lettered": counters.dead_letters,
         "dead_letters": stats.dead.letters,
@@ -159,21 +159,6 @@ fn queue(stats: &PluginStats) -> Value {
     })
 }
 
-/// Why messages were dropped, and how many for each reason.
-pub(super) fn dropped(stats: &PluginStats) -> [(&'static str, u64); 8] {
-    let counters = &stats.counters;
-    [
-        ("overflow", counters.dropped_overflow),
-        ("oversize", counters.dropped_oversize),
-        ("expired", counters.dropped_expired),
-        ("lost", stats.lost),
-        ("corrupt", counters.corrupt),
-        ("script", counters.dropped_script),
-        ("body", counters.dropped_body),
-        ("operator", counters.dropped_operator),
-    ]
-}
-
 fn input(counters: &Counters) -> Value {
     let rejected: Map<String, Value> =
         Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), counters.rejected(reason).into())).collect();
@@ -188,8 +173,11 @@ fn input(counters: &Counters) -> Value {
 
 fn reloads(reloads: &Reloads) -> Value {
     let stats = reloads.read();
-    let counts: Map<String, Value> =
-        Outcome::ALL.into_iter().zip(stats.counts).map(|(outcome, n)| (outcome.name().to_owned(), n.into())).collect();
+    let counts: Map<String, Value> = ReloadResult::ALL
+        .into_iter()
+        .zip(stats.counts)
+        .map(|(result, n)| (result.name().to_owned(), n.into()))
+        .collect();
     merge(Value::Object(counts), json!({"last_at": stats.last.map(milliseconds), "last_error": stats.error}))
 }
 
@@ -198,8 +186,7 @@ fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `errors` counts every failure, `stopped` those by each budget; a snippet that is left out says for how long. The mean
-/// is that of the runs that were measured.
+/// `errors` counts all failures, `stopped` those that ran out of a budget. The mean is that of the measured runs.
 fn snippet(field: &str, breaker: &Breaker) -> Value {
     let totals = breaker.totals();
     let times = totals.times();

@@ -1,23 +1,23 @@
-//! A dead letter as it is kept: a line of JSON that says what it is, then the message, byte by byte.
+//! The record of a dead letter: a line of JSON with what is known about it, then the message as it is.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::OutputSpec;
 
-/// A message that its destination refused for good.
+/// A message that its destination refused permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// What is known about it.
-    pub head: LetterHead,
-    /// What was to be sent.
+    pub info: DeadLetterInfo,
+    /// The message.
     pub message: Bytes,
 }
 
 /// What is known about a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LetterHead {
-    /// What it is called by; stays when the letter is moved.
+pub struct DeadLetterInfo {
+    /// Its id.
     pub id: u64,
     /// When it was refused, in milliseconds since 1970.
     pub time: u64,
@@ -29,34 +29,34 @@ pub struct LetterHead {
     pub reason: String,
 }
 
-impl Letter {
-    /// A letter of the plugin behind `spec`, refused now; it gets its id where it is kept.
+impl DeadLetter {
+    /// A dead letter of the plugin of `spec`, refused now. It gets its id when it is stored.
     pub(super) fn new(spec: &OutputSpec, message: &Bytes, reason: &str) -> Self {
         let time = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        let head = LetterHead {
+        let info = DeadLetterInfo {
             id: 0,
             time: u64::try_from(time).unwrap_or(u64::MAX),
             plugin: spec.plugin.clone(),
             instance_name: spec.instance.clone(),
             reason: reason.to_owned(),
         };
-        Self { head, message: message.clone() }
+        Self { info, message: message.clone() }
     }
 
-    /// The record that it is kept as.
+    /// Encodes the record.
     pub fn encode(&self) -> Bytes {
-        // JSON has no line end outside of strings, and escapes it there.
-        let mut record = serde_json::to_vec(&self.head).expect("strings and numbers are JSON");
+        // The JSON has no line feed: in strings it is escaped.
+        let mut record = serde_json::to_vec(&self.info).expect("strings and numbers are JSON");
         record.push(b'\n');
         record.extend_from_slice(&self.message);
         record.into()
     }
 
-    /// Reads a record; none if it is no letter.
+    /// Decodes a record; `None` if it is not valid.
     pub fn decode(record: &Bytes) -> Option<Self> {
         let end = memchr::memchr(b'\n', record)?;
-        let head = serde_json::from_slice(&record[..end]).ok()?;
-        Some(Self { head, message: record.slice(end + 1..) })
+        let info = serde_json::from_slice(&record[..end]).ok()?;
+        Some(Self { info, message: record.slice(end + 1..) })
     }
 }
 
@@ -67,20 +67,20 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Scenario: a letter of any bytes and any reason, line ends and quotes included; and its record, cut anywhere.
-        /// Guarantees: it comes back as it was; a cut one is a shorter message or no letter, and never a panic.
+        /// Scenario: a dead letter with any bytes and any reason, line feeds and quotes included; its record, cut anywhere.
+        /// Guarantees: decoding returns the same; a cut record is a shorter message or not valid, and never a panic.
         #[test]
-        fn comes_back_as_it_was(
+        fn decoding_reverses_encoding(
             id in any::<u64>(), time in any::<u64>(), reason in any::<String>(), instance in any::<Option<String>>(),
             message in prop::collection::vec(any::<u8>(), 0..200), cut in any::<prop::sample::Index>(),
         ) {
-            let head = LetterHead { id, time, plugin: "http-log".into(), instance_name: instance, reason };
-            let letter = Letter { head, message: message.into() };
+            let info = DeadLetterInfo { id, time, plugin: "http-log".into(), instance_name: instance, reason };
+            let letter = DeadLetter { info, message: message.into() };
             let record = letter.encode();
-            prop_assert_eq!(Letter::decode(&record), Some(letter.clone()));
+            prop_assert_eq!(DeadLetter::decode(&record), Some(letter.clone()));
             let cut = record.slice(..cut.index(record.len()));
-            if let Some(shorter) = Letter::decode(&cut) {
-                prop_assert_eq!(shorter.head, letter.head);
+            if let Some(shorter) = DeadLetter::decode(&cut) {
+                prop_assert_eq!(shorter.info, letter.info);
                 prop_assert!(letter.message.starts_with(&shorter.message));
             }
         }

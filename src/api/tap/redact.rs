@@ -1,12 +1,12 @@
-//! Keeps what Lua keeps from a sink from whoever taps, too.
+//! Hides from a tap what Lua hides from a sink.
 
 use logphase_script::transaction::{split_array, split_object, text};
 
-/// Stands for a text or number that the sink does not get.
+/// Replaces a string or number that is not sent.
 pub(super) const NOT_SENT: &[u8] = br#""[not sent]""#;
 
-/// `before` (sound JSON), in which each text and number stays only where `sent` has the same one at the same place.
-/// Names, `true`, `false` and `null` stay.
+/// `before` (valid JSON) with each string and number replaced unless `sent` has the same one in the same place. Names,
+/// `true`, `false` and `null` stay.
 pub(super) fn only_what_is_sent(before: &[u8], sent: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(before.len());
     keep(before, Some(sent), &mut out);
@@ -57,7 +57,7 @@ fn same_string(a: &[u8], b: &[u8]) -> bool {
     content(a).zip(content(b)).is_some_and(|(a, b)| same_text(&a, &b))
 }
 
-/// Whether two contents of JSON strings stand for the same text.
+/// Whether the contents of two JSON strings are the same text, however they are escaped.
 fn same_text(a: &[u8], b: &[u8]) -> bool {
     a == b || text::unescape(a) == text::unescape(b)
 }
@@ -70,9 +70,9 @@ mod tests {
         String::from_utf8(only_what_is_sent(before.as_bytes(), sent.as_bytes())).unwrap()
     }
 
-    /// Scenario: members that Lua removed, replaced, moved and left; in objects and arrays; spelled with escapes.
-    /// Guarantees: only texts and numbers that are sent from the same place are seen; names and everything that is
-    /// sent stay as they are; what is seen is sound JSON.
+    /// Scenario: members that Lua removed, replaced, moved and left; in objects and arrays; written with escapes.
+    /// Guarantees: only strings and numbers that are sent in the same place are shown; names and everything that is sent
+    /// stay as they are; the result is valid JSON.
     #[test]
     fn what_is_not_sent_is_not_seen() {
         let same = r#"{"a":[1.50,{"b":"x\/y"}],"c":null}"#;

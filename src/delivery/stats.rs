@@ -1,18 +1,18 @@
-//! What is known about each plugin since the start, over all the outputs that it had: a reload may give it another one,
-//! and what the old one has counted must not be forgotten, nor counted twice.
+//! The statistics of each plugin since the start, over all its outputs: after a reload has replaced an output, its counts are
+//! neither lost nor counted twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::output::{LastError, Output};
-use super::{Level, OutputSpec};
+use super::{DeadLetterLevel, OutputSpec};
 use logphase_queue::Counters;
 use logphase_queue::metric::Histogram;
 
-/// Plugins without an output that are remembered. They are few, unless something makes up new ids all the time.
-const GONE: usize = 1000;
+/// Removed plugins whose statistics are kept, at most. There are few, unless new ids are generated all the time.
+const MAX_REMOVED: usize = 1000;
 
-/// What is known about one plugin. Plugins that share a queue are one, with the id of the first.
+/// The statistics of one plugin. Plugins that share a queue count as one, with the id of the first.
 ///
 /// In every snapshot of `counters`, `appended + recovered == delivered + lost + depth + dropped() + unmade() +
 /// dead_letters + corrupt`, and no total is ever less than in the one before.
@@ -24,22 +24,22 @@ pub struct PluginStats {
     pub identity: String,
     /// Its instance name.
     pub instance: Option<String>,
-    /// All of its queues together. Of `delivered`, those are taken off that were lost.
+    /// The counters of all its queues. `delivered` does not count lost messages.
     pub counters: Counters,
-    /// Datagrams that count neither as delivered nor as under way: the network said that they were lost. A loss that
-    /// was told of after the last delivery is counted with the next one, so that `delivered` never goes down.
+    /// Datagrams that the network reported as lost, which do not count as delivered. A loss that is reported after the last
+    /// delivery counts from the next one on, so that `delivered` never decreases.
     pub lost: u64,
     /// Attempts that failed.
     pub failures: u64,
     /// Messages that were sent again.
     pub retried: u64,
-    /// The last attempt failed; another will be made.
+    /// The last attempt has failed, and will be retried.
     pub failing: bool,
-    /// The last failure, also when all is well since.
+    /// The last failure, also if there were successes since.
     pub last_error: Option<LastError>,
-    /// How long the oldest entry waits.
+    /// The age of the oldest entry.
     pub oldest: Option<Duration>,
-    /// From taken to delivered.
+    /// The times from acceptance to delivery.
     pub times: Histogram,
     /// Bytes that its queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
@@ -48,19 +48,19 @@ pub struct PluginStats {
     /// Its queue cannot be written.
     pub unwritable: bool,
     /// Its dead letters.
-    pub dead: Level,
-    /// It is in the configuration; if not, what it had is being delivered, or is done with.
+    pub dead: DeadLetterLevel,
+    /// It is in the active configuration. Otherwise its remaining messages are being delivered, or there are none.
     pub configured: bool,
 }
 
 /// By name and id.
 type Key = (String, String);
 
-/// The totals of outputs that have ended, and what was shown of each plugin.
+/// The totals of outputs that have ended, and what was last shown of each plugin.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct StatsHistory {
     past: BTreeMap<Key, PluginStats>,
-    /// The most that was ever shown as delivered.
+    /// The highest number that was shown as delivered.
     shown: BTreeMap<Key, u64>,
 }
 
@@ -78,9 +78,24 @@ impl PluginStats {
         }
     }
 
-    /// Adds what is known of an output; if it is the `current` one, what is not a number is its.
+    /// Why messages were dropped, and how many for each reason.
+    pub fn dropped_by_reason(&self) -> [(&'static str, u64); 8] {
+        let counters = &self.counters;
+        [
+            ("overflow", counters.dropped_overflow),
+            ("oversize", counters.dropped_oversize),
+            ("expired", counters.dropped_expired),
+            ("lost", self.lost),
+            ("corrupt", counters.corrupt),
+            ("script", counters.dropped_script),
+            ("body", counters.dropped_body),
+            ("operator", counters.dropped_operator),
+        ]
+    }
+
+    /// Adds the statistics of an output. What is not a sum is taken from the `current` one.
     fn include(&mut self, output: &Output, current: bool) {
-        let (stats, condition) = (output.stats(), output.condition());
+        let (stats, condition) = (output.stats(), output.queue_status());
         let alone = self.max_bytes.is_none() && !self.configured;
         self.counters.add(&stats.counters);
         self.lost += stats.lost;
@@ -89,7 +104,7 @@ impl PluginStats {
         self.failing |= stats.failing;
         self.unwritable |= condition.failing;
         self.oldest = self.oldest.max(condition.oldest);
-        // Old and new outputs of a plugin have the same ones.
+        // All outputs of a plugin share its dead letters.
         self.dead = output.dead_letters().level();
         self.times.add(&condition.times);
         let newer = |error: &LastError| self.last_error.as_ref().is_none_or(|known| known.at <= error.at);
@@ -106,30 +121,34 @@ impl PluginStats {
     }
 }
 
-impl Ledger {
-    /// Takes over the totals of an output that has ended: its queue is closed and empty, nothing of it moves any more.
-    pub(super) fn fold(&mut self, output: &Output) {
+impl StatsHistory {
+    /// Adds the totals of an output that has ended: its queue is closed and empty. An output without any is not recorded: it
+    /// may be that of a reload that was refused.
+    pub(super) fn absorb(&mut self, output: &Output) {
         let spec = output.spec();
+        if !output.was_used() {
+            return;
+        }
         let past = self.past.entry(key(&spec)).or_insert_with(|| PluginStats::of(&spec));
         past.include(output, false);
-        (past.failing, past.unwritable, past.oldest, past.dead) = (false, false, None, Level::default());
+        (past.failing, past.unwritable, past.oldest, past.dead) = (false, false, None, DeadLetterLevel::default());
     }
 
-    /// All plugins, by name and id. `outputs` are those that have not been folded, each with whether it is current.
+    /// All plugins, by name and id. `outputs` are those that have not ended, each with whether it is current.
     pub(super) fn read<'a>(&mut self, outputs: impl Iterator<Item = (&'a Output, bool)>) -> Vec<PluginStats> {
         let mut all = self.past.clone();
         let mut live = Vec::new();
-        for (output, current) in outputs {
+        for (output, current) in outputs.filter(|(output, _)| !output.is_closed() || output.was_used()) {
             let key = key(&output.spec());
             all.entry(key.clone()).or_insert_with(|| PluginStats::of(&output.spec())).include(output, current);
             live.push(key);
         }
         for (key, stats) in &mut all {
             let shown = self.shown.entry(key.clone()).or_default();
-            write_off(shown, stats);
+            subtract_lost(shown, stats);
         }
-        let gone = all.len().saturating_sub(live.len() + GONE);
-        for key in all.keys().filter(|key| !live.contains(key)).take(gone) {
+        let removed = all.len().saturating_sub(live.len() + MAX_REMOVED);
+        for key in all.keys().filter(|key| !live.contains(key)).take(removed) {
             self.past.remove(key);
             self.shown.remove(key);
         }
@@ -137,8 +156,8 @@ impl Ledger {
     }
 }
 
-/// Takes what was lost off what was delivered, as far as no less is shown than before.
-fn write_off(shown: &mut u64, stats: &mut PluginStats) {
+/// Subtracts lost messages from the delivered ones, but not below the number that was shown before.
+fn subtract_lost(shown: &mut u64, stats: &mut PluginStats) {
     let delivered = stats.counters.delivered;
     *shown = (*shown).max(delivered.saturating_sub(stats.lost));
     stats.lost = delivered.saturating_sub(*shown);
@@ -151,9 +170,9 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Scenario: deliveries, and losses that are told of at any time later, read in between.
-        /// Guarantees: nothing that is shown goes down; delivered and lost together are what left the queue; when
-        /// enough was delivered after the last loss, all that was lost is shown.
+        /// Scenario: deliveries, and losses that are reported at any time later, with reads in between.
+        /// Guarantees: no number decreases; delivered and lost are together what left the queue; after enough deliveries
+        /// all losses are shown.
         #[test]
         fn losses_never_make_less(steps in proptest::collection::vec((0u64..10, 0u64..10), 1..50)) {
             let (mut shown, mut delivered, mut lost) = (0, 0, 0);
@@ -163,7 +182,7 @@ mod tests {
                 lost = (lost + gone).min(delivered);
                 let mut stats = PluginStats { lost, ..PluginStats::default() };
                 stats.counters.delivered = delivered;
-                write_off(&mut shown, &mut stats);
+                subtract_lost(&mut shown, &mut stats);
                 let now = (stats.counters.delivered, stats.lost);
                 prop_assert!(now.0 >= before.0 && now.1 >= before.1, "{:?} after {:?}", now, before);
                 prop_assert_eq!(now.0 + now.1, delivered);
@@ -171,7 +190,7 @@ mod tests {
             }
             let mut stats = PluginStats { lost, ..PluginStats::default() };
             stats.counters.delivered = delivered + lost;
-            write_off(&mut shown, &mut stats);
+            subtract_lost(&mut shown, &mut stats);
             prop_assert_eq!(stats.lost, lost);
         }
     }

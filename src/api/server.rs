@@ -1,4 +1,4 @@
-//! The connections of the admin listeners: TCP for who watches, a Unix socket for the program's own commands.
+//! Serves HTTP/1.1 on the status listeners (TCP) and the control socket (Unix).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,25 +17,27 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::router::{Call, Reply, Routes, json_reply};
-use crate::folding::Folded;
+use crate::log::limit::Limiter;
 
-/// Connections at the same time; nobody needs many.
-const CONNECTIONS: usize = 32;
-/// How long a request's head may take, and its body.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a request's body.
-const BODY_BYTES: usize = 1 << 20;
+/// Connections at the same time, at most. Only scrapers, health checks and operators connect.
+const MAX_CONNECTIONS: usize = 32;
+/// How long the head of a request may take to arrive, and its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest body of a request, in bytes.
+const MAX_BODY_BYTES: usize = 1 << 20;
+/// The pause after an error of `accept`, which would come again at once.
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where connections come from.
-pub trait Listen: Send + Sync + 'static {
+/// A listening socket.
+pub trait Accept: Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next one.
+    /// Accepts the next connection.
     fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-impl Listen for TcpListener {
+impl Accept for TcpListener {
     type Stream = TcpStream;
 
     async fn next(&self) -> io::Result<TcpStream> {
@@ -43,7 +45,7 @@ impl Listen for TcpListener {
     }
 }
 
-impl Listen for UnixListener {
+impl Accept for UnixListener {
     type Stream = UnixStream;
 
     async fn next(&self) -> io::Result<UnixStream> {
@@ -51,22 +53,22 @@ impl Listen for UnixListener {
     }
 }
 
-/// Answers on `listener` until the task is aborted.
-pub async fn serve(listener: impl Listen, routes: Arc<Routes>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let complaints = Folded::default();
+/// Serves `routes` on `listener` until the task is aborted.
+pub async fn serve(listener: impl Accept, routes: Arc<Routes>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let errors = Limiter::default();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok(permit) = slots.clone().acquire_owned().await else { return };
         let stream = match listener.next().await {
             Ok(stream) => stream,
             Err(error) => {
-                if let Some(folded) = complaints.pass() {
+                if let Some(suppressed) = errors.admit() {
                     tracing::warn!(
-                        folded,
-                        "status: cannot accept a connection: {error}; raise the limit on open files, if it is that"
+                        suppressed,
+                        "status: cannot accept a connection: {error}; if there are too many open files, raise their limit"
                     );
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
                 continue;
             }
         };
@@ -78,8 +80,8 @@ pub async fn serve(listener: impl Listen, routes: Arc<Routes>) {
                 async move { Ok::<_, Infallible>(answer(request, &routes).await) }
             });
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-            // Who hangs up needs no answer.
+            http.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
+            // An error means that the client is gone.
             let _ = http.serve_connection(TokioIo::new(stream), answer).await;
         });
     }
@@ -87,13 +89,15 @@ pub async fn serve(listener: impl Listen, routes: Arc<Routes>) {
 
 async fn answer(request: Request<Incoming>, routes: &Routes) -> Reply {
     let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(PATIENCE, Limited::new(body, BODY_BYTES).collect()).await {
+    let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) => {
-            let message = format!("the body cannot be read: {error}; {BODY_BYTES} bytes are the most");
+            let message = format!("the body cannot be read: {error}; it may have {MAX_BODY_BYTES} bytes");
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
         }
-        Err(_) => return json_reply(StatusCode::REQUEST_TIMEOUT, &json!({"message": "the body did not come in time"})),
+        Err(_) => {
+            return json_reply(StatusCode::REQUEST_TIMEOUT, &json!({"message": "the body did not arrive in time"}));
+        }
     };
     let call = Call {
         arguments: Vec::new(),

@@ -1,4 +1,5 @@
-//! A log that is read and thinned out at leisure: dead letters, and queues that nobody delivers.
+//! A log of records for one owner, from which any record can be removed: for dead letters, and for queues that no output
+//! has open.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,22 +13,22 @@ use super::log::{FRAME_BYTES, Log, MAX_PAYLOAD, RealDisk, Recovered, SegmentRead
 pub use super::log::Record;
 use crate::failpoint::{self, Point};
 
-/// The largest file, in bytes.
+/// The largest size of a file, in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Bytes that are read and moved at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What becomes of a record of an [`Archive`].
+/// What [`RecordStore::extract`] does with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays.
+pub enum Disposition {
+    /// It stays in the store.
     Keep,
-    /// It goes.
+    /// It is taken out.
     Take,
 }
 
-/// A log of records on disk that belongs to nobody but its holder. Every method may wait for the disk.
-pub struct Archive {
+/// A log of records on disk. Every method may wait for the disk.
+pub struct RecordStore {
     dir: PathBuf,
     log: Log,
     reader: SegmentReader,
@@ -36,11 +37,11 @@ pub struct Archive {
     oldest: Option<SystemTime>,
 }
 
-impl Archive {
-    /// Opens the archive in `dir`, which no other may have open. The directory is made with the first record.
+impl RecordStore {
+    /// Opens the store in `dir`, which nothing else may have open. The first record creates the directory.
     ///
     /// # Errors
-    /// The directory cannot be read. Damage is no error: see [`Recovered`].
+    /// The directory cannot be read. Damaged files are not an error: see [`Recovered`].
     pub fn open(dir: &Path) -> io::Result<(Self, Recovered)> {
         let disk = Arc::new(RealDisk);
         let (log, recovered) = Log::open(disk.clone(), dir, SEGMENT_BYTES)?;
@@ -50,35 +51,35 @@ impl Archive {
         Ok((Self { dir: dir.to_owned(), log, reader, from, bytes, oldest }, recovered))
     }
 
-    /// How many records there are, those included that will prove damaged.
+    /// The number of records, damaged ones included.
     pub fn len(&self) -> u64 {
         self.log.durable() - self.from
     }
 
-    /// Whether there is none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes that the records take, about.
+    /// Bytes of the records, approximately.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// When the oldest file was last written, of what was there when the archive was opened.
+    /// When the oldest file was last written before the store was opened.
     pub fn oldest(&self) -> Option<SystemTime> {
         self.oldest.filter(|_| !self.is_empty())
     }
 
-    /// Sequence numbers: the first record, and the one that comes next.
+    /// The sequence numbers of the first record and of the next one to be appended.
     pub fn range(&self) -> (u64, u64) {
         (self.from, self.log.next())
     }
 
-    /// Appends records; they are durable when it returns.
+    /// Appends records. They are durable when it returns.
     ///
     /// # Errors
-    /// Some may be there, whole, and some not. The archive has to be opened anew.
+    /// Some records may be appended and others not; the store must be opened again.
     pub fn append(&mut self, payloads: Vec<Bytes>) -> io::Result<()> {
         if payloads.is_empty() {
             return Ok(());
@@ -95,35 +96,35 @@ impl Archive {
         Ok(())
     }
 
-    /// Reads sound records from `from` on, in order: at most `entries`, and but for the first at most a mebibyte; and
-    /// says where to go on.
+    /// Reads intact records in order, starting with `from`: at most `entries` and, except for the first one, at most 1 MiB.
+    /// Returns them with the sequence number at which to continue.
     ///
     /// # Errors
-    /// The disk does not give them.
+    /// Those of the disk.
     pub fn read(&mut self, from: u64, entries: usize) -> io::Result<(Vec<Record>, u64)> {
         let end = self.log.durable();
         let chunk = self.reader.read(&self.log.extents(), (from.max(self.from), end), entries, CHUNK_BYTES)?;
         Ok((chunk.records, chunk.next))
     }
 
-    /// Goes through the records that are there now and takes out those of fate [`Fate::Take`], after `moved` has made
-    /// safe what it wants of them: at least once, also in a crash. The order of what is kept stays: where something is
-    /// kept before what is taken, everything that is kept is written anew. Answers how many were taken.
+    /// Removes the records for which `decide` returns [`Disposition::Take`], after `moved` has stored them elsewhere: in a
+    /// crash a record may be in both places, never in none. The others keep their order: unless the taken records are at
+    /// the front, all others are written again. Returns how many were taken.
     ///
     /// # Errors
-    /// The disk's, or those of `moved`. What was taken out before is taken out, the rest is there. After an error of the
-    /// disk the archive has to be opened anew.
-    pub fn sift(
+    /// Those of the disk or of `moved`. The records that were taken before stay removed, all others are still there. After
+    /// an error of the disk the store must be opened again.
+    pub fn extract(
         &mut self,
-        decide: &mut dyn FnMut(&Record) -> Fate,
+        decide: &mut dyn FnMut(&Record) -> Disposition,
         moved: &mut dyn FnMut(&[Record]) -> io::Result<()>,
     ) -> io::Result<u64> {
         let (mut at, end) = (self.from, self.log.durable());
-        // What is decided is decided once.
+        // `decide` is called once per record.
         let mut chosen = Vec::new();
         while at < end {
             let (records, next) = self.read(at, usize::MAX)?;
-            chosen.extend(records.iter().filter(|record| decide(record) == Fate::Take).map(|record| record.seq));
+            chosen.extend(records.iter().filter(|record| decide(record) == Disposition::Take).map(|record| record.seq));
             at = next;
         }
         let Some(&last) = chosen.last() else { return Ok(0) };
@@ -145,28 +146,28 @@ impl Archive {
             let again: u64 = size(&keep);
             self.append(keep.into_iter().map(|record| record.payload).collect())?;
             self.bytes = self.bytes.saturating_sub(gone + again);
-            self.forget(next)?;
+            self.remove_until(next)?;
         }
         Ok(taken)
     }
 
-    /// Lets everything below `seq` go.
-    fn forget(&mut self, seq: u64) -> io::Result<()> {
+    /// Removes everything below `seq`.
+    fn remove_until(&mut self, seq: u64) -> io::Result<()> {
         self.from = seq;
         if self.is_empty() {
             self.bytes = 0;
         }
-        self.log.deliver_to(seq);
-        self.log.tidy()
+        self.log.set_delivered(seq);
+        self.log.checkpoint()
     }
 
-    /// Ends with it; removes its files and its directory if it is empty.
+    /// Closes the store. If it is empty, removes its files and its directory.
     ///
     /// # Errors
-    /// Some files are still there.
+    /// Some files cannot be removed.
     pub fn close(mut self) -> io::Result<()> {
-        if self.log.clear()? {
-            // Not empty if something in it could not be read: that is the operator's.
+        if self.log.remove_files()? {
+            // Fails if unreadable files are left in it, which the operator has to look at.
             let _ = std::fs::remove_dir(&self.dir);
         }
         Ok(())
@@ -179,11 +180,11 @@ mod tests {
 
     use super::*;
 
-    fn payloads(archive: &mut Archive) -> Vec<Vec<u8>> {
-        let (mut at, end) = archive.range();
+    fn payloads(store: &mut RecordStore) -> Vec<Vec<u8>> {
+        let (mut at, end) = store.range();
         let mut all = Vec::new();
         while at < end {
-            let (records, next) = archive.read(at, 3).expect("read");
+            let (records, next) = store.read(at, 3).expect("read");
             all.extend(records.iter().map(|record| record.payload.to_vec()));
             at = next;
         }
@@ -191,9 +192,9 @@ mod tests {
     }
 
     proptest! {
-        /// Scenario: records of any bytes; some are taken out, by any rule; the archive is opened again at any moment.
-        /// Guarantees: what is taken is handed over once and in order; all others are still there, byte by byte and in order;
-        /// an empty archive leaves no file.
+        /// Scenario: records of any bytes, of which any are taken out; the store is opened again before and after.
+        /// Guarantees: the taken records are handed over once and in order; all others are still there, unchanged and in
+        /// order; an empty store leaves no file.
         #[test]
         fn takes_out_what_is_asked_for(
             given in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), any::<bool>()), 0..60),
@@ -201,18 +202,18 @@ mod tests {
         ) {
             let folder = tempfile::tempdir().unwrap();
             let dir = folder.path().join("letters");
-            let (mut archive, _) = Archive::open(&dir).unwrap();
+            let (mut store, _) = RecordStore::open(&dir).unwrap();
             for part in given.chunks(7) {
-                archive.append(part.iter().map(|(bytes, _)| Bytes::from(bytes.clone())).collect()).unwrap();
+                store.append(part.iter().map(|(bytes, _)| Bytes::from(bytes.clone())).collect()).unwrap();
             }
             if reopen {
-                drop(archive);
-                archive = Archive::open(&dir).unwrap().0;
+                drop(store);
+                store = RecordStore::open(&dir).unwrap().0;
             }
             let mut out = Vec::new();
-            let first = archive.range().0;
-            let taken = archive.sift(
-                &mut |record| if given[(record.seq - first) as usize].1 { Fate::Take } else { Fate::Keep },
+            let first = store.range().0;
+            let taken = store.extract(
+                &mut |record| if given[(record.seq - first) as usize].1 { Disposition::Take } else { Disposition::Keep },
                 &mut |records| {
                     out.extend(records.iter().map(|record| record.payload.to_vec()));
                     Ok(())
@@ -221,30 +222,30 @@ mod tests {
             let of = |take: bool| given.iter().filter(move |(_, chosen)| *chosen == take).map(|(bytes, _)| bytes.clone());
             prop_assert_eq!(taken as usize, out.len());
             prop_assert_eq!(out, of(true).collect::<Vec<_>>());
-            prop_assert_eq!(archive.len() as usize, of(false).count());
-            drop(archive);
-            let (mut archive, _) = Archive::open(&dir).unwrap();
-            prop_assert_eq!(payloads(&mut archive), of(false).collect::<Vec<_>>());
-            archive.sift(&mut |_| Fate::Take, &mut |_| Ok(())).unwrap();
-            archive.close().unwrap();
+            prop_assert_eq!(store.len() as usize, of(false).count());
+            drop(store);
+            let (mut store, _) = RecordStore::open(&dir).unwrap();
+            prop_assert_eq!(payloads(&mut store), of(false).collect::<Vec<_>>());
+            store.extract(&mut |_| Disposition::Take, &mut |_| Ok(())).unwrap();
+            store.close().unwrap();
             prop_assert!(!dir.exists());
         }
     }
 
-    /// Scenario: what takes the records fails in the middle.
-    /// Guarantees: nothing that it did not take is gone.
+    /// Scenario: storing the taken records elsewhere fails in the middle.
+    /// Guarantees: only the records that were stored elsewhere are removed.
     #[test]
     fn a_failed_move_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut archive, _) = Archive::open(folder.path()).unwrap();
-        archive.append((0..5u8).map(|number| Bytes::from(vec![number; 600 << 10])).collect()).unwrap();
+        let (mut store, _) = RecordStore::open(folder.path()).unwrap();
+        store.append((0..5u8).map(|number| Bytes::from(vec![number; 600 << 10])).collect()).unwrap();
         let mut moves = 0;
-        let error = archive.sift(&mut |_| Fate::Take, &mut |records| {
+        let error = store.extract(&mut |_| Disposition::Take, &mut |records| {
             moves += records.len();
             if moves > 2 { Err(io::Error::other("no room")) } else { Ok(()) }
         });
         assert_eq!(error.unwrap_err().to_string(), "no room");
-        let left: Vec<u8> = payloads(&mut archive).iter().map(|payload| payload[0]).collect();
+        let left: Vec<u8> = payloads(&mut store).iter().map(|payload| payload[0]).collect();
         assert_eq!(left, (2..5).collect::<Vec<_>>());
     }
 }

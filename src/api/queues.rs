@@ -1,4 +1,4 @@
-//! Queues and dead letters, over the control socket: what `logphase queue` asks for.
+//! Queues and dead letters on the control socket, for `logphase queue`.
 //!
 //! `GET /queues`, `GET /queues/{name}?offset=&limit=`, `POST /queues/{name}/replay`, `POST /queues/{name}/drop`.
 
@@ -10,18 +10,18 @@ use super::router::{Call, Reply, Routes, json_reply};
 use crate::delivery::Delivery;
 use crate::delivery::inventory::{InventoryError, Page, QueueName, Selection};
 
-/// What a replay is asked with.
+/// The body of a replay request.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Replay {
-    /// Which messages.
+pub struct ReplayRequest {
+    /// The messages.
     #[serde(flatten)]
-    pub chosen: Selection,
-    /// Into the queue of which plugin, if not their own.
+    pub selection: Selection,
+    /// The plugin to whose queue they go; their own without it.
     pub to: Option<String>,
 }
 
-/// What can be asked of `delivery`.
+/// The routes of the queues of `delivery`.
 pub fn queue_routes(delivery: &Delivery) -> Routes {
     let (all, shown, replayed, dropped) = (delivery.clone(), delivery.clone(), delivery.clone(), delivery.clone());
     Routes::new()
@@ -43,9 +43,11 @@ pub fn queue_routes(delivery: &Delivery) -> Routes {
         .on(Method::POST, "/queues/{}/replay", move |call| {
             let delivery = replayed.clone();
             async move {
-                match serde_json::from_slice::<Replay>(&call.body) {
-                    Ok(Replay { chosen, to }) => reply(delivery.replay_queue(name(&call), chosen, to).await),
-                    Err(error) => wrong(&error),
+                match serde_json::from_slice::<ReplayRequest>(&call.body) {
+                    Ok(ReplayRequest { selection, to }) => {
+                        reply(delivery.replay_queue(name(&call), selection, to).await)
+                    }
+                    Err(error) => bad_request(&error),
                 }
             }
         })
@@ -53,8 +55,8 @@ pub fn queue_routes(delivery: &Delivery) -> Routes {
             let delivery = dropped.clone();
             async move {
                 match serde_json::from_slice::<Selection>(&call.body) {
-                    Ok(chosen) => reply(delivery.drop_from_queue(name(&call), chosen).await),
-                    Err(error) => wrong(&error),
+                    Ok(selection) => reply(delivery.drop_from_queue(name(&call), selection).await),
+                    Err(error) => bad_request(&error),
                 }
             }
         })
@@ -64,13 +66,13 @@ fn name(call: &Call) -> QueueName {
     QueueName::parse(call.arguments.first().map_or("", String::as_str))
 }
 
-fn wrong(error: &serde_json::Error) -> Reply {
-    json_reply(StatusCode::BAD_REQUEST, &json!({"message": format!("the body is not what is asked for: {error}")}))
+fn bad_request(error: &serde_json::Error) -> Reply {
+    json_reply(StatusCode::BAD_REQUEST, &json!({"message": format!("the body is not valid: {error}")}))
 }
 
 fn reply<T: Serialize>(result: Result<T, InventoryError>) -> Reply {
     let error = match result {
-        // Not by way of a tree: messages are shown as they are, digit by digit.
+        // Not through `Value`, which would change how numbers are written: messages are shown byte by byte.
         Ok(value) => match serde_json::to_string(&value) {
             Ok(text) => return super::router::text_reply(StatusCode::OK, "application/json; charset=utf-8", text),
             Err(error) => InventoryError::Disk(error.into()),

@@ -1,0 +1,12 @@
+//! `GET /metrics`: everything that is counted, for Prometheus.
+
+mod encode;
+mod families;
+mod family;
+mod snapshot;
+
+pub use families::FAMILIES;
+pub use family::{Family, MetricKind};
+
+pub(super) use encode::{open_metrics, text};
+pub(super) use snapshot::Snapshot;

@@ -1,0 +1,97 @@
+//! The counters of a service at one moment.
+
+use std::time::SystemTime;
+
+use super::super::health;
+use super::super::reloads::ReloadStats;
+use super::super::state::ServiceState;
+use crate::delivery::PluginStats;
+use crate::input::Reason;
+use crate::phase::SnippetKey;
+use logphase_queue::metric::Histogram;
+use logphase_script::Stop;
+
+/// Everything that is counted, at one moment.
+pub(in super::super) struct Snapshot {
+    pub(super) started: SystemTime,
+    pub(super) ready: bool,
+    pub(super) inputs: Vec<Input>,
+    pub(super) plugins: Vec<PluginStats>,
+    pub(super) snippets: Vec<Snippet>,
+    /// Bytes in use, and the bound.
+    pub(super) memory: (usize, usize),
+    pub(super) disk: (usize, usize),
+    pub(super) syncs: Histogram,
+    pub(super) orphans: usize,
+    /// Bytes of the VM of each worker.
+    pub(super) vms: Vec<usize>,
+    pub(super) reloads: ReloadStats,
+}
+
+/// The counters of one kind of input.
+pub(super) struct Input {
+    pub name: &'static str,
+    pub received: u64,
+    pub lost: u64,
+    pub bytes: u64,
+    pub connections: u64,
+    pub rejected: [u64; Reason::ALL.len()],
+}
+
+/// The counters of one snippet.
+pub(super) struct Snippet {
+    pub key: SnippetKey,
+    pub instance: String,
+    pub errors: u64,
+    pub stops: [u64; Stop::ALL.len()],
+    pub skipped: u64,
+    pub times: Histogram,
+}
+
+impl Snapshot {
+    /// The counters of a service now. Waits for locks, and for the disk.
+    pub(in super::super) fn of(state: &ServiceState) -> Self {
+        let components = state.components();
+        let mut snippets = Vec::new();
+        if let Some(components) = components {
+            components.snippets.each(|key, instance, totals| {
+                snippets.push(Snippet {
+                    key: key.clone(),
+                    instance: instance.unwrap_or_default().to_owned(),
+                    errors: totals.errors(),
+                    stops: Stop::ALL.map(|budget| totals.stops(budget)),
+                    skipped: totals.skipped(),
+                    times: totals.times(),
+                });
+            });
+        }
+        let inputs = state.inputs().iter().map(|(name, counters)| Input {
+            name,
+            received: counters.received(),
+            lost: counters.lost(),
+            bytes: counters.bytes(),
+            connections: counters.open_connections(),
+            rejected: Reason::ALL.map(|reason| counters.rejected(reason)),
+        });
+        let unbounded = (0, usize::MAX);
+        let budgets = components.map_or((unbounded, unbounded), |components| {
+            let (memory, disk) = components.delivery.budgets();
+            ((memory.used(), memory.max_bytes()), (disk.used(), disk.max_bytes()))
+        });
+        Self {
+            started: state.started(),
+            ready: health::why_not_ready(state).is_none(),
+            inputs: inputs.collect(),
+            plugins: components.map_or_else(Vec::new, |components| components.delivery.plugins()),
+            snippets,
+            memory: budgets.0,
+            disk: budgets.1,
+            syncs: components.map_or_else(Histogram::default, |components| components.delivery.syncs()),
+            orphans: components.map_or(0, |components| components.delivery.orphaned_queues()),
+            vms: components.map_or_else(Vec::new, |components| {
+                components.worker_stats.heartbeats.iter().map(|heartbeat| heartbeat.memory()).collect()
+            }),
+            reloads: state.reloads().read(),
+        }
+    }
+}

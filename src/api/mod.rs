@@ -1,0 +1,24 @@
+//! What a running service answers: status, metrics and health checks on the status listeners; queues and taps on the
+//! control socket.
+
+mod control;
+mod health;
+mod metrics;
+mod queues;
+mod reloads;
+mod router;
+mod routes;
+mod server;
+mod state;
+mod status;
+mod tap;
+
+pub use control::{Control, control_path};
+pub use metrics::{FAMILIES, Family, MetricKind};
+pub use queues::{ReplayRequest, queue_routes};
+pub use reloads::{ReloadResult, ReloadStats, Reloads};
+pub use router::{Call, Reply, Routes, json_reply, text_reply};
+pub use routes::status_routes;
+pub use server::{Accept, serve};
+pub use state::{Components, ServiceState, Stage};
+pub use tap::routes as tap_routes;

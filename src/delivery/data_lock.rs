@@ -1,0 +1,64 @@
+//! The lock on the queues of a data directory, which one process at a time may use.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, flock};
+
+/// The folder of the queues in the data directory.
+pub(super) const QUEUES_FOLDER: &str = "queues";
+/// The lock file in it.
+const LOCK_FILE: &str = "lock";
+
+/// The lock on the queues of a data directory.
+pub(super) struct DataLock {
+    folder: PathBuf,
+    /// The locked file, as long as the lock is held.
+    file: Mutex<Option<fs::File>>,
+}
+
+impl DataLock {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Self { folder: data_dir.join(QUEUES_FOLDER), file: Mutex::default() }
+    }
+
+    /// Whether this process holds it.
+    pub(super) fn is_held(&self) -> bool {
+        self.file.lock().is_some()
+    }
+
+    /// Acquires the lock, unless it is held already.
+    ///
+    /// # Errors
+    /// Another process holds it, or the directory cannot be created; what, where, and what to do.
+    pub(super) fn acquire(&self) -> Result<(), String> {
+        let mut held = self.file.lock();
+        if held.is_some() {
+            return Ok(());
+        }
+        let path = self.folder.join(LOCK_FILE);
+        let open = || {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
+        };
+        let file = open().map_err(|error| {
+            let folder = self.folder.display();
+            format!(
+                "cannot create {folder} for the queues: {error}; make data_dir writable, set LOGPHASE_DATA_DIR, or set \
+                queue.durability: memory"
+            )
+        })?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            rustix::io::Errno::WOULDBLOCK => format!(
+                "the queues in {} are in use by another process: give each service a data_dir of its own \
+                (LOGPHASE_DATA_DIR), or set queue.durability: memory",
+                self.folder.display()
+            ),
+            error => format!("cannot lock {}: {error}", path.display()),
+        })?;
+        *held = Some(file);
+        Ok(())
+    }
+}

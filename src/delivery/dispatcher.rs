@@ -1,0 +1,376 @@
+//! The task of an output: it leases entries, sends them, retries, and commits what is delivered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use super::output::{LastError, Output};
+use super::swap::{GRACE, unless_swapped};
+use super::{QueueOptions, queue_events};
+use crate::log::limit::{Limiter, Policy};
+use crate::sink::{Batching, FailureKind, SendError, Sent, Sink};
+use logphase_queue::failpoint::{self, Point};
+use logphase_queue::{DropReason, Reader};
+
+/// Entries of one lease, at most, for a sink that does not batch.
+const LEASE_ENTRIES: usize = 8192;
+/// Bytes of one lease, at most.
+const LEASE_BYTES: usize = 1 << 20;
+/// The longest pause between attempts once the output is closed, so that a destination that recovers is noticed in time.
+const CLOSING_PAUSE: Duration = Duration::from_millis(500);
+/// How long a closed output with an empty queue retries what its sink wants to send again although it was delivered.
+const REPLAY_TIME: Duration = Duration::from_secs(5);
+/// The longest pause that a destination can request.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The task behind an output.
+pub(super) struct Dispatcher {
+    pub(super) output: Arc<Output>,
+    pub(super) sink: Box<dyn Sink>,
+    // The options that the current sink is used with.
+    pub(super) options: QueueOptions,
+    // Sent, and not settled.
+    pub(super) outstanding: VecDeque<Bytes>,
+    outstanding_bytes: usize,
+    // The outstanding entries are to be sent again, before all others.
+    pub(super) resend: bool,
+    failing_since: Option<Instant>,
+    pub(super) backoff: Backoff,
+    // Limit the log lines about these.
+    pub(super) errors: Limiter,
+    warnings: Limiter,
+    expired: Limiter,
+}
+
+impl Dispatcher {
+    pub(super) fn new(output: Arc<Output>, sink: Box<dyn Sink>) -> Self {
+        let options = output.spec().queue.clone();
+        Self {
+            output,
+            sink,
+            backoff: Backoff::new(options.initial_retry_delay, options.max_retry_delay),
+            options,
+            outstanding: VecDeque::new(),
+            outstanding_bytes: 0,
+            resend: false,
+            failing_since: None,
+            errors: Limiter::new(Policy::ONE),
+            warnings: Limiter::new(Policy::ONE),
+            expired: Limiter::new(Policy::ONE),
+        }
+    }
+
+    /// Delivers until the queue is closed and empty. Logs the events of the queue meanwhile.
+    pub(super) async fn run(self) {
+        let output = self.output.clone();
+        tokio::select! {
+            () = self.deliver() => {}
+            () = queue_events::log_events(&output) => {}
+        }
+    }
+
+    async fn deliver(mut self) {
+        loop {
+            self.swap_sink().await;
+            let result = if self.resend {
+                self.resend_outstanding().await
+            } else if self.outstanding.is_empty() && !self.wait().await {
+                break;
+            } else if self.output.swap.is_due() {
+                continue;
+            } else {
+                self.advance().await
+            };
+            match result {
+                Ok(sent) => self.note_sent(sent),
+                // The next sink will show whether it still fails.
+                Err(failure) if self.output.swap.is_due() => {
+                    self.commit(failure.delivered);
+                    self.resend = true;
+                }
+                Err(failure) => self.note_failure(failure).await,
+            }
+        }
+        self.sink.close().await;
+    }
+
+    fn reader(&self) -> &Arc<dyn Reader> {
+        &self.output.parts.reader
+    }
+
+    /// Waits for entries while nothing is in flight. False when the queue is closed and empty.
+    async fn wait(&mut self) -> bool {
+        let reader = self.output.parts.reader.clone();
+        tokio::select! {
+            biased;
+            more = reader.ready(1) => if !more { return false },
+            () = self.sink.maintain() => {
+                self.resend = true;
+                return true;
+            }
+            () = self.output.swap.awaited() => return true,
+        }
+        let options = &self.options;
+        if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {
+            // A full batch or a closed queue ends the wait.
+            let full = options.max_batch_size.min(options.memory_bounds().max_entries);
+            tokio::select! {
+                _ = timeout(options.max_coalescing_delay, reader.ready(full)) => {}
+                () = self.output.swap.awaited() => {}
+            }
+        }
+        true
+    }
+
+    /// Sends the next entries, or waits for those in flight.
+    async fn advance(&mut self) -> Result<Sent, SendError> {
+        if self.resend {
+            return self.resend_outstanding().await;
+        }
+        let entries = match self.sink.batching() {
+            Batching::Stream | Batching::Parallel => LEASE_ENTRIES,
+            Batching::Batches => self.options.max_batch_size.max(1),
+        };
+        if self.outstanding_bytes < self.sink.window() {
+            let batch = self.reader().lease(entries, LEASE_BYTES).await;
+            if !batch.is_empty() {
+                self.outstanding_bytes += batch.iter().map(Bytes::len).sum::<usize>();
+                self.outstanding.extend(batch.iter().cloned());
+                return unless_swapped(&self.output.swap, self.sink.send(&batch)).await;
+            }
+            if self.outstanding.is_empty() {
+                // The waiting entries were dropped, or are damaged.
+                return Ok(Sent::default());
+            }
+            if self.sink.batching() == Batching::Parallel {
+                return self.settle_or_more().await;
+            }
+        }
+        unless_swapped(&self.output.swap, self.sink.settle()).await
+    }
+
+    /// Waits for entries in flight, or for more entries.
+    async fn settle_or_more(&mut self) -> Result<Sent, SendError> {
+        let reader = self.output.parts.reader.clone();
+        tokio::select! {
+            sent = self.sink.settle() => sent,
+            () = self.output.swap.awaited() => Ok(Sent::default()),
+            true = reader.ready(1) => Ok(Sent::default()),
+        }
+    }
+
+    async fn resend_outstanding(&mut self) -> Result<Sent, SendError> {
+        self.output.health.lock().retried += self.outstanding.len() as u64;
+        let entries = self.outstanding.make_contiguous();
+        let sent = unless_swapped(&self.output.swap, self.sink.send(entries)).await?;
+        self.resend = false;
+        Ok(sent)
+    }
+
+    pub(super) fn note_sent(&mut self, sent: Sent) {
+        if sent.settled > 0 {
+            failpoint::reach(Point::BeforeCommit);
+        }
+        self.commit(sent.settled);
+        if sent.lost > 0 {
+            self.output.health.lock().lost += sent.lost;
+        }
+        if let Some(warning) = sent.warning {
+            let plugin = self.output.label();
+            match self.warnings.admit_message(&warning) {
+                Some(0) => warn!(plugin, "{warning}"),
+                Some(suppressed) => warn!(plugin, suppressed, "{warning}"),
+                None => {}
+            }
+        }
+        if let Some(since) = self.failing_since.filter(|_| sent.settled > 0 || self.outstanding.is_empty()) {
+            let suppressed = self.errors.reset();
+            info!(plugin = self.output.label(), after = ?since.elapsed(), suppressed, "delivers again");
+            self.recover();
+        }
+    }
+
+    pub(super) fn recover(&mut self) {
+        self.failing_since = None;
+        self.backoff.reset();
+        self.output.health.lock().failing = false;
+    }
+
+    async fn note_failure(&mut self, failure: SendError) {
+        let now = Instant::now();
+        self.commit(failure.delivered);
+        if failure.delivered > 0 {
+            self.recover();
+        }
+        self.record(&failure, now);
+        // Also with nothing outstanding: the sink may have entries of its own to send again.
+        self.resend = true;
+        match failure.kind {
+            FailureKind::Permanent => self.store_dead_letter(&failure.message, now).await,
+            FailureKind::TooLarge => self.discard(1, DropReason::Oversize),
+            FailureKind::Retryable => self.pause_or_expire(now, failure.retry_after).await,
+        }
+    }
+
+    /// Stores the first entry as a dead letter. If that fails, the entry stays in the queue and is retried.
+    async fn store_dead_letter(&mut self, reason: &str, now: Instant) {
+        let Some(entry) = self.outstanding.front() else { return };
+        let letters = &self.output.parts.dead_letters;
+        let spec = self.output.spec();
+        let Err(error) = letters.store(&spec, entry, reason, spec.queue.max_dead_letter_bytes).await else {
+            failpoint::reach(Point::DeadLetterKept);
+            self.discard(1, DropReason::DeadLetter);
+            return;
+        };
+        let folder = letters.folder().display();
+        let message = format!(
+            "a message that was refused permanently cannot be stored in {folder}, and blocks the queue: {error}"
+        );
+        if self.errors.admit_message_at(&message, now).is_some() {
+            error!(plugin = self.output.label(), "{message}");
+        }
+        self.pause_or_expire(now, None).await;
+    }
+
+    /// Pauses before the next attempt, at least as long as the destination `requested`; or drops entries past
+    /// `max_retry_time`.
+    async fn pause_or_expire(&mut self, now: Instant, requested: Option<Duration>) {
+        let since = *self.failing_since.get_or_insert(now);
+        let expires = self.options.max_retry_time.map(|limit| since + limit);
+        if expires.is_some_and(|at| at <= now) && !self.outstanding.is_empty() {
+            let alone = self.sink.batching() == Batching::Parallel;
+            let entries = if alone { 1 } else { self.outstanding.len() };
+            self.log_expired(entries, now);
+            self.discard(entries, DropReason::Expired);
+            self.recover();
+            return;
+        }
+        let closed = self.output.is_closed();
+        if self.outstanding.is_empty() && (expires.is_some_and(|at| at <= now) || closed && now - since > REPLAY_TIME) {
+            // What the sink wants to send again was delivered once; it must not block the queue or the shutdown.
+            self.resend = false;
+            self.failing_since = None;
+        }
+        // Closing ends the pause: the next attempt is made at once.
+        let end = now + self.pause(now, requested, expires, closed);
+        tokio::select! {
+            _ = timeout_at(end, self.output.closing.notified()) => {}
+            // The new configuration may work at once.
+            () = self.output.swap.awaited() => {}
+        }
+        if self.output.drop_retrying.swap(false, Ordering::AcqRel) {
+            self.discard(self.outstanding.len(), DropReason::Operator);
+        }
+    }
+
+    /// Logs that `entries` have expired. With a sink that sends one at a time there may be very many.
+    fn log_expired(&mut self, entries: usize, now: Instant) {
+        if let Some(entries) = self.expired.add_at(entries as u64, now) {
+            error!(
+                plugin = self.output.label(),
+                entries, "not delivered within max_retry_time, dropped; raise queue.max_retry_time to keep them longer"
+            );
+        }
+    }
+
+    fn pause(&mut self, now: Instant, requested: Option<Duration>, expires: Option<Instant>, closed: bool) -> Duration {
+        // The last attempt is made at the end of max_retry_time.
+        let left = expires.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        let pause = self.backoff.pause().min(left);
+        if closed {
+            return pause.min(CLOSING_PAUSE);
+        }
+        // The pause that the destination requested may exceed max_retry_time: an earlier attempt would fail.
+        pause.max(requested.unwrap_or_default().min(MAX_RETRY_AFTER))
+    }
+
+    fn record(&mut self, failure: &SendError, now: Instant) {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let retry = failure.kind == FailureKind::Retryable;
+        {
+            let mut health = self.output.health.lock();
+            health.failures += 1;
+            health.failing = retry;
+            let at = u64::try_from(at).unwrap_or(u64::MAX);
+            health.last_error = Some(LastError { message: failure.message.clone(), at });
+        }
+        let Some(suppressed) = self.errors.admit_message_at(&failure.message, now) else { return };
+        let (plugin, message) = (self.output.label(), &failure.message);
+        let folder = self.output.parts.dead_letters.folder().display();
+        match (failure.kind, suppressed) {
+            (FailureKind::Retryable, 0) => warn!(plugin, "{message}; will be retried"),
+            (FailureKind::Retryable, _) => warn!(plugin, suppressed, "{message}; is being retried"),
+            (FailureKind::Permanent, 0) => error!(plugin, "{message}; stored in {folder}"),
+            (FailureKind::Permanent, _) => error!(plugin, suppressed, "{message}; stored in {folder}"),
+            (FailureKind::TooLarge, 0) => error!(plugin, "{message}; dropped"),
+            (FailureKind::TooLarge, _) => error!(plugin, suppressed, "{message}; dropped"),
+        }
+    }
+
+    pub(super) fn commit(&mut self, entries: usize) {
+        let entries = self.remove_outstanding(entries);
+        self.reader().commit(entries);
+    }
+
+    fn discard(&mut self, entries: usize, reason: DropReason) {
+        let entries = self.remove_outstanding(entries);
+        self.reader().discard(entries, reason);
+    }
+
+    fn remove_outstanding(&mut self, entries: usize) -> usize {
+        let entries = entries.min(self.outstanding.len());
+        let bytes: usize = self.outstanding.drain(..entries).map(|entry| entry.len()).sum();
+        self.outstanding_bytes -= bytes;
+        if self.outstanding.is_empty() {
+            // Frees the memory of the largest batch: there may be a thousand idle plugins.
+            self.outstanding = VecDeque::new();
+        }
+        entries
+    }
+
+    /// Changes to the next sink, if there is one.
+    pub(super) async fn swap_sink(&mut self) {
+        if !self.output.swap.is_due() {
+            return;
+        }
+        self.settle_old().await;
+        let Some(mut sink) = self.output.swap.take() else { return };
+        sink.adopt_unconfirmed(self.sink.take_unconfirmed());
+        if !self.resend && self.outstanding.is_empty() {
+            let _ = timeout(GRACE, self.sink.close()).await;
+        }
+        self.sink = sink;
+        self.options = self.output.spec().queue.clone();
+        self.backoff = Backoff::new(self.options.initial_retry_delay, self.options.max_retry_delay);
+        self.errors.reset();
+        self.recover();
+        self.resend = !self.outstanding.is_empty();
+        let (plugin, waiting) = (self.output.label(), self.output.counters().depth);
+        if waiting > 0 {
+            info!(plugin, waiting, "waiting messages are delivered as the new configuration says");
+        }
+    }
+
+    /// Waits for the old sink to settle its entries in flight, as long as it makes progress.
+    async fn settle_old(&mut self) {
+        let deadline = Instant::now() + GRACE;
+        while !self.resend && !self.outstanding.is_empty() && Instant::now() < deadline {
+            match timeout_at(deadline, self.sink.settle()).await {
+                Ok(Ok(sent)) => self.note_sent(sent),
+                Ok(Err(failure)) => {
+                    self.commit(failure.delivered);
+                    self.resend = true;
+                }
+                Err(_) => return,
+            }
+            // A sink without anything to wait for returns at once.
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The service's own log, on standard error: its set-up, the thread that writes it, and [`limit`] on lines that repeat.
+
+mod callsite;
+pub(crate) mod limit;
+mod writer;
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::confinement::thread_is_confined;
+use crate::settings::{self, LogFormat};
+use callsite::CallsiteLimit;
+use limit::{Limiter, Policy};
+
+pub(crate) use writer::{flush, write};
+
+/// Starts the log.
+pub(crate) fn start(settings: &settings::Log) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(StandardError);
+    let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
+    let log = tracing_subscriber::registry().with(filter).with(CallsiteLimit);
+    // In a process that has a log already (as in tests) it stays.
+    let _ = match settings.format {
+        LogFormat::Text => log.with(lines).try_init(),
+        LogFormat::Json => log.with(lines.json()).try_init(),
+    };
+}
+
+/// Starts the thread that writes all lines from now on: no other thread waits for the reader of standard error, and
+/// confined threads cannot write at all.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn start_writer() -> io::Result<()> {
+    if writer::start(callsite::report)? {
+        log_panics_of_workers();
+    }
+    Ok(())
+}
+
+/// The default hook writes on the thread that panics, which a worker must not do.
+fn log_panics_of_workers() {
+    static PANICS: Limiter = Limiter::new(Policy::MANY);
+    let default_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !thread_is_confined() {
+            default_hook(panic);
+        } else if let Some(suppressed) = PANICS.admit() {
+            tracing::error!(suppressed, "{panic}");
+        }
+    }));
+}
+
+/// Standard error, through the writer.
+struct StandardError;
+
+impl<'a> MakeWriter<'a> for StandardError {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { buffer: Vec::new() }
+    }
+}
+
+/// One line, written as a whole when it is dropped.
+struct Line {
+    buffer: Vec<u8>,
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.buffer.is_empty() {
+            write(std::mem::take(&mut self.buffer));
+        }
+    }
+}

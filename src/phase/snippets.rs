@@ -1,0 +1,158 @@
+//! What each snippet has done since the start, over all configurations that had it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use logphase_queue::metric::{Cell, Histogram};
+use logphase_script::Stop;
+
+/// Past so many snippets, those that are in no program any more are forgotten.
+const MAX_SNIPPETS: usize = 10_000;
+
+/// What one snippet has done.
+#[derive(Debug, Default)]
+pub struct SnippetTotals {
+    pub(super) errors: AtomicU64,
+    /// By budget, in the order of [`Stop::ALL`].
+    pub(super) stops: [AtomicU64; Stop::ALL.len()],
+    pub(super) skipped: AtomicU64,
+    /// How long the measured runs took: a cell for each worker.
+    times: Mutex<Vec<(usize, Arc<Cell>)>>,
+}
+
+impl SnippetTotals {
+    /// How often it failed.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// How often it ran out of `budget`.
+    pub fn stops(&self, budget: Stop) -> u64 {
+        self.stops[budget as usize].load(Ordering::Relaxed)
+    }
+
+    /// How often it was not run because it was suspended.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// How long the measured runs took.
+    pub fn times(&self) -> Histogram {
+        let mut all = Histogram::default();
+        self.times.lock().iter().for_each(|(_, cell)| all.add(&cell.read()));
+        all
+    }
+
+    /// The cell in which worker number `worker` records times.
+    pub(super) fn cell(&self, worker: usize) -> Arc<Cell> {
+        let mut cells = self.times.lock();
+        if let Some((_, cell)) = cells.iter().find(|(number, _)| *number == worker) {
+            return cell.clone();
+        }
+        let cell = Arc::<Cell>::default();
+        cells.push((worker, cell.clone()));
+        cell
+    }
+}
+
+/// Identifies a snippet over all configurations.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnippetKey {
+    /// The plugin's name.
+    pub plugin: &'static str,
+    /// The plugin's id.
+    pub id: String,
+    /// The field's key, or the function's place in its list.
+    pub field: String,
+}
+
+/// The snippets of all configurations that were accepted so far: what `/metrics` shows.
+#[derive(Debug, Default)]
+pub struct SnippetRegistry {
+    snippets: Mutex<BTreeMap<SnippetKey, Registered>>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    instance: Option<String>,
+    totals: Arc<SnippetTotals>,
+}
+
+impl SnippetRegistry {
+    /// The totals of a snippet: those that are registered, or new ones. Registers nothing.
+    pub(super) fn find_or_new(&self, key: &SnippetKey) -> Arc<SnippetTotals> {
+        self.snippets.lock().get(key).map_or_else(Arc::default, |known| known.totals.clone())
+    }
+
+    /// Shows `totals` under `key` and the instance name of the plugin from now on.
+    pub(super) fn register(&self, key: SnippetKey, instance: Option<&str>, totals: &Arc<SnippetTotals>) {
+        let mut snippets = self.snippets.lock();
+        if snippets.len() >= MAX_SNIPPETS {
+            // Nothing else holds the totals of a snippet that is in no program.
+            snippets.retain(|_, known| Arc::strong_count(&known.totals) > 1);
+        }
+        snippets.insert(key, Registered { instance: instance.map(str::to_owned), totals: totals.clone() });
+    }
+
+    /// Calls `see` with each snippet, the instance name of its plugin, and its totals.
+    pub fn each(&self, mut see: impl FnMut(&SnippetKey, Option<&str>, &SnippetTotals)) {
+        for (key, Registered { instance, totals }) in self.snippets.lock().iter() {
+            see(key, instance.as_deref(), totals);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(field: &str) -> SnippetKey {
+        SnippetKey { plugin: "file-log", id: "1".to_owned(), field: field.to_owned() }
+    }
+
+    fn register(registry: &SnippetRegistry, field: &str, instance: Option<&str>) -> Arc<SnippetTotals> {
+        let totals = registry.find_or_new(&key(field));
+        registry.register(key(field), instance, &totals);
+        totals
+    }
+
+    /// Scenario: a snippet over two configurations, on two workers; ten thousand others that come and go, while the first
+    /// is still in a program.
+    /// Guarantees: it is one snippet with all its counts and times, under its newest instance name; those that are gone
+    /// are forgotten when they are too many, and no other.
+    #[test]
+    fn counts_outlive_configurations() {
+        let registry = SnippetRegistry::default();
+        let first = register(&registry, "a", None);
+        first.errors.fetch_add(2, Ordering::Relaxed);
+        first.cell(1).record(std::time::Duration::from_micros(5));
+        drop(first);
+        let second = register(&registry, "a", Some("mine"));
+        second.cell(0).record(std::time::Duration::from_micros(7));
+        second.cell(1).record(std::time::Duration::from_micros(9));
+        assert_eq!((second.errors(), second.times().count()), (2, 3));
+        (0..MAX_SNIPPETS).for_each(|number| drop(register(&registry, &number.to_string(), None)));
+        let mut seen = Vec::new();
+        registry.each(|key, instance, totals| {
+            seen.push((key.field.clone(), instance.map(str::to_owned), totals.errors()));
+        });
+        assert!(seen.len() < MAX_SNIPPETS / 2, "{}", seen.len());
+        assert!(seen.contains(&("a".to_owned(), Some("mine".to_owned()), 2)), "{seen:?}");
+    }
+
+    /// Scenario: totals are asked for, of a snippet that is registered and of one that is not.
+    /// Guarantees: what the registry shows stays the same until something is registered.
+    #[test]
+    fn asking_registers_nothing() {
+        let registry = SnippetRegistry::default();
+        let known = register(&registry, "a", Some("old"));
+        assert!(Arc::ptr_eq(&registry.find_or_new(&key("a")), &known));
+        assert!(!Arc::ptr_eq(&registry.find_or_new(&key("b")), &known));
+        let mut seen = Vec::new();
+        registry.each(|key, instance, _| seen.push((key.field.clone(), instance.map(str::to_owned))));
+        assert_eq!(seen, [("a".to_owned(), Some("old".to_owned()))]);
+    }
+}
