@@ -211,7 +211,7 @@ impl Worker {
         let (plans, accepted, error) = loop {
             let plans: Vec<Plan> = transactions.iter().map(|transaction| self.runner.plan(transaction)).collect();
             let (accepted, error) = self.reserve(&plans, &sizes, all_or_none);
-            // A queue that a reload has just closed is full for ever; the new generation has another.
+            // A queue that a reload has just closed is always full; the new generation has another.
             if accepted > 0 || !self.update_generation() {
                 break (plans, accepted, error);
             }

@@ -49,11 +49,11 @@ async fn files_in_the_way() {
     let path = directory.path().join("file");
     std::fs::write(&path, "precious").unwrap();
     let error = bind_error(&path);
-    assert!(error.contains("a file that is no socket is in the way"), "{error}");
+    assert!(error.contains("there is a file that is not a socket"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 
     let error = bind_error(&directory.path().join("no/such"));
-    assert!(error.contains("make its directory first"), "{error}");
+    assert!(error.contains("create its directory first"), "{error}");
     let error = bind_error(&directory.path().join("x".repeat(200)));
     assert!(error.contains("shorter path"), "{error}");
 
