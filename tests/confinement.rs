@@ -133,7 +133,7 @@ fn a_snippet_that_times_out_is_suspended() {
     assert!(status["suspended_for_seconds"].as_f64().unwrap() >= 1.0, "{status}");
     wait_until("the suspension is over", || bad(port)["suspended_for_seconds"].is_null());
     service.accept(transaction(99).to_string());
-    wait_until("the log reports the recovery", || service.has_logged("is well again"));
+    wait_until("the log reports the recovery", || service.has_logged("a Lua snippet that was suspended has succeeded"));
     assert_eq!(service.stop(), 0);
     let messages = std::fs::read_to_string(service.home.path("messages.log")).unwrap();
     let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -24,7 +24,7 @@ fn full_file_system() {
     let mut service = tcp_log(&peer).with_data_of("2m").start();
     let load = Load::start(service.home.http);
     wait_until("the log says that the disk is full", || {
-        service.has_logged("No space left on device") && service.has_logged("nothing is taken for this plugin")
+        service.has_logged("No space left on device") && service.has_logged("nothing is accepted for this plugin")
     });
     peer.restart();
     wait_until("the log reports the recovery", || service.has_logged("the queue can be written again"));

@@ -80,7 +80,7 @@ fn full_disk() {
     limit_file_size(&service, Some(0));
     let port = service.home.http;
     let waiting = thread::spawn(move || Client::connect(port).unwrap().post(transaction(2).to_string().as_bytes()));
-    wait_until("the log reports it", || service.has_logged("nothing is taken for this plugin"));
+    wait_until("the log reports it", || service.has_logged("nothing is accepted for this plugin"));
     let refused = service.post(transaction(3).to_string());
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
     assert!(refused.text().contains("queue_failing"), "{}", refused.text());

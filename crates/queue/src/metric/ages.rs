@@ -142,7 +142,10 @@ mod tests {
     #[test]
     fn moments_of_files() {
         let year = Duration::from_secs(365 * 86_400);
-        let age = |time| Moment::now().since(Moment::of(time));
+        let age = |time| {
+            let moment = Moment::of(time);
+            Moment::now().since(moment)
+        };
         let known = age(SystemTime::now() - year);
         assert!(known >= year && known < year + Duration::from_secs(60), "{known:?}");
         assert!(age(SystemTime::now() + year) < Duration::from_secs(60));
