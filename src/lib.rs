@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod cli;
+mod compile;
 pub mod confinement;
 pub mod declarative;
 pub mod decode;
@@ -17,9 +18,9 @@ pub mod delivery;
 pub mod entity;
 pub mod input;
 mod log;
+pub mod options;
 pub mod phase;
 pub mod plugin;
-pub mod queue_options;
 pub mod service;
 pub mod settings;
 pub mod sink;

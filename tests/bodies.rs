@@ -64,7 +64,8 @@ fn both_bodies_in_a_file() {
 /// message, the reason, and a non-zero exit code; settings disable bodies or keep the invalid one.
 #[test]
 fn kafka_log_by_default() {
-    let home = Home::with(&configuration(&json!([{"name": "kafka-log", "config": {"topic": "t"}}])));
+    let home = Home::with(&configuration(&json!([{"name": "kafka-log", "config": {
+        "topic": "t", "bootstrap_servers": [{"host": "broker", "port": 9092}]}}])));
     let response = ("application/json", "{}");
     let input = [
         with_bodies(1, ("text/plain", "x"), response),

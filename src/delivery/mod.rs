@@ -37,7 +37,7 @@ pub use self::output::{LastError, Output, Stats};
 pub use self::stats::PluginStats;
 use self::stats::StatsHistory;
 use self::store::{Store, Stored};
-use crate::queue_options::{QueueOptions, Storage};
+use crate::options::queue::{QueueOptions, Storage};
 use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};

@@ -29,6 +29,7 @@ mod stdin;
 mod tcp;
 mod udp;
 mod unix;
+mod values;
 
 use std::sync::Arc;
 
@@ -40,9 +41,9 @@ pub use self::bind::{Address, BindError, resolve};
 pub use self::counters::{Counters, Reason};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
+pub use self::values::{InputSettings, InputValues, Limits};
 use crate::confinement::Files;
 use crate::phase::Intake;
-use crate::settings::{Inputs as InputSettings, Limits, Settings};
 use crate::sink::BoxFuture;
 use logphase_config::schema::{Field, Record};
 
@@ -180,17 +181,19 @@ impl Definition {
     ///
     /// # Errors
     /// See [`Input::bind`].
-    pub fn bind(&self, settings: &Settings) -> Result<Option<Box<dyn BoundInput>>, BindError> {
-        (self.bind)(self.value(&settings.inputs), &settings.limits)
+    pub fn bind<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Result<Option<Box<dyn BoundInput>>, BindError> {
+        let InputSettings { inputs, limits } = settings.into();
+        (self.bind)(self.value(inputs), limits)
     }
 
     /// The files that the input opens or creates while the service runs.
-    pub fn files(&self, settings: &Settings) -> Files {
-        (self.files)(self.value(&settings.inputs), &settings.limits)
+    pub fn files<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Files {
+        let InputSettings { inputs, limits } = settings.into();
+        (self.files)(self.value(inputs), limits)
     }
 
     /// Whether the settings of the input mean the same in both, however they are written.
-    pub fn same_settings(&self, one: &InputSettings, other: &InputSettings) -> bool {
+    pub fn same_settings(&self, one: &InputValues, other: &InputValues) -> bool {
         (self.same_settings)(self.value(one), self.value(other))
     }
 
@@ -199,7 +202,7 @@ impl Definition {
         Field::record(self.name, self.settings).required().about(self.about)
     }
 
-    fn value(&self, settings: &InputSettings) -> Value {
+    fn value(&self, settings: &InputValues) -> Value {
         let given = settings.get(self.name).cloned();
         given.unwrap_or_else(|| Value::Object(self.settings.defaults()))
     }

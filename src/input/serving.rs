@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Address, BindError, BoundInput, Context, Counters, Definition};
+use super::{Address, BindError, BoundInput, Context, Counters, Definition, InputSettings};
 use crate::phase::Intake;
-use crate::settings::Settings;
 
 /// The inputs that settings turn on, bound and not yet served.
 pub struct Inputs {
@@ -26,7 +25,8 @@ impl Inputs {
     ///
     /// # Errors
     /// The first address that cannot be taken; those taken before are released.
-    pub fn bind(definitions: &[Definition], settings: &Settings) -> Result<Self, BindError> {
+    pub fn bind<'a>(definitions: &[Definition], settings: impl Into<InputSettings<'a>>) -> Result<Self, BindError> {
+        let settings = settings.into();
         let mut bound = Vec::new();
         for definition in definitions {
             if let Some(input) = definition.bind(settings)? {

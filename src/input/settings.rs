@@ -1,7 +1,7 @@
 //! Fields that the settings of several inputs have.
 
-pub(super) use crate::settings::record::{ADDRESS, TEXT, list, settings_record};
-use crate::settings::record::{count, duration};
+pub(super) use crate::options::record::{ADDRESS, TEXT, list, settings_record};
+use crate::options::record::{count, duration};
 use logphase_config::schema::{Check, Field};
 
 /// Connections at the same time on each address.

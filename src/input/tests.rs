@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use self::harness::{Harness, any_port};
 use super::*;
+use crate::settings::Settings;
 
 /// Settings that turn on the inputs of `listen` alone, each on those addresses.
 fn settings(listen: &[(&str, Value)]) -> Settings {

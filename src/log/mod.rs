@@ -6,26 +6,26 @@ mod writer;
 
 use std::io::{self, IsTerminal, Write};
 
+use serde::Deserialize;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::confinement::thread_is_confined;
-use crate::settings::{self, LogFormat};
 use callsite::CallsiteLimit;
 use limit::{Limiter, Policy};
 
 pub(crate) use writer::{flush, write};
 
 /// Starts the log.
-pub(crate) fn start(settings: &settings::Log) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+pub(crate) fn start(level: &str, format: LogFormat) {
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer().with_writer(StandardError);
     let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
     let log = tracing_subscriber::registry().with(filter).with(CallsiteLimit);
     // In a process that has a log already (as in tests) it stays.
-    let _ = match settings.format {
+    let _ = match format {
         LogFormat::Text => log.with(lines).try_init(),
         LogFormat::Json => log.with(lines.json()).try_init(),
     };
@@ -54,6 +54,16 @@ fn log_panics_of_workers() {
             tracing::error!(suppressed, "{panic}");
         }
     }));
+}
+
+/// The format of the lines of the service's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Standard error, through the writer.

@@ -4,7 +4,7 @@ use crate::plugin::Protocol;
 use logphase_script::transaction::{Level, Transaction, View};
 
 /// One bit for each protocol.
-pub(super) fn mask(protocols: &[Protocol]) -> u16 {
+pub(crate) fn mask(protocols: &[Protocol]) -> u16 {
     protocols.iter().fold(0, |mask, protocol| mask | 1 << *protocol as u16)
 }
 

@@ -15,6 +15,7 @@ mod worker;
 
 pub use breaker::{Breaker, Suspension};
 pub use heartbeat::Heartbeat;
+pub(crate) use identity::mask as protocol_mask;
 pub use intake::{Batch, BatchResult, Intake, IntakeError};
 pub use ordered::{Fence, OrderedIntake};
 pub use plan::{Plan, Planner};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::queue_options;
+use crate::options::queue;
 use logphase_config::schema::{Check, Default, Field, is_vault_reference};
 
 /// Largest number of milliseconds that Kong takes for a timeout.
@@ -52,7 +52,7 @@ pub(super) const LOG_PHASE: [Field; 8] =
 
 /// Limits and retries of the plugin's queue. Not in Kong, except for http-log; without a field the settings decide.
 pub const QUEUE: Field =
-    Field::record("queue", &queue_options::PLUGIN).extension().about("Bounds and retries of the plugin's queue.");
+    Field::record("queue", &queue::PLUGIN).extension().about("Bounds and retries of the plugin's queue.");
 
 fn check_media_range(value: &Value) -> Result<(), String> {
     logphase_script::message::MediaRange::parse(value.as_str().unwrap_or_default()).map(drop)

@@ -6,7 +6,7 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url, milliseconds,
 };
 use super::{Definition, SinkContext, definition::insert_certificate};
-use crate::queue_options;
+use crate::options::queue;
 use crate::sink::http;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 
@@ -56,7 +56,7 @@ static SCHEMA: Record = Record {
             .about("Verify the server's certificate."),
         Field::record("client_certificate", &CERTIFICATE).since("3.15").about("Certificate for mutual TLS."),
         Field::map("headers", &HEADER_NAME, &Field::string("")).about("Headers to add to the request."),
-        Field::record("queue", &queue_options::PLUGIN_WITH_DEFAULTS)
+        Field::record("queue", &queue::PLUGIN_WITH_DEFAULTS)
             .required()
             .about("Bounds and retries of the plugin's queue."),
         CUSTOM_FIELDS,

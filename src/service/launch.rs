@@ -141,7 +141,7 @@ impl Launch {
         }
         // Before any other thread runs: each inherits the rules of the one that starts it.
         let landlock = self.confine();
-        log::start(&settings.log);
+        log::start(&settings.log.level, settings.log.format);
         match &landlock {
             Enforcement::Missing(why) => tracing::warn!("Landlock does not restrict the process's files: {why}"),
             Enforcement::Partial => tracing::info!("Landlock restricts the process's files: {landlock}"),

@@ -47,15 +47,3 @@ pub(super) fn network(value: &Value) -> Result<(), String> {
     }
     Err("expected an address or a network, like 10.0.0.0/8, 192.0.2.7 or fd00::/8".to_owned())
 }
-
-/// `HOST:PORT`; the host is a name, an address, or an IPv6 address in brackets.
-pub(super) fn address(value: &Value) -> Result<(), String> {
-    let invalid = || Err("expected HOST:PORT, like 127.0.0.1:9080 or [::1]:9080".to_owned());
-    let Some((host, port)) = value.as_str().and_then(|text| text.rsplit_once(':')) else { return invalid() };
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let valid = match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
-    };
-    if valid && port.parse::<u16>().is_ok() { Ok(()) } else { invalid() }
-}

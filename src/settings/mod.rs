@@ -8,12 +8,10 @@
 //! `LOGPHASE_HTTP_LISTEN`). Lists are separated by commas; maps (`plugins`) are YAML. [`variables`] lists them.
 
 mod checks;
-mod inputs;
 mod load;
 mod plugin;
 mod queue;
-pub(crate) mod record;
-mod redact;
+pub(crate) mod redact;
 pub(crate) mod restart;
 mod sections;
 
@@ -27,18 +25,19 @@ use logphase_config::schema::{Check, Default, Field};
 use logphase_script::Profile;
 use logphase_script::message::RedactRule;
 
-pub use crate::queue_options::{Durability, QueueOptions, QueueOverride, SyncPolicy};
+pub use crate::input::{InputSettings, InputValues, Limits};
+pub use crate::log::LogFormat;
+pub use crate::options::queue::{Durability, QueueOptions, QueueOverride, SyncPolicy};
 pub use crate::sink::udp::Oversize;
-pub use inputs::Inputs;
 pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
 pub use redact::Secret;
-pub use sections::{Confinement, Limits, Log, LogFormat, Lua, Reload, STATUS_ADDRESS, Status};
+pub use sections::{Confinement, Log, Lua, Reload, STATUS_ADDRESS, Status};
 
+use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
-use record::{TEXT, boolean, choice, duration, list, settings_record};
 
 const PLUGIN: Field = Field::record("", &plugin::OVERRIDE);
 
@@ -54,7 +53,7 @@ settings_record! {
         /// Worker threads, each with a Lua VM; by default one per core.
         @restart workers: usize = Field::integer("").checks(&[Check::Between(1.0, 1024.0)]);
         /// Where transactions come in; an empty list turns an input off.
-        @record inputs: Inputs = Field::record("", Inputs::RECORD).required();
+        @record inputs: InputValues = Field::record("", InputValues::RECORD).required();
         /// What one body and one transaction may be.
         @restart limits: Limits = Field::record("", Limits::RECORD).required();
         /// What snippets may call: `sandbox`, `strict` (more of Kong's names) or `off` (no snippets at all).
@@ -88,7 +87,7 @@ settings_record! {
         /// Settings of single plugins, by instance name or name; they override the plugin's own configuration.
         plugins: BTreeMap<String, PluginOverride> = Field::map("", &TEXT, &PLUGIN);
         /// How long delivery may continue after a signal to stop.
-        #[serde(deserialize_with = "record::seconds")]
+        #[serde(deserialize_with = "crate::options::record::seconds")]
         @restart shutdown_timeout: Duration = duration(30, &[]);
         /// The service's own log.
         @restart log: Log = Field::record("", Log::RECORD).required();
@@ -119,3 +118,9 @@ impl Settings {
 
 #[cfg(test)]
 mod tests;
+
+impl<'a> From<&'a Settings> for InputSettings<'a> {
+    fn from(settings: &'a Settings) -> Self {
+        Self { inputs: &settings.inputs, limits: &settings.limits }
+    }
+}

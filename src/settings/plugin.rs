@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 
 use super::Settings;
 use crate::entity::Plugin;
+use crate::options;
+use crate::options::queue::{Durability, QueueOptions, QueueOverride};
 use crate::plugin::field::{BODY_TYPES, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT};
 use crate::plugin::udp_log::OVERSIZE;
-use crate::queue_options::{self, Durability, QueueOptions, QueueOverride};
 use crate::sink::udp::Oversize;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_config::schema::{Field, Record};
@@ -56,7 +57,7 @@ pub(super) static OVERRIDE: Record = Record::new(&[
     BODY_TYPES,
     ON_BODY_ERROR,
     REDACT,
-    Field::record("queue", &queue_options::OVERRIDE).about("Its queue."),
+    Field::record("queue", &options::queue::OVERRIDE).about("Its queue."),
 ]);
 
 /// The settings of one plugin, complete.

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::record::{settings_record, size};
-use super::restart::Restart;
-use crate::queue_options::{self, QueueOverride};
+use crate::options;
+use crate::options::Restart;
+use crate::options::queue::QueueOverride;
+use crate::options::record::{settings_record, size};
 use logphase_config::schema::{Field, Record};
 
 /// Defaults of every plugin's queue, and limits on all queues together.
@@ -29,8 +30,8 @@ settings_record! {
     }
 }
 
-static FIELDS: [Field; queue_options::SETTINGS_FIELDS.len() + QueueLimits::FIELDS.len()] = {
-    const OPTIONS: [Field; queue_options::SETTINGS_FIELDS.len()] = queue_options::SETTINGS_FIELDS;
+static FIELDS: [Field; options::queue::SETTINGS_FIELDS.len() + QueueLimits::FIELDS.len()] = {
+    const OPTIONS: [Field; options::queue::SETTINGS_FIELDS.len()] = options::queue::SETTINGS_FIELDS;
     let mut fields = [Field::any(""); OPTIONS.len() + QueueLimits::FIELDS.len()];
     let mut at = 0;
     while at < fields.len() {
@@ -41,7 +42,7 @@ static FIELDS: [Field; queue_options::SETTINGS_FIELDS.len() + QueueLimits::FIELD
 };
 
 /// The schema of `queue`.
-pub(super) static RECORD: Record = Record { fields: &FIELDS, checks: &[queue_options::retry_delays] };
+pub(super) static RECORD: Record = Record { fields: &FIELDS, checks: &[options::queue::retry_delays] };
 
 impl Restart for QueueSettings {
     fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>) {

@@ -1,12 +1,7 @@
 //! Settings that take effect when the service starts, and not by a reload.
 
 use super::Settings;
-
-/// A record of settings some of which need a restart.
-pub(crate) trait Restart {
-    /// Adds the settings that differ in `new` and need a restart to `names`, with `path` before each.
-    fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>);
-}
+use crate::options::Restart;
 
 impl Settings {
     /// The settings that differ in `new` and take effect only when the service is restarted, by name.

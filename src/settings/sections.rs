@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::record::{ADDRESS, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size};
+use crate::options::record::{
+    ADDRESS, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size,
+};
 use logphase_config::schema::{Check, Default, Field};
-use logphase_script::transaction;
 
 /// Default address of the status listener: Kong's status port.
 pub const STATUS_ADDRESS: &str = "127.0.0.1:8007";
@@ -18,30 +17,6 @@ const UP_TO_A_MILLION: &[Check] = &[Check::Between(0.0, 1_000_000.0)];
 
 /// One of Kong's limits on headers and arguments (`lua_max_req_headers`, ...).
 const KONG_LIMIT: Field = count(100, &[Check::Between(1.0, 1000.0)]);
-
-settings_record! {
-    /// What one body and one transaction may be.
-    #[derive(Copy, Eq)]
-    pub struct Limits {
-        /// Bytes of an HTTP body, unpacked.
-        max_body_bytes: usize = size(8 << 20);
-        /// Bytes of one transaction.
-        max_transaction_bytes: usize = size(1 << 20);
-        /// Levels of nesting; the outermost object is level 1.
-        // Reading is recursive; a deeper limit would allow a deeper stack.
-        max_depth: usize = count(64, &[Check::Between(1.0, 512.0)]);
-        /// Members and elements, all levels together.
-        max_members: usize = count(10_000, AT_LEAST_ONE);
-    }
-}
-
-impl Limits {
-    /// The limits of one transaction.
-    pub fn transaction(&self) -> transaction::Limits {
-        let Self { max_transaction_bytes: max_bytes, max_depth, max_members, .. } = *self;
-        transaction::Limits { max_bytes, max_depth, max_members }
-    }
-}
 
 settings_record! {
     /// Budgets of snippets. A snippet that exceeds one loses its field, never the message.
@@ -69,7 +44,7 @@ settings_record! {
         /// Timeouts in a row after which a snippet is suspended; 0: never.
         suspend_after: u32 = count(10, UP_TO_A_MILLION);
         /// How long a suspended snippet does not run.
-        #[serde(deserialize_with = "super::record::seconds")]
+        #[serde(deserialize_with = "crate::options::record::seconds")]
         suspend_for: Duration = duration(60, AT_LEAST_ONE);
         /// Request headers that a snippet sees at most, unless it asks for more.
         max_req_headers: usize = KONG_LIMIT;
@@ -113,7 +88,7 @@ settings_record! {
         /// Read the configuration and the settings again when their files have changed; SIGHUP does so in any case.
         watch: bool = boolean(true);
         /// How often the files are checked for changes; a change is applied when two checks find the same.
-        #[serde(deserialize_with = "super::record::seconds")]
+        #[serde(deserialize_with = "crate::options::record::seconds")]
         interval: Duration = duration(1, &[Check::Between(0.01, 3600.0)]);
     }
 }
@@ -139,16 +114,6 @@ settings_record! {
         level: String =
             choice("info", &[Check::OneOf(&["error", "warn", "info", "debug", "trace"])]);
         /// Format of the lines: `text`, or `json`, one object per line.
-        format: LogFormat = choice("text", &[Check::OneOf(&["text", "json"])]);
+        format: crate::log::LogFormat = choice("text", &[Check::OneOf(&["text", "json"])]);
     }
-}
-
-/// Format of the lines of the service's own log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
 }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::entity::Plugin;
-use crate::queue_options::Storage;
+use crate::options::queue::Storage;
 use logphase_config::diagnostic::{SourceFile, render_all};
 use logphase_script::message::{BodyOptions, Include};
 

@@ -18,7 +18,7 @@ use self::service::Service;
 use super::accept::{self, AcceptOptions};
 use super::settings::{ADDRESS, MAX_CONNECTIONS, idle_timeout, list, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
-use crate::settings::Limits;
+use crate::input::Limits;
 use crate::sink::BoxFuture;
 use logphase_config::schema::{self, Record};
 use logphase_script::transaction;
@@ -40,7 +40,7 @@ settings_record! {
         /// Connections at the same time.
         max_connections: usize = MAX_CONNECTIONS;
         /// How long a connection may be idle.
-        #[serde(deserialize_with = "crate::settings::record::seconds")]
+        #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(60);
     }
 }

@@ -10,7 +10,7 @@ use super::settings::{ADDRESS, MAX_CONNECTIONS, idle_timeout, list, settings_rec
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::decode::KongDecoder;
 use crate::decode::kong::Format;
-use crate::settings::Limits;
+use crate::input::Limits;
 use crate::sink::BoxFuture;
 use logphase_config::schema::Record;
 
@@ -23,7 +23,7 @@ settings_record! {
         max_connections: usize = MAX_CONNECTIONS;
         /// How long a connection may be idle.
         // Kong's tcp-log keeps a connection for a minute after its last message.
-        #[serde(deserialize_with = "crate::settings::record::seconds")]
+        #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(300);
     }
 }

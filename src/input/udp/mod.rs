@@ -14,7 +14,7 @@ use super::settings::{ADDRESS, list, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::KongDecoder;
 use crate::decode::kong::Format;
-use crate::settings::Limits;
+use crate::input::Limits;
 use crate::sink::BoxFuture;
 use logphase_config::schema::Record;
 

@@ -9,7 +9,7 @@ use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving
 use crate::confinement::Files;
 use crate::decode::KongDecoder;
 use crate::decode::kong::Format;
-use crate::settings::Limits;
+use crate::input::Limits;
 use crate::sink::BoxFuture;
 use crate::socket_file::SocketListener;
 use logphase_config::schema::Record;
@@ -22,7 +22,7 @@ settings_record! {
         /// Connections at the same time.
         max_connections: usize = MAX_CONNECTIONS;
         /// How long a connection may be idle.
-        #[serde(deserialize_with = "crate::settings::record::seconds")]
+        #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(300);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::checks;
+use serde_json::Value;
+
 use logphase_config::schema::{Check, Default, Field};
 
-pub(crate) use crate::queue_options::seconds;
+pub(crate) use super::queue::seconds;
 
 /// Defines a record of settings: the struct that holds the values, the schema that they are read by, and which of them
 /// take effect only at the start.
@@ -36,19 +37,19 @@ macro_rules! settings_record {
 
         impl $record {
             /// The fields of its schema.
-            pub(super) const FIELDS: &[logphase_config::schema::Field] = &[$(
+            pub(crate) const FIELDS: &[logphase_config::schema::Field] = &[$(
                 logphase_config::schema::Field { name: stringify!($name), ..$field }.about(concat!($($doc),+)),
             )*];
             /// Its schema.
             #[allow(dead_code, reason = "a record that is part of another has no schema of its own")]
-            pub(super) const RECORD: &logphase_config::schema::Record =
+            pub(crate) const RECORD: &logphase_config::schema::Record =
                 &logphase_config::schema::Record::new(Self::FIELDS);
         }
 
-        impl $crate::settings::restart::Restart for $record {
+        impl $crate::options::Restart for $record {
             #[allow(unused_variables, reason = "not every record has settings that need a restart")]
             fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>) {
-                $($crate::settings::record::settings_record!(@changed $($mark)? self $name new path names);)*
+                $($crate::options::record::settings_record!(@changed $($mark)? self $name new path names);)*
             }
         }
     };
@@ -60,13 +61,13 @@ macro_rules! settings_record {
     };
     (@changed record $this:ident $name:ident $new:ident $path:ident $names:ident) => {
         let path = format!("{}{}.", $path, stringify!($name));
-        $crate::settings::restart::Restart::changed(&$this.$name, &$new.$name, &path, $names);
+        $crate::options::Restart::changed(&$this.$name, &$new.$name, &path, $names);
     };
 }
 pub(crate) use settings_record;
 
 /// An address, `HOST:PORT`.
-pub(crate) const ADDRESS: Field = Field::string("").checks(&[Check::Custom(checks::address)]);
+pub(crate) const ADDRESS: Field = Field::string("").checks(&[Check::Custom(address)]);
 
 /// Any text, as an element of lists and maps.
 pub(crate) const TEXT: Field = Field::string("");
@@ -102,6 +103,18 @@ pub(crate) const fn duration(default: i64, checks: &'static [Check]) -> Field {
 }
 
 /// A number of milliseconds as a duration.
-pub(super) fn milliseconds(count: f64) -> Duration {
+pub(crate) fn milliseconds(count: f64) -> Duration {
     Duration::try_from_secs_f64(count / 1000.0).unwrap_or(Duration::MAX)
+}
+
+/// `HOST:PORT`; the host is a name, an address, or an IPv6 address in brackets.
+fn address(value: &Value) -> Result<(), String> {
+    let invalid = || Err("expected HOST:PORT, like 127.0.0.1:9080 or [::1]:9080".to_owned());
+    let Some((host, port)) = value.as_str().and_then(|text| text.rsplit_once(':')) else { return invalid() };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let valid = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
+    };
+    if valid && port.parse::<u16>().is_ok() { Ok(()) } else { invalid() }
 }

@@ -1,0 +1,185 @@
+//! From a configuration and settings to a program: every snippet compiled, every key path parsed.
+
+use ipnet::IpNet;
+
+use crate::entity::{Configuration, Plugin};
+use crate::log::limit::{Limiter, Policy};
+use crate::phase::{Breaker, Compiled, Program, Step, Suspension};
+use crate::settings::{OnError, Secret, Settings};
+use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::document::SnippetSource;
+use logphase_script::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
+use logphase_script::{Options, Profile, SourceLimits, compile};
+
+impl Program {
+    /// Compiles every snippet of `configuration`, those of disabled plugins too.
+    ///
+    /// # Errors
+    /// Every snippet that does not compile, each pointing into its file.
+    pub fn build(configuration: &Configuration, settings: &Settings) -> Result<Self, Vec<Diagnostic>> {
+        let mut steps = Vec::new();
+        let mut errors = Vec::new();
+        for (index, plugin) in configuration.plugins.iter().enumerate() {
+            match step(index, plugin, settings) {
+                Ok(step) if plugin.enabled => steps.push(step),
+                Ok(_) => {}
+                Err(more) => errors.extend(more),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        steps.sort_by(|a, b| {
+            b.definition.priority.cmp(&a.definition.priority).then(b.definition.name.cmp(a.definition.name))
+        });
+        let memberships = if steps.iter().any(|step| step.scope.consumer_group.is_some()) {
+            memberships(configuration)
+        } else {
+            Vec::new()
+        };
+        let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
+        let digest = configuration.digest.clone();
+        Ok(Self { steps, digest, options: options(settings), suspension, memberships })
+    }
+}
+
+fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
+    let names = configuration.consumers.iter().flat_map(|consumer| [&consumer.id, &consumer.username]).flatten();
+    names
+        .map(|name| (name.clone(), configuration.groups_of(name).into_iter().map(str::to_owned).collect::<Vec<_>>()))
+        .filter(|(_, groups)| !groups.is_empty())
+        .collect()
+}
+
+fn options(settings: &Settings) -> Options {
+    let lua = &settings.lua;
+    Options {
+        limits: logphase_script::Limits {
+            deadline: lua.deadline(),
+            plugin_deadline: lua.plugin_deadline(),
+            memory: lua.memory_limit,
+            value: logphase_script::ValueLimits {
+                bytes: lua.max_value_bytes,
+                nodes: lua.max_value_nodes,
+                depth: lua.max_value_depth,
+            },
+            log_lines_per_second: lua.log_per_second,
+        },
+        dialect: logphase_script::Dialect {
+            profile: settings.untrusted_lua,
+            requires: settings.untrusted_lua_sandbox_requires.clone(),
+            environment: settings.untrusted_lua_sandbox_environment.clone(),
+        },
+        style: Style::of(settings.kong_quirks),
+        kong_quirks: settings.kong_quirks,
+        counts: logphase_script::CountLimits {
+            req_headers: lua.max_req_headers,
+            resp_headers: lua.max_resp_headers,
+            uri_args: lua.max_uri_args,
+            post_args: lua.max_post_args,
+        },
+        // Validated when the settings were read.
+        trusted_ips: settings.trusted_ips.iter().filter_map(|text| network(text)).collect(),
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
+    let mut parts = Vec::new();
+    let mut errors = Vec::new();
+    let limits = SourceLimits { bytes: settings.lua.max_source_bytes, nesting: settings.lua.max_source_nesting };
+    let fields = plugin.fields.iter().map(|field| (Some(field.key.as_str()), &field.source));
+    let functions = plugin.functions.iter().map(|source| (None, source));
+    for (key, source) in fields.chain(functions) {
+        if settings.untrusted_lua == Profile::Off {
+            errors.push(no_lua(plugin, source));
+            continue;
+        }
+        match compile(&source.text, &limits) {
+            Ok(code) => {
+                let path = key.map(|key| KeyPath::parse(key, settings.kong_quirks));
+                parts.push(Compiled { path, code, source: source.clone() });
+            }
+            Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
+        }
+    }
+    let own = match settings.for_plugin(plugin) {
+        Ok(own) => own,
+        Err(error) => {
+            errors.push(error.diagnostic());
+            return Err(errors);
+        }
+    };
+    let redact = if plugin.definition.emits { settings.redact_for(plugin) } else { Vec::new() };
+    let options = ShapeOptions {
+        body: &own.body,
+        redact: &redact,
+        hash_key: settings.redact_key.as_ref().map(Secret::text),
+        kong_quirks: settings.kong_quirks,
+    };
+    let shape = Shape::of(&plugin.config, options).unwrap_or_else(|error| {
+        errors.push(no_shape(plugin, &error));
+        Shape::default()
+    });
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let label = match &plugin.instance_name {
+        Some(instance) => format!("{} ({instance})", plugin.definition.name),
+        None => plugin.definition.name.to_owned(),
+    };
+    Ok(Step {
+        plugin: index,
+        id: plugin.id.clone(),
+        definition: plugin.definition,
+        instance_name: plugin.instance_name.clone(),
+        label: label.into(),
+        scope: plugin.scope.clone(),
+        protocols: crate::phase::protocol_mask(&plugin.protocols),
+        shape,
+        breakers: parts.iter().map(|_| Breaker::default()).collect(),
+        body_errors: Limiter::new(Policy::ONE),
+        parts,
+        drops: own.on_error == OnError::Drop,
+    })
+}
+
+/// With Kong's message (kong/tools/sandbox).
+fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
+    Diagnostic::error(
+        codes::NO_LUA,
+        format!("{} has a Lua snippet, and the setting untrusted_lua is off", plugin.definition.name),
+    )
+    .at(source.line_origin(1))
+    .label("not allowed")
+    .kong("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
+    .help("remove the snippet, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
+}
+
+fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {
+    let message = format!("`{}` of plugin `{}`: {error}", error.field, plugin.definition.name);
+    Diagnostic::error(codes::VALUE, message).at(plugin.origin(&error.field)).path(format!("config.{}", error.field))
+}
+
+fn syntax_error(
+    plugin: &Plugin,
+    key: Option<&str>,
+    source: &SnippetSource,
+    error: &logphase_script::CompileError,
+) -> Diagnostic {
+    let what = match key {
+        Some(key) => format!("field `{key}` of {}", plugin.definition.name),
+        None => plugin.definition.name.to_owned(),
+    };
+    let mut diagnostic = Diagnostic::error(codes::LUA, format!("{what} is not valid Lua"))
+        .at(source.line_origin(error.line))
+        .label(error.message.clone())
+        .kong(format!("Error parsing function: {error}"));
+    if let Some(help) = error.help {
+        diagnostic = diagnostic.help(help);
+    }
+    diagnostic
+}

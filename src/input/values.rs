@@ -1,0 +1,78 @@
+//! The settings of the inputs, which only the inputs themselves know.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{INPUTS, SETTINGS};
+use crate::options::Restart;
+use crate::options::record::{count, settings_record, size};
+use logphase_config::schema::{Check, Record};
+use logphase_script::transaction;
+
+/// The settings of each input by its name, as its schema reads them. An input without an address is off.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct InputValues(Map<String, Value>);
+
+impl InputValues {
+    /// Its schema: that of each input under its name.
+    pub(crate) const RECORD: &'static Record = &SETTINGS;
+
+    /// The settings of the input `name`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Sets a setting of the input `name`.
+    #[cfg(test)]
+    pub(crate) fn set(&mut self, name: &str, setting: &str, value: impl Into<Value>) {
+        self.0.entry(name).or_insert_with(|| Value::Object(Map::new()))[setting] = value.into();
+    }
+}
+
+/// Equal settings mean the same, however they are written: `60` and `60s` are one duration.
+impl PartialEq for InputValues {
+    fn eq(&self, other: &Self) -> bool {
+        INPUTS.iter().all(|input| input.same_settings(self, other))
+    }
+}
+
+impl Restart for InputValues {
+    fn changed(&self, new: &Self, path: &str, names: &mut Vec<String>) {
+        let changed = INPUTS.iter().filter(|input| !input.same_settings(self, new));
+        names.extend(changed.map(|input| format!("{path}{}", input.name)));
+    }
+}
+
+/// What the inputs are configured with: their own settings, and the limits that all of them have.
+#[derive(Debug, Clone, Copy)]
+pub struct InputSettings<'a> {
+    /// The settings of each input.
+    pub inputs: &'a InputValues,
+    /// The limits of bodies and transactions.
+    pub limits: &'a Limits,
+}
+
+settings_record! {
+    /// What one body and one transaction may be.
+    #[derive(Copy, Eq)]
+    pub struct Limits {
+        /// Bytes of an HTTP body, unpacked.
+        max_body_bytes: usize = size(8 << 20);
+        /// Bytes of one transaction.
+        max_transaction_bytes: usize = size(1 << 20);
+        /// Levels of nesting; the outermost object is level 1.
+        // Reading is recursive; a deeper limit would allow a deeper stack.
+        max_depth: usize = count(64, &[Check::Between(1.0, 512.0)]);
+        /// Members and elements, all levels together.
+        max_members: usize = count(10_000, &[Check::GreaterThan(0.0)]);
+    }
+}
+
+impl Limits {
+    /// The limits of one transaction.
+    pub fn transaction(&self) -> transaction::Limits {
+        let Self { max_transaction_bytes: max_bytes, max_depth, max_members, .. } = *self;
+        transaction::Limits { max_bytes, max_depth, max_members }
+    }
+}
