@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -161,6 +161,8 @@ struct StagedSink {
 
 struct Task {
     output: Arc<Output>,
+    /// Starts the output; `None` once it is started.
+    start: Option<oneshot::Sender<()>>,
     /// `None` once it is awaited at shutdown.
     handle: Option<JoinHandle<()>>,
     stored: Option<Stored>,
@@ -226,8 +228,9 @@ impl Delivery {
         self.inner.signals.room.clone()
     }
 
-    /// Opens the output for `spec`: the running one of the plugin if its queue is as `spec` says, otherwise a new one. Also
-    /// opens the next sink of each running output of the plugin that delivers in another way, for [`Self::take_over`].
+    /// Opens the output for `spec`: the running one of the plugin if its queue is as `spec` says, otherwise a new one, which
+    /// accepts entries and delivers none before [`Self::commit`]. Also opens the next sink of each running output of the
+    /// plugin that delivers in another way, for [`Self::commit`].
     ///
     /// # Errors
     /// A sink or a queue cannot be opened.
@@ -238,24 +241,43 @@ impl Delivery {
         let found = running.current.get(&spec.identity).filter(fits).cloned();
         let output = match found {
             Some(output) => output,
-            None => inner.start(&mut running, spec.clone())?,
+            None => inner.create(&mut running, spec.clone())?,
         };
         inner.stage(&mut running, &spec)?;
         Ok(output)
     }
 
-    /// Commits a reload: outputs change to their next sinks, and those that are not in `kept` are retired.
-    pub fn take_over(&self, kept: &[Arc<Output>]) {
-        let staged = std::mem::take(&mut self.inner.running.lock().staged);
+    /// Commits what was opened: new outputs start, others change to their next sinks, and those that are not in `kept` are
+    /// retired.
+    pub fn commit(&self, kept: &[Arc<Output>]) {
+        let staged = {
+            let mut running = self.inner.running.lock();
+            for start in running.tasks.iter_mut().filter_map(|task| task.start.take()) {
+                // Fails if the task was aborted, which starts nothing.
+                let _ = start.send(());
+            }
+            std::mem::take(&mut running.staged)
+        };
         for StagedSink { output, spec, sink } in staged {
             output.replace_sink(spec, sink);
         }
         self.retire_others(kept);
     }
 
-    /// Rolls a failed reload back. `kept` are the outputs before it.
-    pub fn undo(&self, kept: &[Arc<Output>]) {
-        self.inner.running.lock().staged.clear();
+    /// Rolls a failed reload back: outputs that were not started end without delivering anything. `kept` are the outputs
+    /// before it.
+    pub fn rollback(&self, kept: &[Arc<Output>]) {
+        let not_started: Vec<_> = {
+            let mut running = self.inner.running.lock();
+            running.staged.clear();
+            let tasks = std::mem::take(&mut running.tasks);
+            let (not_started, started) = tasks.into_iter().partition(|task| task.start.is_some());
+            running.tasks = started;
+            not_started
+        };
+        for task in &not_started {
+            self.retire(&task.output);
+        }
         self.retire_others(kept);
     }
 
@@ -369,9 +391,12 @@ impl Delivery {
     }
 }
 
-/// Delivers until the queue is closed and empty, and closes its files.
-async fn run(dispatcher: Dispatcher, store: Arc<Store>, stored: Option<Stored>) {
-    dispatcher.run().await;
+/// Once `started`, delivers until the queue is closed and empty; then closes its files. If `started` is dropped, it delivers
+/// nothing.
+async fn run(dispatcher: Dispatcher, started: oneshot::Receiver<()>, store: Arc<Store>, stored: Option<Stored>) {
+    if started.await.is_ok() {
+        dispatcher.run().await;
+    }
     if let Some(stored) = stored {
         let _ = tokio::task::spawn_blocking(move || store.release(&stored)).await;
     }
@@ -386,8 +411,8 @@ fn leftover(output: &Output, kept: bool) -> Option<Undelivered> {
 type QueueParts = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 
 impl Inner {
-    /// Starts an output for `spec` with a new queue.
-    fn start(&self, running: &mut Running, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
+    /// Creates an output for `spec` with a new queue. It starts when the configuration is committed.
+    fn create(&self, running: &mut Running, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
         let sink = spec.open_sink(&self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
         let dead_letters = self.store.dead_letters(&spec);
@@ -395,10 +420,11 @@ impl Inner {
         let spec = ArcSwap::from_pointee(spec);
         let output = Arc::new(Output::new(OutputParts { spec, queue, reader, dead_letters }));
         let dispatcher = Dispatcher::new(output.clone(), sink);
-        let handle = self.runtime.spawn(run(dispatcher, self.store.clone(), stored.clone()));
+        let (start, started) = oneshot::channel();
+        let handle = self.runtime.spawn(run(dispatcher, started, self.store.clone(), stored.clone()));
         running.current.insert(identity, output.clone());
         running.remove_ended();
-        running.tasks.push(Task { output: output.clone(), handle: Some(handle), stored });
+        running.tasks.push(Task { output: output.clone(), start: Some(start), handle: Some(handle), stored });
         Ok(output)
     }
 

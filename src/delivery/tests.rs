@@ -10,6 +10,7 @@ use serde_json::json;
 use super::data_lock::DataLock;
 use super::dead_letters::DeadLetters;
 use super::*;
+use crate::options::queue::Durability;
 use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 use logphase_net::testing::own_port;
 use logphase_queue::{Disposition, Overflow, Receipt, RecordStore, ReserveError};
@@ -50,6 +51,15 @@ fn put(output: &Output, entry: impl Into<Bytes>) -> Result<(), ReserveError> {
     output.queue().reserve(1, size)?;
     output.queue().append(vec![entry], size, &Receipt::new(|| ()));
     Ok(())
+}
+
+/// Opens an output that starts at once.
+fn started(delivery: &Delivery, spec: OutputSpec) -> Arc<Output> {
+    let output = delivery.open(spec).unwrap();
+    for start in delivery.inner.running.lock().tasks.iter_mut().filter_map(|task| task.start.take()) {
+        start.send(()).expect("the task waits");
+    }
+    output
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -389,26 +399,57 @@ fn bounded(identity: &str, config: Value, max_entries: usize) -> OutputSpec {
 async fn reload_keeps_what_is_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let open = |delivery: &Delivery, bound| {
-        delivery.open(bounded("p1", json!({"path": path, "reopen": false}), bound)).unwrap()
-    };
+    let open =
+        |delivery: &Delivery, bound| started(&delivery, bounded("p1", json!({"path": path, "reopen": false}), bound));
     let delivery = delivery();
     let one = open(&delivery, 100);
     assert!(Arc::ptr_eq(&one, &open(&delivery, 100)));
     put(&one, "old").unwrap();
     let two = open(&delivery, 200);
     assert!(!Arc::ptr_eq(&one, &two));
-    delivery.take_over(std::slice::from_ref(&two));
+    delivery.commit(std::slice::from_ref(&two));
     assert_eq!(put(&one, "late"), Err(ReserveError::Full));
     until("the retired one has ended", || delivery.stats().len() == 1).await;
     put(&two, "new").unwrap();
     idle(&delivery).await;
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old\nnew\n");
 
-    let failed = open(&delivery, 300);
-    delivery.undo(std::slice::from_ref(&two));
+    let failed = delivery.open(bounded("p1", json!({"path": path, "reopen": false}), 300)).unwrap();
+    delivery.rollback(std::slice::from_ref(&two));
     assert!(failed.is_closed() && !two.is_closed());
     assert!(Arc::ptr_eq(&two, &open(&delivery, 200)));
+}
+
+/// Scenario: a queue on disk that holds a message of an earlier run is opened for a reload that is rolled back, then for one
+/// that is committed.
+/// Guarantees: the rollback delivers nothing and leaves no statistics; after the commit the message is delivered, once.
+#[tokio::test]
+async fn a_rolled_back_output_delivers_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let delivery = || Delivery::new(SinkShared::new(None), Budget::default(), directory.path().to_owned());
+    let durable = || {
+        let mut spec = spec("p1", "file-log", json!({"path": path, "reopen": false}));
+        spec.queue.durability = Durability::Disk;
+        spec
+    };
+    let earlier = delivery();
+    put(&earlier.open(durable()).unwrap(), "message").unwrap();
+    earlier.shut_down(Instant::now()).await;
+    drop(earlier);
+
+    let delivery = delivery();
+    let output = delivery.open(durable()).unwrap();
+    delivery.rollback(&[]);
+    drop(output);
+    assert!(delivery.stats().is_empty() && delivery.plugins().is_empty());
+    until("the queue is an orphan again", || delivery.orphaned_queues() == 1).await;
+    assert!(!path.exists());
+
+    let output = delivery.open(durable()).unwrap();
+    delivery.commit(std::slice::from_ref(&output));
+    until("the message is delivered", || output.counters().is_idle()).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "message\n");
 }
 
 /// Scenario: a plugin gets another queue fifty times, with entries in the queue of the old one and a message that was not
@@ -436,16 +477,16 @@ async fn totals_outlive_outputs() {
     });
     for turn in 0..50 {
         let config = json!({"path": directory.path().join(turn.to_string()), "reopen": false});
-        let output = delivery.open(bounded("p1", config, 1000 + turn)).unwrap();
+        let output = started(&delivery, bounded("p1", config, 1000 + turn));
         for entry in 0..20 {
             put(&output, entry.to_string()).unwrap();
         }
         output.queue().reserve(1, 1).unwrap();
         output.queue().release_dropped(1, 1, logphase_queue::DropReason::Script);
-        delivery.take_over(std::slice::from_ref(&output));
+        delivery.commit(std::slice::from_ref(&output));
         tokio::task::yield_now().await;
     }
-    delivery.take_over(&[]);
+    delivery.commit(&[]);
     until("all have ended", || delivery.stats().is_empty()).await;
     let totals = || {
         let plugin = &delivery.plugins()[0];
@@ -453,7 +494,7 @@ async fn totals_outlive_outputs() {
     };
     assert_eq!(totals(), (50 * 21, 50 * 20, 50 * 20, false));
     let config = json!({"path": directory.path().join("last"), "reopen": false});
-    let output = delivery.open(spec("p1", "file-log", config)).unwrap();
+    let output = started(&delivery, spec("p1", "file-log", config));
     put(&output, "x").unwrap();
     assert_eq!(delivery.shut_down(Instant::now() + PATIENCE).await, []);
     assert_eq!((totals().0, totals().1), (50 * 21 + 1, 50 * 20 + 1));
@@ -468,9 +509,9 @@ async fn shutdown_delivers_and_reports_the_rest() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let delivery = delivery();
-    let good = delivery.open(spec("good", "file-log", json!({"path": path}))).unwrap();
+    let good = started(&delivery, spec("good", "file-log", json!({"path": path})));
     let bad = OutputSpec { instance: Some("lost".to_owned()), ..spec("bad", "file-log", json!({"path": "/dev/full"})) };
-    let bad = delivery.open(bad).unwrap();
+    let bad = started(&delivery, bad);
     for _ in 0..100 {
         put(&good, "{}").unwrap();
         put(&bad, "{}").unwrap();
@@ -490,7 +531,7 @@ async fn a_thousand_plugins() {
     let path = directory.path().join("log");
     let delivery = delivery();
     let outputs: Vec<_> =
-        (0..1000).map(|i| delivery.open(spec(&format!("p{i}"), "file-log", json!({"path": path}))).unwrap()).collect();
+        (0..1000).map(|i| started(&delivery, spec(&format!("p{i}"), "file-log", json!({"path": path})))).collect();
     for output in &outputs {
         put(output, "{}").unwrap();
     }
@@ -593,7 +634,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     });
     let config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": 1000});
     let delivery = delivery();
-    let output = delivery.open(spec("tcp", "tcp-log", config)).unwrap();
+    let output = started(&delivery, spec("tcp", "tcp-log", config));
     assert!(peer.output.set(output.clone()).is_ok());
     let room = delivery.room();
     for id in 0..ALL {

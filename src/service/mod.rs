@@ -80,6 +80,7 @@ impl Service {
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
         let (workers, channels) =
             Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Unavailable)?;
+        delivery.commit(&outputs);
         let seccomp = missing.unwrap_or_else(|| workers.enforcement().clone());
         if let Enforcement::Missing(why) = &seccomp {
             tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
@@ -132,11 +133,11 @@ impl Service {
             Ok((queues, outputs)) => {
                 self.live.store(Arc::new(activate(program, queues, &self.snippets)));
                 *current = outputs;
-                self.delivery.take_over(&current);
+                self.delivery.commit(&current);
                 Ok(())
             }
             Err(error) => {
-                self.delivery.undo(&current);
+                self.delivery.rollback(&current);
                 Err(error)
             }
         }

@@ -127,15 +127,15 @@ async fn all_or_none() {
     let path = |name: &str| directory.path().join(name);
     let file = |name: &str| spec("p1", "file-log", json!({"path": path(name), "reopen": false}));
     let delivery = delivery();
-    let output = delivery.open(file("one")).unwrap();
+    let output = started(&delivery, file("one"));
     assert!(Arc::ptr_eq(&output, &delivery.open(file("two")).unwrap()));
     assert!(delivery.open(spec("p2", "file-log", Value::Null)).is_err());
-    delivery.undo(std::slice::from_ref(&output));
+    delivery.rollback(std::slice::from_ref(&output));
     put(&output, "1").unwrap();
     idle(&delivery).await;
     assert_eq!(output.spec().config["path"], json!(path("one")));
     assert!(Arc::ptr_eq(&output, &delivery.open(file("two")).unwrap()));
-    delivery.take_over(std::slice::from_ref(&output));
+    delivery.commit(std::slice::from_ref(&output));
     put(&output, "2").unwrap();
     idle(&delivery).await;
     assert_eq!(std::fs::read_to_string(path("one")).unwrap(), "1\n");
@@ -152,11 +152,11 @@ async fn shared_queues_do_not_follow_one() {
         ..spec("a", "tcp-log", json!({"host": "127.0.0.1", "port": port}))
     };
     let delivery = delivery();
-    let old = delivery.open(sharing(port, &["a", "b"])).unwrap();
+    let old = started(&delivery, sharing(port, &["a", "b"]));
     put(&old, "message").unwrap();
     let new = delivery.open(sharing(other, &[])).unwrap();
     assert!(!Arc::ptr_eq(&old, &new));
-    delivery.take_over(std::slice::from_ref(&new));
+    delivery.commit(std::slice::from_ref(&new));
     assert_eq!(old.spec().config["port"], json!(port));
     assert_eq!(new.spec().config["port"], json!(other));
 }
