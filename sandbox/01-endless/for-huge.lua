@@ -1,5 +1,5 @@
--- attack: a loop to infinity
--- why: the same, in a numeric loop
+-- attack: a numeric loop to infinity
+-- why: the VM is interrupted at every iteration of a numeric loop
 -- class: 1
 -- expect: stopped
 

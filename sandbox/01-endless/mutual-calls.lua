@@ -1,5 +1,5 @@
--- attack: functions that call each other for ever
--- why: calls are interrupted, and their depth is bounded
+-- attack: two functions that call each other without end
+-- why: calls are interrupted, and the call depth is limited
 -- class: 1
 -- expect: error "stack overflow"
 -- expect: stopped

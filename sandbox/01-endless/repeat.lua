@@ -1,5 +1,5 @@
--- attack: an endless repeat
--- why: the same, in repeat
+-- attack: an endless repeat loop
+-- why: the VM is interrupted at every iteration of a repeat loop
 -- class: 1
 -- expect: stopped
 

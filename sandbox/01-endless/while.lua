@@ -1,5 +1,5 @@
--- attack: an endless loop
--- why: the VM is interrupted at every turn of a loop
+-- attack: an endless while loop
+-- why: the VM is interrupted at every iteration of a loop
 -- class: 1
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: swallows the stop around functions of the host
--- why: it is raised again at every turn
+-- attack: catches the stop raised inside a host function
+-- why: the stop is raised again at every iteration
 -- class: 2
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: catches the stop, again and again
--- why: the stop is raised anew at every turn until the script has ended
+-- attack: catches the stop in a loop
+-- why: the stop is raised again at every iteration until the script ends
 -- class: 2
 -- expect: stopped
 

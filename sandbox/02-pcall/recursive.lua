@@ -1,5 +1,5 @@
--- attack: catches it at every level of a recursion
--- why: the same
+-- attack: catches the stop at every level of a recursion
+-- why: the stop is raised again at every call until the script ends
 -- class: 2
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: swallows the stop inside of callbacks of the host
--- why: it is raised again at every turn
+-- attack: catches the stop inside callbacks of host functions
+-- why: the stop is raised again at every iteration
 -- class: 2
 -- expect: stopped
 

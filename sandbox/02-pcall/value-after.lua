@@ -1,5 +1,5 @@
 -- attack: catches the stop and returns a value
--- why: a call that was out of time gives no value, whatever it returns
+-- why: the result of a call that passed its deadline is discarded
 -- class: 2
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: an error handler that never ends
--- why: handlers are interrupted as everything else
+-- attack: an error handler that never returns
+-- why: the VM interrupts error handlers like other code
 -- class: 3
 -- expect: stopped
 

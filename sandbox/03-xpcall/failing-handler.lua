@@ -1,5 +1,5 @@
--- attack: a handler that fails, in a loop
--- why: the same
+-- attack: an error handler that fails, in a loop
+-- why: the VM interrupts error handlers like other code
 -- class: 3
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: a handler that fails in its handler
--- why: handlers nest to a bound
+-- attack: an error handler that fails inside itself
+-- why: the nesting depth of error handlers is limited
 -- class: 3
 -- expect: stopped
 -- expect: error "overflow"

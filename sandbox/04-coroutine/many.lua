@@ -1,5 +1,5 @@
--- attack: endless coroutines, one after another
--- why: the stop stays
+-- attack: starts endless coroutines one after another
+-- why: the stop stays set, so every later coroutine is stopped too
 -- class: 4
 -- expect: stopped
 

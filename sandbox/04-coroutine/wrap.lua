@@ -1,5 +1,5 @@
--- attack: an endless loop in a coroutine
--- why: the interrupt is the VM's and not one coroutine's
+-- attack: an endless loop inside a coroutine
+-- why: the interrupt belongs to the VM, not to one coroutine
 -- class: 4
 -- expect: stopped
 

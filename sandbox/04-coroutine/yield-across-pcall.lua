@@ -1,5 +1,5 @@
--- attack: goes on in a coroutine that yielded inside pcall
--- why: the stop stays, across yields
+-- attack: resumes a coroutine that yielded inside pcall
+-- why: the stop stays set across yields
 -- class: 4
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: yields out of a host call
--- why: that is an error, not a hang
+-- attack: yields out of a host function
+-- why: yielding from a callback of a host function raises an error
 -- class: 4
 -- expect: error "yield"
 

@@ -1,5 +1,5 @@
--- attack: makes a loop hot, as for a JIT, and then endless
--- why: nothing is compiled to machine code that would miss the interrupt
+-- attack: makes a loop hot, as for a JIT compiler, then loops endlessly
+-- why: the VM only interprets, so no machine code skips the interrupt
 -- class: 5
 -- expect: stopped
 

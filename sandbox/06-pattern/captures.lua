@@ -1,5 +1,5 @@
--- attack: captures that back-track
--- why: the same
+-- attack: a pattern whose captures backtrack
+-- why: pattern matching is interrupted
 -- class: 6
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: a pattern that recurses
--- why: the depth of matching is bounded
+-- attack: a pattern that recurses deeply
+-- why: the recursion depth of the matcher is limited
 -- class: 6
 -- cve: CVE-2024-31228
 -- expect: error "pattern too complex"

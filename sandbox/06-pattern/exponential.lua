@@ -1,5 +1,5 @@
 -- attack: a pattern of exponential cost
--- why: matching is interrupted
+-- why: pattern matching is interrupted
 -- class: 6
 -- cve: CVE-2022-36021
 -- expect: stopped

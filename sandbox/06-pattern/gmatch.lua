@@ -1,5 +1,5 @@
--- attack: the same through an iterator
--- why: the same
+-- attack: a backtracking pattern in gmatch
+-- why: pattern matching is interrupted
 -- class: 6
 -- expect: stopped
 

@@ -1,5 +1,5 @@
 -- attack: a pattern with many ways to match
--- why: matching is interrupted
+-- why: pattern matching is interrupted
 -- class: 6
 -- expect: stopped
 

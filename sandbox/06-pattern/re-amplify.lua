@@ -1,5 +1,5 @@
--- attack: each match replaced by the whole text
--- why: results have a bound, and the deadline holds
+-- attack: replaces each match with the whole text, repeatedly
+-- why: the size of results is limited, and the deadline applies
 -- class: 6
 -- expect: error "longer than"
 -- expect: stopped

@@ -1,5 +1,5 @@
 -- attack: a back-reference over a large text
--- why: the matcher asks for the deadline
+-- why: the regular expression engine checks the deadline
 -- class: 6
 -- expect: stopped
 -- expect: value nil

@@ -1,5 +1,5 @@
--- attack: a replacement that never ends
--- why: the function runs under the same deadline
+-- attack: a replacement function that never returns
+-- why: the function runs under the deadline of the script
 -- class: 6
 -- expect: stopped
 

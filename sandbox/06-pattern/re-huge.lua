@@ -1,5 +1,5 @@
--- attack: a pattern that unfolds to millions of states
--- why: what a pattern compiles to has a bound
+-- attack: a pattern that expands to millions of states
+-- why: the size of a compiled pattern is limited
 -- class: 6
 -- expect: value "refused"
 

@@ -1,5 +1,5 @@
--- attack: look-ahead in a loop over a large text
--- why: the matcher asks for the deadline
+-- attack: a look-ahead inside a loop over a large text
+-- why: the regular expression engine checks the deadline
 -- class: 6
 -- cve: CVE-2024-31228
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: a new pattern at every turn
--- why: compiling is bounded, and so is the cache
+-- attack: compiles a new pattern at every iteration
+-- why: compilation and the pattern cache are limited
 -- class: 6
 -- expect: stopped
 -- expect: limited

@@ -1,5 +1,5 @@
--- attack: an exponential regular expression
--- why: the matcher asks for the deadline
+-- attack: a regular expression of exponential cost
+-- why: the regular expression engine checks the deadline
 -- class: 6
 -- cve: CVE-2022-36021
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: a pattern nested past any stack
--- why: the parser counts
+-- attack: a pattern nested deeply enough to overflow a parser's stack
+-- why: the parser limits the nesting depth
 -- class: 6
 -- expect: value "refused"
 

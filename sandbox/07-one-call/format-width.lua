@@ -1,5 +1,5 @@
--- attack: a format of great width
--- why: widths have two digits at most
+-- attack: a format directive with a huge width
+-- why: a width has at most two digits
 -- class: 7
 -- expect: error "invalid"
 

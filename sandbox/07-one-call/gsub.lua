@@ -1,4 +1,4 @@
--- attack: gsub that puts a long text for each character
+-- attack: gsub that replaces each character with a long string
 -- why: memory is limited
 -- class: 7
 -- expect: limited

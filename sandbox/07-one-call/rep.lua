@@ -1,5 +1,5 @@
 -- attack: one huge string.rep
--- why: its result is bounded
+-- why: the size of its result is limited
 -- class: 7
 -- expect: error "larger than"
 

@@ -1,5 +1,5 @@
--- attack: catches the refusal of memory, and goes on
--- why: once refused, the script is stopped
+-- attack: catches the memory error and continues to allocate
+-- why: a script that exceeds the memory limit is stopped
 -- class: 8
 -- expect: limited
 -- expect: stopped

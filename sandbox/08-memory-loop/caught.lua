@@ -1,5 +1,5 @@
--- attack: doubles strings and catches the refusal
--- why: a script that met the memory limit is stopped whatever it catches
+-- attack: doubles strings and catches the memory error
+-- why: a script that exceeds the memory limit is stopped even if it catches the error
 -- class: 8
 -- expect: limited
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: doubles a string
--- why: memory is limited, and the stop stays
+-- attack: doubles a string without end
+-- why: memory is limited, and the stop stays set
 -- class: 8
 -- expect: limited
 -- expect: stopped

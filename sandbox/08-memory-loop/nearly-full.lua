@@ -1,5 +1,5 @@
--- attack: fills the memory to just below its limit and loops
--- why: the next transaction finds room all the same
+-- attack: fills memory to just below the limit, then loops
+-- why: the memory is freed before the next transaction
 -- class: 8
 -- expect: stopped
 -- expect: limited

@@ -1,5 +1,5 @@
--- attack: fills a table
--- why: the same
+-- attack: fills a table without end
+-- why: memory is limited, and the stop stays set
 -- class: 8
 -- expect: limited
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: asks table.new for room for a thousand million
--- why: hints are capped
+-- attack: requests a table.new of a thousand million elements
+-- why: size hints are capped
 -- class: 9
 -- expect: value 0
 

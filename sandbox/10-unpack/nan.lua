@@ -1,5 +1,5 @@
 -- attack: a range that ends at NaN
--- why: the same
+-- why: the range is computed in floating point and limited
 -- class: 10
 -- expect: error "too many results"
 

@@ -1,5 +1,5 @@
--- attack: a range whose length overflows
--- why: the same
+-- attack: a range with a negative start whose length overflows
+-- why: the range is computed in floating point and limited
 -- class: 10
 -- cve: CVE-2025-46817
 -- expect: error "too many results"

@@ -1,5 +1,5 @@
 -- attack: unpacks two thousand million values
--- why: the number of values is bounded
+-- why: the number of values is limited
 -- class: 10
 -- cve: CVE-2025-46817
 -- expect: error "too many results"

@@ -1,5 +1,5 @@
--- attack: coroutines within coroutines
--- why: resuming nests to a bound
+-- attack: coroutines nested inside coroutines
+-- why: the nesting depth of resumed coroutines is limited
 -- class: 11
 -- expect: error "stack overflow"
 -- expect: error "overflow"

@@ -1,5 +1,5 @@
--- attack: more results than a stack holds
--- why: unpack is bounded, and so is the stack
+-- attack: returns more results than a stack holds
+-- why: the results of unpack and the stack size are limited
 -- class: 11
 -- cve: CVE-2021-32626
 -- expect: error "too many results"

@@ -1,5 +1,5 @@
--- attack: recursion through a callback of gsub
--- why: the depth of C calls is bounded
+-- attack: recurses through a gsub callback
+-- why: the depth of C calls is limited
 -- class: 11
 -- expect: error "overflow"
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: a deep table for the log
--- why: what is printed has a bound
+-- attack: logs a deeply nested table
+-- why: the depth and size of inspected values are limited
 -- class: 11
 -- expect: value true
 

@@ -1,5 +1,5 @@
--- attack: recursion without end
--- why: the depth of calls is bounded
+-- attack: endless recursion
+-- why: the call depth is limited
 -- class: 11
 -- expect: error "stack overflow"
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: recursion through a comparator
--- why: the same
+-- attack: recurses through a sort comparator
+-- why: the depth of C calls is limited
 -- class: 11
 -- expect: error "overflow"
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: recurses through handlers as deep as it can
--- why: protected calls nest to a bound, so that stopping them is quick
+-- attack: recurses through error handlers as deep as possible
+-- why: the nesting depth of protected calls is limited, so that stopping them is quick
 -- class: 11
 -- expect: stopped
 -- expect: error "stack overflow"

@@ -1,5 +1,5 @@
 -- attack: a comparator that contradicts itself
--- why: sorting ends or is interrupted, and leaves the values what they were
+-- why: sorting ends or is interrupted, and the values stay intact
 -- class: 12
 -- expect: error "invalid order function"
 -- expect: value 2997

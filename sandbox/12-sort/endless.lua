@@ -1,5 +1,5 @@
--- attack: a comparator that never ends
--- why: it is interrupted
+-- attack: a comparator that never returns
+-- why: the comparator is interrupted
 -- class: 12
 -- expect: stopped
 

@@ -1,5 +1,5 @@
--- attack: a metatable that the host made
--- why: it is not to be had
+-- attack: reads a metatable that the host created
+-- why: getmetatable is absent
 -- class: 13
 -- expect: error "attempt to call a nil value"
 

@@ -1,5 +1,5 @@
--- attack: takes string.find away
--- why: libraries are frozen
+-- attack: removes string.find
+-- why: library tables are frozen
 -- class: 13
 -- expect: error "readonly"
 

@@ -1,5 +1,5 @@
--- attack: replaces string.upper for everybody
--- why: libraries are frozen
+-- attack: replaces string.upper for all scripts
+-- why: library tables are frozen
 -- class: 13
 -- expect: error "readonly"
 

@@ -1,5 +1,5 @@
--- attack: string.dump as a method
--- why: methods are looked up in the same cut-down table
+-- attack: calls string.dump as a method
+-- why: methods are looked up in the same restricted table
 -- class: 14
 -- expect: error "attempt to call"
 

@@ -1,5 +1,5 @@
--- attack: string.rep where the profile has none
--- why: neither the function nor the method is there
+-- attack: calls string.rep under a profile that lacks it
+-- why: neither the function nor the method exists
 -- class: 14
 -- settings: profile: sandbox
 -- expect: value true

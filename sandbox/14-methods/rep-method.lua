@@ -1,5 +1,5 @@
--- attack: a wrapped function by way of a method
--- why: the method is the wrapped one
+-- attack: calls a limited function as a method
+-- why: the method is the limited function
 -- class: 14
 -- expect: error "larger than"
 

@@ -1,5 +1,5 @@
--- attack: sets an option of a module for everybody
--- why: it holds until the call ends
+-- attack: sets an option of a shared module
+-- why: the option applies only until the call ends
 -- class: 15
 -- expect: value "[]"
 

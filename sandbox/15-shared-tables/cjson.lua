@@ -1,5 +1,5 @@
--- attack: changes the module that others require
--- why: modules are frozen
+-- attack: changes a module that other scripts require
+-- why: module tables are frozen
 -- class: 15
 -- expect: error "readonly"
 

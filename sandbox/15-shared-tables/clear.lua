@@ -1,5 +1,5 @@
--- attack: clears a library
--- why: libraries are frozen
+-- attack: clears a library table
+-- why: library tables are frozen
 -- class: 15
 -- expect: error "readonly"
 

@@ -1,5 +1,5 @@
--- attack: writes into kong through a pure function
--- why: what is merged is a copy, and a frozen table takes nothing
+-- attack: writes to kong through a function that merges tables
+-- why: the function merges into a copy, and frozen tables reject writes
 -- class: 15
 -- expect: value true
 

@@ -1,4 +1,4 @@
--- attack: writes into _G
+-- attack: writes to _G
 -- why: _G is frozen
 -- class: 15
 -- expect: error "readonly"

@@ -1,5 +1,5 @@
 -- attack: replaces table.insert
--- why: libraries are frozen
+-- why: library tables are frozen
 -- class: 15
 -- expect: error "readonly"
 

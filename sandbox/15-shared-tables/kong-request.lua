@@ -1,5 +1,5 @@
 -- attack: replaces kong.request.get_header
--- why: modules are frozen
+-- why: module tables are frozen
 -- class: 15
 -- cve: CVE-2022-24735
 -- expect: error "readonly"

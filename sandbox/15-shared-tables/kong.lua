@@ -1,4 +1,4 @@
--- attack: adds to kong
+-- attack: adds a member to kong
 -- why: kong is frozen
 -- class: 15
 -- expect: error "readonly"

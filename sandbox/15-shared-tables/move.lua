@@ -1,5 +1,5 @@
--- attack: writes by table.move
--- why: libraries are frozen
+-- attack: writes to a library with table.move
+-- why: library tables are frozen
 -- class: 15
 -- expect: error "readonly"
 

@@ -1,5 +1,5 @@
 -- attack: replaces ngx.re.match
--- why: ngx and what it holds are frozen
+-- why: ngx and its members are frozen
 -- class: 15
 -- expect: error "readonly"
 

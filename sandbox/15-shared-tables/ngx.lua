@@ -1,4 +1,4 @@
--- attack: adds to ngx
+-- attack: adds a member to ngx
 -- why: ngx is frozen
 -- class: 15
 -- expect: error "readonly"

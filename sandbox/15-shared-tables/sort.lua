@@ -1,5 +1,5 @@
--- attack: moves the members of libraries about
--- why: frozen tables take nothing
+-- attack: reorders the members of libraries with table.sort
+-- why: frozen tables reject writes
 -- class: 15
 -- expect: error "readonly"
 

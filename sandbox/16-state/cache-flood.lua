@@ -1,5 +1,5 @@
--- attack: fills the cache for ever
--- why: it has a bound of its own
+-- attack: fills the cache without end
+-- why: the size of the cache is limited
 -- class: 16
 -- expect: stopped
 -- expect: limited

@@ -1,5 +1,5 @@
--- attack: a function kept in the cache
--- why: the cache takes copies of plain values
+-- attack: stores a function in the cache
+-- why: the cache stores copies of plain values
 -- class: 16
 -- expect: value "plain"
 

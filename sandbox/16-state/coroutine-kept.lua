@@ -1,5 +1,5 @@
--- attack: a coroutine kept for the next transaction
--- why: kong.ctx ends with its transaction
+-- attack: keeps a coroutine for the next transaction
+-- why: kong.ctx is discarded with its transaction
 -- class: 16
 -- expect: value true
 

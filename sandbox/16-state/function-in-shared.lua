@@ -1,5 +1,5 @@
--- attack: leaves a function for the next request
--- why: the same
+-- attack: keeps a function for the next request
+-- why: ngx.ctx is discarded with its transaction
 -- class: 16
 -- expect: value nil
 

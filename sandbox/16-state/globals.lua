@@ -1,5 +1,5 @@
--- attack: a global for the next request
--- why: globals are forgotten after each run
+-- attack: leaves a global for the next request
+-- why: globals are discarded after each run
 -- class: 16
 -- expect: value "nil"
 

@@ -1,5 +1,5 @@
--- attack: kong.ctx.plugin of another plugin
--- why: each plugin has its own
+-- attack: reads kong.ctx.plugin of another plugin
+-- why: each plugin has its own kong.ctx.plugin
 -- class: 16
 -- expect: value nil
 

@@ -1,5 +1,5 @@
--- attack: a global counter in one snippet
--- why: the same
+-- attack: counts runs in a global
+-- why: globals are discarded after each run
 -- class: 16
 -- expect: value 1
 

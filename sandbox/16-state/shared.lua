@@ -1,5 +1,5 @@
--- attack: kong.ctx.shared in the next request
--- why: it is made anew for each transaction
+-- attack: reads kong.ctx.shared of the previous request
+-- why: each transaction starts with an empty kong.ctx.shared
 -- class: 16
 -- expect: value nil
 

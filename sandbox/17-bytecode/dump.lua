@@ -1,5 +1,5 @@
--- attack: the bytecode of a function
--- why: string.dump is not there
+-- attack: reads the bytecode of a function
+-- why: string.dump is absent
 -- class: 17
 -- expect: error "attempt to call a nil value"
 

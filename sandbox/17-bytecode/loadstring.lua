@@ -1,5 +1,5 @@
--- attack: loads bytecode by its other name
--- why: loadstring is not there
+-- attack: loads bytecode with loadstring
+-- why: loadstring is absent
 -- class: 17
 -- cve: CVE-2018-1999023
 -- expect: error "attempt to call a nil value"

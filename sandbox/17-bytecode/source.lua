@@ -1,5 +1,5 @@
 -- attack: loads bytecode at run time
--- why: load and its kin are not there
+-- why: load is absent
 -- class: 17
 -- cve: CVE-2015-4335
 -- expect: error "attempt to call a nil value"

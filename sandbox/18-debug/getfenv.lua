@@ -1,5 +1,5 @@
--- attack: the environment of the caller
--- why: getfenv and setfenv are not there
+-- attack: reads the environment of the caller
+-- why: getfenv and setfenv are absent
 -- class: 18
 -- expect: value true
 

@@ -1,5 +1,5 @@
--- attack: rawget, which the compiler knows as an instruction
--- why: it is compiled as the call that it is, of nil
+-- attack: rawget, which the compiler can emit as an instruction
+-- why: the compiler emits an ordinary call of an absent global
 -- class: 18
 -- expect: error "attempt to call a nil value"
 

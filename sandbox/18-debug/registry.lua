@@ -1,5 +1,5 @@
--- attack: the registry
--- why: debug is not there
+-- attack: reads the registry
+-- why: debug is absent
 -- class: 18
 -- expect: error "nil"
 

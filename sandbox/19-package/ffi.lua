@@ -1,5 +1,5 @@
 -- attack: requires ffi
--- why: only listed modules can be required
+-- why: require loads only listed modules
 -- class: 19
 -- expect: error "not allowed within sandbox"
 

@@ -1,5 +1,5 @@
--- attack: the global package
--- why: it is not there
+-- attack: loads a shared library through the global package
+-- why: package is absent
 -- class: 19
 -- cve: CVE-2022-0543
 -- expect: error "nil"

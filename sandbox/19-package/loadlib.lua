@@ -1,5 +1,5 @@
--- attack: package.loadlib
--- why: package is not there
+-- attack: calls package.loadlib
+-- why: package is absent
 -- class: 19
 -- cve: CVE-2022-0543
 -- expect: error "nil"

@@ -1,5 +1,5 @@
--- attack: asks require for what is no name
--- why: only names of the list are given
+-- attack: passes require a value that is not a string
+-- why: require loads only listed modules
 -- class: 19
 -- expect: error "not allowed within sandbox"
 

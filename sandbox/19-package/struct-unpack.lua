@@ -1,5 +1,5 @@
--- attack: a C library whose sizes overflow
--- why: nobody offers it
+-- attack: requires a C library whose sizes overflow
+-- why: require loads only listed modules, and this one is not listed
 -- class: 19
 -- cve: CVE-2018-11219
 -- expect: error "require 'struct' not allowed within sandbox"

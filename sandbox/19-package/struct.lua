@@ -1,5 +1,5 @@
--- attack: requires C libraries with known flaws
--- why: only listed modules can be required
+-- attack: requires C libraries with published flaws
+-- why: require loads only listed modules
 -- class: 19
 -- cve: CVE-2018-11218
 -- expect: error "not allowed within sandbox"

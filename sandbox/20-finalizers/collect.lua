@@ -1,5 +1,5 @@
--- attack: drives the garbage collector
--- why: collectgarbage is not there
+-- attack: controls the garbage collector
+-- why: collectgarbage is absent
 -- class: 20
 -- cve: CVE-2024-46981
 -- expect: error "attempt to call a nil value"

@@ -1,5 +1,5 @@
 -- attack: a finalizer that runs after the deadline
--- why: newproxy is not there
+-- why: newproxy is absent
 -- class: 20
 -- expect: error "attempt to call a nil value"
 

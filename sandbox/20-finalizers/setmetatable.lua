@@ -1,5 +1,5 @@
 -- attack: a finalizer on a table
--- why: setmetatable is not there, not as an instruction of the compiler either
+-- why: setmetatable is absent, and the compiler emits no instruction for it
 -- class: 20
 -- expect: error "attempt to call a nil value"
 

@@ -1,5 +1,5 @@
--- attack: a table that holds itself, for cjson
--- why: the depth is counted
+-- attack: encodes a table that contains itself with cjson
+-- why: the nesting depth is limited
 -- class: 21
 -- expect: error "excessive nesting"
 

@@ -1,5 +1,5 @@
--- attack: a text deeper than any stack, for cjson
--- why: the depth is counted
+-- attack: decodes deeply nested JSON with cjson
+-- why: the nesting depth is limited
 -- class: 21
 -- expect: error "nested"
 -- expect: error "nesting"

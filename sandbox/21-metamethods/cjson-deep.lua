@@ -1,5 +1,5 @@
--- attack: a table deeper than any stack, for cjson
--- why: the depth is counted
+-- attack: encodes a deeply nested table with cjson
+-- why: the nesting depth is limited
 -- class: 21
 -- cve: CVE-2022-24834
 -- expect: error "excessive nesting"

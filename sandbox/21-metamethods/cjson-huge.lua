@@ -1,5 +1,5 @@
--- attack: a table that unfolds to a huge text, for cjson
--- why: the deadline and the memory limit hold in it
+-- attack: encodes with cjson a table that expands to a huge text
+-- why: the deadline and the memory limit apply to the encoder
 -- class: 21
 -- cve: CVE-2022-24834
 -- expect: stopped

@@ -1,5 +1,5 @@
--- attack: returns a table that holds itself
--- why: cycles are found
+-- attack: returns a table that contains itself
+-- why: cycles are detected
 -- class: 21
 -- cve: redis#11032
 -- expect: error "self-referencial"

@@ -1,5 +1,5 @@
--- attack: returns a table of many levels
--- why: the depth is bounded
+-- attack: returns a deeply nested table
+-- why: the nesting depth is limited
 -- class: 21
 -- cve: CVE-2021-32626
 -- expect: limited

@@ -1,5 +1,5 @@
--- attack: returns a table with a metatable of the host's
--- why: values are read raw
+-- attack: returns a table with a metatable of the host
+-- why: the host reads values without metamethods
 -- class: 21
 -- expect: value true
 

@@ -1,5 +1,5 @@
--- attack: a small table that unfolds to a great one
--- why: nodes and bytes are counted while it is written
+-- attack: a small table that expands to a huge value
+-- why: nodes and bytes are counted while the value is written
 -- class: 21
 -- cve: CVE-2022-24834
 -- expect: limited

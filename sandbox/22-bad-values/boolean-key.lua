@@ -1,5 +1,5 @@
--- attack: a key that JSON has not
--- why: it is an error of the field
+-- attack: returns a table with a key that JSON cannot represent
+-- why: the field reports an error
 -- class: 22
 -- expect: error "table key"
 

@@ -1,5 +1,5 @@
 -- attack: returns a function
--- why: it is an error of the field
+-- why: the field reports an error
 -- class: 22
 -- expect: error "value must be nil"
 

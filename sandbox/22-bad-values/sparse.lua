@@ -1,5 +1,5 @@
--- attack: an array with one element far out
--- why: sparse arrays are refused
+-- attack: returns an array with one element at a huge index
+-- why: sparse arrays are rejected
 -- class: 22
 -- expect: error "sparse array"
 

@@ -1,4 +1,4 @@
--- attack: digits of the least number there is
+-- attack: passes bit.tohex the smallest integer as its width
 -- why: the width is clamped before anything is written
 -- class: 22
 -- cve: CVE-2024-31449

@@ -1,5 +1,5 @@
--- attack: addresses through %p
--- why: there is no such format
+-- attack: reads an address with %p
+-- why: %p is not supported
 -- class: 23
 -- expect: error "invalid"
 

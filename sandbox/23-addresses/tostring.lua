@@ -1,5 +1,5 @@
--- attack: addresses through tostring
--- why: it gives the kind alone
+-- attack: reads an address with tostring
+-- why: tostring returns only the type name of such a value
 -- class: 23
 -- expect: value "tablefunctionthread"
 

@@ -1,5 +1,5 @@
--- attack: a date format that C libraries choke on
--- why: formats are checked
+-- attack: a date format that crashes C libraries
+-- why: date formats are validated
 -- class: 24
 -- expect: error "conversion"
 -- expect: error "invalid"

@@ -1,5 +1,5 @@
--- attack: a date beyond all calendars
--- why: times are checked
+-- attack: a date outside the range of calendars
+-- why: times are validated
 -- class: 24
 -- expect: error "date"
 -- expect: error "time"

@@ -1,5 +1,5 @@
 -- attack: runs a program
--- why: os.execute is not there
+-- why: os.execute is absent
 -- class: 24
 -- expect: error "attempt to call a nil value"
 

@@ -1,5 +1,5 @@
 -- attack: ends the process
--- why: os.exit is not there
+-- why: os.exit is absent
 -- class: 24
 -- expect: error "attempt to call a nil value"
 

@@ -1,5 +1,5 @@
 -- attack: reads the environment
--- why: os.getenv is not there
+-- why: os.getenv is absent
 -- class: 24
 -- expect: error "attempt to call a nil value"
 

@@ -1,5 +1,5 @@
 -- attack: opens a file
--- why: io has type and nothing else
+-- why: io contains only type
 -- class: 24
 -- expect: error "attempt to call a nil value"
 

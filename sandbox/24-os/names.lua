@@ -1,5 +1,5 @@
--- attack: processes, files and the environment
--- why: os has only the clock and dates, io only type
+-- attack: reaches processes, files and the environment
+-- why: os contains only clock and date functions, and io only type
 -- class: 24
 -- expect: value true
 

@@ -1,5 +1,5 @@
--- attack: fills the log
--- why: lines per second are limited
+-- attack: floods the log
+-- why: the number of lines per second is limited
 -- class: 25
 -- expect: limited
 

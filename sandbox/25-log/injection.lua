@@ -1,5 +1,5 @@
--- attack: forges lines of the log
--- why: control characters are escaped, lines are cut
+-- attack: forges log lines
+-- why: control characters are escaped, and lines are truncated
 -- class: 25
 -- expect: value 1
 

@@ -1,5 +1,5 @@
 -- attack: floods the log through inspect
--- why: lines have a bound for each second
+-- why: the number of lines per second is limited
 -- class: 25
 -- expect: stopped
 -- expect: limited

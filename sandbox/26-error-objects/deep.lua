@@ -1,5 +1,5 @@
--- attack: errors within errors, as deep as they go
--- why: an error that is no text is told of by its kind alone
+-- attack: raises errors inside error handlers, as deep as possible
+-- why: an error that is not a string is reported by its type only
 -- class: 26
 -- expect: error "table"
 

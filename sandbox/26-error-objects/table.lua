@@ -1,5 +1,5 @@
--- attack: an error that is a table
--- why: the host tells of its kind and asks it nothing
+-- attack: raises a table as the error
+-- why: the host reports its type and calls no metamethod
 -- class: 26
 -- expect: error "table"
 

@@ -1,5 +1,5 @@
--- attack: bytes that are no text, everywhere
--- why: the host takes bytes
+-- attack: passes host functions bytes that are not UTF-8
+-- why: host functions accept any bytes
 -- class: 27
 -- expect: value true
 

@@ -1,5 +1,5 @@
--- attack: numbers that are none, everywhere
--- why: the host checks them
+-- attack: passes host functions NaN, infinities and huge numbers
+-- why: host functions validate numbers
 -- class: 27
 -- expect: value true
 

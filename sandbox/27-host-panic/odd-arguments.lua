@@ -1,5 +1,5 @@
--- attack: calls the host with every odd value
--- why: functions of the host answer or raise, and never panic
+-- attack: calls host functions with arguments of every type
+-- why: host functions return or raise an error, and never panic
 -- class: 27
 -- expect: value true
 

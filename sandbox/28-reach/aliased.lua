@@ -1,5 +1,5 @@
--- attack: what is closed, through a local and pcall
--- why: using it is the error, however it is reached
+-- attack: reaches unavailable modules through locals and pcall
+-- why: each use raises an error, however the module is reached
 -- class: 28
 -- expect: value [false,false,false]
 

@@ -1,5 +1,5 @@
 -- attack: ends the request
--- why: the response is long gone
+-- why: ngx.exit is unavailable in the log phase
 -- class: 28
 -- expect: error "ngx.exit"
 

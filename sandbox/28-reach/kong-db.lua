@@ -1,5 +1,5 @@
--- attack: the database
--- why: there is none, and it says so
+-- attack: queries the database
+-- why: kong.db is unavailable, and its use raises an error
 -- class: 28
 -- expect: error "kong.db is not available"
 

@@ -1,5 +1,5 @@
--- attack: a secret out of the vault
--- why: there is none, and it says so
+-- attack: reads a secret from the vault
+-- why: kong.vault is unavailable, and its use raises an error
 -- class: 28
 -- expect: error "kong.vault is not available"
 

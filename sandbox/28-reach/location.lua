@@ -1,5 +1,5 @@
--- attack: a request to the proxy itself
--- why: there are no subrequests
+-- attack: sends a subrequest to the proxy
+-- why: subrequests are unavailable
 -- class: 28
 -- expect: error "ngx.location.capture is not available"
 

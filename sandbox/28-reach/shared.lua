@@ -1,5 +1,5 @@
--- attack: the memory that workers share
--- why: there is none
+-- attack: reads the memory shared by workers
+-- why: ngx.shared is unavailable
 -- class: 28
 -- expect: error "ngx.shared.kong is not available"
 

@@ -1,5 +1,5 @@
--- attack: a socket
--- why: there is none, and it says so
+-- attack: opens a socket
+-- why: ngx.socket is unavailable, and its use raises an error
 -- class: 28
 -- expect: error "ngx.socket.tcp is not available"
 

@@ -1,5 +1,5 @@
--- attack: code that runs beside
--- why: there are no light threads
+-- attack: starts a light thread
+-- why: light threads are unavailable
 -- class: 28
 -- expect: error "ngx.thread.spawn is not available"
 

@@ -1,5 +1,5 @@
--- attack: code that runs later
--- why: there are no timers, and it says so
+-- attack: schedules code to run later
+-- why: timers are unavailable, and their use raises an error
 -- class: 28
 -- expect: error "ngx.timer.at is not available"
 

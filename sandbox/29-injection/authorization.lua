@@ -1,5 +1,5 @@
--- attack: reads the redacted header out of the message
--- why: the message has the word alone, in any spelling
+-- attack: reads a redacted header from the message
+-- why: the message contains only the replacement, under any spelling of the name
 -- class: 29
 -- expect: value true
 

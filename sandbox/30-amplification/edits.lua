@@ -1,5 +1,5 @@
--- attack: sets more than a message may hold
--- why: all values of a message together are bounded
+-- attack: sets more values than a message may hold
+-- why: the total size of the values of a message is limited
 -- class: 30
 -- expect: limited
 -- expect: stopped

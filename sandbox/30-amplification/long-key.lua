@@ -1,5 +1,5 @@
--- attack: a key of great length
--- why: keys are bounded
+-- attack: sets a very long key
+-- why: the length of keys is limited
 -- class: 30
 -- expect: error "key is longer"
 

@@ -1,5 +1,5 @@
--- attack: many large values, one after another
--- why: all values set for one message have a bound
+-- attack: sets many large values one after another
+-- why: the total size of the values set for one message is limited
 -- class: 30
 -- expect: stopped
 -- expect: error "all values set for one message"

@@ -1,4 +1,4 @@
--- attack: garbage while a chunk name is held
+-- attack: triggers garbage collection while a chunk name is in use
 -- why: nothing is compiled while scripts run
 -- class: 31
 -- cve: CVE-2025-49844

@@ -1,5 +1,5 @@
 -- attack: a debugger that reads past its input
--- why: there is none
+-- why: debug is absent
 -- class: 31
 -- cve: CVE-2021-32672
 -- expect: error "attempt to index nil"

@@ -1,5 +1,5 @@
--- attack: code that made a parser follow a null pointer
--- why: the compiler is another, and says what is wrong
+-- attack: code that made a parser dereference a null pointer
+-- why: the Luau compiler is unaffected and reports the error
 -- class: 31
 -- cve: CVE-2022-24736
 -- expect: error "Incomplete statement"

@@ -1,5 +1,5 @@
 -- attack: a source of ten megabytes
--- why: its length is bounded
+-- why: the length of a source is limited
 -- class: 31
 -- repeat: "x" 10000000
 -- expect: error "larger than"

@@ -1,5 +1,5 @@
--- attack: 200,000 brackets
--- why: nesting is bounded before the parser sees it
+-- attack: 200,000 nested parentheses
+-- why: the nesting depth is checked before parsing
 -- class: 31
 -- repeat: "(" 200000
 -- expect: error "nested deeper"

@@ -1,4 +1,4 @@
--- attack: a function of many parameters and more arguments
+-- attack: calls a function of many parameters with more arguments
 -- why: the stack is checked at each call
 -- class: 31
 -- cve: CVE-2014-5461

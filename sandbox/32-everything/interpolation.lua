@@ -1,5 +1,5 @@
--- attack: code in a text
--- why: an interpolated text calls what a call could call, no more
+-- attack: runs code inside an interpolated string
+-- why: an interpolated string calls only functions that the environment has
 -- class: 32
 -- expect: error "nil value"
 

@@ -1,5 +1,5 @@
--- attack: a table that says how it is walked
--- why: there is no way to give a table such a thing
+-- attack: a table with its own iteration function
+-- why: a script cannot set a metatable
 -- class: 32
 -- expect: error "attempt to call a nil value"
 

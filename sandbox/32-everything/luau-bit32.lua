@@ -1,5 +1,5 @@
--- attack: Luau's own bit32
--- why: Kong's list has it not, so that nobody has it
+-- attack: calls Luau's bit32
+-- why: names absent from Kong's list are absent
 -- class: 32
 -- expect: error "nil"
 

@@ -1,5 +1,5 @@
--- attack: Luau's own buffer
--- why: Kong's list has it not, so that nobody has it
+-- attack: calls Luau's buffer
+-- why: names absent from Kong's list are absent
 -- class: 32
 -- expect: error "nil"
 

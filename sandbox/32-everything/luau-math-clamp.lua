@@ -1,5 +1,5 @@
--- attack: Luau's own math-clamp
--- why: Kong's list has it not, so that nobody has it
+-- attack: calls Luau's math.clamp
+-- why: names absent from Kong's list are absent
 -- class: 32
 -- expect: error "nil"
 

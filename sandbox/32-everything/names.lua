@@ -1,5 +1,5 @@
--- attack: every name that reaches out of a VM
--- why: none of them is there
+-- attack: every name that reaches outside the VM
+-- why: all of these names are absent
 -- class: 32
 -- expect: value true
 

@@ -1,5 +1,5 @@
--- attack: asks for machine code
--- why: there is no compiler to machine code in the program
+-- attack: requests native code generation
+-- why: the program contains no native code generator
 -- class: 32
 -- expect: value 3
 
