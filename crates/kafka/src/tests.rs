@@ -99,8 +99,8 @@ fn security_becomes_settings() {
     );
 }
 
-/// Scenario: configurations that no client can have.
-/// Guarantees: each is refused with the path of the field and what to do.
+/// Scenario: configurations that are invalid for every client.
+/// Guarantees: each is rejected with the path of the field and what to do.
 #[test]
 fn unusable_configurations_are_refused() {
     let token =
@@ -130,7 +130,8 @@ fn unusable_configurations_are_refused() {
     }
 }
 
-/// Scenario: a value that only librdkafka refuses. Guarantees: the error names the field.
+/// Scenario: a value that only librdkafka rejects.
+/// Guarantees: the error names the field.
 #[test]
 fn refusals_of_the_client_name_the_field() {
     let error = settings(json!({"producer_request_acks": 5000})).expect_err("refused");
@@ -138,7 +139,7 @@ fn refusals_of_the_client_name_the_field() {
 }
 
 /// Scenario: one error of each kind.
-/// Guarantees: the action is the right one, and the message says what an operator can do.
+/// Guarantees: the action is as expected, and the message says what an operator can do.
 #[test]
 fn every_error_has_an_action() {
     for (code, expected, advice) in [
@@ -196,7 +197,7 @@ fn equal_plugins_share_a_producer() {
     assert!(warning.starts_with("another plugin with cluster_name \"c\" has other connection settings"), "{warning}");
 }
 
-/// Scenario: the last plugin drops its producer, and another plugin comes later.
+/// Scenario: the last plugin drops its producer; another plugin acquires one later.
 /// Guarantees: it gets a new producer.
 #[test]
 fn producers_end_with_the_last_plugin() {

@@ -29,8 +29,8 @@ fn bounds(max_entries: usize, overflow: Overflow) -> Bounds {
     Bounds { max_entries, max_bytes: None, overflow }
 }
 
-/// Scenario: entries are leased and a part of them committed.
-/// Guarantees: what is in flight still fills the queue; a commit makes room.
+/// Scenario: entries are leased, and some of them are committed.
+/// Guarantees: leased entries count towards the queue's bounds; a commit frees their room.
 #[tokio::test]
 async fn leased_entries_count_until_committed() {
     let queue = queue(bounds(2, Overflow::Block), 1000);
@@ -46,7 +46,7 @@ async fn leased_entries_count_until_committed() {
 }
 
 /// Scenario: reservations of more than the queue holds, one at once and one in parts.
-/// Guarantees: the first can never be, the second can be later; an empty queue takes a single entry of any size.
+/// Guarantees: the first never fits, the second fits later; an empty queue accepts a single entry of any size.
 #[tokio::test]
 async fn refusals_say_whether_waiting_helps() {
     let limits = Bounds { max_entries: 3, max_bytes: Some(10), overflow: Overflow::Block };
@@ -61,8 +61,8 @@ async fn refusals_say_whether_waiting_helps() {
     assert!(queue.counters().is_idle());
 }
 
-/// Scenario: a full queue that drops its oldest while one entry is in flight.
-/// Guarantees: the one in flight stays, the oldest waiting one goes, and is counted.
+/// Scenario: a full queue that drops its oldest entry while one entry is in flight.
+/// Guarantees: the entry in flight stays; the oldest waiting entry is dropped and counted.
 #[tokio::test]
 async fn drop_oldest_spares_what_is_in_flight() {
     let queue = queue(bounds(2, Overflow::DropOldest), 1000);
@@ -78,9 +78,9 @@ async fn drop_oldest_spares_what_is_in_flight() {
 }
 
 /// Scenario: an entry larger than `max_bytes`, under both policies.
-/// Guarantees: dropping queues drop and count it as oversize, blocking ones take it alone.
+/// Guarantees: queues that drop entries drop it and count it as oversize; blocking queues accept it alone.
 #[tokio::test]
-async fn an_oversize_entry_is_dropped_only_with_leave() {
+async fn an_oversize_entry_is_dropped_only_if_the_policy_allows() {
     let limits = |overflow| Bounds { max_entries: 9, max_bytes: Some(2), overflow };
     let dropping = queue(limits(Overflow::DropOldest), 1000);
     put(&dropping, "abc").unwrap();
@@ -91,7 +91,7 @@ async fn an_oversize_entry_is_dropped_only_with_leave() {
 }
 
 /// Scenario: two queues share a budget; one is refused because of the other, which then commits.
-/// Guarantees: the refused one's waiter is woken, and the budget is whole again at the end.
+/// Guarantees: the waiter of the refused queue is woken, and the budget is fully released at the end.
 #[tokio::test]
 async fn the_shared_budget_wakes_across_queues() {
     let budget = Arc::new(Budget::new(10));
@@ -110,7 +110,7 @@ async fn the_shared_budget_wakes_across_queues() {
     assert_eq!(budget.used(), 0);
 }
 
-/// Scenario: a reader waits on an empty queue while producers on other threads append one by one.
+/// Scenario: a reader waits on an empty queue while producers on other threads append entries one by one.
 /// Guarantees: no wake-up is lost: every entry arrives, in order per producer, and closing ends the reader.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reader_misses_no_wake_up() {
@@ -152,7 +152,7 @@ async fn the_reader_misses_no_wake_up() {
 }
 
 /// Scenario: a queue is closed while a reservation is open.
-/// Guarantees: the reader waits for what was reserved, takes it, and only then is done; new reservations fail.
+/// Guarantees: the reader waits for the reserved entries, receives them, and ends; new reservations fail.
 #[tokio::test]
 async fn closing_waits_for_open_reservations() {
     let queue = Arc::new(queue(Bounds::default(), 1000));
@@ -171,9 +171,9 @@ async fn closing_waits_for_open_reservations() {
 }
 
 /// Scenario: a queue fills up, overflows and drains.
-/// Guarantees: each is told once, when it happens: 80 % full, the drops at powers of two, and the way back.
+/// Guarantees: each event is reported once, when it happens: 80 % full, drops at powers of two, and draining.
 #[tokio::test]
-async fn notices_tell_of_a_filling_queue() {
+async fn notices_report_a_filling_queue() {
     let queue = queue(bounds(5, Overflow::DropOldest), 1000);
     for i in 0..8 {
         put(&queue, &i.to_string()).unwrap();
@@ -187,7 +187,7 @@ async fn notices_tell_of_a_filling_queue() {
 }
 
 /// Scenario: a receipt is cloned for several queues.
-/// Guarantees: `done` is called once, when all have let go, and not before.
+/// Guarantees: `done` is called exactly once, when the last clone is dropped.
 #[test]
 fn a_receipt_calls_once_at_the_end() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -228,10 +228,10 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    /// Scenario: any sequence of actions on a queue of either policy, beside a plain list as its model.
-    /// Guarantees: entries leave in order and once; appended = delivered + queued + dropped + not made at every step; the
-    /// bounds hold for a queue that never got more than it reserved; the budget is whole at the end; there is an age as
-    /// long as there is an entry, and a time for each that was delivered.
+    /// Scenario: any sequence of actions on a queue of either policy, compared with a plain list.
+    /// Guarantees: entries leave once and in order; appended = delivered + queued + dropped + not made at every step;
+    /// the bounds hold for a queue that never got more than was reserved; the budget is fully released at the end;
+    /// there is an age while there is an entry, and a duration for each delivered one.
     #[test]
     fn the_queue_conserves_entries(
         actions in prop::collection::vec(action(), 1..80),

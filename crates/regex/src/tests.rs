@@ -35,8 +35,9 @@ fn both(pattern: &Pattern, text: &[u8], from: usize) -> [String; 2] {
     [bounded, shown(chosen, &scratch)]
 }
 
-/// Scenario: some 170 patterns with every construct, on matching and other texts. Guarantees: both engines find
-/// what PCRE finds, including groups; the linear engine supports most patterns without look-around and references.
+/// Scenario: about 170 patterns with every construct, on matching and other texts.
+/// Guarantees: both engines find the same spans and groups as PCRE; the linear engine supports most patterns without
+/// look-around and references.
 #[test]
 fn finds_what_pcre_finds() {
     let (mut linear, mut wrong) = (0, Vec::new());
@@ -76,9 +77,10 @@ fn empty_matches_within_characters() {
     }
 }
 
-/// Scenario: malformed patterns and options. Guarantees: PCRE's message and position.
+/// Scenario: malformed patterns and options.
+/// Guarantees: the error has PCRE's message and position.
 #[test]
-fn mistakes_have_pcres_words() {
+fn errors_equal_pcres() {
     for (pattern, letters, said) in [
         ("a(b", "", r#"pcre_compile() failed: missing ) in "a(b""#),
         ("a)b", "", r#"pcre_compile() failed: unmatched parentheses in "a)b" at ")b""#),
@@ -96,8 +98,9 @@ fn mistakes_have_pcres_words() {
     }
 }
 
-/// Scenario: patterns with exponential search time, and large texts. Guarantees: the check is called regularly and obeyed,
-/// and a search that exceeds the bounded memory fails with its own error.
+/// Scenario: patterns with exponential search time, and large texts.
+/// Guarantees: the check is called regularly and obeyed, and a search that exceeds the memory limit fails with its own
+/// error.
 #[test]
 fn endless_searches_can_be_stopped() {
     let text = vec![b'a'; 1 << 20];
@@ -132,7 +135,8 @@ fn endless_searches_can_be_stopped() {
     }
 }
 
-/// Scenario: patterns that would compile to huge programs. Guarantees: each is refused or small, within a short time.
+/// Scenario: patterns that would compile to huge programs.
+/// Guarantees: each is rejected or small, within a short time.
 #[test]
 fn compiling_is_bounded() {
     let deep = "(".repeat(5000) + &")".repeat(5000);
@@ -180,7 +184,8 @@ proptest! {
         }
     }
 
-    /// Scenario: any bytes as a pattern, options and text. Guarantees: no panic; spans lie within the text.
+    /// Scenario: any bytes as pattern, options and text.
+    /// Guarantees: no panic; spans lie within the text.
     #[test]
     fn any_bytes_are_sound(
         pattern in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(br"()[]{}*+?|^$\\.<=!:-,abwdPQE0123u".to_vec())], 0..24),

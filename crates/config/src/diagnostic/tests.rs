@@ -6,7 +6,8 @@ fn file() -> Arc<SourceFile> {
     SourceFile::new("kong.yaml", "a: 1\n\u{e9}\u{e9}: x\r\nplugins:\n- nane: http-log\n")
 }
 
-/// Scenario: a place after characters of two bytes each. Guarantees: line and column count lines and characters.
+/// Scenario: a position after two-byte characters.
+/// Guarantees: line and column count lines and characters.
 #[test]
 fn counts_lines_and_characters() {
     let file = file();
@@ -15,14 +16,16 @@ fn counts_lines_and_characters() {
     assert_eq!((place.line(), place.column()), (2, 5));
 }
 
-/// Scenario: offsets past the end or inside a character. Guarantees: they are brought to a boundary.
+/// Scenario: offsets past the end or inside a character.
+/// Guarantees: they are moved to a character boundary.
 #[test]
 fn keeps_places_in_bounds() {
     let place = Place::new(file(), 6..4000);
     assert_eq!(place.span, 5..place.file.text.len());
 }
 
-/// Scenario: misspelt, swapped, differently joined and unrelated words. Guarantees: only the close ones are suggested.
+/// Scenario: misspelled, transposed, differently joined and unrelated words.
+/// Guarantees: only similar words are suggested.
 #[test]
 fn suggests_only_what_is_close() {
     let words = ["timeout", "keepalive", "file-log", "tcp-log"];
@@ -40,7 +43,8 @@ fn codes_are_unique() {
     assert_eq!(codes::explain("k0102").map(|code| code.code), Some(codes::UNKNOWN_FIELD));
 }
 
-/// Scenario: files that are not there and not UTF-8. Guarantees: errors that name the file and the byte.
+/// Scenario: files that are missing or not UTF-8.
+/// Guarantees: the errors name the file and the byte.
 #[test]
 fn reading_names_the_file() {
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -54,7 +58,8 @@ fn reading_names_the_file() {
     assert_eq!(short(&path).expect("a sound file").text, "a: 1");
 }
 
-/// Scenario: a diagnostic with everything in it. Guarantees: the layout users see.
+/// Scenario: a diagnostic with every part.
+/// Guarantees: the layout is the one that users see.
 #[test]
 fn renders_everything() {
     let file = file();
@@ -71,7 +76,8 @@ fn renders_everything() {
     assert!(diagnostic.render(true).contains("\u{1b}["));
 }
 
-/// Scenario: warnings before errors, and nothing at all. Guarantees: errors come first and the last line counts.
+/// Scenario: warnings before errors, and no diagnostics.
+/// Guarantees: errors come first, and the last line has the counts.
 #[test]
 fn closes_with_a_count() {
     let all = [Diagnostic::warning(codes::NOT_RUN, "w"), Diagnostic::error(codes::TYPE, "e")];

@@ -28,7 +28,8 @@ fn marked(origin: &Origin) -> &str {
     place(origin).text()
 }
 
-/// Scenario: bare scalars of every sort. Guarantees: they mean what lyaml and YAML 1.2 say.
+/// Scenario: plain scalars of every kind.
+/// Guarantees: their types are those of lyaml and YAML 1.2.
 #[test]
 fn resolves_scalars() {
     let node =
@@ -39,7 +40,8 @@ fn resolves_scalars() {
     assert_eq!(items[7].as_bool(), None);
 }
 
-/// Scenario: keys and values after characters of several bytes, in comments too. Guarantees: places are exact.
+/// Scenario: keys and values after multi-byte characters, also in comments.
+/// Guarantees: positions are exact.
 #[test]
 fn places_are_exact() {
     let node =
@@ -52,7 +54,8 @@ fn places_are_exact() {
     assert!(marked(&list).ends_with("k: v"), "{:?}", marked(&list));
 }
 
-/// Scenario: values of which nothing is written. Guarantees: they stand at their key, not at what comes next.
+/// Scenario: keys without a value.
+/// Guarantees: the value's position is that of its key, not of the next token.
 #[test]
 fn empty_values_stand_at_their_keys() {
     let node = good("a:\n  b: |\n  c:\nd: >-\n\nlist:\n- x: 1\n");
@@ -62,16 +65,18 @@ fn empty_values_stand_at_their_keys() {
     assert_eq!((marked(&b), place(&c).line(), marked(&d)), ("b", 3, "d"));
 }
 
-/// Scenario: anchors, aliases and merges, one into the other. Guarantees: written keys win, in the order of writing.
+/// Scenario: anchors, aliases and nested merges.
+/// Guarantees: explicit keys take precedence, in the order in which they are written.
 #[test]
 fn merges_mappings() {
     let node = good("a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc:\n  q: 0\n  <<: [*a, *b]\n  x: 9\nd: *a\n'<<': 1\n");
     insta::assert_snapshot!(node.to_json(), @r#"{"a":{"x":1,"y":2},"b":{"y":3,"z":4},"c":{"q":0,"y":2,"z":4,"x":9},"d":{"x":1,"y":2},"<<":1}"#);
 }
 
-/// Scenario: what no document may have. Guarantees: each is an error at its place.
+/// Scenario: constructs that a document must not contain.
+/// Guarantees: each is an error at its position.
 #[test]
-fn refuses_what_is_wrong() {
+fn refuses_forbidden_constructs() {
     insta::assert_debug_snapshot!(shorts("a: 1\nb: 2\na: 3\n"), @r#"
     [
         "t.yaml:3:1: error[K0002]: duplicate key `a`; second here",
@@ -90,7 +95,8 @@ fn refuses_what_is_wrong() {
     assert!(shorts("<<: 1\n")[0].contains("merges mappings only"));
 }
 
-/// Scenario: nesting and aliases that would take all memory. Guarantees: an error, soon.
+/// Scenario: nesting and aliases that would exhaust memory.
+/// Guarantees: an error within a short time.
 #[test]
 fn bombs_are_defused() {
     let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
@@ -104,7 +110,8 @@ fn bombs_are_defused() {
     assert!(shorts(&format!("{}a", "- ".repeat(200)))[0].contains("error[K0003]"));
 }
 
-/// Scenario: JSON with escapes, surrogates and byte order mark. Guarantees: the same tree as from YAML.
+/// Scenario: JSON with escapes, surrogates and a byte order mark.
+/// Guarantees: the tree equals that of the same YAML.
 #[test]
 fn reads_json() {
     let (node, diagnostics) =
@@ -118,7 +125,8 @@ fn reads_json() {
     insta::assert_snapshot!(wrong("{} x"), @"t.json:1:4: error[K0001]: text after the end of the document; here");
 }
 
-/// Scenario: the same Lua in every style that there is. Guarantees: each line is found in the file.
+/// Scenario: the same Lua code in every scalar style.
+/// Guarantees: each line maps to its line in the file.
 #[test]
 fn finds_lines_of_snippets() {
     let cases = [
@@ -147,7 +155,8 @@ fn finds_lines_of_snippets() {
     assert_eq!(marked(&SnippetSource::whole(&file).line_origin(2)), "return 1");
 }
 
-/// Scenario: decK's expressions, right and wrong. Guarantees: values go in before parsing, places stay those of the file.
+/// Scenario: valid and invalid decK expressions.
+/// Guarantees: values are inserted before parsing, and positions refer to the original file.
 #[test]
 fn replaces_environment_variables() {
     let node = good("a: ${{ env \"DECK_PORT\" | toInt }} # x\nb: 'x${{ env \"DECK_TOKEN\" }}y'\nc: z\n");
@@ -167,8 +176,8 @@ fn replaces_environment_variables() {
     "#);
 }
 
-/// Scenario: paths of members that exist, that do not, and of keys with dots. Guarantees: the member, else its nearest
-/// ancestor; of a mapping, its key.
+/// Scenario: paths of present and missing members, and of keys with dots.
+/// Guarantees: the origin is the member or its nearest ancestor; for a mapping it is the key.
 #[test]
 fn finds_the_origin_of_members() {
     let node = good("queue: {max: 5}\nheaders:\n  a.b: x\n  a: {b: y, d: ''}\nlog: [one, {two: 2}]\nempty:\n");
@@ -191,7 +200,8 @@ fn finds_the_origin_of_members() {
     assert_eq!((found("queues"), found("")), (None, None));
 }
 
-/// Scenario: a request's body. Guarantees: the same values as from a text, and each member knows its path.
+/// Scenario: the body of a request.
+/// Guarantees: the values equal those read from text, and each member has its path.
 #[test]
 fn reads_a_request() {
     let body = serde_json::json!({"a": [1, 2.5, "x", true, null], "b": {"c.d": "return 1\nreturn 2"}});
@@ -217,7 +227,8 @@ fn check(node: &Node, text: &str) {
 }
 
 proptest::proptest! {
-    /// Scenario: any text and texts made of YAML's own marks. Guarantees: no panic, and every place is in the file.
+    /// Scenario: any text, and texts of YAML's indicators.
+    /// Guarantees: no panic, and every position is within the file.
     #[test]
     fn never_panics(any in "(?s).{0,120}", yaml in "([a-c]: |- |\\n|  |\"|'|\\||>|&a |\\*a|<<|\\[|\\]|\\{|\\}|,|\u{e9}|#|\\r|\\\\u00e9|\\\\|\\$\\{\\{ env \"DECK_PORT\" \\}\\}|!!str |\t){0,40}") {
         for text in [any, yaml] {
@@ -230,7 +241,8 @@ proptest::proptest! {
         }
     }
 
-    /// Scenario: any JSON value. Guarantees: read as serde_json reads it.
+    /// Scenario: any JSON value.
+    /// Guarantees: it is read as serde_json reads it.
     #[test]
     fn json_agrees(text in "[ -~\u{e9}\u{1f600}\n]{0,30}", number in -1_000_000i64..1_000_000) {
         let value = serde_json::json!({ "a": [text, number, null, true], text: {} });

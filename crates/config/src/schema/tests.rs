@@ -44,7 +44,8 @@ fn validate(node: &Node, path: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     (values.into(), diagnostics)
 }
 
-/// Scenario: only what is required. Guarantees: every default is filled in, optional fields stay away.
+/// Scenario: only the required fields.
+/// Guarantees: every default is filled in, and optional fields stay absent.
 #[test]
 fn fills_in_defaults() {
     let (values, diagnostics) = read("host: h\nwait: 500ms\nroom: 1.5k\nother: {ratio: 1}");
@@ -52,7 +53,8 @@ fn fills_in_defaults() {
     insta::assert_snapshot!(values, @r#"{"host":"h","port":80,"tags":["a"],"inner":{"ratio":0.5},"other":{"ratio":1},"wait":0.5,"room":1536}"#);
 }
 
-/// Scenario: a mistake in every field. Guarantees: all are reported, in Kong's words.
+/// Scenario: an error in every field.
+/// Guarantees: all are reported, with Kong's messages.
 #[test]
 fn reports_everything_in_kongs_words() {
     let text = "hots: h\nport: 70000\ntls: 'true'\nmode: kepe\ntags: a\nheaders: {a: 1, b: '', c: null}\ninner: {id: x, ratio: 2}\nother: 3\nwait: -1\nroom: 1x\nretry: 1";
@@ -78,7 +80,8 @@ fn reports_everything_in_kongs_words() {
     "#);
 }
 
-/// Scenario: fields that exclude each other. Guarantees: reported at the field, only when the fields are sound.
+/// Scenario: fields that exclude each other.
+/// Guarantees: the conflict is reported at the field, and only when the fields are valid.
 #[test]
 fn checks_fields_together() {
     let shorts = |text| read(text).1.iter().map(Diagnostic::short).collect::<Vec<_>>();
@@ -92,8 +95,9 @@ fn checks_fields_together() {
     );
 }
 
-/// Scenario: the same mistakes in a file and in a request. Guarantees: the same messages; those of the file have a caret,
-/// those of the request the fields of Kong's answer and no place.
+/// Scenario: the same errors in a file and in a request.
+/// Guarantees: the messages are the same; those of the file have a caret, those of the request have the fields of
+/// Kong's response and no position.
 #[test]
 fn files_and_requests_are_validated_alike() {
     let body = serde_json::json!({
@@ -120,7 +124,8 @@ fn files_and_requests_are_validated_alike() {
     assert_eq!(field_errors(&of_file), field_errors(&of_request));
 }
 
-/// Scenario: a definition. Guarantees: the Admin API's form holds type, default, limits and texts.
+/// Scenario: a definition.
+/// Guarantees: the Admin API form contains types, defaults, limits and texts.
 #[test]
 fn exports_definitions() {
     let json = OUTER.to_json();

@@ -22,7 +22,7 @@ fn open(flusher: &Flusher, dir: &Path, options: DurableOptions) -> (Arc<DurableQ
     flusher.open(dir, options).unwrap()
 }
 
-/// Appends an entry; the counter goes up when it is answered for.
+/// Appends an entry; increments `answered` when the entry is acknowledged.
 fn put(queue: &DurableQueue, entry: impl Into<Bytes>, answered: &Arc<AtomicUsize>) -> Result<(), ReserveError> {
     let (entry, answered) = (entry.into(), answered.clone());
     let size = entry.len();
@@ -42,7 +42,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Leases up to `entries`, as soon as there are any.
+/// Waits for entries and leases up to `entries` of them.
 async fn lease(queue: &DurableQueue, entries: usize) -> Vec<Bytes> {
     let ready = tokio::time::timeout(PATIENCE, queue.ready(1)).await.expect("entries in time");
     if ready { queue.lease(entries, usize::MAX).await } else { Vec::new() }
@@ -53,11 +53,11 @@ fn conserves(counters: &Counters) -> bool {
     appended + recovered == delivered + depth as u64 + counters.dropped() + counters.unmade() + dead_letters + corrupt
 }
 
-/// Scenario: entries are appended, some leased, some of these committed; the process stops and begins anew.
-/// Guarantees: all that was not committed is there again, in order, and nothing else; messages that are not made are
-/// counted as that; there is an age while there is an entry, and a time for each that was delivered.
+/// Scenario: entries are appended, some leased, some of these committed; then the process restarts.
+/// Guarantees: exactly the uncommitted entries are present again, in order; messages that were not made are counted as
+/// such; there is an age while there is an entry, and a duration for each delivered one.
 #[tokio::test]
-async fn what_was_not_delivered_is_there_after_a_restart() {
+async fn undelivered_entries_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let answered = Arc::new(AtomicUsize::new(0));
     let first = flusher(1 << 20);
@@ -96,10 +96,10 @@ async fn what_was_not_delivered_is_there_after_a_restart() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
 }
 
-/// Scenario: whenever an entry is answered for, power is lost at that very moment, in many ways.
-/// Guarantees: the entry is there, and all that were answered for before.
+/// Scenario: power is lost at the moment an entry is acknowledged, in many ways.
+/// Guarantees: this entry and all entries acknowledged earlier are present.
 #[tokio::test]
-async fn nothing_is_answered_for_before_it_is_synced() {
+async fn nothing_is_acknowledged_before_it_is_synced() {
     const ENTRIES: usize = 30;
     let disk = SimDisk::default();
     let budget = || Arc::new(Budget::new(1 << 20));
@@ -124,8 +124,8 @@ async fn nothing_is_answered_for_before_it_is_synced() {
     }
 }
 
-/// Scenario: a hundred entries come while the flusher is busy, to each of two queues.
-/// Guarantees: they share their syncs: one for each file, and one for the directory of each.
+/// Scenario: a hundred entries arrive at each of two queues while the flusher is busy.
+/// Guarantees: they share their syncs: one for each file, and one for each directory.
 #[tokio::test]
 async fn entries_share_syncs() {
     let disk = SimDisk::default();
@@ -147,11 +147,11 @@ async fn entries_share_syncs() {
     flusher.shut_down();
 }
 
-/// Scenario: a fault of ours while the queue is synced.
-/// Guarantees: what was being synced is not answered for, not even at the end; nothing more is taken, the operator is
-/// told; what was safe before is delivered, and nothing of it is lost for the next run.
+/// Scenario: a panic while the queue is synced.
+/// Guarantees: the entries being synced are never acknowledged; the queue accepts no more and reports the failure;
+/// entries synced earlier are delivered, and none is lost for the next run.
 #[tokio::test]
-async fn a_panic_answers_nothing() {
+async fn a_panic_acknowledges_nothing() {
     let disk = SimDisk::default();
     let on = || {
         let budget = || Arc::new(Budget::new(1 << 20));
@@ -177,10 +177,10 @@ async fn a_panic_answers_nothing() {
 }
 
 /// Scenario: a disk that is full for a while.
-/// Guarantees: what is appended meanwhile is not answered for, nothing more is taken, the operator is told; when there is
-/// room again it is answered for by itself, and those who wait for room are woken.
+/// Guarantees: entries appended meanwhile are not acknowledged, no more are accepted, and the failure is reported; when
+/// there is space again they are acknowledged without another append, and waiters are woken.
 #[tokio::test]
-async fn a_full_disk_holds_answers_back() {
+async fn a_full_disk_delays_acknowledgements() {
     let disk = SimDisk::default();
     let signals = Signals::default();
     let budget = || Arc::new(Budget::new(1 << 20));
@@ -210,8 +210,8 @@ async fn a_full_disk_holds_answers_back() {
 }
 
 /// Scenario: two threads append while a reader leases, commits and discards.
-/// Guarantees: every entry arrives once and in order per thread; the counters add up at every look; closing ends the
-/// reader.
+/// Guarantees: every entry arrives once and in order per thread; the counters add up at every observation; closing ends
+/// the reader.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_are_conserved_under_concurrency() {
     const EACH: usize = 1500;
@@ -262,8 +262,8 @@ async fn entries_are_conserved_under_concurrency() {
     flusher.shut_down();
 }
 
-/// Scenario: twenty times as much waits as memory is allowed for.
-/// Guarantees: memory holds little of it, the shared bound is free again, and all of it is delivered in order.
+/// Scenario: a backlog twenty times as large as the memory allowance.
+/// Guarantees: memory holds a small part of it, the shared budget is released, and all entries are delivered in order.
 #[tokio::test]
 async fn a_backlog_is_read_from_disk() {
     let dir = tempfile::tempdir().unwrap();
@@ -295,8 +295,9 @@ async fn a_backlog_is_read_from_disk() {
     flusher.shut_down();
 }
 
-/// Scenario: a queue that drops its oldest, at its bound, with entries in memory, and after a restart on disk.
-/// Guarantees: exactly what is too much goes, the oldest first, but nothing in flight; it is counted.
+/// Scenario: a queue with the policy `drop_oldest` at its bound, with entries in memory, and after a restart with
+/// entries on disk.
+/// Guarantees: exactly the excess is dropped and counted, oldest first, and nothing in flight.
 #[tokio::test]
 async fn drop_oldest_drops_no_more_than_it_must() {
     let dir = tempfile::tempdir().unwrap();
@@ -328,8 +329,8 @@ async fn drop_oldest_drops_no_more_than_it_must() {
     second.shut_down();
 }
 
-/// Scenario: queues at the bound of entries, of bytes on disk, and of the data directory.
-/// Guarantees: each refuses, says whether waiting helps, and has room after a delivery.
+/// Scenario: queues at the bound on entries, on bytes on disk, and on the data directory.
+/// Guarantees: each refuses, reports whether waiting helps, and has room after a delivery.
 #[tokio::test]
 async fn full_queues_refuse_until_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
@@ -360,10 +361,10 @@ async fn full_queues_refuse_until_there_is_room() {
     assert_eq!(data.used(), 0, "the bound gets back what the queues held");
 }
 
-/// Scenario: a queue that is synced every so often.
-/// Guarantees: entries are answered for and delivered before the sync, which comes in time.
+/// Scenario: a queue that syncs at an interval.
+/// Guarantees: entries are acknowledged and delivered before the sync, and the sync happens in time.
 #[tokio::test]
-async fn an_interval_answers_before_the_sync() {
+async fn an_interval_acknowledges_before_the_sync() {
     let dir = tempfile::tempdir().unwrap();
     let flusher = flusher(1 << 20);
     let mut options = options(None, Overflow::Block);
@@ -379,10 +380,10 @@ async fn an_interval_answers_before_the_sync() {
     flusher.shut_down();
 }
 
-/// Scenario: the queue of a plugin was continued in a second directory, and the process ended with both in use.
-/// Guarantees: put together, the first holds what both held; the second is empty.
+/// Scenario: a plugin's queue continued in a second directory, and the process ended with both in use.
+/// Guarantees: after merging, the first directory holds the entries of both, and the second is empty.
 #[tokio::test]
-async fn directories_are_put_together() {
+async fn directories_are_merged() {
     let dir = tempfile::tempdir().unwrap();
     let answered = Arc::new(AtomicUsize::new(0));
     let paths = [dir.path().join("queue"), dir.path().join("queue.2")];
@@ -406,7 +407,7 @@ async fn directories_are_put_together() {
     flusher.shut_down();
 }
 
-/// A queue in which three entries were left, after `damage` was done to its file.
+/// Reopens a queue of three entries after `damage` was applied to its file.
 fn reopened(disk: &SimDisk, damage: impl FnOnce(&mut Vec<u8>)) -> (Flusher, Arc<DurableQueue>) {
     let dir = Path::new("/queue");
     let on = || {
@@ -430,10 +431,10 @@ fn reopened(disk: &SimDisk, damage: impl FnOnce(&mut Vec<u8>)) -> (Flusher, Arc<
     (flusher, queue)
 }
 
-/// Scenario: the second of three entries was damaged on disk.
-/// Guarantees: the others are delivered; it is counted, and the operator told.
+/// Scenario: the second of three entries is damaged on disk.
+/// Guarantees: the others are delivered; the damaged one is counted and reported.
 #[tokio::test]
-async fn a_damaged_entry_is_passed_over() {
+async fn a_damaged_entry_is_skipped() {
     let disk = SimDisk::default();
     let (flusher, queue) = reopened(&disk, |content| content[32 + 19 + 16] ^= 1);
     assert_eq!(lease(&queue, 10).await, ["one", "three"]);
@@ -445,8 +446,8 @@ async fn a_damaged_entry_is_passed_over() {
     flusher.shut_down();
 }
 
-/// Scenario: a disk that does not give back what was written to it.
-/// Guarantees: it is asked again; then the segment is passed over, counted and kept, and the queue goes on.
+/// Scenario: a disk that fails to return written data.
+/// Guarantees: reading is retried; then the segment is skipped, counted and kept, and the queue continues.
 #[tokio::test]
 async fn a_segment_that_cannot_be_read_is_kept() {
     let disk = SimDisk::default();

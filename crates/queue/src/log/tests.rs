@@ -15,7 +15,7 @@ fn open(disk: &SimDisk, segment_bytes: u64) -> (Log, Recovered) {
     Log::open(Arc::new(disk.clone()), Path::new(DIR), segment_bytes).unwrap()
 }
 
-/// Everything from `from` on and below `end`, as a reader gets it that takes few at a time.
+/// All records from `from` to below `end`, as a reader gets them that reads a few at a time.
 fn read_all(disk: &SimDisk, log: &Log, from: u64, end: u64) -> Vec<Record> {
     let mut reader = SegmentReader::new(Arc::new(disk.clone()), DIR.into());
     let (mut records, mut next) = (Vec::new(), from);
@@ -175,7 +175,7 @@ impl Model {
         }
     }
 
-    /// What this process has pushed below `end` counts as safe.
+    /// Everything that this process has pushed below `end` is acknowledged.
     fn acknowledge(&mut self, end: u64) {
         for seq in self.begun..end {
             let payload = self.pushed[&seq].last().unwrap().clone();
@@ -183,7 +183,7 @@ impl Model {
         }
     }
 
-    /// A new process: what must have outlived the old one is there, and nothing else.
+    /// Opens the log in a new process: exactly the records that must have survived are present.
     fn reopen(&mut self) -> Result<(), TestCaseError> {
         self.pending_sync = None;
         let (log, recovered) = open(&self.disk, 2048);
@@ -209,7 +209,7 @@ impl Model {
     }
 }
 
-/// More cases with the variable PROPTEST_CASES.
+/// Runs the model test. The variable PROPTEST_CASES sets the number of cases.
 fn run(acknowledge: Acknowledge) -> Result<(), String> {
     let cases = Config::default().cases.max(2000);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
@@ -226,18 +226,18 @@ fn run(acknowledge: Acknowledge) -> Result<(), String> {
 }
 
 /// Scenario: any sequence of appends, syncs, deliveries, removals, restarts, failing writes and syncs, and power cuts
-/// that keep any part of what was not synced, on tiny segments.
-/// Guarantees: what was acknowledged and not delivered is there after each restart; what comes out went in, once and in
-/// order; what was delivered and saved does not come again.
+/// that keep any part of the unsynced data, on tiny segments.
+/// Guarantees: each acknowledged and undelivered record is present after every restart; each record read was appended,
+/// once and in order; records whose delivery was saved are not read again.
 #[test]
 fn nothing_acknowledged_is_lost() {
     run(Acknowledge::AfterSync).unwrap();
 }
 
-/// Scenario: the same, but the model takes records for acknowledged when they are written.
-/// Guarantees: the test above would see a log that answers before the sync.
+/// Scenario: the same, with a model that acknowledges records when they are written.
+/// Guarantees: the test above would detect a log that acknowledges before the sync.
 #[test]
-fn the_model_sees_an_early_acknowledgement() {
+fn the_model_detects_an_early_acknowledgement() {
     let failure = run(Acknowledge::AfterWrite).expect_err("the model saw nothing");
     assert!(failure.contains("was acknowledged and is lost"), "{failure}");
 }
@@ -256,7 +256,7 @@ fn segment(payloads: &[&[u8]]) -> Vec<u8> {
     disk.read(Path::new(SEGMENT))
 }
 
-/// What is read of a log with one segment of this content.
+/// The records read from a log whose only segment has this content.
 fn recover(content: &[u8]) -> (Vec<Record>, Recovered) {
     let disk = SimDisk::default();
     disk.put(Path::new(SEGMENT), content);
@@ -287,10 +287,10 @@ fn boundaries() -> Vec<usize> {
     ends
 }
 
-/// Scenario: a segment that was cut off after each of its bytes.
-/// Guarantees: all records that are whole come out, and nothing else; the log goes on.
+/// Scenario: a segment truncated after each of its bytes.
+/// Guarantees: exactly the complete records are read, and the log continues.
 #[test]
-fn a_segment_cut_anywhere_yields_what_is_whole() {
+fn a_truncated_segment_yields_its_complete_records() {
     let content = segment(&PAYLOADS);
     let boundaries = boundaries();
     assert_eq!(boundaries.last(), Some(&content.len()));
@@ -303,8 +303,9 @@ fn a_segment_cut_anywhere_yields_what_is_whole() {
     }
 }
 
-/// Scenario: a segment in which each byte in turn is another one.
-/// Guarantees: in the header, it is put aside; in a frame, all records but that one come out, and none is changed.
+/// Scenario: a segment in which each byte in turn is changed.
+/// Guarantees: a damaged header quarantines the segment; a damaged frame loses only its own record, and no record is
+/// altered.
 #[test]
 fn a_flipped_byte_costs_one_record() {
     let content = segment(&PAYLOADS);
@@ -324,10 +325,10 @@ fn a_flipped_byte_costs_one_record() {
     }
 }
 
-/// Scenario: a frame is damaged whose payload holds what looks like the frame that comes next, of another segment.
-/// Guarantees: it is not taken for one.
+/// Scenario: a damaged frame whose payload contains a copy of the next frame from another segment.
+/// Guarantees: the copy is not read as a frame.
 #[test]
-fn a_frame_within_a_payload_is_none() {
+fn a_frame_within_a_payload_is_ignored() {
     let mut forged = Vec::new();
     put_frame(&mut forged, 0, 1, b"forged");
     let mut content = segment(&[&forged, b"true"]);
@@ -336,10 +337,10 @@ fn a_frame_within_a_payload_is_none() {
     assert_eq!(found, [Record { seq: 1, payload: Bytes::from_static(b"true") }]);
 }
 
-/// Scenario: three segments, of which the middle one has lost its header.
-/// Guarantees: it is renamed and reported, the records of the others come out, and the gap is known.
+/// Scenario: three segments, the middle one without a header.
+/// Guarantees: it is renamed and reported, the records of the others are read, and the gap is recorded.
 #[test]
-fn an_unreadable_segment_is_put_aside() {
+fn an_unreadable_segment_is_quarantined() {
     let disk = SimDisk::default();
     let (mut log, _) = open(&disk, 64);
     for number in 0..3u8 {
@@ -359,7 +360,8 @@ fn an_unreadable_segment_is_put_aside() {
 }
 
 /// Scenario: a disk that is full for a while.
-/// Guarantees: nothing is called durable meanwhile, no file piles up, and everything is written when there is room.
+/// Guarantees: nothing is reported as durable meanwhile, files do not accumulate, and everything is written when there
+/// is space again.
 #[test]
 fn a_full_disk_is_waited_out() {
     let disk = SimDisk::default();
@@ -381,8 +383,8 @@ fn a_full_disk_is_waited_out() {
     assert_eq!(payloads, ["a", "b"]);
 }
 
-/// Scenario: a cursor that is damaged, in one slot and in both.
-/// Guarantees: with one, the other holds; with both, the log begins with its oldest record and says so.
+/// Scenario: a cursor damaged in one slot and in both.
+/// Guarantees: with one damaged slot the other is used; with both the log starts with its oldest record and reports it.
 #[test]
 fn a_lost_cursor_costs_duplicates() {
     let disk = SimDisk::default();
@@ -408,9 +410,9 @@ fn a_lost_cursor_costs_duplicates() {
     }
 }
 
-/// Scenario: a queue as version 1 of the format left it, with a torn write at its end; and what this version writes,
-/// into `tests/fixtures/` with `BLESS=1` (for a version to come).
-/// Guarantees: this version reads both alike.
+/// Scenario: a queue written by version 1 of the format, with a torn write at its end; and a queue of the current
+/// version, written to `tests/fixtures/` with `BLESS=1` (for later versions).
+/// Guarantees: this version reads both in the same way.
 #[test]
 fn each_version_is_read() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

@@ -24,8 +24,9 @@ fn remove(message: &mut Message, key: &str) {
     message.edit(&path, None, Mode::Set).expect("an edit that can be made");
 }
 
-/// Scenario: every odd key that was observed in Kong. Guarantees: the member ends up where Kong puts it; with a
-/// backslash before another character than a dot the default keeps it and the quirks make it a dot.
+/// Scenario: every unusual key that was observed in Kong.
+/// Guarantees: the member is where Kong puts it; a backslash before a character other than a dot is kept by default,
+/// and becomes a dot with the quirks.
 #[test]
 fn key_paths_as_kong_reads_them() {
     for (key, emitted) in [
@@ -75,7 +76,8 @@ fn key_paths_as_kong_reads_them() {
     }
 }
 
-/// Scenario: array indices. Guarantees: elements are set, added behind the end, removed; what is no index is a name.
+/// Scenario: array indices.
+/// Guarantees: elements are set, appended and removed; a key that is not an index is a name.
 #[test]
 fn array_indices() {
     let base = json!({"foo": [{"bar": 1}, {"bar": 2}], "o": {"x": 1}});
@@ -104,8 +106,8 @@ fn array_indices() {
     assert!(text(&message).ends_with(r#""l":{"1":7,"x":8}}"#));
 }
 
-/// Scenario: an index that is too far, below parents that are missing, are arrays, or would change their kind.
-/// Guarantees: the edit fails, and the message is as it was.
+/// Scenario: an index that is too high, below parents that are missing, are arrays, or would change their type.
+/// Guarantees: the edit fails, and the message is unchanged.
 #[test]
 fn a_sparse_index_leaves_no_parents_behind() {
     for key in ["n.m[33]", "n[2][33]", "foo[4].a[33]", "l.x[33]", "o[1].b[33]", "foo[99]"] {
@@ -118,10 +120,10 @@ fn a_sparse_index_leaves_no_parents_behind() {
     }
 }
 
-/// Scenario: values set, overwritten and removed at every depth, numbers of any spelling around them. Guarantees:
-/// what no edit touched comes out byte for byte; removing what is not there makes nothing.
+/// Scenario: values set, overwritten and removed at every depth, among numbers in any notation.
+/// Guarantees: untouched members are unchanged byte for byte; removing a missing member creates nothing.
 #[test]
-fn untouched_text_stays_as_it_came() {
+fn untouched_text_is_unchanged() {
     let raw = r#"{"n":1.50e0,"request":{"size": 12345678901234567890,"headers":{"a":"\u00e9\/"}},"tries":[],"e":{}}"#;
     let transaction = Transaction::parse(Bytes::from_static(raw.as_bytes()), &Limits::default()).expect("sound");
     let mut message = Message::new(transaction, Style::default());
@@ -138,7 +140,8 @@ fn untouched_text_stays_as_it_came() {
     assert_eq!(text(&message), edited);
 }
 
-/// Scenario: paths through a string, a number and null. Guarantees: Kong's error, and a message as it was.
+/// Scenario: paths through a string, a number and null.
+/// Guarantees: the edit gives Kong's error, and the message is unchanged.
 #[test]
 fn a_path_through_a_value_is_an_error() {
     let base = json!({"client_ip": "10.0.0.9", "n": 1, "z": null, "a": {"b": true}});
@@ -158,8 +161,8 @@ fn a_path_through_a_value_is_an_error() {
     }
 }
 
-/// Scenario: the three modes on present and missing members. Guarantees: `add` keeps what is there, `replace` makes
-/// nothing new, and `add` finds a header in any case.
+/// Scenario: the three modes on present and missing members.
+/// Guarantees: `add` keeps a present member, `replace` creates none, and `add` finds headers case-insensitively.
 #[test]
 fn modes() {
     let base = json!({"a": false, "request": {"headers": {"x-id": "1"}}});
@@ -179,8 +182,8 @@ fn modes() {
     }
 }
 
-/// Scenario: credentials in several spellings, beside other headers. Guarantees: each becomes one string, nothing
-/// else changes, `_context` is never written.
+/// Scenario: credentials in several spellings among other headers.
+/// Guarantees: each becomes one string, nothing else changes, and `_context` is never written.
 #[test]
 fn credentials_are_redacted() {
     let base = json!({
@@ -195,8 +198,8 @@ fn credentials_are_redacted() {
     assert_eq!(written.get("_context"), None);
 }
 
-/// Scenario: edits that reach into and around a redacted header, and one that puts it back. Guarantees: nothing of the
-/// secret shows in a message or an error unless a script put it there.
+/// Scenario: edits inside and around a redacted header, and one that sets it again.
+/// Guarantees: no message or error contains the secret unless a script wrote it.
 #[test]
 fn secrets_stay_secret_under_edits() {
     let base = json!({"request": {"headers": {"authorization": ["s3cret", "s3cret2"], "a": 1}}});
@@ -217,7 +220,8 @@ fn secrets_stay_secret_under_edits() {
     }
 }
 
-/// Scenario: `kong_quirks` on values that it changes. Guarantees: Kong's escapes, digits and empty tables.
+/// Scenario: `kong_quirks` with values that it changes.
+/// Guarantees: escapes, digits and empty tables equal Kong's.
 #[test]
 fn quirks() {
     let base =
@@ -231,9 +235,10 @@ fn quirks() {
     assert_eq!(text(&message), written);
 }
 
-/// Scenario: an edit just within the bound on nesting, by its key, by its value and by both; one level more of each; a
-/// second edit inside of the first one's value. Guarantees: the first are made, the others fail in Kong's words and
-/// change nothing: no walk through a message can exhaust the stack.
+/// Scenario: an edit exactly at the nesting limit by its key, by its value and by both; each with one level more; a
+/// second edit inside the value of the first.
+/// Guarantees: the first edits succeed; the others fail with Kong's error and change nothing, so that no traversal of a
+/// message can exhaust the stack.
 #[test]
 fn nesting_is_bounded() {
     let nested = |levels: usize| format!("{}\"{{[\"{}", "[".repeat(levels), "]".repeat(levels));
@@ -252,7 +257,7 @@ fn nesting_is_bounded() {
     }
 }
 
-/// A member of a transaction: its name, its value, and the space between its parts and after it.
+/// A member of a transaction: its name, its value, and the whitespace between its parts and after it.
 type Member = (&'static str, &'static str, [&'static str; 4]);
 
 fn member() -> impl Strategy<Value = Member> {
@@ -270,10 +275,10 @@ fn member() -> impl Strategy<Value = Member> {
 }
 
 proptest! {
-    /// Scenario: any list of edits with any keys, values and modes, in both styles. Guarantees: never a panic, always
-    /// one line of sound JSON, and an edit that fails changes nothing.
+    /// Scenario: any list of edits with any keys, values and modes, in both styles.
+    /// Guarantees: no panic, the result is one line of valid JSON, and a failed edit changes nothing.
     #[test]
-    fn any_edits_leave_sound_json(
+    fn any_edits_leave_valid_json(
         edits in prop::collection::vec(
             (r"(a|b|\.|\\|\[1\]|\[2\]|request|headers|é){0,5}", prop::option::of(0..5_usize), 0..3_usize),
             0..12,
@@ -293,10 +298,10 @@ proptest! {
         }
     }
 
-    /// Scenario: a set of any simple path. Guarantees: it is read back at that path, and removing it restores
-    /// everything but parents that were made.
+    /// Scenario: a value set at any simple path.
+    /// Guarantees: it is read back at that path, and removing it restores everything except parents that were created.
     #[test]
-    fn what_is_set_is_there(parts in prop::collection::vec("[a-z]{1,3}", 1..4)) {
+    fn a_set_value_is_read_back(parts in prop::collection::vec("[a-z]{1,3}", 1..4)) {
         let mut message = message(&json!({"k": 1}), Style::default());
         let key = parts.join(".");
         prop_assume!(parts[0] != "k");
@@ -307,11 +312,11 @@ proptest! {
         prop_assert_eq!(text(&message), r#"{"k":1}"#);
     }
 
-    /// Scenario: transactions with space anywhere, some of whose members are never logged, come twice, or are empty
-    /// arrays that came as objects; an edit now and then. Guarantees: however much is copied at once, the message is
-    /// what its members are when they are written one by one.
+    /// Scenario: transactions with arbitrary whitespace, some of whose members are never logged, occur twice, or are
+    /// empty arrays sent as objects; an occasional edit.
+    /// Guarantees: the message is the same whether members are copied together or written one by one.
     #[test]
-    fn members_copied_together_are_as_one_by_one(
+    fn members_copied_together_equal_those_copied_singly(
         members in proptest::collection::vec(member(), 0..8),
         edited in proptest::option::of(prop_oneof![Just("a"), Just("b"), Just("c")]),
     ) {
@@ -326,7 +331,7 @@ proptest! {
                 ("route", "{\"tags\":{}}") => "{\"tags\":[]}",
                 (_, value) => value,
             };
-            // Of a name that comes twice the last counts, where it stands.
+            // The last duplicate of a name is used, at its own position.
             expected.retain(|(known, _)| known != name);
             expected.push((name, value.to_owned()));
         }

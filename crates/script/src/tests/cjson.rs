@@ -2,7 +2,8 @@ use super::modules::strict;
 use super::ngx::{gives, shown};
 use super::*;
 
-/// Scenario: values encoded by `cjson`. Guarantees: cjson's JSON text.
+/// Scenario: values encoded by `cjson`.
+/// Guarantees: the JSON text equals that of lua-cjson.
 #[test]
 fn cjson_encodes() {
     let mut bench = strict(&json!({}));
@@ -44,7 +45,8 @@ fn cjson_encodes() {
     ]);
 }
 
-/// Scenario: valid and malformed JSON decoded by `cjson`. Guarantees: the values; cjson's messages and positions.
+/// Scenario: valid and malformed JSON decoded by `cjson`.
+/// Guarantees: the values, and the messages and positions of errors, equal those of lua-cjson.
 #[test]
 fn cjson_decodes() {
     let mut bench = strict(&json!({}));
@@ -103,8 +105,8 @@ fn cjson_decodes() {
     );
 }
 
-/// Scenario: JSON with as many levels as may be, and with one more. Guarantees: read and written on the stack that
-/// workers have; cjson's words for one more.
+/// Scenario: JSON with the maximum nesting depth, and with one level more.
+/// Guarantees: the first is read and written on a worker's stack size; the second gives lua-cjson's error.
 #[test]
 fn cjson_nests_a_thousand_levels() {
     // Less than workers have.
@@ -133,8 +135,9 @@ fn lua_text(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Scenario: cjson's options set on the shared module, then used in that call, the next one and on an instance of
-/// one's own. Guarantees: they hold for the call at hand, for nobody else; those of an instance last as long as it.
+/// Scenario: options set on the shared `cjson` module, then used in the same call, in the next call and on a separate
+/// instance.
+/// Guarantees: they apply to the current call only; options of an instance last as long as the instance.
 #[test]
 fn cjson_options_stay_with_their_call() {
     let mut bench = strict(&json!({}));
@@ -191,8 +194,8 @@ fn cjson_options_stay_with_their_call() {
     }
 }
 
-/// Scenario: tables that never end, nest without bound, or are huge, and texts that are. Guarantees: encoding and
-/// decoding end with an error or at the deadline, and the VM goes on.
+/// Scenario: tables that are endless, nest without limit or are huge, and such texts.
+/// Guarantees: encoding and decoding end with an error or at the deadline, and the VM stays usable.
 #[test]
 fn cjson_is_bounded() {
     let attacks = [

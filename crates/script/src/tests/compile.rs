@@ -1,6 +1,7 @@
 use super::*;
 
-/// Scenario: syntax errors, on one line and on several. Guarantees: name and line as LuaJIT shows them.
+/// Scenario: syntax errors on one line and on several lines.
+/// Guarantees: the errors have the chunk name and line that LuaJIT reports.
 #[test]
 fn errors_carry_name_and_line() {
     for (code, name, line) in [
@@ -19,7 +20,8 @@ fn errors_carry_name_and_line() {
     }
 }
 
-/// Scenario: what LuaJIT has and Luau lacks, and bytecode. Guarantees: an error that says what to write instead.
+/// Scenario: syntax that LuaJIT accepts and Luau does not, and bytecode.
+/// Guarantees: the error says what to write instead.
 #[test]
 fn differences_are_explained() {
     for (code, line, help) in [
@@ -41,9 +43,10 @@ fn differences_are_explained() {
     assert_eq!(compile("return (", &SourceLimits::default()).expect_err("wrong").help, None);
 }
 
-/// Scenario: a first line with `#`, LuaJIT's escapes, hexadecimal, comments of every kind. Guarantees: they run.
+/// Scenario: a first line with `#`, LuaJIT's escapes, hexadecimal numbers, all kinds of comments.
+/// Guarantees: they compile and run.
 #[test]
-fn what_luajit_takes_is_taken() {
+fn luajit_syntax_is_accepted() {
     Bench::on(&json!({})).gives(&[
         ("#!/usr/bin/lua\nreturn 1", "1"),
         ("# only a line", "nothing"),
@@ -56,8 +59,8 @@ fn what_luajit_takes_is_taken() {
     ]);
 }
 
-/// Scenario: sources nested deeply enough to overflow a parser's stack, and long ones. Guarantees: an
-/// error or a function; the process survives.
+/// Scenario: sources nested deeply enough to overflow a parser's stack, and long sources.
+/// Guarantees: each gives an error or a function, and the process survives.
 #[test]
 fn deep_sources_are_refused() {
     in_time(|| {
@@ -70,7 +73,8 @@ fn deep_sources_are_refused() {
     });
 }
 
-/// Scenario: chunk names of texts that are long, of several lines, or not ASCII. Guarantees: cut whole, never a panic.
+/// Scenario: chunk names from texts that are long, span several lines, or are not ASCII.
+/// Guarantees: they are truncated at character boundaries, without a panic.
 #[test]
 fn chunk_names() {
     let name = |code: &str| crate::compile::chunk_name(code);

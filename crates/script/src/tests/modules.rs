@@ -1,7 +1,7 @@
 use super::ngx::{gives, shown};
 use super::*;
 
-/// A VM whose scripts may require everything and that has all of Kong's strict list.
+/// A VM with Kong's `strict` profile, whose scripts may require every module.
 pub(super) fn strict(transaction: &Value) -> Bench {
     let limits =
         Limits { deadline: Duration::from_secs(20), plugin_deadline: Duration::from_secs(60), ..Limits::default() };
@@ -9,8 +9,9 @@ pub(super) fn strict(transaction: &Value) -> Bench {
     Bench::with(transaction, Options { limits, dialect, ..Options::default() })
 }
 
-/// Scenario: every module that is offered, required twice and written to. Guarantees: the same table, which refuses
-/// writing at every level; it is the one that `ngx` has where there is one.
+/// Scenario: every available module, required twice and written to.
+/// Guarantees: both calls return the same table, which rejects writes at every level; it is the table in `ngx` if `ngx`
+/// has one.
 #[test]
 fn modules_are_frozen() {
     let mut bench = strict(&json!({}));
@@ -35,8 +36,9 @@ fn modules_are_frozen() {
     assert_eq!(error, "error: require 'cjson' not allowed within sandbox");
 }
 
-/// Scenario: functions of modules that work on texts and tables, given huge ones over and over, and tables that never
-/// end. Guarantees: an error, the deadline or the memory limit within a short time; the VM stays usable.
+/// Scenario: module functions on texts and tables, called repeatedly with huge values and with endless tables.
+/// Guarantees: each ends with an error, at the deadline or at the memory limit within a short time, and the VM stays
+/// usable.
 #[test]
 fn modules_are_bounded() {
     let huge = "local s = ' a-%2F.' for i = 1, 22 do s = s .. s end ";
@@ -94,8 +96,8 @@ fn modules_are_bounded() {
     });
 }
 
-/// Scenario: digests of resty.*. Guarantees: those that other implementations give, piece by piece as well; objects
-/// are independent.
+/// Scenario: the digests of resty.*.
+/// Guarantees: they equal those of other implementations, also when computed piece by piece; objects are independent.
 #[test]
 fn digests_are_right() {
     let mut bench = strict(&json!({}));
@@ -147,7 +149,8 @@ fn digests_are_right() {
     );
 }
 
-/// Scenario: random bytes, ids and texts. Guarantees: of the length asked for, never twice the same, bounded.
+/// Scenario: random bytes, ids and texts.
+/// Guarantees: they have the requested length, never repeat, and are limited in size.
 #[test]
 fn random_values() {
     let mut bench = strict(&json!({}));
@@ -179,7 +182,8 @@ fn random_values() {
     }
 }
 
-/// Scenario: `ngx.base64` and `resty.string`. Guarantees: lua-resty-core's results.
+/// Scenario: `ngx.base64` and `resty.string`.
+/// Guarantees: the results equal lua-resty-core's.
 #[test]
 fn base64_for_urls() {
     gives(
@@ -196,7 +200,8 @@ fn base64_for_urls() {
     );
 }
 
-/// Scenario: `kong.tools.string`. Guarantees: Kong's results.
+/// Scenario: `kong.tools.string`.
+/// Guarantees: the results equal Kong's.
 #[test]
 fn kong_tools_string() {
     let mut bench = strict(&json!({}));
@@ -245,7 +250,8 @@ fn kong_tools_string() {
     );
 }
 
-/// Scenario: `pl.stringx` and `pl.tablex`. Guarantees: Penlight's results.
+/// Scenario: `pl.stringx` and `pl.tablex`.
+/// Guarantees: the results equal Penlight's.
 #[test]
 fn penlight() {
     let mut bench = strict(&json!({}));
@@ -332,8 +338,9 @@ fn penlight() {
     );
 }
 
-/// Scenario: `kong.tools.table`. Guarantees: Kong's answers; copies share nothing with what they are of, keep what
-/// tables of headers can do, and end for tables in themselves.
+/// Scenario: `kong.tools.table`.
+/// Guarantees: the results equal Kong's; copies share nothing with the original, keep the metamethods of header tables,
+/// and end for tables that contain themselves.
 #[test]
 fn kong_tools_table() {
     let mut bench = strict(&sample());
@@ -392,7 +399,8 @@ fn kong_tools_table() {
     );
 }
 
-/// Scenario: `kong.tools.time` and `kong.tools.uri`. Guarantees: Kong's results.
+/// Scenario: `kong.tools.time` and `kong.tools.uri`.
+/// Guarantees: the results equal Kong's.
 #[test]
 fn kong_tools_time_and_uri() {
     let mut bench = strict(&sample());

@@ -87,8 +87,8 @@ fn full(library: &str, name: &str) -> String {
     if library.is_empty() { name.to_owned() } else { format!("{library}.{name}") }
 }
 
-/// Scenario: every name of Kong's list, and every other that Luau, Lua or OpenResty have. Guarantees: the former are
-/// there, the latter are nil; nothing else can be listed in a library.
+/// Scenario: every name of Kong's list, and every other name of Luau, Lua or OpenResty.
+/// Guarantees: the listed names exist, the others are nil, and the libraries contain nothing else.
 #[test]
 fn kongs_names_and_no_others() {
     let mut bench = Bench::on(&json!({}));
@@ -130,9 +130,10 @@ fn of_profile(profile: Profile, requires: &[&str], environment: &[&str]) -> Benc
     Bench::with(&sample(), Options { limits, dialect, ..Options::default() })
 }
 
-/// Scenario: both profiles, every name of Kong's two lists; what `strict` has more; then names added one by one.
-/// Guarantees: all names of OpenResty's and Kong's own are there in both, nothing of `strict` is there in `sandbox`
-/// unless it is added by name, and in `strict` the libraries hold those names and no others.
+/// Scenario: both profiles and every name of Kong's two lists, including the names that only `strict` has; then names
+/// added one by one.
+/// Guarantees: the names of OpenResty and Kong exist in both profiles; a name that only `strict` has is absent in
+/// `sandbox` unless it is added; the libraries of `strict` contain exactly these names.
 #[test]
 fn profiles_are_kongs_lists() {
     for profile in [Profile::Sandbox, Profile::Strict] {
@@ -183,10 +184,11 @@ fn profiles_are_kongs_lists() {
     of_profile(Profile::Sandbox, &[], &["os"]).gives(&[("return os.date ~= nil and os.execute == nil", "true")]);
 }
 
-/// Scenario: `require` of every module that is offered, of others, and of what is no name, in each profile and with one
-/// module added. Guarantees: `strict` gives all of them, `sandbox` none but the one; a refusal has Kong's words.
+/// Scenario: `require` of every available module, of other modules and of values that are not names, in each profile
+/// and with one module added.
+/// Guarantees: `strict` loads all of them, `sandbox` only the added one; rejections have Kong's text.
 #[test]
-fn modules_are_given_by_name() {
+fn modules_are_loaded_by_name() {
     let (mut sandbox, mut strict) =
         (of_profile(Profile::Sandbox, &["bit"], &[]), of_profile(Profile::Strict, &[], &[]));
     assert!(modules().len() >= 20, "{:?}", modules());
@@ -210,8 +212,9 @@ fn modules_are_given_by_name() {
     ]);
 }
 
-/// Scenario: globals written by one snippet and read by another, in this transaction and the next, directly and by a
-/// function that lives on. Guarantees: nobody else ever sees them, nor does the same snippet's next run.
+/// Scenario: globals written by one snippet and read by another in the same and the next transaction, directly and by a
+/// function that outlives its run.
+/// Guarantees: no other snippet sees them, and neither does the next run of the same snippet.
 #[test]
 fn globals_stay_with_their_snippet() {
     let mut bench = Bench::on(&json!({}));
@@ -242,8 +245,8 @@ fn globals_stay_with_their_snippet() {
     assert_eq!(bench.members().get("c"), None);
 }
 
-/// Scenario: writing to `_G`, to the modules, to `kong`, `ngx` and what they hold, to strings' metatable. Guarantees:
-/// an error each, and nothing changed; `_G` shows what Kong's does.
+/// Scenario: writes to `_G`, to the modules, to `kong`, `ngx` and their members, and to the metatable of strings.
+/// Guarantees: each raises an error and changes nothing; `_G` lists the names that Kong's lists.
 #[test]
 fn modules_are_read_only() {
     let mut bench = Bench::on(&sample());
@@ -301,7 +304,8 @@ fn modules_are_read_only() {
     ]);
 }
 
-/// Scenario: the bit operations on values whose results under LuaJIT are known. Guarantees: the same, signed.
+/// Scenario: bit operations on values whose results in LuaJIT are known.
+/// Guarantees: the results are the same, signed.
 #[test]
 fn bit_operations_are_luajits() {
     Bench::on(&json!({})).gives(&[
@@ -347,7 +351,8 @@ fn bit_operations_are_luajits() {
     assert!(error.starts_with("error: [string \"...\"]:2: bad argument"), "{error}");
 }
 
-/// Scenario: OpenResty's table functions. Guarantees: its answers; honest errors at the snippet's line.
+/// Scenario: OpenResty's table functions.
+/// Guarantees: the results equal OpenResty's; errors have the snippet's line.
 #[test]
 fn table_functions_are_openrestys() {
     let mut bench = Bench::on(&json!({}));
@@ -386,8 +391,8 @@ fn table_functions_are_openrestys() {
     }
 }
 
-/// Scenario: `unpack` within its bounds, at them and far past. Guarantees: values, else an error; never more values
-/// than the VM's stack holds.
+/// Scenario: `unpack` within its limits, at them and far beyond.
+/// Guarantees: it returns the values or an error, and never more values than the VM's stack holds.
 #[test]
 fn unpack_is_bounded() {
     let mut bench = Bench::on(&json!({}));
@@ -417,8 +422,8 @@ fn unpack_is_bounded() {
     assert!(bench.shown("return unpack({}, 1, 2^31 - 1)").ends_with(":1: too many results to unpack"));
 }
 
-/// Scenario: a pre-function that returns a function, run for several transactions. Guarantees: the chunk runs once,
-/// its function for each, with its upvalues kept, as in Kong.
+/// Scenario: a pre-function that returns a function, run for several transactions.
+/// Guarantees: the chunk runs once and its function for each transaction, with its upvalues kept, as in Kong.
 #[test]
 fn a_returned_function_runs_in_place_of_its_chunk() {
     let mut bench = Bench::on(&json!({}));
@@ -434,7 +439,8 @@ fn a_returned_function_runs_in_place_of_its_chunk() {
 }
 
 /// Scenario: `kong.ctx.shared`, `kong.ctx.plugin` and `ngx.ctx` across snippets, plugins and transactions.
-/// Guarantees: shared by all, by one plugin's snippets, by all; all gone with the transaction.
+/// Guarantees: `kong.ctx.shared` and `ngx.ctx` are shared by all snippets, `kong.ctx.plugin` by those of one plugin;
+/// all are discarded with the transaction.
 #[test]
 fn contexts_live_as_long_as_kongs() {
     let mut bench = Bench::on(&json!({"_context": {"shared": {"given": {"a": [1]}}}}));
@@ -457,8 +463,9 @@ fn contexts_live_as_long_as_kongs() {
     assert_eq!(bench.shown("return kong.ctx.shared.given.a[1]"), "1");
 }
 
-/// Scenario: calls of functions that Luau's compiler knows and turns into instructions, and that snippets must not have;
-/// straight, through a local, and through a local library. Guarantees: each fails as the call of nil that it is.
+/// Scenario: calls of functions that Luau's compiler can emit as instructions and that snippets must not have:
+/// directly, through a local variable and through a local library.
+/// Guarantees: each fails as a call of nil.
 #[test]
 fn no_function_is_reached_past_the_environment() {
     let mut bench = Bench::on(&json!({}));

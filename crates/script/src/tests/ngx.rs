@@ -1,7 +1,7 @@
 use super::modules::strict;
 use super::*;
 
-/// As [`Bench::shown`], with the name of the chunk left out of errors.
+/// Like [`Bench::shown`], with the chunk name removed from errors.
 pub(super) fn shown(bench: &mut Bench, code: &str) -> String {
     let shown = bench.shown(code);
     match shown.strip_prefix("error: [string \"").and_then(|rest| rest.split_once("\"]:")) {
@@ -10,7 +10,7 @@ pub(super) fn shown(bench: &mut Bench, code: &str) -> String {
     }
 }
 
-/// As [`Bench::gives`], likewise.
+/// Like [`Bench::gives`], with the chunk name removed from errors.
 #[track_caller]
 pub(super) fn gives(bench: &mut Bench, cases: &[(&str, &str)]) {
     for (code, expected) in cases {
@@ -59,7 +59,8 @@ const NAMES: [(&str, &str); 11] = [
     ("ngx.semaphore", "new"),
 ];
 
-/// Scenario: every name of Kong's strict list on `ngx`. Guarantees: it is there.
+/// Scenario: every `ngx` name of Kong's strict list.
+/// Guarantees: the name exists.
 #[test]
 fn ngx_has_kongs_names() {
     let mut bench = Bench::on(&sample());
@@ -88,10 +89,11 @@ fn ngx_has_kongs_names() {
     );
 }
 
-/// Scenario: what would reach out of the sandbox or change the response, used in every way. Guarantees: one error that
-/// names it, at the snippet's line; nothing is raised while a snippet that only mentions it is loaded.
+/// Scenario: every use of the names that would reach outside the sandbox or change the response.
+/// Guarantees: each raises one error with the name and the snippet's line; loading a snippet that only mentions a name
+/// raises nothing.
 #[test]
-fn what_is_closed_says_so() {
+fn unavailable_names_raise_errors() {
     let mut bench = Bench::on(&sample());
     let outside = "is not available in the sandbox: it would reach out of it";
     for (code, name) in [
@@ -151,8 +153,8 @@ fn what_is_closed_says_so() {
     );
 }
 
-/// Scenario: variables that the transaction implies, and those of its `_context`. Guarantees: nginx's texts; nil for
-/// what is not known and for names that are no texts.
+/// Scenario: variables derived from the transaction, and those of its `_context`.
+/// Guarantees: they have nginx's texts; unknown names and names that are not strings give nil.
 #[test]
 fn variables_follow_the_transaction() {
     let mut transaction = sample();
@@ -215,8 +217,8 @@ fn variables_follow_the_transaction() {
     );
 }
 
-/// Scenario: the request and the response through `ngx.req`, `ngx.resp` and `ngx.header`. Guarantees: OpenResty's
-/// answers, with its limits.
+/// Scenario: the request and the response through `ngx.req`, `ngx.resp` and `ngx.header`.
+/// Guarantees: the results and limits equal OpenResty's.
 #[test]
 fn requests_and_responses() {
     let mut transaction = sample();
@@ -268,7 +270,8 @@ fn requests_and_responses() {
     );
 }
 
-/// Scenario: times formatted and parsed. Guarantees: the results of OpenResty's documentation.
+/// Scenario: times formatted and parsed.
+/// Guarantees: the results equal those in OpenResty's documentation.
 #[test]
 fn times() {
     let mut bench = strict(&json!({}));
@@ -296,8 +299,9 @@ fn times() {
     );
 }
 
-/// Scenario: `os.date` with every conversion of C99, and with what C would do anything for. Guarantees: C's answers in
-/// the C locale; errors for the rest; absent outside of the strict list.
+/// Scenario: `os.date` with every conversion of C99, and with formats that are undefined in C.
+/// Guarantees: the results equal C's in the C locale; undefined formats give errors; outside the strict list the
+/// function is absent.
 #[test]
 fn dates() {
     let mut bench = strict(&json!({}));
@@ -333,8 +337,9 @@ fn dates() {
     assert_eq!(shown(&mut Bench::on(&json!({})), "return os.date == nil"), "true");
 }
 
-/// Scenario: `os.time` of tables, whole, with fields past their range, and wanting. Guarantees: what `os.date` makes of
-/// it is the table again, in this machine's zone; Lua's words for a field that is missing.
+/// Scenario: `os.time` with complete tables, with fields out of range, and with missing fields.
+/// Guarantees: `os.date` turns the result into the same table in the local time zone; a missing field gives Lua's
+/// error.
 #[test]
 fn times_of_tables() {
     let mut bench = strict(&json!({}));
@@ -360,8 +365,9 @@ fn times_of_tables() {
     );
 }
 
-/// Scenario: digests, checksums and base64. Guarantees: what other implementations give; numbers and nil are texts, as
-/// in OpenResty; others are refused.
+/// Scenario: digests, checksums and base64.
+/// Guarantees: the results equal those of other implementations; numbers and nil are treated as strings, as in
+/// OpenResty, and other types are rejected.
 #[test]
 fn hashes_and_base64() {
     gives(
@@ -392,7 +398,8 @@ fn hashes_and_base64() {
     );
 }
 
-/// Scenario: escapes and arguments. Guarantees: the results of OpenResty's documentation.
+/// Scenario: URI escapes and arguments.
+/// Guarantees: the results equal those in OpenResty's documentation.
 #[test]
 fn escapes_and_arguments() {
     gives(
@@ -425,7 +432,8 @@ fn escapes_and_arguments() {
     );
 }
 
-/// Scenario: `ngx.log` with every level and with none. Guarantees: OpenResty's argument checks.
+/// Scenario: `ngx.log` with every level and without one.
+/// Guarantees: arguments are checked as in OpenResty.
 #[test]
 fn log_levels() {
     let mut bench = Bench::on(&json!({}));
@@ -443,8 +451,8 @@ fn log_levels() {
     );
 }
 
-/// Scenario: each function that works on a text, given huge ones over and over. Guarantees: an error or the deadline,
-/// within a short time; the VM stays usable.
+/// Scenario: each text function, called repeatedly with huge texts.
+/// Guarantees: each ends with an error or at the deadline within a short time, and the VM stays usable.
 #[test]
 fn huge_texts_end() {
     let huge = "local s = 'a&=%' for i = 1, 22 do s = s .. s end ";
@@ -492,7 +500,8 @@ fn huge_texts_end() {
     });
 }
 
-/// Scenario: what threads that run scripts cannot read is read before, twice. Guarantees: the second time is harmless.
+/// Scenario: the files that script threads cannot read are read in advance, twice.
+/// Guarantees: the second call is harmless.
 #[test]
 fn preparing_is_idempotent() {
     prepare();

@@ -1,7 +1,7 @@
 use super::*;
 
-/// Scenario: every function of `kong.request` on a whole transaction. Guarantees: the log object's or the context's
-/// value, as Kong gives it.
+/// Scenario: every function of `kong.request` on a complete transaction.
+/// Guarantees: each returns the value of the log object or of the context, as in Kong.
 #[test]
 fn request() {
     Bench::on(&sample()).gives(&[
@@ -44,8 +44,8 @@ fn request() {
     ]);
 }
 
-/// Scenario: `kong.response`, `kong.service`, `kong.client`, `kong.router`, `kong.node` on a whole transaction.
-/// Guarantees: the log object's or the context's value, as Kong gives it.
+/// Scenario: `kong.response`, `kong.service`, `kong.client`, `kong.router` and `kong.node` on a complete transaction.
+/// Guarantees: each returns the value of the log object or of the context, as in Kong.
 #[test]
 fn other_modules() {
     let mut bench = Bench::on(&sample());
@@ -86,8 +86,8 @@ fn other_modules() {
     assert_eq!(groups, r#"["gold"]"#);
 }
 
-/// Scenario: every readable function on an empty transaction, on one whose members are of the wrong kinds, and on an
-/// L4 session. Guarantees: nil or a default, now and then Kong's error at the call's line; never a panic.
+/// Scenario: every readable function on an empty transaction, on one with members of wrong types, and on an L4 session.
+/// Guarantees: each returns nil or a default, or raises Kong's error at the call's line; none panics.
 #[test]
 fn missing_and_odd_members() {
     let odd = json!({
@@ -186,7 +186,8 @@ fn missing_and_odd_members() {
     ]);
 }
 
-/// Scenario: an L4 session in place of a request. Guarantees: what a session has is there, what it lacks is nil.
+/// Scenario: an L4 session instead of a request.
+/// Guarantees: the values of a session are present, and the others are nil.
 #[test]
 fn sessions() {
     let session = |protocols: Value| {
@@ -204,8 +205,8 @@ fn sessions() {
     ]);
 }
 
-/// Scenario: wrong arguments, and functions that Kong has for other phases only. Guarantees: Kong's words with the
-/// place of the call in the snippet.
+/// Scenario: wrong arguments, and functions that Kong has only in other phases.
+/// Guarantees: the errors have Kong's text and the position of the call in the snippet.
 #[test]
 fn errors_are_kongs() {
     let mut bench = Bench::on(&json!({}));
@@ -249,8 +250,8 @@ fn errors_are_kongs() {
     assert!(nan.starts_with("error: ") && nan.contains("max_headers"), "{nan}");
 }
 
-/// Scenario: `ngx.var` names, given by the proxy, implied by the transaction, and unknown. Guarantees: strings as nginx has
-/// them, nil otherwise.
+/// Scenario: `ngx.var` names that the proxy sent, that are derived from the transaction, and that are unknown.
+/// Guarantees: known variables are strings as in nginx, and unknown ones are nil.
 #[test]
 fn variables() {
     Bench::on(&sample()).gives(&[
@@ -293,8 +294,8 @@ fn variables() {
     ]);
 }
 
-/// Scenario: snippets that are loaded before there is a transaction and run for several that differ. Guarantees: each
-/// sees its own transaction; nothing is remembered from the time of loading or from the one before.
+/// Scenario: snippets that are loaded before any transaction and run for several different ones.
+/// Guarantees: each run sees its own transaction, and nothing from loading or from the previous transaction.
 #[test]
 fn nothing_is_remembered_between_transactions() {
     let mut bench = Bench::on(&json!({}));
@@ -329,8 +330,8 @@ fn nothing_is_remembered_between_transactions() {
     }
 }
 
-/// Scenario: bodies and parts of the context in their other forms. Guarantees: base64 is decoded, the upstream's own
-/// response is told from the client's.
+/// Scenario: bodies and context members in their alternative forms.
+/// Guarantees: base64 is decoded, and the upstream's response is distinguished from the client's.
 #[test]
 fn context_members() {
     Bench::on(&json!({
@@ -365,7 +366,8 @@ fn context_members() {
         .gives(&[("return kong.request.get_host()", r#""[::1]""#), ("return kong.request.get_port()", "80")]);
 }
 
-/// Scenario: every logging function on every kind of value, on many, on long ones, and more often than the budget.
+/// Scenario: every logging function with every type of value, with many values, with long ones, and more often than the
+/// budget allows.
 /// Guarantees: no panic and no error.
 #[test]
 fn logging_takes_anything() {

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use super::*;
 
-/// A transaction whose request has `body` of the type `kind`.
+/// A transaction whose request has `body` with the content type `kind`.
 fn with_body(kind: Option<&str>, body: &str) -> Value {
     let mut transaction = json!({"request": {"uri": "/x", "headers": {}}, "_context": {"request_body": body}});
     if let Some(kind) = kind {
@@ -11,8 +11,9 @@ fn with_body(kind: Option<&str>, body: &str) -> Value {
     transaction
 }
 
-/// Scenario: `kong.request.get_body` on forms, JSON, parts, other types and none, with and without a type of the
-/// script's own. Guarantees: Kong's three values for each.
+/// Scenario: `kong.request.get_body` on forms, JSON, multipart, other types and no type, with and without a type passed
+/// by the script.
+/// Guarantees: the three results equal Kong's.
 #[test]
 fn request_bodies_are_parsed() {
     let all = "local t, err, kind = kong.request.get_body() return {t or ngx.null, err or ngx.null, kind or ngx.null}";
@@ -54,8 +55,9 @@ fn request_bodies_are_parsed() {
         .gives(&[("return select(2, kong.request.get_body())", r#""invalid json body""#)]);
 }
 
-/// Scenario: `kong.service.response` on a response that the proxy buffered. Guarantees: its own body, headers and
-/// status, headers in any case and no more than asked for.
+/// Scenario: `kong.service.response` on a response that the proxy buffered.
+/// Guarantees: it returns the upstream's body, headers and status; header names are case-insensitive, and `max_headers`
+/// applies.
 #[test]
 fn service_responses_are_parsed() {
     let given = json!({"upstream_status": "502, 201", "response": {"headers": {"a": "b"}}, "_context": {
@@ -81,8 +83,8 @@ fn service_responses_are_parsed() {
     assert!(error.contains("service body is only available with buffered proxying"), "{error}");
 }
 
-/// Scenario: forwarding headers of a client within and outside of the setting `trusted_ips`, without `_context`.
-/// Guarantees: they count only if the client is trusted, and are split as Kong splits them.
+/// Scenario: forwarding headers of a client inside and outside `trusted_ips`, without `_context`.
+/// Guarantees: they are used only if the client is trusted, and are split as in Kong.
 #[test]
 fn forwarding_headers_count_if_trusted() {
     let given = |ip: &str| {
@@ -118,8 +120,8 @@ fn forwarding_headers_count_if_trusted() {
     ]);
 }
 
-/// Scenario: what `_context` says of the client, the response and the node, and a query that only the URI has.
-/// Guarantees: the functions answer from it.
+/// Scenario: context members about the client, the response and the node, and a query that only the URI has.
+/// Guarantees: the functions return them.
 #[test]
 fn more_context_members() {
     Bench::on(&json!({
@@ -153,8 +155,9 @@ fn more_context_members() {
     ]);
 }
 
-/// Scenario: the small modules on an HTTP transaction and an L4 session. Guarantees: Kong's shapes and answers, fresh
-/// copies, and checks in Kong's words.
+/// Scenario: the small modules on an HTTP transaction and an L4 session.
+/// Guarantees: results have Kong's structure, each call returns a new copy, and arguments are checked with Kong's
+/// errors.
 #[test]
 fn small_modules() {
     let mut bench = Bench::on(&sample());
@@ -215,8 +218,9 @@ fn small_modules() {
     ]);
 }
 
-/// Scenario: `kong.cache` across transactions, with callbacks that answer, fail, refuse to be kept, and give what
-/// cannot be kept. Guarantees: mlcache's values and hit levels; copies only; nothing past its time.
+/// Scenario: `kong.cache` across transactions, with callbacks that return, fail, decline caching, or return values that
+/// cannot be cached.
+/// Guarantees: values and hit levels equal mlcache's; only copies are kept, and none beyond its lifetime.
 #[test]
 fn the_cache_keeps_copies() {
     let mut bench = Bench::on(&json!({}));
@@ -292,8 +296,8 @@ fn the_cache_keeps_copies() {
     }
 }
 
-/// Scenario: far more entries and bytes than the cache may hold, deep and large values, and a callback that never
-/// ends. Guarantees: what was used last is there, what is too large is not, and the deadline ends the callback.
+/// Scenario: far more entries and bytes than the cache may hold, deep and large values, and a callback that never ends.
+/// Guarantees: recently used entries are present, too large ones are not, and the deadline ends the callback.
 #[test]
 fn the_cache_is_bounded() {
     in_time(|| {
@@ -322,9 +326,10 @@ fn the_cache_is_bounded() {
     });
 }
 
-/// Scenario: any use of what reaches out of the sandbox. Guarantees: one error that names it, at the call's line.
+/// Scenario: every use of the names that would reach outside the sandbox.
+/// Guarantees: each raises one error with the name and the call's line.
 #[test]
-fn what_reaches_out_is_closed() {
+fn names_outside_the_sandbox_raise_errors() {
     let mut bench = Bench::on(&sample());
     let closed = "async cluster_events clustering core_cache db dns enterprise_edition jwe keyring licensing rpc sync \
                   timer vault websocket worker_events";
@@ -348,7 +353,8 @@ fn what_reaches_out_is_closed() {
     );
 }
 
-/// Scenario: every function that Kong has for other phases only. Guarantees: Kong's refusal with its list of phases.
+/// Scenario: every function that Kong has only in other phases.
+/// Guarantees: the error equals Kong's, with its list of phases.
 #[test]
 fn other_phases_are_named() {
     let mut bench = Bench::on(&sample());
@@ -391,8 +397,9 @@ fn other_phases_are_named() {
     }
 }
 
-/// Scenario: `kong.log`'s facilities, deprecations, inspection on and off, and `serialize` with its option.
-/// Guarantees: no error, whatever is logged; headers of the serialized message are found in any case, and it is a copy.
+/// Scenario: `kong.log` facilities, deprecations, inspection enabled and disabled, and `serialize` with its option.
+/// Guarantees: logging never raises an error; header names of the serialized message are case-insensitive, and the
+/// message is a copy.
 #[test]
 fn log_facilities() {
     let mut bench = Bench::on(&sample());
@@ -472,8 +479,8 @@ const FUNCTIONS: [(&str, &str); 21] = [
     ),
 ];
 
-/// Scenario: every function of Kong's lists and its PDK, and what each module lists. Guarantees: each is a function,
-/// no module has another, none can be written to.
+/// Scenario: every function of Kong's lists and its PDK, and the members of each module.
+/// Guarantees: each is a function, no module has others, and all are read-only.
 #[test]
 fn kongs_functions_and_no_others() {
     let mut bench = Bench::on(&sample());
@@ -491,8 +498,8 @@ fn kongs_functions_and_no_others() {
     }
 }
 
-/// Scenario: a large body parsed again and again, and a large table merged, under a small limit. Guarantees: the
-/// deadline ends it.
+/// Scenario: a large body parsed repeatedly and a large table merged, under a small limit.
+/// Guarantees: the deadline ends both.
 #[test]
 fn parsing_ends_with_the_deadline() {
     in_time(|| {

@@ -35,7 +35,7 @@ impl Writer {
         writer.out
     }
 
-    /// A number below `bound` (xorshift64*).
+    /// A random number below `bound` (xorshift64*).
     fn below(&mut self, bound: u64) -> usize {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
@@ -49,7 +49,7 @@ impl Writer {
         self.out.push_str(choices[at]);
     }
 
-    /// Writes a pattern in which `$e` is an expression, `$b` a block, `$f` a function, `$n` a new local name.
+    /// Writes a template in which `$e` is an expression, `$b` a block, `$f` a function, `$n` a new local name.
     fn form(&mut self, choices: &[&str], depth: u32) {
         let form = choices[self.below(choices.len() as u64)].to_owned();
         let mut name = String::new();

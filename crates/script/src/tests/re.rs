@@ -1,8 +1,9 @@
 use super::*;
 
-/// Scenario: each function of `ngx.re` on valid arguments. Guarantees: OpenResty's results.
+/// Scenario: each function of `ngx.re` with valid arguments.
+/// Guarantees: the results equal OpenResty's.
 #[test]
-fn answers_are_openrestys() {
+fn results_equal_openrestys() {
     Bench::on(&sample()).gives(&[
         (r"local m = ngx.re.match('hello, 1234', '([0-9])[0-9]+') return {m[0], m[1]}", r#"["1234","1"]"#),
         (r"local m = ngx.re.match('hello', '(x)|(e)') return {m[0], tostring(m[1]), m[2]}", r#"["e","false","e"]"#),
@@ -33,9 +34,10 @@ fn answers_are_openrestys() {
     ]);
 }
 
-/// Scenario: `require "ngx.re"` where it is allowed. Guarantees: `split` as lua-resty-core has it.
+/// Scenario: `require "ngx.re"` in a profile that allows it.
+/// Guarantees: `split` behaves as in lua-resty-core.
 #[test]
-fn texts_are_split() {
+fn split_equals_lua_resty_cores() {
     let dialect = Dialect { profile: Profile::Strict, ..Dialect::default() };
     Bench::with(&sample(), Options { dialect, ..Options::default() }).gives(&[
         (r"return require('ngx.re').split('a,b,c,d', ',')", r#"["a","b","c","d"]"#),
@@ -48,8 +50,8 @@ fn texts_are_split() {
     ]);
 }
 
-/// Scenario: endless searches, in every function, on texts of up to a mebibyte. Guarantees: each is
-/// stopped by the deadline, or refused; the next snippet runs.
+/// Scenario: endless searches in every function, on texts of up to a mebibyte.
+/// Guarantees: each is stopped by the deadline or rejected, and the next snippet runs.
 #[test]
 fn searches_are_stopped() {
     let attacks = [

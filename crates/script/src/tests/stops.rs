@@ -2,8 +2,8 @@ use std::time::Instant;
 
 use super::*;
 
-/// Scenario: endless snippets, each with another way to evade a deadline. Guarantees: each is stopped within a short time
-/// whatever it catches, and the next snippet runs.
+/// Scenario: endless snippets, each evading the deadline in a different way.
+/// Guarantees: each is stopped within a short time whatever it catches, and the next snippet runs.
 #[test]
 fn nothing_outlives_its_deadline() {
     let doubled = |times: u32| format!("local s = 'a' for i = 1, {times} do s = s .. s end ");
@@ -53,8 +53,9 @@ fn nothing_outlives_its_deadline() {
     });
 }
 
-/// Scenario: one call of a library function whose cost is quadratic in its arguments or depends on a number that is cheap
-/// to write. Guarantees: an error or a result within a short time.
+/// Scenario: single calls of library functions whose cost is quadratic in their arguments, or depends on a number that
+/// is cheap to write.
+/// Guarantees: each gives an error or a result within a short time.
 #[test]
 fn no_single_call_takes_long() {
     let doubled = |times: u32| format!("local s = 'a' for i = 1, {times} do s = s .. s end ");
@@ -91,8 +92,8 @@ fn no_single_call_takes_long() {
     }
 }
 
-/// Scenario: a short snippet begins after the clock has been idle for longer than the deadline.
-/// Guarantees: it is not stopped; an endless one is.
+/// Scenario: a short snippet starts after the clock has been idle for longer than the deadline; then an endless one.
+/// Guarantees: the short snippet is not stopped; the endless one is.
 #[test]
 fn a_stale_clock_stops_no_short_snippet() {
     let clock = Clock::start().expect("a thread");
@@ -115,8 +116,9 @@ fn a_stale_clock_stops_no_short_snippet() {
     }
 }
 
-/// Scenario: memory bombs of several kinds. Guarantees: each is stopped by the limit or the deadline, the VM never
-/// holds more than the limit, and modest snippets run afterwards.
+/// Scenario: memory bombs of several kinds.
+/// Guarantees: each is stopped by the limit or the deadline, the VM never holds more than the limit, and modest
+/// snippets run afterwards.
 #[test]
 fn memory_is_bounded() {
     in_time(|| {
@@ -153,8 +155,8 @@ fn memory_is_bounded() {
     });
 }
 
-/// Scenario: recursion without end, in Lua, through the host, through metamethods of patterns and through nested
-/// coroutines. Guarantees: an error that can be caught; the process survives.
+/// Scenario: endless recursion in Lua, through host functions, through pattern callbacks and through nested coroutines.
+/// Guarantees: each gives an error that can be caught, and the process survives.
 #[test]
 fn recursion_is_bounded() {
     in_time(|| {
@@ -174,8 +176,8 @@ fn recursion_is_bounded() {
     });
 }
 
-/// Scenario: errors of every kind that a snippet can raise. Guarantees: Lua's text, without the VM's traceback, and
-/// the line where Lua gives one.
+/// Scenario: all kinds of errors that a snippet can raise.
+/// Guarantees: the error has Lua's text without the VM's traceback, and the line if Lua reports one.
 #[test]
 fn errors_say_what_and_where() {
     let mut bench = Bench::on(&json!({}));

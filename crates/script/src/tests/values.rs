@@ -1,6 +1,7 @@
 use super::*;
 
-/// Scenario: every type of value that a snippet can return. Guarantees: Kong's JSON, in the default style, and
+/// Scenario: every type of value that a snippet can return.
+/// Guarantees: the values are Kong's JSON in the default style, and a value that JSON lacks gives Kong's error.
 #[test]
 fn values_become_json() {
     Bench::on(&json!({})).gives(&[
@@ -50,7 +51,8 @@ fn values_become_json() {
 const WRONG_KIND: &str = "value must be nil, a number, string, boolean or a non-self-referencial table containing \
                           numbers, string and booleans";
 
-/// Scenario: integers and fractions, large and small. Guarantees: exact up to 2^53, else Kong's 14 digits.
+/// Scenario: integers and fractions, large and small.
+/// Guarantees: integers are exact up to 2^53; other numbers have Kong's 14 digits.
 #[test]
 fn numbers() {
     Bench::on(&json!({})).gives(&[
@@ -81,8 +83,8 @@ fn numbers() {
     ]);
 }
 
-/// Scenario: `kong_quirks` for the same kinds of values. Guarantees: cjson's escapes and digits, and Kong's refusal
-/// of a table that is part of a value twice.
+/// Scenario: `kong_quirks` with the same kinds of values.
+/// Guarantees: escapes and digits equal cjson's, and a table that occurs twice in a value is rejected as in Kong.
 #[test]
 fn quirks() {
     Bench::quirky(&json!({})).gives(&[
@@ -99,7 +101,8 @@ fn quirks() {
     ]);
 }
 
-/// Scenario: bytes that are not UTF-8, in values and in names. Guarantees: U+FFFD, counted, in valid JSON.
+/// Scenario: bytes that are not UTF-8, in values and in names.
+/// Guarantees: they become U+FFFD, are counted, and the JSON is valid.
 #[test]
 fn invalid_utf8_is_replaced_and_counted() {
     let mut bench = Bench::on(&json!({}));
@@ -111,7 +114,8 @@ fn invalid_utf8_is_replaced_and_counted() {
     assert_eq!(bench.vm.invalid_strings(), 3);
 }
 
-/// Scenario: tables nested up to cjson's bound and past it. Guarantees: 999 levels below the root pass, 1,000 are Kong's error.
+/// Scenario: tables nested up to cjson's limit and beyond.
+/// Guarantees: 999 levels below the root are accepted; 1,000 give Kong's error.
 #[test]
 fn nesting_is_bounded() {
     in_time(|| {
@@ -125,8 +129,8 @@ fn nesting_is_bounded() {
     });
 }
 
-/// Scenario: values past `max_value_bytes` as one text, as many members, as one table that stands often.
-/// Guarantees: a clear error each, soon, and nothing set.
+/// Scenario: values beyond `max_value_bytes`: one text, many members, one table that occurs often.
+/// Guarantees: each gives a clear error within a short time, and sets nothing.
 #[test]
 fn large_values_are_refused() {
     in_time(|| {
@@ -151,8 +155,9 @@ fn large_values_are_refused() {
     });
 }
 
-/// Scenario: one transaction's snippets set more than any message needs, by `set_serialize_value` in loops: long
-/// values, far indices, deep paths. Guarantees: an error before the process's memory or stack runs out.
+/// Scenario: snippets of one transaction call `set_serialize_value` in loops with long values, high indices and deep
+/// paths.
+/// Guarantees: they fail with an error before the process runs out of memory or stack.
 #[test]
 fn edits_are_bounded() {
     in_time(|| {
@@ -172,7 +177,8 @@ fn edits_are_bounded() {
     });
 }
 
-/// Scenario: snippets that return two values and more. Guarantees: a table with `mode` is options, others are ignored.
+/// Scenario: snippets that return two or more values.
+/// Guarantees: a table with `mode` is read as options; other values are ignored.
 #[test]
 fn second_return_values() {
     let mut bench = Bench::on(&json!({"v": "old"}));
@@ -201,8 +207,8 @@ fn second_return_values() {
     assert_eq!((members.get("w"), members.get("x").map(String::as_str)), (None, Some("1")));
 }
 
-/// Scenario: `kong.log.set_serialize_value` from a pre-function, every mode on what is there and what is not.
-/// Guarantees: the message that Kong gives; wrong arguments are its errors with the place of the call.
+/// Scenario: `kong.log.set_serialize_value` from a pre-function, with every mode on present and missing members.
+/// Guarantees: the message equals Kong's; wrong arguments give Kong's errors with the position of the call.
 #[test]
 fn edits_from_a_function() {
     let mut bench = Bench::on(&json!({"a": 1, "no": false, "ip": "1.2.3.4", "request": {"headers": {"x-id": "1"}}}));
@@ -248,8 +254,8 @@ fn edits_from_a_function() {
     }
 }
 
-/// Scenario: a snippet edits before it returns, and returns the message itself. Guarantees: its own result comes
-/// last; `serialize` shows the edits so far, redacted and without `_context`.
+/// Scenario: a snippet edits the message before it returns, and returns the message itself.
+/// Guarantees: its own result is applied last; `serialize` shows the edits so far, redacted and without `_context`.
 #[test]
 fn edits_and_serialize_from_a_field() {
     let mut bench = Bench::on(&json!({"a": 1, "request": {"headers": {"authorization": "s"}}, "_context": {"x": 1}}));
@@ -259,8 +265,8 @@ fn edits_and_serialize_from_a_field() {
     assert_eq!(copy, json!({"a": 5, "v": 2, "request": {"headers": {"authorization": "REDACTED"}}}));
 }
 
-/// Scenario: numbers, and values that have an address, as text. Guarantees: Kong's digits, but for whole numbers that are
-/// exact unless its quirks are asked for; no address.
+/// Scenario: numbers and values with an address, converted to text.
+/// Guarantees: numbers have Kong's digits, except exact integers unless the quirks are enabled; no address appears.
 #[test]
 fn text_of_values() {
     let cases = [
@@ -293,8 +299,9 @@ fn text_of_values() {
     }
 }
 
-/// Scenario: `string.format` with values of every kind. Guarantees: LuaJIT's texts, without addresses, also as a method;
-/// an error where a number is wanted.
+/// Scenario: `string.format` with values of every type, as a function and as a method.
+/// Guarantees: the texts equal LuaJIT's, without addresses; a value that is not a number gives an error where a number
+/// is required.
 #[test]
 fn formats_take_any_value_for_a_text() {
     let mut bench = Bench::on(&json!({}));

@@ -6,10 +6,10 @@ fn parse(text: &str) -> Result<Transaction, Rejection> {
     Transaction::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default())
 }
 
-/// Scenario: sound and broken JSON of every kind. Guarantees: exactly what RFC 8259 allows is taken, and a
-/// rejection says the byte where it goes wrong.
+/// Scenario: valid and invalid JSON of every kind.
+/// Guarantees: exactly the objects that RFC 8259 allows are accepted, and a rejection has the offset of the error.
 #[test]
-fn takes_json_objects_only() {
+fn accepts_json_objects_only() {
     for good in [
         "{}",
         " { } ",
@@ -46,9 +46,10 @@ fn takes_json_objects_only() {
     assert_eq!(broken.expect_err("invalid UTF-8").offset, 6);
 }
 
-/// Scenario: transactions past each limit. Guarantees: they are refused as too large, one within is taken.
+/// Scenario: transactions beyond each limit.
+/// Guarantees: they are rejected as too large, and one within the limits is accepted.
 #[test]
-fn holds_the_limits() {
+fn enforces_the_limits() {
     let limits = Limits { max_bytes: 40, max_depth: 3, max_members: 4 };
     let parse = |text: &str| Transaction::parse(Bytes::copy_from_slice(text.as_bytes()), &limits);
     assert!(parse(r#"{"a":{"b":{}},"c":[1]}"#).is_ok());
@@ -63,10 +64,10 @@ fn holds_the_limits() {
     }
 }
 
-/// Scenario: a name given twice, plainly and through an escape. Guarantees: the last value is the one seen, and
-/// nothing of the first `request` is left in the index.
+/// Scenario: a name that occurs twice, plain and escaped.
+/// Guarantees: the last value is used, and the index contains nothing of the first `request`.
 #[test]
-fn the_last_of_a_name_counts() {
+fn the_last_duplicate_wins() {
     let twice =
         parse(r#"{"request":{"headers":{"a":"1"}},"x":1,"re\u0071uest":{"method":"GET"},"x":2}"#).expect("sound");
     assert_eq!(twice.get("x").and_then(View::number), Some(2.0));
@@ -75,14 +76,16 @@ fn the_last_of_a_name_counts() {
     assert_eq!(twice.get("request").and_then(|request| request.get("method")?.text()).as_deref(), Some("GET"));
 }
 
-/// Scenario: a pretty-printed transaction. Guarantees: it becomes one line, its strings and numbers unchanged.
+/// Scenario: a pretty-printed transaction.
+/// Guarantees: it becomes one line with unchanged strings and numbers.
 #[test]
-fn line_breaks_between_tokens_go() {
+fn line_breaks_between_tokens_are_removed() {
     let pretty = parse("{\n\t\"a b\": \"x  y\",\r\n  \"n\": [ 1.50, 2 ]\n}").expect("sound");
     assert_eq!(pretty.bytes(), r#"{"a b":"x  y","n":[1.50,2]}"#);
 }
 
-/// Scenario: numbers whose text in Kong was observed. Guarantees: the same text.
+/// Scenario: numbers whose text in Kong was observed.
+/// Guarantees: the text is the same.
 #[test]
 fn numbers_as_kong_writes_them() {
     for (number, text) in [
@@ -157,8 +160,8 @@ fn to_json(view: View<'_>) -> serde_json::Value {
 }
 
 proptest! {
-    /// Scenario: any JSON object, written compactly and prettily. Guarantees: the views read what serde_json wrote,
-    /// and a compacted text stands for the same value.
+    /// Scenario: any JSON object, written compactly and pretty-printed.
+    /// Guarantees: the views read the values that serde_json wrote, and a compacted text has the same value.
     #[test]
     fn reads_what_serde_json_writes(members in prop::collection::btree_map("[a-z]{0,3}|request|response", json(), 0..6)) {
         let value: serde_json::Value = members.into_iter().collect::<serde_json::Map<_, _>>().into();
@@ -172,8 +175,8 @@ proptest! {
         }
     }
 
-    /// Scenario: JSON with one byte changed, cut or added, and plain noise. Guarantees: the scanner accepts exactly
-    /// what serde_json accepts as an object, and never panics.
+    /// Scenario: JSON with one byte changed, cut or added, and random bytes.
+    /// Guarantees: the scanner accepts exactly the texts that serde_json accepts as an object, and never panics.
     #[test]
     fn agrees_with_serde_json(value in json(), at in any::<prop::sample::Index>(), byte in any::<u8>(), how in 0..3) {
         let mut text = format!("{{\"k\":{value}}}").into_bytes();
@@ -189,7 +192,8 @@ proptest! {
         prop_assert_eq!(ours, theirs && sound, "{}", String::from_utf8_lossy(&text));
     }
 
-    /// Scenario: any string escaped both ways. Guarantees: unescaping gives it back, and serde_json agrees.
+    /// Scenario: any string, escaped in both styles.
+    /// Guarantees: unescaping returns the original, and serde_json agrees.
     #[test]
     fn escaping_round_trips(content in any::<String>(), kong in any::<bool>()) {
         let escaping = if kong { Escaping::Kong } else { Escaping::Json };

@@ -10,7 +10,7 @@ use crate::transaction::Limits;
 
 mod cases;
 
-/// A transaction with a body in base64 on one side and its header there.
+/// A transaction with a base64 body and its header on one side.
 fn transaction(side: &str, header: &Value, body: &[u8]) -> Value {
     let mut value = json!({"request": {"headers": {}}, "response": {"headers": {}}, "_context": {}});
     if !header.is_null() {
@@ -36,7 +36,7 @@ fn shaped(message: &Message, options: &BodyOptions) -> Result<String, BodyError>
     message.shaped(&shape).map(|bytes| String::from_utf8(bytes).expect("UTF-8"))
 }
 
-/// What `rule` adds behind the request and the response, as text without the outer braces.
+/// The members that the bodies add to the request and the response, as text without the outer braces.
 fn added(value: &Value, style: Style, options: &BodyOptions) -> Result<String, BodyError> {
     let message = message(value, style);
     let plain = String::from_utf8(message.to_vec()).expect("UTF-8");
@@ -54,8 +54,9 @@ fn members(value: &Value, options: &BodyOptions) -> Result<Value, BodyError> {
     Ok(value)
 }
 
-/// Scenario: every case of the table, as the request's and as the response's body. Guarantees: exactly its members, in
-/// the rule's order; with `drop` a broken one costs the message and says why, with `keep` the raw body goes out.
+/// Scenario: every case of the table, as a request body and as a response body.
+/// Guarantees: the message has exactly the expected members, in order; a broken body rejects the message with a reason
+/// under `drop`, and stays raw under `keep`.
 #[test]
 fn the_rule() {
     let cases = cases::cases();
@@ -91,11 +92,11 @@ fn the_rule() {
     }
 }
 
-/// Scenario: no body, bodies that are no text, an L4 session, `include_body` for the other side, and both.
-/// Guarantees: members only where there is a body that is asked for; the request's before the response's; a message
-/// without any is the plain one.
+/// Scenario: no body, bodies that are not text, an L4 session, `include_body` for the other side and for both.
+/// Guarantees: members exist only for bodies that are present and included, the request's before the response's; a
+/// message without bodies is unchanged.
 #[test]
-fn only_where_there_is_one() {
+fn members_exist_only_for_included_bodies() {
     let both = options(Include::BOTH);
     for context in
         [json!({}), json!({"request_body": null, "response_body": 7}), json!({"vars": {"a": "\\"}}), json!([])]
@@ -128,7 +129,8 @@ fn only_where_there_is_one() {
     assert!(shaped(&Message::new(escaped, Style::default()), &both).unwrap().contains(r#""body":"eA==""#));
 }
 
-/// Scenario: a body that is called base64 and is none. Guarantees: the message goes out and says so.
+/// Scenario: a body that is marked as base64 and is not.
+/// Guarantees: the message is sent with a notice.
 #[test]
 fn not_base64() {
     let value = json!({"request": {}, "_context": {"request_body": "???", "request_body_base64": true}});
@@ -136,8 +138,10 @@ fn not_base64() {
     assert_eq!(found, json!({"body_error": "request_body is not base64"}));
 }
 
-/// Scenario: bodies at and past `max_body_size`, broken ones among them; `body_types` that have the type and do not.
-/// Guarantees: of larger ones the size alone, unparsed; of other types nothing; a wrong range names its place.
+/// Scenario: bodies at and above `max_body_size`, some of them broken; `body_types` that contain the type and that do
+/// not.
+/// Guarantees: larger bodies have only their size and are not parsed; bodies of other types are absent; an invalid
+/// media range is reported with its index.
 #[test]
 fn sizes_and_types() {
     let json = |body: &str| transaction("request", &json!("application/json; charset=utf-8"), body.as_bytes());
@@ -168,8 +172,9 @@ fn sizes_and_types() {
     assert!(error.reason.contains("`text`"), "{error}");
 }
 
-/// Scenario: edits of the members that bodies become: set, removed, below them, each mode, one that cannot be made;
-/// and a log object that has one. Guarantees: as if the body had been there before every edit.
+/// Scenario: edits of the body members: set, removed, edited below, in each mode, and one that fails; a log object that
+/// has such a member.
+/// Guarantees: the result is the same as if the body had been present before every edit.
 #[test]
 fn lua_has_the_last_word() {
     let both = options(Include::BOTH);
@@ -209,8 +214,9 @@ fn lua_has_the_last_word() {
     assert_eq!(edited(&own, &[("body", None, Mode::Set)]), json!({"body_args": args}));
 }
 
-/// Scenario: JSON and forms in Kong's own style and in ours. Guarantees: numbers, slashes and empty arrays as cjson
-/// writes them there (arrays of a body are marked as arrays), and as they came here.
+/// Scenario: JSON and forms in Kong's style and in the default style.
+/// Guarantees: in Kong's style numbers, slashes and empty arrays are as cjson writes them (arrays of a body are marked
+/// as arrays); in the default style they are unchanged.
 #[test]
 fn styles() {
     let value = transaction(
@@ -240,7 +246,8 @@ fn styles() {
     assert_eq!(added(&broken, Style::KONG, &only).unwrap(), r#""body":"x","body_args":{}"#);
 }
 
-/// Scenario: a form of more arguments than Kong reads. Guarantees: the first hundred, and no more.
+/// Scenario: a form with more arguments than Kong reads.
+/// Guarantees: exactly the first hundred are present.
 #[test]
 fn many_arguments() {
     let form: Vec<_> = (0..150).map(|at| format!("a{at}=1")).collect();
@@ -275,8 +282,8 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Scenario: any body under any content type, in both styles. Guarantees: no panic; what goes out is one JSON
-    /// object on one line, which has the body that came in.
+    /// Scenario: any body with any content type, in both styles.
+    /// Guarantees: no panic; the result is one JSON object on one line that contains the original body.
     #[test]
     fn always_json(header in headers(), body in bodies(), kong in any::<bool>()) {
         let value = transaction("request", &json!(header), &body);

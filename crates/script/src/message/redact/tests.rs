@@ -40,15 +40,17 @@ fn hash(secret: &str) -> String {
     format!("hmac-sha256:{}", tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// Scenario: a key and a text whose hash another tool has made. Guarantees: the same hash, in full.
+/// Scenario: a key and a text whose hash another tool has computed.
+/// Guarantees: the hash is the same, in full.
 #[test]
 fn hashes_are_hmac_sha_256() {
     let out = value(r#"{"a":"secret"}"#, json!([{"key": "a", "action": "hash"}]));
     assert_eq!(out, json!({ "a": SECRET_HASH }));
 }
 
-/// Scenario: headers in any case, once and several times, escaped, with a name given twice, and as a list; the
-/// credentials that are never shown. Guarantees: all of request and response are masked, hashed or gone, and no other.
+/// Scenario: headers in any case, once and repeated, escaped, with a duplicate name, and as a list; credentials that
+/// are always redacted.
+/// Guarantees: all matching headers of request and response are masked, hashed or removed, and no others.
 #[test]
 fn headers() {
     let text = concat!(
@@ -83,9 +85,9 @@ fn headers() {
     }
 }
 
-/// Scenario: an argument in every kind of URL: first, last, alone, repeated, encoded, without a value, before a fragment
-/// and in one, with escaped slashes. Guarantees: masked, hashed by its decoded value, or cut out with its separator;
-/// every other byte stays.
+/// Scenario: an argument in all kinds of URLs: first, last, alone, repeated, encoded, without a value, before and
+/// inside a fragment, with escaped slashes.
+/// Guarantees: it is masked, hashed by its decoded value, or removed with its separator; every other byte is unchanged.
 #[test]
 fn arguments_in_urls() {
     let h = hash("a b");
@@ -120,8 +122,8 @@ fn arguments_in_urls() {
     }
 }
 
-/// Scenario: the query string as an object, with lists, flags and other names, and as text. Guarantees: values of the
-/// exact name go; a flag goes only where it is removed.
+/// Scenario: the query string as an object with lists, flags and other names, and as text.
+/// Guarantees: values of the exact name are redacted; a flag changes only under `remove`.
 #[test]
 fn arguments_in_the_query_string() {
     let text = r#"{"request":{"querystring":{"token":["a",true,"b"],"Token":"kept","tok\u0065n":"secret","x":{}}}}"#;
@@ -137,7 +139,9 @@ fn arguments_in_the_query_string() {
 }
 
 /// Scenario: cookies sent and set: alone, among others, repeated, quoted with a semicolon, joined by a comma, with
-/// attributes. Guarantees: the value goes, attributes and other cookies stay; of a removed one nothing is left.
+/// attributes.
+/// Guarantees: the value is redacted, attributes and other cookies are unchanged, and nothing of a removed cookie
+/// remains.
 #[test]
 fn cookies() {
     for (text, masked, removed) in [
@@ -165,7 +169,7 @@ fn cookies() {
 }
 
 /// Scenario: key paths through objects and arrays, with `*`, an escaped dot and an index, to values of every type.
-/// Guarantees: what is there is masked, hashed or gone; what is not there changes nothing.
+/// Guarantees: matching values are masked, hashed or removed; a path without a match changes nothing.
 #[test]
 fn key_paths() {
     let text = r#"{"a":{"b.c":{"z": 1 },"n":null},"tries":[{"ip":"1"},{"ip":"2","port":3}],"body":{"password":"p"}}"#;
@@ -185,8 +189,9 @@ fn key_paths() {
     }
 }
 
-/// Scenario: a pattern over strings plain, escaped, nested, behind a name given twice, as a name, and one that matches
-/// nothing but empty text. Guarantees: each match in a value is replaced, names and numbers are not; no loop.
+/// Scenario: a pattern over plain, escaped and nested strings, behind a duplicate name, as a name, and a pattern that
+/// matches only empty text.
+/// Guarantees: each match in a value is replaced, names and numbers are unchanged, and matching ends.
 #[test]
 fn patterns() {
     let card = json!([{"pattern": r"\b\d{16}\b"}]);
@@ -205,8 +210,8 @@ fn patterns() {
     assert_eq!(hashed["a"], format!("é{}é", hash("1")));
 }
 
-/// Scenario: several rules for the same value; a value that Lua copied. Guarantees: a later rule sees what an earlier one
-/// left, and rules see what edits made.
+/// Scenario: several rules for one value; a value that a script copied.
+/// Guarantees: a later rule sees the result of an earlier one, and rules see the results of edits.
 #[test]
 fn order_and_edits() {
     let mut own = message(r#"{"a":"secret"}"#, Style::default());
@@ -216,10 +221,10 @@ fn order_and_edits() {
     assert_eq!(out, json!({"a": hash("***"), "copy": {"deep": ["x ***"]}}));
 }
 
-/// Scenario: a request with `headers` twice, credentials in the first; rules that touch neither. Guarantees: bytes that
-/// no reader of the message would see do not leave either.
+/// Scenario: a request with two `headers` members, credentials in the first; rules that match neither.
+/// Guarantees: bytes that no reader of the message would see are not sent either.
 #[test]
-fn forgotten_headers_do_not_leave() {
+fn superseded_headers_are_not_sent() {
     let text = r#"{"request":{"headers":{"authorization":"secret","x":"secret"},"headers":{"y":"1"},"uri":"/"}}"#;
     for style in [Style::default(), Style::KONG] {
         assert!(!String::from_utf8_lossy(&message(text, style).to_vec()).contains("secret"));
@@ -227,9 +232,10 @@ fn forgotten_headers_do_not_leave() {
     }
 }
 
-/// Scenario: Kong's empty arrays, with blanks inside, behind escaped names, in text that only looks like them, and empty
-/// objects. Guarantees: arrays of the log object and its entities are `[]`, everything else stays; with Kong's style all
-/// stays; an edit below one makes it what the edit says.
+/// Scenario: Kong's empty arrays: with blanks inside, behind escaped names, in text that only looks like them; and
+/// empty objects.
+/// Guarantees: arrays of the log object and its entities are `[]` and everything else is unchanged; Kong's style
+/// changes nothing; an edit below an array has its usual effect.
 #[test]
 fn arrays_stay_arrays() {
     let text = concat!(
@@ -259,8 +265,8 @@ fn arrays_stay_arrays() {
     }
 }
 
-/// Scenario: secrets in a JSON body that becomes part of the message. Guarantees: key paths and patterns reach into
-/// `body_args`, patterns also into the raw body.
+/// Scenario: secrets in a JSON body that becomes part of the message.
+/// Guarantees: key paths and patterns apply to `body_args`, and patterns also to the raw body.
 #[test]
 fn bodies_are_redacted_too() {
     let body = r#"{"password":"hunter2","cards":[{"number":"4111111111111111"}],"n":1.50}"#;
@@ -276,9 +282,10 @@ fn bodies_are_redacted_too() {
     assert!(!out.contains("4111111111111111"), "{out}");
 }
 
-/// Scenario: a rule without a key for its hash, and a pattern that is none. Guarantees: errors that name the field.
+/// Scenario: a hash rule without a key, and an invalid pattern.
+/// Guarantees: the errors name the field.
 #[test]
-fn rules_that_cannot_be_had() {
+fn invalid_rules_are_refused() {
     let error = |rules: Value| with_bodies(rules, Include::OFF, None).expect_err("refused");
     let no_key = error(json!([{"header": "a"}, {"header": "b", "action": "hash"}]));
     assert_eq!((&*no_key.field, no_key.reason.contains("LOGPHASE_REDACT_KEY")), ("redact[1].action", true));
@@ -289,7 +296,7 @@ fn rules_that_cannot_be_had() {
     assert_eq!(error(json!([{"header": "a", "query": "b"}])).field, "redact[0].header");
 }
 
-/// Any JSON, its strings in any of the spellings that JSON has.
+/// Any JSON, with its strings in any of JSON's spellings.
 fn any_json() -> impl Strategy<Value = String> {
     let string = prop::collection::vec((any::<char>(), 0..3_u8), 0..6).prop_map(|parts| {
         let spelt: String = parts.into_iter().map(|(c, how)| spell(c, how)).collect();
@@ -328,8 +335,9 @@ fn spelt(text: &str, ways: &[u8]) -> String {
 }
 
 proptest! {
-    /// Scenario: a secret planted where rules reach, names and secret in any JSON spelling, header names in any case,
-    /// among other members. Guarantees: no value of the message has it, however it is spelt; other members are unchanged.
+    /// Scenario: a secret in places that rules match, with names and secret in any JSON spelling, header names in any
+    /// case, among other members.
+    /// Guarantees: no value of the message contains it, however it is spelled; other members are unchanged.
     #[test]
     fn planted_secrets_do_not_survive(
         ways in prop::collection::vec(0..2_u8, 1..40),
@@ -362,10 +370,10 @@ proptest! {
         prop_assert_eq!(&parsed["request"]["querystring"]["k"], "1");
     }
 
-    /// Scenario: any transaction, with rules of every kind that meet nothing. Guarantees: no panic, sound JSON, and
-    /// every member as it is without rules.
+    /// Scenario: any transaction, with rules of every kind that match nothing.
+    /// Guarantees: no panic, valid JSON, and every member is the same as without rules.
     #[test]
-    fn what_no_rule_names_stays(extra in any_json(), route in any_json(), quirks in any::<bool>(), action in 0..3_usize) {
+    fn unmatched_members_are_unchanged(extra in any_json(), route in any_json(), quirks in any::<bool>(), action in 0..3_usize) {
         let text = format!(r#"{{"request":{extra},"response":{extra},"route":{route},"upstream_uri":{route}}}"#);
         let action = ["mask", "hash", "remove"][action];
         let rules = json!([
@@ -378,9 +386,10 @@ proptest! {
         prop_assert_eq!(with, without);
     }
 
-    /// Scenario: rules that meet anything in any transaction. Guarantees: never a panic, always one line of sound JSON.
+    /// Scenario: rules that match any part of any transaction.
+    /// Guarantees: no panic, and the result is one line of valid JSON.
     #[test]
-    fn any_rules_leave_sound_json(extra in any_json(), action in 0..3_usize, quirks in any::<bool>()) {
+    fn any_rules_leave_valid_json(extra in any_json(), action in 0..3_usize, quirks in any::<bool>()) {
         let text = format!(r#"{{"request":{extra},"route":{extra},"tags":{extra}}}"#);
         let action = ["mask", "hash", "remove"][action];
         let rules = json!([

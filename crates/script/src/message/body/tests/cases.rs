@@ -1,4 +1,4 @@
-//! The table: content types and bodies, and the members that they become.
+//! Content types and bodies, with the members that they become.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ pub(super) struct Case {
     pub(super) header: Value,
     /// The body.
     pub(super) body: Vec<u8>,
-    /// The members in order; or how the reason begins and what is kept beside it.
+    /// The members in order, or the beginning of the reason and the members that are kept.
     pub(super) expected: Result<Value, (&'static str, Value)>,
 }
 
@@ -32,7 +32,7 @@ fn broken(header: &str, body: impl AsRef<[u8]>, reason: &'static str, kept: Valu
     Case { header: header.into(), body: body.as_ref().to_vec(), expected: Err((reason, kept)) }
 }
 
-/// Exactly these stay as they are.
+/// Exactly these types are kept as text.
 fn plain_types() -> Vec<Case> {
     let raw = |header: &str| sound(header, "a/b \"é\"\n", json!({"body": "a/b \"é\"\n", "body_args": {}}));
     vec![
@@ -50,7 +50,7 @@ fn plain_types() -> Vec<Case> {
     ]
 }
 
-/// Everything else that is not parsed is base64, by the header's exact text.
+/// All other types that are not parsed are base64, with the exact text of the header.
 fn other_types() -> Vec<Case> {
     let encoded = |header: Value| sound(header, "a/b", json!({"body": "YS9i", "body_args": {}, "body_base64": true}));
     let mut cases: Vec<_> = [
