@@ -23,7 +23,7 @@ fn delivery() -> Delivery {
     Delivery::new(SinkShared::new(None), Budget::default(), std::env::temp_dir())
 }
 
-/// Makes the sinks of these tests, for plugins called like the transport.
+/// The openers of the sinks in these tests, for plugins named like the transport.
 fn opener(plugin: &str) -> Opener {
     match plugin {
         "file-log" => Opener(crate::sink::file::open),
@@ -154,7 +154,7 @@ fn scripted_in(
     (output, seen, handle)
 }
 
-/// An output with `entries` in its queue before its dispatcher starts.
+/// Fills the queue of an output with `entries`, then starts its dispatcher.
 fn dispatcher(
     data_dir: &std::path::Path,
     options: QueueOptions,
@@ -184,9 +184,9 @@ fn quick() -> QueueOptions {
     QueueOptions { initial_retry_delay: millis(1), max_retry_delay: millis(2), ..QueueOptions::default() }
 }
 
-/// Scenario: failures of every kind at the beginning, the middle and the end of batches.
-/// Guarantees: what is retried is delivered once and in order; a refused entry alone is put among the dead letters, with
-/// the reason, and counted; the dispatcher ends when the queue is closed and says goodbye to the sink.
+/// Scenario: failures of every kind at the beginning, in the middle and at the end of batches.
+/// Guarantees: retried entries are delivered once and in order; only a rejected entry becomes a dead letter, with the
+/// reason, and is counted; the dispatcher ends when the queue is closed, and closes the sink.
 #[tokio::test]
 async fn failures_keep_order_and_lose_nothing() {
     let mut steps = vec![
@@ -217,10 +217,10 @@ async fn failures_keep_order_and_lose_nothing() {
     assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
 }
 
-/// Scenario: an entry is refused for good while the data directory cannot be written, which is mended later.
-/// Guarantees: the entry is neither lost nor delivered until it can be kept; those after it wait for it.
+/// Scenario: an entry is permanently rejected while the data directory is not writable; later it is writable again.
+/// Guarantees: the entry is neither lost nor delivered until its dead letter is written; the entries after it wait.
 #[tokio::test]
-async fn a_dead_letter_that_cannot_be_kept_stays() {
+async fn an_entry_stays_queued_until_its_dead_letter_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     std::fs::write(&data_dir, "a file where the directory should be").unwrap();
@@ -237,9 +237,10 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
     assert_eq!(letters.iter().map(|letter| letter.info.id).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
-/// Scenario: a plugin whose dead letters may take 300 bytes has five messages refused for good; then they are dropped.
-/// Guarantees: what has no room stays in the queue and holds it up, and the error says what to do; when there is room, it
-/// is kept too.
+/// Scenario: five messages of a plugin whose dead letters may take 300 bytes are permanently rejected; then the dead
+/// letters are dropped.
+/// Guarantees: a message without room stays at the front of the queue, and the error says what to do; when there is
+/// room, it becomes a dead letter too.
 #[tokio::test]
 async fn dead_letters_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
@@ -266,10 +267,10 @@ fn letters(output: &Output) -> Vec<DeadLetter> {
     records.iter().map(|record| DeadLetter::decode(&record.payload).expect("a letter")).collect()
 }
 
-/// Scenario: `max_retry_time` is over while a batch is refused; entries come after it.
-/// Guarantees: the batch is dropped and counted as expired, and what follows is delivered.
+/// Scenario: `max_retry_time` expires while a batch fails; more entries follow.
+/// Guarantees: the batch is dropped and counted as expired, and the following entries are delivered.
 #[tokio::test]
-async fn an_expired_batch_makes_way() {
+async fn an_expired_batch_is_dropped() {
     let options = QueueOptions { max_retry_time: Some(Duration::ZERO), ..quick() };
     let (output, seen, handle) = scripted(options, Batching::Stream, vec![Step::Fail(0, FailureKind::Retryable)], 3);
     until("the batch has expired", || output.counters().dropped_expired == 3).await;
@@ -302,11 +303,11 @@ impl Sink for Holding {
     }
 }
 
-/// Scenario: a sink whose entries do not wait for each other has one on its way when the next comes; then one that fails
+/// Scenario: a sink with parallel delivery has one entry outstanding when the next arrives; then one entry fails for
 /// longer than `max_retry_time`.
-/// Guarantees: the next is handed over at once; one entry alone is given up, and those after it are delivered.
+/// Guarantees: the next entry is sent at once; only the failing entry is dropped, and those after it are delivered.
 #[tokio::test]
-async fn entries_that_do_not_wait_for_each_other() {
+async fn parallel_entries_do_not_wait_for_each_other() {
     let taken = Arc::default();
     let (output, handle) =
         dispatcher(&std::env::temp_dir(), quick(), 1, Holding { until: 2, taken: Arc::clone(&taken) });
@@ -323,11 +324,11 @@ async fn entries_that_do_not_wait_for_each_other() {
     assert_eq!(output.counters().dropped_expired, 1);
 }
 
-/// Scenario: a destination that asks to be left alone for a while, longer than pauses are and than `max_retry_time` is;
-/// then one that asks for longer than there are years, while the output is closed.
-/// Guarantees: the next attempt is made not before that while is over, and delivers; closing cuts the pause short.
+/// Scenario: a destination whose `retry_after` exceeds the backoff and `max_retry_time`; then one with a practically
+/// infinite `retry_after`, while the output is closed.
+/// Guarantees: the next attempt happens after `retry_after` and delivers; closing cuts the pause short.
 #[tokio::test]
-async fn a_destination_is_left_alone_as_long_as_it_asks() {
+async fn retry_after_is_respected() {
     let asked = Duration::from_millis(300);
     let options = QueueOptions { max_retry_time: Some(asked / 3), ..quick() };
     let (output, seen, handle) = scripted(options, Batching::Batches, vec![Step::Busy(asked)], 1);
@@ -345,8 +346,8 @@ async fn a_destination_is_left_alone_as_long_as_it_asks() {
     assert_eq!(texts(&seen.lock().delivered), [0]);
 }
 
-/// Scenario: a sink that wants batches, and entries that come one by one.
-/// Guarantees: a full batch goes at once, an incomplete one when the coalescing delay is over or the queue closes.
+/// Scenario: a sink that takes batches, and entries that arrive one by one.
+/// Guarantees: a full batch is sent at once, an incomplete one when the coalescing delay ends or the queue closes.
 #[tokio::test]
 async fn batches_coalesce() {
     let options = QueueOptions { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
@@ -367,8 +368,8 @@ async fn batches_coalesce() {
     handle.abort();
 }
 
-/// Scenario: an entry is being retried when the queue overflows and drops its oldest.
-/// Guarantees: the one in flight is not among those dropped.
+/// Scenario: an entry is being retried when the queue overflows and drops its oldest entries.
+/// Guarantees: the entry in flight is not dropped.
 #[tokio::test]
 async fn overflow_spares_the_batch_in_flight() {
     let options = QueueOptions { max_entries: Some(2), overflow: Overflow::DropOldest, ..quick() };
@@ -384,19 +385,19 @@ async fn overflow_spares_the_batch_in_flight() {
     assert_eq!(output.counters().dropped_overflow, 2);
 }
 
-/// A plugin whose queue has another bound than those with another number.
+/// A plugin whose queue bound is `max_entries`.
 fn bounded(identity: &str, config: Value, max_entries: usize) -> OutputSpec {
     let mut spec = spec(identity, "file-log", config);
     spec.queue.max_entries = Some(max_entries);
     spec
 }
 
-/// Scenario: a plugin is opened again unchanged, then with another bound; the old output is retired with entries in it; then
-/// one is opened for a reload that fails.
-/// Guarantees: unchanged means the same output; the retired one delivers what it has and takes nothing new; after the reload
-/// that failed the outputs of before go on.
+/// Scenario: a plugin is opened again unchanged, then with another bound; the old output is retired with entries in it;
+/// then one is opened for a reload that fails.
+/// Guarantees: an unchanged plugin keeps its output; a retired output delivers its entries and accepts no more; after
+/// the failed reload the previous outputs continue.
 #[tokio::test]
-async fn reload_keeps_what_is_unchanged() {
+async fn reload_keeps_unchanged_outputs() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let open =
@@ -452,9 +453,9 @@ async fn a_rolled_back_output_delivers_nothing() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "message\n");
 }
 
-/// Scenario: a plugin gets another queue fifty times, with entries in the queue of the old one and a message that was not
-/// made each time, then is gone, then the service is shut down; somebody reads the totals all the time.
-/// Guarantees: at every moment each message is somewhere, once, and nothing goes down.
+/// Scenario: a plugin gets a new queue fifty times, each time with entries in the old queue and a message that was not
+/// made; then the plugin is removed and the service shuts down; another thread reads the totals all the time.
+/// Guarantees: every message is counted exactly once at every moment, and no total decreases.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_outlive_outputs() {
     let directory = tempfile::tempdir().unwrap();
@@ -502,8 +503,8 @@ async fn totals_outlive_outputs() {
     assert!(reader.join().expect("every moment adds up") > 0);
 }
 
-/// Scenario: shutdown with one destination that works and one that does not.
-/// Guarantees: the first is emptied; the second's entries are reported with the reason, at the deadline.
+/// Scenario: shutdown with one working destination and one that fails.
+/// Guarantees: the first queue is emptied; the entries of the second are reported with the reason at the deadline.
 #[tokio::test]
 async fn shutdown_delivers_and_reports_the_rest() {
     let directory = tempfile::tempdir().unwrap();
@@ -523,8 +524,8 @@ async fn shutdown_delivers_and_reports_the_rest() {
     assert!(left[0].last_error.as_deref().is_some_and(|error| error.contains("no space left")));
 }
 
-/// Scenario: a thousand plugins, most of them to one file.
-/// Guarantees: all deliver, through one writer, and all end in time.
+/// Scenario: a thousand plugins, most of which write to one file.
+/// Guarantees: all deliver through one writer, and all end in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_plugins() {
     let directory = tempfile::tempdir().unwrap();
@@ -588,7 +589,7 @@ impl MortalPeer {
         }
     }
 
-    /// Waits a little until more is settled than was read.
+    /// Waits briefly until more messages are settled than were read.
     fn wait_for_unread(&self) {
         let deadline = std::time::Instant::now() + Duration::from_millis(500);
         let settled = || self.output.get().map_or(0, |output| output.counters().delivered);
@@ -615,8 +616,9 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// Scenario: a TCP receiver that dies again and again under load, each time with unread messages in its buffers.
-/// Guarantees: every message is read by it in the end, and the queue accounts for all.
+/// Scenario: a TCP receiver that ends abruptly again and again under load, each time with unread messages in its
+/// buffers.
+/// Guarantees: every message is read in the end, and the queue's counters add up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     const ALL: usize = 20_000;

@@ -4,7 +4,7 @@ pub use logphase_net::ConfigError;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The error of a library that writes `PROBLEM; HELP`, as one about `field`.
+/// Makes an error about `field` from a library error with the text `PROBLEM; HELP`.
 pub(super) fn refused(field: &str, error: impl std::fmt::Display) -> ConfigError {
     let text = error.to_string();
     match text.split_once("; ") {
@@ -13,13 +13,13 @@ pub(super) fn refused(field: &str, error: impl std::fmt::Display) -> ConfigError
     }
 }
 
-/// The error of a vault reference in `field`: only Kong resolves those.
+/// The error for a vault reference in `field`.
 pub(super) fn vault_reference(field: impl Into<String>) -> ConfigError {
     ConfigError::new(field, "a vault reference, which only Kong resolves")
         .with_help("give the value itself, for example as an environment variable: ${{ env \"DECK_NAME\" }}")
 }
 
-/// Reads what a sink needs of a validated `config`.
+/// Reads a sink's settings from a validated `config`.
 ///
 /// # Errors
 /// The field that is missing or that the sink cannot represent, like a fraction of a millisecond.
@@ -32,8 +32,8 @@ pub fn parse<C: DeserializeOwned>(config: &Value) -> Result<C, Vec<ConfigError>>
     })
 }
 
-/// The field for which reading `config` fails with `problem`, where `#[serde(flatten)]` has hidden it: one of those that are
-/// always hidden, without which the problem is gone.
+/// Finds the field for which reading `config` fails with `problem` when `#[serde(flatten)]` hides the path: a field whose
+/// errors never have a path, and without which `problem` does not occur.
 fn flattened_field<C: DeserializeOwned>(config: &Value, problem: &str) -> Option<String> {
     let members = config.as_object().filter(|_| !problem.starts_with("missing field"))?;
     let is_hidden = |name: &&String| {
@@ -73,8 +73,8 @@ mod tests {
         port: u16,
     }
 
-    /// Scenario: values that do not fit, at the top, inside of a list and in a flattened struct; a field that is missing.
-    /// Guarantees: the error has the path of the field, or none for what is missing, and says what does not fit.
+    /// Scenario: values of wrong types at the top level, inside a list and in a flattened struct; a missing field.
+    /// Guarantees: the error has the path of the field (none for a missing one) and says what does not match.
     #[test]
     fn errors_name_the_field() {
         let error = |config: Value| parse::<Config>(&config).expect_err("refused")[0].to_string();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     /// Scenario: the text of a library's error, with and without advice.
-    /// Guarantees: problem and advice are told apart.
+    /// Guarantees: the problem and the advice are separated.
     #[test]
     fn texts_are_divided() {
         assert_eq!(refused("tls_sni", "not a name"), ConfigError::new("tls_sni", "not a name"));

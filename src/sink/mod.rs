@@ -1,6 +1,7 @@
-//! Sinks: each delivers entries over one transport. This module is the interface that they share with delivery.
+//! Sinks: each delivers entries over one transport. This module is their interface to delivery.
 //!
-//! A transport's module has `open`, which makes a sink from a plugin's `config` ([`Opener`]), and knows no plugin.
+//! The module of a transport has a function `open` that makes a sink from a plugin's `config` ([`Opener`]). It does not
+//! depend on any plugin.
 
 mod config_error;
 pub mod file;
@@ -25,11 +26,11 @@ use self::file::Writers;
 use self::resend::{ResendBudget, ResendBuffer};
 use logphase_net::tls::TlsConfigs;
 
-/// A sink, or every field that it cannot use.
+/// A sink, or an error for every field that it cannot use.
 pub type Opened = Result<Box<dyn Sink>, Vec<ConfigError>>;
 
-/// Makes a sink from a validated `config` in which every default is filled in. It connects to nothing, so that a service
-/// whose destination is away starts all the same; what is wrong with the destination comes up when entries are sent.
+/// Makes a sink from a validated `config` that contains every default. It does not connect, so that the service starts even
+/// if the destination is unreachable; errors of the destination occur when entries are sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Opener(pub fn(&Value, &SinkShared) -> Opened);
 
@@ -49,37 +50,37 @@ impl PartialEq for Opener {
     }
 }
 
-/// A future that an object-safe trait returns.
+/// A boxed future, as object-safe traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Delivers entries to one destination, in order.
 ///
-/// A sink may *settle* entries later than it takes them: [`Sink::send`] sends them, and this or a later call says how many
-/// of the oldest outstanding entries are delivered for good. The caller keeps the others. After an error nothing is
-/// outstanding: the caller sends again everything that has not settled, so that an entry can arrive twice but none is
+/// A sink may *settle* entries later than it accepts them: [`Sink::send`] sends them, and this or a later call returns how
+/// many of the oldest outstanding entries are delivered. The caller keeps the others. After an error nothing is
+/// outstanding: the caller sends again every entry that has not settled, so that an entry can arrive twice but none is
 /// lost.
 pub trait Sink: Send {
-    /// Sends `entries`, after those sent before. May be called with none, to open a lost connection again.
+    /// Sends `entries` after those sent before. A call without entries reopens a lost connection.
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>>;
 
-    /// Waits until outstanding entries have settled. Called only when there are some.
+    /// Waits until outstanding entries have settled. Called only if entries are outstanding.
     fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
         Box::pin(std::future::ready(Ok(Sent::default())))
     }
 
-    /// Maintains the connection while nothing is sent. Ends when the sink needs a call of [`Sink::send`] (without entries if
-    /// there are none); the future may be dropped at any time.
+    /// Maintains the connection while nothing is sent. Ends when the sink needs a call of [`Sink::send`], if necessary
+    /// without entries. The future may be dropped at any time.
     fn maintain(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 
-    /// Entries that have settled but that the destination may have lost, because a connection was cut off: this sink would
-    /// send them again. Called when another sink of the same kind replaces it.
+    /// Takes the settled entries that the destination may have lost with a broken connection, and that this sink would send
+    /// again. Called when another sink of the same kind replaces it.
     fn take_unconfirmed(&mut self) -> Vec<Bytes> {
         Vec::new()
     }
 
-    /// Takes the entries that the replaced sink would have sent again.
+    /// Accepts the entries that the replaced sink would have sent again.
     fn adopt_unconfirmed(&mut self, _entries: Vec<Bytes>) {}
 
     /// Closes the connection in order. Nothing is sent afterwards.
@@ -92,30 +93,30 @@ pub trait Sink: Send {
         4 << 20
     }
 
-    /// How many entries the sink wants at once.
+    /// How delivery groups the entries of a call.
     fn batching(&self) -> Batching {
         Batching::Stream
     }
 }
 
-/// How many entries a sink takes at once.
+/// How delivery groups the entries that it gives to a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batching {
-    /// Whatever is there, without waiting: batches mean nothing to the destination.
+    /// All available entries, without waiting: the destination does not see batches.
     Stream,
-    /// Batches as `queue.max_batch_size` and `queue.max_coalescing_delay` shape them.
+    /// Batches according to `queue.max_batch_size` and `queue.max_coalescing_delay`.
     Batches,
-    /// Whatever is there, also while others are outstanding: entries do not wait for each other. The future of
-    /// [`Sink::settle`] may be dropped at any time. An entry that is given up takes no other with it.
+    /// All available entries, also while others are outstanding: entries do not wait for each other. The future of
+    /// [`Sink::settle`] may be dropped at any time. Giving up one entry does not affect the others.
     Parallel,
 }
 
 /// The result of [`Sink::send`] or [`Sink::settle`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// How many of the oldest outstanding entries are delivered for good.
+    /// How many of the oldest outstanding entries are delivered.
     pub settled: usize,
-    /// How many entries that had settled before turned out to be lost (a refused datagram).
+    /// How many settled entries are now known to be lost (refused datagrams).
     pub lost: u64,
     /// A warning for the operator, though nothing failed.
     pub warning: Option<String>,
@@ -133,9 +134,9 @@ impl Sent {
 pub enum FailureKind {
     /// A later attempt may succeed.
     Retryable,
-    /// No attempt will deliver the first entry that is not delivered; those after it may be.
+    /// No attempt will deliver the first undelivered entry; later entries may still be delivered.
     Permanent,
-    /// As [`FailureKind::Permanent`], because the entry is larger than the transport takes.
+    /// Like [`FailureKind::Permanent`]: the entry is larger than the transport allows.
     TooLarge,
 }
 
@@ -143,18 +144,18 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SendError {
-    /// How many of the oldest outstanding entries were delivered for good before the error.
+    /// How many of the oldest outstanding entries were delivered before the error.
     pub delivered: usize,
-    /// What it means for the first entry that was not.
+    /// What the error means for the first undelivered entry.
     pub kind: FailureKind,
-    /// What, where, and what to do.
+    /// What failed, where, and what to do.
     pub message: String,
-    /// How long the destination asks to wait (HTTP's `Retry-After`), at least.
+    /// The minimum time to wait, if the destination requests one (HTTP's `Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
 impl SendError {
-    /// An error after `delivered` entries after which another attempt may succeed.
+    /// A retryable error after `delivered` entries.
     pub fn retry(delivered: usize, message: impl Into<String>) -> Self {
         Self::new(delivered, FailureKind::Retryable, message)
     }
@@ -165,7 +166,7 @@ impl SendError {
     }
 }
 
-/// What the sinks of a process share. Cheap to clone.
+/// The state that all sinks of a process share. Cheap to clone.
 #[derive(Clone)]
 pub struct SinkShared {
     pub(super) writers: Arc<Writers>,
@@ -174,19 +175,20 @@ pub struct SinkShared {
     resend_budget: Arc<ResendBudget>,
 }
 
-/// The bytes that all sinks together keep to send again.
-const RESENDS_BYTES: usize = 32 << 20;
-/// The bytes that one sink keeps to send again: more than Linux buffers unread on a TCP socket by default (`tcp_rmem`: 6 MiB).
+/// Limit on the resend buffers of all sinks together, in bytes.
+const TOTAL_RESEND_BYTES: usize = 32 << 20;
+/// Limit on the resend buffer of one sink, in bytes: more than Linux buffers unread on a TCP socket by default (`tcp_rmem`:
+/// 6 MiB).
 const RESEND_BYTES: usize = 8 << 20;
 
 impl SinkShared {
-    /// What sinks share; `tls_roots` is a PEM file of certificates to trust beside the system's.
+    /// Makes the shared state; `tls_roots` is a PEM file of certificates to trust in addition to the system's.
     pub fn new(tls_roots: Option<PathBuf>) -> Self {
         Self {
             writers: Arc::new(Writers::default()),
             tls: Arc::new(TlsConfigs::new(tls_roots)),
             kafka: Arc::default(),
-            resend_budget: Arc::new(ResendBudget::new(RESENDS_BYTES)),
+            resend_budget: Arc::new(ResendBudget::new(TOTAL_RESEND_BYTES)),
         }
     }
 
@@ -200,7 +202,7 @@ impl SinkShared {
     }
 }
 
-/// Kong's defaults of fields that several plugins have, for sinks that are opened without them.
+/// Kong's defaults for fields that several plugins have.
 pub(super) mod defaults {
     /// Milliseconds of `timeout`.
     pub const fn timeout() -> u64 {

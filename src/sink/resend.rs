@@ -1,4 +1,4 @@
-//! Entries that were written lately, kept for a while because the other side can still lose them.
+//! Recently written entries, kept for a while because the receiver can still lose them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// The bytes that all resend buffers of the process may keep together.
+/// The limit on the bytes of all resend buffers of the process.
 #[derive(Debug)]
 pub(crate) struct ResendBudget {
     max_bytes: usize,
@@ -24,12 +24,12 @@ impl ResendBudget {
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
     }
 
-    fn give(&self, bytes: usize) {
+    fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
-/// The newest entries that were written, within bounds of bytes and age; the oldest leave first.
+/// The most recently written entries, limited in bytes and age; the oldest are dropped first.
 #[derive(Debug)]
 pub(crate) struct ResendBuffer {
     entries: VecDeque<(Instant, Bytes)>,
@@ -44,7 +44,7 @@ impl ResendBuffer {
         Self { entries: VecDeque::new(), bytes: 0, max_bytes, max_age, budget }
     }
 
-    /// Adds what was just written. If the budget is used up, older entries of this buffer are dropped.
+    /// Adds entries that were just written. If the budget is exhausted, older entries of this buffer are dropped.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Bytes>) {
         let now = Instant::now();
         self.forget_older_than(self.max_age);
@@ -68,7 +68,7 @@ impl ResendBuffer {
         }
     }
 
-    /// All entries, with their ages reset: they are about to be written again.
+    /// Returns all entries and resets their ages: they are about to be written again.
     pub(super) fn renew(&mut self) -> Vec<Bytes> {
         let now = Instant::now();
         let renewed = self.entries.iter_mut().map(|(at, entry)| {
@@ -78,14 +78,14 @@ impl ResendBuffer {
         renewed.collect()
     }
 
-    /// Forgets what was written more than `age` ago.
+    /// Drops entries written more than `age` ago.
     pub(super) fn forget_older_than(&mut self, age: Duration) {
         let now = Instant::now();
         while self.entries.front().is_some_and(|(at, _)| now.duration_since(*at) > age) {
             self.pop();
         }
         if self.entries.is_empty() {
-            // Frees the room that the busiest moment took.
+            // Frees the capacity of the largest burst.
             self.entries = VecDeque::new();
         }
     }
@@ -95,7 +95,7 @@ impl ResendBuffer {
     }
 
     pub(super) fn clear(&mut self) {
-        self.budget.give(self.bytes);
+        self.budget.release(self.bytes);
         self.bytes = 0;
         self.entries.clear();
     }
@@ -103,7 +103,7 @@ impl ResendBuffer {
     fn pop(&mut self) -> bool {
         let Some((_, entry)) = self.entries.pop_front() else { return false };
         self.bytes -= entry.len();
-        self.budget.give(entry.len());
+        self.budget.release(entry.len());
         true
     }
 }
@@ -122,8 +122,8 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    /// Scenario: more is written than one buffer, and than all buffers together, may keep.
-    /// Guarantees: the newest stay, neither bound is passed, and at the end the budget is unused.
+    /// Scenario: more is written than one buffer may hold, and more than all buffers together may hold.
+    /// Guarantees: the newest entries stay, neither limit is exceeded, and the budget is fully released at the end.
     #[test]
     fn the_newest_stay_within_both_bounds() {
         let budget = Arc::new(ResendBudget::new(5));
@@ -140,8 +140,8 @@ mod tests {
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
 
-    /// Scenario: entries past their age.
-    /// Guarantees: they are forgotten.
+    /// Scenario: entries older than the maximum age.
+    /// Guarantees: they are dropped.
     #[test]
     fn old_entries_are_forgotten() {
         let mut resend = ResendBuffer::new(100, Duration::ZERO, Arc::new(ResendBudget::new(100)));

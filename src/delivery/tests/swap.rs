@@ -18,9 +18,9 @@ async fn ends(output: &Output, dispatcher: JoinHandle<()>) {
     tokio::time::timeout(PATIENCE, dispatcher).await.expect("ends in time").unwrap();
 }
 
-/// Scenario: a destination that fails, with pauses of an hour, after it has taken none or one of a batch;
-/// meanwhile a good one is there.
-/// Guarantees: it is used at once, and gets all that was not delivered, in order, nothing twice.
+/// Scenario: a destination fails after it has taken none or one entry of a batch, with backoff of an hour; meanwhile
+/// the sink is replaced by a working one.
+/// Guarantees: the new sink is used at once and gets all undelivered entries, in order and once.
 #[tokio::test]
 async fn waiting_entries_follow() {
     for taken in [0, 1] {
@@ -78,11 +78,11 @@ impl Sink for Slow {
     }
 }
 
-/// Scenario: entries are on their way, unsettled, when another sink comes; then they settle one by one, or never do.
-/// Guarantees: in the first case they are not sent again, and the old sink is closed in order; in the second, they are sent
-/// again by the new one.
+/// Scenario: entries are in flight and unsettled when the sink is replaced; then they settle one by one, or never.
+/// Guarantees: in the first case they are not sent again, and the old sink is closed in order; in the second the new
+/// sink sends them again.
 #[tokio::test]
-async fn on_its_way() {
+async fn entries_in_flight_settle_or_are_sent_again() {
     for settles in [true, false] {
         let (allowed, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Seen::default())));
         let slow = Slow { allowed: allowed.clone(), seen: seen.clone() };
@@ -103,10 +103,10 @@ async fn on_its_way() {
     }
 }
 
-/// Scenario: nothing waits when another sink comes, and another before the first was used.
-/// Guarantees: the newest gets what comes, the one between nothing.
+/// Scenario: no entry waits when the sink is replaced, and replaced again before the first replacement was used.
+/// Guarantees: the newest sink gets the next entries, and the replaced one gets none.
 #[tokio::test]
-async fn idle_outputs_turn_too() {
+async fn idle_outputs_swap_too() {
     let (output, old, dispatcher) = scripted(QueueOptions::default(), Batching::Stream, Vec::new(), 0);
     let ((first, between), (second, new)) = (good(), good());
     output.replace_sink(newer(&output), first);
@@ -118,9 +118,10 @@ async fn idle_outputs_turn_too() {
     assert!(old.lock().delivered.is_empty() && between.lock().delivered.is_empty());
 }
 
-/// Scenario: a plugin is opened with another path, then another plugin cannot be opened; then it is opened so again, and
-/// all is well.
-/// Guarantees: it is the same output all the time; after the first it goes on as before, after the second it has changed.
+/// Scenario: a plugin is opened with another path, but opening another plugin fails; then the plugin is opened again
+/// and all succeeds.
+/// Guarantees: the output is the same throughout; it is unchanged after the failed reload, and changed after the
+/// successful one.
 #[tokio::test]
 async fn all_or_none() {
     let directory = tempfile::tempdir().unwrap();
@@ -142,10 +143,12 @@ async fn all_or_none() {
     assert_eq!(std::fs::read_to_string(path("two")).unwrap(), "2\n");
 }
 
-/// Scenario: two plugins share a queue with a message for a destination that is away; one leaves, and the other is changed.
-/// Guarantees: the message, which may be of either, is not sent as the other says: there are two outputs.
+/// Scenario: two plugins share a queue that holds a message for an unreachable destination; one plugin is removed, and
+/// the other is changed.
+/// Guarantees: the message is not sent with the changed settings, because it may belong to either plugin: there are two
+/// outputs.
 #[tokio::test]
-async fn shared_queues_do_not_follow_one() {
+async fn shared_queues_do_not_follow_a_change_of_one_plugin() {
     let (port, other) = (own_port(), own_port());
     let sharing = |port: u16, shares: &[&str]| OutputSpec {
         shares: shares.iter().map(|id| (*id).to_owned()).collect(),

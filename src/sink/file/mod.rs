@@ -14,12 +14,12 @@ use serde_json::Value;
 use self::writer::Writer;
 use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
 
-/// What the sink needs of a plugin's `config`.
+/// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// The file; `/dev/stdout` and `/dev/stderr` mean the inherited descriptors.
     pub path: PathBuf,
-    /// Open the file anew for every batch of messages (Kong: for each request).
+    /// Open the file again for every batch of messages (Kong: for each request).
     #[serde(default)]
     pub reopen: bool,
 }
@@ -39,7 +39,7 @@ pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<Co
 }
 
 impl FileSink {
-    /// A sink for `config`. The file is opened when the first message comes.
+    /// Makes a sink for `config`. It opens the file when the first entry is sent.
     pub fn new(config: Config, shared: &SinkShared) -> Self {
         let writer = shared.writers.get(&config.path, || shared.resend_buffer(self::writer::RESEND_AGE));
         Self { writer, reopen: config.reopen }

@@ -1,10 +1,10 @@
-//! One writer per path for the whole process. It writes whole lines, whatever happens to the file.
+//! One writer per path for the whole process. It writes whole lines, even if the file is rotated, removed or full.
 //!
 //! - A write that fails in the middle of a line is undone in regular files; elsewhere the next write completes the line.
-//! - A file that was moved or removed is created again at once: path and descriptor are compared before every batch.
+//! - A file that was moved or removed is created again at once: every batch compares the path with the descriptor.
 //! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the last
-//!   [`RESEND_AGE`] again: those written between the copy and the truncation are nowhere else. Some lines may then be in
-//!   both files, but none is missing.
+//!   [`RESEND_AGE`] again, because lines written between the copy and the truncation are in neither file. Some lines may
+//!   then be in both files, but none is missing.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use bytes::Bytes;
 
 use self::lines::{MAX_LINES_PER_WRITE, write_lines};
-use self::target::{Open, Target};
+use self::target::{OpenTarget, Target};
 use crate::sink::resend::ResendBuffer;
 
 mod lines;
@@ -26,7 +26,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-/// How long before a truncation of the file a line may have been written and not be in the copy that was made.
+/// Lines written up to this long before a truncation may be missing in the copy, and are written again.
 pub(crate) const RESEND_AGE: Duration = Duration::from_secs(2);
 
 /// The writers of the process, by path.
@@ -36,7 +36,7 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// The writer of `path`; a new one gets the buffer that `resend` makes.
+    /// Returns the writer of `path`; `resend` makes the buffer of a new writer.
     pub(crate) fn get(&self, path: &Path, resend: impl FnOnce() -> ResendBuffer) -> Arc<Writer> {
         let target = Target::of(path);
         let mut writers = self.by_target.lock();
@@ -47,8 +47,8 @@ impl Writers {
         let writer = Arc::new(Writer {
             target: target.clone(),
             reopen: AtomicBool::new(false),
-            turn: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State { open: None, resend: resend() }),
+            write_lock: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State { file: None, resend: resend() }),
         });
         writers.insert(target, Arc::downgrade(&writer));
         writer
@@ -62,16 +62,16 @@ impl Writers {
     }
 }
 
-/// What became of a batch of lines.
+/// The result of appending a batch of lines.
 #[derive(Debug, Default)]
 pub(crate) struct Appended {
     /// How many lines, from the front, are in the file.
     pub written: usize,
-    /// Why the next one is not.
+    /// Why the next line was not written.
     pub failure: Option<String>,
-    /// The reader of an inherited pipe has ended, and cannot come back.
+    /// The reader of an inherited pipe has ended; no other reader can open it.
     pub reader_gone: bool,
-    /// Something else that happened.
+    /// A warning for the operator, though nothing failed.
     pub warning: Option<String>,
 }
 
@@ -79,20 +79,20 @@ pub(crate) struct Appended {
 pub(crate) struct Writer {
     target: Target,
     reopen: AtomicBool,
-    // At most one blocking thread per path: the others wait here without a thread.
-    turn: tokio::sync::Mutex<()>,
+    // Limits each path to one blocking thread: other batches wait here without occupying a thread.
+    write_lock: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
-    open: Option<Open>,
+    file: Option<OpenTarget>,
     resend: ResendBuffer,
 }
 
 impl Writer {
-    /// Appends `lines`, each with a newline; opens the file again first if `reopen`.
+    /// Appends `lines`, each with a newline; if `reopen`, opens the file again first.
     pub(crate) async fn append(self: Arc<Self>, lines: Vec<Bytes>, reopen: bool) -> Appended {
-        let _turn = self.turn.lock().await;
+        let _guard = self.write_lock.lock().await;
         let writer = self.clone();
         let written = tokio::task::spawn_blocking(move || writer.append_blocking(&lines, reopen)).await;
         written.unwrap_or_else(|error| Appended {
@@ -115,7 +115,7 @@ impl Writer {
             match state.write(&self.target, chunk, &mut outcome) {
                 Ok(written) => outcome.written += written,
                 Err(error) => {
-                    let inherited = state.open.as_ref().is_some_and(Open::is_inherited);
+                    let inherited = state.file.as_ref().is_some_and(OpenTarget::is_inherited);
                     outcome.reader_gone = inherited && error.kind() == io::ErrorKind::BrokenPipe;
                     outcome.failure = Some(self.target.explain(&error));
                     break;
@@ -127,42 +127,42 @@ impl Writer {
 }
 
 impl State {
-    /// Opens the file if the path no longer leads to the open one.
+    /// Opens the target if it is not open, or if the path no longer leads to the open file.
     fn prepare(&mut self, target: &Target, reopen: bool) -> io::Result<()> {
-        let keep = match &self.open {
-            Some(open) => open.is_inherited() || (!reopen || open.is_pipe()) && open.is_at(target),
+        let keep = match &self.file {
+            Some(file) => file.is_inherited() || (!reopen || file.is_pipe()) && file.is_at(target),
             None => false,
         };
         if !keep {
             let mut new = target.open()?;
-            match self.open.take() {
+            match self.file.take() {
                 Some(old) if old.is_same_file(&new) => new.continue_from(old),
-                // Another file: the lines to resend are in the old one.
+                // The lines of the resend buffer are in the previous file.
                 _ => self.resend.clear(),
             }
-            self.open = Some(new);
+            self.file = Some(new);
         }
         Ok(())
     }
 
-    /// Writes one chunk; returns how many of its lines are written.
+    /// Writes one chunk; returns how many of its lines were written.
     fn write(&mut self, target: &Target, chunk: &[Bytes], outcome: &mut Appended) -> io::Result<usize> {
         self.resend_if_truncated(outcome)?;
-        let Some(open) = self.open.as_mut() else { return Err(io::ErrorKind::NotFound.into()) };
-        let done = open.complete_partial_line()?.is_some_and(|line| chunk.first() == Some(&line));
-        if done {
+        let Some(file) = self.file.as_mut() else { return Err(io::ErrorKind::NotFound.into()) };
+        let completed = file.complete_partial_line()?.is_some_and(|line| chunk.first() == Some(&line));
+        if completed {
             return Ok(1);
         }
-        let progress = write_lines(open, chunk);
-        let truncated = open.note_written(progress.bytes)?;
+        let progress = write_lines(file, chunk);
+        let truncated = file.note_written(progress.bytes)?;
         if let Some(partial) = progress.partial {
-            open.undo_or_complete_later(partial);
+            file.undo_or_complete_later(partial);
         }
-        if open.was_removed()? {
-            // The lines are in a file without a name. They go to the one that has the name now.
+        if file.was_removed()? {
+            // The lines went to an unlinked file. The caller writes them again, to the file that has the path now.
             self.resend.clear();
-            self.open = None;
-            self.open = Some(target.open()?);
+            self.file = None;
+            self.file = Some(target.open()?);
             return progress.failure.map_or(Ok(0), Err);
         }
         if truncated {
@@ -177,21 +177,21 @@ impl State {
 
     /// Writes the last lines again if the file was truncated since the last write.
     fn resend_if_truncated(&mut self, outcome: &mut Appended) -> io::Result<()> {
-        match &self.open {
-            Some(open) if open.was_truncated()? => self.replay(&[], outcome),
+        match &self.file {
+            Some(file) if file.was_truncated()? => self.replay(&[], outcome),
             _ => Ok(()),
         }
     }
 
-    /// Writes the last lines again. `standing` are lines that were written after the truncation and are not in the buffer
-    /// yet: they are in the file unless it is truncated once more meanwhile.
-    fn replay(&mut self, standing: &[Bytes], outcome: &mut Appended) -> io::Result<()> {
-        let Some(open) = self.open.as_mut() else { return Ok(()) };
-        // Ages count from the truncation, which may be long ago.
-        self.resend.forget_older_than(RESEND_AGE + open.time_since_change()?);
+    /// Writes the lines of the resend buffer again. `written_since` are the lines written after the truncation, which are not
+    /// in the buffer yet: they are in the file unless it is truncated again meanwhile.
+    fn replay(&mut self, written_since: &[Bytes], outcome: &mut Appended) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        // Ages are relative to the truncation, which may have happened long ago.
+        self.resend.forget_older_than(RESEND_AGE + file.time_since_change()?);
         let mut lines = self.resend.renew();
-        if standing.is_empty() {
-            open.accept_length()?;
+        if written_since.is_empty() {
+            file.accept_length()?;
         }
         if lines.is_empty() {
             return Ok(());
@@ -204,21 +204,21 @@ impl State {
         let mut from = 0;
         while from < lines.len() {
             let chunk = &lines[from..lines.len().min(from + MAX_LINES_PER_WRITE)];
-            let progress = write_lines(open, chunk);
+            let progress = write_lines(file, chunk);
             from += chunk.len();
-            if open.note_written(progress.bytes)? {
-                // Truncated again meanwhile: start over, with the lines that were in the file until now.
+            if file.note_written(progress.bytes)? {
+                // Truncated again: start over, and include the lines that the second truncation removed.
                 from = 0;
                 if lines.len() == replayed {
-                    lines.extend_from_slice(standing);
+                    lines.extend_from_slice(written_since);
                 }
             }
             if let Some(partial) = progress.partial {
-                open.undo_or_complete_later(partial);
+                file.undo_or_complete_later(partial);
             }
             if let Some(error) = progress.failure {
                 // The next attempt starts over.
-                open.force_resend();
+                file.force_resend();
                 return Err(error);
             }
         }

@@ -19,9 +19,9 @@ fn endpoint(config: Value) -> Result<Endpoint, Vec<ConfigError>> {
     Endpoint::new(&serde_json::from_value::<Config>(config).expect("fits"))
 }
 
-/// Scenario: endpoints with credentials, ports, IPv6 addresses, a query, no path.
-/// Guarantees: credentials become a header and leave the URL, decoded; all else stays; a header of the configuration
-/// wins over ours; what is shown has neither credentials nor query.
+/// Scenario: endpoints with credentials, ports, IPv6 addresses, a query, and no path.
+/// Guarantees: credentials are decoded and moved from the URL into a header; the rest is unchanged; a configured header
+/// takes precedence; messages show neither credentials nor query.
 #[test]
 fn targets() {
     for (url, sent, basic, seen) in [
@@ -44,8 +44,8 @@ fn targets() {
     assert_eq!(request.headers()["x-key"].as_bytes(), "\u{e9}".as_bytes());
 }
 
-/// Scenario: endpoints, headers and certificates that cannot be used, one by one and all at once.
-/// Guarantees: the sink does not open; the errors name each field, and do not repeat a password.
+/// Scenario: invalid endpoints, headers and certificates, one by one and all at once.
+/// Guarantees: the sink does not open; the errors name each field and contain no password.
 #[test]
 fn unusable_configurations_are_refused() {
     let certificate = |cert: &str, key: &str| json!({"http_endpoint": "https://h", "ssl_verify": false, "certificate": {"cert": cert, "key": key}});
@@ -83,7 +83,8 @@ fn unusable_configurations_are_refused() {
     assert_eq!(fields, ["http_endpoint", "headers.K", "client_certificate"]);
 }
 
-/// Scenario: `Retry-After` as seconds, as a date, as neither. Guarantees: the time from now, or none; nothing overflows.
+/// Scenario: `Retry-After` as seconds, as a date and as neither.
+/// Guarantees: the duration from now, or none; nothing overflows.
 #[test]
 fn retry_after_is_seconds_or_a_date() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
@@ -102,10 +103,10 @@ fn retry_after_is_seconds_or_a_date() {
     }
 }
 
-/// Scenario: answers of several lines, with what is not text in them, and long ones.
-/// Guarantees: one line of at most 200 bytes of it, escaped.
+/// Scenario: responses of several lines, with control characters, and long ones.
+/// Guarantees: messages show one escaped line of at most 200 bytes.
 #[test]
-fn answers_are_shown_on_one_line() {
+fn responses_are_shown_on_one_line() {
     assert_eq!(excerpt(b"<html>\r\n  no \x1b[31m\xff\n"), "<html> no \\u{1b}[31m\u{fffd}");
     assert_eq!(excerpt(&[b'x'; 300]).len(), 200);
 }
@@ -122,7 +123,7 @@ fn sink(peer: &Peer, more: Value) -> Box<dyn Sink> {
     open(&config, &SinkShared::new(None)).expect("opens")
 }
 
-/// Delivers as the dispatcher does; gives what was refused for good, and how often something was to be sent again.
+/// Delivers like the dispatcher; returns the rejected entries and the number of retries.
 async fn deliver(sink: &mut dyn Sink, mut entries: Vec<Bytes>) -> (Vec<Bytes>, usize) {
     let (mut refused, mut failures) = (Vec::new(), 0);
     let mut send = true;
@@ -144,11 +145,12 @@ async fn deliver(sink: &mut dyn Sink, mut entries: Vec<Bytes>) -> (Vec<Bytes>, u
     (refused, failures)
 }
 
-/// Scenario: batches of 100, of which the server refuses those with one of two bad messages; the same with a server that
-/// takes small bodies only, among them one message that is larger.
-/// Guarantees: all but these arrive, once and in order; they alone are refused; the requests are few.
+/// Scenario: batches of 100 to a server that rejects batches with one of two bad messages; the same with a server that
+/// accepts small bodies only, and one message that is larger.
+/// Guarantees: all other messages arrive once and in order; only the bad ones are rejected; the number of requests is
+/// small.
 #[tokio::test]
-async fn one_bad_message_takes_no_other_with_it() {
+async fn one_bad_message_affects_no_other() {
     let texts: Vec<String> =
         (0..100).map(|at| if at == 17 || at == 63 { format!("bad{at}") } else { format!("m{at}") }).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -175,9 +177,9 @@ async fn one_bad_message_takes_no_other_with_it() {
 }
 
 /// Scenario: a batch whose array is one byte too large for a server with nginx's default limit.
-/// Guarantees: it is sent as two requests; none is refused.
+/// Guarantees: it is sent as two requests, and none is rejected.
 #[tokio::test]
-async fn arrays_stay_below_what_servers_take() {
+async fn arrays_stay_below_common_server_limits() {
     let peer = Peer::start(|_, body| Reply::status(if body.len() > 1 << 20 { 413 } else { 200 })).await;
     let half = "x".repeat((1 << 19) - 3);
     let last = "x".repeat((1 << 19) - 4);
@@ -187,8 +189,8 @@ async fn arrays_stay_below_what_servers_take() {
     assert_eq!(sizes, [1 << 20, (1 << 19) + 1, (1 << 19) + 1]);
 }
 
-/// Scenario: single messages; a batch of one with `array`; a batch without it.
-/// Guarantees: bare objects without `array`, arrays with it, also of one.
+/// Scenario: single messages; a batch of one message with `array`; a batch without it.
+/// Guarantees: the body is an object without `array`, and an array with it, also for one message.
 #[tokio::test]
 async fn bodies() {
     let peer = Peer::start(|_, _| Reply::status(204)).await;
@@ -204,9 +206,9 @@ async fn bodies() {
     }
 }
 
-/// Scenario: a server that closes its connection after each answer without a word, and one that cuts it off when it has
-/// read the second request.
-/// Guarantees: every message arrives without a failure that anyone hears of.
+/// Scenario: a server that closes its connection silently after each response, and one that resets it after reading the
+/// second request.
+/// Guarantees: every message arrives, and no failure is reported.
 #[tokio::test]
 async fn stale_connections() {
     let peer = Peer::start(|_, _| Reply { close: true, ..Reply::status(200) }).await;
@@ -223,7 +225,8 @@ async fn stale_connections() {
     assert_eq!((peer.taken_messages(), peer.connections()), (vec!["a".into(), "b".into(), "c".into()], 2));
 }
 
-/// Scenario: `keepalive` as it is by default, and 0. Guarantees: one connection for all, and one for each.
+/// Scenario: `keepalive` with its default, and 0.
+/// Guarantees: one connection for all requests, and one per request.
 #[tokio::test]
 async fn connections_are_kept() {
     for (keepalive, expected) in [(60_000, 1), (0, 3)] {
@@ -236,8 +239,8 @@ async fn connections_are_kept() {
     }
 }
 
-/// Scenario: a `keepalive` of 100 ms, a message, silence, another message.
-/// Guarantees: the idle connection is closed; the next message goes out on a new one.
+/// Scenario: a `keepalive` of 100 ms, a message, an idle time, another message.
+/// Guarantees: the idle connection is closed, and the next message uses a new one.
 #[tokio::test]
 async fn idle_connections_are_closed() {
     let peer = Peer::start(|_, _| Reply::status(200)).await;
@@ -248,11 +251,11 @@ async fn idle_connections_are_closed() {
     assert_eq!((peer.connections(), peer.taken_messages().len()), (2, 2));
 }
 
-/// Scenario: no limit of concurrency; a server that answers none before 30 requests have come, then refuses one message
-/// for good and fails twice for another.
-/// Guarantees: messages go out at the same time; all arrive, each delivered once; the refused one is named.
+/// Scenario: unlimited concurrency; a server that responds only after 30 requests have arrived, then rejects one
+/// message and fails twice for another.
+/// Guarantees: messages are sent concurrently; each is delivered once; the rejected one is identified.
 #[tokio::test]
-async fn many_at_a_time() {
+async fn requests_are_concurrent() {
     let barrier = Arc::new(tokio::sync::Barrier::new(30));
     let fails = Arc::new(std::sync::atomic::AtomicUsize::new(2));
     let peer = Peer::start(move |number, body| {
@@ -279,10 +282,10 @@ async fn many_at_a_time() {
 }
 
 /// Scenario: a body that the server reads slowly, each piece within `timeout` but not the whole; then a server that
-/// never answers.
-/// Guarantees: the first is delivered; the second fails after `timeout`, and says so.
+/// never responds.
+/// Guarantees: the first is delivered; the second fails after `timeout` with an error that says so.
 #[tokio::test]
-async fn the_time_is_for_progress() {
+async fn the_timeout_limits_time_without_progress() {
     let peer = Peer::start_slow(Duration::from_millis(100), 1 << 20).await;
     let large = "x".repeat(24 << 20);
     let started = std::time::Instant::now();
@@ -294,10 +297,10 @@ async fn the_time_is_for_progress() {
     assert_eq!((error.delivered, error.kind), (0, FailureKind::Retryable));
 }
 
-/// Scenario: a success whose body is larger than memory should hold, and one whose body breaks off.
-/// Guarantees: the status counts.
+/// Scenario: a success response whose body is too large to hold in memory, and one whose body ends early.
+/// Guarantees: the status determines the result.
 #[tokio::test]
-async fn an_answer_is_its_status() {
+async fn the_status_determines_the_result() {
     let peer = Peer::start(|_, _| Reply { length: 6 << 20, ..Reply::status(200) }).await;
     assert_eq!(deliver(&mut *sink(&peer, json!({})), entries(&["a", "b"])).await, (vec![], 0));
     let peer = Peer::start(|_, _| Reply { length: 100, broken_off: true, ..Reply::status(201) }).await;

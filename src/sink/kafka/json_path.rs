@@ -1,4 +1,4 @@
-//! Looks single members up in a message's JSON, without building the rest of it.
+//! Looks up single members in a message's JSON without parsing the rest.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The names of a key path: dots nest, a backslash makes a dot part of a name.
+/// The names in a key path: dots separate names, and `\.` is a dot in a name.
 pub(super) fn names(path: &str) -> Vec<String> {
     let mut names = vec![String::new()];
     let mut characters = path.chars().peekable();
@@ -28,7 +28,7 @@ pub(super) fn find<'a>(json: &'a str, names: &[impl AsRef<str>]) -> Option<&'a s
     })
 }
 
-/// The string that `json` is, if it is one.
+/// The value of `json`, if it is a string.
 pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     if !json.starts_with('"') {
         return None;
@@ -36,7 +36,7 @@ pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(json).ok().map(|text| text.0)
 }
 
-/// The first element of the list that `json` is, as JSON.
+/// The first element of `json`, if it is an array, as JSON.
 pub(super) fn first(json: &str) -> Option<&str> {
     if !json.starts_with('[') {
         return None;
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for Member<'_> {
 mod tests {
     use super::*;
 
-    /// Scenario: key paths with and without escaped dots. Guarantees: they are split as Kong's serializer splits them.
+    /// Scenario: key paths with and without escaped dots. Guarantees: they are split as in Kong's serializer.
     #[test]
     fn splits_key_paths() {
         assert_eq!(names("a.b"), ["a", "b"]);
@@ -91,7 +91,8 @@ mod tests {
     }
 
     /// Scenario: members at several depths, with escapes, of several types, and missing.
-    /// Guarantees: each is found as it stands; what is not there, or not an object, is none.
+    /// Guarantees: each present member is returned unchanged; a missing one, or a member of a value that is not an object,
+    /// gives `None`.
     #[test]
     fn finds_members() {
         let json = r#"{"a":{"b":[1,{"c":2}],"d\u002ee":"x\ny"},"s":"t","n":null}"#;

@@ -6,10 +6,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 use super::json_path;
 use logphase_kafka::config::Config;
 
-/// Bytes of the messages of one record, beyond which it takes no further message.
+/// Limit on the messages of one record, in bytes.
 const ARRAY_BYTES: usize = 512 << 10;
 
-/// How a plugin's entries become records.
+/// How a plugin's entries are grouped and labeled as records.
 #[derive(Debug)]
 pub(super) struct Shape {
     key: Option<Vec<String>>,
@@ -18,17 +18,16 @@ pub(super) struct Shape {
     pub batch: usize,
 }
 
-/// What a record has beside its value.
+/// The key and the headers of a record.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Labels {
-    /// The key.
     pub key: Option<String>,
-    /// The headers, in the order of their names.
+    /// Sorted by name.
     pub headers: Vec<(String, String)>,
 }
 
 impl Labels {
-    /// The headers as rdkafka wants them.
+    /// The headers in rdkafka's form.
     pub(super) fn owned_headers(&self) -> Option<OwnedHeaders> {
         if self.headers.is_empty() {
             return None;
@@ -41,7 +40,7 @@ impl Labels {
 }
 
 impl Shape {
-    /// The shape that `config` asks for.
+    /// The shape that `config` specifies.
     pub(super) fn new(config: &Config) -> Self {
         let argument = config.key_query_arg.iter();
         let path = |name: &String| vec!["request".to_owned(), "querystring".to_owned(), name.clone()];
@@ -53,11 +52,10 @@ impl Shape {
         }
     }
 
-    /// The key and headers of an entry.
+    /// Returns the key and headers of an entry.
     ///
-    /// The key is the value of the query argument of the transaction as the message has it: what a snippet or a
-    /// redaction has changed there is changed in the key. Of an argument that comes more than once it is the first;
-    /// one without a value, or with an empty one, gives no key.
+    /// The key is the value of the query argument in the message, after snippets and redaction. A repeated argument gives
+    /// its first value; an argument without a value, or with an empty one, gives no key.
     pub(super) fn labels(&self, entry: &[u8]) -> Labels {
         if self.key.is_none() && self.headers.is_empty() {
             return Labels::default();
@@ -70,7 +68,7 @@ impl Shape {
         let header = |(name, path): &(String, Vec<String>)| {
             let value = json_path::find(json, path)?;
             let text = json_path::string(value).unwrap_or(value.into());
-            // librdkafka takes text without NUL for a header's name only; a value may be any.
+            // librdkafka forbids NUL in the name of a header only; a value may contain any bytes.
             Some((name.clone(), text.into_owned()))
         };
         Labels {
@@ -79,7 +77,7 @@ impl Shape {
         }
     }
 
-    /// The labels of the first of `entries`, and how many of them go into one record with it.
+    /// Returns the labels of the first of `entries`, and how many entries share its record.
     pub(super) fn group<'a>(&self, mut entries: impl Iterator<Item = &'a Bytes>) -> (Labels, usize) {
         let Some(first) = entries.next() else { return (Labels::default(), 0) };
         let labels = self.labels(first);
@@ -88,12 +86,12 @@ impl Shape {
             bytes += entry.len();
             bytes <= ARRAY_BYTES && self.labels(entry) == labels
         };
-        let more = entries.take(self.batch - 1).take_while(fits).count();
-        (labels, more + 1)
+        let others = entries.take(self.batch - 1).take_while(fits).count();
+        (labels, others + 1)
     }
 }
 
-/// The value of a record of several messages: a JSON array of them.
+/// The value of a record of several messages: a JSON array.
 pub(super) fn array<'a>(values: impl Iterator<Item = &'a Bytes>) -> Bytes {
     let mut array = BytesMut::new();
     for value in values {

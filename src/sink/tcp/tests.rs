@@ -49,8 +49,8 @@ async fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
     BufReader::new(timeout(PATIENCE, listener.accept()).await.expect("a connection in time").unwrap().0)
 }
 
-/// Scenario: two batches, then a goodbye.
-/// Guarantees: both go over one connection, each message with a newline, and the connection ends in order.
+/// Scenario: two batches, then the sink is closed.
+/// Guarantees: both use one connection, each message ends with a newline, and the connection is closed in order.
 #[tokio::test]
 async fn lines_go_over_one_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -65,7 +65,7 @@ async fn lines_go_over_one_connection() {
     assert_eq!(text, "a\nb\nc\n");
 }
 
-/// Scenario: a plugin in the form of Kong before 0.5.
+/// Scenario: a plugin configured in the form of Kong before 0.5.
 /// Guarantees: each message ends with CR LF.
 #[tokio::test]
 async fn old_plugins_end_lines_with_cr_lf() {
@@ -79,8 +79,8 @@ async fn old_plugins_end_lines_with_cr_lf() {
     assert_eq!(text, "a\r\nb\r\n");
 }
 
-/// Scenario: nobody listens; then the name cannot be resolved.
-/// Guarantees: errors to be retried that name the address.
+/// Scenario: a port without a listener; then a name that cannot be resolved.
+/// Guarantees: the errors are retryable and name the address.
 #[tokio::test]
 async fn connecting_errors_are_clear() {
     let port = own_port();
@@ -92,10 +92,10 @@ async fn connecting_errors_are_clear() {
     assert!(error.message.starts_with(&expected), "{error}");
 }
 
-/// Scenario: the peer has a message in its buffer, unread, when it dies; the sink is idle.
-/// Guarantees: although the message had settled, the sink notices, asks to be called, and sends it again.
+/// Scenario: the peer ends with an unread message in its buffer while the sink is idle.
+/// Guarantees: although the message had settled, the sink notices, requests a call, and sends it again.
 #[tokio::test]
-async fn what_a_dead_peer_had_not_read_comes_again() {
+async fn messages_unread_by_a_dead_peer_are_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
@@ -111,10 +111,10 @@ async fn what_a_dead_peer_had_not_read_comes_again() {
     assert_eq!(read_lines(&mut peer, 3).await, ["read", "unread", "next"]);
 }
 
-/// Scenario: a peer that closes each connection as soon as it has something.
-/// Guarantees: the idle sink does not send the same messages to it over and over.
+/// Scenario: a peer that closes each connection when it receives data.
+/// Guarantees: the idle sink does not send the same messages endlessly.
 #[tokio::test]
-async fn replays_do_not_feed_themselves() {
+async fn replays_do_not_repeat_endlessly() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
@@ -128,7 +128,7 @@ async fn replays_do_not_feed_themselves() {
 }
 
 /// Scenario: the connection is idle for longer than `keepalive`.
-/// Guarantees: the sink closes it in order; the next message goes over a new one.
+/// Guarantees: the sink closes it in order, and the next message uses a new one.
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -147,8 +147,8 @@ async fn an_idle_connection_is_closed() {
     assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["b"]);
 }
 
-/// Scenario: a peer that accepts and never reads, and more than the socket buffers hold.
-/// Guarantees: after `timeout` without progress it is an error to be retried that says so.
+/// Scenario: a peer that accepts and never reads, and more data than the socket buffers hold.
+/// Guarantees: after `timeout` without progress there is a retryable error that says so.
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -162,7 +162,7 @@ async fn a_peer_that_does_not_read_is_an_error() {
     assert!(error.delivered < 32);
 }
 
-/// A TLS server for `localhost` that answers each connection's first line, and its certificate in PEM.
+/// A TLS server for `localhost` that answers the first line of each connection, and its certificate in PEM.
 async fn tls_server() -> (u16, String) {
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = key.cert.pem();
@@ -192,8 +192,8 @@ async fn tls_server() -> (u16, String) {
     (port, certificate)
 }
 
-/// Scenario: a receiver with a certificate of its own for `localhost`, named by address.
-/// Guarantees: it is refused unless trusted and asked for by its name, or verification is off.
+/// Scenario: a receiver with a self-signed certificate for `localhost`, addressed by IP address.
+/// Guarantees: it is rejected unless the certificate is trusted and `tls_sni` names it, or verification is disabled.
 #[tokio::test]
 async fn tls_verifies_unless_told_otherwise() {
     let (port, certificate) = tls_server().await;

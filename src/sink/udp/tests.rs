@@ -24,8 +24,8 @@ async fn receive(socket: &UdpSocket) -> Vec<u8> {
     buffer
 }
 
-/// Scenario: messages up to the largest that fits.
-/// Guarantees: each arrives as a datagram of its own, without a newline.
+/// Scenario: messages up to the largest size that fits.
+/// Guarantees: each arrives as one datagram without a newline.
 #[tokio::test]
 async fn one_datagram_per_message() {
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -38,10 +38,10 @@ async fn one_datagram_per_message() {
 }
 
 /// Scenario: a message one byte too large between two others, under each policy.
-/// Guarantees: `drop` is a fault of that message alone that says its size; `truncate` sends its beginning, cut between
-/// characters; `tcp` sends it whole, with a newline, to the same port.
+/// Guarantees: `drop` fails this message only, with its size in the error; `truncate` sends its beginning, cut at a
+/// character boundary; `tcp` sends it whole, with a newline, to the same port.
 #[tokio::test]
-async fn a_message_too_large_goes_by_the_policy() {
+async fn the_policy_decides_about_oversize_messages() {
     let port = own_port();
     let peer = UdpSocket::bind(("127.0.0.1", port)).await.unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
@@ -68,9 +68,9 @@ async fn a_message_too_large_goes_by_the_policy() {
     assert_eq!(text, [&large[..], b"\n"].concat());
 }
 
-/// Scenario: nobody listens at first.
-/// Guarantees: the messages do not block; what the network reported as lost is counted and told; a receiver that
-/// comes later gets what is sent then.
+/// Scenario: no receiver listens at first.
+/// Guarantees: sending does not block; losses that the network reports are counted and reported; a receiver that starts
+/// later gets the later messages.
 #[tokio::test]
 async fn refused_datagrams_are_counted() {
     let address = ("127.0.0.1", own_port());

@@ -1,34 +1,34 @@
-//! Writes lines to a stream that may take them in parts.
+//! Writes lines to a stream that may accept them in parts.
 
 use std::io::{self, IoSlice};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Lines per system call: a line is two slices, and POSIX systems take 1,024 of them at once (`IOV_MAX`).
+/// Lines per system call: a line takes two of the 1,024 slices that a call may have (`IOV_MAX`).
 pub(super) const MAX_LINES_PER_WRITE: usize = 512;
 
-/// Takes bytes like `writev(2)`: any number of them, from the front.
+/// Accepts bytes like `writev(2)`: any number of them, from the front.
 pub(super) trait WriteVectored {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
-/// A line of which only the beginning was written.
+/// A line that was written in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PartialLine {
     /// The whole line, without its newline.
     pub line: Bytes,
-    /// What is missing, with the newline.
+    /// The unwritten rest, with the newline.
     pub rest: Bytes,
     /// How many bytes were written.
     pub written: usize,
 }
 
-/// How far a write came.
+/// The progress of a write.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Whole lines, from the front.
+    /// Number of whole lines, from the front.
     pub lines: usize,
-    /// Bytes altogether, newlines and the partial line's beginning included.
+    /// Number of bytes, including newlines and the beginning of the partial line.
     pub bytes: usize,
     /// The line that a failure left incomplete.
     pub partial: Option<PartialLine>,
@@ -67,7 +67,7 @@ pub(super) fn write_rest(out: &mut impl WriteVectored, rest: &[u8]) -> (usize, O
 fn write_all(out: &mut impl WriteVectored, slices: &mut [IoSlice<'_>]) -> (usize, Option<io::Error>) {
     let mut rest = slices;
     let mut written = 0;
-    // Empty lines are empty slices: passed over, or a write of nothing would look like a full device.
+    // Skips leading empty slices (empty lines): writing zero bytes would look like a full device.
     IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {
         match out.write(rest) {
@@ -83,7 +83,7 @@ fn write_all(out: &mut impl WriteVectored, slices: &mut [IoSlice<'_>]) -> (usize
     (written, None)
 }
 
-/// How many of `lines` are whole after `bytes` bytes, and the one that is begun.
+/// Returns how many of `lines` are whole after `bytes` bytes, and the line that was written in part.
 fn split_at(lines: &[Bytes], mut bytes: usize) -> (usize, Option<PartialLine>) {
     for (index, line) in lines.iter().enumerate() {
         if bytes == 0 {

@@ -1,4 +1,4 @@
-//! What a path means, and the open file behind it.
+//! The target that a path refers to, and the open file behind it.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -40,7 +40,7 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// What `path` means. Different spellings of a file's directory are one target.
+    /// The target of `path`. Different spellings of a file's directory give the same target.
     pub(super) fn of(path: &Path) -> Self {
         match path.to_str() {
             Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => return Self::Stdout,
@@ -56,12 +56,12 @@ impl Target {
     }
 
     /// Opens the target for appending; creates a file that is missing.
-    pub(super) fn open(&self) -> io::Result<Open> {
+    pub(super) fn open(&self) -> io::Result<OpenTarget> {
         let (file, inherited) = match self {
             Self::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), true),
             Self::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), true),
             Self::Path(path) => {
-                // Without O_NONBLOCK, opening a pipe that nobody reads would never return.
+                // Without O_NONBLOCK, opening a pipe without a reader would block forever.
                 let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
                 let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
                 (OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?, false)
@@ -69,14 +69,14 @@ impl Target {
         };
         let metadata = file.metadata()?;
         let kind = match metadata.file_type() {
-            kind if kind.is_file() => Kind::Regular,
-            kind if kind.is_fifo() => Kind::Pipe,
-            _ => Kind::Device,
+            kind if kind.is_file() => FileKind::Regular,
+            kind if kind.is_fifo() => FileKind::Pipe,
+            _ => FileKind::Device,
         };
-        Ok(Open { id: (metadata.dev(), metadata.ino()), end: metadata.size(), file, kind, inherited, partial: None })
+        Ok(OpenTarget { id: (metadata.dev(), metadata.ino()), end: metadata.size(), file, kind, inherited, partial: None })
     }
 
-    /// An error with what, where, and what to do.
+    /// Formats an error with the target and what to do about it.
     pub(super) fn explain(&self, error: &io::Error) -> String {
         let directory = match self {
             Self::Path(path) => path.parent().unwrap_or(Path::new("/")).display().to_string(),
@@ -107,7 +107,7 @@ impl Target {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FileKind {
     Regular,
     Pipe,
     Device,
@@ -115,33 +115,33 @@ enum Kind {
 
 /// An open target.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenTarget {
     file: File,
-    kind: Kind,
+    kind: FileKind,
     inherited: bool,
     id: (u64, u64),
-    // Where the file ended after the last write of this process. A regular file that is shorter was truncated.
+    // The end of the file after the last write of this process. A shorter regular file was truncated.
     end: u64,
     partial: Option<PartialLine>,
 }
 
-impl Open {
+impl OpenTarget {
     pub(super) fn is_inherited(&self) -> bool {
         self.inherited
     }
 
     pub(super) fn is_pipe(&self) -> bool {
-        self.kind == Kind::Pipe
+        self.kind == FileKind::Pipe
     }
 
-    fn is_own_file(&self) -> bool {
-        self.kind == Kind::Regular && !self.inherited
+    fn is_regular_file(&self) -> bool {
+        self.kind == FileKind::Regular && !self.inherited
     }
 
     /// Whether the target's path still leads to this file.
     pub(super) fn is_at(&self, target: &Target) -> bool {
         match target {
-            Target::Path(path) => path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.id),
+            Target::Path(path) => path.metadata().is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id),
             _ => self.inherited,
         }
     }
@@ -156,14 +156,14 @@ impl Open {
         self.partial = old.partial;
     }
 
-    /// Whether the file has lost its last name.
+    /// Whether the last link to the file was removed.
     pub(super) fn was_removed(&self) -> io::Result<bool> {
-        Ok(self.is_own_file() && self.file.metadata()?.nlink() == 0)
+        Ok(self.is_regular_file() && self.file.metadata()?.nlink() == 0)
     }
 
     /// Whether the file is shorter than it was after the last write.
     pub(super) fn was_truncated(&self) -> io::Result<bool> {
-        Ok(self.is_own_file() && self.file.metadata()?.size() < self.end)
+        Ok(self.is_regular_file() && self.file.metadata()?.size() < self.end)
     }
 
     /// How long ago the file was last changed by anyone; a truncation is a change.
@@ -174,49 +174,49 @@ impl Open {
 
     /// Records that `bytes` bytes were appended; true if the file was truncated just before.
     pub(super) fn note_written(&mut self, bytes: usize) -> io::Result<bool> {
-        if !self.is_own_file() || bytes == 0 {
+        if !self.is_regular_file() || bytes == 0 {
             return Ok(false);
         }
-        // After an appending write the position is where the written bytes end.
+        // After a write in append mode the position is the end of the written bytes.
         let position = rustix::fs::seek(&self.file, SeekFrom::Current(0))?;
         let truncated = position < self.end + bytes as u64;
         self.end = position;
         Ok(truncated)
     }
 
-    /// Takes the current length for the one after the last write.
+    /// Records the current length as the length after the last write.
     pub(super) fn accept_length(&mut self) -> io::Result<()> {
-        if self.is_own_file() {
+        if self.is_regular_file() {
             self.end = self.file.metadata()?.size();
         }
         Ok(())
     }
 
-    /// Makes [`Self::was_truncated`] true, whatever the file's length.
+    /// Makes [`Self::was_truncated`] return true until the next write.
     pub(super) fn force_resend(&mut self) {
         self.end = u64::MAX;
     }
 
     /// Removes the beginning of a line from a regular file; elsewhere the next write completes the line.
     pub(super) fn undo_or_complete_later(&mut self, partial: PartialLine) {
-        if !self.is_own_file() || self.cut(partial.written as u64).is_err() {
+        if !self.is_regular_file() || self.remove_from_end(partial.written as u64).is_err() {
             self.partial = Some(partial);
         }
     }
 
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+    fn remove_from_end(&mut self, bytes: u64) -> io::Result<()> {
         let position = rustix::fs::seek(&self.file, SeekFrom::Current(0))?;
         let size = self.file.metadata()?.size();
         if size != position {
             return Err(io::Error::other("another process has written to the file since"));
         }
-        let kept = size.checked_sub(bytes).ok_or(io::ErrorKind::InvalidData)?;
-        self.file.set_len(kept)?;
-        self.end = kept;
+        let new_size = size.checked_sub(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        self.file.set_len(new_size)?;
+        self.end = new_size;
         Ok(())
     }
 
-    /// Writes what is missing of a partial line, if there is one, and returns the line.
+    /// Completes the partial line, if there is one, and returns the whole line.
     pub(super) fn complete_partial_line(&mut self) -> io::Result<Option<Bytes>> {
         let Some(mut partial) = self.partial.take() else { return Ok(None) };
         let (written, failure) = write_rest(self, &partial.rest);
@@ -238,14 +238,14 @@ impl Open {
     }
 }
 
-impl WriteVectored for Open {
+impl WriteVectored for OpenTarget {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.kind == Kind::Regular {
+        if self.kind == FileKind::Regular {
             return self.file.write_vectored(slices);
         }
         if self.inherited {
-            // The descriptor may block, and it is shared, so that its flags must not change. When it polls writable, a
-            // pipe takes PIPE_BUF bytes without blocking.
+            // The descriptor may be blocking, and its flags must not change because other processes share it. A pipe that
+            // polls as writable accepts PIPE_BUF bytes without blocking.
             self.wait_writable()?;
             const PIPE_BUF: usize = 4096;
             let mut size = 0;
@@ -261,7 +261,7 @@ impl WriteVectored for Open {
         loop {
             match self.file.write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable()?,
-                done => return done,
+                result => return result,
             }
         }
     }

@@ -46,8 +46,8 @@ fn fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
 }
 
-/// Scenario: two plugins name one file, by different spellings, and write to it.
-/// Guarantees: they share a writer, and all lines are there, whole, in each one's order.
+/// Scenario: two plugins name one file in different spellings and write to it.
+/// Guarantees: they share a writer, and all lines are present and whole, in each plugin's order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_writer_per_path() {
     let directory = tempfile::tempdir().unwrap();
@@ -72,8 +72,8 @@ async fn one_writer_per_path() {
     assert_eq!(large, (10_000..12_000).collect::<Vec<_>>());
 }
 
-/// Runs a writer under load while `rotate` is called with the path and a serial number; returns how many lines were
-/// written.
+/// Runs a writer under load while `rotate` is called with the path and a serial number; returns the number of written
+/// lines.
 async fn under_load(path: &Path, rotations: usize, rotate: impl Fn(&Path, usize) + Send + 'static) -> usize {
     let writers = Writers::default();
     let writer = writer(&writers, path);
@@ -113,8 +113,8 @@ fn all_files(directory: &Path) -> Vec<usize> {
     all
 }
 
-/// Scenario: logrotate's `create` under load: the file is renamed and made anew, without any signal.
-/// Guarantees: every line is in one of the files, whole and once; the new file is written to at once.
+/// Scenario: logrotate's `create` under load: the file is renamed and created again without a signal.
+/// Guarantees: every line is in one of the files, whole and once; the new file is used at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_by_rename_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,8 +129,8 @@ async fn rotation_by_rename_loses_nothing() {
     assert!(ids(&fs::read_to_string(&path).unwrap()).contains(&(total - 1)));
 }
 
-/// Scenario: logrotate's `copytruncate` under load, with time between the copy and the truncation.
-/// Guarantees: every line is in one of the files and whole; some may be there twice.
+/// Scenario: logrotate's `copytruncate` under load, with a pause between copy and truncation.
+/// Guarantees: every line is in one of the files and whole; some may be duplicated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_by_copytruncate_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -150,8 +150,8 @@ async fn rotation_by_copytruncate_loses_nothing() {
     assert_eq!(found, (0..total).collect::<Vec<_>>());
 }
 
-/// Scenario: the file is removed between two batches; another time a reopening is asked for.
-/// Guarantees: it is created again at once, and reopening keeps appending to the same file.
+/// Scenario: the file is removed between two batches; in another run a reopening is requested.
+/// Guarantees: it is created again at once, and reopening continues to append to the same file.
 #[tokio::test]
 async fn a_removed_file_is_created_again() {
     let directory = tempfile::tempdir().unwrap();
@@ -184,10 +184,11 @@ async fn truncation_is_seen_across_reopening() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
 }
 
-/// Scenario: the directory is missing and then made; the path is a directory; the device is full.
-/// Guarantees: each error says what and where and what to do, nothing counts as written, and mending it is enough.
+/// Scenario: the directory is missing and later created; the path is a directory; the device is full.
+/// Guarantees: each error says what, where and what to do; nothing counts as written; writing succeeds after the cause
+/// is fixed.
 #[tokio::test]
-async fn errors_are_clear_and_pass() {
+async fn errors_are_clear_and_transient() {
     let directory = tempfile::tempdir().unwrap();
     let writers = Writers::default();
     let missing = directory.path().join("missing");
@@ -208,7 +209,7 @@ async fn errors_are_clear_and_pass() {
     assert_eq!(message, "cannot write to /dev/full: no space left on its file system; free some");
 }
 
-/// The full name of the test `name` of this module, which runs itself in a process of its own.
+/// The full name of the test `name` of this module, which runs itself in a child process.
 fn this(name: &str) -> String {
     let (_, module) = module_path!().split_once("::").expect("a module of the crate");
     format!("{module}::{name}")
@@ -217,9 +218,9 @@ fn this(name: &str) -> String {
 /// Set in the child process of [`a_full_file_keeps_whole_lines`]: the file to write to.
 const CHILD_FILE: &str = "LOGPHASE_TEST_FULL_FILE";
 
-/// Scenario: a limit on file sizes stops a write in the middle of a line, in a process of its own.
-/// Guarantees: the file ends with a whole line, exactly the lines that count as written are in it, and when there is
-/// room again the rest follows without a gap.
+/// Scenario: a limit on file sizes stops a write in the middle of a line, in a child process.
+/// Guarantees: the file ends with a whole line and contains exactly the lines that count as written; when there is
+/// space again, the remaining lines follow without a gap.
 #[tokio::test]
 async fn a_full_file_keeps_whole_lines() {
     if let Some(path) = std::env::var_os(CHILD_FILE) {
@@ -260,8 +261,8 @@ async fn fill_file(path: &Path) {
 /// Set in the child process of [`standard_output_is_the_inherited_one`].
 const CHILD_OUTPUT: &str = "LOGPHASE_TEST_OUTPUT";
 
-/// Scenario: a process of its own writes to `/dev/stdout`, which is a pipe.
-/// Guarantees: the inherited descriptor is used, and all lines arrive whole, also those longer than `PIPE_BUF`.
+/// Scenario: a child process writes to `/dev/stdout`, which is a pipe.
+/// Guarantees: the inherited descriptor is used, and all lines arrive whole, also lines longer than `PIPE_BUF`.
 #[tokio::test]
 async fn standard_output_is_the_inherited_one() {
     let long = || Bytes::from(format!("{{\"long\":\"{}\"}}", "y".repeat(100_000)));
@@ -282,8 +283,8 @@ async fn standard_output_is_the_inherited_one() {
     assert_eq!(text[to..].lines().next().unwrap().as_bytes(), long());
 }
 
-/// Scenario: a named pipe without a reader, then with one that leaves in the middle and comes back.
-/// Guarantees: the first is a clear error; afterwards every line arrives, whole, at one of the readers.
+/// Scenario: a named pipe without a reader, then with a reader that ends in the middle and starts again.
+/// Guarantees: the first is a clear error; afterwards every line arrives whole at one of the readers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipe_gets_whole_lines() {
     let directory = tempfile::tempdir().unwrap();
@@ -347,8 +348,8 @@ impl WriteVectored for Scripted {
 }
 
 proptest! {
-    /// Scenario: any lines into a stream that takes any number of bytes at a time and fails at any points; the partial
-    /// line is completed before the next attempt, as for a pipe.
+    /// Scenario: any lines, written to a stream that accepts any number of bytes at a time and fails at any points; the
+    /// partial line is completed before the next attempt, as for a pipe.
     /// Guarantees: the stream gets exactly the lines, in order, each with its newline.
     #[test]
     fn short_writes_and_failures_tear_no_line(

@@ -58,12 +58,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// `answer` is given the request's number and its body.
+    /// Starts a server; `answer` gets the number of the request and its body.
     pub async fn start(answer: impl Fn(usize, &[u8]) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_with(answer, Duration::ZERO, 64 << 10).await
     }
 
-    /// One that takes everything, `piece` bytes at a time with a `pause` before each.
+    /// Starts a server that accepts everything, reading `piece` bytes at a time with a `pause` before each.
     pub async fn start_slow(pause: Duration, piece: usize) -> Self {
         Self::start_with(|_, _| Reply::status(200), pause, piece).await
     }
@@ -95,7 +95,7 @@ impl Peer {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
-    /// Ends when no connection is open any more.
+    /// Returns when no connection is open anymore.
     pub async fn all_closed(&self) {
         while self.seen.open.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -106,7 +106,7 @@ impl Peer {
         self.seen.requests.lock().clone()
     }
 
-    /// The messages of the requests that were answered with success: strings, alone or in arrays.
+    /// The messages of the requests that succeeded: strings, alone or in arrays.
     pub fn taken_messages(&self) -> Vec<String> {
         let taken = self.requests().into_iter().filter(|request| request.taken);
         let values = taken.flat_map(|request| match serde_json::from_slice(&request.body).expect("JSON") {
@@ -123,7 +123,7 @@ impl Drop for Peer {
     }
 }
 
-/// Reads one request; none at the connection's end.
+/// Reads one request; `None` at the end of the connection.
 async fn read(stream: &mut TcpStream, pause: Duration, piece: usize) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; piece];

@@ -12,8 +12,8 @@ fn texts(entries: &[Bytes]) -> Vec<String> {
     entries.iter().map(|entry| String::from_utf8(entry.to_vec()).expect("text")).collect()
 }
 
-/// Scenario: some thousand entries in several calls to a topic of one partition.
-/// Guarantees: all settle, and the topic has each once, in order, byte by byte.
+/// Scenario: several thousand entries in several calls, to a topic with one partition.
+/// Guarantees: all settle, and the topic has each once, in order and unchanged.
 #[tokio::test(flavor = "multi_thread")]
 async fn delivers_in_order() {
     let cluster = cluster(1, 1);
@@ -28,7 +28,8 @@ async fn delivers_in_order() {
     assert_eq!(values(&consume(&cluster, 1, 3000)), texts(&all));
 }
 
-/// Scenario: each setting of acks. Guarantees: entries settle with all of them.
+/// Scenario: each value of `producer_request_acks`.
+/// Guarantees: entries settle.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acks_settles() {
     for acks in [-1, 0, 1] {
@@ -41,8 +42,9 @@ async fn every_acks_settles() {
     }
 }
 
-/// Scenario: the only broker is away when the first entries come, and comes back.
-/// Guarantees: the queue is told where, why and what to do; afterwards each entry is in the topic once, in order.
+/// Scenario: the only broker is down when entries arrive, and comes back.
+/// Guarantees: the queue gets an error with the address, the reason and what to do; afterwards each entry is in the
+/// topic once, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_for_a_broker() {
     let cluster = cluster(1, 1);
@@ -67,10 +69,10 @@ async fn waits_for_a_broker() {
     assert_eq!(values(&consume(&cluster, 1, 300)), texts(&all));
 }
 
-/// Scenario: brokers answer requests with errors that pass: a leader that moves, missing replicas, a lost answer.
-/// Guarantees: the entries are delivered all the same, once and in order.
+/// Scenario: brokers respond with transient errors: a moved leader, missing replicas, a timeout.
+/// Guarantees: the entries are delivered once and in order.
 #[tokio::test(flavor = "multi_thread")]
-async fn passing_errors_cost_nothing() {
+async fn transient_errors_lose_nothing() {
     let cluster = cluster(1, 1);
     let errors = [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -87,10 +89,10 @@ async fn passing_errors_cost_nothing() {
     assert_eq!(values(&consume(&cluster, 1, 500)), texts(&all));
 }
 
-/// Scenario: the broker refuses a request of many messages as too large, and takes them one by one.
-/// Guarantees: nothing is refused for good, and the operator is told which limit to lower.
+/// Scenario: the broker rejects a request of many messages as too large, and accepts them one by one.
+/// Guarantees: nothing is permanently rejected, and a warning names the limit to lower.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_too_large_is_taken_apart() {
+async fn an_oversize_request_is_split() {
     let cluster = cluster(1, 1);
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
     let mut sink = sink(&cluster, json!({}));
@@ -108,10 +110,10 @@ async fn a_request_too_large_is_taken_apart() {
     assert_eq!(values, expected);
 }
 
-/// Scenario: an entry that no client takes, between others.
-/// Guarantees: exactly it is refused for good, with what to do; the others are delivered once.
+/// Scenario: an entry that is too large for the producer, among others.
+/// Guarantees: only this entry is rejected, with what to do; the others are delivered once.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_entry_too_large_is_refused() {
+async fn only_the_oversize_entry_is_rejected() {
     let cluster = cluster(1, 1);
     let mut sink = sink(&cluster, json!({}));
     let mut dispatcher = Dispatcher::default();
@@ -127,10 +129,11 @@ async fn only_the_entry_too_large_is_refused() {
     assert_eq!(values(&consume(&cluster, 1, 29)), texts(&all));
 }
 
-/// Scenario: the user may not write to the topic, until an operator allows it.
-/// Guarantees: the queue keeps the entries and is told what to do; afterwards each is delivered once, in order.
+/// Scenario: the user is not authorized to write to the topic until an operator allows it.
+/// Guarantees: the queue keeps the entries and gets an error that says what to do; afterwards each is delivered once,
+/// in order.
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_for_rights() {
+async fn waits_for_authorization() {
     let cluster = cluster(1, 1);
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("an error");
     let mut sink = sink(&cluster, json!({}));
@@ -153,10 +156,10 @@ async fn waits_for_rights() {
     assert_eq!(values(&consume(&cluster, 1, 20)), texts(&all));
 }
 
-/// Scenario: more entries than the client may hold, while the broker is away and when it is back.
-/// Guarantees: the sink waits instead of failing, and tells of the outage; each entry is delivered once, in order.
+/// Scenario: more entries than the producer's buffer holds, while the broker is down and after it is back.
+/// Guarantees: the sink waits instead of failing, and reports the outage; each entry is delivered once, in order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_client_is_waited_for() {
+async fn waits_for_a_full_producer() {
     let cluster = cluster(1, 1);
     cluster.broker_down(1).expect("down");
     let mut sink = sink(&cluster, json!({"producer_async_buffering_limits_messages_in_memory": 10}));
@@ -173,10 +176,10 @@ async fn a_full_client_is_waited_for() {
     assert_eq!(values(&consume(&cluster, 1, 200)), texts(&all));
 }
 
-/// Scenario: the queue gives up what it had during an outage, and goes on with newer entries.
-/// Guarantees: the newer ones settle by their own reports, and none is missing in the topic.
+/// Scenario: the queue gives up its entries during an outage, and continues with newer ones.
+/// Guarantees: the newer entries settle by their own reports, and all are in the topic.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_queue_gave_up_does_not_settle() {
+async fn dropped_entries_do_not_settle_newer_ones() {
     let cluster = cluster(1, 1);
     cluster.broker_down(1).expect("down");
     let mut sink = sink(&cluster, json!({}));

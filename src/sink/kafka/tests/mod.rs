@@ -35,7 +35,7 @@ fn cluster(brokers: i32, partitions: i32) -> Mock {
     cluster
 }
 
-/// A config for `cluster` with the members of `more` in it.
+/// A config for `cluster`, extended by the members of `more`.
 fn config(cluster: &Mock, more: Value) -> Value {
     let servers = cluster.bootstrap_servers();
     let server = |address: &str| {
@@ -89,7 +89,7 @@ impl Dispatcher {
         }
     }
 
-    /// Hands over again what is outstanding, until the sink takes it.
+    /// Sends the outstanding entries again until the sink accepts them.
     async fn send_again(&mut self, sink: &mut KafkaSink) {
         let end = Instant::now() + LONG;
         loop {

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use super::*;
 use logphase_net::testing::{MockServer, ok};
 
-/// Scenario: a registry that fails first, then gives a schema for values and one for keys; one message does not fit.
-/// Guarantees: messages wait for the schema; the misfit alone is refused, with its place; the others and their keys are
-/// in the topic in Confluent's wire format, in order.
+/// Scenario: a registry that fails once, then returns a schema for values and one for keys; one message does not match
+/// the schema.
+/// Guarantees: messages wait for the schema; only the mismatching message is rejected, with the place of the mismatch;
+/// the others and their keys are in the topic in Confluent's wire format, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_encoded() {
     let failures = AtomicUsize::new(1);
@@ -39,7 +40,8 @@ async fn messages_are_encoded() {
     assert_eq!(seen, [(Some("\0\0\0\0\u{6}\u{2}a".to_owned()), first), (None, last)]);
 }
 
-/// Scenario: a registry without a URL. Guarantees: the plugin is refused when it is opened, with the field's name.
+/// Scenario: a registry without a URL.
+/// Guarantees: opening the plugin fails with the name of the field.
 #[tokio::test]
 async fn a_registry_needs_its_url() {
     let config = json!({"topic": TOPIC, "bootstrap_servers": [{"host": "a", "port": 1}],

@@ -18,8 +18,8 @@ fn keyed(count: usize) -> Vec<Bytes> {
     (0..count).map(|number| asked(json!({"user": format!("user-{number}")}))).collect()
 }
 
-/// Scenario: many keys, over a number of partitions that is no power of two.
-/// Guarantees: each is on the partition of its CRC32 modulo their number, as with Kong's client.
+/// Scenario: many keys, and a number of partitions that is not a power of two.
+/// Guarantees: each is in the partition of its CRC32 modulo the number of partitions, as with Kong's client.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_choose_partitions_by_crc32() {
     let cluster = cluster(1, 7);
@@ -32,8 +32,8 @@ async fn keys_choose_partitions_by_crc32() {
     }
 }
 
-/// Scenario: keys whose Murmur2 the tests of Kafka's Java client state.
-/// Guarantees: `murmur2` has them on that client's partitions.
+/// Scenario: keys whose Murmur2 hashes are given by the tests of Kafka's Java client.
+/// Guarantees: with `murmur2` they are in the same partitions as with that client.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_choose_partitions_by_murmur2() {
     let known = [
@@ -53,8 +53,8 @@ async fn keys_choose_partitions_by_murmur2() {
     }
 }
 
-/// Scenario: the argument comes twice, without a value, empty, not at all, or in something that is no message.
-/// Guarantees: the first value is the key; otherwise there is none; all are delivered.
+/// Scenario: the argument is repeated, without a value, empty, absent, or the entry is not a message.
+/// Guarantees: the first value is the key; otherwise there is no key; all entries are delivered.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_arguments() {
     let cluster = cluster(1, 1);
@@ -70,8 +70,8 @@ async fn odd_arguments() {
     assert_eq!(keys, [Some("a\u{e9}\n".to_owned()), None, None, None, None]);
 }
 
-/// Scenario: headers from strings, from other values and from what is not there.
-/// Guarantees: strings as they are, others as JSON, and no header for what is missing.
+/// Scenario: headers from strings, from other values and from missing members.
+/// Guarantees: strings are unchanged, other values are JSON, and a missing member gives no header.
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_come_from_the_message() {
     let cluster = cluster(1, 1);
@@ -82,9 +82,9 @@ async fn headers_come_from_the_message() {
     assert_eq!(seen[0].headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
-/// Scenario: arrays of at most 4 messages, of which some have another key.
-/// Guarantees: each record is a JSON array of at most 4; messages of different keys are in different records; all
-/// messages are there once, in order.
+/// Scenario: arrays of at most 4 messages, some with another key.
+/// Guarantees: each record is a JSON array of at most 4 messages; messages with different keys are in different
+/// records; each message occurs once, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn arrays_of_messages() {
     let cluster = cluster(1, 1);
@@ -99,9 +99,10 @@ async fn arrays_of_messages() {
     assert_eq!(numbers, (0..10).map(Value::from).collect::<Vec<_>>());
 }
 
-/// Scenario: the broker refuses an array. Guarantees: its messages come in arrays of one; none is lost.
+/// Scenario: the broker rejects an array.
+/// Guarantees: its messages are sent in arrays of one, and none is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_array_is_taken_apart() {
+async fn a_rejected_array_is_split() {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     let cluster = cluster(1, 1);
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);

@@ -4,10 +4,10 @@ use logphase_kafka::settings::Settings;
 
 use super::*;
 
-/// Scenario: two plugins on one client send to one topic at a time.
-/// Guarantees: each hears of its own entries only; all are delivered.
+/// Scenario: two plugins with one producer send to one topic at the same time.
+/// Guarantees: each gets the reports of its own entries only, and all are delivered.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sinks_on_one_client() {
+async fn two_sinks_on_one_producer() {
     let cluster = cluster(1, 1);
     let shared = SinkShared::new(None);
     let (mut one, mut two) = (sink_in(&cluster, json!({}), &shared), sink_in(&cluster, json!({}), &shared));
@@ -21,10 +21,10 @@ async fn two_sinks_on_one_client() {
     assert_eq!(consume(&cluster, 1, 750).len(), 750);
 }
 
-/// Scenario: the client breaks for good while entries are in it and the broker is away.
-/// Guarantees: the queue is told; a new client delivers every entry.
+/// Scenario: the producer breaks permanently while it holds entries and the broker is down.
+/// Guarantees: the queue gets an error, and a new producer delivers every entry.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_client_is_made_anew() {
+async fn a_broken_producer_is_recreated() {
     let cluster = cluster(1, 1);
     let shared = SinkShared::new(None);
     let mut sink = sink_in(&cluster, json!({}), &shared);
@@ -43,10 +43,10 @@ async fn a_broken_client_is_made_anew() {
     assert_eq!(consume(&cluster, 1, 100).len(), 100);
 }
 
-/// Scenario: the broker loses the count of the client's records, so that librdkafka gives up for good.
-/// Guarantees: the queue is told why; a new client delivers every entry.
+/// Scenario: the broker rejects the producer's sequence numbers, which is fatal for librdkafka.
+/// Guarantees: the queue gets the reason, and a new producer delivers every entry.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fatal_error_is_outlived() {
+async fn a_fatal_error_recreates_the_producer() {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     let cluster = cluster(1, 1);
     let mut sink = sink(&cluster, json!({}));

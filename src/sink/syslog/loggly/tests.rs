@@ -24,8 +24,8 @@ fn entry(status: u16) -> Bytes {
     Bytes::from(json!({"response": {"status": status}, "started_at": 1_759_356_855_003_u64}).to_string())
 }
 
-/// Scenario: three messages of which the log level lets two pass.
-/// Guarantees: all settle; each of the two is a datagram as Loggly wants it, of facility `user`.
+/// Scenario: three messages, of which the log level lets two pass.
+/// Guarantees: all settle; each of the two is a datagram in Loggly's format with the facility `user`.
 #[tokio::test]
 async fn datagrams_with_key_and_tags() {
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -45,8 +45,8 @@ async fn datagrams_with_key_and_tags() {
     }
 }
 
-/// Scenario: a message that no datagram holds; then nobody listens.
-/// Guarantees: the first is a fault of that message alone that says what to do; refusals are counted as losses.
+/// Scenario: a message too large for a datagram; then no receiver listens.
+/// Guarantees: only the first message fails, with an error that says what to do; refused datagrams are counted as lost.
 #[tokio::test]
 async fn oversize_and_refusals() {
     let mut sink = open(own_port());

@@ -23,7 +23,7 @@ fn entries(numbers: std::ops::Range<usize>) -> Vec<Bytes> {
     numbers.map(|number| Bytes::from(json!({"n": number}).to_string())).collect()
 }
 
-/// The number in a message that a daemon has read.
+/// The number in a message that a daemon received.
 fn number(message: &[u8]) -> usize {
     let text = std::str::from_utf8(message).expect("text");
     assert!(text.starts_with("<14>") && text.contains(" kong["), "{text}");
@@ -42,8 +42,8 @@ async fn settle(sink: &mut dyn Sink) -> Result<usize, SendError> {
     Ok(timeout(PATIENCE, sink.settle()).await.expect("in time")?.settled)
 }
 
-/// Scenario: a daemon that has read one of three messages when it ends; another one comes to the same path.
-/// Guarantees: what was not read has not settled; the end is an error to be retried; the messages can be sent again.
+/// Scenario: a daemon ends after reading one of three messages; another one starts at the same path.
+/// Guarantees: the unread messages have not settled; the end is a retryable error; the messages can be sent again.
 #[tokio::test]
 async fn unread_messages_do_not_settle() {
     let directory = tempfile::tempdir().unwrap();
@@ -67,7 +67,7 @@ async fn unread_messages_do_not_settle() {
     assert_eq!(settle(sink.as_mut()).await.unwrap(), 3);
 }
 
-/// Scenario: a daemon that is replaced, by one at the same path, while nothing is on its way.
+/// Scenario: a daemon is replaced by another at the same path while nothing is in flight.
 /// Guarantees: the next message goes to the new one without an error.
 #[tokio::test]
 async fn a_new_daemon_is_found() {
@@ -83,8 +83,8 @@ async fn a_new_daemon_is_found() {
     }
 }
 
-/// Scenario: far more messages than the kernel keeps for a daemon, which reads late.
-/// Guarantees: the sink waits, all arrive in order, and all settle.
+/// Scenario: far more messages than the kernel buffers for a daemon that reads late.
+/// Guarantees: the sink waits; all messages arrive in order, and all settle.
 #[tokio::test]
 async fn a_full_socket_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();
@@ -106,9 +106,9 @@ async fn a_full_socket_is_waited_for() {
     assert_eq!(timeout(PATIENCE, sending).await.expect("in time").unwrap(), 3000);
 }
 
-/// Scenario: a daemon that stops to read in the middle of many messages.
-/// Guarantees: after `timeout` it is an error to be retried that says so; much of what was read counts as delivered,
-/// and nothing that was not.
+/// Scenario: a daemon stops reading in the middle of many messages.
+/// Guarantees: after `timeout` there is a retryable error that says so; most of the messages that were read count as
+/// delivered, and no unread one.
 #[tokio::test]
 async fn a_daemon_that_stops_reading() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,8 +129,9 @@ async fn a_daemon_that_stops_reading() {
     assert!((1..=2000).contains(&error.delivered), "{}", error.delivered);
 }
 
-/// Scenario: a daemon that takes streams only.
-/// Guarantees: messages arrive with a zero byte after each, and settle when read; its end is an error to be retried.
+/// Scenario: a daemon with a stream socket.
+/// Guarantees: a zero byte follows each message, and messages settle when they are read; the daemon's end is a
+/// retryable error.
 #[tokio::test]
 async fn a_daemon_that_takes_streams() {
     let directory = tempfile::tempdir().unwrap();
@@ -155,8 +156,9 @@ async fn a_daemon_that_takes_streams() {
     assert_eq!(settle(sink.as_mut()).await.unwrap_err().kind, FailureKind::Retryable);
 }
 
-/// Scenario: a message that no datagram holds, between two others.
-/// Guarantees: it alone is at fault, once the one before it has been read; the error says both sizes and what to do.
+/// Scenario: a message too large for a datagram, between two others.
+/// Guarantees: only this message fails, after the one before it has been read; the error has both sizes and says what
+/// to do.
 #[tokio::test]
 async fn a_message_too_large() {
     let directory = tempfile::tempdir().unwrap();
@@ -173,10 +175,10 @@ async fn a_message_too_large() {
     assert_eq!(receive(&daemon).await, 1);
 }
 
-/// Scenario: no daemon, and messages below the log level alone.
-/// Guarantees: they are done with, and nothing is connected.
+/// Scenario: no daemon, and only messages below the log level.
+/// Guarantees: they settle, and the sink does not connect.
 #[tokio::test]
-async fn what_is_filtered_needs_no_daemon() {
+async fn filtered_messages_need_no_daemon() {
     let config = json!({
         "log_level": "err", "successful_severity": "info", "client_errors_severity": "info",
         "server_errors_severity": "err", "socket": "/nonexistent/log",

@@ -24,8 +24,8 @@ fn encode(log_level: &str, header: Header, message: &Value) -> Option<String> {
     Some(String::from_utf8(line.to_vec()).unwrap())
 }
 
-/// Scenario: statuses at the bounds of the classes, an L4 session, and what custom fields may have made of the status.
-/// Guarantees: Kong's severities; without a status that is a number the message is a success.
+/// Scenario: statuses at the bounds of the classes, an L4 session, and statuses changed by custom fields.
+/// Guarantees: the severities are Kong's; without a numeric status the message counts as a success.
 #[test]
 fn the_status_decides_the_severity() {
     let priority = |message: Value| {
@@ -61,7 +61,7 @@ fn the_log_level_filters() {
 }
 
 /// Scenario: one message in each format.
-/// Guarantees: the header is as the format has it, with the time of the end of the transaction.
+/// Guarantees: the header follows the format, with the time at which the transaction ended.
 #[test]
 fn headers() {
     let message = json!({"started_at": STARTED, "latencies": {"request": 2000}, "response": {"status": 200}});
@@ -82,8 +82,9 @@ fn headers() {
     assert_eq!(line(Header::rfc3164(None, "kong")), format!("<157>{local} kong[{process}]: {message}"));
 }
 
-/// Scenario: times that are no time, or of an L4 session.
-/// Guarantees: a session's latency counts; for what is no time between 1970 and 9999 the time of sending stands.
+/// Scenario: invalid times, and times of an L4 session.
+/// Guarantees: a session's latency is used; a time that is not between 1970 and 9999 is replaced by the time of
+/// sending.
 #[test]
 fn odd_times() {
     let ended = |message: Value| HeaderFields::read(message.to_string().as_bytes()).ended;
@@ -122,11 +123,11 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Scenario: any message, machine, program, key and tags.
-    /// Guarantees: what is sent is a message by the grammar of RFC 5424, whose MSG is the JSON, byte by byte, and whose
-    /// parameters are the tags.
+    /// Scenario: any message, host name, program, key and tags.
+    /// Guarantees: the line matches the grammar of RFC 5424; its MSG is the unchanged JSON, and its parameters are the
+    /// tags.
     #[test]
-    fn every_line_is_of_the_grammar(
+    fn every_line_matches_the_grammar(
         message in any_json(), host in any::<String>(), ident in any::<String>(), key in any::<String>(),
         tags in prop::collection::vec(any::<String>(), 0..4),
     ) {
@@ -143,9 +144,10 @@ proptest! {
     }
 }
 
-/// Scenario: lines against the grammar. Guarantees: the tests' reader refuses each, so that it can find a fault.
+/// Scenario: lines that violate the grammar.
+/// Guarantees: the tests' parser rejects each.
 #[test]
-fn the_reader_is_strict() {
+fn the_parser_is_strict() {
     let sound = r#"<13>1 2025-10-01T22:14:15.003Z h kong - - [a@1 t="x\]"] {}"#;
     assert!(rfc5424::parse(sound.as_bytes()).is_ok());
     for (from, to) in [
