@@ -78,13 +78,13 @@ async fn idle(delivery: &Delivery) {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Take,
-    /// Take that many, then fail.
+    /// Accept this many entries, then fail.
     Fail(usize, FailureKind),
-    /// Fail, and ask to be left alone for that long.
+    /// Fail with this `retry_after`.
     Busy(Duration),
 }
 
-/// A sink that follows a script, last step first, and records what was delivered and how it was handed over.
+/// A sink that follows a script, last step first, and records the delivered entries and the calls.
 struct Scripted {
     steps: Vec<Step>,
     batching: Batching,
@@ -106,17 +106,17 @@ impl Sink for Scripted {
             let mut seen = self.seen.lock();
             seen.batches.push(entries.len());
             seen.times.push(Instant::now());
-            let (taken, fault) = match self.steps.pop().unwrap_or(Step::Take) {
+            let (taken, failure) = match self.steps.pop().unwrap_or(Step::Take) {
                 Step::Take => (entries.len(), None),
-                Step::Fail(taken, fault) => (taken.min(entries.len().saturating_sub(1)), Some(fault)),
+                Step::Fail(taken, kind) => (taken.min(entries.len().saturating_sub(1)), Some(kind)),
                 Step::Busy(time) => {
                     return Err(SendError { retry_after: Some(time), ..SendError::retry(0, "busy") });
                 }
             };
             seen.delivered.extend_from_slice(&entries[..taken]);
-            match fault {
+            match failure {
                 None => Ok(Sent::settled(taken)),
-                Some(fault) => Err(SendError::new(taken, fault, "scripted")),
+                Some(kind) => Err(SendError::new(taken, kind, "scripted")),
             }
         })
     }
@@ -131,7 +131,7 @@ impl Sink for Scripted {
     }
 }
 
-/// An output with a scripted sink. It is filled before its dispatcher starts.
+/// Makes an output with a scripted sink. Its queue is filled before its dispatcher starts.
 fn scripted(
     options: QueueOptions,
     batching: Batching,
@@ -141,7 +141,7 @@ fn scripted(
     scripted_in(&std::env::temp_dir(), options, batching, steps, entries)
 }
 
-/// The same with a data directory.
+/// Like [`scripted`], with a data directory.
 fn scripted_in(
     data_dir: &std::path::Path,
     options: QueueOptions,
@@ -280,7 +280,7 @@ async fn an_expired_batch_is_dropped() {
     assert_eq!(texts(&seen.lock().delivered), [7]);
 }
 
-/// A sink that settles nothing before it has a number of entries on their way.
+/// A sink that settles nothing before a number of entries is outstanding.
 struct Holding {
     until: usize,
     taken: Arc<Mutex<Vec<Bytes>>>,
@@ -543,7 +543,7 @@ async fn a_thousand_plugins() {
 }
 
 /// A receiver that reads ids line by line. In each of its first lives it reads some lines, then drops connection and
-/// listener abruptly, if it can with settled messages unread; the last life goes on until `end`.
+/// listener abruptly, if possible with settled messages unread; the last life lasts until `end`.
 struct MortalPeer {
     output: std::sync::OnceLock<Arc<Output>>,
     left_unread: AtomicUsize,
@@ -607,7 +607,7 @@ impl MortalPeer {
     }
 }
 
-/// Ends the peer also when the test fails: the runtime would wait for its thread.
+/// Ends the peer even if the test fails: the runtime would wait for its thread.
 struct EndOnDrop(Arc<MortalPeer>);
 
 impl Drop for EndOnDrop {

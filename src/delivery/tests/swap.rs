@@ -1,4 +1,4 @@
-//! Sinks that are changed by a reload.
+//! Sinks replaced by a reload.
 
 use tokio::sync::Semaphore;
 
@@ -49,7 +49,7 @@ async fn waiting_entries_follow() {
     }
 }
 
-/// A sink that settles one entry each time that it is allowed to.
+/// A sink that settles one entry per permit.
 struct Slow {
     allowed: Arc<Semaphore>,
     seen: Arc<Mutex<Seen>>,

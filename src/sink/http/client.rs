@@ -1,4 +1,4 @@
-//! One request, and what its answer means.
+//! Sends single requests and classifies the responses.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use crate::sink::config_error::refused;
 use crate::sink::{ConfigError, FailureKind, SendError, SinkShared};
 use logphase_net::http::{HttpClient, HttpError};
 
-/// Bytes of an answer's body that error messages repeat.
+/// Bytes of a response body that error messages quote.
 const EXCERPT_BYTES: usize = 200;
 
 /// Sends bodies to one endpoint.
@@ -27,7 +27,7 @@ pub(super) struct Client {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub kind: FailureKind,
-    /// It was too large, as a whole.
+    /// The whole request was too large.
     pub too_large: bool,
     pub message: String,
     pub retry_after: Option<Duration>,
@@ -38,14 +38,14 @@ impl Failure {
         Self { kind: FailureKind::Retryable, too_large: false, message, retry_after: None }
     }
 
-    /// The error of a sink that had delivered `delivered` entries before.
+    /// Makes the error of a sink that had delivered `delivered` entries before.
     pub fn after(self, delivered: usize) -> SendError {
         SendError { delivered, kind: self.kind, message: self.message, retry_after: self.retry_after }
     }
 }
 
 impl Client {
-    /// Connects to nothing yet.
+    /// Makes a client that connects with its first request.
     ///
     /// # Errors
     /// Every field that cannot be used.
@@ -72,7 +72,7 @@ impl Client {
         }
     }
 
-    /// The endpoint, for messages.
+    /// The endpoint as messages show it.
     fn address(&self) -> &str {
         &self.endpoint.address
     }
@@ -80,32 +80,36 @@ impl Client {
     /// Sends `body`. Any status below 300 is success, as in Kong.
     pub async fn post(&self, body: &Bytes) -> Result<(), Failure> {
         let mut result = self.exchange(body).await;
-        // A server may close an idle connection at this moment. Whether it has processed the request is not known, and
-        // at-least-once delivery allows to send it twice.
+        // The server may have closed an idle connection at this moment. Whether it processed the request is unknown;
+        // at-least-once delivery allows sending it twice.
         if matches!(&result, Err(error) if error.is_broken()) {
             result = self.exchange(body).await;
         }
-        let answer = result.map_err(|error| Failure::retry(self.explain(&error)))?;
-        if answer.status().as_u16() < 300 { Ok(()) } else { Err(self.classify(&answer)) }
+        let response = result.map_err(|error| Failure::retry(self.explain(&error)))?;
+        if response.status().as_u16() < 300 { Ok(()) } else { Err(self.classify(&response)) }
     }
 
     async fn exchange(&self, body: &Bytes) -> Result<Response<Bytes>, HttpError> {
         self.client.exchange(self.endpoint.request(body.clone()), self.timeout, EXCERPT_BYTES).await
     }
 
-    fn classify(&self, answer: &Response<Bytes>) -> Failure {
-        let status = answer.status();
+    fn classify(&self, response: &Response<Bytes>) -> Failure {
+        let status = response.status();
         let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
-        let body = excerpt(answer.body());
-        let refused = too_large
+        let body = excerpt(response.body());
+        let permanent = too_large
             || status == StatusCode::UNPROCESSABLE_ENTITY
             || status == StatusCode::BAD_REQUEST && !is_about_connection(&body);
-        let said = if body.is_empty() { String::new() } else { format!(" ({body})") };
+        let quoted = if body.is_empty() { String::new() } else { format!(" ({body})") };
         Failure {
-            kind: if refused { FailureKind::Permanent } else { FailureKind::Retryable },
+            kind: if permanent { FailureKind::Permanent } else { FailureKind::Retryable },
             too_large,
-            message: format!("{} answers {status}{said}{}", self.address(), advice(status, answer.headers(), &body)),
-            retry_after: retry_after(answer.headers(), SystemTime::now()),
+            message: format!(
+                "{} answers {status}{quoted}{}",
+                self.address(),
+                advice(status, response.headers(), &body)
+            ),
+            retry_after: retry_after(response.headers(), SystemTime::now()),
         }
     }
 
@@ -133,13 +137,13 @@ impl Client {
     }
 }
 
-/// nginx answers 400 to every request without the client certificate that it wants, or without TLS on a TLS port. Such an
-/// answer is not about the message.
+/// nginx answers 400 to every request that lacks a required client certificate, or that lacks TLS on a TLS port. Such a
+/// response does not concern the message.
 fn is_about_connection(body: &str) -> bool {
     ["SSL certificate", "sent to HTTPS port"].iter().any(|words| body.contains(words))
 }
 
-/// Advice for an answer.
+/// What an operator can do about a response.
 fn advice(status: StatusCode, headers: &HeaderMap, body: &str) -> String {
     match status.as_u16() {
         300..=399 => {
@@ -150,13 +154,13 @@ fn advice(status: StatusCode, headers: &HeaderMap, body: &str) -> String {
         400 if is_about_connection(body) => "; see config.client_certificate and config.http_endpoint".to_owned(),
         401 | 403 => "; see the user and password in config.http_endpoint, or config.headers".to_owned(),
         404 | 405 | 410 => "; see config.http_endpoint and config.method".to_owned(),
-        413 => "; the receiver takes no bodies of that size: raise its limit".to_owned(),
+        413 => "; the receiver rejects bodies of that size: raise its limit".to_owned(),
         415 => "; see config.content_type".to_owned(),
         _ => String::new(),
     }
 }
 
-/// How long the server asks clients to wait: seconds, or a date (RFC 9110, 10.2.3).
+/// The time that `Retry-After` asks clients to wait, given in seconds or as a date (RFC 9110, 10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

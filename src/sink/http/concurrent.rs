@@ -1,7 +1,7 @@
-//! Requests without a limit of concurrency (Kong's `concurrency_limit: -1`): one per message, many at a time.
+//! Unlimited concurrency (Kong's `concurrency_limit: -1`): one request per message, many at a time.
 //!
-//! Messages arrive in any order and settle in the order of the queue. One that fails keeps those after it in the queue, but
-//! does not delay them: those that were delivered are remembered, and not sent again with it.
+//! Messages arrive in any order and settle in the order of the queue. A failed message keeps later ones in the queue, but
+//! does not delay their delivery: the sink remembers which of them were delivered, and does not send these again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use super::body;
 use super::client::{Client, Failure};
 use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 
-/// Requests at the same time. (Kong has no bound; its timers do.)
+/// Maximum number of concurrent requests. (Kong limits them only by its timers.)
 const MAX_REQUESTS: usize = 64;
 
-/// See the module.
+/// Sends every message in its own request, up to [`MAX_REQUESTS`] at a time.
 pub(super) struct ConcurrentSink {
     client: Arc<Client>,
     array: bool,
     // The outstanding entries, in order.
     slots: VecDeque<Slot>,
-    // The number of the first.
+    // The number of the first slot.
     first: u64,
-    // How many of the slots, from the front, have a request or an outcome.
+    // How many slots, from the front, have a request or an outcome.
     started: usize,
     running: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Failure>)>>,
-    // Why what is outstanding has to be sent again.
+    // The failure after which the outstanding entries must be sent again.
     retry: Option<Failure>,
-    // What was delivered of the entries that were outstanding before the last error.
+    // The delivered entries among those that were outstanding before the last error.
     delivered: HashMap<(usize, usize), Bytes>,
 }
 
@@ -40,14 +40,14 @@ struct Slot {
 }
 
 enum State {
-    /// Not known to be delivered.
+    /// Not sent, in flight, or to be sent again.
     Pending,
     Delivered,
-    /// Refused for good.
+    /// Permanently rejected.
     Rejected(Failure),
 }
 
-/// Identifies an entry among those that are in memory.
+/// Identifies an entry by its allocation.
 fn key(entry: &Bytes) -> (usize, usize) {
     (entry.as_ptr() as usize, entry.len())
 }
@@ -95,14 +95,14 @@ impl ConcurrentSink {
             Ok(()) => slot.state = State::Delivered,
             Err(failure) if failure.kind == FailureKind::Retryable => {
                 // The longest `Retry-After` applies to all.
-                let asked = self.retry.take().and_then(|before| before.retry_after);
-                self.retry = Some(Failure { retry_after: asked.max(failure.retry_after), ..failure });
+                let previous = self.retry.take().and_then(|failure| failure.retry_after);
+                self.retry = Some(Failure { retry_after: previous.max(failure.retry_after), ..failure });
             }
             Err(failure) => slot.state = State::Rejected(failure),
         }
     }
 
-    /// Removes the delivered entries at the front, and says how many.
+    /// Removes the delivered entries at the front and returns their number.
     fn settle_front(&mut self) -> usize {
         let mut settled = 0;
         while matches!(self.slots.front(), Some(Slot { state: State::Delivered, .. })) {
@@ -124,14 +124,14 @@ impl ConcurrentSink {
             self.record(ended);
             self.start_requests();
         }
-        let refused = matches!(
+        let rejected = matches!(
             self.slots.iter().find(|slot| !matches!(slot.state, State::Delivered)),
             Some(Slot { state: State::Rejected(_), .. })
         );
-        if !refused && self.retry.is_none() {
+        if !rejected && self.retry.is_none() {
             return Ok(Sent::settled(self.settle_front()));
         }
-        // Nothing may be outstanding after an error.
+        // After an error nothing may be outstanding.
         while let Some(ended) = self.running.next().await {
             self.record(ended);
         }
@@ -139,19 +139,19 @@ impl ConcurrentSink {
         Err(self.abandon().after(delivered))
     }
 
-    /// Forgets what is outstanding, except which of it was delivered; says why the rest is to be sent again.
+    /// Drops the outstanding entries and remembers which were delivered; returns the failure for the others.
     fn abandon(&mut self) -> Failure {
         let retry = self.retry.take();
-        let mut refused = None;
+        let mut rejection = None;
         for (index, Slot { entry, state }) in self.slots.drain(..).enumerate() {
             match state {
                 State::Delivered => drop(self.delivered.insert(key(&entry), entry)),
-                State::Rejected(failure) if index == 0 => refused = Some(failure),
+                State::Rejected(failure) if index == 0 => rejection = Some(failure),
                 _ => {}
             }
         }
         self.started = 0;
-        refused.or(retry).unwrap_or_else(|| Failure::retry("nothing was sent".to_owned()))
+        rejection.or(retry).unwrap_or_else(|| Failure::retry("nothing was sent".to_owned()))
     }
 }
 

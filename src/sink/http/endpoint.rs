@@ -1,4 +1,4 @@
-//! Where requests go, and with which headers.
+//! The URL and the headers of requests.
 
 use base64::Engine;
 use bytes::Bytes;
@@ -13,21 +13,21 @@ use logphase_config::schema::is_vault_reference;
 
 const AGENT: &str = concat!("logphase/", env!("CARGO_PKG_VERSION"));
 
-/// The head that all requests have in common.
+/// The parts that all requests have in common.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    /// The address without credentials and query, for messages.
+    /// The URL without credentials and query, for messages.
     pub address: String,
 }
 
 impl Endpoint {
-    /// The endpoint of `config`.
+    /// Makes the endpoint of `config`.
     ///
     /// # Errors
-    /// Every field that cannot be used. Their values are not repeated: they may hold credentials.
+    /// Every invalid field. The errors do not contain values, because these may be credentials.
     pub fn new(config: &Config) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let endpoint = endpoint(&config.http_endpoint).map_err(|error| errors.push(error)).ok();
@@ -56,7 +56,7 @@ impl Endpoint {
         Ok(Self { method, uri, headers, address })
     }
 
-    /// A request with `body`. Its `Host` and `Content-Length` are the client's to add.
+    /// Makes a request with `body`. The client adds `Host` and `Content-Length`.
     pub fn request(&self, body: Bytes) -> Request<Bytes> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -66,7 +66,7 @@ impl Endpoint {
     }
 }
 
-/// The URL that requests go to, without user information; and the `Authorization` that the latter stands for.
+/// Parses the URL. Returns it without user information, and the `Authorization` made from the user information.
 fn endpoint(url: &str) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
     const FIELD: &str = "http_endpoint";
     if is_vault_reference(url) {
@@ -96,7 +96,7 @@ fn endpoint(url: &str) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
     Ok((uri, userinfo.as_deref().map(basic).transpose()?))
 }
 
-/// User information of a URL as the value of `Authorization`.
+/// The value of `Authorization` for the user information of a URL.
 fn basic(userinfo: &str) -> Result<HeaderValue, ConfigError> {
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(userinfo).collect();
     let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
@@ -113,7 +113,7 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigEr
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| ConfigError::new("headers", format!("{name:?} is not the name of a header")))?;
     let mut value = header_value(&field, value)?;
-    // It is often a key, which the compression of HTTP/2 must not keep.
+    // The value is often a key, which HTTP/2 header compression must not store.
     value.set_sensitive(true);
     Ok((parsed, value))
 }

@@ -1,7 +1,7 @@
 //! Messages as bodies of HTTP requests.
 //!
-//! A request carries a message, or an array of messages if `queue.max_batch_size` is more than one. What the receiver
-//! answers with a status below 300 is delivered. Anything else is sent again: at least once.
+//! A request carries a message, or an array of messages if `queue.max_batch_size` is more than one. A status below 300
+//! means that the messages are delivered. Otherwise they are sent again: delivery is at least once.
 
 mod client;
 mod concurrent;
@@ -18,21 +18,21 @@ use self::concurrent::ConcurrentSink;
 use crate::sink::{Batching, BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, defaults, parse};
 use logphase_net::tls::Identity;
 
-/// What the sink needs of a plugin's `config`.
+/// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Where to send to; user information in it becomes an `Authorization` header.
+    /// The URL to send to; its user information becomes an `Authorization` header.
     pub http_endpoint: String,
-    /// The requests' method.
+    /// The request method.
     #[serde(default = "default_method")]
     pub method: String,
-    /// The requests' content type.
+    /// The content type of requests.
     #[serde(default = "default_content_type")]
     pub content_type: String,
-    /// Milliseconds for connecting, for any progress in sending, and for the answer.
+    /// Limit on connecting, on sending without progress, and on waiting for the response, in milliseconds.
     #[serde(default = "defaults::timeout")]
     pub timeout: u64,
-    /// Milliseconds that an idle connection is kept; 0: none is.
+    /// How long an idle connection is kept, in milliseconds; 0 closes it after each request.
     #[serde(default = "defaults::keepalive")]
     pub keepalive: u64,
     /// Verify the receiver's certificate.
@@ -41,13 +41,13 @@ pub struct Config {
     /// Headers to add.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Send arrays: batches are of more than one (`queue.max_batch_size`).
+    /// Send arrays, because batches may have more than one message (`queue.max_batch_size`).
     #[serde(default)]
     pub array: bool,
     /// Send many requests of one message at the same time (`queue.concurrency_limit` of -1).
     #[serde(default)]
     pub parallel: bool,
-    /// The certificate to show to receivers that ask for one.
+    /// The client certificate for receivers that request one.
     #[serde(default)]
     pub(crate) certificate: Option<Identity>,
 }
@@ -60,7 +60,7 @@ fn default_content_type() -> String {
     "application/json".to_owned()
 }
 
-/// Largest array of several messages, in bytes: many servers (like nginx) refuse larger bodies by default.
+/// Limit on an array of several messages, in bytes: many servers (like nginx) reject larger bodies by default.
 const MAX_ARRAY_BYTES: usize = 1 << 20;
 
 /// Makes a sink from `config`; see [`crate::sink::Opener`].
@@ -102,13 +102,13 @@ fn array_size(entries: &[Bytes]) -> usize {
 
 /// Sends one batch at a time.
 ///
-/// A batch that the receiver refuses for good is sent again in halves, so that one bad message costs no other.
+/// A permanently rejected batch is split in halves and sent again, so that one bad message does not affect the others.
 struct HttpSink {
     client: Client,
     array: bool,
-    // Messages per request: half of what was refused last, doubled by each success.
+    // Limit on the messages of a request: half of the last rejected batch, doubled by each success.
     max_messages: usize,
-    // The smallest body, in bytes, that was refused for its size.
+    // Size of the smallest body that was rejected as too large, in bytes.
     rejected_size: usize,
     warning: Option<String>,
 }
@@ -128,9 +128,9 @@ impl HttpSink {
                     if failure.too_large {
                         self.rejected_size = array_size(part);
                     }
-                    let many = part.len();
+                    let count = part.len();
                     self.warning = Some(format!(
-                        "{}; a batch of {many} messages is sent in parts: see config.queue.max_batch_size",
+                        "{}; a batch of {count} messages is sent in parts: see config.queue.max_batch_size",
                         failure.message
                     ));
                 }
@@ -140,7 +140,7 @@ impl HttpSink {
         Ok(Sent { warning: self.warning.take(), ..Sent::settled(sent) })
     }
 
-    /// As many of the first entries as one request may carry.
+    /// Returns the first entries that fit into one request.
     fn next_part<'a>(&self, entries: &'a [Bytes]) -> &'a [Bytes] {
         let max_messages = if self.array { entries.len().min(self.max_messages) } else { 1 };
         let mut size = 1;

@@ -1,7 +1,7 @@
-//! Messages to the machine's syslog daemon, as `syslog` of the C library sends them.
+//! Messages to the local syslog daemon, in the form that the C library's `syslog` sends.
 //!
-//! A Unix socket keeps a message until the daemon reads it; if the daemon ends before that, the message is lost. So a
-//! message settles when it has been read: when the kernel holds no unread bytes of it, and the daemon was still there
+//! A Unix socket keeps a message until the daemon reads it; if the daemon ends before that, the message is lost. A
+//! message therefore settles when it has been read: the kernel holds no unread bytes of it, and the daemon still existed
 //! afterwards. Unread messages are sent again to the next daemon.
 
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use super::socket::DaemonSocket;
 use crate::sink::{BoxFuture, FailureKind, SendError, Sent, Sink};
 
-/// Messages between two checks of what has been read. When the daemon ends, about that many more than the kernel keeps are
-/// sent twice.
+/// Number of messages between two checks of what has been read. When the daemon ends, about this many messages more than
+/// the kernel buffers are duplicated.
 const CHECK_INTERVAL: usize = 64;
 
 /// Sends whole syslog messages to a Unix socket.
@@ -25,14 +25,14 @@ pub(super) struct DaemonSink {
     path: PathBuf,
     timeout: Duration,
     socket: Option<DaemonSocket>,
-    // Sizes of the messages that the kernel has taken and that are not known to be read, oldest first.
+    // Sizes of the messages that the kernel has accepted and that are not known to be read, oldest first.
     unread: VecDeque<usize>,
-    // How many before those have been read, but not reported as settled yet.
+    // Number of read messages that are not reported as settled yet.
     read: usize,
 }
 
 impl DaemonSink {
-    /// Connects when the first message comes.
+    /// Makes a sink that connects when the first message is sent.
     pub(super) fn new(path: &Path, timeout: Duration) -> Self {
         Self { path: path.to_owned(), timeout, socket: None, unread: VecDeque::new(), read: 0 }
     }
@@ -68,18 +68,18 @@ impl DaemonSink {
         Ok(())
     }
 
-    /// How many of the unread messages have been read by now.
+    /// Returns how many of the unread messages have been read meanwhile.
     fn count_read(&self) -> io::Result<usize> {
         let Some(socket) = &self.socket else { return Ok(0) };
         let held = socket.unread()?;
-        // The newest messages that fit into what is held may be unread; those before have been read.
+        // The newest messages that fit into the kernel's unread bytes may be unread; those before have been read.
         let mut bytes = 0;
         let fits = |size: &&usize| {
             bytes += **size as u64;
             bytes <= held
         };
         let read = self.unread.len() - self.unread.iter().rev().take_while(fits).count();
-        // This check comes second: the kernel has dropped the bytes of a daemon that has ended, which nobody read.
+        // This check must come second: when a daemon ends, the kernel drops its unread bytes.
         if read > 0 && !socket.is_alive() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(read) }
     }
 
@@ -90,9 +90,9 @@ impl DaemonSink {
         Ok(())
     }
 
-    /// Waits until the daemon has read something that is not reported yet.
+    /// Waits until the daemon has read a message that is not reported yet.
     async fn wait_until_read(&mut self) -> Result<(), SendError> {
-        // The kernel gives no notice when a datagram is read.
+        // The kernel does not notify about reads.
         const SHORTEST: Duration = Duration::from_millis(1);
         const LONGEST: Duration = Duration::from_millis(20);
         let (mut pause, begin, before) = (SHORTEST, Instant::now(), self.unread.len());
@@ -116,7 +116,7 @@ impl DaemonSink {
         Sent::settled(std::mem::take(&mut self.read))
     }
 
-    /// The error of a message that the socket never takes, once those before it have been read.
+    /// Makes the error of a message that is too large for the socket, after those before it have been read.
     async fn too_large(&mut self, size: usize) -> SendError {
         while !self.unread.is_empty() {
             if let Err(error) = self.wait_until_read().await {
@@ -131,10 +131,10 @@ impl DaemonSink {
         SendError { delivered: std::mem::take(&mut self.read), kind: FailureKind::TooLarge, message, retry_after: None }
     }
 
-    /// Closes the socket; what is not known to be read is to be sent again.
+    /// Closes the socket. Messages that are not known to be read must be sent again.
     fn disconnected(&mut self, error: &io::Error) -> SendError {
         let message = self.explain(error);
-        // A daemon that is only slow has read most of it.
+        // A slow daemon has read most of the messages.
         self.read += self.count_read().unwrap_or(0);
         self.socket = None;
         self.unread = VecDeque::new();

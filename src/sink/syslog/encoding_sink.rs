@@ -1,4 +1,4 @@
-//! Entries as syslog messages: those below `log_level` are skipped, the others go over another sink.
+//! Encodes entries as syslog messages for another sink, and skips entries below `log_level`.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::format::Encoder;
 use crate::sink::{BoxFuture, SendError, Sent, Sink};
 
-/// A sink that puts headers before entries and hands them to another sink. Entries below `log_level` are not sent, as
-/// in Kong; they count as delivered together with those before them.
+/// A sink that adds syslog headers to entries and sends them over another sink. Entries below `log_level` are not sent, as
+/// in Kong; they settle together with the entries before them.
 pub struct EncodingSink {
     encoder: Encoder,
     transport: Box<dyn Sink>,
@@ -16,7 +16,7 @@ pub struct EncodingSink {
 }
 
 impl EncodingSink {
-    /// Sends over `transport`, which takes whole syslog messages.
+    /// Makes a sink that sends whole syslog messages over `transport`.
     pub fn new(encoder: Encoder, transport: Box<dyn Sink>) -> Self {
         Self { encoder, transport, settlement: Settlement::default() }
     }
@@ -29,14 +29,14 @@ impl EncodingSink {
             messages.extend(message);
         }
         if messages.is_empty() && !entries.is_empty() {
-            // The transport need not connect for nothing.
+            // Without messages the transport does not need to connect.
             return Ok(Sent::settled(self.settlement.settle(0)));
         }
         let result = self.transport.send(&messages).await;
         self.translate(result)
     }
 
-    /// Translates the transport's counts of messages to counts of entries.
+    /// Converts the transport's message counts to entry counts.
     fn translate(&mut self, result: Result<Sent, SendError>) -> Result<Sent, SendError> {
         match result {
             Ok(sent) => Ok(Sent { settled: self.settlement.settle(sent.settled), ..sent }),
@@ -81,7 +81,7 @@ impl Settlement {
         self.forwarded.push_back(forwarded);
     }
 
-    /// How many entries settle when the transport has settled `messages` more.
+    /// Returns how many entries settle when the transport settles `messages` messages.
     fn settle(&mut self, messages: usize) -> usize {
         let (mut left, mut settled) = (messages, 0);
         while let Some(&forwarded) = self.forwarded.front() {
@@ -93,7 +93,7 @@ impl Settlement {
             self.forwarded.pop_front();
         }
         if self.forwarded.is_empty() {
-            // Frees the room that the largest batch took.
+            // Frees the capacity of the largest batch.
             self.forwarded = VecDeque::new();
         }
         settled

@@ -1,8 +1,8 @@
 //! Messages in the formats of RFC 5424 and RFC 3164.
 //!
-//! The time in the header is that of logging as in Kong: the end of the transaction, as the message itself tells it. A
-//! message that waited in a queue keeps its time, and one that is sent twice is the same each time. Only a message
-//! without a time gets that of sending.
+//! The time in the header is Kong's time of logging: the end of the transaction, computed from the message. It does not
+//! depend on the time spent in the queue, and a message that is sent twice is the same each time. Only a message without
+//! this time gets the time of sending.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::severity::{Facility, HeaderFields, Severities, Severity};
 
-/// How the header writes the time. RFC 5424 also puts a version before it.
+/// The format of the time in the header. In RFC 5424 a version precedes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampFormat {
     /// RFC 5424: UTC, with milliseconds.
@@ -24,19 +24,19 @@ pub enum TimestampFormat {
     Old,
 }
 
-/// The parts of a header that are the same for all messages.
+/// The constant parts of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     timestamp_format: TimestampFormat,
-    // With the space before the message.
+    // Ends with the space before the message.
     rest: String,
 }
 
-/// The largest host name (RFC 5424, 6).
+/// Length limit of HOSTNAME (RFC 5424, 6).
 const LONGEST_HOST: usize = 255;
-/// The largest APP-NAME (RFC 5424, 6).
+/// Length limit of APP-NAME (RFC 5424, 6).
 const LONGEST_NAME: usize = 48;
-/// The largest TAG (RFC 3164, 4.1.3).
+/// Length limit of TAG (RFC 3164, 4.1.3).
 const LONGEST_TAG: usize = 32;
 
 impl Header {
@@ -47,16 +47,17 @@ impl Header {
         Self { timestamp_format: TimestampFormat::Milliseconds, rest: format!("{host} {name} {process} - - ") }
     }
 
-    /// `TIMESTAMP HOST TAG[PID]:`; without a host it is what the C library's `syslog` sends to the local daemon.
+    /// `TIMESTAMP HOST TAG[PID]:`; without a host it is the form that the C library's `syslog` sends to the local
+    /// daemon.
     pub fn rfc3164(host: Option<&str>, ident: &str) -> Self {
         let host = host.map(|host| name(host, LONGEST_HOST, "") + " ").unwrap_or_default();
         let (tag, process) = (name(ident, LONGEST_TAG, ":[]"), std::process::id());
         Self { timestamp_format: TimestampFormat::Old, rest: format!("{host}{tag}[{process}]: ") }
     }
 
-    /// `1 TIMESTAMP HOST kong - - [KEY@41058 tag="..."]`, as Loggly wants it.
+    /// `1 TIMESTAMP HOST kong - - [KEY@41058 tag="..."]`, the format that Loggly expects.
     pub fn loggly(host: &str, key: &str, tags: &[String]) -> Self {
-        // Loggly's keys are longer than what RFC 5424 allows (32 with the number).
+        // Loggly's keys are longer than RFC 5424 allows (32 characters with the number).
         let (host, key) = (name(host, LONGEST_HOST, ""), name(key, usize::MAX, "=]\""));
         let mut rest = format!("{host} kong - - [{key}@41058");
         for tag in tags {
@@ -67,12 +68,12 @@ impl Header {
     }
 }
 
-/// Puts headers before messages.
+/// Adds headers to messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoder {
-    /// Which messages have which severity.
+    /// Determines the severity of a message.
     pub severities: Severities,
-    /// The facility of all of them.
+    /// The facility of all messages.
     pub facility: Facility,
     /// The rest of the header.
     pub header: Header,
@@ -129,14 +130,14 @@ fn write_time(header: &mut String, timestamp_format: TimestampFormat, at: DateTi
     };
 }
 
-/// `text` as a name in a header: at most `longest` characters, `_` for each that may not be in it, `-` for none.
+/// `text` as a name in a header: at most `longest` characters, `_` for each forbidden one, `-` for an empty text.
 fn name(text: &str, longest: usize, excluded: &str) -> String {
     let sound = |c: char| if c.is_ascii_graphic() && !excluded.contains(c) { c } else { '_' };
     let name: String = text.chars().take(longest).map(sound).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
 
-/// `text` as the value of a parameter (RFC 5424, 6.3.3).
+/// `text` escaped as the value of a parameter (RFC 5424, 6.3.3).
 fn escaped(text: &str) -> String {
     let mut value = String::with_capacity(text.len());
     for c in text.chars() {
@@ -148,7 +149,7 @@ fn escaped(text: &str) -> String {
     value
 }
 
-/// The machine's name.
+/// The host name of this machine.
 pub fn local_hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

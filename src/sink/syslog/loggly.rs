@@ -1,7 +1,6 @@
-//! Syslog as Loggly takes it: RFC 5424 with the customer's token and tags, one datagram per message.
+//! Syslog for Loggly: RFC 5424 with the customer's token and tags, one datagram per message.
 //!
-//! As with every datagram, a message is delivered when the kernel has taken it, and a refusal that comes back counts as a
-//! loss.
+//! As in udp-log, a message counts as delivered when the kernel has accepted it, and as lost if the network reports a refusal.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,22 +11,22 @@ use super::severity::{Facility, Severities};
 use crate::sink::udp::UdpSink;
 use crate::sink::{ConfigError, Sink, SinkShared, parse};
 
-/// What the sink needs of a plugin's `config`.
+/// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Name or address of the receiver.
+    /// Host name or IP address of the receiver.
     pub host: String,
-    /// Its port.
+    /// Port of the receiver.
     pub port: u16,
     /// The customer token.
     pub key: String,
-    /// Tags of every message.
+    /// The tags of all messages.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Severities.
+    /// Severities and log level.
     #[serde(flatten)]
     pub severities: Severities,
-    /// Milliseconds for resolving the name and for sending one datagram.
+    /// Limit on resolving the name and on sending one datagram, in milliseconds.
     pub timeout: u64,
 }
 

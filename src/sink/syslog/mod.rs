@@ -1,4 +1,4 @@
-//! Syslog messages, to the machine's daemon or over the network.
+//! Syslog messages to the local daemon or over the network.
 
 mod daemon;
 mod encoding_sink;
@@ -23,11 +23,11 @@ use crate::sink::{ConfigError, Sink, SinkShared, defaults, parse};
 
 /// The daemon's socket (`_PATH_LOG` of the C library).
 const DEFAULT_SOCKET: &str = "/dev/log";
-/// The port of syslog over UDP (RFC 5426, 3.3), which receivers use for TCP, too.
+/// The port of syslog over UDP (RFC 5426, 3.3), which receivers also use for TCP.
 const PORT: u16 = 514;
 /// The port of syslog over TLS (RFC 5425, 4.1).
 const TLS_PORT: u16 = 6514;
-/// Milliseconds after which an idle connection is closed, as tcp-log's by default.
+/// Idle time after which a connection is closed, in milliseconds: tcp-log's default.
 const KEEPALIVE: u64 = 60_000;
 
 /// The transport to a receiver on the network.
@@ -47,50 +47,50 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// With host, process and a time with its year and zone.
+    /// With host, process, and a time that includes year and zone.
     Rfc5424,
-    /// The older format of BSD syslog.
+    /// The format of BSD syslog.
     Rfc3164,
 }
 
-/// What the sink needs of a plugin's `config`.
+/// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Severities.
+    /// Severities and log level.
     #[serde(flatten)]
     pub severities: Severities,
     /// The facility.
     #[serde(default)]
     pub facility: Facility,
-    /// Path of the daemon's socket in place of `/dev/log`.
+    /// Path of the daemon's socket, instead of `/dev/log`.
     #[serde(default)]
     pub socket: Option<String>,
-    /// A receiver on the network, in place of the machine's daemon.
+    /// A receiver on the network, instead of the local daemon.
     #[serde(default)]
     pub host: Option<String>,
-    /// Its port; 514, for TLS 6514.
+    /// Port of the receiver; by default 514, with TLS 6514.
     #[serde(default)]
     pub port: Option<u16>,
     /// The transport to `host`.
     #[serde(default)]
     pub transport: Transport,
-    /// The format; by default RFC 3164 for the machine's daemon, which is what the C library sends and daemons expect, and
-    /// RFC 5424 over the network.
+    /// The format; by default RFC 5424 over the network, and RFC 3164 for the local daemon, as the C library sends it and
+    /// daemons expect it.
     #[serde(default)]
     pub format: Option<Format>,
     /// The name of the program in messages.
     #[serde(default = "default_ident")]
     pub ident: String,
-    /// The name of the machine in messages, if not its own.
+    /// The host name in messages, instead of the machine's name.
     #[serde(default)]
     pub hostname: Option<String>,
-    /// The name to ask for and to verify in place of `host`.
+    /// Server name for SNI and certificate verification, instead of `host`.
     #[serde(default)]
     pub tls_sni: Option<String>,
     /// Verify the receiver's certificate.
     #[serde(default = "defaults::verify")]
     pub ssl_verify: bool,
-    /// Milliseconds for connecting, and for any progress in sending.
+    /// Limit on connecting, and on sending without progress, in milliseconds.
     #[serde(default = "defaults::timeout")]
     pub timeout: u64,
 }

@@ -1,9 +1,9 @@
-//! Facilities and severities, and which severity a message has.
+//! Facilities, severities, and the severity of a message.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Where messages come from, with its number (RFC 5424, table 1).
+/// A facility with its number (RFC 5424, table 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Facility {
@@ -30,7 +30,7 @@ pub enum Facility {
     Local7 = 23,
 }
 
-/// How severe a message is, with its number (RFC 5424, table 2): the more severe, the smaller.
+/// A severity with its number (RFC 5424, table 2): smaller is more severe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -58,8 +58,8 @@ pub struct Severities {
 }
 
 impl Severities {
-    /// The severity of a message with this status; `None` if it is not to be sent. A message without a status (an L4
-    /// session, or one whose custom fields took it away) is a success.
+    /// The severity of a message with this status; `None` if `log_level` filters it. A message without a status (an L4
+    /// session, or one whose custom fields removed it) is a success.
     pub fn severity(&self, status: Option<f64>) -> Option<Severity> {
         let severity = match status {
             Some(status) if status >= 500.0 => self.server_errors_severity,
@@ -70,13 +70,13 @@ impl Severities {
     }
 }
 
-/// The parts of a message that its header depends on, read from its JSON. What does not have Kong's type counts as absent.
+/// The parts of a message that its header depends on, read from its JSON. A member of another type than Kong's counts as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct HeaderFields {
     /// `response.status`.
     pub status: Option<f64>,
-    /// When the transaction ended (Kong logs it then), in milliseconds since 1970: `started_at` and
-    /// `latencies.request` (of an L4 session `latencies.session`).
+    /// The end of the transaction, when Kong logs it, in milliseconds since 1970: `started_at` plus `latencies.request`
+    /// (`latencies.session` for an L4 session).
     pub ended: Option<f64>,
 }
 
@@ -105,7 +105,7 @@ struct Latencies<'a> {
 }
 
 impl HeaderFields {
-    /// Reads them from a message.
+    /// Reads the fields from a message.
     pub fn read(message: &[u8]) -> Self {
         let Ok(message) = serde_json::from_slice::<Message<'_>>(message) else { return Self::default() };
         let status = parse::<Response<'_>>(message.response).and_then(|response| parse(response.status));

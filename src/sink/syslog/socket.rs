@@ -1,4 +1,4 @@
-//! A connection to the machine's syslog daemon.
+//! A connection to the local syslog daemon.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use logphase_net::send_queue::unacknowledged;
 
-/// Bytes of send buffer to request, which bound a datagram; the kernel grants at most twice `net.core.wmem_max`.
+/// Send buffer size to request, in bytes. It limits a datagram; the kernel grants at most twice `net.core.wmem_max`.
 const SEND_BUFFER: usize = 8 << 20;
 /// Bytes of the send buffer that a datagram cannot use (`unix_dgram_sendmsg` in Linux).
 const OVERHEAD: usize = 32;
@@ -23,15 +23,15 @@ const OVERHEAD: usize = 32;
 pub(super) struct DaemonSocket {
     path: PathBuf,
     identity: Identity,
-    kind: Kind,
+    kind: SocketKind,
 }
 
-enum Kind {
+enum SocketKind {
     Datagram(UnixDatagram),
     Stream(UnixStream),
 }
 
-/// Which file a socket is. Inode numbers are reused for new files, creation times are not.
+/// Identifies the file of a socket. Inode numbers are reused for new files, creation times are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -47,55 +47,56 @@ impl Identity {
 }
 
 impl DaemonSocket {
-    /// Connects to the daemon that listens at `path`, for datagrams or, if it takes none, a stream.
+    /// Connects to the daemon that listens at `path` with a datagram socket, or else with a stream socket.
     pub(super) async fn open(path: &Path, limit: Duration) -> io::Result<Self> {
         // Read before connecting: if another daemon starts in between, this socket counts as dead and is opened again.
         let identity = Identity::of(path)?;
         let datagram = UnixDatagram::unbound()?;
         let socket = match datagram.connect(path) {
             Ok(()) => {
-                // If it is refused, the default size stays.
+                // On an error the default size remains.
                 let _ = SockRef::from(&datagram).set_send_buffer_size(SEND_BUFFER);
-                Kind::Datagram(datagram)
+                SocketKind::Datagram(datagram)
             }
             Err(error) if Errno::from_io_error(&error) == Some(Errno::PROTOTYPE) => {
-                Kind::Stream(within(limit, UnixStream::connect(path)).await?)
+                SocketKind::Stream(within(limit, UnixStream::connect(path)).await?)
             }
             Err(error) => return Err(error),
         };
         Ok(Self { path: path.to_owned(), identity, kind: socket })
     }
 
-    /// Hands one message to the kernel. Waits, for `limit` at most, while the daemon lags behind.
+    /// Sends one message. Waits for at most `limit` while the daemon lags behind.
     pub(super) async fn send(&mut self, message: &[u8], limit: Duration) -> io::Result<()> {
         match &mut self.kind {
-            Kind::Datagram(socket) => within(limit, socket.send(message)).await.map(drop),
-            Kind::Stream(socket) => {
-                // The C library ends messages in a stream so.
+            SocketKind::Datagram(socket) => within(limit, socket.send(message)).await.map(drop),
+            SocketKind::Stream(socket) => {
+                // The C library ends messages in a stream with a zero byte.
                 let ended = [message, b"\0"].concat();
                 within(limit, socket.write_all(&ended)).await
             }
         }
     }
 
-    /// Bytes that the daemon has not read, and some for the kernel's own use.
+    /// Bytes that the daemon has not read, including the kernel's overhead.
     pub(super) fn unread(&self) -> io::Result<u64> {
         match &self.kind {
-            Kind::Datagram(socket) => unacknowledged(socket),
-            Kind::Stream(socket) => unacknowledged(socket),
+            SocketKind::Datagram(socket) => unacknowledged(socket),
+            SocketKind::Stream(socket) => unacknowledged(socket),
         }
     }
 
-    /// Whether the daemon that the socket was opened to is still there.
+    /// Whether the daemon that the socket is connected to still exists.
     pub(super) fn is_alive(&self) -> bool {
         match &self.kind {
-            // The kernel reports its end only to a sender, so this tests whether its socket still takes connections.
-            Kind::Datagram(_) => {
+            // The kernel reports the daemon's end only to a sender; therefore this tests whether its socket still accepts
+            // connections.
+            SocketKind::Datagram(_) => {
                 let same = Identity::of(&self.path).is_ok_and(|now| now == self.identity);
                 same && UnixDatagram::unbound().and_then(|probe| probe.connect(&self.path)).is_ok()
             }
-            Kind::Stream(socket) => {
-                // Bypasses the runtime, which learns of the end later than the kernel.
+            SocketKind::Stream(socket) => {
+                // Bypasses the runtime, which learns of the end after the kernel.
                 let mut scratch = [0; 512];
                 match rustix::net::recv(socket, &mut scratch[..], RecvFlags::DONTWAIT) {
                     Ok((read, _)) => read > 0,
@@ -105,13 +106,13 @@ impl DaemonSocket {
         }
     }
 
-    /// The largest message that the socket takes, in bytes.
+    /// Size limit of a message on this socket, in bytes.
     pub(super) fn largest(&self) -> usize {
         match &self.kind {
-            Kind::Datagram(socket) => {
+            SocketKind::Datagram(socket) => {
                 SockRef::from(socket).send_buffer_size().unwrap_or_default().saturating_sub(OVERHEAD)
             }
-            Kind::Stream(_) => usize::MAX,
+            SocketKind::Stream(_) => usize::MAX,
         }
     }
 }

@@ -21,9 +21,9 @@ use logphase_net::send_queue::unacknowledged;
 /// How a connection ended.
 #[derive(Debug)]
 pub(super) enum Disconnected {
-    /// The peer closed it in order: it had read what its kernel had acknowledged.
+    /// The peer closed it in order, after reading everything that its kernel had acknowledged.
     Closed,
-    /// It was cut off, or nothing moved within the timeout.
+    /// It broke, or made no progress within the timeout.
     Failed(io::Error),
 }
 
@@ -32,14 +32,14 @@ impl Disconnected {
         match self {
             Self::Closed => format!("{address} closed the connection"),
             Self::Failed(error) if error.kind() == io::ErrorKind::TimedOut => {
-                format!("{address} took nothing within config.timeout; check that the receiver reads")
+                format!("{address} accepted no data within config.timeout; check that the receiver reads")
             }
             Self::Failed(error) => format!("connection to {address} broke: {error}"),
         }
     }
 }
 
-/// Counts the bytes that the kernel takes.
+/// Counts the bytes that the kernel accepts.
 struct CountingStream {
     stream: TcpStream,
     written: u64,
@@ -53,12 +53,12 @@ enum Transport {
 /// An open connection.
 pub(super) struct Connection {
     transport: Transport,
-    // Where each write ended, in bytes on the wire, with the number of entries in it.
+    // The end of each write, in bytes on the wire, with its number of entries.
     boundaries: VecDeque<(u64, usize)>,
     last_used: Instant,
 }
 
-/// How to speak TLS, and the name that the peer must have.
+/// The TLS configuration, and the name that the peer's certificate must have.
 #[derive(Clone)]
 pub(super) struct Tls {
     pub config: Arc<ClientConfig>,
@@ -84,12 +84,13 @@ impl Connection {
         Ok(Self { transport, boundaries: VecDeque::new(), last_used: Instant::now() })
     }
 
-    /// How long nothing was written.
+    /// Time since the last write.
     pub(super) fn idle_for(&self) -> Duration {
         self.last_used.elapsed()
     }
 
-    /// Writes `bytes`, which end `entries` entries. Fails when nothing moves for `limit`, or the peer closes the connection.
+    /// Writes `bytes`, which contain `entries` entries. Fails without progress for `limit`, or if the peer closes the
+    /// connection.
     pub(super) async fn write(&mut self, bytes: &[u8], entries: usize, limit: Duration) -> Result<(), Disconnected> {
         let mut done = 0;
         while done < bytes.len() {
@@ -105,7 +106,7 @@ impl Connection {
     /// How many entries the peer's TCP has acknowledged since the last call.
     pub(super) fn take_settled(&mut self) -> usize {
         let counted = self.stream();
-        // Without an answer nothing counts as acknowledged.
+        // If the kernel does not report it, nothing counts as acknowledged.
         let Ok(pending) = unacknowledged(&counted.stream) else { return 0 };
         let acknowledged = counted.written.saturating_sub(pending);
         let mut settled = 0;
@@ -116,9 +117,9 @@ impl Connection {
         settled
     }
 
-    /// Waits until entries are acknowledged and says how many. Fails when nothing moves for `limit`.
+    /// Waits until entries are acknowledged and returns their number. Fails without progress for `limit`.
     pub(super) async fn wait_settled(&mut self, limit: Duration) -> Result<usize, Disconnected> {
-        // The kernel gives no notice when an acknowledgement arrives.
+        // The kernel does not notify about acknowledgements.
         const SHORTEST: Duration = Duration::from_millis(1);
         const LONGEST: Duration = Duration::from_millis(20);
         let mut pause = SHORTEST;
@@ -156,7 +157,7 @@ impl Connection {
         poll_fn(|context| self.poll_peer_closed(context)).await
     }
 
-    /// Ends the connection in order: after all that was written.
+    /// Closes the connection in order, after everything that was written.
     pub(super) async fn close(mut self, limit: Duration) {
         // With unread bytes the kernel would reset the connection, and the peer could lose what it has not read.
         let _ = self.check();

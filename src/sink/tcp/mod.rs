@@ -1,11 +1,11 @@
 //! Messages over one TCP or TLS connection.
 //!
-//! TCP confirms that the peer's *kernel* has a byte, not that the peer has read it. So:
-//! - A message settles when the peer's TCP has acknowledged it. If the connection ends before, it is sent again.
-//! - A peer that dies leaves acknowledged messages unread in its socket's buffer. So after a lost connection, the newest
-//!   settled messages (8 MiB, 30 s; 1 s if the peer closed in order) are sent again on the next one.
-//! - Delivery is at least once: around a restart of the peer some messages arrive twice, in their first order. A message
-//!   that the peer had read earlier than that and not processed is lost: neither TCP nor this sink can know.
+//! TCP confirms that the peer's *kernel* has received a byte, not that the peer has read it. Therefore:
+//! - A message settles when the peer's TCP has acknowledged it. If the connection ends earlier, it is sent again.
+//! - A peer that dies leaves acknowledged messages unread in its socket buffer. Therefore the newest settled messages
+//!   (8 MiB, 30 s; 1 s if the peer closed in order) are sent again on the next connection.
+//! - Delivery is at least once: around a restart of the peer some messages arrive twice, in their original order. A
+//!   message that the peer read earlier but did not process is lost: neither TCP nor this sink can detect this.
 
 mod connection;
 
@@ -24,35 +24,35 @@ use crate::sink::config_error::refused;
 use crate::sink::resend::ResendBuffer;
 use crate::sink::{BoxFuture, ConfigError, SendError, Sent, Sink, SinkShared, defaults, parse};
 
-/// How long a settled message is kept to be sent again if the connection is cut off.
+/// How long a settled message is kept for resending if the connection breaks.
 const RESEND_AGE: Duration = Duration::from_secs(30);
-/// The same when the peer closed the connection in order.
+/// How long a settled message is kept for resending if the peer closes the connection in order.
 const RESEND_AGE_CLOSED: Duration = Duration::from_secs(1);
-/// How many connections in a row may break while they carry resent messages only. Then these are given up: a peer that
-/// breaks every connection must not get the same messages for ever.
+/// How many connections in a row may break while they carry resent messages only. Then these messages are given up: a peer
+/// that breaks every connection must not get the same messages forever.
 const MAX_FAILED_REPLAYS: u32 = 10;
-/// The pause before messages are sent again while nothing else is to be sent; it doubles with each broken connection.
+/// The delay before an idle sink resends messages; it doubles with each broken connection.
 const REPLAY_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes that are written, and settle, together.
+/// Size of a write in bytes; its messages settle together.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// What the sink needs of a plugin's `config`.
+/// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Name or address of the receiver.
+    /// Host name or IP address of the receiver.
     pub host: String,
-    /// Its port.
+    /// Port of the receiver.
     pub port: u16,
-    /// Milliseconds for connecting, and for any progress in sending.
+    /// Limit on connecting, and on sending without progress, in milliseconds.
     #[serde(default = "defaults::timeout")]
     pub timeout: u64,
-    /// Milliseconds of idleness after which the connection is closed.
+    /// Idle time after which the connection is closed, in milliseconds.
     #[serde(default = "defaults::keepalive")]
     pub keepalive: u64,
-    /// Speak TLS.
+    /// Use TLS.
     #[serde(default)]
     pub tls: bool,
-    /// The name to ask for and to verify, in place of `host`.
+    /// Server name for SNI and certificate verification, instead of `host`.
     #[serde(default)]
     pub tls_sni: Option<String>,
     /// Verify the receiver's certificate.
@@ -63,12 +63,12 @@ pub struct Config {
     pub crlf: bool,
 }
 
-/// How a receiver finds the messages in the stream of bytes.
+/// How messages are delimited in the byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// Each ends with these bytes.
+    /// Each message ends with these bytes.
     Terminated(&'static [u8]),
-    /// Each follows its length in bytes and a space (RFC 6587, 3.4.1).
+    /// Octet counting: each message follows its length in bytes and a space (RFC 6587, 3.4.1).
     OctetCounted,
 }
 
@@ -90,7 +90,7 @@ impl Framing {
     }
 }
 
-/// Sends messages over one kept connection.
+/// Sends messages over one persistent connection.
 pub struct TcpSink {
     host: String,
     port: u16,
@@ -101,21 +101,21 @@ pub struct TcpSink {
     connection: Option<Connection>,
     // Sent on this connection and not settled.
     outstanding: VecDeque<Bytes>,
-    // Settled lately.
+    // Recently settled entries.
     resend: ResendBuffer,
-    // The last connection broke: `resend` goes first on the next one.
+    // The last connection broke: the next one starts with the entries of `resend`.
     replay: bool,
     // This connection has carried resent messages only.
     only_resent: bool,
-    // How many such connections in a row have disconnect.
+    // How many such connections in a row have broken.
     failed_replays: u32,
 }
 
-/// The peer of the TLS connection.
+/// The TLS settings of `config`.
 fn tls(config: &Config, shared: &SinkShared) -> Result<Tls, Vec<ConfigError>> {
     let (field, name) = config.tls_sni.as_ref().map_or(("host", &config.host), |name| ("tls_sni", name));
     let name = ServerName::try_from(name.clone()).map_err(|_| {
-        ConfigError::new(field, format!("{name:?} is not a name that a certificate can be for"))
+        ConfigError::new(field, format!("{name:?} is not a valid name for a certificate"))
             .with_help("set config.tls_sni")
     });
     let client = shared.tls.get(config.ssl_verify).map_err(|error| refused("ssl_verify", error));
@@ -134,7 +134,7 @@ pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<Co
 }
 
 impl TcpSink {
-    /// A sink that ends each message with a line end. Connects when the first message comes.
+    /// Makes a sink that ends each message with a line end. It connects when the first entry is sent.
     ///
     /// # Errors
     /// Every field that the sink cannot use.
@@ -143,10 +143,10 @@ impl TcpSink {
         Self::framed(config, Framing::Terminated(end), shared)
     }
 
-    /// The same with another framing, whatever `config.crlf` says.
+    /// Makes a sink with `framing`; `config.crlf` is ignored.
     ///
     /// # Errors
-    /// As of [`Self::new`].
+    /// Every field that the sink cannot use.
     pub fn framed(config: Config, framing: Framing, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
         let tls = if config.tls { Some(tls(&config, shared)?) } else { None };
         let mut sink = Self::plain(config.host, config.port, config.timeout, shared);
@@ -156,7 +156,7 @@ impl TcpSink {
         Ok(sink)
     }
 
-    /// A sink without TLS; `timeout` in milliseconds.
+    /// Makes a sink without TLS; `timeout` is in milliseconds.
     pub fn plain(host: String, port: u16, timeout: u64, shared: &SinkShared) -> Self {
         Self {
             host,
@@ -178,7 +178,7 @@ impl TcpSink {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Opens a connection if there is none that works, and sends again what the last one may have lost.
+    /// Ensures a working connection, and resends the entries that the last one may have lost.
     async fn connect(&mut self) -> Result<(), SendError> {
         if let Some(connection) = &mut self.connection {
             if let Err(disconnect) = connection.check() {
@@ -201,7 +201,7 @@ impl TcpSink {
         Ok(())
     }
 
-    /// Writes messages; `counted` if they are entries that settle.
+    /// Writes messages. If `counted`, they settle as entries; resent messages do not.
     async fn write(&mut self, messages: &[Bytes], counted: bool) -> Result<(), SendError> {
         let mut buffer = BytesMut::new();
         let mut entries = 0;
@@ -233,13 +233,13 @@ impl TcpSink {
         entries
     }
 
-    /// Drops the connection; the error says what it settled last.
+    /// Drops the connection; the error contains the number of entries settled last.
     fn disconnected(&mut self, disconnect: &Disconnected) -> SendError {
         let settled = self.connection.as_mut().map_or(0, Connection::take_settled);
         let delivered = self.settle_entries(settled);
         self.connection = None;
         self.outstanding.clear();
-        // Decided now rather than on the next connection, which may be far off.
+        // Ages count from the disconnection: the next connection may be opened much later.
         let closed = matches!(disconnect, Disconnected::Closed);
         self.resend.forget_older_than(if closed { RESEND_AGE_CLOSED } else { RESEND_AGE });
         if self.only_resent {

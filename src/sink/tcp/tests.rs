@@ -158,7 +158,7 @@ async fn a_peer_that_does_not_read_is_an_error() {
     let large = vec![Bytes::from(vec![b'x'; 1 << 20]); 32];
     let error = timeout(PATIENCE, sink.send(&large)).await.expect("in time").unwrap_err();
     assert_eq!(error.kind, FailureKind::Retryable);
-    assert!(error.message.contains("took nothing within config.timeout"), "{error}");
+    assert!(error.message.contains("accepted no data within config.timeout"), "{error}");
     assert!(error.delivered < 32);
 }
 

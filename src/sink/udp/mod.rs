@@ -1,7 +1,7 @@
 //! One UDP datagram per message.
 //!
-//! Nothing acknowledges a datagram: a message counts as delivered when the kernel has taken it. Some networks report with an
-//! ICMP message that nobody listens; that is counted as a loss.
+//! Nothing acknowledges a datagram: a message counts as delivered when the kernel has accepted it. If the network reports
+//! with an ICMP message that no receiver listens, the datagram counts as lost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::sink::tcp::TcpSink;
 use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, defaults, parse};
 
-/// The largest payload of a UDP datagram over IPv4 in bytes: 65,535 less the two headers (RFC 768, RFC 791).
+/// The largest payload of a UDP datagram over IPv4 in bytes: 65,535 minus the two headers (RFC 768, RFC 791).
 pub const MAX_DATAGRAM: usize = 65_507;
 
 /// What happens to a message that does not fit into a datagram.
@@ -27,17 +27,17 @@ pub enum Oversize {
     /// It is dropped, counted, and logged with its size.
     #[default]
     Drop,
-    /// It is sent, with a newline, over TCP to the same host and port.
+    /// It is sent over TCP, with a newline, to the same host and port.
     Tcp,
-    /// Its first [`MAX_DATAGRAM`] bytes are sent, cut between two characters. What arrives is not valid JSON.
+    /// Its first [`MAX_DATAGRAM`] bytes are sent, cut at a character boundary. The result is not valid JSON.
     Truncate,
 }
 
 impl Oversize {
-    /// All names in settings.
+    /// The names of all variants in settings.
     pub const NAMES: &[&str] = &[Self::Drop.name(), Self::Tcp.name(), Self::Truncate.name()];
 
-    /// Its name in settings.
+    /// The name in settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Drop => "drop",
@@ -47,14 +47,14 @@ impl Oversize {
     }
 }
 
-/// What the sink needs of a plugin's `config`.
+/// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Name or address of the receiver.
+    /// Host name or IP address of the receiver.
     pub host: String,
-    /// Its port.
+    /// Port of the receiver.
     pub port: u16,
-    /// Milliseconds for resolving the name and for sending one datagram.
+    /// Limit on resolving the name and on sending one datagram, in milliseconds.
     #[serde(default = "defaults::timeout")]
     pub timeout: u64,
     /// What happens to a message that is too large. Not in Kong, which logs an error and drops it.
@@ -68,13 +68,13 @@ pub struct UdpSink {
     port: u16,
     timeout: Duration,
     oversize: Oversize,
-    // What the operator can do about a message that is dropped for its size.
+    // What an operator can do about a message that is dropped as too large.
     advice: &'static str,
     socket: Option<UdpSocket>,
     large: TcpSink,
-    // Entries that are known to be lost and not reported yet.
+    // Number of lost entries that are not reported yet.
     lost: u64,
-    // A datagram sent earlier was refused: the name is looked up again after the batch.
+    // An earlier datagram was refused: the name is resolved again after the batch.
     refused: bool,
 }
 
@@ -92,7 +92,7 @@ pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<Co
 }
 
 impl UdpSink {
-    /// A sink for `config`. The name is resolved when the first message comes, and again after a failure.
+    /// Makes a sink for `config`. It resolves the name when the first entry is sent, and again after a failure.
     pub fn new(config: Config, shared: &SinkShared) -> Self {
         Self {
             large: TcpSink::plain(config.host.clone(), config.port, config.timeout, shared),
@@ -107,8 +107,7 @@ impl UdpSink {
         }
     }
 
-    /// A sink for another plugin, whose messages that are too large are dropped with `advice` in the error; `timeout` in
-    /// milliseconds.
+    /// Makes a sink that drops messages that are too large, with `advice` in the error; `timeout` is in milliseconds.
     pub(crate) fn dropping(host: String, port: u16, timeout: u64, advice: &'static str, shared: &SinkShared) -> Self {
         let config = Config { host, port, timeout, oversize: Oversize::Drop };
         Self { advice, ..Self::new(config, shared) }
@@ -134,7 +133,7 @@ impl UdpSink {
         let mut sent = Sent { settled: entries.len(), lost: std::mem::take(&mut self.lost), warning: None };
         if sent.lost > 0 {
             let (host, port, lost) = (&self.host, self.port, sent.lost);
-            sent.warning = Some(format!("nobody listens at {host}:{port}: {lost} datagrams lost; start the receiver"));
+            sent.warning = Some(format!("no receiver listens at {host}:{port}: {lost} datagrams lost; start it"));
         }
         if std::mem::take(&mut self.refused) {
             self.socket = None;
@@ -148,7 +147,7 @@ impl UdpSink {
         }
         self.connect().await.map_err(Failure::Io)?;
         let Some(socket) = &self.socket else { return Ok(()) };
-        // The first attempt may fail for an earlier datagram, which the kernel reports only now.
+        // The first attempt may report the refusal of an earlier datagram.
         for _ in 0..2 {
             let sending = timeout(self.timeout, socket.send(payload)).await;
             match sending.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -161,7 +160,7 @@ impl UdpSink {
                 Err(error) => return Err(Failure::Io(error)),
             }
         }
-        // Refused twice in a row: the second refusal is for another datagram, this one was not sent.
+        // Refused twice in a row: the second refusal also concerns an earlier datagram; this one was not sent.
         Err(Failure::Io(io::ErrorKind::ConnectionRefused.into()))
     }
 

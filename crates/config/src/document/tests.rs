@@ -246,7 +246,7 @@ proptest::proptest! {
     #[test]
     fn json_agrees(text in "[ -~\u{e9}\u{1f600}\n]{0,30}", number in -1_000_000i64..1_000_000) {
         let value = serde_json::json!({ "a": [text, number, null, true], text: {} });
-        // Without an environment, so that a text like decK's expressions is only a text.
+        // Without an environment, so that decK expressions are ordinary text.
         let (node, diagnostics) = parse(&SourceFile::new("t.json", value.to_string()), None);
         proptest::prop_assert_eq!(diagnostics, vec![]);
         proptest::prop_assert_eq!(node.map(|node| node.to_json()), Some(value));

@@ -142,7 +142,7 @@ async fn entries_share_syncs() {
         assert_eq!(answered.load(Ordering::SeqCst), 0);
     }
     wait_until("all are answered for", || answered.load(Ordering::SeqCst) == 200);
-    // The flusher may have looked at the second queue already when it had to wait for the first.
+    // The flusher may have visited the second queue before it had to wait for the first.
     assert!(disk.syncs() <= 6, "{} syncs for 200 entries", disk.syncs());
     flusher.shut_down();
 }
@@ -315,7 +315,7 @@ async fn drop_oldest_drops_no_more_than_it_must() {
     drop(queue);
     let second = flusher(1 << 20);
     let (queue, recovered) = open(&second, dir.path(), limits());
-    // What was in flight, what was dropped after it (the cursor cannot be past the former), and the rest.
+    // The entries in flight, those dropped after them (the cursor cannot pass the former), and the rest.
     assert_eq!(recovered.from, 0);
     put(&queue, "10", &answered).unwrap();
     wait_until("four are left", || queue.counters().depth == 4);

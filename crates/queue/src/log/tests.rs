@@ -33,18 +33,18 @@ enum Action {
     Push(usize),
     Write,
     Sync,
-    /// A sync begins, is done, is taken note of; anything may come between.
+    /// The three steps of a sync; other actions may happen between them.
     BeginSync,
     RunSync,
     EndSync,
     Deliver(u64),
     Tidy,
-    /// The process ends and another one begins.
+    /// The process restarts.
     Reopen,
     /// Power is lost.
     Crash(u64),
     Fail(u64, u64),
-    /// Somebody removes the directory.
+    /// The directory is removed.
     Remove,
 }
 
@@ -65,30 +65,30 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// When the model takes a record for acknowledged.
+/// When the model considers a record acknowledged.
 #[derive(Clone, Copy, PartialEq)]
 enum Acknowledge {
-    /// As the queue does.
+    /// Like the queue.
     AfterSync,
-    /// As it must not: what a crash then loses shows that the model sees it.
+    /// Too early: a crash then loses acknowledged records, which the model must detect.
     AfterWrite,
 }
 
-/// What must hold of a log, beside the log.
+/// A log, and a model of what it must contain.
 struct Model {
     disk: SimDisk,
     log: Log,
     acknowledge: Acknowledge,
-    /// A sync that has begun, and its result.
+    /// A started sync and its result.
     pending_sync: Option<(PendingSync, Option<io::Result<()>>)>,
-    /// Everything that was ever pushed. What a crash has lost leaves its sequence number to another one.
+    /// Every pushed payload by sequence number. After a crash a lost record's number is used again.
     pushed: BTreeMap<u64, Vec<Bytes>>,
     serial: u64,
     acknowledged: BTreeMap<u64, Bytes>,
-    /// The first that this process may acknowledge.
+    /// The first record that this process may acknowledge.
     begun: u64,
     delivered: u64,
-    /// What the last tidying that went well has saved.
+    /// The position that the last successful tidying saved.
     saved: u64,
 }
 
@@ -144,7 +144,7 @@ impl Model {
             Action::Fail(after, seed) => self.disk.fail_after(after, seed),
             Action::Remove => {
                 self.disk.remove_all();
-                // What was on disk is gone; what is acknowledged from here on must not be.
+                // The records on disk are gone; records acknowledged from now on must survive.
                 self.acknowledged.clear();
                 let synced = match &self.pending_sync {
                     Some((pending_sync, Some(Ok(())))) => pending_sync.end,
@@ -219,7 +219,7 @@ fn run(acknowledge: Acknowledge) -> Result<(), String> {
         for action in actions {
             model.act(action)?;
         }
-        // Whatever happened before, a power cut comes at last, with all of it lost that can be.
+        // Every case ends with a power cut that loses all unsynced data.
         model.act(Action::Crash(7))
     });
     outcome.map_err(|error| error.to_string())
@@ -262,7 +262,7 @@ fn recover(content: &[u8]) -> (Vec<Record>, Recovered) {
     disk.put(Path::new(SEGMENT), content);
     let (mut log, recovered) = open(&disk, 1 << 20);
     let records = read_all(&disk, &log, recovered.from, log.next());
-    // And it goes on.
+    // The log continues.
     let seq = log.push(Bytes::from_static(b"more"));
     log.write().unwrap();
     log.sync().unwrap();

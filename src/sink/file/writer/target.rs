@@ -73,7 +73,14 @@ impl Target {
             kind if kind.is_fifo() => FileKind::Pipe,
             _ => FileKind::Device,
         };
-        Ok(OpenTarget { id: (metadata.dev(), metadata.ino()), end: metadata.size(), file, kind, inherited, partial: None })
+        Ok(OpenTarget {
+            id: (metadata.dev(), metadata.ino()),
+            end: metadata.size(),
+            file,
+            kind,
+            inherited,
+            partial: None,
+        })
     }
 
     /// Formats an error with the target and what to do about it.

@@ -86,7 +86,7 @@ async fn under_load(path: &Path, rotations: usize, rotate: impl Fn(&Path, usize)
             for serial in 0..rotations {
                 let seen = written.load(Ordering::SeqCst);
                 rotate(&path, serial);
-                // The next rotation comes when lines were written after this one.
+                // Wait until lines are written before the next rotation.
                 while written.load(Ordering::SeqCst) < seen + 200 {
                     std::thread::yield_now();
                 }
@@ -121,7 +121,7 @@ async fn rotation_by_rename_loses_nothing() {
     let path = directory.path().join("log");
     let total = under_load(&path, 20, |path, serial| {
         fs::rename(path, path.with_extension(serial.to_string())).unwrap();
-        // Sometimes the writer creates the file first.
+        // The writer may have created the file already.
         let _ = fs::OpenOptions::new().write(true).create_new(true).open(path);
     })
     .await;
@@ -136,7 +136,7 @@ async fn rotation_by_copytruncate_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let total = under_load(&path, 10, |path, serial| {
-        // A copy taken during a write may end within a line, as logrotate's may; that line is completed by the resend.
+        // Like logrotate's, a copy taken during a write may end within a line; the resend contains the whole line.
         let mut text = Vec::new();
         fs::File::open(path).unwrap().read_to_end(&mut text).unwrap();
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
@@ -228,7 +228,7 @@ async fn a_full_file_keeps_whole_lines() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
-    // The shell sets the limit (8 blocks of 512 or 1,024 bytes) and lets the write fail instead of killing.
+    // The shell sets the limit (8 blocks of 512 or 1,024 bytes) and ignores the signal, so that the write fails.
     let script = r#"trap "" XFSZ; ulimit -S -f 8; exec "$0" --exact --nocapture "$1""#;
     let program = std::env::current_exe().unwrap();
     let mut command = std::process::Command::new("sh");
@@ -276,7 +276,7 @@ async fn standard_output_is_the_inherited_one() {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     let output = command.args(["--exact", "--nocapture", &name]).env(CHILD_OUTPUT, "1").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    // The test harness of the child writes there too, before and after.
+    // The test harness of the child also writes to standard output.
     let from = text.find("{\"id\":0").expect("the first line");
     let to = text.find("{\"long\"").expect("the long line");
     assert_eq!(ids(&text[from..to]), (0..3000).collect::<Vec<_>>());
@@ -298,7 +298,7 @@ async fn a_pipe_gets_whole_lines() {
     let read = |until: usize| {
         let path = path.clone();
         tokio::task::spawn_blocking(move || {
-            // Byte by byte, so that leaving loses nothing that was read.
+            // Reads byte by byte, so that ending loses no read bytes.
             let mut reader = BufReader::with_capacity(1, fs::File::open(&path).unwrap());
             let mut text = String::new();
             while !text.contains(&format!("\"id\":{until},")) || !text.ends_with('\n') {
@@ -326,7 +326,7 @@ async fn a_pipe_gets_whole_lines() {
     assert_eq!(found, (0..1000).collect::<Vec<_>>());
 }
 
-/// A stream that takes what a script allows, fails where it says so, and keeps what it took.
+/// A stream that accepts bytes and fails according to a script, and records the accepted bytes.
 struct Scripted {
     steps: Vec<Option<usize>>,
     taken: Vec<u8>,

@@ -1,4 +1,4 @@
-//! A server that answers as it is told.
+//! A server with scripted responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,21 +11,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 
-/// What to do with a request once it has been read.
+/// The reaction to a request.
 #[derive(Clone)]
 pub struct Reply {
     pub status: u16,
-    /// Close the connection after the answer.
+    /// Close the connection after the response.
     pub close: bool,
-    /// Cut it off instead of an answer.
+    /// Reset the connection instead of responding.
     pub cut: bool,
-    /// Never answer.
+    /// Never respond.
     pub silent: bool,
-    /// Bytes of the answer's body.
+    /// Size of the response body in bytes.
     pub length: usize,
-    /// Of which only one comes before the connection is closed.
+    /// Send one byte of the body, then close the connection.
     pub broken_off: bool,
-    /// Answer when that many requests wait.
+    /// Respond when this many requests are waiting.
     pub wait_for: Option<Arc<Barrier>>,
 }
 
@@ -158,7 +158,7 @@ async fn serve(mut stream: TcpStream, answer: Arc<Answer>, seen: &Seen, pause: D
         if reply.silent {
             std::future::pending::<()>().await;
         }
-        // 204 has no body, nor a length.
+        // A 204 has neither a body nor a length.
         let length = if reply.status == 204 { String::new() } else { format!("Content-Length: {}\r\n", reply.length) };
         let sent = if reply.broken_off { 1 } else { reply.length };
         let text = format!("HTTP/1.1 {} X\r\n{length}\r\n{}", reply.status, "x".repeat(sent));

@@ -1,4 +1,4 @@
-//! Tests of kafka-log, against librdkafka's own mock of a cluster.
+//! Tests against the mock cluster of librdkafka.
 
 mod delivery;
 mod in_flight;
@@ -23,7 +23,7 @@ use crate::sink::{SendError, Sink, SinkShared};
 use logphase_kafka::config::Config;
 
 const TOPIC: &str = "log";
-/// How long anything may take.
+/// Deadline of every wait.
 const LONG: Duration = Duration::from_secs(30);
 
 pub(super) type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -68,13 +68,13 @@ fn entries(count: usize) -> Vec<Bytes> {
     (0..count).map(entry).collect()
 }
 
-/// What delivery does with a sink: hands entries over, and again after errors.
+/// Acts like delivery: sends entries, and sends them again after errors.
 #[derive(Default)]
 struct Dispatcher {
     outstanding: Vec<Bytes>,
-    /// Entries that were refused for good, with the reason.
+    /// Permanently rejected entries with the reason.
     refused: Vec<(Bytes, String)>,
-    /// Texts of errors that pass.
+    /// Messages of retryable errors.
     retries: Vec<String>,
     warnings: BTreeSet<String>,
     settled: usize,
@@ -94,7 +94,7 @@ impl Dispatcher {
         let end = Instant::now() + LONG;
         loop {
             assert!(Instant::now() < end, "not taken: {}; {:?}", self.outstanding.len(), self.retries);
-            // As delivery does between two attempts.
+            // Delivery also pauses between attempts.
             tokio::time::sleep(Duration::from_millis(10)).await;
             let result = sink.send(&self.outstanding).await;
             if self.settle_with(result) {
@@ -150,7 +150,7 @@ struct Seen {
     headers: Vec<(String, String)>,
 }
 
-/// Reads `count` records of the topic, and whether there are more.
+/// Reads at least `count` records, up to the end of the topic.
 fn consume(cluster: &Mock, partitions: i32, count: usize) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())

@@ -50,9 +50,9 @@ async fn fetches_a_token() {
     assert!(!format!("{token:?}").contains("t0"), "{token:?}");
 }
 
-/// Scenario: a token over its lifetime, then one that its recipient refuses.
-/// Guarantees: it is kept until shortly before its end, over one connection; after a refusal a new one is fetched, and
-/// a refusal of an older token changes nothing.
+/// Scenario: a token over its lifetime, then one that its recipient rejects.
+/// Guarantees: it is cached until shortly before it expires, over one connection; after a rejection a new one is fetched,
+/// and a rejection of an older token changes nothing.
 #[tokio::test]
 async fn tokens_are_cached() {
     let issuer = issuer().await;
@@ -84,7 +84,7 @@ async fn tokens_without_a_lifetime() {
     }
 }
 
-/// Scenario: endpoints that refuse, that nobody listens at, and that do not answer in time.
+/// Scenario: endpoints that refuse, that are not listening, and that do not respond in time.
 /// Guarantees: the error says where and why, and has no secret.
 #[tokio::test]
 async fn says_why_there_is_no_token() {
