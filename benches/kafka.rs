@@ -1,12 +1,12 @@
-//! How fast the service fills a topic of a real Kafka, beside Kafka's own `kafka-producer-perf-test`.
+//! Throughput of the service into a Kafka topic, compared with Kafka's `kafka-producer-perf-test`.
 //!
-//! Both send records of the same messages, with the same compression and acks=all, to topics of the same broker on this
-//! machine, in turns. Neither figure has the start: the perf-test's is its own, of what comes after its first records,
-//! when Java is warm; the service's time is that of `logphase run --stdin` from its start to its end, which comes when
-//! the last record is acknowledged, less that of a run with one transaction; what its queue can take in while it
-//! connects is not counted either. The service does three fields of Lua meanwhile. One standard input is one connection,
-//! which has one worker, for its order; the rows with several TCP connections are what proxies do. All share the
-//! machine's cores: compare the ratios, on a machine that does nothing else.
+//! Both send records of the same messages, with the same compression and acks=all, to topics of one broker on this
+//! machine, in turns. Neither figure includes the start. The perf-test reports its own figure for the records after the
+//! warm-up of Java. The service's time is the run time of `logphase run --stdin`, which ends when the last record is
+//! acknowledged, minus that of a run with one transaction; records that its queue can accept while it connects are not
+//! counted. The service also runs three Lua fields. Standard input is one connection, and a connection has one worker to
+//! keep the order; proxies open several connections, as the TCP rows do. All processes share the cores: compare the
+//! ratios, on an otherwise idle machine.
 //!
 //! `cargo bench --bench kafka` (or `make bench`).
 
@@ -27,30 +27,30 @@ use std::time::Instant;
 use broker::{Broker, Ports};
 use serde_json::{Value, json};
 
-/// Different messages; each is sent [`TIMES`] times.
+/// Number of different messages; each is sent [`TIMES`] times.
 const MESSAGES: usize = 20_000;
-/// How often each is sent in a round.
+/// How often each message is sent in a round.
 const TIMES: usize = 15;
-/// Records that Java warms up with in each round.
+/// Warm-up records for Java in each round.
 const WARM_UP: usize = 50_000;
-/// Entries of the service's queue (`queue.max_entries`), which may fill before the first record is on its way.
+/// Bound of the service's queue (`queue.max_entries`), which may fill before the first record is sent.
 const QUEUE: usize = 10_000;
 /// Rounds of each row.
 const ROUNDS: usize = 5;
 /// Partitions of each topic.
 const PARTITIONS: i32 = 4;
-/// Of both sides.
+/// Compression of both producers.
 const COMPRESSION: &str = "lz4";
 
-/// What Kafka's producer is told beside compression and acks: nothing, or batches as large as a request of ours.
-const THEIRS: [(&str, &[&str]); 2] = [
+/// Rows of the perf-test: Kafka's defaults, and batches as large as the requests of the service.
+const PERF_TEST_ROWS: [(&str, &[&str]); 2] = [
     ("kafka-producer-perf-test", &[]),
     ("... with batches of 1 MiB", &["batch.size=1048576", "linger.ms=5", "buffer.memory=67108864"]),
 ];
 
-/// Where our queue is: in memory, as theirs; or on disk, where each message is synced before it is taken. And on how many
-/// TCP connections the transactions come; 0 is standard input.
-const OURS: [(&str, &str, usize); 4] = [
+/// Rows of the service: name, durability of the queue (on disk, each message is synced before it is accepted), and number
+/// of TCP connections; 0 is standard input.
+const SERVICE_ROWS: [(&str, &str, usize); 4] = [
     ("logphase run --stdin, 3 fields", "memory", 0),
     ("... over 4 TCP connections", "memory", 4),
     ("... --stdin, queue on disk", "disk", 0),
@@ -58,14 +58,14 @@ const OURS: [(&str, &str, usize); 4] = [
 ];
 
 fn main() {
-    // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
+    // `cargo test` also runs benchmarks, with `--test`; this one contains no tests.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
     let home = tempfile::TempDir::new().unwrap();
     let transactions: Vec<u8> = transactions();
     let payload = home.path().join("payload");
-    // What the service makes of the transactions is what the perf-test sends.
+    // The perf-test sends the messages that the service makes from the transactions.
     logphase(home.path(), &plugin("file-log", &json!({"path": payload})), &transactions, 1, 0);
     let size = std::fs::metadata(&payload).unwrap().len() as usize / MESSAGES;
     let broker = Broker::start(ports(), &["-Xms1g", "-Xmx1g"]);
@@ -73,14 +73,14 @@ fn main() {
         "{} records of {size} bytes a round, {COMPRESSION}, acks=all, {PARTITIONS} partitions, median of {ROUNDS} rounds",
         MESSAGES * TIMES
     );
-    let mut rates = vec![Vec::new(); THEIRS.len() + OURS.len()];
+    let mut rates = vec![Vec::new(); PERF_TEST_ROWS.len() + SERVICE_ROWS.len()];
     for round in 0..ROUNDS {
         for (at, rates) in rates.iter_mut().enumerate() {
             let topic = format!("round-{round}-{at}");
             broker.create_topic(&topic, PARTITIONS, &[]);
-            rates.push(match THEIRS.get(at) {
+            rates.push(match PERF_TEST_ROWS.get(at) {
                 Some((_, properties)) => perf_test(&broker, &topic, &payload, properties),
-                None => service(home.path(), &broker, &topic, &OURS[at - THEIRS.len()], &transactions),
+                None => service(home.path(), &broker, &topic, &SERVICE_ROWS[at - PERF_TEST_ROWS.len()], &transactions),
             });
         }
     }
@@ -90,7 +90,7 @@ fn main() {
 fn report(rates: &mut [Vec<f64>], size: usize) {
     let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
     println!("\n{:<36} {:>12} {:>8} {:>18}", "into Kafka", "per second", "MB/s", "of perf-test's");
-    let names = THEIRS.iter().map(|(name, _)| name).chain(OURS.iter().map(|(name, ..)| name));
+    let names = PERF_TEST_ROWS.iter().map(|(name, _)| name).chain(SERVICE_ROWS.iter().map(|(name, ..)| name));
     for (name, rate) in names.zip(&medians) {
         println!("{name:<36} {rate:>12.0} {:>8.1} {:>18.2}", rate * size as f64 / 1e6, rate / medians[0]);
     }
@@ -107,7 +107,7 @@ fn service(home: &Path, broker: &Broker, topic: &str, row: &(&str, &str, usize),
     let start = logphase(home, &kong, one, 1, connections.min(1));
     let seconds = logphase(home, &kong, transactions, TIMES, connections) - start;
     assert_eq!(records(broker, topic), MESSAGES * TIMES + 1);
-    // A queue on disk has no such bound; what it takes in before is counted against us.
+    // A queue on disk has no such bound; records accepted while connecting lower the service's figure.
     (MESSAGES * TIMES - QUEUE) as f64 / seconds
 }
 
@@ -117,13 +117,13 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn ports() -> Ports {
-    // All held at once, so that they differ.
+    // All guards exist at the same time, so that the ports differ.
     let listeners = [(); 4].map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap());
     let [plain, sasl, tls, controller] = listeners.map(|listener| listener.local_addr().unwrap().port());
     Ports { plain, sasl, tls, controller }
 }
 
-/// A configuration with this plugin and the three fields of the goal.
+/// A configuration with this plugin and three Lua fields.
 fn plugin(name: &str, config: &Value) -> Value {
     let mut config = config.clone();
     config["custom_fields_by_lua"] = json!({
@@ -134,7 +134,7 @@ fn plugin(name: &str, config: &Value) -> Value {
     json!({"_format_version": "3.0", "plugins": [{"name": name, "config": config}]})
 }
 
-/// Runs the service over the transactions, so many times, and gives the seconds that it took until all were delivered.
+/// Runs the service over the transactions, `times` times; returns the seconds until all were delivered.
 fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize, connections: usize) -> f64 {
     std::fs::write(home.join("kong.yml"), kong.to_string()).unwrap();
     let log = home.join("service.log");
@@ -162,7 +162,7 @@ fn logphase(home: &Path, kong: &Value, transactions: &[u8], times: usize, connec
     seconds
 }
 
-/// Sends each connection's share of the transactions, so many times; returns when the service has taken all.
+/// Sends each connection's share of the transactions, `times` times; returns when the service has accepted all.
 fn send(address: &str, transactions: &[u8], times: usize, connections: usize) {
     let lines: Vec<&[u8]> = transactions.split_inclusive(|byte| *byte == b'\n').collect();
     std::thread::scope(|scope| {
@@ -172,14 +172,14 @@ fn send(address: &str, transactions: &[u8], times: usize, connections: usize) {
                 let mut stream = connect(address);
                 (0..times).for_each(|_| stream.write_all(&share).unwrap());
                 stream.shutdown(Shutdown::Write).unwrap();
-                // The service closes its side when everything is in the queue.
+                // The service closes its side when all messages are in the queue.
                 assert_eq!(stream.read(&mut [0]).unwrap(), 0);
             });
         }
     });
 }
 
-/// A connection to the service, as soon as it listens.
+/// Connects to the service, and waits until it listens.
 fn connect(address: &str) -> TcpStream {
     let start = Instant::now();
     loop {
@@ -191,7 +191,7 @@ fn connect(address: &str) -> TcpStream {
     }
 }
 
-/// Records per second of Kafka's own measurement, once it is warm.
+/// Records per second as measured by the perf-test after its warm-up.
 fn perf_test(broker: &Broker, topic: &str, payload: &Path, properties: &[&str]) -> f64 {
     let total = MESSAGES * TIMES + WARM_UP;
     let done = broker
@@ -206,13 +206,13 @@ fn perf_test(broker: &Broker, topic: &str, payload: &Path, properties: &[&str]) 
         .unwrap();
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
-    // The last line is of all records after those of the warm-up.
+    // The last line covers all records after the warm-up.
     let last = text.lines().rfind(|line| line.contains("records/sec")).unwrap_or_else(|| panic!("no rate: {text}"));
     let rate = last.split(" records/sec").next().and_then(|before| before.rsplit(' ').next());
     rate.and_then(|rate| rate.parse().ok()).unwrap_or_else(|| panic!("no rate: {last}"))
 }
 
-/// How many records a topic has.
+/// Number of records in a topic.
 fn records(broker: &Broker, topic: &str) -> usize {
     let mut offsets = broker.java("org.apache.kafka.tools.GetOffsetShell");
     let done = offsets.args(["--bootstrap-server", &broker.address(), "--topic", topic]).output().unwrap();
@@ -220,7 +220,7 @@ fn records(broker: &Broker, topic: &str) -> usize {
     text.lines().filter_map(|line| line.rsplit(':').next()?.parse::<usize>().ok()).sum()
 }
 
-/// Kong's log object of about 2 kB on a line, each with its own numbers.
+/// Kong log objects of about 2 kB, one per line, with different numbers.
 fn transactions() -> Vec<u8> {
     let sample: Value =
         serde_json::from_str(include_str!("../tests/conformance/003-header-added.json")).expect("a case");

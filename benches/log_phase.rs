@@ -1,10 +1,10 @@
-//! How fast one worker thread is, beside two baselines, in one run: compare the ratios, machines are noisy.
+//! Throughput of one worker thread, compared with two baselines in the same run. Machines are noisy: compare the ratios.
 //!
-//! Every row does the whole way from a transaction's bytes to lines in a file: validate, plan, Lua, encode, write.
-//! "split" validates and splits the top level with serde_json's raw values and writes it again; "tree" parses to a
+//! Every row covers the whole path from a transaction's bytes to lines in a file: validate, plan, Lua, encode, write.
+//! "split" validates and splits the top level with serde_json's raw values and writes it; "tree" parses to a
 //! serde_json tree, serializes and writes it. Rounds of all rows take turns; each figure is the median of its rounds.
 //!
-//! `cargo bench --bench log_phase` (or `make bench`). With a row's name it does that row alone, for a profiler:
+//! `cargo bench --bench log_phase` (or `make bench`). With a row's name it runs only that row, for profiling:
 //! `cargo bench --bench log_phase -- "3 fields"`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports on standard output")]
@@ -30,14 +30,14 @@ use serde_json::value::RawValue;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Transactions of one round.
+/// Number of transactions in a round.
 const ROUND: usize = 20_000;
-/// Rounds of each row; the first is not counted.
+/// Rounds of each row; the first is a warm-up.
 const ROUNDS: usize = 8;
-/// Bytes that are written at once.
+/// Size of a write in bytes.
 const BLOCK: usize = 256 << 10;
 
-/// The three fields of the goal, then more of the same kinds.
+/// The three fields of the main rows, then more of the same kinds.
 const FIELDS: [(&str, &str); 10] = [
     ("agent", "return kong.request.get_header('user-agent')"),
     ("failed", "return kong.response.get_status() >= 500"),
@@ -52,7 +52,7 @@ const FIELDS: [(&str, &str); 10] = [
 ];
 
 fn main() {
-    // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
+    // `cargo test` also runs benchmarks, with `--test`; this one contains no tests.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -99,7 +99,7 @@ fn main() {
     call_costs(&transactions);
 }
 
-/// A way to do a round, with its name.
+/// The name of a row, and the function that runs one round.
 type Row<'a> = (String, Box<dyn FnMut(&mut Sink) + 'a>);
 
 fn median(values: &mut [f64]) -> f64 {
@@ -117,7 +117,7 @@ impl Sink {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("logphase-bench-{}-{name}.log", std::process::id()));
         let file = File::create(&path).expect("the temporary directory can be written");
-        // The name goes at once, so that nothing is left behind.
+        // Unlinked at once, so that no file remains.
         std::fs::remove_file(&path).expect("just made");
         Self { file, buffer: Vec::with_capacity(BLOCK + (1 << 16)) }
     }
@@ -231,7 +231,7 @@ fn start() {
     );
 }
 
-/// What a field costs beside one that returns a constant.
+/// The cost of a field compared with one that returns a constant.
 fn call_costs(transactions: &[Bytes]) {
     let cost = |fields: &[(&str, &str)]| {
         let mut runner = Runner::new(program(fields, 1)).expect("the snippets fit");
@@ -254,7 +254,7 @@ fn call_costs(transactions: &[Bytes]) {
         ),
         ("ngx.re.find, \"jo\"", r"return (ngx.re.find('Mozilla/5.0 (X11; Linux)', [[(\w+)/([\d.]+)]], 'jo'))"),
     ];
-    // Rounds take turns, so that a busy moment of the machine is everybody's.
+    // Rounds take turns, so that a busy moment of the machine affects all fields.
     let mut times = vec![Vec::new(); fields.len() + 1];
     for _ in 0..5 {
         times[0].push(cost(&[]));
@@ -271,7 +271,7 @@ fn call_costs(transactions: &[Bytes]) {
     }
 }
 
-/// `plugins` file-logs with `fields`: one global, or each on a route of its own.
+/// `plugins` file-logs with `fields`: one global plugin, or each on its own route.
 fn program(fields: &[(&str, &str)], plugins: usize) -> Arc<Program> {
     let fields: serde_json::Map<_, _> = fields.iter().map(|(key, lua)| ((*key).to_owned(), (*lua).into())).collect();
     let plugin = |route: Option<String>| {
@@ -300,7 +300,7 @@ fn program(fields: &[(&str, &str)], plugins: usize) -> Arc<Program> {
     Arc::new(Program::build(&configuration, &Settings::default()).expect("the snippets compile"))
 }
 
-/// Kong's log object of about 2 kB, each with its own numbers.
+/// Kong log objects of about 2 kB with different numbers.
 fn transactions() -> Vec<Bytes> {
     let sample: serde_json::Value =
         serde_json::from_str(include_str!("../tests/conformance/003-header-added.json")).expect("a case");

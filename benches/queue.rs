@@ -1,12 +1,12 @@
-//! What a queue on disk costs, beside one in memory and beside a plain file, in one run: compare the ratios, machines
-//! are noisy.
+//! Cost of a queue on disk, compared with one in memory and with a plain file in the same run. Machines are noisy:
+//! compare the ratios.
 //!
-//! "Through the service" is the built program with one tcp-log and a receiver that throws everything away. Clients post
-//! requests that were made before, each on a connection of its own, as fast as they are answered; 429 is asked again.
+//! "Through the service" is the built program with one tcp-log and a receiver that discards everything. Each client posts
+//! prepared requests on its own connection, as fast as they are answered, and repeats a request after status 429.
 //! Rounds of all rows take turns, each with a new process; each figure is the median of its rounds.
 //!
-//! "Append alone" is the queue without the service: entries go in by batches until all of a round are answered for.
-//! Nobody reads them. The plain file is written in blocks and synced after as many bytes.
+//! "Append alone" is the queue without the service: entries are appended in batches until all of a round are
+//! acknowledged; there is no reader. The plain file is written in blocks and synced after the same number of bytes.
 //!
 //! `cargo bench --bench queue` (or `make bench`).
 
@@ -32,14 +32,14 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Transactions of one request.
+/// Number of transactions in a request.
 const BATCH: usize = 100;
 /// Rounds of each row.
 const ROUNDS: usize = 5;
-/// How long a round is measured, after as much to warm up.
+/// Duration of the measurement in a round; the warm-up before it takes the same time.
 const TIME: Duration = Duration::from_secs(2);
 
-/// A name, settings, and how many clients.
+/// Name, settings, and number of clients.
 type Row = (&'static str, &'static [(&'static str, &'static str)], usize);
 
 const ROWS: [Row; 5] = [
@@ -51,7 +51,7 @@ const ROWS: [Row; 5] = [
 ];
 
 fn main() {
-    // cargo test runs benchmarks too, with `--test`; there is nothing to prove here.
+    // `cargo test` also runs benchmarks, with `--test`; this one contains no tests.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -86,14 +86,14 @@ fn through_the_service() {
     }
 }
 
-/// Transactions per second that are answered with 200.
+/// Transactions per second that are answered with status 200.
 fn round(request: &Bytes, receiver: u16, settings: &[(&str, &str)], clients: usize) -> f64 {
     let home = tempfile::TempDir::new().unwrap();
     let service = Service::start(home.path(), receiver, settings);
     let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let (port, ended) = (service.port, stop.clone());
     let (request, counter) = (request.clone(), taken.clone());
-    // One thread for all clients: they shall take little of the machine.
+    // One thread for all clients, so that they use little CPU time.
     let driver = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -122,7 +122,7 @@ async fn client(port: u16, request: Bytes, stop: Arc<AtomicBool>, taken: Arc<Ato
     let mut answer = vec![0; 4096];
     while !stop.load(Ordering::Relaxed) {
         stream.write_all(&request).await.unwrap();
-        // An answer comes in one piece.
+        // A response arrives in one piece.
         let read = stream.read(&mut answer).await.unwrap();
         if answer[..read].starts_with(b"HTTP/1.1 200") {
             taken.fetch_add(BATCH as u64, Ordering::Relaxed);
@@ -156,7 +156,7 @@ impl Service {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
         command.args(["run", "kong.yml"]).current_dir(home).env("LOGPHASE_DATA_DIR", home.join("data"));
         command.env("LOGPHASE_HTTP_LISTEN", "127.0.0.1:0").env("LOGPHASE_STATUS_LISTEN", "");
-        // The bounds shall be the same for both: those of bytes.
+        // Only the bounds in bytes apply, which are the same for both queues.
         command.env("LOGPHASE_QUEUE_MAX_ENTRIES", "1000000");
         command.envs(settings.iter().map(|(name, value)| (format!("LOGPHASE_{name}"), value)));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -182,7 +182,7 @@ impl Drop for Service {
     }
 }
 
-/// Reads and throws away.
+/// Reads and discards everything.
 struct Receiver {
     port: u16,
 }
@@ -207,9 +207,9 @@ fn drain(mut stream: TcpStream) {
 
 // --- append alone ---
 
-/// Entries of a round.
+/// Number of entries in a round.
 const ENTRIES: usize = 200_000;
-/// Batches that wait for their answers at the same time.
+/// Maximum number of unacknowledged batches.
 const WAITING: usize = 64;
 
 fn append_alone() {
@@ -232,7 +232,7 @@ fn append_alone() {
     );
 }
 
-/// MB per second of a queue.
+/// Throughput of a queue in MB per second.
 fn append(entries: &[Bytes]) -> f64 {
     let home = tempfile::TempDir::new().unwrap();
     let budget = || Arc::new(Budget::new(4 << 30));
@@ -263,7 +263,7 @@ fn append(entries: &[Bytes]) -> f64 {
     rate
 }
 
-/// MB per second of files as large as ours, written in blocks of a megabyte and synced as often.
+/// Throughput in MB per second of files as large as segments, written in blocks of a megabyte and synced equally often.
 fn plain_file(batch: usize) -> f64 {
     let home = tempfile::TempDir::new().unwrap();
     let block = vec![b'x'; 1 << 20];
@@ -286,7 +286,7 @@ fn plain_file(batch: usize) -> f64 {
     (rounds * round) as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
-/// Kong's log object of about 2 kB, each with its own numbers.
+/// Kong log objects of about 2 kB with different numbers.
 fn transactions(count: usize) -> Vec<Bytes> {
     let sample: Value =
         serde_json::from_str(include_str!("../tests/conformance/003-header-added.json")).expect("a case");

@@ -1,4 +1,4 @@
-//! Key paths: any text, with quirks and without.
+//! Key paths: any text, with and without quirks.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const MARK: &str = "\"a value of our own\"";
 
-// The first byte says whether there are quirks; the rest is the key.
+// The first byte selects the quirks; the rest is the key.
 fuzz_target!(|data: &[u8]| {
     let [quirks, text @ ..] = data else { return };
     let (quirks, Ok(text)) = (quirks & 1 == 1, std::str::from_utf8(text)) else { return };
@@ -21,16 +21,16 @@ fuzz_target!(|data: &[u8]| {
     assert!(!path.parts().contains(&Part::Index(0)), "indices count from 1: {path:?}");
     assert!(!quirks || indices == 0, "quirks know no indices: {path:?}");
     assert_eq!(path.parts().len() - indices, 1 + separators(text.as_bytes()), "{path:?}");
-    lands(text, &path, quirks);
+    check_edit(text, &path, quirks);
 });
 
-/// Kong's rule for the dots.
+/// The number of separators by Kong's rule for dots.
 fn separators(text: &[u8]) -> usize {
     text.windows(2).filter(|pair| pair[1] == b'.' && pair[0] != b'\\').count()
 }
 
-/// An edit at `path` stands where the text says.
-fn lands(text: &str, path: &KeyPath, quirks: bool) {
+/// Checks that an edit at `path` has its value at the place that the text specifies.
+fn check_edit(text: &str, path: &KeyPath, quirks: bool) {
     let empty = Transaction::parse("{}".into(), &Limits::default()).expect("an object is a transaction");
     let mut message = Message::new(empty, Style::of(quirks));
     let before = message.to_vec();
@@ -38,9 +38,9 @@ fn lands(text: &str, path: &KeyPath, quirks: bool) {
     let after = message.to_vec();
     serde_json::from_slice::<IgnoredAny>(&after).expect("a message is JSON");
     if edited.is_err() {
-        assert_eq!(before, after, "what failed changed nothing");
+        assert_eq!(before, after, "a failed edit changes nothing");
     } else if path.parts().len() < 100 {
-        // serde_json takes no more levels.
+        // serde_json limits the nesting depth.
         let value: Value = serde_json::from_slice(&after).expect("a message is JSON");
         let expected = if quirks { as_kong(text) } else { text.replace("\\.", ".") };
         assert_eq!(find(&value, ""), Some(format!(".{expected}")), "{path:?}");
@@ -57,7 +57,7 @@ fn as_kong(text: &str) -> String {
     out
 }
 
-/// The key that leads to the mark in `value`, which itself is at `place`.
+/// The key path of the mark in `value`, which is at `place`.
 fn find(value: &Value, place: &str) -> Option<String> {
     match value {
         Value::String(text) => (MARK.trim_matches('"') == text).then(|| place.to_owned()),

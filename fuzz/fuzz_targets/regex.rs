@@ -7,7 +7,7 @@ use logphase_regex::search_checked;
 
 const LETTERS: &[u8] = b"aimsxuUDJ";
 
-// Two bytes say which options, one where to begin; a line feed ends the pattern, and the text follows.
+// Two bytes select the options, one the start of the search; a line feed separates the pattern from the text.
 fuzz_target!(|data: &[u8]| {
     let [low, high, from, rest @ ..] = data else { return };
     let chosen = u16::from_le_bytes([*low, *high]);
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
         (0..).zip(LETTERS).filter(|(bit, _)| chosen >> bit & 1 == 1).map(|(_, byte)| *byte).collect();
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let text = rest.get(end + 1..).unwrap_or_default();
-    // One past the text is a place, too: nothing is found there.
+    // A start past the end of the text is allowed; it finds nothing.
     let from = usize::from(from & 7).min(text.len() + 1);
     search_checked(&rest[..end], &letters, text, from);
 });

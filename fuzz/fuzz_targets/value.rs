@@ -1,4 +1,4 @@
-//! Lua values as JSON: the bytes become snippets that return tables, which run as fields.
+//! Lua values as JSON: the bytes become snippets that return tables and run as fields.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ use logphase_script::{Busy, Clock, Limits, Options, SourceLimits, Vm, compile, p
 use logphase_script::transaction::{self, Transaction};
 use serde::de::IgnoredAny;
 
-/// Snippets that a VM takes before it is made anew: each stays for good.
+/// Snippets that a VM loads before it is replaced: snippets are never unloaded.
 const SNIPPETS: u32 = 500;
 
 const TRANSACTION: &str = r#"{"request":{"headers":{"host":"h","x-many":["one","two"]},"querystring":{}},"tries":[],
@@ -33,7 +33,7 @@ struct Bench {
 
 impl Bench {
     fn new(quirks: bool) -> Self {
-        // No honest value takes as long even where the fuzzer's machine is busy.
+        // No value takes this long, even on a busy machine.
         let deadline = Duration::from_secs(5);
         let limits = Limits { deadline, plugin_deadline: 2 * deadline, ..Limits::default() };
         let style = Style::of(quirks);
@@ -60,9 +60,9 @@ impl Bench {
         let result = self.vm.run_field(snippet, &KeyPath::parse(key, self.quirks));
         let after = self.message();
         match result {
-            Ok(()) => sound(&after, code),
+            Ok(()) => assert_json(&after, code),
             Err(error) => {
-                assert_eq!(before, after, "what failed changed nothing: {code}");
+                assert_eq!(before, after, "a failed edit changes nothing: {code}");
                 assert!(!error.message.is_empty() && error.message.len() < 1100, "{code}: {error}");
                 assert!(!error.message.contains(char::is_control), "{code}: {error}");
             }
@@ -70,8 +70,8 @@ impl Bench {
     }
 }
 
-/// One line of JSON.
-fn sound(message: &[u8], code: &str) {
+/// Checks that the message is valid JSON.
+fn assert_json(message: &[u8], code: &str) {
     let text = std::str::from_utf8(message).unwrap_or_else(|error| panic!("{code}: {error}"));
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         panic!("{code}: {error} in {text}");
@@ -87,7 +87,7 @@ thread_local! {
     static BENCHES: RefCell<[Option<Bench>; 2]> = const { RefCell::new([None, None]) };
 }
 
-// The first byte says whether there are quirks; then come fields: a byte for the key, and the value.
+// The first byte selects the quirks. Fields follow: a byte for the key, then the value.
 fuzz_target!(|data: &[u8]| {
     CLOCK.with(|_| ());
     let mut source = lua::Source::new(data);

@@ -1,6 +1,6 @@
-//! Text of peers in messages of our own.
+//! Excerpts of peers' text for messages.
 
-/// The first `max_bytes` bytes of `text`, or a few less so that no character is cut.
+/// The first `max_bytes` bytes of `text`, or fewer so that no character is cut.
 pub fn truncate(text: &str, max_bytes: usize) -> &str {
     let mut end = max_bytes.min(text.len());
     while !text.is_char_boundary(end) {

@@ -1,14 +1,14 @@
-//! From bytes to Lua text: any bytes are a value, and any value that Lua has can come of them.
+//! Generates Lua source from bytes: any bytes give a value, and every kind of Lua value can be generated.
 
 use std::fmt::Write;
 
-/// Tables in tables; the snippet's own brackets come on top.
-const DEEPEST: usize = 12;
+/// Nesting depth of generated tables, without the constructs that nest by themselves.
+const MAX_DEPTH: usize = 12;
 
-/// Values in one snippet.
-const MOST: usize = 400;
+/// Number of values in a snippet.
+const MAX_VALUES: usize = 400;
 
-/// Bytes that are read one after the other; behind their end all are 0.
+/// Reads bytes in order; after the end it reads zeros.
 pub struct Source<'a> {
     bytes: &'a [u8],
     values: usize,
@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
 
     fn value(&mut self, out: &mut String, depth: usize) {
         self.values += 1;
-        if depth >= DEEPEST || self.values > MOST {
+        if depth >= MAX_DEPTH || self.values > MAX_VALUES {
             out.push('0');
             return;
         }
@@ -83,7 +83,7 @@ impl<'a> Source<'a> {
         };
     }
 
-    /// Each byte as Lua's escape: what is not UTF-8 is a string, too.
+    /// A string of any bytes, written as Lua escapes.
     fn string(&mut self, out: &mut String) {
         out.push('"');
         for _ in 0..self.byte() % 24 {
@@ -106,9 +106,9 @@ impl<'a> Source<'a> {
         out.push('[');
         match self.byte() % 8 {
             0..3 => self.string(out),
-            // Small ones make arrays with holes.
+            // Small numbers give sparse arrays.
             3..6 => self.small(out),
-            // Not a number is no key in Lua.
+            // NaN cannot be a key.
             6 => {
                 let start = out.len();
                 self.number(out);
@@ -122,7 +122,7 @@ impl<'a> Source<'a> {
         out.push_str("]=");
     }
 
-    /// A table that stands in several places, or in itself.
+    /// A table that occurs in several places, or contains itself.
     fn again(&mut self, out: &mut String, depth: usize) {
         out.push_str("(function() local t = {");
         self.value(out, depth + 1);
@@ -134,7 +134,7 @@ impl<'a> Source<'a> {
         });
     }
 
-    /// Up to and past the deepest that is allowed.
+    /// A table nested up to and beyond the depth limit.
     fn deep(&mut self, out: &mut String) {
         let levels = u32::from(self.byte()) * 5;
         let _ = write!(out, "(function() local t = {{}} for _ = 1, {levels} do t = {{t}} end return t end)()");

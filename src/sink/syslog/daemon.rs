@@ -94,7 +94,7 @@ impl DaemonSink {
     async fn wait_until_read(&mut self) -> Result<(), SendError> {
         // The kernel does not notify about reads.
         const SHORTEST: Duration = Duration::from_millis(1);
-        const LONGEST: Duration = Duration::from_millis(20);
+        const MAX_PAUSE: Duration = Duration::from_millis(20);
         let (mut pause, begin, before) = (SHORTEST, Instant::now(), self.unread.len());
         loop {
             self.update_read()?;
@@ -108,7 +108,7 @@ impl DaemonSink {
                 return Err(self.disconnected(&io::ErrorKind::TimedOut.into()));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 

@@ -33,16 +33,16 @@ pub struct Header {
 }
 
 /// Length limit of HOSTNAME (RFC 5424, 6).
-const LONGEST_HOST: usize = 255;
+const MAX_HOST: usize = 255;
 /// Length limit of APP-NAME (RFC 5424, 6).
-const LONGEST_NAME: usize = 48;
+const MAX_NAME: usize = 48;
 /// Length limit of TAG (RFC 3164, 4.1.3).
-const LONGEST_TAG: usize = 32;
+const MAX_TAG: usize = 32;
 
 impl Header {
     /// `1 TIMESTAMP HOST APP-NAME PROCID - -`.
     pub fn rfc5424(host: &str, ident: &str) -> Self {
-        let (host, name) = (name(host, LONGEST_HOST, ""), name(ident, LONGEST_NAME, ""));
+        let (host, name) = (name(host, MAX_HOST, ""), name(ident, MAX_NAME, ""));
         let process = std::process::id();
         Self { timestamp_format: TimestampFormat::Milliseconds, rest: format!("{host} {name} {process} - - ") }
     }
@@ -50,15 +50,15 @@ impl Header {
     /// `TIMESTAMP HOST TAG[PID]:`; without a host it is the form that the C library's `syslog` sends to the local
     /// daemon.
     pub fn rfc3164(host: Option<&str>, ident: &str) -> Self {
-        let host = host.map(|host| name(host, LONGEST_HOST, "") + " ").unwrap_or_default();
-        let (tag, process) = (name(ident, LONGEST_TAG, ":[]"), std::process::id());
+        let host = host.map(|host| name(host, MAX_HOST, "") + " ").unwrap_or_default();
+        let (tag, process) = (name(ident, MAX_TAG, ":[]"), std::process::id());
         Self { timestamp_format: TimestampFormat::Old, rest: format!("{host}{tag}[{process}]: ") }
     }
 
     /// `1 TIMESTAMP HOST kong - - [KEY@41058 tag="..."]`, the format that Loggly expects.
     pub fn loggly(host: &str, key: &str, tags: &[String]) -> Self {
         // Loggly's keys are longer than RFC 5424 allows (32 characters with the number).
-        let (host, key) = (name(host, LONGEST_HOST, ""), name(key, usize::MAX, "=]\""));
+        let (host, key) = (name(host, MAX_HOST, ""), name(key, usize::MAX, "=]\""));
         let mut rest = format!("{host} kong - - [{key}@41058");
         for tag in tags {
             let _ = write!(rest, " tag=\"{}\"", escaped(tag));
@@ -130,10 +130,10 @@ fn write_time(header: &mut String, timestamp_format: TimestampFormat, at: DateTi
     };
 }
 
-/// `text` as a name in a header: at most `longest` characters, `_` for each forbidden one, `-` for an empty text.
-fn name(text: &str, longest: usize, excluded: &str) -> String {
+/// `text` as a name in a header: at most `max_length` characters, `_` for each forbidden one, `-` for an empty text.
+fn name(text: &str, max_length: usize, excluded: &str) -> String {
     let sound = |c: char| if c.is_ascii_graphic() && !excluded.contains(c) { c } else { '_' };
-    let name: String = text.chars().take(longest).map(sound).collect();
+    let name: String = text.chars().take(max_length).map(sound).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
 

@@ -121,7 +121,7 @@ impl Connection {
     pub(super) async fn wait_settled(&mut self, limit: Duration) -> Result<usize, Disconnected> {
         // The kernel does not notify about acknowledgements.
         const SHORTEST: Duration = Duration::from_millis(1);
-        const LONGEST: Duration = Duration::from_millis(20);
+        const MAX_PAUSE: Duration = Duration::from_millis(20);
         let mut pause = SHORTEST;
         let mut pending = u64::MAX;
         let mut moved = Instant::now();
@@ -138,7 +138,7 @@ impl Connection {
                 return Err(Disconnected::Failed(io::ErrorKind::TimedOut.into()));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
         Ok(0)
     }

@@ -20,7 +20,7 @@ pub enum Format {
 /// Lines of source shown before the first marked one.
 const LINES_BEFORE: usize = 1;
 /// Of a place longer than this many bytes only the first line is marked, so that a whole service is not underlined.
-const LONGEST_MARK: usize = 400;
+const MAX_MARK_BYTES: usize = 400;
 
 impl Diagnostic {
     /// The diagnostic with its source lines, ending in a newline.
@@ -89,7 +89,7 @@ fn snippet<'a>(marks: &[(&'a Place, &'a str, AnnotationKind)]) -> Snippet<'a, An
         from = text[..from.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
     }
     // A very long line is cut off after the mark, but not before it: the column is counted from its start.
-    let end = super::floor_boundary(text, last + LONGEST_MARK);
+    let end = super::floor_boundary(text, last + MAX_MARK_BYTES);
     let to = text[last..end].find('\n').map_or(end, |at| last + at);
     let to = if text[..to].ends_with('\r') { to - 1 } else { to }.max(last);
     let annotations = marks.iter().map(|(place, label, kind)| {
@@ -102,11 +102,11 @@ fn snippet<'a>(marks: &[(&'a Place, &'a str, AnnotationKind)]) -> Snippet<'a, An
 /// Where the mark of `place` ends: at most at the end of its first line if it is long.
 fn mark_end(place: &Place) -> usize {
     let marked = &place.file.text[place.span.clone()];
-    if marked.len() <= LONGEST_MARK && !marked.contains('\n') {
+    if marked.len() <= MAX_MARK_BYTES && !marked.contains('\n') {
         return place.span.end;
     }
     let line = marked.lines().next().unwrap_or("");
-    place.span.start + super::floor_boundary(line, LONGEST_MARK)
+    place.span.start + super::floor_boundary(line, MAX_MARK_BYTES)
 }
 
 /// All of `diagnostics`, errors first, and a closing line that counts them.

@@ -26,7 +26,7 @@ fn step<'a, 'p>(node: &'a Node, path: &'p str) -> Option<(Option<&'a Key>, &'a N
     fits.max_by_key(|(key, ..)| key.map_or(0, |key| key.name.len()))
 }
 
-/// A mapping, and a value of which nothing is written, are pointed at by their key.
+/// A mapping, and a value without text, have the origin of their key.
 fn own(key: Option<&Key>, node: &Node) -> Origin {
     match (key, &node.kind) {
         (Some(key), NodeKind::Mapping(_) | NodeKind::Null) => key.origin(),

@@ -148,13 +148,13 @@ impl Node {
     }
 
     /// The origin of the member at `path` below this node, like `headers.X-Key`, `log[0]` or `queue.max_entries`. If
-    /// there is none, that of its nearest ancestor below this node, or nothing. A key may have dots in it. Mappings
-    /// are pointed at by their key.
+    /// the member is missing, the origin of its nearest ancestor below this node, or `None`. A key may contain dots. The
+    /// origin of a mapping is that of its key.
     pub fn member_origin(&self, path: &str) -> Option<Origin> {
         member::origin(self, path)
     }
 
-    /// What users call this type of value, with its article.
+    /// The name of this type of value in messages, with its article.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             NodeKind::Null => "null",
@@ -341,7 +341,7 @@ pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (O
     let root = if file.name.ends_with(".json") {
         json::parse(&text).map_err(|error| vec![*error])
     } else if text.as_str().trim_start().starts_with(['{', '[']) {
-        // As Kong does with a text that has no file name. A text that is neither is reported as YAML.
+        // Kong does the same with a text that has no file name. An invalid text is reported as YAML.
         json::parse(&text).or_else(|_| yaml::parse(&text))
     } else {
         yaml::parse(&text)

@@ -21,7 +21,7 @@ pub enum Check {
     StartsWith(&'static str),
     /// A UUID.
     Uuid,
-    /// Anything else; the error is Kong's wording.
+    /// A custom check; the error is Kong's wording.
     Custom(fn(&Value) -> Result<(), String>),
 }
 

@@ -32,7 +32,7 @@ pub enum Type {
     Map(&'static Field, &'static Field),
     /// Fixed fields.
     Record(&'static Record),
-    /// Anything; the value is not checked.
+    /// Any value; it is not checked.
     Any,
     /// `30s`, `500ms` or a number of seconds; read as seconds. Kong lacks it.
     Duration,
@@ -40,10 +40,10 @@ pub enum Type {
     Size,
 }
 
-/// The value of a field that is not given.
+/// The value of an absent field.
 #[derive(Debug, Clone, Copy)]
 pub enum Default {
-    /// None; the field is absent.
+    /// No default; the field stays absent.
     None,
     /// A string.
     String(&'static str),
@@ -68,7 +68,7 @@ pub struct Field {
     pub ty: Type,
     /// Whether it must have a value.
     pub required: bool,
-    /// Value if not given.
+    /// The value of an absent field.
     pub default: Default,
     /// Checks of the value.
     pub checks: &'static [Check],
@@ -173,7 +173,7 @@ impl Field {
         self
     }
 
-    /// Sets the value of a field that is not given.
+    /// Sets the value of an absent field.
     pub const fn default(mut self, default: Default) -> Self {
         self.default = default;
         self

@@ -6,7 +6,7 @@ use super::{Check, Default, Field, Problem, Record, Type, units};
 use crate::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes, suggest};
 use crate::document::{Node, NodeKind, StringStyle};
 
-/// Where a value is read, for the diagnostics about it.
+/// The place of a value, for diagnostics.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// What the value belongs to, like ``plugin `http-log` ``.
@@ -76,7 +76,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 impl Record {
-    /// Reads a mapping: the fields that are given, and the defaults of the others.
+    /// Reads a mapping: its fields, and the defaults of the absent ones.
     pub fn read(&self, node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Map<String, Value> {
         let Some(entries) = node.entries() else {
             diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), "expected a record"));

@@ -26,7 +26,7 @@ const REFRESH_AFTER: f64 = 0.8;
 /// The first pause after a failure. Each one is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Supplies Kafka clients with tokens from one endpoint. Cheap to clone.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ enum SupplyError {
 }
 
 impl TokenSupplier {
-    /// A supplier for `config`. Connects to nothing.
+    /// A supplier for `config`. Does not connect.
     ///
     /// # Errors
     /// The endpoint cannot be used. The error has the path of the field below the plugin's `config`.
@@ -94,7 +94,7 @@ impl TokenSupplier {
                 Err(error) => {
                     producer.context().record_error(RDKafkaErrorCode::Authentication, &error.to_string());
                     let current = pause;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = (pause * 2).min(MAX_PAUSE);
                     current
                 }
             };

@@ -23,7 +23,7 @@ use super::settings::Settings;
 /// How long reports are gathered before the handles are woken, while reports arrive.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// The longest pause while reports are outstanding and do not arrive.
-const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+const MAX_PAUSE: Duration = Duration::from_millis(16);
 /// The pause while no record is in flight, unless one is sent.
 const IDLE_PAUSE: Duration = Duration::from_millis(100);
 /// Polls in a row. Each delivers one event, which is all reports of one response of a broker or one log line, and does
@@ -121,7 +121,7 @@ fn poll(producer: &Producer, stop: &AtomicBool) {
             }
             distributed = true;
         }
-        pause = if distributed { BUSY_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        pause = if distributed { BUSY_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
         if producer.in_flight_count() == 0 {
             thread::park_timeout(IDLE_PAUSE);
             pause = BUSY_PAUSE;

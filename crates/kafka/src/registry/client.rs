@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::config::{Config, Mode, OAuth2, Subject, Version};
 
-/// How long a request may take. Kong has no field for it.
+/// Timeout of a request. Kong has no field for it.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const MAX_RESPONSE: usize = 8 << 20;
 /// The largest number of schemas that one schema may refer to, directly and indirectly.
 const MAX_REFERENCES: usize = 100;
-/// Bytes of the registry's own message that an error repeats.
+/// Bytes of the registry's message that an error quotes.
 const SHOWN_BYTES: usize = 200;
 /// What is escaped in a segment of a path: all that is not unreserved (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -95,7 +95,7 @@ struct ErrorResponse {
 }
 
 impl Client {
-    /// A client for the registry of `config`. Connects to nothing.
+    /// A client for the registry of `config`. Does not connect.
     ///
     /// # Errors
     /// A field is missing or cannot be used. The error has its path below `schema_registry.confluent`.

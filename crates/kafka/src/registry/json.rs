@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Violations that an error names.
 const SHOWN: usize = 3;
-/// Bytes of the text of one violation that an error has. A list of allowed values is unbounded.
+/// Limit on the text of one violation in an error, in bytes: a list of allowed values may have any length.
 const SHOWN_BYTES: usize = 300;
 
 /// A compiled schema.

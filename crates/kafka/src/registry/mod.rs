@@ -58,7 +58,7 @@ pub enum EncodeError {
 }
 
 impl Registry {
-    /// The registry of `config`. Connects to nothing.
+    /// The registry of `config`. Does not connect.
     ///
     /// # Errors
     /// A field is missing or cannot be used. The error has its path below the plugin's `config`.

@@ -14,7 +14,7 @@ use super::schema::Schema;
 /// The first pause after a failure. Each one is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The cached schema of one subject.
 pub(super) struct SubjectSchema {
@@ -90,8 +90,8 @@ impl SubjectSchema {
     }
 
     fn fail(&self, state: &mut State, error: FetchError, now: Instant) -> Result<CurrentSchema, FetchError> {
-        let pause = state.failure.as_ref().map_or(FIRST_PAUSE, |failure| (failure.pause * 2).min(LONGEST_PAUSE));
-        let wait = error.retry_after.map_or(pause, |requested| pause.max(requested.min(LONGEST_PAUSE)));
+        let pause = state.failure.as_ref().map_or(FIRST_PAUSE, |failure| (failure.pause * 2).min(MAX_PAUSE));
+        let wait = error.retry_after.map_or(pause, |requested| pause.max(requested.min(MAX_PAUSE)));
         let is_first = state.failure.is_none();
         state.failure = Some(Failure { error: error.clone(), pause, retry_at: now + wait });
         let Some(schema) = state.schema.clone() else { return Err(error) };

@@ -13,14 +13,14 @@ use tokio::time::Instant;
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// When the connection last took a chunk.
+/// The time when the connection last accepted a chunk.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
     last: Arc<Mutex<Instant>>,
 }
 
 impl Progress {
-    /// Counts from `start` until the first chunk is taken.
+    /// Starts counting at `start`.
     pub(super) fn starting_at(start: Instant) -> Self {
         Self { last: Arc::new(Mutex::new(start)) }
     }
@@ -34,7 +34,7 @@ impl Progress {
     }
 }
 
-/// A body that records when hyper takes each of its chunks.
+/// A body that records when hyper polls its chunks.
 #[derive(Debug)]
 pub(super) struct ChunkedBody {
     rest: Bytes,

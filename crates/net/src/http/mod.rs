@@ -21,12 +21,12 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use self::body::{ChunkedBody, Progress};
 
-/// Idle connections that are kept to one host.
+/// Maximum number of idle connections to one host.
 const IDLE_CONNECTIONS: usize = 64;
 /// Bytes that are buffered on the way to a connection: few, so that the progress of a body is visible.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of a response after which the connection is closed rather than read to the end.
-const LONGEST_RESPONSE: usize = 4 << 20;
+const MAX_DRAINED_BYTES: usize = 4 << 20;
 
 /// A request has no response.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum HttpError {
     /// The connection broke while the response was read.
     #[error("{0}")]
     Response(String),
-    /// Nothing came in time.
+    /// The response, or a part of it, did not arrive in time.
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The response is larger than the caller accepts.
@@ -165,7 +165,7 @@ async fn read_beginning(mut body: Incoming, until: Instant, keep: usize) -> Byte
         let Ok(data) = frame.into_data() else { continue };
         kept.extend_from_slice(&data[..data.len().min(keep - kept.len())]);
         read += data.len();
-        if read > LONGEST_RESPONSE {
+        if read > MAX_DRAINED_BYTES {
             break;
         }
     }

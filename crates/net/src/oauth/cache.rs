@@ -10,9 +10,9 @@ use super::response::{AccessToken, TokenError};
 use super::{Client, TokenErrorKind};
 use crate::http::header::sensitive;
 
-/// How long before its end a token is no longer used, so that it does not expire on the way to its recipient.
+/// A token is replaced this long before it expires, so that it does not expire on the way to its recipient.
 const MARGIN: Duration = Duration::from_secs(30);
-/// The lifetime of a token whose response does not give one. The recipient may refuse the token earlier.
+/// The lifetime of a token whose response does not give one. The recipient may reject the token earlier.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The current token of a client. Fetches a new one when it is needed.
@@ -46,7 +46,7 @@ impl CachedToken {
     /// The current token if it may be used at `now`, else a new one. Concurrent callers share one request.
     ///
     /// # Errors
-    /// As [`Client::fetch`].
+    /// See [`Client::fetch`].
     pub async fn get(&self, now: Instant) -> Result<BearerToken, TokenError> {
         let mut current = self.current.lock().await;
         if let Some(current) = current.as_ref().filter(|current| now < current.use_until) {
@@ -62,7 +62,7 @@ impl CachedToken {
         Ok(current.insert(Current { token: BearerToken(authorization), use_until }).token.clone())
     }
 
-    /// Drops `token`, which its recipient has refused, so that the next [`Self::get`] fetches a new one.
+    /// Drops `token`, which its recipient has rejected, so that the next [`Self::get`] fetches a new one.
     pub async fn invalidate(&self, token: &BearerToken) {
         let mut current = self.current.lock().await;
         if current.as_ref().is_some_and(|current| current.token == *token) {

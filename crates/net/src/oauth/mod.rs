@@ -35,7 +35,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for `settings` that uses `tls` for an `https` endpoint. Connects to nothing.
+    /// A client for `settings` that uses `tls` for an `https` endpoint. Does not connect.
     ///
     /// # Errors
     /// A setting is missing or cannot be used. The error names it as [`Settings`] and [`TransportSettings`] do.

@@ -11,9 +11,9 @@ use super::transport::TransportError;
 use crate::http::header;
 use crate::text::truncate;
 
-/// The longest lifetime of a token that is believed, in seconds.
+/// Longer token lifetimes are reduced to this one, in seconds.
 const MAX_LIFETIME: f64 = 365.0 * 24.0 * 3600.0;
-/// Bytes of an endpoint's own words that an error repeats.
+/// Bytes of the endpoint's message that an error quotes.
 const SHOWN_BYTES: usize = 200;
 
 /// An access token.
@@ -31,7 +31,7 @@ impl std::fmt::Debug for AccessToken {
     }
 }
 
-/// There is no token.
+/// The error of a request that obtained no token.
 #[derive(Debug, thiserror::Error)]
 #[error("no token from {endpoint}: {kind}")]
 pub struct TokenError {
@@ -42,13 +42,13 @@ pub struct TokenError {
     pub kind: TokenErrorKind,
 }
 
-/// Why there is no token.
+/// The reason why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenErrorKind {
-    /// The endpoint cannot be reached, or does not answer.
+    /// The endpoint cannot be reached, or does not respond.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The endpoint refuses.
+    /// The endpoint refuses the request.
     #[error("it answers {status}{reason}")]
     Refused {
         /// The status of the response.
@@ -116,8 +116,8 @@ mod tests {
         parse(&response.expect("a response")).map_err(|error| error.to_string())
     }
 
-    /// Scenario: `expires_in` as a number, a fraction, a string, absent, negative, without bounds.
-    /// Guarantees: the lifetime is the one given, at most a year, and unknown where the response does not say it.
+    /// Scenario: `expires_in` as a number, a fraction and a string; absent, negative and huge.
+    /// Guarantees: the lifetime is the one given, at most a year, and unknown if the response does not contain it.
     #[test]
     fn lifetimes() {
         for (expires_in, expected) in [

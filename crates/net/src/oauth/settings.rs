@@ -1,4 +1,4 @@
-//! What a client is configured with.
+//! The settings of a client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::config_error::ConfigError;
 pub struct Settings {
     /// The URL of the token endpoint.
     pub token_endpoint: String,
-    /// The grant that the token is requested by.
+    /// The grant.
     pub grant: Grant,
     /// How the client authenticates itself.
     pub auth_method: AuthMethod,
@@ -23,19 +23,19 @@ pub struct Settings {
     pub client_id: Option<String>,
     /// The client secret.
     pub client_secret: Option<String>,
-    /// Scopes to request; none leaves the parameter out.
+    /// Scopes to request; the parameter is omitted if empty.
     pub scopes: Vec<String>,
-    /// Audiences to request; none leaves the parameter out.
+    /// Audiences to request; the parameter is omitted if empty.
     pub audience: Vec<String>,
-    /// More headers of the request.
+    /// Additional headers.
     pub token_headers: BTreeMap<String, String>,
-    /// More parameters of the request. One replaces a parameter of the same name.
+    /// Additional parameters, which replace parameters of the same name.
     pub token_post_args: BTreeMap<String, String>,
     /// How to reach the endpoint.
     pub transport: TransportSettings,
 }
 
-/// The grant that a token is requested by.
+/// A grant.
 #[derive(Clone, Default)]
 pub enum Grant {
     /// Client credentials (RFC 6749, section 4.4).
@@ -110,7 +110,7 @@ impl Default for TransportSettings {
 }
 
 impl Settings {
-    /// Checks that the grant and the authentication method have what they need.
+    /// Checks that the settings required by the grant and the authentication method are present.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let is_missing = |value: &Option<String>| value.as_deref().unwrap_or_default().is_empty();
         if self.auth_method != AuthMethod::None {

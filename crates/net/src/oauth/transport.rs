@@ -1,5 +1,5 @@
-//! Sends requests to a token endpoint: few, to one address, through a proxy if there is one. It supports what
-//! [`crate::http`] does not: proxies, HTTP/1.0, and closing the connection after each response.
+//! Sends requests to a token endpoint. Unlike [`crate::http`] it supports proxies, HTTP/1.0, and closing the connection
+//! after each response.
 
 use std::io;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ use crate::url::HttpUrl;
 /// The largest response that is read, in bytes.
 const MAX_RESPONSE: usize = 1 << 20;
 
-/// A token endpoint cannot be reached, or does not answer.
+/// A token endpoint cannot be reached, or does not respond.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// No TCP connection.
+    /// The TCP connection cannot be opened.
     #[error("cannot connect to {address}: {source}")]
     #[expect(missing_docs, reason = "the message says it")]
     Connect { address: String, source: io::Error },
@@ -55,7 +55,7 @@ pub enum TransportError {
     /// The response is too large.
     #[error("an answer of more than {MAX_RESPONSE} bytes")]
     TooLarge,
-    /// The response did not come in time.
+    /// The response did not arrive in time.
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
 }
@@ -72,7 +72,7 @@ pub(super) struct Transport {
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
-/// What all requests have in common.
+/// The parts that all requests have in common.
 struct RequestHead {
     version: Version,
     target: Uri,
@@ -83,7 +83,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Transport {
-    /// Sends to `endpoint` as `settings` say.
+    /// Makes a transport to `endpoint`.
     ///
     /// # Errors
     /// The endpoint or the proxy cannot be used.
@@ -215,7 +215,7 @@ async fn dial(url: &HttpUrl) -> Result<TcpStream, TransportError> {
     stream.map_err(|source| TransportError::Connect { address: url.authority().to_owned(), source })
 }
 
-/// Asks `proxy`, to which `stream` leads, for a connection to `endpoint` (RFC 9110, section 9.3.6).
+/// Requests a tunnel to `endpoint` from `proxy` over `stream` (RFC 9110, section 9.3.6).
 async fn tunnel(stream: TcpStream, proxy: &Proxy, endpoint: &HttpUrl) -> Result<Box<dyn Stream>, TransportError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());

@@ -162,7 +162,7 @@ impl BodyRule {
         let Ok(body) = body else {
             return Ok(vec![(side.error, text(format!("{} is not base64", side.context).as_bytes()))]);
         };
-        if self.max_size.is_some_and(|most| body.len() as u64 > most) {
+        if self.max_size.is_some_and(|limit| body.len() as u64 > limit) {
             let size = body.len().to_string().into_bytes();
             return Ok(vec![(side.size, Node::Raw(Slice::Owned(size.into())))]);
         }

@@ -60,18 +60,18 @@ impl Placeholders {
     pub(super) fn over(&self, span: Span) -> Option<Placeholder> {
         self.0
             .iter()
-            .find(|(own, _)| own.start <= span.start && span.end <= own.end)
+            .find(|(covered, _)| covered.start <= span.start && span.end <= covered.end)
             .map(|(_, placeholder)| *placeholder)
     }
 
     /// The placeholders inside of `span`.
     pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &(Span, Placeholder)> {
-        self.0.iter().filter(move |(own, _)| span.start <= own.start && own.end <= span.end)
+        self.0.iter().filter(move |(covered, _)| span.start <= covered.start && covered.end <= span.end)
     }
 
     /// Whether any placeholder overlaps `span`.
     pub(super) fn touch(&self, span: Span) -> bool {
-        self.0.iter().any(|(own, _)| own.start < span.end && span.start < own.end)
+        self.0.iter().any(|(covered, _)| covered.start < span.end && span.start < covered.end)
     }
 }
 

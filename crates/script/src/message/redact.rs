@@ -42,14 +42,16 @@ impl Redaction {
     /// The rules of the settings, followed by those of the plugin's validated `config`.
     pub(super) fn of(config: &Value, options: ShapeOptions<'_>) -> Result<Self, ShapeError> {
         let wrong = |field: String, reason: String| ShapeError { field, reason };
-        let own = config.get("redact").filter(|own| !own.is_null()).map(Vec::<RedactRule>::deserialize).transpose();
-        let own = own.map_err(|error| wrong("redact".to_owned(), error.to_string()))?.unwrap_or_default();
-        let mut rules = Vec::with_capacity(options.redact.len() + own.len());
+        let plugin_rules =
+            config.get("redact").filter(|rules| !rules.is_null()).map(Vec::<RedactRule>::deserialize).transpose();
+        let plugin_rules =
+            plugin_rules.map_err(|error| wrong("redact".to_owned(), error.to_string()))?.unwrap_or_default();
+        let mut rules = Vec::with_capacity(options.redact.len() + plugin_rules.len());
         for rule in options.redact {
             let rule = Rule::of(rule, options);
             rules.push(rule.map_err(|(_, reason)| wrong("redact".to_owned(), format!("in the settings: {reason}")))?);
         }
-        for (at, rule) in own.iter().enumerate() {
+        for (at, rule) in plugin_rules.iter().enumerate() {
             let rule = Rule::of(rule, options);
             rules.push(rule.map_err(|(field, reason)| wrong(format!("redact[{at}].{field}"), reason))?);
         }

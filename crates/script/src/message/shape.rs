@@ -19,7 +19,7 @@ pub struct Shape {
 pub struct ShapeOptions<'a> {
     /// The included bodies.
     pub body: &'a BodyOptions,
-    /// Redaction rules that apply before the plugin's own.
+    /// Redaction rules that apply before the plugin's shaped.
     pub redact: &'a [RedactRule],
     /// The key of hashes.
     pub hash_key: Option<&'a str>,
@@ -58,9 +58,9 @@ impl Message {
     /// # Errors
     /// A body does not parse as its content type, and the shape drops such messages.
     pub fn shaped(&self, shape: &Shape) -> Result<Vec<u8>, BodyError> {
-        let mut own = self.clone();
-        shape.body.apply(&mut own)?;
-        shape.redaction.apply(&mut own);
-        Ok(own.to_vec())
+        let mut shaped = self.clone();
+        shape.body.apply(&mut shaped)?;
+        shape.redaction.apply(&mut shaped);
+        Ok(shaped.to_vec())
     }
 }

@@ -31,7 +31,7 @@ impl Slice {
     /// The part `span` of this slice.
     fn part(&self, span: Span) -> Self {
         match self {
-            Self::Span(own) => Self::Span(Span { start: own.start + span.start, end: own.start + span.end }),
+            Self::Span(whole) => Self::Span(Span { start: whole.start + span.start, end: whole.start + span.end }),
             Self::Owned(text) => Self::Owned(span.of(text).into()),
         }
     }
@@ -135,9 +135,9 @@ impl Message {
         });
         let edited = std::mem::replace(&mut self.root[at].1, node);
         let edits = std::mem::take(&mut self.deferred);
-        let own =
+        let matching =
             edits.iter().filter(|edit| deferred::first(&edit.path).is_some_and(|name| name.plain == wanted.plain));
-        for edit in own {
+        for edit in matching {
             // An edit that led through a table may not do so through the body. Then the edited member stays.
             if self.edit(&edit.path, edit.value.clone(), edit.mode).is_err() {
                 if let Some(at) = position(&self.root, &wanted, &bytes) {
@@ -232,14 +232,14 @@ impl Node {
 
     /// Splits marked text one level deep.
     fn opened(raw: &[u8]) -> Self {
-        let own = |span: Span| Slice::Owned(span.of(raw).into());
+        let owned = |span: Span| Slice::Owned(span.of(raw).into());
         let value = |span: Span| match span.of(raw) {
             text @ [b'{' | b'[', ..] => Self::Marked(text.into()),
-            _ => Self::Raw(own(span)),
+            _ => Self::Raw(owned(span)),
         };
         match raw.first() {
             Some(b'[') => Self::Array(split_array(raw).into_iter().map(value).collect(), true),
-            _ => Self::Object(split_object(raw).into_iter().map(|(key, span)| (own(key), value(span))).collect()),
+            _ => Self::Object(split_object(raw).into_iter().map(|(key, span)| (owned(key), value(span))).collect()),
         }
     }
 

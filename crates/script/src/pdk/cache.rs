@@ -59,8 +59,8 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn key(&self, given: Option<Lv>) -> mlua::Result<Vec<u8>> {
-        match given {
+    fn key(&self, argument: Option<Lv>) -> mlua::Result<Vec<u8>> {
+        match argument {
             Some(Lv::String(key)) => Ok(key.as_bytes().to_vec()),
             _ => Err(raise(self.lua, "key must be a string")),
         }
@@ -68,8 +68,8 @@ impl Call<'_> {
 
     /// A duration of `opts`, in seconds.
     fn span(&self, options: Option<&Table>, name: &str, default: f64) -> mlua::Result<f64> {
-        let given = options.map_or(Ok(Lv::Nil), |options| options.raw_get(name))?;
-        let span = match given {
+        let option = options.map_or(Ok(Lv::Nil), |options| options.raw_get(name))?;
+        let span = match option {
             Lv::Nil => return Ok(default),
             Lv::Integer(span) => span as f64,
             Lv::Number(span) => span,
@@ -94,8 +94,8 @@ impl Call<'_> {
     }
 
     /// The lifetimes of a value and of its absence, in seconds.
-    fn options(&self, given: &Lv) -> mlua::Result<(f64, f64)> {
-        let options = match given {
+    fn options(&self, argument: &Lv) -> mlua::Result<(f64, f64)> {
+        let options = match argument {
             Lv::Nil => None,
             Lv::Table(options) => Some(options),
             _ => return Err(raise(self.lua, "opts must be a table")),

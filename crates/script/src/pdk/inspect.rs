@@ -7,12 +7,12 @@ use crate::runtime::{deadline, kind_name};
 use mlua::{Table, Value as Lv};
 
 /// Shown levels of nested tables, and members of one table.
-const DEEPEST: usize = 16;
-const MOST_MEMBERS: usize = 500;
+const MAX_DEPTH: usize = 16;
+const MAX_MEMBERS: usize = 500;
 
-/// Appends `values` with spaces in between, until `line` has `most` bytes.
-pub(super) fn show(line: &mut String, values: &[Lv], most: usize) {
-    let mut printer = Printer { line, most, seen: Vec::new() };
+/// Appends `values` with spaces in between, until `line` has `max_bytes` bytes.
+pub(super) fn show(line: &mut String, values: &[Lv], max_bytes: usize) {
+    let mut printer = Printer { line, max_bytes, seen: Vec::new() };
     for (at, value) in values.iter().enumerate() {
         if at > 0 {
             printer.line.push(' ');
@@ -26,14 +26,14 @@ pub(super) fn show(line: &mut String, values: &[Lv], most: usize) {
 
 struct Printer<'a> {
     line: &'a mut String,
-    most: usize,
+    max_bytes: usize,
     /// The values that were numbered so far, with their types.
     seen: Vec<(*const c_void, &'static str)>,
 }
 
 impl Printer<'_> {
     fn is_full(&self) -> bool {
-        self.line.len() > self.most || deadline::is_over()
+        self.line.len() > self.max_bytes || deadline::is_over()
     }
 
     fn value(&mut self, value: &Lv, depth: usize) {
@@ -61,7 +61,7 @@ impl Printer<'_> {
     }
 
     fn quoted(&mut self, bytes: &[u8]) {
-        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(self.most)]);
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(self.max_bytes)]);
         self.line.push('"');
         for character in shown.chars() {
             match character {
@@ -88,7 +88,7 @@ impl Printer<'_> {
         if self.seen.contains(&(pointer, "table")) {
             return self.numbered(&Lv::Table(table.clone()));
         }
-        if depth == DEEPEST {
+        if depth == MAX_DEPTH {
             return self.line.push_str("{...}");
         }
         self.seen.push((pointer, "table"));
@@ -136,7 +136,7 @@ impl Printer<'_> {
 fn members(table: &Table) -> (Vec<(Lv, Lv)>, bool) {
     let mut members = Vec::new();
     let read = table.for_each(|key: Lv, value: Lv| {
-        if members.len() >= MOST_MEMBERS || deadline::is_over() {
+        if members.len() >= MAX_MEMBERS || deadline::is_over() {
             return Err(mlua::Error::runtime(""));
         }
         members.push((key, value));
@@ -172,11 +172,11 @@ mod tests {
 
     use super::show;
 
-    fn shown(code: &str, most: usize) -> String {
+    fn shown(code: &str, max_bytes: usize) -> String {
         let lua = Lua::new();
         let values: MultiValue = lua.load(code).eval().expect("sound");
         let mut line = String::new();
-        show(&mut line, &values.into_vec(), most);
+        show(&mut line, &values.into_vec(), max_bytes);
         line
     }
 

@@ -105,9 +105,9 @@ fn inspect_table(lua: &Lua, state: &Rc<State>, prefix: &Rc<str>) -> mlua::Result
 /// `deprecation(...)`, whose last argument may say `after` and `removal`, and `deprecation.write(...)`.
 fn deprecation_table(lua: &Lua, state: &Rc<State>, prefix: &Rc<str>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
-    let (own, state) = (prefix.clone(), state.clone());
+    let (write_prefix, state) = (prefix.clone(), state.clone());
     module.function("write", move |_, state, arguments: Variadic<Lv>| {
-        write_line(state, "warn", &own, |line| push_all(line, &arguments));
+        write_line(state, "warn", &write_prefix, |line| push_all(line, &arguments));
         Ok(())
     })?;
     let (table, prefix) = (module.done(), prefix.clone());
@@ -121,13 +121,13 @@ fn deprecation_table(lua: &Lua, state: &Rc<State>, prefix: &Rc<str>) -> mlua::Re
         write_line(&state, "warn", &prefix, |line| {
             push_all(line, message);
             let notes = [("deprecated after ", text("after")), ("scheduled for removal in ", text("removal"))];
-            let given: Vec<_> = notes.into_iter().filter_map(|(what, when)| Some((what, when?))).collect();
-            for (at, (what, when)) in given.iter().enumerate() {
-                line.push_str(if at == 0 { " (" } else { ", " });
-                line.push_str(what);
-                push_argument(line, when);
+            let notes: Vec<_> = notes.into_iter().filter_map(|(label, version)| Some((label, version?))).collect();
+            for (index, (label, version)) in notes.iter().enumerate() {
+                line.push_str(if index == 0 { " (" } else { ", " });
+                line.push_str(label);
+                push_argument(line, version);
             }
-            line.push_str(if given.is_empty() { "" } else { ")" });
+            line.push_str(if notes.is_empty() { "" } else { ")" });
         });
     })?;
     Ok(frozen(table))

@@ -9,7 +9,7 @@ const DEADLINE: Duration = Duration::from_millis(4);
 const USUAL: Duration = Duration::from_millis(13);
 /// On a busy machine the thread that advances the clock runs late, and an operation takes more CPU time because the
 /// programs beside it compete for caches. Then a few programs take longer, but none longer than this.
-const LONGEST: Duration = Duration::from_millis(60);
+const MAX_CPU_TIME: Duration = Duration::from_millis(60);
 const MEMORY: usize = 6 << 20;
 
 /// Writes one program, which depends only on the seed.
@@ -350,7 +350,7 @@ impl Guarded {
         let began = cpu_time();
         let result = self.bench.vm.run_field(snippet, &KeyPath::parse("v", false));
         let took = cpu_time() - began;
-        assert!(took <= LONGEST, "{took:?} for\n{program}");
+        assert!(took <= MAX_CPU_TIME, "{took:?} for\n{program}");
         self.slow += u64::from(took > USUAL);
         let used = self.bench.vm.used_memory();
         assert!(used <= MEMORY + (1 << 20), "{used} bytes for\n{program}");

@@ -17,11 +17,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// The first `most` arguments of a form, decoded. Bytes that are not UTF-8 become U+FFFD; the raw form is logged as
+    /// The first `max_count` arguments of a form, decoded. Bytes that are not UTF-8 become U+FFFD; the raw form is logged as
     /// well. As in ngx_lua, an argument without `=` is true, and one without a name is left out.
-    pub(super) fn of_form(body: &[u8], most: usize) -> Self {
+    pub(super) fn of_form(body: &[u8], max_count: usize) -> Self {
         let mut arguments = Self::default();
-        for (name, value) in form::pairs(body).filter(|(name, _)| !name.is_empty()).take(most) {
+        for (name, value) in form::pairs(body).filter(|(name, _)| !name.is_empty()).take(max_count) {
             let value = value.map_or_else(|| b"true".to_vec(), |value| string(decoded(value).as_bytes()));
             arguments.add(decoded(name).as_bytes(), value);
         }

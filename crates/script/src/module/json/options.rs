@@ -97,9 +97,9 @@ pub(super) fn add(module: &mut Module<'_>, settings: &Rc<Settings>) -> mlua::Res
     whole(module, settings, "encode_max_depth", DEPTHS, |options| &mut options.encode_depth)?;
     whole(module, settings, "decode_max_depth", DEPTHS, |options| &mut options.decode_depth)?;
     whole(module, settings, "encode_number_precision", 1..=16, |options| &mut options.precision)?;
-    let own = settings.clone();
+    let shared = settings.clone();
     module.function("encode_invalid_numbers", move |lua, state, value: Lv| {
-        let mut options = own.get(state);
+        let mut options = shared.get(state);
         options.invalid_numbers = match &value {
             Lv::String(text) if text.as_bytes() == *b"null" => InvalidNumbers::Null,
             other => match boolean(lua, "encode_invalid_numbers", 1, other)? {
@@ -108,20 +108,20 @@ pub(super) fn add(module: &mut Module<'_>, settings: &Rc<Settings>) -> mlua::Res
                 Some(false) => InvalidNumbers::Refuse,
             },
         };
-        own.set(state, options);
+        shared.set(state, options);
         match options.invalid_numbers {
             InvalidNumbers::Null => Ok(Lv::String(lua.create_string("null")?)),
             other => Ok(Lv::Boolean(other == InvalidNumbers::Write)),
         }
     })?;
-    let own = settings.clone();
+    let shared = settings.clone();
     module.function("encode_sparse_array", move |lua, state, (convert, ratio, safe): (Lv, Lv, Lv)| {
-        let mut options = own.get(state);
+        let mut options = shared.get(state);
         let (name, range) = ("encode_sparse_array", 0..=i64::from(i32::MAX));
         options.sparse_convert = boolean(lua, name, 1, &convert)?.unwrap_or(options.sparse_convert);
         options.sparse_ratio = integer(lua, name, 2, &range, &ratio)?.unwrap_or(options.sparse_ratio);
         options.sparse_safe = integer(lua, name, 3, &range, &safe)?.unwrap_or(options.sparse_safe);
-        own.set(state, options);
+        shared.set(state, options);
         Ok((options.sparse_convert, options.sparse_ratio as f64, options.sparse_safe as f64))
     })
 }

@@ -75,12 +75,12 @@ pub(super) fn replace(
 }
 
 /// Bytes of a result, which does not count towards the VM's memory until it is complete.
-const LONGEST: usize = 8 << 20;
+const MAX_RESULT_BYTES: usize = 8 << 20;
 
 fn bound(lua: &Lua, out: &[u8]) -> mlua::Result<()> {
     check()?;
-    if out.len() > LONGEST {
-        return Err(raise(lua, &format!("the result is longer than {LONGEST} bytes")));
+    if out.len() > MAX_RESULT_BYTES {
+        return Err(raise(lua, &format!("the result is longer than {MAX_RESULT_BYTES} bytes")));
     }
     Ok(())
 }

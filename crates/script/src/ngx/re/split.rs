@@ -21,26 +21,26 @@ pub(crate) fn module(lua: &Lua) -> mlua::Result<Table> {
 fn split(
     lua: &Lua,
     engine: &Engine,
-    (subject, regex, options, context, most, into): (Lv, Lv, Lv, Lv, Lv, Lv),
+    (subject, regex, options, context, max, into): (Lv, Lv, Lv, Lv, Lv, Lv),
 ) -> mlua::Result<MultiValue> {
     let (subject, regex) = (text(lua, &subject, "split", 1)?, text(lua, &regex, "split", 2)?);
     let pattern = match engine.pattern(&regex, letters(lua, &options, "split")?.as_ref()) {
         Ok(pattern) => pattern,
         Err(why) => return failed(lua, why, 1),
     };
-    let most = lua.coerce_integer(most)?.and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0);
+    let max = lua.coerce_integer(max)?.and_then(|max| usize::try_from(max).ok()).filter(|max| *max > 0);
     let bytes = subject.as_bytes();
     let from = begin(lua, &context, "split")?.min(bytes.len());
     let table = match into {
         Lv::Table(table) => table,
         _ => lua.create_table()?,
     };
-    let (mut walk, mut begun, mut count, mut pieces) = (Walk { from, done: false }, from, 0, 1);
+    let (mut walk, mut part_start, mut count, mut pieces) = (Walk { from, done: false }, from, 0, 1);
     let mut add = |part: &[u8]| -> mlua::Result<()> {
         count += 1;
         table.raw_set(count, lua.create_string(part)?)
     };
-    while most.is_none_or(|most| pieces < most) {
+    while max.is_none_or(|max| pieces < max) {
         check()?;
         let slots = match walk.next(engine, &pattern, &bytes, |slots| Ok(slots.to_vec()))? {
             Ok(Some(slots)) => slots,
@@ -48,19 +48,19 @@ fn split(
             Err(why) => return failed(lua, why, 1),
         };
         // An empty match at the start or the end does not split off an empty part.
-        if slots[0] == slots[1] && (slots[0] == begun || slots[0] >= bytes.len()) {
+        if slots[0] == slots[1] && (slots[0] == part_start || slots[0] >= bytes.len()) {
             continue;
         }
-        add(bytes.get(begun..slots[0]).unwrap_or_default())?;
+        add(bytes.get(part_start..slots[0]).unwrap_or_default())?;
         for group in slots[2..].chunks_exact(2).take(pattern.groups) {
             if group[0] != UNSET && group[1] != UNSET {
                 add(bytes.get(group[0]..group[1]).unwrap_or_default())?;
             }
         }
-        begun = slots[1];
+        part_start = slots[1];
         pieces += 1;
     }
-    add(bytes.get(begun..).unwrap_or_default())?;
+    add(bytes.get(part_start..).unwrap_or_default())?;
     // Ends the sequence, as a table that the script passed in may hold more elements.
     table.raw_set(count + 1, Lv::Nil)?;
     Ok([Lv::Table(table)].into_iter().collect())
