@@ -31,7 +31,7 @@ pub struct Config {
     pub record_headers: BTreeMap<String, String>,
 }
 
-/// What every client needs to reach a cluster.
+/// The settings that every client needs to connect to a cluster.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ConnectionConfig {
     /// The brokers from which the client learns of the others.
@@ -40,7 +40,7 @@ pub struct ConnectionConfig {
     /// The socket timeout in milliseconds.
     #[serde(default = "default_timeout")]
     pub timeout: u64,
-    /// Milliseconds after which an idle connection is closed.
+    /// Idle time after which a connection is closed, in milliseconds.
     #[serde(default = "default_keepalive")]
     pub keepalive: u64,
     /// Enables TCP keepalive.
@@ -55,7 +55,7 @@ pub struct ConnectionConfig {
     /// TLS.
     #[serde(default)]
     pub security: Security,
-    /// Certificate and key for mutual TLS. The service puts them in place of `security.certificate_id`.
+    /// Certificate and key for mutual TLS. The service resolves `security.certificate_id` to them.
     #[serde(default)]
     pub certificate: Option<Certificate>,
 }
@@ -66,7 +66,7 @@ pub struct ProducerConfig {
     /// Acknowledgements to wait for: 0, 1, or -1 for all replicas in sync.
     #[serde(default = "default_acks")]
     pub producer_request_acks: i64,
-    /// Milliseconds that a broker may take to answer.
+    /// How long a broker may take to respond, in milliseconds.
     #[serde(default = "default_request_timeout")]
     pub producer_request_timeout: i64,
     /// Messages per request.
@@ -78,10 +78,10 @@ pub struct ProducerConfig {
     /// Milliseconds between attempts.
     #[serde(default = "default_backoff")]
     pub producer_request_retries_backoff_timeout: i64,
-    /// Waits for a batch to fill.
+    /// Whether to wait for a batch to fill.
     #[serde(default = "default_true")]
     pub producer_async: bool,
-    /// The longest such wait, in milliseconds.
+    /// Limit on this wait, in milliseconds.
     #[serde(default = "default_flush")]
     pub producer_async_flush_timeout: i64,
     /// Messages that may wait in the client.
@@ -90,7 +90,7 @@ pub struct ProducerConfig {
     /// The compression of batches.
     #[serde(default)]
     pub compression: Compression,
-    /// What chooses a record's partition.
+    /// The method that selects a record's partition.
     #[serde(default)]
     pub partitioner: Partitioner,
 }
@@ -104,15 +104,16 @@ pub struct SchemaRegistry {
 
 /// The address of a broker.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the fields are the parts of an address")]
 pub struct Broker {
     /// Host name or IP address.
     pub host: String,
-    /// Port.
     pub port: u16,
 }
 
 /// How to authenticate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the fields are named after the credentials")]
 pub struct Authentication {
     /// `sasl`, or none.
     #[serde(default)]
@@ -120,28 +121,25 @@ pub struct Authentication {
     /// The SASL mechanism.
     #[serde(default)]
     pub mechanism: Option<String>,
-    /// User.
     #[serde(default)]
     pub user: Option<String>,
-    /// Password.
     #[serde(default)]
     pub password: Option<String>,
     /// User and password are a delegation token.
     #[serde(default)]
     pub tokenauth: bool,
-    /// Where the tokens of OAUTHBEARER come from.
+    /// The source of tokens for OAUTHBEARER.
     #[serde(default)]
     pub oauthbearer: Option<OauthBearer>,
 }
 
-/// Where the tokens of OAUTHBEARER come from.
+/// The source of tokens for OAUTHBEARER.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[expect(missing_docs, reason = "the fields are named after the credentials")]
 pub struct OauthBearer {
     /// The URL of the token endpoint.
     pub token_endpoint_url: String,
-    /// Client id.
     pub client_id: String,
-    /// Client secret.
     pub client_secret: String,
     /// Scopes to request.
     #[serde(default)]
@@ -193,7 +191,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// What chooses a record's partition.
+/// The method that selects a record's partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Partitioner {

@@ -1,7 +1,7 @@
 //! Kafka for sinks and inputs: client settings, authentication, shared producers, and the schema registry.
 //!
-//! - [`config`]: the fields of a plugin's `config`: [`config::ConnectionConfig`] is what every client needs,
-//!   [`config::ProducerConfig`] what a producer needs beside it.
+//! - [`config`]: the fields of a plugin's `config`: [`config::ConnectionConfig`] is needed by every client,
+//!   [`config::ProducerConfig`] additionally by producers.
 //! - [`settings`]: turns fields into settings of librdkafka, with the table of all of them.
 //! - [`oauthbearer`]: access tokens for the SASL mechanism OAUTHBEARER.
 //! - [`producer`]: the producers that plugins share, and their delivery reports.

@@ -37,13 +37,13 @@ use rdkafka::error::KafkaError;
 
 use super::config::{Broker, Compression, ConnectionConfig, OauthBearer, Partitioner, ProducerConfig};
 
-/// The longest wait for a batch to fill, in milliseconds. At rates where batches matter, they fill within it.
+/// Limit on the wait for a batch to fill, in milliseconds. At rates where batches matter, they fill within this time.
 const LINGER_MS: i64 = 5;
-/// KiB that may wait in one client. The plugins' queues hold the same messages.
+/// Limit on the buffer of one client, in KiB. The plugins' queues hold the same messages.
 const BUFFER_KBYTES: i64 = 64 << 10;
-/// The largest record that the client accepts, in bytes. The limit of the topic is the broker's to apply.
+/// Limit on a record in the client, in bytes. The broker applies the limit of the topic.
 const RECORD_BYTES: i64 = 32 << 20;
-/// Bytes that a batch needs beside its messages.
+/// Bytes that a batch needs in addition to its messages.
 const FRAMING_BYTES: i64 = 512;
 
 /// Settings of a client, by librdkafka's names.
@@ -52,7 +52,7 @@ pub type Properties = Vec<(&'static str, String)>;
 /// The settings of one producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How to reach the cluster: what plugins with the same `cluster_name` share.
+    /// The connection, which plugins with the same `cluster_name` share.
     pub connection: Properties,
     /// Where tokens come from, if authentication needs them. A part of the connection.
     pub oauthbearer: Option<OauthBearer>,

@@ -1,6 +1,6 @@
 //! Transactions, messages, and the Lua sandbox that Kong's snippets run in.
 //!
-//! Snippets run in Luau, each in an environment of its own on top of frozen modules, with a deadline for each call and a
+//! Snippets run in Luau, each in its own environment on top of frozen modules, with a deadline for each call and a
 //! memory limit for the whole VM. They see the transaction through `kong.*` and `ngx.*`, read-only except for
 //! `kong.log.set_serialize_value`, and return a value that is converted to JSON text at once.
 //!

@@ -54,7 +54,7 @@ impl Vm {
         Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, memory, in_use: Cell::new(0), lua })
     }
 
-    /// Loads a snippet into an environment of its own.
+    /// Loads a snippet into its own environment.
     ///
     /// # Errors
     /// The VM's memory limit is too small for all snippets.

@@ -354,7 +354,7 @@ impl KafkaSink {
             }
             None if waited > self.acknowledgement_timeout() && self.in_flight.unacknowledged() > 0 => Some(format!(
                 "topic {} at {}: no acknowledgement for {} s; the topic may have fewer replicas in sync than its \
-                 min.insync.replicas, or a partition no leader: see the brokers' logs",
+                 min.insync.replicas, or a partition may have no leader: see the brokers' logs",
                 self.config.topic,
                 self.addresses,
                 waited.as_secs()

@@ -1,4 +1,4 @@
-//! The table of codes. A code keeps its meaning for ever.
+//! The table of codes. The meaning of a code never changes.
 
 /// A code and its explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

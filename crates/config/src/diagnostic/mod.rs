@@ -19,7 +19,7 @@ pub use render::{Format, render_all};
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// It can be used, but probably does not do what was meant.
+    /// The configuration is usable, but probably does not have the intended effect.
     Warning,
     /// For information.
     Note,

@@ -88,7 +88,7 @@ fn snippet<'a>(marks: &[(&'a Place, &'a str, AnnotationKind)]) -> Snippet<'a, An
     for _ in 0..LINES_BEFORE {
         from = text[..from.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
     }
-    // A very long line is cut off after the mark, but not before it: the column is counted from its start.
+    // A very long line is truncated after the mark, but not before it, because columns count from its start.
     let end = super::floor_boundary(text, last + MAX_MARK_BYTES);
     let to = text[last..end].find('\n').map_or(end, |at| last + at);
     let to = if text[..to].ends_with('\r') { to - 1 } else { to }.max(last);

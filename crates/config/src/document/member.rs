@@ -10,7 +10,7 @@ pub(super) fn origin(node: &Node, path: &str) -> Option<Origin> {
     Some(inner.unwrap_or_else(|| own(key, child)))
 }
 
-/// The child that `path` begins with, its key, and what is left of the path.
+/// The child that `path` begins with, its key, and the rest of the path.
 fn step<'a, 'p>(node: &'a Node, path: &'p str) -> Option<(Option<&'a Key>, &'a Node, &'p str)> {
     if let Some((index, rest)) = path.strip_prefix('[').and_then(|path| path.split_once(']')) {
         let child = node.items()?.get(index.parse::<usize>().ok()?)?;

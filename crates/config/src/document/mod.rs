@@ -27,7 +27,7 @@ pub const MAX_DEPTH: usize = 100;
 /// Nodes that a document may have once its aliases are expanded.
 pub const MAX_NODES: usize = 1_000_000;
 
-/// Looks an environment variable up.
+/// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// How a string is written.
@@ -50,20 +50,20 @@ pub enum NodeKind {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number that fits.
+    /// An integer within the range of `i64`.
     Integer(i64),
     /// Any other number.
     Float(f64),
     /// A string.
     String {
-        /// Its value, escapes resolved.
+        /// The value, with escapes resolved.
         value: String,
         /// How it is written.
         style: StringStyle,
     },
     /// A list.
     Sequence(Vec<Node>),
-    /// Keys and values in the order of the document; no key twice.
+    /// Keys and values in the order of the document, without duplicate keys.
     Mapping(Vec<(Key, Node)>),
 }
 

@@ -25,7 +25,7 @@ struct Scalar {
 }
 
 impl SnippetSource {
-    /// A snippet that is a file of its own, or an argument of the command line under a name.
+    /// A snippet that is a whole file, or an argument of the command line under a name.
     pub fn whole(file: &Arc<SourceFile>) -> Self {
         let place = Place::new(file.clone(), 0..file.text.len());
         Self { text: file.text.clone(), origin: place.into(), scalar: None }

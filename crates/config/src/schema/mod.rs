@@ -15,20 +15,20 @@ pub use read::Scope;
 
 /// The type of a field's value.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names are those of Kong's types")]
 pub enum Type {
-    /// Text; not empty unless [`Check::LenMin`] says so.
+    /// Text; it must not be empty unless [`Check::LenMin`] allows it.
     String,
     /// A number without fraction.
     Integer,
     /// Any finite number.
     Number,
-    /// True or false.
     Boolean,
-    /// A list whose elements are like this field.
+    /// A list whose elements are described by this field.
     Array(&'static Field),
-    /// A list in which each element counts once.
+    /// A list without duplicates.
     Set(&'static Field),
-    /// Any keys, each like the first field, with values like the second.
+    /// A map; the first field describes the keys, the second the values.
     Map(&'static Field, &'static Field),
     /// Fixed fields.
     Record(&'static Record),
@@ -42,18 +42,14 @@ pub enum Type {
 
 /// The value of an absent field.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the variants are named after the types of values")]
 pub enum Default {
     /// No default; the field stays absent.
     None,
-    /// A string.
     String(&'static str),
-    /// A whole number.
     Integer(i64),
-    /// A number.
     Number(f64),
-    /// True or false.
     Boolean(bool),
-    /// A list of strings.
     Strings(&'static [&'static str]),
     /// A record with the defaults of its fields.
     Record,
@@ -62,11 +58,11 @@ pub enum Default {
 /// One field.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// Its name; empty for elements of lists and maps.
+    /// The name; empty for elements of lists and maps.
     pub name: &'static str,
-    /// Type of its value.
+    /// The type of the value.
     pub ty: Type,
-    /// Whether it must have a value.
+    /// Whether the field must have a value.
     pub required: bool,
     /// The value of an absent field.
     pub default: Default,
@@ -74,9 +70,9 @@ pub struct Field {
     pub checks: &'static [Check],
     /// Description, in a sentence.
     pub about: &'static str,
-    /// First version of Kong Gateway that has it, if not every version.
+    /// The first version of Kong Gateway that has the field; empty if every version has it.
     pub since: &'static str,
-    /// Its replacement, if the field is deprecated.
+    /// The replacement, if the field is deprecated.
     pub instead: &'static str,
     /// A field that Kong lacks.
     pub extension: bool,

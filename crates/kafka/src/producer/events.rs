@@ -131,7 +131,7 @@ impl Events {
         let outage = error::is_outage(code);
         {
             let mut errors = self.errors.lock();
-            // `AllBrokersDown` has no reason of its own; the last error of one broker does.
+            // `AllBrokersDown` contains no reason; the last error of a broker does.
             let cause = if code == RDKafkaErrorCode::AllBrokersDown { errors.cause.clone() } else { None };
             let (code, reason) = cause.unwrap_or_else(|| (code, reason.to_owned()));
             errors.cause = Some((code, reason.clone()));

@@ -68,7 +68,7 @@ impl HttpError {
     }
 }
 
-/// A client with a pool of connections of its own. Cheap to clone.
+/// A client with its own connection pool. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, ChunkedBody>,
@@ -136,7 +136,7 @@ impl HttpClient {
         limit: Duration,
         keep: usize,
     ) -> Result<Response<Bytes>, HttpError> {
-        // Connecting has a limit of its own; the TLS handshake after it counts as sending.
+        // Connecting has a separate limit; the TLS handshake counts as sending.
         let progress = Progress::starting_at(Instant::now() + self.connect);
         let response = self.client.request(request.map(|body| ChunkedBody::new(body, progress.clone())));
         let stalled = async {

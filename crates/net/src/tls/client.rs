@@ -83,7 +83,7 @@ impl TlsConfigs {
         self.build(verify, Some(identity))
     }
 
-    /// The trusted certificates as PEM, for a library with a TLS implementation of its own.
+    /// The trusted certificates as PEM, for a library with its own TLS implementation.
     ///
     /// # Errors
     /// As [`Self::get`].
@@ -227,7 +227,7 @@ impl ServerCertVerifier for AcceptAny {
 mod tests {
     use super::*;
 
-    /// Scenario: a file of trusted certificates beside the system's, and a file that does not exist.
+    /// Scenario: a file of trusted certificates in addition to the system's, and a file that does not exist.
     /// Guarantees: the PEM has the same certificates, those of the file included; the missing file is named.
     #[test]
     fn roots_as_pem() {

@@ -2,7 +2,7 @@
 
 use super::tokens::Tokens;
 
-/// The lines, from 1, with a `..` beside parenthesized arithmetic that may result in a fraction.
+/// The lines, from 1, with a `..` next to parenthesized arithmetic that may result in a fraction.
 pub(super) fn fractions(source: &str) -> Vec<usize> {
     let mut lines = Vec::new();
     let mut groups: Vec<Group> = Vec::new();

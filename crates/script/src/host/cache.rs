@@ -81,7 +81,7 @@ impl Cache {
                 break;
             }
         }
-        // A span beyond what the clock can represent has no end.
+        // A lifetime beyond the range of the clock never ends.
         let expires = if ttl > 0.0 {
             Duration::try_from_secs_f64(ttl).ok().and_then(|ttl| Instant::now().checked_add(ttl))
         } else {

@@ -34,7 +34,7 @@ pub(crate) enum DetachError {
 /// Levels of nested tables.
 const MAX_DEPTH: usize = 32;
 
-/// Bytes that a value takes beside its text.
+/// Overhead of a value in addition to its text, in bytes.
 const OVERHEAD: usize = 64;
 
 impl Detached {

@@ -82,7 +82,7 @@ pub(crate) fn index(
 ) -> mlua::Result<Function> {
     let state = state.clone();
     lua.create_function(move |lua, (_, name): (Lv, Lv)| match name {
-        // Luau may cache what it looks up while it loads a snippet.
+        // Luau may cache values that it looks up while loading a snippet.
         Lv::String(name) if !state.loading.get() => look(lua, &state, &name.to_string_lossy()),
         _ => Ok(Lv::Nil),
     })

@@ -20,9 +20,9 @@ pub enum Profile {
 pub struct Dialect {
     /// The base list.
     pub profile: Profile,
-    /// Modules that `require` offers beside those of the profile.
+    /// Modules that `require` offers in addition to those of the profile.
     pub requires: Vec<String>,
-    /// Names beside those of the profile.
+    /// Names in addition to those of the profile.
     pub environment: Vec<String>,
 }
 

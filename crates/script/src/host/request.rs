@@ -40,7 +40,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Reads `request.url`, or the `host` header if there is none.
+    /// Reads `request.url`, or the `host` header if it is absent.
     pub(crate) fn of(state: &State) -> Option<Self> {
         let url = state.text(Level::Request, "url");
         let tls = state.member(Level::Request, "tls", |view| (!view.is_null()).then_some(())).is_some();

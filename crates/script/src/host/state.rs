@@ -178,7 +178,7 @@ impl State {
     /// The value or the edit is invalid or too large, or the script has to stop.
     pub(crate) fn edit(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), ValueError> {
         let json = self.encoding.to_json(value, &self.array_mark)?;
-        // An upper bound of what an edit holds for each step of its path, beside the texts.
+        // An upper bound of the overhead of each step of an edit's path, without the texts.
         const STEP: usize = 64;
         let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
         let total = self.edited.get().saturating_add(size);

@@ -1,4 +1,4 @@
-//! Redaction: what is removed from a message before it is sent.
+//! Redaction: rules that mask, hash or remove values of a message before it is sent.
 
 mod action;
 mod cookie;
@@ -28,7 +28,7 @@ struct Rule {
     action: Action,
 }
 
-/// What a rule selects.
+/// The values that a rule selects.
 #[derive(Debug)]
 enum Target {
     Header(Box<str>),

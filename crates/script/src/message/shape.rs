@@ -14,7 +14,7 @@ pub struct Shape {
     redaction: Redaction,
 }
 
-/// What a shape depends on beside the plugin's `config`.
+/// The inputs of a shape other than the plugin's `config`.
 #[derive(Debug, Clone, Copy)]
 pub struct ShapeOptions<'a> {
     /// The included bodies.

@@ -13,7 +13,7 @@ const USUAL_MEMBERS: usize = 32;
 /// The length up to which an array may have any number of holes (cjson's default).
 const DENSE: usize = 10;
 
-/// A piece of JSON text: a span of the transaction, or text of its own.
+/// A piece of JSON text: a span of the transaction, or owned text.
 #[derive(Debug, Clone)]
 pub(super) enum Slice {
     Span(Span),

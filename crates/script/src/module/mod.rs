@@ -18,7 +18,7 @@ use crate::host::digest::Algorithm;
 use crate::host::{Dialect, Loader, State};
 use crate::runtime::{bundled, frozen, kind_name};
 
-/// The modules that `require` offers, beside those of `ngx`.
+/// The modules that `require` offers, without those of `ngx`.
 pub(crate) const MODULES: &[(&str, Loader)] = &[
     ("bit", |_, _, base| base.raw_get("bit")),
     ("cjson", |lua, state, _| json::module(lua, state, false)),

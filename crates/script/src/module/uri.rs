@@ -5,7 +5,7 @@ use crate::host::uri::{decode, encode};
 /// The reserved characters of URIs: an escaped one differs from a plain one.
 const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
 
-/// Encodes what a URI must not contain.
+/// Percent-encodes the characters that a URI must not contain.
 ///
 /// # Errors
 /// The script has to stop.
@@ -59,7 +59,7 @@ mod tests {
     use super::normalize;
 
     /// Scenario: URIs with escapes, dot segments and repeated slashes.
-    /// Guarantees: the result of Kong's algorithm; slashes are kept unless they are to be merged.
+    /// Guarantees: the result of Kong's algorithm; slashes are kept unless merging is requested.
     #[test]
     fn uris_are_normalized() {
         for (text, merge, normal) in [

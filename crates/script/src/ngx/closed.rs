@@ -84,7 +84,7 @@ fn library(lua: &Lua, state: &Rc<State>, name: &str, reason: Reason, members: &[
     for event in ["__index", "__newindex", "__call", "__iter", "__len"] {
         let (state, name) = (state.clone(), format!("ngx.{name}"));
         let refuse = lua.create_function(move |lua, (_, member): (Lv, Lv)| match (&member, event) {
-            // Luau may cache what it looks up while it loads a snippet.
+            // Luau may cache values that it looks up while loading a snippet.
             _ if state.loading.get() => Ok(Lv::Nil),
             (Lv::String(member), "__index" | "__newindex") => {
                 let shown: String = member.to_string_lossy().chars().take(100).collect();

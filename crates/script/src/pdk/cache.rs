@@ -183,7 +183,7 @@ impl Call<'_> {
         Ok(results)
     }
 
-    /// The seconds until it expires, nil and the value; nothing if there is none.
+    /// Returns the seconds until the value expires, nil and the value; nils if it is not cached.
     fn probe(&self, mut arguments: MultiValue) -> mlua::Result<(Option<f64>, Option<String>, Lv)> {
         let key = self.key(arguments.pop_front())?;
         let found = self.state.cache.find(self.lua, &self.state.array_mark, &key, false)?;

@@ -1,4 +1,4 @@
-//! Errors: what a script raises, what the host raises in a script, and what the user reads of both.
+//! Errors raised by scripts and by host functions, and the messages that users see.
 
 use mlua::{Lua, Value as Lv};
 

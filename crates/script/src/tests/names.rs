@@ -1,7 +1,7 @@
 use super::*;
 
-/// Kong's list of names (kong-lua-sandbox), without those that its Kafka Log page says are not available: the profile
-/// `sandbox`.
+/// The profile `sandbox`: Kong's list of names (kong-lua-sandbox), without those that the Kafka Log page documents as
+/// unavailable.
 const THERE: [(&str, &str); 8] = [
     (
         "",
@@ -25,7 +25,7 @@ const THERE: [(&str, &str); 8] = [
     ),
 ];
 
-/// What Luau, Lua or OpenResty have and a snippet must not.
+/// Names of Luau, Lua or OpenResty that a snippet must not have.
 const ABSENT: [(&str, &str); 7] = [
     (
         "",
@@ -41,10 +41,10 @@ const ABSENT: [(&str, &str); 7] = [
     ("table", "create find freeze isfrozen"),
 ];
 
-/// What Kong 3.14's `strict` list has beside those above.
+/// The names of Kong 3.14's `strict` list that the list above lacks.
 const STRICT: [(&str, &str); 3] = [("os", "date"), ("string", "rep"), ("io", "type")];
 
-/// What both lists have of OpenResty and of Kong.
+/// The names of OpenResty and Kong in both lists.
 const HOSTS: [(&str, &str); 17] = [
     (
         "ngx",

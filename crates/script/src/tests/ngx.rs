@@ -18,7 +18,7 @@ pub(super) fn gives(bench: &mut Bench, cases: &[(&str, &str)]) {
     }
 }
 
-/// What the `strict` list of Kong 3.14 has of `ngx`, without `ngx.re`, and what OpenResty's documentation adds.
+/// The `ngx` names of Kong 3.14's `strict` list without `ngx.re`, and further names of OpenResty's documentation.
 const NAMES: [(&str, &str); 11] = [
     (
         "ngx",

@@ -424,8 +424,8 @@ fn log_facilities() {
     ]);
 }
 
-/// The functions of `kong` that Kong's lists for its sandbox and for strict snippets name, and those that its PDK has
-/// beside them; by module.
+/// The functions of `kong` by module: those of Kong's lists for its sandbox and for strict snippets, and the others of
+/// its PDK.
 const FUNCTIONS: [(&str, &str); 21] = [
     ("cache", "get get_bulk probe invalidate invalidate_local safe_set renew purge"),
     (

@@ -136,7 +136,7 @@ fn records_take_defaults_and_leave_out_the_rest() {
     assert_eq!(fields[6].1, Decoded::Bytes(vec![255]));
 }
 
-/// Scenario: values that do not fit. Guarantees: the error names the member and what was expected there.
+/// Scenario: values that do not match. Guarantees: the error names the member and the expected type.
 #[test]
 fn refusals_name_the_member() {
     let nested = record(json!([{"name": "a", "type": {"type": "array", "items": {"type": "map", "values": "int"}}}]));

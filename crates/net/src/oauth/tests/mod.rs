@@ -105,7 +105,7 @@ async fn says_why_there_is_no_token() {
     assert!(error.ends_with("no answer within 50 ms"), "{error}");
 }
 
-/// Scenario: settings that lack what the grant or the authentication needs, or that cannot be used.
+/// Scenario: settings without a member that the grant or the authentication requires, and invalid settings.
 /// Guarantees: each is refused when the client is created, with the name of the setting.
 #[test]
 fn unusable_settings() {

@@ -17,11 +17,11 @@ pub struct RedactRule {
     pub key: Option<String>,
     /// Regular expression.
     pub pattern: Option<String>,
-    /// What happens to what the rule selects.
+    /// The action on the selected values.
     pub action: RedactAction,
 }
 
-/// What a rule does to what it selects.
+/// The action of a rule on the selected values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedactAction {
@@ -55,7 +55,7 @@ pub fn compile_pattern(pattern: &str) -> Result<Regex, String> {
     })
 }
 
-/// The reason and the position in the report of the regex crate, which shows the pattern on a line of its own and marks
+/// The reason and the position in the report of the regex crate, which shows the pattern on a separate line and marks
 /// the position on the next.
 fn syntax_reason(pattern: &str, report: &str) -> String {
     const INDENT: usize = 4;

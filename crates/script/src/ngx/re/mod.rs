@@ -227,7 +227,7 @@ fn gmatch(lua: &Lua, engine: &Rc<Engine>, (subject, regex, options): (Lv, Lv, Lv
 /// Iterates over the matches in a text.
 #[derive(Default)]
 struct Walk {
-    /// The start of the next search; there is none past the end.
+    /// The start of the next search, which may be past the end.
     from: usize,
     done: bool,
 }
