@@ -11,9 +11,9 @@ use super::super::{Delivery, Output};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
 use logphase_queue::{Receipt, RecordStore, ReserveError};
 
-/// How long a replay waits for a full queue.
+/// Maximum time that a replay waits for room in a queue.
 const FULL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a replay waits until messages are safe.
+/// Maximum time that a replay waits until messages are synced.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the messages of a queue are.
@@ -25,7 +25,7 @@ enum Place {
 }
 
 impl Delivery {
-    /// All queues, orphaned ones included, and all dead dead_letters. Waits for the disk.
+    /// All queues, including orphaned ones, and all dead letters. Blocks on the disk.
     pub fn inventory(&self) -> Vec<QueueInfo> {
         let mut all: Vec<QueueInfo> =
             self.outputs().iter().map(|(output, folder)| plugin_info(output, folder)).collect();
@@ -36,8 +36,9 @@ impl Delivery {
             all.extend(found.ok().filter(|info| info.messages > 0));
         }
         for (folder, dead_letters) in store.all_dead_letters() {
-            let own = all.iter().find(|info| info.name == folder);
-            let (id, instance_name) = own.map_or((None, None), |own| (own.id.clone(), own.instance_name.clone()));
+            let queue = all.iter().find(|info| info.name == folder);
+            let (id, instance_name) =
+                queue.map_or((None, None), |queue| (queue.id.clone(), queue.instance_name.clone()));
             let name = QueueName { dead: true, folder };
             let found = dead_letters.with(|records| Ok(info(&name, records, QueueState::DeadLetters)));
             let found = found.ok().filter(|info| info.messages > 0);
@@ -63,11 +64,11 @@ impl Delivery {
         blocking(move || this.with_records(&name, |records| page(records, wanted, name.dead))).await
     }
 
-    /// Replays messages: moves dead dead_letters into the queue of their plugin or of `to`, and those of an orphaned queue into that
+    /// Replays messages: moves dead letters to the queue of their plugin or of `to`, and messages of an orphaned queue to that
     /// of `to`.
     ///
     /// # Errors
-    /// There is no such queue or plugin, its queue is full, or the disk fails. What was moved before stays moved.
+    /// There is no such queue or plugin, its queue is full, or the disk fails. Messages that were moved before stay moved.
     pub async fn replay_queue(
         &self,
         name: QueueName,
@@ -91,7 +92,7 @@ impl Delivery {
         .await
     }
 
-    /// Gives messages up. Of a queue that is delivered, all that wait, or none.
+    /// Drops messages. Of a queue that is being delivered, only all waiting messages can be dropped.
     ///
     /// # Errors
     /// There is no such queue, or the disk fails.
@@ -120,7 +121,7 @@ impl Delivery {
 
     /// The outputs that have not ended, each with the folder name of its queue.
     fn outputs(&self) -> Vec<(Arc<Output>, String)> {
-        // A plugin whose queue was on disk before and is in memory now has left an orphaned folder of the same name.
+        // A plugin whose queue was on disk and is now in memory may have an orphaned folder of the same name.
         let orphans: Vec<String> = self.inner.store.orphans().iter().filter_map(|folder| name_of(folder)).collect();
         let running = self.inner.running.lock();
         let tasks = running.tasks.iter().filter(|task| !task.has_ended());
@@ -141,7 +142,7 @@ impl Delivery {
         if name.is_valid() { Ok(Place::Orphan) } else { Err(missing(name)) }
     }
 
-    /// The output to which messages are replayed.
+    /// The output that replayed messages are moved to.
     fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Output>, InventoryError> {
         let mut open = self.outputs();
         open.retain(|(output, _)| !output.is_closed());
@@ -160,7 +161,7 @@ impl Delivery {
         found.map(|(output, _)| output).ok_or(otherwise)
     }
 
-    /// Calls `act` with the records of dead dead_letters, or of an orphaned queue. Waits for the disk.
+    /// Calls `act` with the records of dead letters or of an orphaned queue. Blocks on the disk.
     fn with_records<T>(
         &self,
         name: &QueueName,
@@ -227,10 +228,10 @@ fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
             Err(ReserveError::Full | ReserveError::Failing)
                 if started.elapsed() < FULL_TIMEOUT && !output.is_closed() =>
             {
-                // This blocks a thread for blocking work; the queue may be emptied by a slow destination.
+                // This runs on a thread for blocking work.
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // More than fits into the queue at once: in two parts.
+            // The messages do not fit into the queue at once: append them in two parts.
             Err(ReserveError::TooLarge) if messages.len() > 1 => {
                 let (first, second) = messages.split_at(messages.len() / 2);
                 refill(output, first.to_vec())?;
