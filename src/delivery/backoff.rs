@@ -12,7 +12,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(initial: Duration, max: Duration) -> Self {
+    pub(super) fn new(initial: Duration, maximum: Duration) -> Self {
         let initial = initial.max(Duration::from_millis(1)).min(maximum.max(Duration::from_millis(1)));
         Self { initial, max: maximum.max(initial), next: initial }
     }

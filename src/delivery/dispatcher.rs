@@ -354,7 +354,7 @@ impl Dispatcher {
         self.resend = !self.outstanding.is_empty();
         let (plugin, waiting) = (self.output.label(), self.output.counters().depth);
         if waiting > 0 {
-            info!(plugin, waiting, "waiting messages are delivered as the new configuration says");
+            info!(plugin, waiting, "waiting messages are delivered with the new configuration");
         }
     }
 

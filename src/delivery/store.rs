@@ -101,7 +101,9 @@ impl Store {
             self.merge(label, &folders);
         }
         let free = folders.into_iter().find(|folder| !used.contains(folder));
-        let folder = free.ok_or_else(|| format!("{label}: a hundred old queues are still being emptied; try later"))?;
+        let folder = free.ok_or_else(|| {
+            format!("{label}: a hundred old queues of this plugin are still being delivered; try again later")
+        })?;
         let opened = self.flusher.open(&folder, options.clone());
         let (queue, recovered) = opened.map_err(|error| {
             format!("the queue cannot be opened: {error}; make data_dir writable, or set queue.durability: memory")

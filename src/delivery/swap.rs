@@ -65,6 +65,6 @@ pub(super) async fn unless_swapped(
     tokio::select! {
         biased;
         sent = sending => sent,
-        () = timed_out => Err(SendError::retry(0, "not settled when the configuration was changed; sent again as the new one says")),
+        () = timed_out => Err(SendError::retry(0, "not settled when the configuration was reloaded; sent again with the new one")),
     }
 }

@@ -23,7 +23,7 @@ fn delivery() -> Delivery {
     Delivery::new(SinkShared::new(None), Budget::default(), std::env::temp_dir())
 }
 
-/// Makes the sinks of these tests, for plugins called like the transport.
+/// The opener of a plugin's sink.
 fn opener(plugin: &str) -> Opener {
     match plugin {
         "file-log" => Opener(crate::sink::file::open),
@@ -53,11 +53,11 @@ fn put(output: &Output, entry: impl Into<Bytes>) -> Result<(), ReserveError> {
     Ok(())
 }
 
-/// Opens an output that starts at once.
+/// Opens an output and starts it.
 fn started(delivery: &Delivery, spec: OutputSpec) -> Arc<Output> {
     let output = delivery.open(spec).unwrap();
     for start in delivery.inner.running.lock().tasks.iter_mut().filter_map(|task| task.start.take()) {
-        start.send(()).expect("the task waits");
+        start.send(()).expect("the task waits for its start");
     }
     output
 }
@@ -74,17 +74,18 @@ async fn idle(delivery: &Delivery) {
     tokio::time::timeout(PATIENCE, delivery.idle()).await.expect("idle in time");
 }
 
-/// What a [`Scripted`] sink does with one call.
+/// The result of one call of a [`Scripted`] sink.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Take,
-    /// Take that many, then fail.
+    /// Accept all entries.
+    Accept,
+    /// Accept that many, then fail.
     Fail(usize, FailureKind),
-    /// Fail, and ask to be left alone for that long.
+    /// Fail, and request a pause.
     Busy(Duration),
 }
 
-/// A sink that follows a script, last step first, and records what was delivered and how it was handed over.
+/// A sink that follows a script, last step first, and records its calls.
 struct Scripted {
     steps: Vec<Step>,
     batching: Batching,
@@ -106,17 +107,17 @@ impl Sink for Scripted {
             let mut seen = self.seen.lock();
             seen.batches.push(entries.len());
             seen.times.push(Instant::now());
-            let (taken, fault) = match self.steps.pop().unwrap_or(Step::Take) {
-                Step::Take => (entries.len(), None),
-                Step::Fail(taken, fault) => (taken.min(entries.len().saturating_sub(1)), Some(fault)),
+            let (accepted, failure) = match self.steps.pop().unwrap_or(Step::Accept) {
+                Step::Accept => (entries.len(), None),
+                Step::Fail(accepted, failure) => (accepted.min(entries.len().saturating_sub(1)), Some(failure)),
                 Step::Busy(time) => {
                     return Err(SendError { retry_after: Some(time), ..SendError::retry(0, "busy") });
                 }
             };
-            seen.delivered.extend_from_slice(&entries[..taken]);
-            match fault {
-                None => Ok(Sent::settled(taken)),
-                Some(fault) => Err(SendError::new(taken, fault, "scripted")),
+            seen.delivered.extend_from_slice(&entries[..accepted]);
+            match failure {
+                None => Ok(Sent::settled(accepted)),
+                Some(failure) => Err(SendError::new(accepted, failure, "scripted")),
             }
         })
     }
@@ -131,7 +132,7 @@ impl Sink for Scripted {
     }
 }
 
-/// An output with a scripted sink. It is filled before its dispatcher starts.
+/// An output with a scripted sink and `entries` in its queue.
 fn scripted(
     options: QueueOptions,
     batching: Batching,
@@ -154,7 +155,7 @@ fn scripted_in(
     (output, seen, handle)
 }
 
-/// An output with `entries` in its queue before its dispatcher starts.
+/// An output with `entries` in its queue, which are there before its dispatcher starts.
 fn dispatcher(
     data_dir: &std::path::Path,
     options: QueueOptions,
@@ -185,8 +186,8 @@ fn quick() -> QueueOptions {
 }
 
 /// Scenario: failures of every kind at the beginning, the middle and the end of batches.
-/// Guarantees: what is retried is delivered once and in order; a refused entry alone is put among the dead letters, with
-/// the reason, and counted; the dispatcher ends when the queue is closed and says goodbye to the sink.
+/// Guarantees: retried entries are delivered once and in order; only the refused entry becomes a dead letter, with the
+/// reason, and is counted; the dispatcher ends when the queue is closed, and closes the sink.
 #[tokio::test]
 async fn failures_keep_order_and_lose_nothing() {
     let mut steps = vec![
@@ -195,7 +196,7 @@ async fn failures_keep_order_and_lose_nothing() {
         Step::Fail(2, FailureKind::Permanent),
         Step::Fail(0, FailureKind::TooLarge),
         Step::Fail(1, FailureKind::Retryable),
-        Step::Take,
+        Step::Accept,
     ];
     steps.reverse();
     let directory = tempfile::tempdir().unwrap();
@@ -217,16 +218,16 @@ async fn failures_keep_order_and_lose_nothing() {
     assert_eq!(stats.last_error.map(|error| error.message).as_deref(), Some("scripted"));
 }
 
-/// Scenario: an entry is refused for good while the data directory cannot be written, which is mended later.
-/// Guarantees: the entry is neither lost nor delivered until it can be kept; those after it wait for it.
+/// Scenario: entries are refused permanently while the data directory cannot be written; later it can be written.
+/// Guarantees: the first entry is neither lost nor delivered until it can be stored, and the others wait for it.
 #[tokio::test]
-async fn a_dead_letter_that_cannot_be_kept_stays() {
+async fn a_dead_letter_that_cannot_be_stored_blocks_the_queue() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     std::fs::write(&data_dir, "a file where the directory should be").unwrap();
     let steps = vec![Step::Fail(0, FailureKind::Permanent); 1000];
     let (output, seen, handle) = scripted_in(&data_dir, quick(), Batching::Stream, steps, 3);
-    until("it was tried often", || output.stats().failures > 3).await;
+    until("it has failed several times", || output.stats().failures > 3).await;
     assert_eq!((output.counters().depth, output.counters().dead_letters), (3, 0));
     std::fs::remove_file(&data_dir).unwrap();
     output.close();
@@ -237,9 +238,10 @@ async fn a_dead_letter_that_cannot_be_kept_stays() {
     assert_eq!(letters.iter().map(|letter| letter.info.id).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
-/// Scenario: a plugin whose dead letters may take 300 bytes has five messages refused for good; then they are dropped.
-/// Guarantees: what has no room stays in the queue and holds it up, and the error says what to do; when there is room, it
-/// is kept too.
+/// Scenario: the dead letters of a plugin are limited to 300 bytes, and five messages are refused permanently; then the
+/// dead letters are dropped.
+/// Guarantees: a message that exceeds the limit stays in the queue and blocks it, and the error has a remedy; when there is
+/// room, it is stored.
 #[tokio::test]
 async fn dead_letters_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
@@ -266,10 +268,10 @@ fn letters(output: &Output) -> Vec<DeadLetter> {
     records.iter().map(|record| DeadLetter::decode(&record.payload).expect("a letter")).collect()
 }
 
-/// Scenario: `max_retry_time` is over while a batch is refused; entries come after it.
-/// Guarantees: the batch is dropped and counted as expired, and what follows is delivered.
+/// Scenario: `max_retry_time` ends while a batch fails; later entries follow it.
+/// Guarantees: the batch is dropped and counted as expired, and the later entries are delivered.
 #[tokio::test]
-async fn an_expired_batch_makes_way() {
+async fn an_expired_batch_unblocks_the_queue() {
     let options = QueueOptions { max_retry_time: Some(Duration::ZERO), ..quick() };
     let (output, seen, handle) = scripted(options, Batching::Stream, vec![Step::Fail(0, FailureKind::Retryable)], 3);
     until("the batch has expired", || output.counters().dropped_expired == 3).await;
@@ -279,17 +281,17 @@ async fn an_expired_batch_makes_way() {
     assert_eq!(texts(&seen.lock().delivered), [7]);
 }
 
-/// A sink that settles nothing before it has a number of entries on their way.
+/// A sink that settles its entries when it has `until` of them in flight.
 struct Holding {
     until: usize,
-    taken: Arc<Mutex<Vec<Bytes>>>,
+    entries: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Sink for Holding {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
-        let mut taken = self.taken.lock();
-        taken.extend_from_slice(entries);
-        let settled = if taken.len() == self.until { self.until } else { 0 };
+        let mut in_flight = self.entries.lock();
+        in_flight.extend_from_slice(entries);
+        let settled = if in_flight.len() == self.until { self.until } else { 0 };
         Box::pin(std::future::ready(Ok(Sent::settled(settled))))
     }
 
@@ -302,15 +304,15 @@ impl Sink for Holding {
     }
 }
 
-/// Scenario: a sink whose entries do not wait for each other has one on its way when the next comes; then one that fails
-/// longer than `max_retry_time`.
-/// Guarantees: the next is handed over at once; one entry alone is given up, and those after it are delivered.
+/// Scenario: a sink with parallel entries has one in flight when the next one is appended; then one fails for longer than
+/// `max_retry_time`.
+/// Guarantees: the next entry is sent immediately; only the failed entry is dropped, and the later ones are delivered.
 #[tokio::test]
-async fn entries_that_do_not_wait_for_each_other() {
-    let taken = Arc::default();
+async fn parallel_entries_are_independent() {
+    let entries = Arc::default();
     let (output, handle) =
-        dispatcher(&std::env::temp_dir(), quick(), 1, Holding { until: 2, taken: Arc::clone(&taken) });
-    until("the first is on its way", || taken.lock().len() == 1).await;
+        dispatcher(&std::env::temp_dir(), quick(), 1, Holding { until: 2, entries: Arc::clone(&entries) });
+    until("the first is in flight", || entries.lock().len() == 1).await;
     put(&output, "1").unwrap();
     until("both are delivered", || output.counters().delivered == 2).await;
     handle.abort();
@@ -323,30 +325,30 @@ async fn entries_that_do_not_wait_for_each_other() {
     assert_eq!(output.counters().dropped_expired, 1);
 }
 
-/// Scenario: a destination that asks to be left alone for a while, longer than pauses are and than `max_retry_time` is;
-/// then one that asks for longer than there are years, while the output is closed.
-/// Guarantees: the next attempt is made not before that while is over, and delivers; closing cuts the pause short.
+/// Scenario: a destination requests a pause that is longer than the backoff and `max_retry_time`; another one requests the
+/// maximum duration, and the output is closed.
+/// Guarantees: the next attempt is after the requested pause, and delivers; closing the output ends the pause.
 #[tokio::test]
-async fn a_destination_is_left_alone_as_long_as_it_asks() {
-    let asked = Duration::from_millis(300);
-    let options = QueueOptions { max_retry_time: Some(asked / 3), ..quick() };
-    let (output, seen, handle) = scripted(options, Batching::Batches, vec![Step::Busy(asked)], 1);
+async fn a_requested_pause_is_kept() {
+    let requested = Duration::from_millis(300);
+    let options = QueueOptions { max_retry_time: Some(requested / 3), ..quick() };
+    let (output, seen, handle) = scripted(options, Batching::Batches, vec![Step::Busy(requested)], 1);
     until("it is delivered", || output.counters().delivered == 1).await;
     let times = seen.lock().times.clone();
     assert_eq!(times.len(), 2);
-    assert!(times[1] - times[0] >= asked, "{:?}", times[1] - times[0]);
+    assert!(times[1] - times[0] >= requested, "{:?}", times[1] - times[0]);
     handle.abort();
 
     let (output, seen, handle) = scripted(quick(), Batching::Batches, vec![Step::Busy(Duration::MAX)], 1);
-    until("it was tried", || output.stats().failures == 1).await;
+    until("the attempt has failed", || output.stats().failures == 1).await;
     assert_eq!(output.counters().delivered, 0);
     output.close();
     tokio::time::timeout(PATIENCE, handle).await.expect("closing ends the pause").unwrap();
     assert_eq!(texts(&seen.lock().delivered), [0]);
 }
 
-/// Scenario: a sink that wants batches, and entries that come one by one.
-/// Guarantees: a full batch goes at once, an incomplete one when the coalescing delay is over or the queue closes.
+/// Scenario: a sink with batches, and entries that are appended one by one.
+/// Guarantees: a full batch is sent immediately, a partial one after the coalescing delay or when the queue is closed.
 #[tokio::test]
 async fn batches_coalesce() {
     let options = QueueOptions { max_batch_size: 4, max_coalescing_delay: PATIENCE, ..quick() };
@@ -363,12 +365,12 @@ async fn batches_coalesce() {
 
     let options = QueueOptions { max_batch_size: 4, max_coalescing_delay: Duration::from_millis(5), ..quick() };
     let (_output, seen, handle) = scripted(options, Batching::Batches, vec![], 2);
-    until("an incomplete batch is sent", || seen.lock().batches == [2]).await;
+    until("a partial batch is sent", || seen.lock().batches == [2]).await;
     handle.abort();
 }
 
-/// Scenario: an entry is being retried when the queue overflows and drops its oldest.
-/// Guarantees: the one in flight is not among those dropped.
+/// Scenario: an entry is in retry when the queue overflows and drops its oldest entries.
+/// Guarantees: the entry in flight is not dropped.
 #[tokio::test]
 async fn overflow_spares_the_batch_in_flight() {
     let options = QueueOptions { max_entries: Some(2), overflow: Overflow::DropOldest, ..quick() };
@@ -384,17 +386,17 @@ async fn overflow_spares_the_batch_in_flight() {
     assert_eq!(output.counters().dropped_overflow, 2);
 }
 
-/// A plugin whose queue has another bound than those with another number.
+/// The spec of a plugin whose queue is limited to `max_entries`.
 fn bounded(identity: &str, config: Value, max_entries: usize) -> OutputSpec {
     let mut spec = spec(identity, "file-log", config);
     spec.queue.max_entries = Some(max_entries);
     spec
 }
 
-/// Scenario: a plugin is opened again unchanged, then with another bound; the old output is retired with entries in it; then
-/// one is opened for a reload that fails.
-/// Guarantees: unchanged means the same output; the retired one delivers what it has and takes nothing new; after the reload
-/// that failed the outputs of before go on.
+/// Scenario: a plugin is opened again without a change, then with another limit; the old output is retired with entries in
+/// its queue; then another output is opened for a reload that fails.
+/// Guarantees: without a change the output is the same; the retired one delivers its entries and accepts no more; after the
+/// failed reload the previous outputs continue.
 #[tokio::test]
 async fn reload_keeps_what_is_unchanged() {
     let directory = tempfile::tempdir().unwrap();
@@ -420,9 +422,9 @@ async fn reload_keeps_what_is_unchanged() {
     assert!(Arc::ptr_eq(&two, &open(&delivery, 200)));
 }
 
-/// Scenario: a queue on disk that holds a message of an earlier run is opened for a reload that is rolled back, then for one
-/// that is committed.
-/// Guarantees: the rollback delivers nothing and leaves no statistics; after the commit the message is delivered, once.
+/// Scenario: a queue on disk with a message of an earlier run is opened for a reload that is rolled back, then for one that
+/// is committed.
+/// Guarantees: the rollback delivers nothing and leaves no statistics; the commit delivers the message once.
 #[tokio::test]
 async fn a_rolled_back_output_delivers_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -452,9 +454,9 @@ async fn a_rolled_back_output_delivers_nothing() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "message\n");
 }
 
-/// Scenario: a plugin gets another queue fifty times, with entries in the queue of the old one and a message that was not
-/// made each time, then is gone, then the service is shut down; somebody reads the totals all the time.
-/// Guarantees: at every moment each message is somewhere, once, and nothing goes down.
+/// Scenario: fifty reloads replace the queue of a plugin while it has entries, each time with a message that a script
+/// drops; then the plugin is removed, and the service shuts down. A thread reads the totals all the time.
+/// Guarantees: at any time each message is counted exactly once, and no total decreases.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_outlive_outputs() {
     let directory = tempfile::tempdir().unwrap();
@@ -475,9 +477,9 @@ async fn totals_outlive_outputs() {
             reads
         }
     });
-    for turn in 0..50 {
-        let config = json!({"path": directory.path().join(turn.to_string()), "reopen": false});
-        let output = started(&delivery, bounded("p1", config, 1000 + turn));
+    for reload in 0..50 {
+        let config = json!({"path": directory.path().join(reload.to_string()), "reopen": false});
+        let output = started(&delivery, bounded("p1", config, 1000 + reload));
         for entry in 0..20 {
             put(&output, entry.to_string()).unwrap();
         }
@@ -499,11 +501,11 @@ async fn totals_outlive_outputs() {
     assert_eq!(delivery.shut_down(Instant::now() + PATIENCE).await, []);
     assert_eq!((totals().0, totals().1), (50 * 21 + 1, 50 * 20 + 1));
     stop.store(true, Ordering::SeqCst);
-    assert!(reader.join().expect("every moment adds up") > 0);
+    assert!(reader.join().expect("all totals add up") > 0);
 }
 
-/// Scenario: shutdown with one destination that works and one that does not.
-/// Guarantees: the first is emptied; the second's entries are reported with the reason, at the deadline.
+/// Scenario: a shutdown with one available and one unavailable destination.
+/// Guarantees: the entries of the first are delivered; those of the second are reported at the deadline, with the error.
 #[tokio::test]
 async fn shutdown_delivers_and_reports_the_rest() {
     let directory = tempfile::tempdir().unwrap();
@@ -523,8 +525,8 @@ async fn shutdown_delivers_and_reports_the_rest() {
     assert!(left[0].last_error.as_deref().is_some_and(|error| error.contains("no space left")));
 }
 
-/// Scenario: a thousand plugins, most of them to one file.
-/// Guarantees: all deliver, through one writer, and all end in time.
+/// Scenario: a thousand plugins that write to one file.
+/// Guarantees: all of them deliver through one writer, and end in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_plugins() {
     let directory = tempfile::tempdir().unwrap();
@@ -541,9 +543,9 @@ async fn a_thousand_plugins() {
     assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
 }
 
-/// A receiver that reads ids line by line. In each of its first lives it reads some lines, then drops connection and
-/// listener abruptly, if it can with settled messages unread; the last life goes on until `end`.
-struct MortalPeer {
+/// A receiver that reads ids line by line, and restarts. In each run it reads some lines, then drops its connection and
+/// listener, if possible with settled messages unread; the last run continues until `end`.
+struct RestartingPeer {
     output: std::sync::OnceLock<Arc<Output>>,
     left_unread: AtomicUsize,
     port: u16,
@@ -551,14 +553,14 @@ struct MortalPeer {
     end: AtomicBool,
 }
 
-impl MortalPeer {
-    fn live(&self, lives: &[usize]) {
-        for &lines in lives {
-            self.live_once(lines);
+impl RestartingPeer {
+    fn run_all(&self, runs: &[usize]) {
+        for &lines in runs {
+            self.run(lines);
         }
     }
 
-    fn live_once(&self, lines: usize) {
+    fn run(&self, lines: usize) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let mut read = 0;
@@ -580,7 +582,7 @@ impl MortalPeer {
                         line.clear();
                         read += 1;
                     }
-                    // The end of a broken connection, or a pause.
+                    // A broken connection, or a time-out.
                     _ => {}
                 }
             }
@@ -588,7 +590,7 @@ impl MortalPeer {
         }
     }
 
-    /// Waits a little until more is settled than was read.
+    /// Waits for a short time until more entries are settled than were read.
     fn wait_for_unread(&self) {
         let deadline = std::time::Instant::now() + Duration::from_millis(500);
         let settled = || self.output.get().map_or(0, |output| output.counters().delivered);
@@ -606,8 +608,8 @@ impl MortalPeer {
     }
 }
 
-/// Ends the peer also when the test fails: the runtime would wait for its thread.
-struct EndOnDrop(Arc<MortalPeer>);
+/// Stops the peer if the test fails: otherwise the runtime would wait for its thread.
+struct EndOnDrop(Arc<RestartingPeer>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
@@ -615,12 +617,12 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// Scenario: a TCP receiver that dies again and again under load, each time with unread messages in its buffers.
-/// Guarantees: every message is read by it in the end, and the queue accounts for all.
+/// Scenario: a TCP receiver that restarts several times under load, with unread messages in its buffers.
+/// Guarantees: it reads every message in the end, and the queue counts all of them as delivered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     const ALL: usize = 20_000;
-    let peer = Arc::new(MortalPeer {
+    let peer = Arc::new(RestartingPeer {
         output: std::sync::OnceLock::new(),
         left_unread: AtomicUsize::new(0),
         port: own_port(),
@@ -628,9 +630,9 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
         end: AtomicBool::new(false),
     });
     let _end = EndOnDrop(peer.clone());
-    let living = tokio::task::spawn_blocking({
+    let running = tokio::task::spawn_blocking({
         let peer = peer.clone();
-        move || peer.live(&[500, 3000, 1, 8000, 700, usize::MAX])
+        move || peer.run_all(&[500, 3000, 1, 8000, 700, usize::MAX])
     });
     let config = json!({"host": "127.0.0.1", "port": peer.port, "timeout": 1000});
     let delivery = delivery();
@@ -643,7 +645,7 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
             let notified = room.notified();
             match put(&output, entry.clone()) {
                 Ok(()) => break,
-                Err(_) => tokio::time::timeout(PATIENCE, notified).await.expect("room appears"),
+                Err(_) => tokio::time::timeout(PATIENCE, notified).await.expect("the queue gets room"),
             }
         }
     }
@@ -653,6 +655,6 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     assert_eq!((counters.delivered, counters.dropped()), (ALL as u64, 0));
     assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
     peer.end.store(true, Ordering::SeqCst);
-    living.await.unwrap();
-    assert!(peer.left_unread.load(Ordering::SeqCst) > 0, "it died with settled messages unread");
+    running.await.unwrap();
+    assert!(peer.left_unread.load(Ordering::SeqCst) > 0, "it never stopped with settled messages unread");
 }

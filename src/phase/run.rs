@@ -184,7 +184,8 @@ impl Runner {
 }
 
 fn suspended(left: std::time::Duration) -> ScriptError {
-    let message = format!("not run: suspended for {left:.0?} more, because it ran out of time too often in a row");
+    let message =
+        format!("skipped: suspended for another {left:.0?}, because it ran out of time or memory too often in a row");
     ScriptError { message, line: None, stop: Some(Stop::Suspended) }
 }
 

@@ -76,7 +76,10 @@ impl Delivery {
         to: Option<String>,
     ) -> Result<Moved, InventoryError> {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
-            let message = format!("{name} is delivered by {}: change where that plugin sends to", output.label());
+            let message = format!(
+                "{name} is delivered by {}: to send its messages elsewhere, change the plugin's configuration",
+                output.label()
+            );
             return Err(InventoryError::Refused(message));
         }
         let target = self.target(&name, to.as_deref())?;
@@ -100,19 +103,19 @@ impl Delivery {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
             if selection != Selection::default() {
                 let message = format!(
-                    "{name} is being delivered: everything that waits in it can be dropped, not single messages"
+                    "{name} is being delivered: only all of its waiting messages can be dropped, not single ones"
                 );
                 return Err(InventoryError::Refused(message));
             }
             let messages = output.drop_all().await;
-            tracing::warn!(plugin = output.label(), messages, "dropped, as `logphase queue drop` asked");
+            tracing::warn!(plugin = output.label(), messages, "dropped by `logphase queue drop`");
             return Ok(Moved { messages, left: output.counters().depth as u64 });
         }
         let this = self.clone();
         blocking(move || {
             this.with_records(&name, |records| {
                 let moved = records.extract(&mut selection.decide(name.dead), &mut |_| Ok(()))?;
-                tracing::warn!(queue = %name, messages = moved, "dropped, as `logphase queue drop` asked");
+                tracing::warn!(queue = %name, messages = moved, "dropped by `logphase queue drop`");
                 Ok(Moved { messages: moved, left: records.len() })
             })
         })
@@ -194,7 +197,7 @@ impl Delivery {
 }
 
 fn missing(name: &QueueName) -> InventoryError {
-    InventoryError::NotFound(format!("no queue `{name}`; `logphase queue list` shows which there are"))
+    InventoryError::NotFound(format!("no queue `{name}`; `logphase queue list` lists the queues"))
 }
 
 fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
@@ -250,7 +253,7 @@ fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
     output.queue().append(messages, bytes, &receipt);
     drop(receipt);
     wait.recv_timeout(SYNC_TIMEOUT).map_err(|_| {
-        let message = format!("the queue of {} cannot be written; the messages stay where they were", output.label());
+        let message = format!("the queue of {} cannot be written; the messages were not moved", output.label());
         io::Error::other(message)
     })
 }

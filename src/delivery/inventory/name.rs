@@ -70,7 +70,7 @@ impl QueueName {
             [] => Err(InventoryError::NotFound(format!("no queue `{query}`; there are {}", names(&mut known.iter())))),
             several => {
                 let several = names(&mut several.iter().copied());
-                Err(InventoryError::NotFound(format!("`{query}` may be any of {several}: give more of the name")))
+                Err(InventoryError::NotFound(format!("`{query}` matches {several}: give a longer part of the name")))
             }
         }
     }

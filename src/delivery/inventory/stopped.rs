@@ -83,7 +83,7 @@ impl StoppedQueues {
         };
         if !target.is_valid() || target.plugin() == target.folder {
             let message =
-                format!("`{}` is not the name of a queue; give KIND-ID, as `logphase queue list` does", target.folder);
+                format!("`{}` is not the name of a queue; give KIND-ID, as in `logphase queue list`", target.folder);
             return Err(InventoryError::NotFound(message));
         }
         if target == *name {

@@ -1,10 +1,10 @@
-//! Sinks that are changed by a reload.
+//! Tests of the replacement of sinks by a reload.
 
 use tokio::sync::Semaphore;
 
 use super::*;
 
-fn good() -> (Box<dyn Sink>, Arc<Mutex<Seen>>) {
+fn accepting() -> (Box<dyn Sink>, Arc<Mutex<Seen>>) {
     let seen = Arc::new(Mutex::new(Seen::default()));
     (Box::new(Scripted { steps: Vec::new(), batching: Batching::Batches, seen: seen.clone() }), seen)
 }
@@ -18,12 +18,12 @@ async fn ends(output: &Output, dispatcher: JoinHandle<()>) {
     tokio::time::timeout(PATIENCE, dispatcher).await.expect("ends in time").unwrap();
 }
 
-/// Scenario: a destination that fails, with pauses of an hour, after it has taken none or one of a batch;
-/// meanwhile a good one is there.
-/// Guarantees: it is used at once, and gets all that was not delivered, in order, nothing twice.
+/// Scenario: a sink fails, with pauses of an hour, after it has accepted none or one entry of a batch; then a reload
+/// replaces it.
+/// Guarantees: the new sink is used immediately, and gets all undelivered entries once and in order.
 #[tokio::test]
-async fn waiting_entries_follow() {
-    for taken in [0, 1] {
+async fn waiting_entries_go_to_the_new_sink() {
+    for accepted in [0, 1] {
         let hour = Duration::from_secs(3600);
         let options = QueueOptions {
             max_batch_size: 3,
@@ -32,10 +32,10 @@ async fn waiting_entries_follow() {
             max_retry_delay: hour,
             ..QueueOptions::default()
         };
-        let steps = vec![Step::Fail(taken, FailureKind::Retryable)];
+        let steps = vec![Step::Fail(accepted, FailureKind::Retryable)];
         let (output, old, dispatcher) = scripted(options, Batching::Batches, steps, 8);
         until("the old one has failed", || output.stats().failing).await;
-        let (sink, new) = good();
+        let (sink, new) = accepting();
         output.replace_sink(newer(&output), sink);
         until("all is delivered", || output.counters().is_idle()).await;
         assert_eq!(output.spec().config, json!({"password": "right"}));
@@ -43,15 +43,15 @@ async fn waiting_entries_follow() {
         put(&output, "8").unwrap();
         ends(&output, dispatcher).await;
         let mut all = texts(&old.lock().delivered);
-        assert_eq!(all.len(), taken);
+        assert_eq!(all.len(), accepted);
         all.extend(texts(&new.lock().delivered));
         assert_eq!(all, (0..9).collect::<Vec<_>>());
     }
 }
 
-/// A sink that settles one entry each time that it is allowed to.
+/// A sink that settles one entry for each permit.
 struct Slow {
-    allowed: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -63,7 +63,7 @@ impl Sink for Slow {
 
     fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
         Box::pin(async move {
-            self.allowed.acquire().await.expect("it is not closed").forget();
+            self.permits.acquire().await.expect("the semaphore is open").forget();
             Ok(Sent::settled(1))
         })
     }
@@ -78,21 +78,21 @@ impl Sink for Slow {
     }
 }
 
-/// Scenario: entries are on their way, unsettled, when another sink comes; then they settle one by one, or never do.
-/// Guarantees: in the first case they are not sent again, and the old sink is closed in order; in the second, they are sent
-/// again by the new one.
+/// Scenario: entries are in flight when a reload replaces the sink; then they are settled one by one, or never.
+/// Guarantees: in the first case they are not sent again, and the old sink is closed; in the second case the new sink sends
+/// them again.
 #[tokio::test]
-async fn on_its_way() {
+async fn entries_in_flight_are_settled_or_sent_again() {
     for settles in [true, false] {
-        let (allowed, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Seen::default())));
-        let slow = Slow { allowed: allowed.clone(), seen: seen.clone() };
+        let (permits, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Seen::default())));
+        let slow = Slow { permits: permits.clone(), seen: seen.clone() };
         let (output, dispatcher) = dispatcher(&std::env::temp_dir(), QueueOptions::default(), 3, slow);
-        until("they are on their way", || seen.lock().delivered.len() == 3).await;
+        until("they are in flight", || seen.lock().delivered.len() == 3).await;
         put(&output, "3").unwrap();
-        let (sink, new) = good();
+        let (sink, new) = accepting();
         output.replace_sink(newer(&output), sink);
         if settles {
-            allowed.add_permits(3);
+            permits.add_permits(3);
         }
         until("all is delivered", || output.counters().is_idle()).await;
         ends(&output, dispatcher).await;
@@ -103,12 +103,12 @@ async fn on_its_way() {
     }
 }
 
-/// Scenario: nothing waits when another sink comes, and another before the first was used.
-/// Guarantees: the newest gets what comes, the one between nothing.
+/// Scenario: two reloads replace the sink of an output without entries, the second before the first new sink is used.
+/// Guarantees: the newest sink gets later entries, the one in between gets none.
 #[tokio::test]
-async fn idle_outputs_turn_too() {
+async fn idle_outputs_swap_sinks() {
     let (output, old, dispatcher) = scripted(QueueOptions::default(), Batching::Stream, Vec::new(), 0);
-    let ((first, between), (second, new)) = (good(), good());
+    let ((first, between), (second, new)) = (accepting(), accepting());
     output.replace_sink(newer(&output), first);
     output.replace_sink(newer(&output), second);
     until("the old one is closed", || old.lock().closed).await;
@@ -118,11 +118,11 @@ async fn idle_outputs_turn_too() {
     assert!(old.lock().delivered.is_empty() && between.lock().delivered.is_empty());
 }
 
-/// Scenario: a plugin is opened with another path, then another plugin cannot be opened; then it is opened so again, and
-/// all is well.
-/// Guarantees: it is the same output all the time; after the first it goes on as before, after the second it has changed.
+/// Scenario: a plugin is opened with another path, but another plugin of the reload cannot be opened; then the plugin is
+/// opened with that path again, and the reload succeeds.
+/// Guarantees: the output is always the same; it changes its path only after the successful reload.
 #[tokio::test]
-async fn all_or_none() {
+async fn reloads_swap_all_sinks_or_none() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let file = |name: &str| spec("p1", "file-log", json!({"path": path(name), "reopen": false}));
@@ -142,10 +142,12 @@ async fn all_or_none() {
     assert_eq!(std::fs::read_to_string(path("two")).unwrap(), "2\n");
 }
 
-/// Scenario: two plugins share a queue with a message for a destination that is away; one leaves, and the other is changed.
-/// Guarantees: the message, which may be of either, is not sent as the other says: there are two outputs.
+/// Scenario: two plugins share a queue with a message for an unavailable destination; a reload removes one plugin and
+/// changes the other.
+/// Guarantees: the message, which may be of either plugin, is not sent with the changed configuration: there are two
+/// outputs.
 #[tokio::test]
-async fn shared_queues_do_not_follow_one() {
+async fn shared_queues_keep_their_sink() {
     let (port, other) = (own_port(), own_port());
     let sharing = |port: u16, shares: &[&str]| OutputSpec {
         shares: shares.iter().map(|id| (*id).to_owned()).collect(),
