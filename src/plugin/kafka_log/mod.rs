@@ -141,7 +141,7 @@ fn arrays_without_schema(config: &Map<String, Value>) -> Result<(), Problem> {
     }
     Err(Problem {
         field: "max_batch_size",
-        message: "`max_batch_size` above 1 together with `schema_registry`: a schema is of one message".into(),
+        message: "`max_batch_size` above 1 together with `schema_registry`: a schema describes one message".into(),
         kong: "max_batch_size must be 1 when schema_registry is set".into(),
     })
 }
