@@ -1,4 +1,4 @@
-//! Kong's declarative format, as far as its top level goes.
+//! The top level of Kong's declarative format.
 
 use crate::entity::EntityKind;
 
@@ -11,7 +11,7 @@ pub(super) fn nested(kind: EntityKind) -> &'static [EntityKind] {
     }
 }
 
-/// Kong's other top-level lists, which have no meaning for the log phase.
+/// Kong's other top-level lists, which the log phase ignores.
 pub(super) const OTHER_COLLECTIONS: &[&str] = &[
     "acls",
     "acme_storage",

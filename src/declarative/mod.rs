@@ -1,7 +1,7 @@
 //! Reading entities from declarative files.
 //!
-//! [`read`] takes Kong's format (1.1, 2.1 and 3.0; YAML or JSON; flat and nested; decK's tags, expressions and shared
-//! plugin configurations) and hands the entities to [`crate::entity`], which validates them.
+//! [`read`] accepts Kong's format (1.1, 2.1 and 3.0; YAML or JSON; flat and nested; decK's tags, expressions and shared
+//! plugin configurations). [`crate::entity`] validates the entities.
 
 mod format;
 mod reader;
@@ -17,13 +17,13 @@ use logphase_config::document::{self, Node};
 /// How files are read.
 #[derive(Clone, Copy)]
 pub struct ReadOptions<'a> {
-    /// Only plugins that have all of these tags are used; without any, all are.
+    /// Only plugins with all of these tags are used; if empty, all plugins.
     pub select_tags: &'a [String],
     /// Looks up an environment variable for `${{ env "DECK_X" }}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Reads `files` as one configuration. It can be used only if no diagnostic is an error.
+/// Reads `files` as one configuration. The configuration can be used only if no diagnostic is an error.
 pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configuration, Vec<Diagnostic>) {
     let (mut trees, mut diagnostics) = (Vec::new(), Vec::new());
     for file in files {
@@ -54,14 +54,14 @@ fn read_trees(trees: &[Node], select_tags: &[String]) -> (Configuration, Vec<Dia
 fn digest(files: &[Arc<SourceFile>]) -> String {
     let mut hash = Md5::new();
     for file in files {
-        // The length tells two files from one with both texts.
+        // With the lengths, two files differ from one file with both texts.
         hash.update((file.text.len() as u64).to_le_bytes());
         hash.update(&file.text);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// In the order of the files and of their lines.
+/// Sorts by file and position.
 fn sort(diagnostics: &mut [Diagnostic], files: &[Arc<SourceFile>]) {
     diagnostics.sort_by_key(|diagnostic| {
         let place = diagnostic.place();

@@ -1,4 +1,4 @@
-//! From the trees of declarative files to drafts of entities.
+//! Reads the drafts of entities from the trees of declarative files.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::entity::{Draft, Drafts, EntityKind};
 use logphase_config::diagnostic::{Diagnostic, Origin, Place, codes};
 use logphase_config::document::Node;
 
-/// The entities of all `trees`, and the errors about everything around them.
+/// The entities of all `trees`, and the diagnostics about the rest of the files.
 pub(super) fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
     let mut reader = Reader { drafts: Drafts::default(), diagnostics: Vec::new() };
     for root in trees {
@@ -21,7 +21,7 @@ struct Reader {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// What holds for all entities of a file.
+/// Values that apply to all entities of a file.
 struct FileContext {
     /// Tags that `_info.select_tags` adds.
     tags: Arc<Vec<String>>,
@@ -38,7 +38,7 @@ struct List<'a> {
 }
 
 impl Reader {
-    /// The top level of one file.
+    /// Reads one file.
     fn file(&mut self, root: &Node) {
         let Some(entries) = root.entries() else {
             let message = if root.is_null() { "the file is empty" } else { "the top level is not a mapping" };
@@ -126,7 +126,7 @@ impl Reader {
         items.iter().filter_map(Node::as_str).map(str::to_owned).collect()
     }
 
-    /// A list of entities, and the lists inside them.
+    /// Reads a list of entities and the lists inside them.
     fn list(&mut self, list: &List<'_>, file: &FileContext) {
         let List { kind, node, path, parent } = list;
         if node.is_null() {
@@ -155,8 +155,8 @@ impl Reader {
         }
     }
 
-    /// The lists inside the entity that was added last, in the order they are written. The `consumers` of a group are
-    /// references.
+    /// The lists inside the entity that was added last, in the order of the file. The `consumers` of a group are
+    /// references, not entities.
     fn nested_lists(&mut self, kind: EntityKind, node: &Node, path: &str, file: &FileContext) {
         let parent = Some(self.drafts.entities.len() - 1);
         for (key, list) in node.entries().into_iter().flatten() {
@@ -168,7 +168,7 @@ impl Reader {
     }
 }
 
-/// The first byte of a file's tree.
+/// The start of `origin`.
 fn start(origin: Origin) -> Origin {
     match origin {
         Origin::File(Place { file, span }) => Place::new(file, span.start..span.start).into(),
@@ -176,7 +176,7 @@ fn start(origin: Origin) -> Origin {
     }
 }
 
-/// The part of the file's `_plugin_configs` that a plugin names in decK's `_config`.
+/// The entry of `_plugin_configs` that the plugin's `_config` names (decK).
 fn shared_config(plugin: &Node, path: &str, shared: Option<&Node>) -> Option<Result<Node, Box<Diagnostic>>> {
     let wanted = plugin.get("_config")?;
     let name = wanted.as_str().unwrap_or_default();

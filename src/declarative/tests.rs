@@ -11,13 +11,13 @@ fn read_files(files: &[(&str, &str)], select_tags: &[&str]) -> (Configuration, V
     read(&files, ReadOptions { select_tags: &select_tags, env: &env })
 }
 
-fn good(text: &str) -> Configuration {
+fn read_valid(text: &str) -> Configuration {
     let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
     assert_eq!(diagnostics, []);
     configuration
 }
 
-fn complaints(text: &str) -> Vec<String> {
+fn messages(text: &str) -> Vec<String> {
     let (_, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
     diagnostics.iter().map(|d| format!("{} | {}", d.short(), d.kong.as_deref().unwrap_or("-"))).collect()
 }
@@ -74,10 +74,11 @@ upstreams: [{name: u}]
 certificates: []
 "#;
 
-/// Scenario: everything in one file, flat and nested. Guarantees: scopes, fields, functions, groups as Kong understands them.
+/// Scenario: a file with all kinds of entities, flat and nested.
+/// Guarantees: scopes, fields, functions and groups are those that Kong reads.
 #[test]
 fn reads_a_whole_file() {
-    let configuration = good(NESTED);
+    let configuration = read_valid(NESTED);
     let plugins: Vec<_> =
         configuration.plugins.iter().map(|plugin| format!("{}: {}", plugin.definition.name, plugin.scope)).collect();
     insta::assert_debug_snapshot!(plugins, @r#"
@@ -118,10 +119,11 @@ fn reads_a_whole_file() {
     assert_eq!((configuration.services.len(), configuration.routes.len(), configuration.consumers.len()), (1, 1, 2));
 }
 
-/// Scenario: the same plugin read twice, and one at another scope. Guarantees: made ids are stable and differ by scope.
+/// Scenario: a file is read twice; it has one plugin in several scopes.
+/// Guarantees: derived ids are stable and differ by scope.
 #[test]
-fn made_ids_are_stable() {
-    let (first, second) = (good(NESTED), good(NESTED));
+fn derived_ids_are_stable() {
+    let (first, second) = (read_valid(NESTED), read_valid(NESTED));
     let ids = |configuration: &Configuration| {
         configuration.plugins.iter().map(|plugin| plugin.id.clone()).collect::<Vec<_>>()
     };
@@ -130,7 +132,8 @@ fn made_ids_are_stable() {
     assert_eq!(all.len(), first.plugins.len());
 }
 
-/// Scenario: ten different mistakes in one file. Guarantees: all ten are shown, with carets.
+/// Scenario: ten different mistakes in one file.
+/// Guarantees: all of them are shown, with carets.
 #[test]
 fn shows_all_of_ten_mistakes() {
     let text = r#"_format_version: 3.0
@@ -162,9 +165,10 @@ servces: []
     insta::assert_snapshot!(render_all(&diagnostics, Format::Pretty, false));
 }
 
-/// Scenario: mistakes about references, scopes and uniqueness. Guarantees: each is an error in Kong's words, with a suggestion.
+/// Scenario: mistakes in references, scopes and unique values.
+/// Guarantees: each is an error with Kong's message and, where possible, a suggestion.
 #[test]
-fn complains_about_relations() {
+fn reports_invalid_relations() {
     let head = "_format_version: '3.0'\nservices: [{name: a}, {name: a}]\nconsumers: [{username: bob, groups: [gld]}, {tags: [x]}]\nconsumer_groups: [{name: gold}]\n";
     let plugins = r#"plugins:
 - {name: file-log, service: {name: b}, config: {path: /x/y}}
@@ -177,26 +181,28 @@ fn complains_about_relations() {
 - {config: {}}
 - nonsense
 "#;
-    insta::assert_debug_snapshot!(complaints(&format!("{head}{plugins}")));
+    insta::assert_debug_snapshot!(messages(&format!("{head}{plugins}")));
 }
 
-/// Scenario: a plugin that no request of its route can reach. Guarantees: a warning in Kong's words, not an error.
+/// Scenario: a plugin with none of its route's protocols.
+/// Guarantees: a warning with Kong's message, not an error.
 #[test]
 fn warns_about_protocols_of_routes() {
     let text = "_format_version: '3.0'\nroutes:\n- {name: r, protocols: [tcp], plugins: [{name: file-log, config: {path: /x/y}}, {name: udp-log, protocols: [tcp], config: {host: h, port: 1}}]}\n";
     assert_eq!(
-        complaints(text),
+        messages(text),
         [
             "kong.yaml:3:48: warning[K0205]: plugin `file-log` runs for none of its route's protocols; must match the associated route's protocols: tcp | schema violation (protocols: must match the associated route's protocols: tcp)"
         ]
     );
 }
 
-/// Scenario: a condition and a vault reference. Guarantees: accepted as Kong does, with a warning that they have no effect.
+/// Scenario: a condition and a vault reference.
+/// Guarantees: both are accepted, with a warning that they have no effect.
 #[test]
-fn warns_of_what_only_kong_does() {
+fn warns_of_kong_only_features() {
     let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: '{vault://env/h}', port: 1}}\n";
-    insta::assert_debug_snapshot!(complaints(text), @r#"
+    insta::assert_debug_snapshot!(messages(text), @r#"
     [
         "kong.yaml:3:19: warning[K0206]: the `condition` of plugin `tcp-log` is not evaluated here; it applies to every transaction | -",
         "kong.yaml:3:53: warning[K0206]: `host` of plugin `tcp-log` is a vault reference, which only Kong resolves; used as it is written | -",
@@ -204,21 +210,23 @@ fn warns_of_what_only_kong_does() {
     "#);
 }
 
-/// Scenario: the top level, wrong in every way. Guarantees: errors in Kong's words.
+/// Scenario: different mistakes at the top level of a file.
+/// Guarantees: errors with Kong's messages.
 #[test]
-fn complains_about_the_top_level() {
+fn reports_mistakes_at_the_top_level() {
     insta::assert_debug_snapshot!([
-        complaints(""),
-        complaints("- a"),
-        complaints("plugins: []"),
-        complaints("_format_version: '4.0'\nplugins: {}\n_transform: maybe\n_info: {select_tags: x}"),
-        complaints("_format_version: \"3.0\"\nplugin: []\n_foo: 1"),
+        messages(""),
+        messages("- a"),
+        messages("plugins: []"),
+        messages("_format_version: '4.0'\nplugins: {}\n_transform: maybe\n_info: {select_tags: x}"),
+        messages("_format_version: \"3.0\"\nplugin: []\n_foo: 1"),
     ]);
 }
 
-/// Scenario: the forms of old versions of Kong. Guarantees: understood, with warnings.
+/// Scenario: the forms of old versions of Kong.
+/// Guarantees: they are read, with warnings.
 #[test]
-fn understands_old_forms() {
+fn reads_old_forms() {
     let text = "_format_version: '1.1'\r\napis:\r\n- name: mockbin\r\n  id: 4d924084-1adb-40a5-c042-63b19db421d1\r\nplugins:\r\n- name: tcplog\r\n  api: mockbin\r\n  value:\r\n    host: 127.0.0.1\r\n    port: 7\r\n    custom_fields_by_lua:\r\n      a: |\r\n        local x = 1\r\n        return x\r\n- {name: filelog, api_id: 4d924084-1adb-40a5-c042-63b19db421d1, config: {path: /tmp/x}}\r\n";
     let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
     assert!(!any_error(&diagnostics), "{diagnostics:?}");
@@ -234,7 +242,8 @@ fn understands_old_forms() {
     assert_eq!(configuration.plugins[1].scope.api.as_ref().and_then(|api| api.name.as_deref()), Some("mockbin"));
 }
 
-/// Scenario: http-log with the fields from before queues. Guarantees: they are the queue's now.
+/// Scenario: http-log with the fields of Kong versions without queues.
+/// Guarantees: they are converted to fields of `queue`.
 #[test]
 fn converts_old_fields() {
     let text = "_format_version: '3.0'\nplugins: [{name: http-log, config: {http_endpoint: 'http://h', queue_size: 5, flush_timeout: 3, retry_count: 2}}]\n";
@@ -245,8 +254,8 @@ fn converts_old_fields() {
     assert!(config.get("queue_size").is_none() && config.get("retry_count").is_none());
 }
 
-/// Scenario: a thousand plugins of three fields each on as many services. Guarantees: read, all of them, without work
-/// that grows with the square of their number (the bound is far above what it takes even when not optimised).
+/// Scenario: a thousand plugins with three fields each, on a thousand services.
+/// Guarantees: all of them are read, in time that is not quadratic (the limit is far above the time of a debug build).
 #[test]
 fn reads_a_thousand_plugins() {
     use std::fmt::Write as _;
@@ -258,13 +267,14 @@ fn reads_a_thousand_plugins() {
         );
     }
     let start = std::time::Instant::now();
-    let configuration = good(&text);
+    let configuration = read_valid(&text);
     assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(configuration.plugins.len(), 1000);
     assert!(configuration.plugins.iter().all(|plugin| plugin.fields.len() == 3));
 }
 
-/// Scenario: two files, tags selected, decK's shared plugin configuration. Guarantees: one configuration of both.
+/// Scenario: two files, with selected tags and decK's shared plugin configuration.
+/// Guarantees: they are one configuration.
 #[test]
 fn reads_several_files_as_one() {
     let first = "_format_version: '3.0'\n_info: {select_tags: [a]}\nservices: [{name: s}]\n_plugin_configs: {base: {host: h, port: 1, timeout: 5}}\nplugins: [{name: tcp-log, _config: base, config: {port: 2}}]\n";
@@ -281,7 +291,8 @@ fn reads_several_files_as_one() {
     assert_eq!(configuration.plugins.iter().map(|plugin| plugin.definition.name).collect::<Vec<_>>(), ["tcp-log"]);
 }
 
-/// Scenario: every conformance case's plugins. Guarantees: Kong accepted them, and so do we.
+/// Scenario: the plugins of every conformance case, which Kong accepts.
+/// Guarantees: they are accepted without diagnostics.
 #[test]
 fn accepts_the_conformance_cases() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
@@ -302,7 +313,8 @@ fn accepts_the_conformance_cases() {
 }
 
 proptest::proptest! {
-    /// Scenario: files of the format's own words in any order. Guarantees: no panic, and diagnostics can be rendered.
+    /// Scenario: files with words of the format in any order.
+    /// Guarantees: no panic, and diagnostics can be rendered.
     #[test]
     fn never_panics(text in "(_format_version: '3.0'\n|plugins:\n|services:\n|consumers:\n|consumer_groups: |- name: (file-log|tcp-log|s)\n|  config:\n|    path: /tmp\n|  service: s\n|  plugins: \\[|\\]|\\{name: x, config: 1\\}|,|null\n|  groups: \\[a, \\{name: b\\}\\]\n|  id: 3\n|- 5\n|a\n){0,25}") {
         let (_, diagnostics) = read_files(&[("f.yaml", &text)], &["a"]);

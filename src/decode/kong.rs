@@ -1,4 +1,4 @@
-//! Kong's log object, as Kong's own logging plugins send it: JSON, one object for each transaction.
+//! Decodes log objects of Kong's logging plugins: one JSON object for each transaction.
 
 use bytes::Bytes;
 use logphase_script::transaction::{Limits, Transaction, TransactionReader};
@@ -24,7 +24,7 @@ pub struct KongDecoder {
 }
 
 impl KongDecoder {
-    /// A decoder of frames in `format`; `limits` hold for each transaction.
+    /// A decoder of frames in `format`; `limits` apply to each transaction.
     pub fn new(format: Format, limits: Limits) -> Self {
         Self { format, limits }
     }
@@ -55,7 +55,7 @@ impl Decode for KongDecoder {
 /// The transactions of one object or of an array of objects.
 ///
 /// # Errors
-/// The first transaction that is rejected, or a mistake between two.
+/// The first invalid transaction, or a syntax error between two transactions.
 pub fn document(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, DecodeError> {
     let skip = |at: usize| at + body[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let at = skip(0);
@@ -87,10 +87,10 @@ pub fn document(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, Decod
     }
 }
 
-/// The transactions of JSON lines; empty lines are skipped and have no index.
+/// The transactions of JSON lines. Empty lines are skipped and not counted in the index of an error.
 ///
 /// # Errors
-/// The first line that is rejected.
+/// The first invalid line.
 pub fn lines(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, DecodeError> {
     let mut transactions = Vec::new();
     let mut start = 0;
@@ -118,12 +118,12 @@ mod tests {
         let mut transactions = Vec::new();
         let decoder = KongDecoder::new(format, Limits::default());
         let decoded = decoder.decode(Bytes::from_static(frame.as_bytes()), &mut transactions);
-        assert!(decoded.is_ok() || transactions.is_empty(), "a rejected frame leaves nothing: {frame}");
+        assert!(decoded.is_ok() || transactions.is_empty(), "a rejected frame adds nothing: {frame}");
         decoded.map(|()| transactions.len()).map_err(|error| (error.index, error.offset))
     }
 
     /// Scenario: documents of one object and arrays, valid and broken.
-    /// Guarantees: all transactions, or the index of the first bad one and the byte within the document.
+    /// Guarantees: all transactions are decoded, or the error has the index of the first bad one and its byte offset.
     #[test]
     fn documents() {
         let document = |text| decode(Format::Document, text);
@@ -138,8 +138,8 @@ mod tests {
         assert_eq!(document("[{}"), Err((1, 3)));
     }
 
-    /// Scenario: an array whose second object holds a byte that is not UTF-8.
-    /// Guarantees: the document is rejected at that byte.
+    /// Scenario: an array whose second object has a byte that is not UTF-8.
+    /// Guarantees: the document is rejected, with the offset of that byte.
     #[test]
     fn documents_are_utf8() {
         let body = Bytes::from_static(b"[{},{\"a\":\"\xff\"}]");
@@ -147,16 +147,16 @@ mod tests {
         assert_eq!((error.index, error.offset, error.too_large), (0, 10, false));
     }
 
-    /// Scenario: JSON lines with empty lines and without a last line end, and with a bad second line.
-    /// Guarantees: all transactions, or the index of the first bad line and the byte within the frame.
+    /// Scenario: JSON lines with empty lines and without a final line feed, and with a bad second line.
+    /// Guarantees: all transactions are decoded, or the error has the index of the first bad line and its byte offset.
     #[test]
     fn json_lines() {
         assert_eq!(decode(Format::Lines, "{}\n\r\n{\"a\":1}\r\n{}"), Ok(3));
         assert_eq!(decode(Format::Lines, "{}\n{]\n"), Err((1, 4)));
     }
 
-    /// Scenario: one object, two of them, an array, and an object over a limit, each where one object is expected.
-    /// Guarantees: only the first is taken; the last is told from malformed ones.
+    /// Scenario: one object, two objects, an array, and an object over a limit, each as a frame of one object.
+    /// Guarantees: only the first is accepted; the last is reported as too large, not as malformed.
     #[test]
     fn objects() {
         assert_eq!(decode(Format::Object, " {\"a\":1}\r"), Ok(1));

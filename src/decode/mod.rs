@@ -1,7 +1,7 @@
-//! Decoders: from the bytes of a protocol to [`Transaction`]s.
+//! Decoders turn the bytes of a protocol into [`Transaction`]s.
 //!
-//! An input splits what it receives into frames (a line, a datagram, a request body, a record of a topic) and gives each to
-//! its decoder. A decoder knows no transport, so that several inputs can share one.
+//! An input splits its stream into frames (a line, a datagram, a request body, a record of a topic) and passes each to its
+//! decoder. A decoder does not depend on the transport, so that several inputs can share it.
 
 pub mod kong;
 
@@ -12,17 +12,17 @@ pub use kong::KongDecoder;
 
 /// Decodes frames.
 ///
-/// Inputs are generic over it: a call for each frame is not dispatched dynamically. An input whose settings choose the
-/// decoder chooses once for each connection, not for each frame.
+/// Inputs are generic over it, so that calls are not dispatched dynamically. An input whose settings select the decoder
+/// selects it once for each connection, not for each frame.
 pub trait Decode: Clone + Send + Sync + 'static {
-    /// Appends the transactions of `frame` to `transactions`: all of them, or none if the frame is rejected. What is
-    /// appended may be slices of `frame`, which is not copied.
+    /// Appends the transactions of `frame` to `transactions`: all of them, or none if the frame is rejected. They may be
+    /// slices of `frame`, without a copy.
     ///
     /// # Errors
-    /// The frame is not what this decoder reads, or past a limit.
+    /// The frame is malformed or exceeds a limit.
     fn decode(&self, frame: Bytes, transactions: &mut Vec<Transaction>) -> Result<(), DecodeError>;
 
-    /// Bytes of the longest frame that can be decoded. An input that reads a stream drops longer ones unread.
+    /// Maximum bytes of a frame. An input that reads a stream skips longer frames.
     fn max_frame_bytes(&self) -> usize;
 }
 
@@ -30,13 +30,13 @@ pub trait Decode: Clone + Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at byte {offset}")]
 pub struct DecodeError {
-    /// Which transaction of the frame, counted from 0.
+    /// Index of the transaction in the frame, from 0.
     pub index: usize,
     /// Offset in bytes from the start of the frame.
     pub offset: usize,
     /// The mistake, as a sentence fragment.
     pub reason: String,
-    /// The frame is valid, but past a limit (HTTP answers 413).
+    /// Whether the frame exceeds a limit (HTTP status 413).
     pub too_large: bool,
 }
 

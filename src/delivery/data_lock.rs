@@ -1,4 +1,4 @@
-//! The lock on the queues of a data directory, which one process at a time may use.
+//! The lock on the queues of a data directory: one process at a time may use them.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,7 +15,7 @@ const LOCK_FILE: &str = "lock";
 /// The lock on the queues of a data directory.
 pub(super) struct DataLock {
     folder: PathBuf,
-    /// The locked file, as long as the lock is held.
+    /// The locked file, while the lock is held.
     file: Mutex<Option<fs::File>>,
 }
 
@@ -32,7 +32,7 @@ impl DataLock {
     /// Acquires the lock, unless it is held already.
     ///
     /// # Errors
-    /// Another process holds it, or the directory cannot be created; what, where, and what to do.
+    /// Another process holds the lock, or the directory cannot be created; with a remedy.
     pub(super) fn acquire(&self) -> Result<(), String> {
         let mut held = self.file.lock();
         if held.is_some() {

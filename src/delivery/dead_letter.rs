@@ -1,4 +1,4 @@
-//! The record of a dead letter: a line of JSON with what is known about it, then the message as it is.
+//! The record of a dead letter: a line of JSON with its metadata, then the message itself.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use super::OutputSpec;
 /// A message that its destination refused permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What is known about it.
+    /// The metadata.
     pub info: DeadLetterInfo,
     /// The message.
     pub message: Bytes,
 }
 
-/// What is known about a dead letter.
+/// The metadata of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterInfo {
     /// Its id.
@@ -25,12 +25,12 @@ pub struct DeadLetterInfo {
     pub plugin: String,
     /// The plugin's instance name.
     pub instance_name: Option<String>,
-    /// What the destination said.
+    /// The reason that the destination gave.
     pub reason: String,
 }
 
 impl DeadLetter {
-    /// A dead letter of the plugin of `spec`, refused now. It gets its id when it is stored.
+    /// A dead letter of the plugin of `spec`, refused now. Its id is assigned when it is stored.
     pub(super) fn new(spec: &OutputSpec, message: &Bytes, reason: &str) -> Self {
         let time = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let info = DeadLetterInfo {
@@ -45,7 +45,7 @@ impl DeadLetter {
 
     /// Encodes the record.
     pub fn encode(&self) -> Bytes {
-        // The JSON has no line feed: in strings it is escaped.
+        // The JSON has no line feed, because line feeds in strings are escaped.
         let mut record = serde_json::to_vec(&self.info).expect("strings and numbers are JSON");
         record.push(b'\n');
         record.extend_from_slice(&self.message);
@@ -67,8 +67,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Scenario: a dead letter with any bytes and any reason, line feeds and quotes included; its record, cut anywhere.
-        /// Guarantees: decoding returns the same; a cut record is a shorter message or not valid, and never a panic.
+        /// Scenario: a dead letter with any bytes and any reason, including line feeds and quotes; its record, truncated
+        /// anywhere.
+        /// Guarantees: decoding returns the same; a truncated record is a shorter message or invalid, and never a panic.
         #[test]
         fn decoding_reverses_encoding(
             id in any::<u64>(), time in any::<u64>(), reason in any::<String>(), instance in any::<Option<String>>(),

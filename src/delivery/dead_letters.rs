@@ -17,7 +17,7 @@ use logphase_queue::RecordStore;
 /// The folder in the data directory.
 pub(super) const FOLDER: &str = "dead-letters";
 
-/// The dead letters of one plugin, in `dead-letters/KIND-ID`. The first one creates the folder.
+/// The dead letters of one plugin, in `dead-letters/KIND-ID`. The folder is created for the first one.
 pub struct DeadLetters {
     folder: PathBuf,
     lock: Arc<DataLock>,
@@ -30,7 +30,7 @@ struct Open {
     level: DeadLetterLevel,
 }
 
-/// How many dead letters there are.
+/// The number and size of dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeadLetterLevel {
     /// Their number.
@@ -40,7 +40,7 @@ pub struct DeadLetterLevel {
 }
 
 impl DeadLetters {
-    /// The dead letters in `folder`. Counts them, and so waits for the disk.
+    /// The dead letters in `folder`. Blocks on the disk to count them.
     pub(super) fn new(folder: PathBuf, lock: Arc<DataLock>) -> Arc<Self> {
         let letters = Self { folder, lock, open: Mutex::default() };
         if letters.folder.is_dir()
@@ -56,7 +56,7 @@ impl DeadLetters {
         &self.folder
     }
 
-    /// How many there are.
+    /// Their number and size.
     pub fn level(&self) -> DeadLetterLevel {
         self.open.lock().level
     }
@@ -64,8 +64,8 @@ impl DeadLetters {
     /// Stores `entry` with the reason of the refusal. It is safe when this returns.
     ///
     /// # Errors
-    /// All dead letters would have more than `max_bytes` bytes, or the disk fails; with what to do. The dead letter may be
-    /// stored all the same.
+    /// The dead letters would exceed `max_bytes`, or the disk fails; with a remedy. After a disk error, the dead letter may
+    /// still be stored.
     pub(super) async fn store(
         self: &Arc<Self>,
         spec: &OutputSpec,
@@ -96,7 +96,7 @@ impl DeadLetters {
         tokio::task::spawn_blocking(store).await.map_err(|error| error.to_string())?
     }
 
-    /// Calls `act` with the records, exclusively. Waits for the disk.
+    /// Calls `act` with exclusive access to the records. Blocks on the disk.
     ///
     /// # Errors
     /// Those of `act`; or another process uses the data directory, or the records cannot be read.
@@ -107,7 +107,7 @@ impl DeadLetters {
             Some(records) => records,
             None => self.open_store()?,
         };
-        // After an error it is opened again, because its state on disk is not known.
+        // After an error the store is opened again, because its state on disk is not known.
         let result = act(&mut records)?;
         open.level = DeadLetterLevel { letters: records.len(), bytes: records.bytes() };
         if records.is_empty() {

@@ -1,4 +1,4 @@
-//! The task of an output: it leases entries, sends them, retries, and commits what is delivered.
+//! The task of an output: it leases entries, sends them, retries failures, and commits delivered entries.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,31 +18,32 @@ use crate::sink::{Batching, FailureKind, SendError, Sent, Sink};
 use logphase_queue::failpoint::{self, Point};
 use logphase_queue::{DropReason, Reader};
 
-/// Entries of one lease, at most, for a sink that does not batch.
+/// Maximum entries of one lease, for a sink that does not batch.
 const LEASE_ENTRIES: usize = 8192;
-/// Bytes of one lease, at most.
+/// Maximum bytes of one lease.
 const LEASE_BYTES: usize = 1 << 20;
-/// The longest pause between attempts once the output is closed, so that a destination that recovers is noticed in time.
+/// Maximum pause between attempts of a closed output, so that a recovered destination is detected before the shutdown
+/// ends.
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
-/// How long a closed output with an empty queue retries what its sink wants to send again although it was delivered.
+/// How long a closed output with an empty queue retries delivered entries that its sink wants to send again.
 const REPLAY_TIME: Duration = Duration::from_secs(5);
-/// The longest pause that a destination can request.
+/// Maximum pause that a destination can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// The task behind an output.
 pub(super) struct Dispatcher {
     pub(super) output: Arc<Output>,
     pub(super) sink: Box<dyn Sink>,
-    // The options that the current sink is used with.
+    // The queue options for the current sink.
     pub(super) options: QueueOptions,
-    // Sent, and not settled.
+    // Entries that were sent and are not settled, in order.
     pub(super) outstanding: VecDeque<Bytes>,
     outstanding_bytes: usize,
-    // The outstanding entries are to be sent again, before all others.
+    // Whether the outstanding entries must be sent again, before all others.
     pub(super) resend: bool,
     failing_since: Option<Instant>,
     pub(super) backoff: Backoff,
-    // Limit the log lines about these.
+    // Limits on log lines.
     pub(super) errors: Limiter,
     warnings: Limiter,
     expired: Limiter,
@@ -66,7 +67,7 @@ impl Dispatcher {
         }
     }
 
-    /// Delivers until the queue is closed and empty. Logs the events of the queue meanwhile.
+    /// Delivers until the queue is closed and empty, and logs the events of the queue.
     pub(super) async fn run(self) {
         let output = self.output.clone();
         tokio::select! {
@@ -89,7 +90,7 @@ impl Dispatcher {
             };
             match result {
                 Ok(sent) => self.note_sent(sent),
-                // The next sink will show whether it still fails.
+                // The next sink retries; whether it fails, too, is not known yet.
                 Err(failure) if self.output.swap.is_due() => {
                     self.commit(failure.delivered);
                     self.resend = true;
@@ -104,7 +105,7 @@ impl Dispatcher {
         &self.output.parts.reader
     }
 
-    /// Waits for entries while nothing is in flight. False when the queue is closed and empty.
+    /// Waits for entries while nothing is in flight. Returns false when the queue is closed and empty.
     async fn wait(&mut self) -> bool {
         let reader = self.output.parts.reader.clone();
         tokio::select! {
@@ -114,7 +115,7 @@ impl Dispatcher {
                 self.resend = true;
                 return true;
             }
-            () = self.output.swap.awaited() => return true,
+            () = self.output.swap.wait() => return true,
         }
         let options = &self.options;
         if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {
@@ -122,7 +123,7 @@ impl Dispatcher {
             let full = options.max_batch_size.min(options.memory_bounds().max_entries);
             tokio::select! {
                 _ = timeout(options.max_coalescing_delay, reader.ready(full)) => {}
-                () = self.output.swap.awaited() => {}
+                () = self.output.swap.wait() => {}
             }
         }
         true
@@ -145,7 +146,7 @@ impl Dispatcher {
                 return unless_swapped(&self.output.swap, self.sink.send(&batch)).await;
             }
             if self.outstanding.is_empty() {
-                // The waiting entries were dropped, or are damaged.
+                // The waiting entries were dropped, or are corrupt.
                 return Ok(Sent::default());
             }
             if self.sink.batching() == Batching::Parallel {
@@ -160,7 +161,7 @@ impl Dispatcher {
         let reader = self.output.parts.reader.clone();
         tokio::select! {
             sent = self.sink.settle() => sent,
-            () = self.output.swap.awaited() => Ok(Sent::default()),
+            () = self.output.swap.wait() => Ok(Sent::default()),
             true = reader.ready(1) => Ok(Sent::default()),
         }
     }
@@ -209,7 +210,7 @@ impl Dispatcher {
             self.recover();
         }
         self.record(&failure, now);
-        // Also with nothing outstanding: the sink may have entries of its own to send again.
+        // Even if nothing is outstanding: the sink may have unconfirmed entries to send again.
         self.resend = true;
         match failure.kind {
             FailureKind::Permanent => self.store_dead_letter(&failure.message, now).await,
@@ -253,23 +254,23 @@ impl Dispatcher {
         }
         let closed = self.output.is_closed();
         if self.outstanding.is_empty() && (expires.is_some_and(|at| at <= now) || closed && now - since > REPLAY_TIME) {
-            // What the sink wants to send again was delivered once; it must not block the queue or the shutdown.
+            // The sink's unconfirmed entries were delivered once; they must not block the queue or the shutdown.
             self.resend = false;
             self.failing_since = None;
         }
-        // Closing ends the pause: the next attempt is made at once.
+        // Closing the output ends the pause: the next attempt starts immediately.
         let end = now + self.pause(now, requested, expires, closed);
         tokio::select! {
             _ = timeout_at(end, self.output.closing.notified()) => {}
-            // The new configuration may work at once.
-            () = self.output.swap.awaited() => {}
+            // The new configuration may succeed immediately.
+            () = self.output.swap.wait() => {}
         }
         if self.output.drop_retrying.swap(false, Ordering::AcqRel) {
             self.discard(self.outstanding.len(), DropReason::Operator);
         }
     }
 
-    /// Logs that `entries` have expired. With a sink that sends one at a time there may be very many.
+    /// Logs that `entries` have expired. The lines are limited: a sink may send entries one at a time.
     fn log_expired(&mut self, entries: usize, now: Instant) {
         if let Some(entries) = self.expired.add_at(entries as u64, now) {
             error!(
@@ -280,7 +281,7 @@ impl Dispatcher {
     }
 
     fn pause(&mut self, now: Instant, requested: Option<Duration>, expires: Option<Instant>, closed: bool) -> Duration {
-        // The last attempt is made at the end of max_retry_time.
+        // The last attempt is at the end of max_retry_time.
         let left = expires.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         let pause = self.backoff.pause().min(left);
         if closed {
@@ -328,7 +329,7 @@ impl Dispatcher {
         let bytes: usize = self.outstanding.drain(..entries).map(|entry| entry.len()).sum();
         self.outstanding_bytes -= bytes;
         if self.outstanding.is_empty() {
-            // Frees the memory of the largest batch: there may be a thousand idle plugins.
+            // Frees the memory of large batches, because a configuration may have a thousand idle plugins.
             self.outstanding = VecDeque::new();
         }
         entries
@@ -353,11 +354,11 @@ impl Dispatcher {
         self.resend = !self.outstanding.is_empty();
         let (plugin, waiting) = (self.output.label(), self.output.counters().depth);
         if waiting > 0 {
-            info!(plugin, waiting, "waiting messages are delivered as the new configuration says");
+            info!(plugin, waiting, "waiting messages are delivered with the new configuration");
         }
     }
 
-    /// Waits for the old sink to settle its entries in flight, as long as it makes progress.
+    /// Waits until the old sink has settled its entries in flight, at most [`GRACE`].
     async fn settle_old(&mut self) {
         let deadline = Instant::now() + GRACE;
         while !self.resend && !self.outstanding.is_empty() && Instant::now() < deadline {
@@ -369,7 +370,7 @@ impl Dispatcher {
                 }
                 Err(_) => return,
             }
-            // A sink without anything to wait for returns at once.
+            // `settle` returns immediately if the sink has nothing to wait for.
             tokio::task::yield_now().await;
         }
     }

@@ -1,7 +1,7 @@
-//! Delivery from the queues to the sinks: batching, retry, back-off, reload and shutdown.
+//! Delivery from the queues to the sinks: batching, retries with backoff, reload and shutdown.
 //!
-//! Each plugin has an [`Output`]: a queue, and a task that leases entries, sends them through the sink and commits what is
-//! settled. Entries stay in the queue until then, and in order: none overtakes an entry that is being retried.
+//! Each plugin has an [`Output`]: a queue, and a task that leases entries, sends them through the sink, and commits them when
+//! they are settled. Entries stay in the queue until then, and their order is kept: no entry overtakes one in retry.
 
 mod backoff;
 mod data_lock;
@@ -42,10 +42,10 @@ use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
 
-/// What an output delivers, and how.
+/// The configuration of an output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputSpec {
-    /// The id of the plugin in the configuration, which identifies it over reloads.
+    /// The id of the plugin in the configuration, which identifies it across reloads.
     pub identity: String,
     /// The plugin's name: `file-log`, `tcp-log`, ...
     pub plugin: String,
@@ -53,15 +53,15 @@ pub struct OutputSpec {
     pub instance: Option<String>,
     /// The ids of the plugins that share its queue.
     pub shares: Vec<String>,
-    /// What makes its sink.
+    /// Opens its sink.
     pub opener: Opener,
-    /// What its sink is made from: its `config`, validated and with all defaults.
+    /// The configuration of its sink: validated and with all defaults.
     pub config: Value,
     /// The options of its queue.
     pub queue: QueueOptions,
 }
 
-/// Why an output cannot be opened.
+/// The error when an output cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The sink refuses the configuration.
@@ -69,7 +69,7 @@ pub enum OpenError {
     Config {
         /// The plugin's name.
         plugin: String,
-        /// Every field that the sink refuses.
+        /// All errors of the configuration.
         errors: Vec<ConfigError>,
     },
     /// The queue cannot be opened.
@@ -77,7 +77,7 @@ pub enum OpenError {
     Queue {
         /// The plugin's name.
         plugin: String,
-        /// What failed, and what to do.
+        /// The failure, with a remedy.
         reason: String,
     },
 }
@@ -95,25 +95,26 @@ impl OutputSpec {
         opened.map_err(|errors| OpenError::Config { plugin: self.plugin.clone(), errors })
     }
 
-    /// Whether the queue of an output for `self` can be used for `new`, with what is in it.
+    /// Whether an output for `new` can use the queue of an output for `self`, with its entries.
     pub(super) fn shares_queue_with(&self, new: &Self) -> bool {
         self.continues_as(new) && self.queue.same_queue(&new.queue)
     }
 
-    /// Whether what waits for `self` may be sent as `new` says: it is the same plugin, and so are all that it shares with.
+    /// Whether waiting entries of `self` may be sent with `new`: the plugin is the same, and `new` has all plugins that share
+    /// the queue.
     pub(super) fn continues_as(&self, new: &Self) -> bool {
         self.identity == new.identity
             && self.plugin == new.plugin
             && self.shares.iter().all(|plugin| new.shares.contains(plugin))
     }
 
-    /// `new` for the queue of `self`.
+    /// `new` with the queue options of `self`.
     pub(super) fn keeping_queue_of(&self, new: &Self) -> Self {
         Self { queue: new.queue.keeping_queue_of(&self.queue), ..new.clone() }
     }
 }
 
-/// What a plugin has not delivered when the service ends.
+/// The entries of a plugin that are not delivered when the service stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undelivered {
     /// The plugin: its name, with its instance name if it has one.
@@ -124,11 +125,11 @@ pub struct Undelivered {
     pub bytes: usize,
     /// The last error.
     pub last_error: Option<String>,
-    /// Whether they are on disk, for the next run.
+    /// Whether they are kept on disk for the next run.
     pub kept: bool,
 }
 
-/// All outputs of the process. Cheap to clone. Their tasks run on the tokio runtime in which it is created.
+/// All outputs of the process. Cheap to clone. The tasks run on the tokio runtime in which [`Delivery::new`] is called.
 #[derive(Clone)]
 pub struct Delivery {
     inner: Arc<Inner>,
@@ -147,7 +148,7 @@ struct Inner {
 struct Running {
     current: HashMap<String, Arc<Output>>,
     tasks: Vec<Task>,
-    /// The next sinks of outputs, until the whole new configuration is open.
+    /// The next sinks of outputs, until the whole new configuration is opened.
     staged: Vec<StagedSink>,
     history: StatsHistory,
 }
@@ -169,11 +170,11 @@ struct Task {
 }
 
 impl Running {
-    /// Removes outputs that have ended. Their totals are kept.
+    /// Removes outputs that have ended, and keeps their totals.
     fn remove_ended(&mut self) {
         let history = &mut self.history;
         self.tasks.retain(|task| {
-            // After a panic, entries are left in the queue of an output that has ended.
+            // After a panic, the queue of an ended output may still have entries.
             let ended = task.has_ended() && task.output.is_closed() && task.output.counters().is_idle();
             if ended {
                 history.absorb(&task.output);
@@ -190,12 +191,12 @@ impl Task {
 }
 
 impl Delivery {
-    /// A delivery without outputs, with dead letters and durable queues in `data_dir`. Must be called within a tokio runtime.
+    /// A delivery without outputs. Dead letters and durable queues are in `data_dir`. Must be called within a tokio runtime.
     pub fn new(shared: SinkShared, budget: Budget, data_dir: PathBuf) -> Self {
         Self::bounded(shared, budget, Budget::new(usize::MAX), &data_dir)
     }
 
-    /// The same, with a bound on the bytes in the data directory.
+    /// The same, with a limit on the bytes in the data directory.
     pub fn bounded(shared: SinkShared, memory: Budget, data: Budget, data_dir: &Path) -> Self {
         let (budget, signals) = (Arc::new(memory), Signals::default());
         let flusher = Flusher::new(budget.clone(), Arc::new(data), signals.clone());
@@ -213,7 +214,7 @@ impl Delivery {
     /// Locks the durable queues of the data directory for this process.
     ///
     /// # Errors
-    /// Another process holds the lock, or the directory cannot be created; what, where, and what to do.
+    /// Another process holds the lock, or the directory cannot be created; with a remedy.
     pub fn claim(&self) -> Result<(), String> {
         self.inner.store.claim()
     }
@@ -228,9 +229,9 @@ impl Delivery {
         self.inner.signals.room.clone()
     }
 
-    /// Opens the output for `spec`: the running one of the plugin if its queue is as `spec` says, otherwise a new one, which
-    /// accepts entries and delivers none before [`Self::commit`]. Also opens the next sink of each running output of the
-    /// plugin that delivers in another way, for [`Self::commit`].
+    /// Opens the output for `spec`: the plugin's running output if its queue has the same options, otherwise a new one, which
+    /// accepts entries but delivers none before [`Self::commit`]. Also opens the next sink of each running output of the
+    /// plugin whose spec differs, for [`Self::commit`].
     ///
     /// # Errors
     /// A sink or a queue cannot be opened.
@@ -247,13 +248,13 @@ impl Delivery {
         Ok(output)
     }
 
-    /// Commits what was opened: new outputs start, others change to their next sinks, and those that are not in `kept` are
+    /// Commits a reload: new outputs start, others change to their next sinks, and outputs that are not in `kept` are
     /// retired.
     pub fn commit(&self, kept: &[Arc<Output>]) {
         let staged = {
             let mut running = self.inner.running.lock();
             for start in running.tasks.iter_mut().filter_map(|task| task.start.take()) {
-                // Fails if the task was aborted, which starts nothing.
+                // Fails if the task was aborted.
                 let _ = start.send(());
             }
             std::mem::take(&mut running.staged)
@@ -264,8 +265,8 @@ impl Delivery {
         self.retire_others(kept);
     }
 
-    /// Rolls a failed reload back: outputs that were not started end without delivering anything. `kept` are the outputs
-    /// before it.
+    /// Rolls back a failed reload: outputs that are not started end without any delivery. `kept` are the outputs before the
+    /// reload.
     pub fn rollback(&self, kept: &[Arc<Output>]) {
         let not_started: Vec<_> = {
             let mut running = self.inner.running.lock();
@@ -281,7 +282,7 @@ impl Delivery {
         self.retire_others(kept);
     }
 
-    /// Retires an output: it accepts nothing new, delivers what is in its queue, and ends.
+    /// Retires an output: it accepts no more entries, delivers those in its queue, and ends.
     pub fn retire(&self, output: &Arc<Output>) {
         output.close();
         let current = &mut self.inner.running.lock().current;
@@ -313,7 +314,7 @@ impl Delivery {
         self.inner.shared.reopen_all();
     }
 
-    /// Waits until every queue is empty and nothing is reserved.
+    /// Waits until all queues are empty and have no reservations.
     pub async fn idle(&self) {
         loop {
             let notified = self.inner.signals.idle.notified();
@@ -347,27 +348,27 @@ impl Delivery {
         history.read(tasks.iter().map(|task| (&*task.output, is_current(&task.output))))
     }
 
-    /// The bounds of all queues together: in memory, and on disk.
+    /// The budgets of all queues together: in memory and on disk.
     pub fn budgets(&self) -> (&Budget, &Budget) {
         (&self.inner.budget, self.inner.store.budget())
     }
 
-    /// How long the syncs of queues on disk took.
+    /// The durations of the syncs of queues on disk.
     pub fn syncs(&self) -> Histogram {
         self.inner.store.syncs()
     }
 
-    /// The number of orphaned queues. Waits for the disk.
+    /// The number of orphaned queues. Blocks on the disk.
     pub fn orphaned_queues(&self) -> usize {
         self.inner.store.orphans().len()
     }
 
-    /// Closes all outputs and delivers their entries until `deadline`. Then nothing runs any more; returns what is left.
+    /// Closes all outputs, delivers their entries until `deadline`, and ends all tasks. Returns the undelivered entries.
     pub async fn shut_down(&self, deadline: Instant) -> Vec<Undelivered> {
         let tasks = {
             let mut running = self.inner.running.lock();
             running.current.clear();
-            // The outputs stay in the list, for the status.
+            // The outputs stay in the list, for `/status`.
             let mut take = |task: &mut Task| Some((task.output.clone(), task.handle.take()?, task.stored.take()));
             running.tasks.iter_mut().filter_map(&mut take).collect::<Vec<_>>()
         };
@@ -428,7 +429,7 @@ impl Inner {
         Ok(output)
     }
 
-    /// Opens the next sink of each output of the plugin that does not deliver as `spec` says, retired ones included.
+    /// Opens the next sink of each output of the plugin whose spec differs from `spec`, including retired ones.
     fn stage(&self, running: &mut Running, spec: &OutputSpec) -> Result<(), OpenError> {
         let Running { tasks, staged, .. } = running;
         for task in tasks.iter().filter(|task| !task.has_ended()) {

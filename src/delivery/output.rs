@@ -16,22 +16,22 @@ use super::swap::SinkSwap;
 use crate::sink::Sink;
 use logphase_queue::{Counters, Queue, QueueStatus, Reader};
 
-/// How long dropping entries that are being retried waits for the attempt in progress.
+/// Maximum time that a drop of entries in retry waits for the current attempt.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The output of one plugin. The log phase appends to its queue, and the status reads its statistics.
+/// The output of one plugin. The log phase appends to its queue; `/status` reads its statistics.
 pub struct Output {
     pub(super) parts: OutputParts,
     /// Ends a pause between attempts.
     pub(super) closing: Notify,
-    /// Entries that are being retried are to be dropped.
+    /// Whether the entries in retry must be dropped.
     pub(super) drop_retrying: AtomicBool,
     pub(super) health: Mutex<Health>,
     pub(super) swap: SinkSwap,
 }
 
 pub(super) struct OutputParts {
-    /// A reload may change it, except for the identity, the kind, and the bounds and the storage of the queue.
+    /// A reload may replace it; identity, plugin, and the limits and storage of the queue stay the same.
     pub spec: ArcSwap<OutputSpec>,
     pub queue: Arc<dyn Queue>,
     pub reader: Arc<dyn Reader>,
@@ -50,9 +50,9 @@ pub(super) struct Health {
 /// The last error of the destination of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastError {
-    /// What failed, where, and what to do.
+    /// The failure, its place, and a remedy.
     pub message: String,
-    /// When, in milliseconds since 1970.
+    /// When it occurred, in milliseconds since 1970.
     pub at: u64,
 }
 
@@ -67,17 +67,17 @@ pub struct Stats {
     pub instance: Option<String>,
     /// The counters of its queue.
     pub counters: Counters,
-    /// Delivered entries that the network reported as lost later.
+    /// Delivered entries that the network later reported as lost.
     pub lost: u64,
-    /// Attempts that failed.
+    /// Failed delivery attempts.
     pub failures: u64,
-    /// Messages that were sent again.
+    /// Messages sent again.
     pub retried: u64,
-    /// The last attempt has failed, and will be retried.
+    /// Whether the last attempt has failed and a retry is pending.
     pub failing: bool,
-    /// The output accepts nothing new, and ends when its queue is empty.
+    /// Whether the output accepts no more messages, and ends when its queue is empty.
     pub retiring: bool,
-    /// The last failure, also if there were successes since.
+    /// The last failure, even if there were successes since.
     pub last_error: Option<LastError>,
 }
 
@@ -150,7 +150,7 @@ impl Output {
         }
     }
 
-    /// Whether it has ever had an entry or sent anything.
+    /// Whether its queue has ever had an entry, or its sink has sent anything.
     pub(super) fn was_used(&self) -> bool {
         let health = self.health.lock();
         health.lost + health.failures + health.retried > 0 || self.counters() != Counters::default()
@@ -162,12 +162,11 @@ impl Output {
 
     pub(super) fn close(&self) {
         self.parts.reader.close();
-        // The notification is stored, so that a pause that starts just now ends too.
+        // The notification is stored, so that it also ends a pause that starts later.
         self.closing.notify_one();
     }
 
-    /// Drops the waiting entries and those that are being retried, but not those in flight, because the operator asked for
-    /// it. Returns how many.
+    /// Drops the waiting entries and those in retry for the operator, but not those in flight. Returns their number.
     pub(super) async fn drop_all(&self) -> u64 {
         let before = self.counters().dropped_operator;
         self.reader().drop_waiting();
@@ -183,9 +182,9 @@ impl Output {
         self.counters().dropped_operator - before
     }
 
-    /// Makes the output deliver as `spec` says, through `sink`. A sink that was set before and is not used yet is dropped.
+    /// Replaces the spec and the sink of the output. A previous replacement that is not used yet is dropped.
     pub(super) fn replace_sink(&self, spec: OutputSpec, sink: Box<dyn Sink>) {
-        self.parts.spec.store(std::sync::Arc::new(spec));
-        self.swap.give(sink);
+        self.parts.spec.store(Arc::new(spec));
+        self.swap.set(sink);
     }
 }

@@ -7,12 +7,12 @@ use super::output::Output;
 use crate::log::limit::{Limiter, Policy};
 use logphase_queue::QueueEvent;
 
-/// Logs the events of the queue of `output`; never ends.
+/// Logs the events of the queue of `output`. Never returns.
 pub(super) async fn log_events(output: &Output) {
     let mut oversize = Oversize { limiter: Limiter::new(Policy::ONE), largest: 0 };
     loop {
         for event in output.reader().events().await {
-            // Read for each event: a reload may have changed them.
+            // Read for each event, because a reload may have changed them.
             let (plugin, spec) = (output.label(), output.spec());
             let (plugin, options) = (plugin.as_str(), &spec.queue);
             match event {
@@ -55,7 +55,7 @@ fn log_nearly_full(plugin: &str, depth: usize, options: &QueueOptions) {
     }
 }
 
-/// Limits the lines about entries that are too large: they may come in every batch.
+/// Limits the log lines about entries that are too large, which may be in every batch.
 struct Oversize {
     limiter: Limiter,
     largest: usize,

@@ -1,4 +1,4 @@
-//! The statistics of each plugin since the start, over all its outputs: after a reload has replaced an output, its counts are
+//! The statistics of each plugin since the start, over all of its outputs. When a reload replaces an output, its counts are
 //! neither lost nor counted twice.
 
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use super::{DeadLetterLevel, OutputSpec};
 use logphase_queue::Counters;
 use logphase_queue::metric::Histogram;
 
-/// Removed plugins whose statistics are kept, at most. There are few, unless new ids are generated all the time.
+/// Maximum number of removed plugins whose statistics are kept. It is reached only if plugin ids change all the time.
 const MAX_REMOVED: usize = 1000;
 
 /// The statistics of one plugin. Plugins that share a queue count as one, with the id of the first.
 ///
 /// In every snapshot of `counters`, `appended + recovered == delivered + lost + depth + dropped() + unmade() +
-/// dead_letters + corrupt`, and no total is ever less than in the one before.
+/// dead_letters + corrupt`, and no total decreases.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PluginStats {
     /// The plugin's name.
@@ -29,39 +29,39 @@ pub struct PluginStats {
     /// Datagrams that the network reported as lost, which do not count as delivered. A loss that is reported after the last
     /// delivery counts from the next one on, so that `delivered` never decreases.
     pub lost: u64,
-    /// Attempts that failed.
+    /// Failed delivery attempts.
     pub failures: u64,
-    /// Messages that were sent again.
+    /// Messages sent again.
     pub retried: u64,
-    /// The last attempt has failed, and will be retried.
+    /// Whether the last attempt has failed and a retry is pending.
     pub failing: bool,
-    /// The last failure, also if there were successes since.
+    /// The last failure, even if there were successes since.
     pub last_error: Option<LastError>,
     /// The age of the oldest entry.
     pub oldest: Option<Duration>,
     /// The times from acceptance to delivery.
     pub times: Histogram,
-    /// Bytes that its queue holds at most, if it has a bound of its own.
+    /// Maximum bytes in its queue, if it has a limit of its own.
     pub max_bytes: Option<usize>,
-    /// Its queue is on disk.
+    /// Whether its queue is on disk.
     pub on_disk: bool,
-    /// Its queue cannot be written.
+    /// Whether its queue cannot be written.
     pub unwritable: bool,
-    /// Its dead letters.
+    /// The level of its dead letters.
     pub dead: DeadLetterLevel,
-    /// It is in the active configuration. Otherwise its remaining messages are being delivered, or there are none.
+    /// Whether it is in the active configuration. Otherwise its remaining messages are being delivered, or it has none.
     pub configured: bool,
 }
 
 /// By name and id.
 type Key = (String, String);
 
-/// The totals of outputs that have ended, and what was last shown of each plugin.
+/// The totals of outputs that have ended, and the last reported deliveries of each plugin.
 #[derive(Default)]
 pub(super) struct StatsHistory {
     past: BTreeMap<Key, PluginStats>,
-    /// The highest number that was shown as delivered.
-    shown: BTreeMap<Key, u64>,
+    /// The highest number of deliveries that was reported.
+    reported: BTreeMap<Key, u64>,
 }
 
 fn key(spec: &OutputSpec) -> Key {
@@ -78,7 +78,7 @@ impl PluginStats {
         }
     }
 
-    /// Why messages were dropped, and how many for each reason.
+    /// The number of dropped messages for each reason.
     pub fn dropped_by_reason(&self) -> [(&'static str, u64); 8] {
         let counters = &self.counters;
         [
@@ -93,7 +93,7 @@ impl PluginStats {
         ]
     }
 
-    /// Adds the statistics of an output. What is not a sum is taken from the `current` one.
+    /// Adds the statistics of an output. Values that are not sums are those of the `current` output.
     fn include(&mut self, output: &Output, current: bool) {
         let (stats, condition) = (output.stats(), output.queue_status());
         let alone = self.max_bytes.is_none() && !self.configured;
@@ -122,8 +122,8 @@ impl PluginStats {
 }
 
 impl StatsHistory {
-    /// Adds the totals of an output that has ended: its queue is closed and empty. An output without any is not recorded: it
-    /// may be that of a reload that was refused.
+    /// Adds the totals of an output that has ended: its queue is closed and empty. An unused output is not recorded, because
+    /// it may be of a refused reload.
     pub(super) fn absorb(&mut self, output: &Output) {
         let spec = output.spec();
         if !output.was_used() {
@@ -134,34 +134,34 @@ impl StatsHistory {
         (past.failing, past.unwritable, past.oldest, past.dead) = (false, false, None, DeadLetterLevel::default());
     }
 
-    /// All plugins, by name and id. `outputs` are those that have not ended, each with whether it is current.
+    /// The statistics of all plugins, by name and id. `outputs` are those that have not ended, each with whether it is current.
     pub(super) fn read<'a>(&mut self, outputs: impl Iterator<Item = (&'a Output, bool)>) -> Vec<PluginStats> {
-        let mut all = self.past.clone();
+        let mut plugins = self.past.clone();
         let mut live = Vec::new();
         for (output, current) in outputs.filter(|(output, _)| !output.is_closed() || output.was_used()) {
             let key = key(&output.spec());
-            all.entry(key.clone()).or_insert_with(|| PluginStats::of(&output.spec())).include(output, current);
+            plugins.entry(key.clone()).or_insert_with(|| PluginStats::of(&output.spec())).include(output, current);
             live.push(key);
         }
-        for (key, stats) in &mut all {
-            let shown = self.shown.entry(key.clone()).or_default();
-            subtract_lost(shown, stats);
+        for (key, stats) in &mut plugins {
+            let reported = self.reported.entry(key.clone()).or_default();
+            subtract_lost(reported, stats);
         }
-        let removed = all.len().saturating_sub(live.len() + MAX_REMOVED);
-        for key in all.keys().filter(|key| !live.contains(key)).take(removed) {
+        let removed = plugins.len().saturating_sub(live.len() + MAX_REMOVED);
+        for key in plugins.keys().filter(|key| !live.contains(key)).take(removed) {
             self.past.remove(key);
-            self.shown.remove(key);
+            self.reported.remove(key);
         }
-        all.into_values().collect()
+        plugins.into_values().collect()
     }
 }
 
-/// Subtracts lost messages from the delivered ones, but not below the number that was shown before.
-fn subtract_lost(shown: &mut u64, stats: &mut PluginStats) {
+/// Subtracts lost messages from the delivered ones, but not below the number that was reported before.
+fn subtract_lost(reported: &mut u64, stats: &mut PluginStats) {
     let delivered = stats.counters.delivered;
-    *shown = (*shown).max(delivered.saturating_sub(stats.lost));
-    stats.lost = delivered.saturating_sub(*shown);
-    stats.counters.delivered = *shown;
+    *reported = (*reported).max(delivered.saturating_sub(stats.lost));
+    stats.lost = delivered.saturating_sub(*reported);
+    stats.counters.delivered = *reported;
 }
 
 #[cfg(test)]
@@ -170,19 +170,19 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Scenario: deliveries, and losses that are reported at any time later, with reads in between.
-        /// Guarantees: no number decreases; delivered and lost are together what left the queue; after enough deliveries
-        /// all losses are shown.
+        /// Scenario: deliveries, and losses that are reported at any later time, with reads in between.
+        /// Guarantees: no number decreases; delivered plus lost is the number of messages that left the queue; after enough
+        /// deliveries all losses are reported.
         #[test]
-        fn losses_never_make_less(steps in proptest::collection::vec((0u64..10, 0u64..10), 1..50)) {
-            let (mut shown, mut delivered, mut lost) = (0, 0, 0);
+        fn losses_never_decrease_totals(steps in proptest::collection::vec((0u64..10, 0u64..10), 1..50)) {
+            let (mut reported, mut delivered, mut lost) = (0, 0, 0);
             let mut before = (0, 0);
             for (more, gone) in steps {
                 delivered += more;
                 lost = (lost + gone).min(delivered);
                 let mut stats = PluginStats { lost, ..PluginStats::default() };
                 stats.counters.delivered = delivered;
-                subtract_lost(&mut shown, &mut stats);
+                subtract_lost(&mut reported, &mut stats);
                 let now = (stats.counters.delivered, stats.lost);
                 prop_assert!(now.0 >= before.0 && now.1 >= before.1, "{:?} after {:?}", now, before);
                 prop_assert_eq!(now.0 + now.1, delivered);
@@ -190,7 +190,7 @@ mod tests {
             }
             let mut stats = PluginStats { lost, ..PluginStats::default() };
             stats.counters.delivered = delivered + lost;
-            subtract_lost(&mut shown, &mut stats);
+            subtract_lost(&mut reported, &mut stats);
             prop_assert_eq!(stats.lost, lost);
         }
     }

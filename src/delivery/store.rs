@@ -1,7 +1,7 @@
 //! The durable queues and dead letters in the data directory. Each plugin has the folder `queues/KIND-ID`.
 //!
-//! When a reload changes the queue of a plugin, it gets a second folder, `queues/KIND-ID.2`, while the old queue is emptied.
-//! When the service starts, such folders are merged.
+//! When a reload changes the queue of a plugin, the new queue is in a second folder, `queues/KIND-ID.2`, while the old one is
+//! emptied. The next start merges such folders.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -26,7 +26,7 @@ pub(super) struct Store {
     lock: Arc<DataLock>,
     /// The folders that are open.
     used: Mutex<HashSet<PathBuf>>,
-    /// By the name of the folder.
+    /// The dead letters, by the name of the folder.
     letters: Mutex<HashMap<String, Arc<DeadLetters>>>,
 }
 
@@ -47,12 +47,12 @@ impl Store {
     /// Locks the queues of the data directory for this process.
     ///
     /// # Errors
-    /// Another process holds the lock, or the directory cannot be created; what, where, and what to do.
+    /// Another process holds the lock, or the directory cannot be created; with a remedy.
     pub(super) fn claim(&self) -> Result<(), String> {
         self.lock.acquire()
     }
 
-    /// The dead letters of a plugin. The first call waits for the disk.
+    /// The dead letters of a plugin. The first call blocks on the disk.
     pub(super) fn dead_letters(&self, spec: &OutputSpec) -> Arc<DeadLetters> {
         self.dead_letters_in(&folder_name(spec))
     }
@@ -60,8 +60,8 @@ impl Store {
     /// The dead letters in the folder of this name.
     fn dead_letters_in(&self, name: &str) -> Arc<DeadLetters> {
         let mut letters = self.letters.lock();
-        let made = || DeadLetters::new(self.data_dir.join(dead_letters::FOLDER).join(name), self.lock.clone());
-        letters.entry(name.to_owned()).or_insert_with(made).clone()
+        let open = || DeadLetters::new(self.data_dir.join(dead_letters::FOLDER).join(name), self.lock.clone());
+        letters.entry(name.to_owned()).or_insert_with(open).clone()
     }
 
     /// The dead letters in the folder of this name, if there is one.
@@ -69,7 +69,7 @@ impl Store {
         self.data_dir.join(dead_letters::FOLDER).join(name).is_dir().then(|| self.dead_letters_in(name))
     }
 
-    /// All dead letters, by the name of their folder. Waits for the disk.
+    /// All dead letters, by the name of their folder. Blocks on the disk.
     pub(super) fn all_dead_letters(&self) -> Vec<(String, Arc<DeadLetters>)> {
         let names =
             folders_in(&self.data_dir.join(dead_letters::FOLDER)).into_iter().filter_map(|folder| name_of(&folder));
@@ -90,7 +90,7 @@ impl Store {
     /// Opens the queue of a plugin.
     ///
     /// # Errors
-    /// It cannot be opened: what, and what to do.
+    /// The queue cannot be opened; with a remedy.
     pub(super) fn open(&self, label: &str, spec: &OutputSpec, options: &DurableOptions) -> Result<Stored, String> {
         self.claim()?;
         let mut used = self.used.lock();
@@ -101,7 +101,9 @@ impl Store {
             self.merge(label, &folders);
         }
         let free = folders.into_iter().find(|folder| !used.contains(folder));
-        let folder = free.ok_or_else(|| format!("{label}: a hundred old queues are still being emptied; try later"))?;
+        let folder = free.ok_or_else(|| {
+            format!("{label}: a hundred old queues of this plugin are still being delivered; try again later")
+        })?;
         let opened = self.flusher.open(&folder, options.clone());
         let (queue, recovered) = opened.map_err(|error| {
             format!("the queue cannot be opened: {error}; make data_dir writable, or set queue.durability: memory")
@@ -118,18 +120,20 @@ impl Store {
             match self.flusher.merge(other, base) {
                 Ok(entries) => {
                     info!(plugin = label, entries, "merged with {}", other.display());
-                    // Fails if unreadable files are left in it, which the operator has to look at.
+                    // Fails if the folder has unreadable files, which the operator must inspect.
                     let _ = fs::remove_dir(other);
                 }
-                Err(error) => error!(plugin = label, "cannot merge {}: {error}; it is left as it is", other.display()),
+                Err(error) => {
+                    error!(plugin = label, "cannot merge {}: {error}; its messages are not delivered", other.display())
+                }
             }
         }
     }
 
-    /// Closes a queue whose output has ended. Waits for the disk.
+    /// Closes a queue whose output has ended. Blocks on the disk.
     pub(super) fn release(&self, stored: &Stored) {
         if self.flusher.release(&stored.queue) {
-            // Fails if unreadable files are left in it, which the operator has to look at.
+            // Fails if the folder has unreadable files, which the operator must inspect.
             let _ = fs::remove_dir(&stored.folder);
         }
         self.used.lock().remove(&stored.folder);
@@ -146,7 +150,7 @@ impl Store {
         }
     }
 
-    /// The folders of orphaned queues: with entries, but without a plugin in the configuration. Waits for the disk.
+    /// The folders of orphaned queues: with entries, but without a plugin in the configuration. Blocks on the disk.
     pub(super) fn orphans(&self) -> Vec<PathBuf> {
         if !self.lock.is_held() {
             return Vec::new();
@@ -159,17 +163,17 @@ impl Store {
             .collect()
     }
 
-    /// How long the syncs took so far.
+    /// The durations of the syncs.
     pub(super) fn syncs(&self) -> Histogram {
         self.flusher.syncs()
     }
 
-    /// The bound on the bytes in the data directory.
+    /// The budget of bytes in the data directory.
     pub(super) fn budget(&self) -> &Budget {
         self.flusher.data()
     }
 
-    /// Writes and syncs all queues, and ends the flusher threads. Waits for the disk.
+    /// Writes and syncs all queues, and ends the flusher threads. Blocks on the disk.
     pub(super) fn shut_down(&self) {
         self.flusher.shut_down();
     }
@@ -195,10 +199,10 @@ pub(super) fn name_of(folder: &Path) -> Option<String> {
     Some(folder.file_name()?.to_str()?.to_owned())
 }
 
-/// The folder name of a plugin. Ids come from files of users: other characters than letters and digits are replaced.
+/// The folder name of a plugin. Ids are user input: characters that may be unsafe in a file name are replaced.
 pub(super) fn folder_name(spec: &OutputSpec) -> String {
-    let harmless = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
-    let identity: String = spec.identity.chars().map(harmless).take(100).collect();
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
+    let identity: String = spec.identity.chars().map(safe).take(100).collect();
     format!("{}-{identity}", spec.plugin)
 }
 
@@ -208,7 +212,7 @@ fn with_suffix(base: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Logs what opening a queue has found.
+/// Logs the results of recovering a queue.
 fn log_recovered(plugin: &str, folder: &Path, recovered: &Recovered) {
     let Recovered { records, torn_bytes, unreadable, cursor_lost, .. } = recovered;
     if *records > 0 {

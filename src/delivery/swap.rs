@@ -1,8 +1,8 @@
-//! Replaces the sink of an output between two batches, so that waiting messages are delivered as the newest configuration
-//! says.
+//! Replaces the sink of an output between two batches, so that waiting messages are delivered with the newest
+//! configuration.
 //!
-//! The old sink gets time to settle its entries in flight, so that they are not sent twice; after that, or after a failure,
-//! the new sink sends them again. The queue stays, and so does the order.
+//! The old sink has [`GRACE`] to settle its entries in flight, so that they are not sent twice. After that, or after a
+//! failure, the new sink sends them again. The queue and the order of its entries do not change.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 
 use crate::sink::{SendError, Sent, Sink};
 
-/// How long the old sink may take to settle its entries in flight.
+/// Maximum time for the old sink to settle its entries in flight.
 pub(super) const GRACE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 
-/// The next sink of an output, once there is one.
+/// The next sink of an output, if a reload has replaced the current one.
 #[derive(Default)]
 pub(super) struct SinkSwap {
     due: AtomicBool,
@@ -32,7 +32,7 @@ impl SinkSwap {
     }
 
     /// Waits until there is a next sink.
-    pub(super) async fn awaited(&self) {
+    pub(super) async fn wait(&self) {
         while !self.is_due() {
             self.notify.notified().await;
         }
@@ -44,27 +44,27 @@ impl SinkSwap {
         next.take()
     }
 
-    pub(super) fn give(&self, sink: Box<dyn Sink>) {
+    pub(super) fn set(&self, sink: Box<dyn Sink>) {
         let mut next = self.next.lock();
         *next = Some(sink);
         self.due.store(true, Ordering::Release);
-        // The notification is stored for the one dispatcher, if it does not wait yet.
+        // The notification is stored if the dispatcher does not wait yet.
         self.notify.notify_one();
     }
 }
 
-/// The result of `sending`; an error if there has been a next sink for [`GRACE`].
+/// Waits for `sending`. Fails if the next sink has waited for [`GRACE`].
 pub(super) async fn unless_swapped(
     swap: &SinkSwap,
     sending: impl Future<Output = Result<Sent, SendError>>,
 ) -> Result<Sent, SendError> {
     let timed_out = async {
-        swap.awaited().await;
+        swap.wait().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
         biased;
         sent = sending => sent,
-        () = timed_out => Err(SendError::retry(0, "not settled when the configuration was changed; sent again as the new one says")),
+        () = timed_out => Err(SendError::retry(0, "not settled when the configuration was reloaded; sent again with the new one")),
     }
 }

@@ -1,4 +1,4 @@
-//! From drafts to a configuration.
+//! The configuration: validated entities with resolved references.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,10 +12,10 @@ use super::service::Service;
 use super::unique;
 use logphase_config::diagnostic::Diagnostic;
 
-/// Everything that is configured.
+/// All configured entities.
 #[derive(Debug, Default)]
 pub struct Configuration {
-    /// The plugins that run in the log phase, disabled ones too, in the order they are written.
+    /// The plugins that run in the log phase, including disabled ones, in the order of the files.
     pub plugins: Vec<Plugin>,
     /// The services.
     pub services: Vec<Service>,
@@ -27,20 +27,20 @@ pub struct Configuration {
     pub consumer_groups: Vec<ConsumerGroup>,
     /// The APIs of Kong before 1.0.
     pub apis: Vec<Api>,
-    /// Plugins that do nothing in the log phase.
+    /// Plugins that do not run in the log phase.
     pub not_run: Vec<NotRun>,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
     pub digest: String,
-    /// Names of the groups of a consumer, by its id and by its username.
+    /// Names of the groups of each consumer, by its id and by its username.
     memberships: HashMap<String, BTreeSet<String>>,
 }
 
 /// How drafts are validated.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// Only plugins that have all of these tags are used.
+    /// Only plugins with all of these tags are used.
     pub select_tags: &'a [String],
-    /// What an entity must have.
+    /// How complete an entity must be.
     pub completeness: Completeness,
 }
 

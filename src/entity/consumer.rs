@@ -1,4 +1,4 @@
-//! Consumers, their groups, and the small entities beside them.
+//! Consumers, consumer groups, APIs and certificates.
 
 use super::draft::Draft;
 use logphase_config::diagnostic::Origin;
@@ -6,13 +6,13 @@ use logphase_config::diagnostic::Origin;
 /// A consumer.
 #[derive(Debug, Clone)]
 pub struct Consumer {
-    /// The id, if one is given.
+    /// The id.
     pub id: Option<String>,
     /// The username.
     pub username: Option<String>,
     /// The id of the consumer in another system.
     pub custom_id: Option<String>,
-    /// Its tags, with those that its source adds.
+    /// Its tags, with those that its file adds.
     pub tags: Vec<String>,
     /// Where it comes from.
     pub origin: Origin,
@@ -33,11 +33,11 @@ impl Consumer {
 /// A consumer group.
 #[derive(Debug, Clone)]
 pub struct ConsumerGroup {
-    /// The id, if one is given.
+    /// The id.
     pub id: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// Its tags, with those that its source adds.
+    /// Its tags, with those that its file adds.
     pub tags: Vec<String>,
     /// Where it comes from.
     pub origin: Origin,
@@ -52,11 +52,11 @@ impl ConsumerGroup {
 /// An API of Kong before 1.0, which services and routes replaced.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// The id, if one is given.
+    /// The id.
     pub id: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// Its tags, with those that its source adds.
+    /// Its tags, with those that its file adds.
     pub tags: Vec<String>,
     /// Where it comes from.
     pub origin: Origin,
@@ -68,10 +68,10 @@ impl Api {
     }
 }
 
-/// A certificate with its key, which a sink presents to a server that asks for one.
+/// A client certificate with its key, for sinks that use mutual TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The certificate chain as PEM, the own certificate first.
+    /// The certificate chain as PEM, the leaf certificate first.
     pub cert: String,
     /// Its private key, as PEM.
     pub key: String,

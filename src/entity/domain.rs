@@ -1,6 +1,6 @@
 //! Host names of routes, with wildcards.
 //!
-//! The rules and texts are those of Kong's `typedefs.wildcard_host` and of its SNIs.
+//! The rules and messages are those of Kong's `typedefs.wildcard_host` and of its SNIs.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,16 +11,16 @@ use thiserror::Error;
 /// A domain name that may have a wildcard at one end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DomainPattern {
-    /// Exactly this name.
+    /// This name.
     Exact(String),
-    /// `*.example.com`: any name that ends like this. Holds `.example.com`.
+    /// `*.example.com`: any name with this suffix, which is `.example.com`.
     Suffix(String),
-    /// `example.*`: any name that begins like this. Holds `example.`.
+    /// `example.*`: any name with this prefix, which is `example.`.
     Prefix(String),
 }
 
 impl DomainPattern {
-    /// The pattern of `text`, in which a wildcard may only be the first or the last label.
+    /// The pattern of `text`, whose wildcard is the first or the last label.
     fn new(text: &str) -> Self {
         match (text.strip_prefix('*'), text.strip_suffix('*')) {
             (Some(suffix), _) => Self::Suffix(suffix.to_owned()),

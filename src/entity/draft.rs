@@ -10,12 +10,12 @@ use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Severity, codes
 use logphase_config::document::Node;
 use logphase_config::schema;
 
-/// Everything that a source gives, before it is validated.
+/// The contents of a file or request, before validation.
 #[derive(Debug, Default)]
 pub struct Drafts {
     /// The entities. A parent comes before its children.
     pub entities: Vec<Draft>,
-    /// Which consumer is in which group (`consumer_group_consumers`), each with its path.
+    /// Members of consumer groups (`consumer_group_consumers`), each with its path.
     pub memberships: Vec<(String, Node)>,
 }
 
@@ -24,32 +24,32 @@ pub struct Drafts {
 pub struct Draft {
     /// Its kind.
     pub kind: EntityKind,
-    /// Its fields as given.
+    /// Its fields, as written.
     pub node: Node,
     /// Its path in its document, like `services[0].plugins[1]`; empty for the body of a request.
     pub path: String,
     /// The entity that it is nested in, as an index of [`Drafts::entities`].
     pub parent: Option<usize>,
-    /// Tags that its source adds.
+    /// Tags that its file adds.
     pub extra_tags: Arc<Vec<String>>,
-    /// The values that the `config` of a plugin is based on (decK's `_config`), or why there are none.
+    /// The defaults of a plugin's `config` (decK's `_config`), or the error if they do not exist.
     pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
     /// The valid fields and the defaults of the others; empty before validation.
     values: Map<String, Value>,
 }
 
-/// What an entity must have.
+/// How complete an entity must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness {
-    /// Everything that Kong requires.
+    /// It has everything that Kong requires.
     Full,
-    /// What the log phase needs. Other fields of services and routes may be missing, and an invalid value is only a
-    /// warning.
+    /// It has what the log phase needs. Other fields of services and routes may be missing, and an invalid value of
+    /// them is only a warning.
     LogPhase,
 }
 
 impl Draft {
-    /// A draft that stands alone.
+    /// A draft without a parent.
     pub fn new(kind: EntityKind, node: Node, path: String) -> Self {
         Self { kind, node, path, parent: None, extra_tags: Arc::default(), shared_config: None, values: Map::new() }
     }
@@ -60,7 +60,7 @@ impl Draft {
         let mut found = Vec::new();
         self.values = self.kind.schema().read(&self.node, &scope, &mut found);
         if self.kind == EntityKind::Services && self.node.get("url").is_some() {
-            // The shorthand gives the host.
+            // `url` contains the host.
             found.retain(|diagnostic| diagnostic.code != codes::REQUIRED || !is_about(diagnostic, "host"));
         }
         if completeness == Completeness::LogPhase {
@@ -76,13 +76,13 @@ impl Draft {
         diagnostics.append(&mut found);
     }
 
-    /// The diagnostic about a source that only the log phase uses: none or a warning if the field does not matter to it.
+    /// Adapts a diagnostic to [`Completeness::LogPhase`]: `None` or a warning if the log phase does not use the field.
     fn for_log_phase(&self, mut diagnostic: Diagnostic) -> Option<Diagnostic> {
         let Some(path) = diagnostic.field.as_ref().map(|field| &field.path) else { return Some(diagnostic) };
         if !matches!(self.kind, EntityKind::Services | EntityKind::Routes) {
             return Some(diagnostic);
         }
-        // The rules about several fields concern only fields that the log phase does not use.
+        // Rules about several fields have no path. They concern only fields that the log phase does not use.
         let name = path.top_level()?;
         if LOG_PHASE_FIELDS.contains(&name) || self.kind.schema().field(name).is_none() {
             return Some(diagnostic);
@@ -95,7 +95,7 @@ impl Draft {
         Some(diagnostic)
     }
 
-    /// The value of a field, its default if it is not given or not valid.
+    /// The value of a field, or its default if the field is absent or invalid.
     pub(super) fn value(&self, name: &str) -> Option<Value> {
         let given = self.values.get(name).cloned();
         given.or_else(|| self.kind.schema().field(name)?.default_value())
@@ -116,12 +116,12 @@ impl Draft {
         self.value(name)?.as_bool()
     }
 
-    /// A whole number or its default; none if `T` cannot hold it, which the checks of the schema exclude.
+    /// An integer or its default; `None` if `T` cannot hold it, which the checks of the schema exclude.
     pub(super) fn integer<T: TryFrom<i64>>(&self, name: &str) -> Option<T> {
         T::try_from(self.value(name)?.as_i64()?).ok()
     }
 
-    /// The elements of a list; none if there is no list.
+    /// The elements of a list; empty if there is no list.
     pub(super) fn list(&self, name: &str) -> Vec<Value> {
         match self.value(name) {
             Some(Value::Array(items)) => items,
@@ -144,7 +144,7 @@ impl Draft {
         self.text(self.kind.key())
     }
 
-    /// Its own tags and those that its source adds.
+    /// Its own tags and those that its file adds.
     pub(super) fn tags(&self) -> Vec<String> {
         let own = self.values.get("tags").and_then(Value::as_array);
         let own = own.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
@@ -153,13 +153,13 @@ impl Draft {
         tags
     }
 
-    /// Where to point at the entity: its name, else its id, else all of it.
+    /// The place of the entity for diagnostics: its name, otherwise its id, otherwise all of it.
     pub(super) fn origin(&self) -> Origin {
         let named = self.node.get(self.kind.key()).or_else(|| self.node.get("id"));
         named.unwrap_or(&self.node).origin()
     }
 
-    /// Where to point at a field; at the entity if the field is not given.
+    /// The place of a field for diagnostics; that of the entity if the field is absent.
     pub(super) fn field_origin(&self, name: &str) -> Origin {
         self.node.get(name).map_or_else(|| self.origin(), Node::origin)
     }
@@ -187,10 +187,10 @@ impl Draft {
     }
 }
 
-/// Whether `diagnostic` is about the entity's own field `name`.
+/// Whether `diagnostic` is about the top-level field `name`.
 fn is_about(diagnostic: &Diagnostic, name: &str) -> bool {
     diagnostic.field.as_ref().is_some_and(|field| field.path == FieldPath::from(name))
 }
 
-/// Fields of services and routes that the log phase uses, so that an invalid value is an error.
+/// Fields of services and routes that the log phase uses: an invalid value is an error.
 const LOG_PHASE_FIELDS: &[&str] = &["id", "name", "tags", "enabled", "protocols"];

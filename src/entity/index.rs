@@ -9,7 +9,7 @@ use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::Node;
 use logphase_config::schema::is_uuid;
 
-/// Entities by name and id, as indices of the drafts.
+/// Entities by name and id, as indices into the drafts.
 pub(super) struct Index {
     by_key: HashMap<(EntityKind, String), usize>,
     names: HashMap<EntityKind, Vec<String>>,
@@ -19,7 +19,7 @@ impl Index {
     pub(super) fn new(drafts: &[Draft]) -> Self {
         let (mut by_key, mut names) = (HashMap::new(), HashMap::<_, Vec<String>>::new());
         for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.kind != EntityKind::Plugins) {
-            // An id wins over the equal name of another entity.
+            // An id takes precedence over an equal name of another entity.
             if let Some(name) = draft.name() {
                 by_key.entry((draft.kind, name.to_owned())).or_insert(at);
                 names.entry(draft.kind).or_default().push(name.to_owned());
@@ -72,7 +72,7 @@ impl Index {
         found
     }
 
-    /// The service of the route at `at`: the one that it refers to, else the one that it is nested in.
+    /// The service of the route at `at`: the one that it refers to, otherwise the one that it is nested in.
     pub(super) fn service_of(
         &self,
         drafts: &[Draft],
@@ -87,7 +87,7 @@ impl Index {
         Some(drafts[found?].entity_ref())
     }
 
-    /// Which consumer is in which groups: from consumers' `groups`, groups' `consumers`, and `flat`, the list of both.
+    /// The groups of each consumer: from consumers' `groups`, groups' `consumers`, and `flat`, the list of memberships.
     pub(super) fn memberships(
         &self,
         drafts: &[Draft],
@@ -129,12 +129,12 @@ impl Index {
         }
     }
 
-    /// A group may name consumers that only Kong knows.
+    /// Adds the consumers of a group. They may be consumers that only Kong knows.
     fn consumers_of_group(&self, drafts: &[Draft], group: &Draft, memberships: &mut HashMap<String, BTreeSet<String>>) {
         let name = group.name().unwrap_or_default();
         for consumer in group.node.get("consumers").and_then(Node::items).into_iter().flatten() {
-            let given = [Some(consumer), consumer.get("username"), consumer.get("id")];
-            for key in given.into_iter().flatten().filter_map(Node::as_str) {
+            let references = [Some(consumer), consumer.get("username"), consumer.get("id")];
+            for key in references.into_iter().flatten().filter_map(Node::as_str) {
                 let known = self.find(EntityKind::Consumers, key).map_or([None, None], |at| keys(&drafts[at]));
                 join(memberships, &[Some(key), known[0], known[1]], name);
             }
@@ -142,7 +142,7 @@ impl Index {
     }
 }
 
-/// What a consumer is found by.
+/// The id and username of a consumer, if it has them.
 fn keys(consumer: &Draft) -> [Option<&str>; 2] {
     [consumer.text("id"), consumer.name()]
 }

@@ -49,7 +49,7 @@ impl EntityKind {
         }
     }
 
-    /// The singular for messages.
+    /// The singular, for messages.
     pub fn word(self) -> &'static str {
         if self == Self::ConsumerGroups { "consumer group" } else { self.singular() }
     }

@@ -1,8 +1,8 @@
-//! Kong's entities: what a service, a route, a consumer or a plugin is, and the rules that it must satisfy.
+//! Kong's entities (services, routes, consumers, plugins, ...) and their rules.
 //!
-//! An entity arrives as a [`Draft`], from a file ([`crate::declarative`]) or from a request. [`Configuration::from_drafts`]
+//! An entity is read as a [`Draft`] from a file ([`crate::declarative`]) or a request. [`Configuration::from_drafts`]
 //! validates drafts, resolves their references and returns typed records together with a diagnostic for every error.
-//! The rules look at values and their [`Origin`](logphase_config::diagnostic::Origin) only, never at files.
+//! The rules use only values and their [`Origin`](logphase_config::diagnostic::Origin), never files.
 
 mod configuration;
 mod consumer;

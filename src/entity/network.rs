@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use serde_json::Value;
 use thiserror::Error;
 
-/// One of a route's `sources` or `destinations`; what is not given matches anything.
+/// One of a route's `sources` or `destinations`; an absent field matches anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// The address; of a single one, the network that holds it alone.
+    /// The network; a single address is a network of one.
     pub network: Option<IpNet>,
     /// The port.
     pub port: Option<u16>,

@@ -1,6 +1,6 @@
 //! Paths of routes.
 //!
-//! The rules and texts are those of Kong's `typedefs.router_path`; normalization is that of its router.
+//! The rules and messages are those of Kong's `typedefs.router_path`; normalization is that of its router.
 
 use std::str::FromStr;
 
@@ -9,9 +9,9 @@ use thiserror::Error;
 /// One of a route's `paths`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
-    /// A normalized path; it matches paths that begin with it.
+    /// A normalized path that matches paths with this prefix.
     Prefix(String),
-    /// A regular expression, without the `~` that marks it. It is anchored at the start.
+    /// A regular expression, without its prefix `~`. It is anchored at the start.
     Regex(String),
 }
 
@@ -63,17 +63,17 @@ pub(super) fn check_encoding(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// The byte that the `%XX` at the start of `bytes` stands for.
+/// Decodes the `%XX` at the start of `bytes`.
 fn escape(bytes: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
     u8::try_from(digit(1)? * 16 + digit(2)?).ok()
 }
 
-/// Reserved characters: their escapes are kept, because the characters themselves mean something else.
+/// Reserved characters. Their escapes are kept, because the unescaped characters have another meaning.
 const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
 
-/// Normalizes `path` as Kong's router does: decodes escapes except those of reserved characters, whose digits become
-/// upper case, removes dot segments and merges slashes. A slash at the end is kept.
+/// Normalizes `path` as Kong's router does: decodes escapes except those of reserved characters, which become upper
+/// case, removes dot segments and merges slashes. Keeps a trailing slash.
 fn normalize(path: &str) -> String {
     let (bytes, mut decoded, mut at) = (path.as_bytes(), Vec::with_capacity(path.len()), 0);
     while at < bytes.len() {

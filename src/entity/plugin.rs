@@ -23,48 +23,48 @@ pub struct Field {
     pub key: String,
     /// The Lua code.
     pub source: SnippetSource,
-    /// Where the key comes from.
+    /// The origin of the key.
     pub key_origin: Origin,
 }
 
 /// One configured plugin.
 #[derive(Debug, Clone)]
 pub struct Plugin {
-    /// The id that is given, or one that is derived from name and scope and stays the same.
+    /// The configured id, or a stable one that is derived from name and scope.
     pub id: String,
     /// The plugin's definition.
     pub definition: &'static Definition,
     /// The name of this instance.
     pub instance_name: Option<String>,
-    /// Whether it takes part in the plan.
+    /// Whether it runs.
     pub enabled: bool,
-    /// The protocols that it runs for.
+    /// The protocols of the transactions that it applies to.
     pub protocols: Vec<Protocol>,
-    /// What it applies to.
+    /// The entities that it applies to.
     pub scope: Scope,
-    /// Its tags, with those that its source adds.
+    /// Its tags, with those that its file adds.
     pub tags: Vec<String>,
-    /// Its `config`, with every default filled in.
+    /// Its `config`, with all defaults.
     pub config: Value,
-    /// The fields that it edits, in the order they are written.
+    /// The fields that it edits, in the order of the file.
     pub fields: Vec<Field>,
     /// The functions of the log phase of a pre-function or post-function, in order.
     pub functions: Vec<SnippetSource>,
     /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
     /// `security.certificate_id`).
     pub certificate: Option<Certificate>,
-    /// Whether it is written in the form of Kong before 0.5 (`name: tcplog`, `value:` for `config:`), which ended
-    /// messages with CR LF.
+    /// Whether it has the form of Kong before 0.5 (`name: tcplog`, `value:` instead of `config:`), which ended messages
+    /// with CR LF.
     pub old_form: bool,
     /// Where it comes from.
     pub origin: Origin,
-    /// Where the members of its `config` come from.
+    /// The origins of the members of its `config`.
     pub config_origins: ConfigOrigins,
 }
 
 impl Plugin {
     /// The origin of a field of `config`, by its path below `config`: `headers.X-Key`, `log[0]`,
-    /// `queue.max_entries`. If the field is not given, that of its nearest ancestor that is.
+    /// `queue.max_entries`. If the field is absent, that of its nearest ancestor in the file.
     pub fn origin(&self, field: &str) -> Origin {
         let ConfigOrigins { config, key } = &self.config_origins;
         let member = config.as_ref().and_then(|config| config.member_origin(field));
@@ -72,30 +72,30 @@ impl Plugin {
     }
 }
 
-/// Where the members of a plugin's `config` come from; empty for a plugin that has none of its own.
+/// The origins of the members of a plugin's `config`; empty for a plugin without a `config`.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigOrigins {
-    /// The `config` as given.
+    /// The `config`, as written.
     config: Option<Arc<Node>>,
     /// The key `config`.
     key: Option<Origin>,
 }
 
-/// A plugin of Kong that does nothing in the log phase.
+/// A plugin of Kong that does not run in the log phase.
 #[derive(Debug, Clone)]
 pub struct NotRun {
     /// The plugin's name.
     pub name: String,
     /// Where it comes from.
     pub origin: Origin,
-    /// What it applies to, in words.
+    /// Its scope, for messages.
     pub scope: String,
 }
 
-/// Namespace of the derived ids of plugins.
+/// The UUID namespace of derived plugin ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_8a0e_6d0b_4b5e_9a50_6c6f_6770_6861);
 
-/// What a plugin can apply to, and the field for it before Kong 1.0.
+/// The kinds of entities in a plugin's scope, each with its field before Kong 1.0.
 const SCOPES: [(EntityKind, &str); 5] = [
     (EntityKind::Routes, "route_id"),
     (EntityKind::Services, "service_id"),
@@ -159,7 +159,7 @@ fn unknown(draft: &Draft, name: &str) -> Diagnostic {
         .violation("name", format!("plugin '{name}' not enabled; add it to the 'plugins' configuration property"))
 }
 
-/// The entities that a plugin applies to: those that it refers to, or the one that it is nested in.
+/// The entities that a plugin applies to: those that it refers to, and the one that it is nested in.
 fn targets(
     draft: &Draft,
     drafts: &[Draft],
@@ -204,7 +204,7 @@ fn certificate(
     Certificate::from_draft(&drafts[index.resolve(EntityKind::Certificates, id, &path, diagnostics)?])
 }
 
-/// One plugin that runs here.
+/// Reads one plugin that runs here.
 fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnostics: &mut Vec<Diagnostic>) -> Plugin {
     check_scope(draft, definition, &scope, diagnostics);
     let given = draft.node.entry("config").or_else(|| draft.node.entry("value"));
@@ -226,7 +226,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         None => definition.schema.read(&Node::empty_mapping_at(&draft.node), &here, diagnostics),
     };
     (definition.convert)(&mut config);
-    warn_of_what_kong_does(draft, definition, config_node, diagnostics);
+    warn_of_kong_only_features(draft, definition, config_node, diagnostics);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_origin: key.origin() })
@@ -253,8 +253,8 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
     }
 }
 
-/// Warns of what only Kong evaluates: conditions, and vault references in the top level of `config`.
-fn warn_of_what_kong_does(
+/// Warns of features that only Kong evaluates: conditions, and vault references in the top level of `config`.
+fn warn_of_kong_only_features(
     draft: &Draft,
     definition: &Definition,
     config: Option<&Node>,
@@ -277,7 +277,7 @@ fn warn_of_what_kong_does(
     }
 }
 
-/// The values that `config` is based on, if the source gives any.
+/// The defaults of `config` from the file, if it has any.
 fn shared_config(draft: &Draft, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     match draft.shared_config.as_ref()? {
         Ok(shared) => Some(shared.clone()),
@@ -288,7 +288,7 @@ fn shared_config(draft: &Draft, diagnostics: &mut Vec<Diagnostic>) -> Option<Nod
     }
 }
 
-/// Whether the plugin is written as before Kong 0.5, with a warning for each old name.
+/// Whether the plugin has the form of Kong before 0.5, with a warning for each old name.
 fn old_form(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let mut old = |field: &str, message: String, label: String| {
         let diagnostic = Diagnostic::warning(codes::DEPRECATED, message).at(draft.field_origin(field)).label(label);
@@ -324,7 +324,7 @@ fn check_scope(draft: &Draft, definition: &Definition, scope: &Scope, diagnostic
     }
 }
 
-/// Warns of a plugin that runs for no protocol that its route gives.
+/// Warns of a plugin that runs for none of its route's protocols.
 fn check_route(draft: &Draft, plugin: &Plugin, route: &Draft, diagnostics: &mut Vec<Diagnostic>) {
     let given = route.node.get("protocols").and_then(Node::items).unwrap_or_default();
     let names: Vec<_> = given.iter().filter_map(Node::as_str).collect();
@@ -362,7 +362,7 @@ fn protocols(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagn
     protocols
 }
 
-/// The given id, or one that is derived from name and scope.
+/// The configured id, or one that is derived from name and scope.
 fn id(draft: &Draft, definition: &Definition, scope: &Scope) -> String {
     let derived = || {
         let parts = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];

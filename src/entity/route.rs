@@ -1,4 +1,4 @@
-//! Routes: which requests lead to which service.
+//! Routes: they select the service of a request.
 
 use serde_json::Value;
 
@@ -13,15 +13,15 @@ use logphase_config::diagnostic::Origin;
 /// A route. An empty list matches any request.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// The id, if one is given.
+    /// The id.
     pub id: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// Its tags, with those that its source adds.
+    /// Its tags, with those that its file adds.
     pub tags: Vec<String>,
-    /// The protocols; `http` and `https` if none are given.
+    /// The protocols; default: `http` and `https`.
     pub protocols: Vec<Protocol>,
-    /// The methods, in capitals.
+    /// The methods, in upper case.
     pub methods: Vec<String>,
     /// The hosts.
     pub hosts: Vec<HostPattern>,
@@ -29,33 +29,33 @@ pub struct Route {
     pub paths: Vec<PathPattern>,
     /// The headers; all of them must match.
     pub headers: Vec<HeaderMatch>,
-    /// The server names of the TLS handshake.
+    /// The server names in the TLS handshake.
     pub snis: Vec<SniPattern>,
     /// The sources of a stream.
     pub sources: Vec<Endpoint>,
     /// The destinations of a stream.
     pub destinations: Vec<Endpoint>,
-    /// An expression of Kong's router language, in place of the fields above.
+    /// An expression in Kong's router language, instead of the fields above.
     pub expression: Option<String>,
     /// The priority of an expression.
     pub priority: u64,
-    /// The priority among routes with regular expressions that match.
+    /// The priority among routes with matching regular expressions.
     pub regex_priority: i64,
     /// Whether the matched prefix is removed from the path.
     pub strip_path: bool,
     /// How the path of the service and that of the request are joined.
     pub path_handling: PathHandling,
-    /// Whether the upstream gets the `Host` of the request.
+    /// Whether the upstream receives the `Host` header of the request.
     pub preserve_host: bool,
     /// Whether the request is buffered before it is proxied.
     pub request_buffering: bool,
     /// Whether the response is buffered before it is sent to the client.
     pub response_buffering: bool,
-    /// The status of the answer to plain HTTP if the route requires TLS.
+    /// The status of the response to plain HTTP if the route requires TLS.
     pub https_redirect_status_code: u16,
-    /// The service that it leads to.
+    /// Its service.
     pub service: Option<EntityRef>,
-    /// When it was created, in seconds since 1970; older routes win over equal ones.
+    /// When it was created, in seconds since 1970; among equal routes, the oldest takes precedence.
     pub created_at: Option<i64>,
     /// Where it comes from.
     pub origin: Origin,
@@ -73,19 +73,19 @@ pub struct HeaderMatch {
 /// The value of a header that a request must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderValue {
-    /// Exactly this text; case does not matter.
+    /// This text, in any case.
     Exact(String),
-    /// A regular expression, without the `~*` that marks it.
+    /// A regular expression, without its prefix `~*`.
     Regex(String),
 }
 
 /// How the path of the service and that of the request are joined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PathHandling {
-    /// With one slash between them.
+    /// Joined with one slash.
     #[default]
     V0,
-    /// As they are written; only with the traditional router.
+    /// Concatenated without a change; only with the traditional router.
     V1,
 }
 

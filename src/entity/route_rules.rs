@@ -1,4 +1,4 @@
-//! Rules about several fields of a route together, in Kong's words.
+//! Rules about combinations of a route's fields, with Kong's messages.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use logphase_config::schema::{Problem, RecordCheck};
 /// The rules, in Kong's order.
 pub(super) const RULES: &[RecordCheck] = &[one_family, needs_a_criterion, only_fields_of_its_family, expression_alone];
 
-/// Sets of protocols; a route has protocols of one set.
+/// Sets of protocols. The protocols of a route are of one set.
 const FAMILIES: [(&[&str], &str); 4] = [
     (&["http", "https"], "('http', 'https')"),
     (&["tcp", "tls", "udp"], "('tcp', 'tls', 'udp')"),
@@ -20,7 +20,7 @@ fn protocols(route: &Map<String, Value>) -> Vec<&str> {
     list.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-fn given(route: &Map<String, Value>, field: &str) -> bool {
+fn is_set(route: &Map<String, Value>, field: &str) -> bool {
     match route.get(field) {
         None | Some(Value::Null) => false,
         Some(Value::Array(items)) => !items.is_empty(),
@@ -40,7 +40,7 @@ fn one_family(route: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem { field: "protocols", message: "protocols that exclude each other".to_owned(), kong })
 }
 
-/// By protocol, the fields of which a route needs one, and the protocol as Kong words it.
+/// By protocol: the fields of which a route needs at least one, and the protocol in Kong's message.
 const CRITERIA: [(&str, &[&str], &str); 6] = [
     ("https", &["methods", "hosts", "headers", "paths", "snis"], "'https'"),
     ("http", &["methods", "hosts", "headers", "paths"], "'http'"),
@@ -54,7 +54,7 @@ fn needs_a_criterion(route: &Map<String, Value>) -> Result<(), Problem> {
     let protocols = protocols(route);
     let row = CRITERIA.iter().find(|(protocol, ..)| protocol.is_empty() || protocols.contains(protocol));
     let Some((_, fields, when)) = row else { return Ok(()) };
-    if given(route, "expression") || fields.iter().any(|field| given(route, field)) {
+    if is_set(route, "expression") || fields.iter().any(|field| is_set(route, field)) {
         return Ok(());
     }
     let kong = match fields {
@@ -73,7 +73,7 @@ fn only_fields_of_its_family(route: &Map<String, Value>) -> Result<(), Problem> 
         Err(Problem { field, message: format!("`{field}` does not apply to these protocols"), kong })
     };
     for field in ["methods", "hosts", "paths", "headers"] {
-        if stream && given(route, field) {
+        if stream && is_set(route, field) {
             return wrong(
                 field,
                 format!("cannot set '{field}' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'"),
@@ -81,14 +81,14 @@ fn only_fields_of_its_family(route: &Map<String, Value>) -> Result<(), Problem> 
         }
     }
     for field in ["sources", "destinations"] {
-        if any(&["http", "https"]) && given(route, field) {
+        if any(&["http", "https"]) && is_set(route, field) {
             return wrong(field, format!("cannot set '{field}' when 'protocols' is 'http' or 'https'"));
         }
     }
     if any(&["grpc", "grpcs"]) && route.get("strip_path") == Some(&Value::Bool(true)) {
         return wrong("strip_path", "cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'".to_owned());
     }
-    if !tls && given(route, "snis") {
+    if !tls && is_set(route, "snis") {
         let kong = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
         return wrong("snis", kong.to_owned());
     }
@@ -97,7 +97,7 @@ fn only_fields_of_its_family(route: &Map<String, Value>) -> Result<(), Problem> 
 
 fn expression_alone(route: &Map<String, Value>) -> Result<(), Problem> {
     let fields = ["methods", "hosts", "paths", "headers", "snis", "sources", "destinations"];
-    if !given(route, "expression") || !fields.iter().any(|field| given(route, field)) {
+    if !is_set(route, "expression") || !fields.iter().any(|field| is_set(route, field)) {
         return Ok(());
     }
     let kong = "cannot set 'expression' with 'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or \

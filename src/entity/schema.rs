@@ -1,7 +1,7 @@
 //! The fields of entities.
 //!
-//! Types, defaults and texts are those of Kong Gateway's schemas. Fields that neither the log phase nor a router reads
-//! take any value.
+//! Types, defaults and messages are those of Kong Gateway's schemas. Fields that neither the log phase nor a router
+//! uses accept any value.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -207,7 +207,7 @@ pub(super) static PLUGIN: Record = Record::new(&[
     Field::any("_ignore"),
 ]);
 
-/// Whether a string is what `T` parses.
+/// Checks that `T` can parse the string.
 fn parses<T: FromStr<Err: Display>>(value: &Value) -> Result<(), String> {
     value.as_str().unwrap_or_default().parse::<T>().map(drop).map_err(|error| error.to_string())
 }

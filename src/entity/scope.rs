@@ -1,18 +1,18 @@
-//! What a plugin applies to.
+//! The scope of a plugin.
 
 use std::fmt;
 
 /// A reference to an entity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EntityRef {
-    /// The id, if one is given.
+    /// The id.
     pub id: Option<String>,
-    /// The name; of a consumer, the username.
+    /// The name, or the username of a consumer.
     pub name: Option<String>,
 }
 
 impl EntityRef {
-    /// The name, or else the id, for messages.
+    /// The name, otherwise the id, for messages.
     pub fn label(&self) -> &str {
         self.name.as_deref().or(self.id.as_deref()).unwrap_or("without a name")
     }

@@ -1,4 +1,4 @@
-//! Services: the upstreams that routes lead to.
+//! Services: the upstreams of routes.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,35 +12,35 @@ use logphase_config::diagnostic::Origin;
 /// A service.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// The id, if one is given.
+    /// The id.
     pub id: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// Its tags, with those that its source adds.
+    /// Its tags, with those that its file adds.
     pub tags: Vec<String>,
-    /// Whether its routes take part in routing.
+    /// Whether the router uses its routes.
     pub enabled: bool,
     /// The protocol of the upstream.
     pub protocol: Protocol,
-    /// The host of the upstream. A file may leave it out: the log phase does not need it.
+    /// The host of the upstream. The log phase does not need it, so that a file may omit it.
     pub host: Option<String>,
     /// The port of the upstream.
     pub port: u16,
-    /// The prefix of the path of a request to the upstream.
+    /// The path prefix of requests to the upstream.
     pub path: Option<String>,
     /// The number of retries of a request.
     pub retries: u16,
-    /// The longest time to connect.
+    /// The timeout for connecting.
     pub connect_timeout: Duration,
-    /// The longest time between two writes.
+    /// The timeout between two writes.
     pub write_timeout: Duration,
-    /// The longest time between two reads.
+    /// The timeout between two reads.
     pub read_timeout: Duration,
-    /// Whether the certificate of the upstream is verified; none for the default of the gateway.
+    /// Whether the certificate of the upstream is verified; `None` for the default of the gateway.
     pub tls_verify: Option<bool>,
-    /// The longest chain of that certificate; none for the default of the gateway.
+    /// The maximum length of the certificate chain; `None` for the default of the gateway.
     pub tls_verify_depth: Option<u8>,
-    /// Ids of the CA certificates that it is verified with.
+    /// Ids of the CA certificates for the verification.
     pub ca_certificates: Vec<String>,
     /// Where it comes from.
     pub origin: Origin,
@@ -48,15 +48,15 @@ pub struct Service {
 
 impl Service {
     pub(super) fn from_draft(draft: &Draft) -> Self {
-        // The shorthand replaces the four fields.
+        // `url` overrides the four fields.
         let url = draft.text("url").and_then(|url| url.parse::<ServiceUrl>().ok());
-        let given = ServiceUrl {
+        let fields = ServiceUrl {
             protocol: draft.text("protocol").and_then(Protocol::find).unwrap_or(Protocol::Http),
             host: draft.string("host").unwrap_or_default(),
             port: draft.integer("port").unwrap_or_default(),
             path: draft.string("path"),
         };
-        let ServiceUrl { protocol, host, port, path } = url.unwrap_or(given);
+        let ServiceUrl { protocol, host, port, path } = url.unwrap_or(fields);
         let timeout = |name| Duration::from_millis(draft.integer(name).unwrap_or_default());
         Self {
             id: draft.id(),
@@ -112,7 +112,7 @@ impl FromStr for ServiceUrl {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
-        // A colon inside of brackets belongs to an IPv6 address.
+        // A colon in brackets is part of an IPv6 address.
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (authority, None),

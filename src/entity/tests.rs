@@ -5,7 +5,7 @@ use crate::declarative::{self, ReadOptions};
 use logphase_config::diagnostic::{Diagnostic, Format, Origin, SourceFile, field_errors, render_all};
 use logphase_config::document::Node;
 
-/// The entity of a request's body, validated as the Admin API has to.
+/// The entity of a request body, with full validation as in the Admin API.
 fn request(kind: EntityKind, body: &Value) -> (Configuration, Vec<Diagnostic>) {
     let draft = Draft::new(kind, Node::from_request(body), String::new());
     let rules = Rules { select_tags: &[], completeness: Completeness::Full };
@@ -29,14 +29,14 @@ fn service(body: Value) -> Service {
     configuration.services.remove(0)
 }
 
-/// Kong's `fields` for a body that it refuses.
+/// Kong's `fields` for an invalid body.
 fn fields(kind: EntityKind, body: Value) -> Value {
     field_errors(&request(kind, &body).1)
 }
 
-/// Scenario: the same plugin with the same mistakes, in a file and as the body of a request. Guarantees: the same
-/// messages; those of the file have a place and are drawn with a caret, those of the request have the path in the body
-/// and Kong's `fields`.
+/// Scenario: the same plugin with the same mistakes, in a file and in the body of a request.
+/// Guarantees: the messages are the same; those of the file have a place and a caret, those of the request have the path
+/// in the body and Kong's `fields`.
 #[test]
 fn one_validation_serves_files_and_requests() {
     let plugin = json!({
@@ -53,7 +53,7 @@ fn one_validation_serves_files_and_requests() {
     };
     assert_eq!(messages(&of_file), messages(&of_request));
     let of_method = |found: &[Diagnostic]| -> Diagnostic {
-        found.iter().find(|d| d.message.contains("method")).expect("DELETE is refused").clone()
+        found.iter().find(|d| d.message.contains("method")).expect("an error for DELETE").clone()
     };
     assert!(of_method(&of_file).place().is_some());
     assert_eq!(of_method(&of_request).origin, Origin::Request { path: "config.method".to_owned() });
@@ -61,8 +61,8 @@ fn one_validation_serves_files_and_requests() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&field_errors(&of_request)).expect("JSON"));
 }
 
-/// Scenario: fields of a plugin's config that are written, that are not, and shared ones. Guarantees: the caret is on
-/// the field, else on the nearest thing around it that is written; for a request the path in its body.
+/// Scenario: the origins of fields of a plugin's `config` in the file, of absent ones, and of shared ones.
+/// Guarantees: the caret is at the field, or at its nearest ancestor in the file; for a request it is the path in the body.
 #[test]
 fn plugins_know_the_origin_of_their_fields() {
     let text = "_plugin_configs: {base: {queue: {max_entries: 9}}}\nplugins:\n- name: http-log\n  _config: base\n  config:\n    http_endpoint: http://h\n    headers:\n      X-Key: v\n- name: syslog\n";
@@ -87,7 +87,8 @@ fn plugins_know_the_origin_of_their_fields() {
     assert_eq!(path("queue.max_entries"), "`config` of the request");
 }
 
-/// Scenario: a route with every field. Guarantees: typed as Kong understands it.
+/// Scenario: a route with every field.
+/// Guarantees: the typed values are those that Kong reads.
 #[test]
 fn routes_are_typed() {
     let route = route(json!({
@@ -130,7 +131,8 @@ fn routes_are_typed() {
     assert_eq!((route.https_redirect_status_code, route.created_at), (308, Some(1_700_000_000)));
 }
 
-/// Scenario: routes with only what they must have. Guarantees: Kong's defaults; gRPC strips no path.
+/// Scenario: routes with only their required fields.
+/// Guarantees: the others have Kong's defaults; gRPC routes strip no path.
 #[test]
 fn routes_have_kongs_defaults() {
     let http = route(json!({"paths": ["/"]}));
@@ -143,7 +145,8 @@ fn routes_have_kongs_defaults() {
     assert_eq!(stream.sources, [source("10.1.0.0/16", None), source("::1/128", Some(9))]);
 }
 
-/// Scenario: services by fields and by URL. Guarantees: the same record, with Kong's defaults.
+/// Scenario: services with fields and with a URL.
+/// Guarantees: both are the same service, with Kong's defaults.
 #[test]
 fn services_are_typed() {
     let full = service(json!({"name": "s", "protocol": "https", "host": "h", "port": 443, "path": "/v1"}));
@@ -157,7 +160,8 @@ fn services_are_typed() {
     assert_eq!((plain.host.as_deref(), plain.port, plain.path), (Some("[::1]"), 8080, None));
 }
 
-/// Scenario: values of routes that Kong refuses, one by one. Guarantees: refused in its words, at its field.
+/// Scenario: values of routes that Kong refuses, one by one.
+/// Guarantees: each is refused with Kong's message, at Kong's field.
 #[test]
 fn refuses_routes_in_kongs_words() {
     let host = |text: &str| fields(EntityKind::Routes, json!({"hosts": [text]}))["hosts"][0].clone();
@@ -216,7 +220,8 @@ fn refuses_routes_in_kongs_words() {
     );
 }
 
-/// Scenario: routes whose fields do not go together. Guarantees: Kong's texts, under `@entity`.
+/// Scenario: routes with invalid combinations of fields.
+/// Guarantees: each has Kong's message, in `@entity`.
 #[test]
 fn checks_the_fields_of_routes_together() {
     let cases = [
@@ -259,11 +264,11 @@ fn checks_the_fields_of_routes_together() {
     assert_eq!(fields(EntityKind::Routes, json!({"expression": "http.path == \"/\""})), json!({}));
 }
 
-/// Scenario: services and routes of a file that Kong would refuse. Guarantees: the plugins run as before: what is
-/// missing is no complaint, an invalid value is a warning and leaves the field at its default; what the log phase uses
-/// is still an error.
+/// Scenario: services and routes in a file that Kong would refuse.
+/// Guarantees: of fields that the log phase does not use, a missing one has no diagnostic, and an invalid one has a warning
+/// and its default; an invalid field that the log phase uses is an error.
 #[test]
-fn files_may_leave_out_what_the_log_phase_does_not_use() {
+fn files_may_omit_fields_that_the_log_phase_does_not_use() {
     let (configuration, diagnostics) = file("services: [{name: s}]\nroutes: [{name: r, protocols: [http, tcp]}]\n");
     assert_eq!(diagnostics, []);
     assert_eq!((configuration.services[0].host.as_deref(), configuration.services[0].port), (None, 80));
@@ -278,7 +283,8 @@ fn files_may_leave_out_what_the_log_phase_does_not_use() {
 }
 
 proptest::proptest! {
-    /// Scenario: any text as host, SNI, path and URL. Guarantees: no panic, and what is accepted reads the same again.
+    /// Scenario: any text as host, SNI, path and URL.
+    /// Guarantees: no panic; a valid host or path can be parsed again from its text, with the same result.
     #[test]
     fn parsers_never_panic(any in "(?s).{0,40}", made in "(\\*|\\.|:|\\[|\\]|%|2F|%2f|/|\\.\\.|~|a|\u{e9}|-|80|//|http){0,12}") {
         for text in [any, made] {

@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::kind::EntityKind;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 
-/// Keys that were used, and where each was used first.
+/// The keys in use, each with the origin of its first use.
 pub(super) struct FirstUses<K>(HashMap<K, Origin>);
 
 impl<K: Hash + Eq> FirstUses<K> {
@@ -15,7 +15,7 @@ impl<K: Hash + Eq> FirstUses<K> {
         Self(HashMap::new())
     }
 
-    /// Adds `key`. If it is used already, `error` is reported at both origins.
+    /// Adds `key`. If it is in use, reports `error` at both origins.
     pub(super) fn add(
         &mut self,
         key: K,
@@ -31,7 +31,7 @@ impl<K: Hash + Eq> FirstUses<K> {
     }
 }
 
-/// Reports ids and names that two entities of one kind share, and the instance names of plugins.
+/// Reports ids and names, or instance names of plugins, that two entities of one kind share.
 pub(super) fn check(drafts: &[Draft], diagnostics: &mut Vec<Diagnostic>) {
     let mut uses = FirstUses::new();
     for draft in drafts {

@@ -54,17 +54,17 @@ pub struct InputSettings<'a> {
 }
 
 settings_record! {
-    /// What one body and one transaction may be.
+    /// Limits on a body and on a transaction.
     #[derive(Copy, Eq)]
     pub struct Limits {
-        /// Bytes of an HTTP body, unpacked.
+        /// Maximum bytes of an HTTP body after decompression.
         max_body_bytes: usize = size(8 << 20);
-        /// Bytes of one transaction.
+        /// Maximum bytes of one transaction.
         max_transaction_bytes: usize = size(1 << 20);
-        /// Levels of nesting; the outermost object is level 1.
+        /// Maximum levels of nesting; the outermost object is level 1.
         // Reading is recursive; a deeper limit would allow a deeper stack.
         max_depth: usize = count(64, &[Check::Between(1.0, 512.0)]);
-        /// Members and elements, all levels together.
+        /// Maximum members and elements of one transaction, all levels together.
         max_members: usize = count(10_000, &[Check::GreaterThan(0.0)]);
     }
 }

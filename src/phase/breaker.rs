@@ -1,4 +1,5 @@
-//! The circuit breaker of a snippet: counts its failures, and suspends it when it keeps running out of time or memory.
+//! The circuit breaker of a snippet: it counts failures, and suspends the snippet after consecutive time-outs or memory
+//! errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -20,23 +21,23 @@ pub struct Breaker {
     suspended_until: AtomicU64,
 }
 
-/// When a snippet that runs out of time or memory is suspended.
+/// When and how long snippets are suspended.
 #[derive(Debug, Clone, Copy)]
 pub struct Suspension {
-    /// Time-outs and memory errors in a row; 0 for never.
+    /// Consecutive time-outs and memory errors before a suspension; 0 for never.
     pub after: u32,
-    /// How long it is suspended.
+    /// The duration of a suspension.
     pub time: Duration,
 }
 
-/// How a run has changed the state of the breaker.
+/// The change of the breaker's state by a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// Not at all.
+    /// The state is the same.
     None,
-    /// It opened: the snippet is suspended from now on.
+    /// The breaker opened: the snippet is suspended.
     Suspended,
-    /// It closed: the snippet was suspended, and has succeeded now.
+    /// The breaker closed: the snippet has succeeded after a suspension.
     Recovered,
 }
 
@@ -57,22 +58,22 @@ impl Breaker {
         }
     }
 
-    /// What the snippet has done so far.
+    /// The totals of the snippet.
     pub fn totals(&self) -> &Arc<SnippetTotals> {
         &self.totals
     }
 
-    /// How long the suspension still lasts; `None` while the snippet runs.
+    /// The remaining time of the suspension; `None` while the snippet runs.
     pub fn suspended_for(&self) -> Option<Duration> {
         let until = self.suspended_until.load(Ordering::Relaxed);
-        // The clock is not read while the snippet runs.
+        // Without a suspension, the clock is not read.
         if until == 0 {
             return None;
         }
         until.checked_sub(now()).filter(|left| *left > 0).map(Duration::from_millis)
     }
 
-    /// Whether to skip this run, which is then counted: `Some` with the time that the suspension still lasts.
+    /// Returns the remaining time of the suspension and counts a skipped run, or `None` if the snippet is to run.
     pub(super) fn skip(&self) -> Option<Duration> {
         let left = self.suspended_for()?;
         self.totals.skipped.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +82,7 @@ impl Breaker {
 
     /// Records a run that ended by itself, with or without an error.
     pub(super) fn record_end(&self) -> Transition {
-        // Nothing is written in the usual case: all workers share the cache line.
+        // Usually nothing is written, because all workers share the cache line.
         if self.consecutive_stops.load(Ordering::Relaxed) == 0 {
             return Transition::None;
         }
@@ -89,7 +90,7 @@ impl Breaker {
         if self.suspended_until.swap(0, Ordering::Relaxed) > 0 { Transition::Recovered } else { Transition::None }
     }
 
-    /// Records a run that ran out of `budget`. After a suspension one more time-out is enough for the next.
+    /// Records a run that exceeded `budget`. After a suspension, one more time-out is enough for the next suspension.
     pub(super) fn record_stop(&self, budget: Stop, suspension: &Suspension) -> Transition {
         self.totals.stops[budget as usize].fetch_add(1, Ordering::Relaxed);
         if !matches!(budget, Stop::Deadline | Stop::Memory) {
@@ -103,7 +104,7 @@ impl Breaker {
         Transition::Suspended
     }
 
-    /// Counts a failure. `Some` if it is to be logged now: with the failures since the last line, this one included.
+    /// Counts a failure. If it is to be logged now, returns the number of failures since the last line, including this one.
     pub(super) fn record_failure(&self) -> Option<u64> {
         self.totals.errors.fetch_add(1, Ordering::Relaxed);
         self.log_limit.add(1)
@@ -119,10 +120,10 @@ fn now() -> u64 {
 mod tests {
     use super::*;
 
-    /// Scenario: time-outs with a success among them, then three in a row, a suspension, and a success after it; values
-    /// that are too large.
-    /// Guarantees: only time-outs in a row suspend, and for the configured time; after it one time-out is enough for the
-    /// next suspension, and one success ends it. A value that is too large never suspends.
+    /// Scenario: time-outs with a success between them, then three consecutive ones, a suspension, and a success after it;
+    /// values that are too large.
+    /// Guarantees: only consecutive time-outs suspend, and for the configured time; afterwards one time-out is enough for
+    /// the next suspension, and one success ends the sequence. A value that is too large never suspends.
     #[test]
     fn consecutive_time_outs_suspend() {
         let breaker = Breaker::default();

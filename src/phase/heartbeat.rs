@@ -1,18 +1,18 @@
-//! The heartbeat of a worker, by which health checks find out that it is stuck.
+//! The heartbeat of a worker, with which health checks detect that it is stuck.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use logphase_script::Clock;
 
-/// The heartbeat of one worker, which alone writes it. It has a cache line of its own, against false sharing.
+/// The heartbeat of one worker. Only the worker writes it. It has its own cache line, to prevent false sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Heartbeat {
-    /// When the current transaction was started, by the workers' clock; 0 while the worker is idle, and the maximum once it
-    /// has ended.
+    /// The start of the current transaction on the workers' clock; 0 while the worker is idle, `u64::MAX` after it has
+    /// ended.
     started: AtomicU64,
-    /// Bytes of its VM.
+    /// Bytes of the worker's VM.
     memory: AtomicUsize,
 }
 
@@ -22,7 +22,7 @@ impl Heartbeat {
         self.started.store(Clock::now().max(1), Ordering::Relaxed);
     }
 
-    /// Records that the worker is idle, and the bytes of its VM.
+    /// Records that the worker is idle and its VM has `memory` bytes.
     pub(super) fn idle(&self, memory: usize) {
         self.started.store(0, Ordering::Relaxed);
         self.memory.store(memory, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Heartbeat {
         (started > 0 && started < u64::MAX).then(|| Duration::from_micros(Clock::refresh().saturating_sub(started)))
     }
 
-    /// Bytes of its VM after the last batch.
+    /// Bytes of the worker's VM after its last batch.
     pub fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
@@ -54,9 +54,10 @@ impl Heartbeat {
 mod tests {
     use super::*;
 
-    /// Scenario: a worker starts a transaction, is idle, and ends. Guarantees: it is busy in between alone; the end is seen.
+    /// Scenario: a worker starts a transaction, becomes idle, and ends.
+    /// Guarantees: it is reported as busy only during the transaction, and as ended at the end.
     #[test]
-    fn busy_while_it_works() {
+    fn busy_during_a_transaction() {
         let heartbeat = Heartbeat::default();
         assert_eq!(heartbeat.busy_for(), None);
         Clock::refresh();

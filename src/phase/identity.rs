@@ -8,7 +8,7 @@ pub(crate) fn mask(protocols: &[Protocol]) -> u16 {
     protocols.iter().fold(0, |mask, protocol| mask | 1 << *protocol as u16)
 }
 
-/// The id and name of an entity of the transaction, as far as it has them.
+/// The id and name of an entity of the transaction, if it has them.
 pub(super) fn names<'a>(
     transaction: &'a Transaction,
     entity: &str,
@@ -45,7 +45,8 @@ pub(super) fn protocols(transaction: &Transaction) -> u16 {
     }
 }
 
-/// The protocols of an L4 session: the stream protocols of the route, else TLS or TCP by whether the session has TLS.
+/// The protocols of an L4 session: the stream protocols of the route; without any, TLS or TCP by whether the session has
+/// TLS.
 fn stream_protocols(transaction: &Transaction) -> u16 {
     let stream = mask(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
     let given = transaction.get("route").and_then(|route| route.get("protocols")).map(View::value);

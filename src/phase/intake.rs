@@ -1,4 +1,4 @@
-//! The intake: every input hands its transactions to the workers through it.
+//! The intake: inputs send their transactions to the workers through it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,17 +24,17 @@ pub enum IntakeError {
         /// The plugin.
         plugin: String,
     },
-    /// More transactions at once than the queue of a plugin can hold.
+    /// A batch has more transactions than the queue of a plugin can hold.
     #[error(
         "{transactions} transactions at once are more than the queue of {plugin} holds; send them in smaller batches"
     )]
     TooMany {
         /// The plugin.
         plugin: String,
-        /// How many were offered.
+        /// The number of offered transactions.
         transactions: usize,
     },
-    /// The service is shutting down and accepts nothing more.
+    /// The service is shutting down and accepts no more transactions.
     #[error("shutting down")]
     ShuttingDown,
 }
@@ -42,9 +42,9 @@ pub enum IntakeError {
 /// The answer to a [`Batch`].
 #[derive(Debug)]
 pub struct BatchResult {
-    /// How many transactions, from the front, have all their entries in the queues.
+    /// The number of transactions, from the front, whose entries are all in the queues.
     pub accepted: usize,
-    /// Why the others were not accepted; `None` also if the [`Fence`] was raised.
+    /// Why the others were not accepted; `None` if all were, or if the [`Fence`] was raised.
     pub error: Option<IntakeError>,
     /// The transactions that were not accepted.
     pub rest: Vec<Transaction>,
@@ -53,13 +53,13 @@ pub struct BatchResult {
 /// Transactions for a worker.
 #[derive(Debug)]
 pub struct Batch {
-    /// In the order in which their entries are to enter the queues.
+    /// In the order in which their entries enter the queues.
     pub transactions: Vec<Transaction>,
     /// Whether to accept all of them or none.
     pub all_or_none: bool,
-    /// What keeps it in order with other batches of its sender.
+    /// Keeps it in order with other batches of its sender.
     pub fence: Option<Arc<Fence>>,
-    /// Gets the answer when every entry is safe in its queue.
+    /// Receives the answer when every entry is safe in its queue.
     pub reply: oneshot::Sender<BatchResult>,
 }
 
@@ -76,7 +76,7 @@ struct Shared {
     room: Arc<Notify>,
 }
 
-/// How long to wait at most before transactions are offered again to a full queue.
+/// Maximum time before transactions are offered again to a full queue.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Intake {
@@ -90,7 +90,7 @@ impl Intake {
     /// Offers `transactions`, to be accepted all or none. Returns when every entry is safe in its queue.
     ///
     /// # Errors
-    /// Why none was accepted.
+    /// The reason why no transaction was accepted.
     pub async fn offer(&self, transactions: Vec<Transaction>) -> Result<(), IntakeError> {
         if transactions.is_empty() {
             return Ok(());
@@ -107,7 +107,7 @@ impl Intake {
         result.error.map_or(Ok(()), Err)
     }
 
-    /// Accepts nothing more from now on.
+    /// Accepts no more transactions from now on.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.room.notify_waiters();
@@ -127,12 +127,12 @@ impl Intake {
         &self.shared.workers[number]
     }
 
-    /// The least busy worker; among equals in turn.
+    /// Chooses the least busy worker, in turn among equals.
     pub(super) fn choose(&self) -> usize {
         let workers = &self.shared.workers;
-        let turn = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
         (0..workers.len())
-            .map(|i| (turn + i) % workers.len())
+            .map(|i| (start + i) % workers.len())
             .max_by_key(|worker| workers[*worker].capacity())
             .expect("an intake has at least one worker")
     }

@@ -1,4 +1,4 @@
-//! The log phase: the plan of each transaction, and the workers that run it. It knows no input.
+//! The log phase: the plan of each transaction, and the workers that run it. It does not depend on inputs.
 
 mod breaker;
 mod heartbeat;

@@ -1,4 +1,4 @@
-//! The batches of one sender: several in flight at the same time, in order.
+//! The ordered intake: one sender has several batches in flight, in order.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,48 +12,48 @@ use tokio::time::{Instant, timeout_at};
 use super::intake::{Batch, BatchResult, Intake, IntakeError, RETRY_INTERVAL};
 use logphase_script::transaction::Transaction;
 
-/// Batches in flight, at most. The channel of the worker bounds those that wait for it; the entries of the others are in
-/// their queues, within the bounds of those, and only their sync is awaited.
+/// Maximum number of batches in flight. The channel of the worker limits those that wait for it; the others only wait for
+/// the sync of their entries, which are within the limits of the queues.
 const MAX_IN_FLIGHT: usize = 16;
 
 /// Keeps the batches of one sender in order: while it is raised, the worker returns them untouched.
 ///
-/// All batches in flight of a sender go to one worker, which processes them one after the other. When it does not accept
-/// all of a batch, it raises the fence, so that no later batch overtakes the rest, which is offered again.
+/// All batches in flight of a sender go to one worker, which processes them one after the other. If it does not accept all
+/// of a batch, it raises the fence, so that no later batch overtakes the rest. The rest is then offered again.
 #[derive(Debug, Default)]
 pub struct Fence(AtomicBool);
 
 impl Fence {
-    /// Whether batches are to be returned untouched.
+    /// Whether the worker must return batches untouched.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Makes the worker return all batches that follow.
+    /// Makes the worker return all later batches.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Lets batches through again. Only while none is in flight.
+    /// Lets the worker accept batches again. Must be called only while none is in flight.
     fn lower(&self) {
         self.0.store(false, Ordering::Release);
     }
 }
 
-/// The intake of one sender that can be made to wait: it accepts all transactions, in order.
+/// The intake of one sender that supports back-pressure: it accepts all transactions, in order.
 ///
-/// It has no task of its own: [`OrderedIntake::advance`] must be polled.
+/// It has no task: progress requires that [`OrderedIntake::advance`] is polled.
 pub struct OrderedIntake {
     intake: Intake,
     fence: Arc<Fence>,
     worker: usize,
-    /// In order.
+    /// The batches that are not settled, in order.
     batches: VecDeque<PendingBatch>,
-    /// When to offer again what was not accepted, once nothing is in flight.
+    /// When to offer the rest of a batch again, once nothing is in flight.
     retry_at: Option<Instant>,
-    /// Resolves when a queue has room that it did not have when this was made.
+    /// Resolves when a queue gets room after this was created.
     room: Option<Pin<Box<OwnedNotified>>>,
-    /// Transactions whose batch was never answered.
+    /// Transactions of batches that were never answered.
     unanswered: usize,
     closed: bool,
 }
@@ -63,7 +63,7 @@ enum PendingBatch {
         transactions: usize,
         reply: oneshot::Receiver<BatchResult>,
     },
-    /// To be sent to the worker, for the first time or again.
+    /// Waits to be sent to the worker, for the first time or again.
     Queued(Vec<Transaction>),
 }
 
@@ -82,7 +82,7 @@ impl OrderedIntake {
         }
     }
 
-    /// Whether everything that was pushed is in its queues.
+    /// Whether all pushed transactions are in their queues.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
@@ -92,7 +92,7 @@ impl OrderedIntake {
         self.batches.len() < MAX_IN_FLIGHT && self.first_queued().is_none()
     }
 
-    /// Adds `transactions` after those that were pushed before. Only while [`Self::has_room`].
+    /// Adds a batch after those that were pushed before. Must be called only if [`Self::has_room`].
     pub fn push(&mut self, transactions: Vec<Transaction>) {
         let is_next = self.first_queued().is_none();
         self.batches.push_back(PendingBatch::Queued(transactions));
@@ -106,11 +106,11 @@ impl OrderedIntake {
         }
     }
 
-    /// Waits for progress: returns how many more transactions have all their entries in the queues. Pending while nothing
-    /// is pushed. The future can be dropped at any time.
+    /// Waits for progress: returns the number of transactions whose entries are now in the queues. Pending while there is
+    /// no batch. Cancel-safe.
     ///
     /// # Errors
-    /// [`IntakeError::ShuttingDown`], when nothing more is accepted and every answer that can come has come.
+    /// [`IntakeError::ShuttingDown`], when no more transactions are accepted and no answers are pending.
     pub async fn advance(&mut self) -> Result<usize, IntakeError> {
         loop {
             self.send_queued().await;
@@ -128,8 +128,8 @@ impl OrderedIntake {
         }
     }
 
-    /// Drops what is not in flight. Returns how many transactions are lost by it, together with those that were never
-    /// answered.
+    /// Drops the batches that are not in flight. Returns the number of their transactions and of those that were never
+    /// answered: they are lost.
     pub fn abandon(&mut self) -> usize {
         let mut lost = std::mem::take(&mut self.unanswered);
         self.batches.retain(|batch| match batch {
@@ -150,14 +150,14 @@ impl OrderedIntake {
         self.batches.iter().position(|batch| matches!(batch, PendingBatch::InFlight { .. }))
     }
 
-    /// Chooses the least busy worker, if no batch is in flight that could be overtaken.
+    /// Chooses the least busy worker, unless a batch in flight could be overtaken.
     fn choose_worker(&mut self) {
         if self.first_in_flight().is_none() {
             self.worker = self.intake.choose();
         }
     }
 
-    /// Sends what is queued, in order; nothing while the rest of a batch waits to be offered again.
+    /// Sends the queued batches in order, unless the rest of a batch waits to be offered again.
     async fn send_queued(&mut self) {
         while let Some(at) = self.first_queued()
             && self.retry_at.is_none()
@@ -179,14 +179,14 @@ impl OrderedIntake {
     fn send(&mut self, at: usize, permit: mpsc::Permit<'_, Batch>) {
         let PendingBatch::Queued(transactions) = &mut self.batches[at] else { return };
         let transactions = std::mem::take(transactions);
-        // Registered before the worker looks for room, so that room that appears after it is noticed.
+        // Registered before the worker reserves room, so that no later notification is missed.
         self.room.get_or_insert_with(|| Box::pin(self.intake.room().clone().notified_owned()));
         let (reply, receiver) = oneshot::channel();
         self.batches[at] = PendingBatch::InFlight { transactions: transactions.len(), reply: receiver };
         permit.send(Batch { transactions, all_or_none: false, fence: Some(self.fence.clone()), reply });
     }
 
-    /// Waits for the answer to batch number `at`, the oldest in flight. Returns how many of its transactions were accepted.
+    /// Waits for the answer to batch number `at`, the oldest in flight. Returns the number of accepted transactions.
     async fn await_reply(&mut self, at: usize) -> usize {
         let PendingBatch::InFlight { transactions, reply } = &mut self.batches[at] else { return 0 };
         let Ok(BatchResult { accepted, error, rest }) = reply.await else {
@@ -205,7 +205,7 @@ impl OrderedIntake {
         accepted
     }
 
-    /// Waits until what was not accepted can be offered again.
+    /// Waits until the rest of a batch can be offered again.
     async fn wait_for_room(&mut self) {
         if let (Some(at), Some(room)) = (self.retry_at, &mut self.room)
             && !self.intake.is_closed()

@@ -1,4 +1,4 @@
-//! The plan: the plugins that run for a transaction, in order.
+//! The plan of a transaction: the plugins that run for it, in order.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,13 +14,13 @@ use logphase_script::transaction::{Transaction, Value, View};
 /// Indices of the steps that apply, in execution order.
 pub type Plan = Rc<[usize]>;
 
-/// Stands for all entities that no plugin is scoped to.
+/// The number of all entities that are in no plugin's scope.
 const UNSCOPED: u32 = u32::MAX;
 
-/// Finds the plan of a transaction, and caches it. Each worker has one.
+/// Finds the plan of a transaction and caches it. Each worker has one.
 ///
-/// Entities that no plugin is scoped to are all the same to it, so that there are no more plans than combinations of scopes
-/// in the configuration.
+/// All entities that are in no plugin's scope have the same number, so that there are no more plans than combinations of
+/// scopes in the configuration.
 #[derive(Debug)]
 pub struct Planner {
     program: Arc<Program>,
@@ -31,7 +31,7 @@ pub struct Planner {
     apis: Dimension,
     /// The groups of a consumer, by id and by username.
     memberships: HashMap<String, Vec<u32>, RandomState>,
-    /// Whether a plugin runs only for some protocols.
+    /// Whether any plugin runs only for some of the HTTP protocols.
     protocols: bool,
     plans: HashMap<Key, Plan, RandomState>,
     /// The only plan, if neither scopes nor protocols matter.
@@ -48,7 +48,7 @@ struct Key {
     groups: Vec<u32>,
 }
 
-/// The entities of one kind that plugins are scoped to, by id and by name.
+/// The entities of one kind that are in the scopes of plugins, numbered, by id and by name.
 #[derive(Debug, Default)]
 struct Dimension {
     ids: HashMap<String, u32, RandomState>,
@@ -79,7 +79,7 @@ impl Dimension {
         by_id.or_else(|| name.and_then(|name| self.names.get(name))).copied().unwrap_or(UNSCOPED)
     }
 
-    /// The entity in the member `member` of `transaction`.
+    /// The number of the entity in the member `member` of `transaction`.
     fn lookup(&self, transaction: &Transaction, member: &str, name: &str) -> u32 {
         if self.count == 0 {
             return UNSCOPED;
@@ -125,7 +125,7 @@ impl Planner {
                 protocols: http,
                 groups: Vec::new(),
             };
-            planner.only = Some(planner.make(&unscoped));
+            planner.only = Some(planner.build(&unscoped));
         }
         planner
     }
@@ -139,12 +139,12 @@ impl Planner {
         if let Some(plan) = self.plans.get(&key) {
             return plan.clone();
         }
-        let plan = self.make(&key);
+        let plan = self.build(&key);
         self.plans.insert(key, plan.clone());
         plan
     }
 
-    /// How many plans are cached.
+    /// The number of cached plans.
     #[cfg(test)]
     pub(super) fn plans(&self) -> usize {
         self.plans.len()
@@ -156,7 +156,7 @@ impl Planner {
             service: self.services.lookup(transaction, "service", "name"),
             consumer: self.consumers.lookup(transaction, "consumer", "username"),
             api: self.apis.lookup(transaction, "api", "name"),
-            // All HTTP protocols are the same if no plugin distinguishes them.
+            // If no plugin distinguishes HTTP protocols, they share a plan.
             protocols: match identity::protocols(transaction) {
                 protocols if !self.protocols && protocols & identity::mask(crate::plugin::HTTP) != 0 => {
                     identity::mask(crate::plugin::HTTP)
@@ -167,7 +167,7 @@ impl Planner {
         }
     }
 
-    /// The groups of the consumer: those that the proxy names, and those of the configuration.
+    /// The groups of the consumer, from the transaction and from the configuration.
     fn groups_of(&self, transaction: &Transaction) -> Vec<u32> {
         if self.groups.count == 0 {
             return Vec::new();
@@ -186,9 +186,9 @@ impl Planner {
         groups
     }
 
-    /// For each plugin name the instance with the most specific scope that applies; among the groups of a consumer the first
-    /// by name.
-    fn make(&self, key: &Key) -> Plan {
+    /// Builds a plan: for each plugin name, the instance with the most specific scope that applies. Among several groups of
+    /// a consumer, the first by name takes precedence.
+    fn build(&self, key: &Key) -> Plan {
         let mut chosen: Vec<(usize, (u8, &str))> = Vec::new();
         for (index, step) in self.program.steps.iter().enumerate() {
             let Some(rank) = self.rank(step, key) else { continue };
@@ -206,7 +206,7 @@ impl Planner {
         chosen.into_iter().map(|(index, _)| index).collect()
     }
 
-    /// How specific the scope of `step` is, 1 being the most (the twelve levels of Kong); `None` if it does not apply.
+    /// The rank of the scope of `step` among Kong's twelve levels, 1 for the most specific; `None` if it does not apply.
     fn rank(&self, step: &Step, key: &Key) -> Option<u8> {
         let Scope { route, service, consumer, consumer_group: group, api } = &step.scope;
         let fits = |entity: &Option<EntityRef>, dimension: &Dimension, number: u32| {
@@ -218,7 +218,7 @@ impl Planner {
             && fits(consumer, &self.consumers, key.consumer)
             && fits(api, &self.apis, key.api)
             && group.as_ref().is_none_or(|group| key.groups.contains(&self.groups.number(group)));
-        // An API (Kong before 0.13) is route and service in one.
+        // An API (Kong before 1.0) is both a route and a service.
         let service = service.is_some() || api.is_some();
         applies.then_some(match (consumer.is_some(), group.is_some(), route.is_some(), service) {
             (true, _, true, true) => 1,

@@ -1,4 +1,4 @@
-//! The room that a batch has reserved in the queues, and its messages until they are appended.
+//! The reservations of a batch in the queues, and its messages until they are appended.
 
 use std::collections::VecDeque;
 
@@ -9,26 +9,25 @@ use super::plan::Plan;
 use super::worker::Generation;
 use logphase_queue::{DropReason, Receipt, ReserveError};
 
-/// What a batch has reserved and made so far. It costs what the plans of the batch cost, however many other plugins there
-/// are.
+/// The reservations and messages of a batch. The cost depends on the plans of the batch, not on the number of plugins.
 #[derive(Default)]
 pub(super) struct Reservations {
     steps: Vec<StepReservation>,
-    /// The steps with a reservation, in the order in which they got it.
+    /// The steps with a reservation, in order of reservation.
     reserved: VecDeque<usize>,
 }
 
 #[derive(Default)]
 struct StepReservation {
     entries: Vec<Bytes>,
-    /// Entries and bytes that are reserved and not yet appended.
+    /// Reserved entries and bytes that are not appended yet.
     reserved: (usize, usize),
     /// Entries and bytes that are being requested.
     requested: (usize, usize),
 }
 
 impl Reservations {
-    /// Reserves room for all of the given transactions in every queue that they go to, or for none.
+    /// Reserves room for all of the transactions in the queues of their plans, or for none.
     pub(super) fn reserve(
         &mut self,
         generation: &Generation,
@@ -36,7 +35,7 @@ impl Reservations {
         sizes: &[usize],
     ) -> Result<(), IntakeError> {
         self.steps.resize_with(generation.program.steps.len(), StepReservation::default);
-        let requests = self.sum_up(generation, plans, sizes);
+        let requests = self.add_up_requests(generation, plans, sizes);
         let failed = requests.iter().enumerate().find_map(|(at, &step)| {
             let (entries, bytes) = self.steps[step].requested;
             let error = generation.queues[step].as_ref()?.reserve(entries, bytes).err()?;
@@ -66,8 +65,8 @@ impl Reservations {
         })
     }
 
-    /// Sums up what the transactions request of each step; returns the steps.
-    fn sum_up(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Vec<usize> {
+    /// Adds up the room that the transactions need in the queue of each step. Returns the steps.
+    fn add_up_requests(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Vec<usize> {
         let mut requests = Vec::new();
         for (plan, size) in plans.iter().zip(sizes) {
             for &step in plan.iter().filter(|step| generation.queues[**step].is_some()) {
@@ -87,7 +86,7 @@ impl Reservations {
         self.steps[step].entries.push(message);
     }
 
-    /// Releases the reservation of a message of `step` that is dropped for `reason`; it was made for `size` bytes.
+    /// Releases the reservation of `size` bytes for a message of `step` that is dropped for `reason`.
     pub(super) fn drop_message(&mut self, generation: &Generation, step: usize, size: usize, reason: DropReason) {
         if let Some(queue) = &generation.queues[step] {
             queue.release_dropped(1, size, reason);
@@ -99,7 +98,7 @@ impl Reservations {
 
     /// Appends the messages to the queues.
     pub(super) fn append(&mut self, generation: &Generation, receipt: &Receipt) {
-        // One by one, so that after a panic the others can still be released.
+        // One by one: after a panic the remaining reservations can still be released.
         while let Some(step) = self.reserved.pop_front() {
             let StepReservation { entries, reserved: (_, bytes), .. } = std::mem::take(&mut self.steps[step]);
             let Some(queue) = &generation.queues[step] else { continue };

@@ -14,7 +14,7 @@ use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
 use logphase_script::{ScriptError, SnippetId, Stop, Vm};
 
-/// A part of a plugin.
+/// A field or function of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Index of the step in the program.
@@ -25,26 +25,26 @@ pub struct Part {
 
 /// Observes the log phase of a transaction.
 pub trait Observer {
-    /// A logging plugin emits a message. In execution order.
+    /// A logging plugin emits a message. Called in execution order.
     fn message(&mut self, step: usize, message: Bytes);
-    /// A part failed. Without `on_error: drop` the message is emitted all the same.
+    /// A part failed. Unless `on_error` is `drop`, the message is still emitted.
     fn failed(&mut self, part: Part, error: &ScriptError);
-    /// A logging plugin emits nothing because of a failure and `on_error: drop`.
+    /// A logging plugin emits nothing, because of a failure with `on_error: drop`.
     fn dropped(&mut self, step: usize);
-    /// A logging plugin emits nothing because a body is not what its content type says.
+    /// A logging plugin emits nothing, because a body does not match its content type.
     fn refused(&mut self, step: usize, error: &BodyError);
 }
 
-/// A VM with the snippets of a program, and its planner. Belongs to one thread.
+/// A VM with the snippets of a program, and a planner. Each worker has one.
 pub struct Runner {
     program: Arc<Program>,
     planner: Planner,
     vm: Vm,
-    /// What each step has loaded into the VM.
+    /// The loaded snippets of each step.
     loaded: Vec<LoadedStep>,
-    /// The timer of each step, if runs are timed.
+    /// The timer of each step; empty if runs are not measured.
     timers: Vec<SampledTimer>,
-    /// The VM ran out of memory and is to be recreated.
+    /// The VM ran out of memory and must be recreated.
     out_of_memory: bool,
 }
 
@@ -65,7 +65,7 @@ impl Runner {
         })
     }
 
-    /// Measures how long a sample of the runs takes, as worker number `worker`.
+    /// Measures the duration of a sample of the runs, as worker number `worker`.
     #[must_use]
     pub fn timed(mut self, worker: usize) -> Self {
         let timer = |_: &Step| SampledTimer { worker, cells: Vec::new(), run: 0 };
@@ -91,12 +91,12 @@ impl Runner {
     /// Runs `plan` for `transaction`.
     pub fn run(&mut self, transaction: Transaction, plan: &[usize], observer: &mut impl Observer) {
         self.vm.begin(Message::new(transaction, self.program.style()));
-        // A plugin that edits nothing reuses the bytes of the one before.
+        // A plugin without edits reuses the encoded message of the previous one.
         let mut last: Option<(u64, Bytes)> = None;
         for (at, &step) in plan.iter().enumerate() {
             let succeeded = self.run_parts(step, observer);
             if !succeeded && self.program.steps[step].drops {
-                // As in Kong: an error ends the log phase of all later plugins.
+                // As in Kong, an error ends the log phase for all later plugins.
                 for &step in &plan[at..] {
                     if self.program.steps[step].definition.emits {
                         observer.dropped(step);
@@ -127,7 +127,7 @@ impl Runner {
         }
     }
 
-    /// Runs the fields or functions of a step. Whether all succeeded.
+    /// Runs the fields or functions of a step. Returns whether all succeeded.
     fn run_parts(&mut self, step: usize, observer: &mut impl Observer) -> bool {
         let LoadedStep { snippets, name, id } = &self.loaded[step];
         if snippets.is_empty() {
@@ -161,7 +161,7 @@ impl Runner {
                 log_transition(program, part, transition, &self.program.suspension);
             }
             if let Err(error) = result {
-                // A snippet that was stopped just below the limit leaves as little memory as one that met it.
+                // A snippet that was stopped just below the limit also leaves too little memory.
                 self.out_of_memory |=
                     error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());
                 observer.failed(Part { step, part }, &error);
@@ -174,7 +174,7 @@ impl Runner {
         succeeded
     }
 
-    /// Recreates the VM, after it ran out of memory or a panic left it in an unknown state.
+    /// Recreates the VM after it ran out of memory, or after a panic left it in an unknown state.
     pub fn recreate_vm(&mut self) {
         match load(&self.program) {
             Ok((vm, loaded)) => (self.vm, self.loaded) = (vm, loaded),
@@ -184,7 +184,8 @@ impl Runner {
 }
 
 fn suspended(left: std::time::Duration) -> ScriptError {
-    let message = format!("not run: suspended for {left:.0?} more, because it ran out of time too often in a row");
+    let message =
+        format!("skipped: suspended for another {left:.0?}, because it ran out of time or memory too often in a row");
     ScriptError { message, line: None, stop: Some(Stop::Suspended) }
 }
 
@@ -201,15 +202,15 @@ fn log_transition(step: &Step, part: usize, transition: Transition, suspension: 
         memory {after} times in a row; correct it and reload (settings: lua.suspend_after, lua.suspend_for)");
 }
 
-/// Measures one in [`SAMPLE_INTERVAL`] runs of a step, so that it costs next to nothing.
+/// Measures one in [`SAMPLE_INTERVAL`] runs of a step, to keep the overhead low.
 struct SampledTimer {
     worker: usize,
-    /// One for each part; empty before the first run, because most of many plugins may never run.
+    /// A cell for each part; empty before the first run, because most plugins of a large configuration may never run.
     cells: Vec<Arc<Cell>>,
     run: u8,
 }
 
-/// The first run is measured, then one in so many.
+/// The first run is measured, then every sixteenth.
 const SAMPLE_INTERVAL: u8 = 16;
 
 impl SampledTimer {
@@ -226,10 +227,10 @@ impl SampledTimer {
     }
 }
 
-/// What a step has loaded into the VM.
+/// The loaded snippets of a step.
 struct LoadedStep {
     snippets: Vec<SnippetId>,
-    /// The plugin's name for log lines.
+    /// The plugin's label for log lines.
     name: Rc<str>,
     /// The plugin's identifier.
     id: Rc<str>,

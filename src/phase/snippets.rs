@@ -1,4 +1,4 @@
-//! What each snippet has done since the start, over all configurations that had it.
+//! The totals of each snippet since the start of the service, over all configurations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,44 +9,44 @@ use parking_lot::Mutex;
 use logphase_queue::metric::{Cell, Histogram};
 use logphase_script::Stop;
 
-/// Past so many snippets, those that are in no program any more are forgotten.
+/// If there are more snippets, those that are in no program any more are removed.
 const MAX_SNIPPETS: usize = 10_000;
 
-/// What one snippet has done.
+/// The totals of one snippet.
 #[derive(Debug, Default)]
 pub struct SnippetTotals {
     pub(super) errors: AtomicU64,
     /// By budget, in the order of [`Stop::ALL`].
     pub(super) stops: [AtomicU64; Stop::ALL.len()],
     pub(super) skipped: AtomicU64,
-    /// How long the measured runs took: a cell for each worker.
+    /// Durations of the measured runs, with a cell for each worker.
     times: Mutex<Vec<(usize, Arc<Cell>)>>,
 }
 
 impl SnippetTotals {
-    /// How often it failed.
+    /// The number of failures.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// How often it ran out of `budget`.
+    /// The number of runs that were stopped because they exceeded `budget`.
     pub fn stops(&self, budget: Stop) -> u64 {
         self.stops[budget as usize].load(Ordering::Relaxed)
     }
 
-    /// How often it was not run because it was suspended.
+    /// The number of runs that were skipped because the snippet was suspended.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// How long the measured runs took.
+    /// Durations of the measured runs.
     pub fn times(&self) -> Histogram {
-        let mut all = Histogram::default();
-        self.times.lock().iter().for_each(|(_, cell)| all.add(&cell.read()));
-        all
+        let mut sum = Histogram::default();
+        self.times.lock().iter().for_each(|(_, cell)| sum.add(&cell.read()));
+        sum
     }
 
-    /// The cell in which worker number `worker` records times.
+    /// The cell in which worker number `worker` records durations.
     pub(super) fn cell(&self, worker: usize) -> Arc<Cell> {
         let mut cells = self.times.lock();
         if let Some((_, cell)) = cells.iter().find(|(number, _)| *number == worker) {
@@ -69,7 +69,7 @@ pub struct SnippetKey {
     pub field: String,
 }
 
-/// The snippets of all configurations that were accepted so far: what `/metrics` shows.
+/// The snippets of all configurations that were accepted so far, for `/metrics`.
 #[derive(Debug, Default)]
 pub struct SnippetRegistry {
     snippets: Mutex<BTreeMap<SnippetKey, Registered>>,
@@ -82,12 +82,12 @@ struct Registered {
 }
 
 impl SnippetRegistry {
-    /// The totals of a snippet: those that are registered, or new ones. Registers nothing.
+    /// The registered totals of a snippet, or new ones. Registers nothing.
     pub(super) fn find_or_new(&self, key: &SnippetKey) -> Arc<SnippetTotals> {
         self.snippets.lock().get(key).map_or_else(Arc::default, |known| known.totals.clone())
     }
 
-    /// Shows `totals` under `key` and the instance name of the plugin from now on.
+    /// Registers `totals` under `key`, with the instance name of the plugin.
     pub(super) fn register(&self, key: SnippetKey, instance: Option<&str>, totals: &Arc<SnippetTotals>) {
         let mut snippets = self.snippets.lock();
         if snippets.len() >= MAX_SNIPPETS {
@@ -97,10 +97,10 @@ impl SnippetRegistry {
         snippets.insert(key, Registered { instance: instance.map(str::to_owned), totals: totals.clone() });
     }
 
-    /// Calls `see` with each snippet, the instance name of its plugin, and its totals.
-    pub fn each(&self, mut see: impl FnMut(&SnippetKey, Option<&str>, &SnippetTotals)) {
+    /// Calls `visit` with each snippet, the instance name of its plugin, and its totals.
+    pub fn each(&self, mut visit: impl FnMut(&SnippetKey, Option<&str>, &SnippetTotals)) {
         for (key, Registered { instance, totals }) in self.snippets.lock().iter() {
-            see(key, instance.as_deref(), totals);
+            visit(key, instance.as_deref(), totals);
         }
     }
 }
@@ -119,10 +119,10 @@ mod tests {
         totals
     }
 
-    /// Scenario: a snippet over two configurations, on two workers; ten thousand others that come and go, while the first
-    /// is still in a program.
-    /// Guarantees: it is one snippet with all its counts and times, under its newest instance name; those that are gone
-    /// are forgotten when they are too many, and no other.
+    /// Scenario: a snippet in two configurations, on two workers; then ten thousand others that are registered and removed
+    /// while the first is still in a program.
+    /// Guarantees: the snippet has the counts and durations of both configurations, and its newest instance name; when
+    /// there are too many snippets, those in no program are removed, and no others.
     #[test]
     fn counts_outlive_configurations() {
         let registry = SnippetRegistry::default();
@@ -143,10 +143,10 @@ mod tests {
         assert!(seen.contains(&("a".to_owned(), Some("mine".to_owned()), 2)), "{seen:?}");
     }
 
-    /// Scenario: totals are asked for, of a snippet that is registered and of one that is not.
-    /// Guarantees: what the registry shows stays the same until something is registered.
+    /// Scenario: lookups of a registered snippet and of one that is not registered.
+    /// Guarantees: lookups do not change the registry.
     #[test]
-    fn asking_registers_nothing() {
+    fn lookups_register_nothing() {
         let registry = SnippetRegistry::default();
         let known = register(&registry, "a", Some("old"));
         assert!(Arc::ptr_eq(&registry.find_or_new(&key("a")), &known));

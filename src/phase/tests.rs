@@ -23,7 +23,7 @@ fn configuration(text: &str) -> Configuration {
     configuration
 }
 
-/// Settings under which no honest snippet is stopped, however busy the machine is.
+/// Settings with which no harmless snippet is stopped, even on a busy machine.
 fn patient() -> Settings {
     let mut settings = Settings::default();
     settings.lua.deadline_ms = 20_000.0;
@@ -31,11 +31,11 @@ fn patient() -> Settings {
 }
 
 fn program(text: &str, settings: &Settings) -> Arc<Program> {
-    Arc::new(Program::build(&configuration(text), settings).expect("sound snippets"))
+    Arc::new(Program::build(&configuration(text), settings).expect("valid snippets"))
 }
 
 fn transaction(value: &Value) -> Transaction {
-    Transaction::parse(Bytes::from(value.to_string()), &Limits::default()).expect("a sound transaction")
+    Transaction::parse(Bytes::from(value.to_string()), &Limits::default()).expect("a valid transaction")
 }
 
 /// The labels of the steps of `plan`.
@@ -43,17 +43,17 @@ fn labels(program: &Program, plan: &[usize]) -> Vec<String> {
     plan.iter().map(|&step| program.steps[step].label.to_string()).collect()
 }
 
-/// What `registry` shows: for each snippet its field, the instance name of its plugin, and its errors.
-fn shown(registry: &SnippetRegistry) -> Vec<(String, Option<String>, u64)> {
-    let mut shown = Vec::new();
+/// The snippets of `registry`: the field, the instance name of the plugin, and the errors of each.
+fn registered(registry: &SnippetRegistry) -> Vec<(String, Option<String>, u64)> {
+    let mut snippets = Vec::new();
     registry
-        .each(|key, instance, totals| shown.push((key.field.clone(), instance.map(str::to_owned), totals.errors())));
-    shown
+        .each(|key, instance, totals| snippets.push((key.field.clone(), instance.map(str::to_owned), totals.errors())));
+    snippets
 }
 
-/// Scenario: a program that failed once is followed by one with another instance name and another snippet, which is
-/// prepared, and later committed.
-/// Guarantees: preparing changes nothing that is shown; committing shows the new names and snippets, and counts go on.
+/// Scenario: the totals of a program are committed, and a snippet fails once; then a program with another instance name and
+/// another snippet is prepared and committed.
+/// Guarantees: preparation does not change the registry; the commit adds new names and snippets, and counts continue.
 #[test]
 fn totals_are_prepared_then_committed() {
     let registry = SnippetRegistry::default();
@@ -62,20 +62,20 @@ fn totals_are_prepared_then_committed() {
             "{{id: a5b0ab54-0a3e-4b56-b0a4-8e5c4a0d9f01, name: file-log, instance_name: {instance}, config: {{path: /x, {fields}}}}}"
         );
         let configuration = configuration(&format!("_format_version: '3.0'\nplugins: [{plugin}]"));
-        Program::build(&configuration, &Settings::default()).expect("sound snippets")
+        Program::build(&configuration, &Settings::default()).expect("valid snippets")
     };
     let mut first = build("old", "custom_fields_by_lua: {a: return 1}");
     first.prepare_totals(&registry);
-    assert_eq!(shown(&registry), []);
+    assert_eq!(registered(&registry), []);
     first.commit_totals(&registry);
     assert_eq!(first.steps[0].breakers[0].record_failure(), Some(1));
     let before = [("a".to_owned(), Some("old".to_owned()), 1)];
-    assert_eq!(shown(&registry), before);
+    assert_eq!(registered(&registry), before);
     let mut second = build("new", "custom_fields_by_lua: {a: return 1, b: return 2}");
     second.prepare_totals(&registry);
-    assert_eq!(shown(&registry), before);
+    assert_eq!(registered(&registry), before);
     second.commit_totals(&registry);
     let new = Some("new".to_owned());
-    assert_eq!(shown(&registry), [("a".to_owned(), new.clone(), 1), ("b".to_owned(), new, 0)]);
+    assert_eq!(registered(&registry), [("a".to_owned(), new.clone(), 1), ("b".to_owned(), new, 0)]);
     assert_eq!(second.steps[0].breakers[0].totals().errors(), 1);
 }

@@ -1,4 +1,4 @@
-//! The workers: threads that run the log phase, each with its own VM.
+//! The workers: threads that run the log phase, each with its own Lua VM.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
 use logphase_script::{Clock, ScriptError};
 
-/// A program with its queues. A reload replaces it as a whole.
+/// A program with its queues. A reload replaces both together.
 pub struct Generation {
     /// The program.
     pub program: Arc<Program>,
@@ -34,23 +34,23 @@ pub struct Generation {
 /// The active generation.
 pub type Live = Arc<ArcSwap<Generation>>;
 
-/// Batches in the channel of each worker, at most.
+/// Maximum number of batches in the channel of each worker.
 const CHANNEL_BATCHES: usize = 4;
 
-/// Bytes of a worker's stack: enough for the deepest recursion of the Lua VM, the serializer and the scanner.
+/// Bytes of a worker's stack: enough for the maximum recursion of the Lua VM, the serializer and the scanner.
 const STACK_BYTES: usize = 8 << 20;
 
-/// The same panic may come again and again.
+/// Limits the log lines about panics, which may repeat.
 static PANICS: Limiter = Limiter::new(Policy::MANY);
 
-/// What the workers have done so far.
+/// The counters and heartbeats of the workers.
 #[derive(Debug, Default)]
 pub struct WorkerStats {
-    /// Transactions that were processed.
+    /// Processed transactions.
     pub transactions: AtomicU64,
-    /// Messages that were not emitted because of `on_error: drop`.
+    /// Messages that were dropped because of `on_error: drop`.
     pub dropped: AtomicU64,
-    /// Messages that were not emitted because a body was not what its content type said.
+    /// Messages that were dropped because a body did not match its content type.
     pub refused: AtomicU64,
     /// The heartbeat of each worker.
     pub heartbeats: Vec<Heartbeat>,
@@ -82,7 +82,7 @@ impl Workers {
         clock: &Arc<Clock>,
         filter: &ThreadFilter,
     ) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
-        // What scripts need from the system is read now: workers are not allowed to.
+        // Reads what scripts need from the system: the filter does not allow workers to read it.
         logphase_script::prepare();
         let count = count.max(1);
         let worker_stats = Arc::new(WorkerStats::of(count));
@@ -118,29 +118,29 @@ impl Workers {
         }
         drop(report);
         let mut enforcement = Enforcement::Off;
-        // Each worker reports once; one that panics before drops its sender instead.
+        // Each worker reports once; if one panics before that, it drops its sender.
         for _ in &threads {
             enforcement = started.recv().map_err(|_| "a worker thread panicked at its start".to_owned())??;
         }
         Ok((Self { threads, worker_stats, taps, enforcement }, channels))
     }
 
-    /// Whether their system calls are restricted.
+    /// Whether the system calls of the workers are restricted.
     pub fn enforcement(&self) -> &Enforcement {
         &self.enforcement
     }
 
-    /// What they have done so far.
+    /// The counters and heartbeats of the workers.
     pub fn worker_stats(&self) -> &Arc<WorkerStats> {
         &self.worker_stats
     }
 
-    /// The taps of their messages.
+    /// The taps on the messages of the workers.
     pub fn taps(&self) -> &Arc<Taps> {
         &self.taps
     }
 
-    /// Waits until they have ended, which they do when all their channels are closed.
+    /// Waits until the workers have ended. They end when all of their channels are closed.
     pub fn join(self) {
         for thread in self.threads {
             let _ = thread.join();
@@ -180,7 +180,7 @@ impl Worker {
         self.worker_stats.heartbeats[self.number].end();
     }
 
-    /// Changes to the active generation, between two batches. Whether it is a new one.
+    /// Changes to the active generation. Returns whether it is a new one.
     fn update_generation(&mut self) -> bool {
         let current = self.live.load();
         if Arc::ptr_eq(&current, &self.generation) {
@@ -211,7 +211,7 @@ impl Worker {
         let (plans, accepted, error) = loop {
             let plans: Vec<Plan> = transactions.iter().map(|transaction| self.runner.plan(transaction)).collect();
             let (accepted, error) = self.reserve(&plans, &sizes, all_or_none);
-            // A queue that a reload has just closed is always full; the new generation has another.
+            // A queue that a reload has closed is always full; the new generation has another queue.
             if accepted > 0 || !self.update_generation() {
                 break (plans, accepted, error);
             }
@@ -226,11 +226,11 @@ impl Worker {
         }
         self.run_all(transactions, &plans, &sizes);
         self.worker_stats.transactions.fetch_add(accepted as u64, Ordering::Relaxed);
-        // A panic drops the receipt, too: without an answer the batch counts as not accepted.
+        // A panic drops the receipt, too. Then no answer is sent, and the batch counts as not accepted.
         let appended = Arc::new(AtomicBool::new(false));
-        let all = appended.clone();
+        let complete = appended.clone();
         let receipt = Receipt::new(move || {
-            if all.load(Ordering::Acquire) {
+            if complete.load(Ordering::Acquire) {
                 let _ = reply.send(BatchResult { accepted, error, rest });
             }
         });
@@ -262,8 +262,8 @@ impl Worker {
         }
     }
 
-    /// Reserves room for as many of the transactions as fit, from the front; with `all_or_none` for all or none. Returns how
-    /// many, and why not all.
+    /// Reserves room for as many of the transactions as fit, from the front; with `all_or_none` for all or none. Returns
+    /// their number, and the error of the first that does not fit.
     fn reserve(&mut self, plans: &[Plan], sizes: &[usize], all_or_none: bool) -> (usize, Option<IntakeError>) {
         let error = match self.reservations.reserve(&self.generation, plans, sizes) {
             Ok(()) => return (plans.len(), None),
@@ -281,11 +281,11 @@ impl Worker {
     }
 }
 
-/// Collects the messages of a batch, and logs its failures.
+/// Collects the messages of a batch and logs its failures.
 struct Collector<'a> {
     program: Arc<Program>,
     worker_stats: &'a WorkerStats,
-    /// Bytes of the transaction that runs.
+    /// Bytes of the current transaction.
     size: usize,
     reservations: &'a mut Reservations,
     generation: &'a Generation,

@@ -1,4 +1,4 @@
-//! What a plugin is to the rest of the program.
+//! The definition of a plugin: all that the rest of the program knows about it.
 
 use logphase_script::message::Include;
 use serde_json::{Map, Value, json};
@@ -17,48 +17,48 @@ pub struct Definition {
     pub old_names: &'static [&'static str],
     /// Plugins of higher priority run first.
     pub priority: i32,
-    /// Protocols that it may be used with.
+    /// Protocols that it supports.
     pub protocols: Protocols,
-    /// Protocols that it is used with if none are given.
+    /// Its protocols if the configuration gives none.
     pub default_protocols: Protocols,
-    /// Whether it can be put on a consumer.
+    /// Whether its scope can be a consumer.
     pub on_consumer: bool,
-    /// Whether it can be put on a consumer group.
+    /// Whether its scope can be a consumer group.
     pub on_consumer_group: bool,
     /// Fields of its `config`.
     pub schema: &'static Record,
-    /// Turns old fields of a validated `config` into new ones.
+    /// Converts fields of a validated `config` that Kong has replaced.
     pub convert: fn(&mut Map<String, Value>),
-    /// Whether it is a logging plugin, which emits a message per transaction.
+    /// Whether it is a logging plugin: it emits a message for each transaction.
     pub emits: bool,
-    /// Which bodies its messages carry if `include_body` is not given.
+    /// The bodies in its messages if `include_body` is absent.
     pub include_body: Include,
-    /// Whether its queue is on disk if `queue.durability` is not given. It is where the destination confirms what it has
-    /// taken: then nothing is lost from end to end. Datagrams, files and local daemons confirm nothing, and lose in a
-    /// crash no less than a queue in memory.
+    /// Whether its queue is on disk if `queue.durability` is absent. True if the destination confirms messages, so that
+    /// nothing is lost from end to end. Datagrams, files and local daemons confirm nothing; a queue on disk would not
+    /// prevent their losses in a crash.
     pub durable: bool,
-    /// Fields that two plugins must have in common to share a queue; empty if no plugins of this kind share one.
+    /// Fields that must be equal for two plugins to share a queue; empty if such plugins never share one.
     pub shares_queue_by: &'static [&'static str],
-    /// Fields that name files which the sink writes.
+    /// Fields with the paths of files that the sink writes.
     pub written_files: &'static [&'static str],
-    /// Path of the field that refers to a `certificates` entity; empty if there is none.
+    /// Path of the field that refers to a `certificates` entity; empty if the plugin has no such field.
     pub certificate: &'static [&'static str],
-    /// Adds to the sink's configuration what is not among the plugin's own fields.
+    /// Adds members to the sink's configuration that are not fields of the plugin.
     pub extend_sink_config: fn(&mut Map<String, Value>, &SinkContext<'_>),
-    /// Makes the sink that delivers its messages; a plugin without one emits none.
+    /// Opens the sink that delivers its messages; `None` for a plugin that emits none.
     pub open: Option<Opener>,
 }
 
 /// What a sink may depend on besides the plugin's own `config`.
 #[derive(Debug, Clone, Copy)]
 pub struct SinkContext<'a> {
-    /// The `oversize` that results from all settings: `drop`, `tcp` or `truncate`.
+    /// The effective `oversize`: `drop`, `tcp` or `truncate`.
     pub oversize: &'a str,
     /// The queue's `max_batch_size`.
     pub max_batch_size: usize,
     /// The queue's `concurrency_limit`: 1, or -1 for no limit.
     pub concurrency_limit: i64,
-    /// Whether the plugin is written in the form of Kong before 0.5.
+    /// Whether the configuration has the form of Kong before 0.5.
     pub old_form: bool,
     /// The certificate that [`Definition::certificate`] refers to.
     pub certificate: Option<Certificate<'a>>,
@@ -67,14 +67,14 @@ pub struct SinkContext<'a> {
 /// A client certificate, as PEM.
 #[derive(Debug, Clone, Copy)]
 pub struct Certificate<'a> {
-    /// The certificate, followed by those that lead to its root.
+    /// The certificate, followed by its chain.
     pub cert: &'a str,
     /// Its private key.
     pub key: &'a str,
 }
 
 impl Definition {
-    /// A logging plugin as most are. What differs is set with `..Definition::logging(...)`.
+    /// A logging plugin with the usual properties. Others are set with `..Definition::logging(...)`.
     pub const fn logging(
         name: &'static str,
         priority: i32,
@@ -90,7 +90,7 @@ impl Definition {
         }
     }
 
-    /// A plugin that runs in the log phase, and emits nothing.
+    /// A plugin that runs in the log phase and emits nothing.
     pub(super) const fn silent(name: &'static str, priority: i32, schema: &'static Record) -> Self {
         Self {
             name,
@@ -113,8 +113,8 @@ impl Definition {
         }
     }
 
-    /// The configuration of the sink: a validated `config` without the fields of the log phase, whose change does not need
-    /// another sink, and with what the plugin takes from `context`.
+    /// The configuration of the sink: a validated `config` without the fields of the log phase, whose changes do not
+    /// replace the sink, and with the members that the plugin adds from `context`.
     pub fn sink_config(&self, config: &Value, context: &SinkContext<'_>) -> Value {
         let mut config = config.as_object().cloned().unwrap_or_default();
         for field in LOG_PHASE {
@@ -124,18 +124,18 @@ impl Definition {
         Value::Object(config)
     }
 
-    /// Whether the sink can be opened with `config`, which is from [`Self::sink_config`]. Reads certificates that the
-    /// system trusts; connects to nothing.
+    /// Checks that the sink can be opened with `config`, from [`Self::sink_config`]. Reads the system's trusted
+    /// certificates; does not connect.
     ///
     /// # Errors
-    /// Everything that opening it would refuse.
+    /// All errors that opening the sink would report.
     pub fn validate(&self, config: &Value, shared: &SinkShared) -> Result<(), Vec<ConfigError>> {
         // Opening a sink has no effect, so that it can be opened and dropped.
         self.open.map_or(Ok(()), |open| open.open(config, shared).map(drop))
     }
 }
 
-/// Hands the certificate to the sink, as `certificate`.
+/// Adds the certificate to the sink's configuration, as `certificate`.
 pub(super) fn insert_certificate(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
     if let Some(Certificate { cert, key }) = context.certificate {
         config.insert("certificate".to_owned(), json!({"cert": cert, "key": key}));

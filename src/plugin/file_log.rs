@@ -1,4 +1,4 @@
-//! file-log: one line per message, into a file.
+//! file-log: appends one line per message to a file.
 
 use serde_json::Value;
 
@@ -16,9 +16,7 @@ pub const DEFINITION: Definition = Definition {
 
 static SCHEMA: Record = Record::new(&[
     Field::string("path").required().checks(&[Check::Custom(check_path)]).about("The file to append to."),
-    Field::boolean("reopen")
-        .default(Default::Boolean(false))
-        .about("Close and open the file for each message, so that it can be moved away."),
+    Field::boolean("reopen").default(Default::Boolean(false)).about("Reopen the file for each message."),
     CUSTOM_FIELDS,
     ON_ERROR,
     INCLUDE_BODY,
@@ -33,6 +31,6 @@ static SCHEMA: Record = Record::new(&[
 /// space at either end.
 fn check_path(value: &Value) -> Result<(), String> {
     let path = value.as_str().unwrap_or("");
-    let sound = path.len() >= 2 && path.trim().len() == path.len() && !path.contains(['*', '&', '%', '\\', '`']);
-    if sound { Ok(()) } else { Err("not a valid filename".into()) }
+    let valid = path.len() >= 2 && path.trim().len() == path.len() && !path.contains(['*', '&', '%', '\\', '`']);
+    if valid { Ok(()) } else { Err("not a valid filename".into()) }
 }

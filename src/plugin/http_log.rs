@@ -1,4 +1,4 @@
-//! http-log: to an HTTP server, in batches.
+//! http-log: sends batches of messages to an HTTP server.
 
 use serde_json::{Map, Value};
 
@@ -21,13 +21,13 @@ pub const DEFINITION: Definition = Definition {
     ..Definition::logging("http-log", 12, &SCHEMA, http::open)
 };
 
-/// All that a request is made of. Kong compares the first five alone, and sends everything with what the newest plugin
-/// has of the others. Here a message never goes out with the credentials of another plugin, nor with less verification
-/// than its own asks for.
+/// Every field that determines a request. Kong compares only the first five, and sends the messages of all plugins with
+/// the other fields of the newest one. Here a message is never sent with the credentials of another plugin, or with less
+/// verification than its own plugin requires.
 const SHARES_QUEUE_BY: &[&str] =
     &["http_endpoint", "method", "content_type", "timeout", "keepalive", "headers", "ssl_verify", "certificate"];
 
-/// Two fields of the queue decide how messages are put into requests; the sink sees nothing else of the queue.
+/// Adds what the sink must know about the queue: whether requests contain arrays, and whether they run in parallel.
 fn extend_sink_config(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
     config.insert("array".to_owned(), (context.max_batch_size > 1).into());
     config.insert("parallel".to_owned(), (context.concurrency_limit == -1).into());
@@ -43,22 +43,22 @@ static SCHEMA: Record = Record {
         Field::string("method")
             .default(Default::String("POST"))
             .checks(&[Check::OneOf(&["POST", "PUT", "PATCH"])])
-            .about("The request's method."),
+            .about("HTTP method."),
         Field::string("content_type")
             .default(Default::String("application/json"))
             .checks(&[Check::OneOf(&["application/json", "application/json; charset=utf-8"])])
-            .about("The request's content type."),
+            .about("Content type of the request."),
         milliseconds("timeout", 10_000).about("Milliseconds for connecting, sending and reading."),
-        milliseconds("keepalive", 60_000).about("Milliseconds that an idle connection is kept."),
+        milliseconds("keepalive", 60_000).about("Milliseconds before an idle connection is closed."),
         Field::boolean("ssl_verify")
             .default(Default::Boolean(true))
             .since("3.14")
             .about("Verify the server's certificate."),
-        Field::record("client_certificate", &CERTIFICATE).since("3.15").about("Certificate for mutual TLS."),
+        Field::record("client_certificate", &CERTIFICATE).since("3.15").about("Client certificate for mutual TLS."),
         Field::map("headers", &HEADER_NAME, &Field::string("")).about("Headers to add to the request."),
         Field::record("queue", &queue::PLUGIN_WITH_DEFAULTS)
             .required()
-            .about("Bounds and retries of the plugin's queue."),
+            .about("Limits and retries of the plugin's queue."),
         CUSTOM_FIELDS,
         ON_ERROR,
         INCLUDE_BODY,
@@ -74,11 +74,11 @@ static SCHEMA: Record = Record {
 };
 
 static CERTIFICATE: Record =
-    Record::new(&[Field::string("id").required().checks(&[Check::Uuid]).about("Id of a certificate entity.")]);
+    Record::new(&[Field::string("id").required().checks(&[Check::Uuid]).about("Id of an entity in `certificates`.")]);
 
 const HEADER_NAME: Field = Field::string("").checks(&[Check::Custom(check_header)]);
 
-/// Converts the fields from before Kong had queues: they override the queue's, and `retry_count` has no effect.
+/// Converts fields of Kong versions without queues: they override those of `queue`; `retry_count` has no effect.
 fn convert(config: &mut Map<String, Value>) {
     config.remove("retry_count");
     for (old, new) in [("queue_size", "max_batch_size"), ("flush_timeout", "max_coalescing_delay")] {
@@ -90,12 +90,12 @@ fn convert(config: &mut Map<String, Value>) {
 
 fn check_header(value: &Value) -> Result<(), String> {
     let name = value.as_str().unwrap_or("");
-    let ours = ["Host", "Content-Length", "Content-Type"];
-    if let Some(taken) = ours.into_iter().find(|taken| taken.eq_ignore_ascii_case(name)) {
+    let reserved = ["Host", "Content-Length", "Content-Type"];
+    if let Some(taken) = reserved.into_iter().find(|taken| taken.eq_ignore_ascii_case(name)) {
         return Err(format!("cannot contain '{taken}' header"));
     }
-    let sound = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if sound {
+    let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if valid {
         return Ok(());
     }
     Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
@@ -105,8 +105,8 @@ fn one_authorization(config: &Map<String, Value>) -> Result<(), Problem> {
     let url = config.get("http_endpoint").and_then(Value::as_str).unwrap_or("");
     let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(""));
     let headers = config.get("headers").and_then(Value::as_object);
-    let given = headers.is_some_and(|map| map.keys().any(|name| name.eq_ignore_ascii_case("authorization")));
-    if !(given && authority.contains('@')) {
+    let has_header = headers.is_some_and(|map| map.keys().any(|name| name.eq_ignore_ascii_case("authorization")));
+    if !(has_header && authority.contains('@')) {
         return Ok(());
     }
     Err(Problem {

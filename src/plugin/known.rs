@@ -1,4 +1,4 @@
-//! Kong's other plugins, which do nothing here: known by name, for diagnostics.
+//! The names of Kong's plugins that do not run here, for diagnostics.
 
 /// A plugin of Kong's that does not run here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct KnownPlugin {
     pub priority: i32,
 }
 
-/// All of them, highest priority first (Gateway 3.15).
+/// All such plugins, highest priority first (Kong Gateway 3.15).
 #[rustfmt::skip]
 pub const KNOWN: &[KnownPlugin] = &[
     plugin("app-dynamics", 999_999),
@@ -123,7 +123,7 @@ const fn plugin(name: &'static str, priority: i32) -> KnownPlugin {
     KnownPlugin { name, priority }
 }
 
-/// The known plugin called `name`.
+/// The known plugin with the name `name`.
 pub fn find_known(name: &str) -> Option<&'static KnownPlugin> {
     KNOWN.iter().find(|known| known.name == name)
 }

@@ -1,4 +1,4 @@
-//! loggly: to Loggly, as syslog over UDP.
+//! loggly: sends messages to Loggly, as syslog over UDP.
 
 use super::Definition;
 use super::field::{
@@ -17,7 +17,7 @@ pub const DEFINITION: Definition = Definition::logging("loggly", 6, &SCHEMA, log
 static SCHEMA: Record = Record::new(&[
     HOST.default(Default::String("logs-01.loggly.com")),
     PORT.default(Default::Integer(514)),
-    Field::string("key").required().checks(&[Check::Custom(check_key)]).about("The customer token."),
+    Field::string("key").required().checks(&[Check::Custom(check_key)]).about("Customer token."),
     Field::set("tags", &Field::string("")).default(Default::Strings(&["kong"])).about("Tags of every message."),
     severity("log_level").about("Messages less severe than this are not sent."),
     severity("successful_severity").about("Severity of responses below 400."),
@@ -34,11 +34,11 @@ static SCHEMA: Record = Record::new(&[
     QUEUE,
 ]);
 
-/// Any other character in the token would break every message. Kong does not check it.
+/// Checks the characters of the token, which is part of every message. Kong does not check it.
 fn check_key(value: &Value) -> Result<(), String> {
     let key = value.as_str().unwrap_or("");
-    let sound = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);
-    if key.chars().all(sound) || is_vault_reference(key) {
+    let allowed = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);
+    if key.chars().all(allowed) || is_vault_reference(key) {
         return Ok(());
     }
     Err("must be printable ASCII without spaces and the characters = ] \"".into())

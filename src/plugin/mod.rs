@@ -34,7 +34,7 @@ static DEFINITIONS: &[Definition] = &[
     post_function::DEFINITION,
 ];
 
-/// The logging plugin that commands use where no configuration gives one.
+/// The logging plugin of commands that have no configuration.
 pub static DEFAULT_LOGGER: &Definition = &file_log::DEFINITION;
 
 /// Every plugin that runs here, highest priority first.
@@ -42,12 +42,12 @@ pub fn definitions() -> &'static [Definition] {
     DEFINITIONS
 }
 
-/// The plugin called `name`, now or in old versions of Kong.
+/// The plugin with the name `name`, in current or old versions of Kong.
 pub fn find(name: &str) -> Option<&'static Definition> {
     DEFINITIONS.iter().find(|definition| definition.name == name || definition.old_names.contains(&name))
 }
 
-/// The name of every plugin of Kong's, for suggestions.
+/// The names of all of Kong's plugins, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
     DEFINITIONS.iter().map(|definition| definition.name).chain(KNOWN.iter().map(|known| known.name))
 }

@@ -1,4 +1,4 @@
-//! post-function: Lua after everything else.
+//! post-function: Lua functions that run after all other plugins.
 
 use super::{Definition, pre_function};
 

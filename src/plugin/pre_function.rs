@@ -1,4 +1,4 @@
-//! pre-function: Lua before everything else.
+//! pre-function: Lua functions that run before all other plugins.
 
 use serde_json::{Map, Value};
 
@@ -26,11 +26,11 @@ pub(super) static SCHEMA: Record = Record {
     checks: &[some_function],
 };
 
-const CODE: Field = Field::string("").about("Lua code, or Lua code that returns a function.");
+const CODE: Field = Field::string("").about("Lua code; if it returns a function, that function runs.");
 
-/// A phase whose functions are accepted, but not run here.
+/// The functions of a phase that does not run here.
 const fn phase(name: &'static str) -> Field {
-    Field::array(name, &CODE).default(Default::Strings(&[])).about("Functions for another phase; not run here.")
+    Field::array(name, &CODE).default(Default::Strings(&[])).about("Functions for another phase; accepted, not run.")
 }
 
 fn some_function(config: &Map<String, Value>) -> Result<(), Problem> {

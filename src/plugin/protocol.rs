@@ -3,11 +3,11 @@
 /// A protocol that Kong proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
-    /// gRPC in clear.
+    /// Unencrypted gRPC.
     Grpc,
     /// gRPC over TLS.
     Grpcs,
-    /// HTTP in clear.
+    /// Unencrypted HTTP.
     Http,
     /// HTTP over TLS.
     Https,
@@ -19,14 +19,14 @@ pub enum Protocol {
     TlsPassthrough,
     /// UDP.
     Udp,
-    /// WebSocket in clear.
+    /// Unencrypted WebSocket.
     Ws,
     /// WebSocket over TLS.
     Wss,
 }
 
 impl Protocol {
-    /// All of them, sorted by name.
+    /// All protocols, sorted by name.
     pub const ALL: [Self; 10] = [
         Self::Grpc,
         Self::Grpcs,
@@ -56,22 +56,22 @@ impl Protocol {
         }
     }
 
-    /// The protocol of a name.
+    /// The protocol with the name `name`.
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.name() == name)
     }
 }
 
-/// Names of all protocols, as a schema wants them.
+/// Names of all protocols, for a schema.
 pub const NAMES: &[&str] = &["grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp", "ws", "wss"];
 
 /// Some of the protocols.
 pub type Protocols = &'static [Protocol];
 
-/// What plugins are used with by default.
+/// The default protocols of plugins.
 pub const HTTP: Protocols = &[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https];
-/// What plugins without a stream mode may be used with.
+/// The protocols of plugins without a stream mode.
 pub const HTTP_AND_WEBSOCKET: Protocols =
     &[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https, Protocol::Ws, Protocol::Wss];
-/// All of them.
+/// All protocols.
 pub const ANY: Protocols = &Protocol::ALL;

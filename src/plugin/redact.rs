@@ -1,4 +1,4 @@
-//! The rules of `redact` as fields.
+//! The schema of the rules of `redact`.
 
 use serde_json::{Map, Value};
 
@@ -13,13 +13,13 @@ static RECORD: Record = Record {
         Field::string("header").about("Name of a request or response header, in any case."),
         Field::string("query").about("Name of a query argument, in the URL and in the query string."),
         Field::string("cookie").about("Name of a cookie."),
-        Field::string("key").about("Key path: dots nest, a backslash makes a dot part of a name, `*` is any name."),
+        Field::string("key").about("Key path: a dot leads into an object, `\\.` is a dot in a name, `*` is any name."),
         Field::string("pattern")
             .checks(&[Check::Custom(check_pattern)])
-            .about("Regular expression; what it matches in any text of the message is redacted."),
+            .about("Regular expression; its matches in every string of the message are redacted."),
         Field::string("action")
             .checks(&[Check::OneOf(&["remove", "mask", "hash"])])
-            .about("Take it out, put `***` in its place (the default), or its keyed hash."),
+            .about("remove the value, or replace it with `***` (mask, the default) or with its keyed hash."),
     ],
     checks: &[one_target],
 };

@@ -1,4 +1,4 @@
-//! syslog: to the system's log, or to a syslog receiver on the network.
+//! syslog: sends messages to the local syslog daemon, or to a syslog receiver on the network.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use logphase_config::schema::{Check, Default, Field, Problem, Record};
 pub const DEFINITION: Definition = Definition::logging("syslog", 4, &SCHEMA, syslog::open);
 
 static SCHEMA: Record =
-    Record { fields: FIELDS, checks: &[host_or_socket, nothing_remote_without_host, nothing_of_tls_without_tls] };
+    Record { fields: FIELDS, checks: &[host_or_socket, remote_fields_need_host, tls_fields_need_tls] };
 
 const FIELDS: &[Field] = &[
     severity("log_level").about("Messages less severe than this are not sent."),
@@ -22,37 +22,34 @@ const FIELDS: &[Field] = &[
     severity("client_errors_severity").about("Severity of responses from 400 to 499."),
     severity("server_errors_severity").about("Severity of responses of 500 and above."),
     CUSTOM_FIELDS,
-    Field::string("facility")
-        .default(Default::String("user"))
-        .checks(&[Check::OneOf(FACILITIES)])
-        .about("The facility."),
+    Field::string("facility").default(Default::String("user")).checks(&[Check::OneOf(FACILITIES)]).about("Facility."),
     Field { required: false, ..HOST }
         .extension()
-        .about("A syslog receiver on the network to send to, in place of the machine's own daemon."),
-    Field { required: false, ..PORT }.extension().about("Its port; 514 if not given, for TLS 6514."),
+        .about("A syslog receiver on the network, instead of the local daemon."),
+    Field { required: false, ..PORT }.extension().about("Port of `host`; default: 514, or 6514 with TLS."),
     Field::string("transport")
         .checks(&[Check::OneOf(&["udp", "tcp", "tls"])])
         .extension()
-        .about("How to send to `host`: udp (if not given), or tcp or tls with octet counting."),
-    Field::string("tls_sni").extension().about("Server name in the TLS handshake; the host if not given."),
-    Field::boolean("ssl_verify").extension().about("Verify the server's certificate; so it is if not given."),
-    Field::string("socket").extension().about("Path of the socket of the machine's daemon; /dev/log if not given."),
+        .about("Transport to `host`: udp (default), or tcp or tls with octet counting."),
+    Field::string("tls_sni").extension().about("Server name in the TLS handshake; default: the host."),
+    Field::boolean("ssl_verify").extension().about("Verify the server's certificate; default: true."),
+    Field::string("socket").extension().about("Socket path of the local daemon; default: /dev/log."),
     Field::string("format")
         .checks(&[Check::OneOf(&["rfc5424", "rfc3164"])])
         .extension()
-        .about("How a message is written; if not given rfc5424 to a `host`, and rfc3164 to the machine's own daemon."),
+        .about("Message format; default: rfc5424 for a `host`, rfc3164 for the local daemon."),
     Field::string("ident")
         .checks(&[Check::Custom(check_ident)])
         .extension()
-        .about("Name of the program in messages; `kong` if not given."),
+        .about("Program name in messages; default: `kong`."),
     Field::string("hostname")
         .checks(&[Check::Custom(check_hostname)])
         .extension()
-        .about("Name of the machine in messages; its own if not given."),
+        .about("Host name in messages; default: the machine's own."),
     milliseconds("timeout", 0)
         .default(Default::None)
         .extension()
-        .about("Milliseconds for connecting and for any progress in sending; 10000 if not given."),
+        .about("Milliseconds for connecting, and for progress in sending; default: 10000."),
     ON_ERROR,
     INCLUDE_BODY,
     MAX_BODY_SIZE,
@@ -82,27 +79,27 @@ fn check_hostname(value: &Value) -> Result<(), String> {
     check_name(value, 255)
 }
 
-/// Checks that the value can be a name in a header (RFC 5424, 6).
-fn check_name(value: &Value, longest: usize) -> Result<(), String> {
+/// Checks a name for the header of a message (RFC 5424, 6).
+fn check_name(value: &Value, max_length: usize) -> Result<(), String> {
     let name = value.as_str().unwrap_or("");
-    if name.len() <= longest && name.chars().all(|c| c.is_ascii_graphic()) {
+    if name.len() <= max_length && name.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(format!("must be at most {longest} printable ASCII characters without spaces"))
+    Err(format!("must be at most {max_length} printable ASCII characters without spaces"))
 }
 
 fn host_or_socket(config: &Map<String, Value>) -> Result<(), Problem> {
     if config.contains_key("host") && config.contains_key("socket") {
         return Err(Problem {
             field: "socket",
-            message: "`socket` with `host`: messages go to one of them".into(),
+            message: "`socket` and `host` together: messages go to one of them".into(),
             kong: "only one of host and socket can be set".into(),
         });
     }
     Ok(())
 }
 
-fn nothing_remote_without_host(config: &Map<String, Value>) -> Result<(), Problem> {
+fn remote_fields_need_host(config: &Map<String, Value>) -> Result<(), Problem> {
     let remote = ["port", "transport", "tls_sni", "ssl_verify"];
     match remote.into_iter().find(|name| config.contains_key(*name)) {
         Some(field) if !config.contains_key("host") => Err(Problem {
@@ -114,7 +111,7 @@ fn nothing_remote_without_host(config: &Map<String, Value>) -> Result<(), Proble
     }
 }
 
-fn nothing_of_tls_without_tls(config: &Map<String, Value>) -> Result<(), Problem> {
+fn tls_fields_need_tls(config: &Map<String, Value>) -> Result<(), Problem> {
     let tls = config.get("transport").is_some_and(|transport| transport == "tls");
     match ["tls_sni", "ssl_verify"].into_iter().find(|name| config.contains_key(*name)) {
         Some(field) if !tls && config.contains_key("host") => Err(Problem {

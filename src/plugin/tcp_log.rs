@@ -1,4 +1,4 @@
-//! tcp-log: one line per message, over TCP or TLS.
+//! tcp-log: sends one line per message, over TCP or TLS.
 
 use serde_json::{Map, Value};
 
@@ -29,9 +29,9 @@ static SCHEMA: Record = Record::new(&[
     HOST,
     PORT,
     milliseconds("timeout", 10_000).about("Milliseconds for connecting, sending and the TLS handshake."),
-    milliseconds("keepalive", 60_000).about("Milliseconds that an idle connection is kept."),
+    milliseconds("keepalive", 60_000).about("Milliseconds before an idle connection is closed."),
     Field::boolean("tls").required().default(Default::Boolean(false)).about("Send over TLS."),
-    Field::string("tls_sni").about("Server name in the TLS handshake; the host if not given."),
+    Field::string("tls_sni").about("Server name in the TLS handshake; default: the host."),
     Field::boolean("ssl_verify")
         .default(Default::Boolean(true))
         .since("3.14")

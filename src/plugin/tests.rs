@@ -10,7 +10,7 @@ use crate::sink::SinkShared;
 
 fn read(kind: &Definition, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     let (node, mut diagnostics) = document::parse(&SourceFile::new("t.yaml", text), None);
-    let node = node.expect("the tests' documents are sound");
+    let node = node.expect("the tests' documents are valid");
     let (subject, origin) = (format!("plugin `{}`", kind.name), node.origin());
     let scope = Scope { subject, path: "config".into(), kong: Some("config".into()), origin };
     let values = kind.schema.read(&node, &scope, &mut diagnostics);
@@ -22,9 +22,10 @@ fn wording(name: &str, text: &str) -> Vec<String> {
     read(kind, text).1.into_iter().map(|diagnostic| diagnostic.kong.unwrap_or(diagnostic.message)).collect()
 }
 
-/// Scenario: the table. Guarantees: sorted by priority, no name twice, old names found.
+/// Scenario: the tables of plugins.
+/// Guarantees: they are sorted by priority, names are unique, old names are found.
 #[test]
-fn table_is_sound() {
+fn tables_are_consistent() {
     assert!(definitions().windows(2).all(|pair| pair[0].priority > pair[1].priority));
     assert!(KNOWN.windows(2).all(|pair| pair[0].priority >= pair[1].priority));
     let mut all: Vec<_> = names().collect();
@@ -36,10 +37,11 @@ fn table_is_sound() {
     assert!(find("rate-limiting").is_none() && find_known("rate-limiting").is_some());
 }
 
-/// Scenario: the least that each plugin needs. Guarantees: Kong's defaults, and nothing else, are filled in.
+/// Scenario: each plugin with only its required fields.
+/// Guarantees: Kong's defaults are filled in, and nothing else.
 #[test]
 fn defaults_are_kongs() {
-    let least = [
+    let minimal = [
         ("file-log", "path: /tmp/x"),
         ("udp-log", "{host: h, port: 1}"),
         ("tcp-log", "{host: '::1', port: 1}"),
@@ -49,14 +51,15 @@ fn defaults_are_kongs() {
         ("kafka-log", "topic: t"),
         ("post-function", "log: [return 1]"),
     ];
-    for (name, text) in least {
+    for (name, text) in minimal {
         let (values, diagnostics) = read(find(name).expect("a kind"), text);
         assert_eq!(diagnostics, []);
         insta::assert_snapshot!(format!("defaults of {name}"), serde_json::to_string_pretty(&values).expect("JSON"));
     }
 }
 
-/// Scenario: values that Kong refuses, one by one. Guarantees: refused in Kong's words.
+/// Scenario: values that Kong refuses, one by one.
+/// Guarantees: each is refused with Kong's message.
 #[test]
 fn refuses_what_kong_refuses() {
     insta::assert_debug_snapshot!([
@@ -76,7 +79,8 @@ fn refuses_what_kong_refuses() {
     ]);
 }
 
-/// Scenario: our extensions on every logging plugin. Guarantees: accepted there, and marked as ours.
+/// Scenario: Logphase's extensions on every logging plugin.
+/// Guarantees: they are accepted, and marked as extensions.
 #[test]
 fn extensions_are_accepted() {
     for kind in definitions().iter().filter(|kind| kind.emits) {
@@ -94,12 +98,12 @@ fn extensions_are_accepted() {
     assert_eq!(values["queue"], serde_json::json!({"max_entries": 5, "overflow": "drop_oldest"}));
 }
 
-/// Scenario: syslog's own fields, alone and together, in ways that make no sense; and a key of loggly's that would tear
-/// its messages.
-/// Guarantees: each is refused with what is missing or too much; what makes sense passes.
+/// Scenario: extensions of syslog that contradict each other or lack another field, a token of loggly that would break
+/// its messages, and valid combinations.
+/// Guarantees: each invalid one is refused with its reason; the valid ones are accepted.
 #[test]
 fn refuses_syslog_fields_that_do_not_fit() {
-    for (kind, text, wrong) in [
+    for (kind, text, reason) in [
         ("syslog", "{transport: tcp}", "host must be set when transport is set"),
         ("syslog", "{port: 514, tls_sni: a}", "host must be set when port is set"),
         ("syslog", "{host: h, socket: /dev/log}", "only one of host and socket can be set"),
@@ -109,24 +113,23 @@ fn refuses_syslog_fields_that_do_not_fit() {
         ("syslog", "{ident: 'a b'}", "must be at most 48 printable ASCII characters without spaces"),
         ("loggly", "{key: 'a]b'}", "must be printable ASCII without spaces and the characters = ] \""),
     ] {
-        let said = wording(kind, text);
-        assert!(matches!(&said[..], [only] if only.contains(wrong)), "{text}: {said:?}");
+        let messages = wording(kind, text);
+        assert!(matches!(&messages[..], [only] if only.contains(reason)), "{text}: {messages:?}");
     }
-    for sound in [
+    for valid in [
         "{host: h, port: 6514, transport: tls, tls_sni: a, ssl_verify: true, timeout: 5, hostname: gw-1, ident: gw}",
         "{socket: /run/log, format: rfc5424}",
         "{host: 'h', format: rfc3164}",
     ] {
-        assert_eq!(wording("syslog", sound), [""; 0], "{sound}");
+        assert_eq!(wording("syslog", valid), [""; 0], "{valid}");
     }
     assert_eq!(wording("loggly", "key: '{vault://env/loggly-key?a=b}'"), [""; 0]);
 }
 
-/// Scenario: kafka-log with a schema registry, as a user writes it, with and without the block that the mode of login
-/// names.
-/// Guarantees: with all defaults filled in the sink opens; without the block it is refused when the file is read.
+/// Scenario: kafka-log with a schema registry, with and without the block of its authentication mode.
+/// Guarantees: with the block, the sink accepts the configuration; without it, the schema refuses it.
 #[test]
-fn registry_logins_need_their_block() {
+fn registry_authentication_needs_its_block() {
     let read = |authentication: &str| {
         let text = format!(
             "{{topic: t, bootstrap_servers: [{{host: b, port: 1}}], schema_registry: {{confluent: {{url: 'http://r/x', \
@@ -136,15 +139,15 @@ fn registry_logins_need_their_block() {
         (values, diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect::<Vec<_>>())
     };
     let oauth = "{token_endpoint: 'https://i/t', client_id: a, client_secret: b}";
-    for sound in [
+    for valid in [
         "{}".to_owned(),
         "{mode: basic, basic: {username: a, password: b}}".to_owned(),
         format!("{{mode: oauth2, oauth2: {oauth}}}"),
         format!("{{mode: oauth2, oauth2: {oauth}, oauth2_client: {{auth_method: client_secret_jwt}}}}"),
     ] {
-        let (config, messages) = read(&sound);
-        assert_eq!(messages, [""; 0], "{sound}");
-        assert_eq!(super::kafka_log::DEFINITION.validate(&config, &SinkShared::new(None)), Ok(()), "{sound}");
+        let (config, messages) = read(&valid);
+        assert_eq!(messages, [""; 0], "{valid}");
+        assert_eq!(super::kafka_log::DEFINITION.validate(&config, &SinkShared::new(None)), Ok(()), "{valid}");
     }
     for mode in ["basic", "oauth2"] {
         let (_, messages) = read(&format!("{{mode: {mode}}}"));
@@ -155,35 +158,36 @@ fn registry_logins_need_their_block() {
     }
 }
 
-/// Scenario: every kind of plugin. Guarantees: those that log have a sink, and no other.
+/// Scenario: every plugin.
+/// Guarantees: logging plugins have a sink, and no others.
 #[test]
 fn logging_plugins_have_sinks() {
     assert!(definitions().iter().all(|kind| kind.emits == kind.open.is_some()));
 }
 
-/// Scenario: what a plugin's sink is told: with a certificate, in the old form, with batches, with `oversize` set
-/// elsewhere.
-/// Guarantees: each plugin tells its sink what that depends on and no more; the fields of the log phase are not told.
+/// Scenario: the sink configurations of plugins with a certificate, the old form, batches, and `oversize` from the
+/// settings.
+/// Guarantees: each has the members that its sink depends on, and no others; none has fields of the log phase.
 #[test]
-fn sinks_are_told_what_they_depend_on() {
+fn sink_configurations_are_minimal() {
     let certificate = Some(Certificate { cert: "C", key: "K" });
     let context =
         SinkContext { oversize: "tcp", max_batch_size: 2, concurrency_limit: -1, old_form: true, certificate };
     let config =
         json!({"custom_fields_by_lua": {"a": "return 1"}, "on_error": "drop", "queue": {}, "redact": [], "x": 1});
-    let told = |name| find(name).expect("a plugin").sink_config(&config, &context);
+    let sink_config = |name| find(name).expect("a plugin").sink_config(&config, &context);
     let inline = json!({"cert": "C", "key": "K"});
-    assert_eq!(told("file-log"), json!({"x": 1}));
-    assert_eq!(told("udp-log"), json!({"x": 1, "oversize": "tcp"}));
-    assert_eq!(told("tcp-log"), json!({"x": 1, "crlf": true}));
-    assert_eq!(told("kafka-log"), json!({"x": 1, "certificate": inline}));
-    assert_eq!(told("http-log"), json!({"x": 1, "array": true, "parallel": true, "certificate": inline}));
+    assert_eq!(sink_config("file-log"), json!({"x": 1}));
+    assert_eq!(sink_config("udp-log"), json!({"x": 1, "oversize": "tcp"}));
+    assert_eq!(sink_config("tcp-log"), json!({"x": 1, "crlf": true}));
+    assert_eq!(sink_config("kafka-log"), json!({"x": 1, "certificate": inline}));
+    assert_eq!(sink_config("http-log"), json!({"x": 1, "array": true, "parallel": true, "certificate": inline}));
 }
 
-/// Scenario: the facts of every definition that name fields of its `config`.
-/// Guarantees: the fields exist; what plugins share a queue by is in the sink's configuration.
+/// Scenario: the properties of every definition that name fields of its `config`.
+/// Guarantees: the fields exist.
 #[test]
-fn facts_name_fields_that_exist() {
+fn properties_name_existing_fields() {
     for definition in definitions() {
         let has = |name: &str| definition.schema.field(name).is_some();
         assert!(definition.written_files.iter().all(|name| has(name)), "{}", definition.name);

@@ -1,4 +1,4 @@
-//! udp-log: one datagram per message.
+//! udp-log: sends one datagram per message.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use logphase_config::schema::{Check, Field, Record};
 pub const DEFINITION: Definition =
     Definition { old_names: &["udplog"], extend_sink_config, ..Definition::logging("udp-log", 8, &SCHEMA, udp::open) };
 
-/// The settings override the plugin's own `oversize`.
+/// Adds `oversize`, which the settings can override.
 fn extend_sink_config(config: &mut Map<String, Value>, context: &SinkContext<'_>) {
     config.insert(OVERSIZE.name.to_owned(), context.oversize.into());
 }
@@ -34,8 +34,8 @@ static SCHEMA: Record = Record::new(&[
     QUEUE,
 ]);
 
-/// What happens to a message that does not fit into a datagram. Not in Kong; without it the settings decide.
+/// What happens to a message that does not fit into a datagram. Not in Kong; if it is absent, the settings decide.
 pub const OVERSIZE: Field = Field::string("oversize")
     .checks(&[Check::OneOf(udp::Oversize::NAMES)])
     .extension()
-    .about("A message too large for a datagram: drop it and count it, send it over TCP, or cut it.");
+    .about("If a message is too large for a datagram: drop it, send it over TCP, or truncate it.");

@@ -52,11 +52,11 @@ settings_record! {
         @restart data_dir: PathBuf = Field::string("");
         /// Worker threads, each with a Lua VM; by default one per core.
         @restart workers: usize = Field::integer("").checks(&[Check::Between(1.0, 1024.0)]);
-        /// Where transactions come in; an empty list turns an input off.
+        /// Inputs and their listeners; an empty list turns an input off.
         @record inputs: InputValues = Field::record("", InputValues::RECORD).required();
-        /// What one body and one transaction may be.
+        /// Limits on a body and on a transaction.
         @restart limits: Limits = Field::record("", Limits::RECORD).required();
-        /// What snippets may call: `sandbox`, `strict` (more of Kong's names) or `off` (no snippets at all).
+        /// Profile of the names that snippets may use: `sandbox`, `strict` (more of Kong's names) or `off` (no snippets).
         untrusted_lua: Profile = choice("sandbox", &[Check::Custom(checks::profile)]);
         /// Modules that snippets may `require` in addition to those of the profile.
         untrusted_lua_sandbox_requires: Vec<String> =
@@ -70,21 +70,21 @@ settings_record! {
         lua: Lua = Field::record("", Lua::RECORD).required();
         /// Listeners for status and metrics.
         @restart status: Status = Field::record("", Status::RECORD).required();
-        /// When the configuration is read again.
+        /// When the configuration is reloaded.
         reload: Reload = Field::record("", Reload::RECORD).required();
-        /// How the system confines the process (Linux).
+        /// Restrictions on system calls and files of the process (Linux).
         @restart confinement: Confinement = Field::record("", Confinement::RECORD).required();
-        /// Give Kong's exact output where it is odd.
+        /// Produce Kong's exact output in odd cases.
         kong_quirks: bool = boolean(false);
-        /// What happens to a message when a snippet fails.
+        /// If a snippet fails: `keep` the message and leave the field unchanged, or `drop` the message as Kong does.
         on_error: OnError = field::ON_ERROR.required().default(Default::String("keep"));
-        /// What is removed from every message before it leaves, before each plugin's own rules.
+        /// Redaction rules for every message, applied before each plugin's own rules.
         redact: Vec<RedactRule> = field::REDACT.required().default(Default::Strings(&[]));
-        /// Secret key of the hashes of `redact`, of at least 16 bytes.
+        /// Secret key for the hashes of `redact`, at least 16 bytes.
         redact_key: Option<Secret> = Field::string("");
-        /// Defaults of every plugin's queue.
+        /// Defaults of every plugin's queue, and limits on all queues together.
         @record queue: QueueSettings = Field::record("", &queue::RECORD).required();
-        /// Settings of single plugins, by instance name or name; they override the plugin's own configuration.
+        /// Settings of individual plugins, by instance name or name; they override the plugin's own configuration.
         plugins: BTreeMap<String, PluginOverride> = Field::map("", &TEXT, &PLUGIN);
         /// How long delivery may continue after a signal to stop.
         #[serde(deserialize_with = "crate::options::record::seconds")]

@@ -1,4 +1,4 @@
-//! The settings of one plugin: the defaults, its own configuration, and what the settings say for it.
+//! The settings of one plugin: the defaults, overridden by its own configuration, overridden by `plugins`.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,15 +18,15 @@ use logphase_script::message::{BodyOptions, Include, RedactRule};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
-    /// The field is left untouched; the message goes out, and so do those of later plugins.
+    /// The field is left unchanged; the message is sent, and so are those of later plugins.
     #[default]
     Keep,
     /// As in Kong: this plugin and all later ones emit nothing for the transaction.
     Drop,
 }
 
-/// Settings of a single plugin, from its own `config` or from `plugins` of the settings. What is not given does not
-/// change.
+/// Settings of a single plugin, from its own `config` or from `plugins` of the settings. An absent one overrides
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
 #[serde(default)]
 pub struct PluginOverride {
@@ -48,7 +48,7 @@ pub struct PluginOverride {
     pub queue: QueueOverride,
 }
 
-/// The schema of [`PluginOverride`]. All but the queue are fields that plugins have, too.
+/// The schema of [`PluginOverride`]. Plugins have the same fields, except for the queue.
 pub(super) static OVERRIDE: Record = Record::new(&[
     ON_ERROR,
     OVERSIZE,
@@ -57,7 +57,7 @@ pub(super) static OVERRIDE: Record = Record::new(&[
     BODY_TYPES,
     ON_BODY_ERROR,
     REDACT,
-    Field::record("queue", &options::queue::OVERRIDE).about("Its queue."),
+    Field::record("queue", &options::queue::OVERRIDE).about("Options of the plugin's queue."),
 ]);
 
 /// The settings of one plugin, complete.

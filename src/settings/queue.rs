@@ -23,9 +23,9 @@ settings_record! {
     /// Limits on all queues together.
     #[derive(Copy, Eq)]
     pub struct QueueLimits {
-        /// Bytes that may wait in memory in all queues together.
+        /// Maximum bytes in memory in all queues together.
         @restart max_memory: usize = size(128 << 20);
-        /// Bytes that may wait on disk in all queues together.
+        /// Maximum bytes on disk in all queues together.
         @restart max_data_bytes: usize = size(8 << 30);
     }
 }

@@ -15,46 +15,46 @@ const MILLISECONDS: &[Check] = &[Check::Between(0.1, 60_000.0)];
 const AT_LEAST_ONE: &[Check] = &[Check::GreaterThan(0.0)];
 const UP_TO_A_MILLION: &[Check] = &[Check::Between(0.0, 1_000_000.0)];
 
-/// One of Kong's limits on headers and arguments (`lua_max_req_headers`, ...).
+/// One of Kong's limits on headers and arguments (`lua_max_req_headers`, ...). A snippet can ask for more.
 const KONG_LIMIT: Field = count(100, &[Check::Between(1.0, 1000.0)]);
 
 settings_record! {
     /// Budgets of snippets. A snippet that exceeds one loses its field, never the message.
     #[derive(Copy)]
     pub struct Lua {
-        /// Milliseconds that one snippet may run.
+        /// Maximum run time of one snippet, in milliseconds.
         deadline_ms: f64 =
             Field::number("").required().default(Default::Integer(10)).checks(MILLISECONDS);
-        /// Milliseconds that all snippets of one plugin may run for one transaction.
+        /// Maximum run time of all snippets of one plugin for one transaction, in milliseconds.
         plugin_deadline_ms: f64 =
             Field::number("").required().default(Default::Integer(50)).checks(MILLISECONDS);
-        /// Bytes of memory of each VM.
+        /// Maximum memory of each Lua VM, in bytes.
         memory_limit: usize = size(64 << 20);
-        /// Bytes of JSON that one returned value may become.
+        /// Maximum bytes of one returned value as JSON.
         max_value_bytes: usize = size(1 << 20);
-        /// Members, elements and plain values that one returned value may have, all levels together.
+        /// Maximum members, elements and plain values of one returned value, all levels together.
         max_value_nodes: usize = count(250_000, AT_LEAST_ONE);
-        /// Levels of nesting of one returned value, the message included.
+        /// Maximum levels of nesting of one returned value, the message included.
         // Writing is recursive; Kong's own limit is 1000.
         max_value_depth: usize = count(1000, &[Check::Between(1.0, 1000.0)]);
-        /// Bytes of one snippet's text.
+        /// Maximum bytes of the source of one snippet.
         max_source_bytes: usize = size(256 << 10);
-        /// Levels of brackets and blocks in one snippet's text.
+        /// Maximum levels of brackets and blocks in the source of one snippet.
         max_source_nesting: usize = count(100, &[Check::Between(1.0, 150.0)]);
-        /// Timeouts in a row after which a snippet is suspended; 0: never.
+        /// Consecutive timeouts after which a snippet is suspended; 0: never.
         suspend_after: u32 = count(10, UP_TO_A_MILLION);
-        /// How long a suspended snippet does not run.
+        /// How long a snippet stays suspended.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         suspend_for: Duration = duration(60, AT_LEAST_ONE);
-        /// Request headers that a snippet sees at most, unless it asks for more.
+        /// Default maximum of request headers that a snippet sees.
         max_req_headers: usize = KONG_LIMIT;
-        /// Response headers that a snippet sees at most, unless it asks for more.
+        /// Default maximum of response headers that a snippet sees.
         max_resp_headers: usize = KONG_LIMIT;
-        /// Query arguments that a snippet sees at most, unless it asks for more.
+        /// Default maximum of query arguments that a snippet sees.
         max_uri_args: usize = KONG_LIMIT;
-        /// Arguments of a form that a snippet sees at most, unless it asks for more.
+        /// Default maximum of form arguments that a snippet sees.
         max_post_args: usize = KONG_LIMIT;
-        /// Lines per second that snippets may log; more are counted and dropped.
+        /// Maximum log lines per second from snippets; further lines are counted and dropped.
         log_per_second: u32 = count(10, UP_TO_A_MILLION);
     }
 }
@@ -82,26 +82,26 @@ settings_record! {
 }
 
 settings_record! {
-    /// When the configuration is read again.
+    /// When the configuration is reloaded.
     #[derive(Copy, Eq)]
     pub struct Reload {
-        /// Read the configuration and the settings again when their files have changed; SIGHUP does so in any case.
+        /// Reload the configuration and the settings when their files change; SIGHUP reloads them in any case.
         watch: bool = boolean(true);
-        /// How often the files are checked for changes; a change is applied when two checks find the same.
+        /// How often the files are checked for changes; a change is applied when two checks find the same content.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         interval: Duration = duration(1, &[Check::Between(0.01, 3600.0)]);
     }
 }
 
 settings_record! {
-    /// How the system confines the process, on a Linux that can.
+    /// Restrictions on system calls and files of the process, where Linux supports them.
     #[derive(Eq)]
     pub struct Confinement {
-        /// Allow worker threads only the system calls that computing needs.
+        /// Restrict worker threads to the system calls that computation needs.
         seccomp: bool = boolean(true);
-        /// Allow the process only the files that it needs.
+        /// Restrict the process to the files that it needs.
         landlock: bool = boolean(true);
-        /// More files and directories that may be read and written, for plugins that a reload adds.
+        /// Additional files and directories that may be read and written, for plugins that a reload adds.
         paths: Vec<PathBuf> = list(&TEXT);
     }
 }
@@ -110,10 +110,10 @@ settings_record! {
     /// The service's own log.
     #[derive(Eq)]
     pub struct Log {
-        /// The least severe level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
+        /// Minimum level to log: `error`, `warn`, `info`, `debug` or `trace`.
         level: String =
             choice("info", &[Check::OneOf(&["error", "warn", "info", "debug", "trace"])]);
-        /// Format of the lines: `text`, or `json`, one object per line.
+        /// Format of the lines: `text`, or `json` with one object per line.
         format: crate::log::LogFormat = choice("text", &[Check::OneOf(&["text", "json"])]);
     }
 }

@@ -12,7 +12,6 @@ use logphase_script::Stop;
 
 /// The labels of a plugin.
 const PLUGIN: &[&str] = &["plugin", "id", "instance_name"];
-/// The same with a reason.
 const PLUGIN_REASON: &[&str] = &["plugin", "id", "instance_name", "reason"];
 const PLUGIN_FIELD: &[&str] = &["plugin", "id", "instance_name", "field"];
 const PLUGIN_FIELD_BUDGET: &[&str] = &["plugin", "id", "instance_name", "field", "budget"];
@@ -45,20 +44,20 @@ fn each_snippet(snapshot: &Snapshot, out: &mut Samples, value: fn(&Snippet) -> u
     }
 }
 
-/// A bound, if there is one.
+/// A sample of `max`, unless there is no limit.
 fn bound(out: &mut Samples, max: usize) {
     if max < usize::MAX {
         out.integer([], max as u64);
     }
 }
 
-/// Every metric, in the order of the answer.
+/// Every metric, in the order of the response.
 pub static FAMILIES: &[Family] = &[
     Family {
         name: "logphase_build_info",
         kind: MetricKind::Gauge,
         labels: &["version"],
-        about: "The version that runs; always 1",
+        about: "Version of the program; always 1",
         look_for: "The same version on all nodes after an update.",
         samples: |_, out| out.integer([env!("CARGO_PKG_VERSION")], 1),
     },
@@ -66,24 +65,24 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_start_time_seconds",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "When the process was started, in seconds since 1970",
-        look_for: "A new value without a deployment: something ended it.",
+        about: "Start of the process, in seconds since 1970",
+        look_for: "A new value without a deployment: the process has ended unexpectedly.",
         samples: |snapshot, out| out.real([], seconds(snapshot.started)),
     },
     Family {
         name: "logphase_ready",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "1 while the service accepts transactions, as `/status/ready` says; else 0",
-        look_for: "0 for longer than a start takes.",
+        about: "1 while the service is ready, as in `/status/ready`; otherwise 0",
+        look_for: "0 for longer than a start.",
         samples: |snapshot, out| out.integer([], snapshot.ready.into()),
     },
     Family {
         name: "logphase_transactions_received_total",
         kind: MetricKind::Counter,
         labels: &["input"],
-        about: "Transactions whose messages are all in their queues",
-        look_for: "Its rate is your traffic. Zero while the proxies have traffic: they do not reach this node.",
+        about: "Transactions that were accepted: all of their messages are in queues",
+        look_for: "Its rate is your traffic. Zero while the proxies have traffic: their transactions do not reach this node.",
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.received)),
     },
     Family {
@@ -91,8 +90,8 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: &["input", "reason"],
         about: "Requests, lines or datagrams that were rejected, by reason",
-        look_for: "`full`: a queue is full, its receiver is too slow. `malformed`, `too_large`: a sender sends what is \
-                   not valid.",
+        look_for: "`full`: a queue is full, because its destination is too slow. `malformed`, `too_large`: a sender's \
+                   transactions are not valid.",
         samples: |snapshot, out| {
             for input in &snapshot.inputs {
                 for (reason, count) in Reason::ALL.iter().zip(input.rejected) {
@@ -105,15 +104,15 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_transactions_lost_total",
         kind: MetricKind::Counter,
         labels: &["input"],
-        about: "Valid transactions that were lost: neither accepted, nor rejected in a way that their sender could see",
-        look_for: "Anything but zero: UDP while queues are full, or a stop while connections wait.",
+        about: "Valid transactions that were lost: neither accepted, nor rejected with an answer to the sender",
+        look_for: "Any increase: UDP while queues are full, or a stop while connections wait.",
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.lost)),
     },
     Family {
         name: "logphase_input_bytes_total",
         kind: MetricKind::Counter,
         labels: &["input"],
-        about: "Bytes that were read, before decompression and without protocol headers",
+        about: "Bytes read, before decompression and without protocol headers",
         look_for: "Growing bytes per transaction: bodies or headers are being logged.",
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.bytes)),
     },
@@ -132,7 +131,7 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: PLUGIN,
         about: "Messages for the plugin: one for each transaction that it applies to",
-        look_for: "The left side of the sum below.",
+        look_for: "The left side of the equation above.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.appended),
     },
     Family {
@@ -140,26 +139,26 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: PLUGIN,
         about: "Messages that an earlier run left on disk",
-        look_for: "After a start: how much the run before left.",
+        look_for: "After a start: messages left by the previous run.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.recovered),
     },
     Family {
         name: "logphase_messages_delivered_total",
         kind: MetricKind::Counter,
         labels: PLUGIN,
-        about: "Messages that the destination has accepted",
-        look_for: "Its rate below that of `logphase_messages_total` for long: the queue grows.",
+        about: "Messages delivered to the destination",
+        look_for: "A rate that stays below that of `logphase_messages_total`: the queue grows.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.delivered),
     },
     Family {
         name: "logphase_messages_dropped_total",
         kind: MetricKind::Counter,
         labels: PLUGIN_REASON,
-        about: "Messages that were dropped, by reason",
-        look_for: "Anything but zero. `overflow`: the queue was full with `overflow: drop_oldest`. `oversize`: larger \
-                   than the queue or a datagram takes. `expired`: `max_retry_time`. `lost`: a datagram that was \
-                   refused later. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: `on_body_error`. \
-                   `operator`: `logphase queue drop`.",
+        about: "Dropped messages, by reason",
+        look_for: "Any increase. `overflow`: the queue was full, with `overflow: drop_oldest`. `oversize`: larger than the \
+                   queue or a datagram holds. `expired`: past `max_retry_time`. `lost`: a datagram that the network \
+                   reported as lost. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: \
+                   `on_body_error: drop`. `operator`: `logphase queue drop`.",
         samples: |snapshot, out| {
             for plugin in &snapshot.plugins {
                 let [kind, id, instance] = labels(plugin);
@@ -175,39 +174,39 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: PLUGIN,
         about: "Messages that the destination refused permanently, and that became dead letters",
-        look_for: "Any increase: look at them with `logphase queue`, and replay them.",
+        look_for: "Any increase: inspect them with `logphase queue`, then replay or drop them.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.dead_letters),
     },
     Family {
         name: "logphase_messages_retried_total",
         kind: MetricKind::Counter,
         labels: PLUGIN,
-        about: "Messages that were sent again",
-        look_for: "More than a few: the destination may have them twice.",
+        about: "Messages sent again",
+        look_for: "A rate that lasts: the destination may have duplicates.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.retried),
     },
     Family {
         name: "logphase_delivery_failures_total",
         kind: MetricKind::Counter,
         labels: PLUGIN,
-        about: "Attempts to deliver that failed",
-        look_for: "A rate that lasts: the destination is unavailable, or refuses.",
+        about: "Failed delivery attempts",
+        look_for: "A rate that lasts: the destination is unavailable or refuses messages.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.failures),
     },
     Family {
         name: "logphase_plugin_failing",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "1 while the last attempt has failed and will be retried",
-        look_for: "1 for longer than a restart of the destination takes.",
+        about: "1 while the last delivery attempt has failed and a retry is pending",
+        look_for: "1 for longer than a restart of the destination.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.failing.into()),
     },
     Family {
         name: "logphase_delivery_seconds",
         kind: MetricKind::Histogram,
         labels: PLUGIN,
-        about: "Time from when a message was accepted to when it was delivered",
-        look_for: "The quantile that you promise to the readers of your logs.",
+        about: "Time from acceptance of a message to its delivery",
+        look_for: "The quantile of your service level objective.",
         samples: |snapshot, out| {
             snapshot.plugins.iter().for_each(|plugin| out.histogram(labels(plugin), &plugin.times, DELIVERY));
         },
@@ -216,8 +215,8 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_queue_messages",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Messages in the queue, those in flight included",
-        look_for: "Growth that does not end.",
+        about: "Messages in the queue, including those in flight",
+        look_for: "Continuous growth.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.depth as u64),
     },
     Family {
@@ -232,8 +231,8 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_queue_capacity_bytes",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Bytes that the queue holds at most; absent if it has no bound of its own",
-        look_for: "A queue that will be full before the destination recovers.",
+        about: "Maximum bytes in the queue; absent if it has no limit of its own",
+        look_for: "Room for the messages of an outage of the destination.",
         samples: |snapshot, out| {
             for plugin in &snapshot.plugins {
                 if let Some(max) = plugin.max_bytes.filter(|_| plugin.configured) {
@@ -246,8 +245,8 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_queue_oldest_age_seconds",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "How long the oldest message has been in the queue; 0 if it is empty",
-        look_for: "The best single sign that a destination does not keep up.",
+        about: "Age of the oldest message in the queue; 0 if the queue is empty",
+        look_for: "An increase: the best single sign that a destination does not keep up.",
         samples: |snapshot, out| {
             for plugin in &snapshot.plugins {
                 out.real(labels(plugin), plugin.oldest.unwrap_or_default().as_secs_f64());
@@ -258,7 +257,7 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_dead_letters",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Dead letters of the plugin",
+        about: "Number of dead letters",
         look_for: "Anything but zero.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.dead.letters),
     },
@@ -266,8 +265,8 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_dead_letter_bytes",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Bytes of the dead letters",
-        look_for: "Close to `queue.max_dead_letter_bytes`: past it, the next one blocks the queue.",
+        about: "Bytes of dead letters",
+        look_for: "Close to `queue.max_dead_letter_bytes`: beyond that, a dead letter blocks the queue.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.dead.bytes),
     },
     Family {
@@ -282,7 +281,7 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_memory_queued_bytes",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "Bytes that all queues hold in memory and have reserved",
+        about: "Bytes held or reserved in memory by all queues",
         look_for: "Its share of `logphase_memory_limit_bytes`: at the limit, transactions are rejected.",
         samples: |snapshot, out| out.integer([], snapshot.memory.0 as u64),
     },
@@ -298,7 +297,7 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_disk_queued_bytes",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "Bytes that wait in all queues on disk",
+        about: "Bytes in all queues on disk",
         look_for: "Its share of `logphase_disk_limit_bytes`, and of the free space on the disk.",
         samples: |snapshot, out| out.integer([], snapshot.disk.0 as u64),
     },
@@ -314,15 +313,15 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_disk_sync_seconds",
         kind: MetricKind::Histogram,
         labels: &[],
-        about: "How long a sync of a queue on disk took (fdatasync)",
-        look_for: "High quantiles: senders wait for it.",
+        about: "Duration of a sync of a queue on disk (fdatasync)",
+        look_for: "High quantiles: senders wait for the sync.",
         samples: |snapshot, out| out.histogram([], &snapshot.syncs, SYNC),
     },
     Family {
         name: "logphase_disk_failing",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "1 while a queue on disk cannot be written, and nothing is accepted for its plugin",
+        about: "1 while a queue on disk cannot be written, and its plugin accepts no messages",
         look_for: "1: free space, or repair the disk.",
         samples: |snapshot, out| {
             out.integer([], snapshot.plugins.iter().any(|plugin| plugin.unwritable).into());
@@ -332,8 +331,8 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_lua_seconds",
         kind: MetricKind::Histogram,
         labels: PLUGIN_FIELD,
-        about: "How long a snippet took; one in 16 runs is measured",
-        look_for: "The snippet that costs most: it took about 16 times the sum.",
+        about: "Run time of a snippet; one in 16 runs is measured",
+        look_for: "The snippet with the highest sum; its total run time is about 16 times that.",
         samples: |snapshot, out| {
             // Most of thousands of snippets may never run here.
             for snippet in snapshot.snippets.iter().filter(|snippet| snippet.times.count() > 0) {
@@ -346,16 +345,16 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_lua_errors_total",
         kind: MetricKind::Counter,
         labels: PLUGIN_FIELD,
-        about: "How often a snippet failed, for whatever reason",
-        look_for: "A rate after a change of the snippet, or of what is logged.",
+        about: "Failures of a snippet, for any reason",
+        look_for: "A rate after a change of the snippet or of the transactions.",
         samples: |snapshot, out| each_snippet(snapshot, out, |snippet| snippet.errors),
     },
     Family {
         name: "logphase_lua_stopped_total",
         kind: MetricKind::Counter,
         labels: PLUGIN_FIELD_BUDGET,
-        about: "How often a snippet was stopped because it had used up a budget",
-        look_for: "`time`, `memory`: a snippet that is too expensive, or an attack.",
+        about: "Runs of a snippet that were stopped because it exceeded a budget",
+        look_for: "`time`, `memory`: the snippet is too expensive, or is attacked.",
         samples: |snapshot, out| {
             for snippet in &snapshot.snippets {
                 let key = &snippet.key;
@@ -371,15 +370,15 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_lua_left_out_total",
         kind: MetricKind::Counter,
         labels: PLUGIN_FIELD,
-        about: "How often a snippet was skipped, because it had run out of time too often in a row",
-        look_for: "Anything but zero: the field is missing.",
+        about: "Runs that were skipped while the snippet was suspended",
+        look_for: "Any increase: the field is missing from messages.",
         samples: |snapshot, out| each_snippet(snapshot, out, |snippet| snippet.skipped),
     },
     Family {
         name: "logphase_lua_memory_bytes",
         kind: MetricKind::Gauge,
         labels: &["worker"],
-        about: "Bytes that the Lua VM of a worker held after its last batch",
+        about: "Bytes of a worker's Lua VM after its last batch",
         look_for: "Close to `lua.memory_limit`.",
         samples: |snapshot, out| {
             for (worker, bytes) in snapshot.vms.iter().enumerate() {
@@ -391,7 +390,7 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_reloads_total",
         kind: MetricKind::Counter,
         labels: &["result"],
-        about: "Attempts to reload the configuration, by result",
+        about: "Reloads of the configuration, by result",
         look_for: "`refused`: a change is not active.",
         samples: |snapshot, out| {
             for (result, count) in ReloadResult::ALL.iter().zip(snapshot.reloads.counts) {
@@ -403,16 +402,16 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_last_reload_successful",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "0 if the last reload was refused, else 1",
-        look_for: "0: the log, and `reloads.last_error` in `/status`, say why.",
+        about: "1 if the last reload succeeded; 0 if it was refused",
+        look_for: "0: see the log, or `reloads.last_error` in `/status`.",
         samples: |snapshot, out| out.integer([], snapshot.reloads.error.is_none().into()),
     },
     Family {
         name: "logphase_last_reload_timestamp_seconds",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "When the configuration was last loaded successfully, in seconds since 1970",
-        look_for: "Older than your last change.",
+        about: "Last successful load of the configuration, in seconds since 1970",
+        look_for: "Earlier than your last change.",
         samples: |snapshot, out| {
             out.real([], seconds(snapshot.reloads.last_success.unwrap_or(snapshot.started)));
         },

@@ -11,9 +11,9 @@ use super::super::{Delivery, Output};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
 use logphase_queue::{Receipt, RecordStore, ReserveError};
 
-/// How long a replay waits for a full queue.
+/// Maximum time that a replay waits for room in a queue.
 const FULL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a replay waits until messages are safe.
+/// Maximum time that a replay waits until messages are synced.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the messages of a queue are.
@@ -25,7 +25,7 @@ enum Place {
 }
 
 impl Delivery {
-    /// All queues, orphaned ones included, and all dead dead_letters. Waits for the disk.
+    /// All queues, including orphaned ones, and all dead letters. Blocks on the disk.
     pub fn inventory(&self) -> Vec<QueueInfo> {
         let mut all: Vec<QueueInfo> =
             self.outputs().iter().map(|(output, folder)| plugin_info(output, folder)).collect();
@@ -36,8 +36,9 @@ impl Delivery {
             all.extend(found.ok().filter(|info| info.messages > 0));
         }
         for (folder, dead_letters) in store.all_dead_letters() {
-            let own = all.iter().find(|info| info.name == folder);
-            let (id, instance_name) = own.map_or((None, None), |own| (own.id.clone(), own.instance_name.clone()));
+            let queue = all.iter().find(|info| info.name == folder);
+            let (id, instance_name) =
+                queue.map_or((None, None), |queue| (queue.id.clone(), queue.instance_name.clone()));
             let name = QueueName { dead: true, folder };
             let found = dead_letters.with(|records| Ok(info(&name, records, QueueState::DeadLetters)));
             let found = found.ok().filter(|info| info.messages > 0);
@@ -63,11 +64,11 @@ impl Delivery {
         blocking(move || this.with_records(&name, |records| page(records, wanted, name.dead))).await
     }
 
-    /// Replays messages: moves dead dead_letters into the queue of their plugin or of `to`, and those of an orphaned queue into that
+    /// Replays messages: moves dead letters to the queue of their plugin or of `to`, and messages of an orphaned queue to that
     /// of `to`.
     ///
     /// # Errors
-    /// There is no such queue or plugin, its queue is full, or the disk fails. What was moved before stays moved.
+    /// There is no such queue or plugin, its queue is full, or the disk fails. Messages that were moved before stay moved.
     pub async fn replay_queue(
         &self,
         name: QueueName,
@@ -75,7 +76,10 @@ impl Delivery {
         to: Option<String>,
     ) -> Result<Moved, InventoryError> {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
-            let message = format!("{name} is delivered by {}: change where that plugin sends to", output.label());
+            let message = format!(
+                "{name} is delivered by {}: to send its messages elsewhere, change the plugin's configuration",
+                output.label()
+            );
             return Err(InventoryError::Refused(message));
         }
         let target = self.target(&name, to.as_deref())?;
@@ -91,7 +95,7 @@ impl Delivery {
         .await
     }
 
-    /// Gives messages up. Of a queue that is delivered, all that wait, or none.
+    /// Drops messages. Of a queue that is being delivered, only all waiting messages can be dropped.
     ///
     /// # Errors
     /// There is no such queue, or the disk fails.
@@ -99,19 +103,19 @@ impl Delivery {
         if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
             if selection != Selection::default() {
                 let message = format!(
-                    "{name} is being delivered: everything that waits in it can be dropped, not single messages"
+                    "{name} is being delivered: only all of its waiting messages can be dropped, not single ones"
                 );
                 return Err(InventoryError::Refused(message));
             }
             let messages = output.drop_all().await;
-            tracing::warn!(plugin = output.label(), messages, "dropped, as `logphase queue drop` asked");
+            tracing::warn!(plugin = output.label(), messages, "dropped by `logphase queue drop`");
             return Ok(Moved { messages, left: output.counters().depth as u64 });
         }
         let this = self.clone();
         blocking(move || {
             this.with_records(&name, |records| {
                 let moved = records.extract(&mut selection.decide(name.dead), &mut |_| Ok(()))?;
-                tracing::warn!(queue = %name, messages = moved, "dropped, as `logphase queue drop` asked");
+                tracing::warn!(queue = %name, messages = moved, "dropped by `logphase queue drop`");
                 Ok(Moved { messages: moved, left: records.len() })
             })
         })
@@ -120,7 +124,7 @@ impl Delivery {
 
     /// The outputs that have not ended, each with the folder name of its queue.
     fn outputs(&self) -> Vec<(Arc<Output>, String)> {
-        // A plugin whose queue was on disk before and is in memory now has left an orphaned folder of the same name.
+        // A plugin whose queue was on disk and is now in memory may have an orphaned folder of the same name.
         let orphans: Vec<String> = self.inner.store.orphans().iter().filter_map(|folder| name_of(folder)).collect();
         let running = self.inner.running.lock();
         let tasks = running.tasks.iter().filter(|task| !task.has_ended());
@@ -141,7 +145,7 @@ impl Delivery {
         if name.is_valid() { Ok(Place::Orphan) } else { Err(missing(name)) }
     }
 
-    /// The output to which messages are replayed.
+    /// The output that replayed messages are moved to.
     fn target(&self, name: &QueueName, to: Option<&str>) -> Result<Arc<Output>, InventoryError> {
         let mut open = self.outputs();
         open.retain(|(output, _)| !output.is_closed());
@@ -160,7 +164,7 @@ impl Delivery {
         found.map(|(output, _)| output).ok_or(otherwise)
     }
 
-    /// Calls `act` with the records of dead dead_letters, or of an orphaned queue. Waits for the disk.
+    /// Calls `act` with the records of dead letters or of an orphaned queue. Blocks on the disk.
     fn with_records<T>(
         &self,
         name: &QueueName,
@@ -193,7 +197,7 @@ impl Delivery {
 }
 
 fn missing(name: &QueueName) -> InventoryError {
-    InventoryError::NotFound(format!("no queue `{name}`; `logphase queue list` shows which there are"))
+    InventoryError::NotFound(format!("no queue `{name}`; `logphase queue list` lists the queues"))
 }
 
 fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
@@ -227,10 +231,10 @@ fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
             Err(ReserveError::Full | ReserveError::Failing)
                 if started.elapsed() < FULL_TIMEOUT && !output.is_closed() =>
             {
-                // This blocks a thread for blocking work; the queue may be emptied by a slow destination.
+                // This runs on a thread for blocking work.
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // More than fits into the queue at once: in two parts.
+            // The messages do not fit into the queue at once: append them in two parts.
             Err(ReserveError::TooLarge) if messages.len() > 1 => {
                 let (first, second) = messages.split_at(messages.len() / 2);
                 refill(output, first.to_vec())?;
@@ -249,7 +253,7 @@ fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
     output.queue().append(messages, bytes, &receipt);
     drop(receipt);
     wait.recv_timeout(SYNC_TIMEOUT).map_err(|_| {
-        let message = format!("the queue of {} cannot be written; the messages stay where they were", output.label());
+        let message = format!("the queue of {} cannot be written; the messages were not moved", output.label());
         io::Error::other(message)
     })
 }

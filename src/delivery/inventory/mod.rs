@@ -1,5 +1,5 @@
-//! The queues and dead letters of a data directory, for the operator: list, show, replay and drop, while the service runs and
-//! while it is stopped.
+//! The queues and dead letters of a data directory, for `logphase queue`: list, show, replay and drop, while the service runs
+//! or is stopped.
 
 mod live;
 mod name;
@@ -74,17 +74,17 @@ impl QueueState {
     }
 }
 
-/// The messages to show.
+/// A page of messages.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Page {
     /// Messages to skip, from the oldest.
     pub offset: u64,
-    /// Messages at most.
+    /// Maximum number of messages.
     pub limit: u64,
 }
 
-/// A selection of messages, which fulfil all conditions.
+/// Selects messages that meet all conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selection {
@@ -92,7 +92,7 @@ pub struct Selection {
     pub ids: Option<Vec<u64>>,
     /// Messages whose reason contains this.
     pub reason: Option<String>,
-    /// Messages at most, from the oldest.
+    /// Maximum number of messages, from the oldest.
     pub limit: Option<u64>,
 }
 
@@ -118,13 +118,13 @@ pub struct Shown {
     pub base64: Option<String>,
 }
 
-/// Why a command failed.
+/// The error of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// There is no such queue, or no such plugin.
     #[error("{0}")]
     NotFound(String),
-    /// The command is not possible; with what to do.
+    /// The command is not possible; with a remedy.
     #[error("{0}")]
     Refused(String),
     /// The disk fails.
@@ -166,7 +166,7 @@ impl Shown {
 }
 
 impl Selection {
-    /// Decides about each record in turn.
+    /// Returns the decision about each record, in order.
     fn decide(&self, dead: bool) -> impl FnMut(&Record) -> Disposition {
         let mut left = self.limit.unwrap_or(u64::MAX);
         move |record| {
@@ -193,7 +193,7 @@ fn messages(records: &[Record], dead: bool) -> Vec<Bytes> {
     records.iter().map(message).collect()
 }
 
-/// A page of messages.
+/// Reads a page of messages.
 fn page(records: &mut RecordStore, page: Page, dead: bool) -> io::Result<Vec<Shown>> {
     let (mut at, end) = records.range();
     let (mut skip, mut shown) = (page.offset, Vec::new());

@@ -37,21 +37,22 @@ impl QueueName {
         known.max_by_key(|kind| kind.len()).unwrap_or(&self.folder)
     }
 
-    /// Whether it is a valid name of a folder, and cannot lead out of its parent.
+    /// Whether it is a valid folder name that cannot escape from its parent folder.
     pub fn is_valid(&self) -> bool {
-        let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        !self.folder.is_empty() && !self.folder.starts_with('.') && self.folder.chars().all(harmless)
+        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        !self.folder.is_empty() && !self.folder.starts_with('.') && self.folder.chars().all(safe)
     }
 
-    /// Finds the queue in `known` that `asked` names: by its name, a prefix of it, or the plugin's name, instance name or id.
+    /// Finds the queue in `known` that `query` identifies by its name, a prefix of it, or the plugin's name, instance name or
+    /// id.
     ///
     /// # Errors
-    /// There is none, or there are several; with their names.
-    pub fn find(asked: &str, known: &[QueueInfo]) -> Result<Self, InventoryError> {
-        if let Some(exact) = known.iter().find(|info| info.name == asked) {
+    /// No queue or several queues match; with their names.
+    pub fn find(query: &str, known: &[QueueInfo]) -> Result<Self, InventoryError> {
+        if let Some(exact) = known.iter().find(|info| info.name == query) {
             return Ok(Self::parse(&exact.name));
         }
-        let wanted = Self::parse(asked);
+        let wanted = Self::parse(query);
         let fits = |info: &&QueueInfo| {
             let name = Self::parse(&info.name);
             let called = |known: &Option<String>| known.as_deref() == Some(wanted.folder.as_str());
@@ -65,11 +66,11 @@ impl QueueName {
         };
         match found.as_slice() {
             [one] => Ok(Self::parse(&one.name)),
-            [] if known.is_empty() => Err(InventoryError::NotFound(format!("no queue `{asked}`: there are no queues"))),
-            [] => Err(InventoryError::NotFound(format!("no queue `{asked}`; there are {}", names(&mut known.iter())))),
+            [] if known.is_empty() => Err(InventoryError::NotFound(format!("no queue `{query}`: there are no queues"))),
+            [] => Err(InventoryError::NotFound(format!("no queue `{query}`; there are {}", names(&mut known.iter())))),
             several => {
                 let several = names(&mut several.iter().copied());
-                Err(InventoryError::NotFound(format!("`{asked}` may be any of {several}: give more of the name")))
+                Err(InventoryError::NotFound(format!("`{query}` matches {several}: give a longer part of the name")))
             }
         }
     }

@@ -8,7 +8,7 @@ use super::super::store::{folders_in, has_segments, name_of};
 use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
 use logphase_queue::RecordStore;
 
-/// The queues of a data directory. No service can open them while this exists.
+/// The locked queues of a data directory. No service can open them while this value exists.
 pub struct StoppedQueues {
     data_dir: PathBuf,
     _lock: DataLock,
@@ -18,10 +18,10 @@ impl StoppedQueues {
     /// Locks the queues of `data_dir`.
     ///
     /// # Errors
-    /// Another process uses them.
+    /// Another process uses the queues.
     pub fn claim(data_dir: &Path) -> Result<Self, InventoryError> {
         let lock = DataLock::new(data_dir);
-        // The lock would create the directory.
+        // Locking would create the directory.
         if data_dir.join(data_lock::QUEUES_FOLDER).is_dir() || data_dir.join(dead_letters::FOLDER).is_dir() {
             lock.acquire().map_err(InventoryError::Refused)?;
         }
@@ -42,7 +42,7 @@ impl StoppedQueues {
     /// All queues with messages, and all dead letters.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// The disk fails.
     pub fn list(&self) -> Result<Vec<QueueInfo>, InventoryError> {
         let mut all = Vec::new();
         for dead in [false, true] {
@@ -67,10 +67,10 @@ impl StoppedQueues {
         Ok(page(&mut self.open(name)?, wanted, name.dead)?)
     }
 
-    /// Replays messages: moves them to the end of the queue of their plugin or in the folder `to`, for the next run.
+    /// Replays messages: appends them to the queue of their plugin, or to the queue in the folder `to`, for the next run.
     ///
     /// # Errors
-    /// There is no such queue, or no target; or the disk fails: then some messages may be in both.
+    /// There is no such queue or target, or the disk fails. After a disk error, some messages may be in both queues.
     pub fn replay(&self, name: &QueueName, selection: &Selection, to: Option<&str>) -> Result<Moved, InventoryError> {
         let target = match to {
             Some(folder) => QueueName { dead: false, folder: folder.to_owned() },
@@ -83,7 +83,7 @@ impl StoppedQueues {
         };
         if !target.is_valid() || target.plugin() == target.folder {
             let message =
-                format!("`{}` is not the name of a queue; give KIND-ID, as `logphase queue list` does", target.folder);
+                format!("`{}` is not the name of a queue; give KIND-ID, as in `logphase queue list`", target.folder);
             return Err(InventoryError::NotFound(message));
         }
         if target == *name {

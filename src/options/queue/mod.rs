@@ -185,15 +185,15 @@ macro_rules! options {
 }
 
 options! {
-    /// Entries that are handed to the sink at once, at most.
+    /// Maximum entries per batch.
     max_batch_size: usize = 1, Integer &[Check::Between(1.0, 1_000_000.0)], Kong;
-    /// How long a batch waits to fill after its first entry; without effect on batches of one.
+    /// How long a batch waits for more entries after its first; no effect on batches of one.
     max_coalescing_delay: Duration = Duration::from_secs(1), Duration &[Check::Between(0.0, 3600.0)], Kong;
-    /// Entries that may wait; by default 10,000 in memory and any number on disk.
+    /// Maximum entries in the queue; default: 10,000 in memory, no limit on disk.
     max_entries: usize, Integer &[Check::Between(1.0, 1_000_000.0)], Kong(KONG_MAX_ENTRIES as i64);
-    /// Bytes that may wait; by default only the limits on all queues together apply.
+    /// Maximum bytes in the queue; default: only the limits on all queues together.
     max_bytes: usize, Size &[Check::GreaterThan(0.0)], Kong;
-    /// How long a batch is retried before it is dropped; by default for ever. Zero or less is one attempt.
+    /// How long a batch is retried before it is dropped; default: without limit. Zero or less is one attempt.
     max_retry_time: Duration, Duration &[], Kong;
     /// Pause before the first retry; it doubles with each failure.
     initial_retry_delay: Duration = Duration::from_millis(10), Duration &[Check::Between(0.001, 1_000_000.0)], Kong;
@@ -201,18 +201,18 @@ options! {
     max_retry_delay: Duration = Duration::from_secs(60), Duration &[Check::Between(0.001, 1_000_000.0)], Kong;
     /// Batches sent at the same time: 1, or -1 for no limit.
     concurrency_limit: i64 = 1, Integer &[Check::OneOfNumbers(&[-1.0, 1.0])], Kong;
-    /// What a full queue does: `block` pushes back to the inputs, `drop_oldest` drops its oldest entries as Kong does.
+    /// If the queue is full: `block` pushes back to the inputs, `drop_oldest` drops its oldest entries as Kong does.
     overflow: Overflow = Overflow::Block, Choice &[Check::OneOf(Overflow::NAMES)], Plugin;
-    /// Where entries wait: on `disk`, where they survive the process, or in `memory`. By default on disk for http-log,
-    /// kafka-log and tcp-log, in memory for the others.
+    /// Where entries wait: on `disk`, where they survive the process, or in `memory`; default: `disk` for http-log,
+    /// kafka-log and tcp-log, `memory` for the others.
     durability: Durability => Durability::Memory, Choice &[Check::OneOf(Durability::NAMES)], Plugin;
     /// When a queue on disk is synced: `always` before its messages are answered, or every `sync_interval`.
     sync: SyncPolicy = SyncPolicy::Always, Choice &[Check::OneOf(SyncPolicy::NAMES)], Plugin;
-    /// With `sync: interval`, how long answered messages may stay unsynced: what a power cut can lose.
+    /// With `sync: interval`, the time between syncs; a power cut loses messages that were answered in between.
     sync_interval: Duration = Duration::from_secs(1), Duration &[Check::Between(0.001, 3600.0)], Plugin;
-    /// Bytes that may wait in a queue on disk; its files hold up to 64 MiB more.
+    /// Maximum bytes in a queue on disk; its files hold up to 64 MiB more.
     max_disk_bytes: usize = 2 << 30, Size &[Check::Between(4096.0, 1e15)], Plugin;
-    /// Bytes of dead letters that are kept for a plugin; when they are used up, the next one holds up the queue.
+    /// Maximum bytes of dead letters of a plugin; a dead letter beyond that blocks the queue.
     max_dead_letter_bytes: usize = 1 << 30, Size &[Check::Between(0.0, 1e15)], Settings;
 }
 

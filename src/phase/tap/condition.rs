@@ -2,12 +2,12 @@
 
 use logphase_script::transaction::{split_object, text};
 
-/// A member of the message, and what it must be.
+/// A condition: a member of the message has a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// The names on the path to the member.
+    /// The path of the member.
     path: Vec<String>,
-    /// The text of a string, or any other value as it is written in JSON.
+    /// The text of a string, or the JSON of any other value.
     value: String,
 }
 
@@ -48,8 +48,8 @@ impl Condition {
 mod tests {
     use super::*;
 
-    /// Scenario: conditions on numbers, strings, names with dots, missing members, and members of what is not an object.
-    /// Guarantees: a condition holds for exactly its value; text without a key or `=` is refused.
+    /// Scenario: conditions on numbers, strings, names with dots, missing members, and members of values that are not objects.
+    /// Guarantees: a condition holds only for its value; text without a key or `=` is invalid.
     #[test]
     fn conditions() {
         let message =

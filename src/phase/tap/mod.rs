@@ -1,4 +1,4 @@
-//! Taps: operators watch messages as they are sent. Workers hand samples over without waiting.
+//! Taps: operators watch messages while they are sent. Workers never wait for subscribers.
 
 mod condition;
 
@@ -19,24 +19,24 @@ use logphase_script::transaction::Transaction;
 
 pub use condition::Condition;
 
-/// Subscribers at the same time, at most.
+/// Maximum number of subscribers at the same time.
 const MAX_SUBSCRIBERS: usize = 8;
-/// Samples in the buffer of a subscriber, at most.
+/// Maximum number of samples in the buffer of a subscriber.
 const MAX_BUFFERED: usize = 256;
-/// Bytes of messages in the buffer of a subscriber, at most. A larger message is buffered alone.
+/// Maximum bytes of messages in the buffer of a subscriber. A larger message is buffered alone.
 const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
 /// One message of one plugin.
 #[derive(Debug)]
 pub struct Sample {
-    /// The program that made it.
+    /// The program that ran.
     pub program: Arc<Program>,
     /// Index of the plugin's step in the program.
     pub step: usize,
-    /// The message without any edit, as the plugin would send it: with bodies, and redacted. `None` if no subscriber
-    /// asked for it, or a body prevents it.
+    /// The message without edits, as the plugin would send it: with bodies, and redacted. `None` if the subscriber does
+    /// not want it, or a body does not match its content type.
     pub before: Option<Bytes>,
-    /// What became of the message.
+    /// The outcome for the message.
     pub outcome: MessageOutcome,
     /// The parts of the step that failed.
     pub failed: Vec<usize>,
@@ -54,27 +54,27 @@ impl Sample {
     }
 }
 
-/// What became of a message.
+/// The outcome for a message.
 #[derive(Debug, Clone)]
 pub enum MessageOutcome {
     /// It goes to the plugin's queue.
     Sent(Bytes),
     /// A snippet failed, and the plugin has `on_error: drop`.
     Dropped,
-    /// A body is not what its content type says, and the plugin has `on_body_error: drop`.
+    /// A body does not match its content type, and the plugin has `on_body_error: drop`.
     Refused,
 }
 
-/// The messages that a subscriber gets.
+/// The messages that a subscriber receives.
 #[derive(Debug, Clone, Default)]
 pub struct TapFilter {
-    /// A plugin's name, instance name or id; without it all plugins.
+    /// A plugin's name, instance name or id; `None` for all plugins.
     pub plugin: Option<String>,
-    /// Messages per second; without it all.
+    /// Maximum messages per second; `None` for all.
     pub rate: Option<f64>,
-    /// Also the message without any edit.
+    /// Whether samples have the message without edits, too.
     pub before: bool,
-    /// Only messages that are sent and fulfil all of these.
+    /// Only messages that are sent and meet all of these conditions.
     pub conditions: Vec<Condition>,
 }
 
@@ -83,17 +83,17 @@ pub struct TapFilter {
 pub struct Taps {
     count: AtomicUsize,
     subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
-    /// Held while the list is changed.
+    /// Held while the list is being changed.
     changing: Mutex<()>,
 }
 
-/// There are as many subscribers as are allowed.
+/// The maximum number of subscribers is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are {MAX_SUBSCRIBERS} taps already, which is the limit; end one of them")]
 pub struct TooManyTaps;
 
 impl Taps {
-    /// Subscribes to messages until the returned value is dropped. Reloads do not end it.
+    /// Subscribes to messages until the subscription is dropped. Reloads do not end it.
     ///
     /// # Errors
     /// [`TooManyTaps`].
@@ -141,12 +141,12 @@ pub struct Subscription {
 impl Subscription {
     /// Waits for the next sample.
     pub async fn next(&mut self) -> Arc<Sample> {
-        let sample = self.received.recv().await.expect("the subscriber, which this holds, has the sender");
+        let sample = self.received.recv().await.expect("the subscriber, which the subscription owns, has the sender");
         self.subscriber.buffered_bytes.fetch_sub(sample.size(), Ordering::Relaxed);
         sample
     }
 
-    /// How many samples were skipped since the last call, because the buffer was full.
+    /// The number of samples that were skipped since the last call because the buffer was full.
     pub fn take_skipped(&self) -> u64 {
         self.subscriber.skipped.swap(0, Ordering::Relaxed)
     }
@@ -178,12 +178,12 @@ impl Subscriber {
         let named = self.plugin.as_deref().is_none_or(|wanted| {
             wanted == step.definition.name || wanted == step.id || step.instance_name.as_deref() == Some(wanted)
         });
-        // A condition sees the message as it is sent, so that it cannot find out what is redacted.
+        // Conditions apply to the message as it is sent, so that they cannot reveal redacted values.
         let holds = |condition: &Condition| matches!(outcome, MessageOutcome::Sent(sent) if condition.holds(sent));
         named && self.conditions.iter().all(holds)
     }
 
-    /// Hands a sample over, or skips it if the buffer is full.
+    /// Adds a sample to the buffer, or skips it if the buffer is full.
     fn offer(&self, sample: Arc<Sample>) {
         let size = sample.size();
         let buffered = self.buffered_bytes.fetch_add(size, Ordering::Relaxed);
@@ -206,7 +206,7 @@ struct RateLimit {
 
 impl RateLimit {
     fn new(rate: f64) -> Self {
-        // Between a million per second and one per day.
+        // From a million per second to one per day.
         let interval = (1e6 / rate).clamp(1.0, 86_400e6) as u64;
         Self { start: Instant::now(), interval, next: AtomicU64::new(0) }
     }
@@ -226,7 +226,7 @@ impl RateLimit {
     }
 }
 
-/// Hands samples of one transaction's messages to the subscribers, and forwards everything to `inner`.
+/// Sends samples of one transaction's messages to the subscribers, and forwards all calls to `inner`.
 pub(super) struct TappedObserver<'a, O> {
     subscribers: &'a [Arc<Subscriber>],
     program: Arc<Program>,
@@ -246,7 +246,7 @@ impl<'a, O> TappedObserver<'a, O> {
     }
 
     fn offer(&self, step: usize, outcome: &MessageOutcome) {
-        // One sample without and one with `before` serve all subscribers; each is made when it is first needed.
+        // Subscribers share one sample without and one with `before`. Each is created when it is first needed.
         let mut samples: [Option<Arc<Sample>>; 2] = [None, None];
         for subscriber in self.subscribers {
             let wanted = subscriber.wants(&self.program.steps[step], outcome);
@@ -294,19 +294,19 @@ impl<O: Observer> Observer for TappedObserver<'_, O> {
 mod tests {
     use super::*;
 
-    /// Scenario: messages far faster than the rate, then a pause, for rates above and below one per second.
-    /// Guarantees: one second's worth at once, then no more than the rate; a pause saves up no more than one second's worth.
+    /// Scenario: messages much faster than the rate, then a pause, for rates above and below one per second.
+    /// Guarantees: a burst of one second's worth, then no more than the rate; a pause permits no larger burst.
     #[test]
-    fn the_rate_is_kept() {
-        let taken = |rate: f64, from: u64, to: u64, limit: &RateLimit| {
+    fn limits_the_rate() {
+        let admitted = |rate: f64, from: u64, to: u64, limit: &RateLimit| {
             assert_eq!(limit.interval, (1e6 / rate) as u64);
             (from * 1000..to * 1000).filter(|milli| limit.admits_at(Duration::from_millis(*milli))).count()
         };
         let ten = RateLimit::new(10.0);
-        assert_eq!(taken(10.0, 0, 1, &ten), 19);
-        assert_eq!(taken(10.0, 1, 11, &ten), 100);
-        assert_eq!(taken(10.0, 100, 101, &ten), 19);
+        assert_eq!(admitted(10.0, 0, 1, &ten), 19);
+        assert_eq!(admitted(10.0, 1, 11, &ten), 100);
+        assert_eq!(admitted(10.0, 100, 101, &ten), 19);
         let slow = RateLimit::new(0.1);
-        assert_eq!(taken(0.1, 0, 100, &slow), 10);
+        assert_eq!(admitted(0.1, 0, 100, &slow), 10);
     }
 }

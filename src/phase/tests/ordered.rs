@@ -1,4 +1,4 @@
-//! Several batches of one sender on their way at once.
+//! Tests of senders with several batches in flight.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ plugins:
 - {name: file-log, config: {path: /tmp/x}}
 "#;
 
-/// What happens while senders send.
+/// An event while senders send.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// What the queue holds is taken out, which makes room.
+    /// The entries are taken out of the queue, which makes room.
     Drain,
-    /// The receipts that the queue keeps are let go: what it holds is safe.
+    /// The queue drops its receipts: its entries are safe.
     Sync,
-    /// A queue in place of the one there is, which takes nothing more.
+    /// A new queue replaces the current one, which is closed.
     Reload,
-    /// Nothing for a moment.
+    /// Nothing happens.
     Wait,
 }
 
@@ -35,7 +35,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A queue, and what was taken out of it and of those before it.
+/// A queue, its predecessors, and the entries that were taken out of them.
 struct Queues {
     current: Arc<Fake>,
     room: usize,
@@ -59,7 +59,7 @@ impl Queues {
         self.old.push(old);
     }
 
-    /// Everything in the order of the queues.
+    /// Takes out all entries, in the order of the queues.
     fn drain(&mut self) {
         for queue in self.old.iter().chain([&self.current]) {
             self.out.extend(queue.take());
@@ -80,7 +80,7 @@ impl Queues {
             Event::Reload => {
                 self.renew();
                 bench.live.store(Arc::new(generation(ONE, &patient(), &[&self.current])));
-                let closed = self.old.last().expect("there is one before");
+                let closed = self.old.last().expect("a predecessor");
                 closed.with(|inner| inner.closed = true);
             }
         }
@@ -91,7 +91,7 @@ impl Queues {
 /// Sends batches of `sizes` through an ordered intake. Returns how many transactions were accepted, and how many were lost.
 async fn send(intake: Intake, sender: usize, sizes: Vec<usize>) -> (usize, usize) {
     let mut ordered = OrderedIntake::new(intake);
-    let (mut taken, mut number, mut refused) = (0, 0, None);
+    let (mut accepted, mut number, mut refused) = (0, 0, None);
     let mut batches = sizes.into_iter().map(|size| {
         let batch = (number..number + size).map(|at| transaction(&json!({"s": sender, "n": at}))).collect();
         number += size;
@@ -106,16 +106,16 @@ async fn send(intake: Intake, sender: usize, sizes: Vec<usize>) -> (usize, usize
             next = batches.next();
             continue;
         }
-        // As in a feed, which reads meanwhile, the wait is broken off now and then.
+        // As in an input that reads at the same time, the wait is sometimes cancelled.
         match tokio::time::timeout(Duration::from_micros(200), ordered.advance()).await {
-            Ok(Ok(more)) => taken += more,
+            Ok(Ok(more)) => accepted += more,
             Ok(Err(error)) => refused = Some(error),
             Err(_) => {}
         }
     }
     let lost = ordered.abandon() + next.into_iter().chain(batches).map(|batch| batch.len()).sum::<usize>();
     assert_eq!(lost > 0, refused.is_some());
-    (taken, lost)
+    (accepted, lost)
 }
 
 async fn run(senders: Vec<Vec<usize>>, mut queues: Queues, events: Vec<Event>, end: Option<usize>) {
@@ -132,7 +132,7 @@ async fn run(senders: Vec<Vec<usize>>, mut queues: Queues, events: Vec<Event>, e
                 bench.intake.close();
             }
             queues.happen(*event, &bench);
-            // Whatever the events are, there is an end.
+            // Ends the test after any events.
             if at > 200 {
                 queues.happen(Event::Drain, &bench);
                 queues.happen(Event::Sync, &bench);
@@ -143,12 +143,12 @@ async fn run(senders: Vec<Vec<usize>>, mut queues: Queues, events: Vec<Event>, e
     tokio::time::timeout(Duration::from_secs(60), happening).await.expect("the senders end");
     queues.drain();
     for (sender, (task, total)) in tasks.into_iter().zip(totals).enumerate() {
-        let (taken, lost) = task.await.expect("no panic");
-        assert_eq!(taken + lost, total);
+        let (accepted, lost) = task.await.expect("no panic");
+        assert_eq!(accepted + lost, total);
         assert!(lost == 0 || end.is_some());
         let arrived: Vec<_> =
             queues.out.iter().filter(|entry| entry.starts_with(&format!("{{\"s\":{sender},"))).collect();
-        let expected: Vec<_> = (0..taken).map(|number| json!({"s": sender, "n": number}).to_string()).collect();
+        let expected: Vec<_> = (0..accepted).map(|number| json!({"s": sender, "n": number}).to_string()).collect();
         assert_eq!(arrived, expected.iter().collect::<Vec<_>>());
     }
     assert_eq!(queues.current.reserved(), (0, 0));
@@ -157,12 +157,12 @@ async fn run(senders: Vec<Vec<usize>>, mut queues: Queues, events: Vec<Event>, e
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Scenario: one to three senders with batches of any size, queues that are often full, that answer late, that are
-    /// closed and replaced by reloads, and a service that goes down at any time, or not.
-    /// Guarantees: what each sender is told is taken is in the queues once and in its order, without a gap; the rest
-    /// is what it is told is lost, and without an end of the service nothing is.
+    /// Scenario: one to three senders with batches of any size; queues that are often full, sync late, and are replaced by
+    /// reloads; a service that may shut down at any time.
+    /// Guarantees: the accepted transactions of each sender are in the queues once and in order, without a gap; all others
+    /// are reported as lost, and none is lost without a shutdown.
     #[test]
-    fn order_and_number_hold(
+    fn order_and_counts_are_correct(
         senders in proptest::collection::vec(proptest::collection::vec(1usize..40, 1..40), 1..4),
         (room, holds) in (1usize..100, any::<bool>()),
         events in proptest::collection::vec(event(), 1..20),

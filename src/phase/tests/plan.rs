@@ -15,7 +15,7 @@ consumer_groups: [{name: gold}, {name: silver}, {name: extra}]
 plugins:
 "#;
 
-/// Scopes of Kong's twelve levels, the most specific first.
+/// Scopes on Kong's twelve levels, the most specific first.
 const LEVELS: [&str; 12] = [
     "consumer: bob, route: list, service: orders",
     "consumer_group: gold, service: orders, route: list",
@@ -49,8 +49,8 @@ fn by_name() -> Value {
     json!({"route": {"name": "list"}, "service": {"name": "orders"}, "consumer": {"username": "bob"}, "request": {}})
 }
 
-/// Scenario: for each two of the twelve levels, a plugin on each, in both orders, for a transaction that both fit.
-/// Guarantees: the more specific one runs, and it alone.
+/// Scenario: for each pair of the twelve levels, a plugin on each level, in both orders, and a transaction that matches both.
+/// Guarantees: only the more specific plugin runs.
 #[test]
 fn the_most_specific_scope_wins() {
     for (high, specific) in LEVELS.iter().enumerate() {
@@ -64,9 +64,10 @@ fn the_most_specific_scope_wins() {
     }
 }
 
-/// Scenario: the more specific plugin of each two is disabled, or for another protocol. Guarantees: the general one runs.
+/// Scenario: for each pair of levels, the more specific plugin is disabled or has another protocol.
+/// Guarantees: the more general plugin runs.
 #[test]
-fn what_does_not_apply_lets_the_general_one_apply() {
+fn inapplicable_plugins_do_not_hide_general_ones() {
     for (high, specific) in LEVELS[..11].iter().enumerate() {
         for general in &LEVELS[high + 1..] {
             for out in ["enabled: false", "protocols: [grpc]"] {
@@ -78,8 +79,9 @@ fn what_does_not_apply_lets_the_general_one_apply() {
     }
 }
 
-/// Scenario: one plugin per level; transactions that name their entities by id, by name, by both, by an id that the
-/// file lacks, and others'. Guarantees: it applies exactly where every part of its scope fits.
+/// Scenario: a plugin on each level; transactions with the ids of its entities, their names, both, other ids with the same
+/// names, and other entities.
+/// Guarantees: the plugin applies only if every entity of its scope matches.
 #[test]
 fn entities_match_by_id_or_name() {
     let ids = json!({
@@ -103,7 +105,7 @@ fn entities_match_by_id_or_name() {
         for other in [&others, &odd, &json!({}), &json!({"route": null, "service": null, "consumer": null})] {
             assert_eq!(planned(&program, other).len(), 0, "{scope}: {other}");
         }
-        // One part missing is enough not to fit.
+        // Without one of the entities the scope does not match.
         for (part, word) in [("route", "route:"), ("service", "service:"), ("consumer", "consumer")] {
             let mut lacking = ids.clone();
             lacking.as_object_mut().expect("an object").remove(part);
@@ -113,8 +115,8 @@ fn entities_match_by_id_or_name() {
     }
 }
 
-/// Scenario: groups out of the file, out of `_context.consumer_groups`, several at once, unknown ones. Guarantees:
-/// either is enough; of several the first by name wins, whatever their order.
+/// Scenario: groups from the file, from `_context.consumer_groups`, several groups, and unknown ones.
+/// Guarantees: groups from both sources match; of several, the first by name takes precedence, in any order.
 #[test]
 fn consumer_groups() {
     let both = format!("{}{}", http_log("s", "consumer_group: silver"), http_log("g", "consumer_group: gold"));
@@ -133,8 +135,8 @@ fn consumer_groups() {
     }
 }
 
-/// Scenario: transactions of every protocol before a plugin for each. Guarantees: a plugin runs for the transaction's
-/// protocols alone; a WebSocket handshake is HTTP as well.
+/// Scenario: transactions of every protocol, and a plugin for each protocol.
+/// Guarantees: a plugin runs only for transactions of its protocol; a WebSocket handshake is also HTTP.
 #[test]
 fn protocols() {
     let transaction_of = |url: &str, headers: Value| json!({"request": {"url": url, "headers": headers}});
@@ -170,7 +172,8 @@ fn protocols() {
     }
 }
 
-/// Scenario: every kind of plugin, written in an odd order. Guarantees: descending priority, as Kong runs them.
+/// Scenario: every plugin, in an unusual order.
+/// Guarantees: they run by descending priority, as in Kong.
 #[test]
 fn order() {
     let text = r#"
@@ -204,7 +207,8 @@ plugins:
     assert!(priorities.windows(2).all(|pair| pair[0] > pair[1]), "ties go by name, in reverse: {priorities:?}");
 }
 
-/// Scenario: an API of Kong before 1.0 as a scope. Guarantees: it matches a transaction's `api`, by id or name.
+/// Scenario: an API of Kong before 1.0 in a scope.
+/// Guarantees: it matches the `api` of a transaction by id or name.
 #[test]
 fn apis() {
     let text = format!(
@@ -222,8 +226,9 @@ fn apis() {
     }
 }
 
-/// Scenario: 10,000 different consumers, routes and groups that no plugin is put on, beside one that has one.
-/// Guarantees: the plans that are kept are as few as the scopes' combinations.
+/// Scenario: transactions with 10,000 different consumers, routes and groups that are in no plugin's scope, some also with
+/// a group that is.
+/// Guarantees: there are no more cached plans than combinations of scopes.
 #[test]
 fn the_cache_stays_small() {
     let text = format!("{ENTITIES}{}{}", http_log("bob", "consumer: bob"), http_log("group", "consumer_group: gold"));
@@ -240,9 +245,9 @@ fn the_cache_stays_small() {
     assert_eq!(planner.plans(), 3);
 }
 
-/// A plugin as the property test makes it.
+/// A generated plugin.
 #[derive(Debug, Clone)]
-struct Made {
+struct Generated {
     kind: usize,
     route: usize,
     service: usize,
@@ -257,17 +262,17 @@ const KINDS: [(&str, &str); 3] =
 const NAMES: [[&str; 3]; 4] =
     [["", "list", "rest"], ["", "orders", "other"], ["", "bob", "ann"], ["", "gold", "silver"]];
 
-fn made() -> impl Strategy<Value = Made> {
+fn generated() -> impl Strategy<Value = Generated> {
     let choice = || 0..3_usize;
     (choice(), choice(), choice(), choice(), choice(), prop::bool::weighted(0.8), prop::bool::weighted(0.2)).prop_map(
         |(kind, route, service, consumer, group, enabled, https_only)| {
             let group = if consumer > 0 { 0 } else { group };
-            Made { kind, route, service, consumer, group, enabled, https_only }
+            Generated { kind, route, service, consumer, group, enabled, https_only }
         },
     )
 }
 
-impl Made {
+impl Generated {
     fn text(&self, number: usize) -> String {
         let (kind, config) = KINDS[self.kind];
         let mut text =
@@ -292,11 +297,12 @@ impl Made {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
-    /// Scenario: any plugins with any scopes, any transaction. Guarantees: what a search through Kong's twelve levels
-    /// one by one, written down as its documentation lists them, finds for each plugin's name.
+    /// Scenario: any plugins with any scopes, any transaction.
+    /// Guarantees: the plan is the same as with a naive search through Kong's twelve levels, in the order of its
+    /// documentation, for each plugin name.
     #[test]
-    fn as_a_naive_search_finds_it(
-        plugins in prop::collection::vec(made(), 0..14),
+    fn plans_are_those_of_a_naive_search(
+        plugins in prop::collection::vec(generated(), 0..14),
         entities in (0..3_usize, 0..3_usize, 0..3_usize),
         groups in prop::collection::btree_set(1..3_usize, 0..3),
         https in any::<bool>(),
@@ -311,7 +317,7 @@ proptest! {
             "request": {"url": if https { "https://h/" } else { "http://h/" }},
             "_context": {"consumer_groups": groups.iter().map(|at| NAMES[3][*at]).collect::<Vec<_>>()},
         });
-        // Bob is in both groups by the file; the names are in alphabetical order.
+        // Bob is in both groups in the file; the names are in alphabetical order.
         let groups: Vec<usize> = if consumer == 1 { vec![1, 2] } else { groups.into_iter().collect() };
         // Consumer, group, route, service.
         let levels = [

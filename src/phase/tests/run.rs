@@ -2,7 +2,7 @@ use super::*;
 use logphase_script::message::BodyError;
 use logphase_script::{Clock, ScriptError, Stop};
 
-/// What a transaction became.
+/// The results of a transaction.
 #[derive(Default)]
 struct Seen {
     messages: Vec<(usize, Bytes)>,
@@ -56,7 +56,7 @@ fn run(bench: &mut Bench, value: &Value) -> Seen {
     seen
 }
 
-/// file-log, udp-log, tcp-log with the given fields, and what stands before them.
+/// A configuration with `more`, then tcp-log, udp-log and file-log with the given fields.
 fn plugins(more: &str, fields: [&str; 3]) -> String {
     let [file, udp, tcp] = fields;
     format!(
@@ -68,10 +68,11 @@ fn plugins(more: &str, fields: [&str; 3]) -> String {
     )
 }
 
-/// Scenario: each of three plugins sets, changes or removes fields. Guarantees: a plugin's edits are in its own message
-/// and in later ones', never in an earlier one's; fields apply in the written order; the next transaction begins anew.
+/// Scenario: three plugins that set, change or remove fields.
+/// Guarantees: a plugin's edits are in its own message and in those of later plugins, never in those of earlier ones; fields
+/// run in the order of the file; the next transaction starts without edits.
 #[test]
-fn edits_reach_later_plugins_alone() {
+fn edits_reach_later_plugins_only() {
     let text = plugins(
         "",
         [
@@ -93,8 +94,8 @@ fn edits_reach_later_plugins_alone() {
     }
 }
 
-/// Scenario: plugins without fields, and with one that edits nothing, after one that does. Guarantees: they share the
-/// bytes of the message before; a plugin that edits has its own.
+/// Scenario: after a plugin with edits, plugins without fields and with a field that edits nothing.
+/// Guarantees: they share the encoded message of the first; a plugin with edits has its own.
 #[test]
 fn unchanged_messages_share_their_bytes() {
     let text = plugins("", ["a: return 1", "b: \"return nil, {mode = 'bogus'}\"", ""]);
@@ -110,10 +111,11 @@ fn unchanged_messages_share_their_bytes() {
     assert_eq!(udp.as_ptr(), tcp.as_ptr());
 }
 
-/// Scenario: fields that fail in every way between sound ones. Guarantees: the failing field is untouched, all others
-/// and all messages go out, and each failure is told of with its place.
+/// Scenario: fields that fail in different ways, between valid ones.
+/// Guarantees: a failing field is unchanged, all other edits and all messages are emitted, and each failure is reported with
+/// its place.
 #[test]
-fn a_failing_field_costs_nothing() {
+fn a_failing_field_affects_nothing_else() {
     let text = plugins(
         "- {name: pre-function, config: {log: [\"error('first')\", \"kong.log.set_serialize_value('p', 1)\"]}}",
         [
@@ -133,10 +135,10 @@ fn a_failing_field_costs_nothing() {
     assert_eq!((seen.failed[0].1.line, seen.dropped.len()), (Some(1), 0));
 }
 
-/// Scenario: `on_error: drop` for one plugin, for all, and for a pre-function, with a failing field. Guarantees: the
-/// plugin and all later ones emit nothing, fields after the failing one do not run, those before are unaffected.
+/// Scenario: a failing field with `on_error: drop` for all plugins, for another plugin, and in a pre-function.
+/// Guarantees: the plugin and all later ones emit nothing, later fields do not run, and earlier plugins are not affected.
 #[test]
-fn on_error_drop_is_kongs_way() {
+fn on_error_drop_behaves_like_kong() {
     let text = plugins("", ["a: return 1", "b: error('x'), c: return 1", "d: return 4"]);
     let mut settings = patient();
     settings.on_error = crate::settings::OnError::Drop;
@@ -159,8 +161,8 @@ fn on_error_drop_is_kongs_way() {
     assert_eq!((seen.messages.len(), seen.dropped), (0, vec![1, 2, 3]));
 }
 
-/// Scenario: a pre-function before all and a post-function after all set fields. Guarantees: the former's are in every
-/// message, the latter's in none.
+/// Scenario: a pre-function and a post-function that set fields.
+/// Guarantees: the fields of the pre-function are in every message, those of the post-function in none.
 #[test]
 fn functions_run_before_and_after() {
     let set =
@@ -172,8 +174,8 @@ fn functions_run_before_and_after() {
     assert_eq!(messages, [("file-log", first), ("udp-log", later.clone()), ("tcp-log", later)]);
 }
 
-/// Scenario: three plugins ask for their identifier, one of them with an id in the file. Guarantees: each has its own,
-/// that of the file where there is one.
+/// Scenario: snippets of three plugins call `kong.plugin.get_id`, one of them with an id in the file.
+/// Guarantees: each gets the id of its plugin, which is that of the file if it has one.
 #[test]
 fn plugins_know_their_id() {
     let id = "a: return kong.plugin.get_id()";
@@ -190,8 +192,8 @@ fn plugins_know_their_id() {
     assert_eq!(seen.messages.len(), 3);
 }
 
-/// Scenario: a snippet that uses up the VM's memory, for some transactions only, beside a function that counts in an
-/// upvalue. Guarantees: its field fails, the message goes out, and the next transaction has a VM as new.
+/// Scenario: a snippet that exhausts the VM's memory for some transactions, and a function with a counter in an upvalue.
+/// Guarantees: its field fails, the message is emitted, and the next transaction has a new VM.
 #[test]
 fn a_memory_bomb_leaves_a_clean_vm() {
     let count = "local n = 0 return function() n = n + 1 kong.log.set_serialize_value('n', n) end";
@@ -214,10 +216,10 @@ fn a_memory_bomb_leaves_a_clean_vm() {
     assert_eq!((&first["n"], &first["a"]), (&json!(1), &json!(1)));
 }
 
-/// Scenario: snippets that do not compile, among them a disabled plugin's; and a VM too small for the snippets.
-/// Guarantees: every one is complained about at its line; the error names the setting to raise.
+/// Scenario: snippets that do not compile, one of them in a disabled plugin; a VM that is too small for the snippets.
+/// Guarantees: each snippet has an error at its line; the error of the VM names the setting to raise.
 #[test]
-fn what_cannot_run_is_refused() {
+fn invalid_snippets_are_refused() {
     let text = plugins(
         "- {name: pre-function, enabled: false, config: {log: [\"return (\"]}}",
         ["a: return (", "b: return 1", "c: goto x"],
@@ -231,9 +233,9 @@ fn what_cannot_run_is_refused() {
     assert!(small.err().expect("too small").contains("raise the setting lua.memory_limit"));
 }
 
-/// Scenario: a plugin with five fields that never end, twice a field's time for all of them, and a later plugin.
-/// Guarantees: after two the plugin's time is over, and each further field says so without running; the later plugin has
-/// its own time, every message goes out, and the next transaction begins anew.
+/// Scenario: a plugin with five endless fields and a plugin deadline of twice the deadline of a field; a later plugin.
+/// Guarantees: after two fields the plugin's time is used up, and the others fail without running; the later plugin has its
+/// own time, every message is emitted, and the next transaction has the whole time again.
 #[test]
 fn a_plugin_has_one_budget_for_all_its_fields() {
     let endless: Vec<String> = (0..5).map(|field| format!("e{field}: while true do end")).collect();
@@ -253,10 +255,10 @@ fn a_plugin_has_one_budget_for_all_its_fields() {
     }
 }
 
-/// Scenario: values past each bound of the settings, in bytes, nodes and levels, beside one within all of them.
-/// Guarantees: each fails by itself, saying which bound; the message goes out with the sound one.
+/// Scenario: values that exceed the limits on bytes, nodes and levels, and one within all limits.
+/// Guarantees: each fails with the name of its limit; the message has the valid one.
 #[test]
-fn values_have_the_settings_bounds() {
+fn values_are_limited() {
     let bytes = format!("bytes: \"return '{}'\"", "y".repeat(101));
     let others = r#"nodes: "return {1, 2, 3, 4, 5, 6}", depth: "return {{{{1}}}}", sound: "return {1, {2}}""#;
     let mut settings = patient();

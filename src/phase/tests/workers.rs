@@ -10,7 +10,7 @@ use crate::confinement::ThreadFilter;
 use logphase_queue::{DropReason, Queue, Receipt, ReserveError};
 use logphase_script::Clock;
 
-/// A queue of a few entries that remembers everything that is done to it.
+/// A queue with a limit on its entries, for inspection by tests.
 #[derive(Default)]
 pub(super) struct Fake {
     inner: Mutex<Inner>,
@@ -18,20 +18,20 @@ pub(super) struct Fake {
 
 #[derive(Default)]
 pub(super) struct Inner {
-    most: usize,
+    max_entries: usize,
     reserved: (usize, usize),
     entries: Vec<String>,
-    /// Receipts are kept here until the test lets them go.
+    /// Whether the queue keeps receipts until the test drops them.
     pub(super) holds: bool,
     pub(super) receipts: Vec<Receipt>,
     panics: bool,
-    /// As a queue that a reload has left behind.
+    /// Whether the queue is closed, as by a reload.
     pub(super) closed: bool,
 }
 
 impl Fake {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inner { most, ..Inner::default() }) })
+    pub(super) fn new(max_entries: usize) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::new(Inner { max_entries, ..Inner::default() }) })
     }
 
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
@@ -53,10 +53,10 @@ impl Queue for Fake {
             if inner.closed {
                 return Err(ReserveError::Full);
             }
-            if entries > inner.most {
+            if entries > inner.max_entries {
                 return Err(ReserveError::TooLarge);
             }
-            if inner.entries.len() + inner.reserved.0 + entries > inner.most {
+            if inner.entries.len() + inner.reserved.0 + entries > inner.max_entries {
                 return Err(ReserveError::Full);
             }
             inner.reserved = (inner.reserved.0 + entries, inner.reserved.1 + bytes);
@@ -132,9 +132,9 @@ fn edited(numbers: std::ops::Range<usize>) -> Vec<String> {
 async fn deliver(intake: Intake, transactions: Vec<Transaction>) -> Result<(), (usize, IntakeError)> {
     let mut ordered = OrderedIntake::new(intake);
     ordered.push(transactions);
-    let mut taken = 0;
+    let mut accepted = 0;
     while !ordered.is_empty() {
-        taken += ordered.advance().await.map_err(|error| (taken, error))?;
+        accepted += ordered.advance().await.map_err(|error| (accepted, error))?;
     }
     Ok(())
 }
@@ -147,10 +147,11 @@ pub(super) async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Scenario: batches offered whole while the second queue has room for two. Guarantees: a batch that does not fit is
-/// refused by the name of the plugin and leaves nothing in any queue; one that fits is in both, in order.
+/// Scenario: batches that must be accepted all or none, while the second queue has room for three entries.
+/// Guarantees: a batch that does not fit is refused with the name of the plugin and adds nothing to any queue; one that fits
+/// is in both, in order.
 #[tokio::test]
-async fn whole_batches_are_taken_or_not() {
+async fn batches_are_accepted_all_or_none() {
     let (file, tcp) = (Fake::new(10), Fake::new(3));
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
     assert_eq!(bench.intake.offer(transactions(0..2)).await, Ok(()));
@@ -166,10 +167,10 @@ async fn whole_batches_are_taken_or_not() {
     assert_eq!(bench.workers.worker_stats().transactions.load(std::sync::atomic::Ordering::Relaxed), 3);
 }
 
-/// Scenario: twenty transactions to be delivered through queues of two and five, emptied now and then. Guarantees: each
-/// arrives in each queue once, in order, also where the batch is more than a queue ever holds.
+/// Scenario: a batch of twenty transactions, with queues of two and five entries that are emptied repeatedly.
+/// Guarantees: each transaction is in each queue once, in order, although the batch is larger than the queues.
 #[tokio::test]
-async fn delivery_goes_on_in_parts() {
+async fn batches_are_accepted_in_parts() {
     let (file, tcp) = (Fake::new(5), Fake::new(2));
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 2);
     let intake = bench.intake.clone();
@@ -187,8 +188,8 @@ async fn delivery_goes_on_in_parts() {
     assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
 }
 
-/// Scenario: a queue that keeps its receipts, as one that writes to disk does. Guarantees: the offer is answered only
-/// when the last receipt is gone.
+/// Scenario: queues that keep receipts, as queues on disk do.
+/// Guarantees: an offer is answered only when the last receipt is dropped.
 #[tokio::test]
 async fn answers_wait_for_every_receipt() {
     let (file, tcp) = (Fake::new(5), Fake::new(5));
@@ -200,7 +201,7 @@ async fn answers_wait_for_every_receipt() {
     until(|| !tcp.with(|inner| inner.receipts.is_empty())).await;
     file.with(|inner| inner.receipts.clear());
     assert!(!offer.is_finished());
-    // Another batch goes its way meanwhile.
+    // Another batch is processed in the meantime.
     let intake = bench.intake.clone();
     let second = tokio::spawn(async move { intake.offer(transactions(2..3)).await });
     until(|| tcp.with(|inner| inner.receipts.len()) == 2).await;
@@ -211,8 +212,8 @@ async fn answers_wait_for_every_receipt() {
     assert_eq!((offer.await.expect("no panic"), second.await.expect("no panic")), (Ok(()), Ok(())));
 }
 
-/// Scenario: a new generation with other plugins and queues while batches come. Guarantees: what is offered after the
-/// swap goes to the new queues alone.
+/// Scenario: a new generation with other plugins and queues replaces the active one, between batches.
+/// Guarantees: later batches go only to the new queues.
 #[tokio::test]
 async fn a_new_generation_takes_over() {
     let (file, tcp, new) = (Fake::new(100), Fake::new(100), Fake::new(100));
@@ -228,10 +229,10 @@ async fn a_new_generation_takes_over() {
     assert_eq!((file.take().len(), tcp.take().len(), new.take()), (4, 4, plain(3..9)));
 }
 
-/// Scenario: transactions whose snippet fails under `on_error: drop`. Guarantees: they are taken, the dropped messages
-/// are counted, and what was reserved for them is given back.
+/// Scenario: transactions whose snippet fails with `on_error: drop`.
+/// Guarantees: they are accepted, the dropped messages are counted, and their reservations are released.
 #[tokio::test]
-async fn dropped_messages_give_their_room_back() {
+async fn dropped_messages_release_their_reservations() {
     let (file, tcp) = (Fake::new(5), Fake::new(5));
     let mut settings = patient();
     settings.on_error = crate::settings::OnError::Drop;
@@ -248,8 +249,8 @@ async fn dropped_messages_give_their_room_back() {
     assert_eq!(breakers[0].totals().errors(), 2);
 }
 
-/// Scenario: the service closes its intake with batches on their way. Guarantees: those are answered, later ones are
-/// refused, and the workers end when the last handle is gone.
+/// Scenario: the intake is closed while batches are in flight.
+/// Guarantees: those are answered, later ones are refused, and the workers end when the last handle is dropped.
 #[tokio::test]
 async fn shutting_down() {
     let (file, tcp) = (Fake::new(100), Fake::new(100));
@@ -267,11 +268,11 @@ async fn shutting_down() {
     drop(intake);
     tokio::task::spawn_blocking(move || workers.join()).await.expect("no panic");
     assert_eq!((file.take(), tcp.take()), (plain(0..5), edited(0..5)));
-    assert_eq!(Arc::strong_count(&live), 1, "the workers let go of everything");
+    assert_eq!(Arc::strong_count(&live), 1, "the workers drop their references");
 }
 
-/// Scenario: a delivery that waits for room when the intake is closed. Guarantees: it ends with the number of those
-/// that were taken.
+/// Scenario: the intake is closed while a sender waits for room.
+/// Guarantees: the sender gets the error and the number of accepted transactions.
 #[tokio::test]
 async fn closing_ends_a_waiting_delivery() {
     let (file, tcp) = (Fake::new(100), Fake::new(2));
@@ -284,8 +285,8 @@ async fn closing_ends_a_waiting_delivery() {
     assert_eq!((file.take(), tcp.take()), (plain(0..2), edited(0..2)));
 }
 
-/// Scenario: a queue panics once. Guarantees: the batch is refused, other queues get their room back, and the worker
-/// goes on with the next batch.
+/// Scenario: a queue panics once.
+/// Guarantees: the batch is refused, all reservations are released, and the worker processes the next batch.
 #[tokio::test]
 async fn a_panic_costs_one_batch() {
     let (file, tcp) = (Fake::new(10), Fake::new(10));
@@ -297,9 +298,10 @@ async fn a_panic_costs_one_batch() {
     assert_eq!((file.take(), tcp.take()), (plain(2..3), edited(2..3)));
 }
 
-/// Scenario: snippets that fit no VM. Guarantees: the workers do not start, and say what to raise.
+/// Scenario: snippets that exceed the memory of a VM.
+/// Guarantees: the workers do not start, and the error names the setting to raise.
 #[test]
-fn workers_that_cannot_start_say_why() {
+fn start_errors_name_the_setting() {
     let mut settings = patient();
     settings.lua.memory_limit = 64 << 10;
     let queue = Fake::new(1);

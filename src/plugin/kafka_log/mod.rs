@@ -27,44 +27,45 @@ pub const DEFINITION: Definition = Definition {
 
 static SCHEMA: Record = Record {
     fields: &[
-        Field::array("bootstrap_servers", &Field::record("", &BROKER)).about("Brokers to ask for the cluster."),
+        Field::array("bootstrap_servers", &Field::record("", &BROKER)).about("Bootstrap brokers."),
         Field::string("topic").required().about("Topic to write to."),
-        Field::integer("timeout").default(Default::Integer(10_000)).about("Milliseconds of the socket timeout."),
-        Field::integer("keepalive").default(Default::Integer(60_000)).about("Milliseconds of idle connections."),
-        Field::boolean("keepalive_enabled").default(Default::Boolean(false)).about("Keep idle connections."),
-        Field::string("cluster_name").about("Names the producer that plugins share."),
-        Field::record("authentication", &AUTHENTICATION).required().about("How to log in."),
+        Field::integer("timeout").default(Default::Integer(10_000)).about("Socket timeout in milliseconds."),
+        Field::integer("keepalive").default(Default::Integer(60_000)).about("Milliseconds before an idle connection is closed."),
+        Field::boolean("keepalive_enabled").default(Default::Boolean(false)).about("Keep idle connections open."),
+        Field::string("cluster_name").about("Name of a producer that several plugins share."),
+        Field::record("authentication", &AUTHENTICATION).required().about("Authentication with the brokers."),
         Field::record("security", &SECURITY).required().about("TLS."),
         Field::integer("producer_request_acks")
             // Kong's default is 1: it loses a message if the broker that has it is lost.
             .default(Default::Integer(-1))
             .checks(&[Check::OneOfNumbers(&[-1.0, 0.0, 1.0])])
-            .about("Acknowledgements to wait for: none, the leader's, or all (-1)."),
-        count("producer_request_timeout", 2000).about("Milliseconds that a broker may take."),
-        count("producer_request_limits_messages_per_request", 200).about("Messages per request."),
-        count("producer_request_limits_bytes_per_request", 1_048_576).about("Bytes per request."),
-        count("producer_request_retries_max_attempts", 10).about("No effect: the queue decides how long a message is tried."),
-        count("producer_request_retries_backoff_timeout", 100).about("Milliseconds between tries."),
+            .about("Acknowledgements to wait for: 0 (none), 1 (the leader) or -1 (all in-sync replicas)."),
+        count("producer_request_timeout", 2000).about("Milliseconds to wait for a broker's answer."),
+        count("producer_request_limits_messages_per_request", 200).about("Maximum messages per request."),
+        count("producer_request_limits_bytes_per_request", 1_048_576).about("Maximum bytes per request."),
+        count("producer_request_retries_max_attempts", 10).about("No effect: the queue decides how long a message is retried."),
+        count("producer_request_retries_backoff_timeout", 100).about("Milliseconds between retries."),
         Field::boolean("producer_async").default(Default::Boolean(true)).about("Send in the background."),
-        count("producer_async_flush_timeout", 1000).about("Milliseconds that records may wait for others; at most 5 of them are taken."),
-        count("producer_async_buffering_limits_messages_in_memory", 50_000).about("Records that may be on their way at once."),
+        count("producer_async_flush_timeout", 1000).about("Milliseconds to wait for more records in a batch; capped at 5."),
+        count("producer_async_buffering_limits_messages_in_memory", 50_000).about("Maximum records in flight."),
         Field::string("key_query_arg").since("3.11").about("Query parameter whose value is the record's key."),
-        Field::record("schema_registry", &schema_registry::SCHEMA_REGISTRY).since("3.11").about("Schemas to validate with."),
+        Field::record("schema_registry", &schema_registry::SCHEMA_REGISTRY).since("3.11").about("Schema registry, for messages in Avro or JSON Schema."),
         Field::string("compression")
             .checks(&[Check::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"])])
             .extension()
-            .about("Compression of batches; lz4 if not given."),
+            .about("Compression of batches; default: lz4."),
         Field::string("partitioner")
             .checks(&[Check::OneOf(&["crc32", "murmur2", "random", "sticky"])])
             .extension()
-            .about("What chooses a record's partition: its key by CRC32 as in Kong (if not given) or by Murmur2, or chance."),
+            .about("Choice of a record's partition: by the key's CRC32 as in Kong (default), by its Murmur2, or random; `sticky` is \
+                 `crc32` with larger batches of records without a key."),
         Field::integer("max_batch_size")
             .checks(&[Check::Between(1.0, 10_000.0)])
             .extension()
             .about("Messages per record; with more than 1 each record is a JSON array."),
         Field::map("record_headers", &HEADER_NAME, &Field::string("").about("Key path in the message."))
             .extension()
-            .about("Headers of the record, each with the key path of its value."),
+            .about("Headers of the record, each with the key path of its value in the message."),
         CUSTOM_FIELDS,
         ON_ERROR,
         INCLUDE_BODY,
@@ -83,29 +84,32 @@ const fn count(name: &'static str, default: i64) -> Field {
 
 const HEADER_NAME: Field = Field::string("").about("Name of the header.");
 
-static BROKER: Record = Record::new(&[Field::string("host").required().about("Host of a broker."), PORT]);
+static BROKER: Record =
+    Record::new(&[Field::string("host").required().about("Host name or IP address of a broker."), PORT]);
 
 static AUTHENTICATION: Record = Record {
     fields: &[
-        Field::string("strategy").checks(&[Check::OneOf(&["sasl"])]).about("`sasl`, or none."),
+        Field::string("strategy").checks(&[Check::OneOf(&["sasl"])]).about("`sasl`; default: no authentication."),
         Field::string("mechanism")
             .checks(&[Check::OneOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])])
-            .about("The SASL mechanism."),
+            .about("SASL mechanism."),
         Field::string("user").about("User or token id."),
         Field::string("password").about("Password or token HMAC."),
-        Field::boolean("tokenauth").about("The user is a delegation token."),
-        Field::record("oauthbearer", &OAUTH_BEARER).since("3.15").about("Where tokens come from."),
+        Field::boolean("tokenauth").about("Whether the user is a delegation token."),
+        Field::record("oauthbearer", &OAUTH_BEARER).since("3.15").about("Token endpoint and client."),
     ],
     checks: &[bearer_block],
 };
 
 static OAUTH_BEARER: Record = Record::new(&[
-    Field::string("token_endpoint_url").required().about("Where to ask for a token."),
+    Field::string("token_endpoint_url").required().about("URL of the token endpoint."),
     Field::string("client_id").required().about("Client id."),
     Field::string("client_secret").required().about("Client secret."),
-    Field::array("scopes", &Field::string("")).about("Scopes to ask for."),
+    Field::array("scopes", &Field::string("")).about("Scopes to request."),
     Field::map("extensions", &Field::string(""), &Field::string("")).about("SASL extensions."),
-    Field::boolean("token_endpoint_tls_verify").default(Default::Boolean(true)).about("Verify its certificate."),
+    Field::boolean("token_endpoint_tls_verify")
+        .default(Default::Boolean(true))
+        .about("Verify the certificate of the token endpoint."),
 ]);
 
 static SECURITY: Record = Record::new(&[
@@ -137,7 +141,7 @@ fn arrays_without_schema(config: &Map<String, Value>) -> Result<(), Problem> {
     }
     Err(Problem {
         field: "max_batch_size",
-        message: "`max_batch_size` above 1 together with `schema_registry`: a schema is of one message".into(),
+        message: "`max_batch_size` above 1 together with `schema_registry`: a schema describes one message".into(),
         kong: "max_batch_size must be 1 when schema_registry is set".into(),
     })
 }

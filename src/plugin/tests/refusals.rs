@@ -1,6 +1,6 @@
-//! `tests/fixtures/bad-plugins.yml`: configurations that are refused, one for each refusal.
+//! `tests/fixtures/bad-plugins.yml`: a configuration for each error that is reported.
 //!
-//! `BLESS=1 cargo test --lib refusals` writes the fields and problems that are found into the file.
+//! `BLESS=1 cargo test --lib refusals` writes the actual fields and problems to the file.
 
 use std::fmt::Write as _;
 
@@ -20,9 +20,9 @@ struct Bad {
     config: Value,
     /// The certificate that the configuration refers to.
     certificate: Option<Pem>,
-    /// Who refuses it.
+    /// What refuses it.
     by: By,
-    /// The field below `config`; empty for the whole.
+    /// The field below `config`; empty for the whole `config`.
     #[serde(default)]
     field: String,
     #[serde(default)]
@@ -38,9 +38,9 @@ struct Pem {
 #[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum By {
-    /// The plugin's fields.
+    /// The plugin's schema.
     Schema,
-    /// The sink, with a configuration that the fields allow.
+    /// The sink; the schema accepts the configuration.
     Sink,
 }
 
@@ -52,7 +52,7 @@ fn table() -> (String, Vec<Bad>) {
     (text, rows)
 }
 
-/// The field and the problem for which `bad` is refused; or what happens in place of one refusal.
+/// The field and the problem for which `bad` is refused; an error if that is not exactly one.
 fn refusal(bad: &Bad) -> Result<(String, String), String> {
     let definition = find(&bad.plugin).ok_or("no such plugin")?;
     let (config, diagnostics) = read(definition, &bad.config.to_string());
@@ -62,7 +62,7 @@ fn refusal(bad: &Bad) -> Result<(String, String), String> {
         return Ok((path.trim_start_matches("config").trim_start_matches('.').to_owned(), only.message.clone()));
     }
     if any_error(&diagnostics) {
-        return Err(format!("not allowed by the fields: {diagnostics:?}"));
+        return Err(format!("refused by the schema: {diagnostics:?}"));
     }
     let certificate = bad.certificate.as_ref().map(|pem| Certificate { cert: &pem.cert, key: &pem.key });
     let context =
@@ -73,8 +73,8 @@ fn refusal(bad: &Bad) -> Result<(String, String), String> {
     Ok((only.field.clone(), only.problem.clone()))
 }
 
-/// Scenario: a table of configurations, at least one for each refusal of each sink, and some that the fields refuse.
-/// Guarantees: each is refused for one reason, with the field and the problem that the table says.
+/// Scenario: a table of configurations, at least one for each error of each sink, and some that the schema refuses.
+/// Guarantees: each is refused for one reason, with the field and the problem in the table.
 #[test]
 fn bad_configurations_are_refused_by_field() {
     let (text, rows) = table();
@@ -98,7 +98,7 @@ fn bad_configurations_are_refused_by_field() {
     }
 }
 
-/// `text` with what was found: `field` and `problem` are the last lines of a row.
+/// `text` with the fields and problems in `found`. They are the last lines of a row.
 fn blessed(text: &str, found: &[(String, String)]) -> String {
     let (mut out, mut found) = (String::new(), found.iter());
     for line in text.lines().filter(|line| !line.starts_with("  field:") && !line.starts_with("  problem:")) {
