@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Tap) -> Exit {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    runtime.block_on(watch(arguments, &ControlClient::of(&settings.data_dir)))
+    runtime.block_on(watch(arguments, &ControlClient::new(&settings.data_dir)))
 }
 
 /// Why a stream is no longer read.

@@ -159,7 +159,7 @@ impl Reader {
         let (settings, found) = Settings::load(file, environment);
         self.settings = settings;
         self.found.extend(found);
-        dry_run::give_time(&mut self.settings);
+        dry_run::extend_deadlines(&mut self.settings);
     }
 
     /// The plugins that are tested.

@@ -137,7 +137,7 @@ fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
 }
 
 fn execute<'a>(suite: &'a Suite, test: &Test, dry_run: &mut DryRun) -> Vec<Done<'a>> {
-    dry_run.forget();
+    dry_run.reset_vm();
     let outcomes = dry_run.run(test.transaction.clone());
     outcomes.iter().map(|outcome| Done::new(&suite.program, outcome)).collect()
 }

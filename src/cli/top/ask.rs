@@ -54,7 +54,7 @@ impl Source {
             let seen = source.ask().await.map_err(|error| format!("{error}; is status.listen set there?"))?;
             return Ok((source, seen));
         }
-        let source = Self::Control(ControlClient::of(&settings.data_dir));
+        let source = Self::Control(ControlClient::new(&settings.data_dir));
         let error = match source.ask().await {
             Ok(seen) => return Ok((source, seen)),
             Err(error) => error,
