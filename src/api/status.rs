@@ -14,7 +14,7 @@ use crate::input::{Counters, Reason};
 use crate::phase::{Breaker, Step};
 use logphase_script::Stop;
 
-/// What Kong answers as the hash while it has no configuration.
+/// The hash that Kong reports without a configuration.
 const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
 
 /// Handles the request. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
