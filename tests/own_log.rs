@@ -70,7 +70,7 @@ fn a_flood_is_few_lines() {
     assert!(service.is_running());
 }
 
-/// A service whose standard error nobody reads and whose Lua logs much, with a full pipe.
+/// A service with a full pipe as standard error, which nobody reads, and with Lua that logs.
 fn unread(home: &Home) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
     command.args(["run", "kong.yml"]).current_dir(home.path(".")).env_clear();
