@@ -8,8 +8,9 @@
 //! appends their messages to queues ([`logphase_queue`]), and [`delivery`] sends those with a [`sink`].
 //!
 //! [`logphase_config`] parses configuration files: `document` into a tree, `schema` into checked fields. [`declarative`]
-//! reads Kong's entities ([`entity`]), [`settings`] those of Logphase, and [`plugin`] defines the supported plugins. Every
-//! problem of a configuration is a [`Diagnostic`](logphase_config::diagnostic::Diagnostic).
+//! reads Kong's entities ([`entity`]), [`settings`] has the settings of Logphase, [`options`] those that settings and plugins
+//! share, [`plugin`] defines the supported plugins, and `compile` builds the program that [`phase`] runs. Every problem of a
+//! configuration is a [`Diagnostic`](logphase_config::diagnostic::Diagnostic).
 //!
 //! [`service`] connects these parts, [`api`] serves its status and metrics, [`confinement`] restricts the process, and
 //! [`cli`] has the commands.
