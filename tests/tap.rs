@@ -183,7 +183,7 @@ fn restarts_do_not_end_it() {
     }
 }
 
-/// Scenario: a tap of everything whose output nobody reads, and a second tap, during 3,000 messages.
+/// Scenario: a tap of everything whose output is not read, and a second tap, during 3,000 messages.
 /// Guarantees: every message is delivered; once the first tap is read, it reports how many messages it skipped; the
 /// second is not delayed.
 #[test]

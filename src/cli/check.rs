@@ -12,15 +12,15 @@ use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
 /// Reads the configuration, compiles every snippet, and prints every finding on standard output.
 pub(super) fn check(arguments: &Check) -> Exit {
     let format = arguments.format.into();
-    let show = |found: &[Diagnostic]| {
-        if !found.is_empty() {
-            say(render_all(found, format, std::io::stdout().is_terminal()).as_bytes());
+    let show = |diagnostics: &[Diagnostic]| {
+        if !diagnostics.is_empty() {
+            say(render_all(diagnostics, format, std::io::stdout().is_terminal()).as_bytes());
         }
     };
     let prepared = match Prepared::new(ConfigFiles::from(arguments.files.clone()).load()) {
         Ok(prepared) => prepared,
-        Err(found) => {
-            show(&found);
+        Err(diagnostics) => {
+            show(&diagnostics);
             return Exit::Configuration;
         }
     };

@@ -162,7 +162,7 @@ mod tests {
     async fn requests_and_errors() {
         let folder = tempfile::tempdir().expect("a folder");
         let client = ControlClient::new(folder.path());
-        let error = client.get("/a").await.expect_err("nobody is there");
+        let error = client.get("/a").await.expect_err("no service");
         assert!(matches!(error, ControlError::NotRunning(_)), "{error}");
         let routes = Routes::new()
             .get("/a", |call| async move { json_reply(StatusCode::OK, &json!(call.query("x"))) })

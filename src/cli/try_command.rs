@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Try) -> Exit {
     add_fields(&mut loaded.configuration, &arguments.field);
     let prepared = match Prepared::new(loaded) {
         Ok(prepared) => prepared,
-        Err(found) => {
-            show(&found);
+        Err(diagnostics) => {
+            show(&diagnostics);
             return Exit::Configuration;
         }
     };

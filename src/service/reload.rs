@@ -49,7 +49,7 @@ pub struct ReloadError {
 impl ReloadError {
     /// The number of errors.
     pub fn count(&self) -> usize {
-        self.diagnostics.iter().filter(|found| found.is_error()).count().max(1)
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count().max(1)
     }
 }
 
@@ -104,7 +104,7 @@ impl Reloader {
 
 /// The error of a configuration with these `diagnostics`.
 fn refused(diagnostics: Vec<Diagnostic>) -> ReloadError {
-    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
+    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).cloned().collect();
     let reason = render_all(&errors, Format::Short, false).trim_end().to_owned();
     ReloadError { diagnostics, reason }
 }

@@ -112,7 +112,7 @@ fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, co
             (console.diagnostics)(&error.diagnostics);
             let errors = error.count();
             let ReloadError { diagnostics, reason } = error;
-            if !diagnostics.iter().any(|found| found.is_error()) {
+            if !diagnostics.iter().any(|diagnostic| diagnostic.is_error()) {
                 tracing::error!("{reason}");
             }
             tracing::error!(errors, "the new configuration is refused; the old one stays active");

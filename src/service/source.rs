@@ -49,8 +49,8 @@ impl Loaded {
     /// `diagnostics`.
     pub(super) fn of(settings: Settings, paths: Vec<PathBuf>, mut diagnostics: Vec<Diagnostic>) -> Self {
         let settings_refused = any_error(&diagnostics);
-        let (configuration, more) = read_configuration(&paths, &settings);
-        diagnostics.extend(more);
+        let (configuration, configuration_diagnostics) = read_configuration(&paths, &settings);
+        diagnostics.extend(configuration_diagnostics);
         Self { settings, configuration, paths, diagnostics, settings_refused }
     }
 
@@ -118,12 +118,12 @@ pub fn read_configuration_in(
             Err(diagnostic) => unreadable.push(*diagnostic),
         }
     }
-    let (configuration, found) = read(&sources, settings, environment);
+    let (configuration, diagnostics) = read(&sources, settings, environment);
     if unreadable.is_empty() {
-        return (configuration, found);
+        return (configuration, diagnostics);
     }
     // Unresolved references may be defined in the files that could not be read.
-    unreadable.extend(found.into_iter().filter(|finding| finding.code != codes::REFERENCE));
+    unreadable.extend(diagnostics.into_iter().filter(|diagnostic| diagnostic.code != codes::REFERENCE));
     (Configuration::default(), unreadable)
 }
 

@@ -134,10 +134,10 @@ fn expectation(text: &str) -> Result<Expectation, String> {
 
 /// Parses `"(" 200000`: a text and how often it is repeated.
 fn repeated(text: &str) -> Result<String, String> {
-    let wrong = || "expected a text and a number, like `-- repeat: \"(\" 200000`".to_owned();
-    let (quoted, count) = text.rsplit_once(' ').ok_or_else(wrong)?;
-    let text: String = serde_json::from_str(quoted).map_err(|_| wrong())?;
-    let count: usize = count.parse().map_err(|_| wrong())?;
+    let invalid = || "expected a text and a number, like `-- repeat: \"(\" 200000`".to_owned();
+    let (quoted, count) = text.rsplit_once(' ').ok_or_else(invalid)?;
+    let text: String = serde_json::from_str(quoted).map_err(|_| invalid())?;
+    let count: usize = count.parse().map_err(|_| invalid())?;
     match text.len().checked_mul(count) {
         Some(size) if size <= MAX_SIZE => Ok(text.repeat(count)),
         _ => Err(format!("larger than {MAX_SIZE} bytes")),

@@ -53,11 +53,16 @@ pub(super) struct Expect {
 }
 
 /// Reads the `expect` of a test. `known` is the configuration, `None` if it is invalid.
-pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, found: &mut Vec<Diagnostic>) -> Expect {
+pub(super) fn read(
+    node: &Node,
+    scope: &Scope,
+    known: Option<&Configuration>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Expect {
     let mut expect = Expect { plugins: Vec::new(), short: false };
     let Some(entries) = node.entries() else {
         let diagnostic = scope.error(codes::TYPE, format!("`expect` is {}", node.type_name()), "expected a mapping");
-        found.push(diagnostic.help("name plugins, and what each must emit"));
+        diagnostics.push(diagnostic.help("name plugins, and what each must emit"));
         return expect;
     };
     let plugins = known.map_or(&[][..], |configuration| &configuration.plugins);
@@ -69,21 +74,21 @@ pub(super) fn read(node: &Node, scope: &Scope, known: Option<&Configuration>, fo
             loggers.first().filter(|first| loggers.iter().all(|p| p.definition.name == first.definition.name))
     {
         expect.short = true;
-        expect.plugins.extend(read_plugin(only.definition.name.to_owned(), node, scope, true, found));
+        expect.plugins.extend(read_plugin(only.definition.name.to_owned(), node, scope, true, diagnostics));
         return expect;
     }
     for (key, value) in entries {
         let scope = scope.member(&key.name, key.origin());
         let plugin = plugins.iter().find(|plugin| answers_to(plugin, &key.name));
         if known.is_some() && plugin.is_none() {
-            found.push(unknown(&key.name, &scope, plugins, loggers.len() == 1));
+            diagnostics.push(unknown(&key.name, &scope, plugins, loggers.len() == 1));
         }
         expect.plugins.extend(read_plugin(
             key.name.clone(),
             value,
             &scope,
             plugin.is_none_or(|p| p.definition.emits),
-            found,
+            diagnostics,
         ));
     }
     expect
@@ -105,7 +110,7 @@ fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagno
     let diagnostic = Diagnostic::error(codes::TEST_PLUGIN, message).at(scope.origin.clone()).path(scope.path.clone());
     // The name of another known plugin is not a typo.
     match suggest(name, names().chain(members)).filter(|_| crate::plugin::find(name).is_none()) {
-        Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
+        Some(suggestion) => diagnostic.label(format!("did you mean `{suggestion}`?")),
         None => {
             let mut all: Vec<_> = names().collect();
             all.dedup();
@@ -122,18 +127,18 @@ fn read_plugin(
     node: &Node,
     scope: &Scope,
     emits: bool,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Expectation> {
-    let before = found.len();
-    let values = EXPECTATION.read(node, scope, found);
+    let before = diagnostics.len();
+    let values = EXPECTATION.read(node, scope, diagnostics);
     for name in ["message", "fields"] {
         let Some(value) = node.get(name).filter(|value| !value.is_null()) else { continue };
         if value.entries().is_none() {
             let here = scope.member(name, value.origin());
             let message = format!("`{name}` of {} is {}", scope.subject, value.type_name());
-            found.push(here.error(codes::TYPE, message, "expected a mapping"));
+            diagnostics.push(here.error(codes::TYPE, message, "expected a mapping"));
         }
-        check_matchers(value, &scope.member(name, value.origin()), found);
+        check_matchers(value, &scope.member(name, value.origin()), diagnostics);
     }
     let is_set = |name: &str| values.get(name).is_some_and(|value| !value.is_null());
     let none = values.get("none") == Some(&Value::Bool(true));
@@ -148,7 +153,7 @@ fn read_plugin(
     if let Some((name, why)) = problem {
         let origin = node.entry(name).map_or(scope.origin.clone(), |(key, _)| key.origin());
         let message = format!("`{name}` cannot be expected here in {}", scope.subject);
-        found.push(scope.member(name, origin).error(codes::ENTITY_CHECK, message, why));
+        diagnostics.push(scope.member(name, origin).error(codes::ENTITY_CHECK, message, why));
     }
     let strings = |value: Option<&Value>| -> Vec<String> {
         value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -158,7 +163,7 @@ fn read_plugin(
         (text("field").unwrap_or_default(), text("message"))
     });
     let object = |name: &str| values.get(name).and_then(Value::as_object).cloned();
-    (found.len() == before).then(|| Expectation {
+    (diagnostics.len() == before).then(|| Expectation {
         plugin,
         message: values.get("message").filter(|value| !value.is_null()).cloned(),
         fields: object("fields"),
@@ -169,22 +174,22 @@ fn read_plugin(
 }
 
 /// Checks every matcher in `node`.
-fn check_matchers(node: &Node, scope: &Scope, found: &mut Vec<Diagnostic>) {
+fn check_matchers(node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {
     match Matcher::of(&node.to_json()) {
         Some(Ok(_)) => return,
-        Some(Err(wrong)) => {
+        Some(Err(problem)) => {
             let message = format!("invalid matcher in {}", scope.subject);
-            let diagnostic = scope.error(codes::TEST_MATCHER, message, &wrong);
-            found.push(diagnostic);
+            let diagnostic = scope.error(codes::TEST_MATCHER, message, &problem);
+            diagnostics.push(diagnostic);
             return;
         }
         None => {}
     }
     for (key, value) in node.entries().into_iter().flatten() {
-        check_matchers(value, &scope.member(&key.name, value.origin()), found);
+        check_matchers(value, &scope.member(&key.name, value.origin()), diagnostics);
     }
     for (index, item) in node.items().into_iter().flatten().enumerate() {
-        check_matchers(item, &scope.element(index, item.origin()), found);
+        check_matchers(item, &scope.element(index, item.origin()), diagnostics);
     }
 }
 

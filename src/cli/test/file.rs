@@ -84,8 +84,8 @@ pub(super) struct Test {
 /// Reads the test file `source` at `path`, and the files that it refers to. If the suite is `None`, the diagnostics have an
 /// error.
 pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec<Diagnostic>) {
-    let (root, mut found) = document::parse(source, None);
-    let Some(root) = root else { return (None, found) };
+    let (root, mut diagnostics) = document::parse(source, None);
+    let Some(root) = root else { return (None, diagnostics) };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let scope = Scope {
         subject: "the test file".to_owned(),
@@ -93,34 +93,34 @@ pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec
         kong: Some(FieldPath::default()),
         origin: Place::new(source.clone(), 0..source.text.lines().next().map_or(0, str::len)).into(),
     };
-    let values = FILE.read(&root, &scope, &mut found);
-    let mut reader = Reader { folder, settings: Settings::default(), found };
+    let values = FILE.read(&root, &scope, &mut diagnostics);
+    let mut reader = Reader { folder, settings: Settings::default(), diagnostics };
     reader.settings(&root);
     let configuration = reader.configuration(&root, &values, &scope);
-    let sound = !any_error(&reader.found);
+    let is_valid = !any_error(&reader.diagnostics);
     let limits = reader.settings.limits.transaction();
     let shared = Shared { root: &root, scope: &scope };
-    let tests = reader.tests(&root, &shared, &limits, sound.then_some(&configuration));
+    let tests = reader.tests(&root, &shared, &limits, is_valid.then_some(&configuration));
     // An error in the shared transaction is found once per test.
-    let mut found: Vec<Diagnostic> = Vec::new();
-    reader.found.into_iter().for_each(|one| {
-        if !found.contains(&one) {
-            found.push(one)
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    reader.diagnostics.into_iter().for_each(|one| {
+        if !diagnostics.contains(&one) {
+            diagnostics.push(one)
         }
     });
-    for diagnostic in found.iter_mut().filter(|d| d.place().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
+    for diagnostic in diagnostics.iter_mut().filter(|d| d.place().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
         // Only the plugins in a test file correspond to Kong entities.
         let about_plugins = diagnostic.path.as_deref().is_some_and(|path| path.starts_with("plugins"));
         diagnostic.kong.take_if(|_| !about_plugins);
     }
-    if any_error(&found) {
-        return (None, found);
+    if any_error(&diagnostics) {
+        return (None, diagnostics);
     }
     match Program::build(&configuration, &reader.settings) {
-        Ok(program) => (Some(Suite { source: source.clone(), program: Arc::new(program), tests }), found),
+        Ok(program) => (Some(Suite { source: source.clone(), program: Arc::new(program), tests }), diagnostics),
         Err(errors) => {
-            found.extend(errors);
-            (None, found)
+            diagnostics.extend(errors);
+            (None, diagnostics)
         }
     }
 }
@@ -134,7 +134,7 @@ struct Shared<'a> {
 struct Reader {
     folder: PathBuf,
     settings: Settings,
-    found: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 /// The transaction of a test: `None` if the file has none for it, `Some(None)` if it is invalid and the error is recorded.
@@ -148,7 +148,7 @@ impl Reader {
             Ok(file) => Some(file),
             Err(diagnostic) => {
                 let help = "paths are relative to the directory of the test file";
-                self.found.push(diagnostic.at(node.origin()).label("named here").help(help));
+                self.diagnostics.push(diagnostic.at(node.origin()).label("named here").help(help));
                 None
             }
         }
@@ -159,9 +159,9 @@ impl Reader {
         let file = named.and_then(|node| self.open(node));
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let (settings, found) = Settings::load(file, environment);
+        let (settings, diagnostics) = Settings::load(file, environment);
         self.settings = settings;
-        self.found.extend(found);
+        self.diagnostics.extend(diagnostics);
         dry_run::extend_deadlines(&mut self.settings);
     }
 
@@ -178,10 +178,10 @@ impl Reader {
             };
             let diagnostic = Diagnostic::error(codes::TEST_SUBJECT, message).at(place);
             let help = "write one of `config: kong.yml`, `plugins: [...]` and `fields: {KEY: LUA}`";
-            self.found.push(diagnostic.help(help));
+            self.diagnostics.push(diagnostic.help(help));
             return Configuration::default();
         };
-        let (configuration, found) = match key.name.as_str() {
+        let (configuration, diagnostics) = match key.name.as_str() {
             "config" => {
                 let paths = self.paths(node, scope);
                 if paths.is_empty() {
@@ -204,7 +204,7 @@ impl Reader {
                 (configuration, Vec::new())
             }
         };
-        self.found.extend(found);
+        self.diagnostics.extend(diagnostics);
         configuration
     }
 
@@ -214,16 +214,16 @@ impl Reader {
         if names.is_empty() || names.iter().any(|name| name.as_str().is_none_or(str::is_empty)) {
             let here = scope.member("config", node.origin());
             let message = "`config` of the test file is not a path".to_owned();
-            self.found.push(here.error(codes::TYPE, message, "expected a path or a list of paths"));
+            self.diagnostics.push(here.error(codes::TYPE, message, "expected a path or a list of paths"));
             return Vec::new();
         }
-        let before = self.found.len();
+        let before = self.diagnostics.len();
         let paths = names.iter().filter_map(|name| {
             self.open(name)?;
             Some(self.folder.join(name.as_str()?))
         });
         let paths = paths.collect();
-        if self.found.len() == before { paths } else { Vec::new() }
+        if self.diagnostics.len() == before { paths } else { Vec::new() }
     }
 
     fn tests(&mut self, root: &Node, shared: &Shared<'_>, limits: &Limits, known: Option<&Configuration>) -> Vec<Test> {
@@ -236,20 +236,20 @@ impl Reader {
                 kong: Some(FieldPath::default()),
                 origin: node.get("name").unwrap_or(node).origin(),
             };
-            let values = TEST.read(node, &scope, &mut self.found);
+            let values = TEST.read(node, &scope, &mut self.diagnostics);
             if let (Some(name), Some(first)) = (name, tests.iter().find(|test| Some(test.name.as_str()) == name)) {
                 let diagnostic = Diagnostic::error(codes::UNIQUE, format!("two tests are called `{name}`"));
                 let diagnostic = diagnostic.at(scope.origin.clone()).label("second here");
-                self.found.push(diagnostic.related(first.place.clone(), "first here"));
+                self.diagnostics.push(diagnostic.related(first.place.clone(), "first here"));
             }
             let expect = node.entry("expect").map(|(key, value)| {
-                expectation::read(value, &scope.member("expect", key.origin()), known, &mut self.found)
+                expectation::read(value, &scope.member("expect", key.origin()), known, &mut self.diagnostics)
             });
             let Some(bytes) = self.transaction(node, None, Some(shared), limits, &scope) else {
                 let message = format!("{} has no transaction", scope.subject);
                 let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone());
                 let help = "write `transaction` or `transaction_file`, here or at the top of the file for all tests";
-                self.found.push(diagnostic.help(help));
+                self.diagnostics.push(diagnostic.help(help));
                 continue;
             };
             let transaction = bytes.and_then(|bytes| self.parse(bytes, limits, &scope));
@@ -267,7 +267,7 @@ impl Reader {
         parsed
             .map_err(|rejection| {
                 let message = format!("the transaction of {} would be rejected: {rejection}", scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone()));
+                self.diagnostics.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone()));
             })
             .ok()
     }
@@ -296,7 +296,7 @@ impl Reader {
         for (key, patch) in changes {
             if let Err(problem) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
                 let message = format!("cannot set `{}` in {}: {problem}", key.name, scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()));
+                self.diagnostics.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()));
             }
         }
         Some(Some(Bytes::from(value.to_string())))
@@ -314,21 +314,22 @@ impl Reader {
         Some(match (node.entry("transaction"), node.entry("transaction_file")) {
             (Some(_), Some((key, _))) => {
                 let message = format!("both `transaction` and `transaction_file` in {}", scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()).label("keep one"));
+                self.diagnostics
+                    .push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()).label("keep one"));
                 None
             }
             (Some((_, value)), None) if value.entries().is_some() => {
                 if let Some(number) = number {
                     let message = "`transaction_number` without `transaction_file`";
                     let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(number.origin());
-                    self.found.push(diagnostic.help("remove it, or write `transaction_file`"));
+                    self.diagnostics.push(diagnostic.help("remove it, or write `transaction_file`"));
                 }
                 Some(Bytes::from(value.to_json().to_string()))
             }
             (Some((key, value)), None) => {
                 let message = format!("`transaction` of {} is {}", scope.subject, value.type_name());
                 let here = scope.member("transaction", key.origin());
-                self.found.push(here.error(codes::TYPE, message, "expected a mapping"));
+                self.diagnostics.push(here.error(codes::TYPE, message, "expected a mapping"));
                 None
             }
             (None, Some((_, value))) => self.from_file(value, number, limits),
@@ -349,7 +350,7 @@ impl Reader {
             Err(rejection) => {
                 let line = dry_run::rejected_line(&body, &rejection);
                 let message = format!("{}, line {line}: transaction {}: {rejection}", file.name, rejection.index);
-                self.found.push(error(message));
+                self.diagnostics.push(error(message));
                 return None;
             }
         };
@@ -360,7 +361,7 @@ impl Reader {
         };
         if chosen.is_none() {
             let diagnostic = error(format!("{} holds {count} transactions", file.name));
-            self.found.push(match (number, count) {
+            self.diagnostics.push(match (number, count) {
                 (_, 0) => diagnostic.label("none"),
                 (None, _) => diagnostic.label("which one?").help(format!("write `transaction_number: 1` to {count}")),
                 (Some(number), _) => diagnostic.related(number.origin(), "out of range"),

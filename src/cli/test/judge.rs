@@ -29,7 +29,7 @@ impl Failure {
         Self { plugin: plugin.to_owned(), ..Self::default() }
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.remarks.is_empty() && self.differences.is_empty() && self.errors.is_empty()
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn judge(test: &Test, results: &[PluginResult<'_>]) -> Vec<Failure> {
         }
         failures.push(failure);
     }
-    failures.retain(|failure| !failure.is_nothing());
+    failures.retain(|failure| !failure.is_empty());
     failures
 }
 

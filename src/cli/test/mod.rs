@@ -113,18 +113,18 @@ fn run_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(
 /// Reads a test file, and prints its diagnostics.
 fn read(path: &Path, source: &Arc<SourceFile>) -> Result<Suite, Exit> {
     match file::read(path, source) {
-        (Some(suite), found) => {
-            show_diagnostics(&found);
+        (Some(suite), diagnostics) => {
+            show_diagnostics(&diagnostics);
             Ok(suite)
         }
-        (None, found) => Err(refuse(&found)),
+        (None, diagnostics) => Err(refuse(&diagnostics)),
     }
 }
 
 /// Prints why a file cannot be run.
-fn refuse(found: &[Diagnostic]) -> Exit {
-    show_diagnostics(found);
-    let unreadable = found.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
+fn refuse(diagnostics: &[Diagnostic]) -> Exit {
+    show_diagnostics(diagnostics);
+    let unreadable = diagnostics.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
     if unreadable { Exit::Unavailable } else { Exit::Configuration }
 }
 

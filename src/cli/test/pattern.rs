@@ -45,7 +45,7 @@ impl<'a> Matcher<'a> {
             "$contains" => text().map(Self::Contains),
             "$is" => Ok(Self::Is(argument)),
             _ => Err(match suggest(name, NAMES) {
-                Some(found) => format!("did you mean `{found}`?"),
+                Some(suggestion) => format!("did you mean `{suggestion}`?"),
                 None => {
                     format!("matchers are {}; wrap other names that begin with `$` in `$is`", NAMES.join(", "))
                 }
@@ -113,12 +113,12 @@ pub(super) struct Difference {
     pub(super) got: Option<Value>,
 }
 
-/// Adds the differences between `expected` and `got`, which are at the key path `path`, to `found`.
-pub(super) fn compare(expected: &Value, got: &Value, extent: Extent, path: &str, found: &mut Vec<Difference>) {
+/// Adds the differences between `expected` and `got`, which are at the key path `path`, to `differences`.
+pub(super) fn compare(expected: &Value, got: &Value, extent: Extent, path: &str, differences: &mut Vec<Difference>) {
     let differs = || Difference { path: path.to_owned(), expected: Some(expected.clone()), got: Some(got.clone()) };
     if let Some(Ok(matcher)) = Matcher::of(expected) {
         if !matcher.holds(got) {
-            found.push(differs());
+            differences.push(differs());
         }
         return;
     }
@@ -127,23 +127,27 @@ pub(super) fn compare(expected: &Value, got: &Value, extent: Extent, path: &str,
             for (name, expected) in wanted {
                 let path = member_path(path, name);
                 match members.get(name) {
-                    Some(got) => compare(expected, got, extent, &path, found),
-                    None => found.push(Difference { path, expected: Some(expected.clone()), got: None }),
+                    Some(got) => compare(expected, got, extent, &path, differences),
+                    None => differences.push(Difference { path, expected: Some(expected.clone()), got: None }),
                 }
             }
             if !extent.open(wanted) {
                 for (name, got) in members.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
-                    found.push(Difference { path: member_path(path, name), expected: None, got: Some(got.clone()) });
+                    differences.push(Difference {
+                        path: member_path(path, name),
+                        expected: None,
+                        got: Some(got.clone()),
+                    });
                 }
             }
         }
         (Value::Array(wanted), Value::Array(items)) if wanted.len() == items.len() => {
             for (index, (expected, got)) in wanted.iter().zip(items).enumerate() {
-                compare(expected, got, extent, &format!("{path}[{}]", index + 1), found);
+                compare(expected, got, extent, &format!("{path}[{}]", index + 1), differences);
             }
         }
         _ if same(expected, got) => {}
-        _ => found.push(differs()),
+        _ => differences.push(differs()),
     }
 }
 

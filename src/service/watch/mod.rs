@@ -1,4 +1,4 @@
-//! Notices that the files of a configuration have changed.
+//! Detects changes of the files of a configuration.
 //!
 //! Compares digests of the contents about once a second. File system events (inotify) are not sufficient: a ConfigMap update
 //! replaces a link two levels up, editors write another file and rename it, and network file systems send no events. The
@@ -65,8 +65,8 @@ impl Contents {
 
 /// The bytes of a file; `None` for a pipe or a device.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let found = std::fs::metadata(path)?;
-    if found.is_file() || found.is_dir() { std::fs::read(path).map(Some) } else { Ok(None) }
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() || metadata.is_dir() { std::fs::read(path).map(Some) } else { Ok(None) }
 }
 
 fn content(read: io::Result<Option<Vec<u8>>>) -> Content {
