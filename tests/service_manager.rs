@@ -107,9 +107,9 @@ fn the_watchdog_tells_the_truth() {
         assert_eq!(manager.next(), ["WATCHDOG=1"]);
     }
     service.accept(transaction(1).to_string());
-    assert!(service.has_logged("the watchdog is not answered"), "it was stuck for three seconds");
+    assert!(service.has_logged("the watchdog is not notified"), "it was stuck for three seconds");
     wait_until("the watchdog notification arrives again", || manager.next() == ["WATCHDOG=1"]);
-    assert_eq!(service.count_logged("the watchdog is not answered"), 1);
+    assert_eq!(service.count_logged("the watchdog is not notified"), 1);
     service.stop();
 }
 

@@ -70,19 +70,18 @@ pub async fn watch(workers: Option<Arc<WorkerStats>>) {
     let Some(interval) = watchdog_interval() else { return };
     let mut ticks = tokio::time::interval(interval / 2);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut well = true;
+    let mut healthy = true;
     loop {
         ticks.tick().await;
         // In another task: that this one is woken does not show that the threads of the runtime serve others.
         let served = tokio::time::timeout(interval / 4, tokio::spawn(async {})).await.is_ok();
-        let stands_still = |heartbeat: &&Heartbeat| {
+        let is_stuck = |heartbeat: &&Heartbeat| {
             heartbeat.has_ended() || heartbeat.busy_for().is_some_and(|time| time > interval / 2)
         };
-        let stuck =
-            workers.as_ref().map_or(0, |worker_stats| worker_stats.heartbeats.iter().filter(stands_still).count());
+        let stuck = workers.as_ref().map_or(0, |worker_stats| worker_stats.heartbeats.iter().filter(is_stuck).count());
         if served && stuck == 0 {
             notify("WATCHDOG=1\n");
-        } else if well {
+        } else if healthy {
             tracing::error!(
                 stuck,
                 served,
@@ -90,7 +89,7 @@ pub async fn watch(workers: Option<Arc<WorkerStats>>) {
                 manager will restart the service; please report this"
             );
         }
-        well = served && stuck == 0;
+        healthy = served && stuck == 0;
     }
 }
 

@@ -8,7 +8,7 @@ use super::script::{Expectation, Script};
 use super::worker::{Report, RunResult};
 use crate::settings::Settings;
 
-/// Containment the sandbox contained a script.
+/// How the sandbox contained a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Containment {
     /// By an error, or a value without anything confidential.
@@ -35,7 +35,7 @@ impl Containment {
 pub(super) struct Verdict {
     /// Why it escaped; empty if it is contained.
     pub(super) escapes: Vec<String>,
-    /// Containment it was contained; `None` if no run ended.
+    /// How it was contained; `None` if no run ended.
     pub(super) containment: Option<Containment>,
     /// The longest CPU time of a run, in milliseconds.
     pub(super) cpu_ms: f64,
