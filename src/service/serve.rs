@@ -1,4 +1,4 @@
-//! Serves requests until a signal stops the service.
+//! Runs a started service until a signal stops it.
 
 use std::time::{Duration, Instant};
 
