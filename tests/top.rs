@@ -96,7 +96,7 @@ fn in_a_terminal() {
     service.stop();
     terminal.await_text("No answer: no service runs with this data directory");
     service.start_again();
-    terminal.await_text("5 found at start");
+    terminal.await_text("5 recovered");
     terminal.press("q");
     wait_until("the process has ended", || !terminal.tmux(&["has-session"]).0);
 }

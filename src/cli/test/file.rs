@@ -332,7 +332,7 @@ impl Reader {
                 self.diagnostics.push(here.error(codes::TYPE, message, "expected a mapping"));
                 None
             }
-            (None, Some((_, value))) => self.from_file(value, number, limits),
+            (None, Some((_, value))) => self.file_transaction(value, number, limits),
             (None, None) => {
                 let shared = shared?;
                 self.transaction(shared.root, number, None, limits, shared.scope)?
@@ -341,7 +341,7 @@ impl Reader {
     }
 
     /// The selected transaction of a file.
-    fn from_file(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
+    fn file_transaction(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
         let file = self.open(path)?;
         let body = Bytes::from(file.text.clone());
         let error = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.origin());
