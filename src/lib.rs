@@ -1,12 +1,19 @@
-//! Kong Gateway's log phase as a service of its own.
+//! Kong Gateway's log phase as a separate service.
 //!
-//! A proxy hands over finished transactions; each is serialized as Kong does, every logging plugin's
-//! `custom_fields_by_lua` runs in a sandbox, and the messages go out in Kong's plugin-priority order.
+//! A proxy sends finished transactions. Logphase serializes each as Kong does, runs the `custom_fields_by_lua` of every
+//! logging plugin in a sandbox, and sends the messages in the order of Kong's plugin priorities.
 //!
-//! The modules follow the way of a transaction: [`input`] → [`decode`] → [`transaction`] → [`phase`] (with [`script`] and
-//! [`message`]) → [`queue`] → [`delivery`] → a [`plugin`]'s sink. What a configuration says comes through
-//! [`document`] (text to tree), [`schema`] (fields), [`entity`] (Kong's entities) and [`settings`] (ours);
-//! every complaint about it is a [`diagnostic::Diagnostic`].
+//! A transaction passes through these modules: [`input`] receives it, [`decode`] parses it into a
+//! [`Transaction`](logphase_script::transaction::Transaction), [`phase`] runs the plugins with [`logphase_script`] and
+//! appends their messages to queues ([`logphase_queue`]), and [`delivery`] sends those with a [`sink`].
+//!
+//! [`logphase_config`] parses configuration files: `document` into a tree, `schema` into checked fields. [`declarative`]
+//! reads Kong's entities ([`entity`]), [`settings`] has the settings of Logphase, [`options`] those that settings and plugins
+//! share, [`plugin`] defines the supported plugins, and `compile` builds the program that [`phase`] runs. Every problem of a
+//! configuration is a [`Diagnostic`](logphase_config::diagnostic::Diagnostic).
+//!
+//! [`service`] connects these parts, [`api`] serves its status and metrics, [`confinement`] restricts the process, and
+//! [`cli`] has the commands.
 
 pub mod api;
 pub mod cli;

@@ -51,7 +51,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        let ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
         if ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the Unix socket");
         }
@@ -70,9 +71,9 @@ pub fn listen(path: &Path, mode: u32) -> Result<SocketListener, SocketError> {
         socket.set_nonblocking(true)?;
         let short = ShortPath::of(path)?;
         socket.bind(&SockAddr::unix(&short.path)?)?;
-        let made = fs::symlink_metadata(path)?;
-        let file = SocketFile { path: path.to_owned(), identity: (made.dev(), made.ino()) };
-        // Set before `listen`, so that nobody can connect while the umask decides.
+        let metadata = fs::symlink_metadata(path)?;
+        let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+        // Set before `listen`, so that no process can connect with the permissions of the umask.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         socket.listen(BACKLOG)?;
         let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
@@ -120,10 +121,10 @@ impl ShortPath {
 
 /// Removes a socket at `path` on which no process listens.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
-    let Ok(found) = fs::symlink_metadata(path) else {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
     };
-    if !found.file_type().is_socket() {
+    if !metadata.file_type().is_socket() {
         let source = io::Error::new(ErrorKind::AlreadyExists, "there is a file that is not a socket");
         return Err(SocketError { source, help: "remove that file or choose another path" });
     }

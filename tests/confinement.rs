@@ -66,7 +66,7 @@ fn workers_are_behind_a_filter() {
     }
 }
 
-/// Scenario: a snippet that logs and one that fails, on workers that may not write.
+/// Scenario: a snippet that logs and one that fails, on workers that are not allowed to write.
 /// Guarantees: their lines are in the service's log before it ends.
 #[test]
 fn confined_workers_are_heard() {

@@ -42,7 +42,7 @@ fn difference(ours: &Value, kongs: &Value, path: &str) -> Option<String> {
                 let path = format!("{path}.{name}");
                 match (left.get(name), right.get(name)) {
                     (Some(left), Some(right)) => difference(left, right, &path),
-                    (Some(left), None) => Some(format!("{path} is {left}, and is not there in Kong")),
+                    (Some(left), None) => Some(format!("{path} is {left}, and does not exist in Kong")),
                     (None, right) => {
                         Some(format!("{path} is missing, and is {} in Kong", right.unwrap_or(&Value::Null)))
                     }

@@ -186,7 +186,7 @@ fn nginx_with_http2_restarts_under_load() {
 }
 
 /// Scenario: nginx is unavailable under load; SIGHUP adds a second plugin with the same target and other queue bounds,
-/// then removes the first; nginx comes back.
+/// then removes the first; nginx starts again.
 /// Guarantees: every transaction that was answered 200 arrives, complete.
 #[test]
 fn plugins_come_to_a_shared_queue_and_go() {

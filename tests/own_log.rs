@@ -1,4 +1,4 @@
-//! The service's own log during floods, and when nobody reads it.
+//! The log of the service during floods, and when nothing reads it.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -70,7 +70,7 @@ fn a_flood_is_few_lines() {
     assert!(service.is_running());
 }
 
-/// A service whose standard error nobody reads and whose Lua logs much, with a full pipe.
+/// A service with a full pipe without a reader as standard error, and with Lua that logs.
 fn unread(home: &Home) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
     command.args(["run", "kong.yml"]).current_dir(home.path(".")).env_clear();
@@ -90,8 +90,8 @@ fn unread(home: &Home) -> Child {
     child
 }
 
-/// Scenario: the service logs far more than fits into the pipe of its standard error, which nobody reads; then somebody
-/// reads it. A second service stops while nobody reads.
+/// Scenario: the service logs far more than fits into the unread pipe of its standard error; then the pipe is read. A
+/// second service stops while its pipe is not read.
 /// Guarantees: the service keeps answering; when the log is read, it reports the number of missing lines; the second
 /// service stops normally.
 #[test]

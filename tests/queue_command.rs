@@ -143,7 +143,7 @@ fn dead_letters_of_a_service_that_does_not_run() {
     nginx.wait_for_status(200, 3);
     assert_eq!(service.stop(), 0);
     nginx.messages().assert_once(&BTreeSet::from([1, 2, 3]));
-    assert_eq!(queue(&service.home, &["list"]).stdout, "nothing waits\n");
+    assert_eq!(queue(&service.home, &["list"]).stdout, "no messages wait\n");
 }
 
 /// Scenario: twenty messages wait for an unavailable receiver; the plugin is removed from the configuration and another

@@ -1,4 +1,4 @@
-//! Whatever `run` refuses, `check`, `try` and a reload refuse with the same words.
+//! `run`, `check`, `try` and a reload refuse the same configurations, with the same messages.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use crate::service::{Home, Signal, ask, free_port, wait_until};
 /// A row of `tests/fixtures/bad-plugins.yml`.
 struct Bad {
     plugin: String,
-    /// The whole file, one value a line.
+    /// The whole file, one value per line.
     file: String,
     field: String,
     config: Value,
 }
 
-/// Configurations that the plugins' fields or their sinks refuse.
+/// Configurations that the fields of plugins or their sinks refuse.
 fn table() -> Vec<Bad> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bad-plugins.yml");
     let text = std::fs::read_to_string(path).unwrap();
@@ -40,8 +40,8 @@ fn bad(row: &Value) -> Bad {
     Bad { plugin, file, field, config: row["config"].clone() }
 }
 
-/// The name of the innermost member of `config` on the way to `path` (like `headers.X-Key` or `redact[0].header`) that is
-/// there; `config` if none is.
+/// The name of the innermost existing member of `config` on the path `path` (like `headers.X-Key` or `redact[0].header`);
+/// `config` if there is none.
 fn nearest<'a>(config: &Value, path: &'a str) -> &'a str {
     let (mut value, mut name) = (config, "config");
     for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
@@ -57,10 +57,10 @@ fn nearest<'a>(config: &Value, path: &'a str) -> &'a str {
     name
 }
 
-/// Scenario: `check`, `run` and `try` with each of a hundred bad configurations, one for each refusal of every sink, and some
-/// that the schema refuses.
-/// Guarantees: all three end with 78 and the same text; the caret is on the field that is wrong, or on the nearest
-/// thing around it that is there, and not on the plugin's name.
+/// Scenario: `check`, `run` and `try` with each of a hundred invalid configurations: one for each refusal of every sink, and
+/// some that the schema refuses.
+/// Guarantees: all three exit with code 78 and print the same text; the caret is at the invalid field or its nearest
+/// existing parent, not at the plugin's name.
 #[test]
 fn commands_refuse_the_same() {
     let home = Home::new();
@@ -85,8 +85,8 @@ fn commands_refuse_the_same() {
     }
 }
 
-/// Scenario: a running service gets the same configurations by SIGHUP, one after the other. Guarantees: each is refused with
-/// the line that `check --format short` prints, and none is counted as taken.
+/// Scenario: a running service reloads each of the same configurations on SIGHUP.
+/// Guarantees: each is refused with the line that `check --format short` prints, and none counts as a successful reload.
 #[test]
 fn reloads_refuse_the_same() {
     let status = free_port();

@@ -1,4 +1,5 @@
-//! A service that reads its configuration again by itself: without a message lost, doubled, or of two configurations.
+//! A service that reloads its configuration when the files change: no message is lost, duplicated, or has fields of two
+//! configurations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
@@ -10,8 +11,7 @@ use crate::service::{
     Home, Load, Messages, Nginx, Scrape, Signal, TcpPeer, configuration, free_port, id_of, transaction, wait_until,
 };
 
-/// The folder of the configuration, as the kubelet makes it of a ConfigMap: what is in it is a link into a folder behind
-/// the link `..data`.
+/// A directory as the kubelet mounts a ConfigMap: each file is a link into the directory that the link `..data` points to.
 struct Volume {
     number: usize,
 }
@@ -25,7 +25,7 @@ impl Volume {
         volume
     }
 
-    /// Writes a new folder, exchanges the link, and removes the old folder.
+    /// Writes a new directory, replaces the link, and removes the old directory.
     fn change(&mut self, home: &Home, text: &str) {
         let folder = |number: usize| format!("..2026_{number}");
         let etc = home.path("etc");
@@ -39,7 +39,7 @@ impl Volume {
     }
 }
 
-/// A home whose files are looked at often, and the port of its status.
+/// A test directory whose files are checked often, and the port of the status listener.
 fn home() -> (Home, u16) {
     let status = free_port();
     let home = Home::new().set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{status}"));
@@ -56,8 +56,8 @@ fn wait_for_reload(status: u16, result: &str, count: usize) {
     wait_until(&format!("reload {count} is {result}"), || reloads(status, result) >= count as f64);
 }
 
-/// Three sinks; every one of them writes the version into two fields. With each version those of http-log and file-log are
-/// made anew, too. That of tcp-log stays: a receiver reads two connections side by side, so that there is no order in them.
+/// Three plugins, each of which writes the version into two fields. Each version also replaces the sinks of http-log and
+/// file-log. The sink of tcp-log stays: a receiver reads two connections concurrently, which would lose the order.
 fn version(home: &Home, tcp: &TcpPeer, http: &Nginx, number: usize) -> String {
     let fields = |name: &str| {
         let one = |part: &str| (format!("{name}_{part}"), json!(format!("return {number}")));
@@ -88,7 +88,7 @@ fn version_of(message: &Value, plugins: &[&str]) -> u64 {
     }
 }
 
-/// Fails unless each sender's messages came in order, and the versions too. Gives the versions.
+/// Fails unless the messages of each sender and the versions arrived in order. Returns the versions.
 #[track_caller]
 fn assert_order(messages: &[Value], plugins: &[&str]) -> BTreeSet<u64> {
     let mut last = BTreeMap::new();
@@ -103,10 +103,10 @@ fn assert_order(messages: &[Value], plugins: &[&str]) -> BTreeSet<u64> {
     versions
 }
 
-/// Scenario: senders over HTTP, and a configuration that is changed 32 times as Kubernetes does it, each version with two
-/// marked fields for every plugin and with new sinks for two, with broken ones in between.
-/// Guarantees: each change is taken by itself; the broken ones are refused, counted and shown, once each; every
-/// transaction is answered 200 and arrives once at every sink, whole of one version, in the order of its sender.
+/// Scenario: senders over HTTP, and a configuration that changes 32 times as in Kubernetes, each version with two marked
+/// fields for every plugin and new sinks for two of them; some versions are invalid.
+/// Guarantees: each change is applied without a signal; the invalid ones are refused, counted and reported once each; every
+/// transaction is answered 200 and arrives once at every sink, with the fields of one version, in the order of its sender.
 #[test]
 fn changed_under_load() {
     let (tcp, http) = (TcpPeer::start(), Nginx::start(""));
@@ -161,10 +161,10 @@ fn ids(peer: &TcpPeer) -> Vec<u64> {
     peer.lines().iter().map(|line| id_of(&serde_json::from_slice(line).unwrap()).unwrap()).collect()
 }
 
-/// Scenario: forty messages wait for a port where nobody is, in memory and on disk, with pauses of an hour between
-/// attempts; the port is corrected in the file; more messages. The same with another bound of the queue, for which
-/// it has to be made anew.
-/// Guarantees: all arrive at the right port at once, in order; with two queues, each in its order.
+/// Scenario: forty messages wait for a port without a listener, in memory and on disk, with pauses of an hour between
+/// attempts; the port is corrected in the file; more messages follow. The same with another bound of the queue, which
+/// requires a new queue.
+/// Guarantees: all messages arrive at the right port at once, in order; with two queues, each in its order.
 #[test]
 fn corrected_port() {
     for (durability, bound) in [("memory", 500), ("disk", 500), ("memory", 400), ("disk", 400)] {
@@ -198,10 +198,10 @@ fn write_in_place(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// Scenario: the settings file comes, sets what a reload takes and what it does not, is broken, mended, and turns the
-/// watching off; then the configuration is changed, and SIGHUP sent twice.
-/// Guarantees: each change of the settings is taken by itself, what needs a restart is named; without watching only SIGHUP
-/// reads the files; with nothing new it counts as unchanged.
+/// Scenario: a settings file is created with settings that a reload applies and one that needs a restart; it becomes
+/// invalid, is repaired, and turns watching off; then the configuration changes, and SIGHUP is sent twice.
+/// Guarantees: each change of the settings is applied without a signal, and the log names the setting that needs a restart;
+/// without watching only SIGHUP reads the files; a reload without a change counts as unchanged.
 #[test]
 fn settings_are_watched_too() {
     let (peer, second) = (TcpPeer::start(), TcpPeer::start());
@@ -229,8 +229,9 @@ fn settings_are_watched_too() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Scenario: the file goes away and comes back as it was; then with mistakes; then as it was.
-/// Guarantees: the first is no reload; the second is refused once; the third counts as unchanged and clears the alarm.
+/// Scenario: the file is removed and created again with the same contents, then with invalid contents, then with the first
+/// contents.
+/// Guarantees: the first causes no reload; the second is refused once; the third counts as unchanged and clears the error.
 #[test]
 fn back_to_what_is_in_force() {
     let peer = TcpPeer::start();
@@ -254,7 +255,7 @@ fn back_to_what_is_in_force() {
     assert_eq!(service.stop(), 0);
 }
 
-/// Two plugins with Lua: the first has the instance name `instance`, the second so many fields with large snippets.
+/// Two plugins with Lua: the first with the instance name `instance`, the second with this many fields with large snippets.
 fn named(home: &Home, instance: &str, large: usize) -> String {
     let text = "x".repeat(200_000);
     let field = |number| (format!("field_{number}"), json!(format!("return ('{number}{text}'):len()")));
@@ -266,10 +267,10 @@ fn named(home: &Home, instance: &str, large: usize) -> String {
     ]))
 }
 
-/// Scenario: one edit gives a plugin another instance name, and another plugin a snippet that no worker has the memory
-/// for; then it is mended.
-/// Guarantees: the refused reload changes nothing in `/metrics` but what counts reloads; the next one renames the plugin,
-/// and its counts go on.
+/// Scenario: one edit changes the instance name of a plugin, and gives another plugin snippets that exceed the memory of the
+/// workers; then the snippets are reduced.
+/// Guarantees: the refused reload changes only the counters of reloads in `/metrics`; the next one renames the plugin, whose
+/// counters continue.
 #[test]
 fn a_refused_reload_changes_no_metric() {
     let (home, status) = home();

@@ -244,8 +244,8 @@ const ATTACKS: &[(&str, &str)] = &[
     ("get_headers", "while true do kong.request.get_headers() end"),
     ("shared", "local t = kong.ctx.shared while true do t[#t + 1] = {} end"),
     ("globals", "local i = 0 while true do i = i + 1 x = i end"),
-    // Found by experiment: text compared place by place, a small value that expands, one nested by several edits, a key of
-    // many steps, more than any message holds.
+    // Found by experiment: a quadratic comparison of text, a small value that expands, a value nested by several edits, a
+    // key with many parts, more data than any message holds.
     (
         "find_plain",
         "local s = 'a' for _ = 1, 21 do s = s .. s end local t = s:sub(1, #s / 2) .. 'b' while true do s:find(t, 1, true) end",

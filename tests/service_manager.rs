@@ -67,8 +67,8 @@ fn the_phases_of_a_life() {
     assert_eq!(manager.next(), ["READY=1", "STATUS=ready"]);
     service.accept(transaction(1).to_string());
     for (text, status) in [
-        (configuration(&plugins(&service.home)), "STATUS=ready; the configuration was read again"),
-        ("plugins: 1".to_owned(), "STATUS=ready with the old configuration: the new one is wrong, see the log"),
+        (configuration(&plugins(&service.home)), "STATUS=ready; the configuration was reloaded"),
+        ("plugins: 1".to_owned(), "STATUS=ready with the old configuration; the new one was refused, see the log"),
     ] {
         service.home.write("kong.yml", &text);
         service.signal(Signal::HUP);
@@ -107,9 +107,9 @@ fn the_watchdog_tells_the_truth() {
         assert_eq!(manager.next(), ["WATCHDOG=1"]);
     }
     service.accept(transaction(1).to_string());
-    assert!(service.has_logged("the watchdog is not answered"), "it was stuck for three seconds");
+    assert!(service.has_logged("the watchdog is not notified"), "it was stuck for three seconds");
     wait_until("the watchdog notification arrives again", || manager.next() == ["WATCHDOG=1"]);
-    assert_eq!(service.count_logged("the watchdog is not answered"), 1);
+    assert_eq!(service.count_logged("the watchdog is not notified"), 1);
     service.stop();
 }
 
@@ -120,7 +120,7 @@ fn a_manager_that_is_not_there() {
     let home = Home::new().set("NOTIFY_SOCKET", "/nowhere/notify");
     home.write("kong.yml", &configuration(&plugins(&home)));
     let service = home.start();
-    wait_until("the log reports it", || service.has_logged("cannot tell the service manager at /nowhere/notify"));
+    wait_until("the log reports it", || service.has_logged("cannot notify the service manager at /nowhere/notify"));
     service.accept(transaction(1).to_string());
 }
 

@@ -162,7 +162,7 @@ fn reloads_do_not_end_it() {
     let so_far = tap.messages().len();
     service.accept(transaction(2).to_string());
     wait_until("tap continues", || tap.messages().len() > so_far);
-    assert!(!tap.err.lock().iter().any(|line| line.contains("waiting until it is there again")));
+    assert!(!tap.err.lock().iter().any(|line| line.contains("the service closed the stream; reconnecting")));
 }
 
 /// Scenario: the service stops and restarts during a tap, once normally and once by SIGKILL.
@@ -175,15 +175,15 @@ fn restarts_do_not_end_it() {
         service.signal(signal);
         service.wait();
         let said = |text: &str| tap.err.lock().iter().filter(|line| line.contains(text)).count() == id;
-        wait_until("tap reports that it waits", || said("waiting until it is there again"));
+        wait_until("tap reports that it waits", || said("the service closed the stream; reconnecting"));
         service.start_again();
-        wait_until("tap reports that it is connected again", || said("connected again"));
+        wait_until("tap reports that it has reconnected", || said("tap: reconnected"));
         service.accept(transaction(id as u64).to_string());
         wait_until("tap shows messages", || tap.messages().len() == id);
     }
 }
 
-/// Scenario: a tap of everything whose output nobody reads, and a second tap, during 3,000 messages.
+/// Scenario: a tap of everything whose output is not read, and a second tap, during 3,000 messages.
 /// Guarantees: every message is delivered; once the first tap is read, it reports how many messages it skipped; the
 /// second is not delayed.
 #[test]

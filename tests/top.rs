@@ -86,7 +86,7 @@ fn in_a_terminal() {
     terminal.press("k");
     terminal.await_text(">http-log (away)");
     terminal.press("?");
-    terminal.await_text("how long the first of them has waited");
+    terminal.await_text("how long the oldest message has waited");
     terminal.press("Escape");
     // The terminal would take an immediate key as one with Alt.
     terminal.await_text("5 messages,");
@@ -96,7 +96,7 @@ fn in_a_terminal() {
     service.stop();
     terminal.await_text("No answer: no service runs with this data directory");
     service.start_again();
-    terminal.await_text("5 found at start");
+    terminal.await_text("5 recovered");
     terminal.press("q");
     wait_until("the process has ended", || !terminal.tmux(&["has-session"]).0);
 }
@@ -131,5 +131,5 @@ fn for_scripts() {
     let ended = service.home.run(&["top", "--once", "--url", &url], b"");
     assert!(ended.code() == 74 && ended.stderr.contains("onnection refused"), "{}", ended.stderr);
     let ended = service.home.run(&["top", "--once", "--url", "https://a"], b"");
-    assert!(ended.code() == 74 && ended.stderr.contains("speak plain HTTP"), "{}", ended.stderr);
+    assert!(ended.code() == 74 && ended.stderr.contains("support only http"), "{}", ended.stderr);
 }

@@ -22,14 +22,14 @@ use crate::sink::{FailureKind, SinkShared};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The number in the next line, after `sign`; none at the end of the connection.
+/// The number in the next line, after `sign`; `None` at the end of the connection.
 fn number(client: &mut impl BufRead, sign: char) -> Option<usize> {
     let mut line = String::new();
     client.read_line(&mut line).ok()?;
     line.strip_prefix(sign)?.trim_end().parse().ok()
 }
 
-/// The next command of a client; none at the end of the connection.
+/// The next command of a client; `None` at the end of the connection.
 fn command(client: &mut impl BufRead) -> Option<Vec<String>> {
     let parts = number(client, '*')?;
     let mut command = Vec::new();
@@ -41,7 +41,8 @@ fn command(client: &mut impl BufRead) -> Option<Vec<String>> {
     Some(command)
 }
 
-/// A server for one client, which answers each command with the next of `answers` and then hangs up. Gives the commands.
+/// A server for one client, which answers each command with the next of `answers` and then closes the connection. Returns
+/// the commands.
 fn redis(port: u16, answers: &'static [&'static str]) -> JoinHandle<Vec<Vec<String>>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     std::thread::spawn(move || {
@@ -75,9 +76,9 @@ fn entries(texts: &[&'static str]) -> Vec<Bytes> {
     texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect()
 }
 
-/// Scenario: the worked example, with no server, with one that answers and then has no memory, and with one that finds
-/// a message too large.
-/// Guarantees: each message is pushed and settles when it is answered; each failure says whether to try again.
+/// Scenario: the worked example without a server, with one that answers and then is out of memory, and with one that refuses
+/// a message as too large.
+/// Guarantees: each message is pushed, and settled by its answer; each failure has the right kind.
 #[tokio::test]
 async fn worked_example_delivers() {
     let port = own_port();
@@ -98,7 +99,7 @@ async fn worked_example_delivers() {
     let expected = ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"].map(|message| ["RPUSH", "log", message]);
     assert_eq!(pushed, expected);
 
-    // The server has hung up: the first attempt finds that out.
+    // The first attempt detects that the server has closed the connection.
     let server = redis(port, &[":3\r\n", "-ERR Protocol error: invalid bulk length\r\n"]);
     assert_eq!(sink.send(&all[2..]).await.unwrap_err().kind, FailureKind::Retryable);
     assert_eq!(sink.send(&all[2..]).await.unwrap().settled, 1);
@@ -107,8 +108,8 @@ async fn worked_example_delivers() {
     assert_eq!(server.join().unwrap(), [["RPUSH", "log", "{\"n\":3}"], ["RPUSH", "log", "{}"]]);
 }
 
-/// Scenario: the worked example with a host that its fields allow and its sink cannot use.
-/// Guarantees: it is refused, by field.
+/// Scenario: the worked example with a host that the schema accepts and the sink cannot use.
+/// Guarantees: the configuration is refused, and the error names the field.
 #[test]
 fn worked_example_validates() {
     let errors = DEFINITION.validate(&config("{host: '{vault://env/host}', list: log}"), &SinkShared::new(None));

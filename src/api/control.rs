@@ -1,7 +1,7 @@
 //! The control socket, `control.sock` in the data directory: the program's own commands connect to it.
 //!
-//! It serves what the status listeners serve, and what only the user of the service may see or do: only that user may
-//! connect.
+//! It serves the routes of the status listeners, and those that are reserved for the user of the service. Only that user
+//! may connect.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Control {
     /// Serves `routes` on the control socket in `data_dir`. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// Another service uses this data directory, or the socket cannot be made; with what to do.
+    /// Another service uses this data directory, or the socket cannot be created.
     pub fn open(data_dir: &Path, routes: Routes) -> Result<Self, SocketError> {
         let socket = socket_file::listen(&control_path(data_dir), MODE)?;
         let serving = tokio::spawn(serve(socket.listener, Arc::new(routes)));

@@ -11,12 +11,12 @@ use super::state::{ServiceState, Stage};
 /// How long one transaction may keep a worker busy. Its Lua is stopped long before.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// Answers whether to send transactions here.
+/// Whether the service accepts transactions.
 pub(super) fn ready(state: &ServiceState) -> Reply {
     reply("ready", why_not_ready(state))
 }
 
-/// Answers whether the process is to be left running.
+/// Whether the process works; if not, it should be restarted.
 pub(super) fn live(state: &ServiceState) -> Reply {
     reply("live", why_not_live(state))
 }
@@ -45,7 +45,7 @@ pub(super) fn why_not_ready(state: &ServiceState) -> Option<String> {
     })
 }
 
-/// Why the service is to be restarted.
+/// Why the service should be restarted.
 fn why_not_live(state: &ServiceState) -> Option<String> {
     // While it stops, workers are expected to end.
     if state.stage() == Stage::Stopping {
@@ -55,7 +55,7 @@ fn why_not_live(state: &ServiceState) -> Option<String> {
     worker_problem(heartbeats.iter().map(|heartbeat| (heartbeat.has_ended(), heartbeat.busy_for())))
 }
 
-/// The problem of a worker that has ended or is stuck. Of each worker it gets whether it has ended, and how long it has
+/// The problem of a worker that has ended or is stuck. Takes, for each worker, whether it has ended, and how long it has
 /// been busy with one transaction.
 fn worker_problem(workers: impl Iterator<Item = (bool, Option<Duration>)>) -> Option<String> {
     let mut slowest = (0, Duration::ZERO);

@@ -1,4 +1,4 @@
-//! What a running service answers: status, metrics and health checks on the status listeners; queues and taps on the
+//! The HTTP APIs of a running service: status, metrics and health checks on the status listeners; queues and taps on the
 //! control socket.
 
 mod control;

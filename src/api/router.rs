@@ -88,17 +88,17 @@ impl Routes {
     /// Handles a request.
     pub(super) async fn answer(&self, method: &Method, path: &str, call: Call) -> Reply {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
-        let found: Vec<(&Route, Vec<String>)> =
+        let matching: Vec<(&Route, Vec<String>)> =
             self.routes.iter().filter_map(|route| Some((route, arguments(route.path, path)?))).collect();
-        if let Some((route, arguments)) = found.iter().find(|(route, _)| route.method == wanted) {
+        if let Some((route, arguments)) = matching.iter().find(|(route, _)| route.method == wanted) {
             return (route.handler)(Call { arguments: arguments.clone(), ..call }).await;
         }
-        if found.is_empty() {
+        if matching.is_empty() {
             let mut paths: Vec<&str> = self.routes.iter().map(|route| route.path).collect();
             paths.dedup();
-            return json_reply(StatusCode::NOT_FOUND, &json!({"message": "Not found", "paths": paths}));
+            return json_reply(StatusCode::NOT_FOUND, &json!({"message": "Not matching", "paths": paths}));
         }
-        let mut allowed: Vec<&str> = found.iter().map(|(route, _)| route.method.as_str()).collect();
+        let mut allowed: Vec<&str> = matching.iter().map(|(route, _)| route.method.as_str()).collect();
         if allowed.contains(&"GET") {
             allowed.push("HEAD");
         }

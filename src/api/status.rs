@@ -14,7 +14,7 @@ use crate::input::{Counters, Reason};
 use crate::phase::{Breaker, Step};
 use logphase_script::Stop;
 
-/// What Kong answers as the hash while it has no configuration.
+/// The hash that Kong reports without a configuration.
 const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
 
 /// Handles the request. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
@@ -101,8 +101,8 @@ fn plugins(components: &Components, status: &mut Value) {
         let generation = live.load();
         digest.clone_from(&generation.program.digest);
         for step in &generation.program.steps {
-            let own = queues.iter().position(|queue| queue.kind == step.definition.name && queue.identity == step.id);
-            shown.push(plugin(step, own.map(|own| queues.remove(own))));
+            let index = queues.iter().position(|queue| queue.kind == step.definition.name && queue.identity == step.id);
+            shown.push(plugin(step, index.map(|index| queues.remove(index))));
         }
     }
     status["configuration_hash"] = if digest.is_empty() { NO_CONFIGURATION.into() } else { digest.into() };
@@ -127,9 +127,9 @@ fn named(stats: &PluginStats) -> Value {
     json!({"name": stats.kind, "id": stats.identity, "instance_name": stats.instance})
 }
 
-fn merge(mut value: Value, more: Value) -> Value {
-    if let (Value::Object(members), Value::Object(more)) = (&mut value, more) {
-        members.extend(more);
+fn merge(mut value: Value, other: Value) -> Value {
+    if let (Value::Object(members), Value::Object(other)) = (&mut value, other) {
+        members.extend(other);
     }
     value
 }

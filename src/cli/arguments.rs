@@ -72,7 +72,7 @@ impl From<Files> for ConfigFiles {
 /// HTTP on 127.0.0.1:9080 and writes messages to messages.log in the data directory.
 ///
 /// On SIGTERM and SIGINT, Logphase stops accepting, delivers accepted transactions within the setting
-/// shutdown_timeout, and reports what is left. On SIGHUP it reads the configuration again and reopens log files; it
+/// shutdown_timeout, and reports undelivered messages. On SIGHUP it reloads the configuration and reopens log files; it
 /// rejects an invalid configuration and keeps the old one. On SIGUSR1 it only reopens log files.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&RUN_HELP))]
@@ -140,8 +140,8 @@ pub(super) struct Test {
 ///
 /// Each script runs as a custom field in a worker in its own process, with a deadline of 20 ms and 16 MiB of memory.
 /// The sandbox contains a script if the script stays within all limits, does what its header expects, and leaves
-/// everything unchanged: an honest transaction comes out right afterwards. docs/sandbox.md explains how to write a
-/// script.
+/// everything unchanged: an honest transaction gives its expected message afterwards. docs/sandbox.md explains how to
+/// write a script.
 #[derive(Debug, Args)]
 #[command(after_help = const_str(&SANDBOX_HELP))]
 pub(super) struct Sandbox {

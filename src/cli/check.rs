@@ -9,18 +9,18 @@ use crate::entity::Configuration;
 use crate::service::{ConfigFiles, Prepared};
 use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
 
-/// Reads everything, compiles everything, and shows all that is wrong on standard output.
+/// Reads the configuration, compiles every snippet, and prints every finding on standard output.
 pub(super) fn check(arguments: &Check) -> Exit {
     let format = arguments.format.into();
-    let show = |found: &[Diagnostic]| {
-        if !found.is_empty() {
-            say(render_all(found, format, std::io::stdout().is_terminal()).as_bytes());
+    let show = |diagnostics: &[Diagnostic]| {
+        if !diagnostics.is_empty() {
+            say(render_all(diagnostics, format, std::io::stdout().is_terminal()).as_bytes());
         }
     };
     let prepared = match Prepared::new(ConfigFiles::from(arguments.files.clone()).load()) {
         Ok(prepared) => prepared,
-        Err(found) => {
-            show(&found);
+        Err(diagnostics) => {
+            show(&diagnostics);
             return Exit::Configuration;
         }
     };
@@ -31,22 +31,22 @@ pub(super) fn check(arguments: &Check) -> Exit {
     Exit::Done
 }
 
-/// What is right and yet does nothing here.
+/// Notes on valid plugins that Logphase does not run, and on snippets.
 fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
-    let other = configuration.not_run.iter().map(|plugin| {
-        let message = format!("plugin `{}` is not run here: it has nothing to do in the log phase", plugin.name);
+    let skipped = configuration.not_run.iter().map(|plugin| {
+        let message = format!("plugin `{}` is skipped: it does nothing in the log phase", plugin.name);
         Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone()).label(format!("on: {}", plugin.scope))
     });
-    other.chain(dialect(configuration)).collect()
+    skipped.chain(dialect(configuration)).collect()
 }
 
-/// Where snippets may give another result than in Kong.
+/// Notes where a snippet may give a different result than in Kong.
 fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
     let sources = enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
     sources.flat_map(|source| {
         logphase_script::differences(&source.text).into_iter().map(|difference| {
-            Diagnostic::note(codes::DIALECT, "Luau writes numbers with other digits than LuaJIT")
+            Diagnostic::note(codes::DIALECT, "Luau prints numbers with different digits than LuaJIT")
                 .at(source.line_origin(difference.line))
                 .label(difference.what)
                 .help(difference.help)

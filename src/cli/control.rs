@@ -20,44 +20,44 @@ use crate::settings::Settings;
 use crate::socket_file;
 use logphase_config::diagnostic::any_error;
 
-/// The service of a data directory.
+/// A client of the service that uses a data directory.
 #[derive(Debug, Clone)]
 pub(super) struct ControlClient {
     path: PathBuf,
 }
 
-/// Why the service gave no answer, or not the one asked for.
+/// Why a request to the service failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ControlError {
-    /// Nobody listens: no service runs on this data directory.
-    #[error("no service runs with this data directory ({path}); name its settings with --settings, or set LOGPHASE_DATA_DIR", path = .0.display())]
+    /// Nothing listens on the socket: no service uses this data directory.
+    #[error("no service runs with this data directory ({path}); pass its settings with --settings, or set LOGPHASE_DATA_DIR", path = .0.display())]
     NotRunning(PathBuf),
-    /// The socket is another user's.
-    #[error("the service at {path} is another user's: run this as that user, or as root", path = .0.display())]
+    /// The socket belongs to another user.
+    #[error("the service at {path} belongs to another user: run this command as that user, or as root", path = .0.display())]
     Denied(PathBuf),
     /// The connection broke.
     #[error("the service at {path} does not answer: {reason}", path = .path.display())]
     Broken {
         /// The socket.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         reason: String,
     },
-    /// The service said no.
+    /// The service refused the request.
     #[error("{message}")]
     Refused {
-        /// HTTP's status.
+        /// The HTTP status.
         status: StatusCode,
-        /// What it said.
+        /// The message of the response.
         message: String,
     },
 }
 
-/// What every command needs that asks the service: the settings, which say where its data is, and a runtime. What is wrong is
-/// said.
+/// Reads the settings, which name the data directory, and starts a runtime, for every command that talks to the service.
+/// Prints findings and errors.
 ///
 /// # Errors
-/// How the command is to end.
+/// The exit code of the command.
 pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Exit> {
     let files = ConfigFiles { settings: settings.map(Path::to_owned), ..ConfigFiles::default() };
     let (settings, findings) = files.read_settings();
@@ -75,28 +75,28 @@ pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Ex
 }
 
 impl ControlClient {
-    /// The service whose data directory this is, whether it runs or not.
-    pub(super) fn of(data_dir: &Path) -> Self {
+    /// A client of the service with this data directory; the service need not run.
+    pub(super) fn new(data_dir: &Path) -> Self {
         Self { path: control_path(data_dir) }
     }
 
-    /// Asks with GET for JSON.
+    /// Sends a GET request for JSON.
     pub(super) async fn get(&self, path: &str) -> Result<Value, ControlError> {
         self.json(Method::GET, path, None).await
     }
 
-    /// Asks with GET for text.
+    /// Sends a GET request for text.
     pub(super) async fn text(&self, path: &str) -> Result<String, ControlError> {
         let answer = self.send(Method::GET, path, Bytes::new()).await?;
         String::from_utf8(self.body(answer).await?.into()).map_err(|error| self.broken(error))
     }
 
-    /// Asks for JSON with a body of JSON.
+    /// Sends a POST request with a JSON body.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ControlError> {
         self.json(Method::POST, path, Some(body)).await
     }
 
-    /// Asks with GET for what has no end: the caller reads the body's frames.
+    /// Sends a GET request for an endless response; the caller reads the frames of the body.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, ControlError> {
         Ok(self.send(Method::GET, path, Bytes::new()).await?.into_body())
     }
@@ -107,17 +107,16 @@ impl ControlClient {
         serde_json::from_slice(&self.body(answer).await?).map_err(|error| self.broken(error))
     }
 
-    /// The whole body of an answer.
     async fn body(&self, answer: Response<Incoming>) -> Result<Bytes, ControlError> {
         Ok(answer.into_body().collect().await.map_err(|error| self.broken(error))?.to_bytes())
     }
 
-    /// Sends one request over a connection of its own.
+    /// Sends one request on its own connection.
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, ControlError> {
         let stream = self.connect()?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
-        // Ends with the exchange; what breaks it is told to the sender.
+        // Ends with the exchange; the sender gets its errors.
         tokio::spawn(connection);
         let request = Request::builder().method(method).uri(path).header(HOST, "logphase").body(Full::new(body));
         let request = request.map_err(|error| self.broken(error))?;
@@ -126,8 +125,8 @@ impl ControlClient {
         if status.is_success() {
             return Ok(answer);
         }
-        let said = serde_json::from_slice::<Value>(&self.body(answer).await?).ok();
-        let message = said.as_ref().and_then(|said| said.get("message")).and_then(Value::as_str);
+        let body = serde_json::from_slice::<Value>(&self.body(answer).await?).ok();
+        let message = body.as_ref().and_then(|body| body.get("message")).and_then(Value::as_str);
         let message = message.map_or_else(|| format!("the service answered {status}"), ToOwned::to_owned);
         Err(ControlError::Refused { status, message })
     }
@@ -156,14 +155,14 @@ mod tests {
     use super::*;
     use crate::api::{Control, Routes, json_reply};
 
-    /// Scenario: a service that answers, one that says no, and none at all.
-    /// Guarantees: JSON goes there and comes back; a refusal's words are the error; where nobody listens, the error says
-    /// what to do.
+    /// Scenario: requests that a service answers, refuses, and does not receive because none runs.
+    /// Guarantees: JSON is sent and received; the message of a refusal is the error; without a service, the error is
+    /// `NotRunning`.
     #[tokio::test]
-    async fn asks_and_is_answered() {
+    async fn requests_and_errors() {
         let folder = tempfile::tempdir().expect("a folder");
-        let client = ControlClient::of(folder.path());
-        let error = client.get("/a").await.expect_err("nobody is there");
+        let client = ControlClient::new(folder.path());
+        let error = client.get("/a").await.expect_err("no service");
         assert!(matches!(error, ControlError::NotRunning(_)), "{error}");
         let routes = Routes::new()
             .get("/a", |call| async move { json_reply(StatusCode::OK, &json!(call.query("x"))) })

@@ -1,4 +1,4 @@
-//! The log phase without inputs and sinks: what `try` and `test` have in common.
+//! The log phase without inputs and sinks, for `try`, `test` and `sandbox`.
 
 use std::sync::Arc;
 
@@ -15,35 +15,36 @@ use logphase_script::message::BodyError;
 use logphase_script::transaction::{Limits, Transaction};
 use logphase_script::{Busy, Clock, ScriptError};
 
-/// The least time that a snippet gets, in milliseconds.
-const LEAST_DEADLINE_MS: f64 = 100.0;
+/// The shortest deadline of a snippet, in milliseconds.
+const MIN_DEADLINE_MS: f64 = 100.0;
 
-/// A dry_run on a busy machine shall not fail for want of time; what `run` would stop is far past this.
-pub(super) fn give_time(settings: &mut Settings) {
-    settings.lua.deadline_ms = settings.lua.deadline_ms.max(LEAST_DEADLINE_MS);
-    settings.lua.plugin_deadline_ms = settings.lua.plugin_deadline_ms.max(10.0 * LEAST_DEADLINE_MS);
+/// Raises short deadlines, so that a dry run does not time out on a busy machine. A snippet that `run` would stop still
+/// exceeds them.
+pub(super) fn extend_deadlines(settings: &mut Settings) {
+    settings.lua.deadline_ms = settings.lua.deadline_ms.max(MIN_DEADLINE_MS);
+    settings.lua.plugin_deadline_ms = settings.lua.plugin_deadline_ms.max(10.0 * MIN_DEADLINE_MS);
 }
 
-/// A worker of one's own, on this thread.
+/// A worker on the calling thread.
 pub(super) struct DryRun {
     runner: Runner,
     _busy: Busy,
 }
 
-/// What became of one plugin of a plan.
+/// The result of one plugin of a plan.
 pub(super) struct Outcome {
     /// Index of its step in the program.
     pub(super) step: usize,
-    /// What it would send.
+    /// The message that it would send.
     pub(super) message: Option<Bytes>,
-    /// Its parts that failed, by their index in the step.
+    /// The parts that failed, by index in the step.
     pub(super) errors: Vec<(usize, ScriptError)>,
-    /// Why it would send nothing, if a body is not what its content type says.
+    /// Why it would send nothing, if a body does not match its content type.
     pub(super) refused: Option<BodyError>,
 }
 
 impl DryRun {
-    /// Makes the VM and starts the clock; complains if that is not possible.
+    /// Creates the VM and starts the clock. Prints an error if that fails.
     pub(super) fn new(program: &Arc<Program>) -> Result<Self, Exit> {
         let clock = Clock::start().map_err(|error| {
             complain(&format!("error: cannot start a thread: {error}\n"));
@@ -57,33 +58,33 @@ impl DryRun {
         Ok(Self { runner, _busy: busy })
     }
 
-    /// Runs `transaction`: what became of each plugin that applies, in execution order.
+    /// Runs `transaction`. Returns the result of each plugin that applies, in execution order.
     pub(super) fn run(&mut self, transaction: Transaction) -> Vec<Outcome> {
         let plan = self.runner.plan(&transaction);
         let new = |&step| Outcome { step, message: None, errors: Vec::new(), refused: None };
-        let mut seen = Seen { outcomes: plan.iter().map(new).collect() };
-        self.runner.run(transaction, &plan, &mut seen);
-        seen.outcomes
+        let mut collector = OutcomeCollector { outcomes: plan.iter().map(new).collect() };
+        self.runner.run(transaction, &plan, &mut collector);
+        collector.outcomes
     }
 
-    /// Makes the VM anew, so that nothing is left of what ran before.
-    pub(super) fn forget(&mut self) {
+    /// Recreates the VM, so that no state of earlier runs remains.
+    pub(super) fn reset_vm(&mut self) {
         self.runner.recreate_vm();
     }
 }
 
-struct Seen {
+struct OutcomeCollector {
     outcomes: Vec<Outcome>,
 }
 
-impl Seen {
+impl OutcomeCollector {
     fn of(&mut self, step: usize) -> &mut Outcome {
-        let found = self.outcomes.iter_mut().find(|outcome| outcome.step == step);
-        found.expect("only steps of the plan are run")
+        let outcome = self.outcomes.iter_mut().find(|outcome| outcome.step == step);
+        outcome.expect("only steps of the plan are run")
     }
 }
 
-impl Observer for Seen {
+impl Observer for OutcomeCollector {
     fn message(&mut self, step: usize, message: Bytes) {
         self.of(step).message = Some(message);
     }
@@ -99,7 +100,7 @@ impl Observer for Seen {
     }
 }
 
-/// A failure of part `part` of `step`, with its line in the configuration.
+/// The failure of part `part` of `step`, at its line in the configuration.
 pub(super) fn failure(step: &Step, part: usize, error: &ScriptError) -> Diagnostic {
     let compiled = &step.parts[part];
     Diagnostic::error(codes::LUA, format!("`{}` of {} failed", compiled.name(part), step.label))
@@ -107,11 +108,11 @@ pub(super) fn failure(step: &Step, part: usize, error: &ScriptError) -> Diagnost
         .label(error.message.clone())
 }
 
-/// A global plugin of this kind that no file has, with `origin` as where it comes from.
-pub(super) fn made(kind: &str, origin: Origin) -> Plugin {
+/// A global plugin of this kind that no file defines; diagnostics point at `origin`.
+pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
     Plugin {
         id: format!("{kind}-on-the-spot"),
-        definition: crate::plugin::find(kind).expect("the name is that of one of the kinds"),
+        definition: crate::plugin::find(kind).expect("the caller names a known kind"),
         instance_name: None,
         enabled: true,
         protocols: crate::plugin::ANY.to_vec(),
@@ -127,24 +128,24 @@ pub(super) fn made(kind: &str, origin: Origin) -> Plugin {
     }
 }
 
-/// Adds `fields` to every logging plugin of `configuration`. If it has no plugin at all, one is added for them, with
-/// `origin` as where it comes from.
+/// Adds `fields` to every logging plugin of `configuration`. If it has no plugin, adds one for them; diagnostics point at
+/// `origin`.
 pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], origin: Origin) {
     if fields.is_empty() {
         return;
     }
     if configuration.plugins.is_empty() {
-        configuration.plugins.push(made(crate::plugin::DEFAULT_LOGGER.name, origin));
+        configuration.plugins.push(synthetic_plugin(crate::plugin::DEFAULT_LOGGER.name, origin));
     }
     for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.emits) {
         plugin.fields.extend_from_slice(fields);
     }
 }
 
-/// The transactions of `body`: one object, an array, or lines.
+/// The transactions of `body`: one object, an array, or JSON lines.
 pub(super) fn transactions(body: &Bytes, limits: &Limits) -> Result<Vec<Transaction>, DecodeError> {
     kong::document(body, limits).or_else(|error| {
-        // Several objects are lines; the first being whole tells them from a broken body.
+        // A first line that is a whole transaction distinguishes JSON lines from an invalid document.
         let first = memchr::memchr(b'\n', body).unwrap_or(body.len());
         match Transaction::parse(body.slice(..first), limits) {
             Ok(_) => kong::lines(body, limits),
@@ -154,7 +155,7 @@ pub(super) fn transactions(body: &Bytes, limits: &Limits) -> Result<Vec<Transact
     })
 }
 
-/// The line of `body`, counted from 1, at which `rejection` was noticed.
+/// The line of `body`, counted from 1, with the error of `rejection`.
 pub(super) fn rejected_line(body: &[u8], rejection: &DecodeError) -> usize {
     1 + memchr::memchr_iter(b'\n', &body[..rejection.offset.min(body.len())]).count()
 }

@@ -1,4 +1,4 @@
-//! The command line: one file per command.
+//! The command line: one module per command.
 
 mod arguments;
 mod check;
@@ -24,16 +24,16 @@ use crate::log;
 
 use arguments::{Arguments, Command};
 
-/// How a command ended.
+/// The exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: all went well.
+    /// 0: success.
     Done,
-    /// 1: some transaction was rejected, some snippet failed, or something was left undelivered.
+    /// 1: a transaction was rejected, a snippet failed, or messages were left undelivered.
     Incomplete,
-    /// 74: a file or an address could not be had.
+    /// 74: a file or an address is not available.
     Unavailable,
-    /// 78: the configuration is wrong.
+    /// 78: the configuration or the settings are invalid.
     Configuration,
 }
 
@@ -48,7 +48,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Reads the arguments and does what they say. Wrong arguments end the process with 2.
+/// Parses the arguments and runs the command. Invalid arguments end the process with exit code 2.
 pub fn main() -> Exit {
     let exit = run_command(Arguments::parse().command);
     log::flush();
@@ -74,7 +74,7 @@ fn run_command(command: Command) -> Exit {
     }
 }
 
-/// Writes to standard output; a reader that has gone away is no error of ours.
+/// Writes to standard output. Ignores a reader that has exited.
 fn say(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());
@@ -85,7 +85,7 @@ fn complain(text: &str) {
     log::write(text.as_bytes().to_vec());
 }
 
-/// Shows diagnostics on standard error, with colours where that is a terminal.
+/// Writes diagnostics to standard error, with colours on a terminal.
 fn show(diagnostics: &[Diagnostic]) {
     if !diagnostics.is_empty() {
         complain(&render_all(diagnostics, Format::Pretty, std::io::stderr().is_terminal()));

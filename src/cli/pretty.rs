@@ -1,6 +1,6 @@
-//! JSON for people.
+//! Pretty-printing of JSON.
 
-/// `json`, which is sound, over several lines; names, strings and numbers byte for byte as they are.
+/// Indents `json`, which must be valid. Copies names, strings and numbers byte for byte.
 pub(super) fn pretty(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() * 2);
     let mut depth = 0;
@@ -63,8 +63,8 @@ fn string_end(json: &[u8], start: usize) -> usize {
 mod tests {
     use super::pretty;
 
-    /// Scenario: nested and empty containers, escapes, numbers of unusual spelling. Guarantees: laid out, and nothing
-    /// else changed.
+    /// Scenario: nested and empty containers, escapes, a number with a trailing zero.
+    /// Guarantees: only whitespace between tokens changes.
     #[test]
     fn lays_out() {
         let laid = pretty(br#"{"a":[1.50,{}], "b\"c":{"d":[],"e":"x,y: {"}}"#);

@@ -9,7 +9,7 @@ use super::{Exit, complain, show};
 use crate::input::Progress;
 use crate::service::launch::{Console, Drained, Ended, Launch, LaunchError};
 
-/// Runs the service until it is told to stop, or over standard input until its end.
+/// Runs the service until a signal stops it, or processes standard input to its end.
 pub(super) fn run(arguments: &Run) -> Exit {
     let launch = match Launch::read(arguments.files.clone().into()) {
         Ok(launch) => launch,
@@ -58,25 +58,25 @@ fn refuse(error: LaunchError) -> Exit {
     }
 }
 
-/// Prints what became of standard input.
+/// Prints the results of standard input.
 fn report(drained: &Drained) -> Exit {
     let mut exit = drained.ended.into();
     if drained.dropped > 0 {
-        complain(&format!("{} messages were dropped: their sinks refused them for good\n", drained.dropped));
+        complain(&format!("{} messages were dropped: their destinations refused them permanently\n", drained.dropped));
         exit = Exit::Incomplete;
     }
     let Some(summary) = &drained.summary else { return Exit::Incomplete };
     for rejected in &summary.rejected {
         complain(&format!("line {}: {}\n", rejected.line, rejected.reason));
     }
-    let kept = summary.rejected.len() as u64;
-    if summary.rejected_total > kept {
-        complain(&format!("and {} more lines\n", summary.rejected_total - kept));
+    let printed = summary.rejected.len() as u64;
+    if summary.rejected_total > printed {
+        complain(&format!("and {} more lines\n", summary.rejected_total - printed));
     }
     if let Some(error) = &summary.error {
         complain(&format!("error: cannot read standard input: {error}\n"));
     }
-    complain(&format!("{} transactions taken, {} lines rejected\n", summary.accepted, summary.rejected_total));
+    complain(&format!("{} transactions accepted, {} lines rejected\n", summary.accepted, summary.rejected_total));
     if summary.is_complete() { exit } else { Exit::Incomplete }
 }
 

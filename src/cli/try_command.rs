@@ -20,19 +20,19 @@ use logphase_script::ScriptError;
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
 
-/// Prints, for each transaction and per plugin in execution order, the message that would be sent.
+/// Prints the message of each plugin for each transaction, in execution order.
 pub(super) fn run(arguments: &Try) -> Exit {
     let mut loaded = ConfigFiles::from(arguments.files.clone()).load();
-    dry_run::give_time(&mut loaded.settings);
+    dry_run::extend_deadlines(&mut loaded.settings);
     if loaded.paths.is_empty() && !arguments.field.is_empty() {
-        // The fields alone are tried, not the quickstart.
+        // Run only the fields, not the quickstart.
         loaded.configuration = Configuration::default();
     }
     add_fields(&mut loaded.configuration, &arguments.field);
     let prepared = match Prepared::new(loaded) {
         Ok(prepared) => prepared,
-        Err(found) => {
-            show(&found);
+        Err(diagnostics) => {
+            show(&diagnostics);
             return Exit::Configuration;
         }
     };
@@ -61,9 +61,9 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -
     exit
 }
 
-/// Adds the fields of the command line to every logging plugin, or to one made for them.
-fn add_fields(configuration: &mut Configuration, given: &[(String, String)]) {
-    let fields = given.iter().map(|(key, lua)| {
+/// Adds the fields of the command line to every logging plugin, or to a temporary one.
+fn add_fields(configuration: &mut Configuration, arguments: &[(String, String)]) {
+    let fields = arguments.iter().map(|(key, lua)| {
         let text = SourceFile::new(format!("--field {key}"), lua.clone());
         let key_origin = Place::new(text.clone(), 0..0).into();
         Field { key: key.clone(), source: SnippetSource::whole(&text), key_origin }
@@ -72,7 +72,7 @@ fn add_fields(configuration: &mut Configuration, given: &[(String, String)]) {
     dry_run::add_fields(configuration, &fields.collect::<Vec<_>>(), origin);
 }
 
-/// Reads the transactions of a file or of standard input: one object, an array, or lines.
+/// Reads the transactions of a file or of standard input: one object, an array, or JSON lines.
 fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transaction>, Exit> {
     let name = path.map_or("standard input".to_owned(), |path| path.display().to_string());
     let mut text = Vec::new();
@@ -80,7 +80,7 @@ fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transact
         Some(path) => std::fs::read(path).map(|bytes| text = bytes),
         None => {
             if std::io::stdin().is_terminal() {
-                complain("reading a transaction from standard input; end it with Ctrl-D, or use --transaction FILE\n");
+                complain("reading transactions from standard input; end with Ctrl-D, or use --transaction FILE\n");
             }
             std::io::stdin().lock().read_to_end(&mut text).map(drop)
         }
@@ -111,7 +111,7 @@ fn say_json(program: &Program, outcomes: &[Outcome]) {
         let errors: Vec<_> = errors.iter().map(failed).chain(body).collect();
         let head = json!({"plugin": step.definition.name, "instance_name": step.instance_name, "errors": errors});
         let head = head.to_string();
-        // The message goes in as it is, so that its numbers stay as they would be sent.
+        // Copied byte for byte: parsing could change how numbers are written.
         out.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
         out.extend_from_slice(b",\"message\":");
         out.extend_from_slice(message.as_deref().unwrap_or(b"null"));

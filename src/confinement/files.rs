@@ -41,7 +41,7 @@ const SYSTEM: &[&str] = &[
 /// The newest Landlock version that the rules below were written for.
 const RIGHTS: ABI = ABI::V5;
 
-/// Restricts the calling thread. Returns also the resolved paths that may be written.
+/// Restricts the calling thread. Also returns the resolved paths that may be written.
 pub(super) fn confine(files: Files) -> (Enforcement, Vec<PathBuf>) {
     let writable: Vec<PathBuf> = files.write.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let enforcement = match restrict(&files.read, &writable) {

@@ -1,5 +1,5 @@
-//! Restrictions by the operating system, in case the Lua sandbox is broken: of the system calls of worker threads (seccomp),
-//! and of the files of the process (Landlock). On Linux only; [`Enforcement`] says what is active.
+//! Restrictions by the operating system, in case an attack escapes the Lua sandbox: on the system calls of worker threads
+//! (seccomp), and on the files of the process (Landlock). Only on Linux; [`Enforcement`] is the state of each.
 
 #[cfg(target_os = "linux")]
 mod files;

@@ -33,7 +33,7 @@ fn an_attackers_calls_are_refused() {
     }
     let mut neighbour = Ended(neighbour);
     let calls = move || {
-        // SAFETY: every pointer is to a static string or null; the calls are to be refused.
+        // SAFETY: every pointer is null or to a static string; the filter refuses the calls.
         unsafe {
             let path = c"/etc/passwd".as_ptr();
             let none = std::ptr::null::<libc::c_char>();
@@ -82,13 +82,13 @@ fn an_attackers_calls_are_refused() {
     assert!(open >= 0, "without the filter the same call succeeds");
 }
 
-/// Scenario: what workers do all day: allocate, wait, wake a task of a runtime, read clocks, take random numbers, panic.
-/// Guarantees: all of it works with the filter.
+/// Scenario: the operations of workers: allocate, wait, wake a task of a runtime, read clocks, get random numbers, panic.
+/// Guarantees: all of them work with the filter.
 #[test]
 fn a_workers_calls_are_allowed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
     let (answer, answered) = tokio::sync::oneshot::channel();
-    let (mut orders, mut given) = tokio::sync::mpsc::channel::<u32>(1);
+    let (mut requests, mut received) = tokio::sync::mpsc::channel::<u32>(1);
     let done = runtime.spawn(answered);
     let worker = std::thread::spawn({
         let filter = {
@@ -103,25 +103,25 @@ fn a_workers_calls_are_allowed() {
             let _ = (std::time::Instant::now(), uuid::Uuid::new_v4());
             let panicked = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(7)));
             assert!(panicked.is_err());
-            let order = given.blocking_recv().expect("an order");
+            let request = received.blocking_recv().expect("a request");
             assert!(std::io::stderr().write(b"refused\n").is_err());
-            answer.send(order + 1).expect("somebody waits");
+            answer.send(request + 1).expect("somebody waits");
         }
     });
     runtime.block_on(async {
-        // The thread of the runtime is to wait for events when the worker wakes it.
+        // Until the thread of the runtime waits for events, so that the worker has to wake it.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        orders.send(41).await.expect("the worker listens");
-        orders = tokio::sync::mpsc::channel(1).0;
+        requests.send(41).await.expect("the worker listens");
+        requests = tokio::sync::mpsc::channel(1).0;
         let answer = tokio::time::timeout(std::time::Duration::from_secs(20), done).await;
         assert_eq!(answer.expect("in time").expect("no panic").expect("an answer"), 42);
     });
     worker.join().expect("no panic");
-    drop(orders);
+    drop(requests);
 }
 
 /// Scenario: a thread that may read one directory and write another tries both, others, and to run a program.
-/// Guarantees: what was named works, names of hosts can be looked up, all else is refused.
+/// Guarantees: the allowed files are accessible, host names can be resolved, everything else is refused.
 #[test]
 fn files_are_out_of_reach() {
     let read = tempfile::tempdir().expect("a directory");

@@ -70,7 +70,7 @@ impl Compiled {
 pub struct Program {
     /// The enabled plugins, highest priority first; equal ones by name, descending (kong/db/dao/plugins.lua).
     pub steps: Vec<Step>,
-    /// [`Configuration::digest`] of the configuration.
+    /// The digest of the configuration ([`crate::entity::Configuration::digest`]).
     pub digest: String,
     /// The options of the VMs.
     pub options: Options,

@@ -1,4 +1,4 @@
-//! Which files a service with a configuration has business with.
+//! The files that a service needs, for Landlock.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use crate::input::INPUTS;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, codes};
 
-/// The files of a service: its settings and configuration to read; its data, its plugins' files and its sockets to
-/// write. Directories rather than files, so that what is replaced or rotated stays within.
+/// The files of a service: it reads its settings and configuration, and writes its data, the files of its plugins, and its
+/// sockets. Names directories rather than files, so that replaced and rotated files stay accessible.
 pub fn of_service(
     settings_file: Option<&Path>,
     config: &[PathBuf],
@@ -19,7 +19,7 @@ pub fn of_service(
     let mut files = Files::default();
     for path in settings_file.into_iter().chain(config.iter().map(PathBuf::as_path)) {
         files.read.push(directory(path));
-        // A file behind a link (as Kubernetes mounts them) is replaced where it really is.
+        // Kubernetes mounts links, and replaces the files that they point to.
         files.read.extend(path.canonicalize().ok().map(|real| directory(&real)));
     }
     files.write.push(settings.data_dir.clone());
@@ -36,15 +36,15 @@ pub fn of_service(
 }
 
 /// An error for each plugin whose file the running process may not write: Landlock restricts it to the files of the
-/// configuration that it was started with.
+/// configuration at its start.
 pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
     let refuse = |plugin: &Plugin, field: &str, path: &Path| {
         let message = format!("{} may not write {}", plugin.definition.name, path.display());
         Diagnostic::error(codes::OUT_OF_REACH, message)
             .at(plugin.origin(field))
             .path(format!("config.{field}"))
-            .label("not among the files that the service was started with")
-            .help("restart the service, or name the directory in `confinement.paths` before it is started")
+            .label("not among the files of the configuration at the start of the service")
+            .help("restart the service, or add the directory to `confinement.paths` before the start")
     };
     let beyond = written(configuration).filter(|(.., path)| !inherited(path) && !confinement::may_write(path));
     beyond.map(|(plugin, field, path)| refuse(plugin, field, &path)).collect()
@@ -59,15 +59,15 @@ fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, &'st
     })
 }
 
-/// These are open already.
+/// Whether the process has inherited the file, open.
 fn inherited(path: &Path) -> bool {
     matches!(path.to_str(), Some("/dev/stdout" | "/dev/stderr"))
 }
 
-/// What rules have to name for `path` to be written: the directory, so that a file that was moved away can be made anew;
-/// of a device or a pipe only the thing itself, of a link both.
+/// The paths that must be writable so that `path` can be written: its directory, so that a rotated file can be created
+/// again; for a device or a pipe only `path` itself; for a link both.
 fn places(path: &Path) -> Vec<PathBuf> {
-    // What is not there yet will be made below what is.
+    // Missing directories are created below the nearest one that exists.
     let above = || directory(path).ancestors().find(|above| above.exists()).unwrap_or(Path::new(".")).to_owned();
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => {

@@ -1,4 +1,4 @@
-//! The life of a service: from its files to its end.
+//! Launches a service: reads its files, restricts the process, and runs it to its end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::input::{BindError, Progress, StdinSummary};
 use crate::log;
 use crate::settings::Settings;
 
-/// A service that is about to start: its files were read and are without mistakes.
+/// A service that is about to start. Its files are read and valid.
 pub struct Launch {
     files: ConfigFiles,
     prepared: Prepared,
@@ -22,21 +22,21 @@ pub struct Launch {
     contents: Contents,
 }
 
-/// How a service reports to whoever started it.
+/// How a service reports to the command that started it.
 pub struct Console<'a> {
-    /// Shows what was found in a configuration that was read again.
+    /// Shows the diagnostics of a reloaded configuration.
     pub diagnostics: &'a dyn Fn(&[Diagnostic]),
-    /// Shows how far standard input has been read; only [`Launch::drain_stdin`] calls it.
+    /// Shows the progress of reading standard input. Only [`Launch::drain_stdin`] calls it.
     pub progress: &'a dyn Fn(&Progress),
 }
 
 /// Why a service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The configuration is wrong.
-    #[error("the configuration is wrong")]
+    /// The configuration is invalid.
+    #[error("the configuration is invalid")]
     Configuration(Vec<Diagnostic>),
-    /// Something that it needs is not available.
+    /// A file, an address or another resource is not available.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -59,30 +59,30 @@ impl From<BindError> for LaunchError {
 /// How a service ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Nothing is left, or what is left is on disk for the next run.
+    /// Every accepted message is delivered, or on disk for the next run.
     Complete,
-    /// Some of what was taken is lost, or was to be delivered and is not.
+    /// Messages are lost, or undelivered although everything had to be delivered.
     Incomplete,
 }
 
-/// What became of standard input.
+/// The result of processing standard input.
 #[derive(Debug)]
 pub struct Drained {
     /// How the service ended.
     pub ended: Ended,
-    /// Messages that their sinks refused for good.
+    /// Messages that their destinations refused permanently.
     pub dropped: u64,
-    /// What was read; `None` if a signal came first.
+    /// The result of reading; `None` if a signal interrupted it.
     pub summary: Option<StdinSummary>,
 }
 
 impl Launch {
-    /// Reads `files` and checks all that is in them.
+    /// Reads and checks `files`.
     ///
     /// # Errors
-    /// Everything that was found, with at least one error.
+    /// All diagnostics, with at least one error.
     pub fn read(files: ConfigFiles) -> Result<Self, Vec<Diagnostic>> {
-        // Before the settings are read, so that no change goes unnoticed.
+        // Before the settings are read, so that no later change is missed.
         let before = Contents::read(&files.watched(&[]));
         let (settings, diagnostics) = files.read_settings();
         let paths = files.declarative_files(&settings);
@@ -93,7 +93,7 @@ impl Launch {
         Ok(Self { files, prepared, paths, watched, contents })
     }
 
-    /// What was found in the files and refuses nothing.
+    /// The warnings and notes about the files.
     pub fn warnings(&self) -> &[Diagnostic] {
         self.prepared.warnings()
     }
@@ -119,7 +119,7 @@ impl Launch {
         })
     }
 
-    /// Reads standard input to its end, delivers everything, and stops. Listens on no address.
+    /// Reads standard input to its end, delivers everything, and stops. Opens no listeners.
     ///
     /// # Errors
     /// The service cannot be started.
@@ -130,8 +130,8 @@ impl Launch {
         })
     }
 
-    /// Takes the steps that must come before any other thread runs, then runs `life`.
-    fn run<R>(self, life: impl AsyncFnOnce(Launched) -> Result<R, LaunchError>) -> Result<R, LaunchError> {
+    /// Restricts the process and starts the log and the runtime, before any other thread runs. Then runs `body`.
+    fn run<R>(self, body: impl AsyncFnOnce(Launched) -> Result<R, LaunchError>) -> Result<R, LaunchError> {
         let settings = self.prepared.settings().clone();
         let no_data_dir = std::fs::create_dir_all(&settings.data_dir).err();
         let directory = settings.data_dir.display();
@@ -139,7 +139,7 @@ impl Launch {
             let message = format!("cannot create the data directory {directory}: {error}; set LOGPHASE_DATA_DIR");
             return Err(LaunchError::Unavailable(message));
         }
-        // Before any other thread runs: each inherits the rules of the one that starts it.
+        // Before any other thread runs: a thread inherits the restrictions of the one that starts it.
         let landlock = self.confine();
         log::start(&settings.log.level, settings.log.format);
         match &landlock {
@@ -149,8 +149,8 @@ impl Launch {
         }
         if let Some(error) = no_data_dir {
             tracing::warn!(
-                "cannot create the data directory {directory}: {error}; a message that its destination refuses for \
-                 good cannot be kept and blocks its queue: set LOGPHASE_DATA_DIR"
+                "cannot create the data directory {directory}: {error}; a message that its destination refuses \
+                 permanently cannot become a dead letter, and blocks its queue: set LOGPHASE_DATA_DIR"
             );
         }
         let no_threads = |error| LaunchError::Unavailable(format!("cannot start threads: {error}"));
@@ -169,14 +169,14 @@ impl Launch {
         };
         let result = runtime.block_on(async {
             log::start_writer().map_err(no_threads)?;
-            life(launched).await
+            body(launched).await
         });
-        // A write to a pipe that nobody reads would hold its thread for ever.
+        // A write to a pipe without a reader would block its thread forever.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
 
-    /// Keeps the process from all files but its own.
+    /// Restricts the process to its own files.
     fn confine(&self) -> Enforcement {
         let settings = self.prepared.settings();
         if !settings.confinement.landlock {
@@ -188,7 +188,7 @@ impl Launch {
     }
 }
 
-/// A service inside its runtime.
+/// A service inside of its runtime.
 struct Launched {
     files: ConfigFiles,
     paths: Vec<PathBuf>,

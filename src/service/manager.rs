@@ -1,5 +1,5 @@
-//! What the service manager is told: sd_notify(3), spoken by hand, as it is a line of text in a datagram. Without
-//! NOTIFY_SOCKET in the environment nothing is.
+//! Notifies the service manager, as sd_notify(3) does: with lines of text in a datagram. Does nothing without
+//! NOTIFY_SOCKET in the environment.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
@@ -12,34 +12,34 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::phase::{Heartbeat, WorkerStats};
 
-/// Everything is open and taken from now on; or a reload is over, `status` says how.
+/// The service is ready, or a reload has ended. `status` is the text that the manager shows.
 pub fn ready(status: &str) {
-    tell(&format!("READY=1\n{}", status_line(status)));
+    notify(&format!("READY=1\n{}", status_line(status)));
 }
 
-/// A new configuration is being read; [`ready`] says when it is in force or refused.
+/// The configuration is being reloaded. [`ready`] ends the reload.
 pub fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-    tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\n{}", status_line("reading the configuration again")));
+    notify(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\n{}", status_line("reading the configuration again")));
 }
 
-/// Nothing new is taken.
+/// The service is stopping.
 pub fn stopping() {
-    tell(&format!("STOPPING=1\n{}", status_line("delivering what was taken")));
+    notify(&format!("STOPPING=1\n{}", status_line("delivering the accepted transactions")));
 }
 
-/// A line for people.
+/// The line with the status text.
 fn status_line(text: &str) -> String {
     format!("STATUS={}\n", text.replace('\n', " "))
 }
 
-fn tell(state: &str) {
+fn notify(state: &str) {
     let Some(address) = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else { return };
     if let Err(error) = send(&address, state) {
         let address = address.display();
         tracing::warn!(
-            "cannot tell the service manager at {address} (NOTIFY_SOCKET): {error}; see NotifyAccess of the unit"
+            "cannot notify the service manager at {address} (NOTIFY_SOCKET): {error}; see NotifyAccess of the unit"
         );
     }
 }
@@ -50,12 +50,12 @@ fn send(address: &OsStr, state: &str) -> std::io::Result<()> {
         _ => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A manager that does not read shall hold nothing up.
+    // Does not block if the manager does not read.
     socket.set_nonblocking(true)?;
     socket.send_to_addr(state.as_bytes(), &to).map(drop)
 }
 
-/// How often the manager wants to hear that all is well, if it does (sd_watchdog_enabled(3)).
+/// The watchdog interval of the manager, as sd_watchdog_enabled(3) returns it; `None` if the watchdog is off.
 fn watchdog_interval() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let wanted = number("WATCHDOG_USEC").filter(|micros| *micros > 0)?;
@@ -64,34 +64,32 @@ fn watchdog_interval() -> Option<Duration> {
     for_us.then_some(Duration::from_micros(wanted))
 }
 
-/// Says that all is well, twice in each interval of the manager's, while the runtime has time for it and no worker
-/// stands still (of `None`, which end now, nothing is asked). Ends when the task is aborted; returns at once where nobody
-/// wants to know.
+/// Notifies the watchdog twice per interval, as long as the runtime serves tasks and no worker is stuck. With `None`, while
+/// workers end, only the runtime counts. Runs until the task is aborted; returns at once if the watchdog is off.
 pub async fn watch(workers: Option<Arc<WorkerStats>>) {
     let Some(interval) = watchdog_interval() else { return };
     let mut ticks = tokio::time::interval(interval / 2);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut well = true;
+    let mut healthy = true;
     loop {
         ticks.tick().await;
-        // Not by this task itself: that it is woken says little of the threads that serve everybody else.
+        // In another task: that this one is woken does not show that the threads of the runtime serve others.
         let served = tokio::time::timeout(interval / 4, tokio::spawn(async {})).await.is_ok();
-        let stands_still = |heartbeat: &&Heartbeat| {
+        let is_stuck = |heartbeat: &&Heartbeat| {
             heartbeat.has_ended() || heartbeat.busy_for().is_some_and(|time| time > interval / 2)
         };
-        let stuck =
-            workers.as_ref().map_or(0, |worker_stats| worker_stats.heartbeats.iter().filter(stands_still).count());
+        let stuck = workers.as_ref().map_or(0, |worker_stats| worker_stats.heartbeats.iter().filter(is_stuck).count());
         if served && stuck == 0 {
-            tell("WATCHDOG=1\n");
-        } else if well {
+            notify("WATCHDOG=1\n");
+        } else if healthy {
             tracing::error!(
                 stuck,
                 served,
-                "workers stand still, or connections are not served: the watchdog is not answered, and the service \
-                manager will start the service anew; please report it"
+                "workers are stuck, or connections are not served: the watchdog is not notified, and the service \
+                manager will restart the service; please report this"
             );
         }
-        well = served && stuck == 0;
+        healthy = served && stuck == 0;
     }
 }
 
@@ -99,8 +97,8 @@ pub async fn watch(workers: Option<Arc<WorkerStats>>) {
 mod tests {
     use super::*;
 
-    /// Scenario: messages to a manager with a path, one with an abstract name, and none.
-    /// Guarantees: what is sent arrives whole; where nobody listens there is an error.
+    /// Scenario: messages to a manager at a path, at an abstract address, and to none.
+    /// Guarantees: messages arrive complete; without a listener there is an error.
     #[test]
     fn both_kinds_of_address() {
         let directory = tempfile::tempdir().unwrap();

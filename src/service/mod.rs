@@ -1,4 +1,4 @@
-//! The running service: a configuration with its workers, queues and sinks, and how one replaces another.
+//! The running service: workers, queues and sinks of a configuration, and how a configuration replaces another.
 
 mod files;
 mod inputs;
@@ -34,27 +34,27 @@ pub use prepare::Prepared;
 pub use reload::{ReloadError, Reloaded, Reloader};
 pub use source::{ConfigFiles, Loaded, read_configuration, read_configuration_in};
 
-/// Workers, queues and deliveries on one configuration. Transactions come in through [`Service::intake`].
+/// The workers, queues and sinks of a configuration. [`Service::intake`] accepts transactions.
 pub struct Service {
     delivery: Delivery,
-    /// What the snippets have done.
+    /// The counters of the snippets.
     snippets: Arc<SnippetRegistry>,
     workers: Workers,
     intake: Intake,
     live: Live,
-    /// The outputs of what is live.
+    /// The outputs of the active configuration.
     outputs: Mutex<Vec<Arc<Output>>>,
     /// Whether the workers are confined.
     seccomp: Enforcement,
 }
 
-/// A configuration that cannot be served.
+/// Why a configuration cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It is wrong; each diagnostic points into it.
-    #[error("the configuration is wrong")]
+    /// It is invalid; each diagnostic points into it.
+    #[error("the configuration is invalid")]
     Configuration(Vec<Diagnostic>),
-    /// It is right, but something that it needs is not available.
+    /// It is valid, but a resource that it needs is not available.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -63,7 +63,7 @@ impl Service {
     /// Opens the queues and sinks of `prepared` and starts the workers. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or what is not available.
+    /// The configuration is invalid, or a resource is not available.
     pub fn start(prepared: Prepared) -> Result<Self, StartError> {
         let Prepared { settings, configuration, program, outputs, .. } = prepared;
         let limits = settings.queue.limits;
@@ -75,7 +75,7 @@ impl Service {
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &snippets)));
         let clock =
             Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
-        // The runtime that is to be woken is up, so that the filter can know how.
+        // The runtime must exist already: the filter allows writes to the descriptors that wake it.
         let (filter, missing) =
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
         let (workers, channels) =
@@ -89,7 +89,7 @@ impl Service {
         Ok(Self { delivery, snippets, workers, intake, live, outputs: Mutex::new(outputs), seccomp })
     }
 
-    /// Where inputs hand transactions in.
+    /// Accepts the transactions of inputs.
     pub fn intake(&self) -> &Intake {
         &self.intake
     }
@@ -99,7 +99,7 @@ impl Service {
         &self.delivery
     }
 
-    /// The parts that status and metrics read; `landlock` is how far the process is kept from files.
+    /// The parts that status and metrics read. `landlock` is the state of the file restrictions of the process.
     pub fn components(&self, landlock: Enforcement) -> Components {
         Components {
             live: Arc::downgrade(&self.live),
@@ -111,21 +111,21 @@ impl Service {
         }
     }
 
-    /// Who watches the messages.
+    /// The subscriptions to messages (`logphase tap`).
     pub fn taps(&self) -> &Arc<Taps> {
         self.workers.taps()
     }
 
-    /// What the workers did so far, and whether they get on.
+    /// The counters and heartbeats of the workers.
     pub fn worker_stats(&self) -> &Arc<WorkerStats> {
         self.workers.worker_stats()
     }
 
-    /// Replaces the configuration as a whole, between two transactions of each worker. Plugins that stay keep their
-    /// queues, and what waits there is sent as the new configuration says; those that go deliver what they have.
+    /// Replaces the whole configuration; each worker switches between two transactions. Plugins that remain keep their
+    /// queues, whose messages are sent with the new configuration. Removed plugins deliver the messages in their queues.
     ///
     /// # Errors
-    /// As [`Self::start`]; then the old configuration stays active and nothing has changed, labels of metrics included.
+    /// As [`Self::start`]. The old configuration stays active, and nothing has changed, including labels of metrics.
     pub fn replace(&self, prepared: Prepared) -> Result<(), StartError> {
         let Prepared { configuration, program, outputs, .. } = prepared;
         let mut current = self.outputs.lock();
@@ -143,18 +143,19 @@ impl Service {
         }
     }
 
-    /// Opens every file again.
+    /// Reopens every file.
     pub fn reopen_files(&self) {
         self.delivery.reopen_files();
     }
 
-    /// Takes nothing more, runs what was taken, delivers within `time`. Answers with what could not be delivered.
+    /// Stops accepting transactions, runs the accepted ones, and delivers their messages within `time`. Returns the undelivered
+    /// messages.
     pub async fn shut_down(self, time: Duration) -> Vec<Undelivered> {
         let deadline = tokio::time::Instant::now() + time;
         self.intake.close();
         let Self { delivery, workers, intake, live, .. } = self;
         drop(intake);
-        // The workers end when the last input has dropped its intake.
+        // The workers end when every input has dropped its intake.
         let joined = tokio::task::spawn_blocking(move || workers.join());
         if tokio::time::timeout_at(deadline, joined).await.is_err() {
             tracing::warn!("workers were still busy at the deadline");
@@ -164,7 +165,7 @@ impl Service {
     }
 }
 
-/// The filter for workers, or why there is none.
+/// The filter for workers, or no filter and the reason.
 fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
     match ThreadFilter::for_workers() {
         Ok(filter) => (filter, None),
@@ -172,7 +173,7 @@ fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
     }
 }
 
-/// What the workers run from now on; its snippets continue the counts of their predecessors.
+/// The generation that workers run next. Its snippets continue the counters of the previous generation.
 fn activate(mut program: Program, queues: Vec<Option<Arc<dyn Queue>>>, snippets: &SnippetRegistry) -> Generation {
     program.prepare_totals(snippets);
     program.commit_totals(snippets);
@@ -182,7 +183,7 @@ fn activate(mut program: Program, queues: Vec<Option<Arc<dyn Queue>>>, snippets:
 /// The queue of each step of a program, and the outputs behind them.
 type OpenedOutputs = (Vec<Option<Arc<dyn Queue>>>, Vec<Arc<Output>>);
 
-/// Opens the `outputs` of `program`, which run from here on.
+/// Opens the `outputs` of `program`. They start to run.
 fn open_outputs(
     delivery: &Delivery,
     configuration: &Configuration,

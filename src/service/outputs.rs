@@ -1,7 +1,7 @@
-//! The outputs of a configuration: what each logging plugin's sink and queue are opened with, and which plugins share one.
+//! The outputs of a configuration: the specification of the sink and the queue of each logging plugin, and which plugins
+//! share one.
 //!
-//! Plugins of one kind that agree in certain fields share a queue, as in Kong, so that their messages fill the same
-//! batches.
+//! As in Kong, plugins of one kind share a queue if certain fields are equal, so that their messages fill the same batches.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,8 +14,8 @@ use crate::plugin::{self, Definition, SinkContext};
 use crate::settings::{PluginFieldError, Settings};
 use crate::sink::{ConfigError, SinkShared};
 
-/// The outputs of the `emitting` plugins, by index. Plugins that share a queue have the same one: with the identity of
-/// the first, and with everything else of the last, as the newest counts in Kong.
+/// The outputs of the `emitting` plugins, by index. Plugins that share a queue have the same output: it has the identity of
+/// the first plugin, and the other parameters of the last one, which have priority in Kong.
 ///
 /// # Errors
 /// Every field that a sink refuses.
@@ -46,14 +46,14 @@ pub(super) fn specs(
     Ok(specs)
 }
 
-/// What the output of `plugin` is opened with; none if it emits nothing.
+/// The specification of the output of `plugin`; `None` if it emits nothing.
 fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, PluginFieldError> {
     let Some(opener) = plugin.definition.open else { return Ok(None) };
-    let own = settings.for_plugin(plugin)?;
+    let plugin_settings = settings.for_plugin(plugin)?;
     let context = SinkContext {
-        oversize: own.oversize.name(),
-        max_batch_size: own.queue.max_batch_size,
-        concurrency_limit: own.queue.concurrency_limit,
+        oversize: plugin_settings.oversize.name(),
+        max_batch_size: plugin_settings.queue.max_batch_size,
+        concurrency_limit: plugin_settings.queue.concurrency_limit,
         old_form: plugin.old_form,
         certificate: plugin.certificate.as_ref().map(|pem| plugin::Certificate { cert: &pem.cert, key: &pem.key }),
     };
@@ -64,11 +64,11 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
         shares: Vec::new(),
         opener,
         config: plugin.definition.sink_config(&plugin.config, &context),
-        queue: own.queue,
+        queue: plugin_settings.queue,
     }))
 }
 
-/// A field that the sink of `plugin` refuses, as a diagnostic at that field.
+/// The diagnostic for a field that the sink of `plugin` refuses.
 fn refusal(plugin: &Plugin, error: &ConfigError) -> Diagnostic {
     let name = plugin.definition.name;
     let path = if error.field.is_empty() { "config".to_owned() } else { format!("config.{}", error.field) };
@@ -80,7 +80,7 @@ fn refusal(plugin: &Plugin, error: &ConfigError) -> Diagnostic {
     }
 }
 
-/// Why the output of `plugin` is not opened.
+/// The diagnostics for an output of `plugin` that cannot be opened.
 pub(super) fn not_opened(plugin: &Plugin, error: OpenError) -> Vec<Diagnostic> {
     match error {
         OpenError::Config { errors, .. } => errors.iter().map(|error| refusal(plugin, error)).collect(),
@@ -90,7 +90,7 @@ pub(super) fn not_opened(plugin: &Plugin, error: OpenError) -> Vec<Diagnostic> {
     }
 }
 
-/// Gives those of `specs` that share a queue the same output.
+/// Replaces the specifications of plugins that share a queue by a common one.
 fn share(configuration: &Configuration, specs: &mut BTreeMap<usize, OutputSpec>) {
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, spec) in &*specs {
@@ -106,7 +106,7 @@ fn share(configuration: &Configuration, specs: &mut BTreeMap<usize, OutputSpec>)
     }
 }
 
-/// What plugins must have in common to share a queue with one of this configuration; none if they share none.
+/// The key of plugins that share a queue; `None` if plugins of this kind share none.
 fn sharing_key(definition: &Definition, config: &Value) -> Option<String> {
     if definition.shares_queue_by.is_empty() {
         return None;
@@ -128,10 +128,10 @@ mod tests {
     use crate::declarative::{ReadOptions, read};
     use logphase_config::diagnostic::SourceFile;
 
-    /// Scenario: tcp-log and udp-log as before Kong 0.5, and tcp-log of today. Guarantees: the old tcp-log alone is
-    /// asked for CR LF; the fields of the log phase are not passed on to any sink.
+    /// Scenario: tcp-log and udp-log in the form of Kong before 0.5, and tcp-log in the current form.
+    /// Guarantees: only the old tcp-log sends CR LF; no sink gets the fields of the log phase.
     #[test]
-    fn old_plugins_ask_for_cr_lf() {
+    fn old_plugins_send_cr_lf() {
         let text = "_format_version: '1.1'\nplugins:\n- {name: tcplog, value: {host: h, port: 7}}\n\
                     - {name: udplog, value: {host: h, port: 7}}\nservices:\n- name: s\n  url: http://s\n  plugins:\n  \
                     - {name: tcp-log, config: {host: h, port: 7, custom_fields_by_lua: {a: return 1}}}\n";
@@ -144,10 +144,10 @@ mod tests {
         assert!(specs.iter().all(|spec| spec.config.get("custom_fields_by_lua").is_none()));
     }
 
-    /// Scenario: http-log five times with one address, of which one has a header of its own and one a method of its own;
-    /// file-log twice with one path.
-    /// Guarantees: the three that send the same share a queue, known by the first, with the settings of the last; no
-    /// other plugins do.
+    /// Scenario: http-log five times with the same address, once with another header and once with another method; file-log
+    /// five times with the same path.
+    /// Guarantees: the three equal ones share a queue, with the identity of the first and the settings of the last; no
+    /// other plugins share one.
     #[test]
     fn plugins_with_the_same_target_share_a_queue() {
         let text = "_format_version: '3.0'\nservices:\n".to_owned()

@@ -1,4 +1,4 @@
-//! A new configuration for a running service: from its files, or from the text of a request.
+//! Reloads the configuration of a running service, from its files or from the text of a request.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files};
 use crate::api::Reloads;
 use crate::settings::{self, Settings};
 
-/// How often files that change while they are read are read again at once.
+/// How often files that change while they are read are read at most.
 const ATTEMPTS: u32 = 5;
 
-/// Replaces the configuration of a running service; one at a time, whoever asks. Cheap to clone.
+/// Replaces the configuration of a running service, one at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct Reloader {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    /// What the service was started with.
+    /// The settings at the start of the service.
     started_with: Settings,
     reloads: Arc<Reloads>,
     /// The settings that are active; locked while a configuration is applied.
@@ -30,9 +30,9 @@ struct Inner {
 /// A configuration that is active now.
 #[derive(Debug, Default)]
 pub struct Reloaded {
-    /// What was found in it and refuses nothing.
+    /// The warnings and notes.
     pub warnings: Vec<Diagnostic>,
-    /// Settings that have changed and take effect only when the service starts, by name.
+    /// The names of changed settings that take effect only when the service starts.
     pub need_restart: Vec<String>,
 }
 
@@ -40,40 +40,40 @@ pub struct Reloaded {
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct ReloadError {
-    /// Everything that was found in it.
+    /// All diagnostics.
     pub diagnostics: Vec<Diagnostic>,
-    /// The errors, one a line.
+    /// The errors, one per line.
     pub reason: String,
 }
 
 impl ReloadError {
-    /// How many errors there are.
+    /// The number of errors.
     pub fn count(&self) -> usize {
-        self.diagnostics.iter().filter(|found| found.is_error()).count().max(1)
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count().max(1)
     }
 }
 
 impl Reloader {
-    /// For a service that was started with `settings`; what comes of each reload is counted in `reloads`.
+    /// For a service that was started with `settings`. Counts the result of each reload in `reloads`.
     pub fn new(settings: Settings, reloads: Arc<Reloads>) -> Self {
         let active = Mutex::new(settings.clone());
         Self { inner: Arc::new(Inner { started_with: settings, reloads, active }) }
     }
 
-    /// Replaces the configuration of `service` by `sources`, as a request carries them; the active settings stay.
+    /// Replaces the configuration of `service` by `sources`, the texts of a request. Keeps the active settings.
     ///
     /// # Errors
-    /// Everything that is wrong with it; then nothing has changed.
+    /// The configuration is refused, and nothing has changed.
     pub fn apply_text(&self, service: &Service, sources: &[Arc<SourceFile>]) -> Result<Reloaded, ReloadError> {
         let settings = self.inner.active.lock().clone();
         self.apply(service, Loaded::from_text(settings, sources), true)
     }
 
-    /// Replaces the configuration of `service` by `loaded` as a whole. `is_new` says whether it differs from the active one,
-    /// which only the metrics of reloads show.
+    /// Replaces the configuration of `service` by `loaded`. `is_new` is whether its files have changed; only the counters of
+    /// reloads use it.
     ///
     /// # Errors
-    /// Everything that is wrong with it; then nothing has changed.
+    /// The configuration is refused, and nothing has changed.
     pub fn apply(&self, service: &Service, loaded: Loaded, is_new: bool) -> Result<Reloaded, ReloadError> {
         let mut active = self.inner.active.lock();
         let settings = loaded.settings.clone();
@@ -102,38 +102,38 @@ impl Reloader {
     }
 }
 
-/// The error of a configuration in which `diagnostics` were found.
+/// The error of a configuration with these `diagnostics`.
 fn refused(diagnostics: Vec<Diagnostic>) -> ReloadError {
-    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
+    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).cloned().collect();
     let reason = render_all(&errors, Format::Short, false).trim_end().to_owned();
     ReloadError { diagnostics, reason }
 }
 
-/// The files of a service, read again when told to or when they have changed.
+/// The files of a service, reloaded on request or when they change.
 pub(super) struct WatchedFiles {
     files: ConfigFiles,
-    /// What the active configuration was read from.
+    /// The contents of the files of the active configuration.
     active: Contents,
-    /// How the active configuration has its files watched.
+    /// The watch settings of the active configuration.
     watching: settings::Reload,
     watch: Watch,
 }
 
 impl WatchedFiles {
-    /// Of a service that was started with what `watch` has seen in `files`.
+    /// For a service that was started with `files`, in the state that `watch` knows.
     pub(super) fn new(files: ConfigFiles, settings: &Settings, watch: Watch) -> Self {
         Self { files, active: watch.tried().clone(), watching: settings.reload, watch }
     }
 
-    /// Waits until the files hold something new. May be dropped at any time.
+    /// Waits until the files change. Cancel safe.
     pub(super) async fn changed(&mut self) {
         self.watch.changed().await;
     }
 
-    /// Reads the files and makes them the configuration of `service`.
+    /// Reads the files and replaces the configuration of `service` by them.
     ///
     /// # Errors
-    /// Everything that is wrong with them; then the old configuration stays active.
+    /// The configuration is refused, and the old one stays active.
     pub(super) fn reload(&mut self, reloader: &Reloader, service: &Service) -> Result<Reloaded, ReloadError> {
         let (loaded, contents) = self.read();
         let watching = loaded.settings.reload;
@@ -149,26 +149,25 @@ impl WatchedFiles {
         Ok(reloaded)
     }
 
-    /// Reads all files, again if one was changed meanwhile: half of one version and half of another may well be
-    /// without mistakes.
+    /// Reads all files, again if one changes meanwhile: a mix of two versions can be valid and must not become active.
     fn read(&mut self) -> (Loaded, Contents) {
         let mut before = Contents::read(self.watch.files());
         for attempt in 1.. {
             let loaded = self.files.load();
             let (mut watched, mut watching) = (self.files.watched(&loaded.paths), loaded.settings.reload);
             if loaded.settings_refused {
-                // Which files the settings name is not known.
+                // Invalid settings do not say which files to watch.
                 (watched, watching) = (self.watch.files().to_vec(), self.watching);
             }
             let after = Contents::read(&watched);
             if after == before || attempt == ATTEMPTS {
-                // What was there before was read for sure; if something else is there now, it will be noticed.
+                // `before` was read for certain. The watch will notice if the files differ from it now.
                 self.watch = Watch::new(watched, before.clone(), &watching);
                 return (loaded, before);
             }
             self.watch = Watch::new(watched, after.clone(), &watching);
             before = after;
         }
-        unreachable!("the last attempt answers")
+        unreachable!("the last attempt returns")
     }
 }

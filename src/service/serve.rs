@@ -1,4 +1,4 @@
-//! A running service between its start and its end.
+//! Runs a started service until a signal stops it.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,19 @@ use crate::delivery::Undelivered;
 use crate::input;
 use crate::settings::Settings;
 
-/// A service that is about to take transactions.
+/// A service that is about to accept transactions.
 pub(super) struct Serving {
     pub(super) service: Service,
     pub(super) state: ServiceState,
     pub(super) files: ConfigFiles,
-    /// No declarative file was named.
+    /// Whether it runs the quickstart configuration.
     pub(super) is_quickstart: bool,
     pub(super) watch: Watch,
     pub(super) settings: Settings,
 }
 
 impl Serving {
-    /// Opens the inputs, serves until a signal says to stop, and delivers what was taken.
+    /// Opens the inputs, serves until a signal says to stop, and delivers the accepted transactions.
     pub(super) async fn run(self, console: &Console<'_>) -> Result<Ended, LaunchError> {
         let unavailable = |error| LaunchError::Unavailable(format!("cannot listen for signals: {error}"));
         let mut signals = Signals::catch().map_err(unavailable)?;
@@ -49,7 +49,7 @@ impl Serving {
             match request {
                 Request::Stop(name) => {
                     let time = settings.shutdown_timeout;
-                    tracing::info!("{name}: stopping; delivering what was taken within {time:?}");
+                    tracing::info!("{name}: stopping; delivering the accepted transactions within {time:?}");
                     break;
                 }
                 Request::Reload => {
@@ -61,10 +61,10 @@ impl Serving {
         }
         state.set_stage(Stage::Stopping);
         manager::stopping();
-        // From here on workers may end.
+        // From here on workers end.
         watchdog.abort();
         tokio::spawn(manager::watch(None));
-        // One deadline for all of it; inputs that wait for a full queue leave half of it to the delivery.
+        // Inputs that wait for a full queue get half of the time; the delivery gets the rest.
         let begun = Instant::now();
         listening.stop(service.intake(), settings.shutdown_timeout / 2).await;
         Ok(finish(service, settings.shutdown_timeout.saturating_sub(begun.elapsed()), false).await)
@@ -78,23 +78,23 @@ impl Serving {
         }
         self.state.set_inputs(listening.counters());
         if listening.counters().is_empty() {
-            tracing::warn!("no input is configured: nothing can come in; set inputs in the settings");
+            tracing::warn!("no input is configured: no transaction can arrive; set inputs in the settings");
         }
         if self.is_quickstart {
             let path = self.settings.data_dir.join("messages.log");
-            tracing::info!("no configuration given: running the quickstart; messages go to {}", path.display());
+            tracing::info!("no configuration: running the quickstart; messages go to {}", path.display());
         }
         Ok(listening)
     }
 
-    /// Opens the control socket, which the commands `queue`, `tap` and `top` ask.
+    /// Opens the control socket, for the commands `queue`, `tap` and `top`.
     fn open_control(&self) -> Option<Control> {
-        let own = api::tap_routes(self.service.taps()).and(api::queue_routes(self.service.delivery()));
-        open_control(&self.settings, api::status_routes(&self.state).and(own))
+        let control_routes = api::tap_routes(self.service.taps()).and(api::queue_routes(self.service.delivery()));
+        open_control(&self.settings, api::status_routes(&self.state).and(control_routes))
     }
 }
 
-/// Reads the files again, and reports what comes of it.
+/// Reloads the files, and reports the result.
 fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, console: &Console<'_>) {
     manager::reloading();
     match watched.reload(reloader, service) {
@@ -106,22 +106,23 @@ fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, co
                     "{names}: changed in the settings, but takes effect only at the start: restart the service"
                 );
             }
-            manager::ready("ready; the configuration was read again");
+            manager::ready("ready; the configuration was reloaded");
         }
         Err(error) => {
             (console.diagnostics)(&error.diagnostics);
             let errors = error.count();
             let ReloadError { diagnostics, reason } = error;
-            if !diagnostics.iter().any(|found| found.is_error()) {
+            if !diagnostics.iter().any(|diagnostic| diagnostic.is_error()) {
                 tracing::error!("{reason}");
             }
             tracing::error!(errors, "the new configuration is refused; the old one stays active");
-            manager::ready("ready with the old configuration: the new one is wrong, see the log");
+            manager::ready("ready with the old configuration; the new one was refused, see the log");
         }
     }
 }
 
-/// Reads standard input to its end, waits until everything is delivered, and stops `service`. A signal ends each sooner.
+/// Reads standard input to its end, waits until everything is delivered, and stops `service`. A signal ends reading or
+/// waiting early.
 pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: &Console<'_>) -> Drained {
     let limits = settings.limits.transaction();
     let reading = input::read_lines(tokio::io::stdin(), service.intake().clone(), &limits, |progress| {
@@ -136,7 +137,7 @@ pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: 
         }
     };
     if summary.is_some() {
-        // Reading to the end asks for everything to be delivered, however long the sinks take.
+        // After a complete read everything must be delivered, however long the sinks take.
         tokio::select! {
             () = service.delivery().idle() => {}
             _ = stop(&mut signals) => {}
@@ -149,7 +150,7 @@ pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: 
     Drained { ended, dropped, summary }
 }
 
-/// Waits for a signal to stop; for ever where signals cannot be caught.
+/// Waits for a signal to stop; forever if signals cannot be caught.
 async fn stop(signals: &mut Option<Signals>) -> &'static str {
     match signals {
         Some(signals) => signals.stop().await,
@@ -157,11 +158,11 @@ async fn stop(signals: &mut Option<Signals>) -> &'static str {
     }
 }
 
-/// Stops the service. What is left on disk is not lost: it only counts as incomplete where `all` was to be delivered.
+/// Stops the service. Messages that remain on disk are not lost: they count as incomplete only if `all` is set.
 async fn finish(service: Service, time: Duration, all: bool) -> Ended {
     let left = service.shut_down(time).await;
     for Undelivered { plugin, entries, bytes, last_error, kept } in &left {
-        let reason = last_error.as_deref().unwrap_or("no error was seen");
+        let reason = last_error.as_deref().unwrap_or("no error was reported");
         if *kept {
             tracing::warn!(plugin, entries, bytes, "left in the queue on disk, for the next run: {reason}");
         } else {

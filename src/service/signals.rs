@@ -1,30 +1,32 @@
-//! The signals that a service listens to.
+//! The signals that a service handles.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The meaning of a signal.
 pub(super) enum Request {
     /// SIGTERM or SIGINT: stop. Holds the signal's name.
     Stop(&'static str),
-    /// SIGHUP: read the configuration and open files again.
+    /// SIGHUP: reload the configuration and reopen files.
     Reload,
-    /// SIGUSR1: open files again.
+    /// SIGUSR1: reopen files.
     ReopenFiles,
 }
 
-/// Catches signals for as long as it exists.
+/// Catches signals while it exists.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
     reopen: Signal,
-    /// Only caught, so that a file-size limit is an error of the write instead of the end of the process.
+    /// Caught and ignored, so that a file-size limit fails the write instead of ending the process.
     _too_large: Signal,
 }
 
 impl Signals {
+    /// Starts to catch the signals.
+    ///
     /// # Errors
-    /// The system does not let them be caught.
+    /// The system does not allow it.
     pub(super) fn catch() -> std::io::Result<Self> {
         const SIGXFSZ: i32 = 25;
         Ok(Self {
@@ -46,7 +48,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal to stop, and ignores the others. Answers with its name.
+    /// Waits for a signal to stop, and ignores the others. Returns its name.
     pub(super) async fn stop(&mut self) -> &'static str {
         loop {
             if let Request::Stop(name) = self.next().await {

@@ -1,4 +1,4 @@
-//! Where a service's configuration comes from: files, or the embedded quickstart.
+//! Reads the configuration of a service from files, or from the embedded quickstart.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::declarative::{self, ReadOptions};
 use crate::entity::Configuration;
 use crate::settings::Settings;
 
-/// The configuration of a service that was given none.
+/// The configuration of a service without one.
 const QUICKSTART: &str = include_str!("../../examples/quickstart/kong.yml");
 
-/// The settings file that is read where none is named.
+/// The default settings file.
 const DEFAULT_SETTINGS: &str = "logphase.yml";
 
-/// The files that a command line or an environment names.
+/// The files that the command line and the environment name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigFiles {
     /// Kong's declarative files; if empty, those of the settings.
@@ -24,7 +24,7 @@ pub struct ConfigFiles {
     pub settings: Option<PathBuf>,
 }
 
-/// Settings and configuration as they were read, with everything that was found in them.
+/// Settings and configuration, with all diagnostics.
 #[derive(Debug)]
 pub struct Loaded {
     /// The settings.
@@ -33,28 +33,28 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// The declarative files that were read; empty for the quickstart.
     pub paths: Vec<PathBuf>,
-    /// Errors, warnings and notes of both.
+    /// The errors, warnings and notes of both.
     pub diagnostics: Vec<Diagnostic>,
-    /// Whether errors are in the settings themselves: then [`Self::settings`] are the defaults.
+    /// Whether the settings are invalid. Then [`Self::settings`] are the defaults.
     pub settings_refused: bool,
 }
 
 impl Loaded {
-    /// Whether anything is wrong.
+    /// Whether there is an error.
     pub fn is_refused(&self) -> bool {
         any_error(&self.diagnostics)
     }
 
-    /// The configuration of the declarative files `paths`, or the quickstart's, beside `settings`, in which `diagnostics`
-    /// were found.
+    /// Reads the configuration from the declarative files `paths`, or the quickstart, for `settings` with their
+    /// `diagnostics`.
     pub(super) fn of(settings: Settings, paths: Vec<PathBuf>, mut diagnostics: Vec<Diagnostic>) -> Self {
         let settings_refused = any_error(&diagnostics);
-        let (configuration, more) = read_configuration(&paths, &settings);
-        diagnostics.extend(more);
+        let (configuration, configuration_diagnostics) = read_configuration(&paths, &settings);
+        diagnostics.extend(configuration_diagnostics);
         Self { settings, configuration, paths, diagnostics, settings_refused }
     }
 
-    /// A configuration from the `sources` themselves, as a request carries them, for a service with `settings`.
+    /// Reads a configuration from `sources`, the texts of a request, for a service with `settings`.
     pub fn from_text(settings: Settings, sources: &[Arc<SourceFile>]) -> Self {
         let (configuration, diagnostics) = read(sources, &settings, &process_environment);
         Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
@@ -62,7 +62,7 @@ impl Loaded {
 }
 
 impl ConfigFiles {
-    /// The settings file that is named, or else the default one if it exists.
+    /// The named settings file, or else the default one if it exists.
     pub fn settings_file(&self) -> Option<PathBuf> {
         let named = self.settings.clone().filter(|path| !path.as_os_str().is_empty());
         named.or_else(|| Some(PathBuf::from(DEFAULT_SETTINGS)).filter(|path| path.exists()))
@@ -83,13 +83,13 @@ impl ConfigFiles {
         if self.declarative.is_empty() { settings.config.clone() } else { self.declarative.clone() }
     }
 
-    /// The files whose change changes the service: the settings file, also where there is none yet, and `declarative`.
+    /// The files to watch for changes: the settings file, even if it does not exist yet, and `declarative`.
     pub fn watched(&self, declarative: &[PathBuf]) -> Vec<PathBuf> {
         let settings = self.settings_file().unwrap_or_else(|| PathBuf::from(DEFAULT_SETTINGS));
         std::iter::once(settings).chain(declarative.iter().cloned()).collect()
     }
 
-    /// Reads the settings and the configuration; also if the settings are wrong, so that all errors are found at once.
+    /// Reads the settings and the configuration; both even if the settings are invalid, so that all errors are reported at once.
     pub fn load(&self) -> Loaded {
         let (settings, diagnostics) = self.read_settings();
         let paths = self.declarative_files(&settings);
@@ -97,7 +97,7 @@ impl ConfigFiles {
     }
 }
 
-/// Reads the declarative files `paths`, or the quickstart where there are none.
+/// Reads the declarative files `paths`, or the quickstart if there are none.
 pub fn read_configuration(paths: &[PathBuf], settings: &Settings) -> (Configuration, Vec<Diagnostic>) {
     read_configuration_in(paths, settings, &process_environment)
 }
@@ -118,12 +118,12 @@ pub fn read_configuration_in(
             Err(diagnostic) => unreadable.push(*diagnostic),
         }
     }
-    let (configuration, found) = read(&sources, settings, environment);
+    let (configuration, diagnostics) = read(&sources, settings, environment);
     if unreadable.is_empty() {
-        return (configuration, found);
+        return (configuration, diagnostics);
     }
-    // What the others refer to may be in the files that could not be read.
-    unreadable.extend(found.into_iter().filter(|finding| finding.code != codes::REFERENCE));
+    // Unresolved references may be defined in the files that could not be read.
+    unreadable.extend(diagnostics.into_iter().filter(|diagnostic| diagnostic.code != codes::REFERENCE));
     (Configuration::default(), unreadable)
 }
 

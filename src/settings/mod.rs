@@ -1,6 +1,6 @@
 //! Logphase's own settings, for which Kong's files have no place: `logphase.yml` and `LOGPHASE_*`.
 //!
-//! A setting is one row of a [`settings_record!`]: its name, type, default, documentation, and whether it needs a restart.
+//! A setting is one row of a `settings_record!`: its name, type, default, documentation, and whether it needs a restart.
 //! Schema, environment variable, README.md's table and the check for a restart follow from it.
 //!
 //! Every key of the file has an environment variable, which overrides it: `LOGPHASE_` and the key's path in capitals,

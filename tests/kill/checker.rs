@@ -1,4 +1,5 @@
-//! The checker works from outside: it knows what was sent and what was answered with 200, and looks at what arrived.
+//! Checks the delivery from outside of the process: compares the sent and the acknowledged transactions with the received
+//! messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

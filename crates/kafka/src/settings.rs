@@ -23,7 +23,7 @@
 //! | `producer_async_flush_timeout` | `linger.ms` | its upper bound |
 //! | `producer_async_buffering_limits_messages_in_memory` | `queue.buffering.max.messages` | when full, the sink waits |
 //! | `compression` | `compression.type` | |
-//! | `partitioner` | `partitioner`, `sticky.partitioning.linger.ms` | see [`partitioning`] |
+//! | `partitioner` | `partitioner`, `sticky.partitioning.linger.ms` | see `partitioning` |
 //!
 //! A message never times out in the client (`message.timeout.ms` 0, `message.send.max.retries` at its maximum): the
 //! plugin's queue keeps it until a broker has it.

@@ -11,7 +11,7 @@ use super::families::FAMILIES;
 use super::family::{MetricKind, Number, Samples};
 use super::snapshot::Snapshot;
 
-/// The collector that the registry asks. It has the samples already.
+/// The collector of the registry, with the samples of a snapshot.
 struct Collected(Snapshot);
 
 impl fmt::Debug for Collected {

@@ -1,4 +1,4 @@
-//! What a metric is, and its samples.
+//! Metric families and their samples.
 
 use super::snapshot::Snapshot;
 use logphase_queue::metric::{Histogram, Scale};

@@ -1,4 +1,4 @@
-//! `GET /metrics`: everything that is counted, for Prometheus.
+//! `GET /metrics`: the metrics, for Prometheus.
 
 mod encode;
 mod families;

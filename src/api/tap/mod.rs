@@ -115,7 +115,7 @@ struct Line<'a> {
     /// Why there is no `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_sent: Option<&'static str>,
-    /// The fields whose Lua failed. The error is in the log alone: it may quote what is in no message.
+    /// The fields whose Lua failed. The error is only in the log: it may quote values that are in no message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<String>,
 }

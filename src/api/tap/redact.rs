@@ -1,4 +1,4 @@
-//! Hides from a tap what Lua hides from a sink.
+//! Hides values from a tap that Lua hides from a sink.
 
 use logphase_script::transaction::{split_array, split_object, text};
 

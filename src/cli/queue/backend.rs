@@ -1,4 +1,4 @@
-//! Where the queues are: with the running service, or in the data directory of one that does not run.
+//! Access to the queues: through the running service, or in the data directory if no service runs.
 
 use std::path::Path;
 
@@ -11,30 +11,30 @@ use crate::delivery::inventory::{InventoryError, Moved, Page, QueueInfo, QueueNa
 
 /// The queues of a data directory.
 pub(super) enum QueueBackend {
-    /// Asked of the service that has it.
+    /// Accessed through the service that owns it.
     Live(ControlClient),
-    /// Opened here.
+    /// Opened by this process.
     Stopped(StoppedQueues),
 }
 
-/// Something cannot be done.
+/// Why an operation on a queue failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BackendError {
-    /// The service says no, or nothing.
+    /// The request to the service failed.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// The queues themselves do not allow it.
+    /// The queues refused the operation, or the disk failed.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
-    /// The service speaks otherwise than we do.
-    #[error("the service's answer is not understood ({0}): is it of another version?")]
+    /// The service has a different protocol.
+    #[error("cannot parse the answer of the service ({0}): use the version of logphase that the service runs")]
     Answer(#[from] serde_json::Error),
 }
 
 impl QueueBackend {
-    /// Those in `data_dir`, and what there is.
+    /// Opens the queues in `data_dir`, and lists them.
     pub(super) async fn open(data_dir: &Path) -> Result<(Self, Vec<QueueInfo>), BackendError> {
-        let client = ControlClient::of(data_dir);
+        let client = ControlClient::new(data_dir);
         match client.get("/queues").await {
             Ok(known) => Ok((Self::Live(client), serde_json::from_value(known)?)),
             Err(ControlError::NotRunning(_)) => {
@@ -46,7 +46,7 @@ impl QueueBackend {
         }
     }
 
-    /// Whether a service runs.
+    /// Whether a service owns the queues.
     pub(super) fn is_live(&self) -> bool {
         matches!(self, Self::Live(_))
     }
@@ -56,20 +56,20 @@ impl QueueBackend {
             Self::Live(client) => {
                 let Page { offset, limit } = page;
                 let path = path(name, &format!("?offset={offset}&limit={limit}"));
-                // Read as text: numbers of messages stay as they are written.
+                // Parsed from text, not from a `Value`: messages keep their bytes.
                 Ok(serde_json::from_str(&client.text(&path).await?)?)
             }
             Self::Stopped(queues) => Ok(queues.show(name, page)?),
         }
     }
 
-    /// What `to` means, if something is named: for the service as it is named, else the folder.
+    /// Resolves the target `to`. The service resolves names itself; without one, this is the folder of the queue.
     pub(super) fn target(&self, to: Option<&str>, known: &[QueueInfo]) -> Result<Option<String>, BackendError> {
         let Some(to) = to else { return Ok(None) };
         if self.is_live() {
             return Ok(Some(to.to_owned()));
         }
-        // A queue that is empty is not listed, but has a name.
+        // An empty queue is not listed, but can be a target.
         Ok(Some(QueueName::find(to, known).map_or_else(|_| to.to_owned(), |name| name.folder)))
     }
 

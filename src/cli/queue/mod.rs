@@ -1,4 +1,4 @@
-//! `logphase queue`: waiting messages and dead letters, of the running service or of a data directory without one.
+//! `logphase queue`: waiting messages and dead letters, of the running service or of a data directory.
 
 mod backend;
 mod show;
@@ -113,7 +113,7 @@ impl Which {
     }
 }
 
-/// Does what is asked.
+/// Runs the action.
 pub(super) fn run(arguments: &Queue) -> Exit {
     let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
@@ -152,7 +152,7 @@ async fn act(backend: &QueueBackend, known: &[QueueInfo], action: &Action) -> Re
             let whose =
                 to.as_ref().map_or_else(|| "their plugin's queue".to_owned(), |to| format!("the queue of {to}"));
             let later = if backend.is_live() { "" } else { "; the next run delivers them" };
-            Ok(tell(moved, &format!("put into {whose}"), later))
+            Ok(report(moved, &format!("put into {whose}"), later))
         }
         Action::Drop { queue, which, yes, .. } => {
             let name = find(queue)?;
@@ -160,13 +160,13 @@ async fn act(backend: &QueueBackend, known: &[QueueInfo], action: &Action) -> Re
             if !yes && !confirm(known, &name, &chosen) {
                 return Ok(Exit::Incomplete);
             }
-            Ok(tell(backend.drop_messages(&name, chosen).await?, "dropped", ""))
+            Ok(report(backend.drop_messages(&name, chosen).await?, "dropped", ""))
         }
     }
 }
 
-/// Says what was done.
-fn tell(moved: Moved, what: &str, later: &str) -> Exit {
+/// Prints how many messages were moved or dropped.
+fn report(moved: Moved, what: &str, later: &str) -> Exit {
     let Moved { messages, left } = moved;
     complain(&format!(
         "{messages} {} {what}, {left} left{later}\n",
@@ -175,7 +175,7 @@ fn tell(moved: Moved, what: &str, later: &str) -> Exit {
     if messages > 0 { Exit::Done } else { Exit::Incomplete }
 }
 
-/// Asks on the terminal; without one, the option has to be given.
+/// Asks for confirmation on the terminal. Fails without a terminal.
 fn confirm(known: &[QueueInfo], name: &QueueName, chosen: &Selection) -> bool {
     if !std::io::stdin().is_terminal() {
         complain("error: drop deletes messages permanently and standard input is not a terminal: confirm with --yes\n");

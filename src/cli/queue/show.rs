@@ -1,4 +1,4 @@
-//! Queues and messages as people and programs read them.
+//! Output of queues and messages: tables, or JSON lines.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::delivery::inventory::{QueueInfo, QueueName, Shown};
 
-/// One line for each queue.
+/// One line per queue.
 pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
     let mut text = String::new();
     if json {
@@ -16,17 +16,17 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
         return text;
     }
     if queues.is_empty() {
-        return "nothing waits\n".to_owned();
+        return "no messages wait\n".to_owned();
     }
     let head = ["queue", "messages", "bytes", "oldest", "state"].map(str::to_owned);
     let row = |queue: &QueueInfo| {
-        let named = queue.instance_name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
-        let trouble = queue.last_error.as_ref().filter(|_| queue.state.name() == "failing");
+        let instance = queue.instance_name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+        let error = queue.last_error.as_ref().filter(|_| queue.state.name() == "failing");
         let state =
-            trouble.map_or_else(|| queue.state.name().to_owned(), |error| format!("{}: {error}", queue.state.name()));
+            error.map_or_else(|| queue.state.name().to_owned(), |error| format!("{}: {error}", queue.state.name()));
         let place = if queue.on_disk { "" } else { ", in memory" };
         [
-            format!("{}{named}", queue.name),
+            format!("{}{instance}", queue.name),
             queue.messages.to_string(),
             size(queue.bytes),
             queue.oldest_seconds.map_or_else(|| "-".to_owned(), age),
@@ -42,7 +42,7 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
     text
 }
 
-/// Messages, with what is known of each before it.
+/// The messages, each with its id, time and reason on a line before it.
 pub(super) fn messages(messages: &[Shown], json: bool) -> String {
     let mut text = String::new();
     for shown in messages {
@@ -67,7 +67,7 @@ pub(super) fn messages(messages: &[Shown], json: bool) -> String {
     text
 }
 
-/// How many messages were not shown.
+/// A note on how many messages were not printed.
 pub(super) fn rest(known: &[QueueInfo], name: &QueueName, offset: u64, shown: usize) -> String {
     let all = known.iter().find(|info| info.name == name.to_string()).map_or(0, |info| info.messages);
     match all.saturating_sub(offset + shown as u64) {
@@ -104,7 +104,8 @@ mod tests {
     use super::*;
     use crate::delivery::inventory::QueueState;
 
-    /// Scenario: a queue that fails, and dead letters. Guarantees: columns line up; what fails says why.
+    /// Scenario: a failing queue, dead letters, and no queues.
+    /// Guarantees: columns are aligned; the state of a failing queue includes its last error.
     #[test]
     fn a_table() {
         let queue = QueueInfo {
@@ -130,6 +131,6 @@ http-log-1 (audit)          12345  25.0 MiB   1h 2m  failing: refused
 dead-letters/http-log-1         1     900 B       -  dead letters
 ";
         assert_eq!(text, expected);
-        assert_eq!(list(&[], false), "nothing waits\n");
+        assert_eq!(list(&[], false), "no messages wait\n");
     }
 }

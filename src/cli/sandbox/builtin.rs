@@ -1,4 +1,4 @@
-//! The scripts of the folder `sandbox/`, built in. A test holds that this list and the folder agree.
+//! The scripts in the folder `sandbox/`, built in. A test checks that this list matches the folder.
 
 macro_rules! scripts {
     ($($path:literal)*) => {
@@ -6,7 +6,7 @@ macro_rules! scripts {
     };
 }
 
-/// Paths within the folder, and texts.
+/// The path of each script in the folder, and its text.
 pub(super) const SCRIPTS: &[(&str, &str)] = scripts![
     "01-endless/for-huge.lua"
     "01-endless/mutual-calls.lua"
@@ -187,8 +187,9 @@ mod tests {
     use super::SCRIPTS;
     use crate::cli::sandbox::{collect, script};
 
-    /// Scenario: the list, and the files of the folder.
-    /// Guarantees: they are the same, in order; each script says what it tries, its class, and what must be seen.
+    /// Scenario: the list of built-in scripts, and the files in the folder.
+    /// Guarantees: they match, in order; the header of each script has the attack, its class and an expectation; no class
+    /// is without a script.
     #[test]
     fn the_list_is_the_folder() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox");

@@ -1,4 +1,4 @@
-//! A process of its own for each script: what crashes or hangs there is an escape and not the end of the table.
+//! Runs each script in a child process, so that a crash or a hang is reported as an escape.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::script::Script;
-use super::worker::Answer;
+use super::worker::Report;
 use super::{Run, Settings};
 use logphase_script::Profile;
 
-/// A child that has not answered by then hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a child may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a child reads from its standard input.
+/// The task that a child reads from standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task {
     runs: Vec<Run>,
@@ -24,26 +24,26 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// The task that `script` is, in `profile`.
+    /// The task of running `script` in `profile`.
     pub(super) fn new(script: &Script, profile: Profile) -> Self {
         let runs = script.runs.clone();
         Self { runs, strict: profile == Profile::Strict, kong_quirks: script.kong_quirks }
     }
 
-    /// In the child: does it, and writes the answer.
+    /// In the child: runs the task, and writes the report to standard output.
     pub(super) fn work(self, mut settings: Settings) {
         settings.untrusted_lua = if self.strict { Profile::Strict } else { Profile::Sandbox };
         settings.kong_quirks |= self.kong_quirks;
-        let answer = super::worker::work(self.runs, settings);
-        super::super::say(&serde_json::to_vec(&answer).unwrap_or_default());
+        let report = super::worker::work(self.runs, settings);
+        super::super::say(&serde_json::to_vec(&report).unwrap_or_default());
     }
 }
 
-/// Has a child do `task`.
+/// Runs `task` in a child process.
 ///
 /// # Errors
-/// How the child failed: it crashed, hung, or said nothing that can be read.
-pub(super) fn run(mut command: Command, task: &Task) -> Result<Answer, String> {
+/// How the child failed: it crashed, hung, or wrote no valid report.
+pub(super) fn run(mut command: Command, task: &Task) -> Result<Report, String> {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("cannot start a process: {error}"))?;
     let input = serde_json::to_vec(task).map_err(|error| error.to_string())?;
@@ -51,13 +51,13 @@ pub(super) fn run(mut command: Command, task: &Task) -> Result<Answer, String> {
     else {
         return Err("the process has no pipes".to_owned());
     };
-    // A child that dies reads nothing; that it died is found out below.
+    // A child that has crashed does not read; its exit status is checked below.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let (stdout, stderr) = (read_all(stdout), read_all(stderr));
     let ended = wait(&mut child);
     let _ = writer.join();
     let (stdout, stderr) = (stdout.recv().unwrap_or_default(), stderr.recv().unwrap_or_default());
-    let Some(status) = ended else { return Err(format!("hung: no answer within {PATIENCE:?}")) };
+    let Some(status) = ended else { return Err(format!("hung: no answer within {TIMEOUT:?}")) };
     if !status.success() {
         return Err(format!("the process crashed ({status}){}", last_line(&stderr)));
     }
@@ -65,19 +65,19 @@ pub(super) fn run(mut command: Command, task: &Task) -> Result<Answer, String> {
 }
 
 fn read_all(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
-    let (give, given) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = from.read_to_end(&mut bytes);
-        let _ = give.send(bytes);
+        let _ = sender.send(bytes);
     });
-    given
+    receiver
 }
 
-/// Waits for the end; kills what does not come to one.
+/// Waits for the child to exit, and kills it after [`TIMEOUT`].
 fn wait(child: &mut Child) -> Option<ExitStatus> {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
             Ok(None) => std::thread::sleep(Duration::from_millis(2)),

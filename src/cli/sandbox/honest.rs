@@ -1,14 +1,14 @@
-//! What must be as before after an attack: an honest transaction's message, and everything that snippets can reach.
+//! Checks that an attack changed nothing: the message of an honest transaction, and everything that snippets can reach.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// The transaction that every script sees.
+/// The transaction that every script gets.
 pub(super) const TRANSACTION: Bytes = Bytes::from_static(include_bytes!("../../../examples/transaction.json"));
 
-/// Fields that use what attacks aim at, each with the value that it must have.
+/// Fields that use the functions that attacks target, each with its expected value.
 pub(super) fn fields() -> Vec<(&'static str, &'static str, Value)> {
     vec![
         (
@@ -58,7 +58,7 @@ pub(super) fn fields() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// The message that [`fields`] must make of [`TRANSACTION`].
+/// The expected message: [`TRANSACTION`] with [`fields`].
 pub(super) fn message() -> Value {
     let mut message: Value = serde_json::from_slice(&TRANSACTION).unwrap_or_default();
     message["request"]["headers"]["authorization"] = json!("REDACTED");
@@ -72,13 +72,14 @@ pub(super) fn message() -> Value {
     message
 }
 
-/// Globals of Kong's, and such as must not be there.
+/// The globals of Kong, and globals that must not exist.
 const GLOBALS: &str = "_G _VERSION assert bit coroutine error io ipairs jit kong math next ngx os pairs pcall print \
     require select string table tonumber tostring type unpack xpcall \
     _ENV bit32 buffer cjson collectgarbage debug dofile ffi gcinfo getfenv getmetatable load loadfile loadstring module \
     ndk newproxy package rawequal rawget rawlen rawset setfenv setmetatable shared typeof utf8 vector integer class task";
 
-/// A function that keeps what it first saw, and lists what it sees now and what is another one than at first.
+/// A Lua function that records every reachable value on its first run, and lists on each run the values and those that
+/// have changed since the first run.
 pub(super) fn fingerprint() -> String {
     let mut source = String::from(
         r#"local first = {}
@@ -104,7 +105,7 @@ return function()
 "#,
     );
     for name in GLOBALS.split_whitespace() {
-        // A chunk that writes a name has it looked up at each run; others keep what was there when they were loaded.
+        // A chunk that assigns a global looks it up at each run; other chunks cache it when they are loaded.
         let _ = writeln!(source, "  if lines == nil then {name} = nil end walk({name:?}, {name}, 0)");
     }
     for name in logphase_script::modules() {
@@ -125,18 +126,20 @@ end
     source
 }
 
-/// What is not in `now` as it was in `before`.
+/// The first difference between two fingerprints.
 pub(super) fn difference(before: &Value, now: &Value) -> Option<String> {
     let changed = now["changed"].as_str().unwrap_or("(no fingerprint)");
     if !changed.is_empty() {
-        return Some(format!("not the same as before: {changed}"));
+        return Some(format!("changed: {changed}"));
     }
     let lines = |value: &Value| value["lines"].as_str().unwrap_or_default().to_owned();
     let (before, now) = (lines(before), lines(now));
-    let gone = before.lines().find(|line| !now.lines().any(|other| other == *line));
-    let new = now.lines().find(|line| !before.lines().any(|other| other == *line));
-    match (gone, new) {
+    let removed = before.lines().find(|line| !now.lines().any(|other| other == *line));
+    let added = now.lines().find(|line| !before.lines().any(|other| other == *line));
+    match (removed, added) {
         (None, None) => None,
-        (gone, new) => Some(format!("was `{}`, is `{}`", gone.unwrap_or("nothing"), new.unwrap_or("nothing"))),
+        (removed, added) => {
+            Some(format!("was `{}`, is `{}`", removed.unwrap_or("nothing"), added.unwrap_or("nothing")))
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! `logphase sandbox`: attacks on the sandbox, and whether it held.
+//! `logphase sandbox`: runs attack scripts in the sandbox, and reports which of them it contains.
 
 mod builtin;
 mod child;
 mod honest;
-mod lines;
+mod log_capture;
 mod script;
 mod table;
 mod verdict;
@@ -23,12 +23,12 @@ use child::Task;
 use logphase_config::diagnostic::any_error;
 use logphase_script::Profile;
 use script::{Run, Script};
-use verdict::{Verdict, Walls};
+use verdict::{RunLimits, Verdict};
 
-/// Children at the same time: more would measure each other.
-const AT_ONCE: usize = 2;
+/// Child processes that run at the same time. More would distort the measured times.
+const MAX_CHILDREN: usize = 2;
 
-/// A script's time and memory: small, so that the table is there soon.
+/// The limits of a script: low, so that the command finishes soon.
 const DEADLINE_MS: f64 = 20.0;
 const MEMORY: usize = 16 << 20;
 
@@ -55,9 +55,9 @@ pub(super) fn run(arguments: &Sandbox) -> Exit {
     if !arguments.json {
         let profile = arguments.profile.map_or("", |profile| profile.name());
         let profile =
-            if profile.is_empty() { "strict, where a script names no other".to_owned() } else { profile.to_owned() };
+            if profile.is_empty() { "strict, or the one that a script names".to_owned() } else { profile.to_owned() };
         say(format!(
-            "profile {profile}; deadline {DEADLINE_MS} ms, memory limit {} MiB; a process for each script\n\n",
+            "profile {profile}; deadline {DEADLINE_MS} ms; memory limit {} MiB; one process per script\n\n",
             MEMORY >> 20
         )
         .as_bytes());
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Sandbox) -> Exit {
     }
 }
 
-/// In a child: does the task that standard input names.
+/// In a child process: runs the task on standard input.
 fn work(settings: Settings) -> Exit {
     let mut input = Vec::new();
     let read = std::io::stdin().lock().read_to_end(&mut input).map_err(|error| error.to_string());
@@ -81,13 +81,13 @@ fn work(settings: Settings) -> Exit {
             Exit::Done
         }
         Err(error) => {
-            complain(&format!("error: --worker is for this program's own use: {error}\n"));
+            complain(&format!("error: --worker is for internal use: {error}\n"));
             Exit::Unavailable
         }
     }
 }
 
-/// This program, to be run again.
+/// The path of this program and the arguments of its child processes.
 struct Executable {
     path: PathBuf,
     settings: Option<PathBuf>,
@@ -95,7 +95,7 @@ struct Executable {
 
 impl Executable {
     fn find(arguments: &Sandbox) -> Result<Self, String> {
-        let path = std::env::current_exe().map_err(|error| format!("cannot find this program's own file: {error}"))?;
+        let path = std::env::current_exe().map_err(|error| format!("cannot find the logphase executable: {error}"))?;
         Ok(Self { path, settings: arguments.settings.clone() })
     }
 
@@ -126,7 +126,7 @@ fn print(scripts: &[Script], arguments: &Sandbox, settings: &Settings, executabl
     if escaped == 0 { Exit::Done } else { Exit::Incomplete }
 }
 
-/// Runs the scripts, a few at once, and shows what came of each in their order.
+/// Runs the scripts, [`MAX_CHILDREN`] at a time, and calls `show` with each verdict in the order of the scripts.
 fn judge_all(
     scripts: &[Script],
     arguments: &Sandbox,
@@ -135,29 +135,29 @@ fn judge_all(
     mut show: impl FnMut(&Script, &Verdict),
 ) {
     let next = AtomicUsize::new(0);
-    let (give, given) = mpsc::channel();
+    let (sender, verdicts) = mpsc::channel();
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            let (give, next) = (give.clone(), &next);
+        for _ in 0..MAX_CHILDREN {
+            let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
-                while let Some((at, script)) = {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    scripts.get(at).map(|script| (at, script))
+                while let Some((index, script)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    scripts.get(index).map(|script| (index, script))
                 } {
-                    let own = script.profile.unwrap_or(Profile::Strict);
-                    let profile = arguments.profile.map_or(own, Profile::from);
-                    let answered = child::run(executable.command(), &Task::new(script, profile));
-                    let verdict = Walls::new(settings, profile == own).judge(script, answered);
-                    let _ = give.send((at, verdict));
+                    let intended = script.profile.unwrap_or(Profile::Strict);
+                    let profile = arguments.profile.map_or(intended, Profile::from);
+                    let report = child::run(executable.command(), &Task::new(script, profile));
+                    let verdict = RunLimits::new(settings, profile == intended).judge(script, report);
+                    let _ = sender.send((index, verdict));
                 }
             });
         }
-        drop(give);
-        let mut waiting: Vec<Option<Verdict>> = scripts.iter().map(|_| None).collect();
+        drop(sender);
+        let mut finished: Vec<Option<Verdict>> = scripts.iter().map(|_| None).collect();
         let mut shown = 0;
-        for (at, verdict) in given {
-            waiting[at] = Some(verdict);
-            while let Some(verdict) = waiting.get(shown).and_then(Option::as_ref) {
+        for (index, verdict) in verdicts {
+            finished[index] = Some(verdict);
+            while let Some(verdict) = finished.get(shown).and_then(Option::as_ref) {
                 show(&scripts[shown], verdict);
                 shown += 1;
             }
@@ -165,7 +165,7 @@ fn judge_all(
     });
 }
 
-/// The scripts of `paths`, or those built in.
+/// The scripts in `paths`, or the built-in ones.
 fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>, String> {
     if paths.is_empty() {
         return builtin::SCRIPTS.iter().map(|(name, text)| script::parse(name, text)).collect();
@@ -188,7 +188,7 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>, String> {
         .collect()
 }
 
-/// A file, or every `*.lua` file below a directory, in the order of their names.
+/// Adds a file, or every `*.lua` file below a directory, sorted by name.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {

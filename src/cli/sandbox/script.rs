@@ -1,66 +1,66 @@
-//! One attack script: what its first comment lines say, and its code.
+//! Parses an attack script: the header in its first comment lines, and its code.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use logphase_script::Profile;
 
-/// An attack.
+/// An attack script.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Script {
-    /// What people call it: its path.
+    /// Its path.
     pub(super) name: String,
-    /// What it tries.
+    /// What it attempts.
     pub(super) attack: Option<String>,
     /// Number of its class in `docs/sandbox.md`.
     pub(super) class: Option<u32>,
-    /// The published flaw that it is modelled on.
+    /// The published vulnerability that it is modelled on.
     pub(super) cve: Option<String>,
-    /// What must be seen: any of these; none if only the walls are to hold.
+    /// The expected results, any of which is sufficient. If empty, only the limits are checked.
     pub(super) expect: Vec<Expectation>,
     /// The profile that it was written for.
     pub(super) profile: Option<Profile>,
     /// The setting `kong_quirks` that it was written for.
     pub(super) kong_quirks: bool,
-    /// Its code.
+    /// The snippets of its code.
     pub(super) runs: Vec<Run>,
 }
 
 /// One snippet of a script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Run {
-    /// Its text; none is the one before once more.
+    /// Its text; `None` repeats the previous snippet.
     pub(super) source: Option<String>,
-    /// It runs as a later plugin of the same transaction.
+    /// Whether it runs as a later plugin of the same transaction.
     pub(super) same_transaction: bool,
 }
 
-/// What must be seen of a script's last run.
+/// An expected result of the last run of a script.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expectation {
-    /// It failed, or did not compile, with these words.
+    /// It fails, or does not compile, with an error that contains this text.
     Error(String),
-    /// Its time was over.
+    /// It is stopped because it exceeds a deadline.
     Stopped,
-    /// It met a limit on memory, sizes or lines.
+    /// It reaches a limit on memory, sizes or log lines.
     Limited,
-    /// It gave this value; `None` is nil.
+    /// It returns this value; `None` is nil.
     Value(Option<Value>),
-    /// The message has this at a JSON pointer; `None` is that it has nothing there.
+    /// The message has this value at a JSON pointer; `None` means that it has none.
     Field(String, Option<Value>),
 }
 
-/// What a `repeat` line may make of a script at most, in bytes.
-const LARGEST: usize = 64 << 20;
+/// The maximum size of a script after its `repeat` lines are expanded, in bytes.
+const MAX_SIZE: usize = 64 << 20;
 
 const NEXT_RUN: &str = "---- next run";
 const NEXT_PLUGIN: &str = "---- next plugin";
 const AGAIN: &str = "---- again";
 
-/// Reads a script.
+/// Parses a script.
 ///
 /// # Errors
-/// Which line of its header is wrong, and how.
+/// The line of the header that is invalid, and why.
 pub(super) fn parse(name: &str, text: &str) -> Result<Script, String> {
     let mut script = Script {
         name: name.to_owned(),
@@ -105,7 +105,7 @@ fn read(script: &mut Script, repeats: &mut Vec<String>, word: &str, rest: &str) 
                 }
             }
         }
-        // `why`, and whatever else people want to say.
+        // `why`, and any other comment.
         _ => {}
     }
     Ok(())
@@ -122,7 +122,7 @@ fn expectation(text: &str) -> Result<Expectation, String> {
         "limited" => Ok(Expectation::Limited),
         "error" => serde_json::from_str(rest)
             .map(Expectation::Error)
-            .map_err(|_| "expected the words in double quotes, like `-- expect: error \"not allowed\"`".to_owned()),
+            .map_err(|_| "expected a text in double quotes, like `-- expect: error \"not allowed\"`".to_owned()),
         "value" => value(rest).map(Expectation::Value),
         "field" => {
             let (pointer, rest) = rest.split_once(' ').unwrap_or((rest, "nil"));
@@ -132,36 +132,36 @@ fn expectation(text: &str) -> Result<Expectation, String> {
     }
 }
 
-/// `"(" 200000`: a text, so many times.
+/// Parses `"(" 200000`: a text and how often it is repeated.
 fn repeated(text: &str) -> Result<String, String> {
-    let wrong = || "expected a text and a number, like `-- repeat: \"(\" 200000`".to_owned();
-    let (quoted, count) = text.rsplit_once(' ').ok_or_else(wrong)?;
-    let text: String = serde_json::from_str(quoted).map_err(|_| wrong())?;
-    let count: usize = count.parse().map_err(|_| wrong())?;
+    let invalid = || "expected a text and a number, like `-- repeat: \"(\" 200000`".to_owned();
+    let (quoted, count) = text.rsplit_once(' ').ok_or_else(invalid)?;
+    let text: String = serde_json::from_str(quoted).map_err(|_| invalid())?;
+    let count: usize = count.parse().map_err(|_| invalid())?;
     match text.len().checked_mul(count) {
-        Some(size) if size <= LARGEST => Ok(text.repeat(count)),
-        _ => Err(format!("larger than {LARGEST} bytes")),
+        Some(size) if size <= MAX_SIZE => Ok(text.repeat(count)),
+        _ => Err(format!("larger than {MAX_SIZE} bytes")),
     }
 }
 
-/// Puts the texts of the `repeat` lines where the code has `@1@`, `@2@`, ...
+/// Replaces `@1@`, `@2@`, ... in the code by the texts of the `repeat` lines.
 fn expand(text: &str, repeats: &[String]) -> Result<String, String> {
     let mut expanded = text.to_owned();
     for (number, repeated) in repeats.iter().enumerate() {
         let mark = format!("@{}@", number + 1);
         let places = expanded.matches(&mark).count();
         if places == 0 {
-            return Err(format!("the code has no {mark} for the `repeat` line number {}", number + 1));
+            return Err(format!("the code has no {mark} for `repeat` line {}", number + 1));
         }
-        if places.saturating_mul(repeated.len()) > LARGEST {
-            return Err(format!("with its `repeat` lines it is larger than {LARGEST} bytes"));
+        if places.saturating_mul(repeated.len()) > MAX_SIZE {
+            return Err(format!("larger than {MAX_SIZE} bytes after its `repeat` lines are expanded"));
         }
         expanded = expanded.replace(&mark, repeated);
     }
     Ok(expanded)
 }
 
-/// The code, cut at the separators.
+/// Splits the code at the separators.
 fn runs(text: &str) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut source = String::new();
@@ -195,8 +195,8 @@ mod tests {
         Run { source: Some(source.to_owned()), same_transaction }
     }
 
-    /// Scenario: a script with every line that a header may have, and all three separators.
-    /// Guarantees: each is read; the texts of `repeat` lines stand in the code.
+    /// Scenario: a script with every kind of header line, and all three separators.
+    /// Guarantees: each is parsed; the texts of `repeat` lines are inserted in the code.
     #[test]
     fn everything_is_read() {
         let text = "-- attack: tries\n-- why: since\n-- class: 6\n-- cve: CVE-1-2\n-- expect: error \"a \\\"b\"\n\
@@ -224,15 +224,15 @@ mod tests {
         assert_eq!(script.runs[1..], [again.clone(), again, run("b()\n", true), run("c()", false)]);
     }
 
-    /// Scenario: a script without a header; headers with mistakes.
-    /// Guarantees: the first is one run without expectations; of the others name, line and what is expected are said.
+    /// Scenario: a script without a header; scripts with invalid headers.
+    /// Guarantees: the first has one run; the errors of the others name the script, the line and what is expected.
     #[test]
     fn mistakes_are_named() {
         assert_eq!(parse("a", "return 1").unwrap().runs, [run("return 1", false)]);
         for (text, expected) in [
             ("-- class: x\n", "a:1: expected the number"),
             ("-- why: \n-- expect: nothing\n", "a:2: expected one of"),
-            ("-- expect: error boom\n", "a:1: expected the words in double quotes"),
+            ("-- expect: error boom\n", "a:1: expected a text in double quotes"),
             ("-- expect: value {\n", "is not JSON"),
             ("-- repeat: \"(\"\n", "a:1: expected a text and a number"),
             ("-- repeat: \"(\" 99999999999\n", "larger than"),

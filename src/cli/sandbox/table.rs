@@ -1,24 +1,24 @@
-//! The table of attacks.
+//! The output: a table, or JSON lines.
 
 use serde_json::json;
 
 use super::script::Script;
 use super::verdict::Verdict;
 
-/// How wide the column of names is.
+/// The width of the column of names.
 pub(super) fn width(scripts: &[Script]) -> usize {
     scripts.iter().map(|script| script.name.chars().count()).max().unwrap_or(0).max("attack".len())
 }
 
-/// The names of the columns.
+/// The header line.
 pub(super) fn head(width: usize) -> String {
     format!("{:width$}  {:9}  {:7}  {:>8}  {:>9}\n", "attack", "result", "how", "time", "memory")
 }
 
-/// One script's line.
+/// The line of one script.
 pub(super) fn line(script: &Script, verdict: &Verdict, width: usize) -> String {
     let result = if verdict.escapes.is_empty() { "contained" } else { "ESCAPED" };
-    let how = verdict.how.map_or("", |how| how.name());
+    let how = verdict.containment.map_or("", |containment| containment.name());
     let time = format!("{:.1} ms", verdict.cpu_ms);
     let memory = verdict.memory.map_or(String::new(), |bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
     let detail = match (&verdict.escapes[..], script.expect.is_empty()) {
@@ -30,7 +30,7 @@ pub(super) fn line(script: &Script, verdict: &Verdict, width: usize) -> String {
     format!("{}\n", line.trim_end())
 }
 
-/// One script as a line of JSON.
+/// One script as a JSON line.
 pub(super) fn json(script: &Script, verdict: &Verdict) -> String {
     let object = json!({
         "attack": script.name,
@@ -38,7 +38,7 @@ pub(super) fn json(script: &Script, verdict: &Verdict) -> String {
         "class": script.class,
         "cve": script.cve,
         "contained": verdict.escapes.is_empty(),
-        "how": verdict.how.map(|how| how.name()),
+        "how": verdict.containment.map(|containment| containment.name()),
         "cpu_ms": verdict.cpu_ms,
         "memory": verdict.memory,
         "seen": verdict.seen,
@@ -47,7 +47,7 @@ pub(super) fn json(script: &Script, verdict: &Verdict) -> String {
     format!("{object}\n")
 }
 
-/// The last line.
+/// The totals.
 pub(super) fn summary(contained: usize, escaped: usize) -> String {
     let all = contained + escaped;
     format!("{all} attack{}: {contained} contained, {escaped} escaped\n", if all == 1 { "" } else { "s" })

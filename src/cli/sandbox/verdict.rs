@@ -1,26 +1,26 @@
-//! Whether an attack was contained.
+//! Decides whether a script was contained.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::script::{Expectation, Script};
-use super::worker::{Answer, Ran};
+use super::worker::{Report, RunResult};
 use crate::settings::Settings;
 
-/// How an attack ended.
+/// How the sandbox contained a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
-    /// An error, or a value that shows that nothing was got.
+pub(super) enum Containment {
+    /// By an error, or a value without anything confidential.
     Refused,
-    /// A budget of time.
+    /// By a deadline.
     Stopped,
-    /// A limit on memory, sizes or lines.
+    /// By a limit on memory, sizes or log lines.
     Limited,
 }
 
-impl How {
-    /// One word.
+impl Containment {
+    /// The name in the output.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -30,47 +30,47 @@ impl How {
     }
 }
 
-/// What is said of a script.
+/// The verdict on a script.
 #[derive(Debug)]
 pub(super) struct Verdict {
     /// Why it escaped; empty if it is contained.
     pub(super) escapes: Vec<String>,
-    /// How it ended, where it ended.
-    pub(super) how: Option<How>,
-    /// The longest CPU time of one of its runs, in milliseconds.
+    /// How it was contained; `None` if no run ended.
+    pub(super) containment: Option<Containment>,
+    /// The longest CPU time of a run, in milliseconds.
     pub(super) cpu_ms: f64,
     /// Bytes by which the process grew.
     pub(super) memory: Option<usize>,
-    /// What was seen of the last run: its error or its value.
+    /// The error or the value of the last run.
     pub(super) seen: String,
 }
 
-/// The walls of a run.
+/// The limits that a run must stay within.
 #[derive(Debug, Clone)]
-pub(super) struct Walls {
-    /// One run's time.
+pub(super) struct RunLimits {
+    /// The time of one run.
     pub(super) deadline: Duration,
-    /// Bytes of the VM.
+    /// The memory of the VM, in bytes.
     pub(super) memory: usize,
-    /// Lines per second.
+    /// Log lines per second.
     log_lines: usize,
-    /// Bytes by which a process may grow: the VM, and what the host makes of a value and of a message's edits.
+    /// Bytes by which the process may grow: for the VM, for values on the host side, and for edits of the message.
     growth: usize,
-    /// Whether the scripts run in the profile that their expectations are written for.
+    /// Whether the script runs in the profile that its expectations are written for.
     exact: bool,
 }
 
-/// Allowed over the limit on memory.
-const OVER: usize = 1 << 20;
+/// Bytes by which the VM may exceed its memory limit.
+const MEMORY_TOLERANCE: usize = 1 << 20;
 
-/// CPU time that compiling may take, in milliseconds.
-const COMPILING: f64 = 2_000.0;
+/// The CPU time that compiling may take, in milliseconds.
+const MAX_COMPILE_MS: f64 = 2_000.0;
 
-/// A line of the log is a script's text, cut to 4 KiB and each character escaped at most once, and what stands before.
-const LONGEST_LINE: usize = 48 << 10;
+/// The maximum length of a log line, in bytes: a text of the script, cut to 4 KiB and then escaped, and a prefix.
+const MAX_LINE_BYTES: usize = 48 << 10;
 
-impl Walls {
-    /// Those of `settings`; `exact` as in the field.
+impl RunLimits {
+    /// The limits of `settings`. `exact` is whether the script runs in the profile that it was written for.
     pub(super) fn new(settings: &Settings, exact: bool) -> Self {
         Self {
             deadline: settings.lua.deadline(),
@@ -85,79 +85,85 @@ impl Walls {
         self.deadline.as_secs_f64() * 2_000.0 + 50.0
     }
 
-    /// Which of them did not hold.
-    fn broken(&self, answer: &Answer) -> Vec<String> {
-        let mut broken = Vec::new();
+    /// The limits that the script exceeded.
+    fn exceeded(&self, report: &Report) -> Vec<String> {
+        let mut exceeded = Vec::new();
         let longest = self.longest_ms();
-        for ran in answer.ran.iter().filter(|ran| ran.cpu_ms > longest) {
-            broken.push(format!("ran for {:.1} ms, and {longest} ms are the most", ran.cpu_ms));
+        for run in report.runs.iter().filter(|run| run.cpu_ms > longest) {
+            exceeded.push(format!("ran for {:.1} ms; the limit is {longest} ms", run.cpu_ms));
         }
-        if answer.compiled_ms > COMPILING {
-            broken.push(format!("compiling took {:.0} ms", answer.compiled_ms));
+        if report.compiled_ms > MAX_COMPILE_MS {
+            exceeded.push(format!("compiling took {:.0} ms", report.compiled_ms));
         }
-        if answer.vm > self.memory + OVER {
-            broken.push(format!("the VM holds {} bytes, and its limit is {}", answer.vm, self.memory));
+        if report.vm > self.memory + MEMORY_TOLERANCE {
+            exceeded.push(format!("the VM holds {} bytes; its limit is {}", report.vm, self.memory));
         }
-        if let Some(grown) = answer.grown.filter(|grown| *grown > self.growth) {
-            broken.push(format!("the process grew by {grown} bytes, and {} are the most", self.growth));
+        if let Some(grown) = report.grown.filter(|grown| *grown > self.growth) {
+            exceeded.push(format!("the process grew by {grown} bytes; the limit is {}", self.growth));
         }
-        // A new second, and with it a new budget, may begin in each run.
-        let lines = (self.log_lines + 2) * (answer.ran.len() + 1);
-        if answer.log.count > lines {
-            broken.push(format!("{} lines were logged, and {lines} are the most", answer.log.count));
+        // The log budget is per second, and a new second may begin in each run.
+        let lines = (self.log_lines + 2) * (report.runs.len() + 1);
+        if report.log.count > lines {
+            exceeded.push(format!("{} lines were logged; the limit is {lines}", report.log.count));
         }
-        if answer.log.longest > LONGEST_LINE {
-            broken.push(format!("a line of {} bytes was logged", answer.log.longest));
+        if report.log.longest > MAX_LINE_BYTES {
+            exceeded.push(format!("a line of {} bytes was logged", report.log.longest));
         }
-        if answer.log.control > 0 {
-            broken.push("a control character came into the log".to_owned());
+        if report.log.control > 0 {
+            exceeded.push("the log has a control character".to_owned());
         }
-        broken
+        exceeded
     }
 
-    /// Judges what the child said.
-    pub(super) fn judge(&self, script: &Script, answered: Result<Answer, String>) -> Verdict {
-        let answer = match answered {
-            Ok(answer) => answer,
+    /// The verdict on `script`, from the report of its child process.
+    pub(super) fn judge(&self, script: &Script, report: Result<Report, String>) -> Verdict {
+        let report = match report {
+            Ok(report) => report,
             Err(failure) => {
                 let seen = String::new();
-                return Verdict { escapes: vec![failure], how: None, cpu_ms: 0.0, memory: None, seen };
+                return Verdict { escapes: vec![failure], containment: None, cpu_ms: 0.0, memory: None, seen };
             }
         };
-        let mut escapes = answer.breaches.clone();
-        escapes.extend(self.broken(&answer));
-        let last = match &answer.refused {
-            Some(refused) => Some(Ran { error: Some(refused.clone()), ..Ran::default() }),
-            None => answer.ran.into_iter().last_with_longest(),
+        let mut escapes = report.breaches.clone();
+        escapes.extend(self.exceeded(&report));
+        let last = match &report.refused {
+            Some(refused) => Some(RunResult { error: Some(refused.clone()), ..RunResult::default() }),
+            None => report.runs.into_iter().last_with_longest(),
         };
         let Some(last) = last else {
-            return Verdict { escapes, how: None, cpu_ms: 0.0, memory: answer.grown, seen: "no run ended".to_owned() };
+            return Verdict {
+                escapes,
+                containment: None,
+                cpu_ms: 0.0,
+                memory: report.grown,
+                seen: "no run ended".to_owned(),
+            };
         };
-        let how = how(&last, answer.log.count >= self.log_lines);
-        let met = script.expect.iter().any(|expectation| is_met(expectation, &last, how));
-        // Where the machine is busy the time may be over before anything else is; who was stopped has got nothing.
-        let in_another_way = (!self.exact && last.error.is_some()) || how == How::Stopped;
-        if !(script.expect.is_empty() || met || in_another_way) {
-            escapes.push(format!("not as expected: {}", shown(&last)));
+        let containment = containment(&last, report.log.count >= self.log_lines);
+        let met = script.expect.iter().any(|expectation| is_met(expectation, &last, containment));
+        // On a busy machine a deadline may expire before the expected limit is reached; a stopped script has gained nothing.
+        let contained_otherwise = (!self.exact && last.error.is_some()) || containment == Containment::Stopped;
+        if !(script.expect.is_empty() || met || contained_otherwise) {
+            escapes.push(format!("unexpected result: {}", shown(&last)));
         }
-        let cpu_ms = if answer.refused.is_some() { answer.compiled_ms } else { last.cpu_ms };
-        Verdict { escapes, how: Some(how), cpu_ms, memory: answer.grown, seen: shown(&last) }
+        let cpu_ms = if report.refused.is_some() { report.compiled_ms } else { last.cpu_ms };
+        Verdict { escapes, containment: Some(containment), cpu_ms, memory: report.grown, seen: shown(&last) }
     }
 }
 
 trait LastWithLongest {
-    fn last_with_longest(self) -> Option<Ran>;
+    fn last_with_longest(self) -> Option<RunResult>;
 }
 
-impl<I: Iterator<Item = Ran>> LastWithLongest for I {
-    /// The last run, with the time of the longest.
-    fn last_with_longest(self) -> Option<Ran> {
-        self.reduce(|before, now| Ran { cpu_ms: before.cpu_ms.max(now.cpu_ms), ..now })
+impl<I: Iterator<Item = RunResult>> LastWithLongest for I {
+    /// The last run, with the longest CPU time of all runs.
+    fn last_with_longest(self) -> Option<RunResult> {
+        self.reduce(|before, now| RunResult { cpu_ms: before.cpu_ms.max(now.cpu_ms), ..now })
     }
 }
 
-fn how(last: &Ran, log_was_full: bool) -> How {
-    /// Words of errors that name a size.
+fn containment(last: &RunResult, log_is_full: bool) -> Containment {
+    /// Texts of errors about a size.
     const SIZES: [&str; 9] = [
         "larger than",
         "too large",
@@ -170,26 +176,26 @@ fn how(last: &Ran, log_was_full: bool) -> How {
         "do not fit",
     ];
     match (last.stop.as_deref(), &last.error) {
-        (Some("time" | "plugin_time"), _) => How::Stopped,
-        (Some(_), _) => How::Limited,
-        (None, Some(error)) if SIZES.iter().any(|words| error.contains(words)) => How::Limited,
-        _ if log_was_full => How::Limited,
-        _ => How::Refused,
+        (Some("time" | "plugin_time"), _) => Containment::Stopped,
+        (Some(_), _) => Containment::Limited,
+        (None, Some(error)) if SIZES.iter().any(|words| error.contains(words)) => Containment::Limited,
+        _ if log_is_full => Containment::Limited,
+        _ => Containment::Refused,
     }
 }
 
-fn is_met(expectation: &Expectation, last: &Ran, how: How) -> bool {
+fn is_met(expectation: &Expectation, last: &RunResult, containment: Containment) -> bool {
     let is = |pointer: &str, expected: &Option<Value>| last.message.pointer(pointer) == expected.as_ref();
     match expectation {
         Expectation::Error(words) => last.error.as_ref().is_some_and(|error| error.contains(words)),
-        Expectation::Stopped => how == How::Stopped,
-        Expectation::Limited => how == How::Limited,
+        Expectation::Stopped => containment == Containment::Stopped,
+        Expectation::Limited => containment == Containment::Limited,
         Expectation::Value(value) => last.error.is_none() && is("/attack", value),
         Expectation::Field(pointer, value) => is(pointer, value),
     }
 }
 
-fn shown(last: &Ran) -> String {
+fn shown(last: &RunResult) -> String {
     const LONGEST: usize = 160;
     let text = match (&last.error, &last.message["attack"]) {
         (Some(error), _) => format!("error: {error}"),
@@ -207,55 +213,55 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::sandbox::lines::Lines;
+    use crate::cli::sandbox::log_capture::LogStats;
 
-    fn judge(expect: Vec<Expectation>, change: impl FnOnce(&mut Answer)) -> Verdict {
+    fn judge(expect: Vec<Expectation>, change: impl FnOnce(&mut Report)) -> Verdict {
         let script = Script { expect, ..super::super::script::parse("a.lua", "return 1").unwrap() };
-        let ran = Ran { message: json!({"attack": 1, "b": {"c": 2}}), cpu_ms: 1.0, ..Ran::default() };
-        let mut answer = Answer { ran: vec![ran], ..Answer::default() };
-        change(&mut answer);
-        Walls::new(&Settings::default(), true).judge(&script, Ok(answer))
+        let run = RunResult { message: json!({"attack": 1, "b": {"c": 2}}), cpu_ms: 1.0, ..RunResult::default() };
+        let mut report = Report { runs: vec![run], ..Report::default() };
+        change(&mut report);
+        RunLimits::new(&Settings::default(), true).judge(&script, Ok(report))
     }
 
-    /// Scenario: runs of which exactly one wall did not hold, and one where all did.
-    /// Guarantees: each wall makes an escape of it, and nothing else does.
+    /// Scenario: a report within every limit, and reports that each exceed one.
+    /// Guarantees: the first has no escape, each of the others exactly one, which names the limit.
     #[test]
-    fn each_wall_is_looked_at() {
+    fn each_limit_is_checked() {
         assert_eq!(judge(vec![], |_| {}).escapes, [""; 0]);
-        type Change = fn(&mut Answer);
-        let broken: [(Change, &str); 8] = [
-            (|answer| answer.ran[0].cpu_ms = 71.0, "ran for 71.0 ms"),
-            (|answer| answer.compiled_ms = 2001.0, "compiling took"),
-            (|answer| answer.vm = (65 << 20) + 1, "the VM holds"),
-            (|answer| answer.grown = Some(200 << 20), "the process grew"),
-            (|answer| answer.log = Lines { count: 25, ..Lines::default() }, "25 lines were logged"),
-            (|answer| answer.log = Lines { longest: 50_000, ..Lines::default() }, "a line of 50000 bytes"),
-            (|answer| answer.log = Lines { control: 1, ..Lines::default() }, "a control character"),
-            (|answer| answer.breaches.push("changed".to_owned()), "changed"),
+        type Change = fn(&mut Report);
+        let exceeded: [(Change, &str); 8] = [
+            (|report| report.runs[0].cpu_ms = 71.0, "ran for 71.0 ms"),
+            (|report| report.compiled_ms = 2001.0, "compiling took"),
+            (|report| report.vm = (65 << 20) + 1, "the VM holds"),
+            (|report| report.grown = Some(200 << 20), "the process grew"),
+            (|report| report.log = LogStats { count: 25, ..LogStats::default() }, "25 lines were logged"),
+            (|report| report.log = LogStats { longest: 50_000, ..LogStats::default() }, "a line of 50000 bytes"),
+            (|report| report.log = LogStats { control: 1, ..LogStats::default() }, "a control character"),
+            (|report| report.breaches.push("changed".to_owned()), "changed"),
         ];
-        for (change, expected) in broken {
+        for (change, expected) in exceeded {
             let verdict = judge(vec![], change);
             assert!(matches!(&verdict.escapes[..], [only] if only.contains(expected)), "{expected}: {verdict:?}");
         }
     }
 
-    /// Scenario: expectations that are met and such that are not, of a value, an error and each budget.
-    /// Guarantees: one that is met is enough; if none is, it is an escape that says what was seen.
+    /// Scenario: expectations of a value, an error and each budget, some of which are met.
+    /// Guarantees: one that is met is sufficient; if none is, the escape names the actual result.
     #[test]
-    fn expectations_are_looked_at() {
+    fn expectations_are_checked() {
         let value = |value: i64| Expectation::Value(Some(value.into()));
         assert!(judge(vec![Expectation::Stopped, value(1)], |_| {}).escapes.is_empty());
         assert!(judge(vec![Expectation::Field("/b/c".to_owned(), Some(2.into()))], |_| {}).escapes.is_empty());
         let verdict = judge(vec![value(2), Expectation::Value(None), Expectation::Limited], |_| {});
-        assert_eq!(verdict.escapes, ["not as expected: value: 1"]);
+        assert_eq!(verdict.escapes, ["unexpected result: value: 1"]);
         let failed = |stop: Option<&str>, error: &str| {
             let (stop, error) = (stop.map(str::to_owned), Some(error.to_owned()));
-            move |answer: &mut Answer| answer.ran[0] = Ran { stop, error, ..Ran::default() }
+            move |report: &mut Report| report.runs[0] = RunResult { stop, error, ..RunResult::default() }
         };
         assert!(judge(vec![Expectation::Stopped], failed(Some("time"), "x")).escapes.is_empty());
         assert!(judge(vec![Expectation::Limited], failed(Some("memory"), "x")).escapes.is_empty());
         assert!(judge(vec![Expectation::Error("boo".to_owned())], failed(None, "a boo")).escapes.is_empty());
         assert!(!judge(vec![Expectation::Value(None)], failed(None, "a boo")).escapes.is_empty());
-        assert_eq!(judge(vec![], failed(None, "string length overflow")).how, Some(How::Limited));
+        assert_eq!(judge(vec![], failed(None, "string length overflow")).containment, Some(Containment::Limited));
     }
 }

@@ -1,4 +1,4 @@
-//! Inside the child process: one script, as a worker of the service runs it.
+//! Runs one script inside the child process, as a worker of the service does.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::dry_run;
 use super::honest;
-use super::lines::{Lines, Sink};
+use super::log_capture::{LogCapture, LogStats};
 use super::script::Run;
 use crate::confinement::ThreadFilter;
 use crate::entity::{Configuration, Field, Plugin};
@@ -23,122 +23,122 @@ use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
 use logphase_script::{Clock, ScriptError};
 
-/// The stack of a worker's thread in the service.
+/// The stack size of a worker thread in the service.
 const STACK: usize = 8 << 20;
 
-/// Where the attack's value goes.
+/// The field that holds the value of the attack.
 const FIELD: &str = "attack";
 
-/// What the child says.
+/// The report of the child process.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Answer {
-    /// The script did not compile, or did not fit the VM: why.
+pub(super) struct Report {
+    /// Why the script did not compile or did not fit in the VM.
     pub(super) refused: Option<String>,
-    /// CPU time of compiling it, in milliseconds.
+    /// The CPU time of compiling it, in milliseconds.
     pub(super) compiled_ms: f64,
-    /// What each run gave.
-    pub(super) ran: Vec<Ran>,
-    /// Bytes that the VM held at the end of any run at most.
+    /// The result of each run.
+    pub(super) runs: Vec<RunResult>,
+    /// The largest memory of the VM at the end of a run, in bytes.
     pub(super) vm: usize,
-    /// Bytes by which the process grew at most while the script ran, where the system says.
+    /// The largest growth of the process while the script ran, in bytes, if the system reports it.
     pub(super) grown: Option<usize>,
-    /// What was written to the log.
-    pub(super) log: Lines,
-    /// What is not as it was before the attack.
+    /// Statistics of the log.
+    pub(super) log: LogStats,
+    /// What the attack changed.
     pub(super) breaches: Vec<String>,
 }
 
-/// One run of a snippet.
+/// The result of one run of a snippet.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Ran {
-    /// The message that went out; its member `attack` is the value.
+pub(super) struct RunResult {
+    /// The message; its member `attack` is the value.
     pub(super) message: Value,
-    /// Why the field was left as it was.
+    /// Why the snippet failed.
     pub(super) error: Option<String>,
-    /// Which budget ran out.
+    /// The budget that it used up.
     pub(super) stop: Option<String>,
-    /// CPU time, in milliseconds.
+    /// The CPU time, in milliseconds.
     pub(super) cpu_ms: f64,
 }
 
 /// Confines this thread as the service confines its workers.
-fn as_a_worker() {
+fn confine_like_a_worker() {
     logphase_script::prepare();
-    // Where the system has no such walls, the inner ones have to hold alone.
+    // Without seccomp, the Lua sandbox is the only layer.
     if let Ok(filter) = ThreadFilter::for_workers() {
         filter.apply();
     }
 }
 
-/// Runs the script on a thread of its own and says what came of it.
-pub(super) fn work(runs: Vec<Run>, settings: Settings) -> Answer {
-    let sink = Sink::install();
-    let (ready, is_ready) = mpsc::channel();
-    let (go, may_go) = mpsc::channel();
-    // Memory is looked at from here, as a confined thread opens no files.
+/// Runs the script on a new thread.
+pub(super) fn work(runs: Vec<Run>, settings: Settings) -> Report {
+    let log = LogCapture::install();
+    let (ready_sender, ready) = mpsc::channel();
+    let (start_sender, start) = mpsc::channel();
+    // Memory is measured on this thread: a confined thread cannot open files.
     let body = move || {
         attack(&runs, &settings, || {
-            let _ = ready.send(());
-            let _ = may_go.recv();
+            let _ = ready_sender.send(());
+            let _ = start.recv();
         })
     };
     let thread = std::thread::Builder::new().name("worker-0".to_owned()).stack_size(STACK).spawn(body);
     let mut before = None;
     let ended = thread.map(|thread| {
-        if is_ready.recv().is_ok() {
-            before = resident();
-            let _ = go.send(());
+        if ready.recv().is_ok() {
+            before = reset_peak_memory();
+            let _ = start_sender.send(());
         }
         thread.join()
     });
-    let mut answer = match ended {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panic)) => Answer { breaches: vec![panicked(&*panic)], ..Answer::default() },
-        Err(error) => Answer { breaches: vec![format!("cannot start a thread: {error}")], ..Answer::default() },
+    let mut report = match ended {
+        Ok(Ok(report)) => report,
+        Ok(Err(panic)) => Report { breaches: vec![panicked(&*panic)], ..Report::default() },
+        Err(error) => Report { breaches: vec![format!("cannot start a thread: {error}")], ..Report::default() },
     };
-    answer.log = sink.lines();
-    answer.grown = most_resident().zip(before).map(|(most, before)| most.saturating_sub(before));
-    answer
+    report.log = log.stats();
+    report.grown = peak_memory().zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    report
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("the worker panicked: {}", text.unwrap_or("no text"))
 }
 
-/// Does all of it; calls `ready` right before the script runs.
-fn attack(runs: &[Run], settings: &Settings, ready: impl FnOnce()) -> Answer {
-    let mut answer = Answer::default();
+/// Compiles and runs the script. Calls `ready` right before it runs.
+fn attack(runs: &[Run], settings: &Settings, ready: impl FnOnce()) -> Report {
+    let mut report = Report::default();
     let Ok(clock) = Clock::start() else {
-        answer.breaches.push("cannot start the clock".to_owned());
-        return answer;
+        report.breaches.push("cannot start the clock".to_owned());
+        return report;
     };
     let _busy = clock.busy();
     let begun = cpu_time();
     let program = build(runs, settings);
-    answer.compiled_ms = millis(cpu_time() - begun);
+    report.compiled_ms = millis(cpu_time() - begun);
     let program = program.and_then(|program| Runner::new(program.clone()).map(|runner| (program, runner)));
     let (program, runner) = match program {
-        Ok(made) => made,
+        Ok(compiled) => compiled,
         Err(refused) => {
-            answer.refused = Some(refused);
-            // The honest one has to come out right all the same.
+            report.refused = Some(refused);
+            // The honest transaction must still give its expected message.
             match build(&[], settings).and_then(|program| Runner::new(program.clone()).map(|runner| (program, runner)))
             {
-                Ok(made) => made,
+                Ok(compiled) => compiled,
                 Err(error) => {
-                    answer.breaches.push(format!("the honest transaction does not run: {error}"));
-                    return answer;
+                    report.breaches.push(format!("the honest transaction does not run: {error}"));
+                    return report;
                 }
             }
         }
     };
-    as_a_worker();
-    Worker { program, runner, answer }.run(runs, ready)
+    confine_like_a_worker();
+    Worker { program, runner, report }.run(runs, ready)
 }
 
-/// A program of the fingerprint (step 0), the honest fields (step 1), and each of the attack's snippets.
+/// A program with the fingerprint (step 0), the honest fields (step 1), and one step per snippet of the attack.
 fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     let mut configuration = Configuration::default();
     let source = |name: &str, text: &str| SnippetSource::whole(&SourceFile::new(name, text));
@@ -162,7 +162,7 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
 }
 
 fn plugin(kind: &str) -> Plugin {
-    dry_run::made(kind, Origin::Unknown)
+    dry_run::synthetic_plugin(kind, Origin::Unknown)
 }
 
 fn field(key: &str, source: SnippetSource) -> Field {
@@ -172,44 +172,45 @@ fn field(key: &str, source: SnippetSource) -> Field {
 struct Worker {
     program: Arc<Program>,
     runner: Runner,
-    answer: Answer,
+    report: Report,
 }
 
 impl Worker {
-    fn run(mut self, runs: &[Run], ready: impl FnOnce()) -> Answer {
+    fn run(mut self, runs: &[Run], ready: impl FnOnce()) -> Report {
         let before = match self.honest() {
             Ok(fingerprint) => fingerprint,
-            Err(wrong) => {
-                self.answer.breaches.push(format!("before the attack: {wrong}"));
-                return self.answer;
+            Err(problem) => {
+                self.report.breaches.push(format!("before the attack: {problem}"));
+                return self.report;
             }
         };
-        if self.answer.refused.is_none() {
+        if self.report.refused.is_none() {
             ready();
             for plan in plans(runs) {
                 self.attack(&plan);
             }
         }
-        // Twice: what the first leaves behind, the second finds.
+        // Twice: the second run finds state that the first one leaves behind.
         for _ in 0..2 {
             match self.honest() {
-                Ok(now) => self.answer.breaches.extend(honest::difference(&before, &now)),
-                Err(wrong) => self.answer.breaches.push(wrong),
+                Ok(now) => self.report.breaches.extend(honest::difference(&before, &now)),
+                Err(problem) => self.report.breaches.push(problem),
             }
         }
-        self.answer
+        self.report
     }
 
     fn attack(&mut self, plan: &[usize]) {
         let begun = cpu_time();
-        let seen = self.transaction(plan);
+        let collected = self.transaction(plan);
         let cpu_ms = millis(cpu_time() - begun);
-        self.answer.vm = self.answer.vm.max(self.runner.used_memory());
-        let last = seen.and_then(|seen| {
-            let error = seen.errors.into_iter().rfind(|(step, _)| Some(step) == plan.last()).map(|(_, error)| error);
-            let message = serde_json::from_slice(seen.message.as_deref().unwrap_or(b"null"));
-            let message = message.map_err(|error| format!("a message that is not JSON went out: {error}"))?;
-            Ok(Ran {
+        self.report.vm = self.report.vm.max(self.runner.used_memory());
+        let last = collected.and_then(|collected| {
+            let error =
+                collected.errors.into_iter().rfind(|(step, _)| Some(step) == plan.last()).map(|(_, error)| error);
+            let message = serde_json::from_slice(collected.message.as_deref().unwrap_or(b"null"));
+            let message = message.map_err(|error| format!("the message is not JSON: {error}"))?;
+            Ok(RunResult {
                 message,
                 stop: error.as_ref().and_then(|error| error.stop).map(|stop| stop.name().to_owned()),
                 error: error.map(|error| error.message),
@@ -217,18 +218,18 @@ impl Worker {
             })
         });
         match last {
-            Ok(ran) => self.answer.ran.push(ran),
-            Err(breach) => self.answer.breaches.push(breach),
+            Ok(run) => self.report.runs.push(run),
+            Err(breach) => self.report.breaches.push(breach),
         }
     }
 
-    /// Runs the honest transaction; gives the fingerprint, or what is wrong.
+    /// Runs the honest transaction. Returns the fingerprint, or how the message differs from the expected one.
     fn honest(&mut self) -> Result<Value, String> {
-        let seen = self.transaction(&[0, 1])?;
-        if let Some((_, error)) = seen.errors.first() {
+        let collected = self.transaction(&[0, 1])?;
+        if let Some((_, error)) = collected.errors.first() {
             return Err(format!("an honest field failed: {error}"));
         }
-        let mut message: Value = serde_json::from_slice(seen.message.as_deref().unwrap_or(b"null"))
+        let mut message: Value = serde_json::from_slice(collected.message.as_deref().unwrap_or(b"null"))
             .map_err(|error| format!("the honest message is not JSON: {error}"))?;
         let fingerprint = message.as_object_mut().and_then(|members| members.remove("fingerprint")).unwrap_or_default();
         let expected = honest::message();
@@ -238,22 +239,22 @@ impl Worker {
         Err(format!("the honest message is {}, not {}", message["honest"], expected["honest"]))
     }
 
-    fn transaction(&mut self, plan: &[usize]) -> Result<Seen, String> {
+    fn transaction(&mut self, plan: &[usize]) -> Result<Collector, String> {
         let limits = logphase_script::transaction::Limits::default();
         let transaction = Transaction::parse(honest::TRANSACTION, &limits).map_err(|error| error.to_string())?;
-        let mut seen = Seen::default();
-        // What the service's workers do: a panic costs the batch, and the VM is made anew.
-        let run = AssertUnwindSafe(|| self.runner.run(transaction, plan, &mut seen));
+        let mut collected = Collector::default();
+        // As in the service: after a panic the VM is recreated.
+        let run = AssertUnwindSafe(|| self.runner.run(transaction, plan, &mut collected));
         if std::panic::catch_unwind(run).is_err() {
             self.runner.recreate_vm();
             return Err("the worker panicked".to_owned());
         }
         debug_assert!(plan.iter().all(|step| *step < self.program.steps.len()), "a plan names steps of the program");
-        Ok(seen)
+        Ok(collected)
     }
 }
 
-/// The steps of each of the script's transactions.
+/// The steps of each transaction of the script.
 fn plans(runs: &[Run]) -> Vec<Vec<usize>> {
     let mut plans: Vec<Vec<usize>> = Vec::new();
     let mut step = 1;
@@ -267,14 +268,14 @@ fn plans(runs: &[Run]) -> Vec<Vec<usize>> {
     plans
 }
 
-/// The last message of a transaction, and what failed.
+/// The last message of a transaction, and the errors.
 #[derive(Default)]
-struct Seen {
+struct Collector {
     message: Option<Bytes>,
     errors: Vec<(usize, ScriptError)>,
 }
 
-impl Observer for Seen {
+impl Observer for Collector {
     fn message(&mut self, _: usize, message: Bytes) {
         self.message = Some(message);
     }
@@ -292,7 +293,7 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1000.0
 }
 
-/// CPU time of this thread: what others do on the machine is not the script's fault.
+/// The CPU time of this thread. Wall-clock time would depend on the load of the machine.
 fn cpu_time() -> Duration {
     #[cfg(target_os = "linux")]
     {
@@ -306,19 +307,19 @@ fn cpu_time() -> Duration {
     }
 }
 
-/// Bytes of memory that the process has now; what it had at most is counted anew from here on.
-fn resident() -> Option<usize> {
-    // Where this is not allowed, the most is counted from the start of the process, in which it has not been more.
+/// Resets the peak of the resident memory. Returns the resident memory, in bytes.
+fn reset_peak_memory() -> Option<usize> {
+    // If this is not permitted, the peak is that of the whole process, which has not used more memory before.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
-    of_status("VmRSS:")
+    read_status("VmRSS:")
 }
 
-/// Bytes of memory that it had at most.
-fn most_resident() -> Option<usize> {
-    of_status("VmHWM:")
+/// The peak of the resident memory, in bytes.
+fn peak_memory() -> Option<usize> {
+    read_status("VmHWM:")
 }
 
-fn of_status(name: &str) -> Option<usize> {
+fn read_status(name: &str) -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kilobytes| kilobytes << 10)

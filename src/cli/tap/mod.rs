@@ -1,4 +1,4 @@
-//! `logphase tap`: messages of the running service as they leave.
+//! `logphase tap`: messages of the running service as they are sent.
 
 mod show;
 
@@ -14,9 +14,9 @@ use serde_json::Value;
 use super::control::{self, ControlClient, ControlError};
 use super::{Exit, complain};
 use crate::phase::Condition;
-use show::{Form, Line, render};
+use show::{Form, TapLine, render};
 
-/// Watch messages of the running service as they leave, before and after Lua.
+/// Watch messages of the running service as they are sent, before and after Lua.
 ///
 /// The stream continues across reloads and restarts of the service. It is a sample: messages that arrive faster than
 /// tap can print them are skipped and counted, and never slow the service down. Redaction applies, and `--before`
@@ -68,7 +68,7 @@ Exit codes:
   74  no service runs with this data directory, or it cannot be reached
   78  the settings are invalid";
 
-/// How many messages to show.
+/// The sampling rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Sample {
     All,
@@ -76,8 +76,8 @@ enum Sample {
 }
 
 fn condition(text: &str) -> Result<String, String> {
-    let sound = Condition::parse(text).is_some();
-    if sound { Ok(text.to_owned()) } else { Err("expected KEY=VALUE, like `response.status=500`".to_owned()) }
+    let is_valid = Condition::parse(text).is_some();
+    if is_valid { Ok(text.to_owned()) } else { Err("expected KEY=VALUE, like `response.status=500`".to_owned()) }
 }
 
 fn sample(text: &str) -> Result<Sample, String> {
@@ -96,23 +96,23 @@ fn sample(text: &str) -> Result<Sample, String> {
     rate.map(Sample::PerSecond).ok_or_else(|| "expected a rate like `10/s`, `5/m` or `1/h`, or `all`".to_owned())
 }
 
-/// How long to wait before asking again for a service that has gone.
-const AGAIN: Duration = Duration::from_millis(250);
+/// The pause before reconnecting to a service that has stopped.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
-/// Shows messages until as many as asked for have been shown.
+/// Prints messages until the limit is reached.
 pub(super) fn run(arguments: &Tap) -> Exit {
     let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    runtime.block_on(watch(arguments, &ControlClient::of(&settings.data_dir)))
+    runtime.block_on(watch(arguments, &ControlClient::new(&settings.data_dir)))
 }
 
-/// Why a stream is no longer read.
+/// Why reading a stream ended.
 enum Ended {
-    /// The service has gone.
-    Gone,
-    /// Enough was shown, or nobody reads it.
+    /// The service has closed the stream.
+    Closed,
+    /// The limit is reached, or the reader of the output has exited.
     Done,
 }
 
@@ -124,17 +124,17 @@ async fn watch(arguments: &Tap, client: &ControlClient) -> Exit {
         match client.stream(&path(arguments)).await {
             Ok(stream) => {
                 if connected_before {
-                    complain("logphase tap: connected again\n");
+                    complain("logphase tap: reconnected\n");
                 } else {
                     let what = arguments.plugin.as_deref().unwrap_or("all plugins");
-                    complain(&format!("logphase tap: watching {what}; Ctrl-C ends it\n"));
+                    complain(&format!("logphase tap: watching {what}; stop with Ctrl-C\n"));
                 }
                 connected_before = true;
                 warn_of_unknown(arguments, client).await;
                 if let Ended::Done = read(stream, &mut left, |line, text| render(line, text, form)).await {
                     return Exit::Done;
                 }
-                complain("logphase tap: the service has ended the stream; waiting until it is there again\n");
+                complain("logphase tap: the service closed the stream; reconnecting\n");
             }
             Err(ControlError::NotRunning(_) | ControlError::Broken { .. }) if connected_before => {}
             Err(error) => {
@@ -142,7 +142,7 @@ async fn watch(arguments: &Tap, client: &ControlClient) -> Exit {
                 return Exit::Unavailable;
             }
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 }
 
@@ -166,13 +166,13 @@ fn path(arguments: &Tap) -> String {
     format!("/tap?{}", query.finish())
 }
 
-/// Nothing is ever shown of a plugin that is not there; a reload may yet bring it.
+/// Warns if the service has no such plugin now. A reload may add it later.
 async fn warn_of_unknown(arguments: &Tap, client: &ControlClient) {
     let Some(wanted) = arguments.plugin.as_deref() else { return };
     let Ok(status) = client.get("/status").await else { return };
     let plugins = status["plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is = |plugin: &Value| ["name", "instance_name", "id"].iter().any(|key| plugin[*key] == wanted);
-    if !plugins.iter().any(is) {
+    let matches = |plugin: &Value| ["name", "instance_name", "id"].iter().any(|key| plugin[*key] == wanted);
+    if !plugins.iter().any(matches) {
         let names: Vec<&str> = plugins.iter().filter_map(|plugin| plugin["name"].as_str()).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         complain(&format!(
@@ -181,8 +181,8 @@ async fn warn_of_unknown(arguments: &Tap, client: &ControlClient) {
     }
 }
 
-/// Shows what comes, line by line.
-async fn read(mut stream: Incoming, left: &mut u64, render: impl Fn(&Line<'_>, &[u8]) -> Vec<u8>) -> Ended {
+/// Prints the lines of the stream as they arrive.
+async fn read(mut stream: Incoming, left: &mut u64, render: impl Fn(&TapLine<'_>, &[u8]) -> Vec<u8>) -> Ended {
     let mut pending = Vec::new();
     if *left == 0 {
         return Ended::Done;
@@ -192,10 +192,10 @@ async fn read(mut stream: Incoming, left: &mut u64, render: impl Fn(&Line<'_>, &
         pending.extend_from_slice(&data);
         while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
             let text: Vec<u8> = pending.drain(..=end).collect();
-            // An empty line is a sign of life.
-            let Ok(line) = serde_json::from_slice::<Line<'_>>(&text) else { continue };
+            // Empty lines are keep-alives.
+            let Ok(line) = serde_json::from_slice::<TapLine<'_>>(&text) else { continue };
             if let Some(skipped) = line.skipped {
-                complain(&format!("logphase tap: skipped: {skipped} (they came faster than they are shown)\n"));
+                complain(&format!("logphase tap: skipped: {skipped} (they arrived faster than they were printed)\n"));
                 continue;
             }
             let mut out = std::io::stdout().lock();
@@ -208,5 +208,5 @@ async fn read(mut stream: Incoming, left: &mut u64, render: impl Fn(&Line<'_>, &
             }
         }
     }
-    Ended::Gone
+    Ended::Closed
 }

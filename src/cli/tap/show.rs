@@ -1,4 +1,4 @@
-//! One message of a tap, for people or for programs.
+//! Formats one message of a tap.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -7,21 +7,21 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::cli::pretty::pretty;
 
-/// How messages are written.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Form {
-    /// Laid out, with a line above.
+    /// Indented JSON, with a heading.
     Pretty {
-        /// For a terminal.
+        /// Whether to use colours.
         color: bool,
     },
-    /// As lines of JSON.
+    /// JSON lines.
     Json,
 }
 
-/// A line of the service's: a message, or how many were skipped.
+/// A line of the stream: a message, or the number of skipped messages.
 #[derive(Debug, Deserialize)]
-pub(super) struct Line<'a> {
+pub(super) struct TapLine<'a> {
     pub skipped: Option<u64>,
     #[serde(default)]
     plugin: String,
@@ -37,26 +37,26 @@ pub(super) struct Line<'a> {
     failed: Vec<String>,
 }
 
-/// The message `line`, which is `text`.
-pub(super) fn render(line: &Line<'_>, text: &[u8], form: Form) -> Vec<u8> {
+/// Formats the message `line`, which was parsed from `text`.
+pub(super) fn render(line: &TapLine<'_>, text: &[u8], form: Form) -> Vec<u8> {
     let color = match form {
         Form::Json => return text.to_vec(),
         Form::Pretty { color } => color,
     };
     let mut out = paint(color, "1", &title(line));
     out.push('\n');
-    let laid_out =
+    let indented =
         |json: Option<&RawValue>| json.map(|json| String::from_utf8_lossy(&pretty(json.get().as_bytes())).into_owned());
-    match (laid_out(line.before), laid_out(line.after)) {
+    match (indented(line.before), indented(line.after)) {
         (Some(before), Some(after)) => compare(&before, &after, color, &mut out),
         (Some(one), None) | (None, Some(one)) => out.push_str(&one),
         (None, None) => {}
     }
     out.push('\n');
-    harmless(&out).into_bytes()
+    escape_controls(&out).into_bytes()
 }
 
-fn title(line: &Line<'_>) -> String {
+fn title(line: &TapLine<'_>) -> String {
     let time = Timestamp::from_millisecond(line.at).map(|time| format!("{time:.3}")).unwrap_or_default();
     let mut title = format!("# {time} {}", line.plugin);
     if let Some(instance) = &line.instance_name {
@@ -71,7 +71,7 @@ fn title(line: &Line<'_>) -> String {
     title
 }
 
-/// The message after Lua, with what it was before where that differs.
+/// Appends the diff from the message before Lua to the message after it.
 fn compare(before: &str, after: &str, color: bool, out: &mut String) {
     for change in TextDiff::from_lines(before, after).iter_all_changes() {
         let line = change.value().trim_end_matches('\n');
@@ -89,8 +89,8 @@ fn paint(color: bool, code: &str, text: &str) -> String {
     if color && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// JSON may hold characters as they are that some terminals take for commands.
-fn harmless(text: &str) -> String {
+/// Escapes control characters that JSON allows, but that a terminal could interpret.
+fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -106,15 +106,15 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, color: bool) -> String {
-        let line: Line<'_> = serde_json::from_str(text).unwrap();
+        let line: TapLine<'_> = serde_json::from_str(text).unwrap();
         String::from_utf8(render(&line, text.as_bytes(), Form::Pretty { color })).unwrap()
     }
 
-    /// Scenario: a message with both sides; one that is not sent; one with a character that is a command to terminals.
-    /// Guarantees: what differs is marked, numbers are as they came; why nothing was sent is said; no command of a
-    /// message's reaches a terminal.
+    /// Scenario: a message with both sides; one that is not sent; one with a control character.
+    /// Guarantees: the differences are marked, numbers keep their spelling; the heading says why nothing was sent; the
+    /// control character is escaped.
     #[test]
-    fn for_people() {
+    fn pretty_messages() {
         let both = r#"{"plugin":"http-log","instance_name":"a","at":1764039600123,"before":{"a":1.50,"b":"[not sent]"},"after":{"a":1.50,"c":2},"failed":["x","y"]}"#;
         insta::assert_snapshot!(shown(both, false), @r#"
         # 2025-11-25T03:00:00.123Z http-log (a), Lua failed: x, y

@@ -1,4 +1,4 @@
-//! Changing a part of a YAML or JSON file and leaving the rest as it is.
+//! Edits a value in a YAML or JSON file, and leaves the rest of the text unchanged.
 
 use std::io::Write;
 use std::ops::Range;
@@ -6,23 +6,24 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::bless::Care;
+use super::bless::EditMode;
 use super::pattern::{Matcher, same};
 use logphase_config::document::{Key, Node, NodeKind, StringStyle};
 
-/// A list of plain values is written on one line up to this length.
-const LONGEST_LINE: usize = 100;
+/// The maximum length of a list of scalars on one line.
+const MAX_LINE_LENGTH: usize = 100;
 
-/// `text` with the node `old` inside of `outer` made to be `new`. None if it is written elsewhere (an alias).
-pub(super) fn update(text: &str, outer: &Node, old: &Node, new: &Value, care: Care) -> Option<String> {
-    let mut edits = Edits { text, care, list: Vec::new() };
+/// Returns `text` with the node `old`, which is inside of `outer`, changed to `new`. `None` if it is an alias of a node
+/// elsewhere.
+pub(super) fn update(text: &str, outer: &Node, old: &Node, new: &Value, mode: EditMode) -> Option<String> {
+    let mut edits = Edits { text, mode, list: Vec::new() };
     let span = outer.span();
     let parent = if flow(text, outer) { Parent::Flow } else { Parent::Mapping(column(text, span.start)) };
     edits.change(old, &span, parent, new)?;
     edits.apply()
 }
 
-/// `text` with the key `name` added behind everything in the mapping `node`.
+/// Returns `text` with the key `name` added at the end of the mapping `node`.
 pub(super) fn insert(text: &str, node: &Node, name: &str, value: &Value) -> String {
     let end = end(text, node);
     let (at, new) = if flow(text, node) {
@@ -39,25 +40,25 @@ pub(super) fn insert(text: &str, node: &Node, name: &str, value: &Value) -> Stri
     format!("{}{new}{}", &text[..at], &text[at..])
 }
 
-/// Where a node stands.
+/// The context of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Parent {
-    /// Somewhere between brackets.
+    /// Inside of a flow collection (brackets).
     Flow,
-    /// Behind a key that is so far to the right.
+    /// The value of a key at this indentation.
     Mapping(usize),
-    /// Behind `- `.
+    /// An item of a block sequence, after `- `.
     Sequence,
 }
 
 struct Edits<'a> {
     text: &'a str,
-    care: Care,
+    mode: EditMode,
     list: Vec<(Range<usize>, String)>,
 }
 
 impl Edits<'_> {
-    /// Makes `old`, which is to be inside of `outer`, `new`.
+    /// Changes `old` to `new`. `None` if `old` is not inside of `outer`.
     fn change(&mut self, old: &Node, outer: &Range<usize>, parent: Parent, new: &Value) -> Option<()> {
         let span = old.span();
         if !span_inside(&span, outer) {
@@ -69,7 +70,7 @@ impl Edits<'_> {
         let inside = if flow(self.text, old) { Parent::Flow } else { parent };
         let before = self.list.len();
         let parts = match (&old.kind, new) {
-            _ if self.care == Care::Whole || Matcher::of(new).is_some() => None,
+            _ if self.mode == EditMode::Replace || Matcher::of(new).is_some() => None,
             (NodeKind::Mapping(entries), Value::Object(members)) => self.members(old, entries, inside, members),
             (NodeKind::Sequence(items), Value::Array(new)) if items.len() == new.len() => {
                 let inside = if inside == Parent::Flow { inside } else { Parent::Sequence };
@@ -84,7 +85,7 @@ impl Edits<'_> {
         Some(())
     }
 
-    /// Writes `new` in place of the whole of `old`.
+    /// Replaces the whole text of `old` by `new`.
     fn replace(&mut self, old: &Node, parent: Parent, new: &Value) {
         let span = old.span();
         let block = matches!(old.kind, NodeKind::Mapping(_) | NodeKind::Sequence(_)) && !flow(self.text, old);
@@ -92,7 +93,7 @@ impl Edits<'_> {
         let mut start = beginning(self.text, old);
         let text = match parent {
             Parent::Flow => line,
-            Parent::Mapping(indent) if !block && line.len() > LONGEST_LINE && !one_line(new) => {
+            Parent::Mapping(indent) if !block && line.len() > MAX_LINE_LENGTH && !one_line(new) => {
                 start = self.text[..start].trim_end().len();
                 let mut text = format!("\n{}", " ".repeat(indent + 2));
                 value(new, indent + 2, &mut text);
@@ -108,18 +109,18 @@ impl Edits<'_> {
         self.list.push((start..end(self.text, old), text));
     }
 
-    /// Makes the members of a mapping those of `new`, one by one; None if that does not go.
+    /// Changes the members of a mapping to those of `new`, one by one. `None` if that is not possible.
     fn members(&mut self, old: &Node, entries: &[(Key, Node)], inside: Parent, new: &Map<String, Value>) -> Option<()> {
         let span = old.span();
-        let gone: Vec<_> = entries.iter().filter(|(key, _)| !new.contains_key(&key.name)).collect();
+        let removed: Vec<_> = entries.iter().filter(|(key, _)| !new.contains_key(&key.name)).collect();
         let added: Vec<_> = new.iter().filter(|(name, _)| old.get(name).is_none()).collect();
-        let all_gone = gone.len() == entries.len();
-        if all_gone || (inside == Parent::Flow && !(gone.is_empty() && added.is_empty())) {
+        let all_removed = removed.len() == entries.len();
+        if all_removed || (inside == Parent::Flow && !(removed.is_empty() && added.is_empty())) {
             return None;
         }
-        // Behind the last one that stays.
+        // Members are added after the last one that remains.
         let kept = entries.iter().filter(|(key, _)| new.contains_key(&key.name));
-        let behind = kept.map(|(key, value)| entry_end(self.text, key, value, &span)).max()?;
+        let end_of_kept = kept.map(|(key, value)| entry_end(self.text, key, value, &span)).max()?;
         let child = if inside == Parent::Flow { inside } else { Parent::Mapping(column(self.text, span.start)) };
         for (key, value) in entries {
             if !span_inside(&key.span(), &span) {
@@ -129,16 +130,16 @@ impl Edits<'_> {
                 self.change(value, &span, child, new)?;
             }
         }
-        for (key, value) in gone {
+        for (key, value) in removed {
             let before = &self.text[..key.span().start];
-            // With the line break before it, so that what comes behind it can begin with one.
+            // Includes the line break before it: an insertion at the same place begins with one.
             let start = before.rfind('\n').filter(|at| before[*at..].trim().is_empty())?;
             let start = if before[..start].ends_with('\r') { start - 1 } else { start };
             let end = line_end(self.text, entry_end(self.text, key, value, &span));
             self.list.push((start..end, String::new()));
         }
         if !added.is_empty() {
-            let at = line_end(self.text, behind);
+            let at = line_end(self.text, end_of_kept);
             let mut text = String::new();
             added.into_iter().for_each(|(name, value)| member(name, value, column(self.text, span.start), &mut text));
             self.list.push((at..at, text));
@@ -167,7 +168,7 @@ fn span_inside(inner: &Range<usize>, outer: &Range<usize>) -> bool {
     inner.start >= outer.start && inner.end <= outer.end
 }
 
-/// Whether `node` is written with brackets, as in JSON.
+/// Whether `node` is a flow collection: in brackets, as in JSON.
 fn flow(text: &str, node: &Node) -> bool {
     let collection = matches!(node.kind, NodeKind::Mapping(_) | NodeKind::Sequence(_));
     collection && text[node.span().start..].starts_with(['{', '['])
@@ -178,24 +179,24 @@ fn json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
 }
 
-/// `new` as it is written between brackets in `text`.
+/// The text of `new` inside of a flow collection of `text`.
 fn in_flow(text: &str, new: &Value) -> String {
     if json(text) { new.to_string() } else { inline(new) }
 }
 
-/// Spaces before what stands at `at`, if it is the first on its line (or stands behind `- `).
+/// The column of `at`, which is the indentation of a node that begins its line or follows `- `.
 fn column(text: &str, at: usize) -> usize {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     text[start..at].chars().count()
 }
 
-/// The end of the line that `at` is on.
+/// The end of the line of `at`.
 fn line_end(text: &str, at: usize) -> usize {
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     if text[..end].ends_with('\r') && end > at { end - 1 } else { end }
 }
 
-/// Where the text of `node` begins; of a block of text, with its `|` or `>`, which the parser does not count to it.
+/// The start of the text of `node`; of a block scalar, including its `|` or `>`, which the parser excludes.
 fn beginning(text: &str, node: &Node) -> usize {
     let start = node.span().start;
     if !matches!(node.kind, NodeKind::String { style: StringStyle::Block, .. }) {
@@ -206,7 +207,7 @@ fn beginning(text: &str, node: &Node) -> usize {
     before[line..].rfind(['|', '>']).map_or(start, |at| line + at)
 }
 
-/// Where the text of `node` ends: comments and blank lines behind it do not belong to it.
+/// The end of the text of `node`, without the comments and blank lines that follow it.
 fn end(text: &str, node: &Node) -> usize {
     let span = node.span();
     match &node.kind {
@@ -221,19 +222,19 @@ fn end(text: &str, node: &Node) -> usize {
     }
 }
 
-/// Where the text of a key and its value ends.
+/// The end of the text of a key and its value.
 fn entry_end(text: &str, key: &Key, value: &Node, outer: &Range<usize>) -> usize {
     let (key, span) = (key.span(), value.span());
     if !span_inside(&key, outer) {
-        // It was merged into the mapping from elsewhere.
+        // A merge key (`<<`) has added it to the mapping.
         return outer.start;
     }
     let written = span_inside(&span, outer) && span.start >= key.end && !value.is_null();
-    // What is behind the key on its line is an alias, or nothing.
+    // Only an alias, or nothing, follows the key on its line.
     if written { end(text, value) } else { line_end(text, key.end) }
 }
 
-/// A key and its value on lines of their own, each beginning with a line break.
+/// Appends a line break, and a key with its value in block style.
 fn member(name: &str, new: &Value, indent: usize, out: &mut String) {
     out.push('\n');
     out.push_str(&" ".repeat(indent));
@@ -253,7 +254,7 @@ fn entry(name: &str, new: &Value, indent: usize, out: &mut String) {
     }
 }
 
-/// A value in YAML's block form; its first line begins where `out` ends.
+/// Appends a value in block style; its first line continues the last line of `out`.
 fn value(new: &Value, indent: usize, out: &mut String) {
     let next = |out: &mut String, at: usize| {
         if at > 0 {
@@ -280,17 +281,17 @@ fn value(new: &Value, indent: usize, out: &mut String) {
     }
 }
 
-/// Whether a value is written on one line: plain ones, matchers of plain ones, empty and short lists.
+/// Whether a value is written on one line: a scalar, a matcher of a scalar, an empty collection, or a short list of scalars.
 fn one_line(new: &Value) -> bool {
     let plain = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_));
     match new {
         Value::Object(members) => members.is_empty() || (Matcher::of(new).is_some() && members.values().all(plain)),
-        Value::Array(items) => items.iter().all(plain) && inline(new).len() <= LONGEST_LINE,
+        Value::Array(items) => items.iter().all(plain) && inline(new).len() <= MAX_LINE_LENGTH,
         _ => true,
     }
 }
 
-/// A value on one line.
+/// A value in flow style, on one line.
 fn inline(new: &Value) -> String {
     match new {
         Value::String(text) => scalar(text),
@@ -303,7 +304,7 @@ fn inline(new: &Value) -> String {
     }
 }
 
-/// A string in YAML: bare if nothing can be taken for something else, or else in double quotes.
+/// A string in YAML: plain if that is unambiguous, else in double quotes.
 fn scalar(text: &str) -> String {
     const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let inner = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
@@ -319,12 +320,12 @@ fn scalar(text: &str) -> String {
     quoted.chars().map(|c| if odd(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
 }
 
-/// Puts `text` in place of the file at `path`: all of it or nothing.
+/// Replaces the contents of the file at `path` by `text`, atomically.
 ///
 /// # Errors
-/// The folder or the file cannot be written.
+/// The directory or the file cannot be written.
 pub(super) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    // The file itself, if `path` is a link to it.
+    // Replaces the file that `path` links to, not the link.
     let path = path.canonicalize()?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let new = path.with_file_name(format!(".{name}.{}", std::process::id()));

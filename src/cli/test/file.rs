@@ -1,4 +1,4 @@
-//! Test files.
+//! Reads test files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,16 +24,18 @@ static TEXT: Field = Field::string("");
 static ANY: Field = Field::any("");
 const FROM_ONE: &[Check] = &[Check::Between(1.0, 1e9)];
 const TRANSACTION: Field = Field::any("transaction").about("The transaction, as an object.");
-const TRANSACTION_FILE: Field = Field::string("transaction_file").about("A file with it: JSON, or JSON lines.");
-const TRANSACTION_NUMBER: Field = Field::integer("transaction_number").checks(FROM_ONE).about("Which one of several.");
-const WITH: Field = Field::map("with", &TEXT, &ANY).about("Key paths and values that replace what is there.");
+const TRANSACTION_FILE: Field =
+    Field::string("transaction_file").about("A file with the transaction: JSON, or JSON lines.");
+const TRANSACTION_NUMBER: Field =
+    Field::integer("transaction_number").checks(FROM_ONE).about("The number of the transaction in the file.");
+const WITH: Field = Field::map("with", &TEXT, &ANY).about("Changes to the transaction: key paths and values.");
 
-/// A whole file.
+/// The members of a test file.
 static FILE: Record = Record::new(&[
     Field::any("config").about("Kong's declarative file, or a list of them."),
-    Field::any("plugins").about("In its place, plugins as they would stand in it."),
-    Field::map("fields", &TEXT, &TEXT).about("In its place, keys and Lua, for a plugin made for them."),
-    Field::string("settings").about("A file with settings."),
+    Field::any("plugins").about("Instead of `config`: the plugins of a declarative file."),
+    Field::map("fields", &TEXT, &TEXT).about("Instead of `config`: keys and Lua for a temporary plugin."),
+    Field::string("settings").about("The settings file."),
     Field::map("env", &TEXT, &TEXT).about("Environment variables for `${{ env \"DECK_X\" }}`."),
     TRANSACTION,
     TRANSACTION_FILE,
@@ -44,45 +46,46 @@ static FILE: Record = Record::new(&[
 
 /// One test.
 static TEST: Record = Record::new(&[
-    Field::string("name").required().about("What it shows."),
+    Field::string("name").required().about("The name of the test."),
     TRANSACTION,
     TRANSACTION_FILE,
     TRANSACTION_NUMBER,
     WITH,
-    Field::any("expect").about("By plugin, what must come out."),
-    Field::boolean("only").about("Plugins that `expect` does not name emit nothing."),
+    Field::any("expect").about("The expected result of each plugin."),
+    Field::boolean("only").about("Plugins that `expect` does not name must emit nothing."),
 ]);
 
-/// A test file that is fit to be run.
+/// A valid test file.
 pub(super) struct Suite {
-    /// Its text.
+    /// The text of the file.
     pub(super) source: Arc<SourceFile>,
-    /// What it tests.
+    /// The program of the plugins under test.
     pub(super) program: Arc<Program>,
-    /// Its tests.
+    /// The tests, in the order of the file.
     pub(super) tests: Vec<Test>,
 }
 
 /// One test.
 pub(super) struct Test {
-    /// What it is called.
+    /// The name of the test.
     pub(super) name: String,
-    /// Where the name stands.
+    /// The place of the name in the file.
     pub(super) place: Place,
-    /// What is run.
+    /// The transaction to run.
     pub(super) transaction: Transaction,
-    /// What must come out.
+    /// The expectations; `None` if the file has none.
     pub(super) expect: Option<Expect>,
-    /// Whether other plugins must emit nothing.
+    /// Whether plugins that `expect` does not name must emit nothing.
     pub(super) only: bool,
-    /// The whole of it.
+    /// The node of the test in the file.
     pub(super) node: Node,
 }
 
-/// Reads the test file `source`, which is at `path`, and all that it refers to; without a suite there are errors.
+/// Reads the test file `source` at `path`, and the files that it refers to. If the suite is `None`, the diagnostics have an
+/// error.
 pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec<Diagnostic>) {
-    let (root, mut found) = document::parse(source, None);
-    let Some(root) = root else { return (None, found) };
+    let (root, mut diagnostics) = document::parse(source, None);
+    let Some(root) = root else { return (None, diagnostics) };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let scope = Scope {
         subject: "the test file".to_owned(),
@@ -90,39 +93,39 @@ pub(super) fn read(path: &Path, source: &Arc<SourceFile>) -> (Option<Suite>, Vec
         kong: Some(FieldPath::default()),
         origin: Place::new(source.clone(), 0..source.text.lines().next().map_or(0, str::len)).into(),
     };
-    let values = FILE.read(&root, &scope, &mut found);
-    let mut reader = Reader { folder, settings: Settings::default(), found };
+    let values = FILE.read(&root, &scope, &mut diagnostics);
+    let mut reader = Reader { folder, settings: Settings::default(), diagnostics };
     reader.settings(&root);
     let configuration = reader.configuration(&root, &values, &scope);
-    let sound = !any_error(&reader.found);
+    let is_valid = !any_error(&reader.diagnostics);
     let limits = reader.settings.limits.transaction();
     let shared = Shared { root: &root, scope: &scope };
-    let tests = reader.tests(&root, &shared, &limits, sound.then_some(&configuration));
-    // What is wrong with the shared transaction is so for each test.
-    let mut found: Vec<Diagnostic> = Vec::new();
-    reader.found.into_iter().for_each(|one| {
-        if !found.contains(&one) {
-            found.push(one)
+    let tests = reader.tests(&root, &shared, &limits, is_valid.then_some(&configuration));
+    // An error in the shared transaction is found once per test.
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    reader.diagnostics.into_iter().for_each(|one| {
+        if !diagnostics.contains(&one) {
+            diagnostics.push(one)
         }
     });
-    for diagnostic in found.iter_mut().filter(|d| d.place().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
-        // Kong has no say in test files, but in the plugins that are written in them.
+    for diagnostic in diagnostics.iter_mut().filter(|d| d.place().is_none_or(|p| Arc::ptr_eq(&p.file, source))) {
+        // Only the plugins in a test file correspond to Kong entities.
         let about_plugins = diagnostic.path.as_deref().is_some_and(|path| path.starts_with("plugins"));
         diagnostic.kong.take_if(|_| !about_plugins);
     }
-    if any_error(&found) {
-        return (None, found);
+    if any_error(&diagnostics) {
+        return (None, diagnostics);
     }
     match Program::build(&configuration, &reader.settings) {
-        Ok(program) => (Some(Suite { source: source.clone(), program: Arc::new(program), tests }), found),
+        Ok(program) => (Some(Suite { source: source.clone(), program: Arc::new(program), tests }), diagnostics),
         Err(errors) => {
-            found.extend(errors);
-            (None, found)
+            diagnostics.extend(errors);
+            (None, diagnostics)
         }
     }
 }
 
-/// The top of the file, for what tests do not say themselves.
+/// The top level of the file, with the defaults of its tests.
 struct Shared<'a> {
     root: &'a Node,
     scope: &'a Scope,
@@ -131,11 +134,11 @@ struct Shared<'a> {
 struct Reader {
     folder: PathBuf,
     settings: Settings,
-    found: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
-/// A transaction that is not given, or one; errors are told already.
-type Given = Option<Option<Bytes>>;
+/// The transaction of a test: `None` if the file has none for it, `Some(None)` if it is invalid and the error is recorded.
+type TransactionBytes = Option<Option<Bytes>>;
 
 impl Reader {
     /// Reads the file that `node` names.
@@ -144,8 +147,8 @@ impl Reader {
         match SourceFile::read(&path) {
             Ok(file) => Some(file),
             Err(diagnostic) => {
-                let help = "paths are relative to the test file";
-                self.found.push(diagnostic.at(node.origin()).label("named here").help(help));
+                let help = "paths are relative to the directory of the test file";
+                self.diagnostics.push(diagnostic.at(node.origin()).label("named here").help(help));
                 None
             }
         }
@@ -156,35 +159,36 @@ impl Reader {
         let file = named.and_then(|node| self.open(node));
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let (settings, found) = Settings::load(file, environment);
+        let (settings, diagnostics) = Settings::load(file, environment);
         self.settings = settings;
-        self.found.extend(found);
-        dry_run::give_time(&mut self.settings);
+        self.diagnostics.extend(diagnostics);
+        dry_run::extend_deadlines(&mut self.settings);
     }
 
-    /// The plugins that are tested.
+    /// Reads the plugins under test.
     fn configuration(&mut self, root: &Node, values: &Map<String, Value>, scope: &Scope) -> Configuration {
-        let given: Vec<_> = ["config", "plugins", "fields"].into_iter().filter_map(|name| root.entry(name)).collect();
-        let [(key, node)] = given[..] else {
-            let (message, place) = match given.get(1) {
+        let subjects: Vec<_> =
+            ["config", "plugins", "fields"].into_iter().filter_map(|name| root.entry(name)).collect();
+        let [(key, node)] = subjects[..] else {
+            let (message, place) = match subjects.get(1) {
                 Some((key, _)) => {
-                    (format!("both `{}` and `{}` in the test file", given[0].0.name, key.name), key.origin())
+                    (format!("both `{}` and `{}` in the test file", subjects[0].0.name, key.name), key.origin())
                 }
-                None => ("the test file does not say what it tests".to_owned(), scope.origin.clone()),
+                None => ("the test file names no configuration to test".to_owned(), scope.origin.clone()),
             };
             let diagnostic = Diagnostic::error(codes::TEST_SUBJECT, message).at(place);
             let help = "write one of `config: kong.yml`, `plugins: [...]` and `fields: {KEY: LUA}`";
-            self.found.push(diagnostic.help(help));
+            self.diagnostics.push(diagnostic.help(help));
             return Configuration::default();
         };
-        let (configuration, found) = match key.name.as_str() {
+        let (configuration, diagnostics) = match key.name.as_str() {
             "config" => {
                 let paths = self.paths(node, scope);
                 if paths.is_empty() {
                     return Configuration::default();
                 }
-                let own = |name: &str| Some(values.get("env")?.get(name)?.as_str()?.to_owned());
-                let environment = |name: &str| own(name).or_else(|| std::env::var(name).ok());
+                let overridden = |name: &str| Some(values.get("env")?.get(name)?.as_str()?.to_owned());
+                let environment = |name: &str| overridden(name).or_else(|| std::env::var(name).ok());
                 read_configuration_in(&paths, &self.settings, &environment)
             }
             "plugins" => {
@@ -200,26 +204,26 @@ impl Reader {
                 (configuration, Vec::new())
             }
         };
-        self.found.extend(found);
+        self.diagnostics.extend(diagnostics);
         configuration
     }
 
-    /// The files of `config`. Those that cannot be read are told of at their name.
+    /// The files of `config`. Records an error, at the name, for each that cannot be read.
     fn paths(&mut self, node: &Node, scope: &Scope) -> Vec<PathBuf> {
         let names = node.items().unwrap_or(std::slice::from_ref(node));
         if names.is_empty() || names.iter().any(|name| name.as_str().is_none_or(str::is_empty)) {
             let here = scope.member("config", node.origin());
             let message = "`config` of the test file is not a path".to_owned();
-            self.found.push(here.error(codes::TYPE, message, "expected a path or a list of paths"));
+            self.diagnostics.push(here.error(codes::TYPE, message, "expected a path or a list of paths"));
             return Vec::new();
         }
-        let before = self.found.len();
+        let before = self.diagnostics.len();
         let paths = names.iter().filter_map(|name| {
             self.open(name)?;
             Some(self.folder.join(name.as_str()?))
         });
         let paths = paths.collect();
-        if self.found.len() == before { paths } else { Vec::new() }
+        if self.diagnostics.len() == before { paths } else { Vec::new() }
     }
 
     fn tests(&mut self, root: &Node, shared: &Shared<'_>, limits: &Limits, known: Option<&Configuration>) -> Vec<Test> {
@@ -232,20 +236,20 @@ impl Reader {
                 kong: Some(FieldPath::default()),
                 origin: node.get("name").unwrap_or(node).origin(),
             };
-            let values = TEST.read(node, &scope, &mut self.found);
+            let values = TEST.read(node, &scope, &mut self.diagnostics);
             if let (Some(name), Some(first)) = (name, tests.iter().find(|test| Some(test.name.as_str()) == name)) {
                 let diagnostic = Diagnostic::error(codes::UNIQUE, format!("two tests are called `{name}`"));
                 let diagnostic = diagnostic.at(scope.origin.clone()).label("second here");
-                self.found.push(diagnostic.related(first.place.clone(), "first here"));
+                self.diagnostics.push(diagnostic.related(first.place.clone(), "first here"));
             }
             let expect = node.entry("expect").map(|(key, value)| {
-                expectation::read(value, &scope.member("expect", key.origin()), known, &mut self.found)
+                expectation::read(value, &scope.member("expect", key.origin()), known, &mut self.diagnostics)
             });
             let Some(bytes) = self.transaction(node, None, Some(shared), limits, &scope) else {
                 let message = format!("{} has no transaction", scope.subject);
                 let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone());
                 let help = "write `transaction` or `transaction_file`, here or at the top of the file for all tests";
-                self.found.push(diagnostic.help(help));
+                self.diagnostics.push(diagnostic.help(help));
                 continue;
             };
             let transaction = bytes.and_then(|bytes| self.parse(bytes, limits, &scope));
@@ -263,13 +267,13 @@ impl Reader {
         parsed
             .map_err(|rejection| {
                 let message = format!("the transaction of {} would be rejected: {rejection}", scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone()));
+                self.diagnostics.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(scope.origin.clone()));
             })
             .ok()
     }
 
-    /// The transaction that `node`, a test or the file, gives, or else that of the file, with what is different in it.
-    /// `number` is which one of a file, where a test says it of the file's.
+    /// The transaction of `node`, a test or the top level: its own one or else the shared one, with the changes of `with`.
+    /// `number` is the `transaction_number` of a test that uses the shared file.
     fn transaction(
         &mut self,
         node: &Node,
@@ -277,7 +281,7 @@ impl Reader {
         shared: Option<&Shared<'_>>,
         limits: &Limits,
         scope: &Scope,
-    ) -> Given {
+    ) -> TransactionBytes {
         let number = number.or_else(|| node.get("transaction_number"));
         let Some(base) = self.base(node, number, shared, limits, scope)? else { return Some(None) };
         let changes = node.get("with").and_then(Node::entries).unwrap_or_default();
@@ -286,19 +290,19 @@ impl Reader {
         }
         let mut value: Value = match serde_json::from_slice(&base) {
             Ok(value) => value,
-            // What is no JSON is rejected where it is used.
+            // The caller rejects invalid JSON.
             Err(_) => return Some(Some(base)),
         };
         for (key, patch) in changes {
-            if let Err(wrong) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
-                let message = format!("`{}` of {} leads nowhere: {wrong}", key.name, scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()));
+            if let Err(problem) = merge(&mut value, KeyPath::parse(&key.name, false).parts(), &patch.to_json()) {
+                let message = format!("cannot set `{}` in {}: {problem}", key.name, scope.subject);
+                self.diagnostics.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()));
             }
         }
         Some(Some(Bytes::from(value.to_string())))
     }
 
-    /// The same without what is different in it.
+    /// The same without the changes of `with`.
     fn base(
         &mut self,
         node: &Node,
@@ -306,28 +310,29 @@ impl Reader {
         shared: Option<&Shared<'_>>,
         limits: &Limits,
         scope: &Scope,
-    ) -> Given {
+    ) -> TransactionBytes {
         Some(match (node.entry("transaction"), node.entry("transaction_file")) {
             (Some(_), Some((key, _))) => {
                 let message = format!("both `transaction` and `transaction_file` in {}", scope.subject);
-                self.found.push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()).label("keep one"));
+                self.diagnostics
+                    .push(Diagnostic::error(codes::TEST_TRANSACTION, message).at(key.origin()).label("keep one"));
                 None
             }
             (Some((_, value)), None) if value.entries().is_some() => {
                 if let Some(number) = number {
-                    let message = "`transaction_number` without a file to choose from";
+                    let message = "`transaction_number` without `transaction_file`";
                     let diagnostic = Diagnostic::error(codes::TEST_TRANSACTION, message).at(number.origin());
-                    self.found.push(diagnostic.help("it goes with `transaction_file`"));
+                    self.diagnostics.push(diagnostic.help("remove it, or write `transaction_file`"));
                 }
                 Some(Bytes::from(value.to_json().to_string()))
             }
             (Some((key, value)), None) => {
                 let message = format!("`transaction` of {} is {}", scope.subject, value.type_name());
                 let here = scope.member("transaction", key.origin());
-                self.found.push(here.error(codes::TYPE, message, "expected a mapping"));
+                self.diagnostics.push(here.error(codes::TYPE, message, "expected a mapping"));
                 None
             }
-            (None, Some((_, value))) => self.one_of_file(value, number, limits),
+            (None, Some((_, value))) => self.file_transaction(value, number, limits),
             (None, None) => {
                 let shared = shared?;
                 self.transaction(shared.root, number, None, limits, shared.scope)?
@@ -335,17 +340,17 @@ impl Reader {
         })
     }
 
-    /// One of the transactions of a file.
-    fn one_of_file(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
+    /// The selected transaction of a file.
+    fn file_transaction(&mut self, path: &Node, number: Option<&Node>, limits: &Limits) -> Option<Bytes> {
         let file = self.open(path)?;
         let body = Bytes::from(file.text.clone());
-        let wrong = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.origin());
+        let error = |message: String| Diagnostic::error(codes::TEST_TRANSACTION, message).at(path.origin());
         let transactions = match dry_run::transactions(&body, limits) {
             Ok(transactions) => transactions,
             Err(rejection) => {
                 let line = dry_run::rejected_line(&body, &rejection);
                 let message = format!("{}, line {line}: transaction {}: {rejection}", file.name, rejection.index);
-                self.found.push(wrong(message));
+                self.diagnostics.push(error(message));
                 return None;
             }
         };
@@ -355,11 +360,11 @@ impl Reader {
             None => transactions.first().filter(|_| count == 1),
         };
         if chosen.is_none() {
-            let diagnostic = wrong(format!("{} holds {count} transactions", file.name));
-            self.found.push(match (number, count) {
+            let diagnostic = error(format!("{} holds {count} transactions", file.name));
+            self.diagnostics.push(match (number, count) {
                 (_, 0) => diagnostic.label("none"),
                 (None, _) => diagnostic.label("which one?").help(format!("write `transaction_number: 1` to {count}")),
-                (Some(number), _) => diagnostic.related(number.origin(), "there is no such number"),
+                (Some(number), _) => diagnostic.related(number.origin(), "out of range"),
             });
         }
         chosen.map(|transaction| transaction.bytes().clone())

@@ -1,4 +1,4 @@
-//! What came out of a test, beside what was expected.
+//! Compares the results of a test with its expectations.
 
 use serde_json::Value;
 
@@ -9,18 +9,18 @@ use crate::cli::dry_run::{self, Outcome};
 use crate::phase::{Program, Step};
 use logphase_config::diagnostic::Diagnostic;
 
-/// What one plugin did otherwise than expected.
+/// How the result of one plugin differs from the expectation.
 #[derive(Default)]
 pub(super) struct Failure {
-    /// The plugin as the test names it; empty for the test as a whole.
+    /// The plugin, as the test names it; empty for the test as a whole.
     pub(super) plugin: String,
-    /// What is wrong, apart from values.
+    /// Problems other than values.
     pub(super) remarks: Vec<String>,
-    /// Values that are not as expected.
+    /// Values that differ.
     pub(super) differences: Vec<Difference>,
-    /// The whole message, expected and got, where all of it is compared.
+    /// The expected and the actual message, if the whole message is compared.
     pub(super) whole: Option<(Value, Value)>,
-    /// Errors that were not expected.
+    /// Unexpected errors.
     pub(super) errors: Vec<Diagnostic>,
 }
 
@@ -29,24 +29,24 @@ impl Failure {
         Self { plugin: plugin.to_owned(), ..Self::default() }
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.remarks.is_empty() && self.differences.is_empty() && self.errors.is_empty()
     }
 }
 
-/// What one plugin of the plan did.
-pub(super) struct Done<'a> {
-    /// The plugin.
+/// The result of one plugin of the plan.
+pub(super) struct PluginResult<'a> {
+    /// The step of the plugin.
     pub(super) step: &'a Step,
-    /// Its message.
+    /// Its message, if it emitted one.
     pub(super) message: Option<Value>,
-    /// The fields that failed, with the errors' messages.
+    /// The fields that failed, with the error messages.
     pub(super) errors: Vec<(String, String)>,
     shown: Vec<Diagnostic>,
 }
 
-impl<'a> Done<'a> {
-    /// From what `outcome` says.
+impl<'a> PluginResult<'a> {
+    /// The result of the dry run `outcome`.
     pub(super) fn new(program: &'a Program, outcome: &Outcome) -> Self {
         let step = &program.steps[outcome.step];
         let errors = outcome.errors.iter();
@@ -58,38 +58,39 @@ impl<'a> Done<'a> {
         }
     }
 
-    /// What tests call it: its instance name, or its name.
+    /// The instance name of the plugin, or else its name.
     pub(super) fn name(&self) -> &str {
         self.step.instance_name.as_deref().unwrap_or(self.step.definition.name)
     }
 
-    /// Whether a test that names `name` means this one.
+    /// Whether `name` is the name or the instance name of the plugin.
     fn is(&self, name: &str) -> bool {
         self.step.instance_name.as_deref() == Some(name) || self.step.definition.name == name
     }
 }
 
-/// The one of `done` that a test calls `name`.
-pub(super) fn find<'a, 'b>(done: &'b [Done<'a>], name: &str) -> Option<&'b Done<'a>> {
-    let instance = done.iter().find(|one| one.step.instance_name.as_deref() == Some(name));
-    instance.or_else(|| done.iter().find(|one| one.is(name)))
+/// The result of the plugin that a test calls `name`. An instance name has priority.
+pub(super) fn find<'a, 'b>(results: &'b [PluginResult<'a>], name: &str) -> Option<&'b PluginResult<'a>> {
+    let instance = results.iter().find(|one| one.step.instance_name.as_deref() == Some(name));
+    instance.or_else(|| results.iter().find(|one| one.is(name)))
 }
 
-/// Where an expected error and one that came are the same.
-pub(super) fn fits(expected: &(String, Option<String>), got: &(String, String)) -> bool {
+/// Whether the error `got` satisfies the expected one.
+pub(super) fn satisfies(expected: &(String, Option<String>), got: &(String, String)) -> bool {
     expected.0 == got.0 && expected.1.as_ref().is_none_or(|part| got.1.contains(part))
 }
 
-/// Everything that is otherwise than `test` says; empty if it passes.
-pub(super) fn judge(test: &Test, done: &[Done<'_>]) -> Vec<Failure> {
+/// The failures of `test`; empty if it passes.
+pub(super) fn judge(test: &Test, results: &[PluginResult<'_>]) -> Vec<Failure> {
     let Some(expect) = &test.expect else {
         let mut failure = Failure::new("");
-        failure.remarks.push("the test expects nothing: write `expect`, or let --bless write it".to_owned());
+        failure.remarks.push("the test has no `expect`: write it, or run with --bless".to_owned());
         return vec![failure];
     };
-    let mut failures: Vec<Failure> = expect.plugins.iter().map(|one| plugin(one, find(done, &one.plugin))).collect();
-    for one in done {
-        let named = expect.plugins.iter().any(|e| find(done, &e.plugin).is_some_and(|found| std::ptr::eq(found, one)));
+    let mut failures: Vec<Failure> = expect.plugins.iter().map(|one| plugin(one, find(results, &one.plugin))).collect();
+    for one in results {
+        let named =
+            expect.plugins.iter().any(|e| find(results, &e.plugin).is_some_and(|found| std::ptr::eq(found, one)));
         if named {
             continue;
         }
@@ -100,40 +101,40 @@ pub(super) fn judge(test: &Test, done: &[Done<'_>]) -> Vec<Failure> {
         }
         failures.push(failure);
     }
-    failures.retain(|failure| !failure.is_nothing());
+    failures.retain(|failure| !failure.is_empty());
     failures
 }
 
-/// What one plugin did otherwise than `expected`.
-fn plugin(expected: &Expectation, done: Option<&Done<'_>>) -> Failure {
+/// The failure of one plugin; empty if its result is as expected.
+fn plugin(expected: &Expectation, result: Option<&PluginResult<'_>>) -> Failure {
     let mut failure = Failure::new(&expected.plugin);
-    let errors = done.map_or(&[][..], |done| &done.errors);
-    if let Some(done) = done {
-        let unexpected = errors.iter().zip(&done.shown);
-        let unexpected = unexpected.filter(|(error, _)| !expected.errors.iter().any(|e| fits(e, error)));
+    let errors = result.map_or(&[][..], |result| &result.errors);
+    if let Some(result) = result {
+        let unexpected = errors.iter().zip(&result.shown);
+        let unexpected = unexpected.filter(|(error, _)| !expected.errors.iter().any(|e| satisfies(e, error)));
         failure.errors.extend(unexpected.map(|(_, shown)| shown.clone()));
     }
-    for missing in expected.errors.iter().filter(|e| !errors.iter().any(|error| fits(e, error))) {
+    for missing in expected.errors.iter().filter(|e| !errors.iter().any(|error| satisfies(e, error))) {
         let wanted = missing.1.as_ref().map_or(String::new(), |part| format!(" with {part:?}"));
         let happened = match errors.iter().find(|(field, _)| *field == missing.0) {
-            Some(_) => "failed otherwise",
+            Some(_) => "failed with a different error",
             None => "did not fail",
         };
         failure.remarks.push(format!("`{}` {happened}; expected an error{wanted}", missing.0));
     }
-    let message = done.and_then(|done| done.message.as_ref());
+    let message = result.and_then(|result| result.message.as_ref());
     let silent = expected.message.is_none() && expected.fields.is_none() && expected.absent.is_empty();
     match message {
         Some(_) if expected.none => failure.remarks.push("emitted a message; expected none".to_owned()),
         Some(message) => values(expected, message, &mut failure),
         None if expected.none || (silent && !expected.errors.is_empty()) => {}
-        None => match done {
-            Some(done) if done.step.definition.emits => {
+        None => match result {
+            Some(result) if result.step.definition.emits => {
                 failure.remarks.push("emitted nothing: a snippet failed and on_error is drop".to_owned());
             }
             Some(_) => {}
             None => {
-                failure.remarks.push("does not run for this transaction (its scope and protocols say so)".to_owned())
+                failure.remarks.push("does not run for this transaction, because of its scope or protocols".to_owned())
             }
         },
     }

@@ -1,30 +1,30 @@
-//! A diff of lines.
+//! A line-based diff.
 
-/// Lines shown around a change.
+/// The number of context lines around a change.
 const CONTEXT: usize = 3;
-/// Comparing more than this many pairs of lines takes too long to be worth it.
-const MOST_PAIRS: usize = 4_000_000;
+/// The maximum number of line pairs to compare: more take too long.
+const MAX_PAIRS: usize = 4_000_000;
 
-/// A line of the diff: ` `, `-` or `+` and its text; `@` begins a hunk.
-pub(super) type Line<'a> = (char, &'a str);
+/// A line of the diff: ` `, `-` or `+`, and its text. `@` begins a hunk.
+pub(super) type DiffLine<'a> = (char, &'a str);
 
-/// The lines that differ between `old` and `new` with what is around them; nothing if there are too many.
-pub(super) fn diff<'a>(old: &'a str, new: &'a str) -> Vec<Line<'a>> {
+/// The hunks of the diff from `old` to `new`; empty if there are too many lines.
+pub(super) fn diff<'a>(old: &'a str, new: &'a str) -> Vec<DiffLine<'a>> {
     let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
     let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
     let (a, b) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
-    if a.len().saturating_mul(b.len()) > MOST_PAIRS {
+    if a.len().saturating_mul(b.len()) > MAX_PAIRS {
         return Vec::new();
     }
-    let mut all: Vec<Line<'a>> = old[..head].iter().map(|line| (' ', *line)).collect();
+    let mut all: Vec<DiffLine<'a>> = old[..head].iter().map(|line| (' ', *line)).collect();
     all.extend(middle(a, b));
     all.extend(old[old.len() - tail..].iter().map(|line| (' ', *line)));
     hunks(&all)
 }
 
-/// The shortest way from `a` to `b`, by the longest common subsequence.
-fn middle<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<Line<'a>> {
+/// The shortest diff from `a` to `b`, from their longest common subsequence.
+fn middle<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<DiffLine<'a>> {
     let width = b.len() + 1;
     let mut common = vec![0u32; (a.len() + 1) * width];
     for i in (0..a.len()).rev() {
@@ -52,8 +52,8 @@ fn middle<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<Line<'a>> {
     lines
 }
 
-/// Leaves out what is far from any change.
-fn hunks<'a>(all: &[Line<'a>]) -> Vec<Line<'a>> {
+/// Keeps the changes and their context.
+fn hunks<'a>(all: &[DiffLine<'a>]) -> Vec<DiffLine<'a>> {
     let mut near = vec![false; all.len()];
     for (at, _) in all.iter().enumerate().filter(|(_, (mark, _))| *mark != ' ') {
         near[at.saturating_sub(CONTEXT)..all.len().min(at + CONTEXT + 1)].fill(true);

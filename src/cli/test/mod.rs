@@ -1,4 +1,4 @@
-//! `logphase test`: tests of people's own snippets.
+//! `logphase test`: runs tests of snippets.
 
 mod bless;
 mod edit;
@@ -18,23 +18,23 @@ use super::arguments::Test as Arguments;
 use super::dry_run::DryRun;
 use super::{Exit, complain, say, show as show_diagnostics};
 use file::{Suite, Test};
-use judge::{Done, Failure, judge};
+use judge::{Failure, PluginResult, judge};
 use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
-use show::{Paper, Verdict, json_line};
+use show::{Report, Verdict, json_line};
 
-/// What is counted over all files.
+/// The totals of all files.
 #[derive(Default)]
 struct Totals {
     passed: usize,
     blessed: usize,
     failed: usize,
-    /// The worst end besides failed tests.
+    /// The most severe exit code of a file, apart from failed tests.
     worst: Option<Exit>,
 }
 
 impl Totals {
-    /// A wrong file outweighs one that could not be had, and that one a test that failed.
-    fn worse(&mut self, exit: Exit) {
+    /// Records the exit code of a file. An invalid file is worse than an unavailable one, which is worse than a failed test.
+    fn record(&mut self, exit: Exit) {
         let rank = |exit| {
             [Exit::Done, Exit::Incomplete, Exit::Unavailable, Exit::Configuration].iter().position(|e| *e == exit)
         };
@@ -44,12 +44,12 @@ impl Totals {
     }
 }
 
-/// Runs the tests of every file and prints how each ended.
+/// Runs the tests of every file and prints their results.
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut totals = Totals::default();
     for path in &arguments.files {
-        if let Err(exit) = one_file(path, arguments, &mut totals) {
-            totals.worse(exit);
+        if let Err(exit) = run_file(path, arguments, &mut totals) {
+            totals.record(exit);
         }
     }
     let ran = totals.passed + totals.blessed + totals.failed;
@@ -58,9 +58,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         return Exit::Incomplete;
     }
     if !arguments.json && ran > 0 {
-        let mut paper = Paper::new(color());
-        paper.summary(totals.passed, totals.blessed, totals.failed);
-        say(paper.text().as_bytes());
+        let mut report = Report::new(color());
+        report.summary(totals.passed, totals.blessed, totals.failed);
+        say(report.text().as_bytes());
     }
     totals.worst.unwrap_or(if totals.failed > 0 { Exit::Incomplete } else { Exit::Done })
 }
@@ -69,19 +69,19 @@ fn color() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// How the tests of a suite ended, by their index.
+/// The failures of each test of a suite, with its index.
 type Results = Vec<(usize, Vec<Failure>)>;
 
-fn one_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(), Exit> {
+fn run_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(), Exit> {
     let start = Instant::now();
     let source = SourceFile::read(path).map_err(|diagnostic| refuse(&[*diagnostic]))?;
     let suite = read(path, &source)?;
     let mut results = run_suite(&suite, arguments.filter.as_deref())?;
-    let failing: Vec<usize> = results.iter().filter(|(_, wrong)| !wrong.is_empty()).map(|(at, _)| *at).collect();
+    let failing: Vec<usize> = results.iter().filter(|(_, failures)| !failures.is_empty()).map(|(at, _)| *at).collect();
     let blessed = if arguments.bless && !failing.is_empty() { bless(path, &suite, &failing) } else { Ok(Vec::new()) };
     let taken = start.elapsed();
-    let mut paper = Paper::new(color());
-    paper.file(&source.name, taken);
+    let mut report = Report::new(color());
+    report.file(&source.name, taken);
     let mut lines = String::new();
     for (at, failures) in &mut results {
         let verdict = match (failures.is_empty(), &blessed) {
@@ -98,37 +98,37 @@ fn one_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(
         if arguments.json {
             lines.push_str(&json_line(test, verdict, failures));
         } else {
-            paper.test(test, verdict, failures);
+            report.test(test, verdict, failures);
         }
     }
     if arguments.json {
         say(lines.as_bytes());
     } else if !results.is_empty() {
-        say(paper.text().as_bytes());
+        say(report.text().as_bytes());
         say(b"\n");
     }
     blessed.map(drop)
 }
 
-/// Reads a test file, and shows what is wrong with it.
+/// Reads a test file, and prints its diagnostics.
 fn read(path: &Path, source: &Arc<SourceFile>) -> Result<Suite, Exit> {
     match file::read(path, source) {
-        (Some(suite), found) => {
-            show_diagnostics(&found);
+        (Some(suite), diagnostics) => {
+            show_diagnostics(&diagnostics);
             Ok(suite)
         }
-        (None, found) => Err(refuse(&found)),
+        (None, diagnostics) => Err(refuse(&diagnostics)),
     }
 }
 
-/// Shows why a file cannot be run.
-fn refuse(found: &[Diagnostic]) -> Exit {
-    show_diagnostics(found);
-    let unreadable = found.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
+/// Prints why a file cannot be run.
+fn refuse(diagnostics: &[Diagnostic]) -> Exit {
+    show_diagnostics(diagnostics);
+    let unreadable = diagnostics.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
     if unreadable { Exit::Unavailable } else { Exit::Configuration }
 }
 
-/// Runs the tests with `filter` in their names, each in a VM of its own.
+/// Runs the tests whose names contain `filter`, each in a new VM.
 fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
     let mut dry_run = DryRun::new(&suite.program)?;
     let chosen = suite.tests.iter().enumerate();
@@ -136,24 +136,24 @@ fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
     Ok(chosen.map(|(at, test)| (at, judge(test, &execute(suite, test, &mut dry_run)))).collect())
 }
 
-fn execute<'a>(suite: &'a Suite, test: &Test, dry_run: &mut DryRun) -> Vec<Done<'a>> {
-    dry_run.forget();
+fn execute<'a>(suite: &'a Suite, test: &Test, dry_run: &mut DryRun) -> Vec<PluginResult<'a>> {
+    dry_run.reset_vm();
     let outcomes = dry_run.run(test.transaction.clone());
-    outcomes.iter().map(|outcome| Done::new(&suite.program, outcome)).collect()
+    outcomes.iter().map(|outcome| PluginResult::new(&suite.program, outcome)).collect()
 }
 
-/// Writes what the tests `failing` give into the file; which of them pass then.
+/// Rewrites the `expect` of the `failing` tests in the file. Returns those that pass afterwards.
 fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Exit> {
     let mut dry_run = DryRun::new(&suite.program)?;
     let mut text = suite.source.text.clone();
     let mut blessed = Vec::new();
-    // From the last test to the first, so that the places of those before stay right.
+    // From the last test to the first, so that the positions of earlier tests stay valid.
     for &at in failing.iter().rev() {
         let test = &suite.tests[at];
-        let done = execute(suite, test, &mut dry_run);
-        // The careful way first; where a file is written in a way that it cannot follow, all of `expect` anew.
-        let tried = [bless::Care::Finest, bless::Care::Whole].into_iter().find_map(|care| {
-            let new = bless::rewrite(&text, &suite.program, test, &done, care)?;
+        let results = execute(suite, test, &mut dry_run);
+        // Replaces the whole `expect` only if a minimal edit is not possible.
+        let tried = [bless::EditMode::Minimal, bless::EditMode::Replace].into_iter().find_map(|mode| {
+            let new = bless::rewrite(&text, &suite.program, test, &results, mode)?;
             passes(path, &new, at).then_some(new)
         });
         match tried {
@@ -164,15 +164,15 @@ fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Ex
             None => {
                 let place = format!("{}:{}", suite.source.name, test.place.line());
                 complain(&format!(
-                    "error: {place}: `{}` cannot be blessed: its `expect` is not where it is used (an alias?), or what \
-                     comes out is another each time; write it by hand, with matchers for what changes\n",
+                    "error: {place}: `{}` cannot be blessed: its `expect` is an alias, or its results differ between \
+                     runs; edit it by hand, with matchers for values that change\n",
                     test.name
                 ));
             }
         }
     }
     if !blessed.is_empty() {
-        spares(path, suite, &text, failing)?;
+        check_passing_tests(path, suite, &text, failing)?;
         edit::replace(path, &text).map_err(|error| {
             complain(&format!("error: cannot write {}: {error}\n", path.display()));
             Exit::Unavailable
@@ -181,20 +181,20 @@ fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Ex
     Ok(blessed)
 }
 
-/// Complains if a test that passed would fail in a file of this text, as it shares what was changed (an anchor).
-fn spares(path: &Path, suite: &Suite, text: &str, failing: &[usize]) -> Result<(), Exit> {
+/// Checks that no passing test fails with the new `text`: tests can share an `expect` through an anchor.
+fn check_passing_tests(path: &Path, suite: &Suite, text: &str, failing: &[usize]) -> Result<(), Exit> {
     for (at, test) in suite.tests.iter().enumerate().filter(|(at, _)| !failing.contains(at)) {
         let passed = judge(test, &execute(suite, test, &mut DryRun::new(&suite.program)?)).is_empty();
         if passed && !passes(path, text, at) {
             let name = &suite.source.name;
-            complain(&format!("error: {name} is not blessed: `{}`, which passes, would not any more\n", test.name));
+            complain(&format!("error: {name} is not blessed: `{}` passes now, but would fail afterwards\n", test.name));
             return Err(Exit::Incomplete);
         }
     }
     Ok(())
 }
 
-/// Whether test `at` passes in a file of this text.
+/// Whether test number `at` passes in a file with this text.
 fn passes(path: &Path, text: &str, at: usize) -> bool {
     let source = SourceFile::new(path.display().to_string(), text);
     let (Some(suite), _) = file::read(path, &source) else { return false };

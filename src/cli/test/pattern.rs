@@ -1,4 +1,4 @@
-//! Expected values: JSON in which an object of one member that begins with `$` is a matcher.
+//! Expected values: JSON in which an object with one member whose name begins with `$` is a matcher.
 
 use regex::Regex;
 use serde_json::Value;
@@ -6,27 +6,27 @@ use serde_json::Value;
 use logphase_config::diagnostic::suggest;
 use logphase_script::message::{KeyPath, Part};
 
-/// The matchers' names.
+/// The names of the matchers.
 const NAMES: [&str; 5] = ["$any", "$type", "$matches", "$contains", "$is"];
 const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "object", "null"];
 
-/// What a value must be, where it is not written out.
+/// A condition on a value.
 #[derive(Debug)]
 pub(super) enum Matcher<'a> {
-    /// Any value, null too; it must be there.
+    /// Any value, including null; it must exist.
     Any,
-    /// A type of JSON's, or a whole number.
+    /// A JSON type, or `integer`.
     Type(&'a str),
-    /// A string in which the expression is found.
+    /// A string that matches the regular expression.
     Matches(Box<Regex>),
-    /// A string with this in it.
+    /// A string that contains this text.
     Contains(&'a str),
-    /// Exactly this, even if it looks like a matcher or would be a subset.
+    /// Exactly this value, even if it looks like a matcher, and not a subset.
     Is(&'a Value),
 }
 
 impl<'a> Matcher<'a> {
-    /// The matcher that `value` is, if it is one; an error says what is wrong with it.
+    /// Parses `value` as a matcher. `None` if it is not one; an error if it is invalid.
     pub(super) fn of(value: &'a Value) -> Option<Result<Self, String>> {
         let members = value.as_object().filter(|members| members.len() == 1)?;
         let (name, argument) = members.iter().next().filter(|(name, _)| name.starts_with('$'))?;
@@ -40,20 +40,20 @@ impl<'a> Matcher<'a> {
             }),
             "$matches" => text().and_then(|text| match Regex::new(text) {
                 Ok(regex) => Ok(Self::Matches(Box::new(regex))),
-                Err(_) => Err("not a regular expression; look-around and back-references are not there".to_owned()),
+                Err(_) => Err("not a regular expression; look-around and back-references are not supported".to_owned()),
             }),
             "$contains" => text().map(Self::Contains),
             "$is" => Ok(Self::Is(argument)),
             _ => Err(match suggest(name, NAMES) {
-                Some(found) => format!("did you mean `{found}`?"),
+                Some(suggestion) => format!("did you mean `{suggestion}`?"),
                 None => {
-                    format!("matchers are {}; write other names that begin with `$` inside of `$is`", NAMES.join(", "))
+                    format!("matchers are {}; wrap other names that begin with `$` in `$is`", NAMES.join(", "))
                 }
             }),
         })
     }
 
-    /// Whether `value` is as it must be.
+    /// Whether `value` satisfies the condition.
     pub(super) fn holds(&self, value: &Value) -> bool {
         match self {
             Self::Any => true,
@@ -74,7 +74,7 @@ impl<'a> Matcher<'a> {
     }
 }
 
-/// Whether two values are the same: numbers by value, members in any order.
+/// Whether two values are equal: numbers by value, members in any order.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
@@ -86,12 +86,12 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// How much of an object is compared.
+/// Which members of objects are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Every member.
+    /// All members.
     Whole,
-    /// Of each object, the members that are named; `{}` is an object without members.
+    /// The expected members of each object; `{}` expects an object without members.
     Subset,
 }
 
@@ -102,23 +102,23 @@ impl Extent {
     }
 }
 
-/// One value that is not what it must be.
+/// A value that differs from the expected one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Difference {
-    /// Key path from the message.
+    /// The key path in the message.
     pub(super) path: String,
-    /// What was expected; none if nothing may be there.
+    /// The expected value; `None` if the key must not exist.
     pub(super) expected: Option<Value>,
-    /// What is there, if anything.
+    /// The actual value; `None` if the key does not exist.
     pub(super) got: Option<Value>,
 }
 
-/// Adds to `found` where `got` is not as `expected`, whose key path is `path`.
-pub(super) fn compare(expected: &Value, got: &Value, extent: Extent, path: &str, found: &mut Vec<Difference>) {
+/// Adds the differences between `expected` and `got`, which are at the key path `path`, to `differences`.
+pub(super) fn compare(expected: &Value, got: &Value, extent: Extent, path: &str, differences: &mut Vec<Difference>) {
     let differs = || Difference { path: path.to_owned(), expected: Some(expected.clone()), got: Some(got.clone()) };
     if let Some(Ok(matcher)) = Matcher::of(expected) {
         if !matcher.holds(got) {
-            found.push(differs());
+            differences.push(differs());
         }
         return;
     }
@@ -127,27 +127,31 @@ pub(super) fn compare(expected: &Value, got: &Value, extent: Extent, path: &str,
             for (name, expected) in wanted {
                 let path = member_path(path, name);
                 match members.get(name) {
-                    Some(got) => compare(expected, got, extent, &path, found),
-                    None => found.push(Difference { path, expected: Some(expected.clone()), got: None }),
+                    Some(got) => compare(expected, got, extent, &path, differences),
+                    None => differences.push(Difference { path, expected: Some(expected.clone()), got: None }),
                 }
             }
             if !extent.open(wanted) {
                 for (name, got) in members.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
-                    found.push(Difference { path: member_path(path, name), expected: None, got: Some(got.clone()) });
+                    differences.push(Difference {
+                        path: member_path(path, name),
+                        expected: None,
+                        got: Some(got.clone()),
+                    });
                 }
             }
         }
         (Value::Array(wanted), Value::Array(items)) if wanted.len() == items.len() => {
             for (index, (expected, got)) in wanted.iter().zip(items).enumerate() {
-                compare(expected, got, extent, &format!("{path}[{}]", index + 1), found);
+                compare(expected, got, extent, &format!("{path}[{}]", index + 1), differences);
             }
         }
         _ if same(expected, got) => {}
-        _ => found.push(differs()),
+        _ => differences.push(differs()),
     }
 }
 
-/// The key path of member `name` of what is at `path`.
+/// The key path of the member `name` of the object at `path`.
 pub(super) fn member_path(path: &str, name: &str) -> String {
     let name = name.replace('.', "\\.");
     if path.is_empty() { name } else { format!("{path}.{name}") }
@@ -161,10 +165,10 @@ pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// Puts `patch` at the key path `parts` of `target`: mappings are merged, null removes, all else replaces.
+/// Merges `patch` into `target` at the key path `parts`: objects are merged, null removes, other values replace.
 ///
 /// # Errors
-/// An index of what is no list, or past its end.
+/// An index into a value that is not a list, or past the end of a list.
 pub(super) fn merge(target: &mut Value, parts: &[Part], patch: &Value) -> Result<(), String> {
     let Some((part, rest)) = parts.split_first() else {
         match patch {
@@ -193,7 +197,7 @@ pub(super) fn merge(target: &mut Value, parts: &[Part], patch: &Value) -> Result
             merge(target.entry(&*name).or_insert(Value::Null), rest, patch)
         }
         Part::Index(index) => {
-            let items = target.as_array_mut().ok_or_else(|| format!("[{index}] of what is not a list"))?;
+            let items = target.as_array_mut().ok_or_else(|| format!("[{index}] needs a list"))?;
             let length = items.len();
             let at = index - 1;
             if patch.is_null() && rest.is_empty() {
@@ -205,16 +209,16 @@ pub(super) fn merge(target: &mut Value, parts: &[Part], patch: &Value) -> Result
             if at == length {
                 items.push(Value::Null);
             }
-            let item = items.get_mut(at).ok_or_else(|| format!("[{index}] of a list of {length}"))?;
+            let item = items.get_mut(at).ok_or_else(|| format!("[{index}] is past the end of a list of {length}"))?;
             merge(item, rest, patch)
         }
     }
 }
 
-/// `value` as an object, made one if it is none.
+/// Returns `value` as an object. Replaces any other value by an empty object.
 fn object(value: &mut Value) -> &mut serde_json::Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(serde_json::Map::new());
     }
-    value.as_object_mut().expect("it was just made one")
+    value.as_object_mut().expect("the value is an object")
 }

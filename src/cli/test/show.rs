@@ -1,4 +1,4 @@
-//! What `test` prints.
+//! The output of `test`.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use super::lines;
 use super::pattern::{Difference, Matcher, same};
 use crate::cli::pretty;
 
-/// Differences that are listed one by one.
-const LISTED: usize = 20;
-/// Characters of a value that are shown in the list.
-const LONGEST_VALUE: usize = 120;
+/// The maximum number of differences in the list.
+const MAX_LISTED: usize = 20;
+/// The maximum number of characters of a value in the list.
+const MAX_VALUE_LENGTH: usize = 120;
 
-/// How a test ended.
+/// The result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// As expected.
+    /// The results are as expected.
     Passed,
-    /// Otherwise.
+    /// The results differ.
     Failed,
-    /// Otherwise, and what came out is expected from now on.
+    /// The results differed, and the file expects them now.
     Blessed,
 }
 
-/// Text with or without colours.
-pub(super) struct Paper {
+/// A report as text, with or without colours.
+pub(super) struct Report {
     text: String,
     color: bool,
 }
@@ -39,13 +39,13 @@ const YELLOW: &str = "33";
 const DIM: &str = "2";
 const BOLD: &str = "1";
 
-impl Paper {
-    /// An empty one.
+impl Report {
+    /// An empty report.
     pub(super) fn new(color: bool) -> Self {
         Self { text: String::new(), color }
     }
 
-    /// What was written.
+    /// The text of the report.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -58,14 +58,14 @@ impl Paper {
         let _ = writeln!(self.text, "{:indent$}{text}", "");
     }
 
-    /// The head of a file's tests.
+    /// Adds the heading of a file.
     pub(super) fn file(&mut self, name: &str, taken: Duration) {
         let time = self.paint(DIM, &format!("({} ms)", taken.as_millis()));
         let name = self.paint(BOLD, name);
         self.line(0, &format!("{name} {time}"));
     }
 
-    /// One test with what is wrong.
+    /// Adds one test with its failures.
     pub(super) fn test(&mut self, test: &Test, verdict: Verdict, failures: &[Failure]) {
         match verdict {
             Verdict::Passed => self.line(2, &format!("{}       {}", self.paint(GREEN, "ok"), test.name)),
@@ -85,11 +85,11 @@ impl Paper {
         for remark in &failure.remarks {
             self.line(13, remark);
         }
-        for difference in failure.differences.iter().take(LISTED) {
+        for difference in failure.differences.iter().take(MAX_LISTED) {
             self.difference(difference);
         }
-        if failure.differences.len() > LISTED {
-            self.line(13, &format!("... and {} more", failure.differences.len() - LISTED));
+        if failure.differences.len() > MAX_LISTED {
+            self.line(13, &format!("... and {} more", failure.differences.len() - MAX_LISTED));
         }
         if let Some((expected, got)) = failure.whole.as_ref().filter(|_| !failure.differences.is_empty()) {
             self.diff(expected, got);
@@ -102,8 +102,8 @@ impl Paper {
     }
 
     fn difference(&mut self, Difference { path, expected, got }: &Difference) {
-        let wanted = |paper: &Self| expected.as_ref().map(|value| paper.paint(RED, &short(value)));
-        let found = |paper: &Self| got.as_ref().map(|value| paper.paint(GREEN, &short(value)));
+        let wanted = |report: &Self| expected.as_ref().map(|value| report.paint(RED, &short(value)));
+        let found = |report: &Self| got.as_ref().map(|value| report.paint(GREEN, &short(value)));
         let text = match (wanted(self), found(self)) {
             (Some(wanted), Some(found)) => format!("expected {wanted}, got {found}"),
             (Some(wanted), None) => format!("missing, expected {wanted}"),
@@ -138,7 +138,7 @@ impl Paper {
         }
     }
 
-    /// The last line.
+    /// Adds the totals.
     pub(super) fn summary(&mut self, passed: usize, blessed: usize, failed: usize) {
         let blessed = if blessed > 0 { format!(", {blessed} blessed") } else { String::new() };
         let text = format!("{passed} passed{blessed}, {failed} failed");
@@ -146,7 +146,7 @@ impl Paper {
     }
 }
 
-/// `expected` with its members in the order of `got`, and with what `got` has where that is as expected.
+/// `expected` with its members in the order of `got`, and with the values of `got` that satisfy it.
 fn aligned(expected: &Value, got: &Value) -> Value {
     if let Some(Ok(matcher)) = Matcher::of(expected) {
         return if matcher.holds(got) { got } else { expected }.clone();
@@ -170,16 +170,16 @@ fn aligned(expected: &Value, got: &Value) -> Value {
     }
 }
 
-/// A value on one line, cut if it is long.
+/// A value on one line, truncated if it is long.
 fn short(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(LONGEST_VALUE) {
+    match text.char_indices().nth(MAX_VALUE_LENGTH) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     }
 }
 
-/// One line of JSON for a test.
+/// The JSON line of a test.
 pub(super) fn json_line(test: &Test, verdict: Verdict, failures: &[Failure]) -> String {
     let result = match verdict {
         Verdict::Passed => "ok",

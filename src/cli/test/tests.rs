@@ -1,9 +1,9 @@
-//! Comparing, merging and editing.
+//! Tests of comparing, merging and editing.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::bless::Care;
+use super::bless::EditMode;
 use super::edit;
 use super::lines;
 use super::pattern::{Extent, at, compare, merge};
@@ -17,7 +17,7 @@ fn parse(text: &str) -> Node {
     node.unwrap()
 }
 
-/// Where `got` differs from `expected`, in the short form of `path expected got`.
+/// The differences between `expected` and `got`, each as `path expected got`.
 fn differences(expected: &Value, got: &Value, extent: Extent) -> Vec<String> {
     let mut found = Vec::new();
     compare(expected, got, extent, "", &mut found);
@@ -25,8 +25,8 @@ fn differences(expected: &Value, got: &Value, extent: Extent) -> Vec<String> {
     found.iter().map(|one| format!("{} {} {}", one.path, show(&one.expected), show(&one.got))).collect()
 }
 
-/// Scenario: objects, lists, numbers and matchers, compared whole and as a subset.
-/// Guarantees: numbers by value, members in any order, lists in order; every difference with its key path.
+/// Scenario: objects, lists, numbers and matchers, compared as a whole and as a subset.
+/// Guarantees: numbers are compared by value, members in any order, lists in order; every difference has its key path.
 #[test]
 fn comparing() {
     let got = json!({"b": 1, "a": 1.0, "list": [{"x": 1, "y": 2}, "s"], "o": {"in.ner": {"z": null}}, "e": {}});
@@ -51,8 +51,8 @@ fn comparing() {
     assert_eq!((at(&got, "list[3]"), at(&got, "b.c")), (None, None));
 }
 
-/// Scenario: changes at dotted paths, nested, in lists, with null, and where nothing can be.
-/// Guarantees: mappings are merged, the rest is replaced, null removes, and a path into nothing is an error.
+/// Scenario: patches at dotted paths, nested, in lists, with null, and at paths that cannot exist.
+/// Guarantees: objects are merged, other values are replaced, null removes, an impossible path is an error.
 #[test]
 fn merging() {
     let merged = |path: &str, patch: Value| {
@@ -72,15 +72,15 @@ fn merging() {
     assert!(merged("a.b[1]", json!(1)).is_err() && merged("a.c[4]", json!(1)).is_err());
 }
 
-/// Scenario: values replaced, added and taken away in block and flow style, with comments all around.
-/// Guarantees: the new text means the new value, and only what differs is changed.
+/// Scenario: values replaced, added and removed in block and flow style, next to comments.
+/// Guarantees: the new text parses to the new value, and only the values that differ change.
 #[test]
 fn editing() {
     let text = "# head\ntop:\n  a: 1   # one\n  # between\n  b: {x: 1, y: [1, 2]}  # flow\n  c:\n    - p: 1\n    - q\n  d: |\n    \
                 block\n  e: gone\n# tail\nnext: 1\n";
     let change = |new: Value| {
         let root = parse(text);
-        let edited = edit::update(text, &root, root.get("top").unwrap(), &new, Care::Finest).unwrap();
+        let edited = edit::update(text, &root, root.get("top").unwrap(), &new, EditMode::Minimal).unwrap();
         assert_eq!(parse(&edited).get("top").unwrap().to_json(), new, "{edited}");
         assert!(edited.starts_with("# head\ntop:\n") && edited.ends_with("\n# tail\nnext: 1\n"), "{edited}");
         edited
@@ -109,8 +109,8 @@ fn editing() {
     change(json!("text"));
 }
 
-/// Scenario: strings that YAML would take for something else, as values and as keys.
-/// Guarantees: they come back as they were.
+/// Scenario: strings that need quotes in YAML, as values and as keys.
+/// Guarantees: they are parsed back unchanged.
 #[test]
 fn strings_survive() {
     let odd = [
@@ -162,8 +162,8 @@ fn strings_survive() {
     assert!(edited.ends_with("\n\n# end\n"), "{edited}");
 }
 
-/// Scenario: lines replaced, added and removed, far apart and at the ends. Guarantees: what is left out of the diff is
-/// the same in both; old and new can be read from it.
+/// Scenario: lines replaced, added and removed, far apart and at the ends.
+/// Guarantees: the diff has exactly the changed lines, with their context in separate hunks.
 #[test]
 fn line_diff() {
     let numbers = |range: std::ops::Range<u32>| range.map(|n| format!("{n}\n")).collect::<String>();
@@ -193,8 +193,8 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Scenario: any value written into a file in block or flow style, and changed to any other.
-    /// Guarantees: the file then means the other, and what is around it is as before.
+    /// Scenario: any value in a file in block or flow style, changed to any other value.
+    /// Guarantees: the file parses to the new value, and the surrounding text is unchanged.
     #[test]
     fn any_edit_means_what_it_should(old in any_value(), new in any_value(), flow: bool) {
         let start = "- name: x   # first\n# between\n- y\n";
@@ -206,8 +206,8 @@ proptest! {
         let root = parse(&text);
         let test = &root.items().unwrap()[0];
         prop_assert_eq!(&test.get("expect").unwrap().to_json(), &old, "{}", text);
-        for care in [Care::Finest, Care::Whole] {
-            let edited = edit::update(&text, test, test.get("expect").unwrap(), &new, care).unwrap();
+        for mode in [EditMode::Minimal, EditMode::Replace] {
+            let edited = edit::update(&text, test, test.get("expect").unwrap(), &new, mode).unwrap();
             prop_assert_eq!(&parse(&edited).items().unwrap()[0].get("expect").unwrap().to_json(), &new, "{}\n{}", text, edited);
             prop_assert!(edited.ends_with("# between\n- y\n") && edited.contains("# first"), "{}\n{}", text, edited);
         }

@@ -1,4 +1,4 @@
-//! The screen.
+//! Draws the screen.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -6,15 +6,15 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as Cells, Table, TableState, Wrap};
 
-use super::rows::{Row, age, bytes, harmless, number, rate, short_time};
+use super::rows::{Row, age, bytes, number, rate, sanitize, short_time};
 use super::status::{Plugin, Queue, Snippet};
-use super::view::{Seen, View};
+use super::view::{Snapshot, View};
 
 const BAD: Style = Style::new().fg(Color::Red);
 const DIM: Style = Style::new().fg(Color::DarkGray);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
-/// Draws all of it.
+/// Draws the whole screen.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     let rows = view.rows();
     let selected = view.selected(&rows);
@@ -26,7 +26,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     if let (true, Some(row), Some(last)) = (view.details, rows.get(selected), &view.last) {
         let plugin = row.plugin.map(|at| &last.status.plugins[at]);
         let text = Paragraph::new(details_of(row, plugin, last.at)).wrap(Wrap { trim: false });
-        frame.render_widget(text.block(Block::bordered().title(format!(" {} ", harmless(&row.label)))), below);
+        frame.render_widget(text.block(Block::bordered().title(format!(" {} ", sanitize(&row.label)))), below);
     }
     let keys = " q quit   ↑↓ jk select   Enter details   s sort   p pause   ? help";
     let sorted = format!("   sorted by {}", view.sort.name());
@@ -38,9 +38,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
 
 fn header(view: &View) -> Vec<Line<'static>> {
     let Some(last) = &view.last else {
-        return vec![Line::from(format!("Logphase: asking {} …", view.source)), complaint(view)];
+        return vec![Line::from(format!("Logphase: connecting to {} …", view.source)), problem(view)];
     };
-    let Seen { status, at } = last;
+    let Snapshot { status, at } = last;
     let stage_style = if status.stage == "ready" { BOLD } else { BAD };
     let up = at.saturating_sub(status.started_at) as f64 / 1e3;
     let mut first = vec![
@@ -63,10 +63,10 @@ fn header(view: &View) -> Vec<Line<'static>> {
     if waiting > 0 {
         second.push_str(&format!(", the oldest for {}", age(oldest)));
     }
-    vec![Line::from(first), Line::from(second), Line::from(inputs(view, last)), complaint(view)]
+    vec![Line::from(first), Line::from(second), Line::from(inputs(view, last)), problem(view)]
 }
 
-fn inputs(view: &View, last: &Seen) -> String {
+fn inputs(view: &View, last: &Snapshot) -> String {
     let shown =
         last.status.inputs.iter().filter(|(_, input)| input.received + input.rejected() + input.connections > 0);
     let texts: Vec<String> = shown
@@ -75,7 +75,7 @@ fn inputs(view: &View, last: &Seen) -> String {
                 view.earlier().and_then(|(before, time)| Some((before.status.inputs.get(name)?.received, time)));
             let mut text = match before {
                 Some((before, time)) => format!("{name} {}/s", number(rate(input.received, before, time))),
-                None => format!("{name} {} in all", number(input.received as f64)),
+                None => format!("{name} {} received", number(input.received as f64)),
             };
             for (what, count) in [("rejected", input.rejected()), ("lost", input.lost)] {
                 if count > 0 {
@@ -85,19 +85,19 @@ fn inputs(view: &View, last: &Seen) -> String {
             text
         })
         .collect();
-    if texts.is_empty() { "Inputs: nothing came yet".to_owned() } else { format!("Inputs: {}", texts.join("; ")) }
+    if texts.is_empty() { "Inputs: nothing received yet".to_owned() } else { format!("Inputs: {}", texts.join("; ")) }
 }
 
-/// What is wrong at large.
-fn complaint(view: &View) -> Line<'static> {
+/// A problem of the whole service: it does not answer, or it refused the last reload.
+fn problem(view: &View) -> Line<'static> {
     if let Some(error) = &view.error {
-        return Line::styled(format!("No answer: {}; trying again", harmless(error)), BAD);
+        return Line::styled(format!("No answer: {}; retrying", sanitize(error)), BAD);
     }
     let refused = view.last.as_ref().and_then(|last| last.status.reloads.last_error.as_ref());
     match refused {
         Some(error) => {
-            let first = harmless(error.lines().next().unwrap_or_default());
-            Line::styled(format!("The newest configuration was refused: {first}"), BAD)
+            let first = sanitize(error.lines().next().unwrap_or_default());
+            Line::styled(format!("The last reload was refused: {first}"), BAD)
         }
         None => Line::default(),
     }
@@ -113,7 +113,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, rows: &[Row], sele
         let lost = row.queue.as_ref().map_or(0, Queue::dropped);
         let nearly_full = row.queue.as_ref().and_then(Queue::full).is_some_and(|full| full > 0.8);
         Cells::new([
-            Cell::from(harmless(&row.label)),
+            Cell::from(sanitize(&row.label)),
             Cell::from(waiting),
             Cell::from(oldest),
             warn(row.state.name().to_owned(), row.state.is_bad()),
@@ -149,7 +149,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, rows: &[Row], sele
     }
 }
 
-/// Waiting, oldest, full, taken, delivered, dropped, dead.
+/// The cells for waiting, oldest, full, in, out, dropped and dead.
 fn numbers(row: &Row) -> [String; 7] {
     let Some(queue) = &row.queue else { return [const { String::new() }; 7] };
     let count = |value: u64| if value > 0 { number(value as f64) } else { String::new() };
@@ -166,9 +166,9 @@ fn numbers(row: &Row) -> [String; 7] {
 }
 
 fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::from(format!("id {}", harmless(&row.key.1)))];
+    let mut lines = vec![Line::from(format!("id {}", sanitize(&row.key.1)))];
     if let Some(plugin) = plugin {
-        lines.push(Line::from(format!("on {}", harmless(&plugin.scope))));
+        lines.push(Line::from(format!("on {}", sanitize(&plugin.scope))));
     }
     if let Some(queue) = &row.queue {
         let place = if queue.on_disk { "on disk" } else { "in memory" };
@@ -176,7 +176,7 @@ fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>
         let held = format!("queue {place}: {} messages, {}{bound}", queue.waiting, bytes(queue.bytes));
         lines.push(Line::from(held));
         lines.push(Line::from(format!(
-            "so far: {} asked, {} found at start, {} delivered, {} dead letters, {} attempts failed, {} sent again",
+            "since start: {} accepted, {} recovered, {} delivered, {} dead letters, {} failed attempts, {} resent",
             queue.asked, queue.recovered, queue.delivered, queue.dead_lettered, queue.failures, queue.retried
         )));
         let dropped: Vec<String> = queue
@@ -191,7 +191,7 @@ fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>
         if let Some(error) = &queue.last_error {
             let ago = age(now.saturating_sub(error.at) as f64 / 1e3);
             let style = if queue.failing { BAD } else { DIM };
-            lines.push(Line::styled(format!("last error, {ago} ago: {}", harmless(&error.message)), style));
+            lines.push(Line::styled(format!("last error, {ago} ago: {}", sanitize(&error.message)), style));
         }
     }
     if let Some(plugin) = plugin.filter(|plugin| !plugin.snippets.is_empty()) {
@@ -202,7 +202,7 @@ fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>
 }
 
 fn snippet(snippet: &Snippet) -> Line<'static> {
-    let mut text = format!("  {}", harmless(&snippet.field));
+    let mut text = format!("  {}", sanitize(&snippet.field));
     if let Some(seconds) = snippet.mean_seconds {
         text.push_str(&format!(": {} on average", short_time(seconds)));
     }
@@ -223,19 +223,19 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
 
 const HELP: &str = "\
 WAITING  messages in the queue
-OLDEST   how long the first of them has waited
+OLDEST   how long the oldest message has waited
 STATE    ok; retrying: the last attempt failed; no disk: the queue cannot be
-         written; shared: it has the queue of another plugin with the same
-         destination; no plugin: a queue that is not in the configuration
-FULL     part of the queue's bound
-IN, OUT  messages taken and delivered in a second
-DROPPED  messages given up since the start
-DEAD     messages that were refused for good, and are kept
+         written; shared: the plugin shares the queue of another one with
+         the same destination; no plugin: the queue of a removed plugin
+FULL     used share of the maximum size of the queue
+IN, OUT  messages accepted and delivered per second
+DROPPED  messages dropped since the start
+DEAD     messages that the destination refused permanently (dead letters)
 LUA      failed runs of snippets
 
-↑ ↓ j k  select a plugin          Enter   its details, and away with them
-s        sort otherwise           p       pause
-q        end                      ?       this help";
+↑ ↓ j k  select a plugin          Enter   show or hide its details
+s        change the sort order    p       pause
+q        quit                     ?       show or hide this help";
 
 fn draw_help(frame: &mut Frame<'_>) {
     let area = frame.area();

@@ -1,9 +1,9 @@
-//! `logphase top`: how a running service fares, in a terminal.
+//! `logphase top`: inputs, plugins and queues of a running service, in a terminal.
 
-mod ask;
 mod draw;
 mod plain;
 mod rows;
+mod source;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,8 +18,8 @@ use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{Exit, complain, control, say};
-use ask::Source;
-use view::{Action, Seen, View};
+use source::Source;
+use view::{Action, Snapshot, View};
 
 /// Watch inputs, plugins and queues of the running service.
 ///
@@ -72,8 +72,8 @@ pub(super) fn run(arguments: &Top) -> Exit {
     }
     let mut view = View::new(source.to_string());
     view.update(Ok(first));
-    let news = source.watch(runtime);
-    match show(&mut view, &news) {
+    let updates = source.watch(runtime);
+    match show(&mut view, &updates) {
         Ok(()) => Exit::Done,
         Err(error) => {
             complain(&format!("error: cannot draw on this terminal: {error}; try --once\n"));
@@ -82,10 +82,10 @@ pub(super) fn run(arguments: &Top) -> Exit {
     }
 }
 
-/// How long a key may wait to be seen by what came from the service, at most.
+/// How long to wait for a key before new status updates are handled.
 const TICK: Duration = Duration::from_millis(100);
 
-fn show(view: &mut View, news: &Receiver<Result<Seen, String>>) -> std::io::Result<()> {
+fn show(view: &mut View, updates: &Receiver<Result<Snapshot, String>>) -> std::io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let result = (|| {
         loop {
@@ -97,8 +97,8 @@ fn show(view: &mut View, news: &Receiver<Result<Seen, String>>) -> std::io::Resu
             {
                 return Ok(());
             }
-            while let Ok(seen) = news.try_recv() {
-                view.update(seen);
+            while let Ok(update) = updates.try_recv() {
+                view.update(update);
             }
         }
     })();

@@ -1,17 +1,17 @@
-//! The table as plain text.
+//! The status as plain text.
 
 use std::fmt::Write;
 
-use super::rows::{Row, Sort, age, bytes, harmless, rows};
+use super::rows::{Row, Sort, age, bytes, rows, sanitize};
 use super::status::Queue;
-use super::view::Seen;
+use super::view::Snapshot;
 
 const COLUMNS: [&str; 9] = ["PLUGIN", "WAITING", "OLDEST", "STATE", "BYTES", "TAKEN", "DELIVERED", "DROPPED", "DEAD"];
 
-/// A table of everything since the start, and below it what is wrong.
-pub(super) fn table(seen: &Seen) -> String {
-    let status = &seen.status;
-    let up = age(seen.at.saturating_sub(status.started_at) as f64 / 1e3);
+/// A table of the counts since the start, and below it the problems.
+pub(super) fn table(snapshot: &Snapshot) -> String {
+    let status = &snapshot.status;
+    let up = age(snapshot.at.saturating_sub(status.started_at) as f64 / 1e3);
     let mut text = format!("Logphase {}  {} for {up}\n", status.version, status.stage);
     for (name, input) in &status.inputs {
         let _ = writeln!(
@@ -40,14 +40,14 @@ pub(super) fn table(seen: &Seen) -> String {
     for row in &cells {
         text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
     }
-    text.push_str(&complaints(seen, &rows));
+    text.push_str(&problems(snapshot, &rows));
     text
 }
 
 fn cells(row: &Row) -> Vec<String> {
     let of = |show: fn(&Queue) -> String| row.queue.as_ref().map_or_else(|| "-".to_owned(), show);
     vec![
-        harmless(&row.label),
+        sanitize(&row.label),
         of(|queue| queue.waiting.to_string()),
         of(|queue| queue.oldest_seconds.filter(|_| queue.waiting > 0).map_or_else(|| "-".to_owned(), age)),
         row.state.name().to_owned(),
@@ -59,23 +59,23 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-fn complaints(seen: &Seen, rows: &[Row]) -> String {
+fn problems(snapshot: &Snapshot, rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         if let Some(error) =
             row.queue.as_ref().filter(|queue| queue.failing).and_then(|queue| queue.last_error.as_ref())
         {
-            let ago = age(seen.at.saturating_sub(error.at) as f64 / 1e3);
-            let _ = writeln!(text, "{}, {ago} ago: {}", harmless(&row.label), harmless(&error.message));
+            let ago = age(snapshot.at.saturating_sub(error.at) as f64 / 1e3);
+            let _ = writeln!(text, "{}, {ago} ago: {}", sanitize(&row.label), sanitize(&error.message));
         }
-        let snippets = row.plugin.map(|at| seen.status.plugins[at].snippets.as_slice()).unwrap_or_default();
+        let snippets = row.plugin.map(|at| snapshot.status.plugins[at].snippets.as_slice()).unwrap_or_default();
         for snippet in snippets.iter().filter(|snippet| snippet.errors > 0) {
-            let (label, field) = (harmless(&row.label), harmless(&snippet.field));
+            let (label, field) = (sanitize(&row.label), sanitize(&snippet.field));
             let _ = writeln!(text, "{label}: Lua of {field} failed {} times", snippet.errors);
         }
     }
-    if let Some(error) = &seen.status.reloads.last_error {
-        let _ = writeln!(text, "the newest configuration was refused: {}", harmless(error));
+    if let Some(error) = &snapshot.status.reloads.last_error {
+        let _ = writeln!(text, "the last reload was refused: {}", sanitize(error));
     }
     if text.is_empty() { text } else { format!("\n{text}") }
 }

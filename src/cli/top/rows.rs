@@ -1,30 +1,30 @@
-//! The table: a row for each plugin and each queue without one, and in which order.
+//! The rows of the table, one per plugin and one per queue of a removed plugin, and their order.
 
 use std::time::Duration;
 
 use super::status::{Queue, Status, label};
 
-/// How a plugin fares.
+/// The state of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Delivers, or has nothing to deliver.
-    Well,
-    /// The last attempt failed; it is tried again.
+    /// It delivers, or its queue is empty.
+    Healthy,
+    /// The last attempt failed and will be retried.
     Retrying,
     /// Its queue cannot be written.
     NoDisk,
-    /// Its queue is that of another plugin with the same destination.
+    /// It shares the queue of another plugin with the same destination.
     Shared,
     /// It sends nothing: a pre- or post-function.
     Silent,
-    /// A queue without a plugin.
+    /// The queue of a removed plugin.
     Orphan,
 }
 
 impl State {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Well => "ok",
+            Self::Healthy => "ok",
             Self::Retrying => "retrying",
             Self::NoDisk => "no disk",
             Self::Shared => "shared",
@@ -38,25 +38,25 @@ impl State {
     }
 }
 
-/// One plugin.
+/// One row of the table.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub label: String,
-    /// With the name, what it is known by.
+    /// The name and the id of the plugin, which identify the row.
     pub key: (String, String),
     pub state: State,
     pub queue: Option<Queue>,
     pub lua_errors: u64,
-    /// Index in the status, of a plugin.
+    /// The index of the plugin in the status; `None` for the queue of a removed plugin.
     pub plugin: Option<usize>,
-    /// Messages in a second, taken and delivered.
+    /// Messages per second, accepted and delivered.
     pub rates: Option<(f64, f64)>,
 }
 
-/// What the table is sorted by.
+/// The sort order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sort {
-    /// As the plugins run.
+    /// In execution order.
     #[default]
     Order,
     Waiting,
@@ -81,13 +81,13 @@ impl Sort {
             Self::Order => "execution order",
             Self::Waiting => "messages waiting",
             Self::Oldest => "oldest message",
-            Self::Rate => "messages taken",
+            Self::Rate => "messages accepted",
             Self::Errors => "Lua errors",
         }
     }
 }
 
-/// The rows of `status`; with rates, if there is an earlier one.
+/// The rows of `status`, with rates if there is an earlier status.
 pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: Sort) -> Vec<Row> {
     let plugins = status.plugins.iter().enumerate().map(|(at, plugin)| {
         let state = match &plugin.queue {
@@ -95,7 +95,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
             None => State::Shared,
             Some(queue) if queue.on_disk && !queue.writable => State::NoDisk,
             Some(queue) if queue.failing => State::Retrying,
-            Some(_) => State::Well,
+            Some(_) => State::Healthy,
         };
         Row {
             label: label(&plugin.name, plugin.instance_name.as_deref()),
@@ -107,7 +107,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
             rates: None,
         }
     });
-    // What was once there and left nothing behind is of no interest.
+    // Empty queues of removed plugins are left out.
     let others = status.other_queues.iter().filter(|other| other.queue.waiting > 0 || other.queue.dead_lettered > 0);
     let others = others.map(|other| Row {
         label: label(&other.name, other.instance_name.as_deref()),
@@ -136,17 +136,17 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
         Sort::Rate => row.rates.map_or_else(|| of_queue(row, |queue| queue.asked as f64), |(taken, _)| taken),
         Sort::Errors => row.lua_errors as f64,
     };
-    // Stable: those that are the same stay in execution order.
+    // The sort is stable: equal rows stay in execution order.
     rows.sort_by(|a, b| value(b).total_cmp(&value(a)));
     rows
 }
 
-/// How much a counter rises in a second. One that was reset by a restart has no rate yet.
+/// The increase of a counter per second; 0 if a restart has reset the counter.
 pub(super) fn rate(now: u64, before: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { now.saturating_sub(before) as f64 / time.as_secs_f64() }
 }
 
-/// A number in at most five characters up to 999,999 million.
+/// A number in at most six characters, up to 999,999 million.
 pub(super) fn number(value: f64) -> String {
     match value {
         value if value < 10.0 && value.fract() > 0.0 => format!("{value:.1}"),
@@ -168,7 +168,7 @@ pub(super) fn bytes(value: u64) -> String {
     }
 }
 
-/// A time as its largest unit, for a narrow column.
+/// A duration in its largest unit, for a narrow column.
 pub(super) fn age(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 1.0 => format!("{:.0}ms", seconds * 1e3),
@@ -179,12 +179,12 @@ pub(super) fn age(seconds: f64) -> String {
     }
 }
 
-/// A short time, of a snippet.
+/// The duration of a snippet.
 pub(super) fn short_time(seconds: f64) -> String {
     if seconds < 1e-3 { format!("{:.1} µs", seconds * 1e6) } else { format!("{:.2} ms", seconds * 1e3) }
 }
 
-/// Text of others without what a terminal takes for commands.
-pub(super) fn harmless(text: &str) -> String {
+/// Replaces control characters, which a terminal could interpret.
+pub(super) fn sanitize(text: &str) -> String {
     text.chars().map(|character| if character.is_control() && character != '\n' { '?' } else { character }).collect()
 }

@@ -1,4 +1,4 @@
-//! What `/status` says, as far as it is shown.
+//! The parts of the `/status` response that `top` shows.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) struct Status {
     pub reloads: Reloads,
     pub sandbox: Sandbox,
     pub plugins: Vec<Plugin>,
-    /// Queues that no plugin has by its own id.
+    /// Queues of removed plugins, and shared queues under the id of another plugin.
     pub other_queues: Vec<OtherQueue>,
 }
 
@@ -111,7 +111,7 @@ impl Queue {
         self.dropped.values().sum()
     }
 
-    /// How much of its bound is used, if it has one.
+    /// The used share of its maximum size, if it has one.
     pub(super) fn full(&self) -> Option<f64> {
         self.max_bytes.filter(|max| *max > 0).map(|max| self.bytes as f64 / max as f64)
     }
@@ -123,7 +123,7 @@ impl Input {
     }
 }
 
-/// A plugin as it is called: its name, with its instance name if it has one.
+/// The name of a plugin, with its instance name if it has one.
 pub(super) fn label(name: &str, instance_name: Option<&str>) -> String {
     match instance_name.filter(|instance| !instance.is_empty()) {
         Some(instance) => format!("{name} ({instance})"),

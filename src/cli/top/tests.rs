@@ -2,7 +2,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use serde_json::{Value, json};
 
-use super::view::{Action, Seen, View};
+use super::view::{Action, Snapshot, View};
 use super::{draw, plain};
 
 fn queue(waiting: u64, asked: u64, delivered: u64) -> Value {
@@ -16,7 +16,8 @@ fn queue(waiting: u64, asked: u64, delivered: u64) -> Value {
 
 const STARTED: u64 = 1_764_039_600_000;
 
-/// A service with one plugin that is well, one that is not, one that shares, a pre-function, and a queue without a plugin.
+/// A service with a healthy plugin, a failing one, one that shares a queue, a pre-function, and the queue of a removed
+/// plugin.
 fn status(second: u64) -> Value {
     let mut failing = queue(1_234_567, 2_000_000 + second * 12_300, 765_433);
     failing["failing"] = true.into();
@@ -57,15 +58,15 @@ fn status(second: u64) -> Value {
     })
 }
 
-fn seen(second: u64) -> Seen {
+fn snapshot(second: u64) -> Snapshot {
     let status = serde_json::from_value(status(second)).expect("a status");
-    Seen { status, at: STARTED + 3_600_000 + second * 1000 }
+    Snapshot { status, at: STARTED + 3_600_000 + second * 1000 }
 }
 
 fn view() -> View {
     let mut view = View::new("control socket".to_owned());
-    view.update(Ok(seen(0)));
-    view.update(Ok(seen(1)));
+    view.update(Ok(snapshot(0)));
+    view.update(Ok(snapshot(1)));
     view
 }
 
@@ -75,16 +76,16 @@ fn screen(view: &View, width: u16, height: u16) -> String {
     terminal.backend().to_string()
 }
 
-/// Scenario: a service where several things are wrong. Guarantees: what is wrong is to be seen, numbers are readable,
-/// and no text of others reaches the terminal as a command.
+/// Scenario: a service with several problems, one of which has an escape sequence in its error.
+/// Guarantees: the problems are shown, numbers are readable, and control characters are replaced.
 #[test]
 fn the_table() {
     insta::assert_snapshot!(screen(&view(), 100, 16));
-    insta::assert_snapshot!(plain::table(&seen(0)));
+    insta::assert_snapshot!(plain::table(&snapshot(0)));
 }
 
-/// Scenario: a plugin is selected, its details are opened, and the table is sorted otherwise.
-/// Guarantees: the last error is there in full, and what each field does; the selected plugin stays selected.
+/// Scenario: a plugin is selected, its details are opened, and the sort order is changed.
+/// Guarantees: the details show the whole last error and each field; the selected plugin stays selected.
 #[test]
 fn details() {
     let mut view = view();
@@ -92,11 +93,12 @@ fn details() {
         assert!(view.act(action));
     }
     insta::assert_snapshot!(screen(&view, 100, 30));
-    assert_eq!(view.selected(&view.rows()), 0, "the one with most messages is first now");
+    assert_eq!(view.selected(&view.rows()), 0, "the plugin with most messages is first");
     assert!(view.act(Action::Back) && !view.details);
 }
 
-/// Scenario: a small terminal, a tiny one, and one with the help open. Guarantees: it is drawn all the same.
+/// Scenario: a small terminal, a tiny one, and one with the help open.
+/// Guarantees: drawing works in each of them.
 #[test]
 fn sizes() {
     let mut view = view();
@@ -108,12 +110,12 @@ fn sizes() {
     }
 }
 
-/// Scenario: selecting past both ends; a pause; a service that does not answer, comes back as another process, and has
-/// no plugins.
-/// Guarantees: the selection stays in the table; while paused nothing changes; the error is shown and goes; nothing is
-/// compared across processes.
+/// Scenario: the selection moves past both ends; the view is paused; the service does not answer, and restarts without
+/// plugins.
+/// Guarantees: the selection stays in the table; while paused nothing changes; the error is shown until the next answer;
+/// counters are not compared across the restart.
 #[test]
-fn what_happens_meanwhile() {
+fn selection_pause_and_restart() {
     let mut view = view();
     for _ in 0..10 {
         view.act(Action::Down);
@@ -130,8 +132,8 @@ fn what_happens_meanwhile() {
     assert_eq!(screen(&view, 100, 16), shown);
     view.act(Action::Pause);
     view.update(Err("gone\u{1b}[31m".to_owned()));
-    assert!(screen(&view, 100, 16).contains("No answer: gone?[31m; trying again"));
-    let mut other = seen(2);
+    assert!(screen(&view, 100, 16).contains("No answer: gone?[31m; retrying"));
+    let mut other = snapshot(2);
     other.status.started_at += 1;
     other.status.plugins.clear();
     other.status.other_queues.clear();

@@ -1,18 +1,18 @@
-//! What is shown, and what keys do to it.
+//! The state of the screen, and how keys change it.
 
 use std::time::Duration;
 
 use super::rows::{Row, Sort, rows};
 use super::status::Status;
 
-/// A status with when it came, in milliseconds since 1970.
+/// A status, and when it was received, in milliseconds since 1970.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct Snapshot {
     pub status: Status,
     pub at: u64,
 }
 
-/// What a key asks for.
+/// The action of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Quit,
@@ -25,19 +25,19 @@ pub(super) enum Action {
     Help,
 }
 
-/// Everything that is on the screen.
+/// The state of the screen.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub source: String,
-    pub last: Option<Seen>,
-    before: Option<Seen>,
-    /// Why there is no newer one.
+    pub last: Option<Snapshot>,
+    before: Option<Snapshot>,
+    /// Why the last request failed.
     pub error: Option<String>,
     pub sort: Sort,
     pub paused: bool,
     pub details: bool,
     pub help: bool,
-    /// What the selected row is known by: it stays selected wherever it moves.
+    /// The key of the selected row, which stays selected when it moves.
     selected: Option<(String, String)>,
 }
 
@@ -46,24 +46,24 @@ impl View {
         Self { source, ..Self::default() }
     }
 
-    /// Takes a newer status, or why there is none.
-    pub(super) fn update(&mut self, news: Result<Seen, String>) {
+    /// Stores a new status, or why the request failed. Ignored while paused.
+    pub(super) fn update(&mut self, result: Result<Snapshot, String>) {
         if self.paused {
             return;
         }
-        match news {
-            Ok(seen) => {
+        match result {
+            Ok(snapshot) => {
                 self.error = None;
-                // Of another process nothing can be compared.
-                let same = |last: &Seen| last.status.started_at == seen.status.started_at;
+                // The counters of a restarted service cannot be compared.
+                let same = |last: &Snapshot| last.status.started_at == snapshot.status.started_at;
                 self.before = self.last.take().filter(same);
-                self.last = Some(seen);
+                self.last = Some(snapshot);
             }
             Err(error) => self.error = Some(error),
         }
     }
 
-    /// Does what a key asks for; whether to go on.
+    /// Performs the action of a key. Returns whether to continue.
     pub(super) fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Quit => return false,
@@ -79,19 +79,19 @@ impl View {
         true
     }
 
-    /// The table.
+    /// The rows of the table.
     pub(super) fn rows(&self) -> Vec<Row> {
         let Some(last) = &self.last else { return Vec::new() };
-        rows(&last.status, self.earlier().map(|(seen, time)| (&seen.status, time)), self.sort)
+        rows(&last.status, self.earlier().map(|(snapshot, time)| (&snapshot.status, time)), self.sort)
     }
 
-    /// The status before the last, and how long before.
-    pub(super) fn earlier(&self) -> Option<(&Seen, Duration)> {
+    /// The status before the last one, and the time between both.
+    pub(super) fn earlier(&self) -> Option<(&Snapshot, Duration)> {
         let (last, before) = (self.last.as_ref()?, self.before.as_ref()?);
         Some((before, Duration::from_millis(last.at.saturating_sub(before.at))))
     }
 
-    /// Which of `rows` is selected.
+    /// The index of the selected row.
     pub(super) fn selected(&self, rows: &[Row]) -> usize {
         let key = self.selected.as_ref();
         key.and_then(|key| rows.iter().position(|row| row.key == *key)).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! The options of a plugin's queue: one table from which come the types, their defaults, how overrides apply, and the
 //! fields of settings and of plugins' `config.queue`.
 //!
-//! An option is one row of [`options!`] below. The names are Kong's where Kong has the option.
+//! An option is one row of `options!` below. The names are Kong's where Kong has the option.
 
 mod fields;
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Notices that the files of a configuration have changed.
+//! Detects changes of the files of a configuration.
 //!
-//! What is in them is compared, by a digest, about once a second. Events of the file system (inotify) say too little: of
-//! a mounted ConfigMap a link two levels up is exchanged, editors write beside and rename, and network disks tell nobody.
-//! The files are small, so that reading them costs next to nothing.
+//! Compares digests of the contents about once a second. File system events (inotify) are not sufficient: a ConfigMap update
+//! replaces a link two levels up, editors write another file and rename it, and network file systems send no events. The
+//! files are small, so reading them is cheap.
 
 #[cfg(test)]
 mod tests;
@@ -15,48 +15,47 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::settings;
 
-/// How long a file may be away before that is told.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon what was seen to be new is looked at again.
-const SECOND_LOOK: Duration = Duration::from_millis(200);
+/// How long a file may be missing before that is reported.
+const MISSING_GRACE: Duration = Duration::from_secs(5);
+/// How soon a change is checked again.
+const RECHECK_PAUSE: Duration = Duration::from_millis(200);
 
-/// What was in each file, and whether it was there.
+/// The contents of each file, or why it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents(Vec<Content>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
     Digest([u8; 32]),
-    // The reason as text: two errors of a kind are the same content.
+    // As text, so that equal errors are equal contents.
     Unreadable(String),
     Absent,
-    // A pipe or a device: who reads it takes what is in it.
+    // A pipe or a device: reading would consume its data.
     Stream,
 }
 
 impl Contents {
-    /// Reads `files`, through links.
+    /// Reads `files`. Follows links.
     pub fn read(files: &[PathBuf]) -> Self {
         Self(files.iter().map(|file| content(read(file))).collect())
     }
 
-    /// The first file that is not to be had but was there `before`, and why.
+    /// The first file that cannot be read but could be `before`, and why.
     fn missing<'a>(&'a self, before: &Self, files: &'a [PathBuf]) -> Option<(&'a PathBuf, &'a str)> {
         self.0.iter().zip(files).enumerate().find_map(|(at, (now, file))| match now {
-            // A settings file need not be there. One that comes and may not be read is a mistake to be shown, once, not
-            // to be waited for.
+            // A settings file is optional. A new one that cannot be read is an error to report, not to wait for.
             Content::Unreadable(_) | Content::Absent
                 if matches!(before.0.get(at), Some(Content::Absent | Content::Unreadable(_))) =>
             {
                 None
             }
             Content::Unreadable(why) => Some((file, why.as_str())),
-            Content::Absent => Some((file, "it is not there")),
+            Content::Absent => Some((file, "it does not exist")),
             _ => None,
         })
     }
 
-    /// The same, but what was in the first files before: a change since then is new.
+    /// The same, but with the earlier contents `before` of the first files, so that a change since then is noticed.
     #[must_use]
     pub fn beginning_with(mut self, before: Self) -> Self {
         self.0.iter_mut().zip(before.0).for_each(|(now, before)| *now = before);
@@ -64,10 +63,10 @@ impl Contents {
     }
 }
 
-/// The bytes of a file; none of what is no file.
+/// The bytes of a file; `None` for a pipe or a device.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let found = std::fs::metadata(path)?;
-    if found.is_file() || found.is_dir() { std::fs::read(path).map(Some) } else { Ok(None) }
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() || metadata.is_dir() { std::fs::read(path).map(Some) } else { Ok(None) }
 }
 
 fn content(read: io::Result<Option<Vec<u8>>>) -> Content {
@@ -83,53 +82,53 @@ fn content(read: io::Result<Option<Vec<u8>>>) -> Content {
     }
 }
 
-/// The files of a configuration, and what was last seen in them.
+/// The files of a configuration, and their last known contents.
 pub struct Watch {
     files: Vec<PathBuf>,
-    /// What was last tried, taken or not: what is broken is not tried again until it changes.
+    /// The contents of the last reload, successful or not: a refused configuration is not tried again until it changes.
     tried: Contents,
-    /// What differs from that and was seen once.
+    /// Different contents that have been read once.
     pending: Option<Contents>,
-    away: Option<Away>,
+    missing: Option<Missing>,
     interval: Option<Duration>,
-    /// When to look next.
+    /// When to read the files next.
     due: Option<tokio::time::Instant>,
 }
 
-/// A file is not there.
-struct Away {
+/// A file is missing or cannot be read.
+struct Missing {
     since: Instant,
-    told: bool,
+    reported: bool,
 }
 
 impl Watch {
-    /// Watches `files` from here on, of which `tried` is known.
+    /// Watches `files`, whose contents `tried` are known.
     pub fn new(files: Vec<PathBuf>, tried: Contents, settings: &settings::Reload) -> Self {
         let interval = settings.watch.then_some(settings.interval);
-        Self { files, tried, pending: None, away: None, interval, due: None }
+        Self { files, tried, pending: None, missing: None, interval, due: None }
     }
 
-    /// What was last tried.
+    /// The contents of the last reload.
     pub fn tried(&self) -> &Contents {
         &self.tried
     }
 
-    /// What is watched.
+    /// The watched files.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Waits until the files hold something new: two reads in a row have found the same. May be dropped at any time.
+    /// Waits until the files have new contents that two reads in a row agree on. Cancel safe.
     pub async fn changed(&mut self) {
         let Some(interval) = self.interval else { return std::future::pending().await };
         loop {
-            let pause = if self.pending.is_some() { interval.min(SECOND_LOOK) } else { interval };
-            // Kept, so that whoever drops this often does not put the look off for ever.
+            let pause = if self.pending.is_some() { interval.min(RECHECK_PAUSE) } else { interval };
+            // Kept, so that cancelling often does not postpone the next read forever.
             let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + pause);
             tokio::time::sleep_until(due).await;
             self.due = None;
             let files = self.files.clone();
-            // A disk that hangs shall hold up nothing else.
+            // On another thread: a disk that hangs must not block the runtime.
             let read = tokio::task::spawn_blocking(move || Contents::read(&files)).await;
             if read.is_ok_and(|contents| self.note(contents)) {
                 return;
@@ -137,20 +136,20 @@ impl Watch {
         }
     }
 
-    /// Compares what was read just now; whether it is to be tried.
+    /// Compares newly read contents. Returns whether to reload.
     fn note(&mut self, now: Contents) -> bool {
         if let Some((file, why)) = now.missing(&self.tried, &self.files) {
-            let away = self.away.get_or_insert(Away { since: Instant::now(), told: false });
-            if away.since.elapsed() < PATIENCE {
+            let missing = self.missing.get_or_insert(Missing { since: Instant::now(), reported: false });
+            if missing.since.elapsed() < MISSING_GRACE {
                 self.pending = None;
                 return false;
             }
-            // It may be named no longer: what is there is tried, and refused if it is.
-            if !std::mem::replace(&mut away.told, true) {
+            // The new configuration may not name the file any more: the other files are tried.
+            if !std::mem::replace(&mut missing.reported, true) {
                 let file = file.display();
-                tracing::warn!("{file} cannot be read ({why}): the configuration in force goes on until it can");
+                tracing::warn!("{file} cannot be read ({why}): the active configuration stays until it can");
             }
-        } else if self.away.take().is_some_and(|away| away.told) {
+        } else if self.missing.take().is_some_and(|missing| missing.reported) {
             tracing::info!("the files of the configuration can be read again");
         }
         if now == self.tried {

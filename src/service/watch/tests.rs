@@ -6,14 +6,14 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A watch that is asked by hand.
+/// A watch whose reads the test triggers.
 struct Bench {
     directory: TempDir,
     watch: Watch,
 }
 
 impl Bench {
-    /// One that watches `names`, which `make` has made.
+    /// Watches `names`, which `make` creates.
     fn new(names: &[&str], make: impl Fn(&Path)) -> Self {
         let directory = TempDir::new().unwrap();
         make(directory.path());
@@ -27,16 +27,16 @@ impl Bench {
         self.directory.path().join(name)
     }
 
-    /// Looks once; whether something is to be tried.
+    /// Reads the files once. Returns whether to reload.
     fn look(&mut self) -> bool {
         let now = Contents::read(&self.watch.files);
         self.watch.note(now)
     }
 
-    /// Looks twice, as something that is written at once needs; then it counts as tried.
+    /// Asserts that a change is noticed at the second read, and only once.
     #[track_caller]
     fn assert_taken(&mut self) {
-        assert!(!self.look(), "one look is not enough");
+        assert!(!self.look(), "one read is not sufficient");
         assert!(self.look(), "nothing was noticed");
         self.watch.tried = Contents::read(&self.watch.files);
         self.assert_quiet();
@@ -54,8 +54,8 @@ fn kong(text: &'static str) -> impl Fn(&Path) {
     move |directory| fs::write(directory.join("kong.yml"), text).unwrap()
 }
 
-/// Scenario: a file that is written in place, one that is renamed over it, one that is removed and made anew, the old one
-/// again. Guarantees: each is noticed, once.
+/// Scenario: a file is written in place, replaced by a rename, removed and created again, and gets its first contents again.
+/// Guarantees: each change is noticed once.
 #[test]
 fn every_way_to_write() {
     let mut bench = Bench::new(&["kong.yml"], kong("one"));
@@ -73,9 +73,9 @@ fn every_way_to_write() {
     bench.assert_taken();
 }
 
-/// Scenario: a volume of the kubelet's: `kong.yml -> ..data/kong.yml`, `..data -> ..1`; the link `..data` is exchanged for
-/// one to `..2`, and `..1` removed; then for `..3`, which holds the same.
-/// Guarantees: the first is noticed, the second is not.
+/// Scenario: a volume of the kubelet: `kong.yml -> ..data/kong.yml`, `..data -> ..1`; the link `..data` is replaced by one
+/// to `..2`, and `..1` is removed; then by one to `..3`, with the same contents.
+/// Guarantees: the first change is noticed, the second is not.
 #[test]
 fn kubelet_swaps_a_link() {
     let version = |directory: &Path, number: u32, text: &str| {
@@ -97,8 +97,8 @@ fn kubelet_swaps_a_link() {
     bench.assert_quiet();
 }
 
-/// Scenario: a file is written anew with what is in it, and gets another time.
-/// Guarantees: that is no change.
+/// Scenario: a file is written again with the same contents, and gets another modification time.
+/// Guarantees: this is not a change.
 #[test]
 fn touched_is_not_changed() {
     let mut bench = Bench::new(&["kong.yml"], kong("one"));
@@ -107,8 +107,8 @@ fn touched_is_not_changed() {
     bench.assert_quiet();
 }
 
-/// Scenario: a writer that needs three turns, looked at after each; then one that takes it all back.
-/// Guarantees: nothing half is tried; what was taken back is no change.
+/// Scenario: a file is written in three steps, with a read after each; another change is reverted after one read.
+/// Guarantees: partial contents are not tried; the reverted change is not noticed.
 #[test]
 fn half_written() {
     let mut bench = Bench::new(&["kong.yml"], kong("one"));
@@ -124,9 +124,9 @@ fn half_written() {
     bench.assert_quiet();
 }
 
-/// Scenario: two files and a settings file that is not there; it comes, changes, goes; one of the two changes; it becomes a
-/// directory.
-/// Guarantees: what comes and what changes is noticed; what goes away or cannot be read is waited for.
+/// Scenario: two files and a missing settings file; the settings file is created and removed; one file changes, another
+/// becomes a directory.
+/// Guarantees: new and changed files are noticed; missing and unreadable ones are waited for.
 #[test]
 fn several_files() {
     let mut bench = Bench::new(&["logphase.yml", "a.yml", "b.yml"], |directory| {
@@ -147,30 +147,31 @@ fn several_files() {
     bench.assert_quiet();
 }
 
-/// Scenario: a file that stays away, and comes back. Guarantees: it is told when the patience is over, once; what is there
-/// is tried then, once, as it may be named no longer; when it comes back, it is something new.
+/// Scenario: a file is missing for longer than the grace period, and is created again.
+/// Guarantees: it is reported once, after the grace period; the other files are then tried once, as the new configuration may
+/// not name it; the new file is a change.
 #[test]
-fn away_for_long() {
+fn missing_for_long() {
     let mut bench = Bench::new(&["kong.yml"], kong("one"));
     fs::remove_file(bench.path("kong.yml")).unwrap();
-    let told = |bench: &Bench| bench.watch.away.as_ref().is_some_and(|away| away.told);
-    assert!(!bench.look() && !told(&bench));
-    if let Some(away) = &mut bench.watch.away {
-        away.since = away.since.checked_sub(PATIENCE).expect("the machine has been up for longer");
+    let reported = |bench: &Bench| bench.watch.missing.as_ref().is_some_and(|missing| missing.reported);
+    assert!(!bench.look() && !reported(&bench));
+    if let Some(missing) = &mut bench.watch.missing {
+        missing.since = missing.since.checked_sub(MISSING_GRACE).expect("the machine has been up for longer");
     }
-    assert!(!bench.look() && told(&bench));
-    assert!(bench.look(), "what is there is tried");
+    assert!(!bench.look() && reported(&bench));
+    assert!(bench.look(), "the other files are tried");
     bench.watch.tried = Contents::read(&bench.watch.files);
     bench.assert_quiet();
     fs::write(bench.path("kong.yml"), "two").unwrap();
     bench.assert_taken();
-    assert!(bench.watch.away.is_none());
+    assert!(bench.watch.missing.is_none());
 }
 
-/// Scenario: a file that was not there comes, and cannot be read (it is a folder).
-/// Guarantees: it is tried, so that the mistake is shown, and other changes are not held up.
+/// Scenario: a missing file is created and cannot be read (it is a directory).
+/// Guarantees: a reload is tried, so that the error is reported; other changes are still noticed.
 #[test]
-fn what_comes_and_cannot_be_read() {
+fn new_and_unreadable() {
     let mut bench = Bench::new(&["logphase.yml", "kong.yml"], kong("one"));
     fs::create_dir(bench.path("logphase.yml")).unwrap();
     bench.assert_taken();
@@ -178,7 +179,8 @@ fn what_comes_and_cannot_be_read() {
     bench.assert_taken();
 }
 
-/// Scenario: a pipe that nobody writes to. Guarantees: it is not read, and never something new.
+/// Scenario: a pipe without a writer.
+/// Guarantees: it is not read, and never counts as changed.
 #[test]
 fn pipes_are_left_alone() {
     use rustix::fs::{CWD, Mode, mkfifoat};
@@ -188,10 +190,10 @@ fn pipes_are_left_alone() {
     bench.assert_quiet();
 }
 
-/// Scenario: a change while the watch waits by itself, and a watch that is turned off.
-/// Guarantees: the first ends the wait, the second never does.
+/// Scenario: a change while the watch waits, and a watch that is turned off.
+/// Guarantees: the change ends the wait; the watch that is off never returns.
 #[tokio::test]
-async fn waits_by_itself() {
+async fn waits_for_changes() {
     let mut bench = Bench::new(&["kong.yml"], kong("one"));
     let path = bench.path("kong.yml");
     let write = async { tokio::fs::write(&path, "two").await.unwrap() };

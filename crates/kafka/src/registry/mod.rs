@@ -6,9 +6,9 @@
 //! registry, no such subject, an unusable schema, no token) holds the messages back until it is corrected, because they
 //! are not its cause.
 //!
-//! - [`client`]: the REST API, and how to authenticate there.
-//! - [`subject`]: the cached schema of one subject.
-//! - [`schema`]: a compiled schema and the wire format, with [`avro`] and [`json`] for the two types of schemas.
+//! - `client`: the REST API and its authentication.
+//! - `subject`: the cached schema of one subject.
+//! - `schema`: a compiled schema and the wire format, with `avro` and `json` for the two types of schemas.
 
 mod avro;
 mod client;

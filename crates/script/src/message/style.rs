@@ -2,7 +2,8 @@
 
 use crate::transaction::{Escaping, Numbers};
 
-/// How messages are written. The default follows Kong's documentation; [`Style::KONG`] is the exact output of Kong 3.10.
+/// How messages are written. The default follows Kong's documentation; with `kong_quirks`, messages are exactly those of
+/// Kong 3.10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
     /// How strings are escaped.

@@ -1,4 +1,4 @@
-//! Who is asked for the status.
+//! Fetches the status of a service.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -14,20 +14,20 @@ use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
 use super::status::Status;
-use super::view::Seen;
+use super::view::Snapshot;
 use crate::cli::control::{ControlClient, ControlError};
 use crate::settings::Settings;
 
-/// How often the service is asked.
-const EVERY: Duration = Duration::from_secs(1);
+/// The pause between two requests.
+const INTERVAL: Duration = Duration::from_secs(1);
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of an answer.
-const LARGEST: usize = 16 << 20;
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The maximum size of an answer, in bytes.
+const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// Where a service answers.
+/// Where the status comes from.
 pub(super) enum Source {
-    /// Its control socket.
+    /// The control socket.
     Control(ControlClient),
     /// A status listener: host and port.
     Listener(String),
@@ -43,37 +43,37 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// The service that `url` names, else that of the data directory of `settings`, else the one at its status listener;
-    /// with its first answer.
+    /// Finds the service and fetches its first status: at `url`, or else at the control socket in the data directory, or
+    /// else at the status listeners of `settings`.
     ///
     /// # Errors
-    /// None answers; what to do about it.
-    pub(super) async fn find(url: Option<&str>, settings: &Settings) -> Result<(Self, Seen), String> {
+    /// No service answers. The message says what to do.
+    pub(super) async fn find(url: Option<&str>, settings: &Settings) -> Result<(Self, Snapshot), String> {
         if let Some(url) = url {
             let source = Self::Listener(address(url)?);
-            let seen = source.ask().await.map_err(|error| format!("{error}; is status.listen set there?"))?;
-            return Ok((source, seen));
+            let snapshot = source.fetch().await.map_err(|error| format!("{error}; is status.listen set there?"))?;
+            return Ok((source, snapshot));
         }
-        let source = Self::Control(ControlClient::of(&settings.data_dir));
-        let error = match source.ask().await {
-            Ok(seen) => return Ok((source, seen)),
+        let source = Self::Control(ControlClient::new(&settings.data_dir));
+        let error = match source.fetch().await {
+            Ok(snapshot) => return Ok((source, snapshot)),
             Err(error) => error,
         };
         for listen in &settings.status.listen {
             let source = Self::Listener(listen.clone());
-            if let Ok(seen) = source.ask().await {
-                return Ok((source, seen));
+            if let Ok(snapshot) = source.fetch().await {
+                return Ok((source, snapshot));
             }
         }
         Err(format!(
-            "{error}\n\nTo watch a service elsewhere, let it answer on an address (in its logphase.yml):\n\n  status:\n    \
-            listen: [127.0.0.1:8007]\n\nand name it here: logphase top --url http://127.0.0.1:8007"
+            "{error}\n\nTo watch a service elsewhere, set a status listener in its logphase.yml:\n\n  status:\n    \
+            listen: [127.0.0.1:8007]\n\nand pass its URL: logphase top --url http://127.0.0.1:8007"
         ))
     }
 
-    /// Asks once.
-    async fn ask(&self) -> Result<Seen, String> {
-        let asked = async {
+    /// Fetches the status once.
+    async fn fetch(&self) -> Result<Snapshot, String> {
+        let request = async {
             match self {
                 Self::Control(client) => client.get("/status").await.map_err(|error: ControlError| error.to_string()),
                 Self::Listener(address) => {
@@ -81,20 +81,21 @@ impl Source {
                 }
             }
         };
-        let json = timeout(PATIENCE, asked).await.map_err(|_| format!("{self}: no answer within {PATIENCE:?}"))??;
-        let status: Status = serde_json::from_value(json).map_err(|error| format!("{self}: not a status: {error}"))?;
+        let json = timeout(TIMEOUT, request).await.map_err(|_| format!("{self}: no answer within {TIMEOUT:?}"))??;
+        let status: Status =
+            serde_json::from_value(json).map_err(|error| format!("{self}: invalid status: {error}"))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        Ok(Seen { status, at: u64::try_from(now).unwrap_or(u64::MAX) })
+        Ok(Snapshot { status, at: u64::try_from(now).unwrap_or(u64::MAX) })
     }
 
-    /// Asks again and again, on a thread of its own, until nobody receives.
-    pub(super) fn watch(self, runtime: Runtime) -> Receiver<Result<Seen, String>> {
+    /// Fetches the status repeatedly on a new thread, until the receiver is dropped.
+    pub(super) fn watch(self, runtime: Runtime) -> Receiver<Result<Snapshot, String>> {
         let (send, receive) = sync_channel(1);
         std::thread::spawn(move || {
             runtime.block_on(async {
                 loop {
-                    sleep(EVERY).await;
-                    if send.send(self.ask().await).is_err() {
+                    sleep(INTERVAL).await;
+                    if send.send(self.fetch().await).is_err() {
                         return;
                     }
                 }
@@ -106,36 +107,36 @@ impl Source {
 
 /// Host and port of a URL like `http://127.0.0.1:8007`, with or without a path.
 fn address(url: &str) -> Result<String, String> {
-    let wrong = |why: &str| format!("cannot ask `{url}`: {why}; give a URL like http://127.0.0.1:8007");
-    let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
+    let invalid = |why: &str| format!("invalid URL `{url}`: {why}; use a URL like http://127.0.0.1:8007");
+    let uri: Uri = url.parse().map_err(|error| invalid(&format!("{error}")))?;
     if uri.scheme_str().is_some_and(|scheme| scheme != "http") {
-        return Err(wrong("status listeners speak plain HTTP"));
+        return Err(invalid("status listeners support only http"));
     }
-    let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
+    let host = uri.host().ok_or_else(|| invalid("no host"))?;
     Ok(format!("{host}:{}", uri.port_u16().unwrap_or(8007)))
 }
 
 async fn get(address: &str) -> Result<serde_json::Value, String> {
     let failed = |error: &dyn fmt::Display| error.to_string();
     let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
-    let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = shaken.map_err(|error| failed(&error))?;
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
     tokio::spawn(connection);
     let request = Request::get("/status").header(HOST, address).body(Empty::<Bytes>::new());
     let answer = sender.send_request(request.map_err(|error| failed(&error))?).await.map_err(|error| failed(&error))?;
     if answer.status() != StatusCode::OK {
-        return Err(format!("the answer is {}", answer.status()));
+        return Err(format!("the status is {}", answer.status()));
     }
-    let body = Limited::new(answer.into_body(), LARGEST).collect().await.map_err(|error| error.to_string())?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("the answer is no JSON: {error}"))
+    let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("the answer is not JSON: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::address;
 
-    /// Scenario: URLs as people write them. Guarantees: host and port are found, 8007 is the default; what cannot be
-    /// asked is refused with an example.
+    /// Scenario: URLs with and without scheme, port and path; invalid URLs.
+    /// Guarantees: host and port are parsed, with port 8007 by default; invalid URLs are refused with an example.
     #[test]
     fn addresses() {
         let good = [
@@ -148,7 +149,7 @@ mod tests {
             assert_eq!(address(url).as_deref(), Ok(expected), "{url}");
         }
         for url in ["https://a:8007", "", "http://", "unix:/x y"] {
-            assert!(address(url).is_err_and(|error| error.contains("give a URL like")), "{url}");
+            assert!(address(url).is_err_and(|error| error.contains("use a URL like")), "{url}");
         }
     }
 }
