@@ -18,7 +18,7 @@ async fn reload_keeps_unchanged_outputs() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let open =
-        |delivery: &Delivery, bound| started(&delivery, bounded("p1", json!({"path": path, "reopen": false}), bound));
+        |delivery: &Delivery, bound| started(delivery, bounded("p1", json!({"path": path, "reopen": false}), bound));
     let delivery = delivery();
     let one = open(&delivery, 100);
     assert!(Arc::ptr_eq(&one, &open(&delivery, 100)));
