@@ -96,7 +96,7 @@ impl Routes {
         if matching.is_empty() {
             let mut paths: Vec<&str> = self.routes.iter().map(|route| route.path).collect();
             paths.dedup();
-            return json_reply(StatusCode::NOT_FOUND, &json!({"message": "Not matching", "paths": paths}));
+            return json_reply(StatusCode::NOT_FOUND, &json!({"message": "Not found", "paths": paths}));
         }
         let mut allowed: Vec<&str> = matching.iter().map(|(route, _)| route.method.as_str()).collect();
         if allowed.contains(&"GET") {
