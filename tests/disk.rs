@@ -65,7 +65,7 @@ fn queues_removed_under_load() {
     let load = Load::start(service.home.http);
     load.await_more(100);
     remove(&service.home.path("data/queues"));
-    wait_until("the log reports the missing files", || service.has_logged("somebody has removed or moved it"));
+    wait_until("the log reports the missing files", || service.has_logged("another program has removed or moved it"));
     wait_until("the log reports the recovery", || service.has_logged("the queue can be written again"));
     load.await_more(100);
     load.finish();
@@ -92,7 +92,7 @@ fn queues_removed_again_and_again() {
         load.await_more(50);
         remove(&service.home.path("data/queues"));
         wait_until("the log reports the failure and the recovery", || {
-            service.count_logged("somebody has removed") >= round
+            service.count_logged("another program has removed") >= round
                 && service.count_logged("can be written again") >= round
         });
     }

@@ -35,19 +35,19 @@ impl Prepared {
         let refused = loaded.is_refused();
         let Loaded { settings, configuration, mut diagnostics, .. } = loaded;
         // Also if something is wrong already, so that all errors are found at once.
-        let program = match Program::build(&configuration, &settings).and_then(fitting) {
-            Ok(program) if !refused => program,
-            Ok(_) => return Err(diagnostics),
-            Err(errors) => {
-                diagnostics.extend(errors);
-                return Err(diagnostics);
-            }
-        };
-        let emitting = program.steps.iter().filter(|step| step.definition.emits).map(|step| step.plugin);
-        match outputs::specs(&configuration, emitting, &settings) {
-            Ok(outputs) => Ok(Self { settings, configuration, program, outputs, warnings: diagnostics }),
-            Err(errors) => {
-                diagnostics.extend(errors);
+        let program = Program::build(&configuration, &settings).and_then(fitting);
+        if refused {
+            // What sinks are opened with is not complete: a field that could not be read is missing.
+            diagnostics.extend(program.err().into_iter().flatten());
+            return Err(diagnostics);
+        }
+        let plugins = configuration.plugins.iter().enumerate();
+        let emitting = plugins.filter(|(_, plugin)| plugin.enabled && plugin.definition.emits).map(|(index, _)| index);
+        let outputs = outputs::specs(&configuration, emitting, &settings);
+        match (program, outputs) {
+            (Ok(program), Ok(outputs)) => Ok(Self { settings, configuration, program, outputs, warnings: diagnostics }),
+            (program, outputs) => {
+                diagnostics.extend(program.err().into_iter().chain(outputs.err()).flatten());
                 Err(diagnostics)
             }
         }
