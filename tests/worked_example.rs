@@ -41,10 +41,11 @@ fn command(client: &mut impl BufRead) -> Option<Vec<String>> {
     Some(command)
 }
 
-/// A server for one client, which answers each command with the next of `answers` and then closes the connection. Returns
-/// the commands.
-fn redis(port: u16, answers: &'static [&'static str]) -> JoinHandle<Vec<Vec<String>>> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+/// A server for the next client of `listener`, which answers each command with the next of `answers` and then closes the
+/// connection. Returns the commands. The listener stays open: a process that another test starts may hold a copy of it for a
+/// moment, in which the address cannot be taken again.
+fn redis(listener: &TcpListener, answers: &'static [&'static str]) -> JoinHandle<Vec<Vec<String>>> {
+    let listener = listener.try_clone().unwrap();
     std::thread::spawn(move || {
         let (client, _) = listener.accept().unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -81,17 +82,20 @@ fn entries(texts: &[&'static str]) -> Vec<Bytes> {
 /// Guarantees: each message is pushed, and settled by its answer; each failure has the right kind.
 #[tokio::test]
 async fn worked_example_delivers() {
-    let port = own_port();
-    let config = config(&format!("{{host: 127.0.0.1, port: {port}, list: log}}"));
-    let shared = SinkShared::new(None);
-    assert_eq!(DEFINITION.validate(&config, &shared), Ok(()));
-    let mut sink = DEFINITION.open.unwrap().open(&config, &shared).ok().unwrap();
+    let open = |port: u16| {
+        let config = config(&format!("{{host: 127.0.0.1, port: {port}, list: log}}"));
+        let shared = SinkShared::new(None);
+        assert_eq!(DEFINITION.validate(&config, &shared), Ok(()));
+        DEFINITION.open.unwrap().open(&config, &shared).ok().unwrap()
+    };
     let all = entries(&["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"]);
-    let error = sink.send(&all).await.unwrap_err();
+    let error = open(own_port()).send(&all).await.unwrap_err();
     assert_eq!((error.delivered, error.kind), (0, FailureKind::Retryable));
     assert!(error.message.contains("check that Redis runs"), "{error}");
 
-    let server = redis(port, &[":1\r\n", ":2\r\n", "-OOM command not allowed\r\n"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut sink = open(listener.local_addr().unwrap().port());
+    let server = redis(&listener, &[":1\r\n", ":2\r\n", "-OOM command not allowed\r\n"]);
     let error = sink.send(&all).await.unwrap_err();
     assert_eq!((error.delivered, error.kind), (2, FailureKind::Retryable));
     assert_eq!(error.message, "Redis refuses the message: OOM command not allowed");
@@ -100,7 +104,7 @@ async fn worked_example_delivers() {
     assert_eq!(pushed, expected);
 
     // The first attempt detects that the server has closed the connection.
-    let server = redis(port, &[":3\r\n", "-ERR Protocol error: invalid bulk length\r\n"]);
+    let server = redis(&listener, &[":3\r\n", "-ERR Protocol error: invalid bulk length\r\n"]);
     assert_eq!(sink.send(&all[2..]).await.unwrap_err().kind, FailureKind::Retryable);
     assert_eq!(sink.send(&all[2..]).await.unwrap().settled, 1);
     let error = sink.send(&entries(&["{}"])).await.unwrap_err();
