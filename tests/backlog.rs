@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ struct Shared {
 
 impl Receiver {
     fn start(port: u16, shared: &Arc<Shared>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let listener = logphase_net::testing::listen_on(port);
         shared.leaving.store(false, Ordering::SeqCst);
         let own = shared.clone();
         let running = thread::spawn(move || {

@@ -127,7 +127,7 @@ fn run_refuses() {
     let empty = "_format_version: '3.0'\n";
     refused(&Home::with(empty).set("LOGPHASE_HTTP_LISTN", "127.0.0.1:1"), "LOGPHASE_HTTP_LISTEN");
     let home = Home::with(empty);
-    let taken = std::net::TcpListener::bind(("127.0.0.1", home.http)).unwrap();
+    let taken = logphase_net::testing::listen_on(home.http);
     refused(&home, &taken.local_addr().unwrap().to_string());
 }
 

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::io::BufRead;
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 

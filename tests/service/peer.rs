@@ -77,7 +77,7 @@ impl TcpPeer {
         assert!(self.running.is_none(), "it is there");
         self.shared.stop.store(false, Ordering::SeqCst);
         self.shared.leaving.store(false, Ordering::SeqCst);
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let listener = logphase_net::testing::listen_on(self.port);
         let shared = self.shared.clone();
         self.running = Some(thread::spawn(move || listen(&listener, &shared)));
     }

@@ -142,3 +142,21 @@ pub fn own_port() -> u16 {
         }
     }
 }
+
+/// Listens on `port`, which this process has held before. A child process that another test starts holds a copy of the old
+/// listener until it runs its program, so this waits until the address is free.
+///
+/// # Panics
+/// The address is in use for 20 seconds, or cannot be used at all.
+pub fn listen_on(port: u16) -> StdTcpListener {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        match StdTcpListener::bind(("127.0.0.1", port)) {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && std::time::Instant::now() < deadline => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            Err(error) => panic!("cannot listen on 127.0.0.1:{port}: {error}"),
+        }
+    }
+}

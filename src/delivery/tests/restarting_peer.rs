@@ -20,7 +20,7 @@ impl MortalPeer {
     }
 
     fn live_once(&self, lines: usize) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let listener = logphase_net::testing::listen_on(self.port);
         listener.set_nonblocking(true).unwrap();
         let mut read = 0;
         while read < lines && !self.ended() {
