@@ -142,7 +142,7 @@ fn attack(runs: &[Run], settings: &Settings, ready: impl FnOnce()) -> Report {
 fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     let mut configuration = Configuration::default();
     let source = |name: &str, text: &str| SnippetSource::whole(&SourceFile::new(name, text));
-    let mut fingerprint = plugin("pre-function");
+    let mut fingerprint = plugin(crate::plugin::pre_function::DEFINITION.name);
     fingerprint.functions.push(source("fingerprint", &honest::fingerprint()));
     let mut fields = plugin(DEFAULT_LOGGER.name);
     for (key, lua, _) in honest::fields() {
