@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::router::{Reply, json_reply};
 use super::state::{ServiceState, Stage};
+use crate::delivery::PluginStats;
 
 /// How long one transaction may keep a worker busy. Its Lua is stopped long before.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -36,12 +37,17 @@ pub(super) fn why_not_ready(state: &ServiceState) -> Option<String> {
         Stage::Ready => {}
     }
     let plugins = state.components()?.delivery.plugins();
-    let unwritable: Vec<&str> =
-        plugins.iter().filter(|plugin| plugin.unwritable).map(|plugin| plugin.kind.as_str()).collect();
-    let (first, others) = unwritable.split_first()?;
+    failing(&plugins, "written", |plugin| plugin.unwritable)
+        .or_else(|| failing(&plugins, "read", |plugin| plugin.unreadable))
+}
+
+/// Names the plugins whose queues fail.
+fn failing(plugins: &[PluginStats], what: &str, fails: impl Fn(&PluginStats) -> bool) -> Option<String> {
+    let failing: Vec<&str> = plugins.iter().filter(|plugin| fails(plugin)).map(|plugin| plugin.kind.as_str()).collect();
+    let (first, others) = failing.split_first()?;
     Some(match others.len() {
-        0 => format!("the queue of {first} cannot be written; see the log"),
-        more => format!("the queues of {first} and {more} more plugins cannot be written; see the log"),
+        0 => format!("the queue of {first} cannot be {what}; see the log"),
+        more => format!("the queues of {first} and {more} more plugins cannot be {what}; see the log"),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Queues and dead letters on the control socket, for `logphase queue`.
 //!
-//! `GET /queues`, `GET /queues/{name}?offset=&limit=`, `POST /queues/{name}/replay`, `POST /queues/{name}/drop`.
+//! `GET /queues`, `GET /queues/{name}?offset=&limit=`, `POST /queues/{name}/replay`, `POST /queues/{name}/salvage`,
+//! `POST /queues/{name}/drop`.
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub struct ReplayRequest {
 /// The routes of the queues of `delivery`.
 pub fn queue_routes(delivery: &Delivery) -> Routes {
     let (all, shown, replayed, dropped) = (delivery.clone(), delivery.clone(), delivery.clone(), delivery.clone());
+    let salvaged = delivery.clone();
     Routes::new()
         .get("/queues", move |_| {
             let delivery = all.clone();
@@ -50,6 +52,10 @@ pub fn queue_routes(delivery: &Delivery) -> Routes {
                     Err(error) => bad_request(&error),
                 }
             }
+        })
+        .on(Method::POST, "/queues/{}/salvage", move |call| {
+            let delivery = salvaged.clone();
+            async move { reply(delivery.salvage_queue(name(&call)).await) }
         })
         .on(Method::POST, "/queues/{}/drop", move |call| {
             let delivery = dropped.clone();

@@ -151,6 +151,7 @@ fn queue(stats: &PluginStats) -> Value {
         "max_bytes": stats.max_bytes,
         "on_disk": stats.on_disk,
         "writable": !stats.unwritable,
+        "readable": !stats.unreadable,
         "oldest_seconds": stats.oldest.map(|age| age.as_secs_f64()),
         "failing": stats.failing,
         "failures": stats.failures,

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use logphase_queue::owner;
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 
@@ -40,10 +41,18 @@ impl DataLock {
         }
         let path = self.folder.join(LOCK_FILE);
         let open = || {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
+            if !self.folder.is_dir() {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+                owner::give(&self.folder)?;
+            }
+            let is_new = !path.exists();
+            let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            if is_new {
+                owner::give(&path)?;
+            }
+            Ok(file)
         };
-        let file = open().map_err(|error| {
+        let file = open().map_err(|error: std::io::Error| {
             let folder = self.folder.display();
             format!(
                 "cannot create {folder} for the queues: {error}; make data_dir writable, set LOGPHASE_DATA_DIR, or set \

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use bytes::Bytes;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::OutputSpec;
 use super::data_lock::DataLock;
 use super::dead_letter::DeadLetter;
+use super::store::log_damage;
 use logphase_queue::RecordStore;
 
 /// The folder in the data directory.
@@ -120,10 +121,7 @@ impl DeadLetters {
 
     fn open_store(&self) -> io::Result<RecordStore> {
         let (records, recovered) = RecordStore::open(&self.folder)?;
-        for (name, reason) in &recovered.unreadable {
-            let path = self.folder.join(name);
-            warn!("{} cannot be read: {reason}; it is kept as {name}.unreadable", path.display());
-        }
+        log_damage("dead letters", &self.folder, &recovered);
         Ok(records)
     }
 }

@@ -363,6 +363,11 @@ impl Delivery {
         self.inner.store.orphans().len()
     }
 
+    /// The number of files of queues and dead letters that were set aside. Blocks on the disk.
+    pub fn set_aside_files(&self) -> usize {
+        self.inner.store.set_aside()
+    }
+
     /// Closes all outputs, delivers their entries until `deadline`, and ends all tasks. Returns the undelivered entries.
     pub async fn shut_down(&self, deadline: Instant) -> Vec<Undelivered> {
         let tasks = {

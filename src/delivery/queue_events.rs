@@ -35,8 +35,12 @@ pub(super) async fn log_events(output: &Output) {
                     error!(plugin, "{error}; after a crash, messages that were delivered would be delivered again");
                 }
                 QueueEvent::Unreadable { error } => {
-                    error!(plugin, "the queue cannot be read: {error}; the read is retried; check the disk");
+                    error!(
+                        plugin,
+                        "the queue cannot be read: {error}; the read is repeated until it succeeds; check the disk"
+                    );
                 }
+                QueueEvent::Readable => info!(plugin, "the queue can be read again"),
                 QueueEvent::Corrupt { entries } => error!(
                     plugin,
                     entries, "messages in the queue are damaged on disk, and are skipped; check the disk"

@@ -47,6 +47,8 @@ pub struct PluginStats {
     pub on_disk: bool,
     /// Whether its queue cannot be written.
     pub unwritable: bool,
+    /// Whether its queue cannot be read.
+    pub unreadable: bool,
     /// The level of its dead letters.
     pub dead: DeadLetterLevel,
     /// Whether it is in the active configuration. Otherwise its remaining messages are being delivered, or it has none.
@@ -103,6 +105,7 @@ impl PluginStats {
         self.retried += stats.retried;
         self.failing |= stats.failing;
         self.unwritable |= condition.failing;
+        self.unreadable |= condition.unreadable;
         self.oldest = self.oldest.max(condition.oldest);
         // All outputs of a plugin share its dead letters.
         self.dead = output.dead_letters().level();
@@ -131,7 +134,8 @@ impl StatsHistory {
         }
         let past = self.past.entry(key(&spec)).or_insert_with(|| PluginStats::of(&spec));
         past.include(output, false);
-        (past.failing, past.unwritable, past.oldest, past.dead) = (false, false, None, DeadLetterLevel::default());
+        (past.failing, past.unwritable, past.unreadable) = (false, false, false);
+        (past.oldest, past.dead) = (None, DeadLetterLevel::default());
     }
 
     /// The statistics of all plugins, by name and id. `outputs` are those that have not ended, each with whether it is current.

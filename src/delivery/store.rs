@@ -16,7 +16,7 @@ use super::OutputSpec;
 use super::data_lock::{DataLock, QUEUES_FOLDER};
 use super::dead_letters::{self, DeadLetters};
 use logphase_queue::metric::Histogram;
-use logphase_queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered};
+use logphase_queue::{Budget, DurableOptions, DurableQueue, Flusher, Recovered, set_aside_files};
 
 /// The durable queues and dead letters of the process.
 pub(super) struct Store {
@@ -76,6 +76,11 @@ impl Store {
         names.map(|name| (name.clone(), self.dead_letters_in(&name))).collect()
     }
 
+    /// The path of the folder of a queue.
+    pub(super) fn folder_of(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Acquires the folder of an orphaned queue: no plugin can open it until [`Store::release_orphan`].
     pub(super) fn acquire_orphan(&self, name: &str) -> Option<PathBuf> {
         let folder = self.folder.join(name);
@@ -98,42 +103,35 @@ impl Store {
         let numbered = |number: u32| if number == 1 { base.clone() } else { with_suffix(&base, number) };
         let folders: Vec<PathBuf> = (1..=100).map(numbered).collect();
         if !folders.iter().any(|folder| used.contains(folder)) {
-            self.merge(label, &folders);
+            self.merge(label, &folders)?;
         }
         let free = folders.into_iter().find(|folder| !used.contains(folder));
         let folder = free.ok_or_else(|| {
             format!("{label}: a hundred old queues of this plugin are still being delivered; try again later")
         })?;
         let opened = self.flusher.open(&folder, options.clone());
-        let (queue, recovered) = opened.map_err(|error| {
-            format!("the queue cannot be opened: {error}; make data_dir writable, or set queue.durability: memory")
-        })?;
+        let (queue, recovered) = opened.map_err(|error| cannot_open(&error))?;
         log_recovered(label, &folder, &recovered);
         used.insert(folder.clone());
         Ok(Stored { queue, folder })
     }
 
     /// Moves the entries of all other `folders` into the first one.
-    fn merge(&self, label: &str, folders: &[PathBuf]) {
-        let Some((base, others)) = folders.split_first() else { return };
+    fn merge(&self, label: &str, folders: &[PathBuf]) -> Result<(), String> {
+        let Some((base, others)) = folders.split_first() else { return Ok(()) };
         for other in others.iter().filter(|other| other.is_dir()) {
-            match self.flusher.merge(other, base) {
-                Ok(entries) => {
-                    info!(plugin = label, entries, "merged with {}", other.display());
-                    // Fails if the folder has unreadable files, which the operator must inspect.
-                    let _ = fs::remove_dir(other);
-                }
-                Err(error) => {
-                    error!(plugin = label, "cannot merge {}: {error}; its messages are not delivered", other.display())
-                }
-            }
+            let entries = self.flusher.merge(other, base).map_err(|error| cannot_open(&error))?;
+            info!(plugin = label, entries, "merged with {}", other.display());
+            // Fails if the folder has files that were set aside, which the operator must inspect.
+            let _ = fs::remove_dir(other);
         }
+        Ok(())
     }
 
     /// Closes a queue whose output has ended. Blocks on the disk.
     pub(super) fn release(&self, stored: &Stored) {
         if self.flusher.release(&stored.queue) {
-            // Fails if the folder has unreadable files, which the operator must inspect.
+            // Fails if the folder has files that were set aside, which the operator must inspect.
             let _ = fs::remove_dir(&stored.folder);
         }
         self.used.lock().remove(&stored.folder);
@@ -159,8 +157,15 @@ impl Store {
         folders_in(&self.folder)
             .into_iter()
             .filter(|path| !used.contains(path))
-            .filter(|path| has_segments(path))
+            .filter(|path| has_files(path))
             .collect()
+    }
+
+    /// The number of files of queues and dead letters that were set aside. Blocks on the disk.
+    pub(super) fn set_aside(&self) -> usize {
+        let dead = self.data_dir.join(dead_letters::FOLDER);
+        let folders = folders_in(&self.folder).into_iter().chain(folders_in(&dead));
+        folders.map(|folder| set_aside_files(&folder).map_or(0, |files| files.len())).sum()
     }
 
     /// The durations of the syncs.
@@ -188,10 +193,11 @@ pub(super) fn folders_in(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether a folder has segments of a queue.
-pub(super) fn has_segments(folder: &Path) -> bool {
-    let is_segment = |file: fs::DirEntry| file.path().extension().is_some_and(|suffix| suffix == "seg");
-    fs::read_dir(folder).is_ok_and(|files| files.filter_map(Result::ok).any(is_segment))
+/// Whether a folder has files of a queue, those that were set aside included.
+pub(super) fn has_files(folder: &Path) -> bool {
+    let is_segment = |file: fs::DirEntry| file.file_name().to_string_lossy().contains(".seg");
+    // What cannot be read is not empty.
+    fs::read_dir(folder).map_or(true, |files| files.filter_map(Result::ok).any(is_segment))
 }
 
 /// The name of a folder.
@@ -212,23 +218,52 @@ fn with_suffix(base: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
+/// Explains why a queue cannot be opened, and what to do.
+fn cannot_open(error: &std::io::Error) -> String {
+    let todo = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!(
+                "give data_dir and all files in it to user id {user} (chown -R), or start the service as their owner"
+            )
+        }
+        _ => "remove the cause and start again".to_owned(),
+    };
+    format!("the queue cannot be opened: {error}; {todo}; its files are unchanged, and no message is lost")
+}
+
 /// Logs the results of recovering a queue.
 fn log_recovered(plugin: &str, folder: &Path, recovered: &Recovered) {
-    let Recovered { records, torn_bytes, unreadable, cursor_lost, .. } = recovered;
+    let Recovered { records, torn_bytes, .. } = recovered;
     if *records > 0 {
         info!(plugin, entries = records, "the queue has messages of an earlier run, which are delivered first");
     }
     if *torn_bytes > 0 {
         info!(plugin, bytes = torn_bytes, "an incomplete write was removed from the end of the queue");
     }
-    if *cursor_lost {
-        warn!(plugin, "the cursor of the queue cannot be read; some messages will be delivered again");
+    log_damage(plugin, folder, recovered);
+}
+
+/// Logs the damage that was found in the files of a queue, or of dead letters.
+pub(super) fn log_damage(plugin: &str, folder: &Path, recovered: &Recovered) {
+    let Recovered { missing, set_aside, repaired, cursor_lost, .. } = recovered;
+    let path = |name: &String| folder.join(name).display().to_string();
+    if let Some(reason) = cursor_lost {
+        let cursor = folder.join("cursor");
+        warn!(plugin, "{} is of no use: {reason}; messages that were delivered come again", cursor.display());
     }
-    for (name, reason) in unreadable {
+    for name in repaired {
+        warn!(plugin, "the header of {} was damaged and is repaired; check the disk", path(name));
+    }
+    for (name, reason) in set_aside {
         error!(
             plugin,
-            "{} cannot be read: {reason}; it is kept as {name}.unreadable, and its messages are not delivered",
-            folder.join(name).display()
+            "{} is set aside as {name}.unreadable: {reason}; `logphase queue salvage` reads what is intact in it",
+            path(name)
         );
+    }
+    if *missing > 0 {
+        let folder = folder.display();
+        error!(plugin, entries = missing, "messages are missing in {folder}: files were removed or emptied");
     }
 }

@@ -10,6 +10,7 @@ pub mod failpoint;
 mod log;
 mod memory;
 pub mod metric;
+pub mod owner;
 mod record_store;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use tokio::sync::Notify;
 
 pub use budget::{Budget, Signals};
 pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher};
-pub use log::Recovered;
+pub use log::{Recovered, Salvaged, SetAside, set_aside_files};
 pub use memory::MemoryQueue;
 pub use record_store::{Disposition, Record, RecordStore};
 
@@ -187,6 +188,8 @@ pub struct QueueStatus {
     pub times: Histogram,
     /// The queue cannot be written now.
     pub failing: bool,
+    /// Entries on disk cannot be read now. The read is retried.
+    pub unreadable: bool,
     /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }
@@ -229,11 +232,13 @@ pub enum QueueEvent {
         /// The error.
         error: String,
     },
-    /// Entries on disk cannot be read. The read is retried; then they are skipped.
+    /// Entries on disk cannot be read. The read is retried until it succeeds.
     Unreadable {
         /// The error.
         error: String,
     },
+    /// Entries on disk can be read again.
+    Readable,
     /// Entries on disk are damaged, and were skipped.
     Corrupt {
         /// Their number.

@@ -401,6 +401,7 @@ impl Reader for MemoryQueue {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
             failing: false,
+            unreadable: false,
             max_bytes: self.bounds.max_bytes,
         }
     }

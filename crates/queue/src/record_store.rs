@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::log::{FRAME_BYTES, Log, MAX_PAYLOAD, RealDisk, Recovered, SegmentReader};
+use super::log::{Disk, FRAME_BYTES, Log, MAX_PAYLOAD, RealDisk, Recovered, SegmentReader};
 
 pub use super::log::Record;
 use crate::failpoint::{self, Point};
@@ -41,14 +41,19 @@ impl RecordStore {
     /// Opens the store in `dir`, which nothing else may have open. The first record creates the directory.
     ///
     /// # Errors
-    /// The directory cannot be read. Damaged files are not an error: see [`Recovered`].
+    /// A file or the directory cannot be opened or read. Damaged files are not an error: see [`Recovered`].
     pub fn open(dir: &Path) -> io::Result<(Self, Recovered)> {
-        let disk = Arc::new(RealDisk);
-        let (log, recovered) = Log::open(disk.clone(), dir, SEGMENT_BYTES)?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let (log, recovered) = Log::open(&disk, dir, SEGMENT_BYTES)?;
         let reader = SegmentReader::new(disk, dir.to_owned());
         let (from, bytes) = (recovered.from, recovered.bytes);
         let oldest = recovered.written.first().map(|(_, time)| *time).filter(|_| log.next() > from);
         Ok((Self { dir: dir.to_owned(), log, reader, from, bytes, oldest }, recovered))
+    }
+
+    /// Its directory.
+    pub fn folder(&self) -> &Path {
+        &self.dir
     }
 
     /// The number of records, damaged ones included.
@@ -158,7 +163,9 @@ impl RecordStore {
             self.bytes = 0;
         }
         self.log.set_delivered(seq);
-        self.log.checkpoint()
+        self.log.checkpoint()?;
+        self.reader.close_removed(&self.log.extents());
+        Ok(())
     }
 
     /// Closes the store. If it is empty, removes its files and its directory.
@@ -167,7 +174,7 @@ impl RecordStore {
     /// Some files cannot be removed.
     pub fn close(mut self) -> io::Result<()> {
         if self.log.remove_files()? {
-            // Fails if unreadable files are left in it, which the operator has to look at.
+            // Fails if it has files that were set aside, which the operator has to look at.
             let _ = std::fs::remove_dir(&self.dir);
         }
         Ok(())

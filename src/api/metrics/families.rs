@@ -321,11 +321,20 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_disk_failing",
         kind: MetricKind::Gauge,
         labels: &[],
-        about: "1 while a queue on disk cannot be written, and its plugin accepts no messages",
+        about: "1 while a queue on disk cannot be written, and its plugin accepts no messages; or cannot be read, and \
+                delivers none",
         look_for: "1: free space, or repair the disk.",
         samples: |snapshot, out| {
-            out.integer([], snapshot.plugins.iter().any(|plugin| plugin.unwritable).into());
+            out.integer([], snapshot.plugins.iter().any(|plugin| plugin.unwritable || plugin.unreadable).into());
         },
+    },
+    Family {
+        name: "logphase_set_aside_files",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "Files of queues and dead letters that are damaged or belong elsewhere, and were set aside",
+        look_for: "Anything but zero: `logphase queue salvage` reads what is intact in them.",
+        samples: |snapshot, out| out.integer([], snapshot.set_aside as u64),
     },
     Family {
         name: "logphase_lua_seconds",

@@ -23,6 +23,8 @@ pub(in super::super) struct Snapshot {
     pub(super) disk: (usize, usize),
     pub(super) syncs: Histogram,
     pub(super) orphans: usize,
+    /// Files of queues and dead letters that were set aside.
+    pub(super) set_aside: usize,
     /// Bytes of the VM of each worker.
     pub(super) vms: Vec<usize>,
     pub(super) reloads: ReloadStats,
@@ -88,6 +90,7 @@ impl Snapshot {
             disk: budgets.1,
             syncs: components.map_or_else(Histogram::default, |components| components.delivery.syncs()),
             orphans: components.map_or(0, |components| components.delivery.orphaned_queues()),
+            set_aside: components.map_or(0, |components| components.delivery.set_aside_files()),
             vms: components.map_or_else(Vec::new, |components| {
                 components.worker_stats.heartbeats.iter().map(|heartbeat| heartbeat.memory()).collect()
             }),

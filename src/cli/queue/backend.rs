@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use crate::api::ReplayRequest;
 use crate::cli::control::{ControlClient, ControlError};
-use crate::delivery::inventory::{InventoryError, Moved, Page, QueueInfo, QueueName, Selection, Shown, StoppedQueues};
+use crate::delivery::inventory::{
+    InventoryError, Moved, Page, QueueInfo, QueueName, Salvage, Selection, Shown, StoppedQueues,
+};
 
 /// The queues of a data directory.
 pub(super) enum QueueBackend {
@@ -85,6 +87,15 @@ impl QueueBackend {
                 Ok(serde_json::from_value(client.post(&path(name, "/replay"), &body).await?)?)
             }
             Self::Stopped(queues) => Ok(queues.replay(name, &selection, to.as_deref())?),
+        }
+    }
+
+    pub(super) async fn salvage(&self, name: &QueueName) -> Result<Vec<Salvage>, BackendError> {
+        match self {
+            Self::Live(client) => {
+                Ok(serde_json::from_value(client.post(&path(name, "/salvage"), &Value::Null).await?)?)
+            }
+            Self::Stopped(queues) => Ok(queues.salvage(name)?),
         }
     }
 

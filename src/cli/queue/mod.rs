@@ -34,6 +34,7 @@ Examples:
   logphase queue replay dead-letters/http-log
   logphase queue replay dead-letters/kafka-log --reason 'too large' --to http-log
   logphase queue replay tcp-log-4f1c --to tcp-log-9a02      the queue of a removed plugin
+  logphase queue salvage tcp-log-4f1c                       what is intact in damaged files
   logphase queue drop dead-letters/http-log --id 17 --id 18
 
 Exit codes:
@@ -76,6 +77,15 @@ enum Action {
         to: Option<String>,
         #[command(flatten)]
         which: Which,
+    },
+    /// Put the intact messages of damaged files back into their queue.
+    ///
+    /// Logphase sets files aside (NAME.seg.unreadable) that are damaged or belong to another queue. This command reads
+    /// them message by message, appends the intact ones to the queue, and removes the file when they are safe there.
+    /// Messages that were delivered before the damage come again.
+    Salvage {
+        /// The queue, or dead letters.
+        queue: String,
     },
     /// Delete messages permanently.
     Drop {
@@ -153,6 +163,11 @@ async fn act(backend: &QueueBackend, known: &[QueueInfo], action: &Action) -> Re
                 to.as_ref().map_or_else(|| "their plugin's queue".to_owned(), |to| format!("the queue of {to}"));
             let later = if backend.is_live() { "" } else { "; the next run delivers them" };
             Ok(report(moved, &format!("put into {whose}"), later))
+        }
+        Action::Salvage { queue } => {
+            let files = backend.salvage(&find(queue)?).await?;
+            complain(&show::salvaged(&files));
+            Ok(if files.iter().any(|file| file.messages > 0) { Exit::Done } else { Exit::Incomplete })
         }
         Action::Drop { queue, which, yes, .. } => {
             let name = find(queue)?;

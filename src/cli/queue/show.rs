@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::delivery::inventory::{QueueInfo, QueueName, Shown};
+use crate::delivery::inventory::{QueueInfo, QueueName, Salvage, Shown};
 
 /// One line per queue.
 pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
@@ -25,12 +25,16 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
         let state =
             error.map_or_else(|| queue.state.name().to_owned(), |error| format!("{}: {error}", queue.state.name()));
         let place = if queue.on_disk { "" } else { ", in memory" };
+        let aside = match queue.set_aside.files {
+            0 => String::new(),
+            files => format!(", {files} damaged {} set aside", if files == 1 { "file" } else { "files" }),
+        };
         [
             format!("{}{instance}", queue.name),
             queue.messages.to_string(),
             size(queue.bytes),
             queue.oldest_seconds.map_or_else(|| "-".to_owned(), age),
-            format!("{state}{place}"),
+            format!("{state}{place}{aside}"),
         ]
     };
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(queues.iter().map(row)).collect();
@@ -65,6 +69,19 @@ pub(super) fn messages(messages: &[Shown], json: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+/// One line per file that was read.
+pub(super) fn salvaged(files: &[Salvage]) -> String {
+    if files.is_empty() {
+        return "no file was set aside\n".to_owned();
+    }
+    let line = |Salvage { file, messages, damaged_bytes, removed }: &Salvage| {
+        let messages = format!("{messages} {}", if *messages == 1 { "message" } else { "messages" });
+        let rest = if *removed { "the file is removed" } else { "the file is kept" };
+        format!("{file}: {messages} put back, {} damaged; {rest}\n", size(*damaged_bytes))
+    };
+    files.iter().map(line).collect()
 }
 
 /// A note on how many messages were not printed.
@@ -102,10 +119,10 @@ fn age(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::inventory::QueueState;
+    use crate::delivery::inventory::{QueueState, SetAsideLevel};
 
     /// Scenario: a failing queue, dead letters, and no queues.
-    /// Guarantees: columns are aligned; the state of a failing queue includes its last error.
+    /// Guarantees: columns are aligned; the state of a failing queue includes its last error; damaged files are named.
     #[test]
     fn a_table() {
         let queue = QueueInfo {
@@ -119,16 +136,26 @@ mod tests {
             bytes: 25 << 20,
             oldest_seconds: Some(3725.0),
             last_error: Some("refused".to_owned()),
+            set_aside: SetAsideLevel::default(),
         };
         let name = "dead-letters/http-log-1".to_owned();
-        let (state, oldest_seconds) = (QueueState::DeadLetters, None);
-        let dead =
-            QueueInfo { name, state, oldest_seconds, messages: 1, bytes: 900, instance_name: None, ..queue.clone() };
+        let (state, oldest_seconds, instance_name) = (QueueState::DeadLetters, None, None);
+        let set_aside = SetAsideLevel { files: 2, bytes: 100 };
+        let dead = QueueInfo {
+            name,
+            state,
+            oldest_seconds,
+            messages: 1,
+            bytes: 900,
+            instance_name,
+            set_aside,
+            ..queue.clone()
+        };
         let text = list(&[queue, dead], false);
         let expected = "\
 queue                    messages     bytes  oldest  state
 http-log-1 (audit)          12345  25.0 MiB   1h 2m  failing: refused
-dead-letters/http-log-1         1     900 B       -  dead letters
+dead-letters/http-log-1         1     900 B       -  dead letters, 2 damaged files set aside
 ";
         assert_eq!(text, expected);
         assert_eq!(list(&[], false), "no messages wait\n");

@@ -8,7 +8,10 @@ use bytes::Bytes;
 
 use super::super::store::{folder_name, name_of};
 use super::super::{Delivery, Output};
-use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
+use super::{
+    InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Salvage, Selection, SetAsideLevel, Shown, info,
+    messages, page, salvage,
+};
 use logphase_queue::{Receipt, RecordStore, ReserveError};
 
 /// Maximum time that a replay waits for room in a queue.
@@ -28,12 +31,12 @@ impl Delivery {
     /// All queues, including orphaned ones, and all dead letters. Blocks on the disk.
     pub fn inventory(&self) -> Vec<QueueInfo> {
         let mut all: Vec<QueueInfo> =
-            self.outputs().iter().map(|(output, folder)| plugin_info(output, folder)).collect();
+            self.outputs().iter().map(|(output, folder)| self.plugin_info(output, folder)).collect();
         let store = &self.inner.store;
         for folder in store.orphans() {
             let Some(name) = name_of(&folder).map(|folder| QueueName { dead: false, folder }) else { continue };
             let found = self.with_orphan(&name, |records| Ok(info(&name, records, QueueState::Orphaned)));
-            all.extend(found.ok().filter(|info| info.messages > 0));
+            all.extend(found.ok().filter(QueueInfo::has_something));
         }
         for (folder, dead_letters) in store.all_dead_letters() {
             let queue = all.iter().find(|info| info.name == folder);
@@ -41,7 +44,7 @@ impl Delivery {
                 queue.map_or((None, None), |queue| (queue.id.clone(), queue.instance_name.clone()));
             let name = QueueName { dead: true, folder };
             let found = dead_letters.with(|records| Ok(info(&name, records, QueueState::DeadLetters)));
-            let found = found.ok().filter(|info| info.messages > 0);
+            let found = found.ok().filter(QueueInfo::has_something);
             all.extend(found.map(|info| QueueInfo { id, instance_name, ..info }));
         }
         all.sort_by(|a, b| {
@@ -138,6 +141,30 @@ impl Delivery {
         tasks.map(|task| (task.output.clone(), folder(task))).collect()
     }
 
+    /// Puts what is intact in files that were set aside back into their queue.
+    ///
+    /// # Errors
+    /// There is no such queue, it is full, or the disk fails.
+    pub async fn salvage_queue(&self, name: QueueName) -> Result<Vec<Salvage>, InventoryError> {
+        let this = self.clone();
+        if let (false, Place::Plugin(output)) = (name.dead, self.place(&name)?) {
+            let folder = self.inner.store.folder_of(&name.folder);
+            return blocking(move || Ok(salvage::put_back(&folder, &mut |messages| refill(&output, messages))?)).await;
+        }
+        blocking(move || {
+            this.with_records(&name, |records| {
+                let folder = records.folder().to_owned();
+                salvage::put_back(&folder, &mut |messages| records.append(messages))
+            })
+        })
+        .await
+    }
+
+    fn plugin_info(&self, output: &Output, folder: &str) -> QueueInfo {
+        let set_aside = salvage::level(&self.inner.store.folder_of(folder));
+        QueueInfo { set_aside, ..plugin_info(output, folder) }
+    }
+
     fn place(&self, name: &QueueName) -> Result<Place, InventoryError> {
         if let Some((output, _)) = self.outputs().into_iter().find(|(_, folder)| *folder == name.folder) {
             return Ok(Place::Plugin(output));
@@ -151,7 +178,8 @@ impl Delivery {
         open.retain(|(output, _)| !output.is_closed());
         let (found, otherwise) = match to {
             Some(to) => {
-                let infos: Vec<QueueInfo> = open.iter().map(|(output, folder)| plugin_info(output, folder)).collect();
+                let infos: Vec<QueueInfo> =
+                    open.iter().map(|(output, folder)| self.plugin_info(output, folder)).collect();
                 let meant = QueueName::find(to, &infos)?;
                 (open.into_iter().find(|(_, folder)| *folder == meant.folder), missing(&meant))
             }
@@ -218,6 +246,7 @@ fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
         bytes: stats.counters.bytes as u64,
         oldest_seconds: output.queue_status().oldest.as_ref().map(Duration::as_secs_f64),
         last_error: stats.last_error.map(|error| error.message),
+        set_aside: SetAsideLevel::default(),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The queues and dead letters of a data directory, for `logphase queue`: list, show, replay and drop, while the service runs
-//! or is stopped.
+//! The queues and dead letters of a data directory, for `logphase queue`: list, show, replay, salvage and drop, while the
+//! service runs or is stopped.
 
 mod live;
 mod name;
+mod salvage;
 mod stopped;
 
 use std::io;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use self::name::QueueName;
+pub use self::salvage::Salvage;
 pub use self::stopped::StoppedQueues;
 use super::dead_letter::{DeadLetter, DeadLetterInfo};
 use logphase_queue::{Disposition, Record, RecordStore};
@@ -40,6 +42,18 @@ pub struct QueueInfo {
     pub oldest_seconds: Option<f64>,
     /// The last error.
     pub last_error: Option<String>,
+    /// Files in its folder that are damaged or belong elsewhere, and were set aside.
+    #[serde(default)]
+    pub set_aside: SetAsideLevel,
+}
+
+/// The number and size of files that were set aside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAsideLevel {
+    /// Their number.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The state of a queue.
@@ -58,6 +72,13 @@ pub enum QueueState {
     Stopped,
     /// Messages that were refused permanently.
     DeadLetters,
+}
+
+impl QueueInfo {
+    /// Whether there is something that an operator may look for.
+    fn has_something(&self) -> bool {
+        self.messages > 0 || self.set_aside.files > 0
+    }
 }
 
 impl QueueState {
@@ -224,5 +245,6 @@ fn info(name: &QueueName, records: &RecordStore, state: QueueState) -> QueueInfo
         bytes: records.bytes(),
         oldest_seconds: records.oldest().and_then(|time| time.elapsed().ok()).as_ref().map(Duration::as_secs_f64),
         last_error: None,
+        set_aside: salvage::level(records.folder()),
     }
 }

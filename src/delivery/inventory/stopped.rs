@@ -1,11 +1,16 @@
 //! The queues of a data directory whose service is stopped.
 
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::super::data_lock::{self, DataLock};
 use super::super::dead_letters;
-use super::super::store::{folders_in, has_segments, name_of};
-use super::{InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Selection, Shown, info, messages, page};
+use super::super::store::{folders_in, has_files, log_damage, name_of};
+use super::{
+    InventoryError, Moved, Page, QueueInfo, QueueName, QueueState, Salvage, Selection, Shown, info, messages, page,
+    salvage,
+};
 use logphase_queue::RecordStore;
 
 /// The locked queues of a data directory. No service can open them while this value exists.
@@ -36,7 +41,15 @@ impl StoppedQueues {
         if !name.is_valid() || !self.path(name).is_dir() {
             return Err(InventoryError::NotFound(format!("no queue `{name}`")));
         }
-        Ok(RecordStore::open(&self.path(name))?.0)
+        self.open_folder(name)
+    }
+
+    /// Opens a queue that may not exist yet.
+    fn open_folder(&self, name: &QueueName) -> Result<RecordStore, InventoryError> {
+        let folder = self.path(name);
+        let (records, recovered) = RecordStore::open(&folder).map_err(|error| explain(error, &folder))?;
+        log_damage(&name.to_string(), &folder, &recovered);
+        Ok(records)
     }
 
     /// All queues with messages, and all dead letters.
@@ -47,13 +60,11 @@ impl StoppedQueues {
         let mut all = Vec::new();
         for dead in [false, true] {
             let above = self.data_dir.join(if dead { dead_letters::FOLDER } else { data_lock::QUEUES_FOLDER });
-            for folder in folders_in(&above).into_iter().filter(|folder| has_segments(folder)) {
+            for folder in folders_in(&above).into_iter().filter(|folder| has_files(folder)) {
                 let Some(name) = name_of(&folder).map(|folder| QueueName { dead, folder }) else { continue };
                 let state = if dead { QueueState::DeadLetters } else { QueueState::Stopped };
-                let records = self.open(&name)?;
-                if !records.is_empty() {
-                    all.push(info(&name, &records, state));
-                }
+                let info = info(&name, &self.open(&name)?, state);
+                all.extend(Some(info).filter(QueueInfo::has_something));
             }
         }
         Ok(all)
@@ -90,11 +101,21 @@ impl StoppedQueues {
             return Err(InventoryError::Refused(format!("{name} cannot be replayed into itself")));
         }
         let mut from = self.open(name)?;
-        let (mut into, _) = RecordStore::open(&self.path(&target))?;
+        // Opened before anything is moved: the files may belong to another user.
+        let mut into = self.open_folder(&target)?;
         let moved =
             from.extract(&mut selection.decide(name.dead), &mut |taken| into.append(messages(taken, name.dead)))?;
         drop(into);
         finish(from, moved)
+    }
+
+    /// Puts what is intact in files that were set aside back into their queue.
+    ///
+    /// # Errors
+    /// There is no such queue, or the disk fails.
+    pub fn salvage(&self, name: &QueueName) -> Result<Vec<Salvage>, InventoryError> {
+        let mut into = self.open(name)?;
+        Ok(salvage::put_back(&self.path(name), &mut |messages| into.append(messages))?)
     }
 
     /// Drops messages.
@@ -106,6 +127,17 @@ impl StoppedQueues {
         let moved = records.extract(&mut selection.decide(name.dead), &mut |_| Ok(()))?;
         finish(records, moved)
     }
+}
+
+/// Explains why files cannot be used: those of another user.
+fn explain(error: io::Error, folder: &Path) -> InventoryError {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error.into();
+    }
+    let owner = folder.metadata().map_or_else(|_| "its owner".to_owned(), |found| format!("user id {}", found.uid()));
+    InventoryError::Refused(format!(
+        "{error}; nothing was changed: run the command as {owner}, the user of the service, or as root"
+    ))
 }
 
 fn finish(records: RecordStore, messages: u64) -> Result<Moved, InventoryError> {

@@ -145,7 +145,7 @@ impl Flusher {
     /// [`Recovered`].
     pub fn open(&self, dir: &Path, options: DurableOptions) -> io::Result<(Arc<DurableQueue>, Recovered)> {
         let disk = &self.shared.disk;
-        let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
+        let (log, recovered) = Log::open(disk, dir, options.segment_bytes())?;
         failpoint::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
         let mut state = State::new(&log, &recovered);
@@ -188,8 +188,8 @@ impl Flusher {
     /// Those of the disk. No entry is lost; those that were copied are in both.
     pub fn merge(&self, from: &Path, into: &Path) -> io::Result<u64> {
         let disk = &self.shared.disk;
-        let (mut old, recovered) = Log::open(disk.clone(), from, MERGE_SEGMENT_BYTES)?;
-        let (mut new, _) = Log::open(disk.clone(), into, MERGE_SEGMENT_BYTES)?;
+        let (mut old, recovered) = Log::open(disk, from, MERGE_SEGMENT_BYTES)?;
+        let (mut new, _) = Log::open(disk, into, MERGE_SEGMENT_BYTES)?;
         let mut reader = SegmentReader::new(disk.clone(), from.to_owned());
         let (mut at, end) = (recovered.from, old.next());
         while at < end {

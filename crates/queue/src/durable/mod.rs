@@ -386,6 +386,7 @@ impl Reader for DurableQueue {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
             failing: state.failing,
+            unreadable: state.unreadable,
             max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),
         }
     }

@@ -10,10 +10,8 @@ use super::super::log::{Chunk, Extent};
 use super::DurableQueue;
 use super::state::State;
 
-/// Attempts to read entries before they are skipped.
-const READ_ATTEMPTS: u32 = 3;
-/// The pause between two attempts.
-const READ_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after the first read that failed, and the longest; it doubles in between.
+const READ_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// Bytes that [`DurableQueue::peek_at`] reads at once.
 const PEEK_BYTES: usize = 1 << 20;
 
@@ -25,8 +23,10 @@ struct Range {
 }
 
 impl DurableQueue {
+    /// Reads from disk what is not in memory. A read that fails is repeated until it succeeds: the entries are on disk, and
+    /// are not lost as long as they are not skipped.
     pub(super) async fn lease_next(&self, entries: usize, bytes: usize) -> Vec<Bytes> {
-        let mut failures = 0;
+        let mut pause = READ_PAUSES.0;
         loop {
             let range = {
                 let mut state = self.state.lock();
@@ -53,14 +53,9 @@ impl DurableQueue {
                     }
                 }
                 Err(error) => {
-                    failures += 1;
-                    self.report(QueueEvent::Unreadable { error: error.to_string() });
-                    if failures < READ_ATTEMPTS {
-                        tokio::time::sleep(READ_PAUSE).await;
-                    } else {
-                        failures = 0;
-                        self.skip_unreadable(from, end);
-                    }
+                    self.set_unreadable(Some(&error));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(READ_PAUSES.1);
                 }
             }
         }
@@ -106,6 +101,7 @@ impl DurableQueue {
 
     /// Leases the entries that were read, except those that were dropped meanwhile.
     fn lease_chunk(&self, chunk: Chunk) -> Vec<Bytes> {
+        self.set_unreadable(None);
         let mut state = self.state.lock();
         let mut batch = Vec::new();
         for record in chunk.records {
@@ -121,20 +117,17 @@ impl DurableQueue {
         batch
     }
 
-    /// Skips the rest of a segment that cannot be read. Its file is kept.
-    fn skip_unreadable(&self, from: u64, end: u64) {
+    /// Records whether entries on disk cannot be read now, and reports a change.
+    fn set_unreadable(&self, error: Option<&io::Error>) {
         let mut state = self.state.lock();
-        let extents = state.extents.clone();
-        let Some(extent) = extents.iter().find(|extent| (extent.first..extent.end).contains(&from)) else { return };
-        state.unreadable.push(extent.generation);
-        state.skip_to(extent.end.min(end));
-        let notifications = self.adjust_budgets(&mut state);
+        if std::mem::replace(&mut state.unreadable, error.is_some()) == error.is_some() {
+            return;
+        }
+        state.push_event(match error {
+            Some(error) => QueueEvent::Unreadable { error: error.to_string() },
+            None => QueueEvent::Readable,
+        });
         drop(state);
-        self.notify(notifications);
-    }
-
-    fn report(&self, event: QueueEvent) {
-        self.state.lock().push_event(event);
         self.event_ready.notify_waiters();
     }
 }

@@ -44,8 +44,8 @@ pub(super) struct State {
     /// Each is dropped when every entry below its number is acknowledged.
     pub receipts: VecDeque<(u64, Receipt)>,
     pub extents: Arc<[Extent]>,
-    /// Segments that cannot be read.
-    pub unreadable: Vec<u64>,
+    /// The last read of entries on disk has failed.
+    pub unreadable: bool,
     pub failing: bool,
     pub closed: bool,
     // A reservation has failed since there was last room.
@@ -83,7 +83,7 @@ impl State {
             data_held: 0,
             receipts: VecDeque::new(),
             extents: log.extents().into(),
-            unreadable: Vec::new(),
+            unreadable: false,
             failing: false,
             closed: false,
             refused: false,

@@ -29,6 +29,8 @@ pub(super) struct Writer {
     checkpoint_at: Instant,
     // The last checkpoint failed.
     checkpoint_failed: bool,
+    // The reader may have a segment open that was removed.
+    has_stale_reader: bool,
     /// The files are closed: something else may have opened the directory.
     pub released: bool,
 }
@@ -43,6 +45,7 @@ impl Writer {
             pause: RETRY_PAUSES.0,
             checkpoint_at: Instant::now(),
             checkpoint_failed: false,
+            has_stale_reader: false,
             released: false,
         }
     }
@@ -126,24 +129,42 @@ impl DurableQueue {
         if writer.checkpoint_at > now && !at_once {
             return;
         }
-        let (head, unreadable) = {
-            let mut state = self.state.lock();
-            (state.head(), std::mem::take(&mut state.unreadable))
-        };
+        let head = self.state.lock().head();
         writer.log.set_delivered(head);
-        unreadable.into_iter().for_each(|generation| writer.log.quarantine(generation));
         writer.checkpoint_at = now + CHECKPOINT_INTERVAL;
-        match writer.log.checkpoint() {
-            Ok(()) => {
-                writer.checkpoint_failed = false;
-                self.state.lock().extents = writer.log.extents().into();
-            }
+        let result = writer.log.checkpoint();
+        self.close_removed(&mut writer, now);
+        match result {
+            Ok(()) => writer.checkpoint_failed = false,
             // After a crash entries would be delivered twice, but none is lost: the queue goes on.
             Err(error) if !std::mem::replace(&mut writer.checkpoint_failed, true) => {
                 self.state.lock().push_event(QueueEvent::CursorNotSaved { error: error.to_string() });
                 self.event_ready.notify_waiters();
             }
             Err(_) => {}
+        }
+    }
+
+    /// Closes the files of the segments that were removed: only then do they free their space on the disk, which a failing
+    /// queue may wait for.
+    fn close_removed(&self, writer: &mut Writer, now: Instant) {
+        let extents = writer.log.extents();
+        let mut state = self.state.lock();
+        if extents[..] != state.extents[..] {
+            state.extents = extents.into();
+            writer.has_stale_reader = true;
+            writer.retry_at = writer.retry_at.map(|at| at.min(now));
+        }
+        let extents = state.extents.clone();
+        drop(state);
+        if !writer.has_stale_reader {
+            return;
+        }
+        writer.overflow_reader.close_removed(&extents);
+        // The disk may keep the reader busy; the next checkpoint tries again.
+        if let Some(mut reader) = self.reader.try_lock() {
+            reader.close_removed(&extents);
+            writer.has_stale_reader = false;
         }
     }
 
@@ -160,8 +181,8 @@ impl DurableQueue {
             (false, log) if log.durable() < log.written() => writer.sync_at,
             _ => None,
         };
-        let checkpoint =
-            (writer.log.needs_checkpoint() || state.head() > writer.log.saved()).then_some(writer.checkpoint_at);
+        let is_behind = writer.has_stale_reader || writer.log.needs_checkpoint() || state.head() > writer.log.saved();
+        let checkpoint = is_behind.then_some(writer.checkpoint_at);
         written.into_iter().chain(checkpoint).min()
     }
 

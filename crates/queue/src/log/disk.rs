@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::owner;
+
 /// Directories and their files.
 pub trait Disk: Send + Sync {
     /// Creates a directory and its missing parents, so that they survive a crash.
@@ -52,7 +54,8 @@ impl Disk for RealDisk {
         for dir in missing.into_iter().rev() {
             match fs::DirBuilder::new().mode(0o700).create(dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
+                Err(_) => {}
+                Ok(()) => owner::give(dir)?,
             }
             if let Some(above) = dir.parent() {
                 self.sync_dir(if above.as_os_str().is_empty() { Path::new(".") } else { above })?;
@@ -68,6 +71,10 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        if let Err(error) = owner::give(path) {
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -130,8 +137,24 @@ impl File for RealFile {
     }
 }
 
+/// What was done to which file when the disk failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}: {source}", path.display())]
+pub(super) struct DiskError {
+    doing: String,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl DiskError {
+    /// Whether the device has failed (EIO), which a later attempt may not meet.
+    pub(super) fn is_input_output(&self) -> bool {
+        rustix::io::Errno::from_io_error(&self.source) == Some(rustix::io::Errno::IO)
+    }
+}
+
 /// Adds to an error what was done to which file.
 pub(super) fn within(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    let what = format!("cannot {doing} {}", PathBuf::from(path).display());
-    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+    let (doing, path) = (doing.to_owned(), path.to_owned());
+    move |source| io::Error::new(source.kind(), DiskError { doing, path, source })
 }

@@ -16,12 +16,15 @@ mod frame;
 mod reader;
 mod recover;
 mod scan;
+mod segment;
+mod set_aside;
 #[cfg(test)]
 pub(super) mod sim;
 #[cfg(test)]
 mod tests;
+mod window;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,23 +40,19 @@ use self::frame::{HEADER_BYTES, Header, put_frame};
 pub use self::reader::{Chunk, Extent, SegmentReader};
 pub use self::recover::Recovered;
 pub use self::scan::Record;
+pub use self::set_aside::{Salvaged, SetAside, set_aside_files};
 use crate::failpoint::{self, Point};
 
 /// The suffix of the name of a segment.
 const SUFFIX: &str = ".seg";
 /// Bytes of one write, approximately.
 const WRITE_BYTES: usize = 1 << 20;
+/// A delivered segment of at most this size stays open for the next records.
+const KEPT_BYTES: u64 = 1 << 20;
 
 /// The path of a segment.
 fn segment_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("{generation:010}{SUFFIX}"))
-}
-
-/// The path to which a segment is renamed that cannot be read.
-fn unreadable_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".unreadable");
-    name.into()
 }
 
 /// The writing end of a log. Every method except [`Log::push`] may wait for the disk.
@@ -74,10 +73,10 @@ pub struct Log {
     next: u64,
     cursor: Cursor,
     delivered: u64,
-    /// Segments that cannot be read: they are renamed, not removed.
-    quarantined: BTreeSet<u64>,
     /// There is a [`PendingSync`]. No other sync of the same file may run: only one of them would get an error.
     is_syncing: bool,
+    /// This process has tried to create the cursor for the mark.
+    tried_cursor: bool,
     buffer: Vec<u8>,
 }
 
@@ -127,8 +126,8 @@ impl Log {
     /// Opens the log in `dir`, which the first record creates. Damaged files are not an error: see [`Recovered`].
     ///
     /// # Errors
-    /// The directory cannot be read.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Self, Recovered)> {
+    /// A file or the directory cannot be opened or read; or a later version has written it. The files stay as they are.
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Self, Recovered)> {
         recover::open(disk, dir, segment_bytes)
     }
 
@@ -217,7 +216,18 @@ impl Log {
         let count = usize::try_from(pending_sync.end - self.durable).unwrap_or(usize::MAX);
         self.unsynced.drain(..count.min(self.unsynced.len()));
         self.durable = pending_sync.end;
+        self.mark_durable();
         Ok(true)
+    }
+
+    /// Notes on disk how far the log is durable, so that the loss of its newest segments is noticed. The first time this
+    /// creates the cursor.
+    fn mark_durable(&mut self) {
+        self.cursor.mark(self.durable);
+        if !self.cursor.is_open() && !std::mem::replace(&mut self.tried_cursor, true) {
+            // If this fails, the next checkpoint tries again and reports it.
+            let _ = self.cursor.save(self.delivered);
+        }
     }
 
     /// Whether a sync is pending.
@@ -278,17 +288,13 @@ impl Log {
     }
 
     fn remove_delivered(&mut self) -> io::Result<()> {
+        self.close_delivered_segment();
         let mut removed = false;
         while self.segments.len() > usize::from(self.current.is_some()) && self.end_of(0) <= self.delivered {
             let generation = self.segments[0].generation;
             let path = segment_path(&self.dir, generation);
             failpoint::reach(Point::BeforeUnlink);
-            let result = if self.quarantined.contains(&generation) {
-                self.disk.rename(&path, &unreadable_path(&path))
-            } else {
-                self.disk.remove(&path)
-            };
-            match result {
+            match self.disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(within("remove", &path)(error)),
                 _ => {}
             }
@@ -297,6 +303,14 @@ impl Log {
             removed = true;
         }
         if removed { self.disk.sync_dir(&self.dir).map_err(within("sync", &self.dir)) } else { Ok(()) }
+    }
+
+    /// Stops writing to the current segment if all of it was delivered and it takes much space, which other queues may need.
+    fn close_delivered_segment(&mut self) {
+        let is_delivered = self.delivered == self.next && self.durable == self.next && !self.is_syncing;
+        if is_delivered && self.current.as_ref().is_some_and(|current| current.len > KEPT_BYTES) {
+            self.current = None;
+        }
     }
 
     /// Removes all files if everything was delivered, and returns whether it was. Nothing can be written afterwards.
@@ -315,11 +329,6 @@ impl Log {
         // Last: without it, the segments would be delivered again.
         self.cursor.remove()?;
         Ok(true)
-    }
-
-    /// Marks a segment that cannot be read, to be renamed instead of removed.
-    pub fn quarantine(&mut self, generation: u64) {
-        self.quarantined.insert(generation);
     }
 
     /// The first sequence number that is not durable.
@@ -367,7 +376,7 @@ impl Log {
         let file =
             self.disk.create(&path).inspect_err(|error| self.dir_exists = error.kind() != io::ErrorKind::NotFound);
         let file = file.map_err(within("make", &path))?;
-        let header = Header { salt: salt(), first: self.written };
+        let header = Header { salt: random_number(), first: self.written, queue: self.cursor.queue() };
         if let Err(error) = file.write_at(&header.encode(), 0) {
             let _ = self.disk.remove(&path);
             return Err(within("write", &path)(error));
@@ -436,8 +445,8 @@ fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "another program has removed or moved it, and the messages in it are lost")
 }
 
-/// An unpredictable number.
-fn salt() -> u32 {
+/// An unpredictable number that is not 0.
+fn random_number() -> u32 {
     let number = std::hash::RandomState::new().build_hasher().finish();
-    u32::try_from(number >> 32).unwrap_or_default()
+    u32::try_from(number >> 32).unwrap_or_default().max(1)
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::frame::{HEADER_BYTES, Header};
+use super::frame::Header;
 use super::scan::{Record, Scanner};
+use super::segment::{self, Opened};
 use super::segment_path;
 
 /// The sequence numbers of a segment.
@@ -112,15 +113,20 @@ impl SegmentReader {
         }
     }
 
-    /// A scanner of a segment; `None` if the file does not exist any more, or its header is damaged.
+    /// A scanner of a segment; `None` if the file does not exist any more, or is damaged from the beginning to the end.
     fn scanner(&self, extent: Extent) -> io::Result<Option<Scanner>> {
-        let file = match self.disk.open(&segment_path(&self.dir, extent.generation)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut header = [0; HEADER_BYTES];
-        let read = file.read_at(&mut header, 0)?;
-        Ok(Header::decode(&header[..read]).ok().map(|header| Scanner::new(file, header)))
+        match segment::open(self.disk.as_ref(), &segment_path(&self.dir, extent.generation))? {
+            Opened::Segment(found) => {
+                Ok(Some(Scanner::new(found.file, Header { first: extent.first, ..found.header })))
+            }
+            Opened::Missing | Opened::Invalid { .. } => Ok(None),
+        }
+    }
+
+    /// Closes the open segment if it is not in `extents` any more: as long as it is open, it takes space on the disk.
+    pub fn close_removed(&mut self, extents: &[Extent]) {
+        let is_removed =
+            |(generation, _): &mut (u64, Scanner)| !extents.iter().any(|extent| extent.generation == *generation);
+        self.open.take_if(is_removed);
     }
 }

@@ -1,93 +1,117 @@
 //! Opens a log in whatever state an earlier process left it.
+//!
+//! Only what was read and is wrong is set aside. Whatever cannot be opened or read is an error: the log stays closed, and its
+//! files stay as they are until the cause is removed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::cursor::Cursor;
-use super::disk::{Disk, File, within};
-use super::frame::{BadHeader, FRAME_BYTES, HEADER_BYTES, Header};
+use super::cursor::{self, Cursor, Position};
+use super::disk::{Disk, within};
+use super::frame::{FRAME_BYTES, HEADER_BYTES};
 use super::scan::Scanner;
-use super::{Log, SUFFIX, Segment, segment_path, unreadable_path};
+use super::segment::{self, OpenSegment, Opened};
+use super::{Log, SUFFIX, Segment, random_number, segment_path, set_aside};
+
+/// How often a log is opened if the disk reports an input/output error, and the pause before the next time.
+const ATTEMPTS: (u32, Duration) = (3, Duration::from_millis(200));
 
 /// What opening a log has found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// The first record that is not delivered.
     pub from: u64,
-    /// Records that are to be delivered, damaged ones included.
+    /// Records that are to be delivered, damaged and missing ones included.
     pub records: u64,
     /// Bytes of their payloads, approximately.
     pub bytes: u64,
     /// Bytes at the end of the newest segment that are not a whole record: a write that a crash has torn.
     pub torn_bytes: u64,
-    /// Files that are not valid segments, and why. They were renamed to `NAME.unreadable`.
-    pub unreadable: Vec<(String, String)>,
+    /// Records before the first segment and after the last one that were once on disk: files were removed or emptied.
+    pub missing: u64,
+    /// Files that are not segments of this log, and why. They were renamed to `NAME.unreadable`.
+    pub set_aside: Vec<(String, String)>,
+    /// Files with a damaged header, which was repaired.
+    pub repaired: Vec<String>,
     /// The first record of each segment, and when the segment was last written.
     pub written: Vec<(u64, SystemTime)>,
-    /// The cursor cannot be read: everything in the log is delivered again.
-    pub cursor_lost: bool,
+    /// Why the cursor is of no use: everything in the log is delivered again.
+    pub cursor_lost: Option<&'static str>,
 }
 
 /// A segment that was found.
 struct Found {
     segment: Segment,
+    queue: u32,
     len: u64,
-    file: Arc<dyn File>,
-    scanner: Scanner,
+    modified: Option<SystemTime>,
 }
 
-pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Log, Recovered)> {
+/// Opens a log. See [`Log::open`].
+pub(super) fn open(disk: &Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Log, Recovered)> {
+    let mut attempt = 1;
+    loop {
+        match try_open(disk, dir, segment_bytes) {
+            Err(error) if is_transient(&error) && attempt < ATTEMPTS.0 => std::thread::sleep(ATTEMPTS.1),
+            result => return result,
+        }
+        attempt += 1;
+    }
+}
+
+/// Whether the disk has failed in a way that may pass.
+fn is_transient(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<super::disk::DiskError>());
+    inner.is_some_and(|error| error.is_input_output())
+}
+
+fn try_open(disk: &Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<(Log, Recovered)> {
     let names = match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         result => result.map_err(within("read", dir))?,
     };
-    let (cursor, cursor_lost) = Cursor::open(disk.clone(), dir);
-    let mut recovered = Recovered { cursor_lost, ..Recovered::default() };
+    let cursor = cursor::read(disk.as_ref(), dir)?;
+    let mut recovery = Recovery { disk: disk.as_ref(), dir, found: Vec::new(), recovered: Recovered::default() };
     let mut generations: Vec<u64> = names.iter().filter_map(|name| generation_of(name)).collect();
     generations.sort_unstable();
-    let next_generation = generations.last().map_or(1, |last| last.saturating_add(1));
-    let mut found: Vec<Found> = Vec::new();
-    for generation in generations {
-        let least = found.last().map_or(0, |found| found.segment.first);
-        found.extend(examine(disk.as_ref(), dir, generation, least, &mut recovered));
+    for &generation in &generations {
+        recovery.examine(generation)?;
     }
-    let written = found.iter().filter_map(|found| Some((found.segment.first, found.file.modified().ok()?)));
-    recovered.written = written.collect();
-    let end = match found.last_mut() {
-        Some(newest) => {
-            // Syncs what a killed process had only written. If that fails, it was not acknowledged as synced either.
-            let _ = newest.file.sync();
-            end_of(newest, &mut recovered)
-        }
-        None => 0,
-    };
+    let (position, queue) = recovery.trusted_position(cursor.as_ref());
+    let end = recovery.keep_segments_of(queue)?;
+    let mark = cursor.and_then(|cursor| cursor.mark).filter(|mark| mark.queue == queue).map_or(0, |mark| mark.durable);
+    let Recovery { found, mut recovered, .. } = recovery;
     if !names.is_empty() {
         let _ = disk.sync_dir(dir);
     }
-    let next = end.max(cursor.saved());
-    let oldest = found.first().map_or(next, |found| found.segment.first);
-    recovered.from = cursor.saved().max(oldest).min(next);
+    let saved = position.map_or(0, |position| position.delivered);
+    let next = end.max(saved).max(mark);
+    let oldest = found.first().map(|found| found.segment.first);
+    recovered.from = if position.is_some() { saved } else { oldest.unwrap_or(next) };
+    let before = oldest.map_or(0, |oldest| oldest.saturating_sub(recovered.from));
+    recovered.missing = before + (next - end.max(recovered.from));
     recovered.records = next - recovered.from;
-    recovered.bytes = bytes_from(&found, recovered.from, next).saturating_sub(recovered.records * FRAME_BYTES as u64);
+    recovered.bytes = bytes_from(&found, recovered.from, end).saturating_sub(recovered.records * FRAME_BYTES as u64);
+    recovered.written = found.iter().filter_map(|found| Some((found.segment.first, found.modified?))).collect();
     let log = Log {
-        disk,
+        disk: disk.clone(),
         dir: dir.to_owned(),
         segment_bytes,
         dir_exists: !names.is_empty(),
         segments: found.iter().map(|found| found.segment).collect(),
         current: None,
-        next_generation,
+        next_generation: names.iter().filter_map(|name| any_generation_of(name)).max().unwrap_or(0).saturating_add(1),
         unsynced: VecDeque::new(),
         durable: next,
         written: next,
         next,
-        delivered: cursor.saved(),
-        cursor,
-        quarantined: BTreeSet::new(),
+        delivered: saved,
+        cursor: Cursor::new(disk.clone(), dir, position, queue, next),
         is_syncing: false,
+        tried_cursor: false,
         buffer: Vec::new(),
     };
     Ok((log, recovered))
@@ -98,54 +122,120 @@ fn generation_of(name: &str) -> Option<u64> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// Reads the header of a segment. Renames a file that is not valid.
-fn examine(disk: &dyn Disk, dir: &Path, generation: u64, least: u64, recovered: &mut Recovered) -> Option<Found> {
-    let path = segment_path(dir, generation);
-    let (reason, len) = match read_header(disk, &path) {
-        Ok((Ok(header), (file, len))) if header.first >= least => {
-            let segment = Segment { generation, first: header.first };
-            return Some(Found { segment, len, file: file.clone(), scanner: Scanner::new(file, header) });
+/// The generation of a segment, also of one that was set aside: its name is not used again.
+fn any_generation_of(name: &str) -> Option<u64> {
+    generation_of(&name[..name.find(SUFFIX)? + SUFFIX.len()])
+}
+
+/// A log that is being opened.
+struct Recovery<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    /// Oldest first.
+    found: Vec<Found>,
+    recovered: Recovered,
+}
+
+impl Recovery<'_> {
+    /// Reads the header of a segment.
+    fn examine(&mut self, generation: u64) -> io::Result<()> {
+        let path = segment_path(self.dir, generation);
+        match segment::open(self.disk, &path)? {
+            Opened::Missing => {}
+            Opened::Segment(OpenSegment { file, len, header, .. }) => {
+                let segment = Segment { generation, first: header.first };
+                self.found.push(Found { segment, queue: header.queue, len, modified: file.modified().ok() });
+            }
+            // A crash came between the creation of the file and its first bytes, or its content is gone.
+            Opened::Invalid { len, .. } if len < HEADER_BYTES as u64 => drop(self.disk.remove(&path)),
+            Opened::Invalid { reason, .. } => self.set_aside(generation, reason.to_string())?,
         }
-        Ok((Ok(_), (_, len))) => ("it does not continue the segment before it".to_owned(), len),
-        Ok((Err(bad), (_, len))) => (bad.to_string(), len),
-        Err(error) => (error.to_string(), u64::MAX),
-    };
-    if len < HEADER_BYTES as u64 {
-        // A crash came between the creation of the file and its first bytes.
-        let _ = disk.remove(&path);
-        return None;
+        Ok(())
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let _ = disk.rename(&path, &unreadable_path(&path));
-    recovered.unreadable.push((name, reason));
-    None
-}
 
-type Opened = (Arc<dyn File>, u64);
+    fn set_aside(&mut self, generation: u64, reason: String) -> io::Result<()> {
+        let path = segment_path(self.dir, generation);
+        self.disk.rename(&path, &set_aside::path_for(self.disk, &path)).map_err(within("rename", &path))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.recovered.set_aside.push((name, reason));
+        Ok(())
+    }
 
-fn read_header(disk: &dyn Disk, path: &Path) -> io::Result<(Result<Header, BadHeader>, Opened)> {
-    let file = disk.open(path)?;
-    let mut bytes = [0; HEADER_BYTES];
-    let read = file.read_at(&mut bytes, 0)?;
-    let len = file.len()?;
-    Ok((Header::decode(&bytes[..read]), (file, len)))
-}
+    /// The position that the cursor gives, unless it is not of this log; and the number of the queue.
+    fn trusted_position(&mut self, cursor: Option<&cursor::Content>) -> (Option<Position>, u32) {
+        let of_segments = || self.found.iter().map(|found| found.queue).filter(|&queue| queue != 0);
+        let fallback = || of_segments().next().unwrap_or_else(random_number);
+        let (position, why_not) = match cursor {
+            None => (None, self.found.first().filter(|oldest| oldest.segment.first > 0).map(|_| "it is missing")),
+            Some(cursor::Content { position: None, .. }) => (None, Some("it is damaged")),
+            Some(cursor::Content { position: Some(position), .. }) => match position.queue {
+                0 if self.is_past_everything(*position) => (None, Some("it does not fit the messages")),
+                0 => (Some(*position), None),
+                queue if of_segments().next().is_none() || of_segments().any(|of| of == queue) => {
+                    (Some(*position), None)
+                }
+                _ => (None, Some("it belongs to another queue")),
+            },
+        };
+        let queue = position.map(|position| position.queue).filter(|&queue| queue != 0).unwrap_or_else(fallback);
+        self.recovered.cursor_lost = why_not;
+        (position, queue)
+    }
 
-/// Scans the newest segment to its last intact record.
-fn end_of(newest: &mut Found, recovered: &mut Recovered) -> u64 {
-    loop {
-        match newest.scanner.next(u64::MAX) {
-            Ok(Some(_)) => {}
-            Ok(None) => break,
-            // Assumes the largest possible number of records, so that later ones cut off none that can still be read.
-            Err(_) => {
-                let rest = newest.len.saturating_sub(newest.scanner.offset());
-                return newest.scanner.expected() + rest / FRAME_BYTES as u64;
+    /// Whether a position of version 1, which names no queue, is behind the end of the newest segment, even if it had the
+    /// smallest possible records.
+    fn is_past_everything(&self, position: Position) -> bool {
+        let most = |found: &Found| found.segment.first + found.len / FRAME_BYTES as u64;
+        self.found.last().is_some_and(|newest| position.delivered > most(newest))
+    }
+
+    /// Sets aside what does not belong to the queue with this number, repairs headers, and returns the end of the newest
+    /// segment.
+    fn keep_segments_of(&mut self, queue: u32) -> io::Result<u64> {
+        let mut kept: Vec<Found> = Vec::new();
+        for found in std::mem::take(&mut self.found) {
+            let generation = found.segment.generation;
+            if found.queue != 0 && found.queue != queue {
+                self.set_aside(generation, "it belongs to another queue".to_owned())?;
+            } else if kept.last().is_some_and(|before| found.segment.first < before.segment.first) {
+                self.set_aside(generation, "it does not continue the segment before it".to_owned())?;
+            } else {
+                self.repair(generation, queue)?;
+                kept.push(found);
             }
         }
+        self.found = kept;
+        self.find_end()
     }
-    recovered.torn_bytes = newest.len.saturating_sub(newest.scanner.offset());
-    newest.scanner.expected()
+
+    /// Writes the header of a segment again if it is damaged.
+    fn repair(&mut self, generation: u64, queue: u32) -> io::Result<()> {
+        let path = segment_path(self.dir, generation);
+        let Opened::Segment(OpenSegment { file, header, is_rebuilt: true, .. }) = segment::open(self.disk, &path)?
+        else {
+            return Ok(());
+        };
+        let header = super::Header { queue, ..header };
+        let repaired = file.write_at(&header.encode(), 0).and_then(|()| file.sync());
+        repaired.map_err(within("repair", &path))?;
+        self.recovered.repaired.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        Ok(())
+    }
+
+    /// Scans the newest segment to its last intact record.
+    fn find_end(&mut self) -> io::Result<u64> {
+        let Some(newest) = self.found.last() else { return Ok(0) };
+        let path = segment_path(self.dir, newest.segment.generation);
+        let Opened::Segment(OpenSegment { file, header, len, .. }) = segment::open(self.disk, &path)? else {
+            return Ok(newest.segment.first);
+        };
+        // Syncs what a killed process had only written. If that fails, it was not acknowledged as synced either.
+        let _ = file.sync();
+        let mut scanner = Scanner::new(file, header);
+        while scanner.next(u64::MAX).map_err(within("read", &path))?.is_some() {}
+        self.recovered.torn_bytes = len.saturating_sub(scanner.offset());
+        Ok(scanner.expected())
+    }
 }
 
 /// Bytes of frames between two sequence numbers, assuming that all frames of a segment have the same size.

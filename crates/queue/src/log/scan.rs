@@ -7,9 +7,7 @@ use bytes::Bytes;
 
 use super::disk::File;
 use super::frame::{FRAME_BYTES, FrameHead, HEADER_BYTES, Header, MAX_PAYLOAD};
-
-/// Bytes of one read.
-const WINDOW_BYTES: usize = 256 << 10;
+use super::window::Window;
 
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,21 +20,17 @@ pub struct Record {
 
 /// Scans a segment from its first record on.
 pub struct Scanner {
-    file: Arc<dyn File>,
     salt: u32,
     offset: u64,
     expected: u64,
-    window: Vec<u8>,
-    window_at: u64,
-    // The window was read by the current call.
-    fresh: bool,
+    window: Window,
 }
 
 impl Scanner {
     /// A scanner of the segment in `file` with this header.
     pub fn new(file: Arc<dyn File>, header: Header) -> Self {
         let offset = HEADER_BYTES as u64;
-        Self { file, salt: header.salt, offset, expected: header.first, window: Vec::new(), window_at: 0, fresh: false }
+        Self { salt: header.salt, offset, expected: header.first, window: Window::new(file) }
     }
 
     /// The sequence number of the next record, if it is intact.
@@ -54,17 +48,13 @@ impl Scanner {
         if self.expected >= end {
             return Ok(None);
         }
-        self.fresh = false;
         let expected = self.expected;
-        if let Some(record) = self.frame_at(self.offset, |seq| seq == expected)? {
-            return Ok(Some(self.take(self.offset, record)));
-        }
-        if !self.fresh {
-            // The record may have been written after the window was read.
-            self.window.clear();
+        for _ in 0..2 {
             if let Some(record) = self.frame_at(self.offset, |seq| seq == expected)? {
                 return Ok(Some(self.take(self.offset, record)));
             }
+            // The record may have been written after the window was read.
+            self.window.clear();
         }
         self.search(end)
     }
@@ -72,7 +62,7 @@ impl Scanner {
     /// Searches the next intact record, byte by byte.
     fn search(&mut self, end: u64) -> io::Result<Option<Record>> {
         for at in self.offset + 1.. {
-            if self.peek(at, FRAME_BYTES)?.is_none() {
+            if self.window.peek(at, FRAME_BYTES)?.is_none() {
                 break;
             }
             // Each skipped record has at least the size of a frame. This bound makes a chance match unlikely and the search fast.
@@ -92,37 +82,15 @@ impl Scanner {
     }
 
     fn frame_at(&mut self, at: u64, wanted: impl FnOnce(u64) -> bool) -> io::Result<Option<Record>> {
-        let Some(head) = self.peek(at, FRAME_BYTES)?.map(FrameHead::decode) else { return Ok(None) };
+        let Some(head) = self.window.peek(at, FRAME_BYTES)?.map(FrameHead::decode) else { return Ok(None) };
         let whole = FRAME_BYTES + head.len as usize;
         if head.len as usize > MAX_PAYLOAD || !wanted(head.seq) {
             return Ok(None);
         }
         let salt = self.salt;
-        let Some(frame) = self.peek(at, whole)? else { return Ok(None) };
+        let Some(frame) = self.window.peek(at, whole)? else { return Ok(None) };
         let payload = &frame[FRAME_BYTES..];
         let sound = head.verifies(salt, payload);
         Ok(sound.then(|| Record { seq: head.seq, payload: Bytes::copy_from_slice(payload) }))
-    }
-
-    /// `len` bytes at `at`, if the file has as many.
-    fn peek(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
-        let within =
-            |window: &[u8], window_at: u64| at >= window_at && at + len as u64 <= window_at + window.len() as u64;
-        if !within(&self.window, self.window_at) {
-            let rest = usize::try_from(self.file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
-            if len > rest {
-                return Ok(None);
-            }
-            let mut window = std::mem::take(&mut self.window);
-            window.resize(len.max(WINDOW_BYTES).min(rest), 0);
-            let read = self.file.read_at(&mut window, at)?;
-            window.truncate(read);
-            (self.window, self.window_at, self.fresh) = (window, at, true);
-        }
-        if !within(&self.window, self.window_at) {
-            return Ok(None);
-        }
-        let from = usize::try_from(at - self.window_at).unwrap_or(usize::MAX);
-        Ok(self.window.get(from..from + len))
     }
 }

@@ -51,6 +51,7 @@ struct State {
     failing: Option<Failing>,
     full: bool,
     unreadable: bool,
+    forbidden: bool,
     panics: bool,
     syncs: usize,
 }
@@ -110,6 +111,11 @@ impl SimDisk {
         self.state().unreadable = unreadable;
     }
 
+    /// Sets whether files cannot be opened.
+    pub fn set_forbidden(&self, forbidden: bool) {
+        self.state().forbidden = forbidden;
+    }
+
     /// Simulates a power failure.
     pub fn crash(&self, seed: u64) {
         let mut chance = Rng(seed);
@@ -151,6 +157,13 @@ impl SimDisk {
         let inode = state.files.len() - 1;
         state.live.insert(path.to_owned(), inode);
         state.durable.insert(path.to_owned(), inode);
+    }
+
+    /// Removes a file, also from the state after a crash.
+    pub fn take(&self, path: &Path) {
+        let state = &mut *self.state();
+        state.live.remove(path);
+        state.durable.remove(path);
     }
 
     /// The paths of all files.
@@ -240,7 +253,11 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let inode = *self.state().live.get(path).ok_or_else(missing)?;
+        let state = self.state();
+        let inode = *state.live.get(path).ok_or_else(missing)?;
+        if state.forbidden {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        }
         Ok(Arc::new(SimFile { disk: self.clone(), inode }))
     }
 
