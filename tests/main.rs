@@ -35,6 +35,7 @@ mod refusals;
 mod reload;
 mod resources;
 mod restarts;
+mod salvage;
 mod sandbox;
 mod sandbox_command;
 mod service;
