@@ -196,13 +196,13 @@ fn is_met(expectation: &Expectation, last: &RunResult, containment: Containment)
 }
 
 fn shown(last: &RunResult) -> String {
-    const LONGEST: usize = 160;
+    const MAX_CHARACTERS: usize = 160;
     let text = match (&last.error, &last.message["attack"]) {
         (Some(error), _) => format!("error: {error}"),
         (None, Value::Null) => "value: nil".to_owned(),
         (None, value) => format!("value: {value}"),
     };
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     }
