@@ -58,20 +58,21 @@ impl Placeholders {
 
     /// The placeholder that covers all of `span`.
     pub(super) fn over(&self, span: Span) -> Option<Placeholder> {
-        self.0
-            .iter()
-            .find(|(covered, _)| covered.start <= span.start && span.end <= covered.end)
-            .map(|(_, placeholder)| *placeholder)
+        let begun = self.0.partition_point(|(covered, _)| covered.start <= span.start);
+        let (covered, placeholder) = self.0[..begun].last()?;
+        (span.end <= covered.end).then_some(*placeholder)
     }
 
     /// The placeholders inside of `span`.
     pub(super) fn within(&self, span: Span) -> impl Iterator<Item = &(Span, Placeholder)> {
-        self.0.iter().filter(move |(covered, _)| span.start <= covered.start && covered.end <= span.end)
+        let before = self.0.partition_point(|(covered, _)| covered.start < span.start);
+        self.0[before..].iter().take_while(move |(covered, _)| covered.end <= span.end)
     }
 
     /// Whether any placeholder overlaps `span`.
     pub(super) fn touch(&self, span: Span) -> bool {
-        self.0.iter().any(|(covered, _)| covered.start < span.end && span.start < covered.end)
+        let before = self.0.partition_point(|(covered, _)| covered.end <= span.start);
+        self.0.get(before).is_some_and(|(covered, _)| covered.start < span.end)
     }
 }
 

@@ -4,6 +4,7 @@
 //! reads. Deeper values are parsed only when a snippet, a redaction rule or an edit needs them.
 
 pub(crate) mod body;
+mod names;
 mod plain;
 mod scan;
 pub mod text;

@@ -1,6 +1,7 @@
 //! A single pass over a transaction's bytes, which validates them as JSON (RFC 8259) and indexes the members that the log
 //! phase reads.
 
+use super::names::Names;
 use super::plain::plain_run;
 use super::{Limits, Rejection};
 
@@ -82,7 +83,8 @@ pub(super) fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, 
         members_left: limits.max_members,
         limits,
         index: Vec::with_capacity(64),
-        seen: [0; 8],
+        root_names: Names::default(),
+        known: [None; 4],
         multiline: false,
         empty_objects: 0,
         traits: Traits::default(),
@@ -103,16 +105,20 @@ pub(super) fn scan(input: &[u8], at: usize, limits: &Limits) -> Result<Scanned, 
 pub fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
     let mut members: Vec<(Span, Span)> = Vec::with_capacity(16);
     let Some(mut scanner) = resume(raw, b'{') else { return members };
+    let mut names = Names::default();
     while let Some(key) = scanner.next_member() {
         let start = scanner.pos;
         if scanner.value(Level::Deeper).is_err() {
             break;
         }
         let value = scanner.span(start);
-        let (again, key) = (scanner.maybe_again(Level::Deeper, key), key.span);
-        match members.iter_mut().find(|(known, _)| again && same_name(known.of(raw), key.of(raw))) {
-            Some(member) => member.1 = value,
-            None => members.push((key, value)),
+        let earlier = names.find(key.span.of(raw), key.escaped, || members.iter().map(|(known, _)| known.of(raw)).enumerate());
+        match earlier {
+            Some(at) => members[at].1 = value,
+            None => {
+                names.add(key.span.of(raw), members.len());
+                members.push((key.span, value));
+            }
         }
     }
     members
@@ -147,7 +153,8 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
         members_left: usize::MAX,
         limits: &UNLIMITED,
         index: Vec::new(),
-        seen: [0; 8],
+        root_names: Names::default(),
+        known: [None; 4],
         multiline: false,
         empty_objects: 0,
         traits: Traits::default(),
@@ -158,14 +165,6 @@ fn resume(raw: &[u8], open: u8) -> Option<Scanner<'_>> {
         scanner.pos += 1;
         scanner
     })
-}
-
-/// Whether two encoded names are the same name.
-pub(super) fn same_name(a: &[u8], b: &[u8]) -> bool {
-    if memchr::memchr(b'\\', a).is_none() && memchr::memchr(b'\\', b).is_none() {
-        return a == b;
-    }
-    super::text::unescape(a) == super::text::unescape(b)
 }
 
 /// Why the scan failed.
@@ -199,15 +198,17 @@ struct Scanner<'a> {
     members_left: usize,
     limits: &'a Limits,
     index: Vec<Member>,
-    /// One bit for each hash of an indexed name, see `maybe_again`.
-    seen: [u64; 8],
+    /// The names of the members of the outermost object.
+    root_names: Names<'a>,
+    /// Where in the index the members of request, response and their headers begin, and where the object itself is.
+    known: [Option<(usize, usize)>; 4],
     multiline: bool,
     empty_objects: usize,
     traits: Traits,
     error: Option<ErrorKind>,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
     /// Fails the scan.
     #[cold]
     fn wrong<T>(&mut self, kind: ErrorKind) -> Result<T, ScanError> {
@@ -358,9 +359,12 @@ impl Scanner<'_> {
             Level::Root | Level::Request | Level::Response => self.level_of(level, key),
             _ => Level::Deeper,
         };
-        if (inside != Level::Deeper || level == Level::Root) && self.maybe_again(level, key) {
-            self.forget(level, key.span, inside);
+        if inside != Level::Deeper {
+            self.forget_object(inside);
+        } else if level == Level::Root {
+            self.forget_member(key);
         }
+        let begin = self.index.len();
         if level == Level::RequestHeaders && !self.traits.credentials {
             self.traits.credentials = key.escaped || is_credential(self.text(key.span));
         }
@@ -369,6 +373,11 @@ impl Scanner<'_> {
         let value = self.span(start);
         self.traits.empty_objects |=
             level == Level::Root && inside == Level::Deeper && self.empty_objects > empty_before;
+        if inside != Level::Deeper {
+            self.known[inside as usize - 1] = Some((begin, self.index.len()));
+        } else if level == Level::Root {
+            self.root_names.add(self.text(key.span), self.index.len());
+        }
         self.index.push(Member { level, key: key.span, value });
         Ok(())
     }
@@ -392,43 +401,34 @@ impl Scanner<'_> {
         }
     }
 
-    fn text(&self, span: Span) -> &[u8] {
-        span.of(&self.input[self.base..])
+    fn text(&self, span: Span) -> &'a [u8] {
+        let input: &'a [u8] = self.input;
+        span.of(&input[self.base..])
     }
 
-    /// Whether a name may be a repetition at this level: a filter that avoids the exact comparison for most names.
-    fn maybe_again(&mut self, level: Level, key: Name) -> bool {
-        if key.escaped {
-            self.seen = [u64::MAX; 8];
-            return true;
+    /// Removes an earlier member of the outermost object with the same name from the index: the last one counts, as with
+    /// Kong's cjson.
+    fn forget_member(&mut self, key: Name) {
+        let (index, text) = (&self.index, &self.input[self.base..]);
+        let at_root = || index.iter().enumerate().filter(|(_, member)| member.level == Level::Root);
+        let known = || at_root().map(|(at, member)| (at, member.key.of(text)));
+        if let Some(at) = self.root_names.find(key.span.of(text), key.escaped, known) {
+            self.index[at].level = Level::Deeper;
         }
-        let name = self.text(key.span);
-        let ends = name.first().map_or(0, |first| (u64::from(*first) << 8) | u64::from(name[name.len() - 1]));
-        let hash = (ends | ((name.len() as u64) << 16) | ((level as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (word, bit) = (&mut self.seen[(hash >> 61) as usize], 1 << ((hash >> 55) & 63));
-        let seen = *word & bit != 0;
-        *word |= bit;
-        seen
     }
 
-    /// Removes the index of an earlier member with the same name: the last one counts, as with Kong's cjson.
-    fn forget(&mut self, level: Level, name: Span, inside: Level) {
-        let (text, escapes) = (&self.input[self.base..], self.traits.escaped_names);
-        let again = |member: &Member| {
-            let (known, name) = (member.key.of(text), name.of(text));
-            member.level == level && (known == name || (escapes && same_name(known, name)))
-        };
-        if !self.index.iter().any(again) {
-            return;
+    /// Removes an earlier object at `level`, one of request, response and their headers, from the index, with its members.
+    fn forget_object(&mut self, level: Level) {
+        let Some((begin, own)) = self.known[level as usize - 1].take() else { return };
+        self.traits.repeated_headers |= level == Level::RequestHeaders;
+        for member in &mut self.index[begin..=own] {
+            member.level = Level::Deeper;
         }
-        self.traits.repeated_headers |= inside == Level::RequestHeaders;
-        let below = match inside {
-            Level::Request => Level::RequestHeaders,
-            Level::Response => Level::ResponseHeaders,
-            other => other,
-        };
-        let gone = |at: Level| inside != Level::Deeper && (at == inside || at == below);
-        self.index.retain(|member| !again(member) && !gone(member.level));
+        match level {
+            Level::Request => self.known[Level::RequestHeaders as usize - 1] = None,
+            Level::Response => self.known[Level::ResponseHeaders as usize - 1] = None,
+            _ => {}
+        }
     }
 
     /// The next member's name in a validated object, or `None` at its end.
