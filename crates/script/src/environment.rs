@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Table, Value as Lv};
 
 use crate::host::{Dialect, Loader, State};
-use crate::runtime::frozen;
+use crate::runtime::{frozen, host_function};
 use crate::{module, ngx, pdk};
 
 /// Luau's own functions that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without those that
@@ -49,7 +49,7 @@ impl Environment {
         metatable.raw_set("__index", base.clone())?;
         let shared = state.clone();
         // Most snippets set no global, and only those that do pay for the cleanup.
-        let set = lua.create_function(move |_, (globals, name, value): (Table, Lv, Lv)| {
+        let set = host_function(lua, move |_, (globals, name, value): (Table, Lv, Lv)| {
             globals.raw_set(name, value)?;
             shared.modified_globals.borrow_mut().push(globals);
             Ok(())

@@ -76,7 +76,7 @@ impl Vm {
 
     /// Begins a transaction.
     pub fn begin(&self, message: Message) {
-        Clock::refresh();
+        Clock::catch_up();
         self.state.begin(message);
     }
 

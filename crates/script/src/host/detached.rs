@@ -2,7 +2,7 @@
 
 use mlua::{Lua, Table, Value as Lv};
 
-use crate::runtime::{check, kind_name};
+use crate::runtime::{check, kind_name, work};
 
 /// A value detached from its VM, without functions and metatables.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ impl Detached {
             Lv::Number(number) => Self::Number(*number),
             Lv::String(text) => {
                 let bytes = text.as_bytes();
+                work(bytes.len());
                 *room = room.checked_sub(bytes.len()).ok_or(DetachError::TooLarge)?;
                 Self::Text((&*bytes).into())
             }

@@ -3,7 +3,7 @@
 use mlua::{Lua, Table, Value as Lv};
 
 use super::state::State;
-use crate::runtime::frozen;
+use crate::runtime::{frozen, host_function};
 use crate::transaction::{Level, Value, View, text};
 
 /// The first value of a header or an argument that may have several.
@@ -77,6 +77,6 @@ pub(crate) fn find_any_case(lua: &Lua, table: &Table) -> mlua::Result<()> {
         let folded: Vec<u8> = name.as_bytes().iter().map(fold).collect();
         table.raw_get::<Lv>(lua.create_string(&folded)?)
     };
-    metatable.raw_set("__index", lua.create_function(find)?)?;
+    metatable.raw_set("__index", host_function(lua, find)?)?;
     table.set_metatable(Some(frozen(metatable)))
 }

@@ -9,7 +9,7 @@ use mlua::{Table, Value as Lv};
 
 use super::options::ValueLimits;
 use crate::message::Style;
-use crate::runtime::{OUT_OF_TIME, ReadError, array_length, deadline, read_members, sequence_index};
+use crate::runtime::{OUT_OF_TIME, ReadError, array_length, deadline, read_members, sequence_index, work};
 use crate::transaction::text;
 
 /// Why a value cannot be written or an edit cannot be made.
@@ -143,12 +143,17 @@ impl<'a, E: Encoding> JsonWriter<'a, E> {
             Lv::Boolean(false) => self.out.extend_from_slice(b"false"),
             Lv::Integer(number) => self.encoding.number(&mut self.out, *number as f64)?,
             Lv::Number(number) => self.encoding.number(&mut self.out, *number)?,
-            Lv::String(string) => self.encoding.string(&mut self.out, &string.as_bytes()),
+            Lv::String(string) => self.string(&string.as_bytes()),
             Lv::LightUserData(pointer) if pointer.0.is_null() => self.out.extend_from_slice(b"null"),
             Lv::Table(table) => self.table(table, value)?,
             other => return Err(self.encoding.unsupported(other)),
         }
         Ok(())
+    }
+
+    fn string(&mut self, text: &[u8]) {
+        work(text.len());
+        self.encoding.string(&mut self.out, text);
     }
 
     fn table(&mut self, table: &Table, value: &Lv) -> Result<(), ValueError> {
@@ -242,7 +247,7 @@ impl<'a, E: Encoding> JsonWriter<'a, E> {
                 self.out.push(b',');
             }
             match key {
-                Lv::String(name) => self.encoding.string(&mut self.out, &name.as_bytes()),
+                Lv::String(name) => self.string(&name.as_bytes()),
                 Lv::Integer(_) | Lv::Number(_) => {
                     let number = key.as_f64().or_else(|| key.as_i64().map(|whole| whole as f64)).unwrap_or(f64::NAN);
                     self.out.push(b'"');

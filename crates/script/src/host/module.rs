@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Table, Value as Lv};
 
 use super::state::State;
-use crate::runtime::{frozen, raise};
+use crate::runtime::{frozen, host_function, raise};
 
 /// Creates one module for one VM, out of the libraries that every snippet has.
 pub(crate) type Loader = fn(&Lua, &Rc<State>, &Table) -> mlua::Result<Lv>;
@@ -33,7 +33,7 @@ impl<'a> Module<'a> {
         R: mlua::IntoLuaMulti + 'static,
     {
         let state = self.state.clone();
-        let function: Function = self.lua.create_function(move |lua, arguments: A| function(lua, &state, arguments))?;
+        let function: Function = host_function(self.lua, move |lua, arguments: A| function(lua, &state, arguments))?;
         self.table.raw_set(name, function)
     }
 
@@ -81,7 +81,7 @@ pub(crate) fn index(
     look: impl Fn(&Lua, &State, &str) -> mlua::Result<Lv> + 'static,
 ) -> mlua::Result<Function> {
     let state = state.clone();
-    lua.create_function(move |lua, (_, name): (Lv, Lv)| match name {
+    host_function(lua, move |lua, (_, name): (Lv, Lv)| match name {
         // Luau may cache values that it looks up while loading a snippet.
         Lv::String(name) if !state.loading.get() => look(lua, &state, &name.to_string_lossy()),
         _ => Ok(Lv::Nil),

@@ -12,7 +12,7 @@ use super::json::{FieldEncoding, ValueError};
 use super::options::{CountLimits, Options};
 use super::rate_limit::LogRateLimit;
 use crate::message::{KeyPath, Message, Mode};
-use crate::runtime::Deadline;
+use crate::runtime::{Deadline, check, work};
 use crate::transaction::{Level, Transaction, Value, View};
 
 /// One VM's shared state, used on the VM's thread alone.
@@ -123,7 +123,11 @@ impl State {
 
     /// Reads one member of the object at `level`.
     pub(crate) fn member<R>(&self, level: Level, name: &str, look: impl FnOnce(View<'_>) -> Option<R>) -> Option<R> {
-        self.with(|transaction| transaction.member(level, name).and_then(look)).flatten()
+        self.with(|transaction| {
+            work(transaction.members_count());
+            transaction.member(level, name).and_then(look)
+        })
+        .flatten()
     }
 
     /// A text member.
@@ -193,7 +197,12 @@ impl State {
     }
 
     /// Converts a JSON value to a Lua value of new tables.
+    ///
+    /// # Errors
+    /// The script has to stop, or the VM has no memory left.
     pub(crate) fn to_lua(&self, lua: &Lua, view: View<'_>) -> mlua::Result<Lv> {
+        work(view.raw().len());
+        check()?;
         Ok(match view.value() {
             Value::Null => Lv::NULL,
             Value::Bool(value) => Lv::Boolean(value),

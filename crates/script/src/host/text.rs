@@ -41,7 +41,12 @@ pub(crate) fn text_of(lua: &Lua, value: &Lv, function: &str, position: usize) ->
         Lv::String(text) if text.as_bytes().len() > MAX_TEXT => {
             return Err(bad_argument(lua, position, function, &format!("longer than {MAX_TEXT} bytes")));
         }
-        Lv::String(text) => text.as_bytes().to_vec(),
+        Lv::String(text) => {
+            let text = text.as_bytes();
+            crate::runtime::work(text.len());
+            check()?;
+            text.to_vec()
+        }
         Lv::Nil | Lv::Boolean(false) => Vec::new(),
         Lv::Integer(number) => number.to_string().into_bytes(),
         Lv::Number(number) => number_text(*number).into_bytes(),
@@ -56,6 +61,7 @@ pub(crate) fn text_of(lua: &Lua, value: &Lv, function: &str, position: usize) ->
 /// The script has to stop.
 pub(crate) fn in_chunks(text: &[u8], mut work: impl FnMut(&[u8])) -> mlua::Result<()> {
     for chunk in text.chunks(64 << 10) {
+        crate::runtime::work(chunk.len());
         check()?;
         work(chunk);
     }

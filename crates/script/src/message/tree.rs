@@ -5,6 +5,7 @@ use super::edit::{EditError, MAX_DEPTH, Mode};
 use super::key_path::{KeyPath, Name, Part};
 use super::placeholder::{Placeholder, Placeholders};
 use super::style::Style;
+use crate::runtime::work;
 use crate::transaction::{CONTEXT, Span, Transaction, View, split_array, split_object, text};
 
 /// The initial capacity of a message: Kong's members and some edits.
@@ -190,6 +191,7 @@ fn depth(json: &[u8]) -> usize {
 }
 
 pub(super) fn position(members: &[(Slice, Node)], name: &Name, bytes: &[u8]) -> Option<usize> {
+    work(members.len());
     members.iter().position(|(key, _)| is_named(key.of(bytes), name))
 }
 
@@ -214,6 +216,7 @@ impl Node {
             return;
         }
         let raw = slice.of(bytes);
+        work(raw.len());
         let opened = match raw.first() {
             Some(b'{') => Self::Object(
                 split_object(raw)
@@ -232,6 +235,7 @@ impl Node {
 
     /// Splits marked text one level deep.
     fn opened(raw: &[u8]) -> Self {
+        work(raw.len());
         let owned = |span: Span| Slice::Owned(span.of(raw).into());
         let value = |span: Span| match span.of(raw) {
             text @ [b'{' | b'[', ..] => Self::Marked(text.into()),

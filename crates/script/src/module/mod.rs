@@ -16,7 +16,7 @@ pub(crate) use prelude::load;
 
 use crate::host::digest::Algorithm;
 use crate::host::{Dialect, Loader, State};
-use crate::runtime::{bundled, frozen, kind_name};
+use crate::runtime::{bundled, frozen, host_function, kind_name};
 
 /// The modules that `require` offers, without those of `ngx`.
 pub(crate) const MODULES: &[(&str, Loader)] = &[
@@ -78,7 +78,7 @@ pub(crate) fn require<'a>(
         };
         loaded.insert(name.as_bytes(), module);
     }
-    lua.create_function(move |_, name: Lv| {
+    host_function(lua, move |_, name: Lv| {
         let found = match &name {
             Lv::String(text) => loaded.get(&*text.as_bytes()).cloned(),
             _ => None,

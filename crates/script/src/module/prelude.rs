@@ -1,18 +1,18 @@
 //! Libraries that Kong's LuaJIT has and Luau lacks, written in Lua.
 
-use crate::runtime::{bundled, deadline, script_error};
+use crate::runtime::{bundled, deadline, host_function, script_error, work};
 use mlua::{Lua, LuaString, Table, Value};
 
 pub(super) const PRELUDE: &str = include_str!("../../../../lua/prelude.luau");
 
 /// The modules by name, not yet frozen.
 pub(crate) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
-    let find_plain = lua.create_function(find_plain)?;
-    let host_error = lua.create_function(|lua, problem: Value| match problem {
+    let find_plain = host_function(lua, find_plain)?;
+    let host_error = host_function(lua, |lua, problem: Value| match problem {
         Value::Error(error) => Ok(Some(lua.create_string(script_error(&error).message)?)),
         _ => Ok(None),
     })?;
-    let out_of_memory = lua.create_function(|_, (): ()| {
+    let out_of_memory = host_function(lua, |_, (): ()| {
         deadline::out_of_memory();
         Ok(())
     })?;
@@ -25,6 +25,7 @@ fn find_plain(
     (text, wanted, from): (LuaString, LuaString, Option<f64>),
 ) -> mlua::Result<(Option<usize>, Option<usize>)> {
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    work(text.len());
     // As in Lua, positions begin at 1, and negative ones count from the end. Nothing is found past the end.
     let from = from.unwrap_or(1.0);
     let from = if from < 0.0 { (text.len() as f64 + from).max(0.0) } else { (from - 1.0).max(0.0) } as usize;

@@ -8,13 +8,13 @@ use super::random;
 use crate::host::base64;
 use crate::host::digest::{self, Algorithm};
 use crate::host::{Module, State};
-use crate::runtime::{bad_argument, bundled, wrong_type};
+use crate::runtime::{bad_argument, bundled, host_function, work, wrong_type};
 
 pub(super) const DIGEST: &str = include_str!("../../../../lua/digest.luau");
 
 /// A module with `new`, whose objects have `update`, `final` and `reset`.
 pub(super) fn digest(lua: &Lua, base: &Table, algorithm: Algorithm) -> mlua::Result<Lv> {
-    let compute = lua.create_function(move |lua, text: LuaString| {
+    let compute = host_function(lua, move |lua, text: LuaString| {
         // A copy would not count towards the VM's memory limit.
         lua.create_string(digest::digest(algorithm, &text.as_bytes())?)
     })?;
@@ -30,6 +30,7 @@ pub(super) fn string(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
         if bytes.len() > MAX_HEX_INPUT {
             return Err(bad_argument(lua, 1, "to_hex", &format!("longer than {MAX_HEX_INPUT} bytes")));
         }
+        work(bytes.len());
         lua.create_string(digest::hex(&bytes))
     })?;
     // nginx's rule: -1 for text that is not a sequence of decimal digits.

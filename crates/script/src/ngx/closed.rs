@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::host::State;
-use crate::runtime::{frozen, raise};
+use crate::runtime::{frozen, host_function, raise};
 use mlua::{Function, Lua, Table, Value as Lv, Variadic};
 
 /// Why a member cannot be used.
@@ -72,7 +72,7 @@ pub(super) fn add(lua: &Lua, state: &Rc<State>, ngx: &Table) -> mlua::Result<()>
 
 /// A function that always raises.
 pub(super) fn function(lua: &Lua, name: String, reason: Reason) -> mlua::Result<Function> {
-    lua.create_function(move |lua, _: Variadic<Lv>| -> mlua::Result<()> { Err(raise(lua, &reason.text(&name))) })
+    host_function(lua, move |lua, _: Variadic<Lv>| -> mlua::Result<()> { Err(raise(lua, &reason.text(&name))) })
 }
 
 fn library(lua: &Lua, state: &Rc<State>, name: &str, reason: Reason, members: &[&str]) -> mlua::Result<Table> {
@@ -83,7 +83,7 @@ fn library(lua: &Lua, state: &Rc<State>, name: &str, reason: Reason, members: &[
     let metatable = lua.create_table()?;
     for event in ["__index", "__newindex", "__call", "__iter", "__len"] {
         let (state, name) = (state.clone(), format!("ngx.{name}"));
-        let refuse = lua.create_function(move |lua, (_, member): (Lv, Lv)| match (&member, event) {
+        let refuse = host_function(lua, move |lua, (_, member): (Lv, Lv)| match (&member, event) {
             // Luau may cache values that it looks up while loading a snippet.
             _ if state.loading.get() => Ok(Lv::Nil),
             (Lv::String(member), "__index" | "__newindex") => {

@@ -9,7 +9,7 @@ use mlua::{Function, Lua, Value as Lv};
 use crate::host::arguments::number;
 use crate::host::text::to_number;
 use crate::host::time::{since_epoch, timestamp, zone};
-use crate::runtime::{bad_argument, raise, wrong_type};
+use crate::runtime::{bad_argument, host_function, raise, wrong_type};
 
 /// A point in time in a time zone.
 pub(super) struct Moment(Zoned);
@@ -102,7 +102,7 @@ fn jiff_conversion(conversion: char) -> Option<&'static str> {
 
 /// `os.time` of Lua 5.1, which reads a table in the system's time zone; Luau's reads it in UTC.
 pub(crate) fn os_time(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|lua, table: Lv| {
+    host_function(lua, |lua, table: Lv| {
         let table = match table {
             Lv::Nil => return Ok(Some(since_epoch().floor())),
             Lv::Table(table) => table,
@@ -135,7 +135,7 @@ fn local_time(year: f64, month: f64, seconds: f64) -> Option<f64> {
 
 /// `os.date` of Lua 5.1. Conversions that C99 lacks are an error; Lua passes them on to C.
 pub(crate) fn os_date(lua: &Lua) -> mlua::Result<Function> {
-    lua.create_function(|lua, (format, time): (Lv, Lv)| {
+    host_function(lua, |lua, (format, time): (Lv, Lv)| {
         let format = match &format {
             Lv::Nil => "%c".to_owned(),
             Lv::String(text) if text.as_bytes().len() <= MAX_FORMAT => text.to_string_lossy(),

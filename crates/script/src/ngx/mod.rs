@@ -24,7 +24,7 @@ pub(crate) use date::{os_date, os_time};
 use crate::host::log::write_parts;
 use crate::host::text::to_number;
 use crate::host::{Loader, Module, State, base64, index, make_lazy};
-use crate::runtime::{bad_argument, frozen, kind_name, raise, wrong_type};
+use crate::runtime::{bad_argument, frozen, host_function, kind_name, raise, wrong_type};
 use crate::transaction::Level;
 
 /// The modules of `ngx` that `require` offers.
@@ -76,7 +76,7 @@ fn view(
     refusal: &'static str,
 ) -> mlua::Result<Table> {
     let metatable = lua.create_table()?;
-    let refuse = lua.create_function(move |lua, (_, name): (Lv, Lv)| -> mlua::Result<()> {
+    let refuse = host_function(lua, move |lua, (_, name): (Lv, Lv)| -> mlua::Result<()> {
         let name = match &name {
             Lv::String(name) => name.to_string_lossy().chars().take(100).collect(),
             other => kind_name(other).to_owned(),

@@ -6,7 +6,7 @@ use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value as Lv};
 
 use crate::host::State;
 use crate::host::detached::DetachError;
-use crate::runtime::{check, kind_name, raise};
+use crate::runtime::{check, host_function, kind_name, raise};
 
 /// Default lifetimes in seconds, of a value and of its absence (Kong's `db_cache_ttl` of mlcache and its `neg_ttl`).
 const TTL: f64 = 3600.0;
@@ -20,7 +20,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>, base: &Table) -> mlua::Result<
     let pcall: Function = base.raw_get("pcall")?;
     let add = |name: &str, work: Method| {
         let (state, pcall, cache) = (state.clone(), pcall.clone(), table.clone());
-        let function = lua.create_function(move |lua, mut arguments: MultiValue| {
+        let function = host_function(lua, move |lua, mut arguments: MultiValue| {
             // The functions are methods: `kong.cache:get(...)`.
             if matches!(arguments.front(), Some(Lv::Table(first)) if *first == cache) {
                 arguments.pop_front();

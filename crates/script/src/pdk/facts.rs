@@ -7,7 +7,7 @@ use mlua::{Lua, Table, Value as Lv};
 
 use super::forwarded::is_trusted;
 use crate::host::{Dialect, Module, Profile, State};
-use crate::runtime::{check, frozen, raise, wrong_type};
+use crate::runtime::{check, frozen, host_function, raise, wrong_type};
 use crate::transaction::Level;
 
 pub(super) fn ip(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -120,7 +120,7 @@ pub(super) fn telemetry(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 pub(super) fn configuration(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Table> {
     let table = facts(lua, state, dialect)?;
     let (shared, dialect) = (state.clone(), dialect.clone());
-    table.raw_set("remove_sensitive", lua.create_function(move |lua, (): ()| facts(lua, &shared, &dialect))?)?;
+    table.raw_set("remove_sensitive", host_function(lua, move |lua, (): ()| facts(lua, &shared, &dialect))?)?;
     for name in ["trusted_ips", "untrusted_lua_sandbox_requires", "untrusted_lua_sandbox_environment"] {
         frozen(table.raw_get(name)?);
     }

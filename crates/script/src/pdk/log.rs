@@ -9,7 +9,7 @@ use crate::host::headers::find_any_case;
 use crate::host::log::{MAX_LINE, push_all, push_argument, push_text, write_line};
 use crate::host::{Module, State, mode};
 use crate::message::{KeyPath, Mode};
-use crate::runtime::{frozen, kind_name, raise};
+use crate::runtime::{frozen, host_function, kind_name, raise, work};
 use crate::transaction::View;
 
 /// nginx's levels, most severe first.
@@ -49,7 +49,7 @@ fn facility(lua: &Lua, state: &Rc<State>, namespace: &str) -> mlua::Result<Table
     table.raw_set("inspect", inspect_table(lua, state, &prefix)?)?;
     table.raw_set("deprecation", deprecation_table(lua, state, &prefix)?)?;
     let shared = state.clone();
-    let new = lua.create_function(move |lua, (namespace, format): (Lv, Lv)| {
+    let new = host_function(lua, move |lua, (namespace, format): (Lv, Lv)| {
         let namespace = checked_namespace(lua, &namespace, &format)?;
         Ok(frozen(facility(lua, &shared, &namespace)?))
     })?;
@@ -136,7 +136,7 @@ fn deprecation_table(lua: &Lua, state: &Rc<State>, prefix: &Rc<str>) -> mlua::Re
 /// Makes `table` callable. `work` gets the arguments without the table.
 fn callable(lua: &Lua, table: &Table, work: impl Fn(&[Lv]) + 'static) -> mlua::Result<()> {
     let metatable = lua.create_table()?;
-    let call = lua.create_function(move |_, arguments: Variadic<Lv>| {
+    let call = host_function(lua, move |_, arguments: Variadic<Lv>| {
         work(&arguments[arguments.len().min(1)..]);
         Ok(())
     })?;
@@ -156,6 +156,7 @@ fn serialize(lua: &Lua, state: &State, options: Lv) -> mlua::Result<Lv> {
         }
     };
     let json = state.with_message(|message| message.to_vec()).unwrap_or_default();
+    work(json.len());
     let root = state.to_lua(lua, View::new(&json))?;
     let Lv::Table(members) = &root else { return Ok(root) };
     for part in ["request", "response"] {
@@ -173,7 +174,7 @@ fn serialize(lua: &Lua, state: &State, options: Lv) -> mlua::Result<Lv> {
 /// The global `print`: a notice.
 pub(crate) fn print(lua: &Lua, state: &Rc<State>) -> mlua::Result<Function> {
     let state = state.clone();
-    lua.create_function(move |_, arguments: Variadic<Lv>| {
+    host_function(lua, move |_, arguments: Variadic<Lv>| {
         write_line(&state, "notice", "", |line| push_all(line, &arguments));
         Ok(())
     })

@@ -25,7 +25,7 @@ pub(crate) use log::print;
 pub(crate) use node::prepare;
 
 use crate::host::{Dialect, State, lazy, make_lazy, out_of_reach};
-use crate::runtime::frozen;
+use crate::runtime::{frozen, host_function};
 use crate::transaction::Level;
 
 /// The release of Kong whose names and results these are.
@@ -97,7 +97,7 @@ fn contexts(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 
 /// A member that would reach out of the sandbox: any use raises an error that names it.
 fn closed(lua: &Lua, name: &'static str) -> mlua::Result<Table> {
-    let refuse = lua.create_function(move |lua, (): ()| -> mlua::Result<()> { Err(out_of_reach(lua, name)) })?;
+    let refuse = host_function(lua, move |lua, (): ()| -> mlua::Result<()> { Err(out_of_reach(lua, name)) })?;
     let metatable = lua.create_table()?;
     for event in ["__index", "__newindex", "__call", "__iter", "__len"] {
         metatable.raw_set(event, refuse.clone())?;

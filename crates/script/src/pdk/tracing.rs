@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::host::{State, out_of_reach};
-use crate::runtime::frozen;
+use crate::runtime::{frozen, host_function};
 use mlua::{Function, Lua, Table, Value as Lv};
 
 pub(super) fn table(lua: &Lua, _: &Rc<State>) -> mlua::Result<Table> {
-    let nothing = lua.create_function(|_, (): ()| Ok(()))?;
+    let nothing = host_function(lua, |_, (): ()| Ok(()))?;
     let tracer = lua.create_table()?;
     let span = new_span(lua, &nothing)?;
     for name in ["start_span", "create_span"] {
@@ -28,13 +28,13 @@ pub(super) fn table(lua: &Lua, _: &Rc<State>) -> mlua::Result<Table> {
     }
     tracer.raw_set("name", "noop")?;
     tracer.raw_set("spans_table_key", "noop")?;
-    let global = lua.create_function(|lua, (): ()| -> mlua::Result<()> {
+    let global = host_function(lua, |lua, (): ()| -> mlua::Result<()> {
         Err(out_of_reach(lua, "kong.tracing.set_global_tracer"))
     })?;
     tracer.raw_set("set_global_tracer", global)?;
     // A new tracer would not report anything either, so it is the same one.
     let same = tracer.clone();
-    let again = lua.create_function(move |_, (): ()| Ok(same.clone()))?;
+    let again = host_function(lua, move |_, (): ()| Ok(same.clone()))?;
     tracer.raw_set("new", again.clone())?;
     let metatable = lua.create_table()?;
     metatable.raw_set("__call", again)?;
@@ -51,8 +51,8 @@ fn new_span(lua: &Lua, nothing: &Function) -> mlua::Result<Function> {
     metatable.raw_set("__metatable", false)?;
     let metatable = frozen(metatable);
     let inner = nothing.clone();
-    let items = lua.create_function(move |_, (): ()| Ok(inner.clone()))?;
-    lua.create_function(move |lua, _: Lv| {
+    let items = host_function(lua, move |_, (): ()| Ok(inner.clone()))?;
+    host_function(lua, move |lua, _: Lv| {
         let span = lua.create_table()?;
         span.raw_set("is_recording", false)?;
         for name in ["finish", "set_attribute", "add_event", "record_error", "set_status"] {

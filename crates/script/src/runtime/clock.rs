@@ -5,8 +5,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::cpu_time;
+
 /// Microseconds since the first reading in this process.
 static NOW: AtomicU64 = AtomicU64::new(0);
+/// When the clock's thread last ran, in the same microseconds.
+static TICKED: AtomicU64 = AtomicU64::new(0);
 
 /// Updates the process's coarse time every millisecond while a [`Busy`] guard is held.
 ///
@@ -30,7 +34,8 @@ impl Clock {
             let Ok(clock) = receiver.recv() else { return };
             while let Some(clock) = clock.upgrade() {
                 let busy = clock.busy.load(Ordering::Acquire) > 0;
-                Self::refresh();
+                cpu_time::tick();
+                TICKED.store(Self::refresh(), Ordering::Relaxed);
                 drop(clock);
                 if busy {
                     std::thread::sleep(TICK);
@@ -57,12 +62,21 @@ impl Clock {
         NOW.load(Ordering::Relaxed)
     }
 
+    /// Updates the time, and the CPU time of this thread if the clock's own thread is late.
+    pub(crate) fn catch_up() {
+        const LATE: u64 = 3 * TICK.as_micros() as u64;
+        if Self::refresh().saturating_sub(TICKED.load(Ordering::Relaxed)) > LATE {
+            cpu_time::refresh();
+        }
+    }
+
     /// Keeps the clock running until the guard is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
         if self.busy.fetch_add(1, Ordering::AcqRel) == 0 {
             self.ticker.unpark();
         }
         Self::refresh();
+        cpu_time::refresh();
         Busy(self.clone())
     }
 }

@@ -4,21 +4,28 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::cpu_time;
 
 thread_local! {
-    /// When the running script has to stop, in the clock's microseconds.
+    /// When the running script has to stop at the earliest, in the clock's microseconds.
     static UNTIL: Cell<u64> = const { Cell::new(u64::MAX) };
+    /// The CPU time at which it has to stop, in microseconds.
+    static CPU_UNTIL: Cell<u64> = const { Cell::new(u64::MAX) };
     /// The limit that it exceeded, once a check has found so.
     static EXCEEDED: Cell<Option<Exceeded>> = const { Cell::new(None) };
     /// How many checks there were.
     static CHECKS: Cell<u32> = const { Cell::new(0) };
-    /// Its grace period, and the thread's CPU time when that began; both in microseconds.
-    static GRACE: Cell<(u64, Option<u64>)> = const { Cell::new((0, None)) };
+    /// Bytes that host functions have worked on since the real clock was last read.
+    static WORK: Cell<usize> = const { Cell::new(0) };
 }
 
 /// One in so many checks reads the real clock, which bounds the delay of a stop on a machine that is too busy to run the
 /// clock's thread in time.
 const REFRESH_INTERVAL: u32 = 32;
+/// So many bytes of work do the same: they take well below a tenth of a millisecond.
+const REFRESH_WORK: usize = 64 << 10;
+/// The coarse clocks may be a tick behind, and a snippet gets its whole time.
+const TICK: u64 = 1_000;
 
 /// The error that a script gets at every check once its time is over.
 pub(crate) const OUT_OF_TIME: &str = "the snippet's time is over";
@@ -33,9 +40,8 @@ pub(crate) enum Exceeded {
 /// One VM's deadlines. Once one has passed, every call and every loop iteration raises an error, also inside `pcall`,
 /// error handlers and coroutines, until the script has ended.
 ///
-/// An overloaded machine may suspend a thread for longer than the whole limit. A script whose wall time is over
-/// therefore gets a grace period of a quarter of its limit, measured in CPU time of its thread: a script that was only
-/// waiting for the CPU finishes in it, an endless loop does not.
+/// The limits are CPU time of the thread: an overloaded machine may suspend a thread for longer than the whole limit, and a
+/// script is not to blame for that. Wall time, which is never less, tells cheaply that no limit can be exceeded yet.
 ///
 /// A thread runs one script at a time, so the running script's deadline is thread-local, where the VM's interrupt finds
 /// it without a pointer.
@@ -47,7 +53,7 @@ pub(crate) struct Deadline {
     plugin_limit: u64,
     /// The part of it that the current plugin has used.
     used: Cell<u64>,
-    /// When the current call began, and its own limit.
+    /// The thread's CPU time when the current call began, and the call's own limit.
     call: Cell<(u64, u64)>,
     calls: Cell<u64>,
 }
@@ -77,13 +83,12 @@ impl Deadline {
     /// Begins one call.
     pub(crate) fn begin(&self) {
         self.calls.set(self.calls.get() + 1);
-        let now = Clock::now();
+        let cpu = cpu_time::now();
         let limit = self.limit.min(self.plugin_limit.saturating_sub(self.used.get()));
-        self.call.set((now, limit));
+        self.call.set((cpu, limit));
         EXCEEDED.set(None);
-        GRACE.set((limit / 4, None));
-        // The coarse clock may be a tick behind, and a snippet gets its whole time.
-        UNTIL.set(now + limit + 1_000);
+        CPU_UNTIL.set(cpu + limit + TICK);
+        UNTIL.set(Clock::now() + limit + TICK);
     }
 
     /// Whether a check during this call found a limit exceeded.
@@ -106,11 +111,15 @@ impl Deadline {
         Duration::from_micros(self.plugin_limit)
     }
 
-    /// Ends the call and returns the limit that it exceeded.
+    /// Ends the call and returns the limit that it exceeded. The real clock is read: one long step without any check may
+    /// have taken all of the time.
     pub(crate) fn end(&self) -> Option<Exceeded> {
+        if Clock::refresh() > UNTIL.get() {
+            is_over();
+        }
         UNTIL.set(u64::MAX);
-        // The coarse clock is enough: what falls between two ticks evens out over many calls.
-        let took = Clock::now().saturating_sub(self.call.get().0);
+        // The coarse time is enough: what falls between two ticks evens out over many calls.
+        let took = cpu_time::now().saturating_sub(self.call.get().0);
         self.used.set(self.used.get().saturating_add(took));
         EXCEEDED.get()
     }
@@ -121,10 +130,16 @@ pub(crate) fn is_over() -> bool {
     // On a busy machine the clock's own thread may be late.
     let checks = CHECKS.get().wrapping_add(1);
     CHECKS.set(checks);
-    if checks.is_multiple_of(REFRESH_INTERVAL) {
+    if checks.is_multiple_of(REFRESH_INTERVAL) || WORK.get() >= REFRESH_WORK {
+        WORK.set(0);
         Clock::refresh();
     }
-    Clock::now() > UNTIL.get() && (EXCEEDED.get().is_some() || grace_is_over())
+    Clock::now() > UNTIL.get() && (EXCEEDED.get().is_some() || cpu_is_over())
+}
+
+/// Records that a host function works on `bytes` bytes: the next check knows the time that this took.
+pub(crate) fn work(bytes: usize) {
+    WORK.set(WORK.get().saturating_add(bytes));
 }
 
 /// Returns an error if the script on this thread has to stop.
@@ -138,23 +153,14 @@ pub(crate) fn out_of_memory() {
     UNTIL.set(0);
 }
 
+/// Whether the script's CPU time is over. If not, it needs at least as much wall time for the rest.
 #[cold]
-fn grace_is_over() -> bool {
-    let cpu = thread_cpu_time();
-    let (grace, begun) = GRACE.get();
-    let begun = begun.unwrap_or(cpu);
-    let used = cpu - begun;
-    if grace > 0 && used < grace {
-        GRACE.set((grace, Some(begun)));
-        UNTIL.set(Clock::refresh() + (grace - used));
+fn cpu_is_over() -> bool {
+    let left = CPU_UNTIL.get().saturating_sub(cpu_time::refresh());
+    if left > 0 {
+        UNTIL.set(Clock::refresh() + left);
         return false;
     }
     EXCEEDED.set(Some(Exceeded::Time));
     true
-}
-
-/// CPU time of this thread in microseconds.
-fn thread_cpu_time() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }

@@ -3,15 +3,18 @@
 
 pub(crate) mod bundled;
 mod clock;
+mod cpu_time;
 pub(crate) mod deadline;
 mod error;
+mod host_function;
 pub(crate) mod interrupt;
 mod table;
 
 pub use clock::{Busy, Clock};
-pub(crate) use deadline::{Deadline, Exceeded, OUT_OF_TIME, check};
+pub(crate) use deadline::{Deadline, Exceeded, OUT_OF_TIME, check, work};
 pub(crate) use error::{
     NOT_ENOUGH_MEMORY, bad_argument, kind_name, plain_error, raise, script_error, stopped, wrong_type,
 };
 pub use error::{ScriptError, Stop};
+pub(crate) use host_function::host_function;
 pub(crate) use table::{ReadError, array_length, frozen, read_members, sequence_index};

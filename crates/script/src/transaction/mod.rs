@@ -12,6 +12,8 @@ mod view;
 
 use bytes::Bytes;
 
+use crate::runtime::work;
+
 use scan::Member;
 pub use scan::{Level, Span, split_array, split_object};
 pub(crate) use scan::{Traits, is_credential};
@@ -99,6 +101,11 @@ impl Transaction {
         self.members_at(Level::Root).map(|member| (member.key, member.value))
     }
 
+    /// The number of indexed members, through which a search for one goes.
+    pub(crate) fn members_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// The indexed members of the object at `level`.
     pub(crate) fn members_at(&self, level: Level) -> impl DoubleEndedIterator<Item = &Member> + '_ {
         self.members.iter().filter(move |member| member.level == level)
@@ -120,7 +127,9 @@ impl Transaction {
 
     /// The value of the member `name` of `_context`.
     pub fn context(&self, name: &str) -> Option<View<'_>> {
-        self.context_object()?.get(name)
+        let context = self.context_object()?;
+        work(context.raw().len());
+        context.get(name)
     }
 
     fn context_object(&self) -> Option<View<'_>> {

@@ -112,7 +112,8 @@ pub fn split_object(raw: &[u8]) -> Vec<(Span, Span)> {
             break;
         }
         let value = scanner.span(start);
-        let earlier = names.find(key.span.of(raw), key.escaped, || members.iter().map(|(known, _)| known.of(raw)).enumerate());
+        let earlier =
+            names.find(key.span.of(raw), key.escaped, || members.iter().map(|(known, _)| known.of(raw)).enumerate());
         match earlier {
             Some(at) => members[at].1 = value,
             None => {

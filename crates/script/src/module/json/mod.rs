@@ -12,7 +12,7 @@ use std::rc::Rc;
 use self::options::Settings;
 use crate::host::json::ValueError;
 use crate::host::{Module, State};
-use crate::runtime::{OUT_OF_TIME, bad_argument, frozen, kind_name, raise};
+use crate::runtime::{OUT_OF_TIME, bad_argument, frozen, host_function, kind_name, raise, work};
 use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value as Lv, Variadic};
 
 /// The module. `safe` returns nil and the error instead of raising it.
@@ -28,7 +28,7 @@ fn instance(lua: &Lua, state: &Rc<State>, safe: bool, lasting: bool) -> mlua::Re
     options::add(&mut module, &settings)?;
     let table = module.done();
     let owner = state.clone();
-    table.raw_set("new", lua.create_function(move |lua, (): ()| instance(lua, &owner, safe, true))?)?;
+    table.raw_set("new", host_function(lua, move |lua, (): ()| instance(lua, &owner, safe, true))?)?;
     table.raw_set("null", Lv::NULL)?;
     table.raw_set("_NAME", if safe { "cjson.safe" } else { "cjson" })?;
     table.raw_set("_VERSION", "2.1.0.14")?;
@@ -51,7 +51,10 @@ fn converters(module: &mut Module<'_>, settings: &Rc<Settings>, safe: bool) -> m
     module.function("decode", move |lua, state, arguments: Variadic<Lv>| {
         let text = only(lua, "decode", &arguments)?;
         let bytes = match text {
-            Lv::String(text) => text.as_bytes().to_vec(),
+            Lv::String(text) => {
+                work(text.as_bytes().len());
+                text.as_bytes().to_vec()
+            }
             Lv::Integer(number) => number.to_string().into_bytes(),
             Lv::Number(number) => number.to_string().into_bytes(),
             other => {

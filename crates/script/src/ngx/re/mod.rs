@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value as Lv};
 
-use crate::runtime::{OUT_OF_TIME, deadline, wrong_type};
+use crate::runtime::{OUT_OF_TIME, deadline, host_function, work, wrong_type};
 use logphase_regex::{Pattern, Patterns, Scratch, SearchError, UNSET};
 
 pub(crate) use split::module;
@@ -26,16 +26,16 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     type Arguments = (Lv, Lv, Lv, Lv, Lv);
     let shared = engine.clone();
-    table.raw_set("match", lua.create_function(move |lua, arguments: Arguments| matches(lua, &shared, arguments))?)?;
+    table.raw_set("match", host_function(lua, move |lua, arguments: Arguments| matches(lua, &shared, arguments))?)?;
     let shared = engine.clone();
-    table.raw_set("find", lua.create_function(move |lua, arguments: Arguments| find(lua, &shared, arguments))?)?;
+    table.raw_set("find", host_function(lua, move |lua, arguments: Arguments| find(lua, &shared, arguments))?)?;
     let shared = engine.clone();
     let gmatch = move |lua: &Lua, arguments: (Lv, Lv, Lv)| gmatch(lua, &shared, arguments);
-    table.raw_set("gmatch", lua.create_function(gmatch)?)?;
+    table.raw_set("gmatch", host_function(lua, gmatch)?)?;
     for (name, every) in [("sub", false), ("gsub", true)] {
         let shared = engine.clone();
-        let work = move |lua: &Lua, arguments: (Lv, Lv, Lv, Lv)| replace::replace(lua, &shared, name, every, arguments);
-        table.raw_set(name, lua.create_function(work)?)?;
+        let call = move |lua: &Lua, arguments: (Lv, Lv, Lv, Lv)| replace::replace(lua, &shared, name, every, arguments);
+        table.raw_set(name, host_function(lua, call)?)?;
     }
     Ok(table)
 }
@@ -76,7 +76,10 @@ impl Engine {
 /// An argument that OpenResty converts to a string.
 fn text(lua: &Lua, value: &Lv, function: &str, position: usize) -> mlua::Result<LuaString> {
     match value {
-        Lv::String(text) => Ok(text.clone()),
+        Lv::String(text) => {
+            work(text.as_bytes().len());
+            Ok(text.clone())
+        }
         Lv::Nil => lua.create_string("nil"),
         Lv::Boolean(value) => lua.create_string(if *value { "true" } else { "false" }),
         Lv::Integer(_) | Lv::Number(_) => match lua.coerce_string(value.clone())? {
@@ -211,7 +214,7 @@ fn gmatch(lua: &Lua, engine: &Rc<Engine>, (subject, regex, options): (Lv, Lv, Lv
         Err(why) => return failed(lua, why, 1),
     };
     let (engine, next) = (engine.clone(), RefCell::new(Walk::default()));
-    let iterate = lua.create_function(move |lua, (): ()| {
+    let iterate = host_function(lua, move |lua, (): ()| {
         let bytes = subject.as_bytes();
         let mut walk = next.borrow_mut();
         let found = walk.next(&engine, &pattern, &bytes, |slots| captures(lua, &pattern, &bytes, slots, None))?;

@@ -3,7 +3,7 @@
 use mlua::{Lua, MultiValue, Table, Value as Lv};
 
 use super::{Engine, Walk, begin, failed, letters, text};
-use crate::runtime::check;
+use crate::runtime::{check, host_function};
 use logphase_regex::UNSET;
 
 /// The module.
@@ -11,9 +11,9 @@ pub(crate) fn module(lua: &Lua) -> mlua::Result<Table> {
     let engine = Engine::default();
     let table = lua.create_table()?;
     let split = move |lua: &Lua, arguments: (Lv, Lv, Lv, Lv, Lv, Lv)| split(lua, &engine, arguments);
-    table.raw_set("split", lua.create_function(split)?)?;
+    table.raw_set("split", host_function(lua, split)?)?;
     // It sets limits of PCRE's JIT, which does not exist here.
-    table.raw_set("opt", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
+    table.raw_set("opt", host_function(lua, |_, _: MultiValue| Ok(()))?)?;
     Ok(table)
 }
 
