@@ -1,5 +1,6 @@
 mod cjson;
 mod compile;
+mod cost;
 mod modules;
 mod names;
 mod ngx;
