@@ -189,7 +189,7 @@ fn milliseconds(time: SystemTime) -> u64 {
 
 /// `errors` counts all failures, `stopped` those that ran out of a budget. The mean is that of the measured runs.
 fn snippet(field: &str, breaker: &Breaker) -> Value {
-    let totals = breaker.totals();
+    let (totals, suspended) = (breaker.totals(), breaker.suspended_for());
     let times = totals.times();
     let stopped: Map<String, Value> = Stop::ALL
         .into_iter()
@@ -202,6 +202,7 @@ fn snippet(field: &str, breaker: &Breaker) -> Value {
         "stopped": stopped,
         "left_out": totals.skipped(),
         "mean_seconds": (times.count() > 0).then(|| times.seconds() / times.count() as f64),
-        "suspended_for_seconds": breaker.suspended_for().map(|left| left.as_secs_f64().ceil()),
+        "suspended_for_seconds": suspended.map(|(left, _)| left.as_secs_f64().ceil()),
+        "suspended_from_bytes": suspended.map(|(_, from)| from),
     })
 }

@@ -90,11 +90,12 @@ impl Runner {
 
     /// Runs `plan` for `transaction`.
     pub fn run(&mut self, transaction: Transaction, plan: &[usize], observer: &mut impl Observer) {
+        let size = transaction.bytes().len();
         self.vm.begin(Message::new(transaction, self.program.style()));
         // A plugin without edits reuses the encoded message of the previous one.
         let mut last: Option<(u64, Bytes)> = None;
         for (at, &step) in plan.iter().enumerate() {
-            let succeeded = self.run_parts(step, observer);
+            let succeeded = self.run_parts(step, size, observer);
             if !succeeded && self.program.steps[step].drops {
                 // As in Kong, an error ends the log phase for all later plugins.
                 for &step in &plan[at..] {
@@ -127,8 +128,8 @@ impl Runner {
         }
     }
 
-    /// Runs the fields or functions of a step. Returns whether all succeeded.
-    fn run_parts(&mut self, step: usize, observer: &mut impl Observer) -> bool {
+    /// Runs the fields or functions of a step on a transaction of `size` bytes. Returns whether all succeeded.
+    fn run_parts(&mut self, step: usize, size: usize, observer: &mut impl Observer) -> bool {
         let LoadedStep { snippets, name, id } = &self.loaded[step];
         if snippets.is_empty() {
             return true;
@@ -140,7 +141,7 @@ impl Runner {
         let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program));
         for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
             let breaker = &program.breakers[part];
-            let skipped = breaker.skip();
+            let skipped = breaker.skip(size);
             let result = match (skipped, &compiled.path) {
                 (Some(left), _) => Err(suspended(left)),
                 (None, Some(path)) => self.vm.run_field(snippet, path),
@@ -154,8 +155,8 @@ impl Runner {
                 *started = now;
             }
             let transition = match result.as_ref().map_err(|error| error.stop) {
-                Err(Some(budget)) => breaker.record_stop(budget, &self.program.suspension),
-                _ => breaker.record_end(),
+                Err(Some(budget)) => breaker.record_stop(budget, &self.program.suspension, size),
+                _ => breaker.record_end(size),
             };
             if transition != Transition::None {
                 log_transition(program, part, transition, &self.program.suspension);
@@ -185,7 +186,7 @@ impl Runner {
 
 fn suspended(left: std::time::Duration) -> ScriptError {
     let message =
-        format!("skipped: suspended for another {left:.0?}, because it ran out of time or memory too often in a row");
+        format!("skipped: suspended for another {left:.0?}, because it ran out of time or memory in nearly all runs");
     ScriptError { message, line: None, stop: Some(Stop::Suspended) }
 }
 
@@ -193,13 +194,17 @@ fn suspended(left: std::time::Duration) -> ScriptError {
 fn log_transition(step: &Step, part: usize, transition: Transition, suspension: &Suspension) {
     let field = step.parts[part].name(part);
     let Suspension { after, time } = suspension;
-    if transition == Transition::Recovered {
+    let Transition::Suspended { from_bytes } = transition else {
         tracing::info!(plugin = %step.label, field, "a Lua snippet that was suspended has succeeded, and runs again");
         return;
-    }
+    };
     let place = step.parts[part].source.line_origin(1);
-    tracing::error!(plugin = %step.label, field, %place, "a Lua snippet is suspended for {time:?}: it ran out of time or \
-        memory {after} times in a row; correct it and reload (settings: lua.suspend_after, lua.suspend_for)");
+    let which = match from_bytes {
+        0 => String::new(),
+        bytes => format!(" for transactions of {bytes} bytes or more"),
+    };
+    tracing::error!(plugin = %step.label, field, %place, "a Lua snippet is suspended for {time:?}{which}: it ran out of time or \
+        memory {after} times there; correct it and reload (settings: lua.suspend_after, lua.suspend_for)");
 }
 
 /// Measures one in [`SAMPLE_INTERVAL`] runs of a step, to keep the overhead low.

@@ -41,7 +41,7 @@ settings_record! {
         max_source_bytes: usize = size(256 << 10);
         /// Maximum levels of brackets and blocks in the source of one snippet.
         max_source_nesting: usize = count(100, &[Check::Between(1.0, 150.0)]);
-        /// Consecutive timeouts after which a snippet is suspended; 0: never.
+        /// Timeouts, less five for each success, after which a snippet is suspended; 0: never.
         suspend_after: u32 = count(10, UP_TO_A_MILLION);
         /// How long a snippet stays suspended.
         #[serde(deserialize_with = "crate::options::record::seconds")]
