@@ -178,6 +178,9 @@ impl Vm {
         };
         if result.is_err() {
             self.environment.reset();
+            self.state.undo_edits();
+        } else {
+            self.state.keep_edits();
         }
         match result.as_ref().err().and_then(|failure| failure.stop) {
             // The memory of the script is garbage now, and the next one needs it.

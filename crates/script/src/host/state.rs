@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::json::{FieldEncoding, ValueError};
 use super::options::{CountLimits, Options};
 use super::rate_limit::LogRateLimit;
-use crate::message::{KeyPath, Message, Mode};
+use crate::message::{KeyPath, Message, Mode, Snapshot};
 use crate::runtime::{Deadline, check, work};
 use crate::transaction::{Level, Transaction, Value, View};
 
@@ -27,8 +27,10 @@ pub(crate) struct State {
     /// The metatable of arrays that were read from JSON, so that an empty one stays an array.
     pub(crate) array_mark: Table,
     message: RefCell<Option<Message>>,
-    /// Bytes of the edits that scripts have made to the message.
-    edited: Cell<usize>,
+    /// Bytes that edits had added to the message when the current plugin began.
+    added_before: Cell<usize>,
+    /// The message before the first edit of the running snippet, which is restored if the snippet fails.
+    before_edits: RefCell<Option<Snapshot>>,
     /// `kong.ctx.shared`, `ngx.ctx` and each plugin's `kong.ctx.plugin`, created on first use.
     contexts: RefCell<HashMap<Context, Table>>,
     plugin: Cell<usize>,
@@ -67,7 +69,8 @@ impl State {
             trusted_ips: options.trusted_ips.clone(),
             array_mark,
             message: RefCell::new(None),
-            edited: Cell::new(0),
+            added_before: Cell::new(0),
+            before_edits: RefCell::new(None),
             contexts: RefCell::new(HashMap::new()),
             plugin: Cell::new(0),
             plugin_name: RefCell::new("".into()),
@@ -84,7 +87,7 @@ impl State {
     pub(crate) fn begin(&self, message: Message) {
         self.contexts.borrow_mut().clear();
         self.deadline.enter_plugin();
-        self.edited.set(0);
+        self.added_before.set(0);
         self.inspect_off.set(false);
         *self.message.borrow_mut() = Some(message);
     }
@@ -97,6 +100,7 @@ impl State {
 
     pub(crate) fn enter_plugin(&self, index: usize, name: &Rc<str>) {
         self.deadline.enter_plugin();
+        self.added_before.set(self.with_message(|message| message.added_bytes()).unwrap_or(0));
         self.plugin.set(index);
         self.inspect_off.set(false);
         *self.plugin_name.borrow_mut() = name.clone();
@@ -185,15 +189,43 @@ impl State {
         // An upper bound of the overhead of each step of an edit's path, without the texts.
         const STEP: usize = 64;
         let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
-        let total = self.edited.get().saturating_add(size);
         let limit = self.encoding.limits().bytes.saturating_mul(4);
-        if total > limit {
-            let message = format!("all values set for one message are larger than {limit} bytes");
-            return Err(ValueError::TooLarge(message));
+        let before = self.added_before.get();
+        let edited = self.with_message(|message| {
+            let added = message.added_bytes().saturating_sub(before);
+            if json.is_some() && added.saturating_add(size) > limit {
+                let message =
+                    format!("all values that the plugin has set for one message are larger than {limit} bytes");
+                return Err(ValueError::TooLarge(message));
+            }
+            message.edit(path, json, mode).map_err(|error| ValueError::Invalid(error.to_string()))
+        });
+        edited.unwrap_or(Ok(()))
+    }
+
+    /// Like [`Self::edit`], in the middle of a snippet: [`Self::undo_edits`] takes it back.
+    ///
+    /// # Errors
+    /// The value or the edit is invalid or too large, or the script has to stop.
+    pub(crate) fn edit_within(&self, path: &KeyPath, value: &Lv, mode: Mode) -> Result<(), ValueError> {
+        let mut before = self.before_edits.borrow_mut();
+        if before.is_none() {
+            *before = self.with_message(|message| message.snapshot());
         }
-        self.edited.set(total);
-        let edited = self.with_message(|message| message.edit(path, json, mode));
-        edited.unwrap_or(Ok(())).map_err(|error| ValueError::Invalid(error.to_string()))
+        drop(before);
+        self.edit(path, value, mode)
+    }
+
+    /// Forgets the edits of the last snippet: they stay.
+    pub(crate) fn keep_edits(&self) {
+        *self.before_edits.borrow_mut() = None;
+    }
+
+    /// Takes back the edits of the last snippet, which has failed.
+    pub(crate) fn undo_edits(&self) {
+        if let Some(before) = self.before_edits.borrow_mut().take() {
+            self.with_message(|message| message.undo(before));
+        }
     }
 
     /// Converts a JSON value to a Lua value of new tables.

@@ -17,6 +17,11 @@ pub(super) const NAMES: [&str; 10] = [
     "response_body_size",
 ];
 
+/// Edits that are recorded at most: each of them is applied again whenever such a member is added.
+pub(super) const MAX_EDITS: usize = 256;
+/// Bytes of recorded edits at most.
+pub(super) const MAX_BYTES: usize = 4 << 20;
+
 /// An edit of a member that may be added later.
 #[derive(Debug, Clone)]
 pub(super) struct DeferredEdit {
@@ -26,6 +31,11 @@ pub(super) struct DeferredEdit {
 }
 
 impl DeferredEdit {
+    /// Bytes that it takes, approximately.
+    pub(super) fn bytes(&self) -> usize {
+        self.path.text().len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+
     /// The edit, if it is of such a member.
     pub(super) fn of(path: &KeyPath, value: Option<&Vec<u8>>, mode: Mode) -> Option<Self> {
         let name = first(path)?;

@@ -1,5 +1,7 @@
 //! Edits: when one takes effect, and why one fails.
 
+use super::deferred;
+
 /// When an edit takes effect (`kong.log.set_serialize_value`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -31,6 +33,9 @@ pub enum EditError {
         /// The beginning of the key.
         key: String,
     },
+    /// There are too many edits of bodies, or they are too large.
+    #[error("more than {} edits of bodies, or more than {} bytes of them", deferred::MAX_EDITS, deferred::MAX_BYTES)]
+    TooManyOfBodies,
     /// The index is so far past the end of the array that most elements would be holes (cjson's wording and rule).
     #[error("Cannot serialise table: excessively sparse array (key '{key}')")]
     Sparse {

@@ -22,6 +22,7 @@ pub use redact::{NO_KEY, RedactAction, RedactRule, compile_pattern};
 pub use shape::{Shape, ShapeError, ShapeOptions};
 pub use style::Style;
 pub use tree::Message;
+pub(crate) use tree::Snapshot;
 
 #[cfg(test)]
 mod tests;

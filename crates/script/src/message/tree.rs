@@ -1,5 +1,7 @@
 //! The message as a tree, which stays text wherever no edit has reached.
 
+use std::cell::Cell;
+
 use super::deferred::{self, DeferredEdit};
 use super::edit::{EditError, MAX_DEPTH, Mode};
 use super::key_path::{KeyPath, Name, Part};
@@ -62,8 +64,11 @@ pub struct Message {
     pub(super) transaction: Transaction,
     pub(super) root: Members,
     pub(super) placeholders: Placeholders,
-    /// Edits of members that may be added later.
+    /// Edits of members that may be added later, and their bytes.
     deferred: Vec<DeferredEdit>,
+    deferred_bytes: usize,
+    /// Bytes that edits have added, less those that edits have removed; approximately.
+    added_bytes: usize,
     pub(super) style: Style,
     /// The number of edits, which tells whether an encoding is still valid.
     version: u64,
@@ -84,7 +89,16 @@ impl Message {
                 .map(|(key, value)| (Slice::Span(key), Node::Raw(Slice::Span(value)))),
         );
         let placeholders = Placeholders::find(&transaction, style);
-        let mut message = Self { transaction, root, placeholders, deferred: Vec::new(), style, version: 0 };
+        let mut message = Self {
+            transaction,
+            root,
+            placeholders,
+            deferred: Vec::new(),
+            deferred_bytes: 0,
+            added_bytes: 0,
+            style,
+            version: 0,
+        };
         if message.transaction.traits().repeated_headers {
             message.leave_out_forgotten_headers();
         }
@@ -135,7 +149,7 @@ impl Message {
             self.root.len() - 1
         });
         let edited = std::mem::replace(&mut self.root[at].1, node);
-        let edits = std::mem::take(&mut self.deferred);
+        let (edits, edits_bytes) = (std::mem::take(&mut self.deferred), std::mem::take(&mut self.deferred_bytes));
         let matching =
             edits.iter().filter(|edit| deferred::first(&edit.path).is_some_and(|name| name.plain == wanted.plain));
         for edit in matching {
@@ -147,23 +161,75 @@ impl Message {
                 break;
             }
         }
-        self.deferred = edits;
+        (self.deferred, self.deferred_bytes) = (edits, edits_bytes);
+    }
+
+    /// Bytes that edits have added, less those that edits have removed; approximately.
+    pub(crate) fn added_bytes(&self) -> usize {
+        self.added_bytes
+    }
+
+    /// The state of the edits, for [`Self::undo`].
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        work(self.root.len());
+        Snapshot {
+            root: self.root.clone(),
+            deferred: self.deferred.len(),
+            deferred_bytes: self.deferred_bytes,
+            added_bytes: self.added_bytes,
+        }
+    }
+
+    /// Takes back all edits since `snapshot`.
+    pub(crate) fn undo(&mut self, snapshot: Snapshot) {
+        self.root = snapshot.root;
+        self.deferred.truncate(snapshot.deferred);
+        (self.deferred_bytes, self.added_bytes) = (snapshot.deferred_bytes, snapshot.added_bytes);
+        self.version += 1;
     }
 
     /// Applies one edit: `value` is JSON text, or `None` to remove.
+    ///
+    /// # Errors
+    /// See [`EditError`]; the message is unchanged.
     pub fn edit(&mut self, path: &KeyPath, value: Option<Vec<u8>>, mode: Mode) -> Result<(), EditError> {
         if path.parts().len() + value.as_deref().map_or(0, depth) > MAX_DEPTH {
             return Err(EditError::TooDeep { key: path.text().chars().take(100).collect() });
         }
         let deferred = DeferredEdit::of(path, value.as_ref(), mode);
+        let deferred_bytes = self.deferred_bytes + deferred.as_ref().map_or(0, DeferredEdit::bytes);
+        if deferred.is_some() && (self.deferred.len() == deferred::MAX_EDITS || deferred_bytes > deferred::MAX_BYTES) {
+            return Err(EditError::TooManyOfBodies);
+        }
         let Self { transaction, root, placeholders, style, version, .. } = self;
         let (bytes, removes) = (transaction.bytes().as_ref(), value.is_none());
-        let walk = Walk { bytes, placeholders, path, mode, removes, style: *style };
+        let walk = Walk { bytes, placeholders, path, mode, removes, style: *style, added: Cell::new(0) };
         walk.check(root)?;
         *version += 1;
         walk.go(root, value)?;
+        self.added_bytes = self.added_bytes.saturating_add_signed(walk.added.get());
         self.deferred.extend(deferred);
+        self.deferred_bytes = deferred_bytes;
         Ok(())
+    }
+}
+
+/// The state of the edits of a message.
+pub(crate) struct Snapshot {
+    root: Members,
+    deferred: usize,
+    deferred_bytes: usize,
+    added_bytes: usize,
+}
+
+/// Bytes of a member or an element in addition to its texts, approximately.
+const OVERHEAD: usize = 64;
+
+/// Bytes that a name takes which an edit has added; one of the transaction takes none.
+fn name_bytes(name: &Slice) -> usize {
+    match name {
+        Slice::Span(_) => 0,
+        Slice::Owned(text) => text.len() + OVERHEAD,
     }
 }
 
@@ -251,6 +317,16 @@ impl Node {
         Self::Raw(Slice::Owned((*b"null").into()))
     }
 
+    /// Bytes that it takes in addition to the transaction.
+    fn own_bytes(&self) -> usize {
+        match self {
+            Self::Raw(Slice::Span(_)) => 0,
+            Self::Raw(Slice::Owned(text)) | Self::Marked(text) => text.len(),
+            Self::Object(members) => members.iter().map(|(name, node)| name_bytes(name) + node.own_bytes()).sum(),
+            Self::Array(elements, _) => elements.iter().map(Self::own_bytes).sum(),
+        }
+    }
+
     fn is_null(&self, bytes: &[u8]) -> bool {
         matches!(self, Self::Raw(slice) if slice.of(bytes) == b"null")
     }
@@ -271,9 +347,26 @@ struct Walk<'a> {
     mode: Mode,
     removes: bool,
     style: Style,
+    /// Bytes that the edit adds, or removes if negative.
+    added: Cell<isize>,
 }
 
 impl Walk<'_> {
+    fn count_added(&self, bytes: usize) {
+        self.added.set(self.added.get().saturating_add_unsigned(bytes));
+    }
+
+    fn count_removed(&self, bytes: usize) {
+        self.added.set(self.added.get().saturating_sub_unsigned(bytes));
+    }
+
+    /// A new member's name.
+    fn new_name(&self, name: &Name) -> Slice {
+        let name = Slice::Owned(name.encoded.clone());
+        self.count_added(name_bytes(&name));
+        name
+    }
+
     /// Applies the edit after [`Self::check`] has succeeded.
     fn go(&self, members: &mut Members, value: Option<Vec<u8>>) -> Result<(), EditError> {
         // The only error that `check` cannot find.
@@ -367,6 +460,7 @@ impl Walk<'_> {
         let number = |at: usize| Slice::Owned((at + 1).to_string().into_bytes().into());
         let mut members: Vec<_> =
             std::mem::take(elements).into_iter().enumerate().map(|(at, node)| (number(at), node)).collect();
+        self.count_added(members.iter().map(|(name, _)| name_bytes(name)).sum());
         let done = self.member(&mut members, name, rest, value);
         // An array that the edit leaves empty stays an array.
         *node = if members.is_empty() { Node::Array(Vec::new(), false) } else { Node::Object(members) };
@@ -382,7 +476,7 @@ impl Walk<'_> {
                 (None, true) => {
                     let mut node = Node::Object(Vec::new());
                     let done = self.apply(&mut node, rest, value);
-                    members.push((Slice::Owned(name.encoded.clone()), node));
+                    members.push((self.new_name(name), node));
                     done
                 }
             };
@@ -390,12 +484,24 @@ impl Walk<'_> {
         let present = found.is_some() || (self.mode == Mode::Add && self.has_header(members, name));
         match (value, found) {
             _ if self.blocked(present) => {}
-            (None, Some(at)) => drop(members.remove(at)),
+            (None, Some(at)) => {
+                let (name, node) = members.remove(at);
+                self.count_removed(name_bytes(&name) + node.own_bytes());
+            }
             (None, None) => {}
-            (Some(value), Some(at)) => members[at].1 = value,
-            (Some(value), None) => members.push((Slice::Owned(name.encoded.clone()), value)),
+            (Some(value), Some(at)) => self.replace(&mut members[at].1, value),
+            (Some(value), None) => {
+                self.count_added(value.own_bytes());
+                members.push((self.new_name(name), value));
+            }
         }
         Ok(())
+    }
+
+    fn replace(&self, node: &mut Node, value: Node) {
+        self.count_added(value.own_bytes());
+        self.count_removed(node.own_bytes());
+        *node = value;
     }
 
     fn element(
@@ -415,6 +521,7 @@ impl Walk<'_> {
             return Err(EditError::Sparse { key: self.path.text().to_owned() });
         }
         while elements.len() < index {
+            self.count_added(OVERHEAD + Node::null().own_bytes());
             elements.push(Node::null());
         }
         let last = index == elements.len();
@@ -427,9 +534,12 @@ impl Walk<'_> {
         }
         match value {
             _ if self.blocked(present) => {}
-            Some(value) => *slot = value,
-            None if last => drop(elements.pop()),
-            None => *slot = Node::null(),
+            Some(value) => self.replace(slot, value),
+            None if last => {
+                let node = elements.pop();
+                self.count_removed(OVERHEAD + node.as_ref().map_or(0, Node::own_bytes));
+            }
+            None => self.replace(slot, Node::null()),
         }
         Ok(())
     }

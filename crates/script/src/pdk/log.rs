@@ -194,5 +194,5 @@ fn set_serialize_value(lua: &Lua, state: &State, (key, value, options): (Lv, Lv,
         return Err(raise(lua, &format!("key is longer than {MAX_KEY} bytes")));
     }
     let path = KeyPath::parse(&key.to_string_lossy(), state.quirks);
-    state.edit(&path, &value, mode).map_err(|error| raise(lua, &error.to_string()))
+    state.edit_within(&path, &value, mode).map_err(|error| raise(lua, &error.to_string()))
 }

@@ -164,7 +164,7 @@ fn edits_are_bounded() {
         let mut bench = Bench::on(&json!({}));
         let doubled = "local s = 'x' for i = 1, 19 do s = s .. s end ";
         let error = bench.shown(&format!("{doubled} for i = 1, 1000 do kong.log.set_serialize_value('k' .. i, s) end"));
-        assert!(error.ends_with("all values set for one message are larger than 4194304 bytes"), "{error}");
+        assert!(error.ends_with("all values that the plugin has set for one message are larger than 4194304 bytes"), "{error}");
         let error = bench.shown(
             "kong.log.set_serialize_value('a[1]', 1) local n = 10
             for i = 1, 20 do kong.log.set_serialize_value('a[' .. n .. ']', 1) n = n * 2 end",
@@ -319,4 +319,30 @@ fn formats_take_any_value_for_a_text() {
     ]);
     let error = bench.shown("\nreturn ('%d'):format({})");
     assert!(error.starts_with("error: [string \"...\"]:2: "), "{error}");
+}
+
+/// Scenario: a plugin that sets and removes values many times, and one that sets as much as it may; then other plugins; then
+/// a snippet that sets values and fails.
+/// Guarantees: what is removed does not count; what one plugin has used up is not missing to another; a snippet that fails
+/// leaves no edit behind, and takes none of an earlier snippet with it.
+#[test]
+fn each_plugin_has_its_own_share_of_edits() {
+    let mut bench = Bench::on(&sample());
+    bench.vm.enter_plugin(1, &"first".into());
+    let churn = "local s = 'x' for i = 1, 17 do s = s .. s end for i = 1, 200 do kong.log.set_serialize_value('a.b.c' .. i, s) \
+        kong.log.set_serialize_value('a', nil) end return 'done'";
+    assert_eq!(bench.field("churn", churn), Ok(()));
+    let greedy = "local s = 'x' for i = 1, 17 do s = s .. s end for i = 1, 31 do kong.log.set_serialize_value('g' .. i, s) end";
+    assert_eq!(bench.function(greedy), Ok(()));
+    let more = "local s = 'x' for i = 1, 18 do s = s .. s end kong.log.set_serialize_value('more', s)";
+    let more = bench.function(more).expect_err("used up");
+    assert!(more.message.contains("all values that the plugin has set"), "{more}");
+    bench.vm.enter_plugin(2, &"second".into());
+    assert_eq!(bench.field("honest", "local s = 'y' for i = 1, 18 do s = s .. s end return s"), Ok(()));
+    let fails = "kong.log.set_serialize_value('honest', nil) kong.log.set_serialize_value('route.id', 'x') \
+        kong.log.set_serialize_value('new', 1) error('no')";
+    assert!(bench.function(fails).is_err());
+    let members = bench.members();
+    assert_eq!((members["honest"].len(), members["churn"].as_str()), ((1 << 18) + 2, "\"done\""));
+    assert!(members["route"].contains(r#""id":"rt""#) && !members.contains_key("new"), "{}", members["route"]);
 }
