@@ -12,7 +12,7 @@ use super::program::{Program, Step};
 use logphase_queue::metric::Cell;
 use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
-use logphase_script::{ScriptError, SnippetId, Stop, Vm};
+use logphase_script::{FieldResult, ScriptError, SnippetId, Stop, Vm};
 
 /// A field or function of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,22 +130,19 @@ impl Runner {
 
     /// Runs the fields or functions of a step on a transaction of `size` bytes. Returns whether all succeeded.
     fn run_parts(&mut self, step: usize, size: usize, observer: &mut impl Observer) -> bool {
-        let LoadedStep { snippets, name, id } = &self.loaded[step];
-        if snippets.is_empty() {
+        if self.loaded[step].snippets.is_empty() {
             return true;
         }
-        self.vm.enter_plugin(step, name);
-        self.vm.set_plugin_id(id);
-        let mut succeeded = true;
-        let program = &self.program.steps[step];
+        self.enter_plugin(step);
+        let (mut succeeded, mut ran_out) = (true, false);
+        let all = self.program.clone();
+        let program = &all.steps[step];
         let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program));
-        for (part, (&snippet, compiled)) in snippets.iter().zip(&program.parts).enumerate() {
-            let breaker = &program.breakers[part];
+        for (part, breaker) in program.breakers.iter().enumerate() {
             let skipped = breaker.skip(size);
-            let result = match (skipped, &compiled.path) {
-                (Some(left), _) => Err(suspended(left)),
-                (None, Some(path)) => self.vm.run_field(snippet, path),
-                (None, None) => self.vm.run_function(snippet),
+            let result = match skipped {
+                Some(left) => Err(suspended(left)),
+                None => self.run_part(step, part),
             };
             if let Some(started) = &mut lap {
                 let now = Instant::now();
@@ -162,6 +159,7 @@ impl Runner {
                 log_transition(program, part, transition, &self.program.suspension);
             }
             if let Err(error) = result {
+                ran_out |= error.stop == Some(Stop::Memory);
                 // A snippet that was stopped just below the limit also leaves too little memory.
                 self.out_of_memory |=
                     error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());
@@ -172,7 +170,64 @@ impl Runner {
                 }
             }
         }
+        if self.vm.is_cramped() && self.vm.held_bytes() > self.program.options.limits.memory / 4 && self.vm.holds_much()
+        {
+            if !ran_out {
+                self.blame_for_memory(step, size, observer);
+            }
+            self.renew_vm();
+        }
         succeeded
+    }
+
+    fn enter_plugin(&mut self, step: usize) {
+        let LoadedStep { name, id, .. } = &self.loaded[step];
+        self.vm.enter_plugin(step, name);
+        self.vm.set_plugin_id(id);
+    }
+
+    /// Runs a field or a function. If it finds no memory because of what earlier ones hold, it runs again in a new VM.
+    fn run_part(&mut self, step: usize, part: usize) -> FieldResult {
+        let result = self.try_part(step, part);
+        if !result.as_ref().is_err_and(|error| error.stop == Some(Stop::Memory)) || !self.vm.holds_much() {
+            return result;
+        }
+        self.renew_vm();
+        self.enter_plugin(step);
+        self.try_part(step, part)
+    }
+
+    fn try_part(&mut self, step: usize, part: usize) -> FieldResult {
+        let snippet = self.loaded[step].snippets[part];
+        match &self.program.steps[step].parts[part].path {
+            Some(path) => self.vm.run_field(snippet, path),
+            None => self.vm.run_function(snippet),
+        }
+    }
+
+    /// Records that a plugin leaves so much in `kong.ctx` or `ngx.ctx` that the next one may find no memory.
+    #[cold]
+    fn blame_for_memory(&self, step: usize, size: usize, observer: &mut impl Observer) {
+        let program = &self.program.steps[step];
+        let part = program.parts.len() - 1;
+        let message =
+            format!("the plugin leaves {} bytes in kong.ctx or ngx.ctx, which are removed", self.vm.held_bytes());
+        let error = ScriptError { message, line: None, stop: Some(Stop::Memory) };
+        let transition = program.breakers[part].record_stop(Stop::Memory, &self.program.suspension, size);
+        if transition != Transition::None {
+            log_transition(program, part, transition, &self.program.suspension);
+        }
+        observer.failed(Part { step, part }, &error);
+    }
+
+    /// Goes on with the current message in a new VM.
+    #[cold]
+    fn renew_vm(&mut self) {
+        let message = self.vm.end();
+        self.recreate_vm();
+        if let Some(message) = message {
+            self.vm.begin(message);
+        }
     }
 
     /// Recreates the VM after it ran out of memory, or after a panic left it in an unknown state.

@@ -33,6 +33,8 @@ pub struct Vm {
     state: Rc<State>,
     /// The memory limit in bytes.
     memory: usize,
+    /// Bytes in use when the last snippet was loaded.
+    loaded_bytes: usize,
     /// Bytes in use after the last garbage collection.
     in_use: Cell<usize>,
     lua: Lua,
@@ -51,7 +53,8 @@ impl Vm {
         let environment = Environment::new(&lua, &state, &options.dialect)?;
         interrupt::install(&lua)?;
         let memory = options.limits.memory;
-        Ok(Self { snippets: Vec::new(), returned: Vec::new(), environment, state, memory, in_use: Cell::new(0), lua })
+        let (snippets, returned, in_use) = (Vec::new(), Vec::new(), Cell::new(0));
+        Ok(Self { snippets, returned, environment, state, memory, loaded_bytes: 0, in_use, lua })
     }
 
     /// Loads a snippet into its own environment.
@@ -70,6 +73,7 @@ impl Vm {
             .into_function();
         self.state.loading.set(false);
         self.snippets.push(loaded?);
+        self.loaded_bytes = self.lua.used_memory();
         self.returned.push(None);
         Ok(SnippetId(self.snippets.len() - 1))
     }
@@ -100,6 +104,17 @@ impl Vm {
     /// Whether so much memory is in use that a modest snippet may find none.
     pub fn is_cramped(&self) -> bool {
         self.lua.used_memory() > self.memory / 2
+    }
+
+    /// Whether an eighth of the memory limit is in use by what snippets hold, such as `kong.ctx`, after collecting garbage.
+    pub fn holds_much(&self) -> bool {
+        let _ = self.lua.gc_collect();
+        self.held_bytes() > self.memory / 8
+    }
+
+    /// Bytes in use in addition to the snippets themselves.
+    pub fn held_bytes(&self) -> usize {
+        self.lua.used_memory().saturating_sub(self.loaded_bytes)
     }
 
     /// Reads or edits the current message.

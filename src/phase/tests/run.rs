@@ -272,3 +272,31 @@ fn values_are_limited() {
     }
     assert_eq!(seen.by_name(bench.runner.program())[0].1, json!({"sound": [1, [2]]}));
 }
+
+/// Scenario: a plugin leaves memory in `kong.ctx.shared`: most of the limit, and less than half of it; the field of the next
+/// plugin needs more than is left.
+/// Guarantees: the next plugin's field runs, and is not blamed; the first is blamed if it leaves most of the limit.
+#[test]
+fn memory_is_charged_to_its_holder() {
+    let mut settings = patient();
+    settings.lua.memory_limit = 16 << 20;
+    for (mebibytes, blamed) in [(10, 1), (5, 0)] {
+        let hoard = format!(
+            "held: \"local s = 'x' for i = 1, 20 do s = s .. s end kong.ctx.shared.held = {{}} for i = 1, {mebibytes} do \
+            kong.ctx.shared.held[i] = s .. i end return 1\""
+        );
+        let honest = "n: \"local s = 'y' for i = 1, 20 do s = s .. s end local t = {} for i = 1, 8 do t[i] = s .. i end \
+            return #t\"";
+        let text = plugins("", ["after: return 1", honest, &hoard]).replace("{tcp", "{ tcp");
+        let mut bench = bench(&text, &settings);
+        for _ in 0..3 {
+            let seen = run(&mut bench, &json!({}));
+            let messages = seen.by_name(bench.runner.program());
+            assert_eq!(messages.len(), 3);
+            assert!(messages.iter().any(|(_, message)| message["n"] == 8), "{messages:?}");
+            let failed: Vec<_> = seen.failed.iter().map(|(_, error)| (error.message.as_str(), error.stop)).collect();
+            assert_eq!(failed.len(), blamed, "{failed:?}");
+            assert!(failed.iter().all(|(message, _)| message.contains("bytes in kong.ctx or ngx.ctx")), "{failed:?}");
+        }
+    }
+}

@@ -164,7 +164,10 @@ fn edits_are_bounded() {
         let mut bench = Bench::on(&json!({}));
         let doubled = "local s = 'x' for i = 1, 19 do s = s .. s end ";
         let error = bench.shown(&format!("{doubled} for i = 1, 1000 do kong.log.set_serialize_value('k' .. i, s) end"));
-        assert!(error.ends_with("all values that the plugin has set for one message are larger than 4194304 bytes"), "{error}");
+        assert!(
+            error.ends_with("all values that the plugin has set for one message are larger than 4194304 bytes"),
+            "{error}"
+        );
         let error = bench.shown(
             "kong.log.set_serialize_value('a[1]', 1) local n = 10
             for i = 1, 20 do kong.log.set_serialize_value('a[' .. n .. ']', 1) n = n * 2 end",
@@ -332,7 +335,8 @@ fn each_plugin_has_its_own_share_of_edits() {
     let churn = "local s = 'x' for i = 1, 17 do s = s .. s end for i = 1, 200 do kong.log.set_serialize_value('a.b.c' .. i, s) \
         kong.log.set_serialize_value('a', nil) end return 'done'";
     assert_eq!(bench.field("churn", churn), Ok(()));
-    let greedy = "local s = 'x' for i = 1, 17 do s = s .. s end for i = 1, 31 do kong.log.set_serialize_value('g' .. i, s) end";
+    let greedy =
+        "local s = 'x' for i = 1, 17 do s = s .. s end for i = 1, 31 do kong.log.set_serialize_value('g' .. i, s) end";
     assert_eq!(bench.function(greedy), Ok(()));
     let more = "local s = 'x' for i = 1, 18 do s = s .. s end kong.log.set_serialize_value('more', s)";
     let more = bench.function(more).expect_err("used up");
