@@ -9,9 +9,6 @@ use super::router::{Reply, json_reply};
 use super::state::{ServiceState, Stage};
 use crate::delivery::PluginStats;
 
-/// How long one transaction may keep a worker busy. Its Lua is stopped long before.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
-
 /// Whether the service accepts transactions.
 pub(super) fn ready(state: &ServiceState) -> Reply {
     reply("ready", why_not_ready(state))
@@ -57,13 +54,14 @@ fn why_not_live(state: &ServiceState) -> Option<String> {
     if state.stage() == Stage::Stopping {
         return None;
     }
-    let heartbeats = &state.components()?.worker_stats.heartbeats;
-    worker_problem(heartbeats.iter().map(|heartbeat| (heartbeat.has_ended(), heartbeat.busy_for())))
+    let components = state.components()?;
+    let heartbeats = components.worker_stats.heartbeats.iter();
+    worker_problem(components.stuck_after, heartbeats.map(|heartbeat| (heartbeat.has_ended(), heartbeat.busy_for())))
 }
 
-/// The problem of a worker that has ended or is stuck. Takes, for each worker, whether it has ended, and how long it has
+/// The problem of a worker that has ended, or that has been busy for `stuck_after`. Takes, for each worker, whether it has ended, and how long it has
 /// been busy with one transaction.
-fn worker_problem(workers: impl Iterator<Item = (bool, Option<Duration>)>) -> Option<String> {
+fn worker_problem(stuck_after: Duration, workers: impl Iterator<Item = (bool, Option<Duration>)>) -> Option<String> {
     let mut slowest = (0, Duration::ZERO);
     for (number, (ended, busy)) in workers.enumerate() {
         if ended {
@@ -71,7 +69,7 @@ fn worker_problem(workers: impl Iterator<Item = (bool, Option<Duration>)>) -> Op
         }
         slowest = busy.map_or(slowest, |time| if time > slowest.1 { (number, time) } else { slowest });
     }
-    let (number, time) = Some(slowest).filter(|(_, time)| *time >= STUCK_AFTER)?;
+    let (number, time) = Some(slowest).filter(|(_, time)| *time >= stuck_after)?;
     Some(format!("worker {number} has been busy with one transaction for {} seconds", time.as_secs()))
 }
 
@@ -99,11 +97,12 @@ mod tests {
     /// Guarantees: only the last two are a problem, and the answer names the worker.
     #[test]
     fn stuck_and_ended_workers() {
+        const LIMIT: Duration = Duration::from_secs(30);
         let busy = |seconds| (false, Some(Duration::from_secs(seconds)));
         let idle = (false, None);
-        assert_eq!(worker_problem([idle, busy(29), idle].into_iter()), None);
+        assert_eq!(worker_problem(LIMIT, [idle, busy(29), idle].into_iter()), None);
         let long = "worker 2 has been busy with one transaction for 31 seconds";
-        assert_eq!(worker_problem([busy(30), idle, busy(31)].into_iter()).as_deref(), Some(long));
-        assert_eq!(worker_problem([idle, (true, None)].into_iter()).as_deref(), Some("worker 1 has ended"));
+        assert_eq!(worker_problem(LIMIT, [busy(30), idle, busy(31)].into_iter()).as_deref(), Some(long));
+        assert_eq!(worker_problem(LIMIT, [idle, (true, None)].into_iter()).as_deref(), Some("worker 1 has ended"));
     }
 }

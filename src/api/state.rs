@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
@@ -32,6 +32,8 @@ pub struct Components {
     pub live: Weak<ArcSwap<Generation>>,
     /// What the workers have done so far.
     pub worker_stats: Arc<WorkerStats>,
+    /// How long one transaction may keep a worker busy.
+    pub stuck_after: Duration,
     /// What the snippets have done so far.
     pub snippets: Arc<SnippetRegistry>,
     /// The queues and sinks.

@@ -12,6 +12,8 @@ pub struct Heartbeat {
     /// The start of the current transaction on the workers' clock; 0 while the worker is idle, `u64::MAX` after it has
     /// ended.
     started: AtomicU64,
+    /// The step and the part that ran last, as two halves.
+    place: AtomicU64,
     /// Bytes of the worker's VM.
     memory: AtomicUsize,
 }
@@ -20,6 +22,22 @@ impl Heartbeat {
     /// Records that a transaction starts.
     pub(super) fn start(&self) {
         self.started.store(Clock::now().max(1), Ordering::Relaxed);
+    }
+
+    /// Records that a part of a step of the program runs.
+    pub(super) fn at(&self, step: usize, part: usize) {
+        self.place.store((step as u64) << 32 | part as u64, Ordering::Relaxed);
+    }
+
+    /// The step and the part that ran last.
+    pub fn place(&self) -> (usize, usize) {
+        let place = self.place.load(Ordering::Relaxed);
+        ((place >> 32) as usize, place as u32 as usize)
+    }
+
+    /// When the current transaction began, on the workers' clock; 0 while the worker is idle.
+    pub fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
     }
 
     /// Records that the worker is idle and its VM has `memory` bytes.
@@ -62,6 +80,8 @@ mod tests {
         assert_eq!(heartbeat.busy_for(), None);
         Clock::refresh();
         heartbeat.start();
+        heartbeat.at(3, 70_000);
+        assert_eq!(heartbeat.place(), (3, 70_000));
         assert!(heartbeat.busy_for().is_some_and(|time| time < Duration::from_secs(60)));
         heartbeat.idle(7);
         assert_eq!((heartbeat.busy_for(), heartbeat.memory()), (None, 7));

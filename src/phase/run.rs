@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::breaker::{Suspension, Transition};
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
+use super::worker::WorkerStats;
 use logphase_queue::metric::Cell;
 use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
@@ -42,6 +43,8 @@ pub struct Runner {
     vm: Vm,
     /// The loaded snippets of each step.
     loaded: Vec<LoadedStep>,
+    /// Whose heartbeat shows what runs.
+    heartbeat: Option<(Arc<WorkerStats>, usize)>,
     /// The timer of each step; empty if runs are not measured.
     timers: Vec<SampledTimer>,
     /// The VM ran out of memory and must be recreated.
@@ -60,6 +63,7 @@ impl Runner {
             program,
             vm,
             loaded,
+            heartbeat: None,
             timers: Vec::new(),
             out_of_memory: false,
         })
@@ -70,6 +74,13 @@ impl Runner {
     pub fn timed(mut self, worker: usize) -> Self {
         let timer = |_: &Step| SampledTimer { worker, cells: Vec::new(), run: 0 };
         self.timers = self.program.steps.iter().map(timer).collect();
+        self
+    }
+
+    /// Shows in a worker's heartbeat what runs.
+    #[must_use]
+    pub(super) fn with_heartbeat(mut self, worker_stats: Arc<WorkerStats>, worker: usize) -> Self {
+        self.heartbeat = Some((worker_stats, worker));
         self
     }
 
@@ -198,6 +209,9 @@ impl Runner {
     }
 
     fn try_part(&mut self, step: usize, part: usize) -> FieldResult {
+        if let Some((worker_stats, worker)) = &self.heartbeat {
+            worker_stats.heartbeats[*worker].at(step, part);
+        }
         let snippet = self.loaded[step].snippets[part];
         match &self.program.steps[step].parts[part].path {
             Some(path) => self.vm.run_field(snippet, path),

@@ -99,7 +99,7 @@ impl Workers {
                 let generation = live.load_full();
                 match Runner::new(generation.program.clone()) {
                     Ok(runner) => {
-                        let runner = runner.timed(number);
+                        let runner = runner.timed(number).with_heartbeat(worker_stats.clone(), number);
                         worker_stats.heartbeats[number].idle(runner.used_memory());
                         let _ = report.send(Ok(filter.apply()));
                         let reservations = Reservations::default();
@@ -190,7 +190,7 @@ impl Worker {
         drop(current);
         match Runner::new(next.program.clone()) {
             Ok(runner) => {
-                self.runner = runner.timed(self.number);
+                self.runner = runner.timed(self.number).with_heartbeat(self.worker_stats.clone(), self.number);
                 self.generation = next;
                 true
             }

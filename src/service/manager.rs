@@ -64,9 +64,9 @@ fn watchdog_interval() -> Option<Duration> {
     for_us.then_some(Duration::from_micros(wanted))
 }
 
-/// Notifies the watchdog twice per interval, as long as the runtime serves tasks and no worker is stuck. With `None`, while
-/// workers end, only the runtime counts. Runs until the task is aborted; returns at once if the watchdog is off.
-pub async fn watch(workers: Option<Arc<WorkerStats>>) {
+/// Notifies the watchdog twice per interval, as long as the runtime serves tasks and no worker has been busy with one
+/// transaction for the given time, or for half of the interval. With `None`, while workers end, only the runtime counts. Runs until the task is aborted; returns at once if the watchdog is off.
+pub async fn watch(workers: Option<(Arc<WorkerStats>, Duration)>) {
     let Some(interval) = watchdog_interval() else { return };
     let mut ticks = tokio::time::interval(interval / 2);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -75,10 +75,12 @@ pub async fn watch(workers: Option<Arc<WorkerStats>>) {
         ticks.tick().await;
         // In another task: that this one is woken does not show that the threads of the runtime serve others.
         let served = tokio::time::timeout(interval / 4, tokio::spawn(async {})).await.is_ok();
-        let is_stuck = |heartbeat: &&Heartbeat| {
-            heartbeat.has_ended() || heartbeat.busy_for().is_some_and(|time| time > interval / 2)
-        };
-        let stuck = workers.as_ref().map_or(0, |worker_stats| worker_stats.heartbeats.iter().filter(is_stuck).count());
+        let stuck = workers.as_ref().map_or(0, |(worker_stats, limit)| {
+            let limit = (*limit).min(interval / 2);
+            let is_stuck =
+                |heartbeat: &&Heartbeat| heartbeat.has_ended() || heartbeat.busy_for().is_some_and(|time| time > limit);
+            worker_stats.heartbeats.iter().filter(is_stuck).count()
+        });
         if served && stuck == 0 {
             notify("WATCHDOG=1\n");
         } else if healthy {

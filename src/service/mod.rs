@@ -1,5 +1,6 @@
 //! The running service: workers, queues and sinks of a configuration, and how a configuration replaces another.
 
+mod busy_workers;
 mod files;
 mod inputs;
 pub mod launch;
@@ -40,6 +41,8 @@ pub struct Service {
     /// The counters of the snippets.
     snippets: Arc<SnippetRegistry>,
     workers: Workers,
+    /// How long one transaction may keep a worker busy.
+    stuck_after: Duration,
     intake: Intake,
     live: Live,
     /// The outputs of the active configuration.
@@ -86,7 +89,8 @@ impl Service {
             tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
         }
         let intake = Intake::new(channels, delivery.room());
-        Ok(Self { delivery, snippets, workers, intake, live, outputs: Mutex::new(outputs), seccomp })
+        let stuck_after = settings.lua.stuck_after;
+        Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs: Mutex::new(outputs), seccomp })
     }
 
     /// Accepts the transactions of inputs.
@@ -104,6 +108,7 @@ impl Service {
         Components {
             live: Arc::downgrade(&self.live),
             worker_stats: self.workers.worker_stats().clone(),
+            stuck_after: self.stuck_after,
             snippets: self.snippets.clone(),
             delivery: self.delivery.clone(),
             seccomp: self.seccomp.clone(),
@@ -119,6 +124,11 @@ impl Service {
     /// The counters and heartbeats of the workers.
     pub fn worker_stats(&self) -> &Arc<WorkerStats> {
         self.workers.worker_stats()
+    }
+
+    /// Logs workers that one transaction keeps busy, with the plugin and the field that runs. Never returns.
+    pub fn watch_workers(&self) -> impl Future<Output = ()> + Send + use<> {
+        busy_workers::log(self.workers.worker_stats().clone(), Arc::downgrade(&self.live))
     }
 
     /// Replaces the whole configuration; each worker switches between two transactions. Plugins that remain keep their

@@ -37,7 +37,9 @@ impl Serving {
         state.set_stage(Stage::Ready);
         tracing::info!(workers = settings.workers, "ready");
         manager::ready("ready");
-        let watchdog = tokio::spawn(manager::watch(Some(service.worker_stats().clone())));
+        let limit = settings.lua.stuck_after;
+        let watchdog = tokio::spawn(manager::watch(Some((service.worker_stats().clone(), limit))));
+        let busy_workers = tokio::spawn(service.watch_workers());
         loop {
             let request = tokio::select! {
                 request = signals.next() => request,
@@ -63,6 +65,7 @@ impl Serving {
         manager::stopping();
         // From here on workers end.
         watchdog.abort();
+        busy_workers.abort();
         tokio::spawn(manager::watch(None));
         // Inputs that wait for a full queue get half of the time; the delivery gets the rest.
         let begun = Instant::now();

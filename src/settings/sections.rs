@@ -46,6 +46,10 @@ settings_record! {
         /// How long a snippet stays suspended.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         suspend_for: Duration = duration(60, AT_LEAST_ONE);
+        /// How long one transaction may keep a worker busy before the service counts as stuck: `/status/live` and the
+        /// service manager's watchdog fail.
+        #[serde(deserialize_with = "crate::options::record::seconds")]
+        stuck_after: Duration = duration(10, AT_LEAST_ONE);
         /// Default maximum of request headers that a snippet sees.
         max_req_headers: usize = KONG_LIMIT;
         /// Default maximum of response headers that a snippet sees.

@@ -574,8 +574,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether a header with this unescaped name is never logged (kong/pdk/log.lua). The case is ignored, because not every
-/// proxy writes names in lower case.
+/// Whether a header with this unescaped name is never logged (kong/pdk/log.lua). Case, and `_` for `-`, are ignored, because
+/// not every proxy writes names in lower case, and some write variables.
 pub(crate) fn is_credential(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
+    let is = |known: &[u8]| {
+        let same = |(byte, known): (&u8, &u8)| byte.eq_ignore_ascii_case(known) || (*byte, *known) == (b'_', b'-');
+        name.len() == known.len() && name.iter().zip(known).all(same)
+    };
+    is(b"authorization") || is(b"proxy-authorization")
 }

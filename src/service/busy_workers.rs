@@ -1,0 +1,43 @@
+//! Logs workers that one transaction keeps busy for long.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::phase::{Generation, Heartbeat, WorkerStats};
+
+/// Snippets are stopped long before.
+const BUSY_AFTER: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Logs each transaction that keeps a worker busy for [`BUSY_AFTER`], once. Never returns.
+pub(super) async fn log(worker_stats: Arc<WorkerStats>, live: Weak<ArcSwap<Generation>>) {
+    let mut logged = vec![0; worker_stats.heartbeats.len()];
+    let mut ticks = tokio::time::interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        for (worker, (heartbeat, logged)) in worker_stats.heartbeats.iter().zip(&mut logged).enumerate() {
+            let started = heartbeat.started();
+            if *logged != started && heartbeat.busy_for().is_some_and(|time| time >= BUSY_AFTER) {
+                *logged = started;
+                let (plugin, field) = place(heartbeat, &live).unwrap_or_default();
+                tracing::error!(
+                    worker,
+                    plugin,
+                    field,
+                    "one transaction has kept a worker busy for more than {BUSY_AFTER:?}; please report this with the \
+                    snippet, which is the last that ran"
+                );
+            }
+        }
+    }
+}
+
+/// The plugin and the field that ran last.
+fn place(heartbeat: &Heartbeat, live: &Weak<ArcSwap<Generation>>) -> Option<(String, String)> {
+    let generation = live.upgrade()?.load_full();
+    let (step, part) = heartbeat.place();
+    let step = generation.program.steps.get(step)?;
+    Some((step.label.to_string(), step.parts.get(part)?.name(part)))
+}
