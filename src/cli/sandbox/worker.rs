@@ -28,6 +28,10 @@ const STACK: usize = 8 << 20;
 
 /// The field that holds the value of the attack.
 const FIELD: &str = "attack";
+/// The honest field after it, in the same plugin, and that of the next plugin.
+const BESIDE: &str = "beside";
+const BEYOND: &str = "beyond";
+const HONEST: &str = "local t = {} for i = 1, 100 do t[i] = 'x' .. i end return kong.request.get_method() .. #t";
 
 /// The report of the child process.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -138,7 +142,8 @@ fn attack(runs: &[Run], settings: &Settings, ready: impl FnOnce()) -> Report {
     Worker { program, runner, report }.run(runs, ready)
 }
 
-/// A program with the fingerprint (step 0), the honest fields (step 1), and one step per snippet of the attack.
+/// A program with the fingerprint (step 0), the honest fields (step 1), one step per snippet of the attack, with an honest
+/// field after it, and last the plugin that runs after the attack.
 fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     let mut configuration = Configuration::default();
     let source = |name: &str, text: &str| SnippetSource::whole(&SourceFile::new(name, text));
@@ -152,8 +157,12 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     for run in runs.iter().filter_map(|run| run.source.as_ref()) {
         let mut attack = plugin(DEFAULT_LOGGER.name);
         attack.fields.push(field(FIELD, source(FIELD, run)));
+        attack.fields.push(field(BESIDE, source(BESIDE, HONEST)));
         configuration.plugins.push(attack);
     }
+    let mut beyond = plugin(DEFAULT_LOGGER.name);
+    beyond.fields.push(field(BEYOND, source(BEYOND, HONEST)));
+    configuration.plugins.push(beyond);
     Program::build(&configuration, settings).map(Arc::new).map_err(|errors| {
         let texts: Vec<_> =
             errors.iter().map(|error| if error.label.is_empty() { &*error.message } else { &*error.label }).collect();
@@ -201,15 +210,18 @@ impl Worker {
     }
 
     fn attack(&mut self, plan: &[usize]) {
+        let mut whole = plan.to_vec();
+        whole.push(self.program.steps.len() - 1);
         let begun = cpu_time();
-        let collected = self.transaction(plan);
+        let collected = self.transaction(&whole);
         let cpu_ms = millis(cpu_time() - begun);
         self.report.vm = self.report.vm.max(self.runner.used_memory());
         let last = collected.and_then(|collected| {
-            let error =
-                collected.errors.into_iter().rfind(|(step, _)| Some(step) == plan.last()).map(|(_, error)| error);
-            let message = serde_json::from_slice(collected.message.as_deref().unwrap_or(b"null"));
-            let message = message.map_err(|error| format!("the message is not JSON: {error}"))?;
+            let of_attack = |part: &Part| Some(&part.step) == plan.last() && part.part == 0;
+            let error = collected.errors.iter().rfind(|(part, _)| of_attack(part)).map(|(_, error)| error.clone());
+            let message: Value = serde_json::from_slice(collected.message.as_deref().unwrap_or(b"null"))
+                .map_err(|error| format!("the message is not JSON: {error}"))?;
+            collected.check_others(&message, error.as_ref())?;
             Ok(RunResult {
                 message,
                 stop: error.as_ref().and_then(|error| error.stop).map(|stop| stop.name().to_owned()),
@@ -272,7 +284,24 @@ fn plans(runs: &[Run]) -> Vec<Vec<usize>> {
 #[derive(Default)]
 struct Collector {
     message: Option<Bytes>,
-    errors: Vec<(usize, ScriptError)>,
+    errors: Vec<(Part, ScriptError)>,
+}
+
+impl Collector {
+    /// Fails if the honest field of the next plugin is missing, or that of the same plugin although the attack has not used
+    /// up its plugin's budgets.
+    fn check_others(&self, message: &Value, error: Option<&ScriptError>) -> Result<(), String> {
+        let why = |key: &str| {
+            let last = self.errors.last().map_or_else(|| "no error".to_owned(), |(_, error)| error.to_string());
+            format!("the honest field `{key}` is {}: {last}", message[key])
+        };
+        let is_there = |key: &str| message[key] == "POST100";
+        match error {
+            _ if !is_there(BEYOND) => Err(why(BEYOND)),
+            None if !is_there(BESIDE) => Err(why(BESIDE)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Observer for Collector {
@@ -281,7 +310,7 @@ impl Observer for Collector {
     }
 
     fn failed(&mut self, part: Part, error: &ScriptError) {
-        self.errors.push((part.step, error.clone()));
+        self.errors.push((part, error.clone()));
     }
 
     fn dropped(&mut self, _: usize) {}

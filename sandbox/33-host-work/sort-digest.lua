@@ -1,0 +1,10 @@
+-- attack: ngx.sha1_bin as the comparator of a sort of long strings
+-- why: a digest asks the deadline for each piece of its text
+-- class: 33
+-- expect: stopped
+-- expect: limited
+
+local s = 'x' for i = 1, 19 do s = s .. s end
+local a, b, t = s .. 'a', s .. 'b', {}
+for i = 1, 9999 do t[i] = i % 2 == 0 and a or b end
+table.sort(t, ngx.sha1_bin)

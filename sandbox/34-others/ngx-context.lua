@@ -1,0 +1,10 @@
+-- attack: leaves long strings in ngx.ctx until little memory is left
+-- why: memory is charged to its holder: the next plugin gets a new VM
+-- class: 34
+-- expect: value 1
+-- expect: limited
+-- expect: stopped
+
+local s = 'x' for i = 1, 18 do s = s .. s end
+for i = 1, 58 do ngx.ctx[i] = s .. i end
+return 1
