@@ -1,0 +1,67 @@
+//! How a run of the service ends.
+
+use std::thread;
+use std::time::Duration;
+
+use super::rng::Rng;
+use crate::service::{Service, Signal};
+
+/// The longest load before an end, in milliseconds.
+const LOAD: u64 = 2000;
+
+/// The end of a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Ending {
+    /// SIGKILL under load.
+    Kill(Duration),
+    /// SIGKILL while it starts: it may not be ready yet.
+    KillAtStart(Duration),
+    /// SIGTERM and an ordinary end.
+    Stop(Duration),
+    /// SIGTERM, and SIGKILL during the stop.
+    KillAtStop(Duration, Duration),
+}
+
+impl Ending {
+    /// A random one.
+    pub fn choose(rng: &mut Rng) -> Self {
+        let load = rng.millis(0..LOAD);
+        match rng.within(0..100) {
+            0..60 => Self::Kill(load),
+            60..75 => Self::KillAtStart(rng.millis(0..400)),
+            75..88 => Self::Stop(load),
+            _ => Self::KillAtStop(load, rng.millis(0..600)),
+        }
+    }
+
+    /// Lets a service that was just launched end in this way; returns whether it was killed.
+    pub fn bring(self, service: &mut Service) -> bool {
+        match self {
+            Self::Kill(load) => {
+                service.await_readiness();
+                thread::sleep(load);
+                service.kill();
+                true
+            }
+            Self::KillAtStart(after) => {
+                thread::sleep(after);
+                service.kill();
+                true
+            }
+            Self::Stop(load) => {
+                service.await_readiness();
+                thread::sleep(load);
+                assert_eq!(service.stop(), 0, "what is left is on disk");
+                false
+            }
+            Self::KillAtStop(load, after) => {
+                service.await_readiness();
+                thread::sleep(load);
+                service.signal(Signal::TERM);
+                thread::sleep(after);
+                service.kill();
+                true
+            }
+        }
+    }
+}
