@@ -147,6 +147,9 @@ impl After {
     }
 }
 
+/// A name, and what it does to a data directory.
+type Case<'a> = (&'a str, &'a dyn Fn(&Path));
+
 /// Fails with all faults at once.
 #[track_caller]
 fn assert_none(faults: Vec<Result<(), String>>) {
@@ -260,7 +263,7 @@ fn a_cursor_that_is_not_this_queues() {
     let backlog = Backlog::make();
     let cursor = |data: &Path| queue(data).join("cursor");
     let foreign = |name: &str| backlog.directory.path().join("other").join(name);
-    let cases: [(&str, &dyn Fn(&Path)); 5] = [
+    let cases: [Case<'_>; 5] = [
         ("removed", &|data| fs::remove_file(cursor(data)).unwrap()),
         ("emptied", &|data| fs::write(cursor(data), "").unwrap()),
         ("cut", &|data| {
@@ -276,7 +279,7 @@ fn a_cursor_that_is_not_this_queues() {
             fs::copy(foreign("cursor"), cursor(data)).unwrap();
         }),
     ];
-    let run = |(what, damage): &(&str, &dyn Fn(&Path))| {
+    let run = |(what, damage): &Case<'_>| {
         let after = backlog.after(damage);
         let all = after.complete(&format!("the cursor is {what}"));
         all.and_then(|()| match after.duplicates as u64 {

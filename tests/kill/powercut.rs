@@ -51,7 +51,10 @@ struct Image {
 
 impl Image {
     fn make() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "power cuts mount file systems on loop devices: run this as root");
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "power cuts mount file systems on loop devices: run this as root"
+        );
         let kind = std::env::var("POWERCUT_FS").unwrap_or_else(|_| "ext4".to_owned());
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("image");

@@ -63,7 +63,7 @@ fn give(path: &Path, user: u32) {
 impl Site {
     /// A backlog of the first run, which an ordinary user has left: the receiver is away, the service was killed.
     fn with_backlog() -> Self {
-        let receiver = Receiver::start(Protocol::Http, Rng::new(0), transaction);
+        let receiver = Receiver::start(Protocol::Http, Rng::new(0), padded);
         let status = free_port();
         let endpoint = format!("http://127.0.0.1:{}/", receiver.port);
         let home = Home::with(&configuration(&json!([{"name": "http-log", "config": {"http_endpoint": endpoint}}])));
