@@ -20,8 +20,9 @@ RESULT := $(TARGET)/test-output.txt
 # The number of messages that wait in `make soak`.
 SOAK_MESSAGES ?= 1000000
 
-# Runs of the service in `make kill`, and power cuts in `make powercut`. KILL_SEED repeats the choices of a run.
+# Runs of the service and copies of a damaged queue in `make kill`, and power cuts in `make powercut`. KILL_SEED repeats the choices of a run.
 KILL_ROUNDS ?= 250
+KILL_DAMAGES ?= 100
 POWERCUT_ROUNDS ?= 20
 
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
@@ -72,9 +73,10 @@ bench: rust run-tools kafka ## Measure transactions per second against the basel
 soak: rust run-tools ## Queue a million messages (SOAK_MESSAGES) while the receiver is down: memory, loss, order, delivery rate.
 	SOAK_MESSAGES=$(SOAK_MESSAGES) cargo test --locked --release --test main backlog -- --nocapture
 
-kill: rust run-tools kafka ## Kill the service at random moments (KILL_ROUNDS, KILL_SEED) with five plugins whose receivers misbehave: loss, order.
+kill: rust run-tools kafka ## Kill the service at random moments (KILL_ROUNDS, KILL_SEED), damage its files (KILL_DAMAGES): loss, order.
 	@.ci/tools kcat
-	KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked --release --test main kill::random -- --nocapture --test-threads=1
+	KILL_ROUNDS=$(KILL_ROUNDS) KILL_DAMAGES=$(KILL_DAMAGES) cargo test --locked --release --test main -- \
+		kill::random kill::damage::random --nocapture --test-threads=1
 
 powercut: rust run-tools ## Cut the power of a file system on a loop device (POWERCUT_ROUNDS, POWERCUT_FS, KILL_SEED); needs root.
 	POWERCUT_ROUNDS=$(POWERCUT_ROUNDS) cargo test --locked --release --test main kill::powercut -- --ignored --nocapture \

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::random::{Mood, Protocol, Receiver, Rng};
+use super::random::{Mood, Protocol, Receiver, Rng, from_environment, seed};
 use crate::service::{Home, Messages, Scrape, configuration, free_port, transaction, wait_until};
 
 /// Messages that are delivered before the receiver goes away.
@@ -81,7 +81,12 @@ impl Backlog {
             let cursor = fs::read(other(&data).join("cursor")).unwrap_or_default();
             cursor.windows(end.len()).any(|bytes| bytes == end)
         });
-        copy(&other(&data), &directory.path().join("other"));
+        // The running service removes segments meanwhile.
+        wait_until("its folder is copied", || {
+            let target = directory.path().join("other");
+            let _ = fs::remove_dir_all(&target);
+            try_copy(&other(&data), &target).is_ok()
+        });
         assert_eq!(service.stop(), 0);
         assert!(service.has_logged("left in the queue on disk"), "{}", service.log());
         copy(&data, directory.path());
@@ -158,8 +163,12 @@ fn assert_none(faults: Vec<Result<(), String>>) {
 }
 
 fn copy(from: &Path, into: &Path) {
+    try_copy(from, into).unwrap();
+}
+
+fn try_copy(from: &Path, into: &Path) -> Result<(), String> {
     let done = Command::new("cp").arg("-a").arg(from).arg(into).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
 }
 
 fn queue(data: &Path) -> PathBuf {
@@ -306,4 +315,70 @@ fn a_segment_of_another_queue() {
         faults.push(after.counted(&format!("a foreign segment {what}")));
     }
     assert_none(faults);
+}
+
+/// One random damage of the backlog's files; returns what it was.
+fn damage_at_random(data: &Path, rng: &mut Rng) -> String {
+    let mut below = |end: usize| usize::try_from(rng.within(0..end as u64)).unwrap();
+    let files = segments(data);
+    let (file, another) = (&files[below(files.len())], &files[below(files.len())]);
+    let mut bytes = fs::read(file).unwrap();
+    let at = below(bytes.len());
+    let end = bytes.len().min(at + 4096);
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let what = match below(8) {
+        0 => {
+            bytes[at] ^= 1 << below(8);
+            "a bit of"
+        }
+        1 => {
+            bytes[at..end].fill(0);
+            "zeros in"
+        }
+        2 => {
+            bytes[at..end].reverse();
+            "a block in another order in"
+        }
+        3 => {
+            bytes.drain(at..end);
+            "a block is cut out of"
+        }
+        4 => {
+            let copy = bytes[at..end].to_vec();
+            bytes.extend(copy);
+            "a block of its own behind the end of"
+        }
+        5 => {
+            bytes = fs::read(another).unwrap();
+            "another segment instead of"
+        }
+        6 => {
+            bytes.truncate(at);
+            "the end is cut off from"
+        }
+        _ => {
+            bytes[below(HEADER_BYTES)] ^= 1 << below(8);
+            "a bit of the header of"
+        }
+    };
+    fs::write(file, bytes).unwrap();
+    format!("{what} {name}, byte {at}")
+}
+
+/// Scenario: one to three random damages of a backlog's segments, again and again on a new copy. `KILL_DAMAGES` is the
+/// number of copies.
+/// Guarantees: the service starts, what does not arrive is counted, and the sums in `/metrics` hold.
+#[test]
+fn random_damage() {
+    let (seed, rounds) = (seed(), from_environment("KILL_DAMAGES").unwrap_or(8));
+    eprintln!("KILL_SEED={seed} KILL_DAMAGES={rounds}");
+    let (backlog, mut rng) = (Backlog::make(), Rng::new(seed));
+    let run = |_| {
+        let mut what = Vec::new();
+        let after = backlog.after(|data| {
+            what.extend((0..rng.within(1..4)).map(|_| damage_at_random(data, &mut rng)));
+        });
+        after.counted(&what.join("; "))
+    };
+    assert_none((0..rounds).map(run).collect());
 }

@@ -40,12 +40,12 @@ impl Ending {
             Self::Kill(load) => {
                 service.await_readiness();
                 thread::sleep(load);
-                service.kill();
+                kill(service);
                 true
             }
             Self::KillAtStart(after) => {
                 thread::sleep(after);
-                service.kill();
+                kill(service);
                 true
             }
             Self::Stop(load) => {
@@ -59,9 +59,16 @@ impl Ending {
                 thread::sleep(load);
                 service.signal(Signal::TERM);
                 thread::sleep(after);
+                // It may have ended before.
                 service.kill();
                 true
             }
         }
     }
+}
+
+/// Kills the service, which must not have ended by itself.
+fn kill(service: &mut Service) {
+    service.signal(Signal::KILL);
+    assert!(service.wait_for_kill(), "it had ended before it was killed\n{}", service.log());
 }
