@@ -171,10 +171,10 @@ fn assert_helpful(log: &str, files: &[PathBuf]) {
     assert!(helps, "what to do is not said\n{log}");
 }
 
-/// Scenario: a service runs as one user, once as root, and again as the first user; then its files are given to it. (Not as
-/// root: the second run's files lose their permissions.)
-/// Guarantees: it refuses to start, names the file and what to do, and changes nothing; afterwards everything that was
-/// answered in both runs arrives.
+/// Scenario: a service runs as one user, once as root, and again as the first user, after files of the second run were given
+/// to root; then all files are given to it. (Not as root: the second run's files lose their permissions.)
+/// Guarantees: files that root creates belong to the owner of their directory; the service refuses to start with a file of
+/// root, names it and what to do, and changes nothing; afterwards everything that was answered in both runs arrives.
 #[test]
 fn one_run_as_root() {
     let mut site = Site::with_backlog();
@@ -186,7 +186,8 @@ fn one_run_as_root() {
     as_nobody(&mut site.service.home);
     let roots: Vec<_> = site.files(".seg").into_iter().filter(|file| !before.contains(file)).collect();
     if is_root() {
-        assert!(roots.iter().all(|file| fs::metadata(file).unwrap().uid() == 0), "{roots:?}");
+        assert!(roots.iter().all(|file| fs::metadata(file).unwrap().uid() == NOBODY), "{roots:?}");
+        roots.iter().for_each(|file| std::os::unix::fs::chown(file, Some(0), Some(0)).unwrap());
     } else {
         set_mode(&roots, 0);
     }
