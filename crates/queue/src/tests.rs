@@ -110,6 +110,23 @@ async fn the_shared_budget_wakes_across_queues() {
     assert_eq!(budget.used(), 0);
 }
 
+/// Scenario: two queues share a budget, and one of them is stuck and takes all that it can; then a third is opened.
+/// Guarantees: the stuck queue is refused before it has taken the reserves of the others: each of them gets its own.
+#[test]
+fn a_stuck_queue_leaves_the_others_their_reserve() {
+    let budget = Arc::new(Budget::new(120));
+    let make = || MemoryQueue::new(Bounds::default(), budget.clone(), Signals::default());
+    let (stuck, other) = (make(), make());
+    while put(&stuck, "1234567890").is_ok() {}
+    assert_eq!(budget.used(), 90, "its reserve of 30, and the shared half");
+    assert_eq!(other.reserve(4, 31), Err(ReserveError::Full));
+    other.reserve(3, 30).unwrap();
+    let third = make();
+    third.reserve(2, 20).unwrap();
+    assert_eq!(third.reserve(2, 2), Err(ReserveError::Full));
+    assert_eq!(stuck.reserve(1, 1), Err(ReserveError::Full));
+}
+
 /// Scenario: a reader waits on an empty queue while producers on other threads append entries one by one.
 /// Guarantees: no wake-up is lost: every entry arrives, in order per producer, and closing ends the reader.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

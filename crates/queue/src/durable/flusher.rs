@@ -148,10 +148,9 @@ impl Flusher {
         let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
         failpoint::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
-        let mut state = State::new(&log, &recovered);
+        let mut state = State::new(&log, &recovered, self.shared.memory.open(), self.shared.data.open());
         let on_disk = state.disk_bytes();
-        self.shared.data.acquire(on_disk);
-        state.data_held = on_disk;
+        state.data.acquire(on_disk);
         let queue = Arc::new(DurableQueue {
             options,
             shared: self.shared.clone(),

@@ -101,24 +101,24 @@ impl DurableQueue {
             && held.saturating_add(total.saturating_mul(FRAME_BYTES)) <= bounds.max_disk_bytes
     }
 
-    fn can_ever_hold(&self, entries: usize, bytes: usize) -> bool {
+    fn can_ever_hold(&self, state: &State, entries: usize, bytes: usize) -> bool {
         let bounds = &self.options.bounds;
         let on_disk = bytes.saturating_add(entries.saturating_mul(FRAME_BYTES));
         bounds.max_entries.is_none_or(|max| entries <= max)
-            && bytes <= bounds.max_bytes.unwrap_or(usize::MAX).min(self.shared.memory.max_bytes())
-            && on_disk <= bounds.max_disk_bytes.min(self.shared.data.max_bytes())
+            && bytes <= bounds.max_bytes.unwrap_or(usize::MAX).min(state.memory.most())
+            && on_disk <= bounds.max_disk_bytes.min(state.data.most())
     }
 
     /// Acquires `bytes` of memory and `on_disk` bytes of the data directory, or neither.
-    fn try_acquire(&self, bytes: usize, on_disk: usize) -> bool {
-        if !self.shared.memory.try_acquire(bytes) {
+    fn try_acquire(state: &mut State, bytes: usize, on_disk: usize) -> bool {
+        if !state.memory.try_acquire(bytes) {
             return false;
         }
-        if self.shared.data.try_acquire(on_disk) {
+        if state.data.try_acquire(on_disk) {
             return true;
         }
         // Waiting tasks need no notification: these bytes were never really in use.
-        let _ = self.shared.memory.release(bytes);
+        let _ = state.memory.release(bytes);
         false
     }
 
@@ -132,7 +132,7 @@ impl DurableQueue {
             && (bounds.max_entries.is_some_and(|max| waiting > max)
                 || bounds.max_bytes.is_some_and(|max| waiting_bytes > max)
                 || waiting_bytes + waiting * FRAME_BYTES > bounds.max_disk_bytes
-                || (self.shared.data.used() > self.shared.data.max_bytes() && waiting > 1))
+                || (state.data.is_overdrawn() && waiting > 1))
     }
 
     /// Whether an entry alone is larger than the queue allows.
@@ -145,19 +145,8 @@ impl DurableQueue {
     /// Adjusts what the queue has acquired of the shared budgets, and returns whom to notify.
     fn adjust_budgets(&self, state: &mut State) -> Notifications {
         let mut notifications = Notifications { room: false, idle: state.is_idle(), ..Notifications::default() };
-        let adjust = |budget: &super::Budget, held: &mut usize, now: usize| {
-            let mut starved = false;
-            if now > *held {
-                budget.acquire(now - *held);
-            } else {
-                starved = budget.release(*held - now);
-            }
-            *held = now;
-            starved
-        };
         let (in_memory, on_disk) = (state.unsynced_bytes + state.reserved_bytes, state.disk_bytes());
-        let starved = adjust(&self.shared.memory, &mut state.memory_held, in_memory)
-            | adjust(&self.shared.data, &mut state.data_held, on_disk);
+        let starved = state.memory.set(in_memory) | state.data.set(on_disk);
         notifications.room = starved || (!state.failing && std::mem::take(&mut state.refused));
         self.report_level(state);
         notifications.events = !state.events.is_empty();
@@ -248,18 +237,16 @@ impl Queue for DurableQueue {
             state.refused = true;
             return Err(ReserveError::Failing);
         } else if self.options.bounds.overflow == Overflow::DropOldest || alone {
-            self.shared.memory.acquire(bytes);
-            self.shared.data.acquire(on_disk);
-        } else if !self.can_ever_hold(entries, bytes) && entries > 1 {
+            state.memory.acquire(bytes);
+            state.data.acquire(on_disk);
+        } else if !self.can_ever_hold(&state, entries, bytes) && entries > 1 {
             return Err(ReserveError::TooLarge);
-        } else if !self.own_bounds_allow(&state, entries, bytes) || !self.try_acquire(bytes, on_disk) {
+        } else if !self.own_bounds_allow(&state, entries, bytes) || !Self::try_acquire(&mut state, bytes, on_disk) {
             state.refused = true;
             return Err(ReserveError::Full);
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
-        state.memory_held += bytes;
-        state.data_held += on_disk;
         Ok(())
     }
 
@@ -397,8 +384,7 @@ impl Drop for DurableQueue {
         let mut state = self.state.lock();
         // Dropping them would acknowledge entries that are not safe.
         std::mem::take(&mut state.receipts).into_iter().for_each(std::mem::forget);
-        let starved = self.shared.memory.release(std::mem::take(&mut state.memory_held))
-            | self.shared.data.release(std::mem::take(&mut state.data_held));
+        let starved = state.memory.close() | state.data.close();
         self.shared.recent.release(std::mem::take(&mut state.recent_bytes));
         drop(state);
         self.notify(Notifications { room: starved, idle: true, ..Notifications::default() });

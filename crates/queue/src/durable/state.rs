@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::budget::Account;
 use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
 use super::super::{Counters, DropReason, QueueEvent, Receipt};
 use crate::metric::{Ages, Moment};
@@ -39,8 +40,8 @@ pub(super) struct State {
     pub reserved: usize,
     pub reserved_bytes: usize,
     /// What the queue has acquired of the shared budgets.
-    pub memory_held: usize,
-    pub data_held: usize,
+    pub memory: Account,
+    pub data: Account,
     /// Each is dropped when every entry below its number is acknowledged.
     pub receipts: VecDeque<(u64, Receipt)>,
     pub extents: Arc<[Extent]>,
@@ -58,7 +59,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(log: &Log, recovered: &Recovered) -> Self {
+    pub(super) fn new(log: &Log, recovered: &Recovered, memory: Account, data: Account) -> Self {
         let next = log.next();
         let mut ages = Ages::default();
         recovered.written.iter().for_each(|(first, time)| ages.arrived(*first, Moment::of(*time)));
@@ -79,8 +80,8 @@ impl State {
             bytes: usize::try_from(recovered.bytes).unwrap_or(usize::MAX),
             reserved: 0,
             reserved_bytes: 0,
-            memory_held: 0,
-            data_held: 0,
+            memory,
+            data,
             receipts: VecDeque::new(),
             extents: log.extents().into(),
             unreadable: Vec::new(),

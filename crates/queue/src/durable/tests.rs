@@ -278,7 +278,7 @@ async fn a_backlog_is_read_from_disk() {
     {
         let state = queue.state.lock();
         assert!(state.recent_bytes <= 300_000, "{} bytes of 20 MB in memory", state.recent_bytes);
-        assert_eq!((state.memory_held, state.bytes), (0, 20_000_000));
+        assert_eq!((state.memory.held(), state.bytes), (0, 20_000_000));
     }
     let mut next = 0;
     while next < 1000 {
