@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::budget::Account;
 use super::{
-    Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
+    Bound, Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
     ReserveError, Signals,
 };
 use crate::metric::{Ages, Moment};
@@ -122,11 +122,17 @@ impl MemoryQueue {
         Self { bounds, signals, readable: Notify::new(), event_ready: Notify::new(), state }
     }
 
-    fn own_bound_allows(&self, state: &State, entries: usize, bytes: usize) -> bool {
+    /// The bound that another `entries` entries of `bytes` bytes would exceed. If there is none, acquires the bytes.
+    fn try_acquire(&self, state: &mut State, entries: usize, bytes: usize) -> Option<Bound> {
         let total = state.depth().saturating_add(state.reserved).saturating_add(entries);
         let held = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
-        total <= self.bounds.max_entries
-            && self.bounds.max_bytes.is_none_or(|max| held.checked_add(bytes).is_some_and(|sum| sum <= max))
+        if total > self.bounds.max_entries {
+            Some(Bound::MaxEntries)
+        } else if self.bounds.max_bytes.is_some_and(|max| held.saturating_add(bytes) > max) {
+            Some(Bound::MaxBytes)
+        } else {
+            (!state.account.try_acquire(bytes)).then_some(Bound::MaxMemory)
+        }
     }
 
     fn can_ever_hold(&self, state: &State, entries: usize, bytes: usize) -> bool {
@@ -220,16 +226,16 @@ impl Queue for MemoryQueue {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Closed);
         }
         let alone = state.is_idle() && entries <= 1;
         if self.bounds.overflow == Overflow::DropOldest || alone {
             state.account.acquire(bytes);
         } else if !self.can_ever_hold(&state, entries, bytes) && entries > 1 {
             return Err(ReserveError::TooLarge);
-        } else if !self.own_bound_allows(&state, entries, bytes) || !state.account.try_acquire(bytes) {
+        } else if let Some(bound) = self.try_acquire(&mut state, entries, bytes) {
             state.refused = true;
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Full(bound));
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
@@ -242,6 +248,17 @@ impl Queue for MemoryQueue {
 
     fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason) {
         self.release_as(entries, bytes, Some(reason));
+    }
+
+    fn count_refusal(&self, error: ReserveError, dropped: usize) {
+        let mut state = self.state.lock();
+        state.totals.count_refusal(dropped);
+        let dropped = dropped as u64;
+        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
+            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
+        }
+        drop(state);
+        self.event_ready.notify_waiters();
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {

@@ -228,7 +228,7 @@ fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
     loop {
         match output.queue().reserve(messages.len(), bytes) {
             Ok(()) => break,
-            Err(ReserveError::Full | ReserveError::Failing)
+            Err(ReserveError::Full(_) | ReserveError::Failing)
                 if started.elapsed() < FULL_TIMEOUT && !output.is_closed() =>
             {
                 // This runs on a thread for blocking work.

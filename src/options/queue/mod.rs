@@ -79,7 +79,7 @@ macro_rules! option_values {
     };
 }
 
-option_values!(usize, i64, Overflow, Durability, SyncPolicy);
+option_values!(usize, i64, bool, Overflow, Durability, SyncPolicy);
 
 impl OptionValue for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -178,6 +178,7 @@ macro_rules! options {
     (@value $given:expr, $default:expr) => { $given.unwrap_or($default) };
     (@schema $kind:ident) => { logphase_config::schema::Default::None };
     (@schema Choice, $default:expr) => { logphase_config::schema::Default::String($default.name()) };
+    (@schema Boolean, $default:expr) => { logphase_config::schema::Default::Boolean($default) };
     (@schema Duration, $default:expr) => { fields::duration($default) };
     (@schema $kind:ident, $default:expr) => { logphase_config::schema::Default::Integer($default) };
     (@kong $kind:ident ($default:expr)) => { logphase_config::schema::Default::Integer($default) };
@@ -203,6 +204,9 @@ options! {
     concurrency_limit: i64 = 1, Integer &[Check::OneOfNumbers(&[-1.0, 1.0])], Kong;
     /// If the queue is full: `block` pushes back to the inputs, `drop_oldest` drops its oldest entries as Kong does.
     overflow: Overflow = Overflow::Block, Choice &[Check::OneOf(Overflow::NAMES)], Plugin;
+    /// Whether the plugin's full or failing queue refuses transactions, for all of their plugins; if not, messages for this
+    /// plugin are dropped.
+    required: bool = true, Boolean &[], Plugin;
     /// Where entries wait: on `disk`, where they survive the process, or in `memory`; default: `disk` for http-log,
     /// kafka-log and tcp-log, `memory` for the others.
     durability: Durability => Durability::Memory, Choice &[Check::OneOf(Durability::NAMES)], Plugin;
@@ -283,6 +287,7 @@ impl QueueOptions {
             sync: old.sync,
             sync_interval: old.sync_interval,
             max_disk_bytes: old.max_disk_bytes,
+            required: self.required,
             max_batch_size: self.max_batch_size,
             max_coalescing_delay: self.max_coalescing_delay,
             max_retry_time: self.max_retry_time,

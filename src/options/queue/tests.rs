@@ -65,7 +65,7 @@ fn plugins_have_kongs_fields() {
         assert_eq!(field.ty.name() == "number", field.about.ends_with(" In seconds."), "{}", field.name);
     }
     let extensions: Vec<_> = PLUGIN.fields.iter().filter(|field| field.extension).map(|field| field.name).collect();
-    assert_eq!(extensions, ["overflow", "durability", "sync", "sync_interval", "max_disk_bytes"]);
+    assert_eq!(extensions, ["overflow", "required", "durability", "sync", "sync_interval", "max_disk_bytes"]);
     assert_eq!(PLUGIN.field("max_bytes").map(|field| field.ty.name()), Some("integer"));
     assert_eq!(OVERRIDE.field("max_bytes").map(|field| field.ty.name()), Some("size"));
 }

@@ -25,7 +25,9 @@ use self::flusher::{Shared, Wakeup};
 use self::state::State;
 use self::write::Writer;
 use super::log::{FRAME_BYTES, MAX_PAYLOAD, SegmentReader};
-use super::{BoxFuture, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt, ReserveError};
+use super::{
+    Bound, BoxFuture, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt, ReserveError,
+};
 use crate::metric::Moment;
 
 /// How much a durable queue holds.
@@ -92,13 +94,19 @@ impl DurableQueue {
         state.durable == state.next
     }
 
-    fn own_bounds_allow(&self, state: &State, entries: usize, bytes: usize) -> bool {
+    /// The bound of the queue that another `entries` entries of `bytes` bytes would exceed.
+    fn exceeded_bound(&self, state: &State, entries: usize, bytes: usize) -> Option<Bound> {
         let bounds = &self.options.bounds;
         let total = state.depth().saturating_add(state.reserved).saturating_add(entries);
         let held = (state.bytes + state.reserved_bytes).saturating_add(bytes);
-        bounds.max_entries.is_none_or(|max| total <= max)
-            && bounds.max_bytes.is_none_or(|max| held <= max)
-            && held.saturating_add(total.saturating_mul(FRAME_BYTES)) <= bounds.max_disk_bytes
+        if bounds.max_entries.is_some_and(|max| total > max) {
+            Some(Bound::MaxEntries)
+        } else if bounds.max_bytes.is_some_and(|max| held > max) {
+            Some(Bound::MaxBytes)
+        } else {
+            let on_disk = held.saturating_add(total.saturating_mul(FRAME_BYTES));
+            (on_disk > bounds.max_disk_bytes).then_some(Bound::MaxDiskBytes)
+        }
     }
 
     fn can_ever_hold(&self, state: &State, entries: usize, bytes: usize) -> bool {
@@ -109,17 +117,18 @@ impl DurableQueue {
             && on_disk <= bounds.max_disk_bytes.min(state.data.most())
     }
 
-    /// Acquires `bytes` of memory and `on_disk` bytes of the data directory, or neither.
-    fn try_acquire(state: &mut State, bytes: usize, on_disk: usize) -> bool {
+    /// Acquires `bytes` of memory and `on_disk` bytes of the data directory, or neither: then returns the bound that they
+    /// would exceed.
+    fn try_acquire(state: &mut State, bytes: usize, on_disk: usize) -> Option<Bound> {
         if !state.memory.try_acquire(bytes) {
-            return false;
+            return Some(Bound::MaxMemory);
         }
         if state.data.try_acquire(on_disk) {
-            return true;
+            return None;
         }
         // Waiting tasks need no notification: these bytes were never really in use.
         let _ = state.memory.release(bytes);
-        false
+        Some(Bound::MaxDataBytes)
     }
 
     /// Whether the queue is past its bounds and has entries to drop.
@@ -229,7 +238,7 @@ impl Queue for DurableQueue {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Closed);
         }
         let on_disk = bytes.saturating_add(entries.saturating_mul(FRAME_BYTES));
         let alone = state.is_idle() && entries <= 1;
@@ -241,9 +250,11 @@ impl Queue for DurableQueue {
             state.data.acquire(on_disk);
         } else if !self.can_ever_hold(&state, entries, bytes) && entries > 1 {
             return Err(ReserveError::TooLarge);
-        } else if !self.own_bounds_allow(&state, entries, bytes) || !Self::try_acquire(&mut state, bytes, on_disk) {
+        } else if let Some(bound) =
+            self.exceeded_bound(&state, entries, bytes).or_else(|| Self::try_acquire(&mut state, bytes, on_disk))
+        {
             state.refused = true;
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Full(bound));
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
@@ -256,6 +267,17 @@ impl Queue for DurableQueue {
 
     fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason) {
         self.release_as(entries, bytes, Some(reason));
+    }
+
+    fn count_refusal(&self, error: ReserveError, dropped: usize) {
+        let mut state = self.state.lock();
+        state.totals.count_refusal(dropped);
+        let dropped = dropped as u64;
+        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
+            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
+        }
+        drop(state);
+        self.event_ready.notify_waiters();
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {

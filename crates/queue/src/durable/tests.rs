@@ -344,9 +344,9 @@ async fn full_queues_refuse_until_there_is_room() {
     let (two, _) = open(&flusher, &dir.path().join("two"), options(Some(3), Overflow::Block));
     assert_eq!(one.reserve(2, 90), Err(ReserveError::TooLarge));
     put(&one, "x".repeat(60), &answered).unwrap();
-    assert_eq!(one.reserve(1, 20), Err(ReserveError::Full), "60 + 16 + 20 + 16 are over 100");
+    assert_eq!(one.reserve(1, 20), Err(ReserveError::Full(Bound::MaxDiskBytes)), "60 + 16 + 20 + 16 are over 100");
     put(&two, "y".repeat(60), &answered).unwrap();
-    assert_eq!(two.reserve(1, 40), Err(ReserveError::Full), "the data directory holds 200");
+    assert_eq!(two.reserve(1, 40), Err(ReserveError::Full(Bound::MaxDataBytes)), "the data directory holds 200");
     assert_eq!(two.reserve(4, 0), Err(ReserveError::TooLarge));
     let room = signals.room.notified();
     tokio::pin!(room);
