@@ -26,7 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use logphase_queue::{Budget, DurableBounds, DurableOptions, Flusher, Overflow, Queue, Receipt, Signals};
+use logphase_queue::{Budget, DurableBounds, DurableOptions, Flusher, Mode, Overflow, Queue, Receipt, Signals};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -239,7 +239,7 @@ fn append(entries: &[Bytes]) -> f64 {
     let flusher = Flusher::new(budget(), budget(), Signals::default());
     let bounds =
         DurableBounds { max_entries: None, max_bytes: None, max_disk_bytes: 4 << 30, overflow: Overflow::Block };
-    let options = DurableOptions { bounds, sync_interval: None };
+    let options = DurableOptions { bounds, mode: Mode::Sync };
     let (queue, _) = flusher.open(&home.path().join("queue"), options).unwrap();
     let size: usize = entries.iter().map(Bytes::len).sum();
     let start = Instant::now();

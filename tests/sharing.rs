@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, Scrape, Service, TcpPeer, configuration, free_port, transaction, wait_until};
+use crate::service::{Home, Messages, Scrape, Service, TcpPeer, configuration, free_port, transaction, wait_until};
 
 /// A file-log whose disk is full.
 fn full(queue: &Value) -> Value {
@@ -44,7 +44,7 @@ fn fill(service: &Service) -> (u64, String) {
 fn a_plugin_that_is_not_required_loses_its_own_messages() {
     let peer = TcpPeer::start();
     let plugins = |required: bool| {
-        let queue = json!({"max_entries": 4, "required": required});
+        let queue = json!({"max_entries": 4, "spill": false, "required": required});
         let tcp = json!({"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}});
         configuration(&json!([full(&queue), tcp]))
     };
@@ -88,7 +88,7 @@ fn a_stuck_queue_leaves_memory_for_another_route() {
     let peer = TcpPeer::start();
     let route = |name: &str, plugin: Value| json!({"name": name, "paths": [format!("/{name}")], "plugins": [plugin]});
     let tcp = json!({"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}});
-    let routes = [route("orders", full(&json!({"max_entries": 1_000_000}))), route("items", tcp)];
+    let routes = [route("orders", full(&json!({"max_entries": 1_000_000, "spill": false}))), route("items", tcp)];
     let kong = json!({"_format_version": "3.0", "services": [{"name": "s", "url": "http://s", "routes": routes}]});
     let (home, port) = with_metrics(Home::with(&kong.to_string()));
     let home = home.set("LOGPHASE_QUEUE_MAX_MEMORY", "256KiB").set("LOGPHASE_SHUTDOWN_TIMEOUT", "1");
@@ -109,4 +109,112 @@ fn a_stuck_queue_leaves_memory_for_another_route() {
     });
     service.signal(crate::service::Signal::TERM);
     service.wait();
+}
+
+/// Scenario: a file-log whose disk is full, and a tcp-log for the same transactions, which are three times as many as a
+/// queue in memory holds; SIGTERM, and a start with a file that can be written.
+/// Guarantees: every transaction is accepted and reaches the tcp-log; the backlog of the file-log is on disk; the stop loses
+/// nothing, and the next run writes every message to the file, once and in order.
+#[test]
+fn a_full_queue_in_memory_goes_to_disk() {
+    const ALL: u64 = 31_000;
+    let peer = TcpPeer::start();
+    let tcp = json!({"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}});
+    let id = "3a0bb0a9-0c4f-4d8e-8a83-3a5a1c0b7f10";
+    let file = |path: &str| json!({"name": "file-log", "id": id, "config": {"path": path}});
+    let (home, port) = with_metrics(Home::with(&configuration(&json!([file("/dev/full"), tcp]))));
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    let mut client = service.client();
+    for from in (0..ALL).step_by(100) {
+        let many = Value::from((from..from + 100).map(transaction).collect::<Vec<_>>());
+        let answer = client.post(many.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    peer.wait_for(usize::try_from(ALL).unwrap());
+    let queue = service.home.queues().into_iter().find(|queue| queue["plugin"] == "file-log").unwrap();
+    assert_eq!((queue["messages"].as_u64(), &queue["on_disk"]), (Some(ALL), &json!(true)));
+    let scrape = Scrape::of(port);
+    assert_eq!(scrape.sum("logphase_queue_refusals_total", &[]), 0.0);
+    assert!(scrape.sum("logphase_disk_queued_bytes", &[]) > 10e6, "the backlog is on disk");
+    scrape.assert_sums();
+    assert_eq!(service.stop(), 0, "what is on disk is not lost");
+    assert!(service.has_logged("left in the queue on disk"));
+
+    let path = service.home.text("messages.log");
+    service.home.write("kong.yml", &configuration(&json!([file(&path)])));
+    service.start_again();
+    let written = || Messages::read(&service.home.path("messages.log"));
+    wait_until("all messages are in the file", || written().counts.len() == usize::try_from(ALL).unwrap());
+    written().assert_once(&(0..ALL).collect());
+    let text = std::fs::read_to_string(&path).unwrap();
+    let ids = text.lines().map(|line| crate::service::id_of(&serde_json::from_str(line).unwrap()).unwrap());
+    assert!(ids.eq(0..ALL), "in order");
+    assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: a file-log that keeps up; a file-log with a backlog whose process is killed.
+/// Guarantees: the first leaves no folder in the data directory; of the second only messages are lost that were in memory:
+/// about half of its bound; what the next run writes arrives once.
+#[test]
+fn a_kill_loses_what_is_in_memory_only() {
+    let id = "3a0bb0a9-0c4f-4d8e-8a83-3a5a1c0b7f10";
+    let file = |path: &str| {
+        let queue = json!({"max_entries": 100});
+        configuration(&json!([{"name": "file-log", "id": id, "config": {"path": path, "queue": queue}}]))
+    };
+    let home = Home::new();
+    let path = home.text("messages.log");
+    home.write("kong.yml", &file(&path));
+    let (home, port) = with_metrics(home);
+    let mut service = home.start();
+    (0..50).for_each(|id| service.accept(transaction(id).to_string()));
+    wait_until("they are written", || Messages::read(&service.home.path("messages.log")).counts.len() == 50);
+    assert_eq!(service.stop(), 0);
+    let folder = service.home.path("data/queues").join(format!("file-log-{id}"));
+    assert!(!folder.exists(), "nothing was written to the queue");
+
+    service.home.write("kong.yml", &file("/dev/full"));
+    service.start_again();
+    (50..1000).for_each(|id| service.accept(transaction(id).to_string()));
+    wait_until("all but half of its bound is on disk", || {
+        let scrape = Scrape::of(port);
+        let [bytes, messages, in_memory] = ["queue_bytes", "queue_messages", "memory_queued_bytes"]
+            .map(|name| scrape.sum(&format!("logphase_{name}"), &[]));
+        in_memory <= 50.0 * bytes / messages
+    });
+    service.kill();
+    service.home.write("kong.yml", &file(&path));
+    service.start_again();
+    service.accept(transaction(1000).to_string());
+    let written = || Messages::read(&service.home.path("messages.log"));
+    wait_until("the last message is written", || written().counts.contains_key(&1000));
+    let messages = written();
+    let lost = messages.missing(&(0..=1000).collect());
+    assert!(lost.len() < 60 && lost.iter().all(|id| *id > 900), "{lost:?}");
+    assert_eq!((messages.duplicates(), messages.torn), (vec![], vec![]));
+    assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: the data directory cannot be created; then another service uses it; the configuration has a file-log.
+/// Guarantees: the service starts all the same, the log says why a backlog stays in memory, and messages are delivered.
+#[test]
+fn queues_in_memory_need_no_data_directory() {
+    let home = Home::new();
+    let config = json!([{"name": "file-log", "config": {"path": home.text("messages.log")}}]);
+    home.write("kong.yml", &configuration(&config));
+    home.write("data", "a file");
+    let mut service = home.start();
+    assert!(service.has_logged("the queue cannot move a backlog to disk: cannot create"));
+    service.accept(transaction(1).to_string());
+    assert_eq!(service.stop(), 0);
+    assert_eq!(Messages::read(&service.home.path("messages.log")).counts.len(), 1);
+
+    std::fs::remove_file(service.home.path("data")).unwrap();
+    service.start_again();
+    let second = Home::with(&configuration(&config)).set("LOGPHASE_DATA_DIR", service.home.text("data"));
+    let mut second = second.start();
+    assert!(second.has_logged("in use by another process"));
+    second.accept(transaction(2).to_string());
+    assert_eq!((second.stop(), service.stop()), (0, 0));
+    assert_eq!(Messages::read(&service.home.path("messages.log")).counts.len(), 2);
 }

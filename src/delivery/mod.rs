@@ -42,6 +42,9 @@ use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
 use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
 
+/// The remedy of last resort for queues on disk that cannot be opened.
+const IN_MEMORY: &str = "set queue.durability: memory";
+
 /// The configuration of an output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputSpec {
@@ -216,7 +219,7 @@ impl Delivery {
     /// # Errors
     /// Another process holds the lock, or the directory cannot be created; with a remedy.
     pub fn claim(&self) -> Result<(), String> {
-        self.inner.store.claim()
+        self.inner.store.claim().map_err(|reason| format!("{reason}, or {IN_MEMORY}"))
     }
 
     /// Logs a warning for each orphaned queue: with entries, but without a plugin in the configuration.
@@ -447,17 +450,31 @@ impl Inner {
 
     /// Opens the queue of `spec`.
     fn queue(&self, spec: &OutputSpec) -> Result<QueueParts, OpenError> {
-        match &spec.queue.storage() {
-            Storage::Memory => {
-                let bounds = spec.queue.memory_bounds();
-                let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
-                Ok((queue.clone(), queue, None))
-            }
+        let label = output::label(spec);
+        let stored = match &spec.queue.storage() {
+            Storage::Memory => None,
+            // The service need not have a data directory for queues in memory.
+            Storage::Spill(options) => self.store.open(&label, spec, options).map_or_else(
+                |reason| {
+                    tracing::warn!(
+                        plugin = label,
+                        "the queue cannot move a backlog to disk: {reason}, or set queue.spill: false"
+                    );
+                    None
+                },
+                Some,
+            ),
             Storage::Disk(options) => {
-                let refused = |reason| OpenError::Queue { plugin: spec.plugin.clone(), reason };
-                let stored = self.store.open(&output::label(spec), spec, options).map_err(refused)?;
-                Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
+                let plugin = spec.plugin.clone();
+                let refused = |reason| OpenError::Queue { plugin, reason: format!("{reason}, or {IN_MEMORY}") };
+                Some(self.store.open(&label, spec, options).map_err(refused)?)
             }
+        };
+        if let Some(stored) = stored {
+            return Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)));
         }
+        let bounds = spec.queue.memory_bounds();
+        let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
+        Ok((queue.clone(), queue, None))
     }
 }

@@ -29,6 +29,10 @@ pub(super) async fn log_events(output: &Output) {
                 QueueEvent::Oversize { entries, largest } => {
                     oversize.log(plugin, entries, largest, options.max_bytes);
                 }
+                QueueEvent::Failing { error } if options.spills() => error!(
+                    plugin,
+                    "{error}; a backlog stays in memory, within queue.max_entries and queue.max_bytes, until it can be written"
+                ),
                 QueueEvent::Failing { error } => {
                     error!(plugin, "{error}; nothing is accepted for this plugin until its queue can be written")
                 }
@@ -50,7 +54,7 @@ pub(super) async fn log_events(output: &Output) {
 
 fn log_nearly_full(plugin: &str, depth: usize, options: &QueueOptions) {
     const WHAT: &str = "queue is 80 % full; see why its destination does not keep up";
-    if options.is_on_disk() {
+    if options.is_on_disk() || options.spills() {
         warn!(plugin, depth, max_disk_bytes = options.max_disk_bytes, "{WHAT}");
     } else {
         warn!(plugin, depth, max_entries = options.memory_bounds().max_entries, "{WHAT}");

@@ -105,9 +105,8 @@ impl Store {
             format!("{label}: a hundred old queues of this plugin are still being delivered; try again later")
         })?;
         let opened = self.flusher.open(&folder, options.clone());
-        let (queue, recovered) = opened.map_err(|error| {
-            format!("the queue cannot be opened: {error}; make data_dir writable, or set queue.durability: memory")
-        })?;
+        let (queue, recovered) =
+            opened.map_err(|error| format!("the queue cannot be opened: {error}; make data_dir writable"))?;
         log_recovered(label, &folder, &recovered);
         used.insert(folder.clone());
         Ok(Stored { queue, folder })

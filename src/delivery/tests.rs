@@ -34,7 +34,8 @@ fn opener(plugin: &str) -> Opener {
 }
 
 fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
-    let options = QueueOptions { max_retry_delay: Duration::from_millis(50), ..QueueOptions::default() };
+    let max_retry_delay = Duration::from_millis(50);
+    let options = QueueOptions { max_retry_delay, spill: false, ..QueueOptions::default() };
     OutputSpec {
         identity: identity.to_owned(),
         plugin: kind.to_owned(),

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
+
 use tokio::sync::Notify;
 
 /// A bound on the bytes that all queues of the process hold and have reserved together.
@@ -16,7 +18,11 @@ pub struct Budget {
     /// What the accounts use of the shared half.
     charged: AtomicUsize,
     /// The open accounts.
-    accounts: AtomicUsize,
+    accounts: Mutex<usize>,
+    /// The bytes that each account can acquire whatever the others hold.
+    reserve: AtomicUsize,
+    /// The bytes of the shared half: what is no account's reserve.
+    shared: AtomicUsize,
     // Set when an acquisition fails, so that the next release wakes the waiting tasks, whichever queue they use.
     starved: AtomicBool,
 }
@@ -31,7 +37,9 @@ impl Budget {
             max_bytes,
             used: AtomicUsize::new(0),
             charged: AtomicUsize::new(0),
-            accounts: AtomicUsize::new(0),
+            accounts: Mutex::new(0),
+            reserve: AtomicUsize::new(max_bytes / 2),
+            shared: AtomicUsize::new(max_bytes - max_bytes / 2),
             starved: AtomicBool::new(false),
         }
     }
@@ -49,19 +57,25 @@ impl Budget {
 
     /// Opens an account. The reserves of the others become smaller.
     pub(super) fn open(self: &Arc<Self>) -> Account {
-        self.accounts.fetch_add(1, Ordering::SeqCst);
+        self.change_accounts(|accounts| accounts + 1);
         Account { budget: self.clone(), held: 0, charged: 0, is_open: true }
     }
 
-    /// The bytes that each account can acquire whatever the others hold.
-    fn reserve(&self) -> usize {
-        self.max_bytes / 2 / self.accounts.load(Ordering::SeqCst).max(1)
+    fn change_accounts(&self, change: impl FnOnce(usize) -> usize) {
+        let mut accounts = self.accounts.lock();
+        *accounts = change(*accounts);
+        let shares = (*accounts).max(1);
+        let reserve = self.max_bytes / 2 / shares;
+        self.reserve.store(reserve, Ordering::SeqCst);
+        self.shared.store(self.max_bytes - reserve * shares, Ordering::SeqCst);
     }
 
-    /// The bytes of the shared half: what no account has as its reserve.
+    fn reserve(&self) -> usize {
+        self.reserve.load(Ordering::SeqCst)
+    }
+
     fn shared(&self) -> usize {
-        let accounts = self.accounts.load(Ordering::SeqCst).max(1);
-        self.max_bytes - self.max_bytes / 2 / accounts * accounts
+        self.shared.load(Ordering::SeqCst)
     }
 }
 
@@ -91,6 +105,11 @@ impl Account {
     /// The most that it can acquire while the others hold nothing.
     pub(super) fn most(&self) -> usize {
         self.budget.reserve() + self.budget.shared()
+    }
+
+    /// Whether it uses the shared half, and more than half of the budget is in use.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.charged > 0 && self.budget.used() > self.budget.max_bytes / 2
     }
 
     /// Whether it is one of those that exceed the budget.
@@ -150,7 +169,7 @@ impl Account {
             return false;
         }
         let starved = self.set(0);
-        self.budget.accounts.fetch_sub(1, Ordering::SeqCst);
+        self.budget.change_accounts(|accounts| accounts - 1);
         self.budget.starved.swap(false, Ordering::SeqCst) || starved
     }
 
@@ -299,8 +318,8 @@ mod tests {
                 prop_assert_eq!(account.charged, account.held().saturating_sub(reserve));
             }
             drop(accounts);
-            let left = [&budget.used, &budget.charged, &budget.accounts].map(|count| count.load(Ordering::SeqCst));
-            prop_assert_eq!(left, [0; 3]);
+            let left = [&budget.used, &budget.charged].map(|count| count.load(Ordering::SeqCst));
+            prop_assert_eq!((left, *budget.accounts.lock()), ([0; 2], 0));
         }
     }
 }

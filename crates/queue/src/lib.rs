@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use budget::{Budget, Signals};
-pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher};
+pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, Mode};
 pub use log::Recovered;
 pub use memory::MemoryQueue;
 pub use record_store::{Disposition, Record, RecordStore};
@@ -226,8 +226,10 @@ pub struct QueueStatus {
     pub oldest: Option<Duration>,
     /// How long the delivered entries were in the queue.
     pub times: Histogram,
-    /// The queue cannot be written now.
+    /// The queue cannot be written now, and therefore accepts nothing.
     pub failing: bool,
+    /// Some of its entries are on disk, or all that it gets are written there.
+    pub on_disk: bool,
     /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }

@@ -439,6 +439,7 @@ impl Reader for MemoryQueue {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
             failing: false,
+            on_disk: false,
             max_bytes: self.bounds.max_bytes,
         }
     }

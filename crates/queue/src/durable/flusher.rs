@@ -144,11 +144,30 @@ impl Flusher {
     /// The directory cannot be created or read, or a thread cannot be started. Damaged files are not an error: see
     /// [`Recovered`].
     pub fn open(&self, dir: &Path, options: DurableOptions) -> io::Result<(Arc<DurableQueue>, Recovered)> {
+        let (queue, recovered) = self.open_unserved(dir, options)?;
+        let mut flusher = self.shared.state.lock();
+        while flusher.threads.len() < THREADS {
+            let shared = self.shared.clone();
+            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
+        }
+        flusher.queues.push(queue.clone());
+        drop(flusher);
+        self.shared.wake(Wakeup::Removed);
+        Ok((queue, recovered))
+    }
+
+    /// The same, without a thread that writes it.
+    pub(super) fn open_unserved(
+        &self,
+        dir: &Path,
+        options: DurableOptions,
+    ) -> io::Result<(Arc<DurableQueue>, Recovered)> {
         let disk = &self.shared.disk;
         let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
         failpoint::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
-        let mut state = State::new(&log, &recovered, self.shared.memory.open(), self.shared.data.open());
+        let mut state =
+            State::new(&log, &recovered, options.mode, (self.shared.memory.open(), self.shared.data.open()));
         let on_disk = state.disk_bytes();
         state.data.acquire(on_disk);
         let queue = Arc::new(DurableQueue {
@@ -161,14 +180,6 @@ impl Flusher {
             writer: Mutex::new(Writer::new(log, reader())),
             synced: Condvar::new(),
         });
-        let mut flusher = self.shared.state.lock();
-        while flusher.threads.len() < THREADS {
-            let shared = self.shared.clone();
-            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
-        }
-        flusher.queues.push(queue.clone());
-        drop(flusher);
-        self.shared.wake(Wakeup::Removed);
         Ok((queue, recovered))
     }
 
@@ -237,7 +248,7 @@ fn run(shared: &Shared) {
 }
 
 /// Writes, syncs and checkpoints all queues once.
-fn flush(queues: &[Arc<DurableQueue>], at_once: bool) {
+pub(super) fn flush(queues: &[Arc<DurableQueue>], at_once: bool) {
     let now = Instant::now();
     for queue in queues {
         queue.write(now, at_once);

@@ -6,6 +6,7 @@
 
 mod flusher;
 mod read;
+mod spill;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -48,10 +49,21 @@ pub struct DurableBounds {
 pub struct DurableOptions {
     /// Its bounds.
     pub bounds: DurableBounds,
-    /// Without an interval, entries are synced before they are acknowledged: a power failure loses no acknowledged entry.
-    /// With one, they are acknowledged when they are written, and synced at most this long after it: a power failure loses
-    /// the entries that were acknowledged since the last sync; the end of the process alone loses nothing.
-    pub sync_interval: Option<Duration>,
+    /// When its entries are written.
+    pub mode: Mode,
+}
+
+/// When the entries of a durable queue are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They are synced before they are acknowledged: a power failure loses no acknowledged entry.
+    Sync,
+    /// They are acknowledged when they are written, and synced at most this long after it: a power failure loses the entries
+    /// that were acknowledged since the last sync; the end of the process alone loses nothing.
+    Interval(Duration),
+    /// They wait in memory, where they are acknowledged and delivered at once, and are written only when they are too many:
+    /// see [`spill`]. The end of the process loses what only memory has, except after [`Flusher::shut_down`].
+    Spill,
 }
 
 impl DurableOptions {
@@ -156,18 +168,32 @@ impl DurableQueue {
         let mut notifications = Notifications { room: false, idle: state.is_idle(), ..Notifications::default() };
         let (in_memory, on_disk) = (state.unsynced_bytes + state.reserved_bytes, state.disk_bytes());
         let starved = state.memory.set(in_memory) | state.data.set(on_disk);
-        notifications.room = starved || (!state.failing && std::mem::take(&mut state.refused));
+        self.adjust_pool(state);
+        let has_room = state.spills || !state.failing;
+        notifications.room = starved || (has_room && std::mem::take(&mut state.refused));
         self.report_level(state);
         notifications.events = !state.events.is_empty();
         notifications
     }
 
+    /// Adjusts what the queue has acquired of the pool of recent entries.
+    fn adjust_pool(&self, state: &mut State) {
+        let now = state.pool_bytes();
+        match now.checked_sub(state.pooled) {
+            Some(0) => return,
+            Some(more) => self.shared.recent.acquire(more),
+            None => self.shared.recent.release(state.pooled - now),
+        }
+        state.pooled = now;
+    }
+
     /// Reports a queue that is 80 % full, as Kong does, once until it is below 60 %.
     fn report_level(&self, state: &mut State) {
         let depth = state.depth();
+        let entries = if state.spills { self.stuck_entries(state) } else { depth };
         let reaches = |percent: usize| {
             let bounds = &self.options.bounds;
-            bounds.max_entries.is_some_and(|max| depth * 100 >= max * percent)
+            bounds.max_entries.is_some_and(|max| entries * 100 >= max * percent)
                 || state.disk_bytes() / percent >= bounds.max_disk_bytes / 100
         };
         if !state.warned && reaches(80) && depth > 0 {
@@ -216,6 +242,7 @@ impl DurableQueue {
         }
         let mut state = self.state.lock();
         // Before they are removed, because their marks are removed with them.
+        let wakes = !state.spills || state.head() < state.logged;
         let delivered = state.leased_numbers(entries).filter(|_| dropped.is_none());
         if let Some((numbers, entries)) = delivered {
             state.ages.delivered(numbers, entries, Moment::now());
@@ -228,7 +255,8 @@ impl DurableQueue {
                 state.totals.delivered_bytes += bytes;
             }
         }
-        let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
+        let flusher = wakes.then_some(Wakeup::Removed);
+        let notifications = Notifications { flusher, ..self.adjust_budgets(&mut state) };
         drop(state);
         self.notify(notifications);
     }
@@ -239,6 +267,9 @@ impl Queue for DurableQueue {
         let mut state = self.state.lock();
         if state.closed {
             return Err(ReserveError::Closed);
+        }
+        if state.spills {
+            return self.reserve_memory(state, entries, bytes);
         }
         let on_disk = bytes.saturating_add(entries.saturating_mul(FRAME_BYTES));
         let alone = state.is_idle() && entries <= 1;
@@ -288,7 +319,7 @@ impl Queue for DurableQueue {
         );
         state.reserved -= entries.len().min(state.reserved);
         state.reserved_bytes -= reserved.min(state.reserved_bytes);
-        let (mut oversize, mut largest, before, next) = (0, 0, state.recent_bytes, state.next);
+        let (mut oversize, mut largest, next) = (0, 0, state.next);
         for entry in entries {
             state.totals.appended += 1;
             state.totals.appended_bytes += entry.len() as u64;
@@ -302,15 +333,21 @@ impl Queue for DurableQueue {
         if state.next > next {
             state.ages.arrived(next, Moment::now());
         }
-        self.shared.recent.acquire(state.recent_bytes - before);
         state.totals.count_dropped(oversize, DropReason::Oversize);
         if oversize > 0 {
             state.push_event(QueueEvent::Oversize { entries: oversize, largest });
         }
-        state.hold_receipt(receipt.clone());
-        let notifications = Notifications { flusher: Some(Wakeup::Appended), ..self.adjust_budgets(&mut state) };
+        let is_readable = state.spills;
+        if !is_readable {
+            state.hold_receipt(receipt.clone());
+        }
+        let notifications = self.adjust_budgets(&mut state);
+        let flusher = self.must_write(&state).then_some(Wakeup::Appended);
         drop(state);
-        self.notify(notifications);
+        self.notify(Notifications { flusher, ..notifications });
+        if is_readable {
+            self.readable.notify_waiters();
+        }
     }
 }
 
@@ -352,10 +389,9 @@ impl Reader for DurableQueue {
 
     fn drop_waiting(&self) -> u64 {
         let mut state = self.state.lock();
-        let (entries, bytes) = state.drop_readable();
+        let entries = state.drop_readable();
         let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
         drop(state);
-        self.shared.recent.release(bytes);
         self.notify(notifications);
         entries
     }
@@ -391,10 +427,12 @@ impl Reader for DurableQueue {
     fn status(&self) -> QueueStatus {
         let DurableBounds { max_bytes, max_disk_bytes, .. } = self.options.bounds;
         let state = self.state.lock();
+        let max_bytes = max_bytes.filter(|_| !state.spills);
         QueueStatus {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
-            failing: state.failing,
+            failing: state.failing && !(state.spills && self.has_room_in_memory(&state)),
+            on_disk: !state.spills || state.logged > state.head(),
             max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),
         }
     }
@@ -407,7 +445,7 @@ impl Drop for DurableQueue {
         // Dropping them would acknowledge entries that are not safe.
         std::mem::take(&mut state.receipts).into_iter().for_each(std::mem::forget);
         let starved = state.memory.close() | state.data.close();
-        self.shared.recent.release(std::mem::take(&mut state.recent_bytes));
+        self.shared.recent.release(std::mem::take(&mut state.pooled));
         drop(state);
         self.notify(Notifications { room: starved, idle: true, ..Notifications::default() });
     }

@@ -7,11 +7,13 @@ use super::super::log::{Log, Recovered};
 use super::super::{Budget, Signals};
 use super::*;
 
+mod spill;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn options(max_entries: Option<usize>, overflow: Overflow) -> DurableOptions {
     let bounds = DurableBounds { max_entries, max_bytes: None, max_disk_bytes: 1 << 30, overflow };
-    DurableOptions { bounds, sync_interval: None }
+    DurableOptions { bounds, mode: Mode::Sync }
 }
 
 fn flusher(memory: usize) -> Flusher {
@@ -368,7 +370,7 @@ async fn an_interval_acknowledges_before_the_sync() {
     let dir = tempfile::tempdir().unwrap();
     let flusher = flusher(1 << 20);
     let mut options = options(None, Overflow::Block);
-    options.sync_interval = Some(Duration::from_secs(2));
+    options.mode = Mode::Interval(Duration::from_secs(2));
     let (queue, _) = open(&flusher, dir.path(), options);
     let answered = Arc::new(AtomicUsize::new(0));
     put(&queue, "a", &answered).unwrap();

@@ -85,6 +85,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::R
         written: next,
         next,
         delivered: cursor.saved(),
+        skipped: false,
         cursor,
         quarantined: BTreeSet::new(),
         is_syncing: false,
