@@ -16,6 +16,7 @@ use logphase_queue::{Disposition, Overflow, Receipt, RecordStore, ReserveError};
 
 mod reload;
 mod restarting_peer;
+mod spilling;
 mod swap;
 
 const PATIENCE: Duration = Duration::from_secs(30);

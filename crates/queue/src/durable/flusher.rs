@@ -8,7 +8,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use super::super::log::{Disk, Log, RealDisk, Recovered, SegmentReader};
 use super::super::{Budget, Signals};
 use super::state::State;
 use super::write::Writer;
-use super::{DurableOptions, DurableQueue};
+use super::{DurableOptions, DurableQueue, Mode};
 use crate::failpoint::{self, Point};
 use crate::metric::Histogram;
 
@@ -93,7 +93,7 @@ impl Shared {
         }
     }
 
-    /// Waits for work, until `due` at the latest. Returns the queues, and whether to stop.
+    /// Waits for work, until `due` at the latest. Returns the queues that may need any, and whether to stop.
     fn wait(&self, due: Option<Instant>) -> (Vec<Arc<DurableQueue>>, bool) {
         let mut state = self.state.lock();
         while state.wakeup.is_none() && !state.stop {
@@ -105,7 +105,9 @@ impl Shared {
             }
         }
         state.wakeup = None;
-        (state.queues.clone(), state.stop)
+        // There may be thousands of queues that never spill.
+        let is_wanted = |queue: &&Arc<DurableQueue>| state.stop || !queue.is_dormant.load(Ordering::SeqCst);
+        (state.queues.iter().filter(is_wanted).cloned().collect(), state.stop)
     }
 }
 
@@ -166,6 +168,7 @@ impl Flusher {
         let (log, recovered) = Log::open(disk.clone(), dir, options.segment_bytes())?;
         failpoint::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
+        let is_dormant = AtomicBool::new(options.mode == Mode::Spill && log.next() == 0);
         let mut state =
             State::new(&log, &recovered, options.mode, (self.shared.memory.open(), self.shared.data.open()));
         let on_disk = state.disk_bytes();
@@ -179,6 +182,7 @@ impl Flusher {
             reader: Arc::new(Mutex::new(reader())),
             writer: Mutex::new(Writer::new(log, reader())),
             synced: Condvar::new(),
+            is_dormant,
         });
         Ok((queue, recovered))
     }

@@ -14,6 +14,7 @@ mod write;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -88,6 +89,8 @@ pub struct DurableQueue {
     writer: Mutex<Writer>,
     /// Notified when a sync ends.
     synced: Condvar,
+    /// It has never needed the flusher: a queue that spills, and has not yet done so.
+    is_dormant: AtomicBool,
 }
 
 /// Whom to notify after a change, once the lock is released.
@@ -218,6 +221,7 @@ impl DurableQueue {
             self.event_ready.notify_waiters();
         }
         if let Some(wakeup) = notifications.flusher {
+            self.is_dormant.store(false, Ordering::SeqCst);
             self.shared.wake(wakeup);
         }
     }

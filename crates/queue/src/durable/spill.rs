@@ -116,9 +116,10 @@ impl DurableQueue {
                 _ if state.failing => ReserveError::Failing,
                 bound => ReserveError::Full(bound.unwrap_or(Bound::MaxMemory)),
             };
+            // There may be room on disk now; a disk that fails is tried again at intervals.
+            let flusher = (!state.failing).then_some(Wakeup::Appended);
             drop(state);
-            // There may be room on disk now.
-            self.notify(Notifications { flusher: Some(Wakeup::Appended), ..Notifications::default() });
+            self.notify(Notifications { flusher, ..Notifications::default() });
             return Err(error);
         }
         state.reserved += entries;
