@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, Messages, Scrape, Service, TcpPeer, configuration, free_port, transaction, wait_until};
+use crate::service::{
+    Home, Load, Messages, Scrape, Service, TcpPeer, configuration, free_port, transaction, wait_until,
+};
 
 /// A file-log whose disk is full.
 fn full(queue: &Value) -> Value {
@@ -193,6 +195,33 @@ fn a_kill_loses_what_is_in_memory_only() {
     assert!(lost.len() < 60 && lost.iter().all(|id| *id > 900), "{lost:?}");
     assert_eq!((messages.duplicates(), messages.torn), (vec![], vec![]));
     assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: a queue in memory whose backlog fills a data directory of 2 MB under load; then the receiver starts.
+/// Guarantees: the log gives the cause, and only then senders are refused; when the receiver has taken messages the service
+/// accepts again by itself, and every accepted message arrives.
+#[test]
+fn a_full_disk_refuses_and_heals() {
+    let mut peer = TcpPeer::absent();
+    let config = json!({"host": "127.0.0.1", "port": peer.port, "queue": {"durability": "memory", "max_entries": 200}});
+    let home = Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}])));
+    let mut service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").with_data_of("2m").start();
+    let load = Load::start(service.home.http);
+    wait_until("the log says that the disk is full", || {
+        service.has_logged("No space left on device") && service.has_logged("a backlog stays in memory")
+    });
+    wait_until("the log says that senders are refused", || {
+        service.has_logged("the disk of the queue of tcp-log fails")
+    });
+    peer.restart();
+    wait_until("the queue can be written again", || service.has_logged("the queue can be written again"));
+    load.await_more(100);
+    let sent = load.finish();
+    assert!(sent.unanswered.is_empty(), "{} requests have no answer", sent.unanswered.len());
+    assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused.first());
+    assert_eq!(service.stop(), 0);
+    wait_until("all messages have arrived", || peer.messages().missing(&sent.accepted).is_empty());
+    peer.messages().assert_all(&sent.accepted);
 }
 
 /// Scenario: the data directory cannot be created; then another service uses it; the configuration has a file-log.

@@ -62,8 +62,8 @@ pub enum Mode {
     /// They are acknowledged when they are written, and synced at most this long after it: a power failure loses the entries
     /// that were acknowledged since the last sync; the end of the process alone loses nothing.
     Interval(Duration),
-    /// They wait in memory, where they are acknowledged and delivered at once, and are written only when they are too many:
-    /// see [`spill`]. The end of the process loses what only memory has, except after [`Flusher::shut_down`].
+    /// They wait in memory, where they are acknowledged and delivered at once, and are written only when they are too many.
+    /// The end of the process loses what only memory has, except after [`Flusher::shut_down`].
     Spill,
 }
 
