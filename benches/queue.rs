@@ -26,7 +26,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use logphase_queue::{Budget, DurableBounds, DurableOptions, Flusher, Overflow, Queue, Receipt, Signals};
+use logphase_queue::{
+    Bounds, Budget, DurableBounds, DurableOptions, Flusher, MemoryQueue, Mode, Overflow, Queue, Reader, Receipt,
+    Signals,
+};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -42,11 +45,13 @@ const TIME: Duration = Duration::from_secs(2);
 /// Name, settings, and number of clients.
 type Row = (&'static str, &'static [(&'static str, &'static str)], usize);
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 7] = [
     ("memory, 64 clients", &[("QUEUE_DURABILITY", "memory")], 64),
+    ("memory, spill: false, 64 clients", &[("QUEUE_DURABILITY", "memory"), ("QUEUE_SPILL", "false")], 64),
     ("disk, sync: always, 64 clients", &[("QUEUE_DURABILITY", "disk")], 64),
     ("disk, sync: interval, 64 clients", &[("QUEUE_DURABILITY", "disk"), ("QUEUE_SYNC", "interval")], 64),
     ("memory, 1 client", &[("QUEUE_DURABILITY", "memory")], 1),
+    ("memory, spill: false, 1 client", &[("QUEUE_DURABILITY", "memory"), ("QUEUE_SPILL", "false")], 1),
     ("disk, sync: always, 1 client", &[("QUEUE_DURABILITY", "disk")], 1),
 ];
 
@@ -55,6 +60,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
+    memory_alone();
     through_the_service();
     append_alone();
 }
@@ -62,6 +68,59 @@ fn main() {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+// --- queues in memory alone ---
+
+/// Batches in a round, each of [`BATCH`] entries.
+const BATCHES: usize = 20_000;
+
+/// A queue in memory whose reader keeps up: one that may spill, and one that may not.
+fn memory_alone() {
+    let entries = transactions(BATCH);
+    let home = tempfile::TempDir::new().unwrap();
+    let budget = || Arc::new(Budget::new(128 << 20));
+    let flusher = Flusher::new(budget(), budget(), Signals::default());
+    let bounds = DurableBounds {
+        max_entries: Some(10_000),
+        max_bytes: None,
+        max_disk_bytes: 4 << 30,
+        overflow: Overflow::Block,
+    };
+    let options = DurableOptions { bounds, mode: Mode::Spill };
+    let (spilling, _) = flusher.open(&home.path().join("queue"), options).unwrap();
+    let plain = MemoryQueue::new(Bounds::default(), budget(), Signals::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut spills, mut stays, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..2 * ROUNDS {
+        let (one, other) = (pass(&runtime, &*spilling, &entries), pass(&runtime, &plain, &entries));
+        spills.push(one);
+        stays.push(other);
+        ratios.push(one / other);
+    }
+    println!(
+        "in memory, reserved, appended, leased and committed in batches of {BATCH}: {:.0} ns for an entry if the queue may \
+        spill, {:.0} ns if not, ratio {:.2}",
+        median(&mut spills),
+        median(&mut stays),
+        median(&mut ratios)
+    );
+    flusher.shut_down();
+}
+
+/// Nanoseconds for an entry to pass a queue.
+fn pass(runtime: &tokio::runtime::Runtime, queue: &(impl Queue + Reader), entries: &[Bytes]) -> f64 {
+    let size: usize = entries.iter().map(Bytes::len).sum();
+    let receipt = Receipt::new(|| ());
+    let start = Instant::now();
+    for _ in 0..BATCHES {
+        queue.reserve(BATCH, size).unwrap();
+        queue.append(entries.to_vec(), size, &receipt);
+        let leased = runtime.block_on(queue.lease(BATCH, usize::MAX));
+        assert_eq!(leased.len(), BATCH);
+        queue.commit(BATCH);
+    }
+    start.elapsed().as_secs_f64() * 1e9 / (BATCHES * BATCH) as f64
 }
 
 // --- through the service ---
@@ -239,7 +298,7 @@ fn append(entries: &[Bytes]) -> f64 {
     let flusher = Flusher::new(budget(), budget(), Signals::default());
     let bounds =
         DurableBounds { max_entries: None, max_bytes: None, max_disk_bytes: 4 << 30, overflow: Overflow::Block };
-    let options = DurableOptions { bounds, sync_interval: None };
+    let options = DurableOptions { bounds, mode: Mode::Sync };
     let (queue, _) = flusher.open(&home.path().join("queue"), options).unwrap();
     let size: usize = entries.iter().map(Bytes::len).sum();
     let start = Instant::now();

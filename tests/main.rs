@@ -40,6 +40,7 @@ mod sandbox;
 mod sandbox_command;
 mod service;
 mod service_manager;
+mod sharing;
 mod signals;
 mod snippet_tests;
 mod stdin;

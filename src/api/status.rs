@@ -144,6 +144,7 @@ fn queue(stats: &PluginStats) -> Value {
         "waiting": counters.depth,
         "dropped": stats.dropped_by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count.into()))
             .collect::<Map<_, _>>(),
+        "refused": counters.refusals,
         "dead_lettered": counters.dead_letters,
         "dead_letters": stats.dead.letters,
         "dead_letter_bytes": stats.dead.bytes,

@@ -40,7 +40,10 @@ use self::store::{Store, Stored};
 use crate::options::queue::{QueueOptions, Storage};
 use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
-use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
+use logphase_queue::{Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
+
+/// The remedy of last resort for queues on disk that cannot be opened.
+const IN_MEMORY: &str = "set queue.durability: memory";
 
 /// The configuration of an output.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,7 +219,7 @@ impl Delivery {
     /// # Errors
     /// Another process holds the lock, or the directory cannot be created; with a remedy.
     pub fn claim(&self) -> Result<(), String> {
-        self.inner.store.claim()
+        self.inner.store.claim().map_err(|reason| format!("{reason}, or {IN_MEMORY}"))
     }
 
     /// Logs a warning for each orphaned queue: with entries, but without a plugin in the configuration.
@@ -450,19 +453,44 @@ impl Inner {
         Ok(())
     }
 
+    /// Opens a queue that spills; `None` if the data directory cannot be used: queues in memory need none.
+    fn open_spilling(
+        &self,
+        label: &str,
+        spec: &OutputSpec,
+        options: &DurableOptions,
+    ) -> Result<Option<Stored>, OpenError> {
+        let claimed = self.store.claim();
+        let is_claimed = claimed.is_ok();
+        let reason = match claimed.and_then(|()| self.store.open(label, spec, options)) {
+            Ok(stored) => return Ok(Some(stored)),
+            Err(reason) => reason,
+        };
+        if is_claimed && self.store.has_folder(spec) {
+            // It may have messages of an earlier run, which nothing else would deliver.
+            return Err(OpenError::Queue { plugin: spec.plugin.clone(), reason });
+        }
+        tracing::warn!(plugin = label, "the queue cannot move a backlog to disk: {reason}, or set queue.spill: false");
+        Ok(None)
+    }
+
     /// Opens the queue of `spec`.
     fn queue(&self, spec: &OutputSpec) -> Result<QueueParts, OpenError> {
-        match &spec.queue.storage() {
-            Storage::Memory => {
-                let bounds = spec.queue.memory_bounds();
-                let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
-                Ok((queue.clone(), queue, None))
-            }
+        let label = output::label(spec);
+        let stored = match &spec.queue.storage() {
+            Storage::Memory => None,
+            Storage::Spill(options) => self.open_spilling(&label, spec, options)?,
             Storage::Disk(options) => {
-                let refused = |reason| OpenError::Queue { plugin: spec.plugin.clone(), reason };
-                let stored = self.store.open(&output::label(spec), spec, options).map_err(refused)?;
-                Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
+                let plugin = spec.plugin.clone();
+                let refused = |reason| OpenError::Queue { plugin, reason: format!("{reason}, or {IN_MEMORY}") };
+                Some(self.store.open(&label, spec, options).map_err(refused)?)
             }
+        };
+        if let Some(stored) = stored {
+            return Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)));
         }
+        let bounds = spec.queue.memory_bounds();
+        let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
+        Ok((queue.clone(), queue, None))
     }
 }

@@ -26,19 +26,56 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use budget::{Budget, Signals};
-pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher};
+pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, Mode};
 pub use log::{Recovered, Salvaged, SetAside, set_aside_files};
 pub use memory::MemoryQueue;
 pub use record_store::{Disposition, Record, RecordStore};
 
 use crate::metric::Histogram;
 
+/// A bound that makes a queue full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The queue's own bound on entries.
+    MaxEntries,
+    /// The queue's own bound on bytes of entries.
+    MaxBytes,
+    /// The queue's own bound on bytes on disk.
+    MaxDiskBytes,
+    /// The bound on the bytes of all queues in memory.
+    MaxMemory,
+    /// The bound on the bytes of all queues on disk.
+    MaxDataBytes,
+}
+
+impl Bound {
+    /// Its name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaxEntries => "queue.max_entries",
+            Self::MaxBytes => "queue.max_bytes",
+            Self::MaxDiskBytes => "queue.max_disk_bytes",
+            Self::MaxMemory => "queue.max_memory",
+            Self::MaxDataBytes => "queue.max_data_bytes",
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Why a reservation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReserveError {
-    /// Retry when entries have been delivered. A closed queue is always full: use the queue that replaced it.
-    #[error("the queue is full")]
-    Full,
+    /// Retry when entries have been delivered.
+    #[error("the queue is full ({0})")]
+    Full(Bound),
+    /// Use the queue that replaced it.
+    #[error("the queue is closed")]
+    Closed,
     /// The entries do not fit into an empty queue.
     #[error("the entries do not fit into the queue, even when it is empty")]
     TooLarge,
@@ -106,6 +143,10 @@ pub trait Queue: Send + Sync {
     /// Releases the reservation of messages that are dropped for `reason` before they are appended, and counts them.
     fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason);
 
+    /// Counts a refusal by [`Queue::reserve`], and reports it. `dropped` messages are dropped because of it, for
+    /// [`DropReason::Overflow`]; without any, their sender got the refusal.
+    fn count_refusal(&self, error: ReserveError, dropped: usize);
+
     /// Appends `entries`, for which as many entries and `reserved` bytes are reserved. Holds a clone of `receipt` until every
     /// entry is safe.
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt);
@@ -114,7 +155,7 @@ pub trait Queue: Send + Sync {
 /// Why an entry was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// The queue was full, and it drops its oldest entries.
+    /// The queue was full, and it drops its oldest entries; or it refused the entry, and the plugin is not required.
     Overflow,
     /// The entry alone is larger than the queue or the transport of the sink allows.
     Oversize,
@@ -186,10 +227,12 @@ pub struct QueueStatus {
     pub oldest: Option<Duration>,
     /// How long the delivered entries were in the queue.
     pub times: Histogram,
-    /// The queue cannot be written now.
+    /// The queue cannot be written now, and therefore accepts nothing.
     pub failing: bool,
     /// Entries on disk cannot be read now. The read is retried.
     pub unreadable: bool,
+    /// Some of its entries are on disk, or all that it gets are written there.
+    pub on_disk: bool,
     /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }
@@ -212,6 +255,15 @@ pub enum QueueEvent {
     Overflowed {
         /// Entries dropped so far.
         total: u64,
+    },
+    /// The queue refused reservations since the last event of this kind.
+    Refused {
+        /// Why.
+        error: ReserveError,
+        /// Refusals that went to the senders.
+        refusals: u64,
+        /// Messages that were dropped instead.
+        dropped: u64,
     },
     /// Entries larger than the queue's `max_bytes` were dropped.
     Oversize {
@@ -244,6 +296,22 @@ pub enum QueueEvent {
         /// Their number.
         entries: u64,
     },
+}
+
+impl QueueEvent {
+    /// Adds a refusal to the last event of its kind in `events`. Returns whether there is none.
+    fn add_refusal(events: &mut [Self], reason: ReserveError, more: u64) -> bool {
+        let of_kind = events.iter_mut().find_map(|event| match event {
+            Self::Refused { error, refusals, dropped } if *error == reason => Some((refusals, dropped)),
+            _ => None,
+        });
+        match of_kind {
+            Some((refusals, _)) if more == 0 => *refusals += 1,
+            Some((_, dropped)) => *dropped += more,
+            None => return true,
+        }
+        false
+    }
 }
 
 /// Waits until `take` returns events; `event_ready` is notified when it may.
@@ -299,6 +367,8 @@ pub struct Counters {
     pub leased: usize,
     /// Reserved entries that are not appended yet.
     pub reserved: usize,
+    /// Requests, batches or lines that the queue refused.
+    pub refusals: u64,
 }
 
 impl Counters {
@@ -337,6 +407,7 @@ impl Counters {
             bytes,
             leased,
             reserved,
+            refusals,
         } = *other;
         self.appended += appended;
         self.appended_bytes += appended_bytes;
@@ -355,6 +426,15 @@ impl Counters {
         self.bytes += bytes;
         self.leased += leased;
         self.reserved += reserved;
+        self.refusals += refusals;
+    }
+
+    /// Counts a refusal, because of which `dropped` messages are dropped.
+    fn count_refusal(&mut self, dropped: usize) {
+        match dropped {
+            0 => self.refusals += 1,
+            _ => self.count_unmade(dropped, DropReason::Overflow),
+        }
     }
 
     fn count_unmade(&mut self, messages: usize, reason: DropReason) {

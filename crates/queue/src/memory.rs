@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::budget::Account;
 use super::{
-    Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
+    Bound, Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
     ReserveError, Signals,
 };
 use crate::metric::{Ages, Moment};
@@ -21,14 +22,12 @@ use crate::metric::{Ages, Moment};
 /// [`Overflow::DropOldest`] they do not, as in Kong, where a batch leaves the queue before it is sent.
 pub struct MemoryQueue {
     bounds: Bounds,
-    budget: Arc<Budget>,
     signals: Signals,
     readable: Notify,
     event_ready: Notify,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// With their numbers, which have gaps where waiting entries were dropped.
     leased: VecDeque<(u64, Bytes)>,
@@ -39,6 +38,8 @@ struct State {
     waiting_bytes: usize,
     reserved: usize,
     reserved_bytes: usize,
+    /// All of these bytes.
+    account: Account,
     closed: bool,
     // A reservation has failed since there was last room.
     refused: bool,
@@ -53,6 +54,25 @@ struct State {
 const MAX_EVENTS: usize = 16;
 
 impl State {
+    fn new(account: Account) -> Self {
+        Self {
+            leased: VecDeque::new(),
+            waiting: VecDeque::new(),
+            at: 0,
+            leased_bytes: 0,
+            waiting_bytes: 0,
+            reserved: 0,
+            reserved_bytes: 0,
+            account,
+            closed: false,
+            refused: false,
+            warned: false,
+            totals: Counters::default(),
+            ages: Ages::default(),
+            events: Vec::new(),
+        }
+    }
+
     fn push_event(&mut self, event: QueueEvent) {
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
@@ -98,43 +118,49 @@ struct Notifications {
 impl MemoryQueue {
     /// An empty queue within `bounds` and the process's `budget`.
     pub fn new(bounds: Bounds, budget: Arc<Budget>, signals: Signals) -> Self {
-        let state = Mutex::new(State::default());
-        Self { bounds, budget, signals, readable: Notify::new(), event_ready: Notify::new(), state }
+        let state = Mutex::new(State::new(budget.open()));
+        Self { bounds, signals, readable: Notify::new(), event_ready: Notify::new(), state }
     }
 
-    fn own_bound_allows(&self, state: &State, entries: usize, bytes: usize) -> bool {
+    /// The bound that another `entries` entries of `bytes` bytes would exceed. If there is none, acquires the bytes.
+    fn try_acquire(&self, state: &mut State, entries: usize, bytes: usize) -> Option<Bound> {
         let total = state.depth().saturating_add(state.reserved).saturating_add(entries);
         let held = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
-        total <= self.bounds.max_entries
-            && self.bounds.max_bytes.is_none_or(|max| held.checked_add(bytes).is_some_and(|sum| sum <= max))
+        if total > self.bounds.max_entries {
+            Some(Bound::MaxEntries)
+        } else if self.bounds.max_bytes.is_some_and(|max| held.saturating_add(bytes) > max) {
+            Some(Bound::MaxBytes)
+        } else {
+            (!state.account.try_acquire(bytes)).then_some(Bound::MaxMemory)
+        }
     }
 
-    fn can_ever_hold(&self, entries: usize, bytes: usize) -> bool {
+    fn can_ever_hold(&self, state: &State, entries: usize, bytes: usize) -> bool {
         entries <= self.bounds.max_entries
-            && bytes <= self.bounds.max_bytes.unwrap_or(usize::MAX).min(self.budget.max_bytes())
+            && bytes <= self.bounds.max_bytes.unwrap_or(usize::MAX).min(state.account.most())
     }
 
-    /// Drops the oldest entries until the bounds hold; returns how many, and their bytes.
-    fn make_room(&self, state: &mut State) -> (usize, usize) {
-        let (mut entries, mut bytes) = (0, 0);
-        let over = |state: &State, freed: usize| {
+    /// Drops the oldest entries until the bounds hold. Returns how many, and whether a task waits for their bytes.
+    fn make_room(&self, state: &mut State) -> (usize, bool) {
+        let (mut entries, mut starved) = (0, false);
+        let over = |state: &State| {
             state.waiting.len() > self.bounds.max_entries
                 || self.bounds.max_bytes.is_some_and(|max| state.waiting_bytes > max)
-                || (self.budget.used().saturating_sub(freed) > self.budget.max_bytes() && state.waiting.len() > 1)
+                || (state.account.is_overdrawn() && state.waiting.len() > 1)
         };
-        while over(state, bytes) {
+        while over(state) {
             let Some(size) = state.drop_oldest(DropReason::Overflow) else { break };
             entries += 1;
-            bytes += size;
+            starved |= state.account.release(size);
         }
-        (entries, bytes)
+        (entries, starved)
     }
 
     /// Releases `bytes` of the budget, and returns whom to notify.
     fn release_bytes(&self, state: &mut State, bytes: usize) -> Notifications {
         let (head, next) = (state.head(), state.next());
         state.ages.remove_below(head, next);
-        let starved = self.budget.release(bytes);
+        let starved = state.account.release(bytes);
         let refused = std::mem::take(&mut state.refused);
         if state.warned && state.depth() < self.bounds.max_entries / 5 * 3 {
             state.warned = false;
@@ -200,16 +226,16 @@ impl Queue for MemoryQueue {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Closed);
         }
         let alone = state.is_idle() && entries <= 1;
         if self.bounds.overflow == Overflow::DropOldest || alone {
-            self.budget.acquire(bytes);
-        } else if !self.can_ever_hold(entries, bytes) && entries > 1 {
+            state.account.acquire(bytes);
+        } else if !self.can_ever_hold(&state, entries, bytes) && entries > 1 {
             return Err(ReserveError::TooLarge);
-        } else if !self.own_bound_allows(&state, entries, bytes) || !self.budget.try_acquire(bytes) {
+        } else if let Some(bound) = self.try_acquire(&mut state, entries, bytes) {
             state.refused = true;
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Full(bound));
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
@@ -222,6 +248,17 @@ impl Queue for MemoryQueue {
 
     fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason) {
         self.release_as(entries, bytes, Some(reason));
+    }
+
+    fn count_refusal(&self, error: ReserveError, dropped: usize) {
+        let mut state = self.state.lock();
+        state.totals.count_refusal(dropped);
+        let dropped = dropped as u64;
+        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
+            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
+        }
+        drop(state);
+        self.event_ready.notify_waiters();
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
@@ -248,7 +285,7 @@ impl Queue for MemoryQueue {
             }
             match unused.checked_sub(entry.len()) {
                 Some(rest) => unused = rest,
-                None => self.budget.acquire(entry.len() - std::mem::take(&mut unused)),
+                None => state.account.acquire(entry.len() - std::mem::take(&mut unused)),
             }
             state.waiting_bytes += entry.len();
             state.waiting.push_back(entry);
@@ -257,12 +294,12 @@ impl Queue for MemoryQueue {
             state.ages.arrived(next, Moment::now());
         }
         state.totals.count_dropped(oversize, DropReason::Oversize);
-        let mut freed = unused;
+        let mut starved = state.account.release(unused);
         let mut dropped = 0;
         if self.bounds.overflow == Overflow::DropOldest {
-            let (entries, bytes) = self.make_room(&mut state);
-            dropped = entries;
-            freed += bytes;
+            let made = self.make_room(&mut state);
+            dropped = made.0;
+            starved |= made.1;
         }
         self.report_nearly_full(&mut state);
         let total = state.totals.dropped_overflow;
@@ -272,7 +309,8 @@ impl Queue for MemoryQueue {
         if oversize > 0 {
             state.push_event(QueueEvent::Oversize { entries: oversize, largest });
         }
-        let notifications = self.release_bytes(&mut state, freed);
+        let mut notifications = self.release_bytes(&mut state, 0);
+        notifications.room |= starved;
         drop(state);
         self.notify(&notifications);
         self.readable.notify_waiters();
@@ -402,6 +440,7 @@ impl Reader for MemoryQueue {
             times: state.ages.times().clone(),
             failing: false,
             unreadable: false,
+            on_disk: false,
             max_bytes: self.bounds.max_bytes,
         }
     }
@@ -411,9 +450,8 @@ impl Drop for MemoryQueue {
     /// Releases the bytes of its entries.
     fn drop(&mut self) {
         let mut state = self.state.lock();
-        let bytes = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
-        let notifications = self.release_bytes(&mut state, bytes);
+        let starved = state.account.close();
         drop(state);
-        self.notify(&notifications);
+        self.notify(&Notifications { room: starved, idle: true, ..Notifications::default() });
     }
 }

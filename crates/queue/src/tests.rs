@@ -37,7 +37,7 @@ async fn leased_entries_count_until_committed() {
     put(&queue, "a").unwrap();
     put(&queue, "b").unwrap();
     assert_eq!(lease(&queue, 10).await, ["a", "b"]);
-    assert_eq!(put(&queue, "c"), Err(ReserveError::Full));
+    assert_eq!(put(&queue, "c"), Err(ReserveError::Full(Bound::MaxEntries)));
     queue.commit(1);
     put(&queue, "c").unwrap();
     assert_eq!(lease(&queue, 10).await, ["c"]);
@@ -54,7 +54,7 @@ async fn refusals_say_whether_waiting_helps() {
     assert_eq!(queue.reserve(4, 4), Err(ReserveError::TooLarge));
     assert_eq!(queue.reserve(2, 11), Err(ReserveError::TooLarge));
     queue.reserve(1, 500).unwrap();
-    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full));
+    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full(Bound::MaxBytes)));
     queue.release(1, 500);
     queue.reserve(3, 10).unwrap();
     queue.release(3, 10);
@@ -100,7 +100,7 @@ async fn the_shared_budget_wakes_across_queues() {
     let (one, two) = (make(), make());
     put(&one, "12345678").unwrap();
     put(&two, "x").unwrap();
-    assert_eq!(two.reserve(1, 5), Err(ReserveError::Full));
+    assert_eq!(two.reserve(1, 5), Err(ReserveError::Full(Bound::MaxMemory)));
     let room = signals.room.notified();
     lease(&one, 1).await;
     one.commit(1);
@@ -108,6 +108,23 @@ async fn the_shared_budget_wakes_across_queues() {
     two.reserve(1, 5).unwrap();
     drop(two);
     assert_eq!(budget.used(), 0);
+}
+
+/// Scenario: two queues share a budget, and one of them is stuck and takes all that it can; then a third is opened.
+/// Guarantees: the stuck queue is refused before it has taken the reserves of the others: each of them gets its own.
+#[test]
+fn a_stuck_queue_leaves_the_others_their_reserve() {
+    let budget = Arc::new(Budget::new(120));
+    let make = || MemoryQueue::new(Bounds::default(), budget.clone(), Signals::default());
+    let (stuck, other) = (make(), make());
+    while put(&stuck, "1234567890").is_ok() {}
+    assert_eq!(budget.used(), 90, "its reserve of 30, and the shared half");
+    assert_eq!(other.reserve(4, 31), Err(ReserveError::Full(Bound::MaxMemory)));
+    other.reserve(3, 30).unwrap();
+    let third = make();
+    third.reserve(2, 20).unwrap();
+    assert_eq!(third.reserve(2, 2), Err(ReserveError::Full(Bound::MaxMemory)));
+    assert_eq!(stuck.reserve(1, 1), Err(ReserveError::Full(Bound::MaxMemory)));
 }
 
 /// Scenario: a reader waits on an empty queue while producers on other threads append entries one by one.
@@ -158,7 +175,7 @@ async fn closing_waits_for_open_reservations() {
     let queue = Arc::new(queue(Bounds::default(), 1000));
     queue.reserve(1, 1).unwrap();
     queue.close();
-    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full));
+    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Closed));
     let waiting = tokio::spawn({
         let queue = queue.clone();
         async move { queue.ready(1).await }
@@ -184,6 +201,22 @@ async fn notices_report_a_filling_queue() {
     lease(&queue, 5).await;
     queue.commit(5);
     assert_eq!(queue.events().await, [QueueEvent::BackToNormal { depth: 0 }]);
+}
+
+/// Scenario: a full queue refuses three times before its reader asks for events, and messages are dropped twice.
+/// Guarantees: all are counted; the reader gets one event with the sums; dropped messages count as appended and dropped.
+#[tokio::test]
+async fn refusals_are_counted_and_reported_together() {
+    let queue = queue(bounds(2, Overflow::Block), 1000);
+    let full = ReserveError::Full(Bound::MaxEntries);
+    (0..3).for_each(|_| queue.count_refusal(full, 0));
+    (0..2).for_each(|_| queue.count_refusal(full, 4));
+    queue.count_refusal(ReserveError::Full(Bound::MaxMemory), 0);
+    let counters = queue.counters();
+    assert_eq!((counters.refusals, counters.dropped_overflow, counters.appended), (4, 8, 8));
+    let refused =
+        |bound, refusals, dropped| QueueEvent::Refused { error: ReserveError::Full(bound), refusals, dropped };
+    assert_eq!(queue.events().await, [refused(Bound::MaxEntries, 3, 8), refused(Bound::MaxMemory, 1, 0)]);
 }
 
 /// Scenario: a receipt is cloned for several queues.

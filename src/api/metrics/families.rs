@@ -155,7 +155,8 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: PLUGIN_REASON,
         about: "Dropped messages, by reason",
-        look_for: "Any increase. `overflow`: the queue was full, with `overflow: drop_oldest`. `oversize`: larger than the \
+        look_for: "Any increase. `overflow`: the queue was full, with `overflow: drop_oldest` or \
+                   `required: false`. `oversize`: larger than the \
                    queue or a datagram holds. `expired`: past `max_retry_time`. `lost`: a datagram that the network \
                    reported as lost. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: \
                    `on_body_error: drop`. `operator`: `logphase queue drop`.",
@@ -176,6 +177,15 @@ pub static FAMILIES: &[Family] = &[
         about: "Messages that the destination refused permanently, and that became dead letters",
         look_for: "Any increase: inspect them with `logphase queue`, then replay or drop them.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.dead_letters),
+    },
+    Family {
+        name: "logphase_queue_refusals_total",
+        kind: MetricKind::Counter,
+        labels: PLUGIN,
+        about: "Requests, batches or lines that this plugin's full queue refused",
+        look_for: "Any increase: senders wait, and all plugins of their transactions with them. A connection that waits is \
+                   counted at each attempt.",
+        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.refusals),
     },
     Family {
         name: "logphase_messages_retried_total",

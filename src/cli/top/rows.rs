@@ -93,7 +93,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
         let state = match &plugin.queue {
             None if plugin.name.ends_with("-function") => State::Silent,
             None => State::Shared,
-            Some(queue) if queue.on_disk && !queue.writable => State::NoDisk,
+            Some(queue) if !queue.writable => State::NoDisk,
             Some(queue) if queue.failing => State::Retrying,
             Some(_) => State::Healthy,
         };

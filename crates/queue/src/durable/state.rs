@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::budget::Account;
 use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
-use super::super::{Counters, DropReason, QueueEvent, Receipt};
+use super::super::{Bound, Counters, DropReason, QueueEvent, Receipt};
+use super::Mode;
 use crate::metric::{Ages, Moment};
 
 /// Events that are kept for a reader that does not collect them, at most.
@@ -21,7 +23,7 @@ pub(super) struct State {
     pub at: u64,
     /// Entries below are acknowledged, and can be leased.
     pub readable: u64,
-    /// Entries below are synced.
+    /// Entries below are synced, or with [`Mode::Spill`] delivered and need not be.
     pub durable: u64,
     /// Entries below were handed to the log.
     pub logged: u64,
@@ -31,22 +33,32 @@ pub(super) struct State {
     pub recent: VecDeque<Bytes>,
     pub recent_first: u64,
     pub recent_bytes: usize,
+    /// With [`Mode::Spill`]: the entries in flight that are not on disk, with their numbers.
+    pub kept: VecDeque<(u64, Bytes)>,
+    /// What the queue has acquired of the pool of recent entries.
+    pub pooled: usize,
     /// Bytes of each entry from `durable` to `next`.
     pub unsynced_sizes: VecDeque<usize>,
     pub unsynced_bytes: usize,
+    /// Those of them that were not handed to the log.
+    pub unlogged_bytes: usize,
     /// Bytes of all entries; an estimate for those that were found on disk.
     pub bytes: usize,
     pub reserved: usize,
     pub reserved_bytes: usize,
     /// What the queue has acquired of the shared budgets.
-    pub memory_held: usize,
-    pub data_held: usize,
+    pub memory: Account,
+    pub data: Account,
     /// Each is dropped when every entry below its number is acknowledged.
     pub receipts: VecDeque<(u64, Receipt)>,
     pub extents: Arc<[Extent]>,
     /// The last read of entries on disk has failed.
     pub unreadable: bool,
     pub failing: bool,
+    /// [`Mode::Spill`].
+    pub spills: bool,
+    /// With [`Mode::Spill`]: the bound on the disk that keeps entries from being written.
+    pub blocked: Option<Bound>,
     pub closed: bool,
     // A reservation has failed since there was last room.
     pub refused: bool,
@@ -58,7 +70,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(log: &Log, recovered: &Recovered) -> Self {
+    pub(super) fn new(log: &Log, recovered: &Recovered, mode: Mode, (memory, data): (Account, Account)) -> Self {
         let next = log.next();
         let mut ages = Ages::default();
         recovered.written.iter().for_each(|(first, time)| ages.arrived(*first, Moment::of(*time)));
@@ -74,17 +86,22 @@ impl State {
             recent: VecDeque::new(),
             recent_first: next,
             recent_bytes: 0,
+            kept: VecDeque::new(),
+            pooled: 0,
             unsynced_sizes: VecDeque::new(),
             unsynced_bytes: 0,
+            unlogged_bytes: 0,
             bytes: usize::try_from(recovered.bytes).unwrap_or(usize::MAX),
             reserved: 0,
             reserved_bytes: 0,
-            memory_held: 0,
-            data_held: 0,
+            memory,
+            data,
             receipts: VecDeque::new(),
             extents: log.extents().into(),
             unreadable: false,
             failing: false,
+            spills: mode == Mode::Spill,
+            blocked: None,
             closed: false,
             refused: false,
             warned: false,
@@ -118,8 +135,12 @@ impl State {
         self.depth() == 0 && self.reserved == 0
     }
 
-    /// What the entries take on disk, the reserved ones included.
+    /// What the entries take on disk, the reserved ones included; with [`Mode::Spill`] those that were handed to the log.
     pub(super) fn disk_bytes(&self) -> usize {
+        if self.spills {
+            let entries = usize::try_from(self.logged.saturating_sub(self.head())).unwrap_or(usize::MAX);
+            return self.bytes.saturating_sub(self.unlogged_bytes) + entries * FRAME_BYTES;
+        }
         self.bytes + self.reserved_bytes + (self.depth() + self.reserved) * FRAME_BYTES
     }
 
@@ -132,9 +153,13 @@ impl State {
         self.bytes += entry.len();
         self.recent_bytes += entry.len();
         self.unsynced_bytes += entry.len();
+        self.unlogged_bytes += entry.len();
         self.unsynced_sizes.push_back(entry.len());
         self.recent.push_back(entry);
         self.next += 1;
+        if self.spills {
+            self.readable = self.next;
+        }
     }
 
     /// Holds `receipt` until everything that was appended so far is acknowledged.
@@ -147,8 +172,53 @@ impl State {
     /// Records that everything below `durable` is synced.
     pub(super) fn set_durable(&mut self, durable: u64) {
         while self.durable < durable {
-            self.unsynced_bytes -= self.unsynced_sizes.pop_front().unwrap_or_default();
+            let size = self.unsynced_sizes.pop_front().unwrap_or_default();
+            self.unsynced_bytes -= size;
+            if self.durable >= self.logged {
+                self.unlogged_bytes -= size;
+            }
             self.durable += 1;
+        }
+        while self.kept.front().is_some_and(|(seq, _)| *seq < durable) {
+            self.kept.pop_front();
+        }
+    }
+
+    /// Bytes of the entries that are in memory although they are on disk.
+    pub(super) fn pool_bytes(&self) -> usize {
+        // Otherwise all entries in memory, and some in flight, are not synced.
+        if self.recent_first <= self.durable { self.recent_bytes.saturating_sub(self.unsynced_bytes) } else { 0 }
+    }
+
+    /// The number of entries that were not handed to the log and still are in the queue.
+    pub(super) fn unlogged(&self) -> usize {
+        usize::try_from(self.next - self.logged.max(self.head())).unwrap_or(usize::MAX)
+    }
+
+    /// These entries, if none before them was removed.
+    pub(super) fn unlogged_entries(&self) -> impl Iterator<Item = &Bytes> {
+        let kept = self.kept.iter().filter(|(seq, _)| *seq >= self.logged).map(|(_, entry)| entry);
+        let written = usize::try_from(self.logged.saturating_sub(self.recent_first)).unwrap_or(usize::MAX);
+        kept.chain(self.recent.iter().skip(written))
+    }
+
+    /// Records that the first `entries` entries of those, of `bytes` bytes, were handed to the log.
+    pub(super) fn set_logged(&mut self, entries: usize, bytes: usize) {
+        self.logged += entries as u64;
+        self.unlogged_bytes -= bytes;
+    }
+
+    /// With [`Mode::Spill`]: keeps an entry in flight, unless it is on disk.
+    pub(super) fn keep(&mut self, seq: u64, entry: &Bytes) {
+        if self.spills && seq >= self.durable {
+            self.kept.push_back((seq, entry.clone()));
+        }
+    }
+
+    /// With [`Mode::Spill`]: entries that were removed need not be written any more.
+    fn forget_removed(&mut self) {
+        if self.spills {
+            self.set_durable(self.head());
         }
     }
 
@@ -177,14 +247,31 @@ impl State {
         self.totals.count_dropped(1, DropReason::Overflow);
     }
 
-    /// Drops the waiting entries that can be leased; returns how many, and how many of their bytes were in memory.
-    pub(super) fn drop_readable(&mut self) -> (u64, usize) {
-        let (entries, before) = (self.readable.saturating_sub(self.at), self.recent_bytes);
+    /// Drops the waiting entries that can be leased; returns how many.
+    pub(super) fn drop_readable(&mut self) -> u64 {
+        let (entries, at) = (self.readable.saturating_sub(self.at), self.at);
         while self.recent_first < self.readable && self.pop_recent().is_some() {}
         self.at = self.at.max(self.readable);
+        if self.spills {
+            self.take_back_numbers(at.max(self.logged));
+        }
         self.totals.count_dropped(entries, DropReason::Operator);
+        self.forget_removed();
         self.remove_bytes(0);
-        (entries, before - self.recent_bytes)
+        entries
+    }
+
+    /// Makes `next` the number of the next entry: those from it on were dropped before the log had them. Entries in flight
+    /// before them may yet be written, and the log has no gaps.
+    fn take_back_numbers(&mut self, next: u64) {
+        while self.next > next {
+            let size = self.unsynced_sizes.pop_back().unwrap_or_default();
+            self.unsynced_bytes -= size;
+            self.unlogged_bytes -= size;
+            self.next -= 1;
+        }
+        (self.at, self.readable, self.recent_first) = (next, next, next);
+        self.ages.remove_from(next);
     }
 
     /// Skips the damaged entries before `seq`.
@@ -211,6 +298,7 @@ impl State {
         let entries = entries.min(self.leased.len());
         let bytes: usize = self.leased.drain(..entries).map(|(_, len)| len).sum();
         self.leased_bytes -= bytes;
+        self.forget_removed();
         self.remove_bytes(bytes);
         (entries as u64, bytes as u64)
     }

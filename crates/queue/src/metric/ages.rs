@@ -94,6 +94,11 @@ impl Ages {
         }
     }
 
+    /// Removes the marks of entries from `next` on, whose numbers will be given again.
+    pub fn remove_from(&mut self, next: u64) {
+        self.marks.truncate(self.marks.partition_point(|(first, _)| *first < next));
+    }
+
     /// How long the entry with the number `head` has been in the queue.
     pub fn age(&self, head: u64, now: Moment) -> Option<Duration> {
         self.marks.get(self.mark_of(head)).map(|(_, arrived)| now.since(*arrived))
