@@ -6,6 +6,7 @@
 
 mod ending;
 mod http;
+mod lines;
 mod receivers;
 mod rng;
 mod senders;
