@@ -52,7 +52,7 @@ fn await_half_a_line(path: &Path) {
 /// line for each kill is there beside them.
 #[test]
 fn killed_while_long_lines_are_written() {
-    let (seed, rounds) = (seed(), from_environment("KILL_ROUNDS").unwrap_or(16).min(MOST));
+    let (seed, rounds) = (seed(), from_environment("KILL_ROUNDS").unwrap_or(12).min(MOST));
     eprintln!("KILL_SEED={seed} KILL_ROUNDS={rounds}");
     let mut rng = Rng::new(seed);
     let home = Home::new();

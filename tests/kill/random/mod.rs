@@ -61,7 +61,7 @@ pub fn assert_kept(what: &str, verdicts: &[(&str, Verdict)], kills: usize) {
 /// the seed and what arrived.
 #[test]
 fn killed_at_random_moments() {
-    let (seed, rounds) = (seed(), from_environment("KILL_ROUNDS").unwrap_or(16));
+    let (seed, rounds) = (seed(), from_environment("KILL_ROUNDS").unwrap_or(12));
     eprintln!("KILL_SEED={seed} KILL_ROUNDS={rounds}");
     let mut trial = Trial::prepare(seed, Some(kafka::own_broker()), None);
     for round in 0..rounds {
