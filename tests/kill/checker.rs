@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -123,6 +126,16 @@ impl Arrivals {
             }
         }
     }
+}
+
+/// The lines of a file to which killed processes have written.
+pub fn lines_of(file: &Path, make: Make) -> Arrivals {
+    let mut arrivals = Arrivals::of(make);
+    let file = BufReader::with_capacity(1 << 20, File::open(file).unwrap());
+    // An empty line is a torn line of no bytes, or the end of a line that a kill has torn off: nothing in any case.
+    let lines = file.split(b'\n').map(Result::unwrap).filter(|line| !line.is_empty());
+    lines.for_each(|line| arrivals.take_line(&line));
+    arrivals
 }
 
 fn beginning(text: &[u8]) -> String {

@@ -148,7 +148,7 @@ fn power_cuts_at_random_moments() {
         image.mount();
         eprintln!("cut {} after {load:?} of load: {} answered", round + 1, trial.accepted());
     }
-    let cuts = trial.kills;
+    let kills = trial.kills;
     let verdicts = trial.finish();
-    assert_kept(&format!("seed {seed}, {cuts} cuts"), &verdicts, cuts);
+    assert_kept(&format!("seed {seed}, {rounds} cuts"), &verdicts, kills);
 }

@@ -6,6 +6,7 @@
 
 mod ending;
 mod http;
+mod lines;
 mod receivers;
 mod rng;
 mod senders;
@@ -60,7 +61,7 @@ pub fn assert_kept(what: &str, verdicts: &[(&str, Verdict)], kills: usize) {
 /// the seed and what arrived.
 #[test]
 fn killed_at_random_moments() {
-    let (seed, rounds) = (seed(), from_environment("KILL_ROUNDS").unwrap_or(16));
+    let (seed, rounds) = (seed(), from_environment("KILL_ROUNDS").unwrap_or(12));
     eprintln!("KILL_SEED={seed} KILL_ROUNDS={rounds}");
     let mut trial = Trial::prepare(seed, Some(kafka::own_broker()), None);
     for round in 0..rounds {
@@ -72,6 +73,27 @@ fn killed_at_random_moments() {
     }
     let kills = trial.kills;
     assert_kept(&format!("seed {seed}, {kills} kills"), &trial.finish(), kills);
+}
+
+/// Scenario: two receivers of a TCP stream stop reading, and later reset their connections and are away; the service has
+/// seen it when it is stopped, or killed; then they come back.
+/// Guarantees: everything that was answered with 200 arrives, also what the receivers' kernels had acknowledged.
+#[test]
+fn unread_and_reset_before_the_end() {
+    let mut trial = Trial::prepare(seed(), None, None);
+    for ending in [Ending::Stop(Duration::ZERO), Ending::Kill(Duration::ZERO)] {
+        trial.service.start_again();
+        [&trial.tcp, &trial.syslog].iter().for_each(|receiver| receiver.set_mood(Mood::Stalled));
+        let goal = trial.accepted() + 200;
+        wait_until("more is answered", || trial.accepted() > goal);
+        [&trial.tcp, &trial.syslog].iter().for_each(|receiver| receiver.set_mood(Mood::Away));
+        let broke = |receiver: &Receiver| trial.service.has_logged(&format!("127.0.0.1:{}", receiver.port));
+        wait_until("the service has seen it", || broke(&trial.tcp) && broke(&trial.syslog));
+        ending.bring(&mut trial.service);
+        [&trial.tcp, &trial.syslog].iter().for_each(|receiver| receiver.set_mood(Mood::Good));
+    }
+    let kills = trial.kills + 1;
+    assert_kept("unread and reset before the end", &trial.finish(), kills);
 }
 
 /// Scenario: two receivers of a TCP stream reset every connection with unread bytes, much more often than one retries

@@ -65,11 +65,13 @@ pub enum Mood {
     Away,
     /// It accepts every connection and resets it with unread bytes.
     Breaking,
+    /// It accepts connections and reads nothing.
+    Stalled,
     /// It answers as if it took everything, and forgets one message: a planted defect.
     Lying,
 }
 
-const MOODS: [Mood; 5] = [Mood::Good, Mood::Bad, Mood::Away, Mood::Breaking, Mood::Lying];
+const MOODS: [Mood; 6] = [Mood::Good, Mood::Bad, Mood::Away, Mood::Breaking, Mood::Stalled, Mood::Lying];
 
 /// A receiver on a port of its own.
 pub struct Receiver {
@@ -197,6 +199,7 @@ impl Shared {
         match self.mood() {
             Mood::Good | Mood::Lying => return Act::Take,
             Mood::Away | Mood::Breaking => return Act::ResetUnread,
+            Mood::Stalled => return Act::Hang(LOOK),
             Mood::Bad => {}
         }
         let mut rng = self.rng.lock();
@@ -225,6 +228,10 @@ impl Shared {
     /// are read by nobody.
     pub fn read(&self, mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
+            // When it stalls, a read that has begun waits with it.
+            while self.mood() == Mood::Stalled && !self.stop.load(Ordering::SeqCst) {
+                thread::sleep(LOOK);
+            }
             let result = stream.read(buffer);
             if self.mood() == Mood::Away {
                 return Err(io::ErrorKind::ConnectionReset.into());

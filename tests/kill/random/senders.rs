@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::rng::Rng;
-use super::sized::sized;
+use crate::kill::checker::Make;
 use crate::service::{Client, Sent};
 
 /// Number of connections.
@@ -24,12 +24,12 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// Starts to send to an HTTP input; no input needs to be there yet.
-    pub fn start(port: u16, rng: &mut Rng) -> Self {
+    /// Starts to send transactions that `make` creates to an HTTP input; no input needs to be there yet.
+    pub fn start(port: u16, rng: &mut Rng, make: Make) -> Self {
         let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let sender = |number: u64| {
             let (stop, accepted, rng) = (stop.clone(), accepted.clone(), rng.fork());
-            let sender = Sender { port, rng, next: number * IDS, client: None, sent: Sent::default(), accepted };
+            let sender = Sender { port, rng, make, next: number * IDS, client: None, sent: Sent::default(), accepted };
             thread::spawn(move || sender.run(&stop))
         };
         let running = (1..=SENDERS).map(sender).collect();
@@ -64,6 +64,7 @@ impl Drop for Senders {
 struct Sender {
     port: u16,
     rng: Rng,
+    make: Make,
     next: u64,
     client: Option<Client>,
     sent: Sent,
@@ -91,7 +92,7 @@ impl Sender {
         let batch = if self.rng.chance(70) { 1 } else { self.rng.within(2..21) };
         let ids = self.next..self.next + batch;
         self.next = ids.end;
-        let mut bodies: Vec<Value> = ids.clone().map(sized).collect();
+        let mut bodies: Vec<Value> = ids.clone().map(self.make).collect();
         let (content_type, body) = match bodies.len() {
             1 => ("application/json", bodies.remove(0).to_string()),
             _ if self.rng.chance(50) => ("application/json", Value::from(bodies).to_string()),

@@ -1,7 +1,5 @@
 //! One service with its receivers and senders, through any number of ends, and what is left of its promises.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +13,7 @@ use super::senders::Senders;
 use super::sized::sized;
 use super::streams::Framing;
 use crate::kafka::{self, broker::Broker, topic};
-use crate::kill::checker::{Arrivals, Checker, Verdict};
+use crate::kill::checker::{Arrivals, Checker, Verdict, lines_of};
 use crate::service::{Home, Scrape, Service, configuration, free_port, wait_until};
 
 const TOPIC: &str = "random";
@@ -74,7 +72,7 @@ impl Trial {
             .set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{status}"))
             .set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1")
             .set("LOGPHASE_SHUTDOWN_TIMEOUT", "1");
-        let senders = Senders::start(home.http, &mut rng);
+        let senders = Senders::start(home.http, &mut rng, sized);
         let (kafka_runs, file) = (kafka.is_some(), place.file);
         let mut service = home.start();
         // The next start is the first of the trial.
@@ -149,7 +147,7 @@ impl Trial {
             ("http-log", checker.judge(&self.http.arrivals())),
             ("tcp-log", checker.judge(&self.tcp.arrivals())),
             ("syslog", checker.judge(&self.syslog.arrivals())),
-            ("file-log", checker.judge(&self.lines())),
+            ("file-log", checker.judge(&lines_of(&self.file, sized))),
         ];
         if let Some(broker) = &self.kafka {
             let mut arrivals = Arrivals::of(sized);
@@ -157,16 +155,6 @@ impl Trial {
             verdicts.push(("kafka-log", checker.judge(&arrivals)));
         }
         verdicts
-    }
-
-    /// The lines of file-log.
-    fn lines(&self) -> Arrivals {
-        let mut arrivals = Arrivals::of(sized);
-        let file = BufReader::with_capacity(1 << 20, File::open(&self.file).unwrap());
-        // An empty line is the end of a line that a kill has torn off, or a torn line of no bytes: nothing in any case.
-        let lines = file.split(b'\n').map(Result::unwrap).filter(|line| !line.is_empty());
-        lines.for_each(|line| arrivals.take_line(&line));
-        arrivals
     }
 
     /// Waits until all queues are empty, for as long as they become shorter.
