@@ -126,9 +126,9 @@ impl Sink for Scripted {
         self.batching
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
         self.seen.lock().closed = true;
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -4,6 +4,7 @@
 //! queues of the process. An entry can be leased, and its receipt is dropped, when it is safe. Recent entries are delivered
 //! from memory and older ones are read from disk, so that memory does not grow with the queue.
 
+mod again;
 mod flusher;
 mod read;
 mod state;
@@ -61,7 +62,8 @@ impl DurableOptions {
 
 /// A bounded queue on disk.
 ///
-/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set.
+/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set. They do not count the
+/// unconfirmed entries; the bound on the data directory does, because their files stay.
 pub struct DurableQueue {
     options: DurableOptions,
     shared: Arc<Shared>,
@@ -126,7 +128,7 @@ impl DurableQueue {
     fn is_overfull(&self, state: &State) -> bool {
         let bounds = &self.options.bounds;
         let waiting = state.waiting();
-        let waiting_bytes = state.bytes - state.leased_bytes;
+        let waiting_bytes = state.bytes.saturating_sub(state.leased_bytes + state.again_bytes);
         bounds.overflow == Overflow::DropOldest
             && waiting > 0
             && (bounds.max_entries.is_some_and(|max| waiting > max)
@@ -170,7 +172,7 @@ impl DurableQueue {
         let reaches = |percent: usize| {
             let bounds = &self.options.bounds;
             bounds.max_entries.is_some_and(|max| depth * 100 >= max * percent)
-                || state.disk_bytes() / percent >= bounds.max_disk_bytes / 100
+                || state.unsettled_disk_bytes() / percent >= bounds.max_disk_bytes / 100
         };
         if !state.warned && reaches(80) && depth > 0 {
             state.warned = true;
@@ -211,25 +213,10 @@ impl DurableQueue {
         self.notify(notifications);
     }
 
-    /// Removes the first `entries` leased entries, delivered or dropped.
-    fn remove_leased(&self, entries: usize, dropped: Option<DropReason>) {
-        if entries == 0 {
-            return;
-        }
+    /// Changes the state where entries were removed from the front, and wakes whom that concerns.
+    fn remove(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
-        // Before they are removed, because their marks are removed with them.
-        let delivered = state.leased_numbers(entries).filter(|_| dropped.is_none());
-        if let Some((numbers, entries)) = delivered {
-            state.ages.delivered(numbers, entries, Moment::now());
-        }
-        let (entries, bytes) = state.take_leased(entries);
-        match dropped {
-            Some(reason) => state.totals.count_dropped(entries, reason),
-            None => {
-                state.totals.delivered += entries;
-                state.totals.delivered_bytes += bytes;
-            }
-        }
+        change(&mut state);
         let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
         drop(state);
         self.notify(notifications);
@@ -330,15 +317,28 @@ impl Reader for DurableQueue {
     }
 
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>> {
-        Box::pin(self.lease_next(entries, bytes))
+        Box::pin(async move {
+            let again = self.lease_again(entries, bytes).await;
+            if again.is_empty() { self.lease_next(entries, bytes).await } else { again }
+        })
     }
 
-    fn commit(&self, entries: usize) {
-        self.remove_leased(entries, None);
+    fn settle(&self, entries: usize, unconfirmed: usize) {
+        self.remove(|state| state.settle(entries, unconfirmed));
+    }
+
+    fn revoke(&self, entries: usize) {
+        self.remove(|state| state.revoke(entries));
+        self.readable.notify_waiters();
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
-        self.remove_leased(entries, Some(reason));
+        if entries > 0 {
+            self.remove(|state| {
+                let (entries, _) = state.take_leased(entries);
+                state.totals.count_dropped(entries, reason);
+            });
+        }
     }
 
     fn drop_waiting(&self) -> u64 {
@@ -371,8 +371,10 @@ impl Reader for DurableQueue {
     fn counters(&self) -> Counters {
         let state = self.state.lock();
         Counters {
-            depth: state.depth(),
-            bytes: state.bytes,
+            depth: state.unconfirmed.len() + state.depth(),
+            bytes: state.unconfirmed.bytes() + state.bytes,
+            unconfirmed: state.unconfirmed.len(),
+            unconfirmed_bytes: state.unconfirmed.bytes(),
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
@@ -383,7 +385,7 @@ impl Reader for DurableQueue {
         let DurableBounds { max_bytes, max_disk_bytes, .. } = self.options.bounds;
         let state = self.state.lock();
         QueueStatus {
-            oldest: state.ages.age(state.head(), Moment::now()),
+            oldest: state.ages.age(state.first_unsettled(), Moment::now()),
             times: state.ages.times().clone(),
             failing: state.failing,
             max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),

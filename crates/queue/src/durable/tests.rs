@@ -7,6 +7,8 @@ use super::super::log::{Log, Recovered};
 use super::super::{Budget, Signals};
 use super::*;
 
+mod unconfirmed;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn options(max_entries: Option<usize>, overflow: Overflow) -> DurableOptions {

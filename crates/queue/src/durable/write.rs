@@ -182,8 +182,11 @@ impl DurableQueue {
     pub(super) fn close_files(&self) -> bool {
         let mut writer = self.writer.lock();
         writer.released = true;
-        let is_idle = self.state.lock().is_idle();
-        is_idle && writer.log.remove_files().is_ok_and(|cleared| cleared)
+        let is_empty = {
+            let state = self.state.lock();
+            state.is_idle() && state.unconfirmed.len() == 0
+        };
+        is_empty && writer.log.remove_files().is_ok_and(|cleared| cleared)
     }
 
     /// Acknowledges the entries that are safe now.
