@@ -317,11 +317,21 @@ impl Delivery {
 
     /// Waits until the entries of all queues are settled, and there are no reservations.
     pub async fn idle(&self) {
+        self.until_all(Counters::is_settled).await;
+    }
+
+    /// Closes all outputs, and waits until their entries are delivered and confirmed.
+    pub async fn confirmed(&self) {
+        self.retire_others(&[]);
+        self.until_all(Counters::is_idle).await;
+    }
+
+    async fn until_all(&self, done: impl Fn(&Counters) -> bool) {
         loop {
             let notified = self.inner.signals.idle.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            let busy = self.inner.running.lock().tasks.iter().any(|task| !task.output.counters().is_settled());
+            let busy = self.inner.running.lock().tasks.iter().any(|task| !done(&task.output.counters()));
             if !busy {
                 return;
             }

@@ -323,6 +323,16 @@ impl Counters {
         self.dropped_script + self.dropped_body
     }
 
+    /// Entries that are waiting or in flight.
+    pub fn unsettled(&self) -> usize {
+        self.depth - self.unconfirmed
+    }
+
+    /// Bytes of the entries that are waiting or in flight.
+    pub fn unsettled_bytes(&self) -> usize {
+        self.bytes - self.unconfirmed_bytes
+    }
+
     /// Whether nothing is in the queue or reserved.
     pub fn is_idle(&self) -> bool {
         self.depth == 0 && self.reserved == 0
@@ -330,7 +340,7 @@ impl Counters {
 
     /// Whether every entry is settled, and nothing is reserved.
     pub fn is_settled(&self) -> bool {
-        self.depth == self.unconfirmed && self.reserved == 0
+        self.unsettled() == 0 && self.reserved == 0
     }
 
     /// Adds the counters of another queue of the same plugin.
