@@ -17,6 +17,7 @@ use logphase_queue::{Disposition, Overflow, Receipt, RecordStore, ReserveError};
 mod reload;
 mod restarting_peer;
 mod swap;
+mod unconfirmed;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -226,7 +226,7 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
 }
 
 const HELP: &str = "\
-WAITING  messages in the queue, without those that are sent and not confirmed
+WAITING  messages in the queue that the destination does not have
 OLDEST   how long the oldest message has waited
 STATE    ok; retrying: the last attempt failed; no disk: the queue cannot be
          written; shared: the plugin shares the queue of another one with

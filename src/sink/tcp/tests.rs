@@ -266,7 +266,8 @@ async fn tls_server() -> (u16, String) {
 }
 
 /// Scenario: a receiver with a self-signed certificate for `localhost`, addressed by IP address.
-/// Guarantees: it is rejected unless the certificate is trusted and `tls_sni` names it, or verification is disabled.
+/// Guarantees: it is rejected unless the certificate is trusted and `tls_sni` names it, or verification is disabled; the end
+/// of its connection confirms what it has read.
 #[tokio::test]
 async fn tls_verifies_unless_told_otherwise() {
     let (port, certificate) = tls_server().await;
@@ -276,7 +277,11 @@ async fn tls_verifies_unless_told_otherwise() {
     let shared = SinkShared::new(Some(roots));
     let config = |sni: Option<&str>, verify: bool| json!({"host": "127.0.0.1", "port": port, "tls": true, "tls_sni": sni, "ssl_verify": verify});
     let message = entries(&["hello"]);
-    deliver(open(&shared, config(Some("localhost"), true)).as_mut(), &message).await.unwrap();
+    let mut sink = open(&shared, config(Some("localhost"), true));
+    deliver(sink.as_mut(), &message).await.unwrap();
+    // The receiver ends its connection without TLS's own message.
+    sink.close().await.unwrap();
+    assert_eq!(sink.unconfirmed(), 0);
     deliver(open(&shared, config(None, false)).as_mut(), &message).await.unwrap();
     let error = deliver(open(&shared, config(None, true)).as_mut(), &message).await.unwrap_err();
     assert!(error.message.contains("TLS failed") && error.message.contains("config.tls_sni"), "{error}");
