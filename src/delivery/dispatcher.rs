@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
@@ -25,6 +25,8 @@ const LEASE_BYTES: usize = 1 << 20;
 /// Maximum pause between attempts of a closed output, so that a recovered destination is detected before the shutdown
 /// ends.
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
+/// How often a dispatcher looks whether its queue lacks the room that unconfirmed entries take.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Maximum pause that a destination can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -49,6 +51,8 @@ pub(super) struct Dispatcher {
     outstanding_bytes: usize,
     // How many settled entries are unconfirmed, as the queue knows.
     unconfirmed: usize,
+    // When to look whether the queue lacks room.
+    room_check: Instant,
     // Whether the outstanding entries must be sent again, before all others.
     pub(super) resend: bool,
     failing_since: Option<Instant>,
@@ -70,6 +74,7 @@ impl Dispatcher {
             outstanding: VecDeque::new(),
             outstanding_bytes: 0,
             unconfirmed: 0,
+            room_check: Instant::now(),
             resend: false,
             failing_since: None,
             errors: Limiter::new(Policy::ONE),
@@ -130,6 +135,12 @@ impl Dispatcher {
             more = reader.ready(1) => if !more { return Waited::Ended },
             result = self.sink.maintain() => return Waited::Maintained(result),
             () = self.output.swap.wait() => return Waited::Ready,
+            () = sleep_until(self.room_check), if self.unconfirmed > 0 => {
+                self.room_check = Instant::now() + ROOM_CHECK;
+                // The end of a connection confirms what the receiver has read, and frees the files.
+                let result = if reader.status().lacks_room { self.sink.close().await } else { Ok(()) };
+                return Waited::Maintained(result);
+            }
         }
         let options = &self.options;
         if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {

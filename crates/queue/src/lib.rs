@@ -199,6 +199,8 @@ pub struct QueueStatus {
     pub times: Histogram,
     /// The queue cannot be written now.
     pub failing: bool,
+    /// The queue lacks room on disk, which its unconfirmed entries take: they should be confirmed soon.
+    pub lacks_room: bool,
     /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }

@@ -464,6 +464,7 @@ impl Reader for MemoryQueue {
             oldest: state.ages.age(state.head(), Moment::now()),
             times: state.ages.times().clone(),
             failing: false,
+            lacks_room: false,
             max_bytes: self.bounds.max_bytes,
         }
     }

@@ -388,6 +388,7 @@ impl Reader for DurableQueue {
             oldest: state.ages.age(state.first_unsettled(), Moment::now()),
             times: state.ages.times().clone(),
             failing: state.failing,
+            lacks_room: state.unconfirmed.len() > 0 && (state.failing || state.refused),
             max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),
         }
     }
