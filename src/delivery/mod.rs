@@ -1,7 +1,8 @@
 //! Delivery from the queues to the sinks: batching, retries with backoff, reload and shutdown.
 //!
 //! Each plugin has an [`Output`]: a queue, and a task that leases entries, sends them through the sink, and commits them when
-//! they are settled. Entries stay in the queue until then, and their order is kept: no entry overtakes one in retry.
+//! they are settled. Entries stay in the queue until then, and their order is kept: no entry overtakes one in retry. Those that
+//! the sink cannot confirm yet stay in the queue longer, so that they are sent again if the destination has lost them.
 
 mod backoff;
 mod data_lock;
@@ -94,7 +95,7 @@ fn listed(errors: &[ConfigError]) -> String {
 impl OutputSpec {
     /// Opens the sink.
     fn open_sink(&self, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
-        let opened = self.opener.open(&self.config, shared);
+        let opened = self.opener.open(&self.config, &shared.for_queue(self.queue.is_on_disk()));
         opened.map_err(|errors| OpenError::Config { plugin: self.plugin.clone(), errors })
     }
 
@@ -317,13 +318,23 @@ impl Delivery {
         self.inner.shared.reopen_all();
     }
 
-    /// Waits until all queues are empty and have no reservations.
+    /// Waits until the entries of all queues are settled, and there are no reservations.
     pub async fn idle(&self) {
+        self.until_all(Counters::is_settled).await;
+    }
+
+    /// Closes all outputs, and waits until their entries are delivered and confirmed.
+    pub async fn confirmed(&self) {
+        self.retire_others(&[]);
+        self.until_all(Counters::is_idle).await;
+    }
+
+    async fn until_all(&self, done: impl Fn(&Counters) -> bool) {
         loop {
             let notified = self.inner.signals.idle.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            let busy = self.inner.running.lock().tasks.iter().any(|task| !task.output.counters().is_idle());
+            let busy = self.inner.running.lock().tasks.iter().any(|task| !done(&task.output.counters()));
             if !busy {
                 return;
             }
@@ -381,7 +392,7 @@ impl Delivery {
             running.tasks.iter_mut().filter_map(&mut take).collect::<Vec<_>>()
         };
         for (output, ..) in &tasks {
-            output.close();
+            output.stop();
         }
         let mut ended = Vec::new();
         for (output, mut handle, stored) in tasks {
@@ -411,10 +422,17 @@ async fn run(dispatcher: Dispatcher, started: oneshot::Receiver<()>, store: Arc<
     }
 }
 
+/// The entries of an output that has ended. A queue in memory cannot keep its unconfirmed entries.
 fn leftover(output: &Output, kept: bool) -> Option<Undelivered> {
-    let Counters { depth, bytes, .. } = output.counters();
-    let last_error = output.stats().last_error.map(|error| error.message);
-    (depth > 0).then(|| Undelivered { plugin: output.label(), entries: depth, bytes, last_error, kept })
+    let Counters { depth, bytes, unconfirmed, unconfirmed_bytes, .. } = output.counters();
+    let on_disk = output.spec().queue.is_on_disk();
+    let (entries, bytes) = if on_disk { (depth, bytes) } else { (depth - unconfirmed, bytes - unconfirmed_bytes) };
+    let last_error = if entries == unconfirmed {
+        Some("the destination has not confirmed that it has read them".to_owned())
+    } else {
+        output.stats().last_error.map(|error| error.message)
+    };
+    (entries > 0).then(|| Undelivered { plugin: output.label(), entries, bytes, last_error, kept })
 }
 
 type QueueParts = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);

@@ -18,6 +18,7 @@ mod reload;
 mod restarting_peer;
 mod spilling;
 mod swap;
+mod unconfirmed;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -128,9 +129,9 @@ impl Sink for Scripted {
         self.batching
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
         self.seen.lock().closed = true;
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

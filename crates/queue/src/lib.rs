@@ -14,6 +14,7 @@ pub mod owner;
 mod record_store;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 
 use std::future::Future;
 use std::io;
@@ -176,8 +177,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The end of a queue that delivery reads. There is one reader at a time.
 ///
-/// An entry waits, is leased (in flight, but still in the queue and counted in its bounds), and is removed by
-/// [`Reader::commit`] or [`Reader::discard`]. Leased entries are removed in order.
+/// An entry waits, is leased (in flight, but still in the queue and counted in its bounds), and is settled by
+/// [`Reader::settle`] or removed by [`Reader::discard`], in order. A settled entry that its destination may still lose is
+/// *unconfirmed*: it stays in the queue, and on disk, but not in the bounds, until it is delivered or waits again.
 pub trait Reader: Send + Sync {
     /// Waits until `entries` entries wait or the queue is closed. False if it is closed, nothing waits and nothing can still
     /// come. The future can be dropped at any time.
@@ -187,8 +189,17 @@ pub trait Reader: Send + Sync {
     /// entries: the result may be empty.
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>>;
 
-    /// Removes the first `entries` leased entries, which are delivered.
-    fn commit(&self, entries: usize);
+    /// Settles the first `entries` leased entries. Of all settled entries the newest `unconfirmed` are unconfirmed; those
+    /// before them are delivered, and removed.
+    fn settle(&self, entries: usize, unconfirmed: usize);
+
+    /// Removes the first `entries` leased entries, which are delivered, as are all entries before them.
+    fn commit(&self, entries: usize) {
+        self.settle(entries, 0);
+    }
+
+    /// Makes the newest `entries` unconfirmed entries wait again, and after them all leased entries.
+    fn revoke(&self, entries: usize);
 
     /// Removes the first `entries` leased entries, which are dropped for `reason`.
     fn discard(&self, entries: usize, reason: DropReason);
@@ -205,12 +216,12 @@ pub trait Reader: Send + Sync {
     /// The status now.
     fn status(&self) -> QueueStatus;
 
-    /// Drops the waiting entries for [`DropReason::Operator`]: not those in flight, nor those that are not safe yet. Returns
-    /// how many.
+    /// Drops the waiting entries for [`DropReason::Operator`]: not those in flight, those that are unconfirmed, nor those that
+    /// are not safe yet. Returns how many.
     fn drop_waiting(&self) -> u64;
 
     /// Reads at most `entries` entries with their numbers, without leasing them, after the first `skip` entries, those in
-    /// flight included.
+    /// flight and those that are unconfirmed included.
     ///
     /// # Errors
     /// The disk fails, or the entries were delivered meanwhile.
@@ -223,9 +234,10 @@ pub trait Reader: Send + Sync {
 /// The status of a queue, beside its counters.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueueStatus {
-    /// How long the oldest entry has been in the queue; for entries of an earlier run, since their file was last written.
+    /// How long the oldest entry that is not settled has been in the queue; for entries of an earlier run, since their file
+    /// was last written.
     pub oldest: Option<Duration>,
-    /// How long the delivered entries were in the queue.
+    /// How long the delivered entries were in the queue before they were settled for the last time.
     pub times: Histogram,
     /// The queue cannot be written now, and therefore accepts nothing.
     pub failing: bool,
@@ -233,6 +245,8 @@ pub struct QueueStatus {
     pub unreadable: bool,
     /// Some of its entries are on disk, or all that it gets are written there.
     pub on_disk: bool,
+    /// The queue lacks room on disk, which its unconfirmed entries take: they should be confirmed soon.
+    pub lacks_room: bool,
     /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }
@@ -359,10 +373,14 @@ pub struct Counters {
     pub corrupt: u64,
     /// Entries that became dead letters ([`DropReason::DeadLetter`]).
     pub dead_letters: u64,
-    /// Entries in the queue, those in flight included.
+    /// Entries in the queue: waiting, in flight and unconfirmed.
     pub depth: usize,
     /// Bytes of the entries in the queue.
     pub bytes: usize,
+    /// Settled entries that are not confirmed, which are part of `depth`.
+    pub unconfirmed: usize,
+    /// Bytes of the unconfirmed entries, which are part of `bytes`.
+    pub unconfirmed_bytes: usize,
     /// Entries in flight, which are part of `depth`.
     pub leased: usize,
     /// Reserved entries that are not appended yet.
@@ -382,9 +400,24 @@ impl Counters {
         self.dropped_script + self.dropped_body
     }
 
+    /// Entries that are waiting or in flight.
+    pub fn unsettled(&self) -> usize {
+        self.depth - self.unconfirmed
+    }
+
+    /// Bytes of the entries that are waiting or in flight.
+    pub fn unsettled_bytes(&self) -> usize {
+        self.bytes - self.unconfirmed_bytes
+    }
+
     /// Whether nothing is in the queue or reserved.
     pub fn is_idle(&self) -> bool {
         self.depth == 0 && self.reserved == 0
+    }
+
+    /// Whether every entry is settled, and nothing is reserved.
+    pub fn is_settled(&self) -> bool {
+        self.unsettled() == 0 && self.reserved == 0
     }
 
     /// Adds the counters of another queue of the same plugin.
@@ -405,6 +438,8 @@ impl Counters {
             dead_letters,
             depth,
             bytes,
+            unconfirmed,
+            unconfirmed_bytes,
             leased,
             reserved,
             refusals,
@@ -424,6 +459,8 @@ impl Counters {
         self.dead_letters += dead_letters;
         self.depth += depth;
         self.bytes += bytes;
+        self.unconfirmed += unconfirmed;
+        self.unconfirmed_bytes += unconfirmed_bytes;
         self.leased += leased;
         self.reserved += reserved;
         self.refusals += refusals;

@@ -15,10 +15,11 @@ use super::{
     ReserveError, Signals,
 };
 use crate::metric::{Ages, Moment};
+use crate::unconfirmed::Unconfirmed;
 
 /// A bounded queue in memory.
 ///
-/// The bounds count reserved entries. With [`Overflow::Block`] they also count entries in flight; with
+/// The bounds count reserved entries, and not the unconfirmed ones, whose bytes their sink bounds. With [`Overflow::Block`] they also count entries in flight; with
 /// [`Overflow::DropOldest`] they do not, as in Kong, where a batch leaves the queue before it is sent.
 pub struct MemoryQueue {
     bounds: Bounds,
@@ -29,8 +30,12 @@ pub struct MemoryQueue {
 }
 
 struct State {
+    unconfirmed: Unconfirmed<Bytes>,
     /// With their numbers, which have gaps where waiting entries were dropped.
     leased: VecDeque<(u64, Bytes)>,
+    /// Entries that were revoked: they are leased again before the waiting ones.
+    again: VecDeque<(u64, Bytes)>,
+    again_bytes: usize,
     waiting: VecDeque<Bytes>,
     /// The number of the first waiting entry.
     at: u64,
@@ -56,7 +61,10 @@ const MAX_EVENTS: usize = 16;
 impl State {
     fn new(account: Account) -> Self {
         Self {
+            unconfirmed: Unconfirmed::default(),
             leased: VecDeque::new(),
+            again: VecDeque::new(),
+            again_bytes: 0,
             waiting: VecDeque::new(),
             at: 0,
             leased_bytes: 0,
@@ -79,17 +87,28 @@ impl State {
         }
     }
 
+    /// Entries that are not settled.
     fn depth(&self) -> usize {
-        self.leased.len() + self.waiting.len()
+        self.leased.len() + self.readable()
+    }
+
+    /// Entries that can be leased.
+    fn readable(&self) -> usize {
+        self.again.len() + self.waiting.len()
+    }
+
+    /// Bytes of the entries that are not settled.
+    fn bytes(&self) -> usize {
+        self.leased_bytes + self.again_bytes + self.waiting_bytes
     }
 
     fn is_idle(&self) -> bool {
         self.depth() == 0 && self.reserved == 0
     }
 
-    /// The number of the oldest entry.
+    /// The number of the oldest entry that is not settled.
     fn head(&self) -> u64 {
-        self.leased.front().map_or(self.at, |(number, _)| *number)
+        self.leased.front().or_else(|| self.again.front()).map_or(self.at, |(number, _)| *number)
     }
 
     /// The number of the next entry to be appended.
@@ -125,7 +144,7 @@ impl MemoryQueue {
     /// The bound that another `entries` entries of `bytes` bytes would exceed. If there is none, acquires the bytes.
     fn try_acquire(&self, state: &mut State, entries: usize, bytes: usize) -> Option<Bound> {
         let total = state.depth().saturating_add(state.reserved).saturating_add(entries);
-        let held = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
+        let held = state.bytes() + state.reserved_bytes;
         if total > self.bounds.max_entries {
             Some(Bound::MaxEntries)
         } else if self.bounds.max_bytes.is_some_and(|max| held.saturating_add(bytes) > max) {
@@ -327,11 +346,12 @@ impl Reader for MemoryQueue {
                 notified.as_mut().enable();
                 {
                     let state = self.state.lock();
-                    if state.waiting.len() >= entries.max(1) {
+                    let readable = state.readable();
+                    if readable >= entries.max(1) {
                         return true;
                     }
-                    if state.closed && !(state.waiting.is_empty() && state.reserved > 0) {
-                        return !state.waiting.is_empty();
+                    if state.closed && !(readable == 0 && state.reserved > 0) {
+                        return readable > 0;
                     }
                 }
                 notified.await;
@@ -341,38 +361,77 @@ impl Reader for MemoryQueue {
 
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>> {
         let mut state = self.state.lock();
+        let state = &mut *state;
         let mut batch = Vec::new();
         let mut size = 0;
         while batch.len() < entries {
-            let Some(next) = state.waiting.front() else { break };
-            if !batch.is_empty() && size + next.len() > bytes {
+            let again = state.again.front().map(|(_, entry)| entry.len());
+            let Some(next) = again.or_else(|| state.waiting.front().map(Bytes::len)) else { break };
+            if !batch.is_empty() && size + next > bytes {
                 break;
             }
-            size += next.len();
-            let Some(entry) = state.waiting.pop_front() else { break };
+            size += next;
+            let (number, entry) = if let Some(entry) = state.again.pop_front() {
+                state.again_bytes -= next;
+                entry
+            } else {
+                let Some(entry) = state.waiting.pop_front() else { break };
+                state.waiting_bytes -= next;
+                state.at += 1;
+                (state.at - 1, entry)
+            };
             batch.push(entry.clone());
-            let number = state.at;
             state.leased.push_back((number, entry));
-            state.at += 1;
         }
-        state.waiting_bytes -= size;
         state.leased_bytes += size;
-        drop(state);
         Box::pin(std::future::ready(batch))
     }
 
-    fn commit(&self, entries: usize) {
-        if entries == 0 {
-            return;
-        }
-        let mut state = self.state.lock();
-        let (entries, bytes, numbers) = Self::take_leased(&mut state, entries);
-        state.ages.delivered(numbers, entries as u64, Moment::now());
-        state.totals.delivered += entries as u64;
-        state.totals.delivered_bytes += bytes as u64;
-        let notifications = self.release_bytes(&mut state, bytes);
-        drop(state);
+    fn settle(&self, entries: usize, unconfirmed: usize) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let (now, entries) = (Moment::now(), entries.min(state.leased.len()));
+        let bytes = if unconfirmed == 0 && state.unconfirmed.len() == 0 {
+            if entries == 0 {
+                return;
+            }
+            let (entries, bytes, numbers) = Self::take_leased(state, entries);
+            state.ages.delivered(numbers, entries as u64, now);
+            state.totals.delivered += entries as u64;
+            state.totals.delivered_bytes += bytes as u64;
+            bytes
+        } else {
+            let before = state.unconfirmed.bytes();
+            state.unconfirmed.extend(state.leased.drain(..entries), &state.ages, now);
+            let bytes = state.unconfirmed.bytes() - before;
+            state.leased_bytes -= bytes;
+            let (delivered, delivered_bytes) = state.unconfirmed.confirm(unconfirmed, &mut state.ages);
+            state.totals.delivered += delivered;
+            state.totals.delivered_bytes += delivered_bytes;
+            bytes
+        };
+        let notifications = self.release_bytes(state, bytes);
+        drop(guard);
         self.notify(&notifications);
+    }
+
+    fn revoke(&self, entries: usize) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        while let Some(entry) = state.leased.pop_back() {
+            state.again.push_front(entry);
+        }
+        state.again_bytes += std::mem::take(&mut state.leased_bytes);
+        let mut bytes = 0;
+        for _ in 0..entries {
+            let Some(entry) = state.unconfirmed.take_newest(&mut state.ages) else { break };
+            bytes += entry.1.len();
+            state.again.push_front(entry);
+        }
+        state.again_bytes += bytes;
+        state.account.acquire(bytes);
+        drop(guard);
+        self.readable.notify_waiters();
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
@@ -390,6 +449,10 @@ impl Reader for MemoryQueue {
     fn drop_waiting(&self) -> u64 {
         let mut state = self.state.lock();
         let (mut entries, mut bytes) = (0, 0);
+        entries += state.again.len() as u64;
+        bytes += std::mem::take(&mut state.again_bytes);
+        state.again.clear();
+        state.totals.count_dropped(entries, DropReason::Operator);
         while let Some(size) = state.drop_oldest(DropReason::Operator) {
             entries += 1;
             bytes += size;
@@ -402,9 +465,10 @@ impl Reader for MemoryQueue {
 
     fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>> {
         let state = self.state.lock();
-        let leased = state.leased.iter().map(|(number, entry)| (*number, entry));
+        let numbered = state.unconfirmed.iter().chain(&state.leased).chain(&state.again);
+        let numbered = numbered.map(|(number, entry)| (*number, entry));
         let waiting = (state.at..).zip(&state.waiting);
-        let some = leased.chain(waiting).skip(skip).take(entries).map(|(number, entry)| (number, entry.clone()));
+        let some = numbered.chain(waiting).skip(skip).take(entries).map(|(number, entry)| (number, entry.clone()));
         let found = some.collect();
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -425,8 +489,10 @@ impl Reader for MemoryQueue {
     fn counters(&self) -> Counters {
         let state = self.state.lock();
         Counters {
-            depth: state.depth(),
-            bytes: state.leased_bytes + state.waiting_bytes,
+            depth: state.unconfirmed.len() + state.depth(),
+            bytes: state.unconfirmed.bytes() + state.bytes(),
+            unconfirmed: state.unconfirmed.len(),
+            unconfirmed_bytes: state.unconfirmed.bytes(),
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
@@ -441,6 +507,7 @@ impl Reader for MemoryQueue {
             failing: false,
             unreadable: false,
             on_disk: false,
+            lacks_room: false,
             max_bytes: self.bounds.max_bytes,
         }
     }

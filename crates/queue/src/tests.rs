@@ -244,7 +244,8 @@ enum Action {
     Forgo,
     Append(Vec<usize>),
     Lease(usize, usize),
-    Commit(usize),
+    Settle(usize, usize),
+    Revoke(usize),
     Discard(usize),
 }
 
@@ -255,16 +256,18 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Forgo),
         3 => prop::collection::vec(0usize..20, 3).prop_map(Action::Append),
         2 => (1usize..5, 0usize..50).prop_map(|(entries, bytes)| Action::Lease(entries, bytes)),
-        2 => (0usize..4).prop_map(Action::Commit),
+        2 => (0usize..4, prop_oneof![Just(0), 0usize..4]).prop_map(|(entries, keep)| Action::Settle(entries, keep)),
+        1 => (0usize..3).prop_map(Action::Revoke),
         1 => (0usize..3).prop_map(Action::Discard),
     ]
 }
 
 proptest! {
     /// Scenario: any sequence of actions on a queue of either policy, compared with a plain list.
-    /// Guarantees: entries leave once and in order; appended = delivered + queued + dropped + not made at every step;
-    /// the bounds hold for a queue that never got more than was reserved; the budget is fully released at the end;
-    /// there is an age while there is an entry, and a duration for each delivered one.
+    /// Guarantees: entries leave once and in order, and those that are revoked come again before all others, in their
+    /// order; appended = delivered + queued + dropped + not made at every step; the bounds hold for a queue that never got
+    /// more than was reserved, and do not count unconfirmed entries; the budget is fully released at the end; there is an
+    /// age while there is an unsettled entry, and a duration for each delivered one.
     #[test]
     fn the_queue_conserves_entries(
         actions in prop::collection::vec(action(), 1..80),
@@ -278,6 +281,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut reservations: Vec<(usize, usize)> = Vec::new();
         let mut in_flight: std::collections::VecDeque<Bytes> = Default::default();
+        let (mut unconfirmed, mut again) = (in_flight.clone(), in_flight.clone());
         let (mut serial, mut last_seen, mut overrun, mut forgone) = (0u32, None, false, 0);
         for action in actions {
             match action {
@@ -311,16 +315,30 @@ proptest! {
                 Action::Lease(entries, bytes) => {
                     for entry in runtime.block_on(queue.lease(entries, bytes)) {
                         let number = u32::from_be_bytes(entry[..4].try_into().unwrap());
+                        if let Some(revoked) = again.pop_front() {
+                            prop_assert_eq!(&entry, &revoked);
+                            in_flight.push_back(entry);
+                            continue;
+                        }
                         prop_assert!(last_seen.is_none_or(|last| number > last), "in order, once");
                         prop_assert!(drops || number == last_seen.map_or(0, |last| last + 1), "without a gap");
                         last_seen = Some(number);
                         in_flight.push_back(entry);
                     }
                 }
-                Action::Commit(entries) => {
+                Action::Settle(entries, keep) => {
                     let entries = entries.min(in_flight.len());
-                    in_flight.drain(..entries);
-                    queue.commit(entries);
+                    unconfirmed.extend(in_flight.drain(..entries));
+                    unconfirmed.drain(..unconfirmed.len().saturating_sub(keep));
+                    queue.settle(entries, keep);
+                }
+                Action::Revoke(entries) => {
+                    let mut revoked = unconfirmed.split_off(unconfirmed.len().saturating_sub(entries));
+                    overrun |= !revoked.is_empty();
+                    revoked.append(&mut in_flight);
+                    revoked.append(&mut again);
+                    again = revoked;
+                    queue.revoke(entries);
                 }
                 Action::Discard(entries) => {
                     let entries = entries.min(in_flight.len());
@@ -333,15 +351,16 @@ proptest! {
             let gone = now.dropped() + now.unmade() + now.dead_letters;
             prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + gone);
             let status = queue.status();
-            prop_assert_eq!((status.oldest.is_some(), status.times.count()), (now.depth > 0, now.delivered));
-            prop_assert_eq!(now.leased, in_flight.len());
+            let waits = now.depth > now.unconfirmed;
+            prop_assert_eq!((status.oldest.is_some(), status.times.count()), (waits, now.delivered));
+            prop_assert_eq!((now.leased, now.unconfirmed), (in_flight.len(), unconfirmed.len()));
             prop_assert_eq!(now.reserved, reservations.iter().map(|r| r.0).sum::<usize>());
-            let held = now.bytes + reservations.iter().map(|r| r.1).sum::<usize>();
+            let held = now.bytes - now.unconfirmed_bytes + reservations.iter().map(|r| r.1).sum::<usize>();
             prop_assert_eq!(budget.used(), held, "the budget knows every byte");
             if drops {
-                prop_assert!(now.depth - now.leased <= 6);
+                prop_assert!(now.depth - now.unconfirmed - now.leased - again.len() <= 6);
             } else {
-                prop_assert!(now.depth + now.reserved <= 6);
+                prop_assert!(overrun || now.depth - now.unconfirmed + now.reserved <= 6);
                 prop_assert!(overrun || held <= max_bytes.unwrap_or(100).min(100));
                 prop_assert_eq!(now.dropped_overflow, 0);
             }

@@ -243,6 +243,7 @@ fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
         state,
         on_disk: status.on_disk,
         messages: stats.counters.depth as u64,
+        unconfirmed: stats.counters.unconfirmed as u64,
         bytes: stats.counters.bytes as u64,
         oldest_seconds: status.oldest.as_ref().map(Duration::as_secs_f64),
         last_error: stats.last_error.map(|error| error.message),

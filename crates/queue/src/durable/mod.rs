@@ -4,6 +4,7 @@
 //! queues of the process. An entry can be leased, and its receipt is dropped, when it is safe. Recent entries are delivered
 //! from memory and older ones are read from disk, so that memory does not grow with the queue.
 
+mod again;
 mod flusher;
 mod read;
 mod spill;
@@ -76,7 +77,8 @@ impl DurableOptions {
 
 /// A bounded queue on disk.
 ///
-/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set.
+/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set. They do not count the
+/// unconfirmed entries; the bound on the data directory does, because their files stay.
 pub struct DurableQueue {
     options: DurableOptions,
     shared: Arc<Shared>,
@@ -150,7 +152,7 @@ impl DurableQueue {
     fn is_overfull(&self, state: &State) -> bool {
         let bounds = &self.options.bounds;
         let waiting = state.waiting();
-        let waiting_bytes = state.bytes - state.leased_bytes;
+        let waiting_bytes = state.bytes.saturating_sub(state.leased_bytes + state.again_bytes);
         bounds.overflow == Overflow::DropOldest
             && waiting > 0
             && (bounds.max_entries.is_some_and(|max| waiting > max)
@@ -169,7 +171,7 @@ impl DurableQueue {
     /// Adjusts what the queue has acquired of the shared budgets, and returns whom to notify.
     fn adjust_budgets(&self, state: &mut State) -> Notifications {
         let mut notifications = Notifications { room: false, idle: state.is_idle(), ..Notifications::default() };
-        let (in_memory, on_disk) = (state.unsynced_bytes + state.reserved_bytes, state.disk_bytes());
+        let (in_memory, on_disk) = (state.memory_bytes(), state.disk_bytes());
         let starved = state.memory.set(in_memory) | state.data.set(on_disk);
         self.adjust_pool(state);
         let has_room = state.spills || !state.failing;
@@ -197,7 +199,7 @@ impl DurableQueue {
         let reaches = |percent: usize| {
             let bounds = &self.options.bounds;
             bounds.max_entries.is_some_and(|max| entries * 100 >= max * percent)
-                || state.disk_bytes() / percent >= bounds.max_disk_bytes / 100
+                || state.unsettled_disk_bytes() / percent >= bounds.max_disk_bytes / 100
         };
         if !state.warned && reaches(80) && depth > 0 {
             state.warned = true;
@@ -239,26 +241,12 @@ impl DurableQueue {
         self.notify(notifications);
     }
 
-    /// Removes the first `entries` leased entries, delivered or dropped.
-    fn remove_leased(&self, entries: usize, dropped: Option<DropReason>) {
-        if entries == 0 {
-            return;
-        }
+    /// Changes the state where entries were removed from the front, and wakes whom that concerns.
+    fn remove(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
-        // Before they are removed, because their marks are removed with them.
+        // The cursor of a queue that has nothing on disk need not be saved.
         let wakes = !state.spills || state.head() < state.logged;
-        let delivered = state.leased_numbers(entries).filter(|_| dropped.is_none());
-        if let Some((numbers, entries)) = delivered {
-            state.ages.delivered(numbers, entries, Moment::now());
-        }
-        let (entries, bytes) = state.take_leased(entries);
-        match dropped {
-            Some(reason) => state.totals.count_dropped(entries, reason),
-            None => {
-                state.totals.delivered += entries;
-                state.totals.delivered_bytes += bytes;
-            }
-        }
+        change(&mut state);
         let flusher = wakes.then_some(Wakeup::Removed);
         let notifications = Notifications { flusher, ..self.adjust_budgets(&mut state) };
         drop(state);
@@ -380,15 +368,28 @@ impl Reader for DurableQueue {
     }
 
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>> {
-        Box::pin(self.lease_next(entries, bytes))
+        Box::pin(async move {
+            let again = self.lease_again(entries, bytes).await;
+            if again.is_empty() { self.lease_next(entries, bytes).await } else { again }
+        })
     }
 
-    fn commit(&self, entries: usize) {
-        self.remove_leased(entries, None);
+    fn settle(&self, entries: usize, unconfirmed: usize) {
+        self.remove(|state| state.settle(entries, unconfirmed));
+    }
+
+    fn revoke(&self, entries: usize) {
+        self.remove(|state| state.revoke(entries));
+        self.readable.notify_waiters();
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
-        self.remove_leased(entries, Some(reason));
+        if entries > 0 {
+            self.remove(|state| {
+                let (entries, _) = state.take_leased(entries);
+                state.totals.count_dropped(entries, reason);
+            });
+        }
     }
 
     fn drop_waiting(&self) -> u64 {
@@ -420,8 +421,10 @@ impl Reader for DurableQueue {
     fn counters(&self) -> Counters {
         let state = self.state.lock();
         Counters {
-            depth: state.depth(),
-            bytes: state.bytes,
+            depth: state.unconfirmed.len() + state.depth(),
+            bytes: state.unconfirmed.bytes() + state.bytes,
+            unconfirmed: state.unconfirmed.len(),
+            unconfirmed_bytes: state.unconfirmed.bytes(),
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
@@ -433,11 +436,12 @@ impl Reader for DurableQueue {
         let state = self.state.lock();
         let max_bytes = max_bytes.filter(|_| !state.spills);
         QueueStatus {
-            oldest: state.ages.age(state.head(), Moment::now()),
+            oldest: state.ages.age(state.first_unsettled(), Moment::now()),
             times: state.ages.times().clone(),
             unreadable: state.unreadable,
             failing: state.failing && !(state.spills && self.has_room_in_memory(&state)),
             on_disk: !state.spills || state.logged > state.head(),
+            lacks_room: state.unconfirmed.len() > 0 && (state.failing || state.refused),
             max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),
         }
     }

@@ -141,7 +141,7 @@ impl DurableQueue {
     }
 
     /// Records whether entries on disk cannot be read now, and reports a change.
-    fn set_unreadable(&self, error: Option<&io::Error>) {
+    pub(super) fn set_unreadable(&self, error: Option<&io::Error>) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.unreadable, error.is_some()) == error.is_some() {
             return;

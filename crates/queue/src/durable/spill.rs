@@ -22,10 +22,10 @@ impl DurableQueue {
         if !state.spills {
             return true;
         }
-        let (entries, bounds) = (state.unlogged(), &self.options.bounds);
+        let ((entries, bytes), bounds) = (state.unlogged_unsettled(), &self.options.bounds);
         entries > 0
             && (bounds.max_entries.is_some_and(|max| entries > max / 2)
-                || bounds.max_bytes.is_some_and(|max| state.unlogged_bytes > max / 2)
+                || bounds.max_bytes.is_some_and(|max| bytes > max / 2)
                 || state.memory.is_pressing())
     }
 
@@ -93,8 +93,9 @@ impl DurableQueue {
 
     fn exceeds_memory(&self, state: &State, entries: usize, bytes: usize) -> bool {
         let bounds = &self.options.bounds;
-        let entries = state.unsynced_sizes.len() + state.reserved + entries;
-        let bytes = (state.unsynced_bytes + state.reserved_bytes).saturating_add(bytes);
+        let unsynced = state.unsynced_sizes.len().saturating_sub(state.kept_unconfirmed().0);
+        let entries = unsynced + state.reserved + entries;
+        let bytes = state.memory_bytes().saturating_add(bytes);
         bounds.max_entries.is_some_and(|max| entries > max) || bounds.max_bytes.is_some_and(|max| bytes > max)
     }
 

@@ -8,6 +8,7 @@ use super::super::{Budget, Signals};
 use super::*;
 
 mod spill;
+mod unconfirmed;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

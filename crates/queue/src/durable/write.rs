@@ -197,13 +197,13 @@ impl DurableQueue {
         let mut writer = self.writer.lock();
         writer.released = true;
         let state = self.state.lock();
-        let (is_idle, next) = (state.is_idle(), state.next);
+        let (is_empty, next) = (state.is_idle() && state.unconfirmed.len() == 0, state.next);
         drop(state);
-        if is_idle && next > writer.log.durable() {
+        if is_empty && next > writer.log.durable() {
             // What was delivered without having been written.
             writer.log.skip_to(next);
         }
-        is_idle && writer.log.remove_files().is_ok_and(|cleared| cleared)
+        is_empty && writer.log.remove_files().is_ok_and(|cleared| cleared)
     }
 
     /// Acknowledges the entries that are safe now.
