@@ -62,6 +62,9 @@ struct Model {
     may_return: BTreeSet<u64>,
     /// Entries of a write that a crash has torn, between others of it.
     torn: u64,
+    /// A write or sync may have failed since the last stop: what was written then is cut off by the next segment, or by the
+    /// cursor, which a crash can forestall.
+    has_failed: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -76,7 +79,19 @@ impl Model {
         let (queue, _) = flusher.open_unserved(Path::new(DIR), options.clone()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (leased, waiting, may_return) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { disk, options, flusher, queue, next: 0, leased, waiting, may_return, torn: 0, runtime }
+        Self {
+            disk,
+            options,
+            flusher,
+            queue,
+            next: 0,
+            leased,
+            waiting,
+            may_return,
+            torn: 0,
+            has_failed: false,
+            runtime,
+        }
     }
 
     fn flush(&self, at_once: bool) {
@@ -106,8 +121,14 @@ impl Model {
                 self.may_return.extend(self.waiting.drain(..));
             }
             Action::Flush => self.flush(false),
-            Action::Full(full) => self.disk.set_full(full),
-            Action::Fail(after, seed) => self.disk.fail_after(after, seed),
+            Action::Full(full) => {
+                self.disk.set_full(full);
+                self.has_failed |= full;
+            }
+            Action::Fail(after, seed) => {
+                self.disk.fail_after(after, seed);
+                self.has_failed = true;
+            }
             Action::Restart => self.restart()?,
             Action::Crash(seed) => self.crash(seed)?,
         }
@@ -141,6 +162,7 @@ impl Model {
         }
         prop_assert!(self.queue.is_synced());
         let must = self.held();
+        self.has_failed = false;
         self.reopen(must, self.torn > 0)
     }
 
@@ -155,7 +177,7 @@ impl Model {
             self.leased.iter().take(leased).chain(waiting).copied().collect()
         };
         self.disk.crash(seed);
-        self.reopen(must, is_writing || self.torn > 0)
+        self.reopen(must, is_writing || self.torn > 0 || self.has_failed)
     }
 
     fn held(&self) -> BTreeSet<u64> {
