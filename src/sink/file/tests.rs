@@ -141,17 +141,24 @@ async fn files_that_were_moved_are_synced() {
     assert!(synced.contains(&inode(&path)) && synced.contains(&inode(&directory.path().join("log.1"))), "{synced:?}");
 }
 
-/// Scenario: a file is truncated after its lines were written, and nothing more comes.
-/// Guarantees: the lines are written again before they are confirmed.
+/// Scenario: a file is truncated after its lines were written, before or after their sync, and nothing more comes.
+/// Guarantees: the lines are written again, and synced, before they are confirmed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncation_without_a_later_line_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("log");
-    let mut sink = sink(&path, &SinkShared::new(None).for_queue(true));
-    write(sink.as_mut(), &["a", "b"]).await;
-    OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
-    confirmed(sink.as_mut(), 1).await;
-    assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb\n");
+    for syncs in [0, 1] {
+        let (path, disk) = (directory.path().join(syncs.to_string()), Arc::new(Disk::default()));
+        let mut sink = sink(&path, &disk.shared());
+        write(sink.as_mut(), &["a", "b"]).await;
+        while disk.syncs.load(Ordering::SeqCst) < syncs {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        let before = disk.syncs.load(Ordering::SeqCst);
+        confirmed(sink.as_mut(), 1).await;
+        assert!(disk.syncs.load(Ordering::SeqCst) > before);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb\n");
+    }
 }
 
 /// Scenario: what is written is a pipe, or a device.

@@ -287,6 +287,7 @@ impl State {
         if lines.is_empty() {
             return Ok(());
         }
+        self.unsynced.note_replay();
         outcome.warning = Some(format!(
             "the file was truncated under the writer; its last {} lines were written again, so that none is lost",
             lines.len()

@@ -77,6 +77,8 @@ pub(super) struct Unsynced {
     /// How many of them are old.
     aged: u64,
     epoch: usize,
+    /// How often lines were written again after a truncation.
+    replays: u64,
     /// Line counts, each with the time of the first and of the last of its lines.
     marks: VecDeque<(Instant, Instant, u64)>,
     /// Files that were closed since the last sync.
@@ -102,6 +104,17 @@ impl Unsynced {
     pub(super) fn keep(&mut self, old: OpenTarget) {
         if self.synced < self.written && !self.closed.iter().any(|kept| kept.is_same_file(&old)) {
             self.closed.push(old);
+        }
+    }
+
+    /// Lines were written again, after a truncation: what is not confirmed is synced again, and has the age of now.
+    pub(super) fn note_replay(&mut self) {
+        self.replays += 1;
+        self.synced = self.synced.min(self.aged);
+        self.marks.clear();
+        if self.aged < self.written {
+            let now = Instant::now();
+            self.marks.push_back((now, now, self.written));
         }
     }
 
@@ -153,7 +166,10 @@ pub(super) async fn run(writer: Arc<Writer>) {
         }
         let syncing = writer.clone();
         // It fails only when the runtime ends.
-        let Ok(result) = tokio::task::spawn_blocking(move || syncing.sync()).await else { return };
+        let Ok(result) = tokio::task::spawn_blocking(move || syncing.sync()).await else {
+            writer.is_confirming.store(false, Ordering::SeqCst);
+            return;
+        };
         writer.confirmed.changed.notify_waiters();
         match result {
             Ok(true) => return,
@@ -167,7 +183,7 @@ impl Writer {
     /// Syncs what was written, and confirms what is old. True if everything is confirmed; an error if nothing is known.
     fn sync(&self) -> Result<bool, ()> {
         let looked = Instant::now();
-        let (files, written, names) = {
+        let (files, written, replays, names) = {
             let mut state = self.state.lock();
             let mut outcome = Appended::default();
             // A truncation that nobody has seen yet; the next write reports an error.
@@ -182,7 +198,7 @@ impl Writer {
             let mut files = std::mem::take(&mut unsynced.closed);
             files.extend(current);
             let names = (unsynced.names > unsynced.synced_names && waits).then_some(unsynced.names);
-            (files, unsynced.written, names)
+            (files, unsynced.written, unsynced.replays, names)
         };
         let synced = files.iter().try_for_each(|file| file.sync(&*self.sync_file));
         let result = if names.is_some() { synced.and_then(|()| self.target.sync_directory()) } else { synced };
@@ -190,7 +206,9 @@ impl Writer {
         let unsynced = &mut state.unsynced;
         match result {
             Ok(()) => {
-                unsynced.synced = unsynced.synced.max(written);
+                if unsynced.replays == replays {
+                    unsynced.synced = unsynced.synced.max(written);
+                }
                 unsynced.synced_names = names.unwrap_or(unsynced.synced_names);
                 let confirmed = unsynced.confirmed(looked);
                 self.confirmed.progress.lock().lines = confirmed;

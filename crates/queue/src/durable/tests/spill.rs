@@ -62,6 +62,8 @@ struct Model {
     may_return: BTreeSet<u64>,
     /// Entries of a write that a crash has torn, between others of it.
     torn: u64,
+    /// There were such entries. Dropped behind others in flight, they come again.
+    was_torn: bool,
     /// A write or sync may have failed since the last stop: what was written then is cut off by the next segment, or by the
     /// cursor, which a crash can forestall.
     has_failed: bool,
@@ -89,6 +91,7 @@ impl Model {
             waiting,
             may_return,
             torn: 0,
+            was_torn: false,
             has_failed: false,
             runtime,
         }
@@ -163,12 +166,15 @@ impl Model {
         prop_assert!(self.queue.is_synced());
         let must = self.held();
         self.has_failed = false;
-        self.reopen(must, self.torn > 0)
+        self.reopen(must, self.was_torn)
     }
 
     /// Nothing that was synced is lost in a crash.
     fn crash(&mut self, seed: u64) -> Result<(), TestCaseError> {
-        let is_writing = self.queue.state.lock().logged > self.queue.writer.lock().log.durable();
+        let is_writing = {
+            let log = &self.queue.writer.lock().log;
+            self.queue.state.lock().logged > log.durable() || (self.has_failed && log.needs_checkpoint())
+        };
         let must = {
             let state = self.queue.state.lock();
             let leased = state.leased.iter().filter(|(seq, _)| *seq < state.durable).count();
@@ -177,7 +183,7 @@ impl Model {
             self.leased.iter().take(leased).chain(waiting).copied().collect()
         };
         self.disk.crash(seed);
-        self.reopen(must, is_writing || self.torn > 0 || self.has_failed)
+        self.reopen(must, is_writing || self.was_torn)
     }
 
     fn held(&self) -> BTreeSet<u64> {
@@ -196,6 +202,7 @@ impl Model {
         prop_assert!(found.iter().all(known), "{:?} are among {:?}", found, held);
         self.torn = self.queue.counters().recovered - found.len() as u64;
         prop_assert!(may_be_torn || self.torn == 0, "{} entries are damaged", self.torn);
+        self.was_torn |= self.torn > 0;
         self.leased.clear();
         self.waiting = found;
         Ok(())
