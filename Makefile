@@ -20,6 +20,11 @@ RESULT := $(TARGET)/test-output.txt
 # The number of messages that wait in `make soak`.
 SOAK_MESSAGES ?= 1000000
 
+# Runs of the service and copies of a damaged queue in `make kill`, and power cuts in `make powercut`. KILL_SEED repeats the choices of a run.
+KILL_ROUNDS ?= 250
+KILL_DAMAGES ?= 100
+POWERCUT_ROUNDS ?= 20
+
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
 FUZZ ?= key_path value regex
 FUZZ_SECONDS ?= 60
@@ -28,7 +33,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
+.PHONY: help run build dist test check bench soak kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +72,15 @@ bench: rust run-tools kafka ## Measure transactions per second against the basel
 
 soak: rust run-tools ## Queue a million messages (SOAK_MESSAGES) while the receiver is down: memory, loss, order, delivery rate.
 	SOAK_MESSAGES=$(SOAK_MESSAGES) cargo test --locked --release --test main backlog -- --nocapture
+
+kill: rust run-tools kafka ## Kill the service at random moments (KILL_ROUNDS, KILL_SEED), damage its files (KILL_DAMAGES): loss, order.
+	@.ci/tools kcat
+	KILL_ROUNDS=$(KILL_ROUNDS) KILL_DAMAGES=$(KILL_DAMAGES) cargo test --locked --release --test main -- \
+		kill::random kill::damage::random --nocapture --test-threads=1
+
+powercut: rust run-tools ## Cut the power of a file system on a loop device (POWERCUT_ROUNDS, POWERCUT_FS, KILL_SEED); needs root.
+	POWERCUT_ROUNDS=$(POWERCUT_ROUNDS) cargo test --locked --release --test main kill::powercut -- --ignored --nocapture \
+		--test-threads=1
 
 fuzz: fuzz-build ## Fuzz each target in FUZZ for FUZZ_SECONDS; findings are written to fuzz/artifacts/.
 	@for target in $(FUZZ); do \

@@ -1,7 +1,8 @@
 //! Cost of a queue on disk, compared with one in memory and with a plain file in the same run. Machines are noisy:
 //! compare the ratios.
 //!
-//! "Through the service" is the built program with one tcp-log and a receiver that discards everything. Each client posts
+//! "Through the service" is the built program with one tcp-log and a receiver that discards everything, or with one file-log,
+//! whose file is synced if its queue is on disk. Each client posts
 //! prepared requests on its own connection, as fast as they are answered, and repeats a request after status 429.
 //! Rounds of all rows take turns, each with a new process; each figure is the median of its rounds.
 //!
@@ -26,7 +27,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use logphase_queue::{Budget, DurableBounds, DurableOptions, Flusher, Overflow, Queue, Receipt, Signals};
+use logphase_queue::{
+    Bounds, Budget, DurableBounds, DurableOptions, Flusher, MemoryQueue, Mode, Overflow, Queue, Reader, Receipt,
+    Signals,
+};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -39,15 +43,25 @@ const ROUNDS: usize = 5;
 /// Duration of the measurement in a round; the warm-up before it takes the same time.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Name, settings, and number of clients.
-type Row = (&'static str, &'static [(&'static str, &'static str)], usize);
+/// Plugin, name, settings, and number of clients.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], usize);
 
-const ROWS: [Row; 5] = [
-    ("memory, 64 clients", &[("QUEUE_DURABILITY", "memory")], 64),
-    ("disk, sync: always, 64 clients", &[("QUEUE_DURABILITY", "disk")], 64),
-    ("disk, sync: interval, 64 clients", &[("QUEUE_DURABILITY", "disk"), ("QUEUE_SYNC", "interval")], 64),
-    ("memory, 1 client", &[("QUEUE_DURABILITY", "memory")], 1),
-    ("disk, sync: always, 1 client", &[("QUEUE_DURABILITY", "disk")], 1),
+const MEMORY: &[(&str, &str)] = &[("QUEUE_DURABILITY", "memory")];
+const NO_SPILL: &[(&str, &str)] = &[("QUEUE_DURABILITY", "memory"), ("QUEUE_SPILL", "false")];
+const DISK: &[(&str, &str)] = &[("QUEUE_DURABILITY", "disk")];
+
+const ROWS: [Row; 11] = [
+    ("tcp-log", "memory, 64 clients", MEMORY, 64),
+    ("tcp-log", "memory, spill: false, 64 clients", NO_SPILL, 64),
+    ("tcp-log", "disk, sync: always, 64 clients", DISK, 64),
+    ("tcp-log", "disk, sync: interval, 64 clients", &[("QUEUE_DURABILITY", "disk"), ("QUEUE_SYNC", "interval")], 64),
+    ("tcp-log", "memory, 1 client", MEMORY, 1),
+    ("tcp-log", "memory, spill: false, 1 client", NO_SPILL, 1),
+    ("tcp-log", "disk, sync: always, 1 client", DISK, 1),
+    ("file-log", "memory, 64 clients", MEMORY, 64),
+    ("file-log", "disk, sync: always, 64 clients", DISK, 64),
+    ("file-log", "memory, 1 client", MEMORY, 1),
+    ("file-log", "disk, sync: always, 1 client", DISK, 1),
 ];
 
 fn main() {
@@ -55,6 +69,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
+    memory_alone();
     through_the_service();
     append_alone();
 }
@@ -62,6 +77,59 @@ fn main() {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+// --- queues in memory alone ---
+
+/// Batches in a round, each of [`BATCH`] entries.
+const BATCHES: usize = 20_000;
+
+/// A queue in memory whose reader keeps up: one that may spill, and one that may not.
+fn memory_alone() {
+    let entries = transactions(BATCH);
+    let home = tempfile::TempDir::new().unwrap();
+    let budget = || Arc::new(Budget::new(128 << 20));
+    let flusher = Flusher::new(budget(), budget(), Signals::default());
+    let bounds = DurableBounds {
+        max_entries: Some(10_000),
+        max_bytes: None,
+        max_disk_bytes: 4 << 30,
+        overflow: Overflow::Block,
+    };
+    let options = DurableOptions { bounds, mode: Mode::Spill };
+    let (spilling, _) = flusher.open(&home.path().join("queue"), options).unwrap();
+    let plain = MemoryQueue::new(Bounds::default(), budget(), Signals::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut spills, mut stays, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..2 * ROUNDS {
+        let (one, other) = (pass(&runtime, &*spilling, &entries), pass(&runtime, &plain, &entries));
+        spills.push(one);
+        stays.push(other);
+        ratios.push(one / other);
+    }
+    println!(
+        "in memory, reserved, appended, leased and committed in batches of {BATCH}: {:.0} ns for an entry if the queue may \
+        spill, {:.0} ns if not, ratio {:.2}",
+        median(&mut spills),
+        median(&mut stays),
+        median(&mut ratios)
+    );
+    flusher.shut_down();
+}
+
+/// Nanoseconds for an entry to pass a queue.
+fn pass(runtime: &tokio::runtime::Runtime, queue: &(impl Queue + Reader), entries: &[Bytes]) -> f64 {
+    let size: usize = entries.iter().map(Bytes::len).sum();
+    let receipt = Receipt::new(|| ());
+    let start = Instant::now();
+    for _ in 0..BATCHES {
+        queue.reserve(BATCH, size).unwrap();
+        queue.append(entries.to_vec(), size, &receipt);
+        let leased = runtime.block_on(queue.lease(BATCH, usize::MAX));
+        assert_eq!(leased.len(), BATCH);
+        queue.commit(BATCH);
+    }
+    start.elapsed().as_secs_f64() * 1e9 / (BATCHES * BATCH) as f64
 }
 
 // --- through the service ---
@@ -72,24 +140,27 @@ fn through_the_service() {
     let request = request(&transactions);
     let receiver = Receiver::start();
     println!("requests of {BATCH} transactions of {size} bytes, median of {ROUNDS} rounds of {TIME:?}");
-    let mut rates = vec![Vec::new(); ROWS.len()];
+    let mut rates = vec![(Vec::new(), Vec::new()); ROWS.len()];
     for _ in 0..ROUNDS {
-        for ((_, settings, clients), rates) in ROWS.iter().zip(&mut rates) {
-            rates.push(round(&request, receiver.port, settings, *clients));
+        for ((plugin, _, settings, clients), (rates, times)) in ROWS.iter().zip(&mut rates) {
+            let (rate, time) = round(&request, plugin, receiver.port, settings, *clients);
+            rates.push(rate);
+            times.push(time);
         }
     }
-    let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
-    println!("\n{:<36} {:>12} {:>10}", "through the service", "per second", "of memory");
-    for ((name, _, clients), rate) in ROWS.iter().zip(&medians) {
-        let memory = ROWS.iter().position(|row| row.2 == *clients).expect("the first of its clients");
-        println!("{name:<36} {rate:>12.0} {:>10.2}", rate / medians[memory]);
+    let medians: Vec<_> = rates.iter_mut().map(|(rates, times)| (median(rates), median(times))).collect();
+    println!("\n{:<46} {:>12} {:>10} {:>8}", "through the service", "per second", "of memory", "CPU µs");
+    for ((plugin, name, _, clients), (rate, time)) in ROWS.iter().zip(&medians) {
+        let memory = ROWS.iter().position(|row| row.0 == *plugin && row.3 == *clients).expect("the first of its kind");
+        let name = format!("{plugin}, {name}");
+        println!("{name:<46} {rate:>12.0} {:>10.2} {time:>8.1}", rate / medians[memory].0);
     }
 }
 
-/// Transactions per second that are answered with status 200.
-fn round(request: &Bytes, receiver: u16, settings: &[(&str, &str)], clients: usize) -> f64 {
+/// Transactions per second that are answered with status 200, and microseconds of CPU time for each.
+fn round(request: &Bytes, plugin: &str, receiver: u16, settings: &[(&str, &str)], clients: usize) -> (f64, f64) {
     let home = tempfile::TempDir::new().unwrap();
-    let service = Service::start(home.path(), receiver, settings);
+    let service = Service::start(home.path(), plugin, receiver, settings);
     let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let (port, ended) = (service.port, stop.clone());
     let (request, counter) = (request.clone(), taken.clone());
@@ -107,12 +178,13 @@ fn round(request: &Bytes, receiver: u16, settings: &[(&str, &str)], clients: usi
         });
     });
     thread::sleep(TIME);
-    let (start, before) = (Instant::now(), taken.load(Ordering::Relaxed));
+    let (start, before, used) = (Instant::now(), taken.load(Ordering::Relaxed), service.cpu_time());
     thread::sleep(TIME);
-    let rate = (taken.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
+    let done = (taken.load(Ordering::Relaxed) - before) as f64;
+    let (rate, time) = (done / start.elapsed().as_secs_f64(), (service.cpu_time() - used) * 1e6 / done);
     stop.store(true, Ordering::Relaxed);
     driver.join().unwrap();
-    rate
+    (rate, time)
 }
 
 async fn client(port: u16, request: Bytes, stop: Arc<AtomicBool>, taken: Arc<AtomicU64>) {
@@ -142,16 +214,19 @@ fn request(transactions: &[Bytes]) -> Bytes {
     [head.as_bytes(), &body].concat().into()
 }
 
-/// The program with one tcp-log.
+/// The program with one plugin.
 struct Service {
     child: Child,
     port: u16,
 }
 
 impl Service {
-    fn start(home: &Path, receiver: u16, settings: &[(&str, &str)]) -> Self {
-        let config = json!({"host": "127.0.0.1", "port": receiver});
-        let kong = json!({"_format_version": "3.0", "plugins": [{"name": "tcp-log", "config": config}]});
+    fn start(home: &Path, plugin: &str, receiver: u16, settings: &[(&str, &str)]) -> Self {
+        let config = match plugin {
+            "tcp-log" => json!({"host": "127.0.0.1", "port": receiver}),
+            _ => json!({"path": home.join("messages.log")}),
+        };
+        let kong = json!({"_format_version": "3.0", "plugins": [{"name": plugin, "config": config}]});
         std::fs::write(home.join("kong.yml"), kong.to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_logphase"));
         command.args(["run", "kong.yml"]).current_dir(home).env("LOGPHASE_DATA_DIR", home.join("data"));
@@ -172,6 +247,13 @@ impl Service {
         });
         let port = listening.recv_timeout(Duration::from_secs(30)).expect("the service starts");
         Self { child, port }
+    }
+
+    /// Seconds of CPU time that it has used: the 14th and the 15th field of proc_pid_stat(5), in hundredths.
+    fn cpu_time(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
     }
 }
 
@@ -239,7 +321,7 @@ fn append(entries: &[Bytes]) -> f64 {
     let flusher = Flusher::new(budget(), budget(), Signals::default());
     let bounds =
         DurableBounds { max_entries: None, max_bytes: None, max_disk_bytes: 4 << 30, overflow: Overflow::Block };
-    let options = DurableOptions { bounds, sync_interval: None };
+    let options = DurableOptions { bounds, mode: Mode::Sync };
     let (queue, _) = flusher.open(&home.path().join("queue"), options).unwrap();
     let size: usize = entries.iter().map(Bytes::len).sum();
     let start = Instant::now();

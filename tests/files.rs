@@ -79,3 +79,48 @@ fn full_in_the_middle_of_a_line() {
     assert_eq!(service.stop(), 0);
     Messages::read(&path).assert_once(&sent.accepted);
 }
+
+/// Scenario: a file-log with a queue on disk is killed by SIGKILL under load four times; after each kill the file loses a
+/// part of its end, as after a power cut, so that it ends within a line.
+/// Guarantees: everything that was accepted is in the file, whole; each kill leaves at most one incomplete line, on a line
+/// of its own; an orderly stop leaves nothing in the queue.
+#[test]
+fn killed_with_a_queue_on_disk() {
+    let home = Home::new();
+    home.write(
+        "kong.yml",
+        &configuration(&json!([{"name": "file-log", "config": {"path": home.text("messages.log")}}])),
+    );
+    let mut service = home.set("LOGPHASE_QUEUE_DURABILITY", "disk").start();
+    let path = service.home.path("messages.log");
+    let load = Load::start(service.home.http);
+    for _ in 0..4 {
+        load.await_more(100);
+        service.kill();
+        let bytes = std::fs::read(&path).unwrap();
+        // Less than what was written since the last sync; the whole lines before it are in the queue, too.
+        let last = bytes.len() - bytes[..bytes.len() - 1].iter().rev().position(|byte| *byte == b'\n').unwrap_or(0);
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len((last + 9) as u64).unwrap();
+        service.start_again();
+    }
+    let sent = load.finish();
+    assert_eq!(service.stop(), 0);
+    assert!(service.has_logged("nothing is left in the queues"), "{}", service.log());
+    let found = Messages::read(&path);
+    assert!(found.torn.len() <= 4 && !found.torn.is_empty(), "{:?}", found.torn);
+    assert!(found.missing(&sent.accepted).is_empty(), "{:?}", found.missing(&sent.accepted));
+}
+
+/// Scenario: a file ends with half a message when the service starts; its queue is in memory.
+/// Guarantees: the first message is on a line of its own, and readable.
+#[test]
+fn half_a_line_of_an_earlier_run() {
+    let mut service = service("messages.log");
+    let path = service.home.path("messages.log");
+    std::fs::write(&path, "{\"j\":1,\"p\":\"half").unwrap();
+    service.accept(transaction(1).to_string());
+    assert_eq!(service.stop(), 0);
+    let found = Messages::read(&path);
+    assert_eq!(found.torn, ["{\"j\":1,\"p\":\"half"]);
+    assert!(found.missing(&[1].into()).is_empty());
+}

@@ -361,7 +361,7 @@ fn tls_with_a_client_certificate() {
         (certified, &Authority::new(), "see config.ssl_verify"),
     ] {
         let home = over_tls(&nginx, by, &config).set("LOGPHASE_SHUTDOWN_TIMEOUT", "0.1");
-        let mut service = home.set("LOGPHASE_QUEUE_DURABILITY", "memory").start();
+        let mut service = home.set("LOGPHASE_QUEUE_DURABILITY", "memory").set("LOGPHASE_QUEUE_SPILL", "false").start();
         service.accept(transaction(9).to_string());
         wait_until("the log gives the cause", || service.has_logged(expected));
         assert_ne!(service.stop(), 0, "a message was left");

@@ -40,6 +40,7 @@ mod sandbox;
 mod sandbox_command;
 mod service;
 mod service_manager;
+mod sharing;
 mod signals;
 mod snippet_tests;
 mod stdin;
@@ -47,6 +48,7 @@ mod syslog;
 mod tap;
 mod top;
 mod transaction_schema;
+mod unread;
 mod worked_example;
 
 // The files of the worked example are written as if they were in `src/`: these modules are that place.

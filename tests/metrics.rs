@@ -180,6 +180,9 @@ fn every_message_is_somewhere() {
     }
     let sent = load.finish();
     assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
+    wait_until("everything is settled", || is_settled(&Scrape::of(port)));
+    // The old connections are closed, which confirms what the receivers have read.
+    reload(&service, &peers.configuration(&service.home, 8), "taken", port);
     wait_until("everything is delivered", || Scrape::of(port).sum("logphase_queue_messages", &[]) == 0.0);
     scraper.await_scrapes();
     scraper.finish();
@@ -189,6 +192,11 @@ fn every_message_is_somewhere() {
     assert_listed(&scrape);
     assert_counts(&scrape, &sent.accepted, &peers, &service);
     assert_eq!(service.stop(), 0);
+}
+
+/// Whether every message is delivered, or only not confirmed.
+fn is_settled(scrape: &Scrape) -> bool {
+    scrape.sum("logphase_queue_messages", &[]) == scrape.sum("logphase_queue_unconfirmed_messages", &[])
 }
 
 fn assert_counts(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, service: &Service) {
@@ -430,12 +438,13 @@ fn probes() {
 
 /// Scenario: messages wait on disk; the process is killed; the next run finds them, first without and then with the
 /// receiver.
-/// Guarantees: they count as recovered, with an age of at least the time since; then as delivered, also in the
-/// histogram, with that time.
+/// Guarantees: they count as recovered, with an age of at least the time since; when the receiver has them, as unconfirmed
+/// and without an age; when they are confirmed, as delivered, also in the histogram, with that time.
 #[test]
 fn recovered_messages_keep_their_age() {
     let mut peer = TcpPeer::absent();
     let tcp = json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]);
+    let changed = json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port, "timeout": 9999}}]);
     let (home, port) = with_status(Home::with(&configuration(&tcp)));
     let mut service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms").start();
     service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
@@ -453,6 +462,13 @@ fn recovered_messages_keep_their_age() {
     assert_eq!(counts(&scrape), [0.0, 5.0, 0.0, 0.0]);
     assert!(scrape.sum("logphase_queue_oldest_age_seconds", &[]) >= since.as_secs_f64());
     peer.restart();
+    wait_until("all messages are settled", || is_settled(&Scrape::of(port)));
+    let scrape = Scrape::of(port);
+    assert_eq!(counts(&scrape), [0.0, 5.0, 0.0, 0.0]);
+    assert_eq!(scrape.sum("logphase_queue_unconfirmed_messages", &[]), 5.0);
+    assert_eq!(scrape.sum("logphase_queue_oldest_age_seconds", &[]), 0.0);
+    // A reload closes the old connection, which confirms what the receiver has read.
+    reload(&service, &configuration(&changed), "taken", port);
     wait_until("all messages are delivered", || counts(&Scrape::of(port))[2] == 5.0);
     let scrape = Scrape::of(port);
     assert_eq!(counts(&scrape), [0.0, 5.0, 5.0, 5.0]);

@@ -45,7 +45,7 @@ fn memory_of_full_queues() {
     let peer = TcpPeer::absent();
     let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
     let home = Home::with(&kong).set("LOGPHASE_QUEUE_MAX_MEMORY", "4MiB").set("LOGPHASE_SHUTDOWN_TIMEOUT", "0");
-    let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory");
+    let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory").set("LOGPHASE_QUEUE_SPILL", "false");
     let service = home.set("LOGPHASE_QUEUE_MAX_ENTRIES", "1000000").start();
     let mut client = service.client();
     let padded = |id| {

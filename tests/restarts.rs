@@ -68,7 +68,8 @@ fn unknown_certificate() {
         });
         configuration(&json!([{"name": "tcp-log", "config": config}]))
     };
-    let home = Home::with(&plugin(true)).set("LOGPHASE_QUEUE_DURABILITY", "memory");
+    let home =
+        Home::with(&plugin(true)).set("LOGPHASE_QUEUE_DURABILITY", "memory").set("LOGPHASE_QUEUE_SPILL", "false");
     let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
     service.accept(crate::service::transaction(1).to_string());
     wait_until("the log names the certificate", || service.log().to_lowercase().contains("certificate"));

@@ -53,7 +53,7 @@ fn sigint_under_load() {
 fn deadline_with_a_dead_peer() {
     let peer = TcpPeer::absent();
     let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
-    let home = Home::with(&kong).set("LOGPHASE_QUEUE_DURABILITY", "memory");
+    let home = Home::with(&kong).set("LOGPHASE_QUEUE_DURABILITY", "memory").set("LOGPHASE_QUEUE_SPILL", "false");
     let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
     service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
     let start = Instant::now();
@@ -171,7 +171,7 @@ fn sighup_leaves_nobody_behind() {
             configuration(&json!([{"name": "tcp-log", "config": config}]))
         };
         let home = Home::with(&configure(&first, 100)).set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1");
-        let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory");
+        let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory").set("LOGPHASE_QUEUE_SPILL", "false");
         let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", if there { "20" } else { "1" }).start();
         service.accept(Value::from((0..5).map(transaction).collect::<Vec<_>>()).to_string());
         service.home.write("kong.yml", &configure(&second, 200));
@@ -199,7 +199,7 @@ fn deadline_with_a_waiting_input() {
     let (peer, port) = (TcpPeer::absent(), crate::service::free_port());
     let kong = configuration(&json!([{"name": "tcp-log", "config": {"host": "127.0.0.1", "port": peer.port}}]));
     let home = Home::with(&kong).set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{port}"));
-    let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory");
+    let home = home.set("LOGPHASE_QUEUE_DURABILITY", "memory").set("LOGPHASE_QUEUE_SPILL", "false");
     let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "2").set("LOGPHASE_QUEUE_MAX_ENTRIES", "10").start();
     let mut input = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let lines: String = (0..100).map(|id| format!("{}\n", transaction(id))).collect();

@@ -123,7 +123,8 @@ fn tls() {
         assert_eq!((record.version.as_str(), record.program.as_str()), ("1", "kong"));
     }
 
-    let mut service = Home::with(&configure(&config)).set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
+    let home = Home::with(&configure(&config)).set("LOGPHASE_QUEUE_SPILL", "false");
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "1").start();
     service.accept(answered(9, 200).to_string());
     wait_until("the log names the certificate", || service.log().to_lowercase().contains("certificate"));
     assert_ne!(service.stop(), 0, "a message was left");

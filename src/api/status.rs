@@ -134,7 +134,8 @@ fn merge(mut value: Value, other: Value) -> Value {
     value
 }
 
-/// `asked + recovered` is always the sum of `delivered`, `waiting`, all of `dropped`, and `dead_lettered`.
+/// `asked + recovered` is always the sum of `delivered`, `waiting`, all of `dropped`, and `dead_lettered`. The `unconfirmed`
+/// messages are part of `waiting`, and not of `bytes` and `oldest_seconds`.
 fn queue(stats: &PluginStats) -> Value {
     let counters = &stats.counters;
     json!({
@@ -142,12 +143,14 @@ fn queue(stats: &PluginStats) -> Value {
         "recovered": counters.recovered,
         "delivered": counters.delivered,
         "waiting": counters.depth,
+        "unconfirmed": counters.unconfirmed,
         "dropped": stats.dropped_by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count.into()))
             .collect::<Map<_, _>>(),
+        "refused": counters.refusals,
         "dead_lettered": counters.dead_letters,
         "dead_letters": stats.dead.letters,
         "dead_letter_bytes": stats.dead.bytes,
-        "bytes": counters.bytes,
+        "bytes": counters.unsettled_bytes(),
         "max_bytes": stats.max_bytes,
         "on_disk": stats.on_disk,
         "writable": !stats.unwritable,

@@ -54,15 +54,12 @@ impl DataLock {
         };
         let file = open().map_err(|error: std::io::Error| {
             let folder = self.folder.display();
-            format!(
-                "cannot create {folder} for the queues: {error}; make data_dir writable, set LOGPHASE_DATA_DIR, or set \
-                queue.durability: memory"
-            )
+            format!("cannot create {folder} for the queues: {error}; make data_dir writable, or set LOGPHASE_DATA_DIR")
         })?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             rustix::io::Errno::WOULDBLOCK => format!(
                 "the queues in {} are in use by another process: give each service a data_dir of its own \
-                (LOGPHASE_DATA_DIR), or set queue.durability: memory",
+                (LOGPHASE_DATA_DIR)",
                 self.folder.display()
             ),
             error => format!("cannot lock {}: {error}", path.display()),

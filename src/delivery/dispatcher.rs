@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
@@ -25,10 +25,20 @@ const LEASE_BYTES: usize = 1 << 20;
 /// Maximum pause between attempts of a closed output, so that a recovered destination is detected before the shutdown
 /// ends.
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
-/// How long a closed output with an empty queue retries delivered entries that its sink wants to send again.
-const REPLAY_TIME: Duration = Duration::from_secs(5);
+/// How often a dispatcher looks whether its queue lacks the room that unconfirmed entries take.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Maximum pause that a destination can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// What a dispatcher without entries in flight waited for.
+enum Waited {
+    /// There are entries, or a new sink.
+    Ready,
+    /// The sink has confirmed entries, or wants some to be sent again.
+    Maintained(Result<(), SendError>),
+    /// The queue is closed, and every entry is settled.
+    Ended,
+}
 
 /// The task behind an output.
 pub(super) struct Dispatcher {
@@ -39,6 +49,10 @@ pub(super) struct Dispatcher {
     // Entries that were sent and are not settled, in order.
     pub(super) outstanding: VecDeque<Bytes>,
     outstanding_bytes: usize,
+    // How many settled entries are unconfirmed, as the queue knows.
+    unconfirmed: usize,
+    // When to look whether the queue lacks room.
+    room_check: Instant,
     // Whether the outstanding entries must be sent again, before all others.
     pub(super) resend: bool,
     failing_since: Option<Instant>,
@@ -59,6 +73,8 @@ impl Dispatcher {
             options,
             outstanding: VecDeque::new(),
             outstanding_bytes: 0,
+            unconfirmed: 0,
+            room_check: Instant::now(),
             resend: false,
             failing_since: None,
             errors: Limiter::new(Policy::ONE),
@@ -67,7 +83,7 @@ impl Dispatcher {
         }
     }
 
-    /// Delivers until the queue is closed and empty, and logs the events of the queue.
+    /// Delivers until the queue is closed and empty, or until the process stops, and logs the events of the queue.
     pub(super) async fn run(self) {
         let output = self.output.clone();
         tokio::select! {
@@ -81,10 +97,17 @@ impl Dispatcher {
             self.swap_sink().await;
             let result = if self.resend {
                 self.resend_outstanding().await
-            } else if self.outstanding.is_empty() && !self.wait().await {
-                break;
-            } else if self.output.swap.is_due() {
-                continue;
+            } else if self.outstanding.is_empty() {
+                match self.wait().await {
+                    Waited::Ready if self.output.swap.is_due() => continue,
+                    Waited::Ready => self.advance().await,
+                    Waited::Maintained(result) => result.map(|()| Sent::default()),
+                    Waited::Ended => match self.finish().await {
+                        Ok(true) => return,
+                        Ok(false) => Ok(Sent::default()),
+                        Err(failure) => Err(failure),
+                    },
+                }
             } else {
                 self.advance().await
             };
@@ -92,30 +115,32 @@ impl Dispatcher {
                 Ok(sent) => self.note_sent(sent),
                 // The next sink retries; whether it fails, too, is not known yet.
                 Err(failure) if self.output.swap.is_due() => {
-                    self.commit(failure.delivered);
                     self.resend = true;
+                    self.commit_failed(&failure);
                 }
                 Err(failure) => self.note_failure(failure).await,
             }
         }
-        self.sink.close().await;
     }
 
     fn reader(&self) -> &Arc<dyn Reader> {
         &self.output.parts.reader
     }
 
-    /// Waits for entries while nothing is in flight. Returns false when the queue is closed and empty.
-    async fn wait(&mut self) -> bool {
+    /// Waits for entries while nothing is in flight.
+    async fn wait(&mut self) -> Waited {
         let reader = self.output.parts.reader.clone();
         tokio::select! {
             biased;
-            more = reader.ready(1) => if !more { return false },
-            () = self.sink.maintain() => {
-                self.resend = true;
-                return true;
+            more = reader.ready(1) => if !more { return Waited::Ended },
+            result = self.sink.maintain() => return Waited::Maintained(result),
+            () = self.output.swap.wait() => return Waited::Ready,
+            () = sleep_until(self.room_check), if self.unconfirmed > 0 => {
+                self.room_check = Instant::now() + ROOM_CHECK;
+                // The end of a connection confirms what the receiver has read, and frees the files.
+                let result = if reader.status().lacks_room { self.sink.close().await } else { Ok(()) };
+                return Waited::Maintained(result);
             }
-            () = self.output.swap.wait() => return true,
         }
         let options = &self.options;
         if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {
@@ -126,7 +151,30 @@ impl Dispatcher {
                 () = self.output.swap.wait() => {}
             }
         }
-        true
+        Waited::Ready
+    }
+
+    /// Closes the sink of a closed queue whose entries are settled. True if everything is confirmed, or the process stops:
+    /// what is unconfirmed then is left in a queue on disk. The entries of a queue in memory count as delivered.
+    async fn finish(&mut self) -> Result<bool, SendError> {
+        self.sink.close().await?;
+        self.commit(0);
+        if self.unconfirmed > 0 && !self.output.is_stopping() {
+            // A plugin that was removed has time.
+            tokio::select! {
+                result = self.sink.maintain() => result?,
+                () = self.output.stopping() => {}
+                () = self.output.swap.wait() => return Ok(false),
+            }
+            self.commit(0);
+        }
+        if self.unconfirmed > 0 && self.output.is_stopping() {
+            if !self.options.is_on_disk() {
+                self.reader().settle(0, 0);
+            }
+            return Ok(true);
+        }
+        Ok(self.unconfirmed == 0)
     }
 
     /// Sends the next entries, or waits for those in flight.
@@ -205,13 +253,12 @@ impl Dispatcher {
 
     async fn note_failure(&mut self, failure: SendError) {
         let now = Instant::now();
-        self.commit(failure.delivered);
-        if failure.delivered > 0 {
+        self.resend = true;
+        self.commit_failed(&failure);
+        if failure.delivered > failure.revoked {
             self.recover();
         }
         self.record(&failure, now);
-        // Even if nothing is outstanding: the sink may have unconfirmed entries to send again.
-        self.resend = true;
         match failure.kind {
             FailureKind::Permanent => self.store_dead_letter(&failure.message, now).await,
             FailureKind::TooLarge => self.discard(1, DropReason::Oversize),
@@ -253,11 +300,6 @@ impl Dispatcher {
             return;
         }
         let closed = self.output.is_closed();
-        if self.outstanding.is_empty() && (expires.is_some_and(|at| at <= now) || closed && now - since > REPLAY_TIME) {
-            // The sink's unconfirmed entries were delivered once; they must not block the queue or the shutdown.
-            self.resend = false;
-            self.failing_since = None;
-        }
         // Closing the output ends the pause: the next attempt starts immediately.
         let end = now + self.pause(now, requested, expires, closed);
         tokio::select! {
@@ -314,9 +356,38 @@ impl Dispatcher {
         }
     }
 
+    /// Commits the first `entries` outstanding entries, which are settled, and what the sink has confirmed.
     pub(super) fn commit(&mut self, entries: usize) {
+        let unconfirmed = self.sink.unconfirmed();
+        self.settle(entries, unconfirmed);
+    }
+
+    /// Commits what was settled before a failure. What is to be sent again waits in the queue again, with all that is
+    /// outstanding.
+    fn commit_failed(&mut self, failure: &SendError) {
+        let unconfirmed = self.sink.unconfirmed();
+        self.settle(failure.delivered, failure.revoked + unconfirmed);
+        if failure.revoked > 0 {
+            self.unconfirmed = unconfirmed;
+            self.revoke(failure.revoked);
+        }
+    }
+
+    fn settle(&mut self, entries: usize, unconfirmed: usize) {
         let entries = self.remove_outstanding(entries);
-        self.reader().commit(entries);
+        if entries > 0 || unconfirmed != self.unconfirmed {
+            self.reader().settle(entries, unconfirmed);
+        }
+        self.unconfirmed = unconfirmed;
+    }
+
+    /// Makes the newest `entries` unconfirmed entries wait again, and after them all that are outstanding.
+    fn revoke(&mut self, entries: usize) {
+        self.output.health.lock().retried += (entries + self.outstanding.len()) as u64;
+        self.reader().revoke(entries);
+        self.outstanding = VecDeque::new();
+        self.outstanding_bytes = 0;
+        self.resend = false;
     }
 
     fn discard(&mut self, entries: usize, reason: DropReason) {
@@ -341,10 +412,16 @@ impl Dispatcher {
             return;
         }
         self.settle_old().await;
-        let Some(mut sink) = self.output.swap.take() else { return };
-        sink.adopt_unconfirmed(self.sink.take_unconfirmed());
+        let Some(sink) = self.output.swap.take() else { return };
         if !self.resend && self.outstanding.is_empty() {
-            let _ = timeout(GRACE, self.sink.close()).await;
+            match timeout(GRACE, self.sink.close()).await {
+                Ok(Err(failure)) => self.commit_failed(&failure),
+                Ok(Ok(())) | Err(_) => self.commit(0),
+            }
+        }
+        let unconfirmed = std::mem::take(&mut self.unconfirmed);
+        if unconfirmed > 0 {
+            self.revoke(unconfirmed);
         }
         self.sink = sink;
         self.options = self.output.spec().queue.clone();
@@ -365,8 +442,8 @@ impl Dispatcher {
             match timeout_at(deadline, self.sink.settle()).await {
                 Ok(Ok(sent)) => self.note_sent(sent),
                 Ok(Err(failure)) => {
-                    self.commit(failure.delivered);
                     self.resend = true;
+                    self.commit_failed(&failure);
                 }
                 Err(_) => return,
             }

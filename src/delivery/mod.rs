@@ -1,7 +1,8 @@
 //! Delivery from the queues to the sinks: batching, retries with backoff, reload and shutdown.
 //!
 //! Each plugin has an [`Output`]: a queue, and a task that leases entries, sends them through the sink, and commits them when
-//! they are settled. Entries stay in the queue until then, and their order is kept: no entry overtakes one in retry.
+//! they are settled. Entries stay in the queue until then, and their order is kept: no entry overtakes one in retry. Those that
+//! the sink cannot confirm yet stay in the queue longer, so that they are sent again if the destination has lost them.
 
 mod backoff;
 mod data_lock;
@@ -40,7 +41,10 @@ use self::store::{Store, Stored};
 use crate::options::queue::{QueueOptions, Storage};
 use crate::sink::{ConfigError, Opener, Sink, SinkShared};
 use logphase_queue::metric::Histogram;
-use logphase_queue::{Budget, Counters, Flusher, MemoryQueue, Queue, Reader, Signals};
+use logphase_queue::{Budget, Counters, DurableOptions, Flusher, MemoryQueue, Queue, Reader, Signals};
+
+/// The remedy of last resort for queues on disk that cannot be opened.
+const IN_MEMORY: &str = "set queue.durability: memory";
 
 /// The configuration of an output.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +95,7 @@ fn listed(errors: &[ConfigError]) -> String {
 impl OutputSpec {
     /// Opens the sink.
     fn open_sink(&self, shared: &SinkShared) -> Result<Box<dyn Sink>, OpenError> {
-        let opened = self.opener.open(&self.config, shared);
+        let opened = self.opener.open(&self.config, &shared.for_queue(self.queue.is_on_disk()));
         opened.map_err(|errors| OpenError::Config { plugin: self.plugin.clone(), errors })
     }
 
@@ -216,7 +220,7 @@ impl Delivery {
     /// # Errors
     /// Another process holds the lock, or the directory cannot be created; with a remedy.
     pub fn claim(&self) -> Result<(), String> {
-        self.inner.store.claim()
+        self.inner.store.claim().map_err(|reason| format!("{reason}, or {IN_MEMORY}"))
     }
 
     /// Logs a warning for each orphaned queue: with entries, but without a plugin in the configuration.
@@ -314,13 +318,23 @@ impl Delivery {
         self.inner.shared.reopen_all();
     }
 
-    /// Waits until all queues are empty and have no reservations.
+    /// Waits until the entries of all queues are settled, and there are no reservations.
     pub async fn idle(&self) {
+        self.until_all(Counters::is_settled).await;
+    }
+
+    /// Closes all outputs, and waits until their entries are delivered and confirmed.
+    pub async fn confirmed(&self) {
+        self.retire_others(&[]);
+        self.until_all(Counters::is_idle).await;
+    }
+
+    async fn until_all(&self, done: impl Fn(&Counters) -> bool) {
         loop {
             let notified = self.inner.signals.idle.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            let busy = self.inner.running.lock().tasks.iter().any(|task| !task.output.counters().is_idle());
+            let busy = self.inner.running.lock().tasks.iter().any(|task| !done(&task.output.counters()));
             if !busy {
                 return;
             }
@@ -378,7 +392,7 @@ impl Delivery {
             running.tasks.iter_mut().filter_map(&mut take).collect::<Vec<_>>()
         };
         for (output, ..) in &tasks {
-            output.close();
+            output.stop();
         }
         let mut ended = Vec::new();
         for (output, mut handle, stored) in tasks {
@@ -408,10 +422,17 @@ async fn run(dispatcher: Dispatcher, started: oneshot::Receiver<()>, store: Arc<
     }
 }
 
+/// The entries of an output that has ended. A queue in memory cannot keep its unconfirmed entries.
 fn leftover(output: &Output, kept: bool) -> Option<Undelivered> {
-    let Counters { depth, bytes, .. } = output.counters();
-    let last_error = output.stats().last_error.map(|error| error.message);
-    (depth > 0).then(|| Undelivered { plugin: output.label(), entries: depth, bytes, last_error, kept })
+    let Counters { depth, bytes, unconfirmed, unconfirmed_bytes, .. } = output.counters();
+    let on_disk = output.spec().queue.is_on_disk();
+    let (entries, bytes) = if on_disk { (depth, bytes) } else { (depth - unconfirmed, bytes - unconfirmed_bytes) };
+    let last_error = if entries == unconfirmed {
+        Some("the destination has not confirmed that it has read them".to_owned())
+    } else {
+        output.stats().last_error.map(|error| error.message)
+    };
+    (entries > 0).then(|| Undelivered { plugin: output.label(), entries, bytes, last_error, kept })
 }
 
 type QueueParts = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
@@ -450,19 +471,44 @@ impl Inner {
         Ok(())
     }
 
+    /// Opens a queue that spills; `None` if the data directory cannot be used: queues in memory need none.
+    fn open_spilling(
+        &self,
+        label: &str,
+        spec: &OutputSpec,
+        options: &DurableOptions,
+    ) -> Result<Option<Stored>, OpenError> {
+        let claimed = self.store.claim();
+        let is_claimed = claimed.is_ok();
+        let reason = match claimed.and_then(|()| self.store.open(label, spec, options)) {
+            Ok(stored) => return Ok(Some(stored)),
+            Err(reason) => reason,
+        };
+        if is_claimed && self.store.has_folder(spec) {
+            // It may have messages of an earlier run, which nothing else would deliver.
+            return Err(OpenError::Queue { plugin: spec.plugin.clone(), reason });
+        }
+        tracing::warn!(plugin = label, "the queue cannot move a backlog to disk: {reason}, or set queue.spill: false");
+        Ok(None)
+    }
+
     /// Opens the queue of `spec`.
     fn queue(&self, spec: &OutputSpec) -> Result<QueueParts, OpenError> {
-        match &spec.queue.storage() {
-            Storage::Memory => {
-                let bounds = spec.queue.memory_bounds();
-                let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
-                Ok((queue.clone(), queue, None))
-            }
+        let label = output::label(spec);
+        let stored = match &spec.queue.storage() {
+            Storage::Memory => None,
+            Storage::Spill(options) => self.open_spilling(&label, spec, options)?,
             Storage::Disk(options) => {
-                let refused = |reason| OpenError::Queue { plugin: spec.plugin.clone(), reason };
-                let stored = self.store.open(&output::label(spec), spec, options).map_err(refused)?;
-                Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)))
+                let plugin = spec.plugin.clone();
+                let refused = |reason| OpenError::Queue { plugin, reason: format!("{reason}, or {IN_MEMORY}") };
+                Some(self.store.open(&label, spec, options).map_err(refused)?)
             }
+        };
+        if let Some(stored) = stored {
+            return Ok((stored.queue.clone(), stored.queue.clone(), Some(stored)));
         }
+        let bounds = spec.queue.memory_bounds();
+        let queue = Arc::new(MemoryQueue::new(bounds, self.budget.clone(), self.signals.clone()));
+        Ok((queue.clone(), queue, None))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::OutputSpec;
@@ -24,6 +24,7 @@ pub struct Output {
     pub(super) parts: OutputParts,
     /// Ends a pause between attempts.
     pub(super) closing: Notify,
+    stopping: watch::Sender<bool>,
     /// Whether the entries in retry must be dropped.
     pub(super) drop_retrying: AtomicBool,
     pub(super) health: Mutex<Health>,
@@ -91,8 +92,14 @@ pub(super) fn label(spec: &OutputSpec) -> String {
 
 impl Output {
     pub(super) fn new(parts: OutputParts) -> Self {
-        let drop_retrying = AtomicBool::new(false);
-        Self { parts, closing: Notify::new(), drop_retrying, health: Mutex::default(), swap: SinkSwap::default() }
+        Self {
+            parts,
+            closing: Notify::new(),
+            stopping: watch::Sender::new(false),
+            drop_retrying: AtomicBool::new(false),
+            health: Mutex::default(),
+            swap: SinkSwap::default(),
+        }
     }
 
     /// The writing end of its queue.
@@ -164,6 +171,23 @@ impl Output {
         self.parts.reader.close();
         // The notification is stored, so that it also ends a pause that starts later.
         self.closing.notify_one();
+    }
+
+    /// Closes the output because the process stops: what its sink does not confirm soon is left for the next run.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.close();
+    }
+
+    /// Whether the process stops.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the process stops.
+    pub(super) async fn stopping(&self) {
+        // It fails only if the output is gone.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     /// Drops the waiting entries and those in retry for the operator, but not those in flight. Returns their number.

@@ -43,7 +43,7 @@ pub struct PluginStats {
     pub times: Histogram,
     /// Maximum bytes in its queue, if it has a limit of its own.
     pub max_bytes: Option<usize>,
-    /// Whether its queue is on disk.
+    /// Whether its queue is on disk, or a part of it.
     pub on_disk: bool,
     /// Whether its queue cannot be written.
     pub unwritable: bool,
@@ -118,7 +118,7 @@ impl PluginStats {
             let spec = output.spec();
             self.instance.clone_from(&spec.instance);
             self.max_bytes = condition.max_bytes;
-            self.on_disk = spec.queue.is_on_disk();
+            self.on_disk = condition.on_disk;
             self.configured = current;
         }
     }

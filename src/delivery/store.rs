@@ -26,6 +26,8 @@ pub(super) struct Store {
     lock: Arc<DataLock>,
     /// The folders that are open.
     used: Mutex<HashSet<PathBuf>>,
+    /// The second and later folders of plugins that were there at the start or were opened since.
+    numbered: Mutex<Option<HashSet<PathBuf>>>,
     /// The dead letters, by the name of the folder.
     letters: Mutex<HashMap<String, Arc<DeadLetters>>>,
 }
@@ -41,7 +43,7 @@ impl Store {
     pub(super) fn new(data_dir: &Path, flusher: Flusher) -> Self {
         let (folder, lock) = (data_dir.join(QUEUES_FOLDER), Arc::new(DataLock::new(data_dir)));
         let (data_dir, used, letters) = (data_dir.to_owned(), Mutex::default(), Mutex::default());
-        Self { folder, data_dir, flusher, lock, used, letters }
+        Self { folder, data_dir, flusher, lock, used, numbered: Mutex::default(), letters }
     }
 
     /// Locks the queues of the data directory for this process.
@@ -113,13 +115,24 @@ impl Store {
         let (queue, recovered) = opened.map_err(|error| cannot_open(&error))?;
         log_recovered(label, &folder, &recovered);
         used.insert(folder.clone());
+        if let Some(numbered) = self.numbered.lock().as_mut().filter(|_| folder != base) {
+            numbered.insert(folder.clone());
+        }
         Ok(Stored { queue, folder })
+    }
+
+    /// Whether the plugin has a folder, which may have messages.
+    pub(super) fn has_folder(&self, spec: &OutputSpec) -> bool {
+        self.folder.join(folder_name(spec)).exists()
     }
 
     /// Moves the entries of all other `folders` into the first one.
     fn merge(&self, label: &str, folders: &[PathBuf]) -> Result<(), String> {
         let Some((base, others)) = folders.split_first() else { return Ok(()) };
-        for other in others.iter().filter(|other| other.is_dir()) {
+        let mut numbered = self.numbered.lock();
+        // Read once: a look for each of a hundred names takes long for thousands of plugins.
+        let numbered = numbered.get_or_insert_with(|| folders_in(&self.folder).into_iter().collect());
+        for other in others.iter().filter(|other| numbered.contains(*other) && other.is_dir()) {
             let entries = self.flusher.merge(other, base).map_err(|error| cannot_open(&error))?;
             info!(plugin = label, entries, "merged with {}", other.display());
             // Fails if the folder has files that were set aside, which the operator must inspect.

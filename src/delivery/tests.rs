@@ -16,7 +16,9 @@ use logphase_queue::{Disposition, Overflow, Receipt, RecordStore, ReserveError};
 
 mod reload;
 mod restarting_peer;
+mod spilling;
 mod swap;
+mod unconfirmed;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,7 +36,8 @@ fn opener(plugin: &str) -> Opener {
 }
 
 fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
-    let options = QueueOptions { max_retry_delay: Duration::from_millis(50), ..QueueOptions::default() };
+    let max_retry_delay = Duration::from_millis(50);
+    let options = QueueOptions { max_retry_delay, spill: false, ..QueueOptions::default() };
     OutputSpec {
         identity: identity.to_owned(),
         plugin: kind.to_owned(),
@@ -126,9 +129,9 @@ impl Sink for Scripted {
         self.batching
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
         self.seen.lock().closed = true;
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -7,14 +7,23 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::ordered::Fence;
+use logphase_queue::Bound;
 use logphase_script::transaction::Transaction;
 
 /// Why transactions were not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeError {
     /// The queue of a plugin has no room now; retry later.
-    #[error("the queue of {plugin} is full")]
+    #[error("the queue of {plugin} is full ({bound})")]
     Full {
+        /// The plugin.
+        plugin: String,
+        /// The bound that it has reached.
+        bound: Bound,
+    },
+    /// A reload has closed the queue of a plugin, and this worker could not change to the new configuration.
+    #[error("the queue of {plugin} is closed")]
+    Closed {
         /// The plugin.
         plugin: String,
     },

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::intake::IntakeError;
 use super::plan::Plan;
 use super::worker::Generation;
-use logphase_queue::{DropReason, Receipt, ReserveError};
+use logphase_queue::{DropReason, Queue, Receipt, ReserveError};
 
 /// The reservations and messages of a batch. The cost depends on the plans of the batch, not on the number of plugins.
 #[derive(Default)]
 pub(super) struct Reservations {
     steps: Vec<StepReservation>,
-    /// The steps with a reservation, in order of reservation.
-    reserved: VecDeque<usize>,
+    /// The steps that have a reservation, or that were refused one and are not required, in order.
+    listed: VecDeque<usize>,
 }
 
 #[derive(Default)]
@@ -22,47 +22,94 @@ struct StepReservation {
     entries: Vec<Bytes>,
     /// Reserved entries and bytes that are not appended yet.
     reserved: (usize, usize),
-    /// Entries and bytes that are being requested.
-    requested: (usize, usize),
+    is_listed: bool,
+    /// What is being requested.
+    request: Request,
+    /// Messages for which room was reserved: the first of the batch.
+    granted: usize,
+    /// Messages of the batch so far, those that are dropped included.
+    seen: usize,
+    /// Why the queue has no room for the others. They are dropped, since the plugin is not required.
+    refusal: Option<ReserveError>,
+    /// Messages without room so far.
+    without_room: usize,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Request {
+    entries: usize,
+    bytes: usize,
+    refusal: Option<ReserveError>,
+}
+
+impl StepReservation {
+    /// Whether the next message has room.
+    fn has_room(&mut self) -> bool {
+        self.seen += 1;
+        let has_room = self.seen <= self.granted;
+        self.without_room += usize::from(!has_room);
+        has_room
+    }
+}
+
+/// Why no room was reserved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    step: usize,
+    error: ReserveError,
+    /// Transactions that needed room.
+    transactions: usize,
+}
+
+impl Refusal {
+    /// The error for the input.
+    pub(super) fn into_error(self, generation: &Generation) -> IntakeError {
+        let plugin = generation.program.steps[self.step].label.to_string();
+        match self.error {
+            ReserveError::Full(bound) => IntakeError::Full { plugin, bound },
+            ReserveError::Closed => IntakeError::Closed { plugin },
+            ReserveError::Failing => IntakeError::Failing { plugin },
+            ReserveError::TooLarge => IntakeError::TooMany { plugin, transactions: self.transactions },
+        }
+    }
+
+    /// Counts it in the queue, once the input gets it.
+    pub(super) fn count(&self, generation: &Generation) {
+        let is_full = matches!(self.error, ReserveError::Full(_) | ReserveError::Failing);
+        if let Some(queue) = generation.queues[self.step].as_ref().filter(|_| is_full) {
+            queue.count_refusal(self.error, 0);
+        }
+    }
 }
 
 impl Reservations {
-    /// Reserves room for all of the transactions in the queues of their plans, or for none.
-    pub(super) fn reserve(
-        &mut self,
-        generation: &Generation,
-        plans: &[Plan],
-        sizes: &[usize],
-    ) -> Result<(), IntakeError> {
+    /// Reserves room for all of the transactions in the queues of their plans, or for none. A plugin that is not required
+    /// gets room for the first of the batch that fit, perhaps for none; its other messages will be dropped.
+    pub(super) fn reserve(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Result<(), Refusal> {
         self.steps.resize_with(generation.program.steps.len(), StepReservation::default);
         let requests = self.add_up_requests(generation, plans, sizes);
         let failed = requests.iter().enumerate().find_map(|(at, &step)| {
-            let (entries, bytes) = self.steps[step].requested;
-            let error = generation.queues[step].as_ref()?.reserve(entries, bytes).err()?;
-            Some((at, step, error))
+            let error = self.request(generation, step, plans, sizes).err()?;
+            Some((at, Refusal { step, error, transactions: plans.len() }))
         });
         for (at, step) in requests.into_iter().enumerate() {
             let reservation = &mut self.steps[step];
-            let (entries, bytes) = std::mem::take(&mut reservation.requested);
+            let Request { entries, bytes, refusal } = std::mem::take(&mut reservation.request);
             match (&failed, &generation.queues[step]) {
-                (Some((first, ..)), Some(queue)) if at < *first => queue.release(entries, bytes),
+                (Some((first, _)), Some(queue)) if at < *first => queue.release(entries, bytes),
                 (Some(_), _) => {}
                 (None, _) => {
-                    if reservation.reserved.0 == 0 {
-                        self.reserved.push_back(step);
+                    if !std::mem::replace(&mut reservation.is_listed, true) {
+                        self.listed.push_back(step);
                     }
                     reservation.reserved.0 += entries;
                     reservation.reserved.1 += bytes;
+                    reservation.granted += entries;
+                    reservation.refusal = reservation.refusal.or(refusal);
                 }
             }
         }
-        let Some((_, step, error)) = failed else { return Ok(()) };
-        let plugin = generation.program.steps[step].label.to_string();
-        Err(match error {
-            ReserveError::Full => IntakeError::Full { plugin },
-            ReserveError::Failing => IntakeError::Failing { plugin },
-            ReserveError::TooLarge => IntakeError::TooMany { plugin, transactions: plans.len() },
-        })
+        failed.map_or(Ok(()), |(_, refusal)| Err(refusal))
     }
 
     /// Adds up the room that the transactions need in the queue of each step. Returns the steps.
@@ -70,53 +117,103 @@ impl Reservations {
         let mut requests = Vec::new();
         for (plan, size) in plans.iter().zip(sizes) {
             for &step in plan.iter().filter(|step| generation.queues[**step].is_some()) {
-                let requested = &mut self.steps[step].requested;
-                if requested.0 == 0 {
+                let request = &mut self.steps[step].request;
+                if request.entries == 0 {
                     requests.push(step);
                 }
-                requested.0 += 1;
-                requested.1 += size;
+                request.entries += 1;
+                request.bytes += size;
             }
         }
         requests
     }
 
-    /// Adds a message of `step`, which has a reservation.
+    /// Reserves what is requested for `step`. If it is not required, reserves what fits and changes the request to that.
+    fn request(
+        &mut self,
+        generation: &Generation,
+        step: usize,
+        plans: &[Plan],
+        sizes: &[usize],
+    ) -> Result<(), ReserveError> {
+        let StepReservation { request, refusal, .. } = &mut self.steps[step];
+        let Some(queue) = &generation.queues[step] else { return Ok(()) };
+        if refusal.is_some() {
+            // The messages with room are the first of the batch.
+            *request = Request::default();
+            return Ok(());
+        }
+        match queue.reserve(request.entries, request.bytes) {
+            Ok(()) => Ok(()),
+            // Another queue may have replaced it, which has room.
+            Err(error) if generation.required[step] || error == ReserveError::Closed => Err(error),
+            Err(error) => {
+                let of_step = plans.iter().zip(sizes).filter(|(plan, _)| plan.contains(&step)).map(|(_, size)| *size);
+                *request = reserve_first(queue.as_ref(), request.entries, of_step);
+                request.refusal.get_or_insert(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds a message of `step`. Drops it if there is no room for it.
     pub(super) fn push(&mut self, step: usize, message: Bytes) {
-        self.steps[step].entries.push(message);
+        let reservation = &mut self.steps[step];
+        if reservation.has_room() {
+            reservation.entries.push(message);
+        }
     }
 
     /// Releases the reservation of `size` bytes for a message of `step` that is dropped for `reason`.
     pub(super) fn drop_message(&mut self, generation: &Generation, step: usize, size: usize, reason: DropReason) {
-        if let Some(queue) = &generation.queues[step] {
+        let Some(queue) = &generation.queues[step] else { return };
+        let reservation = &mut self.steps[step];
+        if reservation.has_room() {
             queue.release_dropped(1, size, reason);
-            let reserved = &mut self.steps[step].reserved;
-            reserved.0 -= 1;
-            reserved.1 -= size;
+            reservation.reserved.0 -= 1;
+            reservation.reserved.1 -= size;
         }
     }
 
     /// Appends the messages to the queues.
     pub(super) fn append(&mut self, generation: &Generation, receipt: &Receipt) {
         // One by one: after a panic the remaining reservations can still be released.
-        while let Some(step) = self.reserved.pop_front() {
-            let StepReservation { entries, reserved: (_, bytes), .. } = std::mem::take(&mut self.steps[step]);
+        while let Some(step) = self.listed.pop_front() {
+            let StepReservation { entries, reserved: (_, bytes), refusal, without_room, .. } =
+                std::mem::take(&mut self.steps[step]);
             let Some(queue) = &generation.queues[step] else { continue };
             if !entries.is_empty() {
                 queue.append(entries, bytes, receipt);
             } else if bytes > 0 {
                 queue.release(0, bytes);
             }
+            if let Some(error) = refusal.filter(|_| without_room > 0) {
+                queue.count_refusal(error, without_room);
+            }
         }
     }
 
     /// Releases all reservations.
     pub(super) fn release(&mut self, generation: &Generation) {
-        while let Some(step) = self.reserved.pop_front() {
+        while let Some(step) = self.listed.pop_front() {
             let StepReservation { reserved: (entries, bytes), .. } = std::mem::take(&mut self.steps[step]);
             if let Some(queue) = generation.queues[step].as_ref().filter(|_| entries > 0) {
                 queue.release(entries, bytes);
             }
         }
     }
+}
+
+/// Reserves room for the first of `entries` entries with these `sizes`, as many as fit one by one.
+fn reserve_first(queue: &dyn Queue, entries: usize, sizes: impl Iterator<Item = usize>) -> Request {
+    let mut granted = Request::default();
+    for size in sizes.take(entries).take_while(|_| entries > 1) {
+        if let Err(error) = queue.reserve(1, size) {
+            granted.refusal = Some(error);
+            break;
+        }
+        granted.entries += 1;
+        granted.bytes += size;
+    }
+    granted
 }

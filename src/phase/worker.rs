@@ -10,10 +10,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::heartbeat::Heartbeat;
-use super::intake::{Batch, BatchResult, IntakeError};
+use super::intake::{Batch, BatchResult};
 use super::plan::Plan;
 use super::program::Program;
-use super::reservation::Reservations;
+use super::reservation::{Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
 use super::tap::{TappedObserver, Taps};
 use crate::confinement::{Enforcement, ThreadFilter};
@@ -29,6 +29,9 @@ pub struct Generation {
     pub program: Arc<Program>,
     /// The queue of each step that emits.
     pub queues: Vec<Option<Arc<dyn Queue>>>,
+    /// Whether the transactions of each step are refused if its queue refuses them; otherwise their messages for it are
+    /// dropped.
+    pub required: Vec<bool>,
 }
 
 /// The active generation.
@@ -210,10 +213,11 @@ impl Worker {
         let sizes: Vec<usize> = transactions.iter().map(|transaction| transaction.bytes().len()).collect();
         let (plans, accepted, error) = loop {
             let plans: Vec<Plan> = transactions.iter().map(|transaction| self.runner.plan(transaction)).collect();
-            let (accepted, error) = self.reserve(&plans, &sizes, all_or_none);
-            // A queue that a reload has closed is always full; the new generation has another queue.
+            let (accepted, refusal) = self.reserve(&plans, &sizes, all_or_none);
+            // A queue that a reload has closed accepts nothing; the new generation has another queue.
             if accepted > 0 || !self.update_generation() {
-                break (plans, accepted, error);
+                refusal.inspect(|refusal| refusal.count(&self.generation));
+                break (plans, accepted, refusal.map(|refusal| refusal.into_error(&self.generation)));
             }
         };
         let rest = transactions.split_off(accepted);
@@ -263,18 +267,19 @@ impl Worker {
     }
 
     /// Reserves room for as many of the transactions as fit, from the front; with `all_or_none` for all or none. Returns
-    /// their number, and the error of the first that does not fit.
-    fn reserve(&mut self, plans: &[Plan], sizes: &[usize], all_or_none: bool) -> (usize, Option<IntakeError>) {
-        let error = match self.reservations.reserve(&self.generation, plans, sizes) {
+    /// their number, and why the next one does not fit.
+    fn reserve(&mut self, plans: &[Plan], sizes: &[usize], all_or_none: bool) -> (usize, Option<Refusal>) {
+        let refusal = match self.reservations.reserve(&self.generation, plans, sizes) {
             Ok(()) => return (plans.len(), None),
-            Err(error) => error,
+            Err(refusal) => refusal,
         };
         if all_or_none {
-            return (0, Some(error));
+            return (0, Some(refusal));
         }
         for at in 0..plans.len() {
-            if let Err(error) = self.reservations.reserve(&self.generation, &plans[at..=at], &sizes[at..=at]) {
-                return (at, Some(error));
+            let one = self.reservations.reserve(&self.generation, &plans[at..=at], &sizes[at..=at]);
+            if let Err(refusal) = one {
+                return (at, Some(refusal));
             }
         }
         (plans.len(), None)

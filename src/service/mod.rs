@@ -73,9 +73,9 @@ impl Service {
         let (memory, data) = (Budget::new(limits.max_memory), Budget::new(limits.max_data_bytes));
         let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
         let snippets = Arc::new(SnippetRegistry::default());
-        let (queues, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
+        let (queues, required, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
         delivery.warn_of_orphans();
-        let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, &snippets)));
+        let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, required, &snippets)));
         let clock =
             Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
         // The runtime must exist already: the filter allows writes to the descriptors that wake it.
@@ -140,8 +140,8 @@ impl Service {
         let Prepared { configuration, program, outputs, .. } = prepared;
         let mut current = self.outputs.lock();
         match open_outputs(&self.delivery, &configuration, &program, &outputs) {
-            Ok((queues, outputs)) => {
-                self.live.store(Arc::new(activate(program, queues, &self.snippets)));
+            Ok((queues, required, outputs)) => {
+                self.live.store(Arc::new(activate(program, queues, required, &self.snippets)));
                 *current = outputs;
                 self.delivery.commit(&current);
                 Ok(())
@@ -184,14 +184,19 @@ fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
 }
 
 /// The generation that workers run next. Its snippets continue the counters of the previous generation.
-fn activate(mut program: Program, queues: Vec<Option<Arc<dyn Queue>>>, snippets: &SnippetRegistry) -> Generation {
+fn activate(
+    mut program: Program,
+    queues: Vec<Option<Arc<dyn Queue>>>,
+    required: Vec<bool>,
+    snippets: &SnippetRegistry,
+) -> Generation {
     program.prepare_totals(snippets);
     program.commit_totals(snippets);
-    Generation { program: Arc::new(program), queues }
+    Generation { program: Arc::new(program), queues, required }
 }
 
-/// The queue of each step of a program, and the outputs behind them.
-type OpenedOutputs = (Vec<Option<Arc<dyn Queue>>>, Vec<Arc<Output>>);
+/// The queue of each step of a program, whether it is required, and the outputs behind the queues.
+type OpenedOutputs = (Vec<Option<Arc<dyn Queue>>>, Vec<bool>, Vec<Arc<Output>>);
 
 /// Opens the `outputs` of `program`. They start to run.
 fn open_outputs(
@@ -201,8 +206,10 @@ fn open_outputs(
     outputs: &BTreeMap<usize, OutputSpec>,
 ) -> Result<OpenedOutputs, StartError> {
     let (mut queues, mut opened, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let output_of = |step: &crate::phase::Step| outputs.get(&step.plugin);
+    let required = program.steps.iter().map(|step| output_of(step).is_none_or(|spec| spec.queue.required)).collect();
     for step in &program.steps {
-        let Some(spec) = outputs.get(&step.plugin) else {
+        let Some(spec) = output_of(step) else {
             queues.push(None);
             continue;
         };
@@ -217,5 +224,5 @@ fn open_outputs(
             Err(error) => errors.extend(outputs::not_opened(&configuration.plugins[step.plugin], error)),
         }
     }
-    if errors.is_empty() { Ok((queues, opened)) } else { Err(StartError::Configuration(errors)) }
+    if errors.is_empty() { Ok((queues, required, opened)) } else { Err(StartError::Configuration(errors)) }
 }

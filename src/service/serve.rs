@@ -147,6 +147,13 @@ pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: 
         }
     }
     let stats = service.delivery().stats();
+    if summary.is_some() {
+        // The same holds for what the receivers have to confirm.
+        tokio::select! {
+            () = service.delivery().confirmed() => {}
+            _ = stop(&mut signals) => {}
+        }
+    }
     let dropped = |stats: &crate::delivery::Stats| stats.counters.dropped() + stats.counters.dead_letters + stats.lost;
     let dropped = stats.iter().map(dropped).sum();
     let ended = finish(service, settings.shutdown_timeout, true).await;

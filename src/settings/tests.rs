@@ -4,6 +4,7 @@ use super::*;
 use crate::entity::Plugin;
 use crate::options::queue::Storage;
 use logphase_config::diagnostic::{SourceFile, render_all};
+use logphase_queue::Mode;
 use logphase_script::message::{BodyOptions, Include};
 
 fn load(text: &str, environment: &[(&str, &str)]) -> (Settings, Vec<Diagnostic>) {
@@ -158,7 +159,7 @@ fn queue_options_have_one_precedence() {
     assert_eq!(size([&default, "", &name, &instance]), 5);
     let all = "max_batch_size: 7, max_coalescing_delay: 7, max_entries: 7, max_bytes: 7, max_retry_time: 7, \
                initial_retry_delay: 7, max_retry_delay: 7, concurrency_limit: -1, overflow: drop_oldest, \
-               durability: memory, sync: interval, sync_interval: 7, max_disk_bytes: 7777";
+               required: false, durability: memory, spill: false, sync: interval, sync_interval: 7, max_disk_bytes: 7777";
     let expected = QueueOptions {
         max_batch_size: 7,
         max_coalescing_delay: Duration::from_secs(7),
@@ -169,7 +170,9 @@ fn queue_options_have_one_precedence() {
         max_retry_delay: Duration::from_secs(7),
         concurrency_limit: -1,
         overflow: Overflow::DropOldest,
+        required: false,
         durability: Durability::Memory,
+        spill: false,
         sync: SyncPolicy::Interval,
         sync_interval: Duration::from_secs(7),
         max_disk_bytes: 7777,
@@ -185,7 +188,8 @@ fn queue_options_have_one_precedence() {
 }
 
 /// Scenario: every plugin that emits messages, with default settings; tcp-log with each durability and with an interval.
-/// Guarantees: what is acknowledged waits on disk, synced before it is answered, the rest in memory; settings override
+/// Guarantees: what is acknowledged waits on disk, synced before it is answered, the rest in memory,
+/// from where a backlog goes to disk; settings override
 /// both.
 #[test]
 fn storage_follows_plugin_and_settings() {
@@ -199,7 +203,7 @@ fn storage_follows_plugin_and_settings() {
     let storage = |plugin: &Plugin, text: &str| good(text, &[]).for_plugin(plugin).unwrap().queue.storage();
     let disk = |storage: Storage| match storage {
         Storage::Disk(options) => options,
-        Storage::Memory => panic!("in memory"),
+        Storage::Memory | Storage::Spill(_) => panic!("in memory"),
     };
     let tcp = plugin("tcp-log", "host: h, port: 1");
     let file = plugin("file-log", "path: /tmp/x");
@@ -210,15 +214,17 @@ fn storage_follows_plugin_and_settings() {
     ];
     for plugin in &on_disk {
         let options = disk(storage(plugin, ""));
-        assert_eq!((options.bounds.max_entries, options.sync_interval), (None, None), "{}", plugin.definition.name);
+        assert_eq!((options.bounds.max_entries, options.mode), (None, Mode::Sync), "{}", plugin.definition.name);
     }
     let udp = plugin("udp-log", "host: h, port: 1");
     for plugin in [&file, &udp, &plugin("syslog", ""), &plugin("loggly", "key: k")] {
-        assert_eq!(storage(plugin, ""), Storage::Memory, "{}", plugin.definition.name);
+        let Storage::Spill(options) = storage(plugin, "") else { panic!("{} cannot spill", plugin.definition.name) };
+        assert_eq!((options.bounds.max_entries, options.mode), (Some(10_000), Mode::Spill));
     }
-    assert_eq!(storage(&tcp, "queue: {durability: memory}"), Storage::Memory);
+    assert!(matches!(storage(&tcp, "queue: {durability: memory}"), Storage::Spill(_)));
+    assert_eq!(storage(&tcp, "queue: {durability: memory, spill: false}"), Storage::Memory);
     let options = disk(storage(&file, "queue: {durability: disk, max_entries: 7, sync: interval}"));
-    assert_eq!((options.bounds.max_entries, options.sync_interval), (Some(7), Some(Duration::from_secs(1))));
+    assert_eq!((options.bounds.max_entries, options.mode), (Some(7), Mode::Interval(Duration::from_secs(1))));
 }
 
 /// Scenario: values in a plugin's configuration that no setting can have, as another source than a validated file may

@@ -9,6 +9,7 @@ pub mod http;
 pub mod kafka;
 mod resend;
 pub mod syslog;
+mod tail;
 pub mod tcp;
 pub mod udp;
 
@@ -24,6 +25,7 @@ use serde_json::Value;
 pub use self::config_error::{ConfigError, parse};
 use self::file::Writers;
 use self::resend::{ResendBudget, ResendBuffer};
+use self::tail::Tail;
 use logphase_net::tls::TlsConfigs;
 
 /// A sink, or an error for every field that it cannot use.
@@ -59,6 +61,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// many of the oldest outstanding entries are delivered. The caller keeps the others. After an error nothing is
 /// outstanding: the caller sends again every entry that has not settled, so that an entry can arrive twice but none is
 /// lost.
+///
+/// A destination may lose settled entries: a receiver dies with what its system has acknowledged, a machine with what is
+/// not on its disk. Such entries are *unconfirmed* ([`Sink::unconfirmed`]): the caller keeps them, if its queue is on disk
+/// also for the next run. An error says how many of them are to be sent again ([`SendError::revoked`]).
 pub trait Sink: Send {
     /// Sends `entries` after those sent before. A call without entries reopens a lost connection.
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>>;
@@ -68,24 +74,27 @@ pub trait Sink: Send {
         Box::pin(std::future::ready(Ok(Sent::default())))
     }
 
-    /// Maintains the connection while nothing is sent. Ends when the sink needs a call of [`Sink::send`], if necessary
-    /// without entries. The future may be dropped at any time.
-    fn maintain(&mut self) -> BoxFuture<'_, ()> {
+    /// How many of the newest settled entries are unconfirmed.
+    fn unconfirmed(&mut self) -> usize {
+        0
+    }
+
+    /// Maintains the connection while nothing is outstanding. Ends when entries are confirmed. The future may be dropped at any
+    /// time.
+    ///
+    /// # Errors
+    /// Unconfirmed entries are to be sent again, or the sink needs a call of [`Sink::send`].
+    fn maintain(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
         Box::pin(std::future::pending())
     }
 
-    /// Takes the settled entries that the destination may have lost with a broken connection, and that this sink would send
-    /// again. Called when another sink of the same kind replaces it.
-    fn take_unconfirmed(&mut self) -> Vec<Bytes> {
-        Vec::new()
-    }
-
-    /// Accepts the entries that the replaced sink would have sent again.
-    fn adopt_unconfirmed(&mut self, _entries: Vec<Bytes>) {}
-
-    /// Closes the connection in order. Nothing is sent afterwards.
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    /// Closes the connection in order, and waits for a limited time until its entries are confirmed. A later call of
+    /// [`Sink::send`] opens it again. Called only if nothing is outstanding.
+    ///
+    /// # Errors
+    /// Unconfirmed entries are to be sent again.
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Bytes that may be outstanding before delivery waits for the sink to settle.
@@ -146,6 +155,9 @@ pub enum FailureKind {
 pub struct SendError {
     /// How many of the oldest outstanding entries were delivered before the error.
     pub delivered: usize,
+    /// How many of the newest settled entries, the `delivered` ones included, are to be sent again: the destination may have
+    /// lost them.
+    pub revoked: usize,
     /// What the error means for the first undelivered entry.
     pub kind: FailureKind,
     /// What failed, where, and what to do.
@@ -162,7 +174,7 @@ impl SendError {
 
     /// An error after `delivered` entries.
     pub fn new(delivered: usize, kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { delivered, kind, message: message.into(), retry_after: None }
+        Self { delivered, revoked: 0, kind, message: message.into(), retry_after: None }
     }
 }
 
@@ -173,11 +185,12 @@ pub struct SinkShared {
     pub(super) tls: Arc<TlsConfigs>,
     pub(super) kafka: Arc<logphase_kafka::producer::Producers>,
     resend_budget: Arc<ResendBudget>,
+    queue_on_disk: bool,
 }
 
 /// Limit on the resend buffers of all sinks together, in bytes.
 const TOTAL_RESEND_BYTES: usize = 32 << 20;
-/// Limit on the resend buffer of one sink, in bytes: more than Linux buffers unread on a TCP socket by default (`tcp_rmem`:
+/// Limit on what one sink would send again, in bytes: more than Linux buffers unread on a TCP socket by default (`tcp_rmem`:
 /// 6 MiB).
 const RESEND_BYTES: usize = 8 << 20;
 
@@ -189,7 +202,14 @@ impl SinkShared {
             tls: Arc::new(TlsConfigs::new(tls_roots)),
             kafka: Arc::default(),
             resend_budget: Arc::new(ResendBudget::new(TOTAL_RESEND_BYTES)),
+            queue_on_disk: false,
         }
+    }
+
+    /// The state for the sink of a queue that is on disk or not. A queue on disk keeps unconfirmed entries at no cost of
+    /// memory, and its sink counts nothing as confirmed that a failure of the machine loses.
+    pub fn for_queue(&self, on_disk: bool) -> Self {
+        Self { queue_on_disk: on_disk, ..self.clone() }
     }
 
     /// Makes every file sink open its file again before it writes the next line (SIGHUP, SIGUSR1).
@@ -199,6 +219,12 @@ impl SinkShared {
 
     pub(super) fn resend_buffer(&self, max_age: Duration) -> ResendBuffer {
         ResendBuffer::new(RESEND_BYTES, max_age, self.resend_budget.clone())
+    }
+
+    fn tail(&self, max_age: Duration) -> Tail {
+        // A queue in memory holds the entries; they share a budget.
+        let budget = (!self.queue_on_disk).then(|| self.resend_budget.clone());
+        Tail::new(RESEND_BYTES, max_age, budget)
     }
 }
 

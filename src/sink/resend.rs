@@ -19,12 +19,12 @@ impl ResendBudget {
         Self { max_bytes, used: AtomicUsize::new(0) }
     }
 
-    fn try_take(&self, bytes: usize) -> bool {
+    pub(super) fn try_take(&self, bytes: usize) -> bool {
         let grown = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.max_bytes);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
     }
 
-    fn release(&self, bytes: usize) {
+    pub(super) fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -90,7 +90,8 @@ impl ResendBuffer {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The user of every SASL listener.
 pub const USER: &str = "alice";
@@ -110,6 +111,23 @@ impl Broker {
             assert!(start.elapsed() < START, "Kafka did not start\n{}", self.last_words());
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Stops the broker's process where it is, without its end: connections stay, and nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused broker go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let watcher = self.watcher.as_ref().expect("it runs").0.id();
+        let children = std::fs::read_to_string(format!("/proc/{watcher}/task/{watcher}/children")).unwrap();
+        let broker = children.split_ascii_whitespace().next().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+        kill_process(broker.expect("the watcher has started the broker"), signal).unwrap();
     }
 
     /// Creates a topic with these settings.

@@ -1,6 +1,7 @@
 //! The records of a topic, read with kcat.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -52,6 +53,19 @@ pub fn read(broker: &Broker, topic: &str) -> Vec<Record> {
     let mut records: Vec<_> = all.lines().map(record).collect();
     records.sort_by_key(|record| (record.partition, record.offset));
     records
+}
+
+/// Passes the value of each record of a topic to `take`, by offset; values without line ends, of one partition, and more
+/// of them than fit into memory.
+pub fn for_each_value(broker: &Broker, topic: &str, mut take: impl FnMut(&[u8])) {
+    let mut kcat = Command::new("kcat")
+        .args(["-b", &broker.address(), "-C", "-q", "-e", "-o", "beginning", "-t", topic, "-p", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("kcat is not installed; run: make test-tools");
+    let lines = BufReader::with_capacity(1 << 20, kcat.stdout.take().expect("it is piped"));
+    lines.split(b'\n').for_each(|line| take(&line.unwrap()));
+    assert!(kcat.wait().unwrap().success());
 }
 
 /// The number of records in a topic, from the ends of its partitions. Reading a growing topic might never end.

@@ -2,6 +2,11 @@
 //! verifies that every acknowledged message arrives.
 
 mod checker;
+mod damage;
+mod heals;
+mod powercut;
+mod random;
+mod recovery;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

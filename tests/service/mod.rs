@@ -87,6 +87,7 @@ pub struct Home {
     variables: Vec<(String, String)>,
     /// A command that runs the service, which follows as its arguments.
     wrapper: Vec<String>,
+    program: PathBuf,
     /// The port of the HTTP input.
     pub http: u16,
 }
@@ -95,7 +96,9 @@ impl Home {
     /// An empty directory, with an HTTP input on a free port and a long deadline for snippets, for busy machines.
     pub fn new() -> Self {
         let http = free_port();
-        let home = Self { directory: TempDir::new().unwrap(), variables: Vec::new(), wrapper: Vec::new(), http };
+        let program = env!("CARGO_BIN_EXE_logphase").into();
+        let home =
+            Self { directory: TempDir::new().unwrap(), variables: Vec::new(), wrapper: Vec::new(), program, http };
         home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}"))
             .set("LOGPHASE_STATUS_LISTEN", "")
             .set("LOGPHASE_LUA_DEADLINE_MS", "2000")
@@ -113,6 +116,24 @@ impl Home {
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Sets a variable of later processes.
+    pub fn change(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.push((name.to_owned(), value.into()));
+    }
+
+    /// Runs later processes through a command, which gets the program and its arguments as its last ones; through none if
+    /// it is empty.
+    pub fn run_through(&mut self, command: &[&str]) {
+        self.wrapper = command.iter().map(|&word| word.to_owned()).collect();
+    }
+
+    /// Uses a copy of the program in this directory, for users who cannot reach the build's folder.
+    pub fn use_copy_of_program(&mut self) {
+        let copy = self.path("logphase");
+        std::fs::copy(&self.program, &copy).unwrap();
+        self.program = copy;
     }
 
     /// Puts the service's data on a separate file system of this size, which only the service sees and which ends with
@@ -143,12 +164,11 @@ impl Home {
     }
 
     fn command(&self, arguments: &[&str], directory: &Path) -> Command {
-        let program = env!("CARGO_BIN_EXE_logphase");
         let mut command = match self.wrapper.split_first() {
-            None => Command::new(program),
+            None => Command::new(&self.program),
             Some((wrapper, first)) => {
                 let mut command = Command::new(wrapper);
-                command.args(first).arg(program);
+                command.args(first).arg(&self.program);
                 command
             }
         };
@@ -272,7 +292,8 @@ pub struct Service {
 }
 
 impl Service {
-    fn await_readiness(&mut self) {
+    /// Waits until the service is ready.
+    pub fn await_readiness(&mut self) {
         wait_until("the service is ready", || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the service exited at startup: {status}\n{}", self.log());
@@ -297,7 +318,7 @@ impl Service {
 
     /// Arms a failpoint (`crates/queue/src/failpoint.rs`) for the next process, or none.
     pub fn arm(&mut self, failpoint: &str) {
-        self.home.variables.push((logphase_queue::failpoint::VARIABLE.to_owned(), failpoint.to_owned()));
+        self.home.change(logphase_queue::failpoint::VARIABLE, failpoint);
     }
 
     /// Kills the service by SIGKILL.

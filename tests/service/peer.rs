@@ -150,9 +150,13 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         shared.connections.fetch_add(1, Ordering::SeqCst);
         shared.open.lock().push(stream.try_clone().unwrap());
-        let shared = shared.clone();
+        let (shared, end) = (shared.clone(), stream.try_clone().unwrap());
         readers.push(thread::spawn(move || {
             serve(stream, &shared);
+            if !shared.stop.load(Ordering::SeqCst) {
+                // Like a receiver that has read everything: it closes its end, too.
+                let _ = end.shutdown(Shutdown::Both);
+            }
             shared.ended.fetch_add(1, Ordering::SeqCst);
         }));
     }

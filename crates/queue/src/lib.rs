@@ -14,6 +14,7 @@ pub mod owner;
 mod record_store;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 
 use std::future::Future;
 use std::io;
@@ -26,19 +27,56 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use budget::{Budget, Signals};
-pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher};
+pub use durable::{DurableBounds, DurableOptions, DurableQueue, Flusher, Mode};
 pub use log::{Recovered, Salvaged, SetAside, set_aside_files};
 pub use memory::MemoryQueue;
 pub use record_store::{Disposition, Record, RecordStore};
 
 use crate::metric::Histogram;
 
+/// A bound that makes a queue full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The queue's own bound on entries.
+    MaxEntries,
+    /// The queue's own bound on bytes of entries.
+    MaxBytes,
+    /// The queue's own bound on bytes on disk.
+    MaxDiskBytes,
+    /// The bound on the bytes of all queues in memory.
+    MaxMemory,
+    /// The bound on the bytes of all queues on disk.
+    MaxDataBytes,
+}
+
+impl Bound {
+    /// Its name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaxEntries => "queue.max_entries",
+            Self::MaxBytes => "queue.max_bytes",
+            Self::MaxDiskBytes => "queue.max_disk_bytes",
+            Self::MaxMemory => "queue.max_memory",
+            Self::MaxDataBytes => "queue.max_data_bytes",
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Why a reservation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReserveError {
-    /// Retry when entries have been delivered. A closed queue is always full: use the queue that replaced it.
-    #[error("the queue is full")]
-    Full,
+    /// Retry when entries have been delivered.
+    #[error("the queue is full ({0})")]
+    Full(Bound),
+    /// Use the queue that replaced it.
+    #[error("the queue is closed")]
+    Closed,
     /// The entries do not fit into an empty queue.
     #[error("the entries do not fit into the queue, even when it is empty")]
     TooLarge,
@@ -106,6 +144,10 @@ pub trait Queue: Send + Sync {
     /// Releases the reservation of messages that are dropped for `reason` before they are appended, and counts them.
     fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason);
 
+    /// Counts a refusal by [`Queue::reserve`], and reports it. `dropped` messages are dropped because of it, for
+    /// [`DropReason::Overflow`]; without any, their sender got the refusal.
+    fn count_refusal(&self, error: ReserveError, dropped: usize);
+
     /// Appends `entries`, for which as many entries and `reserved` bytes are reserved. Holds a clone of `receipt` until every
     /// entry is safe.
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt);
@@ -114,7 +156,7 @@ pub trait Queue: Send + Sync {
 /// Why an entry was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// The queue was full, and it drops its oldest entries.
+    /// The queue was full, and it drops its oldest entries; or it refused the entry, and the plugin is not required.
     Overflow,
     /// The entry alone is larger than the queue or the transport of the sink allows.
     Oversize,
@@ -135,8 +177,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The end of a queue that delivery reads. There is one reader at a time.
 ///
-/// An entry waits, is leased (in flight, but still in the queue and counted in its bounds), and is removed by
-/// [`Reader::commit`] or [`Reader::discard`]. Leased entries are removed in order.
+/// An entry waits, is leased (in flight, but still in the queue and counted in its bounds), and is settled by
+/// [`Reader::settle`] or removed by [`Reader::discard`], in order. A settled entry that its destination may still lose is
+/// *unconfirmed*: it stays in the queue, and on disk, but not in the bounds, until it is delivered or waits again.
 pub trait Reader: Send + Sync {
     /// Waits until `entries` entries wait or the queue is closed. False if it is closed, nothing waits and nothing can still
     /// come. The future can be dropped at any time.
@@ -146,8 +189,17 @@ pub trait Reader: Send + Sync {
     /// entries: the result may be empty.
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>>;
 
-    /// Removes the first `entries` leased entries, which are delivered.
-    fn commit(&self, entries: usize);
+    /// Settles the first `entries` leased entries. Of all settled entries the newest `unconfirmed` are unconfirmed; those
+    /// before them are delivered, and removed.
+    fn settle(&self, entries: usize, unconfirmed: usize);
+
+    /// Removes the first `entries` leased entries, which are delivered, as are all entries before them.
+    fn commit(&self, entries: usize) {
+        self.settle(entries, 0);
+    }
+
+    /// Makes the newest `entries` unconfirmed entries wait again, and after them all leased entries.
+    fn revoke(&self, entries: usize);
 
     /// Removes the first `entries` leased entries, which are dropped for `reason`.
     fn discard(&self, entries: usize, reason: DropReason);
@@ -164,12 +216,12 @@ pub trait Reader: Send + Sync {
     /// The status now.
     fn status(&self) -> QueueStatus;
 
-    /// Drops the waiting entries for [`DropReason::Operator`]: not those in flight, nor those that are not safe yet. Returns
-    /// how many.
+    /// Drops the waiting entries for [`DropReason::Operator`]: not those in flight, those that are unconfirmed, nor those that
+    /// are not safe yet. Returns how many.
     fn drop_waiting(&self) -> u64;
 
     /// Reads at most `entries` entries with their numbers, without leasing them, after the first `skip` entries, those in
-    /// flight included.
+    /// flight and those that are unconfirmed included.
     ///
     /// # Errors
     /// The disk fails, or the entries were delivered meanwhile.
@@ -182,14 +234,19 @@ pub trait Reader: Send + Sync {
 /// The status of a queue, beside its counters.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueueStatus {
-    /// How long the oldest entry has been in the queue; for entries of an earlier run, since their file was last written.
+    /// How long the oldest entry that is not settled has been in the queue; for entries of an earlier run, since their file
+    /// was last written.
     pub oldest: Option<Duration>,
-    /// How long the delivered entries were in the queue.
+    /// How long the delivered entries were in the queue before they were settled for the last time.
     pub times: Histogram,
-    /// The queue cannot be written now.
+    /// The queue cannot be written now, and therefore accepts nothing.
     pub failing: bool,
     /// Entries on disk cannot be read now. The read is retried.
     pub unreadable: bool,
+    /// Some of its entries are on disk, or all that it gets are written there.
+    pub on_disk: bool,
+    /// The queue lacks room on disk, which its unconfirmed entries take: they should be confirmed soon.
+    pub lacks_room: bool,
     /// Bytes of entries that the queue holds at most, if it has a bound of its own.
     pub max_bytes: Option<usize>,
 }
@@ -212,6 +269,15 @@ pub enum QueueEvent {
     Overflowed {
         /// Entries dropped so far.
         total: u64,
+    },
+    /// The queue refused reservations since the last event of this kind.
+    Refused {
+        /// Why.
+        error: ReserveError,
+        /// Refusals that went to the senders.
+        refusals: u64,
+        /// Messages that were dropped instead.
+        dropped: u64,
     },
     /// Entries larger than the queue's `max_bytes` were dropped.
     Oversize {
@@ -244,6 +310,22 @@ pub enum QueueEvent {
         /// Their number.
         entries: u64,
     },
+}
+
+impl QueueEvent {
+    /// Adds a refusal to the last event of its kind in `events`. Returns whether there is none.
+    fn add_refusal(events: &mut [Self], reason: ReserveError, more: u64) -> bool {
+        let of_kind = events.iter_mut().find_map(|event| match event {
+            Self::Refused { error, refusals, dropped } if *error == reason => Some((refusals, dropped)),
+            _ => None,
+        });
+        match of_kind {
+            Some((refusals, _)) if more == 0 => *refusals += 1,
+            Some((_, dropped)) => *dropped += more,
+            None => return true,
+        }
+        false
+    }
 }
 
 /// Waits until `take` returns events; `event_ready` is notified when it may.
@@ -291,14 +373,20 @@ pub struct Counters {
     pub corrupt: u64,
     /// Entries that became dead letters ([`DropReason::DeadLetter`]).
     pub dead_letters: u64,
-    /// Entries in the queue, those in flight included.
+    /// Entries in the queue: waiting, in flight and unconfirmed.
     pub depth: usize,
     /// Bytes of the entries in the queue.
     pub bytes: usize,
+    /// Settled entries that are not confirmed, which are part of `depth`.
+    pub unconfirmed: usize,
+    /// Bytes of the unconfirmed entries, which are part of `bytes`.
+    pub unconfirmed_bytes: usize,
     /// Entries in flight, which are part of `depth`.
     pub leased: usize,
     /// Reserved entries that are not appended yet.
     pub reserved: usize,
+    /// Requests, batches or lines that the queue refused.
+    pub refusals: u64,
 }
 
 impl Counters {
@@ -312,9 +400,24 @@ impl Counters {
         self.dropped_script + self.dropped_body
     }
 
+    /// Entries that are waiting or in flight.
+    pub fn unsettled(&self) -> usize {
+        self.depth - self.unconfirmed
+    }
+
+    /// Bytes of the entries that are waiting or in flight.
+    pub fn unsettled_bytes(&self) -> usize {
+        self.bytes - self.unconfirmed_bytes
+    }
+
     /// Whether nothing is in the queue or reserved.
     pub fn is_idle(&self) -> bool {
         self.depth == 0 && self.reserved == 0
+    }
+
+    /// Whether every entry is settled, and nothing is reserved.
+    pub fn is_settled(&self) -> bool {
+        self.unsettled() == 0 && self.reserved == 0
     }
 
     /// Adds the counters of another queue of the same plugin.
@@ -335,8 +438,11 @@ impl Counters {
             dead_letters,
             depth,
             bytes,
+            unconfirmed,
+            unconfirmed_bytes,
             leased,
             reserved,
+            refusals,
         } = *other;
         self.appended += appended;
         self.appended_bytes += appended_bytes;
@@ -353,8 +459,19 @@ impl Counters {
         self.dead_letters += dead_letters;
         self.depth += depth;
         self.bytes += bytes;
+        self.unconfirmed += unconfirmed;
+        self.unconfirmed_bytes += unconfirmed_bytes;
         self.leased += leased;
         self.reserved += reserved;
+        self.refusals += refusals;
+    }
+
+    /// Counts a refusal, because of which `dropped` messages are dropped.
+    fn count_refusal(&mut self, dropped: usize) {
+        match dropped {
+            0 => self.refusals += 1,
+            _ => self.count_unmade(dropped, DropReason::Overflow),
+        }
     }
 
     fn count_unmade(&mut self, messages: usize, reason: DropReason) {

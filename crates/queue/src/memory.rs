@@ -9,29 +9,33 @@ use parking_lot::Mutex;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::budget::Account;
 use super::{
-    Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
+    Bound, Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
     ReserveError, Signals,
 };
 use crate::metric::{Ages, Moment};
+use crate::unconfirmed::Unconfirmed;
 
 /// A bounded queue in memory.
 ///
-/// The bounds count reserved entries. With [`Overflow::Block`] they also count entries in flight; with
+/// The bounds count reserved entries, and not the unconfirmed ones, whose bytes their sink bounds. With [`Overflow::Block`] they also count entries in flight; with
 /// [`Overflow::DropOldest`] they do not, as in Kong, where a batch leaves the queue before it is sent.
 pub struct MemoryQueue {
     bounds: Bounds,
-    budget: Arc<Budget>,
     signals: Signals,
     readable: Notify,
     event_ready: Notify,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    unconfirmed: Unconfirmed<Bytes>,
     /// With their numbers, which have gaps where waiting entries were dropped.
     leased: VecDeque<(u64, Bytes)>,
+    /// Entries that were revoked: they are leased again before the waiting ones.
+    again: VecDeque<(u64, Bytes)>,
+    again_bytes: usize,
     waiting: VecDeque<Bytes>,
     /// The number of the first waiting entry.
     at: u64,
@@ -39,6 +43,8 @@ struct State {
     waiting_bytes: usize,
     reserved: usize,
     reserved_bytes: usize,
+    /// All of these bytes.
+    account: Account,
     closed: bool,
     // A reservation has failed since there was last room.
     refused: bool,
@@ -53,23 +59,56 @@ struct State {
 const MAX_EVENTS: usize = 16;
 
 impl State {
+    fn new(account: Account) -> Self {
+        Self {
+            unconfirmed: Unconfirmed::default(),
+            leased: VecDeque::new(),
+            again: VecDeque::new(),
+            again_bytes: 0,
+            waiting: VecDeque::new(),
+            at: 0,
+            leased_bytes: 0,
+            waiting_bytes: 0,
+            reserved: 0,
+            reserved_bytes: 0,
+            account,
+            closed: false,
+            refused: false,
+            warned: false,
+            totals: Counters::default(),
+            ages: Ages::default(),
+            events: Vec::new(),
+        }
+    }
+
     fn push_event(&mut self, event: QueueEvent) {
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
         }
     }
 
+    /// Entries that are not settled.
     fn depth(&self) -> usize {
-        self.leased.len() + self.waiting.len()
+        self.leased.len() + self.readable()
+    }
+
+    /// Entries that can be leased.
+    fn readable(&self) -> usize {
+        self.again.len() + self.waiting.len()
+    }
+
+    /// Bytes of the entries that are not settled.
+    fn bytes(&self) -> usize {
+        self.leased_bytes + self.again_bytes + self.waiting_bytes
     }
 
     fn is_idle(&self) -> bool {
         self.depth() == 0 && self.reserved == 0
     }
 
-    /// The number of the oldest entry.
+    /// The number of the oldest entry that is not settled.
     fn head(&self) -> u64 {
-        self.leased.front().map_or(self.at, |(number, _)| *number)
+        self.leased.front().or_else(|| self.again.front()).map_or(self.at, |(number, _)| *number)
     }
 
     /// The number of the next entry to be appended.
@@ -98,43 +137,49 @@ struct Notifications {
 impl MemoryQueue {
     /// An empty queue within `bounds` and the process's `budget`.
     pub fn new(bounds: Bounds, budget: Arc<Budget>, signals: Signals) -> Self {
-        let state = Mutex::new(State::default());
-        Self { bounds, budget, signals, readable: Notify::new(), event_ready: Notify::new(), state }
+        let state = Mutex::new(State::new(budget.open()));
+        Self { bounds, signals, readable: Notify::new(), event_ready: Notify::new(), state }
     }
 
-    fn own_bound_allows(&self, state: &State, entries: usize, bytes: usize) -> bool {
+    /// The bound that another `entries` entries of `bytes` bytes would exceed. If there is none, acquires the bytes.
+    fn try_acquire(&self, state: &mut State, entries: usize, bytes: usize) -> Option<Bound> {
         let total = state.depth().saturating_add(state.reserved).saturating_add(entries);
-        let held = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
-        total <= self.bounds.max_entries
-            && self.bounds.max_bytes.is_none_or(|max| held.checked_add(bytes).is_some_and(|sum| sum <= max))
+        let held = state.bytes() + state.reserved_bytes;
+        if total > self.bounds.max_entries {
+            Some(Bound::MaxEntries)
+        } else if self.bounds.max_bytes.is_some_and(|max| held.saturating_add(bytes) > max) {
+            Some(Bound::MaxBytes)
+        } else {
+            (!state.account.try_acquire(bytes)).then_some(Bound::MaxMemory)
+        }
     }
 
-    fn can_ever_hold(&self, entries: usize, bytes: usize) -> bool {
+    fn can_ever_hold(&self, state: &State, entries: usize, bytes: usize) -> bool {
         entries <= self.bounds.max_entries
-            && bytes <= self.bounds.max_bytes.unwrap_or(usize::MAX).min(self.budget.max_bytes())
+            && bytes <= self.bounds.max_bytes.unwrap_or(usize::MAX).min(state.account.most())
     }
 
-    /// Drops the oldest entries until the bounds hold; returns how many, and their bytes.
-    fn make_room(&self, state: &mut State) -> (usize, usize) {
-        let (mut entries, mut bytes) = (0, 0);
-        let over = |state: &State, freed: usize| {
+    /// Drops the oldest entries until the bounds hold. Returns how many, and whether a task waits for their bytes.
+    fn make_room(&self, state: &mut State) -> (usize, bool) {
+        let (mut entries, mut starved) = (0, false);
+        let over = |state: &State| {
             state.waiting.len() > self.bounds.max_entries
                 || self.bounds.max_bytes.is_some_and(|max| state.waiting_bytes > max)
-                || (self.budget.used().saturating_sub(freed) > self.budget.max_bytes() && state.waiting.len() > 1)
+                || (state.account.is_overdrawn() && state.waiting.len() > 1)
         };
-        while over(state, bytes) {
+        while over(state) {
             let Some(size) = state.drop_oldest(DropReason::Overflow) else { break };
             entries += 1;
-            bytes += size;
+            starved |= state.account.release(size);
         }
-        (entries, bytes)
+        (entries, starved)
     }
 
     /// Releases `bytes` of the budget, and returns whom to notify.
     fn release_bytes(&self, state: &mut State, bytes: usize) -> Notifications {
         let (head, next) = (state.head(), state.next());
         state.ages.remove_below(head, next);
-        let starved = self.budget.release(bytes);
+        let starved = state.account.release(bytes);
         let refused = std::mem::take(&mut state.refused);
         if state.warned && state.depth() < self.bounds.max_entries / 5 * 3 {
             state.warned = false;
@@ -200,16 +245,16 @@ impl Queue for MemoryQueue {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Closed);
         }
         let alone = state.is_idle() && entries <= 1;
         if self.bounds.overflow == Overflow::DropOldest || alone {
-            self.budget.acquire(bytes);
-        } else if !self.can_ever_hold(entries, bytes) && entries > 1 {
+            state.account.acquire(bytes);
+        } else if !self.can_ever_hold(&state, entries, bytes) && entries > 1 {
             return Err(ReserveError::TooLarge);
-        } else if !self.own_bound_allows(&state, entries, bytes) || !self.budget.try_acquire(bytes) {
+        } else if let Some(bound) = self.try_acquire(&mut state, entries, bytes) {
             state.refused = true;
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Full(bound));
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
@@ -222,6 +267,17 @@ impl Queue for MemoryQueue {
 
     fn release_dropped(&self, entries: usize, bytes: usize, reason: DropReason) {
         self.release_as(entries, bytes, Some(reason));
+    }
+
+    fn count_refusal(&self, error: ReserveError, dropped: usize) {
+        let mut state = self.state.lock();
+        state.totals.count_refusal(dropped);
+        let dropped = dropped as u64;
+        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
+            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
+        }
+        drop(state);
+        self.event_ready.notify_waiters();
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
@@ -248,7 +304,7 @@ impl Queue for MemoryQueue {
             }
             match unused.checked_sub(entry.len()) {
                 Some(rest) => unused = rest,
-                None => self.budget.acquire(entry.len() - std::mem::take(&mut unused)),
+                None => state.account.acquire(entry.len() - std::mem::take(&mut unused)),
             }
             state.waiting_bytes += entry.len();
             state.waiting.push_back(entry);
@@ -257,12 +313,12 @@ impl Queue for MemoryQueue {
             state.ages.arrived(next, Moment::now());
         }
         state.totals.count_dropped(oversize, DropReason::Oversize);
-        let mut freed = unused;
+        let mut starved = state.account.release(unused);
         let mut dropped = 0;
         if self.bounds.overflow == Overflow::DropOldest {
-            let (entries, bytes) = self.make_room(&mut state);
-            dropped = entries;
-            freed += bytes;
+            let made = self.make_room(&mut state);
+            dropped = made.0;
+            starved |= made.1;
         }
         self.report_nearly_full(&mut state);
         let total = state.totals.dropped_overflow;
@@ -272,7 +328,8 @@ impl Queue for MemoryQueue {
         if oversize > 0 {
             state.push_event(QueueEvent::Oversize { entries: oversize, largest });
         }
-        let notifications = self.release_bytes(&mut state, freed);
+        let mut notifications = self.release_bytes(&mut state, 0);
+        notifications.room |= starved;
         drop(state);
         self.notify(&notifications);
         self.readable.notify_waiters();
@@ -289,11 +346,12 @@ impl Reader for MemoryQueue {
                 notified.as_mut().enable();
                 {
                     let state = self.state.lock();
-                    if state.waiting.len() >= entries.max(1) {
+                    let readable = state.readable();
+                    if readable >= entries.max(1) {
                         return true;
                     }
-                    if state.closed && !(state.waiting.is_empty() && state.reserved > 0) {
-                        return !state.waiting.is_empty();
+                    if state.closed && !(readable == 0 && state.reserved > 0) {
+                        return readable > 0;
                     }
                 }
                 notified.await;
@@ -303,38 +361,77 @@ impl Reader for MemoryQueue {
 
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>> {
         let mut state = self.state.lock();
+        let state = &mut *state;
         let mut batch = Vec::new();
         let mut size = 0;
         while batch.len() < entries {
-            let Some(next) = state.waiting.front() else { break };
-            if !batch.is_empty() && size + next.len() > bytes {
+            let again = state.again.front().map(|(_, entry)| entry.len());
+            let Some(next) = again.or_else(|| state.waiting.front().map(Bytes::len)) else { break };
+            if !batch.is_empty() && size + next > bytes {
                 break;
             }
-            size += next.len();
-            let Some(entry) = state.waiting.pop_front() else { break };
+            size += next;
+            let (number, entry) = if let Some(entry) = state.again.pop_front() {
+                state.again_bytes -= next;
+                entry
+            } else {
+                let Some(entry) = state.waiting.pop_front() else { break };
+                state.waiting_bytes -= next;
+                state.at += 1;
+                (state.at - 1, entry)
+            };
             batch.push(entry.clone());
-            let number = state.at;
             state.leased.push_back((number, entry));
-            state.at += 1;
         }
-        state.waiting_bytes -= size;
         state.leased_bytes += size;
-        drop(state);
         Box::pin(std::future::ready(batch))
     }
 
-    fn commit(&self, entries: usize) {
-        if entries == 0 {
-            return;
-        }
-        let mut state = self.state.lock();
-        let (entries, bytes, numbers) = Self::take_leased(&mut state, entries);
-        state.ages.delivered(numbers, entries as u64, Moment::now());
-        state.totals.delivered += entries as u64;
-        state.totals.delivered_bytes += bytes as u64;
-        let notifications = self.release_bytes(&mut state, bytes);
-        drop(state);
+    fn settle(&self, entries: usize, unconfirmed: usize) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let (now, entries) = (Moment::now(), entries.min(state.leased.len()));
+        let bytes = if unconfirmed == 0 && state.unconfirmed.len() == 0 {
+            if entries == 0 {
+                return;
+            }
+            let (entries, bytes, numbers) = Self::take_leased(state, entries);
+            state.ages.delivered(numbers, entries as u64, now);
+            state.totals.delivered += entries as u64;
+            state.totals.delivered_bytes += bytes as u64;
+            bytes
+        } else {
+            let before = state.unconfirmed.bytes();
+            state.unconfirmed.extend(state.leased.drain(..entries), &state.ages, now);
+            let bytes = state.unconfirmed.bytes() - before;
+            state.leased_bytes -= bytes;
+            let (delivered, delivered_bytes) = state.unconfirmed.confirm(unconfirmed, &mut state.ages);
+            state.totals.delivered += delivered;
+            state.totals.delivered_bytes += delivered_bytes;
+            bytes
+        };
+        let notifications = self.release_bytes(state, bytes);
+        drop(guard);
         self.notify(&notifications);
+    }
+
+    fn revoke(&self, entries: usize) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        while let Some(entry) = state.leased.pop_back() {
+            state.again.push_front(entry);
+        }
+        state.again_bytes += std::mem::take(&mut state.leased_bytes);
+        let mut bytes = 0;
+        for _ in 0..entries {
+            let Some(entry) = state.unconfirmed.take_newest(&mut state.ages) else { break };
+            bytes += entry.1.len();
+            state.again.push_front(entry);
+        }
+        state.again_bytes += bytes;
+        state.account.acquire(bytes);
+        drop(guard);
+        self.readable.notify_waiters();
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
@@ -352,6 +449,10 @@ impl Reader for MemoryQueue {
     fn drop_waiting(&self) -> u64 {
         let mut state = self.state.lock();
         let (mut entries, mut bytes) = (0, 0);
+        entries += state.again.len() as u64;
+        bytes += std::mem::take(&mut state.again_bytes);
+        state.again.clear();
+        state.totals.count_dropped(entries, DropReason::Operator);
         while let Some(size) = state.drop_oldest(DropReason::Operator) {
             entries += 1;
             bytes += size;
@@ -364,9 +465,10 @@ impl Reader for MemoryQueue {
 
     fn peek(&self, skip: usize, entries: usize) -> BoxFuture<'_, io::Result<Vec<(u64, Bytes)>>> {
         let state = self.state.lock();
-        let leased = state.leased.iter().map(|(number, entry)| (*number, entry));
+        let numbered = state.unconfirmed.iter().chain(&state.leased).chain(&state.again);
+        let numbered = numbered.map(|(number, entry)| (*number, entry));
         let waiting = (state.at..).zip(&state.waiting);
-        let some = leased.chain(waiting).skip(skip).take(entries).map(|(number, entry)| (number, entry.clone()));
+        let some = numbered.chain(waiting).skip(skip).take(entries).map(|(number, entry)| (number, entry.clone()));
         let found = some.collect();
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -387,8 +489,10 @@ impl Reader for MemoryQueue {
     fn counters(&self) -> Counters {
         let state = self.state.lock();
         Counters {
-            depth: state.depth(),
-            bytes: state.leased_bytes + state.waiting_bytes,
+            depth: state.unconfirmed.len() + state.depth(),
+            bytes: state.unconfirmed.bytes() + state.bytes(),
+            unconfirmed: state.unconfirmed.len(),
+            unconfirmed_bytes: state.unconfirmed.bytes(),
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
@@ -402,6 +506,8 @@ impl Reader for MemoryQueue {
             times: state.ages.times().clone(),
             failing: false,
             unreadable: false,
+            on_disk: false,
+            lacks_room: false,
             max_bytes: self.bounds.max_bytes,
         }
     }
@@ -411,9 +517,8 @@ impl Drop for MemoryQueue {
     /// Releases the bytes of its entries.
     fn drop(&mut self) {
         let mut state = self.state.lock();
-        let bytes = state.leased_bytes + state.waiting_bytes + state.reserved_bytes;
-        let notifications = self.release_bytes(&mut state, bytes);
+        let starved = state.account.close();
         drop(state);
-        self.notify(&notifications);
+        self.notify(&Notifications { room: starved, idle: true, ..Notifications::default() });
     }
 }

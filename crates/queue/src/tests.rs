@@ -37,7 +37,7 @@ async fn leased_entries_count_until_committed() {
     put(&queue, "a").unwrap();
     put(&queue, "b").unwrap();
     assert_eq!(lease(&queue, 10).await, ["a", "b"]);
-    assert_eq!(put(&queue, "c"), Err(ReserveError::Full));
+    assert_eq!(put(&queue, "c"), Err(ReserveError::Full(Bound::MaxEntries)));
     queue.commit(1);
     put(&queue, "c").unwrap();
     assert_eq!(lease(&queue, 10).await, ["c"]);
@@ -54,7 +54,7 @@ async fn refusals_say_whether_waiting_helps() {
     assert_eq!(queue.reserve(4, 4), Err(ReserveError::TooLarge));
     assert_eq!(queue.reserve(2, 11), Err(ReserveError::TooLarge));
     queue.reserve(1, 500).unwrap();
-    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full));
+    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full(Bound::MaxBytes)));
     queue.release(1, 500);
     queue.reserve(3, 10).unwrap();
     queue.release(3, 10);
@@ -100,7 +100,7 @@ async fn the_shared_budget_wakes_across_queues() {
     let (one, two) = (make(), make());
     put(&one, "12345678").unwrap();
     put(&two, "x").unwrap();
-    assert_eq!(two.reserve(1, 5), Err(ReserveError::Full));
+    assert_eq!(two.reserve(1, 5), Err(ReserveError::Full(Bound::MaxMemory)));
     let room = signals.room.notified();
     lease(&one, 1).await;
     one.commit(1);
@@ -108,6 +108,23 @@ async fn the_shared_budget_wakes_across_queues() {
     two.reserve(1, 5).unwrap();
     drop(two);
     assert_eq!(budget.used(), 0);
+}
+
+/// Scenario: two queues share a budget, and one of them is stuck and takes all that it can; then a third is opened.
+/// Guarantees: the stuck queue is refused before it has taken the reserves of the others: each of them gets its own.
+#[test]
+fn a_stuck_queue_leaves_the_others_their_reserve() {
+    let budget = Arc::new(Budget::new(120));
+    let make = || MemoryQueue::new(Bounds::default(), budget.clone(), Signals::default());
+    let (stuck, other) = (make(), make());
+    while put(&stuck, "1234567890").is_ok() {}
+    assert_eq!(budget.used(), 90, "its reserve of 30, and the shared half");
+    assert_eq!(other.reserve(4, 31), Err(ReserveError::Full(Bound::MaxMemory)));
+    other.reserve(3, 30).unwrap();
+    let third = make();
+    third.reserve(2, 20).unwrap();
+    assert_eq!(third.reserve(2, 2), Err(ReserveError::Full(Bound::MaxMemory)));
+    assert_eq!(stuck.reserve(1, 1), Err(ReserveError::Full(Bound::MaxMemory)));
 }
 
 /// Scenario: a reader waits on an empty queue while producers on other threads append entries one by one.
@@ -158,7 +175,7 @@ async fn closing_waits_for_open_reservations() {
     let queue = Arc::new(queue(Bounds::default(), 1000));
     queue.reserve(1, 1).unwrap();
     queue.close();
-    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Full));
+    assert_eq!(queue.reserve(1, 1), Err(ReserveError::Closed));
     let waiting = tokio::spawn({
         let queue = queue.clone();
         async move { queue.ready(1).await }
@@ -186,6 +203,22 @@ async fn notices_report_a_filling_queue() {
     assert_eq!(queue.events().await, [QueueEvent::BackToNormal { depth: 0 }]);
 }
 
+/// Scenario: a full queue refuses three times before its reader asks for events, and messages are dropped twice.
+/// Guarantees: all are counted; the reader gets one event with the sums; dropped messages count as appended and dropped.
+#[tokio::test]
+async fn refusals_are_counted_and_reported_together() {
+    let queue = queue(bounds(2, Overflow::Block), 1000);
+    let full = ReserveError::Full(Bound::MaxEntries);
+    (0..3).for_each(|_| queue.count_refusal(full, 0));
+    (0..2).for_each(|_| queue.count_refusal(full, 4));
+    queue.count_refusal(ReserveError::Full(Bound::MaxMemory), 0);
+    let counters = queue.counters();
+    assert_eq!((counters.refusals, counters.dropped_overflow, counters.appended), (4, 8, 8));
+    let refused =
+        |bound, refusals, dropped| QueueEvent::Refused { error: ReserveError::Full(bound), refusals, dropped };
+    assert_eq!(queue.events().await, [refused(Bound::MaxEntries, 3, 8), refused(Bound::MaxMemory, 1, 0)]);
+}
+
 /// Scenario: a receipt is cloned for several queues.
 /// Guarantees: `done` is called exactly once, when the last clone is dropped.
 #[test]
@@ -211,7 +244,8 @@ enum Action {
     Forgo,
     Append(Vec<usize>),
     Lease(usize, usize),
-    Commit(usize),
+    Settle(usize, usize),
+    Revoke(usize),
     Discard(usize),
 }
 
@@ -222,16 +256,18 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Forgo),
         3 => prop::collection::vec(0usize..20, 3).prop_map(Action::Append),
         2 => (1usize..5, 0usize..50).prop_map(|(entries, bytes)| Action::Lease(entries, bytes)),
-        2 => (0usize..4).prop_map(Action::Commit),
+        2 => (0usize..4, prop_oneof![Just(0), 0usize..4]).prop_map(|(entries, keep)| Action::Settle(entries, keep)),
+        1 => (0usize..3).prop_map(Action::Revoke),
         1 => (0usize..3).prop_map(Action::Discard),
     ]
 }
 
 proptest! {
     /// Scenario: any sequence of actions on a queue of either policy, compared with a plain list.
-    /// Guarantees: entries leave once and in order; appended = delivered + queued + dropped + not made at every step;
-    /// the bounds hold for a queue that never got more than was reserved; the budget is fully released at the end;
-    /// there is an age while there is an entry, and a duration for each delivered one.
+    /// Guarantees: entries leave once and in order, and those that are revoked come again before all others, in their
+    /// order; appended = delivered + queued + dropped + not made at every step; the bounds hold for a queue that never got
+    /// more than was reserved, and do not count unconfirmed entries; the budget is fully released at the end; there is an
+    /// age while there is an unsettled entry, and a duration for each delivered one.
     #[test]
     fn the_queue_conserves_entries(
         actions in prop::collection::vec(action(), 1..80),
@@ -245,6 +281,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut reservations: Vec<(usize, usize)> = Vec::new();
         let mut in_flight: std::collections::VecDeque<Bytes> = Default::default();
+        let (mut unconfirmed, mut again) = (in_flight.clone(), in_flight.clone());
         let (mut serial, mut last_seen, mut overrun, mut forgone) = (0u32, None, false, 0);
         for action in actions {
             match action {
@@ -278,16 +315,30 @@ proptest! {
                 Action::Lease(entries, bytes) => {
                     for entry in runtime.block_on(queue.lease(entries, bytes)) {
                         let number = u32::from_be_bytes(entry[..4].try_into().unwrap());
+                        if let Some(revoked) = again.pop_front() {
+                            prop_assert_eq!(&entry, &revoked);
+                            in_flight.push_back(entry);
+                            continue;
+                        }
                         prop_assert!(last_seen.is_none_or(|last| number > last), "in order, once");
                         prop_assert!(drops || number == last_seen.map_or(0, |last| last + 1), "without a gap");
                         last_seen = Some(number);
                         in_flight.push_back(entry);
                     }
                 }
-                Action::Commit(entries) => {
+                Action::Settle(entries, keep) => {
                     let entries = entries.min(in_flight.len());
-                    in_flight.drain(..entries);
-                    queue.commit(entries);
+                    unconfirmed.extend(in_flight.drain(..entries));
+                    unconfirmed.drain(..unconfirmed.len().saturating_sub(keep));
+                    queue.settle(entries, keep);
+                }
+                Action::Revoke(entries) => {
+                    let mut revoked = unconfirmed.split_off(unconfirmed.len().saturating_sub(entries));
+                    overrun |= !revoked.is_empty();
+                    revoked.append(&mut in_flight);
+                    revoked.append(&mut again);
+                    again = revoked;
+                    queue.revoke(entries);
                 }
                 Action::Discard(entries) => {
                     let entries = entries.min(in_flight.len());
@@ -300,15 +351,16 @@ proptest! {
             let gone = now.dropped() + now.unmade() + now.dead_letters;
             prop_assert_eq!(now.appended, now.delivered + now.depth as u64 + gone);
             let status = queue.status();
-            prop_assert_eq!((status.oldest.is_some(), status.times.count()), (now.depth > 0, now.delivered));
-            prop_assert_eq!(now.leased, in_flight.len());
+            let waits = now.depth > now.unconfirmed;
+            prop_assert_eq!((status.oldest.is_some(), status.times.count()), (waits, now.delivered));
+            prop_assert_eq!((now.leased, now.unconfirmed), (in_flight.len(), unconfirmed.len()));
             prop_assert_eq!(now.reserved, reservations.iter().map(|r| r.0).sum::<usize>());
-            let held = now.bytes + reservations.iter().map(|r| r.1).sum::<usize>();
+            let held = now.bytes - now.unconfirmed_bytes + reservations.iter().map(|r| r.1).sum::<usize>();
             prop_assert_eq!(budget.used(), held, "the budget knows every byte");
             if drops {
-                prop_assert!(now.depth - now.leased <= 6);
+                prop_assert!(now.depth - now.unconfirmed - now.leased - again.len() <= 6);
             } else {
-                prop_assert!(now.depth + now.reserved <= 6);
+                prop_assert!(overrun || now.depth - now.unconfirmed + now.reserved <= 6);
                 prop_assert!(overrun || held <= max_bytes.unwrap_or(100).min(100));
                 prop_assert_eq!(now.dropped_overflow, 0);
             }

@@ -155,7 +155,8 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: PLUGIN_REASON,
         about: "Dropped messages, by reason",
-        look_for: "Any increase. `overflow`: the queue was full, with `overflow: drop_oldest`. `oversize`: larger than the \
+        look_for: "Any increase. `overflow`: the queue was full, with `overflow: drop_oldest` or \
+                   `required: false`. `oversize`: larger than the \
                    queue or a datagram holds. `expired`: past `max_retry_time`. `lost`: a datagram that the network \
                    reported as lost. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: \
                    `on_body_error: drop`. `operator`: `logphase queue drop`.",
@@ -176,6 +177,15 @@ pub static FAMILIES: &[Family] = &[
         about: "Messages that the destination refused permanently, and that became dead letters",
         look_for: "Any increase: inspect them with `logphase queue`, then replay or drop them.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.dead_letters),
+    },
+    Family {
+        name: "logphase_queue_refusals_total",
+        kind: MetricKind::Counter,
+        labels: PLUGIN,
+        about: "Requests, batches or lines that this plugin's full queue refused",
+        look_for: "Any increase: senders wait, and all plugins of their transactions with them. A connection that waits is \
+                   counted at each attempt.",
+        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.refusals),
     },
     Family {
         name: "logphase_messages_retried_total",
@@ -205,7 +215,7 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_delivery_seconds",
         kind: MetricKind::Histogram,
         labels: PLUGIN,
-        about: "Time from acceptance of a message to its delivery",
+        about: "Time from acceptance of a message until the destination has it, counted when it is delivered for good",
         look_for: "The quantile of your service level objective.",
         samples: |snapshot, out| {
             snapshot.plugins.iter().for_each(|plugin| out.histogram(labels(plugin), &plugin.times, DELIVERY));
@@ -215,17 +225,25 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_queue_messages",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Messages in the queue, including those in flight",
+        about: "Messages in the queue, including those in flight and those that are not confirmed",
         look_for: "Continuous growth.",
         samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.depth as u64),
+    },
+    Family {
+        name: "logphase_queue_unconfirmed_messages",
+        kind: MetricKind::Gauge,
+        labels: PLUGIN,
+        about: "Messages that the destination has and may still lose; they are part of `logphase_queue_messages`",
+        look_for: "Nothing: over TCP these are the messages of the last 30 s, in a file those of the last 2 s.",
+        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.unconfirmed as u64),
     },
     Family {
         name: "logphase_queue_bytes",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Bytes of the messages in the queue",
+        about: "Bytes of the messages in the queue without those that are not confirmed",
         look_for: "Its share of `logphase_queue_capacity_bytes`.",
-        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.bytes as u64),
+        samples: |snapshot, out| each(snapshot, out, |plugin| plugin.counters.unsettled_bytes() as u64),
     },
     Family {
         name: "logphase_queue_capacity_bytes",
@@ -245,7 +263,7 @@ pub static FAMILIES: &[Family] = &[
         name: "logphase_queue_oldest_age_seconds",
         kind: MetricKind::Gauge,
         labels: PLUGIN,
-        about: "Age of the oldest message in the queue; 0 if the queue is empty",
+        about: "Age of the oldest message that the destination does not have; 0 if it has all",
         look_for: "An increase: the best single sign that a destination does not keep up.",
         samples: |snapshot, out| {
             for plugin in &snapshot.plugins {

@@ -24,6 +24,10 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
         let error = queue.last_error.as_ref().filter(|_| queue.state.name() == "failing");
         let state =
             error.map_or_else(|| queue.state.name().to_owned(), |error| format!("{}: {error}", queue.state.name()));
+        let unconfirmed = match queue.unconfirmed {
+            0 => String::new(),
+            unconfirmed => format!(", {unconfirmed} sent and not confirmed"),
+        };
         let place = if queue.on_disk { "" } else { ", in memory" };
         let aside = match queue.set_aside.files {
             0 => String::new(),
@@ -34,7 +38,7 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
             queue.messages.to_string(),
             size(queue.bytes),
             queue.oldest_seconds.map_or_else(|| "-".to_owned(), age),
-            format!("{state}{place}{aside}"),
+            format!("{state}{place}{unconfirmed}{aside}"),
         ]
     };
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(queues.iter().map(row)).collect();
@@ -131,6 +135,7 @@ mod tests {
             id: Some("1".to_owned()),
             instance_name: Some("audit".to_owned()),
             state: QueueState::Failing,
+            unconfirmed: 0,
             on_disk: true,
             messages: 12_345,
             bytes: 25 << 20,

@@ -55,7 +55,7 @@ fn header(view: &View) -> Vec<Line<'static>> {
     let (mut waiting, mut waiting_bytes, mut oldest) = (0, 0, 0.0f64);
     let other = status.other_queues.iter().map(|other| &other.queue);
     for queue in status.plugins.iter().filter_map(|plugin| plugin.queue.as_ref()).chain(other) {
-        waiting += queue.waiting;
+        waiting += queue.pending();
         waiting_bytes += queue.bytes;
         oldest = oldest.max(queue.oldest_seconds.unwrap_or_default());
     }
@@ -155,8 +155,8 @@ fn numbers(row: &Row) -> [String; 7] {
     let count = |value: u64| if value > 0 { number(value as f64) } else { String::new() };
     let rate = |value: fn((f64, f64)) -> f64| row.rates.map_or_else(String::new, |rates| number(value(rates)));
     [
-        number(queue.waiting as f64),
-        queue.oldest_seconds.filter(|_| queue.waiting > 0).map_or_else(String::new, age),
+        number(queue.pending() as f64),
+        queue.oldest_seconds.filter(|_| queue.pending() > 0).map_or_else(String::new, age),
         queue.full().map_or_else(String::new, |full| format!("{:.0}%", full * 100.0)),
         rate(|(taken, _)| taken),
         rate(|(_, delivered)| delivered),
@@ -173,7 +173,11 @@ fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>
     if let Some(queue) = &row.queue {
         let place = if queue.on_disk { "on disk" } else { "in memory" };
         let bound = queue.max_bytes.map_or_else(String::new, |max| format!(" of {}", bytes(max)));
-        let held = format!("queue {place}: {} messages, {}{bound}", queue.waiting, bytes(queue.bytes));
+        let unconfirmed = match queue.unconfirmed {
+            0 => String::new(),
+            unconfirmed => format!("; {unconfirmed} sent and not confirmed"),
+        };
+        let held = format!("queue {place}: {} messages, {}{bound}{unconfirmed}", queue.pending(), bytes(queue.bytes));
         lines.push(Line::from(held));
         lines.push(Line::from(format!(
             "since start: {} accepted, {} recovered, {} delivered, {} dead letters, {} failed attempts, {} resent",
@@ -222,7 +226,7 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
 }
 
 const HELP: &str = "\
-WAITING  messages in the queue
+WAITING  messages in the queue that the destination does not have
 OLDEST   how long the oldest message has waited
 STATE    ok; retrying: the last attempt failed; no disk: the queue cannot be
          written; shared: the plugin shares the queue of another one with

@@ -48,8 +48,8 @@ fn cells(row: &Row) -> Vec<String> {
     let of = |show: fn(&Queue) -> String| row.queue.as_ref().map_or_else(|| "-".to_owned(), show);
     vec![
         sanitize(&row.label),
-        of(|queue| queue.waiting.to_string()),
-        of(|queue| queue.oldest_seconds.filter(|_| queue.waiting > 0).map_or_else(|| "-".to_owned(), age)),
+        of(|queue| queue.pending().to_string()),
+        of(|queue| queue.oldest_seconds.filter(|_| queue.pending() > 0).map_or_else(|| "-".to_owned(), age)),
         row.state.name().to_owned(),
         of(|queue| bytes(queue.bytes)),
         of(|queue| (queue.asked + queue.recovered).to_string()),

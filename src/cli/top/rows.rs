@@ -93,7 +93,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
         let state = match &plugin.queue {
             None if plugin.name.ends_with("-function") => State::Silent,
             None => State::Shared,
-            Some(queue) if queue.on_disk && !queue.writable => State::NoDisk,
+            Some(queue) if !queue.writable => State::NoDisk,
             Some(queue) if queue.failing => State::Retrying,
             Some(_) => State::Healthy,
         };
@@ -131,7 +131,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
     let of_queue = |row: &Row, value: fn(&Queue) -> f64| row.queue.as_ref().map_or(-1.0, value);
     let value = |row: &Row| match sort {
         Sort::Order => 0.0,
-        Sort::Waiting => of_queue(row, |queue| queue.waiting as f64),
+        Sort::Waiting => of_queue(row, |queue| queue.pending() as f64),
         Sort::Oldest => of_queue(row, |queue| queue.oldest_seconds.unwrap_or_default()),
         Sort::Rate => row.rates.map_or_else(|| of_queue(row, |queue| queue.asked as f64), |(taken, _)| taken),
         Sort::Errors => row.lua_errors as f64,

@@ -74,6 +74,8 @@ pub(super) struct Queue {
     pub recovered: u64,
     pub delivered: u64,
     pub waiting: u64,
+    /// Part of `waiting`.
+    pub unconfirmed: u64,
     pub dropped: BTreeMap<String, u64>,
     pub dead_lettered: u64,
     pub bytes: u64,
@@ -85,6 +87,13 @@ pub(super) struct Queue {
     pub failures: u64,
     pub retried: u64,
     pub last_error: Option<LastError>,
+}
+
+impl Queue {
+    /// Messages that the destination does not have.
+    pub(super) fn pending(&self) -> u64 {
+        self.waiting.saturating_sub(self.unconfirmed)
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

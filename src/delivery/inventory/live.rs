@@ -229,7 +229,7 @@ fn missing(name: &QueueName) -> InventoryError {
 }
 
 fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
-    let (spec, stats) = (output.spec(), output.stats());
+    let (spec, stats, status) = (output.spec(), output.stats(), output.queue_status());
     let state = match (stats.failing, stats.retiring) {
         (true, _) => QueueState::Failing,
         (false, true) => QueueState::Retiring,
@@ -241,10 +241,11 @@ fn plugin_info(output: &Output, folder: &str) -> QueueInfo {
         id: Some(spec.identity.clone()),
         instance_name: spec.instance.clone(),
         state,
-        on_disk: spec.queue.is_on_disk(),
+        on_disk: status.on_disk,
         messages: stats.counters.depth as u64,
+        unconfirmed: stats.counters.unconfirmed as u64,
         bytes: stats.counters.bytes as u64,
-        oldest_seconds: output.queue_status().oldest.as_ref().map(Duration::as_secs_f64),
+        oldest_seconds: status.oldest.as_ref().map(Duration::as_secs_f64),
         last_error: stats.last_error.map(|error| error.message),
         set_aside: SetAsideLevel::default(),
     }
@@ -257,7 +258,7 @@ fn refill(output: &Output, messages: Vec<Bytes>) -> io::Result<()> {
     loop {
         match output.queue().reserve(messages.len(), bytes) {
             Ok(()) => break,
-            Err(ReserveError::Full | ReserveError::Failing)
+            Err(ReserveError::Full(_) | ReserveError::Failing)
                 if started.elapsed() < FULL_TIMEOUT && !output.is_closed() =>
             {
                 // This runs on a thread for blocking work.

@@ -36,6 +36,9 @@ pub struct QueueInfo {
     pub on_disk: bool,
     /// The number of messages.
     pub messages: u64,
+    /// How many of them are sent and not confirmed.
+    #[serde(default)]
+    pub unconfirmed: u64,
     /// Bytes of the messages, approximately.
     pub bytes: u64,
     /// The age of the oldest message in seconds, if it is known.
@@ -242,6 +245,7 @@ fn info(name: &QueueName, records: &RecordStore, state: QueueState) -> QueueInfo
         state,
         on_disk: true,
         messages: records.len(),
+        unconfirmed: 0,
         bytes: records.bytes(),
         oldest_seconds: records.oldest().and_then(|time| time.elapsed().ok()).as_ref().map(Duration::as_secs_f64),
         last_error: None,

@@ -26,7 +26,7 @@ async fn reload_keeps_unchanged_outputs() {
     let two = open(&delivery, 200);
     assert!(!Arc::ptr_eq(&one, &two));
     delivery.commit(std::slice::from_ref(&two));
-    assert_eq!(put(&one, "late"), Err(ReserveError::Full));
+    assert_eq!(put(&one, "late"), Err(ReserveError::Closed));
     until("the retired one has ended", || delivery.stats().len() == 1).await;
     put(&two, "new").unwrap();
     idle(&delivery).await;

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn settled(counters: &Counters) -> u64 {
+    counters.delivered + counters.unconfirmed as u64
+}
+
 /// A receiver that reads ids line by line. In each of its first lives it reads some lines, then drops connection and
 /// listener abruptly, if possible with settled messages unread; the last life lasts until `end`.
 struct MortalPeer {
@@ -52,7 +56,7 @@ impl MortalPeer {
     /// Waits briefly until more messages are settled than were read.
     fn wait_for_unread(&self) {
         let deadline = std::time::Instant::now() + Duration::from_millis(500);
-        let settled = || self.output.get().map_or(0, |output| output.counters().delivered);
+        let settled = || self.output.get().map_or(0, |output| settled(&output.counters()));
         while !self.ended() && std::time::Instant::now() < deadline {
             if settled() > self.ids.lock().len() as u64 {
                 self.left_unread.fetch_add(1, Ordering::SeqCst);
@@ -112,8 +116,9 @@ async fn a_tcp_peer_that_restarts_under_load_misses_nothing() {
     idle(&delivery).await;
     until("every message was read", || peer.ids.lock().len() == ALL).await;
     let counters = output.counters();
-    assert_eq!((counters.delivered, counters.dropped()), (ALL as u64, 0));
+    assert_eq!((settled(&counters), counters.dropped()), (ALL as u64, 0));
     assert!(delivery.shut_down(Instant::now() + PATIENCE).await.is_empty());
+    assert_eq!(output.counters().delivered, ALL as u64, "the peer's end confirms all");
     peer.end.store(true, Ordering::SeqCst);
     living.await.unwrap();
     assert!(peer.left_unread.load(Ordering::SeqCst) > 0, "it died with settled messages unread");

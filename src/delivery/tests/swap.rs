@@ -72,9 +72,9 @@ impl Sink for Slow {
         1
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
         self.seen.lock().closed = true;
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

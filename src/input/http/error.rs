@@ -134,7 +134,7 @@ impl RequestError {
     pub(super) fn refused(refusal: &IntakeError) -> Self {
         let error = refusal.to_string();
         match refusal {
-            IntakeError::Full { .. } => {
+            IntakeError::Full { .. } | IntakeError::Closed { .. } => {
                 let help = "try again after the seconds of Retry-After; nothing of this request was taken";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::Full, "queue_full", error, help)
             }

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::input::{Address, Counters, Input, Inputs, Serving};
 use crate::phase::{Batch, BatchResult, Intake, IntakeError};
+use logphase_queue::Bound;
 use logphase_script::transaction::Transaction;
 
 /// What the fake worker does with a batch.
@@ -66,7 +67,9 @@ impl FakeWorker {
     fn decide(&self, mut offered: Vec<Transaction>, all_or_none: bool, behavior: Behavior) -> BatchResult {
         let (room, refusal) = match behavior {
             Behavior::Take | Behavior::Hold => (usize::MAX, None),
-            Behavior::Room(room) => (room, Some(IntakeError::Full { plugin: "file-log".to_owned() })),
+            Behavior::Room(room) => {
+                (room, Some(IntakeError::Full { plugin: "file-log".to_owned(), bound: Bound::MaxEntries }))
+            }
             Behavior::Refuse(ref refusal) => (0, Some(refusal.clone())),
         };
         let accepted = if all_or_none && offered.len() > room { 0 } else { offered.len().min(room) };

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Duration,
     /// One of several words.
     Choice,
+    /// Yes or no.
+    Boolean,
 }
 
 /// Where an option can be set.
@@ -105,6 +107,7 @@ impl Row {
             Kind::Size => Field::size(self.name),
             Kind::Duration => Field::duration(self.name),
             Kind::Choice => Field::string(self.name),
+            Kind::Boolean => Field::boolean(self.name),
         };
         let field = field.checks(self.checks).about(self.about);
         match form {

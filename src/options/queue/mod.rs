@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use logphase_config::schema::Check;
-use logphase_queue::{Bounds, DurableBounds, DurableOptions, Overflow};
+use logphase_queue::{Bounds, DurableBounds, DurableOptions, Mode, Overflow};
 
 pub use fields::{OVERRIDE, PLUGIN, PLUGIN_WITH_DEFAULTS, SETTINGS_FIELDS, retry_delays};
 use fields::{Row, Scope};
@@ -26,7 +26,7 @@ const KONG_MAX_ENTRIES: usize = 10_000;
 pub enum Durability {
     /// On disk: entries survive the end of the process and a power cut.
     Disk,
-    /// In memory: entries are lost with the process.
+    /// In memory: entries that are there are lost if the process is killed.
     Memory,
 }
 
@@ -60,6 +60,8 @@ impl SyncPolicy {
 pub enum Storage {
     /// In memory, within [`QueueOptions::memory_bounds`].
     Memory,
+    /// In memory; what memory has no room for is written to disk.
+    Spill(DurableOptions),
     /// On disk.
     Disk(DurableOptions),
 }
@@ -79,7 +81,7 @@ macro_rules! option_values {
     };
 }
 
-option_values!(usize, i64, Overflow, Durability, SyncPolicy);
+option_values!(usize, i64, bool, Overflow, Durability, SyncPolicy);
 
 impl OptionValue for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -178,6 +180,7 @@ macro_rules! options {
     (@value $given:expr, $default:expr) => { $given.unwrap_or($default) };
     (@schema $kind:ident) => { logphase_config::schema::Default::None };
     (@schema Choice, $default:expr) => { logphase_config::schema::Default::String($default.name()) };
+    (@schema Boolean, $default:expr) => { logphase_config::schema::Default::Boolean($default) };
     (@schema Duration, $default:expr) => { fields::duration($default) };
     (@schema $kind:ident, $default:expr) => { logphase_config::schema::Default::Integer($default) };
     (@kong $kind:ident ($default:expr)) => { logphase_config::schema::Default::Integer($default) };
@@ -189,7 +192,8 @@ options! {
     max_batch_size: usize = 1, Integer &[Check::Between(1.0, 1_000_000.0)], Kong;
     /// How long a batch waits for more entries after its first; no effect on batches of one.
     max_coalescing_delay: Duration = Duration::from_secs(1), Duration &[Check::Between(0.0, 3600.0)], Kong;
-    /// Maximum entries in the queue; default: 10,000 in memory, no limit on disk.
+    /// Maximum entries in the queue; default: 10,000 in memory, no limit on disk. With `spill`, those in memory; more than
+    /// half of it go to disk.
     max_entries: usize, Integer &[Check::Between(1.0, 1_000_000.0)], Kong(KONG_MAX_ENTRIES as i64);
     /// Maximum bytes in the queue; default: only the limits on all queues together.
     max_bytes: usize, Size &[Check::GreaterThan(0.0)], Kong;
@@ -203,9 +207,15 @@ options! {
     concurrency_limit: i64 = 1, Integer &[Check::OneOfNumbers(&[-1.0, 1.0])], Kong;
     /// If the queue is full: `block` pushes back to the inputs, `drop_oldest` drops its oldest entries as Kong does.
     overflow: Overflow = Overflow::Block, Choice &[Check::OneOf(Overflow::NAMES)], Plugin;
+    /// Whether the plugin's full or failing queue refuses transactions, for all of their plugins; if not, messages for this
+    /// plugin are dropped.
+    required: bool = true, Boolean &[], Plugin;
     /// Where entries wait: on `disk`, where they survive the process, or in `memory`; default: `disk` for http-log,
     /// kafka-log and tcp-log, `memory` for the others.
     durability: Durability => Durability::Memory, Choice &[Check::OneOf(Durability::NAMES)], Plugin;
+    /// Whether a backlog in a queue in memory with `overflow: block` goes to disk, so that only a full disk refuses more; a
+    /// normal stop then loses nothing.
+    spill: bool = true, Boolean &[], Plugin;
     /// When a queue on disk is synced: `always` before its messages are answered, or every `sync_interval`.
     sync: SyncPolicy = SyncPolicy::Always, Choice &[Check::OneOf(SyncPolicy::NAMES)], Plugin;
     /// With `sync: interval`, the time between syncs; a power cut loses messages that were answered in between.
@@ -252,15 +262,28 @@ impl QueueOptions {
     /// Where the entries wait, and within which limits.
     pub fn storage(&self) -> Storage {
         match self.durability {
+            Durability::Memory if self.spills() => {
+                let max_entries = Some(self.memory_bounds().max_entries);
+                let bounds = DurableBounds { max_entries, ..self.disk_bounds() };
+                Storage::Spill(DurableOptions { bounds, mode: Mode::Spill })
+            }
             Durability::Memory => Storage::Memory,
-            Durability::Disk => Storage::Disk(DurableOptions {
-                bounds: self.disk_bounds(),
-                sync_interval: (self.sync == SyncPolicy::Interval).then_some(self.sync_interval),
-            }),
+            Durability::Disk => {
+                let mode = match self.sync {
+                    SyncPolicy::Always => Mode::Sync,
+                    SyncPolicy::Interval => Mode::Interval(self.sync_interval),
+                };
+                Storage::Disk(DurableOptions { bounds: self.disk_bounds(), mode })
+            }
         }
     }
 
-    /// Whether the entries wait on disk.
+    /// Whether the entries wait in memory, and a backlog of them on disk.
+    pub fn spills(&self) -> bool {
+        self.spill && self.durability == Durability::Memory && self.overflow == Overflow::Block
+    }
+
+    /// Whether all entries wait on disk.
     pub fn is_on_disk(&self) -> bool {
         self.durability == Durability::Disk
     }
@@ -280,9 +303,11 @@ impl QueueOptions {
             max_bytes: old.max_bytes,
             overflow: old.overflow,
             durability: old.durability,
+            spill: old.spill,
             sync: old.sync,
             sync_interval: old.sync_interval,
             max_disk_bytes: old.max_disk_bytes,
+            required: self.required,
             max_batch_size: self.max_batch_size,
             max_coalescing_delay: self.max_coalescing_delay,
             max_retry_time: self.max_retry_time,

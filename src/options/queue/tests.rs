@@ -65,7 +65,7 @@ fn plugins_have_kongs_fields() {
         assert_eq!(field.ty.name() == "number", field.about.ends_with(" In seconds."), "{}", field.name);
     }
     let extensions: Vec<_> = PLUGIN.fields.iter().filter(|field| field.extension).map(|field| field.name).collect();
-    assert_eq!(extensions, ["overflow", "durability", "sync", "sync_interval", "max_disk_bytes"]);
+    assert_eq!(extensions, ["overflow", "required", "durability", "spill", "sync", "sync_interval", "max_disk_bytes"]);
     assert_eq!(PLUGIN.field("max_bytes").map(|field| field.ty.name()), Some("integer"));
     assert_eq!(OVERRIDE.field("max_bytes").map(|field| field.ty.name()), Some("size"));
 }
@@ -81,8 +81,15 @@ fn only_the_queues_own_options_make_another_queue() {
     let larger = QueueOptions { max_entries: Some(3), max_batch_size: 5, ..old.clone() };
     assert!(!old.same_queue(&larger));
     assert_eq!(larger.keeping_queue_of(&old), QueueOptions { max_batch_size: 5, ..old.clone() });
+    let optional = QueueOptions { required: false, ..old.clone() };
+    assert!(old.same_queue(&optional) && optional.keeping_queue_of(&old) == optional);
+    let plain = QueueOptions { spill: false, ..old.clone() };
+    assert!(!old.same_queue(&plain) && old.spills() && !plain.spills());
+    let drops = QueueOptions { overflow: Overflow::DropOldest, ..old.clone() };
+    assert!(!drops.spills() && drops.storage() == Storage::Memory && plain.storage() == Storage::Memory);
     let disk = QueueOptions { durability: Durability::Disk, ..old.clone() };
     assert!(!old.same_queue(&disk));
+    assert!(disk.same_queue(&QueueOptions { spill: false, required: false, ..disk.clone() }));
     assert!(disk.same_queue(&QueueOptions { sync_interval: Duration::from_secs(9), ..disk.clone() }));
     assert!(!disk.same_queue(&QueueOptions { sync: SyncPolicy::Interval, ..disk.clone() }));
 }

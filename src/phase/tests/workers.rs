@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::confinement::ThreadFilter;
-use logphase_queue::{DropReason, Queue, Receipt, ReserveError};
+use logphase_queue::{Bound, DropReason, Queue, Receipt, ReserveError};
 use logphase_script::Clock;
 
 /// A queue with a limit on its entries, for inspection by tests.
@@ -25,6 +25,8 @@ pub(super) struct Inner {
     pub(super) holds: bool,
     pub(super) receipts: Vec<Receipt>,
     panics: bool,
+    refusals: usize,
+    dropped: usize,
     /// Whether the queue is closed, as by a reload.
     pub(super) closed: bool,
 }
@@ -51,13 +53,13 @@ impl Queue for Fake {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         self.with(|inner| {
             if inner.closed {
-                return Err(ReserveError::Full);
+                return Err(ReserveError::Closed);
             }
             if entries > inner.max_entries {
                 return Err(ReserveError::TooLarge);
             }
             if inner.entries.len() + inner.reserved.0 + entries > inner.max_entries {
-                return Err(ReserveError::Full);
+                return Err(ReserveError::Full(Bound::MaxEntries));
             }
             inner.reserved = (inner.reserved.0 + entries, inner.reserved.1 + bytes);
             Ok(())
@@ -70,6 +72,13 @@ impl Queue for Fake {
 
     fn release(&self, entries: usize, bytes: usize) {
         self.with(|inner| inner.reserved = (inner.reserved.0 - entries, inner.reserved.1 - bytes));
+    }
+
+    fn count_refusal(&self, _: ReserveError, dropped: usize) {
+        self.with(|inner| match dropped {
+            0 => inner.refusals += 1,
+            _ => inner.dropped += dropped,
+        });
     }
 
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
@@ -104,8 +113,9 @@ pub(super) struct Bench {
 pub(super) fn generation(text: &str, settings: &Settings, queues: &[&Arc<Fake>]) -> Generation {
     let program = program(text, settings);
     assert_eq!(program.steps.len(), queues.len());
+    let required = vec![true; queues.len()];
     let queues = queues.iter().map(|queue| Some((*queue).clone() as Arc<dyn Queue>)).collect();
-    Generation { program, queues }
+    Generation { program, queues, required }
 }
 
 pub(super) fn bench(generation: Generation, workers: usize) -> Bench {
@@ -156,7 +166,8 @@ async fn batches_are_accepted_all_or_none() {
     let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
     assert_eq!(bench.intake.offer(transactions(0..2)).await, Ok(()));
     let refused = bench.intake.offer(transactions(2..4)).await;
-    assert_eq!(refused, Err(IntakeError::Full { plugin: "tcp-log".to_owned() }));
+    assert_eq!(refused, Err(IntakeError::Full { plugin: "tcp-log".to_owned(), bound: Bound::MaxEntries }));
+    assert_eq!((file.with(|inner| inner.refusals), tcp.with(|inner| inner.refusals)), (0, 1));
     assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
     assert_eq!(bench.intake.offer(transactions(2..3)).await, Ok(()));
     assert_eq!((file.take(), tcp.take()), (plain(0..3), edited(0..3)));
@@ -247,6 +258,36 @@ async fn dropped_messages_release_their_reservations() {
     assert_eq!(bench.workers.worker_stats().dropped.load(std::sync::atomic::Ordering::Relaxed), 2);
     let breakers = &bench.live.load().program.steps[1].breakers;
     assert_eq!(breakers[0].totals().errors(), 2);
+}
+
+/// Scenario: a plugin that is not required, whose queue has room for two entries, before one that is; batches that must be
+/// accepted as a whole and ones that need not, and one that the required queue refuses.
+/// Guarantees: the queue that is full gets the first messages of a batch, its other messages are dropped and counted, and
+/// all other plugins get theirs, with the edits of the one before; what is refused is neither dropped nor kept.
+#[tokio::test]
+async fn a_plugin_that_is_not_required_stops_no_other() {
+    for ordered in [false, true] {
+        let (tcp, file) = (Fake::new(2), Fake::new(5));
+        let text = TWO.replace("file-log, config: {path: /tmp/x}", "syslog");
+        let mut generation = generation(&text, &patient(), &[&tcp, &file]);
+        let (first, second) = (&generation.program.steps[0].label, &generation.program.steps[1].label);
+        assert_eq!((&**first, &**second), ("tcp-log", "syslog"));
+        generation.required[0] = false;
+        let bench = bench(generation, 1);
+        let send = async |range: std::ops::Range<usize>| match ordered {
+            false => bench.intake.offer(transactions(range)).await,
+            true => deliver(bench.intake.clone(), transactions(range)).await.map_err(|(_, error)| error),
+        };
+        assert_eq!(send(0..1).await, Ok(()));
+        assert_eq!(send(1..4).await, Ok(()));
+        assert_eq!(send(4..5).await, Ok(()));
+        assert_eq!((tcp.take(), file.take()), (edited(0..2), edited(0..5)));
+        assert_eq!((tcp.with(|inner| inner.dropped), file.with(|inner| inner.dropped)), (3, 0));
+        assert_eq!((tcp.with(|inner| inner.refusals), tcp.reserved(), file.reserved()), (0, (0, 0), (0, 0)));
+        file.with(|inner| inner.max_entries = 1);
+        assert!(bench.intake.offer(transactions(5..7)).await.is_err());
+        assert_eq!((tcp.take(), tcp.with(|inner| inner.dropped), tcp.reserved()), (vec![], 3, (0, 0)));
+    }
 }
 
 /// Scenario: the intake is closed while batches are in flight.

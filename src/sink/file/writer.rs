@@ -5,8 +5,11 @@
 //! - A file that was truncated under the writer (logrotate's `copytruncate`) gets the lines of the last
 //!   [`RESEND_AGE`] again, because lines written between the copy and the truncation are in neither file. Some lines may
 //!   then be in both files, but none is missing.
+//! - A file that ends within a line (the process was killed, or the disk was full) gets a newline before the next line.
+//! - For a queue on disk, lines are confirmed when they are synced ([`sync`]).
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +21,13 @@ use parking_lot::Mutex;
 use bytes::Bytes;
 
 use self::lines::{MAX_LINES_PER_WRITE, write_lines};
+use self::sync::{Confirmed, SyncFile, Unsynced};
+pub(super) use self::sync::{Fate, Position};
 use self::target::{OpenTarget, Target};
 use crate::sink::resend::ResendBuffer;
 
 mod lines;
+mod sync;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -30,12 +36,24 @@ mod tests;
 pub(crate) const RESEND_AGE: Duration = Duration::from_secs(2);
 
 /// The writers of the process, by path.
-#[derive(Default)]
 pub struct Writers {
     by_target: Mutex<HashMap<Target, Weak<Writer>>>,
+    sync_file: SyncFile,
+}
+
+impl Default for Writers {
+    fn default() -> Self {
+        Self { by_target: Mutex::default(), sync_file: Arc::new(File::sync_data) }
+    }
 }
 
 impl Writers {
+    /// Writers that sync with `sync`.
+    #[cfg(test)]
+    pub(super) fn syncing_with(sync: impl Fn(&File) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { sync_file: Arc::new(sync), ..Self::default() }
+    }
+
     /// Returns the writer of `path`; `resend` makes the buffer of a new writer.
     pub(crate) fn get(&self, path: &Path, resend: impl FnOnce() -> ResendBuffer) -> Arc<Writer> {
         let target = Target::of(path);
@@ -48,7 +66,10 @@ impl Writers {
             target: target.clone(),
             reopen: AtomicBool::new(false),
             write_lock: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State { file: None, resend: resend() }),
+            state: Mutex::new(State { file: None, resend: resend(), unsynced: Unsynced::default() }),
+            sync_file: self.sync_file.clone(),
+            confirmed: Confirmed::default(),
+            is_confirming: AtomicBool::new(false),
         });
         writers.insert(target, Arc::downgrade(&writer));
         writer
@@ -73,6 +94,8 @@ pub(crate) struct Appended {
     pub reader_gone: bool,
     /// A warning for the operator, though nothing failed.
     pub warning: Option<String>,
+    /// The position after the last line that was written, if it is to be confirmed.
+    pub position: Option<Position>,
 }
 
 /// Appends lines to one target. Every plugin with the same path holds the same writer.
@@ -82,29 +105,77 @@ pub(crate) struct Writer {
     // Limits each path to one blocking thread: other batches wait here without occupying a thread.
     write_lock: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    sync_file: SyncFile,
+    confirmed: Confirmed,
+    // The task that confirms lines runs.
+    is_confirming: AtomicBool,
 }
 
 struct State {
     file: Option<OpenTarget>,
     resend: ResendBuffer,
+    unsynced: Unsynced,
+}
+
+/// How lines are appended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AppendMode {
+    /// Open the file again first.
+    pub reopen: bool,
+    /// Say when the lines are confirmed.
+    pub confirm: bool,
 }
 
 impl Writer {
-    /// Appends `lines`, each with a newline; if `reopen`, opens the file again first.
-    pub(crate) async fn append(self: Arc<Self>, lines: Vec<Bytes>, reopen: bool) -> Appended {
+    /// Appends `lines`, each with a newline.
+    pub(crate) async fn append(self: Arc<Self>, lines: Vec<Bytes>, mode: AppendMode) -> Appended {
         let _guard = self.write_lock.lock().await;
         let writer = self.clone();
-        let written = tokio::task::spawn_blocking(move || writer.append_blocking(&lines, reopen)).await;
+        let written = tokio::task::spawn_blocking(move || writer.append_blocking(&lines, mode)).await;
+        if written.as_ref().is_ok_and(|written| written.position.is_some())
+            && !self.is_confirming.swap(true, Ordering::SeqCst)
+        {
+            tokio::spawn(sync::run(self.clone()));
+        }
         written.unwrap_or_else(|error| Appended {
             failure: Some(format!("the writer of {} failed: {error}", self.target)),
             ..Appended::default()
         })
     }
 
-    fn append_blocking(&self, lines: &[Bytes], reopen: bool) -> Appended {
+    /// What is known of the line before `position`.
+    pub(crate) fn fate(&self, position: Position) -> Fate {
+        self.confirmed.fate(position)
+    }
+
+    /// Why lines are to be written again.
+    pub(crate) fn sync_error(&self) -> String {
+        self.confirmed.error()
+    }
+
+    /// Waits until `known` says so; it is called again when lines are confirmed or lost.
+    pub(crate) async fn confirmed(&self, mut known: impl FnMut() -> bool) {
+        loop {
+            // Registered before the check, so that no notification between the check and the wait is missed.
+            let changed = self.confirmed.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if known() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Starts the next sync at once.
+    pub(crate) fn hurry(&self) {
+        self.confirmed.hurry.notify_one();
+    }
+
+    fn append_blocking(&self, lines: &[Bytes], mode: AppendMode) -> Appended {
         let mut state = self.state.lock();
         let mut outcome = Appended::default();
-        let reopen = self.reopen.swap(false, Ordering::SeqCst) || reopen;
+        let reopen = self.reopen.swap(false, Ordering::SeqCst) || mode.reopen;
         if let Err(error) = state.prepare(&self.target, reopen) {
             outcome.failure = Some(self.target.explain(&error));
             return outcome;
@@ -122,6 +193,9 @@ impl Writer {
                 }
             }
         }
+        if mode.confirm && outcome.written > 0 && state.file.as_ref().is_some_and(OpenTarget::is_regular_file) {
+            outcome.position = Some(state.unsynced.add(outcome.written));
+        }
         outcome
     }
 }
@@ -134,15 +208,33 @@ impl State {
             None => false,
         };
         if !keep {
-            let mut new = target.open()?;
-            match self.file.take() {
-                Some(old) if old.is_same_file(&new) => new.continue_from(old),
-                // The lines of the resend buffer are in the previous file.
-                _ => self.resend.clear(),
-            }
-            self.file = Some(new);
+            self.open(target)?;
         }
         Ok(())
+    }
+
+    /// Opens the target, in place of the file that is open.
+    fn open(&mut self, target: &Target) -> io::Result<()> {
+        let mut new = target.open()?;
+        if let Some(old) = self.file.take_if(|old| old.is_same_file(&new)) {
+            new.continue_from(&old);
+            self.unsynced.keep(old);
+        } else {
+            self.close();
+            self.unsynced.note_new_name();
+            new.end_torn_line(target)?;
+        }
+        self.file = Some(new);
+        Ok(())
+    }
+
+    /// Closes the file.
+    fn close(&mut self) {
+        // The lines of the resend buffer are in it, and not in the next one.
+        self.resend.clear();
+        if let Some(old) = self.file.take() {
+            self.unsynced.keep(old);
+        }
     }
 
     /// Writes one chunk; returns how many of its lines were written.
@@ -160,9 +252,8 @@ impl State {
         }
         if file.was_removed()? {
             // The lines went to an unlinked file. The caller writes them again, to the file that has the path now.
-            self.resend.clear();
-            self.file = None;
-            self.file = Some(target.open()?);
+            self.close();
+            self.open(target)?;
             return progress.failure.map_or(Ok(0), Err);
         }
         if truncated {
@@ -196,6 +287,7 @@ impl State {
         if lines.is_empty() {
             return Ok(());
         }
+        self.unsynced.note_replay();
         outcome.warning = Some(format!(
             "the file was truncated under the writer; its last {} lines were written again, so that none is lost",
             lines.len()

@@ -40,7 +40,7 @@ impl Failure {
 
     /// Makes the error of a sink that had delivered `delivered` entries before.
     pub fn after(self, delivered: usize) -> SendError {
-        SendError { delivered, kind: self.kind, message: self.message, retry_after: self.retry_after }
+        SendError { retry_after: self.retry_after, ..SendError::new(delivered, self.kind, self.message) }
     }
 }
 

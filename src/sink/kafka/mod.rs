@@ -410,8 +410,11 @@ impl Sink for KafkaSink {
         Box::pin(self.settle_some())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.close_now())
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(async move {
+            self.close_now().await;
+            Ok(())
+        })
     }
 
     fn window(&self) -> usize {

@@ -128,7 +128,7 @@ impl DaemonSink {
             "a message of {size} bytes does not fit into a datagram of {largest} bytes for {path}; raise \
             net.core.wmem_max, or take long members out of the message"
         );
-        SendError { delivered: std::mem::take(&mut self.read), kind: FailureKind::TooLarge, message, retry_after: None }
+        SendError::new(std::mem::take(&mut self.read), FailureKind::TooLarge, message)
     }
 
     /// Closes the socket. Messages that are not known to be read must be sent again.

@@ -36,14 +36,20 @@ impl EncodingSink {
         self.translate(result)
     }
 
+    fn translate_error(&mut self, error: SendError) -> SendError {
+        let delivered = self.settlement.settle(error.delivered);
+        let revoked = self.settlement.revoke(error.revoked);
+        SendError { delivered, revoked, ..error }
+    }
+
     /// Converts the transport's message counts to entry counts.
     fn translate(&mut self, result: Result<Sent, SendError>) -> Result<Sent, SendError> {
         match result {
             Ok(sent) => Ok(Sent { settled: self.settlement.settle(sent.settled), ..sent }),
             Err(error) => {
-                let delivered = self.settlement.settle(error.delivered);
-                self.settlement = Settlement::default();
-                Err(SendError { delivered, ..error })
+                let error = self.translate_error(error);
+                self.settlement.forwarded = VecDeque::new();
+                Err(error)
             }
         }
     }
@@ -61,19 +67,32 @@ impl Sink for EncodingSink {
         })
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, ()> {
-        self.transport.maintain()
+    fn unconfirmed(&mut self) -> usize {
+        self.settlement.confirm(self.transport.unconfirmed())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        self.transport.close()
+    fn maintain(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(async move {
+            let result = self.transport.maintain().await;
+            result.map_err(|error| self.translate_error(error))
+        })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(async move {
+            let result = self.transport.close().await;
+            result.map_err(|error| self.translate_error(error))
+        })
     }
 }
 
-/// The outstanding entries, oldest first: whether each was forwarded to the transport or skipped.
+/// The outstanding and the unconfirmed entries, oldest first: whether each was forwarded to the transport or skipped.
 #[derive(Debug, Default)]
 struct Settlement {
     forwarded: VecDeque<bool>,
+    unconfirmed: VecDeque<bool>,
+    // How many of the unconfirmed entries were forwarded.
+    messages: usize,
 }
 
 impl Settlement {
@@ -91,12 +110,41 @@ impl Settlement {
             left -= usize::from(forwarded);
             settled += 1;
             self.forwarded.pop_front();
+            self.messages += usize::from(forwarded);
+            self.unconfirmed.push_back(forwarded);
         }
         if self.forwarded.is_empty() {
             // Frees the capacity of the largest batch.
             self.forwarded = VecDeque::new();
         }
         settled
+    }
+
+    /// Returns how many entries are unconfirmed when the newest `messages` messages are: from the first of these on.
+    fn confirm(&mut self, messages: usize) -> usize {
+        while let Some(&forwarded) = self.unconfirmed.front() {
+            if forwarded && self.messages <= messages {
+                break;
+            }
+            self.messages -= usize::from(forwarded);
+            self.unconfirmed.pop_front();
+        }
+        if self.unconfirmed.is_empty() {
+            self.unconfirmed = VecDeque::new();
+        }
+        self.unconfirmed.len()
+    }
+
+    /// Takes back the newest `messages` unconfirmed messages; returns how many entries these are, with those between them.
+    fn revoke(&mut self, messages: usize) -> usize {
+        let (mut left, mut revoked) = (messages, 0);
+        while left > 0 {
+            let Some(forwarded) = self.unconfirmed.pop_back() else { break };
+            left -= usize::from(forwarded);
+            self.messages -= usize::from(forwarded);
+            revoked += 1;
+        }
+        revoked
     }
 }
 
@@ -119,5 +167,20 @@ mod tests {
         assert!(settlement.forwarded.is_empty());
         settlement.push(false);
         assert_eq!(settlement.settle(0), 1);
+    }
+
+    /// Scenario: settled entries of both kinds, whose messages are confirmed one by one; then some are revoked.
+    /// Guarantees: skipped entries are confirmed with the message before them, and revoked with the one before them.
+    #[test]
+    fn entries_are_confirmed_in_order() {
+        let mut settlement = Settlement::default();
+        for forwarded in [false, true, false, false, true, true, false] {
+            settlement.push(forwarded);
+        }
+        assert_eq!(settlement.settle(3), 7);
+        assert_eq!([3, 2, 2].map(|messages| settlement.confirm(messages)), [6, 3, 3]);
+        assert_eq!(settlement.revoke(1), 2);
+        assert_eq!((settlement.confirm(1), settlement.confirm(0)), (1, 0));
+        assert_eq!((settlement.revoke(1), settlement.unconfirmed.len()), (0, 0));
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::sink::tail::{Batch, Tail};
 use logphase_net::send_queue::unacknowledged;
 
 /// How a connection ended.
@@ -53,9 +54,11 @@ enum Transport {
 /// An open connection.
 pub(super) struct Connection {
     transport: Transport,
-    // The end of each write, in bytes on the wire, with its number of entries.
-    boundaries: VecDeque<(u64, usize)>,
+    // The end of each write, in bytes on the wire, with its entries.
+    boundaries: VecDeque<(u64, Batch)>,
     last_used: Instant,
+    // The peer was told that nothing more comes.
+    finishing: bool,
 }
 
 /// The TLS configuration, and the name that the peer's certificate must have.
@@ -81,7 +84,7 @@ impl Connection {
             })
         };
         let transport = timeout(limit, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Self { transport, boundaries: VecDeque::new(), last_used: Instant::now() })
+        Ok(Self { transport, boundaries: VecDeque::new(), last_used: Instant::now(), finishing: false })
     }
 
     /// Time since the last write.
@@ -89,36 +92,48 @@ impl Connection {
         self.last_used.elapsed()
     }
 
-    /// Writes `bytes`, which contain `entries` entries. Fails without progress for `limit`, or if the peer closes the
+    /// Whether everything that was written is acknowledged, and settled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.boundaries.is_empty()
+    }
+
+    /// Whether [`Self::finish`] was called: nothing more can be written.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    /// Writes `bytes`, which contain the entries of `batch`. Fails without progress for `limit`, or if the peer closes the
     /// connection.
-    pub(super) async fn write(&mut self, bytes: &[u8], entries: usize, limit: Duration) -> Result<(), Disconnected> {
+    pub(super) async fn write(&mut self, bytes: &[u8], batch: Batch, limit: Duration) -> Result<(), Disconnected> {
         let mut done = 0;
         while done < bytes.len() {
             let step = poll_fn(|context| self.poll_write(context, &bytes[done..]));
             done += within(limit, step).await?;
         }
         within(limit, poll_fn(|context| self.poll_flush(context))).await?;
-        self.boundaries.push_back((self.stream().written, entries));
+        self.boundaries.push_back((self.stream().written, batch));
         self.last_used = Instant::now();
         Ok(())
     }
 
-    /// How many entries the peer's TCP has acknowledged since the last call.
-    pub(super) fn take_settled(&mut self) -> usize {
+    /// Moves the entries that the peer's TCP has acknowledged since the last call to `tail`. Returns their number.
+    pub(super) fn take_settled(&mut self, tail: &mut Tail) -> usize {
         let counted = self.stream();
         // If the kernel does not report it, nothing counts as acknowledged.
         let Ok(pending) = unacknowledged(&counted.stream) else { return 0 };
         let acknowledged = counted.written.saturating_sub(pending);
         let mut settled = 0;
-        while let Some(&(_, entries)) = self.boundaries.front().filter(|(end, _)| *end <= acknowledged) {
-            settled += entries;
+        while let Some(&(_, batch)) = self.boundaries.front().filter(|(end, _)| *end <= acknowledged) {
+            settled += batch.entries;
+            tail.push(batch);
             self.boundaries.pop_front();
         }
         settled
     }
 
-    /// Waits until entries are acknowledged and returns their number. Fails without progress for `limit`.
-    pub(super) async fn wait_settled(&mut self, limit: Duration) -> Result<usize, Disconnected> {
+    /// Waits until entries are acknowledged, moves them to `tail`, and returns their number. Fails without progress for
+    /// `limit`.
+    pub(super) async fn wait_settled(&mut self, tail: &mut Tail, limit: Duration) -> Result<usize, Disconnected> {
         // The kernel does not notify about acknowledgements.
         const SHORTEST: Duration = Duration::from_millis(1);
         const MAX_PAUSE: Duration = Duration::from_millis(20);
@@ -126,7 +141,7 @@ impl Connection {
         let mut pending = u64::MAX;
         let mut moved = Instant::now();
         while !self.boundaries.is_empty() {
-            let settled = self.take_settled();
+            let settled = self.take_settled(tail);
             if settled > 0 {
                 return Ok(settled);
             }
@@ -157,14 +172,22 @@ impl Connection {
         poll_fn(|context| self.poll_peer_closed(context)).await
     }
 
-    /// Closes the connection in order, after everything that was written.
-    pub(super) async fn close(mut self, limit: Duration) {
-        // With unread bytes the kernel would reset the connection, and the peer could lose what it has not read.
-        let _ = self.check();
-        let _ = match &mut self.transport {
-            Transport::Plain(counted) => timeout(limit, counted.stream.shutdown()).await,
-            Transport::Tls(stream) => timeout(limit, stream.shutdown()).await,
-        };
+    /// Tells the peer, after everything that was written, that nothing more comes. Can be called again.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.finishing = true;
+        match &mut self.transport {
+            Transport::Plain(counted) => counted.stream.shutdown().await,
+            Transport::Tls(stream) => stream.shutdown().await,
+        }
+    }
+
+    /// Waits until the peer has closed its end, after [`Self::finish`]: then it has read everything. Many peers end a TLS
+    /// connection without TLS's own message; their TCP tells that they have read everything, too.
+    pub(super) async fn peer_finished(&mut self) -> Disconnected {
+        match self.peer_closed().await {
+            Disconnected::Failed(error) if error.kind() == io::ErrorKind::UnexpectedEof => Disconnected::Closed,
+            disconnect => disconnect,
+        }
     }
 
     fn stream(&self) -> &CountingStream {

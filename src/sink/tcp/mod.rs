@@ -3,13 +3,13 @@
 //! TCP confirms that the peer's *kernel* has received a byte, not that the peer has read it. Therefore:
 //! - A message settles when the peer's TCP has acknowledged it. If the connection ends earlier, it is sent again.
 //! - A peer that dies leaves acknowledged messages unread in its socket buffer. Therefore the newest settled messages
-//!   (8 MiB, 30 s; 1 s if the peer closed in order) are sent again on the next connection.
+//!   (8 MiB, 30 s; 1 s if the peer closed in order) are unconfirmed: they are sent again if the connection breaks.
+//! - When the sink closes the connection, it waits a little for the peer to close its end, too: that confirms everything.
 //! - Delivery is at least once: around a restart of the peer some messages arrive twice, in their original order. A
 //!   message that the peer read earlier but did not process is lost: neither TCP nor this sink can detect this.
 
 mod connection;
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use serde_json::Value;
-use tracing::warn;
+use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, Disconnected, Tls};
 use crate::sink::config_error::refused;
-use crate::sink::resend::ResendBuffer;
+use crate::sink::tail::{Batch, Tail};
 use crate::sink::{BoxFuture, ConfigError, SendError, Sent, Sink, SinkShared, defaults, parse};
 
-/// How long a settled message is kept for resending if the connection breaks.
+/// How long a settled message is sent again if the connection breaks.
 const RESEND_AGE: Duration = Duration::from_secs(30);
-/// How long a settled message is kept for resending if the peer closes the connection in order.
+/// How long a settled message is sent again if the peer closes the connection in order.
 const RESEND_AGE_CLOSED: Duration = Duration::from_secs(1);
-/// How many connections in a row may break while they carry resent messages only. Then these messages are given up: a peer
-/// that breaks every connection must not get the same messages forever.
-const MAX_FAILED_REPLAYS: u32 = 10;
-/// The delay before an idle sink resends messages; it doubles with each broken connection.
-const REPLAY_PAUSE: Duration = Duration::from_millis(20);
+/// How long the sink waits for the peer to close its end, at most; `config.timeout` can be less.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before messages are sent again; it doubles with each connection that breaks before anything is confirmed, at
+/// most this often.
+const REPLAY_PAUSE: (Duration, u32) = (Duration::from_millis(20), 10);
 /// Size of a write in bytes; its messages settle together.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -99,16 +99,12 @@ pub struct TcpSink {
     tls: Option<Tls>,
     framing: Framing,
     connection: Option<Connection>,
-    // Sent on this connection and not settled.
-    outstanding: VecDeque<Bytes>,
-    // Recently settled entries.
-    resend: ResendBuffer,
-    // The last connection broke: the next one starts with the entries of `resend`.
-    replay: bool,
-    // This connection has carried resent messages only.
-    only_resent: bool,
-    // How many such connections in a row have broken.
-    failed_replays: u32,
+    // Settled and unconfirmed.
+    tail: Tail,
+    // How many of the next entries the peer had acknowledged when it closed the last connection in order.
+    again: usize,
+    // How many connections in a row have broken without a confirmation.
+    breaks: u32,
 }
 
 /// The TLS settings of `config`.
@@ -166,11 +162,9 @@ impl TcpSink {
             tls: None,
             framing: Framing::Terminated(b"\n"),
             connection: None,
-            outstanding: VecDeque::new(),
-            resend: shared.resend_buffer(RESEND_AGE),
-            replay: false,
-            only_resent: false,
-            failed_replays: 0,
+            tail: shared.tail(RESEND_AGE),
+            again: 0,
+            breaks: 0,
         }
     }
 
@@ -178,31 +172,27 @@ impl TcpSink {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Ensures a working connection, and resends the entries that the last one may have lost.
+    /// Ensures a working connection.
     async fn connect(&mut self) -> Result<(), SendError> {
         if let Some(connection) = &mut self.connection {
-            if let Err(disconnect) = connection.check() {
+            if connection.is_finishing() || connection.is_settled() && connection.idle_for() > self.keepalive {
+                self.finish().await?;
+                if self.connection.is_some() {
+                    let unfinished = io::Error::other("the receiver does not close its end");
+                    return Err(self.disconnected(&Disconnected::Failed(unfinished)));
+                }
+            } else if let Err(disconnect) = connection.check() {
                 return Err(self.disconnected(&disconnect));
-            }
-            if self.outstanding.is_empty() && connection.idle_for() > self.keepalive {
-                self.close_now().await;
             }
         }
         if self.connection.is_none() {
             let opened = Connection::open(&self.host, self.port, self.tls.as_ref(), self.timeout).await;
             self.connection = Some(opened.map_err(|error| SendError::retry(0, self.explain(&error)))?);
-            self.only_resent = true;
-        }
-        if self.replay {
-            let resend = self.resend.renew();
-            self.write(&resend, false).await?;
-            self.replay = false;
         }
         Ok(())
     }
 
-    /// Writes messages. If `counted`, they settle as entries; resent messages do not.
-    async fn write(&mut self, messages: &[Bytes], counted: bool) -> Result<(), SendError> {
+    async fn write(&mut self, messages: &[Bytes]) -> Result<(), SendError> {
         let mut buffer = BytesMut::new();
         let mut entries = 0;
         for (index, message) in messages.iter().enumerate() {
@@ -212,53 +202,103 @@ impl TcpSink {
                 continue;
             }
             let Some(connection) = &mut self.connection else { break };
-            let written = connection.write(&buffer, if counted { entries } else { 0 }, self.timeout).await;
-            if let Err(disconnect) = written {
+            let batch = Batch { entries, bytes: buffer.len(), again: self.again > 0 };
+            if let Err(disconnect) = connection.write(&buffer, batch, self.timeout).await {
                 return Err(self.disconnected(&disconnect));
             }
-            if counted {
-                self.only_resent = false;
-                self.failed_replays = 0;
-                self.outstanding.extend(messages[index + 1 - entries..=index].iter().cloned());
-            }
+            self.again = self.again.saturating_sub(entries);
             entries = 0;
             buffer.clear();
         }
         Ok(())
     }
 
-    fn settle_entries(&mut self, entries: usize) -> usize {
-        let entries = entries.min(self.outstanding.len());
-        self.resend.extend(self.outstanding.drain(..entries));
-        entries
+    /// Drops the connection, and decides which of its entries are confirmed. The error has the number of entries that settled
+    /// last, and of those that are to be sent again.
+    fn disconnected(&mut self, disconnect: &Disconnected) -> SendError {
+        let Some(mut connection) = self.connection.take() else {
+            return SendError::retry(0, disconnect.describe(&self.address()));
+        };
+        let delivered = connection.take_settled(&mut self.tail);
+        let in_order = matches!(disconnect, Disconnected::Closed);
+        self.tail.confirm_aged();
+        if in_order && connection.is_finishing() {
+            self.tail.confirm_all();
+        } else if in_order {
+            self.tail.confirm_older_than(RESEND_AGE_CLOSED);
+            // It closed a second time after the same entries: it does so after each entry that it has read.
+            self.tail.confirm_repeated();
+        }
+        let revoked = self.tail.take_all();
+        self.again = if in_order { revoked } else { 0 };
+        self.breaks = if self.tail.take_progress() { 0 } else { self.breaks.saturating_add(1) };
+        let pause = || REPLAY_PAUSE.0 * 2u32.pow(self.breaks.min(REPLAY_PAUSE.1));
+        let retry_after = (revoked > 0).then(pause);
+        SendError { revoked, retry_after, ..SendError::retry(delivered, disconnect.describe(&self.address())) }
     }
 
-    /// Drops the connection; the error contains the number of entries settled last.
-    fn disconnected(&mut self, disconnect: &Disconnected) -> SendError {
-        let settled = self.connection.as_mut().map_or(0, Connection::take_settled);
-        let delivered = self.settle_entries(settled);
-        self.connection = None;
-        self.outstanding.clear();
-        // Ages count from the disconnection: the next connection may be opened much later.
-        let closed = matches!(disconnect, Disconnected::Closed);
-        self.resend.forget_older_than(if closed { RESEND_AGE_CLOSED } else { RESEND_AGE });
-        if self.only_resent {
-            self.failed_replays += 1;
-            if self.failed_replays >= MAX_FAILED_REPLAYS {
-                let address = self.address();
-                warn!("{address} breaks every connection; messages that it did not read are lost");
+    /// Closes the sending side, and waits until the peer has closed its side or the entries are confirmed; for a limited time.
+    async fn finish(&mut self) -> Result<(), SendError> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let wait = self.tail.entries() > 0 || !connection.is_settled();
+        let finishing = async {
+            // Also reads what the peer has sent: with unread bytes the kernel would reset the connection, and the peer could
+            // lose what it has not read.
+            if let Err(disconnect) = connection.check() {
+                return Some(disconnect);
             }
-            if closed || self.failed_replays >= MAX_FAILED_REPLAYS {
-                self.resend.clear();
+            if let Err(error) = connection.finish().await {
+                return Some(Disconnected::Failed(error));
+            }
+            if wait { Some(connection.peer_finished().await) } else { None }
+        };
+        match timeout(self.timeout.min(CLOSE_TIMEOUT), finishing).await {
+            Ok(Some(disconnect)) => {
+                let failure = self.disconnected(&disconnect);
+                if failure.revoked > 0 { Err(failure) } else { Ok(()) }
+            }
+            // The peer may still read: the connection is watched until the entries are old.
+            Err(_) if wait => Ok(()),
+            Ok(None) | Err(_) => {
+                self.connection = None;
+                Ok(())
             }
         }
-        self.replay = !self.resend.is_empty();
-        SendError::retry(delivered, disconnect.describe(&self.address()))
     }
 
-    async fn close_now(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.close(self.timeout).await;
+    /// Watches the connection until entries are confirmed or revoked.
+    async fn watch(&mut self) -> Result<(), SendError> {
+        loop {
+            let aged = self.tail.next_confirmation();
+            let Some(connection) = &mut self.connection else { return std::future::pending().await };
+            let is_finishing = connection.is_finishing();
+            let idle = if is_finishing { Duration::MAX } else { self.keepalive.saturating_sub(connection.idle_for()) };
+            let ending =
+                async { if is_finishing { connection.peer_finished().await } else { connection.peer_closed().await } };
+            tokio::select! {
+                biased;
+                disconnect = ending => {
+                    let unconfirmed = self.tail.entries();
+                    let failure = self.disconnected(&disconnect);
+                    match (failure.revoked, unconfirmed) {
+                        (0, 0) => {}
+                        (0, _) => return Ok(()),
+                        _ => return Err(failure),
+                    }
+                }
+                () = sleep(aged.unwrap_or(Duration::MAX)), if aged.is_some() => {
+                    if self.tail.confirm_aged() {
+                        if is_finishing && self.tail.entries() == 0 {
+                            self.connection = None;
+                        }
+                        return Ok(());
+                    }
+                }
+                () = sleep(idle), if !is_finishing => {
+                    self.finish().await?;
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -281,13 +321,17 @@ impl TcpSink {
 
     async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
         self.connect().await?;
-        self.write(entries, true).await?;
-        Ok(self.take_settled())
+        self.write(entries).await?;
+        let settled = self.connection.as_mut().map_or(0, |connection| connection.take_settled(&mut self.tail));
+        Ok(Sent::settled(settled))
     }
 
-    fn take_settled(&mut self) -> Sent {
-        let settled = self.connection.as_mut().map_or(0, Connection::take_settled);
-        Sent::settled(self.settle_entries(settled))
+    async fn settle_some(&mut self) -> Result<Sent, SendError> {
+        let Some(connection) = &mut self.connection else { return Ok(Sent::default()) };
+        match connection.wait_settled(&mut self.tail, self.timeout).await {
+            Ok(settled) => Ok(Sent::settled(settled)),
+            Err(disconnect) => Err(self.disconnected(&disconnect)),
+        }
     }
 }
 
@@ -297,43 +341,20 @@ impl Sink for TcpSink {
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
-        Box::pin(async move {
-            let Some(connection) = &mut self.connection else { return Ok(Sent::default()) };
-            match connection.wait_settled(self.timeout).await {
-                Ok(settled) => Ok(Sent::settled(self.settle_entries(settled))),
-                Err(disconnect) => Err(self.disconnected(&disconnect)),
-            }
-        })
+        Box::pin(self.settle_some())
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            while let Some(connection) = &mut self.connection {
-                let left = self.keepalive.saturating_sub(connection.idle_for());
-                match tokio::time::timeout(left, connection.peer_closed()).await {
-                    Ok(disconnect) => drop(self.disconnected(&disconnect)),
-                    Err(_) => self.close_now().await,
-                }
-            }
-            if self.replay {
-                tokio::time::sleep(REPLAY_PAUSE * 2u32.pow(self.failed_replays.min(MAX_FAILED_REPLAYS))).await;
-                return;
-            }
-            std::future::pending().await
-        })
+    fn unconfirmed(&mut self) -> usize {
+        self.tail.confirm_aged();
+        self.tail.entries()
     }
 
-    fn take_unconfirmed(&mut self) -> Vec<Bytes> {
-        if self.replay { self.resend.renew() } else { Vec::new() }
+    fn maintain(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(self.watch())
     }
 
-    fn adopt_unconfirmed(&mut self, entries: Vec<Bytes>) {
-        self.resend.extend(entries);
-        self.replay = !self.resend.is_empty();
-    }
-
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.close_now())
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(self.finish())
     }
 }
 

@@ -49,8 +49,30 @@ async fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
     BufReader::new(timeout(PATIENCE, listener.accept()).await.expect("a connection in time").unwrap().0)
 }
 
+/// Closes the sink, whose peer then closes its end. Returns what the peer has read.
+async fn closed(sink: &mut dyn Sink, listener: &TcpListener) -> String {
+    let reading = async {
+        let mut text = String::new();
+        accept(listener).await.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let (result, text) = tokio::join!(sink.close(), reading);
+    result.unwrap();
+    text
+}
+
+/// Waits until the sink wants `revoked` messages to be sent again.
+async fn revoked(sink: &mut dyn Sink) -> (usize, String) {
+    loop {
+        if let Err(error) = timeout(PATIENCE, sink.maintain()).await.expect("the end of the connection is noticed") {
+            return (error.revoked, error.message);
+        }
+    }
+}
+
 /// Scenario: two batches, then the sink is closed.
-/// Guarantees: both use one connection, each message ends with a newline, and the connection is closed in order.
+/// Guarantees: both use one connection, each message ends with a newline, and the connection is closed in order; all
+/// messages are unconfirmed until then, and confirmed by the end of the peer.
 #[tokio::test]
 async fn lines_go_over_one_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,11 +80,9 @@ async fn lines_go_over_one_connection() {
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
     deliver(sink.as_mut(), &entries(&["a", "b"])).await.unwrap();
     deliver(sink.as_mut(), &entries(&["c"])).await.unwrap();
-    sink.close().await;
-    let mut peer = accept(&listener).await;
-    let mut text = String::new();
-    peer.read_to_string(&mut text).await.unwrap();
-    assert_eq!(text, "a\nb\nc\n");
+    assert_eq!(sink.unconfirmed(), 3);
+    assert_eq!(closed(sink.as_mut(), &listener).await, "a\nb\nc\n");
+    assert_eq!(sink.unconfirmed(), 0);
 }
 
 /// Scenario: a plugin configured in the form of Kong before 0.5.
@@ -73,10 +93,7 @@ async fn old_plugins_end_lines_with_cr_lf() {
     let port = listener.local_addr().unwrap().port();
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port, "crlf": true}));
     deliver(sink.as_mut(), &entries(&["a", "b"])).await.unwrap();
-    sink.close().await;
-    let mut text = String::new();
-    accept(&listener).await.read_to_string(&mut text).await.unwrap();
-    assert_eq!(text, "a\r\nb\r\n");
+    assert_eq!(closed(sink.as_mut(), &listener).await, "a\r\nb\r\n");
 }
 
 /// Scenario: a port without a listener; then a name that cannot be resolved.
@@ -92,27 +109,61 @@ async fn connecting_errors_are_clear() {
     assert!(error.message.starts_with(&expected), "{error}");
 }
 
-/// Scenario: the peer ends with an unread message in its buffer while the sink is idle.
-/// Guarantees: although the message had settled, the sink notices, requests a call, and sends it again.
+/// Scenario: the peer ends with an unread message in its buffer while the sink is idle; in another run it does so when the
+/// sink closes the connection.
+/// Guarantees: although the messages had settled, they are to be sent again, and go out first on the next connection.
 #[tokio::test]
 async fn messages_unread_by_a_dead_peer_are_sent_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
-    deliver(sink.as_mut(), &entries(&["read", "unread"])).await.unwrap();
-    let mut peer = accept(&listener).await.into_inner();
-    let mut first = [0; 5];
-    peer.read_exact(&mut first).await.unwrap();
-    drop(peer);
-    timeout(PATIENCE, sink.maintain()).await.expect("the end of the connection is noticed");
-    sink.send(&[]).await.unwrap();
-    deliver(sink.as_mut(), &entries(&["next"])).await.unwrap();
-    let mut peer = accept(&listener).await;
-    assert_eq!(read_lines(&mut peer, 3).await, ["read", "unread", "next"]);
+    for closes in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
+        deliver(sink.as_mut(), &entries(&["read", "unread"])).await.unwrap();
+        let mut peer = accept(&listener).await.into_inner();
+        let mut first = [0; 5];
+        peer.read_exact(&mut first).await.unwrap();
+        let (count, message) = if closes {
+            let ended = async {
+                // After the sink's end of the connection.
+                peer.readable().await.unwrap();
+                drop(peer);
+            };
+            let (result, ()) = tokio::join!(sink.close(), ended);
+            let error = result.expect_err("a reset is no confirmation");
+            (error.revoked, error.message)
+        } else {
+            drop(peer);
+            revoked(sink.as_mut()).await
+        };
+        assert_eq!((count, sink.unconfirmed()), (2, 0), "{message}");
+        assert!(message.contains("broke: "), "{message}");
+        deliver(sink.as_mut(), &entries(&["read", "unread", "next"])).await.unwrap();
+        let mut peer = accept(&listener).await;
+        assert_eq!(read_lines(&mut peer, 3).await, ["read", "unread", "next"]);
+    }
 }
 
-/// Scenario: a peer that closes each connection when it receives data.
-/// Guarantees: the idle sink does not send the same messages endlessly.
+/// Scenario: a peer that reads nothing and does not close its end; the sink closes the connection, and is told to send more.
+/// Guarantees: closing takes a limited time and confirms nothing; before more is sent, the first message is to be sent
+/// again.
+#[tokio::test]
+async fn a_peer_that_does_not_close_confirms_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config = json!({"host": "127.0.0.1", "port": port, "timeout": 200});
+    let mut sink = open(&SinkShared::new(None), config);
+    deliver(sink.as_mut(), &entries(&["a"])).await.unwrap();
+    let _peer = accept(&listener).await;
+    timeout(PATIENCE, sink.close()).await.expect("in time").unwrap();
+    assert_eq!(sink.unconfirmed(), 1);
+    let error = sink.send(&entries(&["b"])).await.unwrap_err();
+    assert_eq!((error.delivered, error.revoked, sink.unconfirmed()), (0, 1, 0), "{error}");
+    deliver(sink.as_mut(), &entries(&["a", "b"])).await.unwrap();
+    assert_eq!(read_lines(&mut accept(&listener).await, 2).await, ["a", "b"]);
+}
+
+/// Scenario: a peer that closes each connection when it has read a message.
+/// Guarantees: the message is to be sent again once, and then confirmed.
 #[tokio::test]
 async fn replays_do_not_repeat_endlessly() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -120,15 +171,34 @@ async fn replays_do_not_repeat_endlessly() {
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
     deliver(sink.as_mut(), &entries(&["once"])).await.unwrap();
     assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["once"]);
-    timeout(PATIENCE, sink.maintain()).await.expect("the end of the connection is noticed");
-    sink.send(&[]).await.unwrap();
+    assert_eq!(revoked(sink.as_mut()).await.0, 1);
+    deliver(sink.as_mut(), &entries(&["once"])).await.unwrap();
     assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["once"]);
-    let idle = timeout(Duration::from_millis(300), sink.maintain()).await;
-    assert!(idle.is_err(), "the second end is no reason to connect again");
+    timeout(PATIENCE, sink.maintain()).await.expect("the end is noticed").expect("nothing is to be sent again");
+    assert_eq!(sink.unconfirmed(), 0);
+}
+
+/// Scenario: a peer resets every connection, with the message unread.
+/// Guarantees: the message is to be sent again each time, after pauses that grow and are bounded.
+#[tokio::test]
+async fn a_peer_that_resets_every_connection_loses_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut sink = super::TcpSink::plain("127.0.0.1".to_owned(), port, 10_000, &SinkShared::new(None));
+    let mut pauses = Vec::new();
+    for _ in 0..13 {
+        deliver(&mut sink, &entries(&["unread"])).await.unwrap();
+        drop(accept(&listener).await);
+        let error = timeout(PATIENCE, sink.maintain()).await.expect("noticed").unwrap_err();
+        assert_eq!(error.revoked, 1);
+        pauses.push(error.retry_after.expect("a pause"));
+    }
+    assert!(pauses.is_sorted() && pauses[1] == 2 * pauses[0], "{pauses:?}");
+    assert_eq!(pauses.last(), Some(&Duration::from_millis(20 << 10)));
 }
 
 /// Scenario: the connection is idle for longer than `keepalive`.
-/// Guarantees: the sink closes it in order, and the next message uses a new one.
+/// Guarantees: the sink closes it in order, which confirms the message, and the next message uses a new one.
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -139,10 +209,13 @@ async fn an_idle_connection_is_closed() {
     let mut peer = accept(&listener).await;
     let mut text = String::new();
     tokio::select! {
-        () = sink.maintain() => panic!("nothing is to be sent"),
+        result = sink.maintain() => panic!("the peer has not ended yet: {result:?}"),
         read = timeout(PATIENCE, peer.read_to_string(&mut text)) => drop(read.expect("closed in time").unwrap()),
     }
     assert_eq!(text, "a\n");
+    drop(peer);
+    timeout(PATIENCE, sink.maintain()).await.expect("the end is noticed").unwrap();
+    assert_eq!(sink.unconfirmed(), 0);
     deliver(sink.as_mut(), &entries(&["b"])).await.unwrap();
     assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["b"]);
 }
@@ -193,7 +266,8 @@ async fn tls_server() -> (u16, String) {
 }
 
 /// Scenario: a receiver with a self-signed certificate for `localhost`, addressed by IP address.
-/// Guarantees: it is rejected unless the certificate is trusted and `tls_sni` names it, or verification is disabled.
+/// Guarantees: it is rejected unless the certificate is trusted and `tls_sni` names it, or verification is disabled; the end
+/// of its connection confirms what it has read.
 #[tokio::test]
 async fn tls_verifies_unless_told_otherwise() {
     let (port, certificate) = tls_server().await;
@@ -203,7 +277,11 @@ async fn tls_verifies_unless_told_otherwise() {
     let shared = SinkShared::new(Some(roots));
     let config = |sni: Option<&str>, verify: bool| json!({"host": "127.0.0.1", "port": port, "tls": true, "tls_sni": sni, "ssl_verify": verify});
     let message = entries(&["hello"]);
-    deliver(open(&shared, config(Some("localhost"), true)).as_mut(), &message).await.unwrap();
+    let mut sink = open(&shared, config(Some("localhost"), true));
+    deliver(sink.as_mut(), &message).await.unwrap();
+    // The receiver ends its connection without TLS's own message.
+    sink.close().await.unwrap();
+    assert_eq!(sink.unconfirmed(), 0);
     deliver(open(&shared, config(None, false)).as_mut(), &message).await.unwrap();
     let error = deliver(open(&shared, config(None, true)).as_mut(), &message).await.unwrap_err();
     assert!(error.message.contains("TLS failed") && error.message.contains("config.tls_sni"), "{error}");

@@ -1,8 +1,11 @@
 //! One UDP datagram per message.
 //!
-//! Nothing acknowledges a datagram: a message counts as delivered when the kernel has accepted it. If the network reports
+//! Nothing acknowledges a datagram: a message counts as delivered when the kernel has accepted it. The same holds for a large
+//! message that goes over TCP when the receiver's kernel has it; it is sent again if the connection breaks, but not in the next
+//! run. If the network reports
 //! with an ICMP message that no receiver listens, the datagram counts as lost.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -72,6 +75,10 @@ pub struct UdpSink {
     advice: &'static str,
     socket: Option<UdpSocket>,
     large: TcpSink,
+    // The messages that `large` has and that are not confirmed, and those that it is to send again.
+    over_tcp: VecDeque<Bytes>,
+    // How many of the newest are to be sent again.
+    again: usize,
     // Number of lost entries that are not reported yet.
     lost: u64,
     // An earlier datagram was refused: the name is resolved again after the batch.
@@ -102,6 +109,8 @@ impl UdpSink {
             oversize: config.oversize,
             advice: "set config.oversize to tcp or truncate to have such messages sent",
             socket: None,
+            over_tcp: VecDeque::new(),
+            again: 0,
             lost: 0,
             refused: false,
         }
@@ -179,14 +188,41 @@ impl UdpSink {
                     Err(SendError::retry(0, format!("cannot send to {}:{}: {error}", self.host, self.port)))
                 }
             },
-            Oversize::Tcp => {
-                let mut settled = self.large.send(std::slice::from_ref(entry)).await?.settled;
-                while settled == 0 {
-                    settled = self.large.settle().await?.settled;
-                }
-                Ok(())
-            }
+            Oversize::Tcp => self.send_over_tcp(entry).await,
         }
+    }
+
+    /// Sends a message over TCP, after those that a broken connection may have lost.
+    async fn send_over_tcp(&mut self, entry: &Bytes) -> Result<(), SendError> {
+        self.over_tcp.push_back(entry.clone());
+        let (mut waiting, mut sent) = (self.again + 1, false);
+        let failure = loop {
+            let result = if sent {
+                self.large.settle().await
+            } else {
+                let from = self.over_tcp.len() - waiting;
+                self.large.send(&self.over_tcp.make_contiguous()[from..]).await
+            };
+            sent = true;
+            match result {
+                Ok(progress) => waiting -= progress.settled.min(waiting),
+                Err(error) => {
+                    waiting = waiting - error.delivered.min(waiting) + error.revoked;
+                    break Some(error);
+                }
+            }
+            if waiting == 0 {
+                break None;
+            }
+        };
+        // The caller gives the message again after an error.
+        self.again = waiting.saturating_sub(1);
+        let unconfirmed = self.large.unconfirmed() + self.again;
+        if waiting > 0 {
+            self.over_tcp.pop_back();
+        }
+        self.over_tcp.drain(..self.over_tcp.len().saturating_sub(unconfirmed));
+        failure.filter(|_| waiting > 0).map_or(Ok(()), Err)
     }
 
     async fn connect(&mut self) -> io::Result<()> {
@@ -232,8 +268,16 @@ impl Sink for UdpSink {
         Box::pin(self.send_all(entries))
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        self.large.close()
+    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
+        Box::pin(async move {
+            if let Err(error) = self.large.close().await {
+                let from = self.over_tcp.len().saturating_sub(self.again + error.revoked);
+                self.large.send(&self.over_tcp.make_contiguous()[from..]).await?;
+                // Nothing more is known about datagrams, either.
+                let _ = self.large.close().await;
+            }
+            Ok(())
+        })
     }
 }
 

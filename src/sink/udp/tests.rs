@@ -61,10 +61,11 @@ async fn the_policy_decides_about_oversize_messages() {
 
     let mut sink = open(port, "tcp");
     assert_eq!(sink.send(&batch).await.unwrap().settled, 3);
-    sink.close().await;
     let mut stream = timeout(PATIENCE, listener.accept()).await.expect("a connection in time").unwrap().0;
     let mut text = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("closed in time").unwrap();
+    let (closed, read) = tokio::join!(sink.close(), timeout(PATIENCE, stream.read_to_end(&mut text)));
+    closed.unwrap();
+    read.expect("closed in time").unwrap();
     assert_eq!(text, [&large[..], b"\n"].concat());
 }
 
@@ -88,4 +89,29 @@ async fn refused_datagrams_are_counted() {
     let peer = UdpSocket::bind(address).await.unwrap();
     sink.send(&[Bytes::from_static(b"here")]).await.unwrap();
     assert_eq!(receive(&peer).await, b"here");
+}
+
+/// Scenario: the receiver of large messages resets the connection with an unread one; later there is another.
+/// Guarantees: the first is sent again before it, each once.
+#[tokio::test]
+async fn large_messages_are_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut sink = open(listener.local_addr().unwrap().port(), "tcp");
+    let large = |name: &str| Bytes::from(name.repeat(MAX_DATAGRAM + 1));
+    assert_eq!(sink.send(&[large("a")]).await.unwrap().settled, 1);
+    drop(timeout(PATIENCE, listener.accept()).await.expect("a connection in time"));
+    let error = sink.send(&[large("b")]).await.expect_err("the connection is broken");
+    assert_eq!((error.delivered, error.kind), (0, FailureKind::Retryable));
+    let sending = async {
+        assert_eq!(sink.send(&[large("b")]).await.unwrap().settled, 1);
+        sink.close().await.unwrap();
+    };
+    let reading = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let ((), text) = timeout(PATIENCE, async { tokio::join!(sending, reading) }).await.expect("in time");
+    assert_eq!(text.lines().map(|line| &line[..1]).collect::<String>(), "ab");
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use super::super::log::{Disk, Log, RealDisk, Recovered, SegmentReader};
 use super::super::{Budget, Signals};
 use super::state::State;
 use super::write::Writer;
-use super::{DurableOptions, DurableQueue};
+use super::{DurableOptions, DurableQueue, Mode};
 use crate::failpoint::{self, Point};
 use crate::metric::Histogram;
 
@@ -93,7 +93,7 @@ impl Shared {
         }
     }
 
-    /// Waits for work, until `due` at the latest. Returns the queues, and whether to stop.
+    /// Waits for work, until `due` at the latest. Returns the queues that may need any, and whether to stop.
     fn wait(&self, due: Option<Instant>) -> (Vec<Arc<DurableQueue>>, bool) {
         let mut state = self.state.lock();
         while state.wakeup.is_none() && !state.stop {
@@ -105,7 +105,9 @@ impl Shared {
             }
         }
         state.wakeup = None;
-        (state.queues.clone(), state.stop)
+        // There may be thousands of queues that never spill.
+        let is_wanted = |queue: &&Arc<DurableQueue>| state.stop || !queue.is_dormant.load(Ordering::SeqCst);
+        (state.queues.iter().filter(is_wanted).cloned().collect(), state.stop)
     }
 }
 
@@ -144,14 +146,33 @@ impl Flusher {
     /// The directory cannot be created or read, or a thread cannot be started. Damaged files are not an error: see
     /// [`Recovered`].
     pub fn open(&self, dir: &Path, options: DurableOptions) -> io::Result<(Arc<DurableQueue>, Recovered)> {
+        let (queue, recovered) = self.open_unserved(dir, options)?;
+        let mut flusher = self.shared.state.lock();
+        while flusher.threads.len() < THREADS {
+            let shared = self.shared.clone();
+            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
+        }
+        flusher.queues.push(queue.clone());
+        drop(flusher);
+        self.shared.wake(Wakeup::Removed);
+        Ok((queue, recovered))
+    }
+
+    /// The same, without a thread that writes it.
+    pub(super) fn open_unserved(
+        &self,
+        dir: &Path,
+        options: DurableOptions,
+    ) -> io::Result<(Arc<DurableQueue>, Recovered)> {
         let disk = &self.shared.disk;
         let (log, recovered) = Log::open(disk, dir, options.segment_bytes())?;
         failpoint::reach(Point::Opened);
         let reader = || SegmentReader::new(disk.clone(), dir.to_owned());
-        let mut state = State::new(&log, &recovered);
+        let is_dormant = AtomicBool::new(options.mode == Mode::Spill && log.next() == 0);
+        let mut state =
+            State::new(&log, &recovered, options.mode, (self.shared.memory.open(), self.shared.data.open()));
         let on_disk = state.disk_bytes();
-        self.shared.data.acquire(on_disk);
-        state.data_held = on_disk;
+        state.data.acquire(on_disk);
         let queue = Arc::new(DurableQueue {
             options,
             shared: self.shared.clone(),
@@ -161,15 +182,8 @@ impl Flusher {
             reader: Arc::new(Mutex::new(reader())),
             writer: Mutex::new(Writer::new(log, reader())),
             synced: Condvar::new(),
+            is_dormant,
         });
-        let mut flusher = self.shared.state.lock();
-        while flusher.threads.len() < THREADS {
-            let shared = self.shared.clone();
-            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
-        }
-        flusher.queues.push(queue.clone());
-        drop(flusher);
-        self.shared.wake(Wakeup::Removed);
         Ok((queue, recovered))
     }
 
@@ -238,7 +252,7 @@ fn run(shared: &Shared) {
 }
 
 /// Writes, syncs and checkpoints all queues once.
-fn flush(queues: &[Arc<DurableQueue>], at_once: bool) {
+pub(super) fn flush(queues: &[Arc<DurableQueue>], at_once: bool) {
     let now = Instant::now();
     for queue in queues {
         queue.write(now, at_once);

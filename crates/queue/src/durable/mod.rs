@@ -4,8 +4,10 @@
 //! queues of the process. An entry can be leased, and its receipt is dropped, when it is safe. Recent entries are delivered
 //! from memory and older ones are read from disk, so that memory does not grow with the queue.
 
+mod again;
 mod flusher;
 mod read;
+mod spill;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ mod write;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -25,7 +28,9 @@ use self::flusher::{Shared, Wakeup};
 use self::state::State;
 use self::write::Writer;
 use super::log::{FRAME_BYTES, MAX_PAYLOAD, SegmentReader};
-use super::{BoxFuture, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt, ReserveError};
+use super::{
+    Bound, BoxFuture, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt, ReserveError,
+};
 use crate::metric::Moment;
 
 /// How much a durable queue holds.
@@ -46,10 +51,21 @@ pub struct DurableBounds {
 pub struct DurableOptions {
     /// Its bounds.
     pub bounds: DurableBounds,
-    /// Without an interval, entries are synced before they are acknowledged: a power failure loses no acknowledged entry.
-    /// With one, they are acknowledged when they are written, and synced at most this long after it: a power failure loses
-    /// the entries that were acknowledged since the last sync; the end of the process alone loses nothing.
-    pub sync_interval: Option<Duration>,
+    /// When its entries are written.
+    pub mode: Mode,
+}
+
+/// When the entries of a durable queue are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They are synced before they are acknowledged: a power failure loses no acknowledged entry.
+    Sync,
+    /// They are acknowledged when they are written, and synced at most this long after it: a power failure loses the entries
+    /// that were acknowledged since the last sync; the end of the process alone loses nothing.
+    Interval(Duration),
+    /// They wait in memory, where they are acknowledged and delivered at once, and are written only when they are too many.
+    /// The end of the process loses what only memory has, except after [`Flusher::shut_down`].
+    Spill,
 }
 
 impl DurableOptions {
@@ -61,7 +77,8 @@ impl DurableOptions {
 
 /// A bounded queue on disk.
 ///
-/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set.
+/// The bounds count reserved entries, and also entries in flight unless [`Overflow::DropOldest`] is set. They do not count the
+/// unconfirmed entries; the bound on the data directory does, because their files stay.
 pub struct DurableQueue {
     options: DurableOptions,
     shared: Arc<Shared>,
@@ -74,6 +91,8 @@ pub struct DurableQueue {
     writer: Mutex<Writer>,
     /// Notified when a sync ends.
     synced: Condvar,
+    /// It has never needed the flusher: a queue that spills, and has not yet done so.
+    is_dormant: AtomicBool,
 }
 
 /// Whom to notify after a change, once the lock is released.
@@ -92,47 +111,54 @@ impl DurableQueue {
         state.durable == state.next
     }
 
-    fn own_bounds_allow(&self, state: &State, entries: usize, bytes: usize) -> bool {
+    /// The bound of the queue that another `entries` entries of `bytes` bytes would exceed.
+    fn exceeded_bound(&self, state: &State, entries: usize, bytes: usize) -> Option<Bound> {
         let bounds = &self.options.bounds;
         let total = state.depth().saturating_add(state.reserved).saturating_add(entries);
         let held = (state.bytes + state.reserved_bytes).saturating_add(bytes);
-        bounds.max_entries.is_none_or(|max| total <= max)
-            && bounds.max_bytes.is_none_or(|max| held <= max)
-            && held.saturating_add(total.saturating_mul(FRAME_BYTES)) <= bounds.max_disk_bytes
+        if bounds.max_entries.is_some_and(|max| total > max) {
+            Some(Bound::MaxEntries)
+        } else if bounds.max_bytes.is_some_and(|max| held > max) {
+            Some(Bound::MaxBytes)
+        } else {
+            let on_disk = held.saturating_add(total.saturating_mul(FRAME_BYTES));
+            (on_disk > bounds.max_disk_bytes).then_some(Bound::MaxDiskBytes)
+        }
     }
 
-    fn can_ever_hold(&self, entries: usize, bytes: usize) -> bool {
+    fn can_ever_hold(&self, state: &State, entries: usize, bytes: usize) -> bool {
         let bounds = &self.options.bounds;
         let on_disk = bytes.saturating_add(entries.saturating_mul(FRAME_BYTES));
         bounds.max_entries.is_none_or(|max| entries <= max)
-            && bytes <= bounds.max_bytes.unwrap_or(usize::MAX).min(self.shared.memory.max_bytes())
-            && on_disk <= bounds.max_disk_bytes.min(self.shared.data.max_bytes())
+            && bytes <= bounds.max_bytes.unwrap_or(usize::MAX).min(state.memory.most())
+            && on_disk <= bounds.max_disk_bytes.min(state.data.most())
     }
 
-    /// Acquires `bytes` of memory and `on_disk` bytes of the data directory, or neither.
-    fn try_acquire(&self, bytes: usize, on_disk: usize) -> bool {
-        if !self.shared.memory.try_acquire(bytes) {
-            return false;
+    /// Acquires `bytes` of memory and `on_disk` bytes of the data directory, or neither: then returns the bound that they
+    /// would exceed.
+    fn try_acquire(state: &mut State, bytes: usize, on_disk: usize) -> Option<Bound> {
+        if !state.memory.try_acquire(bytes) {
+            return Some(Bound::MaxMemory);
         }
-        if self.shared.data.try_acquire(on_disk) {
-            return true;
+        if state.data.try_acquire(on_disk) {
+            return None;
         }
         // Waiting tasks need no notification: these bytes were never really in use.
-        let _ = self.shared.memory.release(bytes);
-        false
+        let _ = state.memory.release(bytes);
+        Some(Bound::MaxDataBytes)
     }
 
     /// Whether the queue is past its bounds and has entries to drop.
     fn is_overfull(&self, state: &State) -> bool {
         let bounds = &self.options.bounds;
         let waiting = state.waiting();
-        let waiting_bytes = state.bytes - state.leased_bytes;
+        let waiting_bytes = state.bytes.saturating_sub(state.leased_bytes + state.again_bytes);
         bounds.overflow == Overflow::DropOldest
             && waiting > 0
             && (bounds.max_entries.is_some_and(|max| waiting > max)
                 || bounds.max_bytes.is_some_and(|max| waiting_bytes > max)
                 || waiting_bytes + waiting * FRAME_BYTES > bounds.max_disk_bytes
-                || (self.shared.data.used() > self.shared.data.max_bytes() && waiting > 1))
+                || (state.data.is_overdrawn() && waiting > 1))
     }
 
     /// Whether an entry alone is larger than the queue allows.
@@ -145,32 +171,35 @@ impl DurableQueue {
     /// Adjusts what the queue has acquired of the shared budgets, and returns whom to notify.
     fn adjust_budgets(&self, state: &mut State) -> Notifications {
         let mut notifications = Notifications { room: false, idle: state.is_idle(), ..Notifications::default() };
-        let adjust = |budget: &super::Budget, held: &mut usize, now: usize| {
-            let mut starved = false;
-            if now > *held {
-                budget.acquire(now - *held);
-            } else {
-                starved = budget.release(*held - now);
-            }
-            *held = now;
-            starved
-        };
-        let (in_memory, on_disk) = (state.unsynced_bytes + state.reserved_bytes, state.disk_bytes());
-        let starved = adjust(&self.shared.memory, &mut state.memory_held, in_memory)
-            | adjust(&self.shared.data, &mut state.data_held, on_disk);
-        notifications.room = starved || (!state.failing && std::mem::take(&mut state.refused));
+        let (in_memory, on_disk) = (state.memory_bytes(), state.disk_bytes());
+        let starved = state.memory.set(in_memory) | state.data.set(on_disk);
+        self.adjust_pool(state);
+        let has_room = state.spills || !state.failing;
+        notifications.room = starved || (has_room && std::mem::take(&mut state.refused));
         self.report_level(state);
         notifications.events = !state.events.is_empty();
         notifications
     }
 
+    /// Adjusts what the queue has acquired of the pool of recent entries.
+    fn adjust_pool(&self, state: &mut State) {
+        let now = state.pool_bytes();
+        match now.checked_sub(state.pooled) {
+            Some(0) => return,
+            Some(more) => self.shared.recent.acquire(more),
+            None => self.shared.recent.release(state.pooled - now),
+        }
+        state.pooled = now;
+    }
+
     /// Reports a queue that is 80 % full, as Kong does, once until it is below 60 %.
     fn report_level(&self, state: &mut State) {
         let depth = state.depth();
+        let entries = if state.spills { self.stuck_entries(state) } else { depth };
         let reaches = |percent: usize| {
             let bounds = &self.options.bounds;
-            bounds.max_entries.is_some_and(|max| depth * 100 >= max * percent)
-                || state.disk_bytes() / percent >= bounds.max_disk_bytes / 100
+            bounds.max_entries.is_some_and(|max| entries * 100 >= max * percent)
+                || state.unsettled_disk_bytes() / percent >= bounds.max_disk_bytes / 100
         };
         if !state.warned && reaches(80) && depth > 0 {
             state.warned = true;
@@ -194,6 +223,7 @@ impl DurableQueue {
             self.event_ready.notify_waiters();
         }
         if let Some(wakeup) = notifications.flusher {
+            self.is_dormant.store(false, Ordering::SeqCst);
             self.shared.wake(wakeup);
         }
     }
@@ -211,26 +241,14 @@ impl DurableQueue {
         self.notify(notifications);
     }
 
-    /// Removes the first `entries` leased entries, delivered or dropped.
-    fn remove_leased(&self, entries: usize, dropped: Option<DropReason>) {
-        if entries == 0 {
-            return;
-        }
+    /// Changes the state where entries were removed from the front, and wakes whom that concerns.
+    fn remove(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
-        // Before they are removed, because their marks are removed with them.
-        let delivered = state.leased_numbers(entries).filter(|_| dropped.is_none());
-        if let Some((numbers, entries)) = delivered {
-            state.ages.delivered(numbers, entries, Moment::now());
-        }
-        let (entries, bytes) = state.take_leased(entries);
-        match dropped {
-            Some(reason) => state.totals.count_dropped(entries, reason),
-            None => {
-                state.totals.delivered += entries;
-                state.totals.delivered_bytes += bytes;
-            }
-        }
-        let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
+        // The cursor of a queue that has nothing on disk need not be saved.
+        let wakes = !state.spills || state.head() < state.logged;
+        change(&mut state);
+        let flusher = wakes.then_some(Wakeup::Removed);
+        let notifications = Notifications { flusher, ..self.adjust_budgets(&mut state) };
         drop(state);
         self.notify(notifications);
     }
@@ -240,7 +258,10 @@ impl Queue for DurableQueue {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Closed);
+        }
+        if state.spills {
+            return self.reserve_memory(state, entries, bytes);
         }
         let on_disk = bytes.saturating_add(entries.saturating_mul(FRAME_BYTES));
         let alone = state.is_idle() && entries <= 1;
@@ -248,18 +269,18 @@ impl Queue for DurableQueue {
             state.refused = true;
             return Err(ReserveError::Failing);
         } else if self.options.bounds.overflow == Overflow::DropOldest || alone {
-            self.shared.memory.acquire(bytes);
-            self.shared.data.acquire(on_disk);
-        } else if !self.can_ever_hold(entries, bytes) && entries > 1 {
+            state.memory.acquire(bytes);
+            state.data.acquire(on_disk);
+        } else if !self.can_ever_hold(&state, entries, bytes) && entries > 1 {
             return Err(ReserveError::TooLarge);
-        } else if !self.own_bounds_allow(&state, entries, bytes) || !self.try_acquire(bytes, on_disk) {
+        } else if let Some(bound) =
+            self.exceeded_bound(&state, entries, bytes).or_else(|| Self::try_acquire(&mut state, bytes, on_disk))
+        {
             state.refused = true;
-            return Err(ReserveError::Full);
+            return Err(ReserveError::Full(bound));
         }
         state.reserved += entries;
         state.reserved_bytes += bytes;
-        state.memory_held += bytes;
-        state.data_held += on_disk;
         Ok(())
     }
 
@@ -271,6 +292,17 @@ impl Queue for DurableQueue {
         self.release_as(entries, bytes, Some(reason));
     }
 
+    fn count_refusal(&self, error: ReserveError, dropped: usize) {
+        let mut state = self.state.lock();
+        state.totals.count_refusal(dropped);
+        let dropped = dropped as u64;
+        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
+            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
+        }
+        drop(state);
+        self.event_ready.notify_waiters();
+    }
+
     fn append(&self, entries: Vec<Bytes>, reserved: usize, receipt: &Receipt) {
         let mut state = self.state.lock();
         debug_assert!(
@@ -279,7 +311,7 @@ impl Queue for DurableQueue {
         );
         state.reserved -= entries.len().min(state.reserved);
         state.reserved_bytes -= reserved.min(state.reserved_bytes);
-        let (mut oversize, mut largest, before, next) = (0, 0, state.recent_bytes, state.next);
+        let (mut oversize, mut largest, next) = (0, 0, state.next);
         for entry in entries {
             state.totals.appended += 1;
             state.totals.appended_bytes += entry.len() as u64;
@@ -293,15 +325,21 @@ impl Queue for DurableQueue {
         if state.next > next {
             state.ages.arrived(next, Moment::now());
         }
-        self.shared.recent.acquire(state.recent_bytes - before);
         state.totals.count_dropped(oversize, DropReason::Oversize);
         if oversize > 0 {
             state.push_event(QueueEvent::Oversize { entries: oversize, largest });
         }
-        state.hold_receipt(receipt.clone());
-        let notifications = Notifications { flusher: Some(Wakeup::Appended), ..self.adjust_budgets(&mut state) };
+        let is_readable = state.spills;
+        if !is_readable {
+            state.hold_receipt(receipt.clone());
+        }
+        let notifications = self.adjust_budgets(&mut state);
+        let flusher = self.must_write(&state).then_some(Wakeup::Appended);
         drop(state);
-        self.notify(notifications);
+        self.notify(Notifications { flusher, ..notifications });
+        if is_readable {
+            self.readable.notify_waiters();
+        }
     }
 }
 
@@ -330,23 +368,35 @@ impl Reader for DurableQueue {
     }
 
     fn lease(&self, entries: usize, bytes: usize) -> BoxFuture<'_, Vec<Bytes>> {
-        Box::pin(self.lease_next(entries, bytes))
+        Box::pin(async move {
+            let again = self.lease_again(entries, bytes).await;
+            if again.is_empty() { self.lease_next(entries, bytes).await } else { again }
+        })
     }
 
-    fn commit(&self, entries: usize) {
-        self.remove_leased(entries, None);
+    fn settle(&self, entries: usize, unconfirmed: usize) {
+        self.remove(|state| state.settle(entries, unconfirmed));
+    }
+
+    fn revoke(&self, entries: usize) {
+        self.remove(|state| state.revoke(entries));
+        self.readable.notify_waiters();
     }
 
     fn discard(&self, entries: usize, reason: DropReason) {
-        self.remove_leased(entries, Some(reason));
+        if entries > 0 {
+            self.remove(|state| {
+                let (entries, _) = state.take_leased(entries);
+                state.totals.count_dropped(entries, reason);
+            });
+        }
     }
 
     fn drop_waiting(&self) -> u64 {
         let mut state = self.state.lock();
-        let (entries, bytes) = state.drop_readable();
+        let entries = state.drop_readable();
         let notifications = Notifications { flusher: Some(Wakeup::Removed), ..self.adjust_budgets(&mut state) };
         drop(state);
-        self.shared.recent.release(bytes);
         self.notify(notifications);
         entries
     }
@@ -371,8 +421,10 @@ impl Reader for DurableQueue {
     fn counters(&self) -> Counters {
         let state = self.state.lock();
         Counters {
-            depth: state.depth(),
-            bytes: state.bytes,
+            depth: state.unconfirmed.len() + state.depth(),
+            bytes: state.unconfirmed.bytes() + state.bytes,
+            unconfirmed: state.unconfirmed.len(),
+            unconfirmed_bytes: state.unconfirmed.bytes(),
             leased: state.leased.len(),
             reserved: state.reserved,
             ..state.totals
@@ -382,11 +434,14 @@ impl Reader for DurableQueue {
     fn status(&self) -> QueueStatus {
         let DurableBounds { max_bytes, max_disk_bytes, .. } = self.options.bounds;
         let state = self.state.lock();
+        let max_bytes = max_bytes.filter(|_| !state.spills);
         QueueStatus {
-            oldest: state.ages.age(state.head(), Moment::now()),
+            oldest: state.ages.age(state.first_unsettled(), Moment::now()),
             times: state.ages.times().clone(),
-            failing: state.failing,
             unreadable: state.unreadable,
+            failing: state.failing && !(state.spills && self.has_room_in_memory(&state)),
+            on_disk: !state.spills || state.logged > state.head(),
+            lacks_room: state.unconfirmed.len() > 0 && (state.failing || state.refused),
             max_bytes: Some(max_bytes.map_or(max_disk_bytes, |max| max.min(max_disk_bytes))),
         }
     }
@@ -398,9 +453,8 @@ impl Drop for DurableQueue {
         let mut state = self.state.lock();
         // Dropping them would acknowledge entries that are not safe.
         std::mem::take(&mut state.receipts).into_iter().for_each(std::mem::forget);
-        let starved = self.shared.memory.release(std::mem::take(&mut state.memory_held))
-            | self.shared.data.release(std::mem::take(&mut state.data_held));
-        self.shared.recent.release(std::mem::take(&mut state.recent_bytes));
+        let starved = state.memory.close() | state.data.close();
+        self.shared.recent.release(std::mem::take(&mut state.pooled));
         drop(state);
         self.notify(Notifications { room: starved, idle: true, ..Notifications::default() });
     }

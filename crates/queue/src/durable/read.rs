@@ -22,6 +22,21 @@ struct Range {
     end: u64,
 }
 
+impl State {
+    /// Where the entries end that can be read from disk; and at most `entries` of those after them, starting with `from`,
+    /// which only memory has.
+    fn peek_memory(&self, from: u64, entries: usize) -> (u64, Vec<(u64, Bytes)>) {
+        if !self.spills {
+            return (self.durable, Vec::new());
+        }
+        let end = self.durable.min(self.recent_first);
+        let kept = self.kept.iter().map(|(seq, entry)| (*seq, entry));
+        let in_memory = kept.chain((self.recent_first..).zip(&self.recent));
+        let wanted = in_memory.filter(|(seq, _)| *seq >= from.max(end)).take(entries);
+        (end, wanted.map(|(seq, entry)| (seq, entry.clone())).collect())
+    }
+}
+
 impl DurableQueue {
     /// Reads from disk what is not in memory. A read that fails is repeated until it succeeds: the entries are on disk, and
     /// are not lost as long as they are not skipped.
@@ -63,10 +78,15 @@ impl DurableQueue {
 
     /// Reads from disk, with a reader of its own, starting `skip` entries after the oldest.
     pub(super) async fn peek_at(&self, skip: usize, entries: usize) -> io::Result<Vec<(u64, Bytes)>> {
-        let (extents, from, end) = {
+        let (extents, from, end, in_memory) = {
             let state = self.state.lock();
-            (state.extents.clone(), state.head().saturating_add(skip as u64), state.durable)
+            let from = state.head().saturating_add(skip as u64);
+            let (end, in_memory) = state.peek_memory(from, entries);
+            (state.extents.clone(), from, end, in_memory)
         };
+        if from >= end {
+            return Ok(in_memory);
+        }
         let mut reader = self.reader.lock().another();
         let read = move || {
             let mut found = Vec::new();
@@ -76,6 +96,8 @@ impl DurableQueue {
                 at = chunk.next;
                 found.extend(chunk.records.into_iter().map(|record| (record.seq, record.payload)));
             }
+            let left = entries - found.len();
+            found.extend(in_memory.into_iter().take(left));
             Ok(found)
         };
         tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
@@ -92,10 +114,11 @@ impl DurableQueue {
             let seq = state.recent_first;
             let Some(entry) = state.pop_recent() else { break };
             size += entry.len();
+            state.keep(seq, &entry);
             state.lease(seq, &entry);
             batch.push(entry);
         }
-        self.shared.recent.release(size);
+        self.adjust_pool(state);
         batch
     }
 
@@ -118,7 +141,7 @@ impl DurableQueue {
     }
 
     /// Records whether entries on disk cannot be read now, and reports a change.
-    fn set_unreadable(&self, error: Option<&io::Error>) {
+    pub(super) fn set_unreadable(&self, error: Option<&io::Error>) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.unreadable, error.is_some()) == error.is_some() {
             return;

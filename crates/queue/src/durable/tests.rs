@@ -7,6 +7,9 @@ use super::super::log::{Disk, Log, Recovered};
 use super::super::{Budget, Signals};
 use super::*;
 
+mod spill;
+mod unconfirmed;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn on(disk: SimDisk) -> Arc<dyn Disk> {
@@ -15,7 +18,7 @@ fn on(disk: SimDisk) -> Arc<dyn Disk> {
 
 fn options(max_entries: Option<usize>, overflow: Overflow) -> DurableOptions {
     let bounds = DurableBounds { max_entries, max_bytes: None, max_disk_bytes: 1 << 30, overflow };
-    DurableOptions { bounds, sync_interval: None }
+    DurableOptions { bounds, mode: Mode::Sync }
 }
 
 fn flusher(memory: usize) -> Flusher {
@@ -282,7 +285,7 @@ async fn a_backlog_is_read_from_disk() {
     {
         let state = queue.state.lock();
         assert!(state.recent_bytes <= 300_000, "{} bytes of 20 MB in memory", state.recent_bytes);
-        assert_eq!((state.memory_held, state.bytes), (0, 20_000_000));
+        assert_eq!((state.memory.held(), state.bytes), (0, 20_000_000));
     }
     let mut next = 0;
     while next < 1000 {
@@ -348,9 +351,9 @@ async fn full_queues_refuse_until_there_is_room() {
     let (two, _) = open(&flusher, &dir.path().join("two"), options(Some(3), Overflow::Block));
     assert_eq!(one.reserve(2, 90), Err(ReserveError::TooLarge));
     put(&one, "x".repeat(60), &answered).unwrap();
-    assert_eq!(one.reserve(1, 20), Err(ReserveError::Full), "60 + 16 + 20 + 16 are over 100");
+    assert_eq!(one.reserve(1, 20), Err(ReserveError::Full(Bound::MaxDiskBytes)), "60 + 16 + 20 + 16 are over 100");
     put(&two, "y".repeat(60), &answered).unwrap();
-    assert_eq!(two.reserve(1, 40), Err(ReserveError::Full), "the data directory holds 200");
+    assert_eq!(two.reserve(1, 40), Err(ReserveError::Full(Bound::MaxDataBytes)), "the data directory holds 200");
     assert_eq!(two.reserve(4, 0), Err(ReserveError::TooLarge));
     let room = signals.room.notified();
     tokio::pin!(room);
@@ -372,7 +375,7 @@ async fn an_interval_acknowledges_before_the_sync() {
     let dir = tempfile::tempdir().unwrap();
     let flusher = flusher(1 << 20);
     let mut options = options(None, Overflow::Block);
-    options.sync_interval = Some(Duration::from_secs(2));
+    options.mode = Mode::Interval(Duration::from_secs(2));
     let (queue, _) = open(&flusher, dir.path(), options);
     let answered = Arc::new(AtomicUsize::new(0));
     put(&queue, "a", &answered).unwrap();

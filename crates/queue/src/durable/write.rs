@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::log::{Log, SegmentReader};
 use super::super::{QueueEvent, Receipt};
-use super::DurableQueue;
+use super::{DurableQueue, Mode};
 use crate::failpoint::{self, Point};
 
 /// Bytes of entries that a queue keeps in memory after they were written: more than one sync writes under load, so that a
@@ -63,16 +63,7 @@ impl DurableQueue {
         if writer.is_paused(now, at_once) {
             return;
         }
-        {
-            let mut state = self.state.lock();
-            // Entries that are leased already were written before.
-            let from = usize::try_from(state.logged.saturating_sub(state.recent_first)).unwrap_or(usize::MAX);
-            for entry in state.recent.iter().skip(from) {
-                writer.log.push(entry.clone());
-            }
-            state.logged = state.next;
-            debug_assert_eq!(writer.log.next(), state.next, "the log has every entry of the queue");
-        }
+        self.hand_over(&mut writer.log, at_once);
         #[cfg(debug_assertions)]
         self.acknowledge_too_early();
         let result = writer.log.write();
@@ -80,7 +71,7 @@ impl DurableQueue {
             self.failed(&mut writer, now, &error);
             return;
         }
-        if let Some(interval) = self.options.sync_interval
+        if let Mode::Interval(interval) = self.options.mode
             && writer.log.written() > writer.log.durable()
         {
             writer.sync_at.get_or_insert(now + interval);
@@ -181,7 +172,9 @@ impl DurableQueue {
             (false, log) if log.durable() < log.written() => writer.sync_at,
             _ => None,
         };
-        let is_behind = writer.has_stale_reader || writer.log.needs_checkpoint() || state.head() > writer.log.saved();
+        let is_behind = writer.has_stale_reader
+            || writer.log.needs_checkpoint()
+            || state.head().min(writer.log.next()) > writer.log.saved();
         let checkpoint = is_behind.then_some(writer.checkpoint_at);
         written.into_iter().chain(checkpoint).min()
     }
@@ -203,8 +196,14 @@ impl DurableQueue {
     pub(super) fn close_files(&self) -> bool {
         let mut writer = self.writer.lock();
         writer.released = true;
-        let is_idle = self.state.lock().is_idle();
-        is_idle && writer.log.remove_files().is_ok_and(|cleared| cleared)
+        let state = self.state.lock();
+        let (is_empty, next) = (state.is_idle() && state.unconfirmed.len() == 0, state.next);
+        drop(state);
+        if is_empty && next > writer.log.durable() {
+            // What was delivered without having been written.
+            writer.log.skip_to(next);
+        }
+        is_empty && writer.log.remove_files().is_ok_and(|cleared| cleared)
     }
 
     /// Acknowledges the entries that are safe now.
@@ -215,7 +214,10 @@ impl DurableQueue {
         let log = &writer.log;
         let mut state = self.state.lock();
         state.set_durable(log.durable());
-        let safe = if self.options.sync_interval.is_none() { log.durable() } else { log.written() };
+        let safe = match self.options.mode {
+            Mode::Sync | Mode::Spill => log.durable(),
+            Mode::Interval(_) => log.written(),
+        };
         state.readable = state.readable.max(safe);
         state.extents = log.extents().into();
         if log.written() == log.next() && std::mem::take(&mut state.failing) {
@@ -223,6 +225,7 @@ impl DurableQueue {
         }
         let acknowledged = state.receipts.iter().take_while(|(end, _)| *end <= state.readable).count();
         let receipts: Vec<(u64, Receipt)> = state.receipts.drain(..acknowledged).collect();
+        self.adjust_pool(&mut state);
         self.evict(&mut state);
         let notifications = self.adjust_budgets(&mut state);
         drop(state);
@@ -251,7 +254,7 @@ impl DurableQueue {
             let Some(entry) = state.pop_recent() else { break };
             evicted += entry.len();
         }
-        pool.release(evicted);
+        self.adjust_pool(state);
     }
 
     fn failed(&self, writer: &mut Writer, now: Instant, error: &io::Error) {
@@ -268,13 +271,11 @@ impl DurableQueue {
     /// Drops the oldest waiting entries until the bounds hold, with [`super::Overflow::DropOldest`].
     fn drop_overflow(&self, writer: &mut Writer) {
         let mut dropped = 0u64;
-        let mut freed = 0;
         let mut state = self.state.lock();
         while self.is_overfull(&state) && state.at < state.readable {
             let seq = state.at;
             if seq >= state.recent_first {
                 let Some(entry) = state.pop_recent() else { break };
-                freed += entry.len();
                 state.drop_entry(seq, entry.len());
                 dropped += 1;
                 continue;
@@ -301,7 +302,6 @@ impl DurableQueue {
         if (total - dropped).checked_ilog2() != total.checked_ilog2() {
             state.push_event(QueueEvent::Overflowed { total });
         }
-        self.shared.recent.release(freed);
         let notifications = self.adjust_budgets(&mut state);
         drop(state);
         self.notify(notifications);

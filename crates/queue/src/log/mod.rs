@@ -73,6 +73,8 @@ pub struct Log {
     next: u64,
     cursor: Cursor,
     delivered: u64,
+    /// Records were skipped: no segment may be created before the cursor is saved and those before it are removed.
+    skipped: bool,
     /// There is a [`PendingSync`]. No other sync of the same file may run: only one of them would get an error.
     is_syncing: bool,
     /// This process has tried to create the cursor for the mark.
@@ -240,9 +242,21 @@ impl Log {
         self.delivered = self.delivered.max(seq.min(self.next));
     }
 
-    /// Whether [`Log::checkpoint`] has something to do.
+    /// Skips records that were delivered without having been pushed: everything below `seq` is delivered, and the next
+    /// record is `seq`. What is not written is not written any more, and the current segment is given up. Before the next
+    /// one is created, the cursor is saved and the segments before it are removed, so that nothing seems to be missing.
+    pub fn skip_to(&mut self, seq: u64) {
+        debug_assert!(seq >= self.next, "records that were pushed are not skipped");
+        self.unsynced.clear();
+        self.current = None;
+        (self.durable, self.written, self.next, self.delivered) = (seq, seq, seq, seq);
+        self.skipped = true;
+    }
+
+    /// Whether [`Log::checkpoint`] has something to do. Of a log that never had a file, nothing could be delivered again.
     pub fn needs_checkpoint(&self) -> bool {
-        self.delivered > self.cursor.saved() || !self.cursor.is_synced()
+        let had_files = self.dir_exists || self.next_generation > 1 || self.cursor.saved() > 0;
+        had_files && (self.delivered > self.cursor.saved() || !self.cursor.is_synced())
     }
 
     /// Saves how far the log is delivered, and removes delivered segments.
@@ -369,6 +383,10 @@ impl Log {
         debug_assert_eq!(self.written, self.durable, "the previous segment was synced or abandoned");
         if !self.dir_exists {
             self.make_dir()?;
+        }
+        if self.skipped {
+            self.checkpoint()?;
+            self.skipped = false;
         }
         let generation = self.next_generation;
         self.next_generation += 1;

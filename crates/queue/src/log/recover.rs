@@ -110,6 +110,7 @@ fn try_open(disk: &Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> io::Result<
         next,
         delivered: saved,
         cursor: Cursor::new(disk.clone(), dir, position, queue, next),
+        skipped: false,
         is_syncing: false,
         tried_cursor: false,
         buffer: Vec::new(),

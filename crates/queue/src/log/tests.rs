@@ -46,6 +46,8 @@ enum Action {
     RunSync,
     EndSync,
     Deliver(u64),
+    /// Everything is delivered, and so many records that were never pushed.
+    Skip(u64),
     Tidy,
     /// The process restarts.
     Reopen,
@@ -65,6 +67,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::RunSync),
         4 => Just(Action::EndSync),
         3 => (0u64..6).prop_map(Action::Deliver),
+        1 => (0u64..4).prop_map(Action::Skip),
         3 => Just(Action::Tidy),
         1 => Just(Action::Reopen),
         2 => any::<u64>().prop_map(Action::Crash),
@@ -142,6 +145,12 @@ impl Model {
             Action::Deliver(more) => {
                 self.delivered = (self.delivered + more).min(self.log.durable()).max(self.delivered);
                 self.log.set_delivered(self.delivered);
+            }
+            Action::Skip(more) => {
+                let seq = self.log.next() + more;
+                self.log.skip_to(seq);
+                (self.delivered, self.begun) = (seq, seq);
+                self.acknowledged.clear();
             }
             Action::Tidy => {
                 let has_to = self.log.needs_checkpoint();
@@ -233,7 +242,7 @@ fn run(acknowledge: Acknowledge) -> Result<(), String> {
     outcome.map_err(|error| error.to_string())
 }
 
-/// Scenario: any sequence of appends, syncs, deliveries, removals, restarts, failing writes and syncs, and power cuts
+/// Scenario: any sequence of appends, syncs, deliveries, skips, removals, restarts, failing writes and syncs, and power cuts
 /// that keep any part of the unsynced data, on tiny segments.
 /// Guarantees: each acknowledged and undelivered record is present after every restart; each record read was appended,
 /// once and in order; records whose delivery was saved are not read again.

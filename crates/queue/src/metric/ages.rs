@@ -64,22 +64,45 @@ impl Ages {
     }
 
     /// Records that `entries` entries with numbers from `first` to `last` were delivered.
-    pub fn delivered(&mut self, (first, last): (u64, u64), entries: u64, now: Moment) {
+    pub fn delivered(&mut self, numbers: (u64, u64), entries: u64, now: Moment) {
+        let mut delivered = std::mem::take(&mut self.delivered);
+        self.split(numbers, entries, now, |arrived, entries| delivered.record(now.since(arrived), entries));
+        self.delivered = delivered;
+    }
+
+    /// Calls `part` with each moment at which some of `entries` entries with numbers from `first` to `last` arrived, and with
+    /// their number.
+    pub fn split(&self, (first, last): (u64, u64), entries: u64, now: Moment, mut part: impl FnMut(Moment, u64)) {
         let mut left = entries;
         let at = self.mark_of(first);
         for (index, (_, arrived)) in self.marks.iter().enumerate().skip(at) {
             let end = self.marks.get(index + 1).map_or(u64::MAX, |(next, _)| *next).min(last + 1);
             let begin = self.marks[index].0.max(first);
-            let part = end.saturating_sub(begin).min(left);
-            self.delivered.record(now.since(*arrived), part);
-            left -= part;
+            let here = end.saturating_sub(begin).min(left);
+            if here > 0 {
+                part(*arrived, here);
+            }
+            left -= here;
             if left == 0 || end > last {
                 break;
             }
         }
         // Entries without a mark (there always is one) count with no time.
         if left > 0 {
-            self.delivered.record(Duration::ZERO, left);
+            part(now, left);
+        }
+    }
+
+    /// Records that `entries` entries were in the queue for `time`.
+    pub fn record(&mut self, time: Duration, entries: u64) {
+        self.delivered.record(time, entries);
+    }
+
+    /// Records that entry `number`, which is older than every entry that has a mark, waits again. It arrived at `arrived`.
+    pub fn restore(&mut self, number: u64, arrived: Moment) {
+        match self.marks.front_mut() {
+            Some((first, at)) if *at == arrived => *first = (*first).min(number),
+            _ => self.marks.push_front((number, arrived)),
         }
     }
 
@@ -92,6 +115,11 @@ impl Ages {
             let done = self.mark_of(head);
             self.marks.drain(..done);
         }
+    }
+
+    /// Removes the marks of entries from `next` on, whose numbers will be given again.
+    pub fn remove_from(&mut self, next: u64) {
+        self.marks.truncate(self.marks.partition_point(|(first, _)| *first < next));
     }
 
     /// How long the entry with the number `head` has been in the queue.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use super::lines::{PartialLine, WriteVectored, write_rest};
 
 /// How long a pipe may stay full before the write fails.
 const READER_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// How long the end of a file must stay the same before it counts as torn.
+const OTHER_WRITER_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,6 +86,17 @@ impl Target {
         })
     }
 
+    /// Syncs the directory of the target, so that a new file has its name after a power cut. A directory that this process may
+    /// not read cannot be synced; file systems with a journal sync the name with the file.
+    pub(super) fn sync_directory(&self) -> io::Result<()> {
+        let Self::Path(path) = self else { return Ok(()) };
+        match File::open(path.parent().unwrap_or(Path::new("/"))) {
+            Ok(directory) => directory.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Formats an error with the target and what to do about it.
     pub(super) fn explain(&self, error: &io::Error) -> String {
         let directory = match self {
@@ -141,7 +155,8 @@ impl OpenTarget {
         self.kind == FileKind::Pipe
     }
 
-    fn is_regular_file(&self) -> bool {
+    /// Whether it is a regular file that this process has opened.
+    pub(super) fn is_regular_file(&self) -> bool {
         self.kind == FileKind::Regular && !self.inherited
     }
 
@@ -158,9 +173,52 @@ impl OpenTarget {
     }
 
     /// Continues after `old`, another descriptor of the same file.
-    pub(super) fn continue_from(&mut self, old: Self) {
+    pub(super) fn continue_from(&mut self, old: &Self) {
         self.end = old.end;
-        self.partial = old.partial;
+        self.partial.clone_from(&old.partial);
+    }
+
+    /// Another descriptor of the open file, for syncs.
+    pub(super) fn another(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, partial: None, ..*self })
+    }
+
+    /// Syncs a regular file with `sync`.
+    pub(super) fn sync(&self, sync: &dyn Fn(&File) -> io::Result<()>) -> io::Result<()> {
+        if self.is_regular_file() { sync(&self.file) } else { Ok(()) }
+    }
+
+    /// Writes a newline if the file ends within a line, which an earlier process or a full disk has left, so that the next
+    /// line is one of its own. What this process may not read counts as whole.
+    pub(super) fn end_torn_line(&mut self, target: &Target) -> io::Result<()> {
+        let Target::Path(path) = target else { return Ok(()) };
+        if !self.is_regular_file() || self.end == 0 {
+            return Ok(());
+        }
+        let Ok(reader) = File::open(path) else { return Ok(()) };
+        let is_same = reader.metadata().is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id);
+        // Another process may be writing a line.
+        let mut size = None;
+        while is_same && size != Some(self.end) {
+            if size.is_some() {
+                std::thread::sleep(OTHER_WRITER_PAUSE);
+            }
+            size = Some(self.end);
+            self.end = reader.metadata()?.size();
+            let mut last = [b'\n'];
+            if self.end > 0 {
+                reader.read_at(&mut last, self.end - 1)?;
+            }
+            if last == [b'\n'] {
+                return Ok(());
+            }
+        }
+        if is_same {
+            let (written, failure) = write_rest(self, b"\n");
+            self.note_written(written)?;
+            failure.map_or(Ok(()), Err)?;
+        }
+        Ok(())
     }
 
     /// Whether the last link to the file was removed.

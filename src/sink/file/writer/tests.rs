@@ -11,6 +11,8 @@ use super::lines::{WriteVectored, write_rest};
 use super::*;
 use crate::sink::SinkShared;
 
+const REOPEN: AppendMode = AppendMode { reopen: true, confirm: false };
+
 fn writer(writers: &Writers, path: &Path) -> Arc<Writer> {
     writers.get(path, || SinkShared::new(None).resend_buffer(RESEND_AGE))
 }
@@ -37,7 +39,7 @@ fn ids(text: &str) -> Vec<usize> {
 }
 
 async fn append(writer: &Arc<Writer>, batch: Vec<Bytes>) -> usize {
-    let outcome = writer.clone().append(batch, false).await;
+    let outcome = writer.clone().append(batch, AppendMode::default()).await;
     assert_eq!(outcome.failure, None);
     outcome.written
 }
@@ -164,7 +166,7 @@ async fn a_removed_file_is_created_again() {
     writers.reopen_all();
     append(&writer, lines(&["three"])).await;
     assert!(!writer.reopen.load(Ordering::SeqCst));
-    let outcome = writer.clone().append(lines(&["four"]), true).await;
+    let outcome = writer.clone().append(lines(&["four"]), REOPEN).await;
     assert_eq!((outcome.written, outcome.failure), (1, None));
     assert_eq!(fs::read_to_string(&path).unwrap(), "two\nthree\nfour\n");
 }
@@ -177,11 +179,48 @@ async fn truncation_is_seen_across_reopening() {
     let path = directory.path().join("log");
     let writers = Writers::default();
     let writer = writer(&writers, &path);
-    writer.clone().append(lines(&["one", "two"]), true).await;
+    writer.clone().append(lines(&["one", "two"]), REOPEN).await;
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
-    let outcome = writer.clone().append(lines(&["three"]), true).await;
+    let outcome = writer.clone().append(lines(&["three"]), REOPEN).await;
     assert!(outcome.warning.is_some_and(|text| text.contains("last 2 lines were written again")));
     assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+}
+
+/// Scenario: files that end within a line, with a newline, or are empty, before a writer opens them; one of them is opened again
+/// by each batch.
+/// Guarantees: a torn line is one of its own, and no line is empty.
+#[tokio::test]
+async fn a_torn_line_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    for (before, expected) in
+        [("one\nha", "one\nha\ntwo\nthree\n"), ("one\n", "one\ntwo\nthree\n"), ("", "two\nthree\n")]
+    {
+        for mode in [AppendMode::default(), REOPEN] {
+            let path = directory.path().join("log");
+            fs::write(&path, before).unwrap();
+            let writer = writer(&Writers::default(), &path);
+            for line in ["two", "three"] {
+                let outcome = writer.clone().append(lines(&[line]), mode).await;
+                assert_eq!((outcome.written, outcome.failure, outcome.warning), (1, None, None));
+            }
+            assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        }
+    }
+}
+
+/// Scenario: a file with half a line gets the place of the one that is written.
+/// Guarantees: the next line is one of its own.
+#[tokio::test]
+async fn a_torn_line_of_another_file_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let writers = Writers::default();
+    let writer = writer(&writers, &path);
+    append(&writer, lines(&["one"])).await;
+    fs::write(directory.path().join("new"), "ha").unwrap();
+    fs::rename(directory.path().join("new"), &path).unwrap();
+    append(&writer, lines(&["two"])).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "ha\ntwo\n");
 }
 
 /// Scenario: the directory is missing and later created; the path is a directory; the device is full.
@@ -193,17 +232,17 @@ async fn errors_are_clear_and_transient() {
     let writers = Writers::default();
     let missing = directory.path().join("missing");
     let absent = writer(&writers, &missing.join("log"));
-    let outcome = absent.clone().append(lines(&["a"]), false).await;
+    let outcome = absent.clone().append(lines(&["a"]), AppendMode::default()).await;
     let message = outcome.failure.expect("there is no directory");
     assert!(message.contains(&format!("the directory {} does not exist; create it", missing.display())), "{message}");
     fs::create_dir(&missing).unwrap();
     assert_eq!(append(&absent, lines(&["a"])).await, 1);
 
-    let outcome = writer(&writers, &missing).append(lines(&["a"]), false).await;
+    let outcome = writer(&writers, &missing).append(lines(&["a"]), AppendMode::default()).await;
     let message = outcome.failure.expect("a directory is no file");
     assert!(message.contains("it is a directory; set config.path to a file in it"), "{message}");
 
-    let outcome = writer(&writers, Path::new("/dev/full")).append(lines(&["a", "b"]), false).await;
+    let outcome = writer(&writers, Path::new("/dev/full")).append(lines(&["a", "b"]), AppendMode::default()).await;
     assert_eq!(outcome.written, 0);
     let message = outcome.failure.expect("the device is full");
     assert_eq!(message, "cannot write to /dev/full: no space left on its file system; free some");
@@ -246,7 +285,7 @@ async fn a_full_file_keeps_whole_lines() {
 async fn fill_file(path: &Path) {
     let writers = Writers::default();
     let writer = writer(&writers, path);
-    let outcome = writer.clone().append(numbered(0, 100), false).await;
+    let outcome = writer.clone().append(numbered(0, 100), AppendMode::default()).await;
     let message = outcome.failure.expect("a hundred lines are more than the limit");
     assert!(message.contains("the file is at the limit for sizes"), "{message}");
     let written = ids(&fs::read_to_string(path).unwrap());
@@ -292,7 +331,7 @@ async fn a_pipe_gets_whole_lines() {
     fifo(&path);
     let writers = Writers::default();
     let writer = writer(&writers, &path);
-    let outcome = writer.clone().append(lines(&["a"]), false).await;
+    let outcome = writer.clone().append(lines(&["a"]), AppendMode::default()).await;
     assert!(outcome.failure.expect("no reader").contains("no process reads the pipe"));
 
     let read = |until: usize| {
@@ -316,7 +355,7 @@ async fn a_pipe_gets_whole_lines() {
         if first.is_finished() && second.is_none() {
             second = Some(read(999));
         }
-        let outcome = writer.clone().append(numbered(next, (next + 25).min(1000)), false).await;
+        let outcome = writer.clone().append(numbered(next, (next + 25).min(1000)), AppendMode::default()).await;
         next += outcome.written;
     }
     let mut text = first.await.unwrap();
