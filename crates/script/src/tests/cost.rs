@@ -72,7 +72,8 @@ fn work_is_linear_in_the_bytes() {
         ("edit", Box::new(|text| edit(text, "new"))),
         ("redact", Box::new(|text| drop(Message::new(read(text), Style::default()).shaped(&shape).expect("no body")))),
     ];
-    let shapes: [(&str, fn(usize, bool) -> String); 4] = [
+    type Make = fn(usize, bool) -> String;
+    let shapes: [(&str, Make); 4] = [
         ("arguments", with_arguments),
         ("members", with_members),
         ("credentials", with_credentials),
