@@ -262,7 +262,11 @@ impl Dispatcher {
         match failure.kind {
             FailureKind::Permanent => self.store_dead_letter(&failure.message, now).await,
             FailureKind::TooLarge => self.discard(1, DropReason::Oversize),
-            FailureKind::Retryable => self.pause_or_expire(now, failure.retry_after).await,
+            FailureKind::Retryable => {
+                // The pause before entries are sent again is ours, so our limit applies; one that a destination requests is not.
+                let longest = if failure.revoked > 0 { self.options.max_retry_delay } else { Duration::MAX };
+                self.pause_or_expire(now, failure.retry_after.map(|pause| pause.min(longest))).await;
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Arrivals {
     changed: Vec<String>,
     /// Texts that end too early.
     torn: usize,
+    /// The file was on a machine without power: where unsynced data was, a file system leaves zero bytes.
+    after_power_cuts: bool,
     make: Make,
 }
 
@@ -68,7 +70,7 @@ fn delivered(mut message: Value) -> Value {
 impl Arrivals {
     /// Nothing yet, of transactions that `make` creates.
     pub fn of(make: Make) -> Self {
-        Self { ids: Vec::new(), changed: Vec::new(), torn: 0, make }
+        Self { ids: Vec::new(), changed: Vec::new(), torn: 0, after_power_cuts: false, make }
     }
 
     /// Adds a message. Keeps only what is needed to check it.
@@ -79,12 +81,12 @@ impl Arrivals {
         }
     }
 
-    /// Adds a line of a file to which killed processes have written: it may be the beginning of a message, which counts
-    /// as torn and not as a message.
+    /// Adds a line of a file to which killed processes have written: it may be the beginning of a message, which counts as
+    /// torn and not as a message.
     pub fn take_line(&mut self, line: &[u8]) {
         match self.identify(line) {
             Some(id) => self.ids.push(id),
-            None if self.is_beginning(line) => self.torn += 1,
+            None if self.is_beginning(line) || (self.after_power_cuts && line.contains(&0)) => self.torn += 1,
             None => self.changed.push(beginning(line)),
         }
     }
@@ -128,9 +130,9 @@ impl Arrivals {
     }
 }
 
-/// The lines of a file to which killed processes have written.
-pub fn lines_of(file: &Path, make: Make) -> Arrivals {
-    let mut arrivals = Arrivals::of(make);
+/// The lines of a file to which killed processes have written, or which lost its unsynced data in power cuts.
+pub fn lines_of(file: &Path, make: Make, after_power_cuts: bool) -> Arrivals {
+    let mut arrivals = Arrivals { after_power_cuts, ..Arrivals::of(make) };
     let file = BufReader::with_capacity(1 << 20, File::open(file).unwrap());
     // An empty line is a torn line of no bytes, or the end of a line that a kill has torn off: nothing in any case.
     let lines = file.split(b'\n').map(Result::unwrap).filter(|line| !line.is_empty());

@@ -43,6 +43,7 @@ pub struct Trial {
     pub syslog: Receiver,
     kafka: Option<Broker>,
     kafka_runs: bool,
+    has_power_cuts: bool,
     /// The target of file-log.
     pub file: PathBuf,
     senders: Senders,
@@ -60,6 +61,7 @@ impl Trial {
         let tcp = receiver(Protocol::Stream(Framing::Lines));
         let syslog = receiver(Protocol::Stream(Framing::Octets));
         let (home, status) = (Home::new(), free_port());
+        let has_power_cuts = place.is_some();
         let place = place.unwrap_or_else(|| Place { data: home.path("data"), file: home.path("messages.log") });
         if let Some(broker) = &kafka {
             broker.create_topic(TOPIC, 1, &[]);
@@ -77,7 +79,7 @@ impl Trial {
         let mut service = home.start();
         // The next start is the first of the trial.
         service.kill();
-        Self { rng, service, http, tcp, syslog, kafka, kafka_runs, file, senders, status, kills: 1 }
+        Self { rng, service, http, tcp, syslog, kafka, kafka_runs, has_power_cuts, file, senders, status, kills: 1 }
     }
 
     /// The receivers of this process.
@@ -147,7 +149,7 @@ impl Trial {
             ("http-log", checker.judge(&self.http.arrivals())),
             ("tcp-log", checker.judge(&self.tcp.arrivals())),
             ("syslog", checker.judge(&self.syslog.arrivals())),
-            ("file-log", checker.judge(&lines_of(&self.file, sized))),
+            ("file-log", checker.judge(&lines_of(&self.file, sized, self.has_power_cuts))),
         ];
         if let Some(broker) = &self.kafka {
             let mut arrivals = Arrivals::of(sized);
