@@ -55,7 +55,7 @@ enum Form {
     Settings,
     /// `plugins.NAME.queue` of the settings.
     Override,
-    /// A plugin's `config.queue`, as the settings decide what it does not say.
+    /// A plugin's `config.queue`; the settings decide the options that it does not set.
     Plugin,
     /// The same of a plugin that has a queue in Kong: with Kong's defaults.
     PluginWithDefaults,
@@ -70,7 +70,7 @@ static PLUGIN_FIELDS_WITH_DEFAULTS: [Field; PLUGIN_ROWS] = fields(Form::PluginWi
 
 /// `plugins.NAME.queue` of the settings.
 pub static OVERRIDE: Record = Record { fields: &OVERRIDE_FIELDS, checks: &[retry_delays] };
-/// A plugin's `config.queue`; the settings decide what it does not say.
+/// A plugin's `config.queue`; the settings decide the options that it does not set.
 pub static PLUGIN: Record = Record { fields: &PLUGIN_FIELDS, checks: &[retry_delays] };
 /// `config.queue` of a plugin that has a queue in Kong, with Kong's defaults but for `max_retry_time`. Kong's 60 seconds
 /// would cost messages whenever a receiver is away for longer.

@@ -94,9 +94,9 @@ impl OptionValue for Duration {
 /// # Errors
 /// The value is not a number.
 pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    /// A century: as good as for ever, and short enough to be added to a point in time.
-    const LONGEST: f64 = 3.2e9;
-    f64::deserialize(deserializer).map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST)))
+    /// A century, which can be added to any point in time.
+    const MAX_SECONDS: f64 = 3.2e9;
+    f64::deserialize(deserializer).map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, MAX_SECONDS)))
 }
 
 fn given<'de, D: Deserializer<'de>, T: OptionValue>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -297,7 +297,7 @@ impl QueueOptions {
     #[must_use]
     pub fn keeping_queue_of(&self, old: &Self) -> Self {
         Self {
-            // No `..`: whoever adds an option decides on which side it is.
+            // No `..`: a new option must be put on one side.
             max_entries: old.max_entries,
             has_kong_max_entries: old.has_kong_max_entries,
             max_bytes: old.max_bytes,
