@@ -199,8 +199,11 @@ impl Runner {
 
     /// Runs a field or a function. If it finds no memory because of what earlier ones hold, it runs again in a new VM.
     fn run_part(&mut self, step: usize, part: usize) -> FieldResult {
+        let before = self.vm.held_bytes();
         let result = self.try_part(step, part);
-        if !result.as_ref().is_err_and(|error| error.stop == Some(Stop::Memory)) || !self.vm.holds_much() {
+        let ran_out = result.as_ref().is_err_and(|error| error.stop == Some(Stop::Memory));
+        // Without much in use before, it has used up the memory by itself.
+        if !ran_out || before < self.program.options.limits.memory / 8 || !self.vm.holds_much() {
             return result;
         }
         self.renew_vm();
