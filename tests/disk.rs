@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, Load, Messages, TcpPeer, configuration, transaction, wait_until};
+use crate::service::{Home, Load, Messages, Service, TcpPeer, configuration, transaction, wait_until};
 
 fn tcp_log(peer: &TcpPeer) -> Home {
     let config = json!({"host": "127.0.0.1", "port": peer.port});
@@ -20,12 +20,18 @@ fn tcp_log(peer: &TcpPeer) -> Home {
 /// service continues by itself, and every acknowledged message arrives.
 #[test]
 fn full_file_system() {
-    let mut peer = TcpPeer::absent();
-    let mut service = tcp_log(&peer).with_data_of("2m").start();
+    let peer = TcpPeer::absent();
+    let service = tcp_log(&peer).with_data_of("2m").start();
     let load = Load::start(service.home.http);
     wait_until("the log says that the disk is full", || {
         service.has_logged("No space left on device") && service.has_logged("nothing is accepted for this plugin")
     });
+    assert_heals(service, load, peer);
+}
+
+/// Starts the receiver of a service whose disk is full and that is under load. Asserts that the service accepts again by
+/// itself, and that every accepted message arrives.
+pub fn assert_heals(mut service: Service, load: Load, mut peer: TcpPeer) {
     peer.restart();
     wait_until("the log reports the recovery", || service.has_logged("the queue can be written again"));
     load.await_more(100);

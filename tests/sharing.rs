@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::disk::assert_heals;
 use crate::service::{
     Home, Load, Messages, Scrape, Service, TcpPeer, configuration, free_port, transaction, wait_until,
 };
@@ -202,10 +203,10 @@ fn a_kill_loses_what_is_in_memory_only() {
 /// accepts again by itself, and every accepted message arrives.
 #[test]
 fn a_full_disk_refuses_and_heals() {
-    let mut peer = TcpPeer::absent();
+    let peer = TcpPeer::absent();
     let config = json!({"host": "127.0.0.1", "port": peer.port, "queue": {"durability": "memory", "max_entries": 200}});
     let home = Home::with(&configuration(&json!([{"name": "tcp-log", "config": config}])));
-    let mut service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").with_data_of("2m").start();
+    let service = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.1").with_data_of("2m").start();
     let load = Load::start(service.home.http);
     wait_until("the log says that the disk is full", || {
         service.has_logged("No space left on device") && service.has_logged("a backlog stays in memory")
@@ -213,15 +214,7 @@ fn a_full_disk_refuses_and_heals() {
     wait_until("the log says that senders are refused", || {
         service.has_logged("the disk of the queue of tcp-log fails")
     });
-    peer.restart();
-    wait_until("the queue can be written again", || service.has_logged("the queue can be written again"));
-    load.await_more(100);
-    let sent = load.finish();
-    assert!(sent.unanswered.is_empty(), "{} requests have no answer", sent.unanswered.len());
-    assert!(sent.refused.iter().all(|(_, status)| *status == 503), "{:?}", sent.refused.first());
-    assert_eq!(service.stop(), 0);
-    wait_until("all messages have arrived", || peer.messages().missing(&sent.accepted).is_empty());
-    peer.messages().assert_all(&sent.accepted);
+    assert_heals(service, load, peer);
 }
 
 /// Scenario: the data directory cannot be created; then another service uses it; the configuration has a file-log.

@@ -102,22 +102,23 @@ impl Runner {
     /// Runs `plan` for `transaction`.
     pub fn run(&mut self, transaction: Transaction, plan: &[usize], observer: &mut impl Observer) {
         let size = transaction.bytes().len();
-        self.vm.begin(Message::new(transaction, self.program.style()));
+        let program = self.program.clone();
+        self.vm.begin(Message::new(transaction, program.style()));
         // A plugin without edits reuses the encoded message of the previous one.
         let mut last: Option<(u64, Bytes)> = None;
         for (at, &step) in plan.iter().enumerate() {
-            let succeeded = self.run_parts(step, size, observer);
-            if !succeeded && self.program.steps[step].drops {
+            let succeeded = self.run_parts(&program, step, size, observer);
+            if !succeeded && program.steps[step].drops {
                 // As in Kong, an error ends the log phase for all later plugins.
                 for &step in &plan[at..] {
-                    if self.program.steps[step].definition.emits {
+                    if program.steps[step].definition.emits {
                         observer.dropped(step);
                     }
                 }
                 break;
             }
-            if self.program.steps[step].definition.emits {
-                let shape = &self.program.steps[step].shape;
+            if program.steps[step].definition.emits {
+                let shape = &program.steps[step].shape;
                 let encoded = self.vm.with_message(|message| match &last {
                     _ if !shape.is_plain(message) => message.shaped(shape).map(Bytes::from),
                     Some((version, bytes)) if *version == message.version() => Ok(bytes.clone()),
@@ -140,13 +141,12 @@ impl Runner {
     }
 
     /// Runs the fields or functions of a step on a transaction of `size` bytes. Returns whether all succeeded.
-    fn run_parts(&mut self, step: usize, size: usize, observer: &mut impl Observer) -> bool {
+    fn run_parts(&mut self, all: &Program, step: usize, size: usize, observer: &mut impl Observer) -> bool {
         if self.loaded[step].snippets.is_empty() {
             return true;
         }
         self.enter_plugin(step);
         let (mut succeeded, mut ran_out) = (true, false);
-        let all = self.program.clone();
         let program = &all.steps[step];
         let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program));
         for (part, breaker) in program.breakers.iter().enumerate() {

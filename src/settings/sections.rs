@@ -22,10 +22,10 @@ settings_record! {
     /// Budgets of snippets. A snippet that exceeds one loses its field, never the message.
     #[derive(Copy)]
     pub struct Lua {
-        /// Maximum run time of one snippet, in milliseconds.
+        /// Maximum CPU time of one snippet, in milliseconds.
         deadline_ms: f64 =
             Field::number("").required().default(Default::Integer(10)).checks(MILLISECONDS);
-        /// Maximum run time of all snippets of one plugin for one transaction, in milliseconds.
+        /// Maximum CPU time of all snippets of one plugin for one transaction, in milliseconds.
         plugin_deadline_ms: f64 =
             Field::number("").required().default(Default::Integer(50)).checks(MILLISECONDS);
         /// Maximum memory of each Lua VM, in bytes.

@@ -6,6 +6,7 @@
 
 mod budget;
 mod durable;
+mod events;
 pub mod failpoint;
 mod log;
 mod memory;
@@ -310,22 +311,6 @@ pub enum QueueEvent {
         /// Their number.
         entries: u64,
     },
-}
-
-impl QueueEvent {
-    /// Adds a refusal to the last event of its kind in `events`. Returns whether there is none.
-    fn add_refusal(events: &mut [Self], reason: ReserveError, more: u64) -> bool {
-        let of_kind = events.iter_mut().find_map(|event| match event {
-            Self::Refused { error, refusals, dropped } if *error == reason => Some((refusals, dropped)),
-            _ => None,
-        });
-        match of_kind {
-            Some((refusals, _)) if more == 0 => *refusals += 1,
-            Some((_, dropped)) => *dropped += more,
-            None => return true,
-        }
-        false
-    }
 }
 
 /// Waits until `take` returns events; `event_ready` is notified when it may.

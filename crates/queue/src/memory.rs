@@ -14,6 +14,7 @@ use super::{
     Bound, Bounds, BoxFuture, Budget, Counters, DropReason, Overflow, Queue, QueueEvent, QueueStatus, Reader, Receipt,
     ReserveError, Signals,
 };
+use crate::events::Events;
 use crate::metric::{Ages, Moment};
 use crate::unconfirmed::Unconfirmed;
 
@@ -52,11 +53,8 @@ struct State {
     warned: bool,
     totals: Counters,
     ages: Ages,
-    events: Vec<QueueEvent>,
+    events: Events,
 }
-
-/// Events that are kept for a reader that does not collect them, at most.
-const MAX_EVENTS: usize = 16;
 
 impl State {
     fn new(account: Account) -> Self {
@@ -77,13 +75,7 @@ impl State {
             warned: false,
             totals: Counters::default(),
             ages: Ages::default(),
-            events: Vec::new(),
-        }
-    }
-
-    fn push_event(&mut self, event: QueueEvent) {
-        if self.events.len() < MAX_EVENTS {
-            self.events.push(event);
+            events: Events::default(),
         }
     }
 
@@ -183,7 +175,7 @@ impl MemoryQueue {
         let refused = std::mem::take(&mut state.refused);
         if state.warned && state.depth() < self.bounds.max_entries / 5 * 3 {
             state.warned = false;
-            state.push_event(QueueEvent::BackToNormal { depth: state.depth() });
+            state.events.push(QueueEvent::BackToNormal { depth: state.depth() });
         }
         Notifications { room: starved || refused, idle: state.is_idle(), events: !state.events.is_empty() }
     }
@@ -207,7 +199,7 @@ impl MemoryQueue {
         let depth = state.depth();
         if !state.warned && depth * 5 >= self.bounds.max_entries * 4 {
             state.warned = true;
-            state.push_event(QueueEvent::NearlyFull { depth });
+            state.events.push(QueueEvent::NearlyFull { depth });
         }
     }
 
@@ -272,10 +264,7 @@ impl Queue for MemoryQueue {
     fn count_refusal(&self, error: ReserveError, dropped: usize) {
         let mut state = self.state.lock();
         state.totals.count_refusal(dropped);
-        let dropped = dropped as u64;
-        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
-            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
-        }
+        state.events.push_refusal(error, dropped as u64);
         drop(state);
         self.event_ready.notify_waiters();
     }
@@ -323,10 +312,10 @@ impl Queue for MemoryQueue {
         self.report_nearly_full(&mut state);
         let total = state.totals.dropped_overflow;
         if dropped > 0 && (total - dropped as u64).checked_ilog2() != total.checked_ilog2() {
-            state.push_event(QueueEvent::Overflowed { total });
+            state.events.push(QueueEvent::Overflowed { total });
         }
         if oversize > 0 {
-            state.push_event(QueueEvent::Oversize { entries: oversize, largest });
+            state.events.push(QueueEvent::Oversize { entries: oversize, largest });
         }
         let mut notifications = self.release_bytes(&mut state, 0);
         notifications.room |= starved;
@@ -474,7 +463,7 @@ impl Reader for MemoryQueue {
     }
 
     fn events(&self) -> BoxFuture<'_, Vec<QueueEvent>> {
-        Box::pin(super::events(&self.event_ready, || std::mem::take(&mut self.state.lock().events)))
+        Box::pin(super::events(&self.event_ready, || self.state.lock().events.take()))
     }
 
     fn close(&self) {

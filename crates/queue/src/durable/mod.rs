@@ -203,10 +203,10 @@ impl DurableQueue {
         };
         if !state.warned && reaches(80) && depth > 0 {
             state.warned = true;
-            state.push_event(QueueEvent::NearlyFull { depth });
+            state.events.push(QueueEvent::NearlyFull { depth });
         } else if state.warned && !reaches(60) {
             state.warned = false;
-            state.push_event(QueueEvent::BackToNormal { depth });
+            state.events.push(QueueEvent::BackToNormal { depth });
         }
     }
 
@@ -295,10 +295,7 @@ impl Queue for DurableQueue {
     fn count_refusal(&self, error: ReserveError, dropped: usize) {
         let mut state = self.state.lock();
         state.totals.count_refusal(dropped);
-        let dropped = dropped as u64;
-        if QueueEvent::add_refusal(&mut state.events, error, dropped) {
-            state.push_event(QueueEvent::Refused { error, refusals: u64::from(dropped == 0), dropped });
-        }
+        state.events.push_refusal(error, dropped as u64);
         drop(state);
         self.event_ready.notify_waiters();
     }
@@ -327,7 +324,7 @@ impl Queue for DurableQueue {
         }
         state.totals.count_dropped(oversize, DropReason::Oversize);
         if oversize > 0 {
-            state.push_event(QueueEvent::Oversize { entries: oversize, largest });
+            state.events.push(QueueEvent::Oversize { entries: oversize, largest });
         }
         let is_readable = state.spills;
         if !is_readable {
@@ -406,7 +403,7 @@ impl Reader for DurableQueue {
     }
 
     fn events(&self) -> BoxFuture<'_, Vec<QueueEvent>> {
-        Box::pin(super::events(&self.event_ready, || std::mem::take(&mut self.state.lock().events)))
+        Box::pin(super::events(&self.event_ready, || self.state.lock().events.take()))
     }
 
     fn close(&self) {

@@ -146,7 +146,7 @@ impl DurableQueue {
         if std::mem::replace(&mut state.unreadable, error.is_some()) == error.is_some() {
             return;
         }
-        state.push_event(match error {
+        state.events.push(match error {
             Some(error) => QueueEvent::Unreadable { error: error.to_string() },
             None => QueueEvent::Readable,
         });

@@ -9,11 +9,9 @@ use super::super::budget::Account;
 use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
 use super::super::{Bound, Counters, DropReason, QueueEvent, Receipt};
 use super::Mode;
+use crate::events::Events;
 use crate::metric::{Ages, Moment};
 use crate::unconfirmed::Unconfirmed;
-
-/// Events that are kept for a reader that does not collect them, at most.
-const MAX_EVENTS: usize = 16;
 
 /// Entries are known by their sequence numbers: `unconfirmed`, `leased`, `again`, then the waiting ones from `at` up to
 /// `next`.
@@ -73,7 +71,7 @@ pub(super) struct State {
     pub warned: bool,
     pub totals: Counters,
     pub ages: Ages,
-    pub events: Vec<QueueEvent>,
+    pub events: Events,
 }
 
 impl State {
@@ -117,13 +115,7 @@ impl State {
             warned: false,
             ages,
             totals: Counters { recovered: recovered.records, ..Counters::default() },
-            events: Vec::new(),
-        }
-    }
-
-    pub(super) fn push_event(&mut self, event: QueueEvent) {
-        if self.events.len() < MAX_EVENTS {
-            self.events.push(event);
+            events: Events::default(),
         }
     }
 
@@ -327,7 +319,7 @@ impl State {
             let entries = seq - self.at;
             self.at = seq;
             self.totals.corrupt += entries;
-            self.push_event(QueueEvent::Corrupt { entries });
+            self.events.push(QueueEvent::Corrupt { entries });
             self.remove_bytes(0);
         }
     }
@@ -409,7 +401,7 @@ impl State {
         }
         if entries > 0 {
             self.totals.corrupt += entries;
-            self.push_event(QueueEvent::Corrupt { entries });
+            self.events.push(QueueEvent::Corrupt { entries });
         }
     }
 

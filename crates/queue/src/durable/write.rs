@@ -129,7 +129,7 @@ impl DurableQueue {
             Ok(()) => writer.checkpoint_failed = false,
             // After a crash entries would be delivered twice, but none is lost: the queue goes on.
             Err(error) if !std::mem::replace(&mut writer.checkpoint_failed, true) => {
-                self.state.lock().push_event(QueueEvent::CursorNotSaved { error: error.to_string() });
+                self.state.lock().events.push(QueueEvent::CursorNotSaved { error: error.to_string() });
                 self.event_ready.notify_waiters();
             }
             Err(_) => {}
@@ -187,7 +187,7 @@ impl DurableQueue {
         state.failing = true;
         let error =
             "the thread that writes queues has panicked: restart the service, and please report this".to_owned();
-        state.push_event(QueueEvent::Failing { error });
+        state.events.push(QueueEvent::Failing { error });
         drop(state);
         self.event_ready.notify_waiters();
     }
@@ -221,7 +221,7 @@ impl DurableQueue {
         state.readable = state.readable.max(safe);
         state.extents = log.extents().into();
         if log.written() == log.next() && std::mem::take(&mut state.failing) {
-            state.push_event(QueueEvent::Recovered);
+            state.events.push(QueueEvent::Recovered);
         }
         let acknowledged = state.receipts.iter().take_while(|(end, _)| *end <= state.readable).count();
         let receipts: Vec<(u64, Receipt)> = state.receipts.drain(..acknowledged).collect();
@@ -262,7 +262,7 @@ impl DurableQueue {
         writer.pause = (writer.pause * 2).min(RETRY_PAUSES.1);
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.failing, true) {
-            state.push_event(QueueEvent::Failing { error: error.to_string() });
+            state.events.push(QueueEvent::Failing { error: error.to_string() });
         }
         drop(state);
         self.event_ready.notify_waiters();
@@ -300,7 +300,7 @@ impl DurableQueue {
         }
         let total = state.totals.dropped_overflow;
         if (total - dropped).checked_ilog2() != total.checked_ilog2() {
-            state.push_event(QueueEvent::Overflowed { total });
+            state.events.push(QueueEvent::Overflowed { total });
         }
         let notifications = self.adjust_budgets(&mut state);
         drop(state);

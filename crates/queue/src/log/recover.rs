@@ -48,6 +48,8 @@ struct Found {
     queue: u32,
     len: u64,
     modified: Option<SystemTime>,
+    /// The header on disk is damaged.
+    is_rebuilt: bool,
 }
 
 /// Opens a log. See [`Log::open`].
@@ -143,9 +145,10 @@ impl Recovery<'_> {
         let path = segment_path(self.dir, generation);
         match segment::open(self.disk, &path)? {
             Opened::Missing => {}
-            Opened::Segment(OpenSegment { file, len, header, .. }) => {
+            Opened::Segment(OpenSegment { file, len, header, is_rebuilt }) => {
                 let segment = Segment { generation, first: header.first };
-                self.found.push(Found { segment, queue: header.queue, len, modified: file.modified().ok() });
+                let modified = file.modified().ok();
+                self.found.push(Found { segment, queue: header.queue, len, modified, is_rebuilt });
             }
             // A crash came between the creation of the file and its first bytes, or its content is gone.
             Opened::Invalid { len, .. } if len < HEADER_BYTES as u64 => drop(self.disk.remove(&path)),
@@ -201,7 +204,9 @@ impl Recovery<'_> {
             } else if kept.last().is_some_and(|before| found.segment.first < before.segment.first) {
                 self.set_aside(generation, "it does not continue the segment before it".to_owned())?;
             } else {
-                self.repair(generation, queue)?;
+                if found.is_rebuilt {
+                    self.repair(generation, queue)?;
+                }
                 kept.push(found);
             }
         }
@@ -209,11 +214,10 @@ impl Recovery<'_> {
         self.find_end()
     }
 
-    /// Writes the header of a segment again if it is damaged.
+    /// Writes the damaged header of a segment again.
     fn repair(&mut self, generation: u64, queue: u32) -> io::Result<()> {
         let path = segment_path(self.dir, generation);
-        let Opened::Segment(OpenSegment { file, header, is_rebuilt: true, .. }) = segment::open(self.disk, &path)?
-        else {
+        let Opened::Segment(OpenSegment { file, header, .. }) = segment::open(self.disk, &path)? else {
             return Ok(());
         };
         let header = super::Header { queue, ..header };

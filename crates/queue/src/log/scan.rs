@@ -49,12 +49,14 @@ impl Scanner {
             return Ok(None);
         }
         let expected = self.expected;
-        for _ in 0..2 {
+        for is_reread in [false, true] {
+            if is_reread {
+                // The record may have been written after the window was read.
+                self.window.clear();
+            }
             if let Some(record) = self.frame_at(self.offset, |seq| seq == expected)? {
                 return Ok(Some(self.take(self.offset, record)));
             }
-            // The record may have been written after the window was read.
-            self.window.clear();
         }
         self.search(end)
     }
