@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
 
 use super::{Messages, free_port, wait_until};
 
@@ -160,8 +161,11 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
             shared.ended.fetch_add(1, Ordering::SeqCst);
         }));
     }
-    for stream in shared.open.lock().drain(..) {
-        let how = if shared.leaving.load(Ordering::SeqCst) { Shutdown::Write } else { Shutdown::Both };
+    let open: Vec<TcpStream> = shared.open.lock().drain(..).collect();
+    for stream in &open {
+        // A crash tells the peer nothing before the last descriptor is closed: then the kernel ends the connection, and
+        // resets it if data is unread.
+        let how = if shared.leaving.load(Ordering::SeqCst) { Shutdown::Write } else { Shutdown::Read };
         let _ = stream.shutdown(how);
     }
     for reader in readers {
@@ -170,6 +174,7 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn serve(stream: TcpStream, shared: &Shared) {
+    let socket = stream.try_clone().unwrap();
     let mut stream: Box<dyn Read> = match &shared.tls {
         Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)),
         None => Box::new(stream),
@@ -180,8 +185,9 @@ fn serve(stream: TcpStream, shared: &Shared) {
         while shared.stalled.load(Ordering::SeqCst) && !shared.stop.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(2));
         }
-        // Data read after the stop counts as never read.
+        // Data read after the stop counts as never read: the kernel of a killed process would reset the connection.
         if shared.stop.load(Ordering::SeqCst) {
+            SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
             return;
         }
         pending.extend_from_slice(&buffer[..read]);

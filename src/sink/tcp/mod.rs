@@ -33,6 +33,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before messages are sent again; it doubles with each connection that breaks before anything is confirmed, at
 /// most this often.
 const REPLAY_PAUSE: (Duration, u32) = (Duration::from_millis(20), 10);
+/// After so many connections in a row that the peer closed in order soon after it had messages, it counts as a peer that closes
+/// after each message that it reads. A peer that crashes and restarts a few times does not.
+const CLOSES_AFTER_READING: u32 = 6;
 /// Size of a write in bytes; its messages settle together.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -105,6 +108,8 @@ pub struct TcpSink {
     again: usize,
     // How many connections in a row have broken without a confirmation.
     breaks: u32,
+    // How many connections in a row the peer has closed in order with unconfirmed entries.
+    closes: u32,
 }
 
 /// The TLS settings of `config`.
@@ -165,6 +170,7 @@ impl TcpSink {
             tail: shared.tail(RESEND_AGE),
             again: 0,
             breaks: 0,
+            closes: 0,
         }
     }
 
@@ -224,10 +230,15 @@ impl TcpSink {
         self.tail.confirm_aged();
         if in_order && connection.is_finishing() {
             self.tail.confirm_all();
-        } else if in_order {
-            self.tail.confirm_older_than(RESEND_AGE_CLOSED);
-            // It closed a second time after the same entries: it does so after each entry that it has read.
-            self.tail.confirm_repeated();
+        } else if in_order && self.tail.entries() > 0 {
+            let aged = self.tail.confirm_older_than(RESEND_AGE_CLOSED);
+            self.closes = if aged { 0 } else { self.closes.saturating_add(1) };
+            if self.closes > CLOSES_AFTER_READING {
+                self.tail.confirm_repeated();
+            }
+        }
+        if !in_order {
+            self.closes = 0;
         }
         let revoked = self.tail.take_all();
         self.again = if in_order { revoked } else { 0 };

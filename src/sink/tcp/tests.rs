@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::CLOSES_AFTER_READING;
 use crate::sink::{FailureKind, SendError, Sink, SinkShared};
 use logphase_net::testing::own_port;
 
@@ -162,20 +163,25 @@ async fn a_peer_that_does_not_close_confirms_nothing() {
     assert_eq!(read_lines(&mut accept(&listener).await, 2).await, ["a", "b"]);
 }
 
-/// Scenario: a peer that closes each connection when it has read a message.
-/// Guarantees: the message is to be sent again once, and then confirmed.
+/// Scenario: a peer that closes each connection when it has read a message, in order.
+/// Guarantees: the first message is to be sent again several times, since a peer that crashes a few times looks the same, and
+/// is then confirmed; the next one is to be sent again once.
 #[tokio::test]
 async fn replays_do_not_repeat_endlessly() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut sink = open(&SinkShared::new(None), json!({"host": "127.0.0.1", "port": port}));
-    deliver(sink.as_mut(), &entries(&["once"])).await.unwrap();
-    assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["once"]);
-    assert_eq!(revoked(sink.as_mut()).await.0, 1);
-    deliver(sink.as_mut(), &entries(&["once"])).await.unwrap();
-    assert_eq!(read_lines(&mut accept(&listener).await, 1).await, ["once"]);
-    timeout(PATIENCE, sink.maintain()).await.expect("the end is noticed").expect("nothing is to be sent again");
-    assert_eq!(sink.unconfirmed(), 0);
+    for (text, revocations) in [("first", CLOSES_AFTER_READING), ("second", 1)] {
+        for _ in 0..revocations {
+            deliver(sink.as_mut(), &entries(&[text])).await.unwrap();
+            assert_eq!(read_lines(&mut accept(&listener).await, 1).await, [text]);
+            assert_eq!(revoked(sink.as_mut()).await.0, 1);
+        }
+        deliver(sink.as_mut(), &entries(&[text])).await.unwrap();
+        assert_eq!(read_lines(&mut accept(&listener).await, 1).await, [text]);
+        timeout(PATIENCE, sink.maintain()).await.expect("the end is noticed").expect("nothing is to be sent again");
+        assert_eq!(sink.unconfirmed(), 0);
+    }
 }
 
 /// Scenario: a peer resets every connection, with the message unread.
