@@ -114,6 +114,21 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
 }
 
+/// The least CPU time of `work`, which runs again, three times at most, if it takes longer than `limit`: what a hypervisor takes
+/// from the machine counts as CPU time of a thread, tens of milliseconds at worst.
+fn least_cpu_time(limit: Duration, mut work: impl FnMut()) -> Duration {
+    let mut least = Duration::MAX;
+    for _ in 0..3 {
+        let began = cpu_time();
+        work();
+        least = least.min(cpu_time() - began);
+        if least <= limit {
+            break;
+        }
+    }
+    least
+}
+
 /// Runs `work` on a thread with a worker's stack; fails if it does not end.
 fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, result) = mpsc::channel();

@@ -89,6 +89,11 @@ impl RunLimits {
         self.deadline.as_secs_f64() * 2_000.0 + TOLERANCE_MS
     }
 
+    /// Whether a run of the script was over its time.
+    pub(super) fn is_slow(&self, report: &Report) -> bool {
+        report.compiled_ms > MAX_COMPILE_MS || report.runs.iter().any(|run| run.cpu_ms > self.longest_ms())
+    }
+
     /// The limits that the script exceeded.
     fn exceeded(&self, report: &Report) -> Vec<String> {
         let mut exceeded = Vec::new();

@@ -125,10 +125,12 @@ fn host_work_asks_the_deadline() {
             let options = Options { limits, dialect: strict(), ..Options::default() };
             let mut bench = Bench::with(&sample(), options);
             let snippet = bench.load(&format!("{PREFIX}{attack}"));
-            let began = cpu_time();
-            let result = bench.vm.run_field(snippet, &KeyPath::parse("v", false));
-            let took = cpu_time() - began;
-            assert!(result.is_err() || took < 2 * long, "{attack}: kept a value after {took:?}");
+            let mut kept = false;
+            let took = least_cpu_time(2 * long, || {
+                bench.begin();
+                kept = bench.vm.run_field(snippet, &KeyPath::parse("v", false)).is_ok();
+            });
+            assert!(!kept || took < 2 * long, "{attack}: kept a value after {took:?}");
             // The development build is several times slower than the program between two looks at the clock.
             assert!(took < Duration::from_millis(250), "{attack}: stopped after {took:?}");
             assert_eq!(bench.shown("return 1 + 1"), "2", "{attack}");

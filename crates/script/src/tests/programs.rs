@@ -346,10 +346,11 @@ impl Guarded {
     fn run(&mut self, program: &str) -> Option<Option<Stop>> {
         let bytecode = compile(program, &SourceLimits::default()).unwrap_or_else(|error| panic!("{error}\n{program}"));
         let snippet = self.bench.vm.load(&bytecode).ok()?;
-        self.bench.begin();
-        let began = cpu_time();
-        let result = self.bench.vm.run_field(snippet, &KeyPath::parse("v", false));
-        let took = cpu_time() - began;
+        let mut result = Ok(());
+        let took = least_cpu_time(MAX_CPU_TIME, || {
+            self.bench.begin();
+            result = self.bench.vm.run_field(snippet, &KeyPath::parse("v", false));
+        });
         assert!(took <= MAX_CPU_TIME, "{took:?} for\n{program}");
         self.slow += u64::from(took > USUAL);
         let used = self.bench.vm.used_memory();
