@@ -2,6 +2,7 @@
 
 mod json;
 mod kong;
+mod pattern;
 mod prelude;
 mod random;
 mod resty;

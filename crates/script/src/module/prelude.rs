@@ -16,7 +16,8 @@ pub(crate) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
         deadline::out_of_memory();
         Ok(())
     })?;
-    bundled::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks))
+    let pattern = super::pattern::functions(lua)?;
+    bundled::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks, pattern))
 }
 
 /// `string.find` for plain text, in linear time.

@@ -20,9 +20,9 @@ fn nothing_outlives_its_deadline() {
             .to_owned(),
         "xpcall(function() while true do end end, function() while true do end end)".to_owned(),
         "while true do xpcall(error, function() error('x') end) end".to_owned(),
-        format!("{}return s:find('.-.-.-.-.-.-b$')", doubled(14)),
-        format!("{}return s:match('^(a*)a*(a*)a*(a*)a*b$')", doubled(14)),
-        format!("{}for _ in s:gmatch('.-.-.-.-b') do end", doubled(14)),
+        format!("{}return s:find('(a-)(.-).-.-.-.-.-%1b$')", doubled(14)),
+        format!("{}return s:match('^(a*)a*(a*)a*(a*)a*%1b$')", doubled(14)),
+        format!("{}for _ in s:gmatch('(a-).-.-.-.-%1b') do end", doubled(14)),
         "while true do pcall(function() local s = 'x' while true do s = s .. s end end) end".to_owned(),
         "local t = {} for i = 1, 2e4 do t[i] = i % 7 end table.sort(t, function() while true do end end)".to_owned(),
         "while true do pcall(table.sort, {3, 1, 2}, function() return true end) end".to_owned(),
@@ -92,6 +92,76 @@ fn no_single_call_takes_long() {
     }
 }
 
+/// Scenario: `upper`, `lower`, `reverse` and `concat` on texts of up to twice the part that they do at once, and on longer ones.
+/// Guarantees: the results are those of the whole; texts of more than 8 MiB are an error; other arguments give Luau's errors.
+#[test]
+fn long_texts_are_made_in_parts() {
+    in_time(|| {
+        let long = Duration::from_secs(60);
+        let limits = Limits { deadline: long, plugin_deadline: long, memory: 512 << 20, ..Limits::default() };
+        let mut bench = Bench::with(&json!({}), Options { limits, ..Options::default() });
+        for length in [0, 1, 131_071, 131_072, 131_073, 262_143, 262_144, 262_145] {
+            let code = format!(
+                "local text = ('aBc'):sub(1, {length}) while #text < {length} do text = (text .. text):sub(1, {length}) end \
+                 local upper, bytes = {{}}, {{}} \
+                 for i = 1, #text do upper[i] = text:sub(i, i):upper() bytes[#text + 1 - i] = text:sub(i, i) end \
+                 return {{text:upper() == table.concat(upper), text:lower():upper() == text:upper(), \
+                 text:reverse() == table.concat(bytes), #table.concat({{text, 1, text}}, ',')}}"
+            );
+            assert_eq!(bench.shown(&code), format!("[true,true,true,{}]", 2 * length + 3), "{length}");
+        }
+        let long = "local s = 'a' for i = 1, 23 do s = s .. s end s = s .. 'a' ";
+        for (call, problem) in [
+            (format!("{long} return s:upper()"), "the text is larger than 8388608 bytes"),
+            (format!("{long} return table.concat({{s}})"), "result of 'concat' is larger than 8388608 bytes"),
+            (
+                "return table.concat({1, {}}, '', 1, 2e9)".to_owned(),
+                "invalid value (table) at index 2 in table for 'concat'",
+            ),
+            ("return table.concat({})".to_owned(), ""),
+            ("return ('x').upper()".to_owned(), "missing argument #1 to 'upper' (string expected)"),
+            ("return ('x').upper(5)".to_owned(), "5"),
+        ] {
+            let shown = bench.shown(&call);
+            assert!(shown.contains(problem), "{call}: {shown}");
+        }
+    });
+}
+
+/// Scenario: the patterns with which people trim and split, on 64 kB of blanks with a letter at either end or none; Luau's own
+/// search takes seconds.
+/// Guarantees: each ends within the time of one snippet, with the right result; so does a function as replacement.
+#[test]
+fn trimming_takes_linear_time() {
+    let calls = [
+        ("return #s:gsub('%s+$', '')", "65538"),
+        ("return #(s .. ' '):gsub('%s*$', '')", "65538"),
+        ("return #s:match('^%s*(.-)%s*$')", "65538"),
+        ("return #s:match('^(.-)%s*$')", "65538"),
+        ("return #s:match('^%s*(.*%S)')", "65538"),
+        ("return #blanks:match('^%s*(.-)%s*$')", "0"),
+        ("return blanks:find('%s+x') == nil", "true"),
+        ("return #s:gsub('%s*,%s*', ',')", "65538"),
+        ("local n = 0 for part in s:gmatch('(.-)%s*x') do n = n + #part end return n", "0"),
+        ("return (select(2, s:gsub('%s*b', function(match) return #match end)))", "1"),
+        ("return (s:gsub('(%a?)%s*b', {a = 'c'}))", "\"c\""),
+    ];
+    in_time(move || {
+        let limits = Limits {
+            deadline: Duration::from_millis(300),
+            plugin_deadline: Duration::from_secs(60),
+            ..Limits::default()
+        };
+        let mut bench = Bench::with(&json!({}), Options { limits, ..Options::default() });
+        for (call, expected) in calls {
+            let code = format!(
+                "local blanks = ' ' for i = 1, 16 do blanks = blanks .. blanks end local s = 'a' .. blanks .. 'b' {call}"
+            );
+            assert_eq!(bench.shown(&code), expected, "{call}");
+        }
+    });
+}
+
 /// Scenario: a short snippet starts after the clock has been idle for longer than the deadline; then an endless one.
 /// Guarantees: the short snippet is not stopped; the endless one is.
 #[test]
@@ -136,7 +206,7 @@ fn memory_is_bounded() {
             "local t = {} while true do t[#t + 1] = {} end",
             "local t = {} for i = 1, 1e9 do t[i] = ('%d'):format(i) end",
             "local s = 'x' for i = 1, 20 do s = s .. s end return (s:gsub('.', s))",
-            "local s = 'x' for i = 1, 20 do s = s .. s end local t = {} for i = 1, 100 do t[i] = s end return table.concat(t)",
+            "local s = 'x' for i = 1, 20 do s = s .. s end local t = {} for i = 1, 100 do t[i] = s .. i end return table.concat(t)",
             "local t = {} while true do t[#t + 1] = coroutine.create(function() end) end",
             "local t = {} while true do t[#t + 1] = kong.request.get_headers() end",
             "local t = kong.ctx.shared while true do t[#t + 1] = {} end",

@@ -3,7 +3,7 @@
 use mlua::{Function, Lua, LuaString, MultiValue, Value as Lv};
 
 use super::{Engine, Walk, captures, failed, letters, text};
-use crate::runtime::{check, kind_name, raise, wrong_type};
+use crate::runtime::{check, kind_name, raise, work, wrong_type};
 use logphase_regex::UNSET;
 
 /// The replacement of a match.
@@ -58,7 +58,7 @@ pub(super) fn replace(
         let (from, to) = (slots[0].min(slots[1]), slots[1]);
         out.extend_from_slice(bytes.get(copied..from).unwrap_or_default());
         match &with {
-            With::Template(parts) => fill(&mut out, parts, &bytes, &slots),
+            With::Template(parts) => fill(lua, &mut out, parts, &bytes, &slots)?,
             With::Function(function) => {
                 let value: Lv = function.call(captures(lua, &pattern, &bytes, &slots, None)?)?;
                 out.extend_from_slice(&made(lua, &value, name)?.as_bytes());
@@ -96,8 +96,10 @@ fn made(lua: &Lua, value: &Lv, name: &str) -> mlua::Result<LuaString> {
     }
 }
 
-fn fill(out: &mut Vec<u8>, parts: &[Part], text: &[u8], slots: &[usize]) {
+fn fill(lua: &Lua, out: &mut Vec<u8>, parts: &[Part], text: &[u8], slots: &[usize]) -> mlua::Result<()> {
     for part in parts {
+        // One template can hold many references to a long match.
+        bound(lua, out)?;
         match part {
             Part::Text(bytes) => out.extend_from_slice(bytes),
             Part::Group(group) => {
@@ -106,10 +108,12 @@ fn fill(out: &mut Vec<u8>, parts: &[Part], text: &[u8], slots: &[usize]) {
                     && to != UNSET
                 {
                     out.extend_from_slice(text.get(from..to).unwrap_or_default());
+                    work(to.saturating_sub(from));
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// Parses `$1`, `${1}` and `$$` in a replacement; `None` if another `$` is invalid.
