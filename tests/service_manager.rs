@@ -86,7 +86,7 @@ fn the_phases_of_a_life() {
 /// Scenario: a manager with an abstract address and a watchdog of half a second; then a snippet that keeps the only
 /// worker busy for longer.
 /// Guarantees: the watchdog notification arrives regularly, also from an idle service; while the worker is stuck it
-/// does not, and the log gives the cause; afterwards it arrives again.
+/// does not, and the log gives the cause; the transaction is logged with plugin, field and route; afterwards it arrives again.
 #[test]
 fn the_watchdog_tells_the_truth() {
     let (manager, address) = Manager::named("watchdog");
@@ -108,6 +108,7 @@ fn the_watchdog_tells_the_truth() {
     }
     service.accept(transaction(1).to_string());
     assert!(service.has_logged("the watchdog is not notified"), "it was stuck for three seconds");
+    assert!(service.has_logged("plugin=\"file-log\" field=\"slow\" route=\"orders\""), "{}", service.log());
     wait_until("the watchdog notification arrives again", || manager.next() == ["WATCHDOG=1"]);
     assert_eq!(service.count_logged("the watchdog is not notified"), 1);
     service.stop();

@@ -1,6 +1,7 @@
 -- attack: a pattern whose captures backtrack
--- why: pattern matching is interrupted
+-- why: long texts are searched in linear time, and pattern matching is interrupted
 -- class: 6
+-- expect: value nil
 -- expect: stopped
 
 local s = 'a'

@@ -1,7 +1,8 @@
 -- attack: a pattern of exponential cost
--- why: pattern matching is interrupted
+-- why: long texts are searched in linear time, and pattern matching is interrupted
 -- class: 6
 -- cve: CVE-2022-36021
+-- expect: value nil
 -- expect: stopped
 
 local s = 'a'

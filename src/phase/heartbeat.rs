@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+
 use logphase_script::Clock;
 
 /// The heartbeat of one worker. Only the worker writes it. It has its own cache line, to prevent false sharing.
@@ -14,13 +17,16 @@ pub struct Heartbeat {
     started: AtomicU64,
     /// The step and the part that ran last, as two halves.
     place: AtomicU64,
+    /// The transaction that was started last.
+    transaction: Mutex<Bytes>,
     /// Bytes of the worker's VM.
     memory: AtomicUsize,
 }
 
 impl Heartbeat {
-    /// Records that a transaction starts.
-    pub(super) fn start(&self) {
+    /// Records that `transaction` starts.
+    pub(super) fn start(&self, transaction: Bytes) {
+        *self.transaction.lock() = transaction;
         self.started.store(Clock::now().max(1), Ordering::Relaxed);
     }
 
@@ -35,6 +41,11 @@ impl Heartbeat {
         ((place >> 32) as usize, place as u32 as usize)
     }
 
+    /// The transaction that was started last, as JSON; empty while the worker is idle.
+    pub fn transaction(&self) -> Bytes {
+        self.transaction.lock().clone()
+    }
+
     /// When the current transaction began, on the workers' clock; 0 while the worker is idle.
     pub fn started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
@@ -43,6 +54,7 @@ impl Heartbeat {
     /// Records that the worker is idle and its VM has `memory` bytes.
     pub(super) fn idle(&self, memory: usize) {
         self.started.store(0, Ordering::Relaxed);
+        *self.transaction.lock() = Bytes::new();
         self.memory.store(memory, Ordering::Relaxed);
     }
 
@@ -79,7 +91,7 @@ mod tests {
         let heartbeat = Heartbeat::default();
         assert_eq!(heartbeat.busy_for(), None);
         Clock::refresh();
-        heartbeat.start();
+        heartbeat.start(Bytes::new());
         heartbeat.at(3, 70_000);
         assert_eq!(heartbeat.place(), (3, 70_000));
         assert!(heartbeat.busy_for().is_some_and(|time| time < Duration::from_secs(60)));

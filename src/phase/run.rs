@@ -57,7 +57,7 @@ impl Runner {
     /// # Errors
     /// The snippets do not fit the memory limit.
     pub fn new(program: Arc<Program>) -> Result<Self, String> {
-        let (vm, loaded) = load(&program)?;
+        let (vm, loaded) = load(&program, None)?;
         Ok(Self {
             planner: Planner::new(program.clone()),
             program,
@@ -249,7 +249,7 @@ impl Runner {
 
     /// Recreates the VM after it ran out of memory, or after a panic left it in an unknown state.
     pub fn recreate_vm(&mut self) {
-        match load(&self.program) {
+        match load(&self.program, Some(&self.vm)) {
             Ok((vm, loaded)) => (self.vm, self.loaded) = (vm, loaded),
             Err(error) => tracing::error!(%error, "the Lua VM cannot be recreated, and stays as it is"),
         }
@@ -313,12 +313,14 @@ struct LoadedStep {
     id: Rc<str>,
 }
 
-fn load(program: &Program) -> Result<(Vm, Vec<LoadedStep>), String> {
+/// Loads the snippets into a new VM, which replaces `previous`.
+fn load(program: &Program, previous: Option<&Vm>) -> Result<(Vm, Vec<LoadedStep>), String> {
     let too_small = |error: mlua::Error| {
         let limit = program.options.limits.memory;
         format!("the snippets do not fit a Lua VM of {limit} bytes: raise the setting lua.memory_limit ({error})")
     };
-    let mut vm = Vm::new(&program.options).map_err(too_small)?;
+    let vm = previous.map_or_else(|| Vm::new(&program.options), |previous| previous.renewed(&program.options));
+    let mut vm = vm.map_err(too_small)?;
     let mut loaded = Vec::with_capacity(program.steps.len());
     for step in &program.steps {
         let snippets: Result<Vec<_>, _> = step.parts.iter().map(|part| vm.load(&part.code)).collect();

@@ -254,7 +254,7 @@ impl Worker {
         let subscribers = self.taps.subscribers();
         for ((transaction, plan), size) in transactions.into_iter().zip(plans).zip(sizes) {
             collector.size = *size;
-            self.worker_stats.heartbeats[self.number].start();
+            self.worker_stats.heartbeats[self.number].start(transaction.bytes().clone());
             match &subscribers {
                 None => self.runner.run(transaction, plan, &mut collector),
                 Some(subscribers) => {

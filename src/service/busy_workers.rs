@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::Deserialize;
 
 use crate::phase::{Generation, Heartbeat, WorkerStats};
 
@@ -22,16 +23,33 @@ pub(super) async fn log(worker_stats: Arc<WorkerStats>, live: Weak<ArcSwap<Gener
             if *logged != started && heartbeat.busy_for().is_some_and(|time| time >= BUSY_AFTER) {
                 *logged = started;
                 let (plugin, field) = place(heartbeat, &live).unwrap_or_default();
+                let route = route(&heartbeat.transaction());
                 tracing::error!(
                     worker,
                     plugin,
                     field,
+                    route,
                     "one transaction has kept a worker busy for more than {BUSY_AFTER:?}; please report this with the \
                     snippet, which is the last that ran"
                 );
             }
         }
     }
+}
+
+/// The name of a transaction's route, or its id; empty if it has neither.
+fn route(transaction: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Parts {
+        route: Option<Route>,
+    }
+    #[derive(Deserialize)]
+    struct Route {
+        name: Option<String>,
+        id: Option<String>,
+    }
+    let parts: Option<Parts> = serde_json::from_slice(transaction).ok();
+    parts.and_then(|parts| parts.route).and_then(|route| route.name.or(route.id)).unwrap_or_default()
 }
 
 /// The plugin and the field that ran last.

@@ -58,7 +58,7 @@ settings_record! {
         max_uri_args: usize = KONG_LIMIT;
         /// Default maximum of form arguments that a snippet sees.
         max_post_args: usize = KONG_LIMIT;
-        /// Maximum log lines per second from snippets; further lines are counted and dropped.
+        /// Maximum log lines per second from the snippets of one plugin on one worker, and as many errors besides; further lines are counted and dropped.
         log_per_second: u32 = count(10, UP_TO_A_MILLION);
     }
 }

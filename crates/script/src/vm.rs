@@ -9,7 +9,7 @@ use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 use crate::compile::Bytecode;
 use crate::environment::Environment;
 use crate::host::json::ValueError;
-use crate::host::{Options, State};
+use crate::host::{LogRateLimit, Options, State};
 use crate::message::{KeyPath, Message, Mode};
 use crate::runtime::{
     Clock, Deadline, Exceeded, NOT_ENOUGH_MEMORY, OUT_OF_TIME, ScriptError, Stop, interrupt, kind_name, plain_error,
@@ -46,10 +46,22 @@ impl Vm {
     /// # Errors
     /// The environment does not fit the memory limit.
     pub fn new(options: &Options) -> mlua::Result<Self> {
+        Self::with_log_rate(options, None)
+    }
+
+    /// A VM that replaces this one. It has no snippet, and what is left of the allowance of log lines.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn renewed(&self, options: &Options) -> mlua::Result<Self> {
+        Self::with_log_rate(options, Some(self.state.log_rate.clone()))
+    }
+
+    fn with_log_rate(options: &Options, log_rate: Option<Rc<LogRateLimit>>) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
         lua.set_memory_limit(options.limits.memory)?;
         let deadline = Deadline::new(options.limits.deadline, options.limits.plugin_deadline);
-        let state = Rc::new(State::new(&lua, deadline, options)?);
+        let state = Rc::new(State::new(&lua, deadline, options, log_rate)?);
         let environment = Environment::new(&lua, &state, &options.dialect)?;
         interrupt::install(&lua)?;
         let memory = options.limits.memory;
@@ -91,11 +103,11 @@ impl Vm {
         message
     }
 
-    /// Collects garbage if little memory is left: at the limit Luau fails without collecting first, and a snippet must
+    /// Collects garbage if it takes much of the memory: at the limit Luau fails without collecting first, and a snippet must
     /// not fail for the garbage of another. If most of the memory is live, collecting would not help.
     fn collect_garbage(&self) {
         let used = self.lua.used_memory();
-        if used > self.memory / 4 * 3 && used > 2 * self.in_use.get() {
+        if used > self.memory / 4 && used > 2 * self.in_use.get() {
             let _ = self.lua.gc_collect();
             self.in_use.set(self.lua.used_memory());
         }

@@ -111,7 +111,8 @@ impl RunLimits {
             exceeded.push(format!("the process grew by {grown} bytes; the limit is {}", self.growth));
         }
         // The log budget is per second, and a new second may begin in each run.
-        let lines = (self.log_lines + 2) * (report.runs.len() + 1);
+        // Errors have an allowance of their own, as large as that of other lines.
+        let lines = 2 * (self.log_lines + 2) * (report.runs.len() + 1);
         if report.log.count > lines {
             exceeded.push(format!("{} lines were logged; the limit is {lines}", report.log.count));
         }

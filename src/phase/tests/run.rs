@@ -293,7 +293,7 @@ fn memory_is_charged_to_its_holder() {
             let seen = run(&mut bench, &json!({}));
             let messages = seen.by_name(bench.runner.program());
             assert_eq!(messages.len(), 3);
-            assert!(messages.iter().any(|(_, message)| message["n"] == 8), "{messages:?}");
+            assert!(messages.iter().any(|(_, message)| message["n"] == 8), "{messages:?} {:?}", seen.failed);
             let failed: Vec<_> = seen.failed.iter().map(|(_, error)| (error.message.as_str(), error.stop)).collect();
             assert_eq!(failed.len(), blamed, "{failed:?}");
             assert!(failed.iter().all(|(message, _)| message.contains("bytes in kong.ctx or ngx.ctx")), "{failed:?}");

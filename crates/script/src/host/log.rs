@@ -16,7 +16,8 @@ pub(crate) fn write_parts(state: &State, level: &str, parts: &[Lv]) {
 /// Logs one line, cut to [`MAX_LINE`]. `fill` writes it, with control characters escaped.
 pub(crate) fn write_line(state: &State, level: &str, prefix: &str, fill: impl FnOnce(&mut String)) {
     let second = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let (allowed, dropped) = state.log_rate.take(second);
+    let is_error = matches!(level, "emerg" | "alert" | "crit" | "err");
+    let (allowed, dropped) = state.log_rate.take(state.plugin_index(), is_error, second);
     let plugin = state.plugin_name.borrow().clone();
     if dropped > 0 {
         tracing::warn!(%plugin, dropped, "scripts logged more lines than the setting lua.log_per_second allows");
@@ -32,7 +33,7 @@ pub(crate) fn write_line(state: &State, level: &str, prefix: &str, fill: impl Fn
         line.push_str("...");
     }
     match level {
-        "emerg" | "alert" | "crit" | "err" => tracing::error!(target: "script", %plugin, level, "{line}"),
+        _ if is_error => tracing::error!(target: "script", %plugin, level, "{line}"),
         "warn" => tracing::warn!(target: "script", %plugin, "{line}"),
         "notice" | "info" => tracing::info!(target: "script", %plugin, "{line}"),
         _ => tracing::debug!(target: "script", %plugin, "{line}"),

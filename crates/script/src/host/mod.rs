@@ -22,4 +22,5 @@ pub(crate) mod uri;
 pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wrong_phase};
 pub use options::{CountLimits, Limits, Options, ValueLimits};
 pub use profile::{Dialect, Profile, names};
+pub(crate) use rate_limit::LogRateLimit;
 pub(crate) use state::{State, mode};

@@ -40,7 +40,8 @@ pub(crate) struct State {
     pub(crate) modified_globals: RefCell<Vec<Table>>,
     /// A snippet is being loaded, outside of any transaction.
     pub(crate) loading: Cell<bool>,
-    pub(crate) log_rate: LogRateLimit,
+    /// Shared with the VMs that replace this one: a plugin must not get a new allowance by breaking its VM.
+    pub(crate) log_rate: Rc<LogRateLimit>,
     /// Identifier of the running plugin, for `kong.plugin.get_id`.
     plugin_id: RefCell<Option<Rc<str>>>,
     /// The running plugin has called `kong.log.inspect.off`.
@@ -58,7 +59,12 @@ pub(crate) enum Context {
 }
 
 impl State {
-    pub(crate) fn new(lua: &Lua, deadline: Deadline, options: &Options) -> mlua::Result<Self> {
+    pub(crate) fn new(
+        lua: &Lua,
+        deadline: Deadline,
+        options: &Options,
+        log_rate: Option<Rc<LogRateLimit>>,
+    ) -> mlua::Result<Self> {
         let array_mark = lua.create_table()?;
         array_mark.set_readonly(true);
         Ok(Self {
@@ -76,7 +82,7 @@ impl State {
             plugin_name: RefCell::new("".into()),
             modified_globals: RefCell::new(Vec::new()),
             loading: Cell::new(false),
-            log_rate: LogRateLimit::new(options.limits.log_lines_per_second),
+            log_rate: log_rate.unwrap_or_else(|| Rc::new(LogRateLimit::new(options.limits.log_lines_per_second))),
             plugin_id: RefCell::new(None),
             inspect_off: Cell::new(false),
             cache: Cache::default(),
@@ -104,6 +110,11 @@ impl State {
         self.plugin.set(index);
         self.inspect_off.set(false);
         *self.plugin_name.borrow_mut() = name.clone();
+    }
+
+    /// The number of the running plugin.
+    pub(crate) fn plugin_index(&self) -> usize {
+        self.plugin.get()
     }
 
     pub(crate) fn set_plugin_id(&self, id: &Rc<str>) {

@@ -26,9 +26,12 @@ const MAX_PATTERN: usize = 256;
 /// Bytes of a replaced text, which does not count towards the VM's memory until it is complete.
 const MAX_RESULT_BYTES: usize = 8 << 20;
 
-/// The patterns that were used, by their text; nothing for those that are left to Luau.
+/// The patterns that were used.
 #[derive(Default)]
-struct Patterns(RefCell<HashMap<Box<[u8]>, Option<Rc<Pattern>>>>);
+struct Patterns(RefCell<KnownPatterns>);
+
+/// Patterns by their text; nothing for those that are left to Luau.
+type KnownPatterns = HashMap<Box<[u8]>, Option<Rc<Pattern>>>;
 
 impl Patterns {
     fn get(&self, text: &[u8]) -> Option<Rc<Pattern>> {

@@ -251,7 +251,7 @@ fn row(item: &Item, text: &[u8], base: usize, after: &[u64]) -> mlua::Result<Vec
     let mut here = false;
     for at in (base..=text.len()).rev() {
         let place = at - base;
-        if place % STEPS_PER_CHECK == 0 {
+        if place.is_multiple_of(STEPS_PER_CHECK) {
             work(STEPS_PER_CHECK);
             check()?;
         }
