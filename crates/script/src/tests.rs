@@ -1,6 +1,7 @@
 mod cjson;
 mod compile;
 mod cost;
+mod cost_random;
 mod modules;
 mod names;
 mod ngx;

@@ -244,7 +244,7 @@ mod tests {
             (|report| report.compiled_ms = MAX_COMPILE_MS + 1.0, "compiling took"),
             (|report| report.vm = (65 << 20) + 1, "the VM holds"),
             (|report| report.grown = Some(200 << 20), "the process grew"),
-            (|report| report.log = LogStats { count: 25, ..LogStats::default() }, "25 lines were logged"),
+            (|report| report.log = LogStats { count: 49, ..LogStats::default() }, "49 lines were logged"),
             (|report| report.log = LogStats { longest: 50_000, ..LogStats::default() }, "a line of 50000 bytes"),
             (|report| report.log = LogStats { control: 1, ..LogStats::default() }, "a control character"),
             (|report| report.breaches.push("changed".to_owned()), "changed"),
