@@ -55,7 +55,7 @@ fn main() {
         ),
     ];
     println!("µs per kB of a transaction with so many query arguments; parsing is part of each row\n");
-    print!("{:<24}", "");
+    print!("{:<28}", "");
     SIZES.iter().for_each(|size| print!("{size:>9}"));
     println!("{:>9}", "ratio");
     for (step, work) in &steps {
@@ -63,7 +63,7 @@ fn main() {
             let costs = SIZES.map(|members| cost(&transaction(members, repeated), work));
             let (least, most) =
                 costs.iter().fold((f64::MAX, 0.0_f64), |(least, most), cost| (least.min(*cost), most.max(*cost)));
-            print!("{:<24}", format!("{step}, {}", if repeated { "repeated names" } else { "unique names" }));
+            print!("{:<28}", format!("{step}, {}", if repeated { "repeated names" } else { "unique names" }));
             costs.iter().for_each(|cost| print!("{cost:>9.2}"));
             println!("{:>9.2}", most / least);
         }
