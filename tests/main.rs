@@ -25,6 +25,7 @@ mod loggly;
 mod logrotate;
 mod metrics;
 mod observability;
+mod odd_files;
 mod one_writer;
 mod own_log;
 mod plugin_docs;

@@ -88,7 +88,7 @@ impl Launch {
         let paths = files.declarative_files(&settings);
         let watched = files.watched(&paths);
         let contents = Contents::read(&watched).beginning_with(before);
-        let loaded = Loaded::of(settings, paths.clone(), diagnostics);
+        let loaded = Loaded::of(settings, paths.clone(), files.accept, diagnostics);
         let prepared = Prepared::new(loaded)?;
         Ok(Self { files, prepared, paths, watched, contents })
     }

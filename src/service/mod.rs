@@ -33,7 +33,7 @@ use logphase_script::Clock;
 
 pub use prepare::Prepared;
 pub use reload::{ReloadError, Reloaded, Reloader};
-pub use source::{ConfigFiles, Loaded, read_configuration, read_configuration_in};
+pub use source::{ConfigFiles, Loaded, read_configuration};
 
 /// The workers, queues and sinks of a configuration. [`Service::intake`] accepts transactions.
 pub struct Service {

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use logphase_io::file::Accept;
+
 use super::*;
 
 fn file() -> Arc<SourceFile> {
@@ -49,7 +51,7 @@ fn codes_are_unique() {
 fn reading_names_the_file() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("x.yml");
-    let short = |path| SourceFile::read(path).map_err(|error| error.short());
+    let short = |path| SourceFile::read(path, Accept::Regular).map_err(|error| error.short());
     let missing = short(&path).expect_err("not there yet");
     assert!(missing.starts_with("error[K0501]: cannot read") && missing.contains("x.yml: No such file"), "{missing}");
     std::fs::write(&path, b"ab\xff").expect("a writable folder");
