@@ -5,6 +5,7 @@
 //! as Kong's Admin API does.
 
 pub mod codes;
+mod excerpt;
 mod field;
 mod origin;
 mod render;
@@ -12,7 +13,7 @@ mod render;
 pub use field::{FieldError, FieldPath, Segment, field_errors};
 pub(crate) use origin::floor_boundary;
 pub use origin::{Origin, Place, SourceFile};
-pub use render::{Format, render_all};
+pub use render::{Format, MAX_SHOWN, render_all};
 
 /// How serious a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,17 +166,23 @@ pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
 }
 
+/// Words with more bytes are no typing mistakes, and comparing them takes the product of their lengths.
+const MAX_SUGGESTED_BYTES: usize = 100;
+
 /// The candidate that `word` was probably meant to be.
 ///
 /// Case and the difference between `-`, `_` and `.` cost nothing; otherwise about one typing mistake per three
 /// characters is allowed.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_SUGGESTED_BYTES {
+        return None;
+    }
     let plain = |text: &str| text.to_lowercase().replace(['_', '.', ' '], "-");
     let wanted = plain(word);
     let allowed = (wanted.chars().count().div_ceil(3)).min(4);
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word)
+        .filter(|candidate| *candidate != word && candidate.len() <= MAX_SUGGESTED_BYTES)
         .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
         // One letter for another is no typing mistake if there is only one.
         .filter(|(distance, _)| *distance <= allowed && *distance < wanted.chars().count().max(1))
