@@ -29,6 +29,7 @@ mod odd_files;
 mod one_writer;
 mod own_log;
 mod plugin_docs;
+mod printed;
 mod queue_command;
 mod readme;
 mod redaction;

@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use logphase_config::diagnostic::{Place, SourceFile};
 use logphase_config::document::SnippetSource;
 use logphase_io::file::{self, Accept};
+use logphase_io::printable;
 use logphase_script::ScriptError;
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
@@ -132,12 +133,14 @@ fn say_pretty(program: &Program, outcomes: &[Outcome], number: usize) {
     }
     for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
-        out.extend_from_slice(format!("\n## {}\n", step.label).as_bytes());
+        out.extend_from_slice(format!("\n## {}\n", printable::line(&step.label)).as_bytes());
         match message {
-            Some(message) => out.extend_from_slice(&pretty::pretty(message)),
+            Some(message) => out.extend_from_slice(pretty::printable_pretty(message).as_bytes()),
             None if refused.is_some() => {
                 let error = refused.as_ref().map_or_else(String::new, BodyError::to_string);
-                out.extend_from_slice(format!("no message: {error}, and on_body_error is drop\n").as_bytes());
+                out.extend_from_slice(
+                    format!("no message: {}, and on_body_error is drop\n", printable::line(&error)).as_bytes(),
+                );
             }
             None if step.definition.emits => {
                 out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n")

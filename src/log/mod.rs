@@ -1,6 +1,7 @@
 //! The service's own log, on standard error: its set-up, the thread that writes it, and [`limit`] on lines that repeat.
 
 mod callsite;
+mod fields;
 pub(crate) mod limit;
 mod writer;
 
@@ -26,7 +27,7 @@ pub(crate) fn start(level: &str, format: LogFormat) {
     let log = tracing_subscriber::registry().with(filter).with(CallsiteLimit);
     // In a process that has a log already (as in tests) it stays.
     let _ = match format {
-        LogFormat::Text => log.with(lines).try_init(),
+        LogFormat::Text => log.with(lines.map_fmt_fields(|_| fields::printable_fields())).try_init(),
         LogFormat::Json => log.with(lines.json()).try_init(),
     };
 }

@@ -1,5 +1,6 @@
 //! Errors raised by scripts and by host functions, and the messages that users see.
 
+use logphase_io::printable;
 use mlua::{Lua, Value as Lv};
 
 /// The budget that stopped a script.
@@ -81,7 +82,7 @@ fn log_line(text: &str) -> String {
             line.push_str("...");
             break;
         }
-        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+        printable::push(&mut line, character);
     }
     line
 }
