@@ -226,3 +226,6 @@ fn open_outputs(
     }
     if errors.is_empty() { Ok((queues, required, opened)) } else { Err(StartError::Configuration(errors)) }
 }
+
+#[cfg(test)]
+mod tests;

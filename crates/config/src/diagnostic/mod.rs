@@ -161,6 +161,30 @@ impl Diagnostic {
     }
 }
 
+/// Suggestions among names that the user chose. There can be as many wrong words as names, and comparing all of them takes
+/// the product: after [`Self::COMPARISONS`] nothing more is suggested.
+#[derive(Debug)]
+pub struct Suggestions {
+    left: std::cell::Cell<usize>,
+}
+
+impl Default for Suggestions {
+    fn default() -> Self {
+        Self { left: std::cell::Cell::new(Self::COMPARISONS) }
+    }
+}
+
+impl Suggestions {
+    /// Compared pairs of words.
+    pub const COMPARISONS: usize = 200_000;
+
+    /// `diagnostic` with "did you mean" at the caret, if one of `names` is close to `word`.
+    pub fn add<'a>(&self, diagnostic: Diagnostic, word: &str, names: impl Iterator<Item = &'a str>) -> Diagnostic {
+        let names = names.take(self.left.get()).inspect(|_| self.left.set(self.left.get() - 1));
+        diagnostic.suggest(word, names)
+    }
+}
+
 /// Whether any of `diagnostics` is an error.
 pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
@@ -180,8 +204,12 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let plain = |text: &str| text.to_lowercase().replace(['_', '.', ' '], "-");
     let wanted = plain(word);
     let allowed = (wanted.chars().count().div_ceil(3)).min(4);
+    // Each mistake adds or removes one letter at most: most candidates are out without a comparison.
+    let letters = |text: &str| text.chars().filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).count();
+    let (wanted_letters, near) = (letters(&wanted), allowed + 1);
     candidates
         .into_iter()
+        .filter(|candidate| letters(candidate).abs_diff(wanted_letters) <= near)
         .filter(|candidate| *candidate != word && candidate.len() <= MAX_SUGGESTED_BYTES)
         .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
         // One letter for another is no typing mistake if there is only one.
