@@ -215,6 +215,11 @@ impl Delivery {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Makes each thread that writes queues run `setup` first. For the start, before an output is open.
+    pub fn on_thread_start(&self, setup: impl Fn() + Send + Sync + 'static) {
+        self.inner.store.on_thread_start(setup);
+    }
+
     /// Locks the durable queues of the data directory for this process.
     ///
     /// # Errors

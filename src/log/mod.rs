@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::confinement::thread_is_confined;
+use crate::confinement::{ThreadFilter, thread_is_confined};
 use callsite::CallsiteLimit;
 use limit::{Limiter, Policy};
 
@@ -32,13 +32,13 @@ pub(crate) fn start(level: &str, format: LogFormat) {
     };
 }
 
-/// Starts the thread that writes all lines from now on: no other thread waits for the reader of standard error, and
+/// Starts the thread, behind `filter`, that writes all lines from now on: no other thread waits for the reader of standard error, and
 /// confined threads cannot write at all.
 ///
 /// # Errors
 /// The thread cannot be started.
-pub(crate) fn start_writer() -> io::Result<()> {
-    if writer::start(callsite::report)? {
+pub(crate) fn start_writer(filter: ThreadFilter) -> io::Result<()> {
+    if writer::start(callsite::report, filter)? {
         log_panics_of_workers();
     }
     Ok(())

@@ -180,8 +180,15 @@ impl Suggestions {
 
     /// `diagnostic` with "did you mean" at the caret, if one of `names` is close to `word`.
     pub fn add<'a>(&self, diagnostic: Diagnostic, word: &str, names: impl Iterator<Item = &'a str>) -> Diagnostic {
-        let names = names.take(self.left.get()).inspect(|_| self.left.set(self.left.get() - 1));
-        diagnostic.suggest(word, names)
+        match self.find(word, names) {
+            Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
+            None => diagnostic,
+        }
+    }
+
+    /// The one of `names` that `word` was probably meant to be.
+    pub fn find<'a>(&self, word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        suggest(word, names.take(self.left.get()).inspect(|_| self.left.set(self.left.get() - 1)))
     }
 }
 
