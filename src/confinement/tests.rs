@@ -91,7 +91,7 @@ fn threads_for_clocks_and_files_reach_no_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
     for filter in [ThreadFilter::for_clock(), ThreadFilter::for_files()] {
-        let (old, new) = (old.clone(), new.clone());
+        let (old, to) = (old.clone(), new.clone());
         let attack = move || {
             assert_eq!(filter.apply(), Enforcement::Full);
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -111,7 +111,7 @@ fn threads_for_clocks_and_files_reach_no_more() {
             let written = std::fs::File::create(&old).and_then(|mut file| {
                 file.write_all(b"x")?;
                 file.sync_all()?;
-                std::fs::rename(&old, &new)?;
+                std::fs::rename(&old, &to)?;
                 std::fs::read_dir(old.parent().expect("a folder")).map(Iterator::count)
             });
             written.is_ok()

@@ -65,7 +65,7 @@ pub(crate) fn script_error(error: &mlua::Error) -> ScriptError {
         mlua::Error::CallbackError { cause, .. } => script_error(cause),
         mlua::Error::MemoryError(_) => stopped(Stop::Memory, NOT_ENOUGH_MEMORY.to_owned()),
         mlua::Error::RuntimeError(text) => {
-            let message = positioned(text);
+            let message = without_address(positioned(text));
             let stop = (message == NOT_ENOUGH_MEMORY).then_some(Stop::Memory);
             ScriptError { line: line_of(&message), message: log_line(&message), stop }
         }
@@ -96,6 +96,17 @@ fn positioned(text: &str) -> String {
     match (bundled, caller.and_then(|line| line.split_once(": in "))) {
         (Some((_, what)), Some((position, _))) => format!("{position}: {what}"),
         _ => message.to_owned(),
+    }
+}
+
+/// The VM's text of a raised value that is no text, like `table: 0x7f5c...`, as `tostring` shows it to scripts.
+fn without_address(message: String) -> String {
+    let Some((kind, address)) = message.split_once(": ") else { return message };
+    let is_kind = ["table", "function", "thread", "userdata", "buffer", "vector"].contains(&kind);
+    match (is_kind, address) {
+        (true, "(nil)") => format!("{kind}: NULL"),
+        (true, address) if address.starts_with("0x") => kind.to_owned(),
+        _ => message,
     }
 }
 
