@@ -118,7 +118,8 @@ fn part<'a>(mark: &Mark<'a>) -> Vec<Element<'a>> {
         }
         to = start + at + character.len_utf8();
     }
-    let (shown, spans) = visible(&text[from..to], vec![start - from..mark.end().min(to) - from]);
+    let span = start - from..mark.end().min(to) - from;
+    let (shown, spans) = visible(&text[from..to], Vec::from([span]));
     let (before, after) = (if from > line.start { "…" } else { "" }, if to < line.end { "…" } else { "" });
     let shown = format!("{before}{shown}{after}");
     let span = spans.into_iter().next().unwrap_or_default();
