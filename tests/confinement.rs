@@ -35,25 +35,30 @@ fn threads(service: &Service, field: &str) -> Vec<(String, String)> {
 }
 
 /// Scenario: a running service with two workers, and one whose settings disable both sandbox layers.
-/// Guarantees: every worker thread has a seccomp filter, and no other thread does; the status shows the active layers;
-/// without them, no thread has a filter. Both services deliver.
+/// Guarantees: every thread is behind the refusals of the process, and workers, the clock, the threads of queues on disk and
+/// of the log have a filter of their own; the status shows the active layers; without them, no thread has a filter. Both
+/// services deliver.
 #[test]
 fn workers_are_behind_a_filter() {
     for on in [true, false] {
         let port = free_port();
         let home = Home::new();
         home.write("kong.yml", &file_log(&home, &json!({"a": "return 1"})));
+        let home = home.set("LOGPHASE_QUEUE_DURABILITY", "disk");
         let walls = if on { "true" } else { "false" };
         let home = home.set("LOGPHASE_WORKERS", "2").set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}"));
         let home = home.set("LOGPHASE_CONFINEMENT_SECCOMP", walls).set("LOGPHASE_CONFINEMENT_LANDLOCK", walls);
         let mut service = home.start();
         let seccomp = threads(&service, "Seccomp");
-        let filtered = |(name, mode): &(String, String)| (name.starts_with("worker-"), mode == "2");
-        let workers = seccomp.iter().map(filtered).filter(|(worker, _)| *worker).count();
-        assert_eq!(workers, 2, "{seccomp:?}");
-        for thread in seccomp.iter().map(filtered) {
-            assert_eq!(thread.1, thread.0 && on, "{seccomp:?}");
-        }
+        assert!(seccomp.iter().all(|(_, mode)| mode == if on { "2" } else { "0" }), "{seccomp:?}");
+        let filters = threads(&service, "Seccomp_filters");
+        let own = ["worker-0", "worker-1", "clock", "flusher", "flusher", "log"];
+        let mut named: Vec<_> = filters.iter().filter(|(name, _)| own.contains(&name.as_str())).collect();
+        named.sort();
+        let names: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["clock", "flusher", "flusher", "log", "worker-0", "worker-1"], "{filters:?}");
+        let process = filters.iter().find(|(name, _)| name == "logphase").map(|(_, count)| count);
+        assert!(named.iter().all(|(_, count)| (Some(count) > process) == on), "{filters:?}");
         let wall = if on { "on" } else { "off" };
         assert_eq!(get(port, "/status").1["sandbox"], json!({"seccomp": wall, "landlock": wall}));
         for id in 0..20 {
@@ -139,4 +144,52 @@ fn a_snippet_that_times_out_is_suspended() {
     let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(messages.len() == 6 && messages.iter().all(|message| message["good"] == "yes"));
     assert_eq!(messages[5]["bad"], "well");
+}
+
+/// Scenario: a service as it starts by default, and one with `confinement.core_dumps`.
+/// Guarantees: the first leaves no core dump and cannot be traced by its user; the second is as the system has it.
+#[test]
+fn core_dumps_are_off() {
+    for on in [false, true] {
+        let home = Home::new();
+        home.write("kong.yml", &file_log(&home, &json!({})));
+        let mut service = home.set("LOGPHASE_CONFINEMENT_CORE_DUMPS", if on { "true" } else { "false" }).start();
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap();
+        let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        let words: Vec<_> = limit.split_whitespace().skip(4).take(2).collect();
+        let own = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let as_here = own.lines().any(|line| line == limit);
+        assert!(if on { as_here } else { words == ["0", "0"] }, "{limit}");
+        // The system gives the files of a process that cannot be dumped to root; its user is told apart only without root.
+        let mut fresh = std::process::Command::new("test");
+        let traced = fresh.arg("-O").arg(format!("/proc/{}/environ", service.id())).status().unwrap().success();
+        assert!(traced == on || rustix::process::geteuid().is_root(), "{traced}");
+        service.accept(transaction(1).to_string());
+        assert_eq!(service.stop(), 0);
+    }
+}
+
+/// Scenario: a service whose data directory does not exist, and one whose data directory does; `files.mode` by default and
+/// set.
+/// Guarantees: a new data directory is for its owner only, one that exists stays as it is; the file of file-log has 0644 as
+/// Kong's, or what the setting says.
+#[test]
+fn files_are_for_whom_they_should_be() {
+    use std::os::unix::fs::PermissionsExt;
+    for (mode, expected) in [(None, 0o644), (Some("0600"), 0o600)] {
+        let mut home = Home::new();
+        home.write("kong.yml", &file_log(&home, &json!({})));
+        if let Some(mode) = mode {
+            home.change("LOGPHASE_FILES_MODE", mode);
+            std::fs::create_dir(home.path("data")).unwrap();
+            std::fs::set_permissions(home.path("data"), std::fs::Permissions::from_mode(0o750)).unwrap();
+        }
+        let mut service = home.start();
+        service.accept(transaction(1).to_string());
+        let mode_of = |name: &str| std::fs::metadata(service.home.path(name)).unwrap().permissions().mode() & 0o777;
+        wait_until("the message is in the file", || service.home.path("messages.log").exists());
+        assert_eq!(mode_of("messages.log"), expected);
+        assert_eq!(mode_of("data"), if mode.is_some() { 0o750 } else { 0o700 });
+        assert_eq!(service.stop(), 0);
+    }
 }

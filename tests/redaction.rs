@@ -117,3 +117,47 @@ fn mistakes_in_settings() {
     let none = said(Home::new().set("LOGPHASE_PLUGINS", "{file-log: {redact: [{header: a, action: hash}]}}"));
     assert!(none.contains("plugins.file-log.redact[0].action") && none.contains("LOGPHASE_REDACT_KEY"), "{none}");
 }
+
+/// Scenario: credentials in request headers under each spelling of their names (`-` or `_`, upper and lower case, escaped), in
+/// `_context` too; file-log, a tcp-log whose receiver is away, and a tap.
+/// Guarantees: none is in the file, in the queue, in the tap (before or after Lua) or in the log.
+#[test]
+fn credentials_in_any_spelling() {
+    let names =
+        ["authorization", "proxy-authorization", "proxy_authorization", "Proxy_Authorization", "PROXY_AUTHORIZATION"];
+    let more = ["Proxy-authorization", "pRoXy_aUtHoRiZaTiOn", "AUTHORIZATION", "Authorization"];
+    let headers: Vec<_> = names.iter().chain(&more).map(|name| format!("\"{name}\":\"s3cr3t\"")).collect();
+    let headers = format!("{{{},\"proxy\\u005fauthorization\":\"s3cr3t\"}}", headers.join(","));
+    let input = format!(
+        "{{\"request\":{{\"headers\":{headers}}},\"_context\":{{\"request_headers\":{headers},\"vars\":{headers}}}}}"
+    );
+    let home = Home::new();
+    home.write(
+        "kong.yml",
+        &configuration(&json!([
+            {"name": "file-log", "config": {"path": home.text("messages.log"), "custom_fields_by_lua": {"a": "return 1"}}},
+            {"name": "tcp-log", "config": {"host": "127.0.0.1", "port": crate::service::free_port()}},
+        ])),
+    );
+    let mut service = home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "100ms").start();
+    let tapped = std::thread::scope(|scope| {
+        let tap = scope.spawn(|| {
+            service.home.run(&["tap", "file-log", "--both", "--json", "--sample", "all", "--limit", "1"], b"")
+        });
+        wait_until("the tap has a message", || {
+            service.accept(&input);
+            tap.is_finished()
+        });
+        tap.join().unwrap()
+    });
+    let queues = service.home.queues();
+    let queue = queues.iter().filter_map(|queue| queue["name"].as_str()).find(|name| name.starts_with("tcp-log"));
+    let waiting = service.home.run(&["queue", "show", queue.unwrap(), "--json"], b"").stdout;
+    wait_until("the file has a message", || !lines(&service.home, "messages.log").is_empty());
+    let file = std::fs::read_to_string(service.home.path("messages.log")).unwrap();
+    for (name, text) in [("tap", &tapped.stdout), ("queue", &waiting), ("file", &file), ("log", &service.log())] {
+        assert!(!text.contains("s3cr3t"), "{name}: {text}");
+        assert!(name == "log" || text.contains("REDACTED"), "{name}: {text}");
+    }
+    service.stop();
+}

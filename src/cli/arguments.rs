@@ -62,7 +62,7 @@ pub(super) struct Files {
 
 impl From<Files> for ConfigFiles {
     fn from(files: Files) -> Self {
-        Self { declarative: files.config, settings: files.settings }
+        Self { declarative: files.config, settings: files.settings, ..Self::default() }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Exit, say};
 use crate::entity::Configuration;
 use crate::service::{ConfigFiles, Prepared};
 use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
+use logphase_io::printable;
 
 /// Reads the configuration, compiles every snippet, and prints every finding on standard output.
 pub(super) fn check(arguments: &Check) -> Exit {
@@ -26,7 +27,7 @@ pub(super) fn check(arguments: &Check) -> Exit {
     };
     show(&[prepared.warnings(), &notes(prepared.configuration())].concat());
     if matches!(format, Format::Pretty) {
-        say(summary(&prepared).as_bytes());
+        say(printable::lines(&summary(&prepared)).as_bytes());
     }
     Exit::Done
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Exit, complain};
 use crate::decode::{DecodeError, kong};
-use crate::entity::{ConfigOrigins, Configuration, Field, Plugin, Scope};
+use crate::entity::{ConfigOrigins, Configuration, Field, Plugin, Scope, Tags};
 use crate::phase::{Observer, Part, Program, Runner, Step};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
@@ -117,7 +117,7 @@ pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
         enabled: true,
         protocols: crate::plugin::ANY.to_vec(),
         scope: Scope::default(),
-        tags: Vec::new(),
+        tags: Tags::default(),
         config: json!({"path": "/dev/null", "reopen": false}),
         fields: Vec::new(),
         functions: Vec::new(),

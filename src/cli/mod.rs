@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use logphase_config::diagnostic::{Diagnostic, Format, render_all};
+use logphase_io::printable;
 
 use crate::log;
 
@@ -80,14 +81,14 @@ fn say(bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
-/// Writes to standard error.
+/// Writes text for people to standard error, with hidden characters as escapes.
 fn complain(text: &str) {
-    log::write(text.as_bytes().to_vec());
+    log::write(printable::lines(text).into_owned().into_bytes());
 }
 
 /// Writes diagnostics to standard error, with colours on a terminal.
 fn show(diagnostics: &[Diagnostic]) {
     if !diagnostics.is_empty() {
-        complain(&render_all(diagnostics, Format::Pretty, std::io::stderr().is_terminal()));
+        log::write(render_all(diagnostics, Format::Pretty, std::io::stderr().is_terminal()).into_bytes());
     }
 }

@@ -1,5 +1,12 @@
 //! Pretty-printing of JSON.
 
+use logphase_io::printable;
+
+/// As [`pretty`], with what is hidden in strings as escapes of JSON, for a terminal.
+pub(super) fn printable_pretty(json: &[u8]) -> String {
+    printable::json(&String::from_utf8_lossy(&pretty(json))).into_owned()
+}
+
 /// Indents `json`, which must be valid. Copies names, strings and numbers byte for byte.
 pub(super) fn pretty(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() * 2);

@@ -1,6 +1,6 @@
 //! `logphase try`.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,9 +16,14 @@ use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Place, SourceFile};
 use logphase_config::document::SnippetSource;
+use logphase_io::file::{self, Accept};
+use logphase_io::printable;
 use logphase_script::ScriptError;
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
+
+/// Bytes of transactions that are read: all of them are in memory at once.
+const MAX_TRANSACTIONS: u64 = 1 << 30;
 
 /// Prints the message of each plugin for each transaction, in execution order.
 pub(super) fn run(arguments: &Try) -> Exit {
@@ -75,21 +80,22 @@ fn add_fields(configuration: &mut Configuration, arguments: &[(String, String)])
 /// Reads the transactions of a file or of standard input: one object, an array, or JSON lines.
 fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transaction>, Exit> {
     let name = path.map_or("standard input".to_owned(), |path| path.display().to_string());
-    let mut text = Vec::new();
     let read = match path {
-        Some(path) => std::fs::read(path).map(|bytes| text = bytes),
+        Some(path) => file::read(path, Accept::Streams, MAX_TRANSACTIONS),
         None => {
             if std::io::stdin().is_terminal() {
                 complain("reading transactions from standard input; end with Ctrl-D, or use --transaction FILE\n");
             }
-            std::io::stdin().lock().read_to_end(&mut text).map(drop)
+            file::read_stream(std::io::stdin().lock(), MAX_TRANSACTIONS)
         }
     };
-    if let Err(error) = read {
-        complain(&format!("error: cannot read {name}: {error}\n"));
-        return Err(Exit::Unavailable);
-    }
-    let body = Bytes::from(text);
+    let body = match read {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) => {
+            complain(&format!("error: cannot read {name}: {error}\n"));
+            return Err(Exit::Unavailable);
+        }
+    };
     let transactions = dry_run::transactions(&body, &settings.limits.transaction()).map_err(|rejection| {
         let line = dry_run::rejected_line(&body, &rejection);
         complain(&format!("error: {name}, line {line}: transaction {}: {rejection}\n", rejection.index));
@@ -127,12 +133,14 @@ fn say_pretty(program: &Program, outcomes: &[Outcome], number: usize) {
     }
     for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
-        out.extend_from_slice(format!("\n## {}\n", step.label).as_bytes());
+        out.extend_from_slice(format!("\n## {}\n", printable::line(&step.label)).as_bytes());
         match message {
-            Some(message) => out.extend_from_slice(&pretty::pretty(message)),
+            Some(message) => out.extend_from_slice(pretty::printable_pretty(message).as_bytes()),
             None if refused.is_some() => {
                 let error = refused.as_ref().map_or_else(String::new, BodyError::to_string);
-                out.extend_from_slice(format!("no message: {error}, and on_body_error is drop\n").as_bytes());
+                out.extend_from_slice(
+                    format!("no message: {}, and on_body_error is drop\n", printable::line(&error)).as_bytes(),
+                );
             }
             None if step.definition.emits => {
                 out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n")

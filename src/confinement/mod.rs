@@ -1,8 +1,10 @@
-//! Restrictions by the operating system, in case an attack escapes the Lua sandbox: on the system calls of worker threads
-//! (seccomp), and on the files of the process (Landlock). Only on Linux; [`Enforcement`] is the state of each.
+//! Restrictions by the operating system, in case an attack escapes the Lua sandbox: on the system calls of the process and,
+//! closer, of the threads that need few (seccomp), on the files of the process (Landlock), and on who may see its memory. Only on Linux; [`Enforcement`] is the state of each.
 
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod process;
 #[cfg(target_os = "linux")]
 mod threads;
 
@@ -67,7 +69,30 @@ pub fn may_write(path: &Path) -> bool {
     writable.iter().any(|allowed| resolved.starts_with(allowed))
 }
 
-/// The system call filter of worker threads. Created once, when the files by which they wake other threads are open.
+/// Refuses this thread, and all threads that it starts later, the system calls that no service needs. This cannot be undone.
+pub fn refuse_system_calls() -> Enforcement {
+    #[cfg(target_os = "linux")]
+    return process::refuse_calls();
+    #[cfg(not(target_os = "linux"))]
+    Enforcement::Missing("this system has no seccomp".to_owned())
+}
+
+/// Turns core dumps of the process off, and keeps other processes of its user from reading its memory, which has secrets.
+///
+/// # Errors
+/// The system refuses it.
+pub fn hide_memory() -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    return process::hide_memory();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::setrlimit(rustix::process::Resource::Core, none).map_err(|error| error.to_string())
+    }
+}
+
+/// The system call filter of a thread that needs few. That of workers is created when the files by which they wake other
+/// threads are open.
 #[derive(Debug, Clone)]
 pub struct ThreadFilter {
     #[cfg(target_os = "linux")]
@@ -89,9 +114,26 @@ impl ThreadFilter {
     /// Why this system does not support it.
     pub fn for_workers() -> Result<Self, String> {
         #[cfg(target_os = "linux")]
-        return Ok(Self { program: Some(std::sync::Arc::new(threads::filter()?)) });
+        return Ok(Self { program: Some(std::sync::Arc::new(threads::for_workers()?)) });
         #[cfg(not(target_os = "linux"))]
         Err("this system has no seccomp".to_owned())
+    }
+
+    /// The filter for the thread of the clock, which only sleeps and reads clocks; none where the system has no seccomp.
+    pub fn for_clock() -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            program: threads::for_clock().ok().map(std::sync::Arc::new),
+        }
+    }
+
+    /// The filter for threads that read and write files and wake others: those of queues on disk, and of the log. No sockets,
+    /// no processes. None where the system has no seccomp.
+    pub fn for_files() -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            program: threads::for_files().ok().map(std::sync::Arc::new),
+        }
     }
 
     /// Applies it to the calling thread, and blocks its signals. This cannot be undone.

@@ -82,6 +82,87 @@ fn an_attackers_calls_are_refused() {
     assert!(open >= 0, "without the filter the same call succeeds");
 }
 
+/// Scenario: on threads with the filters of the clock and of files: a socket, a process, another process's memory, memory
+/// as code; and what the threads do.
+/// Guarantees: all but the last are refused; the clock opens no file; a file is written, renamed and synced.
+#[test]
+#[allow(unsafe_code, reason = "an attacker makes bare system calls")]
+fn threads_for_clocks_and_files_reach_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    for filter in [ThreadFilter::for_clock(), ThreadFilter::for_files()] {
+        let (old, to) = (old.clone(), new.clone());
+        let attack = move || {
+            assert_eq!(filter.apply(), Enforcement::Full);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            let none = std::ptr::null::<libc::c_char>();
+            let anywhere = std::ptr::null_mut::<libc::c_void>();
+            // SAFETY: every pointer is null or to a static string; the filter refuses the calls.
+            unsafe {
+                assert!(refused(libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0)));
+                assert!(refused(libc::syscall(libc::SYS_execve, c"/bin/true".as_ptr(), none, none)));
+                assert!(refused(libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0)));
+                assert!(refused(libc::syscall(libc::SYS_ptrace, libc::PTRACE_ATTACH, 1, 0, 0)));
+                assert!(refused(libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0)));
+                let code = libc::PROT_EXEC | libc::PROT_WRITE;
+                let own = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+                assert!(refused(libc::syscall(libc::SYS_mmap, anywhere, 4096, code, own, -1, 0)));
+            }
+            let written = std::fs::File::create(&old).and_then(|mut file| {
+                file.write_all(b"x")?;
+                file.sync_all()?;
+                std::fs::rename(&old, &to)?;
+                std::fs::read_dir(old.parent().expect("a folder")).map(Iterator::count)
+            });
+            written.is_ok()
+        };
+        let writes = std::thread::spawn(attack).join().expect("no panic");
+        assert_eq!(writes, new.exists());
+    }
+    assert!(new.exists(), "the thread for files has written");
+}
+
+/// Scenario: a thread, and one that it starts, with the refusals of the process: programs, processes, tracing, mounts,
+/// kernel interfaces, memory as code; then what a service does: files, sockets, threads, name lookup.
+/// Guarantees: the first are refused, the second work.
+#[test]
+#[allow(unsafe_code, reason = "an attacker makes bare system calls")]
+fn the_process_runs_nothing_else() {
+    let attack = || {
+        let none = std::ptr::null::<libc::c_char>();
+        let anywhere = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: every pointer is null or to a static string; the filter refuses the calls.
+        unsafe {
+            let calls = [
+                ("execve", libc::syscall(libc::SYS_execve, c"/bin/true".as_ptr(), none, none)),
+                ("execveat", libc::syscall(libc::SYS_execveat, libc::AT_FDCWD, c"/bin/true".as_ptr(), none, none, 0)),
+                ("clone", libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0)),
+                ("ptrace", libc::syscall(libc::SYS_ptrace, libc::PTRACE_TRACEME, 0, 0, 0)),
+                ("process_vm_readv", libc::syscall(libc::SYS_process_vm_readv, 1, none, 0, none, 0, 0)),
+                ("mount", libc::syscall(libc::SYS_mount, none, c"/".as_ptr(), none, 0, anywhere)),
+                ("unshare", libc::syscall(libc::SYS_unshare, libc::CLONE_NEWUSER)),
+                ("bpf", libc::syscall(libc::SYS_bpf, 0, anywhere, 0)),
+                ("io_uring_setup", libc::syscall(libc::SYS_io_uring_setup, 1, anywhere)),
+                ("keyctl", libc::syscall(libc::SYS_keyctl, 0, 0, 0, 0, 0)),
+                ("mprotect", libc::syscall(libc::SYS_mprotect, anywhere, 4096, libc::PROT_EXEC)),
+            ];
+            calls.into_iter().filter(|(_, result)| !refused(*result)).map(|(name, _)| name).collect::<Vec<_>>()
+        }
+    };
+    let process = std::thread::spawn(move || {
+        assert_eq!(refuse_system_calls(), Enforcement::Full);
+        assert_eq!(attack(), [""; 0], "on the thread itself");
+        let inherited = std::thread::spawn(attack).join().expect("threads can be started");
+        assert_eq!(inherited, [""; 0], "on a thread that it starts");
+        let listener = std::net::TcpListener::bind("localhost:0").expect("a socket, and a name");
+        std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "x").expect("written");
+        assert!(std::process::Command::new("/bin/true").status().is_err());
+    });
+    process.join().expect("no panic");
+}
+
 /// Scenario: the operations of workers: allocate, wait, wake a task of a runtime, read clocks, get random numbers, panic.
 /// Guarantees: all of them work with the filter.
 #[test]

@@ -1,4 +1,4 @@
-//! Restricts the system calls of worker threads with seccomp.
+//! Restricts the system calls of threads that need few, with seccomp.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +30,105 @@ const ALLOWED: &[i64] = &[
     libc::SYS_sigaltstack,
 ];
 
-/// The filter. All other system calls fail with EPERM, so that a harmless probe of a library does not end the process.
-pub(super) fn filter() -> Result<BpfProgram, String> {
+/// Sleeping, in addition.
+const SLEEPING: &[i64] = &[
+    libc::SYS_clock_nanosleep,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_nanosleep,
+];
+
+/// Reading, writing and syncing files and directories, in addition. `write` wakes other threads, too; the failpoints of tests
+/// send a signal to the process itself.
+const FILES: &[i64] = &[
+    libc::SYS_close,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_fallocate,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fcntl,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_fsync,
+    libc::SYS_ftruncate,
+    libc::SYS_getdents64,
+    libc::SYS_geteuid,
+    libc::SYS_getegid,
+    libc::SYS_getuid,
+    libc::SYS_getgid,
+    libc::SYS_kill,
+    libc::SYS_linkat,
+    libc::SYS_lseek,
+    libc::SYS_mkdirat,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_pwrite64,
+    libc::SYS_pwritev,
+    libc::SYS_read,
+    libc::SYS_readlinkat,
+    libc::SYS_readv,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    libc::SYS_sync_file_range,
+    libc::SYS_unlinkat,
+    libc::SYS_write,
+    libc::SYS_writev,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+];
+
+/// The filter of the threads that run snippets.
+pub(super) fn for_workers() -> Result<BpfProgram, String> {
+    let wakers = wakers().into_iter().map(wake).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let write = (!wakers.is_empty()).then_some((libc::SYS_write, wakers));
+    filter(&[], write)
+}
+
+/// The filter of the thread that advances the coarse clock.
+pub(super) fn for_clock() -> Result<BpfProgram, String> {
+    filter(SLEEPING, None)
+}
+
+/// The filter of threads that write files.
+pub(super) fn for_files() -> Result<BpfProgram, String> {
+    filter(&[SLEEPING, FILES].concat(), None)
+}
+
+/// [`ALLOWED`] and `more`, and one call with rules. All other system calls fail with EPERM, so that a harmless probe of a
+/// library does not end the process.
+fn filter(more: &[i64], ruled: Option<(i64, Vec<SeccompRule>)>) -> Result<BpfProgram, String> {
     let text = |error: seccompiler::BackendError| error.to_string();
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        ALLOWED.iter().chain(more).map(|number| (*number, Vec::new())).collect();
+    rules.extend(ruled);
     // Memory must not become executable.
     let no_code = || {
         let condition =
@@ -42,10 +137,6 @@ pub(super) fn filter() -> Result<BpfProgram, String> {
     };
     rules.insert(libc::SYS_mmap, vec![no_code()?]);
     rules.insert(libc::SYS_mprotect, vec![no_code()?]);
-    let wakers = wakers().into_iter().map(wake).collect::<Result<Vec<_>, _>>().map_err(text)?;
-    if !wakers.is_empty() {
-        rules.insert(libc::SYS_write, wakers);
-    }
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(text)?;
     SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).and_then(TryInto::try_into).map_err(text)

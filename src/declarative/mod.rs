@@ -6,6 +6,7 @@
 mod format;
 mod reader;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
@@ -63,9 +64,10 @@ fn digest(files: &[Arc<SourceFile>]) -> String {
 
 /// Sorts by file and position.
 fn sort(diagnostics: &mut [Diagnostic], files: &[Arc<SourceFile>]) {
+    let order: HashMap<_, _> = files.iter().enumerate().map(|(at, file)| (Arc::as_ptr(file), at)).collect();
     diagnostics.sort_by_key(|diagnostic| {
         let place = diagnostic.place();
-        place.map(|place| (files.iter().position(|file| Arc::ptr_eq(file, &place.file)), place.span.start))
+        place.map(|place| (order.get(&Arc::as_ptr(&place.file)), place.span.start))
     });
 }
 

@@ -1,10 +1,11 @@
 //! Reads the drafts of entities from the trees of declarative files.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::format::{METADATA, OTHER_COLLECTIONS, nested};
-use crate::entity::{Draft, Drafts, EntityKind};
-use logphase_config::diagnostic::{Diagnostic, Origin, Place, codes};
+use crate::entity::{Draft, Drafts, EntityKind, SharedTags};
+use logphase_config::diagnostic::{Diagnostic, Origin, Place, Suggestions, codes};
 use logphase_config::document::Node;
 
 /// The entities of all `trees`, and the diagnostics about the rest of the files.
@@ -24,9 +25,12 @@ struct Reader {
 /// Values that apply to all entities of a file.
 struct FileContext {
     /// Tags that `_info.select_tags` adds.
-    tags: Arc<Vec<String>>,
-    /// decK's `_plugin_configs`.
-    plugin_configs: Option<Node>,
+    tags: Arc<SharedTags>,
+    /// decK's `_plugin_configs`, by name.
+    plugin_configs: HashMap<String, Node>,
+    /// Their names, in the order of the file.
+    plugin_config_names: Vec<String>,
+    suggestions: Suggestions,
 }
 
 /// A list of entities.
@@ -50,9 +54,16 @@ impl Reader {
             return;
         };
         self.format_version(root);
+        let shared = root.get("_plugin_configs").and_then(Node::entries).unwrap_or_default();
+        let mut plugin_configs = HashMap::with_capacity(shared.len());
+        for (key, node) in shared {
+            plugin_configs.entry(key.name.clone()).or_insert_with(|| node.clone());
+        }
         let file = FileContext {
-            tags: Arc::new(self.select_tags(root)),
-            plugin_configs: root.get("_plugin_configs").cloned(),
+            tags: Arc::new(self.select_tags(root).into_iter().collect()),
+            plugin_configs,
+            plugin_config_names: shared.iter().map(|(key, _)| key.name.clone()).collect(),
+            suggestions: Suggestions::default(),
         };
         for (key, node) in entries {
             let (name, path) = (key.name.as_str(), key.name.clone());
@@ -148,7 +159,7 @@ impl Reader {
             draft.parent = *parent;
             draft.extra_tags = file.tags.clone();
             if *kind == EntityKind::Plugins {
-                draft.shared_config = shared_config(node, &path, file.plugin_configs.as_ref());
+                draft.shared_config = shared_config(node, &path, file);
             }
             self.drafts.entities.push(draft);
             self.nested_lists(*kind, node, &path, file);
@@ -177,16 +188,15 @@ fn start(origin: Origin) -> Origin {
 }
 
 /// The entry of `_plugin_configs` that the plugin's `_config` names (decK).
-fn shared_config(plugin: &Node, path: &str, shared: Option<&Node>) -> Option<Result<Node, Box<Diagnostic>>> {
+fn shared_config(plugin: &Node, path: &str, file: &FileContext) -> Option<Result<Node, Box<Diagnostic>>> {
     let wanted = plugin.get("_config")?;
     let name = wanted.as_str().unwrap_or_default();
-    let found = shared.and_then(|shared| shared.get(name)).cloned();
-    Some(found.ok_or_else(|| {
-        let names = shared.and_then(Node::entries).into_iter().flatten().map(|(key, _)| key.name.as_str());
+    Some(file.plugin_configs.get(name).cloned().ok_or_else(|| {
+        let names = file.plugin_config_names.iter().map(String::as_str);
         let diagnostic = Diagnostic::error(codes::REFERENCE, format!("there is no plugin configuration `{name}`"))
             .at(wanted.origin())
             .label("not in `_plugin_configs`")
             .path(format!("{path}._config"));
-        Box::new(diagnostic.suggest(name, names))
+        Box::new(file.suggestions.add(diagnostic, name, names))
     }))
 }

@@ -97,14 +97,14 @@ fn reads_a_whole_file() {
     assert_eq!(file_log.config["path"], "/tmp/from-env");
     assert_eq!(file_log.config["reopen"], false);
     assert_eq!(file_log.instance_name.as_deref(), Some("orders-log"));
-    assert_eq!(file_log.tags, ["team-a"]);
+    assert_eq!(file_log.tags.iter().collect::<Vec<_>>(), ["team-a"]);
     let keys: Vec<_> = file_log.fields.iter().map(|field| field.key.as_str()).collect();
     assert_eq!(keys, ["route", r"my_file.log\.field"]);
     assert_eq!(file_log.fields[1].source.line_origin(2).place().map(Place::line), Some(21));
     let tcp_log = &configuration.plugins[1];
     assert!(!tcp_log.enabled);
     assert_eq!(tcp_log.protocols, [Protocol::Http, Protocol::Tcp]);
-    assert_eq!(tcp_log.tags, ["x", "team-a"]);
+    assert_eq!(tcp_log.tags.iter().collect::<Vec<_>>(), ["x", "team-a"]);
     let functions: Vec<_> = configuration.plugins[5].functions.iter().map(|function| function.text.as_str()).collect();
     assert_eq!(functions, ["return 1", "return 2"]);
     let consumer = configuration.plugins[6].scope.consumer.as_ref().expect("on a consumer");

@@ -46,7 +46,21 @@ impl DataLock {
                 owner::give(&self.folder)?;
             }
             let is_new = !path.exists();
-            let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            // Without waiting, if somebody put a pipe there.
+            let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            let mut options = fs::OpenOptions::new();
+            let file = options
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(flags)
+                .open(&path)?;
+            if !file.metadata()?.is_file() {
+                let text = format!("{} is not a regular file; remove it", path.display());
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+            }
             if is_new {
                 owner::give(&path)?;
             }

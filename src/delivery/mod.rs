@@ -18,7 +18,7 @@ mod swap;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,8 +55,8 @@ pub struct OutputSpec {
     pub plugin: String,
     /// Its `instance_name`.
     pub instance: Option<String>,
-    /// The ids of the plugins that share its queue.
-    pub shares: Vec<String>,
+    /// The ids of the plugins that share its queue: one set for all of them, because there can be thousands.
+    pub shares: Arc<BTreeSet<String>>,
     /// Opens its sink.
     pub opener: Opener,
     /// The configuration of its sink: validated and with all defaults.
@@ -109,7 +109,7 @@ impl OutputSpec {
     pub(super) fn continues_as(&self, new: &Self) -> bool {
         self.identity == new.identity
             && self.plugin == new.plugin
-            && self.shares.iter().all(|plugin| new.shares.contains(plugin))
+            && (Arc::ptr_eq(&self.shares, &new.shares) || self.shares.is_subset(&new.shares))
     }
 
     /// `new` with the queue options of `self`.
@@ -213,6 +213,11 @@ impl Delivery {
             running: Mutex::new(Running::default()),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Makes each thread that writes queues run `setup` first. For the start, before an output is open.
+    pub fn on_thread_start(&self, setup: impl Fn() + Send + Sync + 'static) {
+        self.inner.store.on_thread_start(setup);
     }
 
     /// Locks the durable queues of the data directory for this process.

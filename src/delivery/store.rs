@@ -40,6 +40,11 @@ pub(super) struct Stored {
 }
 
 impl Store {
+    /// Makes each thread that writes queues run `setup` first.
+    pub(super) fn on_thread_start(&self, setup: impl Fn() + Send + Sync + 'static) {
+        self.flusher.on_thread_start(setup);
+    }
+
     pub(super) fn new(data_dir: &Path, flusher: Flusher) -> Self {
         let (folder, lock) = (data_dir.join(QUEUES_FOLDER), Arc::new(DataLock::new(data_dir)));
         let (data_dir, used, letters) = (data_dir.to_owned(), Mutex::default(), Mutex::default());

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::io::BufRead;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ fn spec(identity: &str, kind: &str, config: Value) -> OutputSpec {
         identity: identity.to_owned(),
         plugin: kind.to_owned(),
         instance: None,
-        shares: Vec::new(),
+        shares: Arc::default(),
         opener: opener(kind),
         config,
         queue: options,

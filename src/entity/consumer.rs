@@ -1,6 +1,7 @@
 //! Consumers, consumer groups, APIs and certificates.
 
 use super::draft::Draft;
+use super::tags::Tags;
 use logphase_config::diagnostic::Origin;
 
 /// A consumer.
@@ -13,7 +14,7 @@ pub struct Consumer {
     /// The id of the consumer in another system.
     pub custom_id: Option<String>,
     /// Its tags, with those that its file adds.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -38,7 +39,7 @@ pub struct ConsumerGroup {
     /// The name.
     pub name: Option<String>,
     /// Its tags, with those that its file adds.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -57,7 +58,7 @@ pub struct Api {
     /// The name.
     pub name: Option<String>,
     /// Its tags, with those that its file adds.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// Where it comes from.
     pub origin: Origin,
 }

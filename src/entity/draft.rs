@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::kind::EntityKind;
 use super::scope::EntityRef;
+use super::tags::{SharedTags, Tags};
 use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Severity, codes};
 use logphase_config::document::Node;
 use logphase_config::schema;
@@ -31,7 +32,7 @@ pub struct Draft {
     /// The entity that it is nested in, as an index of [`Drafts::entities`].
     pub parent: Option<usize>,
     /// Tags that its file adds.
-    pub extra_tags: Arc<Vec<String>>,
+    pub extra_tags: Arc<SharedTags>,
     /// The defaults of a plugin's `config` (decK's `_config`), or the error if they do not exist.
     pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
     /// The valid fields and the defaults of the others; empty before validation.
@@ -145,12 +146,10 @@ impl Draft {
     }
 
     /// Its own tags and those that its file adds.
-    pub(super) fn tags(&self) -> Vec<String> {
+    pub(super) fn tags(&self) -> Tags {
         let own = self.values.get("tags").and_then(Value::as_array);
         let own = own.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-        let mut tags: Vec<String> = own.collect();
-        tags.extend(self.extra_tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<_>>());
-        tags
+        Tags::new(own.collect(), self.extra_tags.clone())
     }
 
     /// The place of the entity for diagnostics: its name, otherwise its id, otherwise all of it.

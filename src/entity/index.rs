@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::draft::Draft;
 use super::kind::EntityKind;
 use super::scope::EntityRef;
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::{Diagnostic, Suggestions, codes};
 use logphase_config::document::Node;
 use logphase_config::schema::is_uuid;
 
@@ -13,6 +13,7 @@ use logphase_config::schema::is_uuid;
 pub(super) struct Index {
     by_key: HashMap<(EntityKind, String), usize>,
     names: HashMap<EntityKind, Vec<String>>,
+    suggestions: Suggestions,
 }
 
 impl Index {
@@ -28,7 +29,7 @@ impl Index {
                 by_key.insert((draft.kind, id.to_ascii_lowercase()), at);
             }
         }
-        Self { by_key, names }
+        Self { by_key, names, suggestions: Suggestions::default() }
     }
 
     fn find(&self, kind: EntityKind, key: &str) -> Option<usize> {
@@ -67,7 +68,7 @@ impl Index {
                 .label(format!("not in `{list}`"))
                 .path(path)
                 .kong(format!("invalid reference '{singular}: {key}' (no such entry in '{list}')"));
-            diagnostics.push(diagnostic.suggest(key, names));
+            diagnostics.push(self.suggestions.add(diagnostic, key, names));
         }
         found
     }

@@ -18,6 +18,7 @@ mod route_rules;
 mod schema;
 mod scope;
 mod service;
+mod tags;
 mod unique;
 
 pub use configuration::{Configuration, Rules};
@@ -31,6 +32,7 @@ pub use plugin::{ConfigOrigins, Field, NotRun, Plugin};
 pub use route::{HeaderMatch, HeaderValue, PathHandling, Route};
 pub use scope::{EntityRef, Scope};
 pub use service::{Service, UrlError};
+pub use tags::{SharedTags, Tags};
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,10 @@ use super::draft::Draft;
 use super::index::Index;
 use super::kind::EntityKind;
 use super::scope::Scope;
+use super::tags::Tags;
 use super::unique::FirstUses;
 use crate::plugin::{self, Definition, Protocol};
-use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes};
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, Suggestions, codes};
 use logphase_config::document::{Node, SnippetSource};
 
 /// One field of a plugin's `custom_fields_by_lua`.
@@ -43,7 +44,7 @@ pub struct Plugin {
     /// The entities that it applies to.
     pub scope: Scope,
     /// Its tags, with those that its file adds.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// Its `config`, with all defaults.
     pub config: Value,
     /// The fields that it edits, in the order of the file.
@@ -112,7 +113,7 @@ pub(super) fn read(
     configuration: &mut Configuration,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut uses = FirstUses::new();
+    let (mut uses, suggestions) = (FirstUses::new(), Suggestions::default());
     for draft in drafts.iter().filter(|draft| draft.kind == EntityKind::Plugins) {
         let before = diagnostics.len();
         let targets = targets(draft, drafts, index, diagnostics);
@@ -129,7 +130,7 @@ pub(super) fn read(
             });
         }
         let tags = draft.tags();
-        if !select_tags.iter().all(|tag| tags.contains(tag)) {
+        if !tags.has_all(select_tags) {
             continue;
         }
         match definition {
@@ -145,7 +146,7 @@ pub(super) fn read(
                 let not_run = NotRun { name: name.to_owned(), origin: draft.origin(), scope: scope.to_string() };
                 configuration.not_run.push(not_run);
             }
-            None => diagnostics.push(unknown(draft, name)),
+            None => diagnostics.push(suggestions.add(unknown(draft, name), name, plugin::names())),
         }
     }
 }
@@ -154,7 +155,6 @@ fn unknown(draft: &Draft, name: &str) -> Diagnostic {
     Diagnostic::error(codes::UNKNOWN_PLUGIN, format!("unknown plugin `{name}`"))
         .at(draft.origin())
         .label("neither a plugin that runs here nor another plugin of Kong")
-        .suggest(name, plugin::names())
         .path(draft.member_path("name"))
         .violation("name", format!("plugin '{name}' not enabled; add it to the 'plugins' configuration property"))
 }

@@ -7,6 +7,7 @@ use super::draft::Draft;
 use super::network::Endpoint;
 use super::path::PathPattern;
 use super::scope::EntityRef;
+use super::tags::Tags;
 use crate::plugin::Protocol;
 use logphase_config::diagnostic::Origin;
 
@@ -18,7 +19,7 @@ pub struct Route {
     /// The name.
     pub name: Option<String>,
     /// Its tags, with those that its file adds.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// The protocols; default: `http` and `https`.
     pub protocols: Vec<Protocol>,
     /// The methods, in upper case.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::draft::Draft;
+use super::tags::Tags;
 use crate::plugin::Protocol;
 use logphase_config::diagnostic::Origin;
 
@@ -17,7 +18,7 @@ pub struct Service {
     /// The name.
     pub name: Option<String>,
     /// Its tags, with those that its file adds.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// Whether the router uses its routes.
     pub enabled: bool,
     /// The protocol of the upstream.

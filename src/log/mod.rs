@@ -1,6 +1,7 @@
 //! The service's own log, on standard error: its set-up, the thread that writes it, and [`limit`] on lines that repeat.
 
 mod callsite;
+mod fields;
 pub(crate) mod limit;
 mod writer;
 
@@ -11,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::confinement::thread_is_confined;
+use crate::confinement::{ThreadFilter, thread_is_confined};
 use callsite::CallsiteLimit;
 use limit::{Limiter, Policy};
 
@@ -26,18 +27,18 @@ pub(crate) fn start(level: &str, format: LogFormat) {
     let log = tracing_subscriber::registry().with(filter).with(CallsiteLimit);
     // In a process that has a log already (as in tests) it stays.
     let _ = match format {
-        LogFormat::Text => log.with(lines).try_init(),
+        LogFormat::Text => log.with(lines.map_fmt_fields(|_| fields::printable_fields())).try_init(),
         LogFormat::Json => log.with(lines.json()).try_init(),
     };
 }
 
-/// Starts the thread that writes all lines from now on: no other thread waits for the reader of standard error, and
+/// Starts the thread, behind `filter`, that writes all lines from now on: no other thread waits for the reader of standard error, and
 /// confined threads cannot write at all.
 ///
 /// # Errors
 /// The thread cannot be started.
-pub(crate) fn start_writer() -> io::Result<()> {
-    if writer::start(callsite::report)? {
+pub(crate) fn start_writer(filter: ThreadFilter) -> io::Result<()> {
+    if writer::start(callsite::report, filter)? {
         log_panics_of_workers();
     }
     Ok(())

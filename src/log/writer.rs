@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::confinement::thread_is_confined;
+use crate::confinement::{ThreadFilter, thread_is_confined};
 
 /// Lines in the writer's channel, at most.
 const CHANNEL_LINES: usize = 1024;
@@ -25,13 +25,17 @@ enum Job {
     Flush(SyncSender<()>),
 }
 
-/// Starts the thread, which calls `report` every second. False if it runs already.
-pub(super) fn start(report: fn()) -> io::Result<bool> {
+/// Starts the thread, behind `filter`, which calls `report` every second. False if it runs already.
+pub(super) fn start(report: fn(), filter: ThreadFilter) -> io::Result<bool> {
     let (sender, jobs) = sync_channel(CHANNEL_LINES);
     if WRITER.set(sender).is_err() {
         return Ok(false);
     }
-    std::thread::Builder::new().name("log".to_owned()).spawn(move || run(&jobs, report)).map(|_| true)
+    let body = move || {
+        drop(filter.apply());
+        run(&jobs, report);
+    };
+    std::thread::Builder::new().name("log".to_owned()).spawn(body).map(|_| true)
 }
 
 fn run(jobs: &Receiver<Job>, report: fn()) {

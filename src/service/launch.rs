@@ -1,6 +1,7 @@
 //! Launches a service: reads its files, restricts the process, and runs it to its end.
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logphase_config::diagnostic::Diagnostic;
@@ -8,7 +9,7 @@ use logphase_config::diagnostic::Diagnostic;
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, serve};
 use crate::api::ServiceState;
-use crate::confinement::{self, Enforcement};
+use crate::confinement::{self, Enforcement, ThreadFilter};
 use crate::input::{BindError, Progress, StdinSummary};
 use crate::log;
 use crate::settings::Settings;
@@ -88,7 +89,7 @@ impl Launch {
         let paths = files.declarative_files(&settings);
         let watched = files.watched(&paths);
         let contents = Contents::read(&watched).beginning_with(before);
-        let loaded = Loaded::of(settings, paths.clone(), diagnostics);
+        let loaded = Loaded::of(settings, paths.clone(), files.accept, diagnostics);
         let prepared = Prepared::new(loaded)?;
         Ok(Self { files, prepared, paths, watched, contents })
     }
@@ -133,7 +134,9 @@ impl Launch {
     /// Restricts the process and starts the log and the runtime, before any other thread runs. Then runs `body`.
     fn run<R>(self, body: impl AsyncFnOnce(Launched) -> Result<R, LaunchError>) -> Result<R, LaunchError> {
         let settings = self.prepared.settings().clone();
-        let no_data_dir = std::fs::create_dir_all(&settings.data_dir).err();
+        // Before the first thread, and before the log can show a secret to whoever traces the process.
+        let hidden = if settings.confinement.core_dumps { Ok(()) } else { confinement::hide_memory() };
+        let no_data_dir = create_data_dir(&settings.data_dir).err();
         let directory = settings.data_dir.display();
         if let Some(error) = no_data_dir.as_ref().filter(|_| self.paths.is_empty()) {
             let message = format!("cannot create the data directory {directory}: {error}; set LOGPHASE_DATA_DIR");
@@ -141,11 +144,18 @@ impl Launch {
         }
         // Before any other thread runs: a thread inherits the restrictions of the one that starts it.
         let landlock = self.confine();
+        let refusing = if settings.confinement.seccomp { confinement::refuse_system_calls() } else { Enforcement::Off };
         log::start(&settings.log.level, settings.log.format);
         match &landlock {
             Enforcement::Missing(why) => tracing::warn!("Landlock does not restrict the process's files: {why}"),
             Enforcement::Partial => tracing::info!("Landlock restricts the process's files: {landlock}"),
             landlock => tracing::debug!("Landlock restricts the process's files: {landlock}"),
+        }
+        if let Enforcement::Missing(why) = &refusing {
+            tracing::warn!("seccomp does not restrict the system calls of the process: {why}");
+        }
+        if let Err(why) = hidden {
+            tracing::warn!("core dumps of the process cannot be turned off: {why}");
         }
         if let Some(error) = no_data_dir {
             tracing::warn!(
@@ -167,8 +177,10 @@ impl Launch {
             state: ServiceState::default(),
             prepared: Some(prepared),
         };
+        let confined = launched.settings.confinement.seccomp;
+        let log_filter = if confined { ThreadFilter::for_files() } else { ThreadFilter::none() };
         let result = runtime.block_on(async {
-            log::start_writer().map_err(no_threads)?;
+            log::start_writer(log_filter).map_err(no_threads)?;
             body(launched).await
         });
         // A write to a pipe without a reader would block its thread forever.
@@ -185,6 +197,18 @@ impl Launch {
         let settings_file = self.files.settings_file();
         let configuration = self.prepared.configuration();
         confinement::confine_process(files::of_service(settings_file.as_deref(), &self.paths, configuration, settings))
+    }
+}
+
+/// Creates the data directory, which only its owner can enter: queues and dead letters are messages. One that exists stays as
+/// it is, and so do the permissions of the directories above it.
+fn create_data_dir(path: &Path) -> std::io::Result<()> {
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if !path.is_dir() => Err(error),
+        _ => Ok(()),
     }
 }
 

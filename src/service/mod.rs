@@ -33,7 +33,7 @@ use logphase_script::Clock;
 
 pub use prepare::Prepared;
 pub use reload::{ReloadError, Reloaded, Reloader};
-pub use source::{ConfigFiles, Loaded, read_configuration, read_configuration_in};
+pub use source::{ConfigFiles, Loaded, read_configuration};
 
 /// The workers, queues and sinks of a configuration. [`Service::intake`] accepts transactions.
 pub struct Service {
@@ -71,13 +71,20 @@ impl Service {
         let Prepared { settings, configuration, program, outputs, .. } = prepared;
         let limits = settings.queue.limits;
         let (memory, data) = (Budget::new(limits.max_memory), Budget::new(limits.max_data_bytes));
-        let delivery = Delivery::bounded(SinkShared::new(None), memory, data, &settings.data_dir);
+        let shared = SinkShared::new(None).creating_files(settings.files.permissions());
+        let delivery = Delivery::bounded(shared, memory, data, &settings.data_dir);
+        let (files, clock) = match settings.confinement.seccomp {
+            true => (ThreadFilter::for_files(), ThreadFilter::for_clock()),
+            false => (ThreadFilter::none(), ThreadFilter::none()),
+        };
+        // Where it is missing, it is for workers too, which is reported.
+        delivery.on_thread_start(move || drop(files.apply()));
         let snippets = Arc::new(SnippetRegistry::default());
         let (queues, required, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
         delivery.warn_of_orphans();
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, required, &snippets)));
-        let clock =
-            Clock::start().map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
+        let clock = Clock::start_with(move || drop(clock.apply()))
+            .map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
         // The runtime must exist already: the filter allows writes to the descriptors that wake it.
         let (filter, missing) =
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
@@ -226,3 +233,6 @@ fn open_outputs(
     }
     if errors.is_empty() { Ok((queues, required, opened)) } else { Err(StartError::Configuration(errors)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! As in Kong, plugins of one kind share a queue if certain fields are equal, so that their messages fill the same batches.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, codes};
 use serde_json::Value;
@@ -61,7 +62,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
         identity: plugin.id.clone(),
         plugin: plugin.definition.name.to_owned(),
         instance: plugin.instance_name.clone(),
-        shares: Vec::new(),
+        shares: Arc::default(),
         opener,
         config: plugin.definition.sink_config(&plugin.config, &context),
         queue: plugin_settings.queue,
@@ -100,7 +101,7 @@ fn share(configuration: &Configuration, specs: &mut BTreeMap<usize, OutputSpec>)
     }
     for group in groups.values() {
         let [first, .., last] = group.as_slice() else { continue };
-        let shares = group.iter().map(|index| specs[index].identity.clone()).collect();
+        let shares = Arc::new(group.iter().map(|index| specs[index].identity.clone()).collect());
         let shared = OutputSpec { identity: specs[first].identity.clone(), shares, ..specs[last].clone() };
         specs.extend(group.iter().map(|index| (*index, shared.clone())));
     }

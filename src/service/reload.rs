@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, render_all};
+use logphase_io::file::Accept;
 use parking_lot::Mutex;
 
 use super::watch::{Contents, Watch};
@@ -122,6 +123,7 @@ pub(super) struct WatchedFiles {
 impl WatchedFiles {
     /// For a service that was started with `files`, in the state that `watch` knows.
     pub(super) fn new(files: ConfigFiles, settings: &Settings, watch: Watch) -> Self {
+        let files = ConfigFiles { accept: Accept::Regular, ..files };
         Self { files, active: watch.tried().clone(), watching: settings.reload, watch }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
+use logphase_io::file::Accept;
 
 use crate::declarative::{self, ReadOptions};
 use crate::entity::Configuration;
@@ -22,6 +23,8 @@ pub struct ConfigFiles {
     pub declarative: Vec<PathBuf>,
     /// The settings file; if `None` or empty, `logphase.yml` in the current directory if it exists.
     pub settings: Option<PathBuf>,
+    /// Whether a pipe is read (`check <(generate)`). A reload of a running service must not wait for one.
+    pub accept: Accept,
 }
 
 /// Settings and configuration, with all diagnostics.
@@ -47,9 +50,15 @@ impl Loaded {
 
     /// Reads the configuration from the declarative files `paths`, or the quickstart, for `settings` with their
     /// `diagnostics`.
-    pub(super) fn of(settings: Settings, paths: Vec<PathBuf>, mut diagnostics: Vec<Diagnostic>) -> Self {
+    pub(super) fn of(
+        settings: Settings,
+        paths: Vec<PathBuf>,
+        accept: Accept,
+        mut diagnostics: Vec<Diagnostic>,
+    ) -> Self {
         let settings_refused = any_error(&diagnostics);
-        let (configuration, configuration_diagnostics) = read_configuration(&paths, &settings);
+        let (configuration, configuration_diagnostics) =
+            read_configuration(&paths, accept, &settings, &process_environment);
         diagnostics.extend(configuration_diagnostics);
         Self { settings, configuration, paths, diagnostics, settings_refused }
     }
@@ -72,7 +81,7 @@ impl ConfigFiles {
     pub fn read_settings(&self) -> (Settings, Vec<Diagnostic>) {
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        match self.settings_file().map(|path| SourceFile::read(&path)).transpose() {
+        match self.settings_file().map(|path| SourceFile::read(&path, self.accept)).transpose() {
             Ok(file) => Settings::load(file, environment),
             Err(unreadable) => (Settings::default(), vec![*unreadable]),
         }
@@ -93,18 +102,15 @@ impl ConfigFiles {
     pub fn load(&self) -> Loaded {
         let (settings, diagnostics) = self.read_settings();
         let paths = self.declarative_files(&settings);
-        Loaded::of(settings, paths, diagnostics)
+        Loaded::of(settings, paths, self.accept, diagnostics)
     }
 }
 
-/// Reads the declarative files `paths`, or the quickstart if there are none.
-pub fn read_configuration(paths: &[PathBuf], settings: &Settings) -> (Configuration, Vec<Diagnostic>) {
-    read_configuration_in(paths, settings, &process_environment)
-}
-
-/// As [`read_configuration`], with another environment for `${{ env "DECK_X" }}`.
-pub fn read_configuration_in(
+/// Reads the declarative files `paths`, or the quickstart if there are none, with `environment` for
+/// `${{ env "DECK_X" }}`.
+pub fn read_configuration(
     paths: &[PathBuf],
+    accept: Accept,
     settings: &Settings,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> (Configuration, Vec<Diagnostic>) {
@@ -113,7 +119,7 @@ pub fn read_configuration_in(
     }
     let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
-        match SourceFile::read(path) {
+        match SourceFile::read(path, accept) {
             Ok(source) => sources.push(source),
             Err(diagnostic) => unreadable.push(*diagnostic),
         }

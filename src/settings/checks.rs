@@ -39,6 +39,19 @@ fn offered(value: &Value, what: &str, offered: &[&'static str]) -> Result<(), St
     })
 }
 
+/// Permissions of a file in octal, which its owner may read and write and nobody may execute.
+pub(super) fn file_mode(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let digits = (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if digits && mode & !0o666 == 0 && mode & 0o600 == 0o600 => Ok(()),
+        _ => Err(
+            "expected octal digits like \"0644\", \"0640\" or \"0600\": the owner reads and writes, nobody executes"
+                .to_owned(),
+        ),
+    }
+}
+
 /// An address or a network in CIDR notation.
 pub(super) fn network(value: &Value) -> Result<(), String> {
     let text = value.as_str().unwrap_or_default();

@@ -15,12 +15,12 @@ pub(crate) mod redact;
 pub(crate) mod restart;
 mod sections;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::entity::Configuration;
-use logphase_config::diagnostic::{Diagnostic, codes, suggest};
+use logphase_config::diagnostic::{Diagnostic, Suggestions, codes};
 use logphase_config::schema::{Check, Default, Field};
 use logphase_script::Profile;
 use logphase_script::message::RedactRule;
@@ -34,7 +34,7 @@ pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
 pub use redact::Secret;
-pub use sections::{Confinement, Log, Lua, Reload, STATUS_ADDRESS, Status};
+pub use sections::{Confinement, Files, Log, Lua, Reload, STATUS_ADDRESS, Status};
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
@@ -74,6 +74,8 @@ settings_record! {
         reload: Reload = Field::record("", Reload::RECORD).required();
         /// Restrictions on system calls and files of the process (Linux).
         @restart confinement: Confinement = Field::record("", Confinement::RECORD).required();
+        /// Files that plugins write.
+        @restart files: Files = Field::record("", Files::RECORD).required();
         /// Produce Kong's exact output in odd cases.
         kong_quirks: bool = boolean(false);
         /// If a snippet fails: `keep` the message and leave the field unchanged, or `drop` the message as Kong does.
@@ -99,15 +101,16 @@ settings_record! {
 impl Settings {
     /// A warning for each entry of `plugins` that matches no plugin of `configuration`.
     pub fn unmatched(&self, configuration: &Configuration) -> Vec<Diagnostic> {
-        let plugins = || configuration.plugins.iter();
-        let known = || {
-            plugins().flat_map(|plugin| std::iter::once(plugin.definition.name).chain(plugin.instance_name.as_deref()))
-        };
-        let unmatched = self.plugins.keys().filter(|name| !known().any(|known| known == *name));
+        let plugins = configuration.plugins.iter();
+        let known: BTreeSet<&str> = plugins
+            .flat_map(|plugin| std::iter::once(plugin.definition.name).chain(plugin.instance_name.as_deref()))
+            .collect();
+        let suggestions = Suggestions::default();
+        let unmatched = self.plugins.keys().filter(|name| !known.contains(name.as_str()));
         let warning = |name: &String| {
             let message = format!("the settings for plugin `{name}` are for no plugin of the configuration");
             let diagnostic = Diagnostic::warning(codes::UNKNOWN_SETTING, message).path(format!("plugins.{name}"));
-            match suggest(name, known()) {
+            match suggestions.find(name, known.iter().copied()) {
                 Some(found) => diagnostic.help(format!("did you mean `{found}`?")),
                 None => diagnostic.help("use a plugin's name or instance name"),
             }

@@ -49,6 +49,7 @@ mod tests {
         new.limits.max_depth += 1;
         new.status.listen.clear();
         new.confinement.seccomp = false;
+        new.files.mode = "0600".to_owned();
         new.queue.limits.max_memory += 1;
         new.queue.limits.max_data_bytes += 1;
         new.shutdown_timeout *= 2;
@@ -63,6 +64,7 @@ mod tests {
             "limits",
             "status",
             "confinement",
+            "files",
             "queue.max_memory",
             "queue.max_data_bytes",
             "shutdown_timeout",

@@ -101,12 +101,34 @@ settings_record! {
     /// Restrictions on system calls and files of the process, where Linux supports them.
     #[derive(Eq)]
     pub struct Confinement {
-        /// Restrict worker threads to the system calls that computation needs.
+        /// Refuse the process the system calls that no service needs, and restrict worker threads to those that computation needs.
         seccomp: bool = boolean(true);
         /// Restrict the process to the files that it needs.
         landlock: bool = boolean(true);
         /// Additional files and directories that may be read and written, for plugins that a reload adds.
         paths: Vec<PathBuf> = list(&TEXT);
+        /// Allow core dumps, and debuggers of the same user; both show the secrets in the process's memory.
+        core_dumps: bool = boolean(false);
+    }
+}
+
+settings_record! {
+    /// Files that plugins write.
+    #[derive(Eq)]
+    pub struct Files {
+        /// Permissions of a new file, in octal digits, less the process's umask.
+        mode: String = Field::string("")
+            .required()
+            .default(Default::String("0644"))
+            .checks(&[Check::Custom(super::checks::file_mode)]);
+    }
+}
+
+impl Files {
+    /// The permissions of a new file.
+    pub fn permissions(&self) -> u32 {
+        // The check has read them.
+        u32::from_str_radix(&self.mode, 8).unwrap_or(0o644)
     }
 }
 

@@ -206,6 +206,12 @@ impl SinkShared {
         }
     }
 
+    /// The same, with permissions `mode` for files that sinks create. For the start: writers that exist are forgotten.
+    #[must_use]
+    pub fn creating_files(self, mode: u32) -> Self {
+        Self { writers: Arc::new(Writers::creating(mode)), ..self }
+    }
+
     /// The state for the sink of a queue that is on disk or not. A queue on disk keeps unconfirmed entries at no cost of
     /// memory, and its sink counts nothing as confirmed that a failure of the machine loses.
     pub fn for_queue(&self, on_disk: bool) -> Self {

@@ -1,3 +1,4 @@
+mod addresses;
 mod cjson;
 mod compile;
 mod cost;

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use logphase_io::printable;
+
 use crate::delivery::inventory::{QueueInfo, QueueName, Salvage, Shown};
 
 /// One line per queue.
@@ -34,11 +36,11 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
             files => format!(", {files} damaged {} set aside", if files == 1 { "file" } else { "files" }),
         };
         [
-            format!("{}{instance}", queue.name),
+            printable::line(&format!("{}{instance}", queue.name)).into_owned(),
             queue.messages.to_string(),
             size(queue.bytes),
             queue.oldest_seconds.map_or_else(|| "-".to_owned(), age),
-            format!("{state}{place}{unconfirmed}{aside}"),
+            printable::line(&format!("{state}{place}{unconfirmed}{aside}")).into_owned(),
         ]
     };
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(queues.iter().map(row)).collect();
@@ -61,10 +63,10 @@ pub(super) fn messages(messages: &[Shown], json: bool) -> String {
         let time = shown.time.and_then(|time| Timestamp::from_millisecond(i64::try_from(time).ok()?).ok());
         let time = time.map_or_else(String::new, |time| format!("  {time:.3}"));
         let reason = shown.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
-        let _ = writeln!(text, "# {}{time}{reason}", shown.id);
+        let _ = writeln!(text, "# {}{time}{}", shown.id, printable::line(&reason));
         match (&shown.message, &shown.text, &shown.base64) {
-            (Some(json), ..) => text.push_str(json.get()),
-            (_, Some(plain), _) => text.push_str(plain),
+            (Some(json), ..) => text.push_str(&printable::json(json.get())),
+            (_, Some(plain), _) => text.push_str(&printable::lines(plain)),
             (_, _, Some(base64)) => {
                 let _ = write!(text, "base64:{base64}");
             }

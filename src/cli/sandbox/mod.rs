@@ -21,6 +21,7 @@ use crate::service::ConfigFiles;
 use crate::settings::Settings;
 use child::Task;
 use logphase_config::diagnostic::any_error;
+use logphase_io::file::{self, Accept, MAX_TEXT};
 use logphase_script::Profile;
 use script::{Run, Script};
 use verdict::{RunLimits, Verdict};
@@ -192,7 +193,8 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>, String> {
         .iter()
         .map(|path| {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+            let text = file::read_to_string(path, Accept::Streams, MAX_TEXT)
+                .map_err(|error| format!("cannot read {name}: {error}"))?;
             script::parse(&name, &text)
         })
         .collect()
@@ -210,7 +212,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     entries.sort();
     for entry in entries {
-        if entry.extension().is_some_and(|extension| extension == "lua") || (entry.is_dir() && !entry.is_symlink()) {
+        let is_script = entry.is_file() && entry.extension().is_some_and(|extension| extension == "lua");
+        if is_script || (entry.is_dir() && !entry.is_symlink()) {
             collect(&entry, files)?;
         }
     }

@@ -1,5 +1,6 @@
 //! The output: a table, or JSON lines.
 
+use logphase_io::printable;
 use serde_json::json;
 
 use super::script::Script;
@@ -27,7 +28,7 @@ pub(super) fn line(script: &Script, verdict: &Verdict, width: usize) -> String {
         (escapes, _) => format!("  {}", escapes.join("; ")),
     };
     let line = format!("{:width$}  {result:9}  {how:7}  {time:>8}  {memory:>9}{detail}", script.name);
-    format!("{}\n", line.trim_end())
+    format!("{}\n", printable::line(line.trim_end()))
 }
 
 /// One script as a JSON line.

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use similar::{ChangeTag, TextDiff};
 
-use crate::cli::pretty::pretty;
+use crate::cli::pretty::printable_pretty;
+use logphase_io::printable;
 
 /// The output format.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,17 +44,16 @@ pub(super) fn render(line: &TapLine<'_>, text: &[u8], form: Form) -> Vec<u8> {
         Form::Json => return text.to_vec(),
         Form::Pretty { color } => color,
     };
-    let mut out = paint(color, "1", &title(line));
+    let mut out = paint(color, "1", &printable::line(&title(line)));
     out.push('\n');
-    let indented =
-        |json: Option<&RawValue>| json.map(|json| String::from_utf8_lossy(&pretty(json.get().as_bytes())).into_owned());
+    let indented = |json: Option<&RawValue>| json.map(|json| printable_pretty(json.get().as_bytes()));
     match (indented(line.before), indented(line.after)) {
         (Some(before), Some(after)) => compare(&before, &after, color, &mut out),
         (Some(one), None) | (None, Some(one)) => out.push_str(&one),
         (None, None) => {}
     }
     out.push('\n');
-    escape_controls(&out).into_bytes()
+    out.into_bytes()
 }
 
 fn title(line: &TapLine<'_>) -> String {
@@ -89,18 +89,6 @@ fn paint(color: bool, code: &str, text: &str) -> String {
     if color && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Escapes control characters that JSON allows, but that a terminal could interpret.
-fn escape_controls(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\u{7f}'..='\u{9f}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
-            _ => out.push(character),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +115,8 @@ mod tests {
         "#);
         let lost = r#"{"plugin":"tcp-log","instance_name":null,"at":0,"not_sent":"because","before":null}"#;
         insta::assert_snapshot!(shown(lost, false), @"# 1970-01-01T00:00:00.000Z tcp-log, not sent: because\n\n");
-        let evil = "{\"plugin\":\"tcp-log\",\"at\":0,\"after\":{\"a\":\"\u{9b}31m\"}}";
-        assert!(shown(evil, true).contains("\"\\u009b31m\""));
+        let evil = "{\"plugin\":\"\u{2028}\",\"at\":0,\"after\":{\"a\":\"\u{9b}31m\u{202e}\"}}";
+        let shown = shown(evil, true);
+        assert!(shown.contains("\"\\u009b31m\\u202e\"") && shown.contains(r"\u{2028}"), "{shown}");
     }
 }

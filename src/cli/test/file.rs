@@ -12,11 +12,12 @@ use crate::cli::dry_run;
 use crate::declarative;
 use crate::entity::{Configuration, Field as LuaField};
 use crate::phase::Program;
-use crate::service::read_configuration_in;
+use crate::service::read_configuration;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, FieldPath, Place, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Check, Field, Record, Scope};
+use logphase_io::file::Accept;
 use logphase_script::message::KeyPath;
 use logphase_script::transaction::{Limits, Transaction};
 
@@ -144,7 +145,7 @@ impl Reader {
     /// Reads the file that `node` names.
     fn open(&mut self, node: &Node) -> Option<Arc<SourceFile>> {
         let path = self.folder.join(node.as_str()?);
-        match SourceFile::read(&path) {
+        match SourceFile::read(&path, Accept::Streams) {
             Ok(file) => Some(file),
             Err(diagnostic) => {
                 let help = "paths are relative to the directory of the test file";
@@ -189,7 +190,7 @@ impl Reader {
                 }
                 let overridden = |name: &str| Some(values.get("env")?.get(name)?.as_str()?.to_owned());
                 let environment = |name: &str| overridden(name).or_else(|| std::env::var(name).ok());
-                read_configuration_in(&paths, &self.settings, &environment)
+                read_configuration(&paths, Accept::Streams, &self.settings, &environment)
             }
             "plugins" => {
                 let mut tree = Node::empty_mapping_at(node);

@@ -20,6 +20,7 @@ use super::{Exit, complain, say, show as show_diagnostics};
 use file::{Suite, Test};
 use judge::{Failure, PluginResult, judge};
 use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
+use logphase_io::file::Accept;
 use show::{Report, Verdict, json_line};
 
 /// The totals of all files.
@@ -74,7 +75,7 @@ type Results = Vec<(usize, Vec<Failure>)>;
 
 fn run_file(path: &Path, arguments: &Arguments, totals: &mut Totals) -> Result<(), Exit> {
     let start = Instant::now();
-    let source = SourceFile::read(path).map_err(|diagnostic| refuse(&[*diagnostic]))?;
+    let source = SourceFile::read(path, Accept::Streams).map_err(|diagnostic| refuse(&[*diagnostic]))?;
     let suite = read(path, &source)?;
     let mut results = run_suite(&suite, arguments.filter.as_deref())?;
     let failing: Vec<usize> = results.iter().filter(|(_, failures)| !failures.is_empty()).map(|(at, _)| *at).collect();

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use logphase_io::printable;
 use serde_json::{Value, json};
 
 use super::file::Test;
@@ -50,8 +51,10 @@ impl Report {
         &self.text
     }
 
+    /// `text` with hidden characters as escapes, in a colour.
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        let text = printable::line(text);
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into_owned() }
     }
 
     fn line(&mut self, indent: usize, text: &str) {
@@ -68,10 +71,14 @@ impl Report {
     /// Adds one test with its failures.
     pub(super) fn test(&mut self, test: &Test, verdict: Verdict, failures: &[Failure]) {
         match verdict {
-            Verdict::Passed => self.line(2, &format!("{}       {}", self.paint(GREEN, "ok"), test.name)),
-            Verdict::Blessed => self.line(2, &format!("{}  {}", self.paint(YELLOW, "blessed"), test.name)),
+            Verdict::Passed => {
+                self.line(2, &format!("{}       {}", self.paint(GREEN, "ok"), printable::line(&test.name)))
+            }
+            Verdict::Blessed => {
+                self.line(2, &format!("{}  {}", self.paint(YELLOW, "blessed"), printable::line(&test.name)))
+            }
             Verdict::Failed => {
-                self.line(2, &format!("{}   {}", self.paint(RED, "FAILED"), test.name));
+                self.line(2, &format!("{}   {}", self.paint(RED, "FAILED"), printable::line(&test.name)));
                 self.line(11, &self.paint(DIM, &format!("{}:{}", test.place.file.name, test.place.line())));
                 failures.iter().for_each(|failure| self.failure(failure));
             }
@@ -83,7 +90,7 @@ impl Report {
             self.line(11, &self.paint(BOLD, &failure.plugin));
         }
         for remark in &failure.remarks {
-            self.line(13, remark);
+            self.line(13, &printable::line(remark));
         }
         for difference in failure.differences.iter().take(MAX_LISTED) {
             self.difference(difference);
@@ -111,7 +118,7 @@ impl Report {
             (None, None) => return,
         };
         let path = if path.is_empty() { "the message" } else { path };
-        self.line(13, &format!("{path}: {text}"));
+        self.line(13, &format!("{}: {text}", printable::line(path)));
     }
 
     fn diff(&mut self, expected: &Value, got: &Value) {
@@ -132,7 +139,7 @@ impl Report {
                     '-' => self.paint(RED, &text),
                     '+' => self.paint(GREEN, &text),
                     '@' => self.paint(DIM, "@@"),
-                    _ => text,
+                    _ => printable::line(&text).into_owned(),
                 },
             );
         }

@@ -38,16 +38,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
 
 fn header(view: &View) -> Vec<Line<'static>> {
     let Some(last) = &view.last else {
-        return vec![Line::from(format!("Logphase: connecting to {} …", view.source)), problem(view)];
+        return vec![Line::from(format!("Logphase: connecting to {} …", sanitize(&view.source))), problem(view)];
     };
     let Snapshot { status, at } = last;
     let stage_style = if status.stage == "ready" { BOLD } else { BAD };
     let up = at.saturating_sub(status.started_at) as f64 / 1e3;
     let mut first = vec![
-        Span::styled(format!("Logphase {}", status.version), BOLD),
+        Span::styled(format!("Logphase {}", sanitize(&status.version)), BOLD),
         Span::raw("  "),
-        Span::styled(status.stage.clone(), stage_style),
-        Span::raw(format!(" for {}, {}", age(up), view.source)),
+        Span::styled(sanitize(&status.stage), stage_style),
+        Span::raw(format!(" for {}, {}", age(up), sanitize(&view.source))),
     ];
     if view.paused {
         first.push(Span::styled("  PAUSED", BAD));
@@ -74,8 +74,8 @@ fn inputs(view: &View, last: &Snapshot) -> String {
             let before =
                 view.earlier().and_then(|(before, time)| Some((before.status.inputs.get(name)?.received, time)));
             let mut text = match before {
-                Some((before, time)) => format!("{name} {}/s", number(rate(input.received, before, time))),
-                None => format!("{name} {} received", number(input.received as f64)),
+                Some((before, time)) => format!("{} {}/s", sanitize(name), number(rate(input.received, before, time))),
+                None => format!("{} {} received", sanitize(name), number(input.received as f64)),
             };
             for (what, count) in [("rejected", input.rejected()), ("lost", input.lost)] {
                 if count > 0 {

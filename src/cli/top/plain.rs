@@ -12,11 +12,12 @@ const COLUMNS: [&str; 9] = ["PLUGIN", "WAITING", "OLDEST", "STATE", "BYTES", "TA
 pub(super) fn table(snapshot: &Snapshot) -> String {
     let status = &snapshot.status;
     let up = age(snapshot.at.saturating_sub(status.started_at) as f64 / 1e3);
-    let mut text = format!("Logphase {}  {} for {up}\n", status.version, status.stage);
+    let mut text = format!("Logphase {}  {} for {up}\n", sanitize(&status.version), sanitize(&status.stage));
     for (name, input) in &status.inputs {
         let _ = writeln!(
             text,
-            "input {name}: {} received, {} rejected, {} lost, {} connections",
+            "input {}: {} received, {} rejected, {} lost, {} connections",
+            sanitize(name),
             input.received,
             input.rejected(),
             input.lost,

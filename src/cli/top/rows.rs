@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use logphase_io::printable;
+
 use super::status::{Queue, Status, label};
 
 /// The state of a plugin.
@@ -184,7 +186,7 @@ pub(super) fn short_time(seconds: f64) -> String {
     if seconds < 1e-3 { format!("{:.1} µs", seconds * 1e6) } else { format!("{:.2} ms", seconds * 1e3) }
 }
 
-/// Replaces control characters, which a terminal could interpret.
+/// Text of others, with hidden characters as escapes: a terminal could interpret them.
 pub(super) fn sanitize(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() && character != '\n' { '?' } else { character }).collect()
+    printable::lines(text).into_owned()
 }

@@ -132,7 +132,7 @@ fn selection_pause_and_restart() {
     assert_eq!(screen(&view, 100, 16), shown);
     view.act(Action::Pause);
     view.update(Err("gone\u{1b}[31m".to_owned()));
-    assert!(screen(&view, 100, 16).contains("No answer: gone?[31m; retrying"));
+    assert!(screen(&view, 100, 16).contains("No answer: gone\\u{1b}[31m; retrying"));
     let mut other = snapshot(2);
     other.status.started_at += 1;
     other.status.plugins.clear();
@@ -142,4 +142,34 @@ fn selection_pause_and_restart() {
     assert!(shown.contains("No plugin is configured.") && !shown.contains("No answer"), "{shown}");
     assert!(view.earlier().is_none());
     assert!(!view.act(Action::Quit));
+}
+
+/// Scenario: every text of the status has every kind of hidden character.
+/// Guarantees: neither the screen nor the plain table has one of them.
+#[test]
+fn nothing_hidden_is_drawn() {
+    use logphase_io::printable::{EVERY_KIND, is_hidden};
+    fn spoil(value: &mut Value) {
+        match value {
+            Value::String(text) => text.push_str(EVERY_KIND),
+            Value::Array(items) => items.iter_mut().for_each(spoil),
+            Value::Object(members) => members.values_mut().for_each(spoil),
+            _ => {}
+        }
+    }
+    let mut odd = status(0);
+    spoil(&mut odd);
+    let inputs = odd["inputs"].as_object_mut().expect("inputs");
+    let of_http = inputs["http"].clone();
+    inputs.insert(format!("odd{EVERY_KIND}"), of_http);
+    let odd = || Snapshot { status: serde_json::from_value(odd.clone()).expect("a status"), at: STARTED + 1000 };
+    let mut view = View::new(format!("socket{EVERY_KIND}"));
+    let mut drawn = vec![screen(&view, 200, 60)];
+    view.update(Ok(odd()));
+    view.act(Action::Down);
+    view.act(Action::Details);
+    drawn.extend([screen(&view, 200, 60), plain::table(&odd())]);
+    for text in drawn {
+        assert!(text.contains("202e") && !text.contains(|c| is_hidden(c) && c != '\n'), "{text:?}");
+    }
 }

@@ -151,7 +151,7 @@ async fn all_or_none() {
 async fn shared_queues_do_not_follow_a_change_of_one_plugin() {
     let (port, other) = (own_port(), own_port());
     let sharing = |port: u16, shares: &[&str]| OutputSpec {
-        shares: shares.iter().map(|id| (*id).to_owned()).collect(),
+        shares: Arc::new(shares.iter().map(|id| (*id).to_owned()).collect()),
         ..spec("a", "tcp-log", json!({"host": "127.0.0.1", "port": port}))
     };
     let delivery = delivery();

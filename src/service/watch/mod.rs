@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use logphase_io::file::{self, Accept, MAX_TEXT};
 
 use crate::settings;
 
@@ -66,7 +67,11 @@ impl Contents {
 /// The bytes of a file; `None` for a pipe or a device.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let metadata = std::fs::metadata(path)?;
-    if metadata.is_file() || metadata.is_dir() { std::fs::read(path).map(Some) } else { Ok(None) }
+    if metadata.is_file() || metadata.is_dir() {
+        file::read(path, Accept::Regular, MAX_TEXT).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 fn content(read: io::Result<Option<Vec<u8>>>) -> Content {

@@ -39,15 +39,22 @@ pub(crate) const RESEND_AGE: Duration = Duration::from_secs(2);
 pub struct Writers {
     by_target: Mutex<HashMap<Target, Weak<Writer>>>,
     sync_file: SyncFile,
+    /// The permissions of new files.
+    mode: u32,
 }
 
 impl Default for Writers {
     fn default() -> Self {
-        Self { by_target: Mutex::default(), sync_file: Arc::new(File::sync_data) }
+        Self { by_target: Mutex::default(), sync_file: Arc::new(File::sync_data), mode: 0o644 }
     }
 }
 
 impl Writers {
+    /// Writers whose new files have these permissions.
+    pub(crate) fn creating(mode: u32) -> Self {
+        Self { mode, ..Self::default() }
+    }
+
     /// Writers that sync with `sync`.
     #[cfg(test)]
     pub(super) fn syncing_with(sync: impl Fn(&File) -> io::Result<()> + Send + Sync + 'static) -> Self {
@@ -66,7 +73,7 @@ impl Writers {
             target: target.clone(),
             reopen: AtomicBool::new(false),
             write_lock: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State { file: None, resend: resend(), unsynced: Unsynced::default() }),
+            state: Mutex::new(State { mode: self.mode, file: None, resend: resend(), unsynced: Unsynced::default() }),
             sync_file: self.sync_file.clone(),
             confirmed: Confirmed::default(),
             is_confirming: AtomicBool::new(false),
@@ -112,6 +119,8 @@ pub(crate) struct Writer {
 }
 
 struct State {
+    /// The permissions of a new file.
+    mode: u32,
     file: Option<OpenTarget>,
     resend: ResendBuffer,
     unsynced: Unsynced,
@@ -215,7 +224,7 @@ impl State {
 
     /// Opens the target, in place of the file that is open.
     fn open(&mut self, target: &Target) -> io::Result<()> {
-        let mut new = target.open()?;
+        let mut new = target.open(self.mode)?;
         if let Some(old) = self.file.take_if(|old| old.is_same_file(&new)) {
             new.continue_from(&old);
             self.unsynced.keep(old);

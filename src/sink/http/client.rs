@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
+use logphase_io::printable;
 
 use super::Config;
 use super::endpoint::Endpoint;
@@ -170,9 +171,9 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The beginning of `bytes` on one line, with control characters escaped.
+/// The beginning of `bytes` on one line, with hidden characters as escapes.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     let cut = String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]);
     let words: Vec<&str> = cut.split_whitespace().collect();
-    words.join(" ").chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    printable::line(&words.join(" ")).into_owned()
 }

@@ -5,6 +5,7 @@
 //! as Kong's Admin API does.
 
 pub mod codes;
+mod excerpt;
 mod field;
 mod origin;
 mod render;
@@ -12,7 +13,7 @@ mod render;
 pub use field::{FieldError, FieldPath, Segment, field_errors};
 pub(crate) use origin::floor_boundary;
 pub use origin::{Origin, Place, SourceFile};
-pub use render::{Format, render_all};
+pub use render::{Format, MAX_SHOWN, render_all};
 
 /// How serious a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,22 +161,63 @@ impl Diagnostic {
     }
 }
 
+/// Suggestions among names that the user chose. There can be as many wrong words as names, and comparing all of them takes
+/// the product: after [`Self::COMPARISONS`] nothing more is suggested.
+#[derive(Debug)]
+pub struct Suggestions {
+    left: std::cell::Cell<usize>,
+}
+
+impl Default for Suggestions {
+    fn default() -> Self {
+        Self { left: std::cell::Cell::new(Self::COMPARISONS) }
+    }
+}
+
+impl Suggestions {
+    /// Compared pairs of words.
+    pub const COMPARISONS: usize = 200_000;
+
+    /// `diagnostic` with "did you mean" at the caret, if one of `names` is close to `word`.
+    pub fn add<'a>(&self, diagnostic: Diagnostic, word: &str, names: impl Iterator<Item = &'a str>) -> Diagnostic {
+        match self.find(word, names) {
+            Some(found) => diagnostic.label(format!("did you mean `{found}`?")),
+            None => diagnostic,
+        }
+    }
+
+    /// The one of `names` that `word` was probably meant to be.
+    pub fn find<'a>(&self, word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        suggest(word, names.take(self.left.get()).inspect(|_| self.left.set(self.left.get() - 1)))
+    }
+}
+
 /// Whether any of `diagnostics` is an error.
 pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
 }
+
+/// Words with more bytes are no typing mistakes, and comparing them takes the product of their lengths.
+const MAX_SUGGESTED_BYTES: usize = 100;
 
 /// The candidate that `word` was probably meant to be.
 ///
 /// Case and the difference between `-`, `_` and `.` cost nothing; otherwise about one typing mistake per three
 /// characters is allowed.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_SUGGESTED_BYTES {
+        return None;
+    }
     let plain = |text: &str| text.to_lowercase().replace(['_', '.', ' '], "-");
     let wanted = plain(word);
     let allowed = (wanted.chars().count().div_ceil(3)).min(4);
+    // Each mistake adds or removes one letter at most: most candidates are out without a comparison.
+    let letters = |text: &str| text.chars().filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).count();
+    let (wanted_letters, near) = (letters(&wanted), allowed + 1);
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word)
+        .filter(|candidate| letters(candidate).abs_diff(wanted_letters) <= near)
+        .filter(|candidate| *candidate != word && candidate.len() <= MAX_SUGGESTED_BYTES)
         .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
         // One letter for another is no typing mistake if there is only one.
         .filter(|(distance, _)| *distance <= allowed && *distance < wanted.chars().count().max(1))

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use logphase_io::file::{self, Accept, MAX_TEXT};
+
 use super::{Diagnostic, codes};
 
 /// A text and the name that the user knows it by.
@@ -21,15 +23,12 @@ impl SourceFile {
         Arc::new(Self { name: name.into(), text: text.into() })
     }
 
-    /// The file at `path`, under that name. Fails if it cannot be read or is not UTF-8.
-    pub fn read(path: &std::path::Path) -> Result<Arc<Self>, Box<Diagnostic>> {
+    /// The file at `path`, under that name. Fails if it cannot be read, is not UTF-8, or is not what `accept` allows.
+    pub fn read(path: &std::path::Path, accept: Accept) -> Result<Arc<Self>, Box<Diagnostic>> {
         let name = path.display().to_string();
-        let unreadable =
-            |reason: String| Box::new(Diagnostic::error(codes::UNREADABLE, format!("cannot read {name}: {reason}")));
-        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        match String::from_utf8(bytes) {
+        match file::read_to_string(path, accept, MAX_TEXT) {
             Ok(text) => Ok(Self::new(name, text)),
-            Err(error) => Err(unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))),
+            Err(error) => Err(Box::new(Diagnostic::error(codes::UNREADABLE, format!("cannot read {name}: {error}")))),
         }
     }
 

@@ -27,6 +27,9 @@ pub const MAX_DEPTH: usize = 100;
 /// Nodes that a document may have once its aliases are expanded.
 pub const MAX_NODES: usize = 1_000_000;
 
+/// Bytes of text that its aliases may expand to.
+pub const MAX_ALIAS_BYTES: usize = 64 << 20;
+
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -266,10 +269,16 @@ impl Node {
     /// This mapping, followed by the entries of `base` that it lacks. Mappings in both are merged the same way.
     pub fn over(&self, base: &Node) -> Node {
         let (NodeKind::Mapping(own), NodeKind::Mapping(more)) = (&self.kind, &base.kind) else { return self.clone() };
-        let both =
-            |(key, value): &(Key, Node)| (key.clone(), base.get(&key.name).map_or(value.clone(), |b| value.over(b)));
+        let mut below = HashMap::with_capacity(more.len());
+        for (key, value) in more {
+            below.entry(key.name.as_str()).or_insert(value);
+        }
+        let both = |(key, value): &(Key, Node)| {
+            (key.clone(), below.get(key.name.as_str()).map_or(value.clone(), |base| value.over(base)))
+        };
         let mut entries: Vec<_> = own.iter().map(both).collect();
-        entries.extend(more.iter().filter(|(key, _)| self.get(&key.name).is_none()).cloned());
+        let names: HashSet<&str> = own.iter().map(|(key, _)| key.name.as_str()).collect();
+        entries.extend(more.iter().filter(|(key, _)| !names.contains(key.name.as_str())).cloned());
         Node { kind: NodeKind::Mapping(entries), location: self.location.clone() }
     }
 
@@ -315,6 +324,16 @@ impl Node {
         1 + match &self.kind {
             NodeKind::Sequence(items) => items.iter().map(Self::count).sum(),
             NodeKind::Mapping(entries) => entries.iter().map(|(_, value)| value.count()).sum::<usize>(),
+            _ => 0,
+        }
+    }
+
+    /// The bytes of the keys and strings in this node.
+    fn text_bytes(&self) -> usize {
+        match &self.kind {
+            NodeKind::String { value, .. } => value.len(),
+            NodeKind::Sequence(items) => items.iter().map(Self::text_bytes).sum(),
+            NodeKind::Mapping(entries) => entries.iter().map(|(key, value)| key.name.len() + value.text_bytes()).sum(),
             _ => 0,
         }
     }

@@ -6,14 +6,22 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::{Key, Location, MAX_DEPTH, MAX_NODES, Node, NodeKind, StringStyle, Text, scalar, snippet};
+use super::{Key, Location, MAX_ALIAS_BYTES, MAX_DEPTH, MAX_NODES, Node, NodeKind, StringStyle, Text, scalar, snippet};
 use crate::diagnostic::{Diagnostic, codes};
 
 /// Parses the whole of `text` as one YAML document; an empty text is null.
 pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
     let offsets = Offsets::new(text.as_str());
-    let mut builder =
-        Builder { text, offsets, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
+    let mut builder = Builder {
+        text,
+        offsets,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        alias_bytes: 0,
+        root: None,
+        documents: 0,
+    };
     // On an iterator of characters the parser counts characters; on a string it partly counts bytes.
     let mut parser = Parser::new_from_iter(text.as_str().chars());
     while let Some(event) = parser.next_event() {
@@ -72,6 +80,7 @@ struct Builder<'a> {
     open: Vec<OpenCollection>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    alias_bytes: usize,
     root: Option<Node>,
     documents: usize,
 }
@@ -124,9 +133,15 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(range)?,
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                let Some(node) = self.anchors.get(&anchor) else {
                     return Err(self.error(codes::BAD_NODE, "an alias inside its own anchor", range));
                 };
+                self.alias_bytes += node.text_bytes();
+                if self.alias_bytes > MAX_ALIAS_BYTES {
+                    let message = format!("aliases expand to more than {} MiB", MAX_ALIAS_BYTES >> 20);
+                    return Err(self.error(codes::TOO_LARGE, message, range));
+                }
+                let node = node.clone();
                 if self.open.len() + node.depth() > MAX_DEPTH {
                     return Err(self.error(codes::TOO_LARGE, format!("nested deeper than {MAX_DEPTH} levels"), range));
                 }

@@ -1,5 +1,7 @@
 //! From nodes to values, with a diagnostic for every error.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{Check, Default, Field, Problem, Record, Type, units};
@@ -256,11 +258,11 @@ impl Field {
             diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), wording));
             return None;
         };
-        let mut values = Vec::with_capacity(items.len());
+        let (mut values, mut seen) = (Vec::with_capacity(items.len()), HashSet::new());
         for (index, item) in items.iter().enumerate() {
             let here = scope.element(index, item.origin());
             if let Some(value) = element.read(item, &here, diagnostics)
-                && !(set && values.contains(&value))
+                && (!set || seen.insert(value.to_string()))
             {
                 values.push(value);
             }

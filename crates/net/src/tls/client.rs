@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
+use logphase_io::file::{self, Accept, MAX_CERTIFICATES};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
@@ -93,11 +94,12 @@ impl TlsConfigs {
 
     fn read_roots_pem(&self) -> Result<String, TlsError> {
         let mut text = String::new();
-        for certificate in rustls_native_certs::load_native_certs().certs {
+        for certificate in system_certificates()? {
             push_pem(&mut text, &certificate);
         }
         if let Some(path) = &self.roots {
-            text.push_str(&std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?);
+            let pem = file::read_to_string(path, Accept::Regular, MAX_CERTIFICATES);
+            text.push_str(&pem.map_err(|error| unreadable(path, &error))?);
         }
         if text.is_empty() { Err(TlsError::NoTrustedCertificates) } else { Ok(text) }
     }
@@ -119,15 +121,25 @@ impl TlsConfigs {
 
     fn trusted(&self) -> Result<RootCertStore, TlsError> {
         let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        store.add_parsable_certificates(system_certificates()?);
         if let Some(path) = &self.roots {
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, &error))? {
+            let pem = file::read(path, Accept::Regular, MAX_CERTIFICATES).map_err(|error| unreadable(path, &error))?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|error| unreadable(path, &error))?;
                 store.add(certificate).map_err(|error| unreadable(path, &error))?;
             }
         }
         if store.is_empty() { Err(TlsError::NoTrustedCertificates) } else { Ok(store) }
     }
+}
+
+/// The certificates that the system trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+fn system_certificates() -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).filter(|path| path.exists()) {
+        // The library would wait for a pipe.
+        file::read(&path, Accept::Regular, MAX_CERTIFICATES).map_err(|error| unreadable(&path, &error))?;
+    }
+    Ok(rustls_native_certs::load_native_certs().certs)
 }
 
 fn push_pem(text: &mut String, certificate: &CertificateDer<'_>) {

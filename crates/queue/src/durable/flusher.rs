@@ -7,8 +7,8 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -42,7 +42,12 @@ pub(super) struct Shared {
     disk: Arc<dyn Disk>,
     state: Mutex<FlusherState>,
     work: Condvar,
+    /// What each thread runs first.
+    setup: OnceLock<Setup>,
 }
+
+/// What a thread runs before anything else.
+type Setup = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct FlusherState {
@@ -126,8 +131,13 @@ impl Flusher {
 
     pub(super) fn on(disk: Arc<dyn Disk>, memory: Arc<Budget>, data: Arc<Budget>, signals: Signals) -> Self {
         let recent = RecentPool { max: memory.max_bytes() / 4, used: AtomicUsize::new(0) };
-        let (syncs, state, work) = (Mutex::default(), Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { memory, data, signals, recent, syncs, disk, state, work }) }
+        let (syncs, state, work, setup) = (Mutex::default(), Mutex::default(), Condvar::new(), OnceLock::new());
+        Self { shared: Arc::new(Shared { memory, data, signals, recent, syncs, disk, state, work, setup }) }
+    }
+
+    /// Makes each thread run `setup` first. For the start, before a queue is open; a second call has no effect.
+    pub fn on_thread_start(&self, setup: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.setup.set(Box::new(setup));
     }
 
     /// How long the syncs took so far, including those that failed.
@@ -150,7 +160,13 @@ impl Flusher {
         let mut flusher = self.shared.state.lock();
         while flusher.threads.len() < THREADS {
             let shared = self.shared.clone();
-            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(move || run(&shared))?);
+            let body = move || {
+                if let Some(setup) = shared.setup.get() {
+                    setup();
+                }
+                run(&shared);
+            };
+            flusher.threads.push(std::thread::Builder::new().name("flusher".into()).spawn(body)?);
         }
         flusher.queues.push(queue.clone());
         drop(flusher);

@@ -1,5 +1,6 @@
 //! Lines that scripts log.
 
+use logphase_io::printable;
 use mlua::Value as Lv;
 
 use super::state::State;
@@ -61,10 +62,10 @@ pub(crate) fn push_argument(line: &mut String, argument: &Lv) {
     }
 }
 
-/// Appends at most `limit` bytes of a text, with control characters escaped.
+/// Appends at most `limit` bytes of a text, with hidden characters as escapes.
 pub(crate) fn push_text(line: &mut String, bytes: &[u8], limit: usize) {
     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]);
     for character in shown.chars() {
-        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+        printable::push(line, character);
     }
 }

@@ -3,6 +3,8 @@
 
 use std::ffi::c_void;
 
+use logphase_io::printable;
+
 use crate::runtime::{deadline, kind_name};
 use mlua::{Table, Value as Lv};
 
@@ -66,8 +68,7 @@ impl Printer<'_> {
         for character in shown.chars() {
             match character {
                 '"' | '\\' => self.line.extend(['\\', character]),
-                c if c.is_control() => self.line.extend(c.escape_default()),
-                c => self.line.push(c),
+                c => printable::push(self.line, c),
             }
         }
         self.line.push('"');

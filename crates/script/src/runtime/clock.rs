@@ -29,8 +29,17 @@ impl Clock {
     /// # Errors
     /// The thread could not be started.
     pub fn start() -> std::io::Result<Arc<Self>> {
+        Self::start_with(|| {})
+    }
+
+    /// The same; the thread runs `setup` first.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(setup: impl FnOnce() + Send + 'static) -> std::io::Result<Arc<Self>> {
         let (sender, receiver) = std::sync::mpsc::channel::<Weak<Self>>();
         let handle = std::thread::Builder::new().name("clock".to_owned()).stack_size(64 << 10).spawn(move || {
+            setup();
             let Ok(clock) = receiver.recv() else { return };
             while let Some(clock) = clock.upgrade() {
                 let busy = clock.busy.load(Ordering::Acquire) > 0;

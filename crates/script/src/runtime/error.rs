@@ -1,5 +1,6 @@
 //! Errors raised by scripts and by host functions, and the messages that users see.
 
+use logphase_io::printable;
 use mlua::{Lua, Value as Lv};
 
 /// The budget that stopped a script.
@@ -64,7 +65,7 @@ pub(crate) fn script_error(error: &mlua::Error) -> ScriptError {
         mlua::Error::CallbackError { cause, .. } => script_error(cause),
         mlua::Error::MemoryError(_) => stopped(Stop::Memory, NOT_ENOUGH_MEMORY.to_owned()),
         mlua::Error::RuntimeError(text) => {
-            let message = positioned(text);
+            let message = without_address(positioned(text));
             let stop = (message == NOT_ENOUGH_MEMORY).then_some(Stop::Memory);
             ScriptError { line: line_of(&message), message: log_line(&message), stop }
         }
@@ -81,7 +82,7 @@ fn log_line(text: &str) -> String {
             line.push_str("...");
             break;
         }
-        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+        printable::push(&mut line, character);
     }
     line
 }
@@ -95,6 +96,17 @@ fn positioned(text: &str) -> String {
     match (bundled, caller.and_then(|line| line.split_once(": in "))) {
         (Some((_, what)), Some((position, _))) => format!("{position}: {what}"),
         _ => message.to_owned(),
+    }
+}
+
+/// The VM's text of a raised value that is no text, like `table: 0x7f5c...`, as `tostring` shows it to scripts.
+fn without_address(message: String) -> String {
+    let Some((kind, address)) = message.split_once(": ") else { return message };
+    let is_kind = ["table", "function", "thread", "userdata", "buffer", "vector"].contains(&kind);
+    match (is_kind, address) {
+        (true, "(nil)") => format!("{kind}: NULL"),
+        (true, address) if address.starts_with("0x") => kind.to_owned(),
+        _ => message,
     }
 }
 

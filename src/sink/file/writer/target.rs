@@ -58,8 +58,8 @@ impl Target {
         }
     }
 
-    /// Opens the target for appending; creates a file that is missing.
-    pub(super) fn open(&self) -> io::Result<OpenTarget> {
+    /// Opens the target for appending; creates a file that is missing, with the permissions `mode`.
+    pub(super) fn open(&self, mode: u32) -> io::Result<OpenTarget> {
         let (file, inherited) = match self {
             Self::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), true),
             Self::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), true),
@@ -67,7 +67,7 @@ impl Target {
                 // Without O_NONBLOCK, opening a pipe without a reader would block forever.
                 let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
                 let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-                (OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?, false)
+                (OpenOptions::new().append(true).create(true).mode(mode).custom_flags(flags).open(path)?, false)
             }
         };
         let metadata = file.metadata()?;
