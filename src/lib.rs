@@ -19,6 +19,7 @@ pub mod api;
 pub mod cli;
 mod compile;
 pub mod confinement;
+mod connections;
 pub mod declarative;
 pub mod decode;
 pub mod delivery;

@@ -21,7 +21,7 @@ pub fn control_path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE_NAME)
 }
 
-/// A control socket. It is closed when this is dropped.
+/// A control socket, which no web page can reach: any `Host` will do. It is closed when this is dropped.
 #[derive(Debug)]
 pub struct Control {
     serving: JoinHandle<()>,
@@ -35,7 +35,7 @@ impl Control {
     /// Another service uses this data directory, or the socket cannot be created.
     pub fn open(data_dir: &Path, routes: Routes) -> Result<Self, SocketError> {
         let socket = socket_file::listen(&control_path(data_dir), MODE)?;
-        let serving = tokio::spawn(serve(socket.listener, Arc::new(routes)));
+        let serving = tokio::spawn(serve(socket.listener, Arc::new(routes), None));
         Ok(Self { serving, _file: socket.file })
     }
 }

@@ -19,6 +19,6 @@ pub use queues::{ReplayRequest, queue_routes};
 pub use reloads::{ReloadResult, ReloadStats, Reloads};
 pub use router::{Call, Reply, Routes, json_reply, text_reply};
 pub use routes::status_routes;
-pub use server::{Accept, serve};
+pub(crate) use server::serve;
 pub use state::{Components, ServiceState, Stage};
 pub use tap::routes as tap_routes;

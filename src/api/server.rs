@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,53 +15,55 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 
 use super::router::{Call, Reply, Routes, json_reply};
+use crate::connections::{AllowedHosts, Connections, HostError, Slot, WatchedStream};
 use crate::log::limit::Limiter;
 
-/// Connections at the same time, at most. Only scrapers, health checks and operators connect.
+/// Connections at the same time, at most; for more, one that waits for its peer is closed. Only scrapers, health checks and
+/// operators connect.
 const MAX_CONNECTIONS: usize = 32;
 /// How long the head of a request may take to arrive, and its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a response may wait for its peer to read any of it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest body of a request, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// The pause after an error of `accept`, which would come again at once.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket.
-pub trait Accept: Send + Sync + 'static {
+pub(crate) trait Accept: Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Accepts the next connection.
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// Accepts the next connection. Returns also the address of its peer, if it has one.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
 }
 
 impl Accept for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<TcpStream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn next(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+        self.accept().await.map(|(stream, peer)| (stream, Some(peer.ip())))
     }
 }
 
 impl Accept for UnixListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> io::Result<UnixStream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn next(&self) -> io::Result<(UnixStream, Option<IpAddr>)> {
+        self.accept().await.map(|(stream, _)| (stream, None))
     }
 }
 
-/// Serves `routes` on `listener` until the task is aborted.
-pub async fn serve(listener: impl Accept, routes: Arc<Routes>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// Serves `routes` on `listener` until the task is aborted, to requests that use a name of the service (`None`: any).
+pub(crate) async fn serve(listener: impl Accept, routes: Arc<Routes>, hosts: Option<AllowedHosts>) {
+    let connections = Connections::new(MAX_CONNECTIONS);
     let errors = Limiter::default();
     loop {
-        let Ok(permit) = slots.clone().acquire_owned().await else { return };
-        let stream = match listener.next().await {
-            Ok(stream) => stream,
+        let (stream, peer) = match listener.next().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(suppressed) = errors.admit() {
                     tracing::warn!(
@@ -72,22 +75,58 @@ pub async fn serve(listener: impl Accept, routes: Arc<Routes>) {
                 continue;
             }
         };
-        let routes = routes.clone();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let answer = service_fn(|request| {
-                let routes = routes.clone();
-                async move { Ok::<_, Infallible>(answer(request, &routes).await) }
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
-            // An error means that the client is gone.
-            let _ = http.serve_connection(TokioIo::new(stream), answer).await;
-        });
+        let slot = connections.admit(peer).await;
+        tokio::spawn(converse(stream, slot, routes.clone(), hosts.clone()));
     }
 }
 
-async fn answer(request: Request<Incoming>, routes: &Routes) -> Reply {
+/// Serves one connection.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    slot: Slot,
+    routes: Arc<Routes>,
+    hosts: Option<AllowedHosts>,
+) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let (routes, slot, refusal) = (routes.clone(), slot.clone(), refusal(&request, hosts.as_ref()));
+        async move {
+            let reply = match refusal {
+                Some(refusal) => refusal,
+                None => answer(request, &routes, &slot).await,
+            };
+            // Until its end is written, the response is work; a peer that does not read it is told apart.
+            let working = slot.working();
+            Ok::<_, Infallible>(reply.map(|body| {
+                let body = body.map_frame(move |frame| {
+                    let _ = &working;
+                    frame
+                });
+                body.boxed()
+            }))
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
+    let stream = WatchedStream::new(stream, slot.clone(), WRITE_TIMEOUT);
+    tokio::select! {
+        // An error means that the client is gone.
+        _ = http.serve_connection(TokioIo::new(stream), answer) => {}
+        () = slot.shed() => tracing::debug!("status: a connection that was waiting for its peer is closed for a new one"),
+    }
+}
+
+/// The response to a request that uses a name that is none of the service.
+fn refusal(request: &Request<Incoming>, hosts: Option<&AllowedHosts>) -> Option<Reply> {
+    let error = hosts?.check(request.version(), request.uri(), request.headers()).err()?;
+    let status = match error {
+        HostError::Malformed => StatusCode::BAD_REQUEST,
+        HostError::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
+        HostError::Origin { .. } => StatusCode::FORBIDDEN,
+    };
+    Some(json_reply(status, &json!({"message": error.to_string()})))
+}
+
+async fn answer(request: Request<Incoming>, routes: &Routes, slot: &Slot) -> Reply {
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -105,5 +144,6 @@ async fn answer(request: Request<Incoming>, routes: &Routes) -> Reply {
         headers: head.headers,
         body,
     };
+    let _working = slot.working();
     routes.answer(&head.method, head.uri.path(), call).await
 }

@@ -2,16 +2,16 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 
 use super::Context;
+use crate::connections::{Connections, Slot};
 use crate::log::limit::Limiter;
 
 /// The pause after the system had no descriptor or memory for another connection.
@@ -37,6 +37,16 @@ pub(super) trait Listener: Send + Sync + 'static {
 pub(super) enum Peer {
     Inet(SocketAddr),
     Local,
+}
+
+impl Peer {
+    /// Its address, if it has one.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip()),
+            Self::Local => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Peer {
@@ -71,7 +81,7 @@ impl Listener for UnixListener {
 /// How connections are accepted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AcceptOptions {
-    /// Connections at the same time; more wait in the kernel's backlog.
+    /// Connections at the same time; for more, those that wait for their peers are closed.
     pub(super) max_connections: usize,
     /// Whether connections that the kernel made before the stop are still served: their peers (Kong's tcp-log) have
     /// sent what they had and will not send it again.
@@ -79,60 +89,65 @@ pub(super) struct AcceptOptions {
 }
 
 /// Accepts connections and runs `handle` for each, until told to stop; returns when the last connection has ended.
+/// `handle` gets a context whose intake is that of one more sender, and returns when [`Slot::shed`] does.
 pub(super) async fn serve<L, H, F>(context: Context, listener: L, options: AcceptOptions, handle: H)
 where
     L: Listener,
-    H: Fn(L::Stream, Peer) -> F,
+    H: Fn(Context, L::Stream, Peer, Slot) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Connections::new(options.max_connections);
     let mut connections = JoinSet::new();
     let errors = Limiter::default();
+    // A connection that is accepted and has no place yet.
+    let mut next: Option<(L::Stream, Peer)> = None;
     loop {
-        let accepted = tokio::select! {
+        let peer = next.as_ref().and_then(|(_, peer)| peer.address());
+        tokio::select! {
             biased;
             () = context.stopped() => break,
-            Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                report(&context, ended, &errors);
-                continue;
-            }
-            accepted = async {
-                let permit = permits.clone().acquire_owned().await.expect("this semaphore is never closed");
-                (permit, listener.accept_one().await)
-            } => accepted,
-        };
-        match accepted {
-            (permit, Ok((stream, peer))) => start(&mut connections, &context, permit, handle(stream, peer)),
-            (_, Err(error)) => {
-                if let Some(suppressed) = errors.admit() {
-                    tracing::warn!(input = context.input, %error, suppressed, "cannot accept a connection; if too many files are open, raise their limit");
+            Some(ended) = connections.join_next(), if !connections.is_empty() => report(&context, ended, &errors),
+            slot = places.admit(peer), if next.is_some() => {
+                if let Some((stream, peer)) = next.take() {
+                    start(&mut connections, &context, slot, (stream, peer), &handle);
                 }
-                tokio::time::sleep(RETRY_DELAY).await;
             }
+            accepted = listener.accept_one(), if next.is_none() => match accepted {
+                Ok(accepted) => next = Some(accepted),
+                Err(error) => {
+                    if let Some(suppressed) = errors.admit() {
+                        tracing::warn!(input = context.input, %error, suppressed, "cannot accept a connection; if too many files are open, raise their limit");
+                    }
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+            },
         }
     }
-    if options.drain_backlog {
-        while let Ok(permit) = permits.clone().try_acquire_owned()
-            && let Ok(Ok((stream, peer))) = tokio::time::timeout(BACKLOG_TIMEOUT, listener.accept_one()).await
-        {
-            start(&mut connections, &context, permit, handle(stream, peer));
+    while options.drain_backlog {
+        if next.is_none() {
+            next = timeout(BACKLOG_TIMEOUT, listener.accept_one()).await.ok().and_then(Result::ok);
         }
+        let Some((stream, peer)) = next.take() else { break };
+        let Some(slot) = places.try_admit(peer.address()) else { break };
+        start(&mut connections, &context, slot, (stream, peer), &handle);
     }
-    drop(listener);
+    drop((listener, next));
     while let Some(ended) = connections.join_next().await {
         report(&context, ended, &errors);
     }
 }
 
-fn start(
+fn start<S, F: Future<Output = ()> + Send + 'static>(
     connections: &mut JoinSet<()>,
     context: &Context,
-    permit: OwnedSemaphorePermit,
-    connection: impl Future<Output = ()> + Send + 'static,
+    slot: Slot,
+    (stream, peer): (S, Peer),
+    handle: &impl Fn(Context, S, Peer, Slot) -> F,
 ) {
     let counters = context.counters.clone();
+    let intake = context.intake.for_sender(peer.address());
+    let connection = handle(Context { intake, ..context.clone() }, stream, peer, slot);
     connections.spawn(async move {
-        let _permit = permit;
         let _open = counters.connection_opened();
         connection.await;
     });
@@ -143,5 +158,18 @@ fn report(context: &Context, ended: Result<(), JoinError>, errors: &Limiter) {
         && let Some(suppressed) = errors.admit()
     {
         tracing::error!(input = context.input, %error, suppressed, "a connection ended by a bug of the service; please report it");
+    }
+}
+
+/// Counts and logs a connection that ends for a new one.
+pub(super) fn report_shed(context: &Context) {
+    context.counters.count_shed();
+    if let Some(suppressed) = context.counters.shed_limit.admit() {
+        let input = context.input;
+        tracing::warn!(
+            input,
+            suppressed,
+            "max_connections is reached: a connection that was waiting for its peer is closed for a new one"
+        );
     }
 }

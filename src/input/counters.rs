@@ -68,10 +68,12 @@ pub struct Counters {
     lost: AtomicU64,
     open_connections: AtomicU64,
     accepted_connections: AtomicU64,
+    shed_connections: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
-    /// Limits the log lines about what peers send.
     /// Limits the log lines about what was not accepted.
     pub(super) log_limit: Limiter,
+    /// Limits the log lines about connections that are closed for others.
+    pub(super) shed_limit: Limiter,
 }
 
 impl Counters {
@@ -100,6 +102,11 @@ impl Counters {
         self.accepted_connections.load(Ordering::Relaxed)
     }
 
+    /// Connections that were closed while they waited for their peer, because others needed their place or their memory.
+    pub fn shed_connections(&self) -> u64 {
+        self.shed_connections.load(Ordering::Relaxed)
+    }
+
     /// Requests (HTTP), lines or datagrams that were rejected for `reason`.
     pub fn rejected(&self, reason: Reason) -> u64 {
         self.rejected[reason as usize].load(Ordering::Relaxed)
@@ -120,6 +127,10 @@ impl Counters {
 
     pub(super) fn count_lost(&self, transactions: u64) {
         self.lost.fetch_add(transactions, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_shed(&self) {
+        self.shed_connections.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_rejected(&self, reason: Reason) {

@@ -117,6 +117,7 @@ pub struct Context {
     intake: Intake,
     counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
+    unfinished: Arc<lines::UnfinishedLines>,
 }
 
 impl Context {

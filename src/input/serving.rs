@@ -6,12 +6,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::lines::UnfinishedLines;
 use super::{Address, BindError, BoundInput, Context, Counters, Definition, InputSettings};
 use crate::phase::Intake;
 
 /// The inputs that settings turn on, bound and not yet served.
 pub struct Inputs {
     pub(super) bound: Vec<(&'static str, Box<dyn BoundInput>)>,
+    /// Maximum bytes of the unfinished lines of all of them.
+    pub(super) max_unfinished_bytes: usize,
 }
 
 impl fmt::Debug for Inputs {
@@ -33,7 +36,7 @@ impl Inputs {
                 bound.push((definition.name, input));
             }
         }
-        Ok(Self { bound })
+        Ok(Self { bound, max_unfinished_bytes: settings.limits.max_unfinished_bytes })
     }
 
     /// Whether no input is turned on.
@@ -51,10 +54,12 @@ impl Inputs {
     pub fn serve(self, intake: &Intake, stop: &watch::Receiver<bool>) -> Serving {
         let mut tasks = JoinSet::new();
         let mut counters = Vec::new();
+        let unfinished = UnfinishedLines::new(self.max_unfinished_bytes);
         for (name, input) in self.bound {
             let own = Arc::new(Counters::default());
             counters.push((name, own.clone()));
-            let context = Context { input: name, intake: intake.clone(), counters: own, stop: stop.clone() };
+            let (intake, stop, unfinished) = (intake.for_sender(None), stop.clone(), unfinished.clone());
+            let context = Context { input: name, intake, counters: own, stop, unfinished };
             tasks.spawn(input.serve(context));
         }
         Serving { tasks, counters }

@@ -1,10 +1,10 @@
 //! Fields that the settings of several inputs have.
 
-pub(super) use crate::options::record::{ADDRESS, TEXT, list, settings_record};
+pub(super) use crate::options::record::{ADDRESS, ALLOWED_HOST, TEXT, list, settings_record, size};
 use crate::options::record::{count, duration};
 use logphase_config::schema::{Check, Field};
 
-/// Connections at the same time on each address.
+/// Connections at the same time on each address; the documentation of `max_connections` says what happens to more.
 pub(super) const MAX_CONNECTIONS: Field = count(1000, &[Check::Between(1.0, 1_000_000.0)]);
 
 /// Time without a byte after which a connection is closed; `default` in seconds.

@@ -59,6 +59,9 @@ settings_record! {
     pub struct Limits {
         /// Maximum bytes of an HTTP body after decompression.
         max_body_bytes: usize = size(8 << 20);
+        /// Maximum bytes of all lines together, of TCP and Unix sockets, whose end has not arrived; beyond it the oldest
+        /// of them are rejected.
+        max_unfinished_bytes: usize = size(32 << 20);
         /// Maximum bytes of one transaction.
         max_transaction_bytes: usize = size(1 << 20);
         /// Maximum levels of nesting; the outermost object is level 1.

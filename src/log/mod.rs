@@ -20,8 +20,10 @@ pub(crate) use writer::{flush, write};
 
 /// Starts the log.
 pub(crate) fn start(level: &str, format: LogFormat) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // h2 logs each peer that misbehaves; the HTTP input says so with a limit.
+    let quiet = if matches!(level, "debug" | "trace") { "" } else { ",h2=error" };
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level}{quiet}"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer().with_writer(StandardError);
     let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
     let log = tracing_subscriber::registry().with(filter).with(CallsiteLimit);

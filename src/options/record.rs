@@ -69,6 +69,9 @@ pub(crate) use settings_record;
 /// An address, `HOST:PORT`.
 pub(crate) const ADDRESS: Field = Field::string("").checks(&[Check::Custom(address)]);
 
+/// A name that requests may use for this service.
+pub(crate) const ALLOWED_HOST: Field = Field::string("").checks(&[Check::Custom(crate::connections::allowed_host)]);
+
 /// Any text, as an element of lists and maps.
 pub(crate) const TEXT: Field = Field::string("");
 

@@ -1,12 +1,17 @@
 //! The intake: inputs send their transactions to the workers through it.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use serde::Deserialize;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::identity;
 use super::ordered::Fence;
+use super::turns::{Lane, Share};
 use logphase_queue::Bound;
 use logphase_script::transaction::Transaction;
 
@@ -68,32 +73,107 @@ pub struct Batch {
     pub all_or_none: bool,
     /// Keeps it in order with other batches of its sender.
     pub fence: Option<Arc<Fence>>,
+    /// Whom it counts for when others wait.
+    pub share: Share,
+    /// Bytes of the transactions.
+    pub bytes: usize,
+    /// The place in the lane that its sender has until the worker takes it.
+    pub slot: Option<OwnedSemaphorePermit>,
     /// Receives the answer when every entry is safe in its queue.
     pub reply: oneshot::Sender<BatchResult>,
 }
 
-/// Distributes batches over the workers. Every input has a clone.
+/// Who takes turns when transactions wait for the workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FairBy {
+    /// Addresses of peers; the connections of an address share its turns.
+    #[default]
+    Peer,
+    /// Connections.
+    Connection,
+    /// Routes, by the first transaction of a batch; the connections of a route share its turns.
+    Route,
+}
+
+/// Distributes batches over the workers. Every sender has a clone ([`Intake::for_sender`]).
 #[derive(Clone)]
 pub struct Intake {
     shared: Arc<Shared>,
+    share: Share,
 }
 
 struct Shared {
-    workers: Vec<mpsc::Sender<Batch>>,
+    workers: Vec<Lane>,
     next: AtomicUsize,
     closed: AtomicBool,
     room: Arc<Notify>,
+    fair_by: FairBy,
+    senders: AtomicU64,
+    hasher: RandomState,
+    /// Places in the lanes for senders that have one already.
+    spare: Arc<Semaphore>,
 }
+
+/// Places in a lane for senders that have a batch in it already.
+const SPARE_SLOTS: usize = 4;
 
 /// Maximum time before transactions are offered again to a full queue.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Intake {
     /// An intake for `workers`. `room` is notified when a queue has room again.
-    pub fn new(workers: Vec<mpsc::Sender<Batch>>, room: Arc<Notify>) -> Self {
+    pub fn new(workers: Vec<Lane>, room: Arc<Notify>, fair_by: FairBy) -> Self {
         assert!(!workers.is_empty(), "an intake has at least one worker");
-        let shared = Shared { workers, next: AtomicUsize::new(0), closed: AtomicBool::new(false), room };
-        Self { shared: Arc::new(shared) }
+        let spare = Arc::new(Semaphore::new(SPARE_SLOTS * workers.len()));
+        let shared = Shared {
+            workers,
+            next: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            room,
+            fair_by,
+            senders: AtomicU64::new(1),
+            hasher: RandomState::new(),
+            spare,
+        };
+        Self { shared: Arc::new(shared), share: Share { group: 0, sender: 0 } }
+    }
+
+    /// The same intake for one more sender, such as a connection, which takes turns with the others. `peer` is its
+    /// address; without one it is a peer of its own.
+    #[must_use]
+    pub fn for_sender(&self, peer: Option<IpAddr>) -> Self {
+        let sender = self.shared.senders.fetch_add(1, Ordering::Relaxed);
+        let group = match (self.shared.fair_by, peer) {
+            (FairBy::Peer, Some(peer)) => self.shared.hasher.hash_one(crate::connections::network_of(peer)),
+            (FairBy::Peer, None) => self.shared.hasher.hash_one(sender),
+            (FairBy::Connection | FairBy::Route, _) => 0,
+        };
+        Self { shared: self.shared.clone(), share: Share { group, sender } }
+    }
+
+    /// A batch of this sender.
+    pub(super) fn batch(
+        &self,
+        transactions: Vec<Transaction>,
+        fence: Option<Arc<Fence>>,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> (Batch, oneshot::Receiver<BatchResult>) {
+        let mut share = self.share;
+        if self.shared.fair_by == FairBy::Route
+            && let Some(first) = transactions.first()
+        {
+            let [id, name] = identity::names(first, "route", "name");
+            share.group = self.shared.hasher.hash_one(id.or(name));
+        }
+        let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
+        let (reply, result) = oneshot::channel();
+        (Batch { transactions, all_or_none: fence.is_none(), fence, share, bytes, slot, reply }, result)
+    }
+
+    /// Places in the lanes that no sender has yet; see [`super::OrderedIntake`].
+    pub(super) fn spare(&self) -> &Arc<Semaphore> {
+        &self.shared.spare
     }
 
     /// Offers `transactions`, to be accepted all or none. Returns when every entry is safe in its queue.
@@ -107,9 +187,8 @@ impl Intake {
         if self.is_closed() {
             return Err(IntakeError::ShuttingDown);
         }
-        let (reply, result) = oneshot::channel();
-        let batch = Batch { transactions, all_or_none: true, fence: None, reply };
-        if self.worker(self.choose()).send(batch).await.is_err() {
+        let (batch, result) = self.batch(transactions, None, None);
+        if !self.worker(self.choose()).push(batch) {
             return Err(IntakeError::ShuttingDown);
         }
         let result = result.await.map_err(|_| IntakeError::ShuttingDown)?;
@@ -132,7 +211,7 @@ impl Intake {
         &self.shared.room
     }
 
-    pub(super) fn worker(&self, number: usize) -> &mpsc::Sender<Batch> {
+    pub(super) fn worker(&self, number: usize) -> &Lane {
         &self.shared.workers[number]
     }
 
@@ -142,7 +221,7 @@ impl Intake {
         let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
         (0..workers.len())
             .map(|i| (start + i) % workers.len())
-            .max_by_key(|worker| workers[*worker].capacity())
+            .min_by_key(|worker| workers[*worker].load())
             .expect("an intake has at least one worker")
     }
 }

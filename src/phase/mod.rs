@@ -11,18 +11,20 @@ mod reservation;
 mod run;
 mod snippets;
 mod tap;
+mod turns;
 mod worker;
 
 pub use breaker::{Breaker, Suspension};
 pub use heartbeat::Heartbeat;
 pub(crate) use identity::mask as protocol_mask;
-pub use intake::{Batch, BatchResult, Intake, IntakeError};
+pub use intake::{Batch, BatchResult, FairBy, Intake, IntakeError};
 pub use ordered::{Fence, OrderedIntake};
 pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use run::{Observer, Part, Runner};
 pub use snippets::{SnippetKey, SnippetRegistry, SnippetTotals};
 pub use tap::{Condition, MessageOutcome, Sample, Subscription, TapFilter, Taps, TooManyTaps};
+pub use turns::{Lane, LaneEnd, Share, lane};
 pub use worker::{Generation, Live, WorkerStats, Workers};
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::intake::{Batch, BatchResult, Intake, IntakeError, RETRY_INTERVAL};
+use super::intake::{BatchResult, Intake, IntakeError, RETRY_INTERVAL};
 use logphase_script::transaction::Transaction;
 
-/// Maximum number of batches in flight. The channel of the worker limits those that wait for it; the others only wait for
-/// the sync of their entries, which are within the limits of the queues.
+/// Maximum number of batches in flight. Those that wait for the worker need a slot; the others only wait for the sync of
+/// their entries, which are within the limits of the queues.
 const MAX_IN_FLIGHT: usize = 16;
 
 /// Keeps the batches of one sender in order: while it is raised, the worker returns them untouched.
@@ -47,6 +47,8 @@ pub struct OrderedIntake {
     intake: Intake,
     fence: Arc<Fence>,
     worker: usize,
+    /// The one batch that may always wait for the worker, however many other senders wait. More take a spare slot.
+    own_slot: Arc<Semaphore>,
     /// The batches that are not settled, in order.
     batches: VecDeque<PendingBatch>,
     /// When to offer the rest of a batch again, once nothing is in flight.
@@ -74,6 +76,7 @@ impl OrderedIntake {
             intake,
             fence: Arc::default(),
             worker: 0,
+            own_slot: Arc::new(Semaphore::new(1)),
             batches: VecDeque::new(),
             retry_at: None,
             room: None,
@@ -100,9 +103,9 @@ impl OrderedIntake {
             return;
         }
         self.choose_worker();
-        let worker = self.intake.worker(self.worker).clone();
-        if let Ok(permit) = worker.try_reserve() {
-            self.send(self.batches.len() - 1, permit);
+        let slot = self.own_slot.clone().try_acquire_owned();
+        if let Ok(slot) = slot.or_else(|_| self.intake.spare().clone().try_acquire_owned()) {
+            self.send(self.batches.len() - 1, slot);
         }
     }
 
@@ -168,22 +171,23 @@ impl OrderedIntake {
                 return;
             }
             self.choose_worker();
-            let worker = self.intake.worker(self.worker).clone();
-            match worker.reserve().await {
-                Ok(permit) => self.send(at, permit),
+            match self.own_slot.clone().acquire_owned().await {
+                Ok(slot) => self.send(at, slot),
                 Err(_) => self.closed = true,
             }
         }
     }
 
-    fn send(&mut self, at: usize, permit: mpsc::Permit<'_, Batch>) {
+    fn send(&mut self, at: usize, slot: OwnedSemaphorePermit) {
         let PendingBatch::Queued(transactions) = &mut self.batches[at] else { return };
         let transactions = std::mem::take(transactions);
         // Registered before the worker reserves room, so that no later notification is missed.
         self.room.get_or_insert_with(|| Box::pin(self.intake.room().clone().notified_owned()));
-        let (reply, receiver) = oneshot::channel();
-        self.batches[at] = PendingBatch::InFlight { transactions: transactions.len(), reply: receiver };
-        permit.send(Batch { transactions, all_or_none: false, fence: Some(self.fence.clone()), reply });
+        let count = transactions.len();
+        let (batch, reply) = self.intake.batch(transactions, Some(self.fence.clone()), Some(slot));
+        self.batches[at] = PendingBatch::InFlight { transactions: count, reply };
+        // A worker that has ended drops the batch, which answers it.
+        let _ = self.intake.worker(self.worker).push(batch);
     }
 
     /// Waits for the answer to batch number `at`, the oldest in flight. Returns the number of accepted transactions.

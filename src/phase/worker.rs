@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use super::heartbeat::Heartbeat;
 use super::intake::{Batch, BatchResult};
@@ -16,6 +15,7 @@ use super::program::Program;
 use super::reservation::{Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
 use super::tap::{TappedObserver, Taps};
+use super::turns::{Lane, LaneEnd, lane};
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::log::limit::{Limiter, Policy};
 use logphase_queue::{DropReason, Queue, Receipt};
@@ -36,9 +36,6 @@ pub struct Generation {
 
 /// The active generation.
 pub type Live = Arc<ArcSwap<Generation>>;
-
-/// Maximum number of batches in the channel of each worker.
-const CHANNEL_BATCHES: usize = 4;
 
 /// Bytes of a worker's stack: enough for the maximum recursion of the Lua VM, the serializer and the scanner.
 const STACK_BYTES: usize = 8 << 20;
@@ -75,7 +72,7 @@ pub struct Workers {
 
 impl Workers {
     /// Starts `count` workers for the generation in `live`, each with the system call filter `filter`. Returns them with their
-    /// channels.
+    /// lanes.
     ///
     /// # Errors
     /// The snippets do not fit into a VM, or a thread cannot be started.
@@ -84,7 +81,7 @@ impl Workers {
         count: usize,
         clock: &Arc<Clock>,
         filter: &ThreadFilter,
-    ) -> Result<(Self, Vec<mpsc::Sender<Batch>>), String> {
+    ) -> Result<(Self, Vec<Lane>), String> {
         // Reads what scripts need from the system: the filter does not allow workers to read it.
         logphase_script::prepare();
         let count = count.max(1);
@@ -94,7 +91,7 @@ impl Workers {
         let mut channels = Vec::new();
         let (report, started) = std::sync::mpsc::channel();
         for number in 0..count {
-            let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+            let (sender, receiver) = lane();
             let (live, clock, worker_stats, report) =
                 (live.clone(), clock.clone(), worker_stats.clone(), report.clone());
             let (filter, taps) = (filter.clone(), taps.clone());
@@ -143,7 +140,7 @@ impl Workers {
         &self.taps
     }
 
-    /// Waits until the workers have ended. They end when all of their channels are closed.
+    /// Waits until the workers have ended. They end when their lanes are dropped.
     pub fn join(self) {
         for thread in self.threads {
             let _ = thread.join();
@@ -163,8 +160,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        while let Some(batch) = batches.blocking_recv() {
+    fn run(mut self, mut batches: LaneEnd) {
+        while let Some(batch) = batches.take() {
             self.update_generation();
             let _busy = self.clock.busy();
             let fence = batch.fence.clone();
@@ -205,7 +202,7 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Batch) {
-        let Batch { mut transactions, all_or_none, fence, reply } = batch;
+        let Batch { mut transactions, all_or_none, fence, reply, .. } = batch;
         if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
             let _ = reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
             return;

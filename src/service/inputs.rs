@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::{self, Control, Routes, ServiceState};
+use crate::connections::AllowedHosts;
 use crate::input::{self, Address, BindError, Counters, INPUTS, Inputs, Serving};
 use crate::phase::Intake;
 use crate::settings::{STATUS_ADDRESS, Settings};
@@ -72,7 +73,8 @@ pub async fn show_status(settings: &Settings, state: &ServiceState) -> Result<Jo
         let listener = taken.map_err(|source| BindError::Address { address: address.to_string(), source })?;
         let shown = listener.local_addr().unwrap_or(address);
         tracing::info!("status: http://{shown}/status");
-        serving.spawn(api::serve(listener, routes.clone()));
+        let hosts = AllowedHosts::new(&settings.status.allowed_hosts, "status.allowed_hosts");
+        serving.spawn(api::serve(listener, routes.clone(), Some(hosts)));
     }
     Ok(serving)
 }

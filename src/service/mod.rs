@@ -95,7 +95,7 @@ impl Service {
         if let Enforcement::Missing(why) = &seccomp {
             tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
         }
-        let intake = Intake::new(channels, delivery.room());
+        let intake = Intake::new(channels, delivery.room(), settings.fair_by);
         let stuck_after = settings.lua.stuck_after;
         Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs: Mutex::new(outputs), seccomp })
     }

@@ -28,6 +28,7 @@ use logphase_script::message::RedactRule;
 pub use crate::input::{InputSettings, InputValues, Limits};
 pub use crate::log::LogFormat;
 pub use crate::options::queue::{Durability, QueueOptions, QueueOverride, SyncPolicy};
+pub use crate::phase::FairBy;
 pub use crate::sink::udp::Oversize;
 pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
@@ -52,6 +53,9 @@ settings_record! {
         @restart data_dir: PathBuf = Field::string("");
         /// Worker threads, each with a Lua VM; by default one per core.
         @restart workers: usize = Field::integer("").checks(&[Check::Between(1.0, 1024.0)]);
+        /// Who takes turns when transactions wait for the workers: addresses of peers (`peer`), connections
+        /// (`connection`), or routes (`route`).
+        @restart fair_by: FairBy = choice("peer", &[Check::OneOf(&["peer", "connection", "route"])]);
         /// Inputs and their listeners; an empty list turns an input off.
         @record inputs: InputValues = Field::record("", InputValues::RECORD).required();
         /// Limits on a body and on a transaction.

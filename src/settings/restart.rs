@@ -42,6 +42,7 @@ mod tests {
         let mut new = old.clone();
         new.data_dir.push("x");
         new.workers += 1;
+        new.fair_by = crate::phase::FairBy::Route;
         new.inputs.set("http", "max_connections", 7);
         new.inputs.set("tcp", "max_connections", 7);
         new.inputs.set("unix", "max_connections", 7);
@@ -57,6 +58,7 @@ mod tests {
         let names = [
             "data_dir",
             "workers",
+            "fair_by",
             "inputs.http",
             "inputs.tcp",
             "inputs.unix",

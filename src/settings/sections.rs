@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::options::record::{
-    ADDRESS, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size,
+    ADDRESS, ALLOWED_HOST, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size,
 };
 use logphase_config::schema::{Check, Default, Field};
 
@@ -82,6 +82,9 @@ settings_record! {
         /// Addresses, `HOST:PORT`, of `/metrics`, `/status` and the probes. If another process has the default address,
         /// the service runs without it.
         listen: Vec<String> = list(&ADDRESS).default(Default::Strings(&[STATUS_ADDRESS]));
+        /// Names, or `*.zone`, that requests may have in `Host` and `Origin`, in addition to addresses, names without a
+        /// dot, private zones (`.internal`, `.svc`, `.cluster.local`, `.localhost`) and the name of the machine.
+        allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
     }
 }
 

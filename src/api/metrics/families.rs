@@ -121,10 +121,18 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Gauge,
         labels: &["input"],
         about: "Open connections",
-        look_for: "Close to `max_connections` of the input: further connections wait.",
+        look_for: "Close to `max_connections` of the input: for further connections, others are closed.",
         samples: |snapshot, out| {
             snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.connections));
         },
+    },
+    Family {
+        name: "logphase_input_connections_shed_total",
+        kind: MetricKind::Counter,
+        labels: &["input"],
+        about: "Connections that were closed while they waited for their peer, because others needed their place or memory",
+        look_for: "A rate that lasts: raise `max_connections`, or find the peers that hold connections.",
+        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.shed)),
     },
     Family {
         name: "logphase_messages_total",

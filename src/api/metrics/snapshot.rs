@@ -37,6 +37,7 @@ pub(super) struct Input {
     pub lost: u64,
     pub bytes: u64,
     pub connections: u64,
+    pub shed: u64,
     pub rejected: [u64; Reason::ALL.len()],
 }
 
@@ -73,6 +74,7 @@ impl Snapshot {
             lost: counters.lost(),
             bytes: counters.bytes(),
             connections: counters.open_connections(),
+            shed: counters.shed_connections(),
             rejected: Reason::ALL.map(|reason| counters.rejected(reason)),
         });
         let unbounded = (0, usize::MAX);

@@ -1,22 +1,28 @@
 //! Reading a request's body: within its limit, within the memory for all bodies, and decompressed.
 
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
 use super::error::RequestError;
+use super::memory::Reservation;
+use crate::connections::Slot;
 use crate::decode::kong::Format;
 
 /// Bytes that are decompressed at a time.
 pub(super) const DECOMPRESS_STEP: usize = 64 << 10;
+
+/// How long a body may take before its rate counts.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Bytes of a refused body that are read and discarded, so that its sender reads the response instead of a reset
 /// connection.
@@ -24,54 +30,6 @@ const DRAIN_BYTES: usize = 64 << 20;
 
 /// How long a refused body is read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The memory for all bodies.
-#[derive(Debug)]
-pub(super) struct MemoryBudget {
-    available: AtomicUsize,
-}
-
-impl MemoryBudget {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self { available: AtomicUsize::new(bytes) }
-    }
-
-    /// Bytes that no request has reserved.
-    #[cfg(test)]
-    pub(super) fn available(&self) -> usize {
-        self.available.load(Ordering::Relaxed)
-    }
-}
-
-/// The bytes that one request has reserved; released when dropped.
-#[derive(Debug)]
-pub(super) struct Reservation {
-    budget: Arc<MemoryBudget>,
-    bytes: usize,
-}
-
-impl Reservation {
-    pub(super) fn new(budget: Arc<MemoryBudget>) -> Self {
-        Self { budget, bytes: 0 }
-    }
-
-    fn grow(&mut self, bytes: usize) -> Result<(), RequestError> {
-        let take = |available: usize| available.checked_sub(bytes);
-        match self.budget.available.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => {
-                self.bytes += bytes;
-                Ok(())
-            }
-            Err(_) => Err(RequestError::out_of_memory()),
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.available.fetch_add(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// How a body is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,25 +68,58 @@ impl BodyFormat {
     }
 }
 
+/// How fast a body must arrive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How long the whole body may take.
+    pub(super) timeout: Duration,
+    /// Bytes per second, on average after [`GRACE`].
+    pub(super) min_rate: usize,
+}
+
+impl Pace {
+    /// When more than `bytes` must have arrived of a body that began at `start`.
+    fn deadline(self, start: Instant, bytes: usize) -> Instant {
+        #[expect(clippy::cast_precision_loss, reason = "a body has far fewer than 2^52 bytes")]
+        let earned = Duration::try_from_secs_f64(bytes as f64 / self.min_rate.max(1) as f64).unwrap_or(self.timeout);
+        start + self.timeout.min(GRACE.saturating_add(earned))
+    }
+}
+
 /// Reads all of `body`, up to `limit` bytes. A body of one frame is not copied.
 pub(super) async fn read(
     body: &mut Incoming,
     limit: usize,
+    pace: Pace,
     reservation: &mut Reservation,
+    slot: &Slot,
 ) -> Result<Bytes, RequestError> {
+    let start = Instant::now();
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| RequestError::incomplete(&error))?;
-        let Ok(data) = frame.into_data() else {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = reservation.evicted() => {
+                return Err(RequestError::too_slow("faster bodies needed the memory of this one"));
+            }
+            () = sleep_until(pace.deadline(start, length)) => {
+                let seconds = start.elapsed().as_secs_f64();
+                return Err(RequestError::body_timeout(seconds, length, pace.min_rate));
+            }
+        };
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|error| RequestError::incomplete(&error))?.into_data() else {
             continue;
         };
         length += data.len();
         if length > limit {
             return Err(RequestError::body_too_large(limit));
         }
-        reservation.grow(data.len())?;
+        slot.progress();
+        reservation.grow(data.len(), body.is_end_stream()).await?;
         if first.is_empty() && all.is_empty() {
             first = data;
         } else {
@@ -138,15 +129,16 @@ pub(super) async fn read(
             all.extend_from_slice(&data);
         }
     }
+    reservation.complete();
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Decompresses `body` to at most `limit` bytes.
+/// Decompresses `body` to at most `limit` bytes, on a thread of the runtime that may wait.
 pub(super) fn decompress(body: &Bytes, limit: usize, reservation: &mut Reservation) -> Result<Bytes, RequestError> {
     let mut decoder = MultiGzDecoder::new(&body[..]);
     let mut all = Vec::new();
     loop {
-        reservation.grow(DECOMPRESS_STEP)?;
+        Handle::current().block_on(reservation.grow(DECOMPRESS_STEP, true))?;
         let step = decoder.by_ref().take(DECOMPRESS_STEP as u64).read_to_end(&mut all);
         match step.map_err(|error| RequestError::invalid_gzip(&error))? {
             0 => return Ok(all.into()),

@@ -3,6 +3,8 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::framing::{MAX_HEAD_BYTES, MAX_HEADERS};
+use crate::connections::HostError;
 use crate::decode::DecodeError;
 use crate::input::Reason;
 use crate::phase::IntakeError;
@@ -41,7 +43,7 @@ impl RequestError {
     }
 
     /// The same, and the connection is closed.
-    fn closing(mut self) -> Self {
+    pub(super) fn closing(mut self) -> Self {
         self.close = true;
         self
     }
@@ -100,14 +102,61 @@ impl RequestError {
         Self::new(StatusCode::BAD_REQUEST, Reason::Malformed, "bad_gzip", error, help)
     }
 
+    pub(super) fn bad_head(error: &str) -> Self {
+        let help = "send a request of HTTP/1.1 (RFC 9112), or use HTTP/2";
+        Self::new(StatusCode::BAD_REQUEST, Reason::Malformed, "bad_request", error, help).closing()
+    }
+
+    pub(super) fn head_too_large() -> Self {
+        let error = format!("the headers of the request are over the limit of {MAX_HEAD_BYTES} bytes");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, Reason::TooLarge, "headers_too_large", error, "send smaller headers").closing()
+    }
+
+    pub(super) fn too_many_headers() -> Self {
+        let error = format!("the request has more than {MAX_HEADERS} headers");
+        Self { error, help: "send fewer headers".to_owned(), ..Self::head_too_large() }
+    }
+
+    pub(super) fn uri_too_long() -> Self {
+        let error = format!("the target of the request is over the limit of {MAX_HEAD_BYTES} bytes");
+        let status = StatusCode::URI_TOO_LONG;
+        Self::new(status, Reason::TooLarge, "uri_too_long", error, "POST transactions to /").closing()
+    }
+
+    pub(super) fn unsupported_transfer_encoding() -> Self {
+        let error = "the request has a Transfer-Encoding other than `chunked`";
+        let help = "compress with Content-Encoding: gzip, and send `chunked` or a Content-Length";
+        Self::new(StatusCode::NOT_IMPLEMENTED, Reason::Unsupported, "unsupported_transfer_encoding", error, help)
+            .closing()
+    }
+
+    pub(super) fn host(error: &HostError) -> Self {
+        let status = match error {
+            HostError::Malformed => return Self::bad_head("the request has no Host header, or more than one"),
+            HostError::Origin { .. } => return Self::from_web_page(),
+            HostError::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
+        };
+        let help = "send transactions to an address of this service, or allow the name";
+        Self::new(status, Reason::Unsupported, "host", error.to_string(), help).closing()
+    }
+
+    pub(super) fn too_slow(error: &'static str) -> Self {
+        let help = "send it again, faster; nothing of it was taken";
+        Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "too_slow", error, help).closing()
+    }
+
     pub(super) fn header_timeout(seconds: f64) -> Self {
         let error = format!("the headers of the request did not arrive within {seconds} s");
         let help = "send them faster";
         Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "timeout", error, help).closing()
     }
 
-    pub(super) fn body_timeout(seconds: f64) -> Self {
-        let error = format!("the body did not arrive within {seconds} s");
+    pub(super) fn body_timeout(seconds: f64, bytes: usize, min_rate: usize) -> Self {
+        let error = format!(
+            "only {bytes} bytes of the body arrived within {seconds:.1} s; it must arrive at {min_rate} bytes per second \
+             (inputs.http.min_rate)"
+        );
         let help = "send smaller bodies, or send them faster";
         Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "timeout", error, help).closing()
     }

@@ -1,10 +1,14 @@
 //! `POST /`, over HTTP/1.1 and HTTP/2 without TLS, as Kong's http-log sends it.
 
+mod activity;
 mod body;
 mod connection;
 mod error;
+mod framing;
+mod memory;
 mod response;
 mod service;
+mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +20,7 @@ use tokio::net::TcpListener;
 
 use self::service::Service;
 use super::accept::{self, AcceptOptions};
-use super::settings::{ADDRESS, MAX_CONNECTIONS, idle_timeout, list, settings_record};
+use super::settings::{ADDRESS, ALLOWED_HOST, MAX_CONNECTIONS, idle_timeout, list, settings_record, size};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::input::Limits;
 use crate::sink::BoxFuture;
@@ -29,6 +33,9 @@ const MAX_BYTES_IN_FLIGHT: usize = 16 << 20;
 /// How long the headers of a request may take from their first byte.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a response may wait for its peer to read any of it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -37,11 +44,16 @@ settings_record! {
     pub struct Settings {
         /// Addresses, `HOST:PORT`.
         listen: Vec<String> = list(&ADDRESS).default(schema::Default::Strings(&["127.0.0.1:9080"]));
-        /// Connections at the same time.
+        /// Connections at the same time; for more, the one that has waited for its peer for the longest time is closed.
         max_connections: usize = MAX_CONNECTIONS;
         /// How long a connection may be idle.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(60);
+        /// Minimum bytes per second at which the body of a request must arrive, after its first five seconds.
+        min_rate: usize = size(1024);
+        /// Names, or `*.zone`, that requests may have in `Host` if the input listens on this machine alone, in addition
+        /// to addresses, names without a dot, private zones and the name of the machine.
+        allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
     }
 }
 
@@ -53,10 +65,12 @@ pub(super) struct Http {
     /// Bytes of one body, both as sent and as decompressed.
     pub(super) max_body_bytes: usize,
     /// Bytes of all bodies that are being read or taken at the same time; past them, requests get 429. At least twice
-    /// `max_body_bytes` in effect.
+    /// `max_body_bytes` in effect, and a quarter more for small bodies.
     pub(super) max_bytes_in_flight: usize,
     /// How long the headers of a request may take from their first byte.
     pub(super) header_timeout: Duration,
+    /// How long a response may wait for its peer to read any of it.
+    pub(super) write_timeout: Duration,
     /// How long the body of a request may take.
     pub(super) body_timeout: Duration,
 }
@@ -74,6 +88,7 @@ impl Input for Http {
             max_body_bytes: limits.max_body_bytes,
             max_bytes_in_flight: MAX_BYTES_IN_FLIGHT,
             header_timeout: HEADER_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
         })
     }
@@ -97,9 +112,10 @@ impl BoundInput for Bound {
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let options = AcceptOptions { max_connections: self.input.settings.max_connections, drain_backlog: false };
         let service = Service::new(context.clone(), self.input);
-        let listeners = self.listeners.into_iter().map(move |(listener, _)| {
-            let service = service.clone();
-            let handle = move |stream, peer| connection::serve(service.clone(), stream, peer);
+        let listeners = self.listeners.into_iter().map(move |(listener, address)| {
+            let service = service.on(address);
+            let handle =
+                move |own, stream, peer, slot| connection::serve(service.of_connection(own), stream, peer, slot);
             accept::serve(context.clone(), listener, options, handle)
         });
         Box::pin(serving::run_all(listeners))

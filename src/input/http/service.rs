@@ -5,20 +5,23 @@
 //! Requests that a browser made for a web page (they have an `Origin`) are refused. Otherwise any page could write to the
 //! log of a service on its visitor's machine, even though it could not read the response.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, ORIGIN};
 use hyper::{Method, Request, Version};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
 
 use super::Http;
-use super::body::{self, BodyFormat, MemoryBudget, Reservation};
+use super::body::{self, BodyFormat, Pace};
 use super::error::RequestError;
+use super::memory::{MemoryBudget, Reservation};
 use super::response::{self, Response};
+use crate::connections::{AllowedHosts, HostError, Slot};
 use crate::decode::{Decode, KongDecoder};
-use crate::input::Context;
+use crate::input::{Context, Reason};
 use logphase_script::transaction::Transaction;
 
 /// Bodies up to this size are decoded on the connection's task. Larger and compressed ones would delay other connections.
@@ -33,6 +36,10 @@ pub(super) struct Service {
     pub(super) context: Context,
     pub(super) input: Arc<Http>,
     budget: Arc<MemoryBudget>,
+    /// Turns of large bodies to be decoded.
+    decoding: Arc<Semaphore>,
+    /// The names that requests may use; all if `None`.
+    hosts: Option<AllowedHosts>,
 }
 
 impl Service {
@@ -40,34 +47,57 @@ impl Service {
         // One body of the largest size, compressed and decompressed, must always fit; else it would always be refused.
         let largest = input.max_body_bytes.saturating_mul(2).saturating_add(2 * body::DECOMPRESS_STEP);
         let budget = Arc::new(MemoryBudget::new(input.max_bytes_in_flight.max(largest)));
-        Self { context, input: Arc::new(input), budget }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { context, input: Arc::new(input), budget, decoding: Arc::new(Semaphore::new(cores)), hosts: None }
+    }
+
+    /// The same service on `address`. On an address of this machine alone, only web pages use other names than allowed
+    /// ones. Elsewhere proxies may use any name, and web pages are told by their `Origin`, which a browser always sends
+    /// with a POST; there is nothing to read.
+    pub(super) fn on(&self, address: SocketAddr) -> Self {
+        let allowed = || AllowedHosts::new(&self.input.settings.allowed_hosts, "inputs.http.allowed_hosts");
+        Self { hosts: address.ip().is_loopback().then(allowed), ..self.clone() }
+    }
+
+    /// The same service for one connection.
+    pub(super) fn of_connection(&self, context: Context) -> Self {
+        Self { context, ..self.clone() }
     }
 
     /// Answers one request.
-    pub(super) async fn respond(&self, request: Request<Incoming>) -> Response {
+    pub(super) async fn respond(&self, request: Request<Incoming>, slot: &Slot) -> Response {
         let version = request.version();
-        let mut response = match self.route(request).await {
+        match self.route(request, slot).await {
             Ok(response) => response,
-            Err(error) => {
-                self.context.counters.count_rejected(error.reason);
-                tracing::debug!(input = "http", status = error.status.as_u16(), ?error, "request not taken");
-                response::refused(&error)
-            }
-        };
+            Err(error) => self.refuse(&error, version),
+        }
+    }
+
+    /// Answers a request that is refused.
+    pub(super) fn refuse(&self, error: &RequestError, version: Version) -> Response {
+        self.context.counters.count_rejected(error.reason);
+        tracing::debug!(input = "http", status = error.status.as_u16(), ?error, "request not taken");
+        let mut response = response::refused(error);
         if version >= Version::HTTP_2 {
             response.headers_mut().remove(CONNECTION);
         }
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response, RequestError> {
+    async fn route(&self, request: Request<Incoming>, slot: &Slot) -> Result<Response, RequestError> {
+        if let Some(hosts) = &self.hosts
+            && let Err(error @ (HostError::Host { .. } | HostError::Malformed)) =
+                hosts.check(request.version(), request.uri(), request.headers())
+        {
+            return refuse(request, RequestError::host(&error));
+        }
         let path = request.uri().path();
         if !matches!(path, "/" | "" | "*") {
             let error = RequestError::not_found(path);
             return refuse(request, error);
         }
         match *request.method() {
-            Method::POST | Method::PUT | Method::PATCH => self.post(request).await,
+            Method::POST | Method::PUT | Method::PATCH => self.post(request, slot).await,
             Method::GET | Method::HEAD => Ok(response::usage()),
             Method::OPTIONS => Ok(response::options()),
             _ => {
@@ -77,23 +107,30 @@ impl Service {
         }
     }
 
-    async fn post(&self, mut request: Request<Incoming>) -> Result<Response, RequestError> {
+    async fn post(&self, mut request: Request<Incoming>, slot: &Slot) -> Result<Response, RequestError> {
         let format = match self.check_headers(&request) {
             Ok(format) => format,
             Err(error) => return refuse(request, error),
         };
-        let body_timeout = self.input.body_timeout;
         let mut reservation = Reservation::new(self.budget.clone());
-        let read = body::read(request.body_mut(), self.input.max_body_bytes, &mut reservation);
-        let body = match timeout(body_timeout, read).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(error)) => return refuse(request, error),
-            Err(_) => return Err(RequestError::body_timeout(body_timeout.as_secs_f64())),
+        let pace = Pace { timeout: self.input.body_timeout, min_rate: self.input.settings.min_rate };
+        let read = body::read(request.body_mut(), self.input.max_body_bytes, pace, &mut reservation, slot);
+        let body = match read.await {
+            Ok(body) => body,
+            // Of a slow body nothing more is read.
+            Err(error) if error.reason == Reason::Timeout => return Err(error),
+            Err(error) => return refuse(request, error),
         };
+        let _working = slot.working();
         self.context.counters.count_bytes(body.len());
         let (transactions, reservation) = if format.gzip || body.len() > MAX_INLINE_BYTES {
             let input = self.input.clone();
-            let decode = move || decode(body, format, &input, reservation);
+            // As many at a time as there are cores: the threads of more would leave little of them to all others.
+            let turn = self.decoding.clone().acquire_owned().await;
+            let decode = move || {
+                let _turn = turn;
+                decode(body, format, &input, reservation)
+            };
             tokio::task::spawn_blocking(decode).await.map_err(|error| RequestError::internal(&error))??
         } else {
             decode(body, format, &self.input, reservation)?

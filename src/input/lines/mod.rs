@@ -5,6 +5,7 @@
 
 mod reader;
 mod splitter;
+mod unfinished;
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +14,11 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::reader::{LineReader, Rejected};
-use super::Context;
-use super::accept::Peer;
+use self::unfinished::UnfinishedLine;
+pub(super) use self::unfinished::UnfinishedLines;
+use super::accept::{Peer, report_shed};
+use super::{Context, Reason};
+use crate::connections::Slot;
 use crate::decode::Decode;
 
 /// The limit to which the reads of a fast peer grow.
@@ -31,8 +35,8 @@ pub(super) async fn serve<D: Decode>(
     context: Context,
     decoder: D,
     idle_timeout: Duration,
-    mut stream: impl AsyncRead + Unpin,
-    peer: Peer,
+    stream: impl AsyncRead + Unpin,
+    (peer, slot): (Peer, Slot),
 ) {
     let Context { input, intake, counters, .. } = context.clone();
     let mut lines = LineReader::new(input, intake, counters.clone(), decoder, MAX_READ_BYTES);
@@ -43,14 +47,37 @@ pub(super) async fn serve<D: Decode>(
             tracing::warn!(input, %peer, line, reason, suppressed, "line not taken: {message}");
         }
     };
-    let mut drain_until = None;
+    let unfinished = context.unfinished.enter();
+    let mut connection = Connection { context, idle_timeout, stream, slot, unfinished, drain_until: None };
+    let mut gives_way = false;
     loop {
-        match read(&context, idle_timeout, &mut lines, &mut stream, &mut drain_until).await {
-            Ok(0) => break,
-            Ok(_) => {
-                if lines.process(&mut on_reject).await.is_err() {
+        match connection.read(&mut lines).await {
+            Ok(Read::Bytes) => {
+                let before = lines.lines();
+                let working = connection.slot.working();
+                let processed = lines.process(&mut on_reject).await;
+                // Bytes alone are no progress: else a line that never ends would keep its connection.
+                if lines.lines() > before {
+                    drop(working)
+                } else {
+                    working.without_progress()
+                }
+                if processed.is_err() {
                     break;
                 }
+            }
+            Ok(Read::End) => break,
+            Ok(Read::Shed) => {
+                report_shed(&connection.context);
+                gives_way = true;
+                break;
+            }
+            Ok(Read::TooSlow) => {
+                gives_way = true;
+                counters.count_shed();
+                let message = "unfinished for too long while others needed the memory for unfinished lines".to_owned();
+                lines.reject_unfinished(Reason::Timeout, message, &mut on_reject);
+                break;
             }
             Err(error) => {
                 tracing::debug!(input, %peer, %error, "connection ended");
@@ -58,27 +85,57 @@ pub(super) async fn serve<D: Decode>(
             }
         }
     }
+    // Its place is free for another while what was received waits for the queues; else it is closed after that.
+    let connection = Some(connection).filter(|_| !gives_way);
     // The reader has counted and logged what was refused.
     let _ = lines.finish(&mut on_reject).await;
+    drop(connection);
 }
 
-/// Reads once; 0 when there is nothing more to wait for. `drain_until` is set when the inputs are told to stop.
-async fn read<D: Decode>(
-    context: &Context,
+/// The result of a read.
+enum Read {
+    Bytes,
+    /// There is nothing more to wait for.
+    End,
+    /// The connection must make room for another.
+    Shed,
+    /// The line that has begun holds memory that others need.
+    TooSlow,
+}
+
+impl From<usize> for Read {
+    fn from(bytes: usize) -> Self {
+        if bytes == 0 { Self::End } else { Self::Bytes }
+    }
+}
+
+struct Connection<S> {
+    context: Context,
     idle_timeout: Duration,
-    lines: &mut LineReader<D>,
-    stream: &mut (impl AsyncRead + Unpin),
-    drain_until: &mut Option<Instant>,
-) -> io::Result<usize> {
-    if drain_until.is_none() {
-        tokio::select! {
-            biased;
-            () = context.stopped() => *drain_until = Some(Instant::now() + DRAIN_TIMEOUT),
-            read = timeout(idle_timeout, lines.read(stream)) => {
-                return read.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "idle for too long")));
+    stream: S,
+    slot: Slot,
+    unfinished: UnfinishedLine,
+    /// Set when the inputs are told to stop.
+    drain_until: Option<Instant>,
+}
+
+impl<S: AsyncRead + Unpin> Connection<S> {
+    async fn read<D: Decode>(&mut self, lines: &mut LineReader<D>) -> io::Result<Read> {
+        self.unfinished.wait_with(lines.unfinished_bytes());
+        if self.drain_until.is_none() {
+            tokio::select! {
+                biased;
+                () = self.context.stopped() => self.drain_until = Some(Instant::now() + DRAIN_TIMEOUT),
+                () = self.unfinished.evicted() => return Ok(Read::TooSlow),
+                read = timeout(self.idle_timeout, lines.read(&mut self.stream)) => {
+                    self.unfinished.resume();
+                    let idle = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "idle for too long"));
+                    return read.unwrap_or_else(idle).map(Read::from);
+                }
+                () = self.slot.shed() => return Ok(Read::Shed),
             }
         }
+        let deadline = self.drain_until.unwrap_or_else(Instant::now).min(Instant::now() + DRAIN_IDLE);
+        timeout_at(deadline, lines.read(&mut self.stream)).await.unwrap_or(Ok(0)).map(Read::from)
     }
-    let deadline = drain_until.unwrap_or_else(Instant::now).min(Instant::now() + DRAIN_IDLE);
-    timeout_at(deadline, lines.read(stream)).await.unwrap_or(Ok(0))
 }

@@ -1,7 +1,9 @@
 //! From a stream of lines to the intake.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -75,6 +77,18 @@ impl<D: Decode> LineReader<D> {
         self.splitter.lines()
     }
 
+    /// Bytes that are held of a line whose end was not read yet.
+    pub(in crate::input) fn unfinished_bytes(&mut self) -> usize {
+        let buffer = self.splitter.buffer();
+        if buffer.is_empty() { 0 } else { buffer.capacity().saturating_sub(INITIAL_READ_BYTES) }
+    }
+
+    /// Rejects the line whose end was not read yet.
+    pub(in crate::input) fn reject_unfinished(&mut self, reason: Reason, message: String, on_reject: OnReject<'_>) {
+        self.splitter.buffer().clear();
+        self.reject(Rejected { line: self.splitter.lines() + 1, reason, message }, on_reject);
+    }
+
     /// Reads once; 0 at the end of the stream, and when the service takes no more. Loses nothing if the future is dropped.
     pub(in crate::input) async fn read(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         let buffer = self.splitter.buffer();
@@ -83,9 +97,21 @@ impl<D: Decode> LineReader<D> {
         }
         let room = buffer.capacity() - buffer.len();
         let read = loop {
+            let splitter = &mut self.splitter;
+            let read_bytes = &mut self.read_bytes;
+            let reading = std::future::poll_fn(|task| {
+                match pin!(reader.read_buf(splitter.buffer())).poll(task) {
+                    // Memory that is not needed is given back while the peer is silent.
+                    Poll::Pending if splitter.shrink(INITIAL_READ_BYTES) => {
+                        *read_bytes = INITIAL_READ_BYTES.min(self.max_read_bytes);
+                        pin!(reader.read_buf(splitter.buffer())).poll(task)
+                    }
+                    read => read,
+                }
+            });
             tokio::select! {
                 biased;
-                read = reader.read_buf(self.splitter.buffer()) => break read?,
+                read = reading => break read?,
                 taken = self.intake.advance() => {
                     if self.record(taken).is_err() {
                         return Ok(0);

@@ -41,6 +41,18 @@ impl LineSplitter {
         &mut self.buffer
     }
 
+    /// Gives memory back if the buffer is much larger than what it holds and `room` bytes. Returns whether it was.
+    pub(in crate::input) fn shrink(&mut self, room: usize) -> bool {
+        let wanted = self.buffer.len() + room;
+        let shrinks = self.buffer.capacity() > 2 * wanted;
+        if shrinks {
+            let mut smaller = BytesMut::with_capacity(wanted);
+            smaller.extend_from_slice(&self.buffer);
+            self.buffer = smaller;
+        }
+        shrinks
+    }
+
     /// The number of lines that were returned or skipped.
     pub(in crate::input) fn lines(&self) -> u64 {
         self.number

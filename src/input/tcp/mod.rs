@@ -19,7 +19,7 @@ settings_record! {
     pub struct Settings {
         /// Addresses, `HOST:PORT`.
         listen: Vec<String> = list(&ADDRESS);
-        /// Connections at the same time.
+        /// Connections at the same time; for more, the one that has waited for its peer for the longest time is closed.
         max_connections: usize = MAX_CONNECTIONS;
         /// How long a connection may be idle.
         // Kong's tcp-log keeps a connection for a minute after its last message.
@@ -66,8 +66,7 @@ impl BoundInput for Bound {
         let Tcp { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
         let options = AcceptOptions { max_connections, drain_backlog: true };
         let listeners = self.listeners.into_iter().map(move |(listener, _)| {
-            let own = context.clone();
-            let handle = move |stream, peer| lines::serve(own.clone(), decoder, idle_timeout, stream, peer);
+            let handle = move |own, stream, peer, slot| lines::serve(own, decoder, idle_timeout, stream, (peer, slot));
             accept::serve(context.clone(), listener, options, handle)
         });
         Box::pin(serving::run_all(listeners))

@@ -4,8 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::input::Reason;
 use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, transaction, wait_until};
+use crate::input::{Inputs, Reason};
 use crate::phase::IntakeError;
 use logphase_script::transaction::Limits;
 
@@ -192,19 +192,55 @@ async fn refused_for_good() {
     assert!(harness.worker().taken().is_empty());
 }
 
-/// Scenario: more connections than allowed.
-/// Guarantees: the excess connections wait, and are served when others end.
+/// Scenario: more connections than allowed; the batches of the others are still on their way to the queues.
+/// Guarantees: the oldest of them is closed for the new one, which is served at once; nothing of the closed one is lost,
+/// and it is counted.
 #[tokio::test]
 async fn connection_limit() {
     let harness = Harness::start(input(Settings { max_connections: 2, ..settings() }, Limits::default()));
-    let first = TcpStream::connect(harness.inet()).await.unwrap();
-    let _second = TcpStream::connect(harness.inet()).await.unwrap();
-    wait_until("two connections", || harness.counters().open_connections() == 2).await;
-    let mut third = TcpStream::connect(harness.inet()).await.unwrap();
-    third.write_all(b"{\"third\":1}\n").await.unwrap();
-    let mut byte = [0];
-    assert!(tokio::time::timeout(Duration::from_millis(50), third.read(&mut byte)).await.is_err());
-    assert!(harness.worker().taken().is_empty());
-    drop(first);
-    assert_eq!(harness.worker().wait_for(1).await, [r#"{"third":1}"#]);
+    harness.worker().set(Behavior::Hold);
+    let mut first = send(&harness, "{\"first\":1}\n").await;
+    wait_until("one connection", || harness.counters().bytes() == 12).await;
+    // The age of a connection is in milliseconds.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut second = send(&harness, "{\"second\":1}\n").await;
+    wait_until("two connections", || harness.counters().bytes() == 25).await;
+    let third = send(&harness, "{\"third\":1}\n").await;
+    wait_until("one to be closed", || harness.counters().shed_connections() == 1).await;
+    harness.worker().set(Behavior::Take);
+    assert_eq!(harness.worker().wait_for(3).await, [r#"{"first":1}"#, r#"{"second":1}"#, r#"{"third":1}"#]);
+    assert_eq!(first.read(&mut [0]).await.unwrap(), 0);
+    second.write_all(b"{\"fourth\":1}\n").await.unwrap();
+    harness.worker().wait_for(4).await;
+    drop(third);
+}
+
+/// Scenario: connections with unfinished lines of nearly the largest size, past the bound for all of them, and a sender of
+/// whole lines beside them.
+/// Guarantees: the oldest ones are closed and counted, so that the bound holds; the sender of whole lines is served.
+#[tokio::test]
+async fn unfinished_lines_are_bounded() {
+    let inputs = Inputs {
+        bound: vec![("tcp", input(settings(), Limits::default()).bind().unwrap())],
+        max_unfinished_bytes: 4 << 20,
+    };
+    let harness = Harness::serve(inputs);
+    let mut honest = send(&harness, "{\"n\":0}\n").await;
+    let line = vec![b'x'; 1000 << 10];
+    let mut stalled = Vec::new();
+    for number in 1..=12 {
+        let mut stream = TcpStream::connect(harness.inet()).await.unwrap();
+        stream.write_all(&line).await.unwrap();
+        let sent = number * line.len();
+        wait_until("it to be read", || harness.counters().bytes() >= sent as u64).await;
+        honest.write_all(format!("{{\"n\":{number}}}\n").as_bytes()).await.unwrap();
+        harness.worker().wait_for(number + 1).await;
+        stalled.push(stream);
+    }
+    wait_until("the excess to be closed", || harness.counters().open_connections() <= 5).await;
+    let closed = harness.counters().shed_connections();
+    assert!((8..12).contains(&closed), "{closed} are closed");
+    assert_eq!(harness.counters().rejected(Reason::Timeout), closed);
+    let mut first = stalled.remove(0);
+    assert!(!matches!(first.read(&mut [0]).await, Ok(1..)));
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::input::{Address, Counters, Input, Inputs, Serving};
-use crate::phase::{Batch, BatchResult, Intake, IntakeError};
+use crate::phase::{Batch, BatchResult, FairBy, Intake, IntakeError};
 use logphase_queue::Bound;
 use logphase_script::transaction::Transaction;
 
@@ -37,10 +37,19 @@ pub(in crate::input) struct FakeWorker {
 impl FakeWorker {
     /// A worker and an intake in front of it.
     pub(in crate::input) fn start() -> (Self, Intake) {
+        let (lane, mut end) = crate::phase::lane();
         let (sender, batches) = mpsc::channel(16);
+        // A thread, as a worker is; it ends with the lane.
+        std::thread::spawn(move || {
+            while let Some(batch) = end.take() {
+                if sender.blocking_send(batch).is_err() {
+                    return;
+                }
+            }
+        });
         let worker =
             Self { taken: Arc::default(), behavior: watch::Sender::new(Behavior::Take), room: Arc::new(Notify::new()) };
-        let intake = Intake::new(vec![sender], worker.room.clone());
+        let intake = Intake::new(vec![lane], worker.room.clone(), FairBy::Peer);
         tokio::spawn(worker.clone().work(batches));
         (worker, intake)
     }
@@ -50,7 +59,7 @@ impl FakeWorker {
             let mut behavior = self.behavior.subscribe();
             let _ = behavior.wait_for(|behavior| !matches!(behavior, Behavior::Hold)).await;
             let behavior = behavior.borrow().clone();
-            let Batch { transactions, all_or_none, fence, reply } = batch;
+            let Batch { transactions, all_or_none, fence, reply, .. } = batch;
             let outcome = if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
                 BatchResult { accepted: 0, error: None, rest: transactions }
             } else {
@@ -109,7 +118,7 @@ pub(in crate::input) struct Harness {
 impl Harness {
     /// Runs one input.
     pub(in crate::input) fn start<I: Input>(input: I) -> Self {
-        Self::serve(Inputs { bound: vec![(I::NAME, input.bind().unwrap())] })
+        Self::serve(Inputs { bound: vec![(I::NAME, input.bind().unwrap())], max_unfinished_bytes: 32 << 20 })
     }
 
     /// Runs inputs that are bound.

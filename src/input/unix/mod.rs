@@ -19,7 +19,7 @@ settings_record! {
     pub struct Settings {
         /// Paths of the sockets.
         paths: Vec<PathBuf> = list(&TEXT);
-        /// Connections at the same time.
+        /// Connections at the same time; for more, the one that has waited for its peer for the longest time is closed.
         max_connections: usize = MAX_CONNECTIONS;
         /// How long a connection may be idle.
         #[serde(deserialize_with = "crate::options::record::seconds")]
@@ -74,8 +74,7 @@ impl BoundInput for Bound {
         let Unix { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
         let options = AcceptOptions { max_connections, drain_backlog: true };
         let listeners = self.listeners.into_iter().map(move |SocketListener { listener, file }| {
-            let own = context.clone();
-            let handle = move |stream, peer| lines::serve(own.clone(), decoder, idle_timeout, stream, peer);
+            let handle = move |own, stream, peer, slot| lines::serve(own, decoder, idle_timeout, stream, (peer, slot));
             let accepting = accept::serve(context.clone(), listener, options, handle);
             async move {
                 // Removes the socket's file when it is dropped.

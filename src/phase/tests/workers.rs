@@ -123,7 +123,7 @@ pub(super) fn bench(generation: Generation, workers: usize) -> Bench {
     let clock = Clock::start().expect("a thread");
     let (workers, channels) = Workers::start(&live, workers, &clock, &ThreadFilter::none()).expect("workers");
     let room = Arc::new(Notify::new());
-    Bench { live, workers, intake: Intake::new(channels, room.clone()), room }
+    Bench { live, workers, intake: Intake::new(channels, room.clone(), FairBy::Peer), room }
 }
 
 fn transactions(numbers: std::ops::Range<usize>) -> Vec<Transaction> {

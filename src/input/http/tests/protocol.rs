@@ -223,3 +223,136 @@ async fn closed_intake() {
     assert!(reply.closes());
     assert!(harness.worker().taken().is_empty());
 }
+
+/// Scenario: heads that hyper would answer without a word or take: too many or too large headers, lengths and encodings
+/// that can be read in two ways, bare LF, two or no Host; each after a good request in the same write, and alone in two
+/// writes.
+/// Guarantees: the good request is answered first; then a status with a reason, and the end of the connection; each is
+/// counted, and nothing of it is taken.
+#[tokio::test]
+async fn bad_heads() {
+    let harness = Harness::start(input());
+    let post = |headers: &str| format!("POST / HTTP/1.1\r\n{headers}\r\n\r\n{{\"bad\":1}}");
+    let cases = [
+        (431, "headers_too_large", post(&format!("Host: x\r\n{}Content-Length: 9", "X: y\r\n".repeat(150)))),
+        (431, "headers_too_large", post(&format!("Host: x\r\nX: {}", "y".repeat(300_000)))),
+        (400, "bad_request", post("Host: x\r\nContent-Length: 9x")),
+        (400, "bad_request", post("Host: x\r\nContent-Length: 9\r\nTransfer-Encoding: chunked")),
+        (501, "unsupported_transfer_encoding", post("Host: x\r\nTransfer-Encoding: gzip, chunked")),
+        (400, "bad_request", "POST / HTTP/1.1\nHost: x\nContent-Length: 9\n\n{\"bad\":1}".to_owned()),
+        (400, "bad_request", post("Content-Length: 9")),
+        (400, "bad_request", post("Host: x\r\nHost: x\r\nContent-Length: 9")),
+        (414, "uri_too_long", format!("POST /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(300_000))),
+        (400, "bad_request", "\u{16}\u{3}\u{1}hello".to_owned()),
+    ];
+    for (number, (status, code, bad)) in cases.iter().enumerate() {
+        let good = request("POST", "/", JSON, format!("{{\"n\":{number}}}").as_bytes());
+        let (first, rest) = bad.as_bytes().split_at(bad.len() / 2);
+        for (pipelined, writes) in
+            [(true, [[&good[..], first].concat(), rest.to_vec()]), (false, [first.to_vec(), rest.to_vec()])]
+        {
+            let mut client = Client::connect(&harness).await;
+            for write in writes {
+                // It may be refused by then.
+                let _ = client.stream.write_all(&write).await;
+                tokio::task::yield_now().await;
+            }
+            let shown = &bad[..bad.len().min(60)];
+            if pipelined {
+                assert_eq!(client.read().await.unwrap().status, 200, "{shown}");
+            }
+            let reply = client.read().await.unwrap_or_else(|| panic!("no answer to {shown}"));
+            assert_eq!((reply.status, &reply.error()["code"]), (*status, &(*code).into()), "{shown}");
+            assert!(reply.closes() && client.closed().await, "{shown}");
+        }
+    }
+    assert_eq!(harness.worker().taken().len(), cases.len());
+    assert_eq!(harness.counters().rejected_total(), 2 * cases.len() as u64);
+    wait_until("the connections to end", || harness.counters().open_connections() == 0).await;
+}
+
+/// Scenario: more connections than allowed, of which one is idle, one is in its headers and one in its body; none of them
+/// sends any more.
+/// Guarantees: new ones are served at once; those whose request had begun are answered 408; each is counted.
+#[tokio::test]
+async fn connections_make_room() {
+    let settings = Settings { max_connections: 3, ..settings() };
+    let harness = Harness::start(Http { settings, ..input() });
+    let mut idle = Client::connect(&harness).await;
+    idle.write(request("POST", "/", JSON, b"{}")).await;
+    assert_eq!(idle.read().await.unwrap().status, 200);
+    let mut head = Client::connect(&harness).await;
+    head.write("POST / HTTP/1.1\r\nHost: x\r\n").await;
+    let mut body = Client::connect(&harness).await;
+    body.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{").await;
+    wait_until("three connections", || harness.counters().open_connections() == 3).await;
+    for _ in 0..3 {
+        assert_eq!(post(&harness, JSON, "{}").await.status, 200);
+    }
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(&harness).await;
+        client.write(request("POST", "/", JSON, b"{}")).await;
+        assert_eq!(client.read().await.unwrap().status, 200);
+        kept.push(client);
+    }
+    assert!(idle.closed().await);
+    for client in [&mut head, &mut body] {
+        let reply = client.read().await.expect("an answer");
+        assert_eq!((reply.status, &reply.error()["code"]), (408, &"too_slow".into()));
+    }
+    assert_eq!(harness.counters().shed_connections(), 3);
+}
+
+/// Scenario: stalled bodies that fill the memory for bodies, then small and large ones; later a body below the minimum
+/// rate.
+/// Guarantees: both are taken at once; the stalled ones make room one by one and are answered 408; so is the slow one.
+#[tokio::test]
+async fn stalled_bodies_make_room() {
+    let settings = Settings { min_rate: 1 << 20, ..settings() };
+    let harness = Harness::start(Http { settings, max_body_bytes: 1 << 20, max_bytes_in_flight: 4 << 20, ..input() });
+    let mut stalled = Vec::new();
+    for number in 1..=4 {
+        let mut client = Client::connect(&harness).await;
+        client.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n").await;
+        client.write(vec![b' '; 1_048_575]).await;
+        stalled.push(client);
+        wait_until("the connection", || harness.counters().open_connections() == number).await;
+    }
+    // The service has read what was written when a request on another connection is answered; one at a time is enough.
+    let mut large = b"{}".to_vec();
+    large.resize(1 << 20, b' ');
+    for body in [&b"{}"[..], &large, b"{}", &large] {
+        assert_eq!(post(&harness, JSON, body).await.status, 200);
+    }
+    let begun = Instant::now();
+    for client in &mut stalled {
+        let reply = client.read().await.expect("an answer");
+        assert_eq!(reply.status, 408);
+    }
+    assert!(begun.elapsed() < BODY_TIMEOUT / 2, "the minimum rate is demanded");
+    assert_eq!(harness.counters().rejected(Reason::Timeout), 4);
+}
+
+/// Scenario: names in `Host` that a web page can give itself, on a listener of this machine alone.
+/// Guarantees: 421 that says which setting allows a name; addresses, and names that nobody can register, are taken.
+#[tokio::test]
+async fn names_of_the_input() {
+    let settings = Settings { allowed_hosts: vec!["logs.example.com".to_owned()], ..settings() };
+    let harness = Harness::start(Http { settings, ..input() });
+    for (host, status) in [
+        ("127.0.0.1:9080", 200),
+        ("localhost", 200),
+        ("logphase:9080", 200),
+        ("logs.example.com:9080", 200),
+        ("evil.example:9080", 421),
+    ] {
+        let mut client = Client::connect(&harness).await;
+        client.write(format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}")).await;
+        let reply = client.read().await.unwrap();
+        assert_eq!(reply.status, status, "{host}");
+        if status == 421 {
+            assert!(reply.error()["error"].as_str().unwrap().contains("inputs.http.allowed_hosts"));
+        }
+    }
+}

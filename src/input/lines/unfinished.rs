@@ -1,0 +1,156 @@
+//! One bound on the lines of all streams whose end was not read yet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The unfinished lines of all streams. Past the bound, the line that has waited for its end for the longest time goes.
+#[derive(Debug)]
+pub(in crate::input) struct UnfinishedLines {
+    max_bytes: usize,
+    bytes: AtomicUsize,
+    start: Instant,
+    lines: Mutex<HashMap<u64, Arc<Line>>>,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Line {
+    bytes: AtomicUsize,
+    /// Milliseconds from the start to when the line began.
+    since: AtomicU64,
+    /// Whether its connection waits for more of it. While the connection waits for the queues, it cannot let go.
+    waits: AtomicBool,
+    evicted: AtomicBool,
+    told: Notify,
+}
+
+impl UnfinishedLines {
+    /// At most `max_bytes` in all.
+    pub(in crate::input) fn new(max_bytes: usize) -> Arc<Self> {
+        let (bytes, next) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Self { max_bytes, bytes, start: Instant::now(), lines: Mutex::default(), next })
+    }
+
+    /// One more stream.
+    pub(super) fn enter(self: &Arc<Self>) -> UnfinishedLine {
+        let line = Arc::new(Line {
+            bytes: AtomicUsize::new(0),
+            since: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
+            told: Notify::new(),
+        });
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lines.lock().insert(id, line.clone());
+        UnfinishedLine { all: self.clone(), id, line }
+    }
+
+    /// Tells the oldest lines to go until the others are within the bound.
+    fn evict(&self) {
+        let lines = self.lines.lock();
+        let evicted = |line: &Line| line.evicted.load(Ordering::Relaxed);
+        let going: usize =
+            lines.values().filter(|line| evicted(line)).map(|line| line.bytes.load(Ordering::Relaxed)).sum();
+        let mut excess = self.bytes.load(Ordering::Relaxed).saturating_sub(self.max_bytes + going);
+        while excess > 0 {
+            let waiting = lines.values().filter(|line| {
+                line.waits.load(Ordering::Relaxed) && !evicted(line) && line.bytes.load(Ordering::Relaxed) > 0
+            });
+            let Some(oldest) = waiting.min_by_key(|line| line.since.load(Ordering::Relaxed)) else { return };
+            oldest.evicted.store(true, Ordering::Release);
+            oldest.told.notify_waiters();
+            excess = excess.saturating_sub(oldest.bytes.load(Ordering::Relaxed));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// The unfinished line of one stream.
+#[derive(Debug)]
+pub(super) struct UnfinishedLine {
+    all: Arc<UnfinishedLines>,
+    id: u64,
+    line: Arc<Line>,
+}
+
+impl UnfinishedLine {
+    /// The stream waits for more of a line of which `bytes` are held; 0: of no line.
+    pub(super) fn wait_with(&self, bytes: usize) {
+        let before = self.line.bytes.swap(bytes, Ordering::Relaxed);
+        // A line that became shorter is another one.
+        if bytes < before || before == 0 {
+            let now = u64::try_from(self.all.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.line.since.store(now, Ordering::Relaxed);
+        }
+        self.line.waits.store(true, Ordering::Relaxed);
+        let total = if bytes >= before {
+            self.all.bytes.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
+        } else {
+            self.all.bytes.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes)
+        };
+        if total > self.all.max_bytes {
+            self.all.evict();
+        }
+    }
+
+    /// The stream has more of it.
+    pub(super) fn resume(&self) {
+        self.line.waits.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns when others need the memory. Cancel-safe.
+    pub(super) async fn evicted(&self) {
+        let mut told = std::pin::pin!(self.line.told.notified());
+        told.as_mut().enable();
+        if !self.line.evicted.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
+}
+
+impl Drop for UnfinishedLine {
+    fn drop(&mut self) {
+        self.all.lines.lock().remove(&self.id);
+        self.all.bytes.fetch_sub(self.line.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: lines of several streams that grow past the bound; one that waits for the queues, one that was finished.
+    /// Guarantees: the oldest that waits goes, and no more than are needed; what is dropped is given back.
+    #[tokio::test]
+    async fn the_oldest_goes() {
+        let all = UnfinishedLines::new(100);
+        let lines: Vec<_> = (0..4).map(|_| all.enter()).collect();
+        for (age, line) in lines.iter().enumerate() {
+            line.wait_with(25);
+            line.line.since.store(age as u64, Ordering::Relaxed);
+        }
+        let evicted = |at: usize| lines[at].line.evicted.load(Ordering::Relaxed);
+        // The first is finished and another one begins; the second waits for the queues.
+        lines[0].wait_with(0);
+        lines[0].wait_with(25);
+        lines[0].line.since.store(9, Ordering::Relaxed);
+        lines[1].resume();
+        assert!((0..4).all(|at| !evicted(at)) && all.bytes() == 100);
+        lines[3].wait_with(45);
+        lines[2].evicted().await;
+        assert_eq!([0, 1, 2, 3].map(evicted), [false, false, true, false]);
+        lines[3].wait_with(50);
+        assert_eq!([0, 1, 2, 3].map(evicted), [false, false, true, false]);
+        drop(lines);
+        assert_eq!(all.bytes(), 0);
+    }
+}

@@ -1,0 +1,207 @@
+//! Whose batch a worker takes next: senders take turns, by deficit round robin (Shreedhar and Varghese, 1995).
+//!
+//! Each worker has a lane. In a lane, groups of senders take turns, and in a group its senders. A turn is worth
+//! [`QUANTUM`] bytes: who sends large batches has fewer of them. Taking a batch costs the same however many wait.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::intake::Batch;
+
+/// Bytes that a sender may have processed in its turn. A batch of a stream of lines is not larger.
+const QUANTUM: usize = 256 << 10;
+
+/// Whom a batch counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Share {
+    /// The group of senders.
+    pub group: u64,
+    /// The sender in its group.
+    pub sender: u64,
+}
+
+/// Something that waits, in an order of its own. Never asked while it is empty.
+trait Waiting: Default {
+    /// The cost of what is next.
+    fn next_cost(&mut self) -> usize;
+    /// Takes what is next.
+    fn take(&mut self) -> Option<Batch>;
+    fn is_empty(&self) -> bool;
+}
+
+impl Waiting for VecDeque<Batch> {
+    fn next_cost(&mut self) -> usize {
+        self.front().map_or(0, |batch| batch.bytes)
+    }
+
+    fn take(&mut self) -> Option<Batch> {
+        self.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// Those that wait under each key, which take turns. Keys under which nothing waits are forgotten.
+struct Turns<K, W> {
+    waiting: HashMap<K, (W, usize)>,
+    order: VecDeque<K>,
+}
+
+impl<K, W> Default for Turns<K, W> {
+    fn default() -> Self {
+        Self { waiting: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash, W: Waiting> Turns<K, W> {
+    /// What waits under `key`, to which the caller adds something.
+    fn entry(&mut self, key: K) -> &mut W {
+        let order = &mut self.order;
+        let (waiting, _) = self.waiting.entry(key).or_insert_with(|| {
+            order.push_back(key);
+            (W::default(), QUANTUM)
+        });
+        waiting
+    }
+
+    /// Lets each in turn save up for its next batch, until one can pay. Returns its key and the cost.
+    fn next(&mut self) -> Option<(K, usize)> {
+        loop {
+            let key = *self.order.front()?;
+            let (waiting, credit) = self.waiting.get_mut(&key)?;
+            let cost = waiting.next_cost();
+            if *credit >= cost || self.order.len() == 1 {
+                return Some((key, cost));
+            }
+            *credit += QUANTUM;
+            self.order.rotate_left(1);
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, W: Waiting> Waiting for Turns<K, W> {
+    fn next_cost(&mut self) -> usize {
+        self.next().map_or(0, |(_, cost)| cost)
+    }
+
+    fn take(&mut self) -> Option<Batch> {
+        let (key, cost) = self.next()?;
+        let (waiting, credit) = self.waiting.get_mut(&key)?;
+        *credit = credit.saturating_sub(cost);
+        let batch = waiting.take();
+        if waiting.is_empty() {
+            self.waiting.remove(&key);
+            self.order.pop_front();
+        }
+        batch
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Turns<u64, Turns<u64, VecDeque<Batch>>>,
+    /// Set when one of the two ends is gone.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Condvar,
+    /// Bytes of the batches that wait, and of the one that was taken last.
+    load: AtomicUsize,
+}
+
+impl Shared {
+    fn close(&self) -> State {
+        let mut state = self.state.lock();
+        let left = std::mem::take(&mut *state);
+        state.closed = true;
+        drop(state);
+        self.arrived.notify_all();
+        left
+    }
+}
+
+/// A new lane: where batches are handed to a worker, and where it takes them.
+pub fn lane() -> (Lane, LaneEnd) {
+    let shared = Arc::new(Shared::default());
+    (Lane { shared: shared.clone() }, LaneEnd { shared, taken: 0 })
+}
+
+/// The end of a lane where batches are handed in. The worker ends when it is dropped.
+pub struct Lane {
+    shared: Arc<Shared>,
+}
+
+impl Lane {
+    /// Adds a batch. Returns whether the worker still runs; if not, the batch is dropped.
+    pub(super) fn push(&self, batch: Batch) -> bool {
+        let mut state = self.shared.state.lock();
+        if state.closed {
+            return false;
+        }
+        self.shared.load.fetch_add(batch.bytes, Ordering::Relaxed);
+        state.waiting.entry(batch.share.group).entry(batch.share.sender).push_back(batch);
+        drop(state);
+        self.shared.arrived.notify_one();
+        true
+    }
+
+    /// Bytes that the worker has before it.
+    pub(super) fn load(&self) -> usize {
+        self.shared.load.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.shared.state.lock().closed = true;
+        self.shared.arrived.notify_all();
+    }
+}
+
+/// The end of a lane where the worker takes batches.
+pub struct LaneEnd {
+    shared: Arc<Shared>,
+    /// Bytes of the batch that was taken last.
+    taken: usize,
+}
+
+impl LaneEnd {
+    /// Waits for a batch; `None` when there is none and the other end is gone.
+    pub fn take(&mut self) -> Option<Batch> {
+        // What was taken last is done.
+        self.shared.load.fetch_sub(std::mem::take(&mut self.taken), Ordering::Relaxed);
+        let mut state = self.shared.state.lock();
+        loop {
+            if let Some(mut batch) = state.waiting.take() {
+                self.taken = batch.bytes;
+                // Its sender may hand in another one.
+                batch.slot = None;
+                return Some(batch);
+            }
+            if state.closed {
+                return None;
+            }
+            self.shared.arrived.wait(&mut state);
+        }
+    }
+}
+
+impl Drop for LaneEnd {
+    fn drop(&mut self) {
+        // The batches are dropped without an answer, outside of the lock.
+        drop(self.shared.close());
+    }
+}
