@@ -15,6 +15,7 @@ mod dry_run;
 mod durable;
 mod examples;
 mod examples_deliver;
+mod fairness;
 mod files;
 mod hostile;
 mod http_input;

@@ -5,6 +5,7 @@ use std::future::Future;
 use hyper::StatusCode;
 use hyper::header::ACCEPT;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::metrics::{self, Snapshot};
 use super::router::{Call, Reply, Routes, json_reply, text_reply};
@@ -22,15 +23,19 @@ pub fn status_routes(state: &ServiceState) -> Routes {
         .get("/metrics", move |call| blocking(&metrics, move |state| scrape(state, &call)))
 }
 
+/// Turns of requests that need a thread: many at a time would leave little of the processor to all others.
+static ANSWERING: Semaphore = Semaphore::const_new(2);
+
 /// Answers on a thread that may wait for a lock or a disk.
 fn blocking<F>(state: &ServiceState, reply: F) -> impl Future<Output = Reply> + Send + use<F>
 where
     F: FnOnce(&ServiceState) -> Reply + Send + 'static,
 {
     let state = state.clone();
-    let answering = tokio::task::spawn_blocking(move || reply(&state));
-    async {
-        answering.await.unwrap_or_else(|_| {
+    async move {
+        // Never closed.
+        let _turn = ANSWERING.acquire().await;
+        tokio::task::spawn_blocking(move || reply(&state)).await.unwrap_or_else(|_| {
             let message = "internal error; see the log, and please report this";
             json_reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"message": message}))
         })

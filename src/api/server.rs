@@ -4,11 +4,15 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::router::{Call, Reply, Routes, json_reply};
-use crate::connections::{AllowedHosts, Connections, HostError, Slot, WatchedStream};
+use crate::connections::{AllowedHosts, Connections, HostError, Slot, WatchedStream, Working};
 use crate::log::limit::Limiter;
 
 /// Connections at the same time, at most; for more, one that waits for its peer is closed. Only scrapers, health checks and
@@ -96,13 +100,7 @@ async fn converse(
             };
             // Until its end is written, the response is work; a peer that does not read it is told apart.
             let working = slot.working();
-            Ok::<_, Infallible>(reply.map(|body| {
-                let body = body.map_frame(move |frame| {
-                    let _ = &working;
-                    frame
-                });
-                body.boxed()
-            }))
+            Ok::<_, Infallible>(reply.map(|body| WorkingBody { body, _working: working }))
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -112,6 +110,29 @@ async fn converse(
         // An error means that the client is gone.
         _ = http.serve_connection(TokioIo::new(stream), answer) => {}
         () = slot.shed() => tracing::debug!("status: a connection that was waiting for its peer is closed for a new one"),
+    }
+}
+
+/// The body of a response, which is work for its connection.
+struct WorkingBody {
+    body: BoxBody<Bytes, Infallible>,
+    _working: Working,
+}
+
+impl Body for WorkingBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

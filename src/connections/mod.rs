@@ -20,8 +20,12 @@ use tokio::time::{Instant, timeout};
 pub(crate) use host::{AllowedHosts, HostError, allowed_host};
 pub(crate) use stream::WatchedStream;
 
-/// How long a connection that was told to end may take before another one is told to.
-const SHED_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long to wait for the place of a connection that was told to end, or for one to tell.
+const SHED_TIMEOUT: Duration = Duration::from_millis(25);
+
+/// How long a connection must have waited for its peer to be closed for a new one, in milliseconds: a peer that has just
+/// connected, or was just answered, is about to send.
+const MIN_WAIT: u64 = 50;
 
 /// The network that counts as one peer: an IPv4 address, or the 64 bits that one IPv6 site has for itself.
 pub(crate) fn network_of(address: IpAddr) -> IpAddr {
@@ -44,8 +48,13 @@ pub(crate) struct Connections {
 impl Connections {
     /// At most `max` connections, and at least one.
     pub(crate) fn new(max: usize) -> Arc<Self> {
-        let (start, next) = (Instant::now(), AtomicU64::new(0));
-        Arc::new(Self { max: max.max(1), start, slots: Mutex::default(), next, freed: Notify::new() })
+        Arc::new(Self {
+            max: max.max(1),
+            start: Instant::now(),
+            slots: Mutex::default(),
+            next: AtomicU64::new(0),
+            freed: Notify::new(),
+        })
     }
 
     /// A place for a connection of `peer`; at the limit, that of another one, which is told to end. Waits only while the
@@ -89,7 +98,10 @@ impl Connections {
         for state in slots.values() {
             *of_peer.entry(state.peer).or_default() += 1;
         }
-        let waiting = slots.values().filter(|state| state.waits_for_peer());
+        let now = self.now();
+        let waiting = slots.values().filter(|state| {
+            state.waits_for_peer() && now.saturating_sub(state.since.load(Ordering::Relaxed)) >= MIN_WAIT
+        });
         let victim = waiting.max_by_key(|state| {
             (of_peer.get(&state.peer).copied(), std::cmp::Reverse(state.since.load(Ordering::Relaxed)))
         });

@@ -26,6 +26,7 @@ async fn the_oldest_of_the_largest_peer_goes() {
     for _ in 0..3 {
         slots.push(connections.admit(peer(1)).await);
     }
+    tokio::time::sleep(Duration::from_millis(MIN_WAIT + 10)).await;
     for (age, slot) in [&other, &slots[0], &slots[1], &slots[2]].into_iter().enumerate() {
         slot.place.state.since.store(age as u64, Ordering::Relaxed);
     }

@@ -2,6 +2,7 @@ mod ordered;
 mod plan;
 mod run;
 mod tap;
+mod turns;
 mod workers;
 
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Whose batch a worker takes next: senders take turns, by deficit round robin (Shreedhar and Varghese, 1995).
 //!
 //! Each worker has a lane. In a lane, groups of senders take turns, and in a group its senders. A turn is worth
-//! [`QUANTUM`] bytes: who sends large batches has fewer of them. Taking a batch costs the same however many wait.
+//! [`QUANTUM`] bytes: who sends large batches has fewer of them. Taking a batch costs the same however many wait. While a
+//! large batch is processed, small ones of other senders are processed in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -14,6 +15,9 @@ use super::intake::Batch;
 
 /// Bytes that a sender may have processed in its turn. A batch of a stream of lines is not larger.
 const QUANTUM: usize = 256 << 10;
+
+/// Bytes of a batch after which a small one of another sender is processed, and how small that is.
+pub(super) const SLICE: usize = 32 << 10;
 
 /// Whom a batch counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,6 +86,38 @@ impl<K: Copy + Eq + Hash, W: Waiting> Turns<K, W> {
             *credit += QUANTUM;
             self.order.rotate_left(1);
         }
+    }
+}
+
+impl<K: Copy + Eq + Hash, W: Waiting> Turns<K, W> {
+    /// Forgets `key` if nothing waits under it.
+    fn forget(&mut self, key: K) {
+        if self.waiting.get(&key).is_some_and(|(waiting, _)| waiting.is_empty()) {
+            self.waiting.remove(&key);
+            self.order.retain(|other| *other != key);
+        }
+    }
+
+    /// Takes a batch of `max_cost` at most that waits under a key other than `own`, out of turn. Looks at two keys.
+    fn take_other(&mut self, own: K, max_cost: usize) -> Option<Batch> {
+        for place in 0..self.order.len().min(2) {
+            let key = self.order[place];
+            let (waiting, credit) = self.waiting.get_mut(&key)?;
+            let cost = if key == own { usize::MAX } else { waiting.next_cost() };
+            if cost > max_cost {
+                continue;
+            }
+            *credit = credit.saturating_sub(cost);
+            let batch = waiting.take();
+            self.order.remove(place);
+            if waiting.is_empty() {
+                self.waiting.remove(&key);
+            } else {
+                self.order.push_back(key);
+            }
+            return batch;
+        }
+        None
     }
 }
 
@@ -196,6 +232,26 @@ impl LaneEnd {
             }
             self.shared.arrived.wait(&mut state);
         }
+    }
+}
+
+impl LaneEnd {
+    /// Takes a small batch of another sender than `share`, while a larger one of that sender is processed; `None` if there
+    /// is none now.
+    pub(super) fn take_small_of_other(&mut self, share: Share) -> Option<Batch> {
+        // All that is waiting is of the batch that is processed, as with one sender: no lock.
+        if self.shared.load.load(Ordering::Relaxed) <= self.taken {
+            return None;
+        }
+        let waiting = &mut self.shared.state.lock().waiting;
+        let mut batch = waiting.take_other(share.group, SLICE).or_else(|| {
+            let (own, _) = waiting.waiting.get_mut(&share.group)?;
+            // The sender's own batches stay in the group.
+            own.take_other(share.sender, SLICE).inspect(|_| waiting.forget(share.group))
+        })?;
+        self.taken += batch.bytes;
+        batch.slot = None;
+        Some(batch)
     }
 }
 

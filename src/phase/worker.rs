@@ -15,7 +15,7 @@ use super::program::Program;
 use super::reservation::{Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
 use super::tap::{TappedObserver, Taps};
-use super::turns::{Lane, LaneEnd, lane};
+use super::turns::{Lane, LaneEnd, SLICE, Share, lane};
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::log::limit::{Limiter, Policy};
 use logphase_queue::{DropReason, Queue, Receipt};
@@ -103,8 +103,9 @@ impl Workers {
                         worker_stats.heartbeats[number].idle(runner.used_memory());
                         let _ = report.send(Ok(filter.apply()));
                         let reservations = Reservations::default();
-                        Worker { number, runner, generation, live, clock, worker_stats, taps, reservations }
-                            .run(receiver);
+                        let lane = receiver;
+                        Worker { number, runner, generation, live, clock, worker_stats, taps, reservations, lane }
+                            .run();
                     }
                     Err(error) => {
                         let _ = report.send(Err(error));
@@ -157,27 +158,43 @@ struct Worker {
     worker_stats: Arc<WorkerStats>,
     taps: Arc<Taps>,
     reservations: Reservations,
+    lane: LaneEnd,
 }
 
 impl Worker {
-    fn run(mut self, mut batches: LaneEnd) {
-        while let Some(batch) = batches.take() {
+    fn run(mut self) {
+        while let Some(batch) = self.lane.take() {
             self.update_generation();
-            let _busy = self.clock.busy();
-            let fence = batch.fence.clone();
-            // A panic is a bug; it must not end the service.
-            let done = std::panic::catch_unwind(AssertUnwindSafe(|| self.process(batch)));
-            if done.is_err() {
-                if let Some(suppressed) = PANICS.admit() {
-                    tracing::error!(suppressed, "a worker panicked; its batch was not accepted. Please report this");
-                }
-                fence.inspect(|fence| fence.raise());
-                self.reservations.release(&self.generation);
-                self.runner.recreate_vm();
-            }
+            let clock = self.clock.clone();
+            let _busy = clock.busy();
+            self.process_safely(batch, false);
             self.worker_stats.heartbeats[self.number].idle(self.runner.used_memory());
         }
         self.worker_stats.heartbeats[self.number].end();
+    }
+
+    /// Processes a batch; `between` says that it is in the middle of another one.
+    fn process_safely(&mut self, batch: Batch, between: bool) {
+        let fence = batch.fence.clone();
+        // A panic is a bug; it must not end the service.
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| self.process(batch, between)));
+        if done.is_err() {
+            if let Some(suppressed) = PANICS.admit() {
+                tracing::error!(suppressed, "a worker panicked; its batch was not accepted. Please report this");
+            }
+            fence.inspect(|fence| fence.raise());
+            self.reservations.release(&self.generation);
+            self.runner.recreate_vm();
+        }
+    }
+
+    /// Processes a small batch of another sender, if one waits, in the middle of one of `share`.
+    fn process_other(&mut self, share: Share) {
+        if let Some(batch) = self.lane.take_small_of_other(share) {
+            let own = std::mem::take(&mut self.reservations);
+            self.process_safely(batch, true);
+            self.reservations = own;
+        }
     }
 
     /// Changes to the active generation. Returns whether it is a new one.
@@ -201,8 +218,8 @@ impl Worker {
         }
     }
 
-    fn process(&mut self, batch: Batch) {
-        let Batch { mut transactions, all_or_none, fence, reply, .. } = batch;
+    fn process(&mut self, batch: Batch, between: bool) {
+        let Batch { mut transactions, all_or_none, fence, share, reply, .. } = batch;
         if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
             let _ = reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
             return;
@@ -211,8 +228,9 @@ impl Worker {
         let (plans, accepted, error) = loop {
             let plans: Vec<Plan> = transactions.iter().map(|transaction| self.runner.plan(transaction)).collect();
             let (accepted, refusal) = self.reserve(&plans, &sizes, all_or_none);
-            // A queue that a reload has closed accepts nothing; the new generation has another queue.
-            if accepted > 0 || !self.update_generation() {
+            // A queue that a reload has closed accepts nothing; the new generation has another queue. The generation of a
+            // batch stays the same while another one is processed in between.
+            if accepted > 0 || between || !self.update_generation() {
                 refusal.inspect(|refusal| refusal.count(&self.generation));
                 break (plans, accepted, refusal.map(|refusal| refusal.into_error(&self.generation)));
             }
@@ -225,7 +243,7 @@ impl Worker {
             let _ = reply.send(BatchResult { accepted: 0, error, rest });
             return;
         }
-        self.run_all(transactions, &plans, &sizes);
+        self.run_all(transactions, &plans, &sizes, Some(share).filter(|_| !between));
         self.worker_stats.transactions.fetch_add(accepted as u64, Ordering::Relaxed);
         // A panic drops the receipt, too. Then no answer is sent, and the batch counts as not accepted.
         let appended = Arc::new(AtomicBool::new(false));
@@ -239,24 +257,30 @@ impl Worker {
         appended.store(true, Ordering::Release);
     }
 
-    /// Runs the transactions of a batch that have reservations.
-    fn run_all(&mut self, transactions: Vec<Transaction>, plans: &[Plan], sizes: &[usize]) {
-        let mut collector = Collector {
-            program: self.runner.program().clone(),
-            worker_stats: &self.worker_stats,
-            size: 0,
-            reservations: &mut self.reservations,
-            generation: &self.generation,
-        };
+    /// Runs the transactions of a batch that have reservations, and in between small batches of others than `share`.
+    fn run_all(&mut self, transactions: Vec<Transaction>, plans: &[Plan], sizes: &[usize], share: Option<Share>) {
+        let program = self.runner.program().clone();
         let subscribers = self.taps.subscribers();
+        let mut slice = 0;
         for ((transaction, plan), size) in transactions.into_iter().zip(plans).zip(sizes) {
-            collector.size = *size;
+            if let Some(share) = share.filter(|_| slice >= SLICE) {
+                slice = 0;
+                self.process_other(share);
+            }
+            slice += size;
+            let mut collector = Collector {
+                program: &program,
+                worker_stats: &self.worker_stats,
+                size: *size,
+                reservations: &mut self.reservations,
+                generation: &self.generation,
+            };
             self.worker_stats.heartbeats[self.number].start(transaction.bytes().clone());
             match &subscribers {
                 None => self.runner.run(transaction, plan, &mut collector),
                 Some(subscribers) => {
-                    let program = self.runner.program().clone();
-                    let mut tapped = TappedObserver::new(subscribers, program, transaction.clone(), &mut collector);
+                    let mut tapped =
+                        TappedObserver::new(subscribers, program.clone(), transaction.clone(), &mut collector);
                     self.runner.run(transaction, plan, &mut tapped);
                 }
             }
@@ -285,7 +309,7 @@ impl Worker {
 
 /// Collects the messages of a batch and logs its failures.
 struct Collector<'a> {
-    program: Arc<Program>,
+    program: &'a Program,
     worker_stats: &'a WorkerStats,
     /// Bytes of the current transaction.
     size: usize,

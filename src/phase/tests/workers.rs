@@ -351,3 +351,35 @@ fn start_errors_name_the_setting() {
         Workers::start(&live, 2, &Clock::start().expect("a thread"), &ThreadFilter::none()).err().expect("too small");
     assert!(error.contains("lua.memory_limit"), "{error}");
 }
+
+/// Scenario: one worker is in the middle of a batch of megabytes; another sender hands in one transaction.
+/// Guarantees: it is answered before the large batch, and both are in the queues, each as a whole. (The large batch may be
+/// done before the other arrives; of several, one is not.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_batch_does_not_wait_for_a_large_one() {
+    let (file, tcp) = (Fake::new(1_000_000), Fake::new(1_000_000));
+    let bench = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
+    for _ in 0..50 {
+        let large: Vec<_> =
+            (0..2000).map(|number| transaction(&json!({"n": number, "padding": "x".repeat(2000)}))).collect();
+        let noisy = bench.intake.for_sender(Some([192, 0, 2, 1].into()));
+        let sending = tokio::spawn(async move { noisy.offer(large).await });
+        let started = &bench.workers.worker_stats().heartbeats[0];
+        let before = started.started();
+        while started.started() == before && !sending.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let quiet = bench.intake.for_sender(Some([192, 0, 2, 2].into()));
+        quiet.offer(transactions(0..1)).await.expect("room");
+        let overtook = !sending.is_finished();
+        sending.await.expect("no panic").expect("room");
+        let entries = file.take();
+        assert_eq!(entries.len(), 2001);
+        if overtook && entries[0] == plain(0..1)[0] {
+            assert!(entries[1..].iter().all(|entry| entry.len() > 2000));
+            assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
+            return;
+        }
+    }
+    panic!("the small batch always waits for the large one");
+}

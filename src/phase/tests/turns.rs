@@ -1,0 +1,122 @@
+//! Whose batch is next.
+
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::phase::turns::{Lane, LaneEnd, Share, lane};
+
+const KB: usize = 1 << 10;
+
+fn batch(group: u64, sender: u64, bytes: usize) -> Batch {
+    let share = Share { group, sender };
+    Batch {
+        transactions: Vec::new(),
+        all_or_none: true,
+        fence: None,
+        share,
+        bytes,
+        slot: None,
+        reply: oneshot::channel().0,
+    }
+}
+
+fn push(lane: &Lane, batches: impl IntoIterator<Item = Batch>) {
+    for batch in batches {
+        assert!(lane.push(batch));
+    }
+}
+
+/// The senders of the next batches, and their bytes.
+fn take(end: &mut LaneEnd, count: usize) -> Vec<(u64, u64, usize)> {
+    let batches = std::iter::from_fn(|| end.take().map(|batch| (batch.share.group, batch.share.sender, batch.bytes)));
+    batches.take(count).collect()
+}
+
+/// Scenario: a sender has a hundred large batches waiting; then another hands in a few small ones.
+/// Guarantees: the small ones wait for one large batch at most, and the order of each sender stays.
+#[test]
+fn a_quiet_sender_does_not_wait_behind_a_noisy_one() {
+    let (lane, mut end) = lane();
+    push(&lane, (0..100).map(|number| batch(1, 1, 256 * KB - number)));
+    take(&mut end, 10);
+    push(&lane, (1..=3).map(|number| batch(2, 2, number)));
+    let next = take(&mut end, 4);
+    let quiet: Vec<usize> = next.iter().filter(|(group, ..)| *group == 2).map(|(.., bytes)| *bytes).collect();
+    assert_eq!(quiet, [1, 2, 3], "{next:?}");
+    drop(lane);
+    let rest: Vec<usize> = take(&mut end, 100).iter().map(|(.., bytes)| *bytes).collect();
+    assert_eq!(rest.len(), 89);
+    assert!(rest.is_sorted_by(|one, next| one > next), "{rest:?}");
+}
+
+/// Scenario: one group with fifty senders and one with a single sender, with batches of different sizes, all of which have
+/// more than can be processed.
+/// Guarantees: the groups have the same bytes, and so have the senders of the first among themselves, within two turns.
+#[test]
+fn shares_are_equal_in_bytes() {
+    let (lane, mut end) = lane();
+    for sender in 0..50 {
+        push(&lane, (0..200).map(|_| batch(1, sender, (1 + sender as usize) * 8 * KB)));
+    }
+    push(&lane, (0..50_000).map(|_| batch(2, 0, 3 * KB)));
+    let (mut groups, mut senders) = ([0, 0], [0; 50]);
+    while groups[0] + groups[1] < 100 * (KB << 10) {
+        let (group, sender, bytes) = take(&mut end, 1)[0];
+        groups[usize::try_from(group - 1).unwrap()] += bytes;
+        if group == 1 {
+            senders[usize::try_from(sender).unwrap()] += bytes;
+        }
+    }
+    assert!(groups[0].abs_diff(groups[1]) <= 1024 * KB, "{groups:?}");
+    let (least, most) = (senders.iter().min().unwrap(), senders.iter().max().unwrap());
+    assert!(most - least <= 1024 * KB, "{senders:?}");
+}
+
+/// Scenario: batches that are larger than many turns together, beside small ones.
+/// Guarantees: they are taken, and pay for their size with turns.
+#[test]
+fn very_large_batches_pay() {
+    let (lane, mut end) = lane();
+    push(&lane, [batch(1, 1, 8 << 20), batch(1, 1, 8 << 20)]);
+    push(&lane, (0..200).map(|_| batch(2, 2, 128 * KB)));
+    let order = take(&mut end, 202);
+    let large: Vec<usize> =
+        order.iter().enumerate().filter(|(_, (group, ..))| *group == 1).map(|(place, _)| place).collect();
+    assert!(large[0] >= 50 && large[1] - large[0] >= 50, "{large:?}");
+}
+
+/// Scenario: in the middle of a large batch, one is asked for of another sender: of another group, of the same group, none,
+/// and one that is too large.
+/// Guarantees: only small ones of other senders are taken, each once.
+#[test]
+fn small_ones_in_between() {
+    let (lane, mut end) = lane();
+    push(&lane, [batch(1, 1, 8 << 20), batch(1, 1, 1), batch(1, 2, 2), batch(2, 1, 3), batch(2, 1, 256 * KB)]);
+    let own = Share { group: 1, sender: 1 };
+    let mut between = || end.take_small_of_other(own).map(|batch| batch.bytes);
+    assert_eq!([between(), between(), between()], [Some(3), Some(2), None]);
+    drop(lane);
+    let mut left: Vec<usize> = take(&mut end, 9).iter().map(|(.., bytes)| *bytes).collect();
+    left.sort_unstable();
+    assert_eq!(left, [1, 256 * KB, 8 << 20]);
+}
+
+/// Scenario: either end of a lane goes.
+/// Guarantees: what waits is still taken, then there is an end; without a worker a batch is answered, not kept.
+#[test]
+fn ends() {
+    let (lane, mut end) = turns_of_one();
+    drop(lane);
+    assert!(end.take().is_some() && end.take().is_none());
+    let (lane, end) = turns_of_one();
+    drop(end);
+    let (reply, mut result) = oneshot::channel();
+    assert!(!lane.push(Batch { reply, ..batch(1, 1, 1) }));
+    assert!(matches!(result.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+}
+
+fn turns_of_one() -> (Lane, LaneEnd) {
+    let (lane, end) = lane();
+    push(&lane, [batch(1, 1, 1)]);
+    (lane, end)
+}
