@@ -1,9 +1,12 @@
 //! The routes of the status listeners: status, health checks and metrics.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::StatusCode;
 use hyper::header::ACCEPT;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -15,12 +18,16 @@ use super::{health, status};
 /// `GET /status`, `/status/ready`, `/status/live` and `/metrics` of a service.
 pub fn status_routes(state: &ServiceState) -> Routes {
     let (status, ready, live, metrics) = (state.clone(), state.clone(), state.clone(), state.clone());
+    let last = Arc::new(LastRead::default());
     Routes::new()
         .get("/status", move |call| blocking(&status, move |state| status::reply(state, &call)))
         .get("/status/ready", move |_| blocking(&ready, health::ready))
         // Takes no lock and no other thread: it has to answer when those are stuck.
         .get("/status/live", move |_| std::future::ready(health::live(&live)))
-        .get("/metrics", move |call| blocking(&metrics, move |state| scrape(state, &call)))
+        .get("/metrics", move |call| {
+            let (arrived, last) = (Instant::now(), last.clone());
+            blocking(&metrics, move |state| scrape(state, &last, &call, arrived))
+        })
 }
 
 /// Turns of requests that need a thread: many at a time would leave little of the processor to all others.
@@ -42,13 +49,25 @@ where
     }
 }
 
-fn scrape(state: &ServiceState, call: &Call) -> Reply {
+/// The metrics as they were read last, in each format, and when the reading began.
+type LastRead = Mutex<[Option<(Instant, String)>; 2]>;
+
+fn scrape(state: &ServiceState, last: &LastRead, call: &Call, arrived: Instant) -> Reply {
     let accept = call.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let snapshot = Snapshot::of(state);
-    if accept.contains("application/openmetrics-text") {
-        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        text_reply(StatusCode::OK, content_type, metrics::open_metrics(snapshot))
+    let open = accept.contains("application/openmetrics-text");
+    // Requests that waited for their turn together share one answer, which is no older than any of them.
+    let mut read = last.lock();
+    let fresh = read[usize::from(open)].take().filter(|(begun, _)| *begun >= arrived);
+    let (begun, text) = fresh.unwrap_or_else(|| {
+        let (begun, snapshot) = (Instant::now(), Snapshot::of(state));
+        (begun, if open { metrics::open_metrics(snapshot) } else { metrics::text(snapshot) })
+    });
+    read[usize::from(open)] = Some((begun, text.clone()));
+    drop(read);
+    let content_type = if open {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
     } else {
-        text_reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics::text(snapshot))
-    }
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
+    text_reply(StatusCode::OK, content_type, text)
 }

@@ -1,6 +1,7 @@
 //! The memory for the bodies of all requests: small bodies find room, and slow ones make room.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::RequestError;
+use crate::connections::network_of;
 
 /// The largest body that may use the memory that is kept for small ones, in bytes.
 const SMALL_BODY: usize = 256 << 10;
@@ -38,6 +40,7 @@ pub(super) struct MemoryBudget {
 
 #[derive(Debug)]
 struct Arriving {
+    peer: Option<IpAddr>,
     start: Instant,
     bytes: AtomicUsize,
     /// Milliseconds from `start` to the last byte.
@@ -82,26 +85,36 @@ impl MemoryBudget {
         self.available.load(Ordering::Relaxed) + self.available_for_small.load(Ordering::Relaxed)
     }
 
-    /// Tells the slowest body to go, if one is slower than `own`, unless others are going that hold `bytes`. Returns
-    /// whether one goes, or may turn out to be slower.
-    fn evict_slower(&self, own: Option<u64>, bytes: usize) -> bool {
+    /// Tells a body to go for `bytes` of `own`, unless others are going that hold as much: a stalled one, or one of the peer
+    /// that holds the most, if that is more than the peer of `own` then has. Among those of a peer the slowest goes.
+    /// Returns whether one goes, or may have to go soon.
+    fn evict(&self, own: Option<u64>, peer: Option<IpAddr>, bytes: usize) -> bool {
         let arriving = self.arriving.lock();
+        let held = |body: &Arriving| body.bytes.load(Ordering::Relaxed);
         let evicted = |body: &Arriving| body.evicted.load(Ordering::Relaxed);
-        let going = arriving.values().filter(|body| evicted(body)).map(|body| body.bytes.load(Ordering::Relaxed));
-        if going.sum::<usize>() >= bytes {
+        if arriving.values().filter(|body| evicted(body)).map(|body| held(body)).sum::<usize>() >= bytes {
             return true;
         }
-        let own = own.and_then(|id| Some((id, arriving.get(&id)?.slowness())));
-        let others = arriving.iter().filter(|(id, body)| {
-            own.is_none_or(|(own, _)| own != **id) && !evicted(body) && body.bytes.load(Ordering::Relaxed) > 0
-        });
-        let slowest = others.map(|(_, body)| (body.slowness(), body)).max_by(|one, other| slower(one.0, other.0));
-        let Some((slowness, slowest)) = slowest else { return false };
-        if own.is_some_and(|(_, own)| slower(slowness, own).is_le()) {
-            return true;
+        let mut of_peer: HashMap<Option<IpAddr>, usize> = HashMap::from([(peer, bytes)]);
+        for body in arriving.values() {
+            *of_peer.entry(body.peer).or_default() += held(body);
         }
-        slowest.evicted.store(true, Ordering::Release);
-        slowest.told.notify_waiters();
+        let total = |peer: Option<IpAddr>| of_peer.get(&peer).copied().unwrap_or_default();
+        let others = arriving.iter().filter(|(id, body)| own != Some(**id) && !evicted(body) && held(body) > 0);
+        let order = |one: &(Slowness, &Arc<Arriving>), other: &(Slowness, &Arc<Arriving>)| {
+            let key = |(slowness, body): &(Slowness, &Arc<Arriving>)| (slowness.0 > 0, total(body.peer));
+            key(one).cmp(&key(other)).then(slower(one.0, other.0))
+        };
+        let Some((slowness, victim)) = others.map(|(_, body)| (body.slowness(), body)).max_by(order) else {
+            return false;
+        };
+        let own = own.and_then(|id| arriving.get(&id)).map_or((0, 0.0), |body| body.slowness());
+        let goes = slowness.0 > 0
+            || if victim.peer == peer { slower(slowness, own).is_gt() } else { total(victim.peer) > total(peer) };
+        if goes {
+            victim.evicted.store(true, Ordering::Release);
+            victim.told.notify_waiters();
+        }
         true
     }
 }
@@ -113,13 +126,15 @@ pub(super) struct Reservation {
     bytes: usize,
     /// Those of them that are of what is left for small bodies alone.
     small: usize,
+    peer: Option<IpAddr>,
     /// Its body while it arrives.
     arriving: Option<(u64, Arc<Arriving>)>,
 }
 
 impl Reservation {
-    pub(super) fn new(budget: Arc<MemoryBudget>) -> Self {
-        Self { budget, bytes: 0, small: 0, arriving: None }
+    /// No bytes yet, for a request of `peer`.
+    pub(super) fn new(budget: Arc<MemoryBudget>, peer: Option<IpAddr>) -> Self {
+        Self { budget, bytes: 0, small: 0, peer: peer.map(network_of), arriving: None }
     }
 
     /// Reserves `bytes` more, if need be in the place of a slower body. `last` says that no more of the body will arrive.
@@ -150,7 +165,7 @@ impl Reservation {
             if self.try_grow(bytes) {
                 return Ok(());
             }
-            let goes = budget.evict_slower(self.arriving.as_ref().map(|(id, _)| *id), bytes);
+            let goes = budget.evict(self.arriving.as_ref().map(|(id, _)| *id), self.peer, bytes);
             if !goes || Instant::now() >= deadline {
                 return Err(RequestError::out_of_memory());
             }
@@ -179,6 +194,7 @@ impl Reservation {
     fn enter(&mut self, start: Instant) {
         let id = self.budget.next.fetch_add(1, Ordering::Relaxed);
         let body = Arc::new(Arriving {
+            peer: self.peer,
             start,
             bytes: AtomicUsize::new(0),
             last: AtomicU64::new(0),
@@ -221,7 +237,35 @@ mod tests {
     use super::*;
 
     fn arriving(budget: &Arc<MemoryBudget>) -> Reservation {
-        Reservation::new(budget.clone())
+        Reservation::new(budget.clone(), None)
+    }
+
+    /// Scenario: a peer fills the memory with bodies that arrive fast; a slower one of another peer, and then more of the
+    /// first.
+    /// Guarantees: one of the first peer makes room for the other, which stays although it is the slowest.
+    #[tokio::test]
+    async fn the_largest_peer_makes_room() {
+        let budget = Arc::new(MemoryBudget::new(4 << 20));
+        let of = |last: u8| Reservation::new(budget.clone(), Some([192, 0, 2, last].into()));
+        let mut bodies = vec![of(1), of(1), of(1), of(1)];
+        for body in &mut bodies {
+            body.grow(1 << 20, false).await.unwrap();
+        }
+        let mut other = of(2);
+        let growing = tokio::spawn(async move {
+            other.grow(1 << 20, false).await.unwrap();
+            other
+        });
+        let told = |body: &Reservation| body.arriving.as_ref().unwrap().1.evicted.load(Ordering::Relaxed);
+        while !bodies.iter().any(told) {
+            tokio::task::yield_now().await;
+        }
+        bodies.retain(|body| !told(body));
+        let other = growing.await.unwrap();
+        let mut more = of(1);
+        assert!(budget.evict(None, more.peer, 1 << 20));
+        assert!(more.grow(1 << 20, false).await.is_err() || !told(&other));
+        assert!(!told(&other));
     }
 
     /// Scenario: stalled bodies hold all memory for large bodies; a small body, and a large one.

@@ -115,7 +115,7 @@ impl BoundInput for Bound {
         let listeners = self.listeners.into_iter().map(move |(listener, address)| {
             let service = service.on(address);
             let handle =
-                move |own, stream, peer, slot| connection::serve(service.of_connection(own), stream, peer, slot);
+                move |own, stream, peer, slot| connection::serve(service.of_connection(own, peer), stream, peer, slot);
             accept::serve(context.clone(), listener, options, handle)
         });
         Box::pin(serving::run_all(listeners))

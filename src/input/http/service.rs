@@ -5,7 +5,7 @@
 //! Requests that a browser made for a web page (they have an `Origin`) are refused. Otherwise any page could write to the
 //! log of a service on its visitor's machine, even though it could not read the response.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use super::memory::{MemoryBudget, Reservation};
 use super::response::{self, Response};
 use crate::connections::{AllowedHosts, HostError, Slot};
 use crate::decode::{Decode, KongDecoder};
+use crate::input::accept::Peer;
 use crate::input::{Context, Reason};
 use logphase_script::transaction::Transaction;
 
@@ -40,6 +41,7 @@ pub(super) struct Service {
     decoding: Arc<Semaphore>,
     /// The names that requests may use; all if `None`.
     hosts: Option<AllowedHosts>,
+    peer: Option<IpAddr>,
 }
 
 impl Service {
@@ -48,7 +50,14 @@ impl Service {
         let largest = input.max_body_bytes.saturating_mul(2).saturating_add(2 * body::DECOMPRESS_STEP);
         let budget = Arc::new(MemoryBudget::new(input.max_bytes_in_flight.max(largest)));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { context, input: Arc::new(input), budget, decoding: Arc::new(Semaphore::new(cores)), hosts: None }
+        Self {
+            context,
+            input: Arc::new(input),
+            budget,
+            decoding: Arc::new(Semaphore::new(cores)),
+            hosts: None,
+            peer: None,
+        }
     }
 
     /// The same service on `address`. On an address of this machine alone, only web pages use other names than allowed
@@ -59,9 +68,9 @@ impl Service {
         Self { hosts: address.ip().is_loopback().then(allowed), ..self.clone() }
     }
 
-    /// The same service for one connection.
-    pub(super) fn of_connection(&self, context: Context) -> Self {
-        Self { context, ..self.clone() }
+    /// The same service for one connection, of `peer`.
+    pub(super) fn of_connection(&self, context: Context, peer: Peer) -> Self {
+        Self { context, peer: peer.address(), ..self.clone() }
     }
 
     /// Answers one request.
@@ -112,7 +121,7 @@ impl Service {
             Ok(format) => format,
             Err(error) => return refuse(request, error),
         };
-        let mut reservation = Reservation::new(self.budget.clone());
+        let mut reservation = Reservation::new(self.budget.clone(), self.peer);
         let pace = Pace { timeout: self.input.body_timeout, min_rate: self.input.settings.min_rate };
         let read = body::read(request.body_mut(), self.input.max_body_bytes, pace, &mut reservation, slot);
         let body = match read.await {

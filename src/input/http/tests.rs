@@ -300,7 +300,7 @@ async fn gzip_bomb() {
     let all = budget.available();
     let bomb = Bytes::from(gzip(&vec![b' '; 100 << 20]));
     let decompress = |limit| {
-        let (bomb, mut reservation) = (bomb.clone(), Reservation::new(budget.clone()));
+        let (bomb, mut reservation) = (bomb.clone(), Reservation::new(budget.clone(), None));
         let work = move || (body::decompress(&bomb, limit, &mut reservation).unwrap_err().status, reservation);
         tokio::task::spawn_blocking(work)
     };

@@ -47,7 +47,7 @@ pub(super) async fn serve<D: Decode>(
             tracing::warn!(input, %peer, line, reason, suppressed, "line not taken: {message}");
         }
     };
-    let unfinished = context.unfinished.enter();
+    let unfinished = context.unfinished.enter(peer.address());
     let mut connection = Connection { context, idle_timeout, stream, slot, unfinished, drain_until: None };
     let mut gives_way = false;
     loop {

@@ -1,6 +1,8 @@
 //! One bound on the lines of all streams whose end was not read yet.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -8,7 +10,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The unfinished lines of all streams. Past the bound, the line that has waited for its end for the longest time goes.
+use crate::connections::network_of;
+
+/// The unfinished lines of all streams. Past the bound, of the peer that holds the most the line goes that has waited for
+/// its end for the longest time.
 #[derive(Debug)]
 pub(in crate::input) struct UnfinishedLines {
     max_bytes: usize,
@@ -20,6 +25,7 @@ pub(in crate::input) struct UnfinishedLines {
 
 #[derive(Debug)]
 struct Line {
+    peer: Option<IpAddr>,
     bytes: AtomicUsize,
     /// Milliseconds from the start to when the line began.
     since: AtomicU64,
@@ -36,9 +42,10 @@ impl UnfinishedLines {
         Arc::new(Self { max_bytes, bytes, start: Instant::now(), lines: Mutex::default(), next })
     }
 
-    /// One more stream.
-    pub(super) fn enter(self: &Arc<Self>) -> UnfinishedLine {
+    /// One more stream, of `peer`.
+    pub(super) fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> UnfinishedLine {
         let line = Arc::new(Line {
+            peer: peer.map(network_of),
             bytes: AtomicUsize::new(0),
             since: AtomicU64::new(0),
             waits: AtomicBool::new(false),
@@ -57,11 +64,18 @@ impl UnfinishedLines {
         let going: usize =
             lines.values().filter(|line| evicted(line)).map(|line| line.bytes.load(Ordering::Relaxed)).sum();
         let mut excess = self.bytes.load(Ordering::Relaxed).saturating_sub(self.max_bytes + going);
+        let held = |line: &Line| line.bytes.load(Ordering::Relaxed);
+        let mut of_peer: HashMap<Option<IpAddr>, usize> = HashMap::new();
+        for line in lines.values().filter(|line| !evicted(line)) {
+            *of_peer.entry(line.peer).or_default() += held(line);
+        }
         while excess > 0 {
-            let waiting = lines.values().filter(|line| {
-                line.waits.load(Ordering::Relaxed) && !evicted(line) && line.bytes.load(Ordering::Relaxed) > 0
-            });
-            let Some(oldest) = waiting.min_by_key(|line| line.since.load(Ordering::Relaxed)) else { return };
+            let waiting =
+                lines.values().filter(|line| line.waits.load(Ordering::Relaxed) && !evicted(line) && held(line) > 0);
+            let oldest = waiting
+                .max_by_key(|line| (of_peer.get(&line.peer).copied(), Reverse(line.since.load(Ordering::Relaxed))));
+            let Some(oldest) = oldest else { return };
+            of_peer.entry(oldest.peer).and_modify(|bytes| *bytes = bytes.saturating_sub(held(oldest)));
             oldest.evicted.store(true, Ordering::Release);
             oldest.told.notify_waiters();
             excess = excess.saturating_sub(oldest.bytes.load(Ordering::Relaxed));
@@ -133,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_goes() {
         let all = UnfinishedLines::new(100);
-        let lines: Vec<_> = (0..4).map(|_| all.enter()).collect();
+        let lines: Vec<_> = (0..4).map(|_| all.enter(None)).collect();
         for (age, line) in lines.iter().enumerate() {
             line.wait_with(25);
             line.line.since.store(age as u64, Ordering::Relaxed);
