@@ -24,8 +24,8 @@ use super::router::{Call, Reply, Routes, json_reply};
 use crate::connections::{AllowedHosts, Connections, HostError, Slot, WatchedStream, Working};
 use crate::log::limit::Limiter;
 
-/// Connections at the same time, at most; for more, one that waits for its peer is closed. Only scrapers, health checks and
-/// operators connect.
+/// Connections at the same time, at most; for more, one that waits for its peer is closed, or the one that was answered most
+/// often. Only scrapers, health checks and operators connect.
 const MAX_CONNECTIONS: usize = 32;
 /// How long the head of a request may take to arrive, and its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Accept for UnixListener {
 
 /// Serves `routes` on `listener` until the task is aborted, to requests that use a name of the service (`None`: any).
 pub(crate) async fn serve(listener: impl Accept, routes: Arc<Routes>, hosts: Option<AllowedHosts>) {
-    let connections = Connections::new(MAX_CONNECTIONS);
+    let connections = Connections::interruptible(MAX_CONNECTIONS);
     let errors = Limiter::default();
     loop {
         let (stream, peer) = match listener.next().await {

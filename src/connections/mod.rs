@@ -2,7 +2,7 @@
 //!
 //! A listener at its limit closes a connection that waits for its peer, rather than let a new one wait: of the peer with the
 //! most connections, the one that has completed nothing for the longest time. A connection for which the service works is
-//! never closed.
+//! closed only where that may be interrupted.
 
 mod host;
 mod stream;
@@ -39,6 +39,8 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub(crate) struct Connections {
     max: usize,
+    /// Whether, if the service works for every connection, the one that was answered most often goes.
+    sheds_work: bool,
     start: Instant,
     slots: Mutex<HashMap<u64, Arc<State>>>,
     next: AtomicU64,
@@ -48,13 +50,18 @@ pub(crate) struct Connections {
 impl Connections {
     /// At most `max` connections, and at least one.
     pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max: max.max(1),
-            start: Instant::now(),
-            slots: Mutex::default(),
-            next: AtomicU64::new(0),
-            freed: Notify::new(),
-        })
+        Arc::new(Self::with(max, false))
+    }
+
+    /// The same for requests that may be interrupted: if the service works for every connection, the one goes that was
+    /// answered most often.
+    pub(crate) fn interruptible(max: usize) -> Arc<Self> {
+        Arc::new(Self::with(max, true))
+    }
+
+    fn with(max: usize, sheds_work: bool) -> Self {
+        let (start, next) = (Instant::now(), AtomicU64::new(0));
+        Self { max: max.max(1), sheds_work, start, slots: Mutex::default(), next, freed: Notify::new() }
     }
 
     /// A place for a connection of `peer`; at the limit, that of another one, which is told to end. Waits only while the
@@ -83,6 +90,7 @@ impl Connections {
             peer,
             since: AtomicU64::new(self.now()),
             working: AtomicUsize::new(0),
+            completed: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             shed: AtomicBool::new(false),
             told: Notify::new(),
@@ -105,7 +113,15 @@ impl Connections {
         let victim = waiting.max_by_key(|state| {
             (of_peer.get(&state.peer).copied(), std::cmp::Reverse(state.since.load(Ordering::Relaxed)))
         });
-        let Some(victim) = victim else { return };
+        let busiest = || {
+            let served = slots
+                .values()
+                .filter(|state| !state.shed.load(Ordering::Relaxed) && state.completed.load(Ordering::Relaxed) > 0);
+            served
+                .max_by_key(|state| (of_peer.get(&state.peer).copied(), state.completed.load(Ordering::Relaxed)))
+                .filter(|_| self.sheds_work)
+        };
+        let Some(victim) = victim.or_else(busiest) else { return };
         victim.shed.store(true, Ordering::Release);
         victim.told.notify_waiters();
     }
@@ -122,6 +138,8 @@ struct State {
     since: AtomicU64,
     /// Requests that the service works for.
     working: AtomicUsize,
+    /// Requests that were answered.
+    completed: AtomicU64,
     /// Whether the peer does not read what is written to it.
     stalled: AtomicBool,
     shed: AtomicBool,
@@ -200,6 +218,7 @@ impl Drop for Working {
     fn drop(&mut self) {
         if self.progress {
             self.slot.progress();
+            self.slot.place.state.completed.fetch_add(1, Ordering::Relaxed);
         }
         self.slot.place.state.working.fetch_sub(1, Ordering::Relaxed);
     }

@@ -53,6 +53,14 @@ async fn work_is_not_interrupted() {
     assert!(!told(&slot));
     drop((working, slot));
     connections.admit(peer(2)).await;
+
+    // Where it may be interrupted, the one goes that was answered most often.
+    let connections = Connections::interruptible(2);
+    let slots = [connections.admit(peer(1)).await, connections.admit(peer(1)).await];
+    drop(slots[1].working());
+    let _working = slots.each_ref().map(Slot::working);
+    assert!(timeout(3 * SHED_TIMEOUT, connections.admit(peer(2))).await.is_err());
+    assert!(!told(&slots[0]) && told(&slots[1]));
 }
 
 /// Scenario: a peer that does not read, and then one that reads slowly.

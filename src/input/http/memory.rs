@@ -32,6 +32,8 @@ pub(super) struct MemoryBudget {
     available: AtomicUsize,
     /// Bytes that are left for small bodies alone.
     available_for_small: AtomicUsize,
+    /// Bytes that the next to be released are kept for: bodies of peers that hold less than others wait for them.
+    claimed: AtomicUsize,
     /// Bodies that are still arriving.
     arriving: Mutex<HashMap<u64, Arc<Arriving>>>,
     next: AtomicU64,
@@ -73,6 +75,7 @@ impl MemoryBudget {
         Self {
             available: AtomicUsize::new(bytes),
             available_for_small: AtomicUsize::new(bytes / 4),
+            claimed: AtomicUsize::new(0),
             arriving: Mutex::default(),
             next: AtomicU64::new(0),
             released: Notify::new(),
@@ -87,26 +90,27 @@ impl MemoryBudget {
 
     /// Tells a body to go for `bytes` of `own`, unless others are going that hold as much: a stalled one, or one of the peer
     /// that holds the most, if that is more than the peer of `own` then has. Among those of a peer the slowest goes.
-    /// Returns whether one goes, or may have to go soon.
-    fn evict(&self, own: Option<u64>, peer: Option<IpAddr>, bytes: usize) -> bool {
+    /// Returns whether one goes or may have to go soon, and whether another peer holds more than that of `own`.
+    fn evict(&self, own: Option<u64>, peer: Option<IpAddr>, bytes: usize) -> (bool, bool) {
         let arriving = self.arriving.lock();
         let held = |body: &Arriving| body.bytes.load(Ordering::Relaxed);
         let evicted = |body: &Arriving| body.evicted.load(Ordering::Relaxed);
-        if arriving.values().filter(|body| evicted(body)).map(|body| held(body)).sum::<usize>() >= bytes {
-            return true;
-        }
         let mut of_peer: HashMap<Option<IpAddr>, usize> = HashMap::from([(peer, bytes)]);
         for body in arriving.values() {
             *of_peer.entry(body.peer).or_default() += held(body);
         }
         let total = |peer: Option<IpAddr>| of_peer.get(&peer).copied().unwrap_or_default();
+        let has_less = of_peer.values().any(|other| *other > total(peer));
+        if arriving.values().filter(|body| evicted(body)).map(|body| held(body)).sum::<usize>() >= bytes {
+            return (true, has_less);
+        }
         let others = arriving.iter().filter(|(id, body)| own != Some(**id) && !evicted(body) && held(body) > 0);
         let order = |one: &(Slowness, &Arc<Arriving>), other: &(Slowness, &Arc<Arriving>)| {
             let key = |(slowness, body): &(Slowness, &Arc<Arriving>)| (slowness.0 > 0, total(body.peer));
             key(one).cmp(&key(other)).then(slower(one.0, other.0))
         };
         let Some((slowness, victim)) = others.map(|(_, body)| (body.slowness(), body)).max_by(order) else {
-            return false;
+            return (false, has_less);
         };
         let own = own.and_then(|id| arriving.get(&id)).map_or((0, 0.0), |body| body.slowness());
         let goes = slowness.0 > 0
@@ -115,7 +119,7 @@ impl MemoryBudget {
             victim.evicted.store(true, Ordering::Release);
             victim.told.notify_waiters();
         }
-        true
+        (true, has_less)
     }
 }
 
@@ -126,6 +130,8 @@ pub(super) struct Reservation {
     bytes: usize,
     /// Those of them that are of what is left for small bodies alone.
     small: usize,
+    /// Bytes that are kept for it while it waits.
+    claimed: usize,
     peer: Option<IpAddr>,
     /// Its body while it arrives.
     arriving: Option<(u64, Arc<Arriving>)>,
@@ -134,7 +140,7 @@ pub(super) struct Reservation {
 impl Reservation {
     /// No bytes yet, for a request of `peer`.
     pub(super) fn new(budget: Arc<MemoryBudget>, peer: Option<IpAddr>) -> Self {
-        Self { budget, bytes: 0, small: 0, peer: peer.map(network_of), arriving: None }
+        Self { budget, bytes: 0, small: 0, claimed: 0, peer: peer.map(network_of), arriving: None }
     }
 
     /// Reserves `bytes` more, if need be in the place of a slower body. `last` says that no more of the body will arrive.
@@ -158,29 +164,44 @@ impl Reservation {
 
     async fn make_room(&mut self, bytes: usize) -> Result<(), RequestError> {
         let deadline = Instant::now() + EVICTION_TIMEOUT;
+        // What it has of the memory for small bodies goes back.
+        let need = bytes + if self.bytes + bytes > SMALL_BODY { self.small } else { 0 };
         let budget = self.budget.clone();
         loop {
             let mut released = std::pin::pin!(budget.released.notified());
             released.as_mut().enable();
             if self.try_grow(bytes) {
+                self.claim(0);
                 return Ok(());
             }
-            let goes = budget.evict(self.arriving.as_ref().map(|(id, _)| *id), self.peer, bytes);
+            let own = self.arriving.as_ref().map(|(id, _)| *id);
+            let (goes, has_less) = budget.evict(own, self.peer, need);
+            // Else the peers that hold the most would also have what they release.
+            self.claim(if has_less { need } else { 0 });
             if !goes || Instant::now() >= deadline {
+                self.claim(0);
                 return Err(RequestError::out_of_memory());
             }
             let _ = timeout_at(deadline.min(Instant::now() + STALL / 2), released).await;
         }
     }
 
+    /// Keeps so many bytes for this body among those that are released.
+    fn claim(&mut self, bytes: usize) {
+        self.budget.claimed.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.claimed.fetch_sub(std::mem::replace(&mut self.claimed, bytes), Ordering::Relaxed);
+    }
+
     fn try_grow(&mut self, bytes: usize) -> bool {
-        let take = |from: &AtomicUsize, bytes: usize| {
-            from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+        let kept = self.budget.claimed.load(Ordering::Relaxed).saturating_sub(self.claimed);
+        let take = |from: &AtomicUsize, bytes: usize, kept: usize| {
+            let less = |left: usize| left.checked_sub(bytes).filter(|left| *left >= kept);
+            from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
         };
         let is_small = self.bytes + bytes <= SMALL_BODY;
-        if is_small && take(&self.budget.available_for_small, bytes) {
+        if is_small && take(&self.budget.available_for_small, bytes, 0) {
             self.small += bytes;
-        } else if take(&self.budget.available, bytes + if is_small { 0 } else { self.small }) {
+        } else if take(&self.budget.available, bytes + if is_small { 0 } else { self.small }, kept) {
             if !is_small {
                 self.budget.available_for_small.fetch_add(std::mem::take(&mut self.small), Ordering::Relaxed);
             }
@@ -226,6 +247,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.complete();
+        self.claim(0);
         self.budget.available.fetch_add(self.bytes - self.small, Ordering::Relaxed);
         self.budget.available_for_small.fetch_add(self.small, Ordering::Relaxed);
         self.budget.released.notify_waiters();
@@ -263,7 +285,7 @@ mod tests {
         bodies.retain(|body| !told(body));
         let other = growing.await.unwrap();
         let mut more = of(1);
-        assert!(budget.evict(None, more.peer, 1 << 20));
+        assert_eq!(budget.evict(None, more.peer, 1 << 20), (true, false));
         assert!(more.grow(1 << 20, false).await.is_err() || !told(&other));
         assert!(!told(&other));
     }
