@@ -123,13 +123,15 @@ where
             },
         }
     }
-    while options.drain_backlog {
-        if next.is_none() {
-            next = timeout(BACKLOG_TIMEOUT, listener.accept_one()).await.ok().and_then(Result::ok);
+    if options.drain_backlog {
+        loop {
+            if next.is_none() {
+                next = timeout(BACKLOG_TIMEOUT, listener.accept_one()).await.ok().and_then(Result::ok);
+            }
+            let Some((stream, peer)) = next.take() else { break };
+            let Some(slot) = places.try_admit(peer.address()) else { break };
+            start(&mut connections, &context, slot, (stream, peer), &handle);
         }
-        let Some((stream, peer)) = next.take() else { break };
-        let Some(slot) = places.try_admit(peer.address()) else { break };
-        start(&mut connections, &context, slot, (stream, peer), &handle);
     }
     drop((listener, next));
     while let Some(ended) = connections.join_next().await {

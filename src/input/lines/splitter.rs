@@ -175,6 +175,21 @@ mod tests {
         assert_eq!(lines, [line(1, "a"), too_long(2), line(3, "b"), too_long(4)]);
     }
 
+    /// Scenario: a buffer that large reads have filled, of which the start of a line is left.
+    /// Guarantees: memory that is not needed is given back, once; the line goes on.
+    #[test]
+    fn memory_is_given_back() {
+        let mut splitter = LineSplitter::new(1000);
+        splitter.buffer().reserve(1 << 20);
+        splitter.buffer().extend_from_slice(b"a\nbeg");
+        assert_eq!(splitter.next(), Some(line(1, "a")));
+        assert_eq!(splitter.next(), None);
+        assert!(splitter.shrink(16) && !splitter.shrink(16));
+        assert!(splitter.buffer().capacity() < 1000);
+        splitter.buffer().extend_from_slice(b"in\n");
+        assert_eq!(splitter.next(), Some(line(2, "begin")));
+    }
+
     proptest! {
         /// Scenario: any bytes, cut into reads anywhere.
         /// Guarantees: the lines are those that the standard library's split gives, wherever the cuts are.
