@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -156,6 +157,17 @@ struct Shared {
     arrived: Condvar,
     /// Bytes of the batches that wait, and of the one that was taken last.
     load: AtomicUsize,
+    /// When a batch was taken last, in milliseconds of [`now`].
+    taken_at: AtomicU64,
+}
+
+/// A worker that has taken no batch for so long while some wait is given no more, in milliseconds.
+const STUCK: u64 = 1000;
+
+/// Milliseconds since the first call.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Shared {
@@ -187,16 +199,20 @@ impl Lane {
         if state.closed {
             return false;
         }
-        self.shared.load.fetch_add(batch.bytes, Ordering::Relaxed);
+        if self.shared.load.fetch_add(batch.bytes, Ordering::Relaxed) == 0 {
+            self.shared.taken_at.store(now(), Ordering::Relaxed);
+        }
         state.waiting.entry(batch.share.group).entry(batch.share.sender).push_back(batch);
         drop(state);
         self.shared.arrived.notify_one();
         true
     }
 
-    /// Bytes that the worker has before it.
+    /// Bytes that the worker has before it; more than any others if it is stuck.
     pub(super) fn load(&self) -> usize {
-        self.shared.load.load(Ordering::Relaxed)
+        let load = self.shared.load.load(Ordering::Relaxed);
+        let is_stuck = load > 0 && now().saturating_sub(self.shared.taken_at.load(Ordering::Relaxed)) > STUCK;
+        if is_stuck { load.saturating_add(usize::MAX / 2) } else { load }
     }
 }
 
@@ -223,6 +239,7 @@ impl LaneEnd {
         loop {
             if let Some(mut batch) = state.waiting.take() {
                 self.taken = batch.bytes;
+                self.shared.taken_at.store(now(), Ordering::Relaxed);
                 // Its sender may hand in another one.
                 batch.slot = None;
                 return Some(batch);

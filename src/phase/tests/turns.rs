@@ -101,6 +101,24 @@ fn small_ones_in_between() {
     assert_eq!(left, [1, 256 * KB, 8 << 20]);
 }
 
+/// Scenario: a worker does not come back from a batch, while another has much more waiting that it works off.
+/// Guarantees: after a second the first counts as the busier one.
+#[test]
+fn a_stuck_worker_gets_no_more() {
+    let ((stuck, mut stuck_end), (other, mut other_end)) = (lane(), lane());
+    push(&stuck, [batch(1, 1, 1)]);
+    take(&mut stuck_end, 1);
+    push(&other, (0..1000).map(|_| batch(1, 1, KB)));
+    assert!(stuck.load() < other.load());
+    let begun = std::time::Instant::now();
+    while stuck.load() < other.load() {
+        assert!(begun.elapsed().as_secs() < 30);
+        push(&other, [batch(1, 1, KB)]);
+        take(&mut other_end, 1);
+        std::thread::yield_now();
+    }
+}
+
 /// Scenario: either end of a lane goes.
 /// Guarantees: what waits is still taken, then there is an end; without a worker a batch is answered, not kept.
 #[test]
