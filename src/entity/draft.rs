@@ -37,6 +37,8 @@ pub struct Draft {
     pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
     /// The valid fields and the defaults of the others; empty before validation.
     values: Map<String, Value>,
+    /// Whether Kong accepts all of its fields.
+    sound: bool,
 }
 
 /// How complete an entity must be.
@@ -52,7 +54,16 @@ pub enum Completeness {
 impl Draft {
     /// A draft without a parent.
     pub fn new(kind: EntityKind, node: Node, path: String) -> Self {
-        Self { kind, node, path, parent: None, extra_tags: Arc::default(), shared_config: None, values: Map::new() }
+        Self {
+            kind,
+            node,
+            path,
+            parent: None,
+            extra_tags: Arc::default(),
+            shared_config: None,
+            values: Map::new(),
+            sound: false,
+        }
     }
 
     /// Reads the fields, with a diagnostic for each that violates the schema.
@@ -64,6 +75,7 @@ impl Draft {
             // `url` contains the host.
             found.retain(|diagnostic| diagnostic.code != codes::REQUIRED || !is_about(diagnostic, "host"));
         }
+        self.sound = !found.iter().any(Diagnostic::is_error);
         if completeness == Completeness::LogPhase {
             found = found.into_iter().filter_map(|diagnostic| self.for_log_phase(diagnostic)).collect();
         }
@@ -83,7 +95,7 @@ impl Draft {
         if !matches!(self.kind, EntityKind::Services | EntityKind::Routes) {
             return Some(diagnostic);
         }
-        // Rules about several fields have no path. They concern only fields that the log phase does not use.
+        // Rules about several fields have no path. They concern only fields that the log phase does not use itself.
         let name = path.top_level()?;
         if LOG_PHASE_FIELDS.contains(&name) || self.kind.schema().field(name).is_none() {
             return Some(diagnostic);
@@ -92,7 +104,11 @@ impl Draft {
             return None;
         }
         diagnostic.severity = Severity::Warning;
-        diagnostic.help.get_or_insert_with(|| "Kong refuses this value; the log phase does not use it".to_owned());
+        let effect = match self.kind {
+            EntityKind::Routes => "no transaction is given this route",
+            _ => "the log phase does not use it",
+        };
+        diagnostic.help.get_or_insert_with(|| format!("Kong refuses this value; {effect}"));
         Some(diagnostic)
     }
 
@@ -168,9 +184,22 @@ impl Draft {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// A reference to the entity.
+    /// A reference to the entity. A route or service with neither id nor name is known by the id that the router gives it.
     pub(super) fn entity_ref(&self) -> EntityRef {
-        EntityRef { id: self.id(), name: self.name().map(str::to_owned) }
+        let name = self.name().map(str::to_owned);
+        let routed = matches!(self.kind, EntityKind::Routes | EntityKind::Services);
+        EntityRef { id: self.id().or_else(|| (routed && name.is_none()).then(|| self.stored_id())), name }
+    }
+
+    /// Whether Kong accepts all of its fields.
+    pub(super) fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// The fields, each with its valid value or default.
+    pub(super) fn all_values(&self) -> Map<String, Value> {
+        let fields = self.kind.schema().fields.iter();
+        fields.filter_map(|field| Some((field.name.to_owned(), self.value(field.name)?))).collect()
     }
 
     /// The scope of diagnostics about its fields.

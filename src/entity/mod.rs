@@ -18,6 +18,7 @@ mod route_rules;
 mod schema;
 mod scope;
 mod service;
+mod stored;
 mod tags;
 mod unique;
 
@@ -27,11 +28,12 @@ pub use domain::{DomainPattern, HostError, HostPattern, SniError, SniPattern};
 pub use draft::{Completeness, Draft, Drafts};
 pub use kind::EntityKind;
 pub use network::{Endpoint, NetworkError};
-pub use path::{PathError, PathPattern};
+pub use path::{PathError, PathPattern, normalize_path};
 pub use plugin::{ConfigOrigins, Field, NotRun, Plugin};
 pub use route::{HeaderMatch, HeaderValue, PathHandling, Route};
 pub use scope::{EntityRef, Scope};
 pub use service::{Service, UrlError};
+pub use stored::{Stored, derived_id};
 pub use tags::{SharedTags, Tags};
 
 #[cfg(test)]

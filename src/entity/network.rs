@@ -10,8 +10,11 @@ use thiserror::Error;
 /// One of a route's `sources` or `destinations`; an absent field matches anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// The network; a single address is a network of one.
+    /// The network; a single address is a network of one. Bits of the host are as written.
     pub network: Option<IpNet>,
+    /// Whether the network was written with the length of its prefix. To Kong's router a range is less specific than an
+    /// address, even if it holds only one.
+    pub is_range: bool,
     /// The port.
     pub port: Option<u16>,
 }
@@ -19,9 +22,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// The endpoint of a validated record.
     pub(super) fn from_value(value: &Value) -> Self {
-        let network = value.get("ip").and_then(Value::as_str).and_then(|ip| ip.parse::<Network>().ok());
+        let ip = value.get("ip").and_then(Value::as_str);
+        let network = ip.and_then(|ip| ip.parse::<Network>().ok()).map(|network| network.0);
         let port = value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-        Self { network: network.map(|network| network.0), port }
+        Self { network, is_range: ip.is_some_and(|ip| ip.contains('/')), port }
     }
 }
 

@@ -44,7 +44,7 @@ impl FromStr for PathPattern {
             return Ok(Self::Regex(regex.to_owned()));
         }
         check_encoding(text)?;
-        let normalized = normalize(text);
+        let normalized = String::from_utf8_lossy(&normalize_path(text.as_bytes())).into_owned();
         if normalized != text {
             return Err(PathError::NotNormalized(normalized));
         }
@@ -72,38 +72,53 @@ fn escape(bytes: &[u8]) -> Option<u8> {
 /// Reserved characters. Their escapes are kept, because the unescaped characters have another meaning.
 const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
 
-/// Normalizes `path` as Kong's router does: decodes escapes except those of reserved characters, which become upper
-/// case, removes dot segments and merges slashes. Keeps a trailing slash.
-fn normalize(path: &str) -> String {
-    let (bytes, mut decoded, mut at) = (path.as_bytes(), Vec::with_capacity(path.len()), 0);
-    while at < bytes.len() {
-        match escape(&bytes[at..]).filter(|_| bytes[at] == b'%') {
-            Some(byte) if RESERVED.contains(&byte) => {
-                decoded.extend(format!("%{byte:02X}").into_bytes());
-                at += 3;
-            }
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
+/// Normalizes a path as Kong's router does (kong/tools/uri.lua): decodes escapes except those of reserved characters,
+/// which become upper case, removes dot segments and merges slashes. Keeps a trailing slash. The result may not be UTF-8.
+pub fn normalize_path(path: &[u8]) -> Vec<u8> {
+    let decoded = decode(path);
+    if decoded.first() != Some(&b'/') {
+        // The target of `OPTIONS *`.
+        return decoded;
     }
-    let decoded = String::from_utf8_lossy(&decoded);
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/') {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in decoded.split(|byte| *byte == b'/') {
         match segment {
-            "" | "." => {}
-            ".." => {
+            b"" | b"." => {}
+            b".." => {
                 segments.pop();
             }
             segment => segments.push(segment),
         }
     }
-    let directory = ["/", "/.", "/.."].iter().any(|end| decoded.ends_with(end));
-    let end = if directory && !segments.is_empty() { "/" } else { "" };
-    format!("/{}{end}", segments.join("/"))
+    let mut normalized = Vec::with_capacity(decoded.len());
+    for segment in &segments {
+        normalized.push(b'/');
+        normalized.extend_from_slice(segment);
+    }
+    let directory = [&b"/"[..], b"/.", b"/.."].iter().any(|end| decoded.ends_with(end));
+    if directory || normalized.is_empty() {
+        normalized.push(b'/');
+    }
+    normalized
+}
+
+/// Decodes the escapes of characters that are not reserved.
+fn decode(path: &[u8]) -> Vec<u8> {
+    let (mut decoded, mut rest) = (Vec::with_capacity(path.len()), path);
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        decoded.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let (byte, length) = match escape(rest) {
+            Some(byte) if RESERVED.contains(&byte) => {
+                decoded.extend_from_slice(&[b'%', rest[1].to_ascii_uppercase()]);
+                (rest[2].to_ascii_uppercase(), 3)
+            }
+            Some(byte) => (byte, 3),
+            None => (b'%', 1),
+        };
+        decoded.push(byte);
+        rest = &rest[length..];
+    }
+    decoded.extend_from_slice(rest);
+    decoded
 }

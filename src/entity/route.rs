@@ -1,5 +1,7 @@
 //! Routes: they select the service of a request.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::domain::{HostPattern, SniPattern};
@@ -7,9 +9,11 @@ use super::draft::Draft;
 use super::network::Endpoint;
 use super::path::PathPattern;
 use super::scope::EntityRef;
+use super::stored::Stored;
 use super::tags::Tags;
 use crate::plugin::Protocol;
 use logphase_config::diagnostic::Origin;
+use logphase_config::document::Node;
 
 /// A route. An empty list matches any request.
 #[derive(Debug, Clone)]
@@ -58,8 +62,14 @@ pub struct Route {
     pub service: Option<EntityRef>,
     /// When it was created, in seconds since 1970; among equal routes, the oldest takes precedence.
     pub created_at: Option<i64>,
+    /// Whether Kong accepts all of its fields. Without an invalid one, a route would match more than it should.
+    pub is_sound: bool,
+    /// The route as Kong logs it.
+    pub stored: Stored,
     /// Where it comes from.
     pub origin: Origin,
+    /// Its fields, as written.
+    node: Arc<Node>,
 }
 
 /// A header that a request must have.
@@ -123,8 +133,21 @@ impl Route {
             https_redirect_status_code: draft.integer("https_redirect_status_code").unwrap_or_default(),
             service,
             created_at: draft.integer("created_at"),
+            is_sound: draft.is_sound(),
+            stored: Stored::route(draft, !grpc),
             origin: draft.origin(),
+            node: Arc::new(draft.node.clone()),
         }
+    }
+
+    /// The origin of a field, by its path: `expression`, `paths[1]`. If it is absent, that of the route.
+    pub fn field_origin(&self, field: &str) -> Origin {
+        self.node.member_origin(field).unwrap_or_else(|| self.origin.clone())
+    }
+
+    /// The name, otherwise the id that Kong gives the route, for messages.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.stored.id)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::draft::Draft;
+use super::stored::Stored;
 use super::tags::Tags;
 use crate::plugin::Protocol;
 use logphase_config::diagnostic::Origin;
@@ -43,6 +44,8 @@ pub struct Service {
     pub tls_verify_depth: Option<u8>,
     /// Ids of the CA certificates for the verification.
     pub ca_certificates: Vec<String>,
+    /// The service as Kong logs it.
+    pub stored: Stored,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -58,6 +61,7 @@ impl Service {
             path: draft.string("path"),
         };
         let ServiceUrl { protocol, host, port, path } = url.unwrap_or(fields);
+        let stored = Stored::service(draft, [protocol.name(), &host], port, path.as_deref());
         let timeout = |name| Duration::from_millis(draft.integer(name).unwrap_or_default());
         Self {
             id: draft.id(),
@@ -75,6 +79,7 @@ impl Service {
             tls_verify: draft.boolean("tls_verify"),
             tls_verify_depth: draft.integer("tls_verify_depth"),
             ca_certificates: draft.parsed("ca_certificates"),
+            stored,
             origin: draft.origin(),
         }
     }

@@ -141,8 +141,9 @@ fn routes_have_kongs_defaults() {
     assert_eq!((http.path_handling, http.https_redirect_status_code), (PathHandling::V0, 426));
     assert!(!route(json!({"protocols": ["grpc"], "hosts": ["a"]})).strip_path);
     let stream = route(json!({"protocols": ["tcp"], "sources": [{"ip": "10.1.0.0/16"}, {"ip": "::1", "port": 9}]}));
-    let source = |network: &str, port| Endpoint { network: Some(network.parse().expect("a network")), port };
-    assert_eq!(stream.sources, [source("10.1.0.0/16", None), source("::1/128", Some(9))]);
+    let source =
+        |network: &str, is_range, port| Endpoint { network: Some(network.parse().expect("a network")), is_range, port };
+    assert_eq!(stream.sources, [source("10.1.0.0/16", true, None), source("::1/128", false, Some(9))]);
 }
 
 /// Scenario: services with fields and with a URL.

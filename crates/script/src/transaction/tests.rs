@@ -204,3 +204,22 @@ proptest! {
         prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a JSON string"), content);
     }
 }
+
+/// Scenario: members added to an empty object, one with white space at its end, and one that cannot be empty, with an object
+/// in their value.
+/// Guarantees: each is what parsing the longer text gives: bytes, members in order, lookups.
+#[test]
+fn members_can_be_added() {
+    for text in ["{}", "{ }", r#"{"a":1 }"#, r#"{"request":{"headers":{"x":"y"}},"b":[]}"#] {
+        let mut transaction = parse(text).expect("valid");
+        transaction.add_member("route", br#"{"name":"r","empty":{}}"#);
+        transaction.add_member("service", b"null");
+        let again = parse(std::str::from_utf8(transaction.bytes()).expect("UTF-8")).expect("still valid");
+        assert_eq!(again.bytes(), transaction.bytes());
+        assert_eq!(again.root().collect::<Vec<_>>(), transaction.root().collect::<Vec<_>>());
+        assert_eq!(again.traits(), transaction.traits());
+        let name = transaction.get("route").and_then(|route| route.get("name")).and_then(View::text);
+        assert_eq!(name.as_deref(), Some("r"));
+        assert!(transaction.get("service").is_some_and(View::is_null));
+    }
+}
