@@ -39,7 +39,8 @@ impl Program {
         };
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
         let digest = configuration.digest.clone();
-        Ok(Self { steps, digest, options: options(settings), suspension, memberships })
+        let (router, options) = (std::sync::Arc::default(), options(settings));
+        Ok(Self { steps, router, digest, options, suspension, memberships })
     }
 }
 

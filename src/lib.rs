@@ -29,6 +29,7 @@ mod log;
 pub mod options;
 pub mod phase;
 pub mod plugin;
+pub mod router;
 pub mod service;
 pub mod settings;
 pub mod sink;

@@ -31,6 +31,14 @@ pub(super) struct DryRun {
     _busy: Busy,
 }
 
+/// The route and service that a transaction was given.
+pub(super) struct Found {
+    /// The name of the route, otherwise its id.
+    pub(super) route: String,
+    /// The same of its service.
+    pub(super) service: Option<String>,
+}
+
 /// The result of one plugin of a plan.
 pub(super) struct Outcome {
     /// Index of its step in the program.
@@ -58,13 +66,18 @@ impl DryRun {
         Ok(Self { runner, _busy: busy })
     }
 
-    /// Runs `transaction`. Returns the result of each plugin that applies, in execution order.
-    pub(super) fn run(&mut self, transaction: Transaction) -> Vec<Outcome> {
+    /// Runs `transaction`. Returns the route that the router found if there was none, and the result of each plugin that
+    /// applies, in execution order.
+    pub(super) fn run(&mut self, mut transaction: Transaction) -> (Option<Found>, Vec<Outcome>) {
+        let found = self
+            .runner
+            .fill_route(&mut transaction)
+            .map(|found| Found { route: found.route().to_owned(), service: found.service().map(str::to_owned) });
         let plan = self.runner.plan(&transaction);
         let new = |&step| Outcome { step, message: None, errors: Vec::new(), refused: None };
         let mut collector = OutcomeCollector { outcomes: plan.iter().map(new).collect() };
         self.runner.run(transaction, &plan, &mut collector);
-        collector.outcomes
+        (found, collector.outcomes)
     }
 
     /// Recreates the VM, so that no state of earlier runs remains.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::arguments::Try;
-use super::dry_run::{self, DryRun, Outcome};
+use super::dry_run::{self, DryRun, Found, Outcome};
 use super::{Exit, complain, pretty, say, show};
 use crate::entity::{Configuration, Field};
 use crate::phase::Program;
@@ -42,7 +42,9 @@ pub(super) fn run(arguments: &Try) -> Exit {
         }
     };
     show(prepared.warnings());
-    let (program, settings) = prepared.into_program();
+    let router = prepared.router().clone();
+    let (mut program, settings) = prepared.into_program();
+    program.router = router;
     let program = Arc::new(program);
     match transactions(arguments.transaction.as_deref(), &settings) {
         Ok(transactions) => execute(&program, transactions, arguments.json),
@@ -57,11 +59,11 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -
     };
     let mut exit = Exit::Done;
     for (number, transaction) in transactions.into_iter().enumerate() {
-        let outcomes = dry_run.run(transaction);
+        let (found, outcomes) = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
-        if json { say_json(program, &outcomes) } else { say_pretty(program, &outcomes, number + 1) }
+        if json { say_json(program, &outcomes) } else { say_pretty(program, found, &outcomes, number + 1) }
     }
     exit
 }
@@ -126,8 +128,12 @@ fn say_json(program: &Program, outcomes: &[Outcome]) {
     say(&out);
 }
 
-fn say_pretty(program: &Program, outcomes: &[Outcome], number: usize) {
+fn say_pretty(program: &Program, found: Option<Found>, outcomes: &[Outcome], number: usize) {
     let mut out = format!("# transaction {number}\n").into_bytes();
+    if let Some(Found { route, service }) = found {
+        let service = service.map_or("no service".to_owned(), |service| format!("service `{service}`"));
+        out.extend_from_slice(format!("route `{route}`, {service}: found by the router\n").as_bytes());
+    }
     if outcomes.is_empty() {
         out.extend_from_slice(b"no plugin applies\n");
     }

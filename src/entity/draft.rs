@@ -39,6 +39,8 @@ pub struct Draft {
     values: Map<String, Value>,
     /// Whether Kong accepts all of its fields.
     sound: bool,
+    /// Violations that concern only who finds routes, not the log phase.
+    refusals: Vec<Diagnostic>,
 }
 
 /// How complete an entity must be.
@@ -63,6 +65,7 @@ impl Draft {
             shared_config: None,
             values: Map::new(),
             sound: false,
+            refusals: Vec::new(),
         }
     }
 
@@ -90,13 +93,16 @@ impl Draft {
     }
 
     /// Adapts a diagnostic to [`Completeness::LogPhase`]: `None` or a warning if the log phase does not use the field.
-    fn for_log_phase(&self, mut diagnostic: Diagnostic) -> Option<Diagnostic> {
+    fn for_log_phase(&mut self, mut diagnostic: Diagnostic) -> Option<Diagnostic> {
         let Some(path) = diagnostic.field.as_ref().map(|field| &field.path) else { return Some(diagnostic) };
         if !matches!(self.kind, EntityKind::Services | EntityKind::Routes) {
             return Some(diagnostic);
         }
         // Rules about several fields have no path. They concern only fields that the log phase does not use itself.
-        let name = path.top_level()?;
+        let Some(name) = path.top_level() else {
+            self.refusals.push(diagnostic);
+            return None;
+        };
         if LOG_PHASE_FIELDS.contains(&name) || self.kind.schema().field(name).is_none() {
             return Some(diagnostic);
         }
@@ -194,6 +200,11 @@ impl Draft {
     /// Whether Kong accepts all of its fields.
     pub(super) fn is_sound(&self) -> bool {
         self.sound
+    }
+
+    /// Violations of rules about several fields, which the log phase does not report.
+    pub(super) fn refusals(&self) -> Vec<Diagnostic> {
+        self.refusals.clone()
     }
 
     /// The fields, each with its valid value or default.

@@ -12,7 +12,7 @@ use super::scope::EntityRef;
 use super::stored::Stored;
 use super::tags::Tags;
 use crate::plugin::Protocol;
-use logphase_config::diagnostic::Origin;
+use logphase_config::diagnostic::{Diagnostic, Origin};
 use logphase_config::document::Node;
 
 /// A route. An empty list matches any request.
@@ -64,6 +64,8 @@ pub struct Route {
     pub created_at: Option<i64>,
     /// Whether Kong accepts all of its fields. Without an invalid one, a route would match more than it should.
     pub is_sound: bool,
+    /// Violations of rules about several fields, which matter only to the router.
+    pub refusals: Vec<Diagnostic>,
     /// The route as Kong logs it.
     pub stored: Stored,
     /// Where it comes from.
@@ -134,9 +136,25 @@ impl Route {
             service,
             created_at: draft.integer("created_at"),
             is_sound: draft.is_sound(),
+            refusals: draft.refusals(),
             stored: Stored::route(draft, !grpc),
             origin: draft.origin(),
             node: Arc::new(draft.node.clone()),
+        }
+    }
+
+    /// The same route without anything that a request could match.
+    pub(crate) fn without_criteria(&self) -> Self {
+        Self {
+            methods: Vec::new(),
+            hosts: Vec::new(),
+            paths: Vec::new(),
+            headers: Vec::new(),
+            snis: Vec::new(),
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            expression: None,
+            ..self.clone()
         }
     }
 

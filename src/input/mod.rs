@@ -85,6 +85,12 @@ pub trait Input: Sized {
     /// The input that `settings` describe; `None` if they turn it off. Opens nothing. `limits` are those of all inputs.
     fn new(settings: Self::Settings, limits: &Limits) -> Option<Self>;
 
+    /// Whether the routes of transactions without one are found. Kong says them itself; other proxies know no routes of
+    /// Kong.
+    fn matches_routes(&self) -> bool {
+        true
+    }
+
     /// The files that it opens or creates while the service runs. The process is confined to the files that its parts
     /// declare.
     fn files(&self) -> Files {
@@ -151,6 +157,9 @@ impl Context {
 /// Configures an input from its settings and binds it; `None` if the settings turn it off.
 type Bind = fn(Value, &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError>;
 
+/// Reads something of the settings of an input.
+type Ask<T> = fn(Value, &Limits) -> T;
+
 /// A row of [`INPUTS`]: an [`Input`] without its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Definition {
@@ -161,7 +170,8 @@ pub struct Definition {
     /// The fields of its settings.
     pub settings: &'static Record,
     bind: Bind,
-    files: fn(Value, &Limits) -> Files,
+    matches_routes: Ask<bool>,
+    files: Ask<Files>,
     same_settings: fn(Value, Value) -> bool,
 }
 
@@ -173,6 +183,7 @@ impl Definition {
             about: I::ABOUT,
             settings: I::SETTINGS,
             bind: bind::<I>,
+            matches_routes: matches_routes::<I>,
             files: files::<I>,
             same_settings: same_settings::<I>,
         }
@@ -185,6 +196,12 @@ impl Definition {
     pub fn bind<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Result<Option<Box<dyn BoundInput>>, BindError> {
         let InputSettings { inputs, limits } = settings.into();
         (self.bind)(self.value(inputs), limits)
+    }
+
+    /// Whether the input is turned on and the routes of its transactions are found.
+    pub fn matches_routes<'a>(&self, settings: impl Into<InputSettings<'a>>) -> bool {
+        let InputSettings { inputs, limits } = settings.into();
+        (self.matches_routes)(self.value(inputs), limits)
     }
 
     /// The files that the input opens or creates while the service runs.
@@ -216,6 +233,10 @@ fn configure<I: Input>(value: Value, limits: &Limits) -> Result<Option<I>, BindE
 
 fn bind<I: Input>(value: Value, limits: &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError> {
     configure::<I>(value, limits)?.map(I::bind).transpose()
+}
+
+fn matches_routes<I: Input>(value: Value, limits: &Limits) -> bool {
+    configure::<I>(value, limits).ok().flatten().is_some_and(|input| input.matches_routes())
 }
 
 fn files<I: Input>(value: Value, limits: &Limits) -> Files {

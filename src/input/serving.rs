@@ -12,9 +12,16 @@ use crate::phase::Intake;
 
 /// The inputs that settings turn on, bound and not yet served.
 pub struct Inputs {
-    pub(super) bound: Vec<(&'static str, Box<dyn BoundInput>)>,
+    pub(super) bound: Vec<Bound>,
     /// Maximum bytes of the unfinished lines of all of them.
-    pub(super) max_unfinished_bytes: usize,
+    max_unfinished_bytes: usize,
+}
+
+/// One of them.
+pub(super) struct Bound {
+    name: &'static str,
+    input: Box<dyn BoundInput>,
+    match_routes: bool,
 }
 
 impl fmt::Debug for Inputs {
@@ -33,10 +40,17 @@ impl Inputs {
         let mut bound = Vec::new();
         for definition in definitions {
             if let Some(input) = definition.bind(settings)? {
-                bound.push((definition.name, input));
+                let match_routes = definition.matches_routes(settings);
+                bound.push(Bound { name: definition.name, input, match_routes });
             }
         }
         Ok(Self { bound, max_unfinished_bytes: settings.limits.max_unfinished_bytes })
+    }
+
+    /// One input alone.
+    #[cfg(test)]
+    pub(super) fn of(name: &'static str, input: Box<dyn BoundInput>) -> Self {
+        Self { bound: vec![Bound { name, input, match_routes: false }], max_unfinished_bytes: 32 << 20 }
     }
 
     /// Whether no input is turned on.
@@ -46,7 +60,7 @@ impl Inputs {
 
     /// Where the inputs listen, in the order of the definitions and, for each input, of its settings.
     pub fn addresses(&self) -> Vec<Address> {
-        self.bound.iter().flat_map(|(_, input)| input.addresses()).collect()
+        self.bound.iter().flat_map(|bound| bound.input.addresses()).collect()
     }
 
     /// Starts every input. When `stop` becomes true (or its sender is dropped) they accept nothing more, finish what is
@@ -55,10 +69,11 @@ impl Inputs {
         let mut tasks = JoinSet::new();
         let mut counters = Vec::new();
         let unfinished = UnfinishedLines::new(self.max_unfinished_bytes);
-        for (name, input) in self.bound {
+        for Bound { name, input, match_routes } in self.bound {
             let own = Arc::new(Counters::default());
             counters.push((name, own.clone()));
-            let (intake, stop, unfinished) = (intake.for_sender(None), stop.clone(), unfinished.clone());
+            let intake = intake.for_sender(None).matching_routes(match_routes);
+            let (stop, unfinished) = (stop.clone(), unfinished.clone());
             let context = Context { input: name, intake, counters: own, stop, unfinished };
             tasks.spawn(input.serve(context));
         }

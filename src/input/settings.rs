@@ -1,7 +1,7 @@
 //! Fields that the settings of several inputs have.
 
 pub(super) use crate::options::record::{ADDRESS, ALLOWED_HOST, TEXT, list, settings_record, size};
-use crate::options::record::{count, duration};
+use crate::options::record::{boolean, count, duration};
 use logphase_config::schema::{Check, Field};
 
 /// Connections at the same time on each address; the documentation of `max_connections` says what happens to more.
@@ -11,3 +11,6 @@ pub(super) const MAX_CONNECTIONS: Field = count(1000, &[Check::Between(1.0, 1_00
 pub(super) const fn idle_timeout(default: i64) -> Field {
     duration(default, &[Check::GreaterThan(0.0)])
 }
+
+/// Whether to find the routes of transactions without one; off for what Kong sends, which says its routes.
+pub(super) const MATCH_ROUTES: Field = boolean(false);

@@ -71,6 +71,8 @@ pub struct Batch {
     pub transactions: Vec<Transaction>,
     /// Whether to accept all of them or none.
     pub all_or_none: bool,
+    /// Whether to find the routes of those without one.
+    pub match_routes: bool,
     /// Keeps it in order with other batches of its sender.
     pub fence: Option<Arc<Fence>>,
     /// Whom it counts for when others wait.
@@ -101,6 +103,7 @@ pub enum FairBy {
 pub struct Intake {
     shared: Arc<Shared>,
     share: Share,
+    match_routes: bool,
 }
 
 struct Shared {
@@ -136,7 +139,7 @@ impl Intake {
             hasher: RandomState::new(),
             spare,
         };
-        Self { shared: Arc::new(shared), share: Share { group: 0, sender: 0 } }
+        Self { shared: Arc::new(shared), share: Share { group: 0, sender: 0 }, match_routes: false }
     }
 
     /// The same intake for one more sender, such as a connection, which takes turns with the others. `peer` is its
@@ -149,7 +152,14 @@ impl Intake {
             (FairBy::Peer, None) => self.shared.hasher.hash_one(sender),
             (FairBy::Connection | FairBy::Route, _) => 0,
         };
-        Self { shared: self.shared.clone(), share: Share { group, sender } }
+        Self { shared: self.shared.clone(), share: Share { group, sender }, match_routes: self.match_routes }
+    }
+
+    /// The same intake for a sender whose transactions may have no route: whether to find it.
+    #[must_use]
+    pub fn matching_routes(mut self, match_routes: bool) -> Self {
+        self.match_routes = match_routes;
+        self
     }
 
     /// A batch of this sender.
@@ -168,7 +178,8 @@ impl Intake {
         }
         let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
         let (reply, result) = oneshot::channel();
-        (Batch { transactions, all_or_none: fence.is_none(), fence, share, bytes, slot, reply }, result)
+        let (all_or_none, match_routes) = (fence.is_none(), self.match_routes);
+        (Batch { transactions, all_or_none, match_routes, fence, share, bytes, slot, reply }, result)
     }
 
     /// Places in the lanes that no sender has yet; see [`super::OrderedIntake`].

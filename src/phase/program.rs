@@ -7,6 +7,7 @@ use super::snippets::{SnippetKey, SnippetRegistry};
 use crate::entity::Scope;
 use crate::log::limit::Limiter;
 use crate::plugin::Definition;
+use crate::router::Router;
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{KeyPath, Shape, Style};
 use logphase_script::{Bytecode, Options};
@@ -70,6 +71,8 @@ impl Compiled {
 pub struct Program {
     /// The enabled plugins, highest priority first; equal ones by name, descending (kong/db/dao/plugins.lua).
     pub steps: Vec<Step>,
+    /// Finds the routes of transactions without one; empty if no input wants it.
+    pub router: Arc<Router>,
     /// The digest of the configuration ([`crate::entity::Configuration::digest`]).
     pub digest: String,
     /// The options of the VMs.

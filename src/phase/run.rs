@@ -10,6 +10,7 @@ use super::breaker::{Suspension, Transition};
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
 use super::worker::WorkerStats;
+use crate::router::{Destination, RouteFinder};
 use logphase_queue::metric::Cell;
 use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
@@ -40,6 +41,7 @@ pub trait Observer {
 pub struct Runner {
     program: Arc<Program>,
     planner: Planner,
+    routes: RouteFinder,
     vm: Vm,
     /// The loaded snippets of each step.
     loaded: Vec<LoadedStep>,
@@ -60,6 +62,7 @@ impl Runner {
         let (vm, loaded) = load(&program, None)?;
         Ok(Self {
             planner: Planner::new(program.clone()),
+            routes: RouteFinder::new(program.router.clone()),
             program,
             vm,
             loaded,
@@ -87,6 +90,11 @@ impl Runner {
     /// The program.
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// Adds the route and service of `transaction`, unless its proxy has said them. Returns what was added.
+    pub fn fill_route(&mut self, transaction: &mut Transaction) -> Option<&Destination> {
+        self.routes.fill(transaction)
     }
 
     /// The plan for `transaction`.

@@ -219,10 +219,15 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Batch, between: bool) {
-        let Batch { mut transactions, all_or_none, fence, share, reply, .. } = batch;
+        let Batch { mut transactions, all_or_none, match_routes, fence, share, reply, .. } = batch;
         if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
             let _ = reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
             return;
+        }
+        if match_routes {
+            for transaction in &mut transactions {
+                self.runner.fill_route(transaction);
+            }
         }
         let sizes: Vec<usize> = transactions.iter().map(|transaction| transaction.bytes().len()).collect();
         let (plans, accepted, error) = loop {

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::{Diagnostic, Severity, any_error, codes};
 
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
+use crate::input::INPUTS;
 use crate::phase::{Program, Runner};
+use crate::router::Router;
 use crate::settings::Settings;
 
 use super::{Loaded, outputs};
@@ -20,6 +22,8 @@ pub struct Prepared {
     pub(super) configuration: Configuration,
     /// Every snippet, compiled.
     pub(super) program: Program,
+    /// The routes of the configuration.
+    pub(super) router: Arc<Router>,
     /// What each logging plugin delivers to, by its index in the configuration.
     pub(super) outputs: BTreeMap<usize, OutputSpec>,
     /// What was found and refuses nothing.
@@ -36,6 +40,9 @@ impl Prepared {
         let Loaded { settings, configuration, mut diagnostics, .. } = loaded;
         // Also if something is wrong already, so that all errors are found at once.
         let program = Program::build(&configuration, &settings).and_then(fitting);
+        let (router, found) = router(&configuration, &settings);
+        let refused = refused || any_error(&found);
+        diagnostics.extend(found);
         if refused {
             // What sinks are opened with is not complete: a field that could not be read is missing.
             diagnostics.extend(program.err().into_iter().flatten());
@@ -45,7 +52,12 @@ impl Prepared {
         let emitting = plugins.filter(|(_, plugin)| plugin.enabled && plugin.definition.emits).map(|(index, _)| index);
         let outputs = outputs::specs(&configuration, emitting, &settings);
         match (program, outputs) {
-            (Ok(program), Ok(outputs)) => Ok(Self { settings, configuration, program, outputs, warnings: diagnostics }),
+            (Ok(mut program), Ok(outputs)) => {
+                if matches_routes(&settings) {
+                    program.router = router.clone();
+                }
+                Ok(Self { settings, configuration, program, router, outputs, warnings: diagnostics })
+            }
             (program, outputs) => {
                 diagnostics.extend(program.err().into_iter().chain(outputs.err()).flatten());
                 Err(diagnostics)
@@ -73,10 +85,31 @@ impl Prepared {
         (self.program, self.settings)
     }
 
+    /// The routes of the configuration, whether or not an input finds them.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
     /// The compiled snippets.
     pub fn program(&self) -> &Program {
         &self.program
     }
+}
+
+/// The router of `configuration`, with what is wrong with its routes: errors if an input finds routes; otherwise only
+/// warnings, and none about rules that do not matter then.
+fn router(configuration: &Configuration, settings: &Settings) -> (Arc<Router>, Vec<Diagnostic>) {
+    let (router, mut found) = Router::new(configuration, settings.router());
+    if !matches_routes(settings) {
+        found.retain(Diagnostic::is_error);
+        found.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Warning);
+    }
+    (Arc::new(router), found)
+}
+
+/// Whether an input finds the routes of transactions without one.
+fn matches_routes(settings: &Settings) -> bool {
+    INPUTS.iter().any(|input| input.matches_routes(settings))
 }
 
 /// `program` again, if its snippets fit a Lua VM: one is made, and they are loaded.

@@ -39,6 +39,7 @@ pub use sections::{Confinement, Files, Log, Lua, Reload, STATUS_ADDRESS, Status}
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
+use crate::router::{self, Calculation, Flavor};
 
 const PLUGIN: Field = Field::record("", &plugin::OVERRIDE);
 
@@ -70,6 +71,11 @@ settings_record! {
             list(&Field::string("").checks(&[Check::Custom(checks::name)]));
         /// Addresses and networks for which `kong.ip.is_trusted` is true.
         trusted_ips: Vec<String> = list(&Field::string("").checks(&[Check::Custom(checks::network)]));
+        /// Kong's `router_flavor`, for inputs that find routes: `traditional_compatible` or `expressions`; by default
+        /// `expressions` if a route has an expression.
+        router_flavor: Option<Flavor> = Field::string("").checks(&[Check::OneOf(Flavor::NAMES)]);
+        /// Kong's `route_match_calculation`, for inputs that find routes: `original` or `strict`.
+        route_match_calculation: Calculation = choice("original", &[Check::OneOf(Calculation::NAMES)]);
         /// Budgets of snippets.
         lua: Lua = Field::record("", Lua::RECORD).required();
         /// Listeners for status and metrics.
@@ -103,6 +109,11 @@ settings_record! {
 }
 
 impl Settings {
+    /// How the router is built.
+    pub fn router(&self) -> router::Options {
+        router::Options { flavor: self.router_flavor, calculation: self.route_match_calculation }
+    }
+
     /// A warning for each entry of `plugins` that matches no plugin of `configuration`.
     pub fn unmatched(&self, configuration: &Configuration) -> Vec<Diagnostic> {
         let plugins = configuration.plugins.iter();

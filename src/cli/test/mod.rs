@@ -139,7 +139,7 @@ fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
 
 fn execute<'a>(suite: &'a Suite, test: &Test, dry_run: &mut DryRun) -> Vec<PluginResult<'a>> {
     dry_run.reset_vm();
-    let outcomes = dry_run.run(test.transaction.clone());
+    let (_, outcomes) = dry_run.run(test.transaction.clone());
     outcomes.iter().map(|outcome| PluginResult::new(&suite.program, outcome)).collect()
 }
 

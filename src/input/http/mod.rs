@@ -20,7 +20,9 @@ use tokio::net::TcpListener;
 
 use self::service::Service;
 use super::accept::{self, AcceptOptions};
-use super::settings::{ADDRESS, ALLOWED_HOST, MAX_CONNECTIONS, idle_timeout, list, settings_record, size};
+use super::settings::{
+    ADDRESS, ALLOWED_HOST, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, settings_record, size,
+};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::input::Limits;
 use crate::sink::BoxFuture;
@@ -54,6 +56,8 @@ settings_record! {
         /// Names, or `*.zone`, that requests may have in `Host` if the input listens on this machine alone, in addition
         /// to addresses, names without a dot, private zones and the name of the machine.
         allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
+        /// Find the route and service of transactions without them, as Kong's router would.
+        match_routes: bool = MATCH_ROUTES;
     }
 }
 
@@ -91,6 +95,10 @@ impl Input for Http {
             write_timeout: WRITE_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
         })
+    }
+
+    fn matches_routes(&self) -> bool {
+        self.settings.match_routes
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

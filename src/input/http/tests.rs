@@ -28,6 +28,7 @@ fn settings() -> Settings {
         idle_timeout: Duration::from_secs(300),
         min_rate: 1,
         allowed_hosts: Vec::new(),
+        match_routes: false,
     }
 }
 

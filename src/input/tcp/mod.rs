@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::accept::{self, AcceptOptions};
-use super::settings::{ADDRESS, MAX_CONNECTIONS, idle_timeout, list, settings_record};
+use super::settings::{ADDRESS, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::decode::KongDecoder;
 use crate::decode::kong::Format;
@@ -25,6 +25,8 @@ settings_record! {
         // Kong's tcp-log keeps a connection for a minute after its last message.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(300);
+        /// Find the route and service of transactions without them, as Kong's router would.
+        match_routes: bool = MATCH_ROUTES;
     }
 }
 
@@ -44,6 +46,10 @@ impl Input for Tcp {
     fn new(settings: Settings, limits: &Limits) -> Option<Self> {
         let decoder = KongDecoder::new(Format::Object, limits.transaction());
         (!settings.listen.is_empty()).then_some(Self { settings, decoder })
+    }
+
+    fn matches_routes(&self) -> bool {
+        self.settings.match_routes
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

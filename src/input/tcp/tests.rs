@@ -10,7 +10,7 @@ use crate::phase::IntakeError;
 use logphase_script::transaction::Limits;
 
 fn settings() -> Settings {
-    Settings { listen: any_port(), max_connections: 1000, idle_timeout: Duration::from_secs(300) }
+    Settings { listen: any_port(), max_connections: 1000, idle_timeout: Duration::from_secs(300), match_routes: false }
 }
 
 fn input(settings: Settings, limits: Limits) -> Tcp {

@@ -118,7 +118,7 @@ pub(in crate::input) struct Harness {
 impl Harness {
     /// Runs one input.
     pub(in crate::input) fn start<I: Input>(input: I) -> Self {
-        Self::serve(Inputs { bound: vec![(I::NAME, input.bind().unwrap())], max_unfinished_bytes: 32 << 20 })
+        Self::serve(Inputs::of(I::NAME, input.bind().unwrap()))
     }
 
     /// Runs inputs that are bound.

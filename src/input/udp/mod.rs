@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use tokio::net::UdpSocket;
 
-use super::settings::{ADDRESS, list, settings_record};
+use super::settings::{ADDRESS, MATCH_ROUTES, list, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::KongDecoder;
 use crate::decode::kong::Format;
@@ -26,6 +26,8 @@ settings_record! {
     pub struct Settings {
         /// Addresses, `HOST:PORT`.
         listen: Vec<String> = list(&ADDRESS);
+        /// Find the route and service of transactions without them, as Kong's router would.
+        match_routes: bool = MATCH_ROUTES;
     }
 }
 
@@ -47,6 +49,10 @@ impl Input for Udp {
     fn new(settings: Settings, limits: &Limits) -> Option<Self> {
         let decoder = KongDecoder::new(Format::Object, limits.transaction());
         (!settings.listen.is_empty()).then_some(Self { settings, decoder, receive_buffer: RECEIVE_BUFFER_BYTES })
+    }
+
+    fn matches_routes(&self) -> bool {
+        self.settings.match_routes
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

@@ -7,7 +7,11 @@ use logphase_script::transaction;
 
 fn input() -> Udp {
     let decoder = KongDecoder::new(Format::Object, transaction::Limits::default());
-    Udp { settings: Settings { listen: any_port() }, decoder, receive_buffer: RECEIVE_BUFFER_BYTES }
+    Udp {
+        settings: Settings { listen: any_port(), match_routes: false },
+        decoder,
+        receive_buffer: RECEIVE_BUFFER_BYTES,
+    }
 }
 
 async fn sender(harness: &Harness) -> UdpSocket {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accept::{self, AcceptOptions};
-use super::settings::{MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
+use super::settings::{MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::confinement::Files;
 use crate::decode::KongDecoder;
@@ -24,6 +24,8 @@ settings_record! {
         /// How long a connection may be idle.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(300);
+        /// Find the route and service of transactions without them, as Kong's router would.
+        match_routes: bool = MATCH_ROUTES;
     }
 }
 
@@ -52,6 +54,10 @@ impl Input for Unix {
             parent.unwrap_or(Path::new(".")).to_owned()
         };
         Files { write: self.settings.paths.iter().map(directory).collect(), ..Files::default() }
+    }
+
+    fn matches_routes(&self) -> bool {
+        self.settings.match_routes
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

@@ -10,8 +10,12 @@ use crate::input::tests::harness::Harness;
 use logphase_script::transaction;
 
 fn input(path: &Path) -> Unix {
-    let settings =
-        Settings { paths: vec![path.to_owned()], max_connections: 10, idle_timeout: Duration::from_secs(300) };
+    let settings = Settings {
+        paths: vec![path.to_owned()],
+        max_connections: 10,
+        idle_timeout: Duration::from_secs(300),
+        match_routes: false,
+    };
     Unix { settings, decoder: KongDecoder::new(Format::Object, transaction::Limits::default()) }
 }
 

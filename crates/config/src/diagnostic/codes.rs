@@ -56,6 +56,8 @@ pub const DEPRECATED: &str = "K0208";
 // K0209 was a plugin without a sink, until all had one.
 /// A file that the confinement of the running process excludes.
 pub const OUT_OF_REACH: &str = "K0210";
+/// A route that the router cannot use.
+pub const EXPRESSION: &str = "K0211";
 /// Lua that does not compile.
 pub const LUA: &str = "K0301";
 /// A malformed key path of an edit.
@@ -159,6 +161,12 @@ pub const CODES: &[Code] = &[
         "a file that the running process cannot open",
         "On Linux the service opens only the files that it was started with (Landlock), which cannot be loosened while \
          it runs. Restart it, or name directories of plugins to come in `confinement.paths`.",
+    ),
+    code(
+        EXPRESSION,
+        "a route that the router cannot use",
+        "Its expression, or the one that its fields are translated to, is not valid in Kong's router language, and Kong \
+         refuses it too. It is an error if an input finds routes (`match_routes`), and a warning otherwise.",
     ),
     code(
         LUA,

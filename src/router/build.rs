@@ -1,0 +1,224 @@
+//! From the routes of a configuration to a router.
+
+use std::collections::HashMap;
+
+use uuid::{Uuid, uuid};
+
+use super::language::{self, ExpressionError, Subsystem};
+use super::priority::{self, Weight};
+use super::settings::{Calculation, Flavor, Options};
+use super::table::{Matcher, Table};
+use super::translate::{self, PathGroup};
+use super::{Destination, Router};
+use crate::entity::{Configuration, EntityRef, PathPattern, Route, Service};
+use crate::plugin::Protocol;
+use logphase_config::diagnostic::{Diagnostic, Severity, codes};
+
+/// The namespace of the ids of a route's groups of paths (kong/router/atc.lua).
+const GROUPS: Uuid = uuid!("7f145bf9-0dce-4f91-98eb-debbce4b9f6b");
+
+impl Router {
+    /// The router of the routes in `configuration`. Routes that Kong refuses take no part, nor do those of disabled
+    /// services. Returns also what is wrong with the routes that take no part: an error for each expression that cannot be
+    /// used, be it that of the route or the one that its fields are translated to, and a warning for each that violates a
+    /// rule about several fields.
+    pub fn new(configuration: &Configuration, options: Options) -> (Self, Vec<Diagnostic>) {
+        let has_expressions = configuration.routes.iter().any(|route| route.expression.is_some());
+        let flavor =
+            options.flavor.unwrap_or(if has_expressions { Flavor::Expressions } else { Flavor::TraditionalCompatible });
+        let mut builder = Builder {
+            flavor,
+            calculation: options.calculation,
+            destinations: Vec::new(),
+            http: Vec::new(),
+            stream: Vec::new(),
+            errors: Vec::new(),
+        };
+        let mut found = Vec::new();
+        let services = Services::new(&configuration.services);
+        for route in &configuration.routes {
+            if !route.is_sound {
+                found.extend(route.refusals.iter().map(never_found));
+                continue;
+            }
+            let service = route.service.as_ref().and_then(|service| services.find(service));
+            if service.is_none_or(|service| service.enabled) {
+                builder.add(route, service);
+            }
+        }
+        let Builder { destinations, http, stream, errors, .. } = builder;
+        found.extend(errors);
+        (Self { destinations, http: Table::new(http), stream: Table::new(stream) }, found)
+    }
+}
+
+/// Services by id and by name.
+struct Services<'a>(HashMap<&'a str, &'a Service>);
+
+impl<'a> Services<'a> {
+    fn new(services: &'a [Service]) -> Self {
+        let names = services.iter().filter_map(|service| Some((service.name.as_deref()?, service)));
+        let ids = services.iter().map(|service| (&*service.stored.id, service));
+        // An id takes precedence over an equal name of another service.
+        Self(names.chain(ids).collect())
+    }
+
+    fn find(&self, wanted: &EntityRef) -> Option<&'a Service> {
+        let keys = [wanted.id.as_deref(), wanted.name.as_deref()];
+        keys.into_iter().flatten().find_map(|key| self.0.get(key).copied())
+    }
+}
+
+struct Builder {
+    flavor: Flavor,
+    calculation: Calculation,
+    destinations: Vec<Destination>,
+    http: Vec<Matcher>,
+    stream: Vec<Matcher>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Builder {
+    fn add(&mut self, route: &Route, service: Option<&Service>) {
+        let subsystem = if translate::is_stream(&route.protocols) { Subsystem::Stream } else { Subsystem::Http };
+        let matchers = match (&route.expression, self.flavor) {
+            (Some(_), Flavor::TraditionalCompatible) => Err(no_expressions(route)),
+            (Some(expression), Flavor::Expressions) => self.of_expression(route, expression, subsystem),
+            (None, _) => self.of_fields(route, subsystem),
+        };
+        match matchers {
+            Ok(matchers) => {
+                self.destinations.push(Destination::new(route, service));
+                match subsystem {
+                    Subsystem::Http => self.http.extend(matchers),
+                    Subsystem::Stream => self.stream.extend(matchers),
+                }
+            }
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    fn of_expression(&self, route: &Route, text: &str, subsystem: Subsystem) -> Result<Vec<Matcher>, Diagnostic> {
+        let wrong = |error| invalid(route, "expression", &error);
+        // Read alone first, so that an error is about what the file has.
+        language::read(text, subsystem).map_err(wrong)?;
+        let text = translate::of_protocols(text, &route.protocols);
+        let expression = language::read(&text, subsystem).map_err(wrong)?;
+        let priority = priority::expression(route.priority);
+        Ok(vec![Matcher {
+            priority,
+            id: id(route),
+            expression,
+            route: self.destinations.len(),
+            #[cfg(test)]
+            text,
+        }])
+    }
+
+    fn of_fields(&self, route: &Route, subsystem: Subsystem) -> Result<Vec<Matcher>, Diagnostic> {
+        let groups = PathGroup::all(&route.paths);
+        let mut matchers = Vec::new();
+        for (number, group) in groups.iter().enumerate() {
+            let text = translate::expression(route, *group, self.calculation);
+            if text.is_empty() {
+                continue;
+            }
+            let text = match self.flavor {
+                Flavor::TraditionalCompatible => text,
+                Flavor::Expressions => translate::of_protocols(&text, &route.protocols),
+            };
+            let expression = language::read(&text, subsystem)
+                .map_err(|error| invalid(route, &culprit(route, subsystem, self.calculation), &error))?;
+            let priority = match (subsystem, group) {
+                (Subsystem::Stream, _) => priority::stream(route),
+                (_, PathGroup::Regex) => Weight::new(route, true, 0).priority(self.calculation),
+                (_, PathGroup::Plain(length)) => Weight::new(route, false, *length).priority(self.calculation),
+            };
+            let id = match groups.len() {
+                1 => id(route),
+                _ => Uuid::new_v5(&GROUPS, format!("{}#{}", route.stored.id, number + 1).as_bytes()),
+            };
+            matchers.push(Matcher {
+                priority,
+                id,
+                expression,
+                route: self.destinations.len(),
+                #[cfg(test)]
+                text,
+            });
+        }
+        Ok(matchers)
+    }
+}
+
+fn id(route: &Route) -> Uuid {
+    // The schema has checked that a given id is one.
+    Uuid::parse_str(&route.stored.id).unwrap_or_default()
+}
+
+/// The field because of which a route cannot be translated: the first path, header or network that is invalid by itself.
+fn culprit(route: &Route, subsystem: Subsystem, calculation: Calculation) -> String {
+    let alone = |change: &dyn Fn(&mut Route)| {
+        let mut alone = route.without_criteria();
+        change(&mut alone);
+        let group = PathGroup::all(&alone.paths)[0];
+        language::read(&translate::expression(&alone, group, calculation), subsystem).is_err()
+    };
+    let path = |path: &PathPattern| alone(&|route| route.paths = vec![path.clone()]);
+    if let Some(at) = route.paths.iter().position(path) {
+        return format!("paths[{at}]");
+    }
+    if let Some(header) = route.headers.iter().find(|header| alone(&|route| route.headers = vec![(*header).clone()])) {
+        return format!("headers.{}", header.name);
+    }
+    if let Some(at) = route.sources.iter().position(|source| alone(&|route| route.sources = vec![source.clone()])) {
+        return format!("sources[{at}]");
+    }
+    let destination = |destination| alone(&|route: &mut Route| route.destinations = vec![Clone::clone(destination)]);
+    route.destinations.iter().position(destination).map_or_else(String::new, |at| format!("destinations[{at}]"))
+}
+
+/// With Kong's message (kong/db/schema/entities/routes.lua).
+fn invalid(route: &Route, field: &str, error: &ExpressionError) -> Diagnostic {
+    let diagnostic = Diagnostic::error(codes::EXPRESSION, format!("the router cannot use route `{}`", route.label()))
+        .at(route.field_origin(field))
+        .label(error.reason());
+    match error {
+        ExpressionError::Invalid(text) => diagnostic.kong(format!("Router Expression failed validation: {text}")),
+        ExpressionError::TooLarge(_) => diagnostic.help("split the route into several"),
+    }
+}
+
+fn never_found(refusal: &Diagnostic) -> Diagnostic {
+    let help = "Kong refuses this route; no transaction is given it".to_owned();
+    Diagnostic { severity: Severity::Warning, help: Some(help), ..refusal.clone() }
+}
+
+fn no_expressions(route: &Route) -> Diagnostic {
+    Diagnostic::error(codes::EXPRESSION, format!("route `{}` has an expression", route.label()))
+        .at(route.field_origin("expression"))
+        .label("unknown field")
+        .kong("schema violation (expression: unknown field)")
+        .help("set `router_flavor: expressions`, or leave it out (LOGPHASE_ROUTER_FLAVOR)")
+}
+
+impl Destination {
+    fn new(route: &Route, service: Option<&Service>) -> Self {
+        let has = |protocol| route.protocols.contains(&protocol);
+        let mut json = route.stored.json.clone().into_bytes();
+        if let Some(service) = service {
+            json.pop();
+            let id = serde_json::Value::from(service.stored.id.as_str());
+            json.extend_from_slice(format!(",\"service\":{{\"id\":{id}}}}}").as_bytes());
+        }
+        Self {
+            label: route.label().to_owned(),
+            service_label: service.map(|service| service.name.as_ref().unwrap_or(&service.stored.id).clone()),
+            route: json,
+            service: service.map(|service| service.stored.json.clone().into_bytes()),
+            only_https: has(Protocol::Https) && !has(Protocol::Http),
+            grpc: has(Protocol::Grpc) || has(Protocol::Grpcs),
+            only_grpcs: has(Protocol::Grpcs) && !has(Protocol::Grpc),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Finds the route and service of a transaction whose proxy was not Kong, as Kong's router would have.
+//!
+//! [`Router::new`] translates the routes of a configuration to expressions of Kong's router language, as Kong does
+//! (`translate`), and orders them as Kong does (`priority`). Kong's own crate, `atc-router`, evaluates them (`table`). With
+//! thousands of routes, an index leaves out those that cannot match (`index`), and where that leaves many, a cache keeps
+//! the answers (`cache`). A [`RouteFinder`] adds what was found to a transaction. The rules are those of Kong Gateway 3.10
+//! (kong/router/, Apache-2.0) and of its documentation up to 3.15; docs/router.md describes them.
+
+mod build;
+mod cache;
+mod field;
+mod index;
+mod language;
+mod prefixes;
+mod priority;
+mod request;
+mod settings;
+mod table;
+mod translate;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::language::Subsystem;
+use self::request::Request;
+use self::table::{Search, Table};
+use logphase_script::transaction::Transaction;
+
+pub use self::settings::{Calculation, Flavor, Options};
+
+/// The routes of a configuration. All workers share it. The default has none.
+#[derive(Debug, Default)]
+pub struct Router {
+    destinations: Vec<Destination>,
+    http: Table,
+    stream: Table,
+}
+
+/// What a transaction is given.
+#[derive(Debug)]
+pub struct Destination {
+    label: String,
+    service_label: Option<String>,
+    /// The route as Kong logs it.
+    route: Vec<u8>,
+    service: Option<Vec<u8>>,
+    only_https: bool,
+    grpc: bool,
+    only_grpcs: bool,
+}
+
+impl Destination {
+    /// The name of the route, otherwise its id.
+    pub fn route(&self) -> &str {
+        &self.label
+    }
+
+    /// The name of its service, otherwise its id.
+    pub fn service(&self) -> Option<&str> {
+        self.service_label.as_deref()
+    }
+
+    /// Whether Kong proxies `request` once this route is found. What it answers itself, because the protocol is another
+    /// one, it logs without a route (kong/runloop/handler.lua).
+    fn admits(&self, request: &Request<'_>) -> bool {
+        if request.subsystem == Subsystem::Stream {
+            return true;
+        }
+        if self.only_https && !request.was_forwarded_over_tls() {
+            return false;
+        }
+        !self.grpc
+            || (request.is_grpc() && !request.is_http1() && (!self.only_grpcs || request.was_forwarded_over_tls()))
+    }
+}
+
+impl Router {
+    /// Whether there is no route to find.
+    pub fn is_empty(&self) -> bool {
+        self.destinations.is_empty()
+    }
+
+    /// The number of expressions: one for each route and each length of its paths.
+    pub fn expressions(&self) -> usize {
+        self.http.len() + self.stream.len()
+    }
+}
+
+/// Finds routes. Each worker has its own, because it reuses memory and keeps answers.
+pub struct RouteFinder {
+    router: Arc<Router>,
+    http: Search,
+    stream: Search,
+}
+
+impl RouteFinder {
+    /// A finder of the routes of `router`.
+    pub fn new(router: Arc<Router>) -> Self {
+        Self { router, http: Search::new(Subsystem::Http), stream: Search::new(Subsystem::Stream) }
+    }
+
+    /// The route that Kong would log for `transaction`.
+    pub fn find(&mut self, transaction: &Transaction) -> Option<&Destination> {
+        if self.router.is_empty() {
+            return None;
+        }
+        let request = Request::new(transaction)?;
+        let (search, table) = match request.subsystem {
+            Subsystem::Http => (&mut self.http, &self.router.http),
+            Subsystem::Stream => (&mut self.stream, &self.router.stream),
+        };
+        let destination = &self.router.destinations[search.find(table, &request)?];
+        destination.admits(&request).then_some(destination)
+    }
+
+    /// Adds the route and service of `transaction`, unless its proxy has said them. Returns what was added.
+    pub fn fill(&mut self, transaction: &mut Transaction) -> Option<&Destination> {
+        if ["route", "service", "api"].iter().any(|name| transaction.get(name).is_some()) {
+            return None;
+        }
+        let destination = self.find(transaction)?;
+        transaction.add_member("route", &destination.route);
+        if let Some(service) = &destination.service {
+            transaction.add_member("service", service);
+        }
+        Some(destination)
+    }
+}

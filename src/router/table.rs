@@ -1,0 +1,165 @@
+//! The expressions of one subsystem in order, and the search for the first that matches.
+
+use atc_router::ast::{Expression, Value};
+use atc_router::context::{Context, Match};
+use atc_router::interpreter::Execute;
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::field::Field;
+use super::index::Index;
+use super::language::{Subsystem, for_each_predicate};
+use super::request::Request;
+
+/// One expression of a route.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    /// Higher ones come first.
+    pub(super) priority: u64,
+    /// Among equal priorities, higher ones come first (kong/router/atc.lua, through `atc-router`).
+    pub(super) id: Uuid,
+    pub(super) expression: Expression,
+    /// Index of the route.
+    pub(super) route: usize,
+    /// What the expression was read from.
+    #[cfg(test)]
+    pub(super) text: String,
+}
+
+/// All expressions of a subsystem.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    matchers: Vec<Matcher>,
+    /// The fields that the expressions use, by name.
+    fields: Vec<(String, Field)>,
+    uses_path: bool,
+    index: Index,
+}
+
+/// With more candidates than this, their answer is cached.
+const CACHED_FROM: usize = 16;
+
+impl Table {
+    /// A table of `matchers`, in any order.
+    pub(super) fn new(mut matchers: Vec<Matcher>) -> Self {
+        matchers.sort_by_key(|matcher| std::cmp::Reverse((matcher.priority, matcher.id)));
+        let mut names = std::collections::BTreeSet::new();
+        for matcher in &mut matchers {
+            for_each_predicate(&mut matcher.expression, &mut |predicate| {
+                if !names.contains(&predicate.lhs.var_name) {
+                    names.insert(predicate.lhs.var_name.clone());
+                }
+            });
+        }
+        let fields: Vec<_> = names.into_iter().filter_map(|name| Some((Field::of(&name)?, name))).collect();
+        Self {
+            index: Index::new(matchers.iter().map(|matcher| &matcher.expression)),
+            matchers,
+            uses_path: fields.iter().any(|(_, name)| name.starts_with("http.path")),
+            fields: fields.into_iter().map(|(field, name)| (name, field)).collect(),
+        }
+    }
+
+    /// The route that the crate's own router finds.
+    #[cfg(test)]
+    pub(super) fn find_with_the_crate(&self, request: &Request<'_>) -> Option<usize> {
+        let schema = request.subsystem.schema();
+        let mut router = atc_router::router::Router::new(schema);
+        let mut context = Context::new(schema);
+        for matcher in &self.matchers {
+            let priority = usize::try_from(matcher.priority).expect("64 bits");
+            router.add_matcher(priority, matcher.id, &matcher.text).expect("it was read before");
+        }
+        for (name, field) in &self.fields {
+            field.values(request, |value| context.add_value(name, value));
+        }
+        if (self.uses_path && request.has_broken_path) || !router.execute(&mut context) {
+            return None;
+        }
+        let id = context.result.as_ref()?.uuid;
+        self.matchers.iter().find(|matcher| matcher.id == id).map(|matcher| matcher.route)
+    }
+
+    /// The number of expressions.
+    pub(super) fn len(&self) -> usize {
+        self.matchers.len()
+    }
+}
+
+/// A search in a table, with the memory that it reuses. Each worker has its own.
+pub(super) struct Search {
+    context: Context<'static>,
+    candidates: Vec<u32>,
+    key: Vec<u8>,
+    cache: Cache,
+}
+
+impl Search {
+    /// A search among the expressions of `subsystem`.
+    pub(super) fn new(subsystem: Subsystem) -> Self {
+        let context = Context::new(subsystem.schema());
+        Self { context, candidates: Vec::new(), key: Vec::new(), cache: Cache::default() }
+    }
+
+    /// The route of the first expression of `table` that matches `request`, by its index.
+    pub(super) fn find(&mut self, table: &Table, request: &Request<'_>) -> Option<usize> {
+        if table.matchers.is_empty() || (table.uses_path && request.has_broken_path) {
+            return None;
+        }
+        self.context.reset();
+        for (name, field) in &table.fields {
+            field.values(request, |value| self.context.add_value(name, value));
+        }
+        let values = |field: &str| self.context.value_of(field).unwrap_or_default();
+        table.index.candidates([request.host.as_deref(), request.path.as_deref()], values, &mut self.candidates);
+        let found = if self.candidates.len() <= CACHED_FROM {
+            evaluate(table, &self.candidates, &mut self.context)
+        } else {
+            write_key(&mut self.key, table, &self.context);
+            let Self { context, candidates, key, cache } = self;
+            cache.get(key, || evaluate(table, candidates, context))
+        };
+        Some(table.matchers[found? as usize].route)
+    }
+
+    /// The same as [`Self::find`], by evaluating every expression, as Kong does.
+    #[cfg(test)]
+    pub(super) fn find_plainly(&mut self, table: &Table, request: &Request<'_>) -> Option<usize> {
+        let mut router = atc_router::context::Context::new(request.subsystem.schema());
+        for (name, field) in &table.fields {
+            field.values(request, |value| router.add_value(name, value));
+        }
+        if table.uses_path && request.has_broken_path {
+            return None;
+        }
+        let all: Vec<u32> = (0..table.matchers.len() as u32).collect();
+        Some(table.matchers[evaluate(table, &all, &mut router)? as usize].route)
+    }
+}
+
+/// The first of `candidates` that matches.
+fn evaluate(table: &Table, candidates: &[u32], context: &mut Context<'_>) -> Option<u32> {
+    let matches = |at: &&u32| table.matchers[**at as usize].expression.execute(context, &mut Match::new());
+    candidates.iter().find(matches).copied()
+}
+
+/// Writes all that the expressions can read, so that equal keys have equal answers.
+fn write_key(key: &mut Vec<u8>, table: &Table, context: &Context<'_>) {
+    key.clear();
+    for (name, _) in &table.fields {
+        let values = context.value_of(name).unwrap_or_default();
+        key.extend_from_slice(&(values.len() as u32).to_le_bytes());
+        for value in values {
+            match value {
+                Value::String(text) => {
+                    key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    key.extend_from_slice(text.as_bytes());
+                }
+                Value::Int(number) => key.extend_from_slice(&number.to_le_bytes()),
+                Value::IpAddr(std::net::IpAddr::V4(address)) => key.extend_from_slice(&address.octets()),
+                Value::IpAddr(std::net::IpAddr::V6(address)) => key.extend_from_slice(&address.octets()),
+                Value::IpCidr(_) | Value::Regex(_) => {}
+            }
+        }
+    }
+}
