@@ -38,6 +38,7 @@ mod refusals;
 mod reload;
 mod resources;
 mod restarts;
+mod router;
 mod salvage;
 mod sandbox;
 mod sandbox_command;

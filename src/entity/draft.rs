@@ -37,9 +37,9 @@ pub struct Draft {
     pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
     /// The valid fields and the defaults of the others; empty before validation.
     values: Map<String, Value>,
-    /// Whether Kong accepts all of its fields.
+    /// Whether Kong accepts each of its fields.
     sound: bool,
-    /// Violations that concern only who finds routes, not the log phase.
+    /// Violations of rules about several fields, which matter only to the router.
     refusals: Vec<Diagnostic>,
 }
 
@@ -78,10 +78,11 @@ impl Draft {
             // `url` contains the host.
             found.retain(|diagnostic| diagnostic.code != codes::REQUIRED || !is_about(diagnostic, "host"));
         }
-        self.sound = !found.iter().any(Diagnostic::is_error);
+        let errors = found.iter().filter(|diagnostic| diagnostic.is_error()).count();
         if completeness == Completeness::LogPhase {
             found = found.into_iter().filter_map(|diagnostic| self.for_log_phase(diagnostic)).collect();
         }
+        self.sound = errors == self.refusals.len();
         let anonymous = self.kind == EntityKind::Consumers
             && ["id", "username", "custom_id"].iter().all(|name| self.node.get(name).is_none());
         if anonymous && found.is_empty() {
@@ -197,7 +198,7 @@ impl Draft {
         EntityRef { id: self.id().or_else(|| (routed && name.is_none()).then(|| self.stored_id())), name }
     }
 
-    /// Whether Kong accepts all of its fields.
+    /// Whether Kong accepts each of its fields.
     pub(super) fn is_sound(&self) -> bool {
         self.sound
     }

@@ -62,7 +62,7 @@ pub struct Route {
     pub service: Option<EntityRef>,
     /// When it was created, in seconds since 1970; among equal routes, the oldest takes precedence.
     pub created_at: Option<i64>,
-    /// Whether Kong accepts all of its fields. Without an invalid one, a route would match more than it should.
+    /// Whether Kong accepts each of its fields. Without an invalid one, a route would match more than it should.
     pub is_sound: bool,
     /// Violations of rules about several fields, which matter only to the router.
     pub refusals: Vec<Diagnostic>,

@@ -37,8 +37,11 @@ impl Router {
         let mut found = Vec::new();
         let services = Services::new(&configuration.services);
         for route in &configuration.routes {
-            if !route.is_sound {
-                found.extend(route.refusals.iter().map(never_found));
+            let refusals =
+                route.refusals.iter().filter(|refusal| !(flavor == Flavor::Expressions && is_allowed(refusal)));
+            let refusals: Vec<_> = refusals.map(never_found).collect();
+            if !route.is_sound || !refusals.is_empty() {
+                found.extend(refusals);
                 continue;
             }
             let service = route.service.as_ref().and_then(|service| services.find(service));
@@ -187,6 +190,12 @@ fn invalid(route: &Route, field: &str, error: &ExpressionError) -> Diagnostic {
         ExpressionError::Invalid(text) => diagnostic.kong(format!("Router Expression failed validation: {text}")),
         ExpressionError::TooLarge(_) => diagnostic.help("split the route into several"),
     }
+}
+
+/// Whether the flavor `expressions` has no such rule: there, routes of requests have sources and destinations too.
+fn is_allowed(refusal: &Diagnostic) -> bool {
+    let text = refusal.kong.as_deref().unwrap_or_default();
+    text.contains("cannot set 'sources'") || text.contains("cannot set 'destinations'")
 }
 
 fn never_found(refusal: &Diagnostic) -> Diagnostic {

@@ -69,12 +69,10 @@ impl<'a> Request<'a> {
         let authority = url.map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest));
         let header = transaction.member(Level::RequestHeaders, "host").and_then(first_text);
         // Without the header, its value in the URL; the port there may be the one that was connected to.
-        let host = header.or_else(|| Some(Cow::Owned(authority?.to_owned()))).filter(|host| !host.is_empty());
-        let (host, port) = host.map_or((None, None), |host| {
-            let (name, port) = split_port(&host);
-            let name = name.len();
-            (Some(cut(host, name)), port)
-        });
+        let host = header.or_else(|| Some(Cow::Owned(authority?.to_owned()))).unwrap_or_default();
+        let (name, port) = split_port(&host);
+        let name = name.len();
+        let host = (name > 0).then(|| cut(host, name));
         let connected = authority.and_then(|authority| authority.rsplit_once(':')?.1.parse::<u16>().ok());
         let usual = if tls { 443 } else { 80 };
         let uri = member("uri").and_then(View::text);

@@ -1,22 +1,24 @@
-//! The table of Kong's answers in `cases.yml`.
+//! The table of Kong's answers in `cases/`.
 
 use serde_json::{Map, Value, json};
 
 use super::*;
 use logphase_config::document;
 
-/// Scenario: the routes and requests of `cases.yml`: priorities, ties, wildcards, ports, regular expressions, headers, escapes,
+const FILES: [&str; 3] = [
+    include_str!("cases/paths_and_order.yml"),
+    include_str!("cases/headers_and_tls.yml"),
+    include_str!("cases/expressions_and_streams.yml"),
+];
+
+/// Scenario: the routes and requests of `cases/`: priorities, ties, wildcards, ports, regular expressions, headers, escapes,
 /// server names, protocols, expressions and streams.
 /// Guarantees: each transaction is given the route that Kong would log, by the rule of its set.
 #[test]
 fn routes_are_those_of_kong() {
-    let file = SourceFile::new("cases.yml", include_str!("cases.yml"));
-    let (tree, errors) = document::parse(&file, None);
-    assert_eq!(errors, []);
-    let sets = tree.expect("a document").to_json();
-    let sets = sets.as_array().expect("a list of sets");
+    let sets: Vec<Value> = FILES.iter().flat_map(|text| sets(text)).collect();
     let (mut requests, mut wrong) = (0, Vec::new());
-    for set in sets {
+    for set in &sets {
         let rule = set["rule"].as_str().expect("a rule");
         let (router, errors) = self::router(&entities(set), options(set));
         wrong.extend(errors.iter().map(|error| format!("{rule}\n  {}", error.short())));
@@ -32,6 +34,16 @@ fn routes_are_those_of_kong() {
     }
     assert!(wrong.is_empty(), "{} of {requests}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(sets.len() >= 60 && requests >= 300, "only {} sets and {requests} requests", sets.len());
+}
+
+/// The sets of a file.
+fn sets(text: &str) -> Vec<Value> {
+    let (tree, errors) = document::parse(&SourceFile::new("cases.yml", text), None);
+    assert_eq!(errors, []);
+    match tree.expect("a document").to_json() {
+        Value::Array(sets) => sets,
+        other => panic!("{other} is not a list of sets"),
+    }
 }
 
 fn entities(set: &Value) -> Value {

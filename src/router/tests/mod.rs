@@ -157,10 +157,10 @@ fn hostile_expressions_are_bounded() {
     assert!(errors[0].label.contains("levels of parentheses"), "{errors:?}");
     let (_, errors) = router(format!("http.path == \"{}\"", "x".repeat(2 << 20)));
     assert!(errors[0].label.contains("longer than"), "{errors:?}");
-    let terms: Vec<_> = (0..20_000).map(|number| format!("http.path == \"/{number}\"")).collect();
+    let terms: Vec<_> = (0..5_000).map(|number| format!("http.path == \"/{number}\"")).collect();
     let (router, errors) = router(terms.join(" || "));
     assert_eq!(errors, []);
     let mut finder = RouteFinder::new(router);
-    assert_eq!(found(&mut finder, &json!({"request": {"uri": "/19999"}})).as_deref(), Some("e"));
-    assert_eq!(found(&mut finder, &json!({"request": {"uri": "/20000"}})), None);
+    assert_eq!(found(&mut finder, &json!({"request": {"uri": "/4999"}})).as_deref(), Some("e"));
+    assert_eq!(found(&mut finder, &json!({"request": {"uri": "/5000"}})), None);
 }
