@@ -85,7 +85,7 @@ impl Builder {
     fn add(&mut self, route: &Route, service: Option<&Service>) {
         let subsystem = if translate::is_stream(&route.protocols) { Subsystem::Stream } else { Subsystem::Http };
         let matchers = match (&route.expression, self.flavor) {
-            (Some(_), Flavor::TraditionalCompatible) => Err(no_expressions(route)),
+            (Some(_), Flavor::TraditionalCompatible) => Err(Box::new(no_expressions(route))),
             (Some(expression), Flavor::Expressions) => self.of_expression(route, expression, subsystem),
             (None, _) => self.of_fields(route, subsystem),
         };
@@ -97,12 +97,12 @@ impl Builder {
                     Subsystem::Stream => self.stream.extend(matchers),
                 }
             }
-            Err(error) => self.errors.push(error),
+            Err(error) => self.errors.push(*error),
         }
     }
 
-    fn of_expression(&self, route: &Route, text: &str, subsystem: Subsystem) -> Result<Vec<Matcher>, Diagnostic> {
-        let wrong = |error| invalid(route, "expression", &error);
+    fn of_expression(&self, route: &Route, text: &str, subsystem: Subsystem) -> Result<Vec<Matcher>, Box<Diagnostic>> {
+        let wrong = |error| Box::new(invalid(route, "expression", &error));
         // Read alone first, so that an error is about what the file has.
         language::read(text, subsystem).map_err(wrong)?;
         let text = translate::of_protocols(text, &route.protocols);
@@ -118,7 +118,7 @@ impl Builder {
         }])
     }
 
-    fn of_fields(&self, route: &Route, subsystem: Subsystem) -> Result<Vec<Matcher>, Diagnostic> {
+    fn of_fields(&self, route: &Route, subsystem: Subsystem) -> Result<Vec<Matcher>, Box<Diagnostic>> {
         let groups = PathGroup::all(&route.paths);
         let mut matchers = Vec::new();
         for (number, group) in groups.iter().enumerate() {
@@ -131,7 +131,7 @@ impl Builder {
                 Flavor::Expressions => translate::of_protocols(&text, &route.protocols),
             };
             let expression = language::read(&text, subsystem)
-                .map_err(|error| invalid(route, &culprit(route, subsystem, self.calculation), &error))?;
+                .map_err(|error| Box::new(invalid(route, &culprit(route, subsystem, self.calculation), &error)))?;
             let priority = match (subsystem, group) {
                 (Subsystem::Stream, _) => priority::stream(route),
                 (_, PathGroup::Regex) => Weight::new(route, true, 0).priority(self.calculation),

@@ -113,33 +113,31 @@ impl Index {
         }
     }
 
-    /// Writes the candidates for a request with `host` and `path` to `found`, in order. `values` gives those of another
-    /// field.
-    pub(super) fn candidates<'v>(
-        &self,
+    /// The candidates for a request with `host` and `path`: lists of places, each in order. `values` gives the values of
+    /// another field.
+    pub(super) fn candidates<'i, 'v>(
+        &'i self,
         [host, path]: [Option<&str>; 2],
         values: impl Fn(&str) -> &'v [Value],
-        found: &mut Vec<u32>,
-    ) {
-        found.clear();
+    ) -> Vec<&'i [u32]> {
         let path = path.unwrap_or_default().as_bytes();
-        let mut add = |paths: &Paths| paths.of(path).for_each(|places| found.extend_from_slice(places));
-        add(&self.any_host);
+        let mut found: Vec<&'i [u32]> = Vec::with_capacity(8);
+        found.extend(self.any_host.of(path).map(Vec::as_slice));
         if let Some(host) = host.map(str::as_bytes) {
-            self.hosts.get(host).into_iter().for_each(&mut add);
-            self.host_starts.of(host).for_each(&mut add);
+            let of_host = self.hosts.get(host).into_iter().chain(self.host_starts.of(host));
+            found.extend(of_host.flat_map(|paths| paths.of(path)).map(Vec::as_slice));
             if !self.host_ends.is_empty() {
-                self.host_ends.of(&host.iter().rev().copied().collect::<Vec<_>>()).for_each(&mut add);
+                let reversed: Vec<u8> = host.iter().rev().copied().collect();
+                found.extend(self.host_ends.of(&reversed).flat_map(|paths| paths.of(path)).map(Vec::as_slice));
             }
         }
         for (field, lower) in &self.fields {
             for value in values(field) {
                 let Some(needed) = Needed::of(value, *lower) else { continue };
-                found.extend(self.values.get(&(field.clone(), needed)).into_iter().flatten());
+                found.extend(self.values.get(&(field.clone(), needed)).map(Vec::as_slice));
             }
         }
-        found.sort_unstable();
-        found.dedup();
+        found
     }
 }
 

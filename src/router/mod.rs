@@ -121,10 +121,9 @@ impl RouteFinder {
             return None;
         }
         let destination = self.find(transaction)?;
-        transaction.add_member("route", &destination.route);
-        if let Some(service) = &destination.service {
-            transaction.add_member("service", service);
-        }
+        let service = destination.service.as_ref().map(|service| ("service", &**service));
+        let members: Vec<_> = std::iter::once(("route", &*destination.route)).chain(service).collect();
+        transaction.add_members(&members);
         Some(destination)
     }
 }

@@ -59,7 +59,7 @@ impl<T> Prefixes<T> {
     ///
     /// Every such text is at or before `text` in the order, and between it and `text` are only texts that begin with it.
     /// So all of them are among the last text that is not after `text` and its ancestors.
-    pub(super) fn of<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = &'a T> + 'a {
+    pub(super) fn of<'a>(&'a self, text: &[u8]) -> impl Iterator<Item = &'a T> {
         let after = self.entries.partition_point(|entry| &*entry.text <= text);
         let mut next = after.checked_sub(1);
         std::iter::from_fn(move || {

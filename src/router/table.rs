@@ -60,6 +60,20 @@ impl Table {
         }
     }
 
+    /// The same as [`Search::find`], by evaluating every expression in order.
+    #[cfg(test)]
+    pub(super) fn find_plainly(&self, request: &Request<'_>) -> Option<usize> {
+        if self.uses_path && request.has_broken_path {
+            return None;
+        }
+        let mut context = Context::new(request.subsystem.schema());
+        for (name, field) in &self.fields {
+            field.values(request, |value| context.add_value(name, value));
+        }
+        let all: Vec<u32> = (0..self.matchers.len() as u32).collect();
+        Some(self.matchers[evaluate(self, &all, &mut context)? as usize].route)
+    }
+
     /// The route that the crate's own router finds.
     #[cfg(test)]
     pub(super) fn find_with_the_crate(&self, request: &Request<'_>) -> Option<usize> {
@@ -111,29 +125,22 @@ impl Search {
             field.values(request, |value| self.context.add_value(name, value));
         }
         let values = |field: &str| self.context.value_of(field).unwrap_or_default();
-        table.index.candidates([request.host.as_deref(), request.path.as_deref()], values, &mut self.candidates);
-        let found = if self.candidates.len() <= CACHED_FROM {
-            evaluate(table, &self.candidates, &mut self.context)
-        } else {
-            write_key(&mut self.key, table, &self.context);
-            let Self { context, candidates, key, cache } = self;
-            cache.get(key, || evaluate(table, candidates, context))
+        let lists = table.index.candidates([request.host.as_deref(), request.path.as_deref()], values);
+        let count: usize = lists.iter().map(|list| list.len()).sum();
+        let Self { context, candidates, key, cache } = self;
+        let cached = count > CACHED_FROM;
+        if cached {
+            write_key(key, table, context);
+        }
+        let mut search = || {
+            candidates.clear();
+            lists.iter().for_each(|list| candidates.extend_from_slice(list));
+            candidates.sort_unstable();
+            candidates.dedup();
+            evaluate(table, candidates, context)
         };
+        let found = if cached { cache.get(key, search) } else { search() };
         Some(table.matchers[found? as usize].route)
-    }
-
-    /// The same as [`Self::find`], by evaluating every expression, as Kong does.
-    #[cfg(test)]
-    pub(super) fn find_plainly(&mut self, table: &Table, request: &Request<'_>) -> Option<usize> {
-        let mut router = atc_router::context::Context::new(request.subsystem.schema());
-        for (name, field) in &table.fields {
-            field.values(request, |value| router.add_value(name, value));
-        }
-        if table.uses_path && request.has_broken_path {
-            return None;
-        }
-        let all: Vec<u32> = (0..table.matchers.len() as u32).collect();
-        Some(table.matchers[evaluate(table, &all, &mut router)? as usize].route)
     }
 }
 

@@ -122,7 +122,7 @@ proptest! {
         for object in requests.iter().chain(&requests) {
             let transaction = transaction(object);
             let request = Request::new(&transaction).expect("a request");
-            let plainly = finder.http.find_plainly(&router.http, &request);
+            let plainly = router.http.find_plainly(&request);
             prop_assert_eq!(finder.http.find(&router.http, &request), plainly, "{}", object);
             let expected = plainly.filter(|at| router.destinations[*at].admits(&request));
             let expected = expected.map(|at| router.destinations[at].route().to_owned());
@@ -137,7 +137,7 @@ proptest! {
         let (router, _) = router(&json!({"routes": named(routes)}), Options::default());
         let transaction = transaction(&object);
         let request = Request::new(&transaction).expect("a request");
-        let plainly = Search::new(Subsystem::Http).find_plainly(&router.http, &request);
+        let plainly = router.http.find_plainly(&request);
         prop_assert_eq!(router.http.find_with_the_crate(&request), plainly);
     }
 

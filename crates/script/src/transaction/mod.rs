@@ -132,26 +132,28 @@ impl Transaction {
         context.get(name)
     }
 
-    /// Adds a member to the end of the outermost object, which has none of this name. The name needs no escapes, and
-    /// `value` is valid JSON on one line.
-    pub fn add_member(&mut self, name: &str, value: &[u8]) {
+    /// Adds members to the end of the outermost object, which has none of these names. The names need no escapes, and the
+    /// values are valid JSON on one line.
+    pub fn add_members(&mut self, members: &[(&str, &[u8])]) {
         let body = self.bytes[..self.bytes.len().saturating_sub(1)].trim_ascii_end();
-        let separator = if self.members.iter().any(|member| member.level == Level::Root) { "," } else { "" };
-        let mut bytes = Vec::with_capacity(body.len() + name.len() + value.len() + 5);
+        let more: usize = members.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut bytes = Vec::with_capacity(body.len() + more + 1);
         bytes.extend_from_slice(body);
-        bytes.extend_from_slice(separator.as_bytes());
-        let mut put = |before: &[u8], text: &[u8]| {
-            bytes.extend_from_slice(before);
-            let start = bytes.len();
-            bytes.extend_from_slice(text);
-            // A transaction over 4 GiB is never read, and a member of the configuration is far below that.
-            Span { start: start as u32, end: bytes.len() as u32 }
-        };
-        let key = put(b"\"", name.as_bytes());
-        let value = put(b"\":", value);
+        let mut separator = if self.members.iter().any(|member| member.level == Level::Root) { ",\"" } else { "\"" };
+        for (name, value) in members {
+            let mut put = |before: &str, text: &[u8]| {
+                bytes.extend_from_slice(before.as_bytes());
+                let start = bytes.len();
+                bytes.extend_from_slice(text);
+                // A transaction over 4 GiB is never read, and what is added to it is far below that.
+                Span { start: start as u32, end: bytes.len() as u32 }
+            };
+            let (key, span) = (put(separator, name.as_bytes()), put("\":", value));
+            separator = ",\"";
+            self.traits.empty_objects |= memchr::memmem::find(value, b"{}").is_some();
+            self.members.push(Member { level: Level::Root, key, value: span });
+        }
         bytes.push(b'}');
-        self.traits.empty_objects |= memchr::memmem::find(value.of(&bytes), b"{}").is_some();
-        self.members.push(Member { level: Level::Root, key, value });
         self.bytes = bytes.into();
     }
 

@@ -212,8 +212,8 @@ proptest! {
 fn members_can_be_added() {
     for text in ["{}", "{ }", r#"{"a":1 }"#, r#"{"request":{"headers":{"x":"y"}},"b":[]}"#] {
         let mut transaction = parse(text).expect("valid");
-        transaction.add_member("route", br#"{"name":"r","empty":{}}"#);
-        transaction.add_member("service", b"null");
+        transaction.add_members(&[("route", br#"{"name":"r","empty":{}}"#), ("service", b"null")]);
+        transaction.add_members(&[]);
         let again = parse(std::str::from_utf8(transaction.bytes()).expect("UTF-8")).expect("still valid");
         assert_eq!(again.bytes(), transaction.bytes());
         assert_eq!(again.root().collect::<Vec<_>>(), transaction.root().collect::<Vec<_>>());
