@@ -132,7 +132,8 @@ fn say_pretty(program: &Program, found: Option<Found>, outcomes: &[Outcome], num
     let mut out = format!("# transaction {number}\n").into_bytes();
     if let Some(Found { route, service }) = found {
         let service = service.map_or("no service".to_owned(), |service| format!("service `{service}`"));
-        out.extend_from_slice(format!("route `{route}`, {service}: found by the router\n").as_bytes());
+        let line = format!("route `{route}`, {service}: found by the router");
+        out.extend_from_slice(format!("{}\n", printable::line(&line)).as_bytes());
     }
     if outcomes.is_empty() {
         out.extend_from_slice(b"no plugin applies\n");

@@ -161,8 +161,9 @@ fn id(route: &Route) -> Uuid {
 
 /// The field because of which a route cannot be translated: the first path, header or network that is invalid by itself.
 fn culprit(route: &Route, subsystem: Subsystem, calculation: Calculation) -> String {
+    let bare = route.without_criteria();
     let alone = |change: &dyn Fn(&mut Route)| {
-        let mut alone = route.without_criteria();
+        let mut alone = bare.clone();
         change(&mut alone);
         let group = PathGroup::all(&alone.paths)[0];
         language::read(&translate::expression(&alone, group, calculation), subsystem).is_err()
@@ -224,6 +225,7 @@ impl Destination {
             label: route.label().to_owned(),
             service_label: service.map(|service| service.name.as_ref().unwrap_or(&service.stored.id).clone()),
             route: json,
+            tags: [route.tags.clone(), service.map(|service| service.tags.clone()).unwrap_or_default()],
             service: service.map(|service| service.stored.json.clone().into_bytes()),
             only_https: has(Protocol::Https) && !has(Protocol::Http),
             grpc: has(Protocol::Grpc) || has(Protocol::Grpcs),

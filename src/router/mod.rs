@@ -21,11 +21,13 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use self::language::Subsystem;
 use self::request::Request;
 use self::table::{Search, Table};
+use crate::entity::Tags;
 use logphase_script::transaction::Transaction;
 
 pub use self::settings::{Calculation, Flavor, Options};
@@ -43,8 +45,9 @@ pub struct Router {
 pub struct Destination {
     label: String,
     service_label: Option<String>,
-    /// The route as Kong logs it.
+    /// The route as Kong logs it, without tags.
     route: Vec<u8>,
+    tags: [Tags; 2],
     service: Option<Vec<u8>>,
     only_https: bool,
     grpc: bool,
@@ -121,9 +124,24 @@ impl RouteFinder {
             return None;
         }
         let destination = self.find(transaction)?;
-        let service = destination.service.as_ref().map(|service| ("service", &**service));
-        let members: Vec<_> = std::iter::once(("route", &*destination.route)).chain(service).collect();
+        let [route_tags, service_tags] = &destination.tags;
+        let route = tagged(&destination.route, route_tags);
+        let service = destination.service.as_ref().map(|service| tagged(service, service_tags));
+        let service = service.as_ref().map(|service| ("service", &**service));
+        let members: Vec<_> = std::iter::once(("route", &*route)).chain(service).collect();
         transaction.add_members(&members);
         Some(destination)
     }
+}
+
+/// The object `entity` with its tags. They are added late because all entities of a file may share many.
+fn tagged<'a>(entity: &'a [u8], tags: &Tags) -> Cow<'a, [u8]> {
+    let mut tags = tags.iter().peekable();
+    if tags.peek().is_none() {
+        return Cow::Borrowed(entity);
+    }
+    let tags: serde_json::Value = tags.collect();
+    let mut text = entity[..entity.len() - 1].to_vec();
+    text.extend_from_slice(format!(",\"tags\":{tags}}}").as_bytes());
+    Cow::Owned(text)
 }
