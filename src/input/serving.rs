@@ -12,13 +12,13 @@ use crate::phase::Intake;
 
 /// The inputs that settings turn on, bound and not yet served.
 pub struct Inputs {
-    pub(super) bound: Vec<Bound>,
+    bound: Vec<Bound>,
     /// Maximum bytes of the unfinished lines of all of them.
-    max_unfinished_bytes: usize,
+    pub(super) max_unfinished_bytes: usize,
 }
 
 /// One of them.
-pub(super) struct Bound {
+struct Bound {
     name: &'static str,
     input: Box<dyn BoundInput>,
     match_routes: bool,

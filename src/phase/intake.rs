@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::identity;
 use super::ordered::Fence;
-use super::turns::{Lane, Share};
+use super::turns::{BatchSender, Share};
 use logphase_queue::Bound;
 use logphase_script::transaction::Transaction;
 
@@ -79,7 +79,7 @@ pub struct Batch {
     pub share: Share,
     /// Bytes of the transactions.
     pub bytes: usize,
-    /// The place in the lane that its sender has until the worker takes it.
+    /// The place in the channel that its sender has until the worker takes it.
     pub slot: Option<OwnedSemaphorePermit>,
     /// Receives the answer when every entry is safe in its queue.
     pub reply: oneshot::Sender<BatchResult>,
@@ -107,18 +107,18 @@ pub struct Intake {
 }
 
 struct Shared {
-    workers: Vec<Lane>,
+    workers: Vec<BatchSender>,
     next: AtomicUsize,
     closed: AtomicBool,
     room: Arc<Notify>,
     fair_by: FairBy,
     senders: AtomicU64,
     hasher: RandomState,
-    /// Places in the lanes for senders that have one already.
+    /// Places in the channels for senders that have one already.
     spare: Arc<Semaphore>,
 }
 
-/// Places in a lane for senders that have a batch in it already.
+/// Places in a channel for senders that have a batch in it already.
 const SPARE_SLOTS: usize = 4;
 
 /// Maximum time before transactions are offered again to a full queue.
@@ -126,7 +126,7 @@ pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Intake {
     /// An intake for `workers`. `room` is notified when a queue has room again.
-    pub fn new(workers: Vec<Lane>, room: Arc<Notify>, fair_by: FairBy) -> Self {
+    pub fn new(workers: Vec<BatchSender>, room: Arc<Notify>, fair_by: FairBy) -> Self {
         assert!(!workers.is_empty(), "an intake has at least one worker");
         let spare = Arc::new(Semaphore::new(SPARE_SLOTS * workers.len()));
         let shared = Shared {
@@ -182,7 +182,7 @@ impl Intake {
         (Batch { transactions, all_or_none, match_routes, fence, share, bytes, slot, reply }, result)
     }
 
-    /// Places in the lanes that no sender has yet; see [`super::OrderedIntake`].
+    /// Places in the channels that no sender has yet; see [`super::OrderedIntake`].
     pub(super) fn spare(&self) -> &Arc<Semaphore> {
         &self.shared.spare
     }
@@ -222,7 +222,7 @@ impl Intake {
         &self.shared.room
     }
 
-    pub(super) fn worker(&self, number: usize) -> &Lane {
+    pub(super) fn worker(&self, number: usize) -> &BatchSender {
         &self.shared.workers[number]
     }
 

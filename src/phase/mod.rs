@@ -24,7 +24,7 @@ pub use program::{Compiled, Program, Step};
 pub use run::{Observer, Part, Runner};
 pub use snippets::{SnippetKey, SnippetRegistry, SnippetTotals};
 pub use tap::{Condition, MessageOutcome, Sample, Subscription, TapFilter, Taps, TooManyTaps};
-pub use turns::{Lane, LaneEnd, Share, lane};
+pub use turns::{BatchReceiver, BatchSender, Share, batch_channel};
 pub use worker::{Generation, Live, WorkerStats, Workers};
 
 #[cfg(test)]

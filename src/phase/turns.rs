@@ -1,6 +1,6 @@
 //! Whose batch a worker takes next: senders take turns, by deficit round robin (Shreedhar and Varghese, 1995).
 //!
-//! Each worker has a lane. In a lane, groups of senders take turns, and in a group its senders. A turn is worth
+//! Each worker has a channel. In a channel, groups of senders take turns, and in a group its senders. A turn is worth
 //! [`QUANTUM`] bytes: who sends large batches has fewer of them. Taking a batch costs the same however many wait. While a
 //! large batch is processed, small ones of other senders are processed in between.
 
@@ -181,18 +181,18 @@ impl Shared {
     }
 }
 
-/// A new lane: where batches are handed to a worker, and where it takes them.
-pub fn lane() -> (Lane, LaneEnd) {
+/// A new channel: where batches are handed to a worker, and where it takes them.
+pub fn batch_channel() -> (BatchSender, BatchReceiver) {
     let shared = Arc::new(Shared::default());
-    (Lane { shared: shared.clone() }, LaneEnd { shared, taken: 0 })
+    (BatchSender { shared: shared.clone() }, BatchReceiver { shared, taken: 0 })
 }
 
-/// The end of a lane where batches are handed in. The worker ends when it is dropped.
-pub struct Lane {
+/// The end of a channel where batches are handed in. The worker ends when it is dropped.
+pub struct BatchSender {
     shared: Arc<Shared>,
 }
 
-impl Lane {
+impl BatchSender {
     /// Adds a batch. Returns whether the worker still runs; if not, the batch is dropped.
     pub(super) fn push(&self, batch: Batch) -> bool {
         let mut state = self.shared.state.lock();
@@ -216,21 +216,21 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for BatchSender {
     fn drop(&mut self) {
         self.shared.state.lock().closed = true;
         self.shared.arrived.notify_all();
     }
 }
 
-/// The end of a lane where the worker takes batches.
-pub struct LaneEnd {
+/// The end of a channel where the worker takes batches.
+pub struct BatchReceiver {
     shared: Arc<Shared>,
     /// Bytes of the batch that was taken last.
     taken: usize,
 }
 
-impl LaneEnd {
+impl BatchReceiver {
     /// Waits for a batch; `None` when there is none and the other end is gone.
     pub fn take(&mut self) -> Option<Batch> {
         // What was taken last is done.
@@ -252,7 +252,7 @@ impl LaneEnd {
     }
 }
 
-impl LaneEnd {
+impl BatchReceiver {
     /// Takes a small batch of another sender than `share`, while a larger one of that sender is processed; `None` if there
     /// is none now.
     pub(super) fn take_small_of_other(&mut self, share: Share) -> Option<Batch> {
@@ -272,7 +272,7 @@ impl LaneEnd {
     }
 }
 
-impl Drop for LaneEnd {
+impl Drop for BatchReceiver {
     fn drop(&mut self) {
         // The batches are dropped without an answer, outside of the lock.
         drop(self.shared.close());

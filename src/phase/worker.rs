@@ -15,7 +15,7 @@ use super::program::Program;
 use super::reservation::{Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
 use super::tap::{TappedObserver, Taps};
-use super::turns::{Lane, LaneEnd, SLICE, Share, lane};
+use super::turns::{BatchReceiver, BatchSender, SLICE, Share, batch_channel};
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::log::limit::{Limiter, Policy};
 use logphase_queue::{DropReason, Queue, Receipt};
@@ -72,7 +72,7 @@ pub struct Workers {
 
 impl Workers {
     /// Starts `count` workers for the generation in `live`, each with the system call filter `filter`. Returns them with their
-    /// lanes.
+    /// channels.
     ///
     /// # Errors
     /// The snippets do not fit into a VM, or a thread cannot be started.
@@ -81,7 +81,7 @@ impl Workers {
         count: usize,
         clock: &Arc<Clock>,
         filter: &ThreadFilter,
-    ) -> Result<(Self, Vec<Lane>), String> {
+    ) -> Result<(Self, Vec<BatchSender>), String> {
         // Reads what scripts need from the system: the filter does not allow workers to read it.
         logphase_script::prepare();
         let count = count.max(1);
@@ -91,7 +91,7 @@ impl Workers {
         let mut channels = Vec::new();
         let (report, started) = std::sync::mpsc::channel();
         for number in 0..count {
-            let (sender, receiver) = lane();
+            let (sender, receiver) = batch_channel();
             let (live, clock, worker_stats, report) =
                 (live.clone(), clock.clone(), worker_stats.clone(), report.clone());
             let (filter, taps) = (filter.clone(), taps.clone());
@@ -103,8 +103,8 @@ impl Workers {
                         worker_stats.heartbeats[number].idle(runner.used_memory());
                         let _ = report.send(Ok(filter.apply()));
                         let reservations = Reservations::default();
-                        let lane = receiver;
-                        Worker { number, runner, generation, live, clock, worker_stats, taps, reservations, lane }
+                        let channel = receiver;
+                        Worker { number, runner, generation, live, clock, worker_stats, taps, reservations, channel }
                             .run();
                     }
                     Err(error) => {
@@ -141,7 +141,7 @@ impl Workers {
         &self.taps
     }
 
-    /// Waits until the workers have ended. They end when their lanes are dropped.
+    /// Waits until the workers have ended. They end when their channels are dropped.
     pub fn join(self) {
         for thread in self.threads {
             let _ = thread.join();
@@ -158,12 +158,12 @@ struct Worker {
     worker_stats: Arc<WorkerStats>,
     taps: Arc<Taps>,
     reservations: Reservations,
-    lane: LaneEnd,
+    channel: BatchReceiver,
 }
 
 impl Worker {
     fn run(mut self) {
-        while let Some(batch) = self.lane.take() {
+        while let Some(batch) = self.channel.take() {
             self.update_generation();
             let clock = self.clock.clone();
             let _busy = clock.busy();
@@ -190,7 +190,7 @@ impl Worker {
 
     /// Processes a small batch of another sender, if one waits, in the middle of one of `share`.
     fn process_other(&mut self, share: Share) {
-        if let Some(batch) = self.lane.take_small_of_other(share) {
+        if let Some(batch) = self.channel.take_small_of_other(share) {
             let own = std::mem::take(&mut self.reservations);
             self.process_safely(batch, true);
             self.reservations = own;

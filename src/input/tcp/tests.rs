@@ -220,10 +220,9 @@ async fn connection_limit() {
 /// Guarantees: the oldest ones are closed and counted, so that the bound holds; the sender of whole lines is served.
 #[tokio::test]
 async fn unfinished_lines_are_bounded() {
-    let inputs = Inputs {
-        bound: vec![("tcp", input(settings(), Limits::default()).bind().unwrap())],
-        max_unfinished_bytes: 4 << 20,
-    };
+    let bound = input(settings(), Limits::default()).bind().unwrap();
+    let mut inputs = Inputs::of("tcp", bound);
+    inputs.max_unfinished_bytes = 4 << 20;
     let harness = Harness::serve(inputs);
     let mut honest = send(&harness, "{\"n\":0}\n").await;
     let line = vec![b'x'; 1000 << 10];

@@ -37,9 +37,9 @@ pub(in crate::input) struct FakeWorker {
 impl FakeWorker {
     /// A worker and an intake in front of it.
     pub(in crate::input) fn start() -> (Self, Intake) {
-        let (lane, mut end) = crate::phase::lane();
+        let (channel, mut end) = crate::phase::batch_channel();
         let (sender, batches) = mpsc::channel(16);
-        // A thread, as a worker is; it ends with the lane.
+        // A thread, as a worker is; it ends with the channel.
         std::thread::spawn(move || {
             while let Some(batch) = end.take() {
                 if sender.blocking_send(batch).is_err() {
@@ -49,7 +49,7 @@ impl FakeWorker {
         });
         let worker =
             Self { taken: Arc::default(), behavior: watch::Sender::new(Behavior::Take), room: Arc::new(Notify::new()) };
-        let intake = Intake::new(vec![lane], worker.room.clone(), FairBy::Peer);
+        let intake = Intake::new(vec![channel], worker.room.clone(), FairBy::Peer);
         tokio::spawn(worker.clone().work(batches));
         (worker, intake)
     }

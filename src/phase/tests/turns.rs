@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::phase::turns::{Lane, LaneEnd, Share, lane};
+use crate::phase::turns::{BatchReceiver, BatchSender, Share, batch_channel};
 
 const KB: usize = 1 << 10;
 
@@ -12,6 +12,7 @@ fn batch(group: u64, sender: u64, bytes: usize) -> Batch {
     Batch {
         transactions: Vec::new(),
         all_or_none: true,
+        match_routes: false,
         fence: None,
         share,
         bytes,
@@ -20,14 +21,14 @@ fn batch(group: u64, sender: u64, bytes: usize) -> Batch {
     }
 }
 
-fn push(lane: &Lane, batches: impl IntoIterator<Item = Batch>) {
+fn push(channel: &BatchSender, batches: impl IntoIterator<Item = Batch>) {
     for batch in batches {
-        assert!(lane.push(batch));
+        assert!(channel.push(batch));
     }
 }
 
 /// The senders of the next batches, and their bytes.
-fn take(end: &mut LaneEnd, count: usize) -> Vec<(u64, u64, usize)> {
+fn take(end: &mut BatchReceiver, count: usize) -> Vec<(u64, u64, usize)> {
     let batches = std::iter::from_fn(|| end.take().map(|batch| (batch.share.group, batch.share.sender, batch.bytes)));
     batches.take(count).collect()
 }
@@ -36,14 +37,14 @@ fn take(end: &mut LaneEnd, count: usize) -> Vec<(u64, u64, usize)> {
 /// Guarantees: the small ones wait for one large batch at most, and the order of each sender stays.
 #[test]
 fn a_quiet_sender_does_not_wait_behind_a_noisy_one() {
-    let (lane, mut end) = lane();
-    push(&lane, (0..100).map(|number| batch(1, 1, 256 * KB - number)));
+    let (channel, mut end) = batch_channel();
+    push(&channel, (0..100).map(|number| batch(1, 1, 256 * KB - number)));
     take(&mut end, 10);
-    push(&lane, (1..=3).map(|number| batch(2, 2, number)));
+    push(&channel, (1..=3).map(|number| batch(2, 2, number)));
     let next = take(&mut end, 4);
     let quiet: Vec<usize> = next.iter().filter(|(group, ..)| *group == 2).map(|(.., bytes)| *bytes).collect();
     assert_eq!(quiet, [1, 2, 3], "{next:?}");
-    drop(lane);
+    drop(channel);
     let rest: Vec<usize> = take(&mut end, 100).iter().map(|(.., bytes)| *bytes).collect();
     assert_eq!(rest.len(), 89);
     assert!(rest.is_sorted_by(|one, next| one > next), "{rest:?}");
@@ -54,11 +55,11 @@ fn a_quiet_sender_does_not_wait_behind_a_noisy_one() {
 /// Guarantees: the groups have the same bytes, and so have the senders of the first among themselves, within two turns.
 #[test]
 fn shares_are_equal_in_bytes() {
-    let (lane, mut end) = lane();
+    let (channel, mut end) = batch_channel();
     for sender in 0..50 {
-        push(&lane, (0..200).map(|_| batch(1, sender, (1 + sender as usize) * 8 * KB)));
+        push(&channel, (0..200).map(|_| batch(1, sender, (1 + sender as usize) * 8 * KB)));
     }
-    push(&lane, (0..50_000).map(|_| batch(2, 0, 3 * KB)));
+    push(&channel, (0..50_000).map(|_| batch(2, 0, 3 * KB)));
     let (mut groups, mut senders) = ([0, 0], [0; 50]);
     while groups[0] + groups[1] < 100 * (KB << 10) {
         let (group, sender, bytes) = take(&mut end, 1)[0];
@@ -76,9 +77,9 @@ fn shares_are_equal_in_bytes() {
 /// Guarantees: they are taken, and pay for their size with turns.
 #[test]
 fn very_large_batches_pay() {
-    let (lane, mut end) = lane();
-    push(&lane, [batch(1, 1, 8 << 20), batch(1, 1, 8 << 20)]);
-    push(&lane, (0..200).map(|_| batch(2, 2, 128 * KB)));
+    let (channel, mut end) = batch_channel();
+    push(&channel, [batch(1, 1, 8 << 20), batch(1, 1, 8 << 20)]);
+    push(&channel, (0..200).map(|_| batch(2, 2, 128 * KB)));
     let order = take(&mut end, 202);
     let large: Vec<usize> =
         order.iter().enumerate().filter(|(_, (group, ..))| *group == 1).map(|(place, _)| place).collect();
@@ -90,12 +91,12 @@ fn very_large_batches_pay() {
 /// Guarantees: only small ones of other senders are taken, each once.
 #[test]
 fn small_ones_in_between() {
-    let (lane, mut end) = lane();
-    push(&lane, [batch(1, 1, 8 << 20), batch(1, 1, 1), batch(1, 2, 2), batch(2, 1, 3), batch(2, 1, 256 * KB)]);
+    let (channel, mut end) = batch_channel();
+    push(&channel, [batch(1, 1, 8 << 20), batch(1, 1, 1), batch(1, 2, 2), batch(2, 1, 3), batch(2, 1, 256 * KB)]);
     let own = Share { group: 1, sender: 1 };
     let mut between = || end.take_small_of_other(own).map(|batch| batch.bytes);
     assert_eq!([between(), between(), between()], [Some(3), Some(2), None]);
-    drop(lane);
+    drop(channel);
     let mut left: Vec<usize> = take(&mut end, 9).iter().map(|(.., bytes)| *bytes).collect();
     left.sort_unstable();
     assert_eq!(left, [1, 256 * KB, 8 << 20]);
@@ -105,7 +106,7 @@ fn small_ones_in_between() {
 /// Guarantees: after a second the first counts as the busier one.
 #[test]
 fn a_stuck_worker_gets_no_more() {
-    let ((stuck, mut stuck_end), (other, mut other_end)) = (lane(), lane());
+    let ((stuck, mut stuck_end), (other, mut other_end)) = (batch_channel(), batch_channel());
     push(&stuck, [batch(1, 1, 1)]);
     take(&mut stuck_end, 1);
     push(&other, (0..1000).map(|_| batch(1, 1, KB)));
@@ -119,22 +120,22 @@ fn a_stuck_worker_gets_no_more() {
     }
 }
 
-/// Scenario: either end of a lane goes.
+/// Scenario: either end of a channel goes.
 /// Guarantees: what waits is still taken, then there is an end; without a worker a batch is answered, not kept.
 #[test]
 fn ends() {
-    let (lane, mut end) = turns_of_one();
-    drop(lane);
+    let (channel, mut end) = turns_of_one();
+    drop(channel);
     assert!(end.take().is_some() && end.take().is_none());
-    let (lane, end) = turns_of_one();
+    let (channel, end) = turns_of_one();
     drop(end);
     let (reply, mut result) = oneshot::channel();
-    assert!(!lane.push(Batch { reply, ..batch(1, 1, 1) }));
+    assert!(!channel.push(Batch { reply, ..batch(1, 1, 1) }));
     assert!(matches!(result.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
 }
 
-fn turns_of_one() -> (Lane, LaneEnd) {
-    let (lane, end) = lane();
-    push(&lane, [batch(1, 1, 1)]);
-    (lane, end)
+fn turns_of_one() -> (BatchSender, BatchReceiver) {
+    let (channel, end) = batch_channel();
+    push(&channel, [batch(1, 1, 1)]);
+    (channel, end)
 }
