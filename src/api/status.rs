@@ -170,6 +170,7 @@ fn input(counters: &Counters) -> Value {
         "received": counters.received(),
         "rejected": rejected,
         "lost": counters.lost(),
+        "skipped": counters.skipped(),
         "bytes": counters.bytes(),
         "connections": counters.open_connections(),
     })

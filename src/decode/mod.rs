@@ -3,11 +3,13 @@
 //! An input splits its stream into frames (a line, a datagram, a request body, a record of a topic) and passes each to its
 //! decoder. A decoder does not depend on the transport, so that several inputs can share it.
 
+pub mod als;
 pub mod kong;
 
 use bytes::Bytes;
 use logphase_script::transaction::{Rejection, Transaction};
 
+pub use als::AlsDecoder;
 pub use kong::KongDecoder;
 
 /// Decodes frames.

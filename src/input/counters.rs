@@ -66,6 +66,7 @@ pub struct Counters {
     received: AtomicU64,
     bytes: AtomicU64,
     lost: AtomicU64,
+    skipped: AtomicU64,
     open_connections: AtomicU64,
     accepted_connections: AtomicU64,
     shed_connections: AtomicU64,
@@ -90,6 +91,11 @@ impl Counters {
     /// Valid transactions that were neither taken nor refused in a way that their sender could see.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Records that the settings of the input leave out.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// Connections that are open now.
@@ -127,6 +133,10 @@ impl Counters {
 
     pub(super) fn count_lost(&self, transactions: u64) {
         self.lost.fetch_add(transactions, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_shed(&self) {

@@ -1,4 +1,4 @@
-//! Where transactions come in: HTTP, TCP, Unix sockets, UDP and standard input.
+//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, Envoy's access log service and standard input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
 //! nothing else names it. What several inputs need is shared: `accept` (connections), `lines` (streams of lines), `bind`
@@ -19,6 +19,7 @@
 //! by itself, and it reports to the command that reads it.
 
 mod accept;
+mod als;
 mod bind;
 mod counters;
 mod http;
@@ -53,6 +54,7 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<tcp::Tcp>(),
     Definition::of::<unix::Unix>(),
     Definition::of::<udp::Udp>(),
+    Definition::of::<als::Als>(),
 ];
 
 /// The settings `inputs`: a record with the settings of each input under its name.

@@ -1,7 +1,7 @@
 //! Fields that the settings of several inputs have.
 
-pub(super) use crate::options::record::{ADDRESS, ALLOWED_HOST, TEXT, list, settings_record, size};
-use crate::options::record::{boolean, count, duration};
+pub(super) use crate::options::record::{ADDRESS, ALLOWED_HOST, TEXT, boolean, list, settings_record, size};
+use crate::options::record::{count, duration};
 use logphase_config::schema::{Check, Field};
 
 /// Connections at the same time on each address; the documentation of `max_connections` says what happens to more.

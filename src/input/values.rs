@@ -57,7 +57,7 @@ settings_record! {
     /// Limits on a body and on a transaction.
     #[derive(Copy, Eq)]
     pub struct Limits {
-        /// Maximum bytes of an HTTP body after decompression.
+        /// Maximum bytes of an HTTP body after decompression, and of a gRPC message.
         max_body_bytes: usize = size(8 << 20);
         /// Maximum bytes of all lines together, of TCP and Unix sockets, whose end has not arrived; beyond it the oldest
         /// of them are rejected.

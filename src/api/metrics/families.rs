@@ -105,8 +105,17 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Counter,
         labels: &["input"],
         about: "Valid transactions that were lost: neither accepted, nor rejected with an answer to the sender",
-        look_for: "Any increase: UDP while queues are full, or a stop while connections wait.",
+        look_for: "Any increase: UDP or Envoy's access logs while queues are full, or a stop while connections wait.",
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.lost)),
+    },
+    Family {
+        name: "logphase_records_skipped_total",
+        kind: MetricKind::Counter,
+        labels: &["input"],
+        about: "Records that the settings of an input leave out: of Envoy, those that are not the last of their request or \
+                connection",
+        look_for: "",
+        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.skipped)),
     },
     Family {
         name: "logphase_input_bytes_total",

@@ -43,7 +43,7 @@ impl UnfinishedLines {
     }
 
     /// One more stream, of `peer`.
-    pub(super) fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> UnfinishedLine {
+    pub(in crate::input) fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> UnfinishedLine {
         let line = Arc::new(Line {
             peer: peer.map(network_of),
             bytes: AtomicUsize::new(0),
@@ -90,7 +90,7 @@ impl UnfinishedLines {
 
 /// The unfinished line of one stream.
 #[derive(Debug)]
-pub(super) struct UnfinishedLine {
+pub(in crate::input) struct UnfinishedLine {
     all: Arc<UnfinishedLines>,
     id: u64,
     line: Arc<Line>,
@@ -98,7 +98,7 @@ pub(super) struct UnfinishedLine {
 
 impl UnfinishedLine {
     /// The stream waits for more of a line of which `bytes` are held; 0: of no line.
-    pub(super) fn wait_with(&self, bytes: usize) {
+    pub(in crate::input) fn wait_with(&self, bytes: usize) {
         let before = self.line.bytes.swap(bytes, Ordering::Relaxed);
         // A line that became shorter is another one.
         if bytes < before || before == 0 {
@@ -117,12 +117,12 @@ impl UnfinishedLine {
     }
 
     /// The stream has more of it.
-    pub(super) fn resume(&self) {
+    pub(in crate::input) fn resume(&self) {
         self.line.waits.store(false, Ordering::Relaxed);
     }
 
     /// Returns when others need the memory. Cancel-safe.
-    pub(super) async fn evicted(&self) {
+    pub(in crate::input) async fn evicted(&self) {
         let mut told = std::pin::pin!(self.line.told.notified());
         told.as_mut().enable();
         if !self.line.evicted.load(Ordering::Acquire) {

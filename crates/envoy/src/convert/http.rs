@@ -1,0 +1,209 @@
+//! HTTP entries.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::common::{self, milliseconds, nanoseconds, socket};
+use crate::flags::Flags;
+use crate::json::Writer;
+use crate::message::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, Method, TextMember};
+use crate::rule::{Rule, Sources};
+use crate::{query, tls};
+
+/// The details of a response that came from the upstream.
+const VIA_UPSTREAM: &[u8] = b"via_upstream";
+
+/// How the details of a response begin whose upstream failed after its head had been passed on.
+const BROKE_OFF: &[u8] = b"upstream_reset_after_response_started";
+
+/// Writes the log object.
+pub(super) fn write(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common, rules: &[Rule], sources: Sources<'_>) {
+    let (no_request, no_response) = (HttpRequest::default(), HttpResponse::default());
+    let request = entry.request.as_ref().unwrap_or(&no_request);
+    let response = entry.response.as_ref().unwrap_or(&no_response);
+    let status = response.code.map_or(0, |code| code.value);
+    let first_rx = common.time_to_first_upstream_rx_byte;
+    json.begin();
+    write_request(json, request, common);
+    write_response(json, response, common, status);
+    let upstream = common.upstream_remote_address.is_some();
+    json.name("upstream_uri");
+    // Kong's is empty for a request that it did not proxy.
+    json.text(if upstream { &request.path } else { b"" });
+    let answered = response.code_details == VIA_UPSTREAM || first_rx.is_some();
+    json.name("upstream_status");
+    json.text(if answered { status.to_string() } else { String::new() }.as_bytes());
+    write_latencies(json, common);
+    common::tries(json, common);
+    common::entities(json, common, rules, sources);
+    common::client(json, common);
+    let from_upstream =
+        response.code_details == VIA_UPSTREAM || (first_rx.is_some() && response.code_details.starts_with(BROKE_OFF));
+    json.text_member("source", if from_upstream { b"upstream" } else { b"kong" });
+    write_extras(json, entry, (request, response), common, sources);
+    write_context(json, entry, common);
+    json.close(b'}');
+}
+
+fn write_request(json: &mut Writer<'_>, request: &HttpRequest, common: &Common) {
+    let uri = if request.original_path.is_empty() { &request.path } else { &request.original_path };
+    json.open_member("request");
+    json.text_member("id", if request.request_id.is_empty() { &common.stream_id } else { &request.request_id });
+    json.text_member("method", method(request));
+    json.text_member("uri", uri);
+    if !request.authority.is_empty() {
+        let scheme = if request.scheme.is_empty() { b"http" } else { &request.scheme[..] };
+        json.parts_member("url", &[scheme, b"://", &request.authority, uri]);
+    }
+    json.name("querystring");
+    query::write(json, uri);
+    headers(
+        json,
+        request.headers.iter(),
+        &[
+            ("host", &request.authority),
+            ("user-agent", &request.user_agent),
+            ("referer", &request.referer),
+            ("x-forwarded-for", &request.forwarded_for),
+            ("x-request-id", &request.request_id),
+        ],
+    );
+    let wire = common.downstream_wire_bytes_received;
+    json.number_member("size", size(wire, request.headers_bytes, request.body_bytes));
+    if let Some(tls) = &common.tls {
+        tls::write(json, tls);
+    }
+    json.close(b'}');
+}
+
+fn write_response(json: &mut Writer<'_>, response: &HttpResponse, common: &Common, status: u32) {
+    json.open_member("response");
+    json.number_member("status", status);
+    // Of a header and a trailer with one name the header counts.
+    headers(json, response.trailers.iter().chain(&response.headers), &[]);
+    json.number_member("size", size(common.downstream_wire_bytes_sent, response.headers_bytes, response.body_bytes));
+    json.close(b'}');
+}
+
+/// Bytes on the wire, or what Envoy counted itself where it has no such number.
+fn size(wire: u64, headers: u64, body: u64) -> u64 {
+    if wire > 0 { wire } else { headers.saturating_add(body) }
+}
+
+fn method(request: &HttpRequest) -> &[u8] {
+    match Method::try_from(request.method) {
+        Ok(Method::Get) => b"GET",
+        Ok(Method::Head) => b"HEAD",
+        Ok(Method::Post) => b"POST",
+        Ok(Method::Put) => b"PUT",
+        Ok(Method::Delete) => b"DELETE",
+        Ok(Method::Connect) => b"CONNECT",
+        Ok(Method::Options) => b"OPTIONS",
+        Ok(Method::Trace) => b"TRACE",
+        Ok(Method::Patch) => b"PATCH",
+        // Envoy has no number for PURGE and the like, but the logger may have been told to log `:method`.
+        Ok(Method::Unspecified) | Err(_) => {
+            let found = request.headers.iter().rfind(|member| member.key == ":method");
+            found.map_or(b"", |member| &member.value)
+        }
+    }
+}
+
+/// `headers`: those of `listed`, and those that Envoy has `fields` for and does not list. Names are in lower case and sorted;
+/// of one name the last counts.
+fn headers<'a>(json: &mut Writer<'_>, listed: impl Iterator<Item = &'a TextMember>, fields: &[(&'a str, &'a Bytes)]) {
+    let name = |key: &'a Bytes| match key.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(key.to_ascii_lowercase()),
+        false => Cow::Borrowed(&key[..]),
+    };
+    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+    let mut all: Vec<(Cow<'a, [u8]>, &'a [u8])> =
+        fields.map(|(name, value)| (Cow::Borrowed(name.as_bytes()), &value[..])).collect();
+    // Pseudo headers (`:path`) are members of their own.
+    let listed = listed.filter(|member| !member.key.starts_with(b":"));
+    all.extend(listed.map(|member| (name(&member.key), &member.value[..])));
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    json.open_member("headers");
+    for (at, (name, value)) in all.iter().enumerate() {
+        if all.get(at + 1).is_none_or(|next| next.0 != *name) {
+            json.foreign_name(name);
+            json.text(value);
+        }
+    }
+    json.close(b'}');
+}
+
+/// `latencies`. Differences are taken in nanoseconds and truncated afterwards, as Envoy does.
+fn write_latencies(json: &mut Writer<'_>, common: &Common) {
+    let total = nanoseconds(common.duration.or(common.time_to_last_downstream_tx_byte));
+    let first_tx = nanoseconds(common.time_to_first_upstream_tx_byte);
+    let sent = nanoseconds(common.time_to_last_upstream_tx_byte).or(first_tx);
+    let first_rx = nanoseconds(common.time_to_first_upstream_rx_byte);
+    // Without an answer Kong, too, waited until it gave up.
+    let answer = first_rx.or(nanoseconds(common.time_to_first_downstream_tx_byte)).or(total);
+    let waiting = sent.zip(answer).map(|(sent, answer)| (answer - sent).max(0));
+    // An upstream that broke off was read until then.
+    let last_rx = nanoseconds(common.time_to_last_upstream_rx_byte).or(total);
+    let receiving = first_rx.zip(last_rx).map_or(0, |(first, last)| (last - first).max(0));
+    json.open_member("latencies");
+    match total {
+        Some(total) => milliseconds(json, "kong", (total - waiting.unwrap_or(0) - receiving).max(0)),
+        None => {
+            if let Some(first) = first_tx {
+                milliseconds(json, "kong", first);
+            }
+        }
+    }
+    match waiting {
+        Some(waiting) => milliseconds(json, "proxy", waiting),
+        None => json.number_member("proxy", -1),
+    }
+    if let Some(total) = total {
+        milliseconds(json, "request", total);
+    }
+    milliseconds(json, "receive", receiving);
+    json.close(b'}');
+}
+
+fn write_extras(
+    json: &mut Writer<'_>,
+    entry: &HttpEntry,
+    (request, response): (&HttpRequest, &HttpResponse),
+    common: &Common,
+    sources: Sources<'_>,
+) {
+    json.open_member("envoy");
+    let flags = Flags::new(&common.response_flags, &response.code_details);
+    common::extras(json, common, flags, true, sources);
+    let protocol = match HttpVersion::try_from(entry.protocol_version) {
+        Ok(HttpVersion::Http10) => "HTTP/1.0",
+        Ok(HttpVersion::Http11) => "HTTP/1.1",
+        Ok(HttpVersion::Http2) => "HTTP/2",
+        Ok(HttpVersion::Http3) => "HTTP/3",
+        Ok(HttpVersion::Unspecified) | Err(_) => "",
+    };
+    json.text_member("protocol", protocol.as_bytes());
+    json.text_member("response_code_details", &response.code_details);
+    json.number_member("request_headers_bytes", request.headers_bytes);
+    json.number_member("request_body_bytes", request.body_bytes);
+    json.number_member("response_headers_bytes", response.headers_bytes);
+    json.number_member("response_body_bytes", response.body_bytes);
+    json.close(b'}');
+}
+
+/// What snippets can ask for and the log object lacks.
+fn write_context(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common) {
+    json.open_member("_context");
+    match HttpVersion::try_from(entry.protocol_version) {
+        Ok(HttpVersion::Http10) => json.float_member("http_version", 1.0),
+        Ok(HttpVersion::Http11) => json.float_member("http_version", 1.1),
+        Ok(HttpVersion::Http2) => json.float_member("http_version", 2.0),
+        Ok(HttpVersion::Http3) => json.float_member("http_version", 3.0),
+        Ok(HttpVersion::Unspecified) | Err(_) => {}
+    }
+    if let Some(socket) = socket(common.downstream_direct_remote_address.as_ref()) {
+        json.number_member("client_port", socket.port);
+    }
+    json.close(b'}');
+}

@@ -1,0 +1,116 @@
+//! Decodes entries of Envoy's access log service.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use logphase_envoy::batch::Part;
+use logphase_envoy::{Conversion, Converter, Origin};
+use logphase_script::transaction::{Limits, Transaction};
+
+use super::DecodeError;
+
+/// Decodes entries, one transaction each.
+#[derive(Debug, Clone)]
+pub struct AlsDecoder {
+    converter: Arc<Converter>,
+    limits: Limits,
+}
+
+impl AlsDecoder {
+    /// A decoder whose transactions are those that `converter` writes, within `limits`.
+    pub fn new(converter: Converter, limits: Limits) -> Self {
+        Self { converter: Arc::new(converter), limits }
+    }
+
+    /// The transaction of an entry that `origin` sent; `None` for a record that is left out.
+    ///
+    /// # Errors
+    /// The entry is malformed, or its transaction exceeds a limit.
+    pub fn decode(&self, entry: Part, origin: &Origin) -> Result<Option<Transaction>, DecodeError> {
+        let error = |reason: String, too_large| DecodeError { index: 0, offset: 0, reason, too_large };
+        let (Part::Http(bytes) | Part::Tcp(bytes) | Part::Identifier(bytes)) = &entry;
+        if bytes.len() > self.limits.max_bytes {
+            return Err(error(format!("an entry of more than {} bytes", self.limits.max_bytes), true));
+        }
+        // Two in three entries fit without growing.
+        let mut text = Vec::with_capacity(2048);
+        let converted = match entry {
+            Part::Http(entry) => self.converter.http(entry, origin, &mut text),
+            Part::Tcp(entry) => self.converter.tcp(entry, origin, &mut text),
+            Part::Identifier(_) => return Ok(None),
+        };
+        match converted {
+            Ok(Conversion::Written) => {}
+            Ok(Conversion::Intermediate) => return Ok(None),
+            Err(rejection) => return Err(error(rejection.to_string(), false)),
+        }
+        let transaction = Transaction::parse(Bytes::from(text), &self.limits);
+        transaction.map(Some).map_err(|rejection| DecodeError::of(rejection, 0, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logphase_envoy::message::{Common, HttpEntry, HttpRequest, TextMember};
+
+    fn decoder(limits: Limits) -> AlsDecoder {
+        AlsDecoder::new(Converter::default(), limits)
+    }
+
+    /// Scenario: an entry within the limits, and one with more headers than a transaction may have members.
+    /// Guarantees: the first is a transaction whose members are indexed; the second is refused as too large.
+    #[test]
+    fn limits() {
+        let header = |number: usize| TextMember { key: format!("x-{number}").into(), value: "v".into() };
+        let decode = |headers: usize| {
+            let request = HttpRequest { headers: (0..headers).map(header).collect(), ..HttpRequest::default() };
+            let entry = HttpEntry { common: Some(Common::default()), request: Some(request), ..HttpEntry::default() };
+            let entry = logphase_envoy::message::encode(&entry);
+            decoder(Limits { max_members: 100, ..Limits::default() }).decode(Part::Http(entry), &Origin::default())
+        };
+        let transaction = decode(3).unwrap().unwrap();
+        assert!(transaction.get("envoy").is_some());
+        assert!(decode(101).unwrap_err().too_large);
+        let small = decoder(Limits { max_bytes: 5, ..Limits::default() });
+        let entry = Part::Tcp(Bytes::from_static(&[0; 6]));
+        assert!(small.decode(entry, &Origin::default()).unwrap_err().too_large);
+    }
+
+    /// The entries that the crate's tests have of a real Envoy.
+    fn samples() -> Vec<Part> {
+        use base64::Engine;
+        let lines = include_str!("../../crates/envoy/tests/samples.ndjson").lines();
+        let samples = lines.map(|line| {
+            let sample: serde_json::Value = serde_json::from_str(line).unwrap();
+            let entry = base64::engine::general_purpose::STANDARD.decode(sample["entry"].as_str().unwrap()).unwrap();
+            if sample["kind"] == "http" { Part::Http(entry.into()) } else { Part::Tcp(entry.into()) }
+        });
+        samples.collect()
+    }
+
+    proptest::proptest! {
+        /// Scenario: entries of a real Envoy, whole and with a byte changed, and any limits.
+        /// Guarantees: no panic; a transaction is one JSON object within the limit of bytes; a whole entry is refused
+        /// only as too large.
+        #[test]
+        fn any_limits(max_bytes in 0..4000_usize, max_depth in 1..12_usize, which in 0..44_usize, change in proptest::option::of((0..2000_usize, 0..=255_u8))) {
+            let mut entry = samples().swap_remove(which);
+            let (Part::Http(bytes) | Part::Tcp(bytes) | Part::Identifier(bytes)) = &mut entry;
+            if let Some((at, byte)) = change {
+                let mut changed = bytes.to_vec();
+                let at = at % changed.len();
+                changed[at] = byte;
+                *bytes = changed.into();
+            }
+            match decoder(Limits { max_bytes, max_depth, max_members: 100 }).decode(entry, &Origin::default()) {
+                Ok(Some(transaction)) => {
+                    assert!(transaction.bytes().len() <= max_bytes);
+                    assert!(serde_json::from_slice::<serde_json::Value>(transaction.bytes()).unwrap().is_object());
+                }
+                Ok(None) => {}
+                Err(error) => assert!(error.too_large || change.is_some(), "{error}"),
+            }
+        }
+    }
+}

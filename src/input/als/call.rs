@@ -1,0 +1,226 @@
+//! One call of `StreamAccessLogs`: a stream of messages until its sender, or the service, ends it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request};
+use logphase_envoy::batch::{self, Part};
+use logphase_envoy::{METHOD, Origin};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::connection::Activity;
+use super::feed::{Budget, Feed};
+use super::framing::{FramingError, Messages};
+use super::response::{self, Code, Response};
+use crate::connections::Slot;
+use crate::decode::AlsDecoder;
+use crate::input::accept::Peer;
+use crate::input::lines::UnfinishedLine;
+use crate::input::{Context, Reason};
+
+/// Entries that are decoded before other tasks have their turn.
+const TURN_ENTRIES: usize = 64;
+
+/// Silence after which, when the inputs stop, a peer counts as done.
+const DRAIN_IDLE: Duration = Duration::from_millis(100);
+
+/// How long, when the inputs stop, a peer that keeps sending is read.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The calls of one connection.
+#[derive(Clone)]
+pub(super) struct Calls {
+    pub(super) context: Context,
+    decoder: AlsDecoder,
+    budget: Arc<Budget>,
+    max_message_bytes: usize,
+    peer: Option<IpAddr>,
+}
+
+/// The end of a call that is not the sender's.
+type Failure = (Code, Option<Reason>, &'static str);
+
+impl Calls {
+    pub(super) fn new(
+        context: Context,
+        decoder: AlsDecoder,
+        budget: Arc<Budget>,
+        max_message_bytes: usize,
+        peer: Peer,
+    ) -> Self {
+        Self { context, decoder, budget, max_message_bytes, peer: peer.address() }
+    }
+
+    /// Answers one request. `running` is held until everything of it is in the queues.
+    pub(super) async fn respond(
+        &self,
+        request: Request<Incoming>,
+        activity: Arc<Activity>,
+        slot: Slot,
+        running: mpsc::Sender<()>,
+    ) -> Response {
+        let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        if request.method() != Method::POST || !content_type.starts_with(b"application/grpc") {
+            self.context.counters.count_rejected(Reason::Unsupported);
+            return response::not_grpc();
+        }
+        if request.uri().path() != METHOD {
+            self.context.counters.count_rejected(Reason::Unsupported);
+            return response::failed(Code::Unimplemented, "the only method is AccessLogService/StreamAccessLogs");
+        }
+        let call = Call {
+            unfinished: self.context.unfinished.enter(self.peer),
+            feed: Feed::new(self.context.clone(), self.budget.clone()),
+            messages: Messages::new(self.max_message_bytes),
+            origin: Origin::default(),
+            calls: self.clone(),
+            activity,
+            slot,
+            drain_until: None,
+        };
+        // A task of its own: what was received is taken even if the peer goes away meanwhile.
+        let ended = tokio::spawn(async move {
+            let ended = call.run(request.into_body()).await;
+            drop(running);
+            ended
+        });
+        match ended.await {
+            Ok(Ok(())) => response::done(),
+            Ok(Err((code, _, message))) => response::failed(code, message),
+            Err(_) => response::failed(Code::Internal, "a bug of the service"),
+        }
+    }
+}
+
+struct Call {
+    calls: Calls,
+    activity: Arc<Activity>,
+    slot: Slot,
+    unfinished: UnfinishedLine,
+    feed: Feed,
+    messages: Messages,
+    origin: Origin,
+    /// Set when the inputs are told to stop.
+    drain_until: Option<Instant>,
+}
+
+impl Call {
+    async fn run(mut self, mut body: Incoming) -> Result<(), Failure> {
+        let ended = self.read(&mut body).await;
+        if let Err((_, reason, message)) = &ended {
+            let input = self.calls.context.input;
+            if let Some(reason) = reason {
+                self.calls.context.counters.count_rejected(*reason);
+                self.warn(*reason, message);
+            } else {
+                tracing::debug!(input, "a stream ended: {message}");
+            }
+        }
+        drop(body);
+        // Its place is free for another while what was received waits for the queues.
+        let Self { mut feed, slot, unfinished, .. } = self;
+        drop((slot, unfinished));
+        feed.finish().await;
+        ended
+    }
+
+    async fn read(&mut self, body: &mut Incoming) -> Result<(), Failure> {
+        let context = self.calls.context.clone();
+        loop {
+            self.unfinished.wait_with(self.messages.held());
+            let quiet = self.drain_until.map(|until| until.min(Instant::now() + DRAIN_IDLE));
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = self.feed.advance() => continue,
+                () = self.unfinished.evicted() => {
+                    let message = "unfinished for too long while others needed the memory for unfinished messages";
+                    return Err((Code::ResourceExhausted, Some(Reason::Timeout), message));
+                }
+                () = context.stopped(), if self.drain_until.is_none() => {
+                    self.drain_until = Some(Instant::now() + DRAIN_TIMEOUT);
+                    continue;
+                }
+                () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => {
+                    return Err((Code::Unavailable, None, "shutting down"));
+                }
+            };
+            self.unfinished.resume();
+            let data = match frame {
+                None if self.messages.held() > 0 => {
+                    return Err((Code::InvalidArgument, Some(Reason::Incomplete), "the last message is not complete"));
+                }
+                None => return Ok(()),
+                Some(Err(_)) if self.messages.held() > 0 => {
+                    return Err((
+                        Code::Unavailable,
+                        Some(Reason::Incomplete),
+                        "the peer has gone in the middle of a message",
+                    ));
+                }
+                Some(Err(_)) => return Err((Code::Unavailable, None, "the peer has gone")),
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            };
+            context.counters.count_bytes(data.len());
+            self.messages.push(&data);
+            drop(data);
+            while let Some(message) = self.messages.next().map_err(refusal)? {
+                self.take(message).await;
+                self.slot.progress();
+                self.activity.touch();
+            }
+        }
+    }
+
+    /// Takes the entries of a message.
+    async fn take(&mut self, message: Bytes) {
+        for (number, part) in batch::read(message).enumerate() {
+            match part {
+                Ok(Part::Identifier(identifier)) => match Origin::decode(identifier) {
+                    Ok(origin) => self.origin = origin,
+                    Err(error) => self.reject(Reason::Malformed, &error.to_string()),
+                },
+                Ok(entry) => match self.calls.decoder.decode(entry, &self.origin) {
+                    Ok(Some(transaction)) => self.feed.add(transaction),
+                    Ok(None) => self.calls.context.counters.count_skipped(),
+                    Err(error) => self.reject(Reason::from(&error), &error.reason),
+                },
+                Err(error) => self.reject(Reason::Malformed, &error.to_string()),
+            }
+            if number % TURN_ENTRIES == TURN_ENTRIES - 1 {
+                self.feed.pump();
+                tokio::task::yield_now().await;
+            }
+        }
+        self.feed.pump();
+    }
+
+    fn reject(&self, reason: Reason, message: &str) {
+        self.calls.context.counters.count_rejected(reason);
+        self.warn(reason, message);
+    }
+
+    fn warn(&self, reason: Reason, message: &str) {
+        if let Some(suppressed) = self.calls.context.counters.log_limit.admit() {
+            let (input, reason) = (self.calls.context.input, reason.name());
+            let node = String::from_utf8_lossy(&self.origin.node_id);
+            tracing::warn!(input, %node, reason, suppressed, "access log entry not taken: {message}");
+        }
+    }
+}
+
+fn refusal(error: FramingError) -> Failure {
+    match error {
+        FramingError::Compressed => {
+            (Code::Unimplemented, Some(Reason::Unsupported), "compressed messages are not read")
+        }
+        FramingError::TooLarge(_) => {
+            (Code::ResourceExhausted, Some(Reason::TooLarge), "a message is larger than limits.max_body_bytes")
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Messages of a gRPC stream: one byte that says whether it is compressed, four with its length, the message
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Bytes in front of a message.
+const PREFIX_BYTES: usize = 5;
+
+/// Why the rest of a stream cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FramingError {
+    /// A message is compressed; no compression was agreed on.
+    Compressed,
+    /// A message has this many bytes, which is more than the limit.
+    TooLarge(usize),
+}
+
+/// Splits a stream into messages.
+#[derive(Debug)]
+pub(super) struct Messages {
+    received: BytesMut,
+    max_bytes: usize,
+}
+
+impl Messages {
+    /// Of messages with at most `max_bytes`.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { received: BytesMut::new(), max_bytes }
+    }
+
+    /// More of the stream.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+    }
+
+    /// Bytes that are held of a message that is not complete.
+    pub(super) fn held(&self) -> usize {
+        self.received.len()
+    }
+
+    /// The next message, if it is complete.
+    ///
+    /// # Errors
+    /// The stream cannot be read any further.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, FramingError> {
+        let Some((prefix, rest)) = self.received.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let [compressed, length @ ..] = *prefix;
+        if compressed != 0 {
+            return Err(FramingError::Compressed);
+        }
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > self.max_bytes {
+            return Err(FramingError::TooLarge(length));
+        }
+        if rest.len() < length {
+            return Ok(None);
+        }
+        self.received.advance(PREFIX_BYTES);
+        let message = self.received.split_to(length).freeze();
+        if self.received.is_empty() {
+            // A silent stream holds no memory.
+            self.received = BytesMut::new();
+        }
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: messages, one of them empty, cut at every place; one that is compressed, and one that is too large.
+    /// Guarantees: each message once and in order, wherever it is cut; the others are errors before they are received.
+    #[test]
+    fn messages() {
+        let stream = [&b"\0\0\0\0\x03abc"[..], b"\0\0\0\0\0", b"\0\0\0\0\x01d"].concat();
+        for cut in 0..stream.len() {
+            let (mut messages, mut found) = (Messages::new(3), Vec::new());
+            for part in [&stream[..cut], &stream[cut..]] {
+                messages.push(part);
+                while let Some(message) = messages.next().unwrap() {
+                    found.push(message);
+                }
+            }
+            assert_eq!((found, messages.held()), (vec!["abc".into(), Bytes::new(), "d".into()], 0));
+        }
+        let next = |bytes: &[u8]| {
+            let mut messages = Messages::new(3);
+            messages.push(bytes);
+            messages.next()
+        };
+        assert_eq!(next(b"\x01\0\0\0\0"), Err(FramingError::Compressed));
+        assert_eq!(next(b"\0\0\0\0\x04"), Err(FramingError::TooLarge(4)));
+        assert_eq!(next(b"\0\0\0\0"), Ok(None));
+    }
+}
