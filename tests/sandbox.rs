@@ -203,7 +203,7 @@ const ATTACKS: &[(&str, &str)] = &[
         "while true do pcall(coroutine.wrap(function() while true do pcall(function() while true do end end) end end)) end",
     ),
     ("coroutine_many", "local t = {} while true do t[#t + 1] = coroutine.create(function() while true do end end) end"),
-    ("pattern", "local s = 'a' for _ = 1, 14 do s = s .. s end return s:find('.-.-.-.-.-.-b')"),
+    ("pattern", "local s = 'a' for _ = 1, 14 do s = s .. s end return s:find('(a-).-.-.-.-.-%1b')"),
     ("gsub", "local s = 'a' for _ = 1, 14 do s = s .. s end while true do s:gsub('.', function() end) end"),
     ("sort", "local t = {} for i = 1, 1e6 do t[i] = i end table.sort(t, function() while true do end end)"),
     ("recursion", "local function f() return f() + 1 end return f()"),

@@ -142,3 +142,37 @@ fn the_unit_is_sound() {
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
+
+/// Scenario: a snippet keeps one of two workers busy for six seconds of CPU time, while 24 other senders post five times each.
+/// Guarantees: all of them are answered before the busy worker comes back.
+#[test]
+fn a_stuck_worker_keeps_no_others_waiting() {
+    let home = Home::new().set("LOGPHASE_WORKERS", "2").set("LOGPHASE_LUA_DEADLINE_MS", "20000");
+    let home = home.set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "20000");
+    let snippet = "if kong.request.get_method() == 'SLOW' then \
+         local stop = os.clock() + 6 while os.clock() < stop do end end return 1";
+    home.write(
+        "kong.yml",
+        &configuration(&json!([{"name": "file-log", "config": {
+            "path": home.text("messages.log"), "custom_fields_by_lua": {"slow": snippet}}}])),
+    );
+    let mut service = home.start();
+    let is_back = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut slow = transaction(0);
+            slow["request"]["method"] = json!("SLOW");
+            service.accept(slow.to_string());
+            is_back.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        let others: Vec<_> = (1..=24)
+            .map(|sender| {
+                let service = &service;
+                scope.spawn(move || (0..5).for_each(|id| service.accept(transaction(sender * 10 + id).to_string())))
+            })
+            .collect();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert!(!is_back.load(std::sync::atomic::Ordering::SeqCst), "the others waited for the busy worker");
+    });
+    assert_eq!(service.stop(), 0);
+}

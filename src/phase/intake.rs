@@ -226,6 +226,24 @@ impl Intake {
         &self.shared.workers[number]
     }
 
+    /// A function that gives what waits for a stuck worker to the others, so that its senders are answered, and returns the
+    /// number of batches. The batches of a sender with an order stay: they must not overtake the one that is stuck. The
+    /// function does not keep the workers running.
+    pub fn relieving_stuck_workers(&self) -> impl Fn() -> usize + Send + use<> {
+        let (shared, share) = (Arc::downgrade(&self.shared), self.share);
+        move || {
+            let Some(shared) = shared.upgrade() else { return 0 };
+            let intake = Self { shared, share, match_routes: false };
+            let mut moved = 0;
+            for batch in intake.shared.workers.iter().flat_map(BatchSender::take_from_stuck) {
+                moved += 1;
+                // A worker that has ended drops the batch, which answers it.
+                let _ = intake.worker(intake.choose()).push(batch);
+            }
+            moved
+        }
+    }
+
     /// Chooses the least busy worker, in turn among equals.
     pub(super) fn choose(&self) -> usize {
         let workers = &self.shared.workers;

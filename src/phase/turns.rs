@@ -211,8 +211,32 @@ impl BatchSender {
     /// Bytes that the worker has before it; more than any others if it is stuck.
     pub(super) fn load(&self) -> usize {
         let load = self.shared.load.load(Ordering::Relaxed);
-        let is_stuck = load > 0 && now().saturating_sub(self.shared.taken_at.load(Ordering::Relaxed)) > STUCK;
-        if is_stuck { load.saturating_add(usize::MAX / 2) } else { load }
+        if self.is_stuck() { load.saturating_add(usize::MAX / 2) } else { load }
+    }
+
+    /// Whether the worker has batches and has taken none for long.
+    fn is_stuck(&self) -> bool {
+        let taken_at = self.shared.taken_at.load(Ordering::Relaxed);
+        self.shared.load.load(Ordering::Relaxed) > 0 && now().saturating_sub(taken_at) > STUCK
+    }
+
+    /// Takes out what waits for a worker that is stuck, for another one. Batches that must not overtake others stay.
+    pub(super) fn take_from_stuck(&self) -> Vec<Batch> {
+        if !self.is_stuck() {
+            return Vec::new();
+        }
+        let mut state = self.shared.state.lock();
+        let mut waiting = std::mem::take(&mut state.waiting);
+        let mut taken = Vec::new();
+        while let Some(batch) = waiting.take() {
+            if batch.fence.is_none() {
+                self.shared.load.fetch_sub(batch.bytes, Ordering::Relaxed);
+                taken.push(batch);
+            } else {
+                state.waiting.entry(batch.share.group).entry(batch.share.sender).push_back(batch);
+            }
+        }
+        taken
     }
 }
 

@@ -1,4 +1,4 @@
-//! Logs workers that one transaction keeps busy for long.
+//! Logs workers that one transaction keeps busy for long, and gives what waits for them to others.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,12 +12,20 @@ use crate::phase::{Generation, Heartbeat, WorkerStats};
 const BUSY_AFTER: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Logs each transaction that keeps a worker busy for [`BUSY_AFTER`], once. Never returns.
-pub(super) async fn log(worker_stats: Arc<WorkerStats>, live: Weak<ArcSwap<Generation>>) {
+/// Logs each transaction that keeps a worker busy for [`BUSY_AFTER`], once, and calls `relieve` regularly. Never returns.
+pub(super) async fn watch(
+    worker_stats: Arc<WorkerStats>,
+    live: Weak<ArcSwap<Generation>>,
+    relieve: impl Fn() -> usize + Send,
+) {
     let mut logged = vec![0; worker_stats.heartbeats.len()];
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
+        let moved = relieve();
+        if moved > 0 {
+            tracing::warn!("{moved} batches waited for a worker that does not come back; others process them");
+        }
         for (worker, (heartbeat, logged)) in worker_stats.heartbeats.iter().zip(&mut logged).enumerate() {
             let started = heartbeat.started();
             if *logged != started && heartbeat.busy_for().is_some_and(|time| time >= BUSY_AFTER) {

@@ -133,9 +133,11 @@ impl Service {
         self.workers.worker_stats()
     }
 
-    /// Logs workers that one transaction keeps busy, with the plugin and the field that runs. Never returns.
+    /// Logs workers that one transaction keeps busy, with the plugin, the field and the route, and gives what waits for them to
+    /// others. Never returns.
     pub fn watch_workers(&self) -> impl Future<Output = ()> + Send + use<> {
-        busy_workers::log(self.workers.worker_stats().clone(), Arc::downgrade(&self.live))
+        let (worker_stats, live) = (self.workers.worker_stats().clone(), Arc::downgrade(&self.live));
+        busy_workers::watch(worker_stats, live, self.intake.relieving_stuck_workers())
     }
 
     /// Replaces the whole configuration; each worker switches between two transactions. Plugins that remain keep their

@@ -120,6 +120,32 @@ fn a_stuck_worker_gets_no_more() {
     }
 }
 
+/// Scenario: a worker does not come back from a batch; one batch whose sender needs no order and two of a sender with an order
+/// wait for it; another worker is idle.
+/// Guarantees: after a second the first goes to the other worker; the others stay, in order.
+#[test]
+fn a_stuck_worker_is_relieved() {
+    let ((stuck, mut stuck_end), (other, mut other_end)) = (batch_channel(), batch_channel());
+    push(&stuck, [batch(1, 1, 1)]);
+    take(&mut stuck_end, 1);
+    let fence = Some(Arc::new(Fence::default()));
+    push(
+        &stuck,
+        [batch(2, 2, 20), Batch { fence: fence.clone(), ..batch(3, 3, 30) }, Batch { fence, ..batch(3, 3, 31) }],
+    );
+    let intake = Intake::new(vec![stuck, other], Arc::default(), FairBy::Peer);
+    let relieve = intake.relieving_stuck_workers();
+    let begun = std::time::Instant::now();
+    while relieve() == 0 {
+        assert!(begun.elapsed().as_secs() < 30);
+        std::thread::yield_now();
+    }
+    assert_eq!(take(&mut other_end, 1), [(2, 2, 20)]);
+    drop(intake);
+    assert_eq!(relieve(), 0, "the workers have ended");
+    assert_eq!(take(&mut stuck_end, 9), [(3, 3, 30), (3, 3, 31)]);
+}
+
 /// Scenario: either end of a channel goes.
 /// Guarantees: what waits is still taken, then there is an end; without a worker a batch is answered, not kept.
 #[test]
