@@ -125,12 +125,12 @@ fn a_snippet_that_times_out_is_suspended() {
     let endless = "if kong.request.get_header('h1') == 'v99' then return 'well' end while true do end";
     home.write("kong.yml", &file_log(&home, &json!({"bad": endless, "good": "return 'yes'"})));
     let home = home.set("LOGPHASE_LUA_DEADLINE_MS", "20").set("LOGPHASE_LUA_SUSPEND_AFTER", "3");
-    let home = home.set("LOGPHASE_LUA_SUSPEND_FOR", "2").set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}"));
+    let home = home.set("LOGPHASE_LUA_SUSPEND_FOR", "6").set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{port}"));
     let mut service = home.set("LOGPHASE_WORKERS", "1").start();
     for id in 0..5 {
         service.accept(transaction(id).to_string());
     }
-    assert!(service.has_logged("a Lua snippet is suspended for 2s") && service.has_logged("kong.yml"));
+    assert!(service.has_logged("a Lua snippet is suspended for 6s") && service.has_logged("kong.yml"));
     let bad = |port| get(port, "/status").1["plugins"][0]["snippets"][0].clone();
     let status = bad(port);
     assert_eq!((&status["field"], &status["stopped"]["time"]), (&json!("bad"), &json!(3)));

@@ -101,10 +101,9 @@ pub(super) async fn read(
     loop {
         let frame = tokio::select! {
             biased;
+            // First: a body whose next bytes are always there must go, too.
+            () = reservation.evicted() => return Err(RequestError::evicted()),
             frame = body.frame() => frame,
-            () = reservation.evicted() => {
-                return Err(RequestError::too_slow("faster bodies needed the memory of this one"));
-            }
             () = sleep_until(pace.deadline(start, length)) => {
                 let seconds = start.elapsed().as_secs_f64();
                 return Err(RequestError::body_timeout(seconds, length, pace.min_rate));

@@ -146,6 +146,11 @@ impl RequestError {
         Self::new(StatusCode::REQUEST_TIMEOUT, Reason::Timeout, "too_slow", error, help).closing()
     }
 
+    /// The body made room for others.
+    pub(super) fn evicted() -> Self {
+        Self::too_slow("faster bodies needed the memory of this one")
+    }
+
     pub(super) fn header_timeout(seconds: f64) -> Self {
         let error = format!("the headers of the request did not arrive within {seconds} s");
         let help = "send them faster";

@@ -146,7 +146,7 @@ impl Reservation {
     /// Reserves `bytes` more, if need be in the place of a slower body. `last` says that no more of the body will arrive.
     ///
     /// # Errors
-    /// There is no room, and no slower body makes any.
+    /// There is no room, and no slower body makes any; or this one must make room itself.
     pub(super) async fn grow(&mut self, bytes: usize, last: bool) -> Result<(), RequestError> {
         if !last && self.arriving.is_none() {
             self.enter(Instant::now());
@@ -163,7 +163,8 @@ impl Reservation {
     }
 
     async fn make_room(&mut self, bytes: usize) -> Result<(), RequestError> {
-        let deadline = Instant::now() + EVICTION_TIMEOUT;
+        let begun = Instant::now();
+        let deadline = begun + EVICTION_TIMEOUT;
         // What it has of the memory for small bodies goes back.
         let need = bytes + if self.bytes + bytes > SMALL_BODY { self.small } else { 0 };
         let budget = self.budget.clone();
@@ -178,11 +179,19 @@ impl Reservation {
             let (goes, has_less) = budget.evict(own, self.peer, need);
             // Else the peers that hold the most would also have what they release.
             self.claim(if has_less { need } else { 0 });
-            if !goes || Instant::now() >= deadline {
+            // Without one that may go, what is in use may be about to be released.
+            let until = if goes { deadline } else { deadline.min(begun + STALL) };
+            if Instant::now() >= until {
                 self.claim(0);
                 return Err(RequestError::out_of_memory());
             }
-            let _ = timeout_at(deadline.min(Instant::now() + STALL / 2), released).await;
+            tokio::select! {
+                () = self.evicted() => {
+                    self.claim(0);
+                    return Err(RequestError::evicted());
+                }
+                _ = timeout_at(deadline.min(Instant::now() + STALL / 2), released) => {}
+            }
         }
     }
 
@@ -246,10 +255,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.complete();
         self.claim(0);
         self.budget.available.fetch_add(self.bytes - self.small, Ordering::Relaxed);
         self.budget.available_for_small.fetch_add(self.small, Ordering::Relaxed);
+        // Until its memory is free, it counts as one that goes.
+        self.complete();
         self.budget.released.notify_waiters();
     }
 }
