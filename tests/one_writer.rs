@@ -116,7 +116,9 @@ fn removed_file() {
         crate::service::wait_until("the file is there", || path.exists());
         std::fs::remove_file(&path).unwrap();
     }
-    load.await_more(20);
+    // Until then, messages may still be on their way to the removed file.
+    crate::service::wait_until("the new file is there", || path.exists());
+    load.await_more(50);
     let sent = load.finish();
     assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     assert_eq!(service.stop(), 0);
