@@ -2,7 +2,7 @@
 
 use mlua::{Lua, Value as Lv};
 
-use crate::runtime::{bad_argument, check, wrong_type};
+use crate::runtime::{bad_argument, check, raise, wrong_type};
 use crate::transaction::{Numbers, text};
 
 /// The longest text that a function of `ngx` takes, in bytes. It keeps a call within the deadline, and exceeds what
@@ -66,4 +66,26 @@ pub(crate) fn in_chunks(text: &[u8], mut work: impl FnMut(&[u8])) -> mlua::Resul
         work(chunk);
     }
     Ok(())
+}
+
+/// Bytes of a text that the host makes in steps, which does not count towards the VM's memory until it is complete.
+const MAX_RESULT_BYTES: usize = 8 << 20;
+
+/// Fails if the script has to stop, or if `result` is too long. To be called at each step.
+///
+/// # Errors
+/// One of both.
+pub(crate) fn check_result(lua: &Lua, result: &[u8]) -> mlua::Result<()> {
+    check()?;
+    if result.len() > MAX_RESULT_BYTES {
+        return Err(raise(lua, &format!("the result is longer than {MAX_RESULT_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// The offset of Lua's position `init` in a text of `length` bytes: positions begin at 1, and negative ones count from the end.
+/// It may be past the end.
+pub(crate) fn first_offset(length: usize, init: f64) -> usize {
+    let init = init.trunc();
+    (if init < 0.0 { length as f64 + init } else { init - 1.0 }).max(0.0) as usize
 }

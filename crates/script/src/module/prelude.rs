@@ -1,5 +1,6 @@
 //! Libraries that Kong's LuaJIT has and Luau lacks, written in Lua.
 
+use crate::host::text::first_offset;
 use crate::runtime::{bundled, deadline, host_function, script_error, work};
 use mlua::{Lua, LuaString, Table, Value};
 
@@ -27,9 +28,8 @@ fn find_plain(
 ) -> mlua::Result<(Option<usize>, Option<usize>)> {
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
     work(text.len());
-    // As in Lua, positions begin at 1, and negative ones count from the end. Nothing is found past the end.
-    let from = from.unwrap_or(1.0);
-    let from = if from < 0.0 { (text.len() as f64 + from).max(0.0) } else { (from - 1.0).max(0.0) } as usize;
+    // Nothing is found past the end.
+    let from = first_offset(text.len(), from.unwrap_or(1.0));
     let found = text.get(from..).and_then(|rest| memchr::memmem::find(rest, &wanted));
     Ok((found.map(|at| from + at + 1), found.map(|at| from + at + wanted.len())))
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::cost::cost;
 use super::*;
 use crate::message::{BodyOptions, Include, Mode, Shape, ShapeOptions};
 
@@ -150,16 +151,6 @@ impl Work {
         drop(message.to_vec());
         drop(message.shaped(&shape));
     }
-
-    /// The least CPU time per byte of some runs, in picoseconds.
-    fn cost(&self, text: &str) -> u128 {
-        let run = || {
-            let began = cpu_time();
-            self.run(text);
-            (cpu_time() - began).as_nanos() * 1000 / text.len() as u128
-        };
-        (0..3).map(|_| run()).min().unwrap_or_default()
-    }
 }
 
 proptest! {
@@ -175,7 +166,8 @@ proptest! {
         if large.len() > transaction::Limits::default().max_bytes {
             return Ok(());
         }
-        let measure = || (work.cost(&small), work.cost(&large));
+        let run = |text: &str| work.run(text);
+        let measure = || (cost(&small, 3, &run), cost(&large, 3, &run));
         let (mut few, mut many) = measure();
         for _ in 0..3 {
             if many > few * TOLERANCE {

@@ -17,14 +17,13 @@ use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
 use self::parse::Pattern;
 use self::search::{POSITION, Search, Span};
-use crate::runtime::{check, host_function, raise, work};
+use crate::host::text::{check_result, first_offset};
+use crate::runtime::{check, host_function, work};
 
 /// Patterns that a VM keeps.
 const MAX_PATTERNS: usize = 128;
 /// Longer patterns are left to Luau.
 const MAX_PATTERN: usize = 256;
-/// Bytes of a replaced text, which does not count towards the VM's memory until it is complete.
-const MAX_RESULT_BYTES: usize = 8 << 20;
 
 /// The patterns that were used.
 #[derive(Default)]
@@ -93,14 +92,12 @@ fn search(
     let Some(pattern) = patterns.get(&pattern.as_bytes()) else { return Ok(left_to_luau()) };
     let text = text.as_bytes();
     work(text.len());
-    // As in Lua, positions begin at 1, and negative ones count from the end.
-    let init = init.trunc();
-    let from = if init < 0.0 { (text.len() as f64 + init).max(0.0) } else { (init - 1.0).max(0.0) };
-    if from > text.len() as f64 {
+    let from = first_offset(text.len(), init);
+    if from > text.len() {
         return Ok(MultiValue::from_iter([Value::Nil]));
     }
     let mut search = Search::new(&pattern);
-    let Some(found) = search.find(&pattern, &text, from as usize)? else {
+    let Some(found) = search.find(&pattern, &text, from)? else {
         return Ok(MultiValue::from_iter([Value::Nil]));
     };
     let mut values = vec![number(found.start + 1), number(found.end), number(pattern.captures)];
@@ -171,10 +168,7 @@ fn replace(
                 Part::Capture(index) => push_capture(&text, search.captures[index], &mut result),
             }
             work(result.len() - before);
-            check()?;
-            if result.len() > MAX_RESULT_BYTES {
-                return Err(raise(lua, &format!("the result is longer than {MAX_RESULT_BYTES} bytes")));
-            }
+            check_result(lua, &result)?;
         }
         copied = found.end;
         from = found.end + usize::from(found.end == found.start);

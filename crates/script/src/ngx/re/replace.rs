@@ -3,7 +3,8 @@
 use mlua::{Function, Lua, LuaString, MultiValue, Value as Lv};
 
 use super::{Engine, Walk, captures, failed, letters, text};
-use crate::runtime::{check, kind_name, raise, work, wrong_type};
+use crate::host::text::check_result;
+use crate::runtime::{kind_name, raise, work, wrong_type};
 use logphase_regex::UNSET;
 
 /// The replacement of a match.
@@ -65,24 +66,13 @@ pub(super) fn replace(
             }
         }
         copied = to;
-        bound(lua, &out)?;
+        check_result(lua, &out)?;
     }
     if count == 0 {
         return Ok([Lv::String(subject.clone()), Lv::Integer(0)].into_iter().collect());
     }
     out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
     Ok([Lv::String(lua.create_string(&out)?), Lv::Integer(count.into())].into_iter().collect())
-}
-
-/// Bytes of a result, which does not count towards the VM's memory until it is complete.
-const MAX_RESULT_BYTES: usize = 8 << 20;
-
-fn bound(lua: &Lua, out: &[u8]) -> mlua::Result<()> {
-    check()?;
-    if out.len() > MAX_RESULT_BYTES {
-        return Err(raise(lua, &format!("the result is longer than {MAX_RESULT_BYTES} bytes")));
-    }
-    Ok(())
 }
 
 /// The replacement that a function returned.
@@ -99,7 +89,7 @@ fn made(lua: &Lua, value: &Lv, name: &str) -> mlua::Result<LuaString> {
 fn fill(lua: &Lua, out: &mut Vec<u8>, parts: &[Part], text: &[u8], slots: &[usize]) -> mlua::Result<()> {
     for part in parts {
         // One template can hold many references to a long match.
-        bound(lua, out)?;
+        check_result(lua, out)?;
         match part {
             Part::Text(bytes) => out.extend_from_slice(bytes),
             Part::Group(group) => {
