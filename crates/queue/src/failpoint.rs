@@ -98,6 +98,12 @@ pub fn is_enabled(point: Point) -> bool {
     enabled().iter().any(|enabled| enabled.point == point)
 }
 
+/// Whether the process is killed when `point` is reached the next time.
+#[cfg(debug_assertions)]
+pub fn is_next(point: Point) -> bool {
+    enabled().iter().any(|enabled| enabled.point == point && enabled.left.load(Ordering::SeqCst) == 1)
+}
+
 /// Whether `name` is [`VARIABLE`] in a build with failpoints.
 pub fn is_variable(name: &str) -> bool {
     cfg!(debug_assertions) && name == VARIABLE

@@ -137,14 +137,13 @@ fn a_lying_receiver_is_found() {
     assert!(verdicts[1..].iter().all(|(_, verdict)| verdict.is_kept()), "{verdicts:?}");
 }
 
-/// Scenario: a service with a planted defect, an answer before the write, is killed before a write, eight times.
+/// Scenario: a service with a planted defect, an answer before the write, is killed before a write, twice.
 /// Guarantees: the same checks find the lost messages. (Only development builds have the defect.)
 #[cfg(debug_assertions)]
 #[test]
 fn an_early_answer_is_found_at_random() {
     let mut trial = Trial::prepare(seed(), None, None);
-    // Four queues answer together, so a single kill can come before the answer.
-    for write in 40..48 {
+    for write in [40, 45] {
         trial.service.arm(&format!("{},{}:{write}", Point::AnswerBeforeWrite.name(), Point::BeforeWrite.name()));
         trial.service.launch_again();
         assert!(trial.service.wait_for_kill(), "{}", trial.service.log());

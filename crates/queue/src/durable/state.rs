@@ -10,6 +10,8 @@ use super::super::log::{Extent, FRAME_BYTES, Log, Recovered};
 use super::super::{Bound, Counters, DropReason, QueueEvent, Receipt};
 use super::Mode;
 use crate::events::Events;
+#[cfg(debug_assertions)]
+use crate::failpoint::{self, Point};
 use crate::metric::{Ages, Moment};
 use crate::unconfirmed::Unconfirmed;
 
@@ -181,6 +183,11 @@ impl State {
 
     /// Holds `receipt` until everything that was appended so far is acknowledged.
     pub(super) fn hold_receipt(&mut self, receipt: Receipt) {
+        // Does what must never be done, so that a test can check that the crash tests notice it.
+        #[cfg(debug_assertions)]
+        if failpoint::is_enabled(Point::AnswerBeforeWrite) {
+            return;
+        }
         if self.next > self.readable {
             self.receipts.push_back((self.next, receipt));
         }

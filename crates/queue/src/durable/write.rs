@@ -65,7 +65,7 @@ impl DurableQueue {
         }
         self.hand_over(&mut writer.log, at_once);
         #[cfg(debug_assertions)]
-        self.acknowledge_too_early();
+        Self::await_early_answers();
         let result = writer.log.write();
         if let Err(error) = result {
             self.failed(&mut writer, now, &error);
@@ -235,14 +235,11 @@ impl DurableQueue {
         self.readable.notify_waiters();
     }
 
-    /// Does what must never be done, so that a test can check that the crash tests notice it.
+    /// Lets the answers out that [`Point::AnswerBeforeWrite`] gives too early, before the write that is killed.
     #[cfg(debug_assertions)]
-    fn acknowledge_too_early(&self) {
-        if failpoint::is_enabled(Point::AnswerBeforeWrite) {
-            let receipts = std::mem::take(&mut self.state.lock().receipts);
-            drop(receipts);
-            // Long enough for the acknowledgements to be sent.
-            std::thread::sleep(Duration::from_millis(20));
+    fn await_early_answers() {
+        if failpoint::is_enabled(Point::AnswerBeforeWrite) && failpoint::is_next(Point::BeforeWrite) {
+            std::thread::sleep(Duration::from_millis(300));
         }
     }
 
