@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::queue::Queue;
 use super::tap::Tap;
 use super::top::Top;
+use crate::decode::mapping::KONG;
 use crate::service::ConfigFiles;
 use logphase_config::diagnostic::Format;
 use logphase_script::Profile;
@@ -82,6 +83,10 @@ pub(super) struct Run {
     /// Read transactions as JSON lines from standard input, deliver every message, and exit. Opens no listeners.
     #[arg(long)]
     pub(super) stdin: bool,
+    /// Mapping of the lines of standard input to transactions: kong, nginx, haproxy, caddy, traefik, apache, or one of the
+    /// settings.
+    #[arg(long, value_name = "NAME", default_value = KONG, hide_default_value = true, requires = "stdin")]
+    pub(super) mapping: String,
 }
 
 /// Check a configuration: read it, compile every snippet, and report every mistake.
@@ -109,6 +114,13 @@ pub(super) struct Try {
     /// File with transactions: one object, an array, or JSON lines; default: standard input.
     #[arg(long, value_name = "FILE")]
     pub(super) transaction: Option<PathBuf>,
+    /// Mapping of what is read to transactions: kong, nginx, haproxy, caddy, traefik, apache, or one of the settings. Prints
+    /// the transactions, too.
+    #[arg(long, value_name = "NAME", default_value = KONG, hide_default_value = true)]
+    pub(super) mapping: String,
+    /// Print the definition of the mapping, to copy it into the settings, and exit.
+    #[arg(long, requires = "mapping")]
+    pub(super) print: bool,
     /// Print one line of JSON per plugin: plugin, instance_name, errors, message.
     #[arg(long)]
     pub(super) json: bool,

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Exit, complain};
-use crate::decode::{DecodeError, kong};
+use crate::decode::kong::Format;
+use crate::decode::mapping::Mapping;
+use crate::decode::{Decode, DecodeError, MappedDecoder, kong};
 use crate::entity::{ConfigOrigins, Configuration, Field, Plugin, Scope, Tags};
 use crate::phase::{Observer, Part, Program, Runner, Step};
 use crate::settings::Settings;
@@ -166,6 +168,26 @@ pub(super) fn transactions(body: &Bytes, limits: &Limits) -> Result<Vec<Transact
             Err(_) => Err(error),
         }
     })
+}
+
+/// The transactions that `mapping` makes of `body`: of one object, an array, or JSON lines.
+pub(super) fn mapped_transactions(
+    body: &Bytes,
+    mapping: Arc<Mapping>,
+    limits: Limits,
+) -> Result<Vec<Transaction>, DecodeError> {
+    let decoder = MappedDecoder::new(mapping, Format::Document, limits);
+    let mut transactions = Vec::new();
+    if let Err(error) = decoder.decode(body.clone(), &mut transactions) {
+        // A first line that is a whole object distinguishes JSON lines from an invalid document.
+        let first = memchr::memchr(b'\n', body).unwrap_or(body.len());
+        match decoder.decode(body.slice(..first), &mut Vec::new()) {
+            Ok(()) => decoder.reading(Format::Lines).decode(body.clone(), &mut transactions)?,
+            Err(_) if body.trim_ascii().is_empty() => {}
+            Err(_) => return Err(error),
+        }
+    }
+    Ok(transactions)
 }
 
 /// The line of `body`, counted from 1, with the error of `rejection`.

@@ -10,11 +10,12 @@ use serde_json::json;
 use super::arguments::Try;
 use super::dry_run::{self, DryRun, Found, Outcome};
 use super::{Exit, complain, pretty, say, show};
+use crate::decode::mapping::{Mapping, Report};
 use crate::entity::{Configuration, Field};
 use crate::phase::Program;
 use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Place, SourceFile};
+use logphase_config::diagnostic::{Place, SourceFile, any_error};
 use logphase_config::document::SnippetSource;
 use logphase_io::file::{self, Accept};
 use logphase_io::printable;
@@ -27,6 +28,9 @@ const MAX_TRANSACTIONS: u64 = 1 << 30;
 
 /// Prints the message of each plugin for each transaction, in execution order.
 pub(super) fn run(arguments: &Try) -> Exit {
+    if arguments.print {
+        return print_mapping(arguments);
+    }
     let mut loaded = ConfigFiles::from(arguments.files.clone()).load();
     dry_run::extend_deadlines(&mut loaded.settings);
     if loaded.paths.is_empty() && !arguments.field.is_empty() {
@@ -46,24 +50,56 @@ pub(super) fn run(arguments: &Try) -> Exit {
     let (mut program, settings) = prepared.into_program();
     program.router = router;
     let program = Arc::new(program);
-    match transactions(arguments.transaction.as_deref(), &settings) {
-        Ok(transactions) => execute(&program, transactions, arguments.json),
-        Err(exit) => exit,
+    if let Err(unknown) = settings.mappings.check_argument(&arguments.mapping) {
+        show(&[*unknown]);
+        return Exit::Configuration;
     }
+    let mapping = settings.mappings.find(&arguments.mapping);
+    let exit = match transactions(arguments.transaction.as_deref(), mapping.clone(), &settings) {
+        Ok(transactions) => execute(&program, transactions, mapping.as_deref(), arguments.json),
+        Err(exit) => exit,
+    };
+    if let Some(mapping) = mapping {
+        say_report(&mapping, arguments.json);
+    }
+    exit
 }
 
-fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, json: bool) -> Exit {
+/// Prints the definition of a mapping.
+fn print_mapping(arguments: &Try) -> Exit {
+    let (settings, diagnostics) = ConfigFiles::from(arguments.files.clone()).read_settings();
+    show(&diagnostics);
+    if any_error(&diagnostics) {
+        return Exit::Configuration;
+    }
+    if let Err(unknown) = settings.mappings.check_argument(&arguments.mapping) {
+        show(&[*unknown]);
+        return Exit::Configuration;
+    }
+    match settings.mappings.definition(&arguments.mapping) {
+        Some(text) => say(text.as_bytes()),
+        None => complain("`kong` is no mapping: what arrives are Kong's log objects already\n"),
+    }
+    Exit::Done
+}
+
+fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, mapping: Option<&Mapping>, json: bool) -> Exit {
     let mut dry_run = match DryRun::new(program) {
         Ok(dry_run) => dry_run,
         Err(exit) => return exit,
     };
     let mut exit = Exit::Done;
     for (number, transaction) in transactions.into_iter().enumerate() {
+        let mapped = mapping.map(|mapping| (mapping.name(), transaction.bytes().clone()));
         let (found, outcomes) = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
-        if json { say_json(program, &outcomes) } else { say_pretty(program, found, &outcomes, number + 1) }
+        if json {
+            say_json(program, mapped, &outcomes);
+        } else {
+            say_pretty(program, (found, mapped), &outcomes, number + 1);
+        }
     }
     exit
 }
@@ -80,7 +116,11 @@ fn add_fields(configuration: &mut Configuration, arguments: &[(String, String)])
 }
 
 /// Reads the transactions of a file or of standard input: one object, an array, or JSON lines.
-fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transaction>, Exit> {
+fn transactions(
+    path: Option<&Path>,
+    mapping: Option<Arc<Mapping>>,
+    settings: &Settings,
+) -> Result<Vec<Transaction>, Exit> {
     let name = path.map_or("standard input".to_owned(), |path| path.display().to_string());
     let read = match path {
         Some(path) => file::read(path, Accept::Streams, MAX_TRANSACTIONS),
@@ -98,7 +138,12 @@ fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transact
             return Err(Exit::Unavailable);
         }
     };
-    let transactions = dry_run::transactions(&body, &settings.limits.transaction()).map_err(|rejection| {
+    let limits = settings.limits.transaction();
+    let decoded = match mapping {
+        Some(mapping) => dry_run::mapped_transactions(&body, mapping, limits),
+        None => dry_run::transactions(&body, &limits),
+    };
+    let transactions = decoded.map_err(|rejection| {
         let line = dry_run::rejected_line(&body, &rejection);
         complain(&format!("error: {name}, line {line}: transaction {}: {rejection}\n", rejection.index));
         Exit::Incomplete
@@ -110,8 +155,15 @@ fn transactions(path: Option<&Path>, settings: &Settings) -> Result<Vec<Transact
     Ok(transactions)
 }
 
-fn say_json(program: &Program, outcomes: &[Outcome]) {
+fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome]) {
     let mut out = Vec::new();
+    if let Some((name, transaction)) = mapped {
+        let head = json!({"mapping": name}).to_string();
+        out.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
+        out.extend_from_slice(b",\"transaction\":");
+        out.extend_from_slice(&transaction);
+        out.extend_from_slice(b"}\n");
+    }
     for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
         let failed = |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(*part), "message": error.message});
@@ -128,8 +180,36 @@ fn say_json(program: &Program, outcomes: &[Outcome]) {
     say(&out);
 }
 
-fn say_pretty(program: &Program, found: Option<Found>, outcomes: &[Outcome], number: usize) {
+/// Prints what the lines had and the mapping does not read, and the other way round.
+fn say_report(mapping: &Mapping, json: bool) {
+    let Report { unseen, unreadable, unmapped, .. } = mapping.report();
+    if json {
+        let report =
+            json!({"mapping": mapping.name(), "unseen": unseen, "unreadable": unreadable, "unmapped": unmapped});
+        return say(format!("{report}\n").as_bytes());
+    }
+    let list = |names: &[String]| printable::line(&names.join(", ")).into_owned();
+    for (names, what) in [
+        (&unseen, "no line has"),
+        (&unreadable, "not a value that the mapping can read"),
+        (&unmapped, "the mapping does not read"),
+    ] {
+        if !names.is_empty() {
+            complain(&format!("note: mapping `{}`: {what}: {}\n", mapping.name(), list(names)));
+        }
+    }
+}
+
+/// The transaction that a mapping has made, with the name of the mapping.
+type Mapped<'a> = Option<(&'a str, Bytes)>;
+
+fn say_pretty(program: &Program, (found, mapped): (Option<Found>, Mapped<'_>), outcomes: &[Outcome], number: usize) {
     let mut out = format!("# transaction {number}\n").into_bytes();
+    if let Some((name, transaction)) = mapped {
+        out.extend_from_slice(format!("\n## made by mapping `{}`\n", printable::line(name)).as_bytes());
+        out.extend_from_slice(pretty::printable_pretty(&transaction).as_bytes());
+        out.push(b'\n');
+    }
     if let Some(Found { route, service }) = found {
         let service = service.map_or("no service".to_owned(), |service| format!("service `{service}`"));
         let line = format!("route `{route}`, {service}: found by the router");

@@ -28,6 +28,11 @@ impl KongDecoder {
     pub fn new(format: Format, limits: Limits) -> Self {
         Self { format, limits }
     }
+
+    /// The same decoder for frames in `format`.
+    pub fn reading(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
 }
 
 impl Decode for KongDecoder {

@@ -5,12 +5,17 @@
 
 pub mod als;
 pub mod kong;
+pub mod mapped;
+pub mod mapping;
+pub mod text;
 
 use bytes::Bytes;
 use logphase_script::transaction::{Rejection, Transaction};
 
 pub use als::AlsDecoder;
 pub use kong::KongDecoder;
+pub use mapped::MappedDecoder;
+pub use text::TextDecoder;
 
 /// Decodes frames.
 ///

@@ -42,7 +42,7 @@ pub use self::bind::{Address, BindError, resolve};
 pub use self::counters::{Counters, Reason};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
-pub use self::values::{InputSettings, InputValues, Limits};
+pub use self::values::{InputSettings, InputValues, Limits, Shared};
 use crate::confinement::Files;
 use crate::phase::Intake;
 use crate::sink::BoxFuture;
@@ -84,8 +84,9 @@ pub trait Input: Sized {
     /// Its settings, as read through [`Input::SETTINGS`].
     type Settings: DeserializeOwned + PartialEq;
 
-    /// The input that `settings` describe; `None` if they turn it off. Opens nothing. `limits` are those of all inputs.
-    fn new(settings: Self::Settings, limits: &Limits) -> Option<Self>;
+    /// The input that `settings` describe; `None` if they turn it off. Opens nothing. `shared` is what all inputs
+    /// have.
+    fn new(settings: Self::Settings, shared: Shared<'_>) -> Option<Self>;
 
     /// Whether the routes of transactions without one are found. Kong says them itself; other proxies know no routes of
     /// Kong.
@@ -157,10 +158,10 @@ impl Context {
 }
 
 /// Configures an input from its settings and binds it; `None` if the settings turn it off.
-type Bind = fn(Value, &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError>;
+type Bind = fn(Value, Shared<'_>) -> Result<Option<Box<dyn BoundInput>>, BindError>;
 
 /// Reads something of the settings of an input.
-type Ask<T> = fn(Value, &Limits) -> T;
+type Ask<T> = fn(Value, Shared<'_>) -> T;
 
 /// A row of [`INPUTS`]: an [`Input`] without its type.
 #[derive(Debug, Clone, Copy)]
@@ -196,20 +197,20 @@ impl Definition {
     /// # Errors
     /// See [`Input::bind`].
     pub fn bind<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Result<Option<Box<dyn BoundInput>>, BindError> {
-        let InputSettings { inputs, limits } = settings.into();
-        (self.bind)(self.value(inputs), limits)
+        let InputSettings { inputs, shared } = settings.into();
+        (self.bind)(self.value(inputs), shared)
     }
 
     /// Whether the input is turned on and the routes of its transactions are found.
     pub fn matches_routes<'a>(&self, settings: impl Into<InputSettings<'a>>) -> bool {
-        let InputSettings { inputs, limits } = settings.into();
-        (self.matches_routes)(self.value(inputs), limits)
+        let InputSettings { inputs, shared } = settings.into();
+        (self.matches_routes)(self.value(inputs), shared)
     }
 
     /// The files that the input opens or creates while the service runs.
     pub fn files<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Files {
-        let InputSettings { inputs, limits } = settings.into();
-        (self.files)(self.value(inputs), limits)
+        let InputSettings { inputs, shared } = settings.into();
+        (self.files)(self.value(inputs), shared)
     }
 
     /// Whether the settings of the input mean the same in both, however they are written.
@@ -228,22 +229,22 @@ impl Definition {
     }
 }
 
-fn configure<I: Input>(value: Value, limits: &Limits) -> Result<Option<I>, BindError> {
+fn configure<I: Input>(value: Value, shared: Shared<'_>) -> Result<Option<I>, BindError> {
     let settings = serde_json::from_value(value).map_err(|source| BindError::Settings { input: I::NAME, source })?;
-    Ok(I::new(settings, limits))
+    Ok(I::new(settings, shared))
 }
 
-fn bind<I: Input>(value: Value, limits: &Limits) -> Result<Option<Box<dyn BoundInput>>, BindError> {
-    configure::<I>(value, limits)?.map(I::bind).transpose()
+fn bind<I: Input>(value: Value, shared: Shared<'_>) -> Result<Option<Box<dyn BoundInput>>, BindError> {
+    configure::<I>(value, shared)?.map(I::bind).transpose()
 }
 
-fn matches_routes<I: Input>(value: Value, limits: &Limits) -> bool {
-    configure::<I>(value, limits).ok().flatten().is_some_and(|input| input.matches_routes())
+fn matches_routes<I: Input>(value: Value, shared: Shared<'_>) -> bool {
+    configure::<I>(value, shared).ok().flatten().is_some_and(|input| input.matches_routes())
 }
 
-fn files<I: Input>(value: Value, limits: &Limits) -> Files {
+fn files<I: Input>(value: Value, shared: Shared<'_>) -> Files {
     // Settings that cannot be used have no files; binding reports them.
-    configure::<I>(value, limits).ok().flatten().map(|input| input.files()).unwrap_or_default()
+    configure::<I>(value, shared).ok().flatten().map(|input| input.files()).unwrap_or_default()
 }
 
 fn same_settings<I: Input>(one: Value, other: Value) -> bool {

@@ -44,7 +44,7 @@ impl Inputs {
                 bound.push(Bound { name: definition.name, input, match_routes });
             }
         }
-        Ok(Self { bound, max_unfinished_bytes: settings.limits.max_unfinished_bytes })
+        Ok(Self { bound, max_unfinished_bytes: settings.shared.limits.max_unfinished_bytes })
     }
 
     /// One input alone.

@@ -4,6 +4,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{INPUTS, SETTINGS};
+use crate::decode::TextDecoder;
+use crate::decode::kong::Format;
+use crate::decode::mapping::Mappings;
 use crate::options::Restart;
 use crate::options::record::{count, settings_record, size};
 use logphase_config::schema::{Check, Record};
@@ -44,13 +47,30 @@ impl Restart for InputValues {
     }
 }
 
-/// What the inputs are configured with: their own settings, and the limits that all of them have.
+/// What the inputs are configured with: their own settings, and what all of them share.
 #[derive(Debug, Clone, Copy)]
 pub struct InputSettings<'a> {
     /// The settings of each input.
     pub inputs: &'a InputValues,
+    /// What all of them share.
+    pub shared: Shared<'a>,
+}
+
+/// What all inputs share.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
     /// The limits of bodies and transactions.
     pub limits: &'a Limits,
+    /// The mappings, built-in ones and own ones.
+    pub mappings: &'a Mappings,
+}
+
+impl Shared<'_> {
+    /// The decoder of frames in `format` for an input whose setting `mapping` is this name. The settings were checked: they
+    /// name no mapping that does not exist.
+    pub fn decoder(&self, mapping: &str, format: Format) -> TextDecoder {
+        TextDecoder::new(self.mappings.find(mapping), format, self.limits.transaction())
+    }
 }
 
 settings_record! {

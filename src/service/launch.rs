@@ -10,6 +10,7 @@ use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, serve};
 use crate::api::ServiceState;
 use crate::confinement::{self, Enforcement, ThreadFilter};
+use crate::decode::mapping::KONG;
 use crate::input::{BindError, Progress, StdinSummary};
 use crate::log;
 use crate::settings::Settings;
@@ -120,14 +121,19 @@ impl Launch {
         })
     }
 
-    /// Reads standard input to its end, delivers everything, and stops. Opens no listeners.
+    /// Reads standard input to its end by the mapping `mapping`, delivers everything, and stops. Opens no listeners.
     ///
     /// # Errors
-    /// The service cannot be started.
-    pub fn drain_stdin(self, console: &Console<'_>) -> Result<Drained, LaunchError> {
+    /// There is no such mapping, or the service cannot be started.
+    pub fn drain_stdin(mut self, mapping: &str, console: &Console<'_>) -> Result<Drained, LaunchError> {
+        let mappings = &self.prepared.settings().mappings;
+        mappings.check_argument(mapping).map_err(|unknown| LaunchError::Configuration(vec![*unknown]))?;
+        if mapping != KONG {
+            self.prepared.match_routes();
+        }
         self.run(async |mut launched| {
             let service = launched.start()?;
-            Ok(serve::drain_stdin(service, &launched.settings, console).await)
+            Ok(serve::drain_stdin(service, &launched.settings, mapping, console).await)
         })
     }
 

@@ -90,6 +90,11 @@ impl Prepared {
         &self.router
     }
 
+    /// Has the program find the routes of transactions without one, for an input that is not among those of the settings.
+    pub fn match_routes(&mut self) {
+        self.program.router = self.router.clone();
+    }
+
     /// The compiled snippets.
     pub fn program(&self) -> &Program {
         &self.program

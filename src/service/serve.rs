@@ -9,6 +9,8 @@ use super::signals::{Request, Signals};
 use super::watch::Watch;
 use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
 use crate::api::{self, Control, ServiceState, Stage};
+use crate::decode::kong::Format;
+use crate::decode::mapping::KONG;
 use crate::delivery::Undelivered;
 use crate::input;
 use crate::settings::Settings;
@@ -124,13 +126,17 @@ fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, co
     }
 }
 
-/// Reads standard input to its end, waits until everything is delivered, and stops `service`. A signal ends reading or
+/// Reads standard input to its end by the mapping `mapping`, waits until everything is delivered, and stops `service`. A signal ends reading or
 /// waiting early.
-pub(super) async fn drain_stdin(service: Service, settings: &Settings, console: &Console<'_>) -> Drained {
-    let limits = settings.limits.transaction();
-    let reading = input::read_lines(tokio::io::stdin(), service.intake().clone(), &limits, |progress| {
-        (console.progress)(progress)
-    });
+pub(super) async fn drain_stdin(
+    service: Service,
+    settings: &Settings,
+    mapping: &str,
+    console: &Console<'_>,
+) -> Drained {
+    let decoder = input::Shared::from(settings).decoder(mapping, Format::Object);
+    let intake = service.intake().clone().matching_routes(mapping != KONG);
+    let reading = input::read_lines(tokio::io::stdin(), intake, decoder, |progress| (console.progress)(progress));
     let mut signals = Signals::catch().ok();
     let summary = tokio::select! {
         summary = reading => Some(summary),

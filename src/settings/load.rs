@@ -44,6 +44,7 @@ impl Settings {
         let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, origin: root.origin() };
         let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
         super::redact::check(&values, &mut diagnostics);
+        super::mapping::check(&root, &values, &mut diagnostics);
         let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };
         (settings.unwrap_or_else(|| defaults(&environment)), diagnostics)
     }
@@ -68,7 +69,9 @@ fn settings(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     values.entry("workers").or_insert_with(|| cores.into());
     values.entry("data_dir").or_insert_with(|| data_dir(environment).to_string_lossy().into());
-    values.entry("plugins").or_insert_with(|| serde_json::json!({}));
+    for map in ["plugins", "mappings"] {
+        values.entry(map).or_insert_with(|| serde_json::json!({}));
+    }
     serde_json::from_value(Value::Object(values))
 }
 

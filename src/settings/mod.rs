@@ -9,6 +9,7 @@
 
 mod checks;
 mod load;
+mod mapping;
 mod plugin;
 mod queue;
 pub(crate) mod redact;
@@ -25,7 +26,8 @@ use logphase_config::schema::{Check, Default, Field};
 use logphase_script::Profile;
 use logphase_script::message::RedactRule;
 
-pub use crate::input::{InputSettings, InputValues, Limits};
+pub use crate::decode::mapping::Mappings;
+pub use crate::input::{InputSettings, InputValues, Limits, Shared};
 pub use crate::log::LogFormat;
 pub use crate::options::queue::{Durability, QueueOptions, QueueOverride, SyncPolicy};
 pub use crate::phase::FairBy;
@@ -61,6 +63,8 @@ settings_record! {
         @record inputs: InputValues = Field::record("", InputValues::RECORD).required();
         /// Limits on a body and on a transaction.
         @restart limits: Limits = Field::record("", Limits::RECORD).required();
+        /// Mappings of what other proxies log to transactions, by name (docs/mappings.md).
+        @restart mappings: Mappings = mapping::FIELD;
         /// Profile of the names that snippets may use: `sandbox`, `strict` (more of Kong's names) or `off` (no snippets).
         untrusted_lua: Profile = choice("sandbox", &[Check::Custom(checks::profile)]);
         /// Modules that snippets may `require` in addition to those of the profile.
@@ -139,6 +143,12 @@ mod tests;
 
 impl<'a> From<&'a Settings> for InputSettings<'a> {
     fn from(settings: &'a Settings) -> Self {
-        Self { inputs: &settings.inputs, limits: &settings.limits }
+        Self { inputs: &settings.inputs, shared: settings.into() }
+    }
+}
+
+impl<'a> From<&'a Settings> for Shared<'a> {
+    fn from(settings: &'a Settings) -> Self {
+        Self { limits: &settings.limits, mappings: &settings.mappings }
     }
 }

@@ -21,6 +21,7 @@ mod stream;
 mod tls;
 
 pub use convert::{Conversion, Converter, EntryError};
+pub use query::push_query;
 pub use rule::{Rule, RuleError};
 pub use stream::Origin;
 

@@ -13,9 +13,12 @@ type Argument<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
 /// Writes the arguments of the query of `uri` as an object: decoded, `true` for one without `=`, an array for a repeated one
 /// (<https://docs.konghq.com/gateway/latest/plugin-development/pdk/kong.request/>).
 pub(crate) fn write(json: &mut Writer<'_>, uri: &[u8]) {
-    json.open(b'{');
     let query = uri.iter().position(|byte| *byte == b'?').map_or(&b""[..], |at| &uri[at + 1..]);
-    let query = query.split(|byte| *byte == b'#').next().unwrap_or_default();
+    write_arguments(json, query.split(|byte| *byte == b'#').next().unwrap_or_default());
+}
+
+fn write_arguments(json: &mut Writer<'_>, query: &[u8]) {
+    json.open(b'{');
     let arguments = arguments(query);
     for (at, (name, value)) in arguments.iter().enumerate() {
         if arguments[..at].iter().any(|(earlier, _)| earlier == name) {
@@ -74,4 +77,9 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
         Cow::Borrowed(_) => Cow::Owned(decoded),
         Cow::Owned(repaired) => Cow::Owned(repaired.into_bytes()),
     }
+}
+
+/// Appends the arguments of `query`, without its question mark, to `out` as an object in the way of Kong's log object.
+pub fn push_query(out: &mut Vec<u8>, query: &[u8]) {
+    write_arguments(&mut Writer(out), query);
 }

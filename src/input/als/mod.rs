@@ -28,7 +28,7 @@ use super::accept::{self, AcceptOptions};
 use super::settings::{ADDRESS, MAX_CONNECTIONS, boolean, idle_timeout, list, settings_record, size};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::AlsDecoder;
-use crate::input::Limits;
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::schema::{Check, Field, Record};
 use logphase_envoy::{Converter, Rule};
@@ -83,14 +83,14 @@ impl Input for Als {
         self.settings.match_routes
     }
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
         if settings.listen.is_empty() {
             return None;
         }
         // Every rule was checked with the settings.
         let rules = settings.names.iter().filter_map(|rule| rule.parse().ok()).collect();
-        let decoder = AlsDecoder::new(Converter::new(rules, settings.intermediate), limits.transaction());
-        Some(Self { settings, decoder, max_message_bytes: limits.max_body_bytes })
+        let decoder = AlsDecoder::new(Converter::new(rules, settings.intermediate), shared.limits.transaction());
+        Some(Self { settings, decoder, max_message_bytes: shared.limits.max_body_bytes })
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

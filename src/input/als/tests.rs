@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::input::Reason;
+use crate::decode::mapping::Mappings;
 use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, wait_until};
+use crate::input::{Limits, Reason};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -28,8 +29,13 @@ fn settings() -> Settings {
     }
 }
 
+fn als(settings: Settings) -> Als {
+    let limits = Limits { max_body_bytes: 1 << 20, ..limits() };
+    Als::new(settings, Shared { limits: &limits, mappings: &Mappings::default() }).unwrap()
+}
+
 fn start(settings: Settings) -> Harness {
-    Harness::start(Als::new(settings, &Limits { max_body_bytes: 1 << 20, ..limits() }).unwrap())
+    Harness::start(als(settings))
 }
 
 fn limits() -> Limits {

@@ -21,13 +21,15 @@ use tokio::net::TcpListener;
 use self::service::Service;
 use super::accept::{self, AcceptOptions};
 use super::settings::{
-    ADDRESS, ALLOWED_HOST, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, settings_record, size,
+    ADDRESS, ALLOWED_HOST, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, settings_record,
+    size,
 };
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
-use crate::input::Limits;
+use crate::decode::TextDecoder;
+use crate::decode::kong::Format;
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::schema::{self, Record};
-use logphase_script::transaction;
 
 /// Bytes of all bodies that are being read or taken at the same time.
 const MAX_BYTES_IN_FLIGHT: usize = 16 << 20;
@@ -56,8 +58,11 @@ settings_record! {
         /// Names, or `*.zone`, that requests may have in `Host` if the input listens on this machine alone, in addition
         /// to addresses, names without a dot, private zones and the name of the machine.
         allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
-        /// Find the route and service of transactions without them, as Kong's router would.
-        match_routes: bool = MATCH_ROUTES;
+        /// Mapping of what arrives to transactions: `kong`, a built-in one, or one of `mappings`.
+        mapping: String = MAPPING;
+        /// Find the route and service of transactions without them, as Kong's router would; by default if `mapping` is
+        /// not `kong`.
+        match_routes: Option<bool> = MATCH_ROUTES;
     }
 }
 
@@ -65,7 +70,8 @@ settings_record! {
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     pub(super) settings: Settings,
-    pub(super) limits: transaction::Limits,
+    /// Decodes bodies in each [`Format`].
+    pub(super) decoder: TextDecoder,
     /// Bytes of one body, both as sent and as decompressed.
     pub(super) max_body_bytes: usize,
     /// Bytes of all bodies that are being read or taken at the same time; past them, requests get 429. At least twice
@@ -85,11 +91,11 @@ impl Input for Http {
     const SETTINGS: &'static Record = Settings::RECORD;
     type Settings = Settings;
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
-        (!settings.listen.is_empty()).then_some(Self {
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
+        (!settings.listen.is_empty()).then(|| Self {
+            decoder: shared.decoder(&settings.mapping, Format::Document),
             settings,
-            limits: limits.transaction(),
-            max_body_bytes: limits.max_body_bytes,
+            max_body_bytes: shared.limits.max_body_bytes,
             max_bytes_in_flight: MAX_BYTES_IN_FLIGHT,
             header_timeout: HEADER_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
@@ -98,7 +104,7 @@ impl Input for Http {
     }
 
     fn matches_routes(&self) -> bool {
-        self.settings.match_routes
+        matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

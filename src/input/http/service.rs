@@ -20,7 +20,7 @@ use super::error::RequestError;
 use super::memory::{MemoryBudget, Reservation};
 use super::response::{self, Response};
 use crate::connections::{AllowedHosts, HostError, Slot};
-use crate::decode::{Decode, KongDecoder};
+use crate::decode::Decode;
 use crate::input::accept::Peer;
 use crate::input::{Context, Reason};
 use logphase_script::transaction::Transaction;
@@ -185,7 +185,7 @@ impl Service {
 fn decode(body: Bytes, format: BodyFormat, input: &Http, mut reservation: Reservation) -> Decoded {
     let body = if format.gzip { body::decompress(&body, input.max_body_bytes, &mut reservation)? } else { body };
     let mut transactions = Vec::new();
-    let decoder = KongDecoder::new(format.format, input.limits);
+    let decoder = input.decoder.reading(format.format);
     decoder.decode(body, &mut transactions).map_err(RequestError::rejected)?;
     Ok((transactions, reservation))
 }

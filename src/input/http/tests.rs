@@ -28,14 +28,15 @@ fn settings() -> Settings {
         idle_timeout: Duration::from_secs(300),
         min_rate: 1,
         allowed_hosts: Vec::new(),
-        match_routes: false,
+        mapping: "kong".to_owned(),
+        match_routes: None,
     }
 }
 
 fn input() -> Http {
     Http {
         settings: settings(),
-        limits: Limits::default(),
+        decoder: TextDecoder::kong(Format::Document, Limits::default()),
         max_body_bytes: 8 << 20,
         max_bytes_in_flight: MAX_BYTES_IN_FLIGHT,
         header_timeout: HEADER_TIMEOUT,
@@ -242,8 +243,8 @@ async fn full_queues() {
 /// Guarantees: 413 that the client can read, `100 Continue` only for what will be read, nothing taken.
 #[tokio::test]
 async fn too_large() {
-    let limits = Limits { max_bytes: 1000, ..Default::default() };
-    let harness = Harness::start(Http { max_body_bytes: 100_000, limits, ..input() });
+    let decoder = TextDecoder::kong(Format::Document, Limits { max_bytes: 1000, ..Default::default() });
+    let harness = Harness::start(Http { max_body_bytes: 100_000, decoder, ..input() });
     let reply = post(&harness, JSON, vec![b' '; 3 << 20]).await;
     assert_eq!((reply.status, &reply.error()["code"]), (413, &"body_too_large".into()));
     assert!(reply.closes());

@@ -7,10 +7,8 @@ use tokio::io::AsyncRead;
 
 use super::Counters;
 use super::lines::{LineReader, Rejected};
-use crate::decode::KongDecoder;
-use crate::decode::kong::Format;
+use crate::decode::TextDecoder;
 use crate::phase::{Intake, IntakeError};
-use logphase_script::transaction::Limits;
 
 /// The name in logs.
 const NAME: &str = "stdin";
@@ -71,17 +69,16 @@ impl StdinSummary {
     }
 }
 
-/// Reads JSON lines to the end of `reader` and hands them to `intake` in order, waiting while the queues are full. Calls
+/// Reads JSON lines to the end of `reader`, decodes them by `decoder` and hands them to `intake` in order, waiting while the queues are full. Calls
 /// `progress` after each read. Returns when the entries of every transaction are in their queues (not yet delivered). To
 /// stop early, let `reader` end or close the intake.
 pub async fn read_lines<R: AsyncRead + Unpin>(
     mut reader: R,
     intake: Intake,
-    limits: &Limits,
+    decoder: TextDecoder,
     mut progress: impl FnMut(&Progress),
 ) -> StdinSummary {
     let counters = Arc::new(Counters::default());
-    let decoder = KongDecoder::new(Format::Object, *limits);
     let mut lines = LineReader::new(NAME, intake, counters.clone(), decoder, MAX_READ_BYTES);
     let mut summary = StdinSummary::default();
     let mut rejections = Vec::new();

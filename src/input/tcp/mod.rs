@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::accept::{self, AcceptOptions};
-use super::settings::{ADDRESS, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, settings_record};
+use super::settings::{
+    ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, settings_record,
+};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
-use crate::decode::KongDecoder;
+use crate::decode::TextDecoder;
 use crate::decode::kong::Format;
-use crate::input::Limits;
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::schema::Record;
 
@@ -25,8 +27,11 @@ settings_record! {
         // Kong's tcp-log keeps a connection for a minute after its last message.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(300);
-        /// Find the route and service of transactions without them, as Kong's router would.
-        match_routes: bool = MATCH_ROUTES;
+        /// Mapping of what arrives to transactions: `kong`, a built-in one, or one of `mappings`.
+        mapping: String = MAPPING;
+        /// Find the route and service of transactions without them, as Kong's router would; by default if `mapping` is
+        /// not `kong`.
+        match_routes: Option<bool> = MATCH_ROUTES;
     }
 }
 
@@ -34,7 +39,7 @@ settings_record! {
 #[derive(Debug, Clone)]
 pub(super) struct Tcp {
     pub(super) settings: Settings,
-    pub(super) decoder: KongDecoder,
+    pub(super) decoder: TextDecoder,
 }
 
 impl Input for Tcp {
@@ -43,13 +48,13 @@ impl Input for Tcp {
     const SETTINGS: &'static Record = Settings::RECORD;
     type Settings = Settings;
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
-        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
+        let decoder = shared.decoder(&settings.mapping, Format::Object);
         (!settings.listen.is_empty()).then_some(Self { settings, decoder })
     }
 
     fn matches_routes(&self) -> bool {
-        self.settings.match_routes
+        matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
@@ -72,7 +77,9 @@ impl BoundInput for Bound {
         let Tcp { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
         let options = AcceptOptions { max_connections, drain_backlog: true };
         let listeners = self.listeners.into_iter().map(move |(listener, _)| {
-            let handle = move |own, stream, peer, slot| lines::serve(own, decoder, idle_timeout, stream, (peer, slot));
+            let decoder = decoder.clone();
+            let handle =
+                move |own, stream, peer, slot| lines::serve(own, decoder.clone(), idle_timeout, stream, (peer, slot));
             accept::serve(context.clone(), listener, options, handle)
         });
         Box::pin(serving::run_all(listeners))

@@ -10,11 +10,17 @@ use crate::phase::IntakeError;
 use logphase_script::transaction::Limits;
 
 fn settings() -> Settings {
-    Settings { listen: any_port(), max_connections: 1000, idle_timeout: Duration::from_secs(300), match_routes: false }
+    Settings {
+        listen: any_port(),
+        max_connections: 1000,
+        idle_timeout: Duration::from_secs(300),
+        mapping: "kong".to_owned(),
+        match_routes: None,
+    }
 }
 
 fn input(settings: Settings, limits: Limits) -> Tcp {
-    Tcp { settings, decoder: KongDecoder::new(Format::Object, limits) }
+    Tcp { settings, decoder: TextDecoder::kong(Format::Object, limits) }
 }
 
 fn start() -> Harness {

@@ -30,8 +30,8 @@ impl Input for Replay {
     const SETTINGS: &'static Record = &FIELDS;
     type Settings = ReplaySettings;
 
-    fn new(settings: ReplaySettings, limits: &Limits) -> Option<Self> {
-        let decoder = KongDecoder::new(Format::Document, limits.transaction());
+    fn new(settings: ReplaySettings, shared: Shared<'_>) -> Option<Self> {
+        let decoder = KongDecoder::new(Format::Document, shared.limits.transaction());
         (!settings.frames.is_empty()).then_some(Self { frames: settings.frames, decoder })
     }
 

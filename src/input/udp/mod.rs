@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 
 use tokio::net::UdpSocket;
 
-use super::settings::{ADDRESS, MATCH_ROUTES, list, settings_record};
+use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
-use crate::decode::KongDecoder;
+use crate::decode::TextDecoder;
 use crate::decode::kong::Format;
-use crate::input::Limits;
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::schema::Record;
 
@@ -26,8 +26,11 @@ settings_record! {
     pub struct Settings {
         /// Addresses, `HOST:PORT`.
         listen: Vec<String> = list(&ADDRESS);
-        /// Find the route and service of transactions without them, as Kong's router would.
-        match_routes: bool = MATCH_ROUTES;
+        /// Mapping of what arrives to transactions: `kong`, a built-in one, or one of `mappings`.
+        mapping: String = MAPPING;
+        /// Find the route and service of transactions without them, as Kong's router would; by default if `mapping` is
+        /// not `kong`.
+        match_routes: Option<bool> = MATCH_ROUTES;
     }
 }
 
@@ -35,7 +38,7 @@ settings_record! {
 #[derive(Debug, Clone)]
 pub(super) struct Udp {
     pub(super) settings: Settings,
-    pub(super) decoder: KongDecoder,
+    pub(super) decoder: TextDecoder,
     /// Bytes of the kernel's receive buffer for a socket. The system may grant less (`net.core.rmem_max`).
     pub(super) receive_buffer: usize,
 }
@@ -46,13 +49,13 @@ impl Input for Udp {
     const SETTINGS: &'static Record = Settings::RECORD;
     type Settings = Settings;
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
-        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
+        let decoder = shared.decoder(&settings.mapping, Format::Object);
         (!settings.listen.is_empty()).then_some(Self { settings, decoder, receive_buffer: RECEIVE_BUFFER_BYTES })
     }
 
     fn matches_routes(&self) -> bool {
-        self.settings.match_routes
+        matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
@@ -62,7 +65,7 @@ impl Input for Udp {
 }
 
 struct Bound {
-    decoder: KongDecoder,
+    decoder: TextDecoder,
     sockets: Vec<(UdpSocket, SocketAddr)>,
 }
 
@@ -73,7 +76,8 @@ impl BoundInput for Bound {
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let Self { decoder, sockets } = *self;
-        let receivers = sockets.into_iter().map(move |(socket, _)| receiver::serve(context.clone(), socket, decoder));
+        let receivers =
+            sockets.into_iter().map(move |(socket, _)| receiver::serve(context.clone(), socket, decoder.clone()));
         Box::pin(serving::run_all(receivers))
     }
 }

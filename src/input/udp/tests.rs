@@ -6,9 +6,9 @@ use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, transac
 use logphase_script::transaction;
 
 fn input() -> Udp {
-    let decoder = KongDecoder::new(Format::Object, transaction::Limits::default());
+    let decoder = TextDecoder::kong(Format::Object, transaction::Limits::default());
     Udp {
-        settings: Settings { listen: any_port(), match_routes: false },
+        settings: Settings { listen: any_port(), mapping: "kong".to_owned(), match_routes: None },
         decoder,
         receive_buffer: RECEIVE_BUFFER_BYTES,
     }

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accept::{self, AcceptOptions};
-use super::settings::{MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
+use super::settings::{
+    MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, settings_record,
+};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::confinement::Files;
-use crate::decode::KongDecoder;
+use crate::decode::TextDecoder;
 use crate::decode::kong::Format;
-use crate::input::Limits;
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use crate::socket_file::SocketListener;
 use logphase_config::schema::Record;
@@ -24,8 +26,11 @@ settings_record! {
         /// How long a connection may be idle.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(300);
-        /// Find the route and service of transactions without them, as Kong's router would.
-        match_routes: bool = MATCH_ROUTES;
+        /// Mapping of what arrives to transactions: `kong`, a built-in one, or one of `mappings`.
+        mapping: String = MAPPING;
+        /// Find the route and service of transactions without them, as Kong's router would; by default if `mapping` is
+        /// not `kong`.
+        match_routes: Option<bool> = MATCH_ROUTES;
     }
 }
 
@@ -33,7 +38,7 @@ settings_record! {
 #[derive(Debug, Clone)]
 pub(super) struct Unix {
     pub(super) settings: Settings,
-    pub(super) decoder: KongDecoder,
+    pub(super) decoder: TextDecoder,
 }
 
 impl Input for Unix {
@@ -42,8 +47,8 @@ impl Input for Unix {
     const SETTINGS: &'static Record = Settings::RECORD;
     type Settings = Settings;
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
-        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
+        let decoder = shared.decoder(&settings.mapping, Format::Object);
         (!settings.paths.is_empty()).then_some(Self { settings, decoder })
     }
 
@@ -57,7 +62,7 @@ impl Input for Unix {
     }
 
     fn matches_routes(&self) -> bool {
-        self.settings.match_routes
+        matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
@@ -80,7 +85,9 @@ impl BoundInput for Bound {
         let Unix { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
         let options = AcceptOptions { max_connections, drain_backlog: true };
         let listeners = self.listeners.into_iter().map(move |SocketListener { listener, file }| {
-            let handle = move |own, stream, peer, slot| lines::serve(own, decoder, idle_timeout, stream, (peer, slot));
+            let decoder = decoder.clone();
+            let handle =
+                move |own, stream, peer, slot| lines::serve(own, decoder.clone(), idle_timeout, stream, (peer, slot));
             let accepting = accept::serve(context.clone(), listener, options, handle);
             async move {
                 // Removes the socket's file when it is dropped.

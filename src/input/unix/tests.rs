@@ -14,9 +14,10 @@ fn input(path: &Path) -> Unix {
         paths: vec![path.to_owned()],
         max_connections: 10,
         idle_timeout: Duration::from_secs(300),
-        match_routes: false,
+        mapping: "kong".to_owned(),
+        match_routes: None,
     };
-    Unix { settings, decoder: KongDecoder::new(Format::Object, transaction::Limits::default()) }
+    Unix { settings, decoder: TextDecoder::kong(Format::Object, transaction::Limits::default()) }
 }
 
 fn bind_error(path: &Path) -> String {

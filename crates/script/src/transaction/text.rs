@@ -57,7 +57,7 @@ fn unescape_unit<'a>(after: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
 
 /// How strings are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Escaping {
+pub enum Escaping {
     /// Only what JSON requires.
     #[default]
     Json,
@@ -66,7 +66,7 @@ pub(crate) enum Escaping {
 }
 
 /// Appends `text` as a quoted JSON string. Bytes that are not UTF-8 become U+FFFD; returns whether there were any.
-pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
+pub fn push_string(out: &mut Vec<u8>, text: &[u8], escaping: Escaping) -> bool {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let sound = std::str::from_utf8(text).is_ok();
@@ -177,7 +177,7 @@ pub(crate) fn compact(json: &[u8]) -> Vec<u8> {
 }
 
 /// The length of the string at the front of valid JSON, including its quotes.
-pub(crate) fn string_length(json: &[u8]) -> usize {
+pub fn string_length(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(step) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += step;
