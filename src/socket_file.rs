@@ -8,7 +8,7 @@ use std::os::unix::net;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::UnixListener;
+use tokio::net::{UnixDatagram, UnixListener};
 
 /// Connections in the backlog of the kernel, at most.
 const BACKLOG: i32 = 1024;
@@ -31,6 +31,15 @@ pub struct SocketError {
 pub struct SocketListener {
     /// Accepts connections.
     pub listener: UnixListener,
+    /// The file.
+    pub file: SocketFile,
+}
+
+/// A socket that datagrams arrive at, and its file.
+#[derive(Debug)]
+pub struct DatagramSocket {
+    /// Receives datagrams.
+    pub socket: UnixDatagram,
     /// The file.
     pub file: SocketFile,
 }
@@ -65,21 +74,44 @@ impl Drop for SocketFile {
 /// # Errors
 /// Another process listens there, the path is another kind of file, or the socket cannot be created.
 pub fn listen(path: &Path, mode: u32) -> Result<SocketListener, SocketError> {
+    bind(path, mode, Type::STREAM, |socket, file| {
+        socket.listen(BACKLOG)?;
+        let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
+        Ok(SocketListener { listener, file })
+    })
+}
+
+/// The same for a socket that datagrams are sent to.
+///
+/// # Errors
+/// See [`listen`].
+pub fn receive(path: &Path, mode: u32) -> Result<DatagramSocket, SocketError> {
+    bind(path, mode, Type::DGRAM, |socket, file| {
+        let socket = UnixDatagram::from_std(net::UnixDatagram::from(socket))?;
+        Ok(DatagramSocket { socket, file })
+    })
+}
+
+/// Creates a socket of the kind `kind` at `path`, which `open` makes usable.
+fn bind<T>(
+    path: &Path,
+    mode: u32,
+    kind: Type,
+    open: impl FnOnce(Socket, SocketFile) -> io::Result<T>,
+) -> Result<T, SocketError> {
     remove_stale(path)?;
-    let listen = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let bind = || {
+        let socket = Socket::new(Domain::UNIX, kind, None)?;
         socket.set_nonblocking(true)?;
         let short = ShortPath::of(path)?;
         socket.bind(&SockAddr::unix(&short.path)?)?;
         let metadata = fs::symlink_metadata(path)?;
         let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
-        // Set before `listen`, so that no process can connect with the permissions of the umask.
+        // Before it listens, no process can connect with the permissions of the umask.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        socket.listen(BACKLOG)?;
-        let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
-        Ok(SocketListener { listener, file })
+        open(socket, file)
     };
-    listen().map_err(|source: io::Error| {
+    bind().map_err(|source: io::Error| {
         let help = match source.kind() {
             ErrorKind::NotFound => "create its directory first",
             ErrorKind::PermissionDenied => "let the service write to its directory, or choose another path",
@@ -132,7 +164,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
             .map_err(|source| SocketError { source, help: "remove the socket that an earlier process left there" }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // After a connection, a full backlog or a denied permission it must be assumed to be in use.
+        // After a connection, a full backlog, a denied permission or another kind of socket it must be assumed to be in use.
         _ => Err(SocketError {
             source: io::Error::from(ErrorKind::AddrInUse),
             help: "another process listens there: stop it or choose another path",
@@ -167,6 +199,26 @@ mod tests {
             drop(again);
             assert!(!path.exists());
         }
+    }
+
+    /// Scenario: a socket for datagrams: used, bound a second time as either kind, left behind by a killed process, dropped.
+    /// Guarantees: datagrams arrive; while it is open it is never taken over; a stale one is replaced; its file is removed.
+    #[tokio::test]
+    async fn datagrams() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let DatagramSocket { socket, file } = receive(&path, 0o660).expect("binds");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o660);
+        net::UnixDatagram::unbound().expect("a socket").send_to(b"hello", &path).expect("sent");
+        let mut buffer = [0; 16];
+        assert_eq!(socket.recv(&mut buffer).await.expect("received"), 5);
+        assert_eq!(receive(&path, 0o660).expect_err("in use").source.kind(), ErrorKind::AddrInUse);
+        assert_eq!(listen(&path, 0o660).expect_err("in use").source.kind(), ErrorKind::AddrInUse);
+        drop(socket);
+        std::mem::forget(file);
+        assert!(path.exists());
+        drop(receive(&path, 0o660).expect("replaces the stale socket"));
+        assert!(!path.exists());
     }
 
     /// Scenario: another kind of file at the path. Guarantees: it is not touched.

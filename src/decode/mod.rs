@@ -7,6 +7,7 @@ pub mod als;
 pub mod kong;
 pub mod mapped;
 pub mod mapping;
+pub mod syslog;
 pub mod text;
 
 use bytes::Bytes;

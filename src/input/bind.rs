@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::socket_file::{self, SocketError, SocketListener};
+use crate::socket_file::{self, DatagramSocket, SocketError, SocketListener};
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -143,10 +143,23 @@ fn inet_error(what: &'static str, address: SocketAddr, source: io::Error) -> Bin
 
 /// Listens on the Unix socket at `path`. A socket that no process listens on any more is replaced.
 pub(super) fn unix(path: &Path) -> Result<SocketListener, BindError> {
-    socket_file::listen(path, UNIX_MODE).map_err(|SocketError { source, help }| BindError::Listen {
-        what: "a Unix socket",
-        address: path.display().to_string(),
-        source,
-        help,
-    })
+    socket_file::listen(path, UNIX_MODE).map_err(|error| unix_error(path, error))
+}
+
+/// The same for datagrams.
+pub(super) fn unix_datagrams(path: &Path) -> Result<DatagramSocket, BindError> {
+    socket_file::receive(path, UNIX_MODE).map_err(|error| unix_error(path, error))
+}
+
+fn unix_error(path: &Path, SocketError { source, help }: SocketError) -> BindError {
+    BindError::Listen { what: "a Unix socket", address: path.display().to_string(), source, help }
+}
+
+/// The directories in which the sockets at `paths` are created and removed.
+pub(super) fn socket_directories(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let directory = |path: &PathBuf| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new(".")).to_owned()
+    };
+    paths.iter().map(directory).collect()
 }

@@ -18,6 +18,8 @@ pub enum Reason {
     Full,
     /// The service was shutting down.
     ShuttingDown,
+    /// A syslog message without a JSON object, such as what a daemon says of itself.
+    NotJson,
     /// The peer was too slow.
     Timeout,
     /// The peer closed the stream in the middle.
@@ -28,12 +30,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Unsupported,
         Self::Full,
         Self::ShuttingDown,
+        Self::NotJson,
         Self::Timeout,
         Self::Incomplete,
         Self::Internal,
@@ -47,6 +50,7 @@ impl Reason {
             Self::Unsupported => "unsupported",
             Self::Full => "full",
             Self::ShuttingDown => "shutting_down",
+            Self::NotJson => "not_json",
             Self::Timeout => "timeout",
             Self::Incomplete => "incomplete",
             Self::Internal => "internal",

@@ -1,8 +1,8 @@
-//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, Envoy's access log service and standard input.
+//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service and standard input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
-//! nothing else names it. What several inputs need is shared: `accept` (connections), `lines` (streams of lines), `bind`
-//! (addresses), `settings` (fields). What the received bytes mean is up to a decoder ([`crate::decode`]).
+//! nothing else names it. What several inputs need is shared: `accept` (connections), `lines` (streams of lines),
+//! `datagrams`, `bind` (addresses), `settings` (fields). What the received bytes mean is up to a decoder ([`crate::decode`]).
 //!
 //! To add an input, write its folder and add its row.
 //!
@@ -22,11 +22,13 @@ mod accept;
 mod als;
 mod bind;
 mod counters;
+mod datagrams;
 mod http;
 mod lines;
 mod serving;
 mod settings;
 mod stdin;
+mod syslog;
 mod tcp;
 mod udp;
 mod unix;
@@ -54,6 +56,7 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<tcp::Tcp>(),
     Definition::of::<unix::Unix>(),
     Definition::of::<udp::Udp>(),
+    Definition::of::<syslog::Syslog>(),
     Definition::of::<als::Als>(),
 ];
 

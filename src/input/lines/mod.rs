@@ -14,6 +14,8 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::reader::{LineReader, Rejected};
+use self::splitter::LineSplitter;
+pub(super) use self::splitter::{Line, Splitter, not_empty};
 pub(super) use self::unfinished::{UnfinishedLine, UnfinishedLines};
 use super::accept::{Peer, report_shed};
 use super::{Context, Reason};
@@ -29,16 +31,29 @@ const DRAIN_IDLE: Duration = Duration::from_millis(100);
 /// How long, when the inputs stop, a peer that keeps sending is read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Reads one connection to its end, for at most `idle_timeout` without a byte.
+/// Reads the lines of one connection to its end, for at most `idle_timeout` without a byte.
 pub(super) async fn serve<D: Decode>(
     context: Context,
     decoder: D,
     idle_timeout: Duration,
     stream: impl AsyncRead + Unpin,
+    from: (Peer, Slot),
+) {
+    let splitter = LineSplitter::new(decoder.max_frame_bytes());
+    serve_frames(context, decoder, splitter, idle_timeout, stream, from).await;
+}
+
+/// The same for a stream of what `splitter` finds.
+pub(super) async fn serve_frames<D: Decode>(
+    context: Context,
+    decoder: D,
+    splitter: impl Splitter,
+    idle_timeout: Duration,
+    stream: impl AsyncRead + Unpin,
     (peer, slot): (Peer, Slot),
 ) {
     let Context { input, intake, counters, .. } = context.clone();
-    let mut lines = LineReader::new(input, intake, counters.clone(), decoder, MAX_READ_BYTES);
+    let mut lines = LineReader::with_splitter(input, intake, counters.clone(), decoder, splitter, MAX_READ_BYTES);
     let mut on_reject = |rejected: Rejected| {
         if let Some(suppressed) = counters.log_limit.admit() {
             let Rejected { line, reason, message } = rejected;
@@ -62,6 +77,10 @@ pub(super) async fn serve<D: Decode>(
                     working.without_progress()
                 }
                 if processed.is_err() {
+                    break;
+                }
+                if lines.is_broken() {
+                    gives_way = true;
                     break;
                 }
             }
@@ -119,7 +138,7 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + Unpin> Connection<S> {
-    async fn read<D: Decode>(&mut self, lines: &mut LineReader<D>) -> io::Result<Read> {
+    async fn read<D: Decode>(&mut self, lines: &mut LineReader<D, impl Splitter>) -> io::Result<Read> {
         self.unfinished.wait_with(lines.unfinished_bytes());
         if self.drain_until.is_none() {
             tokio::select! {

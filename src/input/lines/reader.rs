@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::splitter::{Line, LineSplitter};
+use super::splitter::{Line, LineSplitter, Splitter};
 use crate::decode::Decode;
 use crate::input::{Counters, Reason};
 use crate::phase::{Intake, IntakeError, OrderedIntake};
@@ -36,12 +36,12 @@ type OnReject<'a> = &'a mut (dyn FnMut(Rejected) + Send);
 
 /// Reads, splits, decodes and delivers in order. While batches are on their way to the queues the next one is read and
 /// decoded, and grows until it may follow. When it is full, nothing more is read: that is the back-pressure.
-pub(in crate::input) struct LineReader<D> {
+pub(in crate::input) struct LineReader<D, S = LineSplitter> {
     input: &'static str,
     intake: OrderedIntake,
     counters: Arc<Counters>,
     decoder: D,
-    splitter: LineSplitter,
+    splitter: S,
     read_bytes: usize,
     max_read_bytes: usize,
     batch: Vec<Transaction>,
@@ -58,11 +58,26 @@ impl<D: Decode> LineReader<D> {
         decoder: D,
         max_read_bytes: usize,
     ) -> Self {
+        let splitter = LineSplitter::new(decoder.max_frame_bytes());
+        Self::with_splitter(input, intake, counters, decoder, splitter, max_read_bytes)
+    }
+}
+
+impl<D: Decode, S: Splitter> LineReader<D, S> {
+    /// A reader of what `splitter` finds in the stream.
+    pub(in crate::input) fn with_splitter(
+        input: &'static str,
+        intake: Intake,
+        counters: Arc<Counters>,
+        decoder: D,
+        splitter: S,
+        max_read_bytes: usize,
+    ) -> Self {
         Self {
             input,
             intake: OrderedIntake::new(intake),
             counters,
-            splitter: LineSplitter::new(decoder.max_frame_bytes()),
+            splitter,
             decoder,
             read_bytes: INITIAL_READ_BYTES.min(max_read_bytes),
             max_read_bytes,
@@ -128,6 +143,11 @@ impl<D: Decode> LineReader<D> {
         Ok(read)
     }
 
+    /// Whether the stream cannot be read on, because where its next line begins is not known.
+    pub(in crate::input) fn is_broken(&self) -> bool {
+        self.splitter.fault().is_some()
+    }
+
     /// Decodes the lines that are complete and sends them; fails when the service takes no more.
     pub(in crate::input) async fn process(&mut self, on_reject: OnReject<'_>) -> Result<(), IntakeError> {
         while let Some(line) = self.splitter.next() {
@@ -137,6 +157,10 @@ impl<D: Decode> LineReader<D> {
             if self.batch.len() >= BATCH_TRANSACTIONS || self.batch_bytes >= BATCH_BYTES {
                 self.send().await?;
             }
+        }
+        if let Some(message) = self.splitter.fault() {
+            let line = self.splitter.lines() + 1;
+            self.reject(Rejected { line, reason: Reason::Malformed, message }, on_reject);
         }
         self.send_if_room();
         self.refused.clone().map_or(Ok(()), Err)

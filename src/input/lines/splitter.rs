@@ -12,6 +12,39 @@ pub(in crate::input) struct Line {
     pub(in crate::input) text: Option<Bytes>,
 }
 
+/// Finds the frames of a stream, of which a line is the usual one.
+pub(in crate::input) trait Splitter: Send {
+    /// The buffer to read into.
+    fn buffer(&mut self) -> &mut BytesMut;
+
+    /// The number of lines that were returned or skipped.
+    fn lines(&self) -> u64;
+
+    /// The next complete line that is not empty; `None` when more must be read.
+    fn next(&mut self) -> Option<Line>;
+
+    /// At the end of the stream: a last line without its end.
+    fn last(&mut self) -> Option<Line>;
+
+    /// Why nothing more can be found in the stream; `None` while it can.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
+    /// Gives memory back if the buffer is much larger than what it holds and `room` bytes. Returns whether it was.
+    fn shrink(&mut self, room: usize) -> bool {
+        let buffer = self.buffer();
+        let wanted = buffer.len() + room;
+        let shrinks = buffer.capacity() > 2 * wanted;
+        if shrinks {
+            let mut smaller = BytesMut::with_capacity(wanted);
+            smaller.extend_from_slice(buffer);
+            *buffer = smaller;
+        }
+        shrinks
+    }
+}
+
 /// Splits what is read into lines, which are slices of the blocks that were read.
 #[derive(Debug)]
 pub(in crate::input) struct LineSplitter {
@@ -34,61 +67,6 @@ impl LineSplitter {
     /// A splitter that buffers at most `limit` bytes (and one read) of a line whose end was not read yet.
     pub(in crate::input) fn new(limit: usize) -> Self {
         Self { buffer: BytesMut::new(), scanned: 0, block: Bytes::new(), at: 0, limit, skipping: false, number: 0 }
-    }
-
-    /// The buffer to read into.
-    pub(in crate::input) fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.buffer
-    }
-
-    /// Gives memory back if the buffer is much larger than what it holds and `room` bytes. Returns whether it was.
-    pub(in crate::input) fn shrink(&mut self, room: usize) -> bool {
-        let wanted = self.buffer.len() + room;
-        let shrinks = self.buffer.capacity() > 2 * wanted;
-        if shrinks {
-            let mut smaller = BytesMut::with_capacity(wanted);
-            smaller.extend_from_slice(&self.buffer);
-            self.buffer = smaller;
-        }
-        shrinks
-    }
-
-    /// The number of lines that were returned or skipped.
-    pub(in crate::input) fn lines(&self) -> u64 {
-        self.number
-    }
-
-    /// The next complete line that is not empty.
-    pub(in crate::input) fn next(&mut self) -> Option<Line> {
-        loop {
-            while self.at < self.block.len() {
-                let rest = &self.block[self.at..];
-                let length = memchr(b'\n', rest).unwrap_or(rest.len());
-                let text = self.block.slice(self.at..self.at + length);
-                self.at += length + 1;
-                self.number += 1;
-                if let Some(text) = not_empty(text) {
-                    return Some(Line { number: self.number, text: Some(text) });
-                }
-            }
-            // Releases the block, so that the buffer can be used again.
-            self.block = Bytes::new();
-            self.at = 0;
-            if let Some(too_long) = self.refill()? {
-                return Some(too_long);
-            }
-        }
-    }
-
-    /// At the end of the stream: a last line without a line end.
-    pub(in crate::input) fn last(&mut self) -> Option<Line> {
-        let rest = std::mem::take(&mut self.buffer).freeze();
-        self.scanned = 0;
-        if std::mem::take(&mut self.skipping) || rest.is_empty() {
-            return None;
-        }
-        self.number += 1;
-        not_empty(rest).map(|text| Line { number: self.number, text: Some(text) })
     }
 
     /// Moves complete lines into `block`, or returns that the line in `buffer` is too long; `None` when more must be read.
@@ -118,8 +96,49 @@ impl LineSplitter {
     }
 }
 
+impl Splitter for LineSplitter {
+    fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    fn lines(&self) -> u64 {
+        self.number
+    }
+
+    fn next(&mut self) -> Option<Line> {
+        loop {
+            while self.at < self.block.len() {
+                let rest = &self.block[self.at..];
+                let length = memchr(b'\n', rest).unwrap_or(rest.len());
+                let text = self.block.slice(self.at..self.at + length);
+                self.at += length + 1;
+                self.number += 1;
+                if let Some(text) = not_empty(text) {
+                    return Some(Line { number: self.number, text: Some(text) });
+                }
+            }
+            // Releases the block, so that the buffer can be used again.
+            self.block = Bytes::new();
+            self.at = 0;
+            if let Some(too_long) = self.refill()? {
+                return Some(too_long);
+            }
+        }
+    }
+
+    fn last(&mut self) -> Option<Line> {
+        let rest = std::mem::take(&mut self.buffer).freeze();
+        self.scanned = 0;
+        if std::mem::take(&mut self.skipping) || rest.is_empty() {
+            return None;
+        }
+        self.number += 1;
+        not_empty(rest).map(|text| Line { number: self.number, text: Some(text) })
+    }
+}
+
 /// The line without a carriage return at its end; `None` if only white space is left.
-fn not_empty(mut text: Bytes) -> Option<Bytes> {
+pub(in crate::input) fn not_empty(mut text: Bytes) -> Option<Bytes> {
     if text.ends_with(b"\r") {
         text.truncate(text.len() - 1);
     }

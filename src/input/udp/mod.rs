@@ -1,15 +1,10 @@
 //! Datagrams, as Kong's udp-log sends them: one object in each.
-//!
-//! A datagram can be neither answered nor delayed: one that arrives while the queues are full is lost, and counted. So are
-//! those that the kernel drops because its buffer is full, as far as the system reports them.
-
-mod drops;
-mod receiver;
 
 use std::net::SocketAddr;
 
 use tokio::net::UdpSocket;
 
+use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
 use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::TextDecoder;
@@ -17,9 +12,6 @@ use crate::decode::kong::Format;
 use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::schema::Record;
-
-/// The size of the kernel's receive buffer for a socket.
-const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 
 settings_record! {
     /// The settings `inputs.udp`.
@@ -77,7 +69,7 @@ impl BoundInput for Bound {
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let Self { decoder, sockets } = *self;
         let receivers =
-            sockets.into_iter().map(move |(socket, _)| receiver::serve(context.clone(), socket, decoder.clone()));
+            sockets.into_iter().map(move |(socket, _)| datagrams::serve(context.clone(), socket, decoder.clone()));
         Box::pin(serving::run_all(receivers))
     }
 }

@@ -1,6 +1,6 @@
 //! JSON lines over Unix sockets.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::accept::{self, AcceptOptions};
@@ -53,12 +53,7 @@ impl Input for Unix {
     }
 
     fn files(&self) -> Files {
-        // A socket is created in its directory, and removed from it.
-        let directory = |path: &PathBuf| {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            parent.unwrap_or(Path::new(".")).to_owned()
-        };
-        Files { write: self.settings.paths.iter().map(directory).collect(), ..Files::default() }
+        Files { write: bind::socket_directories(&self.settings.paths), ..Files::default() }
     }
 
     fn matches_routes(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Unix sockets: their files, and lines over them.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;

@@ -1,7 +1,8 @@
 //! How many datagrams the kernel dropped on a socket: the last column of Linux's table of sockets.
 
+use std::os::fd::AsFd;
+
 use rustix::fs::fstat;
-use tokio::net::UdpSocket;
 
 /// Reads how many datagrams the kernel dropped on one socket.
 pub(super) struct KernelDrops {
@@ -10,7 +11,7 @@ pub(super) struct KernelDrops {
 }
 
 impl KernelDrops {
-    pub(super) fn new(socket: &UdpSocket) -> Self {
+    pub(super) fn new(socket: impl AsFd) -> Self {
         Self { inode: fstat(socket).ok().map(|found| found.st_ino), seen: 0 }
     }
 

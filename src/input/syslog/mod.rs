@@ -1,0 +1,143 @@
+//! Syslog, whose messages have a JSON object as body: RFC 3164 and RFC 5424, over UDP, Unix sockets for datagrams, and TCP
+//! with counts or line ends (RFC 6587). Format and framing are those of each message; nothing is configured.
+
+mod decoder;
+mod splitter;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::{TcpListener, UdpSocket};
+
+use self::decoder::SyslogDecoder;
+use self::splitter::MessageSplitter;
+use super::accept::{self, AcceptOptions};
+use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
+use super::settings::{ADDRESS, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
+use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
+use crate::confinement::Files;
+use crate::decode::kong::Format;
+use crate::decode::{Decode, KongDecoder};
+use crate::input::Limits;
+use crate::sink::BoxFuture;
+use crate::socket_file::DatagramSocket;
+use logphase_config::schema::{Check, Default, Field, Record};
+
+/// The name of a member that needs no escapes, or nothing.
+const MEMBER: Field = Field::string("").required().default(Default::String("")).checks(&[Check::Custom(member)]);
+
+settings_record! {
+    /// The settings `inputs.syslog`.
+    pub struct Settings {
+        /// Addresses for UDP, `HOST:PORT`.
+        udp: Vec<String> = list(&ADDRESS);
+        /// Addresses for TCP, `HOST:PORT`; messages have line ends or counts.
+        tcp: Vec<String> = list(&ADDRESS);
+        /// Paths of Unix sockets for datagrams.
+        paths: Vec<PathBuf> = list(&TEXT);
+        /// Connections at the same time; for more, the one that has waited for its peer for the longest time is closed.
+        max_connections: usize = MAX_CONNECTIONS;
+        /// How long a connection may be idle.
+        // Daemons keep a connection and may have nothing to say for long.
+        #[serde(deserialize_with = "crate::options::record::seconds")]
+        idle_timeout: Duration = idle_timeout(3600);
+        /// Name of the member that gets facility, severity, time, host, program and process of the message's header; none if
+        /// empty.
+        header_member: String = MEMBER;
+        /// Find the route and service of transactions without them, as Kong's router would.
+        match_routes: bool = MATCH_ROUTES;
+    }
+}
+
+/// Checks the name of a member.
+fn member(value: &Value) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    let valid = value.as_str().is_some_and(|name| name.chars().all(plain));
+    if valid { Ok(()) } else { Err("expected a name of letters, digits, `_` and `-`".to_owned()) }
+}
+
+/// The syslog input.
+#[derive(Debug, Clone)]
+pub(super) struct Syslog {
+    pub(super) settings: Settings,
+    pub(super) decoder: KongDecoder,
+}
+
+impl Input for Syslog {
+    const NAME: &'static str = "syslog";
+    const ABOUT: &'static str = "Syslog messages with a JSON object as body.";
+    const SETTINGS: &'static Record = Settings::RECORD;
+    type Settings = Settings;
+
+    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
+        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+        let Settings { udp, tcp, paths, .. } = &settings;
+        let on = !udp.is_empty() || !tcp.is_empty() || !paths.is_empty();
+        on.then_some(Self { settings, decoder })
+    }
+
+    fn files(&self) -> Files {
+        Files { write: bind::socket_directories(&self.settings.paths), ..Files::default() }
+    }
+
+    fn matches_routes(&self) -> bool {
+        self.settings.match_routes
+    }
+
+    fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let Settings { udp, tcp, paths, .. } = &self.settings;
+        let udp = bind::each(udp, |address| bind::udp(address, RECEIVE_BUFFER_BYTES))?;
+        let tcp = bind::each(tcp, |address| bind::tcp("syslog", address))?;
+        let local = paths.iter().map(|path| bind::unix_datagrams(path)).collect::<Result<_, _>>()?;
+        Ok(Box::new(Bound { input: self, udp, tcp, local }))
+    }
+}
+
+struct Bound {
+    input: Syslog,
+    udp: Vec<(UdpSocket, SocketAddr)>,
+    tcp: Vec<(TcpListener, SocketAddr)>,
+    local: Vec<DatagramSocket>,
+}
+
+impl BoundInput for Bound {
+    fn addresses(&self) -> Vec<Address> {
+        let inet = |scheme, address: &SocketAddr| Address::Inet { scheme, address: *address };
+        let udp = self.udp.iter().map(|(_, address)| inet("syslog+udp", address));
+        let tcp = self.tcp.iter().map(|(_, address)| inet("syslog+tcp", address));
+        let local = self.local.iter().map(|socket| Address::Unix(socket.file.path().to_owned()));
+        udp.chain(tcp).chain(local).collect()
+    }
+
+    fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
+        let Self { input: Syslog { settings, decoder }, udp, tcp, local } = *self;
+        let decoder = SyslogDecoder::new(decoder, &settings.header_member, &context);
+        let mut listeners: Vec<BoxFuture<'static, ()>> = Vec::new();
+        for (socket, _) in udp {
+            listeners.push(Box::pin(datagrams::serve(context.clone(), socket, decoder.clone())));
+        }
+        for DatagramSocket { socket, file } in local {
+            let receiving = datagrams::serve(context.clone(), socket, decoder.clone());
+            listeners.push(Box::pin(async move {
+                // Removes the socket's file when it is dropped.
+                let _file = file;
+                receiving.await;
+            }));
+        }
+        let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: true };
+        for (listener, _) in tcp {
+            let (decoder, idle_timeout) = (decoder.clone(), settings.idle_timeout);
+            let handle = move |own, stream, peer, slot| {
+                let splitter = MessageSplitter::new(decoder.max_frame_bytes());
+                lines::serve_frames(own, decoder.clone(), splitter, idle_timeout, stream, (peer, slot))
+            };
+            listeners.push(Box::pin(accept::serve(context.clone(), listener, options, handle)));
+        }
+        Box::pin(serving::run_all(listeners))
+    }
+}
+
+#[cfg(test)]
+mod tests;
