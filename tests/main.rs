@@ -50,6 +50,7 @@ mod signals;
 mod snippet_tests;
 mod stdin;
 mod syslog;
+mod syslog_input;
 mod tap;
 mod top;
 mod transaction_schema;

@@ -91,7 +91,8 @@ pub static FAMILIES: &[Family] = &[
         labels: &["input", "reason"],
         about: "Requests, lines or datagrams that were rejected, by reason",
         look_for: "`full`: a queue is full, because its destination is too slow. `malformed`, `too_large`: a sender's \
-                   transactions are not valid.",
+                   transactions are not valid. `not_json`: syslog messages without a JSON object, such as what daemons say \
+                   of themselves.",
         samples: |snapshot, out| {
             for input in &snapshot.inputs {
                 for (reason, count) in Reason::ALL.iter().zip(input.rejected) {

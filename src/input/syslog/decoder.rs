@@ -25,25 +25,25 @@ const SHOWN_BYTES: usize = 200;
 #[derive(Clone)]
 pub(super) struct SyslogDecoder<D> {
     body: D,
-    /// The member that gets the header; empty for none.
-    header_member: Arc<str>,
+    /// The member that gets the header.
+    header_member: Option<Arc<str>>,
     input: &'static str,
     counters: Arc<Counters>,
     not_json: Arc<Limiter>,
 }
 
 impl<D> SyslogDecoder<D> {
-    pub(super) fn new(body: D, header_member: &str, context: &Context) -> Self {
+    pub(super) fn new(body: D, header_member: Option<&str>, context: &Context) -> Self {
         let not_json = Arc::new(Limiter::new(Policy::ONE));
         let (input, counters) = (context.input(), context.counters().clone());
-        Self { body, header_member: header_member.into(), input, counters, not_json }
+        Self { body, header_member: header_member.map(Arc::from), input, counters, not_json }
     }
 
     fn skip(&self, message: &[u8]) {
         self.counters.count_rejected(Reason::NotJson);
         if let Some(suppressed) = self.not_json.admit() {
-            let message = printable::bytes(&message[..message.len().min(SHOWN_BYTES)]);
-            tracing::warn!(input = self.input, message, suppressed, "syslog message without a JSON object not taken");
+            let text = printable::bytes(&message[..message.len().min(SHOWN_BYTES)]);
+            tracing::warn!(input = self.input, text, suppressed, "syslog message without a JSON object not taken");
         }
     }
 }
@@ -57,11 +57,11 @@ impl<D: Decode> Decode for SyslogDecoder<D> {
         }
         let start = transactions.len();
         self.body.decode(frame.slice_ref(message.body), transactions)?;
-        if !self.header_member.is_empty() {
+        if let Some(name) = &self.header_member {
             let header = render(&message.header);
             for transaction in &mut transactions[start..] {
-                if transaction.get(&self.header_member).is_none() {
-                    transaction.add_members(&[(&self.header_member, &header)]);
+                if transaction.get(name).is_none() {
+                    transaction.add_members(&[(name, &header)]);
                 }
             }
         }

@@ -15,18 +15,20 @@ use self::decoder::SyslogDecoder;
 use self::splitter::MessageSplitter;
 use super::accept::{self, AcceptOptions};
 use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
-use super::settings::{ADDRESS, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
+use super::settings::{
+    ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, settings_record,
+};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::confinement::Files;
 use crate::decode::kong::Format;
-use crate::decode::{Decode, KongDecoder};
-use crate::input::Limits;
+use crate::decode::{Decode, TextDecoder};
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use crate::socket_file::DatagramSocket;
-use logphase_config::schema::{Check, Default, Field, Record};
+use logphase_config::schema::{Check, Field, Record};
 
-/// The name of a member that needs no escapes, or nothing.
-const MEMBER: Field = Field::string("").required().default(Default::String("")).checks(&[Check::Custom(member)]);
+/// The name of a member that needs no escapes.
+const MEMBER: Field = Field::string("").checks(&[Check::Custom(member)]);
 
 settings_record! {
     /// The settings `inputs.syslog`.
@@ -43,18 +45,20 @@ settings_record! {
         // Daemons keep a connection and may have nothing to say for long.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(3600);
-        /// Name of the member that gets facility, severity, time, host, program and process of the message's header; none if
-        /// empty.
-        header_member: String = MEMBER;
-        /// Find the route and service of transactions without them, as Kong's router would.
-        match_routes: bool = MATCH_ROUTES;
+        /// Name of a member for facility, severity, time, host, program and process of the message's header.
+        header_member: Option<String> = MEMBER;
+        /// Mapping of what arrives to transactions: `kong`, a built-in one, or one of `mappings`.
+        mapping: String = MAPPING;
+        /// Find the route and service of transactions without them, as Kong's router would; by default if `mapping` is
+        /// not `kong`.
+        match_routes: Option<bool> = MATCH_ROUTES;
     }
 }
 
 /// Checks the name of a member.
 fn member(value: &Value) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    let valid = value.as_str().is_some_and(|name| name.chars().all(plain));
+    let valid = value.as_str().is_some_and(|name| !name.is_empty() && name.chars().all(plain));
     if valid { Ok(()) } else { Err("expected a name of letters, digits, `_` and `-`".to_owned()) }
 }
 
@@ -62,7 +66,7 @@ fn member(value: &Value) -> Result<(), String> {
 #[derive(Debug, Clone)]
 pub(super) struct Syslog {
     pub(super) settings: Settings,
-    pub(super) decoder: KongDecoder,
+    pub(super) decoder: TextDecoder,
 }
 
 impl Input for Syslog {
@@ -71,8 +75,8 @@ impl Input for Syslog {
     const SETTINGS: &'static Record = Settings::RECORD;
     type Settings = Settings;
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
-        let decoder = KongDecoder::new(Format::Object, limits.transaction());
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
+        let decoder = shared.decoder(&settings.mapping, Format::Object);
         let Settings { udp, tcp, paths, .. } = &settings;
         let on = !udp.is_empty() || !tcp.is_empty() || !paths.is_empty();
         on.then_some(Self { settings, decoder })
@@ -83,13 +87,13 @@ impl Input for Syslog {
     }
 
     fn matches_routes(&self) -> bool {
-        self.settings.match_routes
+        matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
         let Settings { udp, tcp, paths, .. } = &self.settings;
         let udp = bind::each(udp, |address| bind::udp(address, RECEIVE_BUFFER_BYTES))?;
-        let tcp = bind::each(tcp, |address| bind::tcp("syslog", address))?;
+        let tcp = bind::each(tcp, |address| bind::tcp("syslog over TCP", address))?;
         let local = paths.iter().map(|path| bind::unix_datagrams(path)).collect::<Result<_, _>>()?;
         Ok(Box::new(Bound { input: self, udp, tcp, local }))
     }
@@ -113,7 +117,7 @@ impl BoundInput for Bound {
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let Self { input: Syslog { settings, decoder }, udp, tcp, local } = *self;
-        let decoder = SyslogDecoder::new(decoder, &settings.header_member, &context);
+        let decoder = SyslogDecoder::new(decoder, settings.header_member.as_deref(), &context);
         let mut listeners: Vec<BoxFuture<'static, ()>> = Vec::new();
         for (socket, _) in udp {
             listeners.push(Box::pin(datagrams::serve(context.clone(), socket, decoder.clone())));

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixDatagram};
 
 use super::*;
+use crate::decode::mapping;
 use crate::input::Reason;
 use crate::input::tests::harness::{Harness, any_port, hostile, transaction, wait_until};
 use logphase_script::transaction::Limits as TransactionLimits;
@@ -18,10 +19,11 @@ fn input(folder: &tempfile::TempDir) -> Syslog {
         paths: vec![folder.path().join("log")],
         max_connections: 100,
         idle_timeout: Duration::from_secs(300),
-        header_member: String::new(),
-        match_routes: false,
+        header_member: None,
+        mapping: mapping::KONG.to_owned(),
+        match_routes: None,
     };
-    Syslog { settings, decoder: KongDecoder::new(Format::Object, TransactionLimits::default()) }
+    Syslog { settings, decoder: TextDecoder::kong(Format::Object, TransactionLimits::default()) }
 }
 
 fn start() -> (Harness, tempfile::TempDir) {
@@ -71,7 +73,7 @@ async fn datagrams_arrive() {
 async fn local_datagrams() {
     let folder = tempfile::tempdir().unwrap();
     let limits = TransactionLimits { max_bytes: 160_000, ..TransactionLimits::default() };
-    let decoder = KongDecoder::new(Format::Object, limits);
+    let decoder = TextDecoder::kong(Format::Object, limits);
     let mut harness = Harness::start(Syslog { decoder, ..input(&folder) });
     let path = folder.path().join("log");
     let socket = UnixDatagram::unbound().unwrap();
@@ -95,7 +97,7 @@ async fn local_datagrams() {
 async fn framings_on_one_connection() {
     let folder = tempfile::tempdir().unwrap();
     let limits = TransactionLimits { max_bytes: 1000, ..TransactionLimits::default() };
-    let harness = Harness::start(Syslog { decoder: KongDecoder::new(Format::Object, limits), ..input(&folder) });
+    let harness = Harness::start(Syslog { decoder: TextDecoder::kong(Format::Object, limits), ..input(&folder) });
     let counted = |text: String| format!("{} {text}", text.len());
     let long = format!("{HEADER}{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
     let stream = [
@@ -191,7 +193,7 @@ async fn hostile_messages() {
 async fn header_member() {
     let folder = tempfile::tempdir().unwrap();
     let mut input = input(&folder);
-    input.settings.header_member = "syslog".to_owned();
+    input.settings.header_member = Some("syslog".to_owned());
     let harness = Harness::start(input);
     let socket = udp(&harness).await;
     for message in [
@@ -216,19 +218,20 @@ async fn header_member() {
 #[test]
 fn settings() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { max_transaction_bytes: 1000, ..crate::settings::Settings::default().limits };
+    let all = crate::settings::Settings::default();
+    let shared = Shared { limits: &all.limits, mappings: &all.mappings };
     let on = |change: fn(&mut Settings, Settings)| {
         let Syslog { settings, .. } = input(&folder);
         let mut none = Settings { udp: vec![], tcp: vec![], paths: vec![], ..settings.clone() };
         change(&mut none, settings);
-        Syslog::new(none, &limits).is_some()
+        Syslog::new(none, shared).is_some()
     };
     assert!(!on(|_, _| {}));
     assert!(
         on(|to, from| to.udp = from.udp) && on(|to, from| to.tcp = from.tcp) && on(|to, from| to.paths = from.paths)
     );
     for (name, valid) in
-        [("", true), ("syslog", true), ("a_b-1", true), ("a\"", false), ("a.b", false), ("\u{e9}", false)]
+        [("", false), ("syslog", true), ("a_b-1", true), ("a\"", false), ("a.b", false), ("\u{e9}", false)]
     {
         assert_eq!(member(&name.into()).is_ok(), valid, "{name}");
     }
