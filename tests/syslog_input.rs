@@ -282,9 +282,8 @@ fn random_messages() {
         if number % 10 == 0 {
             let mut connection = TcpStream::connect(("127.0.0.1", world.tcp)).unwrap();
             for _ in 0..10 {
-                let mut framed = random.mutate(format!("{} {good}", good.len()).as_bytes());
-                framed.push(b'\n');
-                if connection.write_all(&framed).is_err() {
+                let framed = random.mutate(format!("{} {good}", good.len()).as_bytes());
+                if connection.write_all(&[&framed[..], b"\n"].concat()).is_err() {
                     break;
                 }
             }

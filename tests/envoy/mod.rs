@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use self::peers::{Envoy, Exchange, Upstream, echo, request};
-use crate::service::{Home, Service, ask, configuration, free_port, wait_until};
+use self::peers::{Envoy, echo};
+use crate::service::{Exchange, Home, Service, Upstream, ask, configuration, free_port, request, wait_until};
 
 /// The messages of file-log so far.
 fn messages(service: &Service, name: &str) -> Vec<Value> {

@@ -1,14 +1,11 @@
-//! A real Envoy, an upstream behind it, and a client in front of it.
+//! A real Envoy, and an upstream for TCP behind it.
 
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 
-use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::service::{free_port, wait_until};
@@ -65,105 +62,6 @@ impl Drop for Envoy {
     }
 }
 
-/// The head of a request or response: its first line, its headers by lower-case name.
-#[derive(Debug, Clone, Default)]
-pub struct Head {
-    pub line: String,
-    pub headers: HashMap<String, String>,
-}
-
-impl Head {
-    fn parse(text: &str) -> Self {
-        let mut lines = text.split("\r\n");
-        let line = lines.next().unwrap_or_default().to_owned();
-        let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-        Self { line, headers }
-    }
-
-    /// The second word of the first line: a path, or a status.
-    pub fn word(&self) -> &str {
-        self.line.split(' ').nth(1).unwrap_or_default()
-    }
-}
-
-/// Reads up to the end of a head; `None` if the peer ends before.
-fn read_head(stream: &mut TcpStream, received: &mut Vec<u8>) -> Option<Head> {
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = Head::parse(&String::from_utf8_lossy(&received[..end]));
-            let length = head.headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-            while received.len() < end + 4 + length {
-                let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
-                received.extend_from_slice(&buffer[..read]);
-            }
-            received.drain(..end + 4 + length);
-            return Some(head);
-        }
-        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        received.extend_from_slice(&buffer[..read]);
-    }
-}
-
-/// An HTTP server: the path says what it does.
-pub struct Upstream {
-    pub port: u16,
-    seen: Arc<Mutex<Vec<Head>>>,
-}
-
-impl Upstream {
-    pub fn start() -> Self {
-        Self::start_at(free_port())
-    }
-
-    pub fn start_at(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let all = seen.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let seen = all.clone();
-                thread::spawn(move || serve(stream, &seen));
-            }
-        });
-        Self { port, seen }
-    }
-
-    /// The requests so far whose path has this text.
-    pub fn seen(&self, path: &str) -> Vec<Head> {
-        self.seen.lock().iter().filter(|head| head.word().contains(path)).cloned().collect()
-    }
-}
-
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Head>>) {
-    let mut received = Vec::new();
-    while let Some(head) = read_head(&mut stream, &mut received) {
-        let close = head.headers.get("connection").is_some_and(|value| value == "close");
-        let path = head.word().to_owned();
-        let earlier = {
-            let mut seen = seen.lock();
-            seen.push(head);
-            seen.iter().filter(|head| head.word() == path).count() - 1
-        };
-        let status = match () {
-            () if path.contains("reset") => return drop(stream.shutdown(Shutdown::Both)),
-            () if path.contains("flaky") && earlier < 2 => "503 Unavailable",
-            () if path.contains("missing") => "404 Not Found",
-            () if path.contains("error") => "500 Internal Server Error",
-            () => "200 OK",
-        };
-        let body = format!("answer to {path}");
-        let length = body.len();
-        let response = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\nx-up: yes\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        if stream.write_all(response.as_bytes()).is_err() || close {
-            return;
-        }
-    }
-}
-
 /// A TCP server that sends back what it gets.
 pub fn echo() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
@@ -177,34 +75,4 @@ pub fn echo() -> u16 {
         }
     });
     port
-}
-
-/// What a client sent and got.
-#[derive(Debug)]
-pub struct Exchange {
-    pub sent: usize,
-    pub received: usize,
-    pub local_port: u16,
-    pub head: Head,
-}
-
-/// One request on a connection of its own.
-pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: api.example\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !body.is_empty() {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
-    }
-    text.push_str("\r\n");
-    text.push_str(body);
-    stream.write_all(text.as_bytes()).unwrap();
-    let mut received = Vec::new();
-    stream.read_to_end(&mut received).unwrap();
-    let answer = String::from_utf8_lossy(&received).into_owned();
-    let head = Head::parse(answer.split("\r\n\r\n").next().unwrap_or_default());
-    let local_port = stream.local_addr().unwrap().port();
-    Exchange { sent: text.len(), received: received.len(), local_port, head }
 }

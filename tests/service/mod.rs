@@ -8,6 +8,7 @@ mod peer;
 pub mod rfc5424;
 mod rsyslog;
 mod scrape;
+mod upstream;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -32,6 +33,7 @@ pub use peer::{TcpPeer, UdpPeer};
 pub use rsyslog::{Record, Rsyslog};
 pub use rustix::process::Signal;
 pub use scrape::{Scrape, ask};
+pub use upstream::{DELAY, Exchange, Upstream, request};
 
 /// Limit for anything that should happen at once. Long, because the machine may be busy.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
