@@ -1,6 +1,7 @@
 //! Networking that sinks and inputs share.
 //!
-//! - [`tls`]: which certificates are trusted, and the client configurations of rustls.
+//! - [`tls`]: which certificates are trusted, the client configurations of rustls, and those of our own listeners.
+//! - [`proxy_protocol`]: the header in which a proxy names the client of a connection.
 //! - [`http`]: a pooled HTTP client for delivery, and helpers for headers.
 //! - [`oauth`]: an OAuth 2 client that obtains and caches access tokens.
 //! - [`url`]: `http` and `https` URLs of a configuration.
@@ -13,6 +14,7 @@
 pub mod config_error;
 pub mod http;
 pub mod oauth;
+pub mod proxy_protocol;
 pub mod send_queue;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
