@@ -7,7 +7,7 @@ use super::arguments::Check;
 use super::{Exit, say};
 use crate::entity::Configuration;
 use crate::service::{ConfigFiles, Prepared};
-use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
+use logphase_config::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
 use logphase_io::printable;
 
 /// Reads the configuration, compiles every snippet, and prints every finding on standard output.
@@ -25,7 +25,11 @@ pub(super) fn check(arguments: &Check) -> Exit {
             return Exit::Configuration;
         }
     };
-    show(&[prepared.warnings(), &notes(prepared.configuration())].concat());
+    let inputs = prepared.check_inputs();
+    show(&[prepared.warnings(), &inputs, &notes(prepared.configuration())].concat());
+    if any_error(&inputs) {
+        return Exit::Configuration;
+    }
     if matches!(format, Format::Pretty) {
         say(printable::lines(&summary(&prepared)).as_bytes());
     }

@@ -44,6 +44,16 @@ pub struct Files {
     pub write: Vec<PathBuf>,
 }
 
+impl Files {
+    /// These and `more`.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        self.read.extend(more.read);
+        self.write.extend(more.write);
+        self
+    }
+}
+
 /// The directories and files that may be written, once the process is restricted.
 static WRITABLE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 

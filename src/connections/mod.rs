@@ -87,7 +87,7 @@ impl Connections {
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(State {
-            peer,
+            peer: Mutex::new(peer),
             since: AtomicU64::new(self.now()),
             working: AtomicUsize::new(0),
             completed: AtomicU64::new(0),
@@ -104,21 +104,21 @@ impl Connections {
         let slots = self.slots.lock();
         let mut of_peer: HashMap<Option<IpAddr>, usize> = HashMap::new();
         for state in slots.values() {
-            *of_peer.entry(state.peer).or_default() += 1;
+            *of_peer.entry(*state.peer.lock()).or_default() += 1;
         }
         let now = self.now();
         let waiting = slots.values().filter(|state| {
             state.waits_for_peer() && now.saturating_sub(state.since.load(Ordering::Relaxed)) >= MIN_WAIT
         });
         let victim = waiting.max_by_key(|state| {
-            (of_peer.get(&state.peer).copied(), std::cmp::Reverse(state.since.load(Ordering::Relaxed)))
+            (of_peer.get(&state.peer.lock()).copied(), std::cmp::Reverse(state.since.load(Ordering::Relaxed)))
         });
         let busiest = || {
             let served = slots
                 .values()
                 .filter(|state| !state.shed.load(Ordering::Relaxed) && state.completed.load(Ordering::Relaxed) > 0);
             served
-                .max_by_key(|state| (of_peer.get(&state.peer).copied(), state.completed.load(Ordering::Relaxed)))
+                .max_by_key(|state| (of_peer.get(&state.peer.lock()).copied(), state.completed.load(Ordering::Relaxed)))
                 .filter(|_| self.sheds_work)
         };
         let Some(victim) = victim.or_else(busiest) else { return };
@@ -133,7 +133,8 @@ impl Connections {
 
 #[derive(Debug)]
 struct State {
-    peer: Option<IpAddr>,
+    /// The network that it counts for.
+    peer: Mutex<Option<IpAddr>>,
     /// Milliseconds from the start of the listener to when something was completed last.
     since: AtomicU64,
     /// Requests that the service works for.
@@ -174,6 +175,11 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The connection is one of `peer`, as the proxy in front of it says.
+    pub(crate) fn set_peer(&self, peer: IpAddr) {
+        *self.place.state.peer.lock() = Some(network_of(peer));
+    }
+
     /// Something of the connection was completed.
     pub(crate) fn progress(&self) {
         self.place.state.since.store(self.place.connections.now(), Ordering::Relaxed);

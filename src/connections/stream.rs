@@ -26,11 +26,6 @@ impl<S> WatchedStream<S> {
         Self { stream, slot, timeout, stalled: None }
     }
 
-    /// The stream.
-    pub(crate) fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
     fn watch<T>(&mut self, task: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if self.stalled.take().is_some() {

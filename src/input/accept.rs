@@ -25,11 +25,22 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
 /// A source of connections.
 pub(super) trait Listener: Send + Sync + 'static {
-    /// A connection.
+    /// A connection as the system gives it.
+    type Accepted: Send + 'static;
+    /// A connection that can be read.
     type Stream: Send + 'static;
 
     /// The next connection and its peer.
-    fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+    fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Accepted, Peer)>> + Send;
+
+    /// What precedes the input's own protocol, with which the peer may turn out to be another. `None` if the connection is
+    /// refused, which is counted and logged.
+    fn open(
+        &self,
+        accepted: Self::Accepted,
+        peer: Peer,
+        slot: Slot,
+    ) -> impl Future<Output = Option<(Self::Stream, Peer)>> + Send + use<Self>;
 }
 
 /// The other end of a connection, for the log.
@@ -58,23 +69,31 @@ impl std::fmt::Display for Peer {
     }
 }
 
-impl Listener for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept_one(&self) -> io::Result<(TcpStream, Peer)> {
-        let (stream, address) = self.accept().await?;
-        // The connection works without either option.
-        let _ = stream.set_nodelay(true);
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME));
-        Ok((stream, Peer::Inet(address)))
-    }
+/// The next connection of `listener`, with the options that all have.
+pub(super) async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
+    let (stream, address) = listener.accept().await?;
+    // The connection works without either option.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME));
+    Ok((stream, Peer::Inet(address)))
 }
 
 impl Listener for UnixListener {
+    type Accepted = UnixStream;
     type Stream = UnixStream;
 
     async fn accept_one(&self) -> io::Result<(UnixStream, Peer)> {
         Ok((self.accept().await?.0, Peer::Local))
+    }
+
+    fn open(
+        &self,
+        accepted: UnixStream,
+        peer: Peer,
+        _: Slot,
+    ) -> impl Future<Output = Option<(UnixStream, Peer)>> + Send + use<> {
+        // The permissions of the socket decide who may connect.
+        std::future::ready(Some((accepted, peer)))
     }
 }
 
@@ -93,14 +112,14 @@ pub(super) struct AcceptOptions {
 pub(super) async fn serve<L, H, F>(context: Context, listener: L, options: AcceptOptions, handle: H)
 where
     L: Listener,
-    H: Fn(Context, L::Stream, Peer, Slot) -> F,
+    H: Fn(Context, L::Stream, Peer, Slot) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Connections::new(options.max_connections);
     let mut connections = JoinSet::new();
     let errors = Limiter::default();
     // A connection that is accepted and has no place yet.
-    let mut next: Option<(L::Stream, Peer)> = None;
+    let mut next: Option<(L::Accepted, Peer)> = None;
     loop {
         let peer = next.as_ref().and_then(|(_, peer)| peer.address());
         tokio::select! {
@@ -109,7 +128,8 @@ where
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(&context, ended, &errors),
             slot = places.admit(peer), if next.is_some() => {
                 if let Some((stream, peer)) = next.take() {
-                    start(&mut connections, &context, slot, (stream, peer), &handle);
+                    let opening = listener.open(stream, peer, slot.clone());
+                    start(&mut connections, &context, slot, opening, &handle);
                 }
             }
             accepted = listener.accept_one(), if next.is_none() => match accepted {
@@ -130,7 +150,8 @@ where
             }
             let Some((stream, peer)) = next.take() else { break };
             let Some(slot) = places.try_admit(peer.address()) else { break };
-            start(&mut connections, &context, slot, (stream, peer), &handle);
+            let opening = listener.open(stream, peer, slot.clone());
+            start(&mut connections, &context, slot, opening, &handle);
         }
     }
     drop((listener, next));
@@ -139,19 +160,21 @@ where
     }
 }
 
-fn start<S, F: Future<Output = ()> + Send + 'static>(
+fn start<S: Send + 'static, F: Future<Output = ()> + Send + 'static>(
     connections: &mut JoinSet<()>,
     context: &Context,
     slot: Slot,
-    (stream, peer): (S, Peer),
-    handle: &impl Fn(Context, S, Peer, Slot) -> F,
+    opening: impl Future<Output = Option<(S, Peer)>> + Send + 'static,
+    handle: &(impl Fn(Context, S, Peer, Slot) -> F + Clone + Send + 'static),
 ) {
-    let counters = context.counters.clone();
-    let intake = context.intake.for_sender(peer.address());
-    let connection = handle(Context { intake, ..context.clone() }, stream, peer, slot);
+    let (context, handle) = (context.clone(), handle.clone());
     connections.spawn(async move {
+        let counters = context.counters.clone();
         let _open = counters.connection_opened();
-        connection.await;
+        if let Some((stream, peer)) = opening.await {
+            let intake = context.intake.for_sender(peer.address());
+            handle(Context { intake, ..context }, stream, peer, slot).await;
+        }
     });
 }
 

@@ -50,6 +50,14 @@ pub enum BindError {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// A file of its TLS or its tokens cannot be used.
+    #[error("cannot use the settings inputs.{input}: {error}")]
+    Transport {
+        /// The input.
+        input: &'static str,
+        /// The setting, below that of the input, the problem, and what to do.
+        error: logphase_net::ConfigError,
+    },
     /// The address cannot be resolved (or, for the status listeners, not bound).
     #[error("cannot listen on `{address}`: {source}; give `host:port`, like `127.0.0.1:9080`")]
     Address {

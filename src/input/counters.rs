@@ -24,6 +24,8 @@ pub enum Reason {
     Timeout,
     /// The peer closed the stream in the middle.
     Incomplete,
+    /// The sender has not shown who it is.
+    Unauthorized,
     /// A bug of the service.
     Internal,
 }
@@ -39,6 +41,7 @@ impl Reason {
         Self::NotJson,
         Self::Timeout,
         Self::Incomplete,
+        Self::Unauthorized,
         Self::Internal,
     ];
 
@@ -53,6 +56,7 @@ impl Reason {
             Self::NotJson => "not_json",
             Self::Timeout => "timeout",
             Self::Incomplete => "incomplete",
+            Self::Unauthorized => "unauthorized",
             Self::Internal => "internal",
         }
     }
@@ -61,6 +65,62 @@ impl Reason {
 impl From<&DecodeError> for Reason {
     fn from(error: &DecodeError) -> Self {
         if error.too_large { Self::TooLarge } else { Self::Malformed }
+    }
+}
+
+/// Why a connection was closed before anything of it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its peer has as many connections as `per_peer.connections` allows.
+    PeerConnections,
+    /// Its peer connects more often than `per_peer.connection_rate` allows.
+    PeerRate,
+    /// It does not begin with a PROXY protocol header, although its peer is one of those that send it.
+    ProxyProtocol,
+    /// The PROXY protocol header did not arrive in time.
+    ProxyTimeout,
+}
+
+impl Refusal {
+    /// Every reason, in the order of the enum.
+    pub const ALL: [Self; 4] = [Self::PeerConnections, Self::PeerRate, Self::ProxyProtocol, Self::ProxyTimeout];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PeerConnections => "peer_connections",
+            Self::PeerRate => "peer_rate",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::ProxyTimeout => "proxy_timeout",
+        }
+    }
+}
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// The connection is encrypted, and its client is verified if that is asked for.
+    Completed,
+    /// The client has no certificate, or one that is not accepted.
+    ClientCertificate,
+    /// It did not end in time.
+    Timeout,
+    /// Any other reason: not TLS, no common version or cipher, the peer does not accept our certificate or has gone.
+    Failed,
+}
+
+impl Handshake {
+    /// Every result, in the order of the enum.
+    pub const ALL: [Self; 4] = [Self::Completed, Self::ClientCertificate, Self::Timeout, Self::Failed];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::ClientCertificate => "client_certificate",
+            Self::Timeout => "timeout",
+            Self::Failed => "failed",
+        }
     }
 }
 
@@ -75,8 +135,13 @@ pub struct Counters {
     accepted_connections: AtomicU64,
     shed_connections: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
+    refused_connections: [AtomicU64; Refusal::ALL.len()],
+    handshakes: [AtomicU64; Handshake::ALL.len()],
+    throttled: AtomicU64,
     /// Limits the log lines about what was not accepted.
     pub(super) log_limit: Limiter,
+    /// Limits the log lines about connections that are refused.
+    pub(super) refusal_limit: Limiter,
     /// Limits the log lines about connections that are closed for others.
     pub(super) shed_limit: Limiter,
 }
@@ -127,6 +192,34 @@ impl Counters {
         Reason::ALL.iter().map(|reason| self.rejected(*reason)).sum()
     }
 
+    /// Connections that were closed before anything of them was read, for `refusal`.
+    pub fn refused_connections(&self, refusal: Refusal) -> u64 {
+        self.refused_connections[refusal as usize].load(Ordering::Relaxed)
+    }
+
+    /// TLS handshakes that ended with `result`.
+    pub fn handshakes(&self, result: Handshake) -> u64 {
+        self.handshakes[result as usize].load(Ordering::Relaxed)
+    }
+
+    /// Times that nothing more was read of a connection for a while, because its peer sends more than
+    /// `per_peer.byte_rate`.
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_refused(&self, refusal: Refusal) {
+        self.refused_connections[refusal as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_handshake(&self, result: Handshake) {
+        self.handshakes[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_throttled(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count_received(&self, transactions: usize) {
         self.received.fetch_add(transactions as u64, Ordering::Relaxed);
     }
@@ -171,10 +264,12 @@ impl Drop for OpenConnection<'_> {
 mod tests {
     use super::*;
 
-    /// Scenario: every reason by its place in the table.
-    /// Guarantees: the table is in the order of the enum, so that a count is reported under its own name.
+    /// Scenario: every reason and result by its place in its table.
+    /// Guarantees: the tables are in the order of the enums, so that a count is reported under its own name.
     #[test]
     fn reasons_are_in_order() {
         assert!(Reason::ALL.iter().enumerate().all(|(i, reason)| *reason as usize == i));
+        assert!(Refusal::ALL.iter().enumerate().all(|(i, refusal)| *refusal as usize == i));
+        assert!(Handshake::ALL.iter().enumerate().all(|(i, result)| *result as usize == i));
     }
 }

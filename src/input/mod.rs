@@ -1,8 +1,9 @@
 //! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service and standard input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
-//! nothing else names it. What several inputs need is shared: `accept` (connections), `lines` (streams of lines),
-//! `datagrams`, `bind` (addresses), `settings` (fields). What the received bytes mean is up to a decoder ([`crate::decode`]).
+//! nothing else names it. What several inputs need is shared: `accept` (connections), `transport` (TLS, the PROXY protocol,
+//! limits per peer, tokens), `lines` (streams of lines), `datagrams`, `bind` (addresses), `settings` (fields). What the
+//! received bytes mean is up to a decoder ([`crate::decode`]).
 //!
 //! To add an input, write its folder and add its row.
 //!
@@ -30,6 +31,7 @@ mod settings;
 mod stdin;
 mod syslog;
 mod tcp;
+mod transport;
 mod udp;
 mod unix;
 mod values;
@@ -41,13 +43,14 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use self::bind::{Address, BindError, resolve};
-pub use self::counters::{Counters, Reason};
+pub use self::counters::{Counters, Handshake, Reason, Refusal};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
 pub use self::values::{InputSettings, InputValues, Limits, Shared};
 use crate::confinement::Files;
 use crate::phase::Intake;
 use crate::sink::BoxFuture;
+use logphase_config::diagnostic::Diagnostic;
 use logphase_config::schema::{Field, Record};
 
 /// Every input that settings can turn on, in the order in which metrics and logs list them.
@@ -101,6 +104,12 @@ pub trait Input: Sized {
     /// declare.
     fn files(&self) -> Files {
         Files::default()
+    }
+
+    /// What is wrong with its settings beyond each value alone: files that cannot be used, and protection that is missing.
+    /// Opens nothing for good.
+    fn check(&self) -> Vec<Diagnostic> {
+        Vec::new()
     }
 
     /// Takes every address. Must be called within a Tokio runtime.
@@ -178,6 +187,7 @@ pub struct Definition {
     bind: Bind,
     matches_routes: Ask<bool>,
     files: Ask<Files>,
+    check: Ask<Vec<Diagnostic>>,
     same_settings: fn(Value, Value) -> bool,
 }
 
@@ -191,6 +201,7 @@ impl Definition {
             bind: bind::<I>,
             matches_routes: matches_routes::<I>,
             files: files::<I>,
+            check: check::<I>,
             same_settings: same_settings::<I>,
         }
     }
@@ -214,6 +225,12 @@ impl Definition {
     pub fn files<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Files {
         let InputSettings { inputs, shared } = settings.into();
         (self.files)(self.value(inputs), shared)
+    }
+
+    /// Errors and warnings about the settings of the input, if it is turned on; see [`Input::check`].
+    pub fn check<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Vec<Diagnostic> {
+        let InputSettings { inputs, limits } = settings.into();
+        (self.check)(self.value(inputs), limits)
     }
 
     /// Whether the settings of the input mean the same in both, however they are written.
@@ -248,6 +265,11 @@ fn matches_routes<I: Input>(value: Value, shared: Shared<'_>) -> bool {
 fn files<I: Input>(value: Value, shared: Shared<'_>) -> Files {
     // Settings that cannot be used have no files; binding reports them.
     configure::<I>(value, shared).ok().flatten().map(|input| input.files()).unwrap_or_default()
+}
+
+fn check<I: Input>(value: Value, limits: &Limits) -> Vec<Diagnostic> {
+    // Settings that cannot be used are reported by binding.
+    configure::<I>(value, limits).ok().flatten().map(|input| input.check()).unwrap_or_default()
 }
 
 fn same_settings<I: Input>(one: Value, other: Value) -> bool {

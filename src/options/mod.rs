@@ -1,8 +1,10 @@
 //! How options are defined: one row each, which gives the type, the schema, the default, the documentation and what a
-//! reload can change. [`queue`] has the options of queues, which settings and plugins share.
+//! reload can change. [`queue`] has the options of queues, which settings and plugins share, [`secret`] the values that no log
+//! shows.
 
 pub mod queue;
 pub(crate) mod record;
+pub mod secret;
 
 /// A record of settings some of which take effect only when the service starts.
 pub(crate) trait Restart {

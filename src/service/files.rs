@@ -25,9 +25,7 @@ pub fn of_service(
     files.write.push(settings.data_dir.clone());
     files.write.extend(settings.confinement.paths.iter().cloned());
     for input in INPUTS {
-        let Files { read, write } = input.files(settings);
-        files.read.extend(read);
-        files.write.extend(write);
+        files = files.and(input.files(settings));
     }
     files
         .write

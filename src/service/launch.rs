@@ -106,6 +106,7 @@ impl Launch {
     /// The service cannot be started.
     pub fn serve(self, console: &Console<'_>) -> Result<Ended, LaunchError> {
         self.run(async |mut launched| {
+            launched.check_inputs()?;
             let _status = inputs::show_status(&launched.settings, &launched.state).await?;
             let service = launched.start()?;
             let watch = Watch::new(launched.watched, launched.contents, &launched.settings.reload);
@@ -231,6 +232,19 @@ struct Launched {
 }
 
 impl Launched {
+    /// Logs what is open to others of the inputs.
+    ///
+    /// # Errors
+    /// A file of an input cannot be used.
+    fn check_inputs(&self) -> Result<(), LaunchError> {
+        let found = self.prepared.iter().flat_map(Prepared::check_inputs);
+        let (errors, warnings): (Vec<_>, Vec<_>) = found.partition(Diagnostic::is_error);
+        for Diagnostic { message, help, .. } in warnings {
+            tracing::warn!("{message}; {}", help.unwrap_or_default());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(LaunchError::Configuration(errors)) }
+    }
+
     /// Starts the workers and outputs.
     fn start(&mut self) -> Result<Service, LaunchError> {
         let prepared = self.prepared.take().expect("a service is started once");

@@ -70,6 +70,12 @@ impl Prepared {
         &self.warnings
     }
 
+    /// Errors and warnings about the inputs, whose files are read: only for who is about to serve them, as other commands need
+    /// none of them.
+    pub fn check_inputs(&self) -> Vec<Diagnostic> {
+        INPUTS.iter().flat_map(|input| input.check(&self.settings)).collect()
+    }
+
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -30,13 +30,13 @@ pub use crate::decode::mapping::Mappings;
 pub use crate::input::{InputSettings, InputValues, Limits, Shared};
 pub use crate::log::LogFormat;
 pub use crate::options::queue::{Durability, QueueOptions, QueueOverride, SyncPolicy};
+pub use crate::options::secret::Secret;
 pub use crate::phase::FairBy;
 pub use crate::sink::udp::Oversize;
 pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
-pub use redact::Secret;
 pub use sections::{Confinement, Files, Log, Lua, Reload, STATUS_ADDRESS, Status};
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};

@@ -1,6 +1,5 @@
 //! The key of `redact`, and which rules apply to a plugin.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Settings;
@@ -10,24 +9,6 @@ use logphase_script::message::{NO_KEY, RedactRule};
 
 /// The shortest key, in bytes.
 const MIN_KEY_BYTES: usize = 16;
-
-/// A text that no log and no error shows.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 impl Settings {
     /// The rules that apply to `plugin` before its own: those for every plugin, for its name, and for its instance name.

@@ -6,7 +6,7 @@ use super::super::reloads::ReloadResult;
 use super::family::{Family, MetricKind, Samples};
 use super::snapshot::{Snapshot, Snippet};
 use crate::delivery::PluginStats;
-use crate::input::Reason;
+use crate::input::{Handshake, Reason, Refusal};
 use logphase_queue::metric::Scale;
 use logphase_script::Stop;
 
@@ -92,7 +92,7 @@ pub static FAMILIES: &[Family] = &[
         about: "Requests, lines or datagrams that were rejected, by reason",
         look_for: "`full`: a queue is full, because its destination is too slow. `malformed`, `too_large`: a sender's \
                    transactions are not valid. `not_json`: syslog messages without a JSON object, such as what daemons say \
-                   of themselves.",
+                   of themselves. `unauthorized`: a sender has no accepted token.",
         samples: |snapshot, out| {
             for input in &snapshot.inputs {
                 for (reason, count) in Reason::ALL.iter().zip(input.rejected) {
@@ -143,6 +143,44 @@ pub static FAMILIES: &[Family] = &[
         about: "Connections that were closed while they waited for their peer, because others needed their place or memory",
         look_for: "A rate that lasts: raise `max_connections`, or find the peers that hold connections.",
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.shed)),
+    },
+    Family {
+        name: "logphase_input_connections_refused_total",
+        kind: MetricKind::Counter,
+        labels: &["input", "reason"],
+        about: "Connections that were closed before anything of them was read, by reason",
+        look_for: "`peer_connections`, `peer_rate`: a peer is at a limit of `per_peer`. `proxy_protocol`, `proxy_timeout`: a \
+                   proxy of `proxy_protocol` sends no PROXY protocol header.",
+        samples: |snapshot, out| {
+            for input in &snapshot.inputs {
+                for (refusal, count) in Refusal::ALL.iter().zip(input.refused) {
+                    out.integer([input.name, refusal.name()], count);
+                }
+            }
+        },
+    },
+    Family {
+        name: "logphase_input_tls_handshakes_total",
+        kind: MetricKind::Counter,
+        labels: &["input", "result"],
+        about: "TLS handshakes, by result",
+        look_for: "`client_certificate`: a client has no certificate, or one that is not accepted. `failed`: a client does not \
+                   speak TLS or does not accept our certificate; health checks that only connect count, too.",
+        samples: |snapshot, out| {
+            for input in &snapshot.inputs {
+                for (result, count) in Handshake::ALL.iter().zip(input.handshakes) {
+                    out.integer([input.name, result.name()], count);
+                }
+            }
+        },
+    },
+    Family {
+        name: "logphase_input_throttled_total",
+        kind: MetricKind::Counter,
+        labels: &["input"],
+        about: "Times that a connection was not read for a while because its peer sent more than `per_peer.byte_rate`",
+        look_for: "A steady increase: a peer sends more than it may, and waits.",
+        samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.throttled)),
     },
     Family {
         name: "logphase_messages_total",

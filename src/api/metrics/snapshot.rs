@@ -6,7 +6,7 @@ use super::super::health;
 use super::super::reloads::ReloadStats;
 use super::super::state::ServiceState;
 use crate::delivery::PluginStats;
-use crate::input::Reason;
+use crate::input::{Handshake, Reason, Refusal};
 use crate::phase::SnippetKey;
 use logphase_queue::metric::Histogram;
 use logphase_script::Stop;
@@ -39,6 +39,9 @@ pub(super) struct Input {
     pub bytes: u64,
     pub connections: u64,
     pub shed: u64,
+    pub throttled: u64,
+    pub refused: [u64; Refusal::ALL.len()],
+    pub handshakes: [u64; Handshake::ALL.len()],
     pub rejected: [u64; Reason::ALL.len()],
 }
 
@@ -77,6 +80,9 @@ impl Snapshot {
             bytes: counters.bytes(),
             connections: counters.open_connections(),
             shed: counters.shed_connections(),
+            throttled: counters.throttled(),
+            refused: Refusal::ALL.map(|refusal| counters.refused_connections(refusal)),
+            handshakes: Handshake::ALL.map(|result| counters.handshakes(result)),
             rejected: Reason::ALL.map(|reason| counters.rejected(reason)),
         });
         let unbounded = (0, usize::MAX);

@@ -22,6 +22,7 @@ use crate::connections::Slot;
 use crate::decode::AlsDecoder;
 use crate::input::accept::Peer;
 use crate::input::lines::UnfinishedLine;
+use crate::input::transport::Access;
 use crate::input::{Context, Reason};
 
 /// Entries that are decoded before other tasks have their turn.
@@ -41,6 +42,8 @@ pub(super) struct Calls {
     budget: Arc<Budget>,
     max_message_bytes: usize,
     peer: Option<IpAddr>,
+    /// Which calls are taken, and whether the connection has the certificate of a client.
+    access: (Access, bool),
 }
 
 /// The end of a call that is not the sender's.
@@ -53,8 +56,9 @@ impl Calls {
         budget: Arc<Budget>,
         max_message_bytes: usize,
         peer: Peer,
+        access: (Access, bool),
     ) -> Self {
-        Self { context, decoder, budget, max_message_bytes, peer: peer.address() }
+        Self { context, decoder, budget, max_message_bytes, peer: peer.address(), access }
     }
 
     /// Answers one request. `running` is held until everything of it is in the queues.
@@ -69,6 +73,15 @@ impl Calls {
         if request.method() != Method::POST || !content_type.starts_with(b"application/grpc") {
             self.context.counters.count_rejected(Reason::Unsupported);
             return response::not_grpc();
+        }
+        let (access, is_verified) = &self.access;
+        if access.check(request.headers(), *is_verified).is_err() {
+            self.context.counters.count_rejected(Reason::Unauthorized);
+            self.warn_unauthorized();
+            return response::failed(
+                Code::Unauthenticated,
+                "send a bearer token of inputs.als.auth as `authorization`",
+            );
         }
         if request.uri().path() != METHOD {
             self.context.counters.count_rejected(Reason::Unsupported);
@@ -94,6 +107,18 @@ impl Calls {
             Ok(Ok(())) => response::done(),
             Ok(Err((code, _, message))) => response::failed(code, message),
             Err(_) => response::failed(Code::Internal, "a bug of the service"),
+        }
+    }
+
+    fn warn_unauthorized(&self) {
+        if let Some(suppressed) = self.context.counters.log_limit.admit() {
+            let peer = self.peer.map(tracing::field::display);
+            tracing::warn!(
+                input = self.context.input,
+                peer,
+                suppressed,
+                "a call without an accepted bearer token is refused"
+            );
         }
     }
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::call::Calls;
 use crate::connections::{Slot, WatchedStream};
 use crate::input::accept::{Peer, report_shed};
+use crate::input::transport::Stream;
 
 /// Calls at the same time on one connection. An Envoy has one for each logger and thread, each on a connection of its own.
 const MAX_CALLS: u32 = 32;
@@ -65,7 +65,7 @@ impl Activity {
 
 /// Serves one connection until its peer closes it, it is idle, it has to make room for another, or the inputs stop. Returns
 /// when everything that was received is in the queues.
-pub(super) async fn serve(calls: Calls, idle: Duration, stream: TcpStream, peer: Peer, slot: Slot) {
+pub(super) async fn serve(calls: Calls, idle: Duration, stream: Stream, peer: Peer, slot: Slot) {
     let (running, mut ended) = mpsc::channel::<()>(1);
     serve_calls(calls, idle, stream, (peer, slot), running).await;
     // The calls have the only senders, and never send.
@@ -75,7 +75,7 @@ pub(super) async fn serve(calls: Calls, idle: Duration, stream: TcpStream, peer:
 async fn serve_calls(
     calls: Calls,
     idle: Duration,
-    stream: TcpStream,
+    stream: Stream,
     (peer, slot): (Peer, Slot),
     running: mpsc::Sender<()>,
 ) {

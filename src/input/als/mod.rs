@@ -1,4 +1,4 @@
-//! Envoy's access log service (ALS): gRPC, over HTTP/2 without TLS.
+//! Envoy's access log service (ALS): gRPC, over HTTP/2.
 //!
 //! Envoy never waits for an answer and drops entries when it cannot send them, so the stream is read as fast as it comes:
 //! transactions for which the queues have no room wait in a buffer of all streams, and are counted as lost once that is full.
@@ -24,12 +24,15 @@ use tokio::net::TcpListener;
 
 use self::call::Calls;
 use self::feed::Budget;
-use super::accept::{self, AcceptOptions};
+use super::accept::AcceptOptions;
 use super::settings::{ADDRESS, MAX_CONNECTIONS, boolean, idle_timeout, list, settings_record, size};
-use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
+use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::{Address, BindError, BoundInput, Context, Input, bind};
+use crate::confinement::Files;
 use crate::decode::AlsDecoder;
 use crate::input::Shared;
 use crate::sink::BoxFuture;
+use logphase_config::diagnostic::Diagnostic;
 use logphase_config::schema::{Check, Field, Record};
 use logphase_envoy::{Converter, Rule};
 
@@ -46,6 +49,14 @@ settings_record! {
         /// How long a connection may be idle; Envoy makes a new one when it has an entry.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(3600);
+        /// Who may send requests.
+        auth: Auth = Field::record("", Auth::RECORD).required();
+        /// TLS.
+        tls: Tls = Field::record("", Tls::RECORD).required();
+        /// Addresses and networks of proxies whose connections begin with a PROXY protocol header (version 1 or 2), or `all`.
+        proxy_protocol: Vec<String> = PROXY_PROTOCOL;
+        /// Limits on each peer.
+        per_peer: PerPeer = Field::record("", PerPeer::RECORD).required();
         /// Maximum bytes of all transactions that wait for the queues; more are lost, and counted.
         max_buffered_bytes: usize = size(64 << 20);
         /// Whether records that are not the last of their request or connection become transactions, too.
@@ -93,20 +104,39 @@ impl Input for Als {
         Some(Self { settings, decoder, max_message_bytes: shared.limits.max_body_bytes })
     }
 
+    fn files(&self) -> Files {
+        self.settings.tls.files().and(self.settings.auth.files())
+    }
+
+    fn check(&self) -> Vec<Diagnostic> {
+        transport::findings(&self.settings.transport(), &self.settings.listen)
+    }
+
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let transport = Transport::open(&self.settings.transport())?;
         let listeners = bind::each(&self.settings.listen, |address| bind::tcp("Envoy's access logs", address))?;
-        Ok(Box::new(Bound { input: self, listeners }))
+        Ok(Box::new(Bound { input: self, transport, listeners }))
+    }
+}
+
+impl Settings {
+    fn transport(&self) -> TransportSettings<'_> {
+        let Self { tls, proxy_protocol, per_peer, auth, .. } = self;
+        let alpn = &["h2"];
+        TransportSettings { input: Als::NAME, tls, proxy_protocol, per_peer: *per_peer, auth: Some(auth), alpn }
     }
 }
 
 struct Bound {
     input: Als,
+    transport: Transport,
     listeners: Vec<(TcpListener, SocketAddr)>,
 }
 
 impl BoundInput for Bound {
     fn addresses(&self) -> Vec<Address> {
-        self.listeners.iter().map(|(_, address)| Address::Inet { scheme: "grpc", address: *address }).collect()
+        let scheme = self.transport.scheme("grpc", "grpcs");
+        self.listeners.iter().map(|(_, address)| Address::Inet { scheme, address: *address }).collect()
     }
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
@@ -114,14 +144,15 @@ impl BoundInput for Bound {
         let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: false };
         let idle_timeout = settings.idle_timeout;
         let budget = Arc::new(Budget::new(settings.max_buffered_bytes));
-        let listeners = self.listeners.into_iter().map(move |(listener, _)| {
-            let (decoder, budget) = (decoder.clone(), budget.clone());
-            let handle = move |context: Context, stream, peer, slot| {
-                let calls = Calls::new(context, decoder.clone(), budget.clone(), max_message_bytes, peer);
+        let access = self.transport.access().clone();
+        let handler = move |_| {
+            let (decoder, budget, access) = (decoder.clone(), budget.clone(), access.clone());
+            move |context: Context, stream: transport::Stream, peer, slot| {
+                let access = (access.clone(), stream.is_verified());
+                let calls = Calls::new(context, decoder.clone(), budget.clone(), max_message_bytes, peer, access);
                 connection::serve(calls, idle_timeout, stream, peer, slot)
-            };
-            accept::serve(context.clone(), listener, options, handle)
-        });
-        Box::pin(serving::run_all(listeners))
+            }
+        };
+        Box::pin(self.transport.serve(context, self.listeners, options, handler))
     }
 }

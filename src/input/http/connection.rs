@@ -14,7 +14,6 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::activity::Activity;
@@ -24,6 +23,7 @@ use super::service::Service;
 use super::stream::GuardedStream;
 use crate::connections::Slot;
 use crate::input::accept::{Peer, report_shed};
+use crate::input::transport::Stream;
 
 /// Bytes that a connection buffers of headers and bodies.
 const MAX_BUFFER_BYTES: usize = 256 << 10;
@@ -32,7 +32,7 @@ const MAX_BUFFER_BYTES: usize = 256 << 10;
 const MAX_STREAMS: u32 = 128;
 
 /// Serves one connection until its peer closes it, a timeout passes, it has to make room for another, or the inputs stop.
-pub(super) async fn serve(service: Service, stream: TcpStream, peer: Peer, slot: Slot) {
+pub(super) async fn serve(service: Service, stream: Stream, peer: Peer, slot: Slot) {
     let activity = Arc::new(Activity::new());
     let write_timeout = service.input.write_timeout;
     let io = TokioIo::new(GuardedStream::new(stream, slot.clone(), write_timeout, activity.clone()));

@@ -7,6 +7,7 @@ use super::framing::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::connections::HostError;
 use crate::decode::DecodeError;
 use crate::input::Reason;
+use crate::input::transport::Unauthorized;
 use crate::phase::IntakeError;
 
 /// Characters of what a peer sent that an error quotes.
@@ -139,6 +140,15 @@ impl RequestError {
         };
         let help = "send transactions to an address of this service, or allow the name";
         Self::new(status, Reason::Unsupported, "host", error.to_string(), help).closing()
+    }
+
+    pub(super) fn unauthorized(error: Unauthorized) -> Self {
+        let (error, code) = match error {
+            Unauthorized::Missing => ("the request has no bearer token", "unauthorized"),
+            Unauthorized::Wrong => ("the bearer token of the request is not one that is accepted", "invalid_token"),
+        };
+        let help = "send `Authorization: Bearer TOKEN` with a token of inputs.http.auth";
+        Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, code, error, help)
     }
 
     pub(super) fn too_slow(error: &'static str) -> Self {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use super::error::RequestError;
 
@@ -50,6 +50,9 @@ pub(super) fn refused(error: &RequestError) -> Response {
         }
         StatusCode::SERVICE_UNAVAILABLE if !error.close => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::METHOD_NOT_ALLOWED => {
             headers.insert(ALLOW, ALLOWED);

@@ -22,6 +22,7 @@ use super::response::{self, Response};
 use crate::connections::{AllowedHosts, HostError, Slot};
 use crate::decode::Decode;
 use crate::input::accept::Peer;
+use crate::input::transport::Access;
 use crate::input::{Context, Reason};
 use logphase_script::transaction::Transaction;
 
@@ -42,10 +43,13 @@ pub(super) struct Service {
     /// The names that requests may use; all if `None`.
     hosts: Option<AllowedHosts>,
     peer: Option<IpAddr>,
+    access: Access,
+    /// Whether the connection has the certificate of a client.
+    is_verified: bool,
 }
 
 impl Service {
-    pub(super) fn new(context: Context, input: Http) -> Self {
+    pub(super) fn new(context: Context, input: Http, access: Access) -> Self {
         // One body of the largest size, compressed and decompressed, must always fit; else it would always be refused.
         let largest = input.max_body_bytes.saturating_mul(2).saturating_add(2 * body::DECOMPRESS_STEP);
         let budget = Arc::new(MemoryBudget::new(input.max_bytes_in_flight.max(largest)));
@@ -57,6 +61,8 @@ impl Service {
             decoding: Arc::new(Semaphore::new(cores)),
             hosts: None,
             peer: None,
+            access,
+            is_verified: false,
         }
     }
 
@@ -68,9 +74,9 @@ impl Service {
         Self { hosts: address.ip().is_loopback().then(allowed), ..self.clone() }
     }
 
-    /// The same service for one connection, of `peer`.
-    pub(super) fn of_connection(&self, context: Context, peer: Peer) -> Self {
-        Self { context, peer: peer.address(), ..self.clone() }
+    /// The same service for one connection, of `peer`. `is_verified` is whether it has the certificate of a client.
+    pub(super) fn of_connection(&self, context: Context, peer: Peer, is_verified: bool) -> Self {
+        Self { context, peer: peer.address(), is_verified, ..self.clone() }
     }
 
     /// Answers one request.
@@ -99,6 +105,9 @@ impl Service {
                 hosts.check(request.version(), request.uri(), request.headers())
         {
             return refuse(request, RequestError::host(&error));
+        }
+        if let Err(error) = self.access.check(request.headers(), self.is_verified) {
+            return refuse(request, RequestError::unauthorized(error));
         }
         let path = request.uri().path();
         if !matches!(path, "/" | "" | "*") {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 use super::framing::{Framing, MAX_HEAD_BYTES};
 use crate::connections::{Slot, WatchedStream};
+use crate::input::transport::Stream;
 
 /// A head that hyper reads in the place of one that is refused, so that the answer follows those to earlier requests.
 const STAND_IN: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -27,7 +27,7 @@ const LINGER_BYTES: usize = 64 << 20;
 
 /// A stream of which only checked heads, and bodies, are read.
 pub(super) struct GuardedStream {
-    stream: WatchedStream<TcpStream>,
+    stream: WatchedStream<Stream>,
     activity: Arc<Activity>,
     framing: Framing,
     /// What was read: first `ready` bytes that may be passed on, then a head that is not complete.
@@ -37,7 +37,7 @@ pub(super) struct GuardedStream {
 }
 
 impl GuardedStream {
-    pub(super) fn new(stream: TcpStream, slot: Slot, write_timeout: Duration, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: Stream, slot: Slot, write_timeout: Duration, activity: Arc<Activity>) -> Self {
         let stream = WatchedStream::new(stream, slot, write_timeout);
         Self { stream, activity, framing: Framing::new(), held: BytesMut::new(), ready: 0, linger: None }
     }
@@ -119,8 +119,11 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let Some(response) = self.activity.final_response() {
+            let response = response.to_vec();
             // A peer too slow to take the response does not get it.
-            let _ = self.stream.get_ref().try_write(response);
+            if Pin::new(&mut self.stream).poll_write(task, &response).is_ready() {
+                let _ = Pin::new(&mut self.stream).poll_flush(task);
+            }
             return Poll::Ready(Ok(()));
         }
         loop {

@@ -14,6 +14,9 @@ fn settings() -> Settings {
         listen: any_port(),
         max_connections: 1000,
         idle_timeout: Duration::from_secs(300),
+        tls: Tls::default(),
+        proxy_protocol: Vec::new(),
+        per_peer: PerPeer::default(),
         mapping: "kong".to_owned(),
         match_routes: None,
     }

@@ -6,11 +6,13 @@ use tokio::net::UdpSocket;
 
 use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
 use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, settings_record};
+use super::transport;
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::TextDecoder;
 use crate::decode::kong::Format;
 use crate::input::Shared;
 use crate::sink::BoxFuture;
+use logphase_config::diagnostic::Diagnostic;
 use logphase_config::schema::Record;
 
 settings_record! {
@@ -48,6 +50,10 @@ impl Input for Udp {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn check(&self) -> Vec<Diagnostic> {
+        transport::of_datagrams(Self::NAME, &self.settings.listen)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

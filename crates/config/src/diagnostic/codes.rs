@@ -72,6 +72,8 @@ pub const UNKNOWN_SETTING: &str = "K0401";
 pub const SETTING: &str = "K0402";
 /// A `LOGPHASE_` variable that is no setting.
 pub const UNKNOWN_VARIABLE: &str = "K0403";
+/// An input that others can write to, or a secret that others can read.
+pub const EXPOSED: &str = "K0404";
 /// A file that cannot be read.
 pub const UNREADABLE: &str = "K0501";
 /// A test file that names no subject, or two.
@@ -202,6 +204,12 @@ pub const CODES: &[Code] = &[
         UNKNOWN_VARIABLE,
         "a LOGPHASE_ variable that is no setting",
         "Every setting has a variable: LOGPHASE_ and its path in capitals with underscores.",
+    ),
+    code(
+        EXPOSED,
+        "an input or a secret that is open to others",
+        "An input listens beyond this machine and does not ask senders who they are, or shows their tokens to the network; or \
+         every user of this machine can read a secret file. See docs/security.md.",
     ),
     code(UNREADABLE, "a file that cannot be read", "The file is missing, is not readable, or is not UTF-8."),
     code(
