@@ -26,7 +26,7 @@ KILL_DAMAGES ?= 100
 POWERCUT_ROUNDS ?= 20
 
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
-FUZZ ?= als key_path value regex syslog
+FUZZ ?= als key_path proxy_protocol value regex syslog
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1
@@ -108,7 +108,7 @@ run-tools:
 	@.ci/tools g++ libssl curl jq
 
 test-tools: kafka envoy
-	@.ci/tools g++ libssl curl jq logrotate kcat nginx promtool rsyslogd rsyslog-openssl systemd-analyze tmux
+	@.ci/tools g++ libssl curl jq haproxy logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:

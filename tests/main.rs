@@ -43,6 +43,7 @@ mod router;
 mod salvage;
 mod sandbox;
 mod sandbox_command;
+mod security;
 mod service;
 mod service_manager;
 mod sharing;

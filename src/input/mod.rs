@@ -229,8 +229,8 @@ impl Definition {
 
     /// Errors and warnings about the settings of the input, if it is turned on; see [`Input::check`].
     pub fn check<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Vec<Diagnostic> {
-        let InputSettings { inputs, limits } = settings.into();
-        (self.check)(self.value(inputs), limits)
+        let InputSettings { inputs, shared } = settings.into();
+        (self.check)(self.value(inputs), shared)
     }
 
     /// Whether the settings of the input mean the same in both, however they are written.
@@ -267,9 +267,9 @@ fn files<I: Input>(value: Value, shared: Shared<'_>) -> Files {
     configure::<I>(value, shared).ok().flatten().map(|input| input.files()).unwrap_or_default()
 }
 
-fn check<I: Input>(value: Value, limits: &Limits) -> Vec<Diagnostic> {
+fn check<I: Input>(value: Value, shared: Shared<'_>) -> Vec<Diagnostic> {
     // Settings that cannot be used are reported by binding.
-    configure::<I>(value, limits).ok().flatten().map(|input| input.check()).unwrap_or_default()
+    configure::<I>(value, shared).ok().flatten().map(|input| input.check()).unwrap_or_default()
 }
 
 fn same_settings<I: Input>(one: Value, other: Value) -> bool {
