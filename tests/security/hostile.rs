@@ -128,9 +128,11 @@ fn field(number: u8, value: &[u8]) -> Vec<u8> {
 /// A call of Envoy's access log service with one entry, whose request id is `id`.
 fn stream(id: u64) -> Vec<u8> {
     let path = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs";
-    // HTTPRequestProperties: path 4, request_id 9; HTTPAccessLogEntry: request 4; StreamAccessLogsMessage: http_logs 2.
-    let request = [field(4, b"/orders"), field(9, id.to_string().as_bytes())].concat();
-    let message = field(2, &field(1, &field(4, &request)));
+    // HTTPRequestProperties: path 5, request_id 9; HTTPAccessLogEntry: common_properties 1 with a start_time 5, request 3;
+    // StreamAccessLogsMessage: http_logs 2 with log_entry 1.
+    let request = [field(5, b"/orders"), field(9, id.to_string().as_bytes())].concat();
+    let entry = [field(1, &field(5, &[8, 1])), field(3, &request)].concat();
+    let message = field(2, &field(1, &entry));
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let mut bytes = http2(path, "application/grpc");
     bytes.extend(frame(0, 1, 1, &[&[0][..], &length, &message].concat()));

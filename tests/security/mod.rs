@@ -230,6 +230,7 @@ fn token_or_certificate() {
 /// Guarantees: what they send arrives, over both.
 #[test]
 fn from_one_logphase_to_another() {
+    const CERTIFICATE: &str = "7f5f8c0e-2a31-4a57-9d55-0d7d9f6f4a11";
     let (authority, tcp) = (Authority::new(), free_port());
     let receiver = with_tls(with_tls(home(&authority), "HTTP", true), "TCP", false);
     let receiver =
@@ -239,13 +240,15 @@ fn from_one_logphase_to_another() {
         "http_endpoint": format!("https://localhost:{}/", receiver.home.http),
         "headers": {"authorization": format!("Bearer {TOKEN}")},
         "ssl_verify": true,
-        "client_certificate": {"cert": text("client.pem"), "key": text("client.key")},
+        "client_certificate": {"id": CERTIFICATE},
     });
     let plugins = json!([
         {"name": "tcp-log", "config": {"host": "localhost", "port": tcp, "tls": true, "ssl_verify": true}},
         {"name": "http-log", "config": http},
     ]);
-    let home = Home::with(&configuration(&plugins)).set("SSL_CERT_FILE", receiver.home.text("ca.pem"));
+    let certificates = json!([{"id": CERTIFICATE, "cert": text("client.pem"), "key": text("client.key")}]);
+    let kong = json!({"_format_version": "3.0", "plugins": plugins, "certificates": certificates});
+    let home = Home::with(&kong.to_string()).set("SSL_CERT_FILE", receiver.home.text("ca.pem"));
     let mut sender = home.start();
     for id in 0..20 {
         sender.accept(transaction(id).to_string());
