@@ -1,6 +1,7 @@
 //! Envoy's access log service with a real Envoy: what the client and the upstream saw is what the message says.
 
 mod peers;
+mod secure;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

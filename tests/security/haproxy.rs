@@ -101,7 +101,8 @@ fn in_front_of_tcp() {
     let _ = writeln!(stream, "{}", transaction(90));
     assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
     assert!(refused(status, "tcp") >= 1.0);
-    assert!(service.has_logged("the connection does not begin with a PROXY protocol header"));
+    let reason = "the connection does not begin with a PROXY protocol header";
+    wait_until("the reason is logged", || service.has_logged(reason));
     drop(haproxy);
     assert_eq!(messages(&service).len(), 2);
     assert_eq!(service.stop(), 0);

@@ -13,9 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::decode::mapping::Mappings;
 use crate::input::tcp::Tcp;
 use crate::input::tests::harness::{Harness, any_port, transaction, wait_until};
-use crate::input::{Handshake, Input, Limits, Reason, Refusal};
+use crate::input::{Handshake, Input, Limits, Reason, Refusal, Shared};
 
 /// The TCP input with some settings in addition to the defaults.
 fn start(settings: Value) -> Harness {
@@ -30,7 +31,8 @@ fn start(settings: Value) -> Harness {
     }
     let settings = serde_json::from_value(Value::Object(values)).unwrap();
     let limits: Limits = serde_json::from_value(Value::Object(Limits::RECORD.defaults())).unwrap();
-    Harness::start(Tcp::new(settings, &limits).unwrap())
+    let shared = Shared { limits: &limits, mappings: &Mappings::default() };
+    Harness::start(Tcp::new(settings, shared).unwrap())
 }
 
 async fn connect(harness: &Harness) -> TcpStream {
