@@ -2,8 +2,12 @@
 
 #![no_main]
 
+// The module alone: the crate that has it would build a TLS library for the fuzzer.
+#[path = "../../crates/net/src/proxy_protocol/mod.rs"]
+mod proxy_protocol;
+
 use libfuzzer_sys::fuzz_target;
-use logphase_net::proxy_protocol::{MAX_HEADER_BYTES, Parsed, parse};
+use proxy_protocol::{MAX_HEADER_BYTES, Parsed, parse};
 
 fuzz_target!(|input: &[u8]| {
     let whole = parse(input);
