@@ -18,12 +18,14 @@ pub(crate) struct WatchedStream<S> {
     timeout: Duration,
     /// Runs while a write waits for the peer.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether what the stream has taken waits for the peer, as encrypted bytes may.
+    flushing: bool,
 }
 
 impl<S> WatchedStream<S> {
     /// Watches `stream`, the connection of `slot`. A write fails after `timeout` without a byte that the peer took.
     pub(crate) fn new(stream: S, slot: Slot, timeout: Duration) -> Self {
-        Self { stream, slot, timeout, stalled: None }
+        Self { stream, slot, timeout, stalled: None, flushing: false }
     }
 
     fn watch<T>(&mut self, task: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -60,8 +62,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Has nothing of its own to write.
-        Pin::new(&mut self.stream).poll_flush(task)
+        let flushed = Pin::new(&mut self.stream).poll_flush(task);
+        if flushed.is_pending() {
+            self.flushing = true;
+        } else if !std::mem::take(&mut self.flushing) {
+            // It had nothing of its own to write, which says nothing about a write that waits.
+            return flushed;
+        }
+        self.watch(task, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -160,3 +160,26 @@ fn names_of_the_service() {
     let all = AllowedHosts::new(&["*".to_owned()], "status.allowed_hosts");
     assert_eq!(check(&all, Version::HTTP_11, "/", &[(HOST, "evil.example")]), Ok(()));
 }
+
+/// Scenario: a stream that takes bytes at once and passes them on when it is flushed, as TLS does; its peer reads nothing, and
+/// then everything.
+/// Guarantees: flushing fails after the time for writes, and not while the peer reads.
+#[tokio::test]
+async fn a_flush_that_waits_for_the_peer() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
+    let places = Connections::new(1);
+    let slot = places.try_admit(None).unwrap();
+    let watched = |timeout| {
+        let (ours, theirs) = duplex(4);
+        (WatchedStream::new(BufWriter::new(ours), slot.clone(), Duration::from_millis(timeout)), theirs)
+    };
+    let (mut stream, _unread) = watched(50);
+    stream.write_all(b"more than four bytes").await.unwrap();
+    assert_eq!(stream.flush().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let (mut stream, mut peer) = watched(60_000);
+    stream.write_all(b"more than four bytes").await.unwrap();
+    let mut bytes = [0; 20];
+    let (flushed, read) = tokio::join!(stream.flush(), peer.read_exact(&mut bytes));
+    assert!(flushed.is_ok() && read.is_ok());
+    assert!(!slot.place.state.stalled.load(Ordering::Relaxed), "it counts as one that does not read");
+}

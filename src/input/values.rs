@@ -13,9 +13,16 @@ use logphase_config::schema::{Check, Record};
 use logphase_script::transaction;
 
 /// The settings of each input by its name, as its schema reads them. An input without an address is off.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct InputValues(Map<String, Value>);
+
+impl std::fmt::Debug for InputValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Only an input knows which of its settings are secret.
+        f.debug_tuple("InputValues").field(&self.0.keys()).finish()
+    }
+}
 
 impl InputValues {
     /// Its schema: that of each input under its name.
