@@ -1,8 +1,8 @@
 //! Envoy sends its access logs over mutual TLS, with a token, behind a header of the PROXY protocol.
 
-use super::peers::{Envoy, Upstream, request};
+use super::peers::Envoy;
 use crate::security::{TOKEN, home, with_tls};
-use crate::service::{Authority, Home, Scrape, free_port, wait_until};
+use crate::service::{Authority, Home, Scrape, Upstream, free_port, request, wait_until};
 
 /// The cluster's connections: the header, then TLS with a client certificate.
 const SECURE: &str = r#"    - name: logphase

@@ -42,19 +42,29 @@ struct Listener {
 
 /// Every listener that settings can turn on, with those settings.
 fn listeners(home: Home) -> (Home, Vec<Listener>) {
-    let [tcp, udp, als] = [(); 3].map(|()| free_port());
+    let [tcp, udp, als, syslog] = [(); 4].map(|()| free_port());
     let socket = home.path("lines.sock");
     let http = home.http;
     let home = home
         .set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{tcp}"))
         .set("LOGPHASE_UDP_LISTEN", format!("127.0.0.1:{udp}"))
         .set("LOGPHASE_ALS_LISTEN", format!("127.0.0.1:{als}"))
-        .set("LOGPHASE_UNIX_PATHS", socket.to_str().unwrap());
+        .set("LOGPHASE_UNIX_PATHS", socket.to_str().unwrap())
+        .set("LOGPHASE_SYSLOG_TCP", format!("127.0.0.1:{syslog}"))
+        .set("LOGPHASE_SYSLOG_UDP", format!("127.0.0.1:{syslog}"));
     let rows = vec![
         Listener { name: "http", way: Way::Tcp(http), together: 1, seeds: http_seeds(), honest: request },
         Listener { name: "tcp", way: Way::Tcp(tcp), together: 10, seeds: line_seeds(), honest: line },
         Listener { name: "unix", way: Way::Unix(socket), together: 10, seeds: line_seeds(), honest: line },
         Listener { name: "udp", way: Way::Udp(udp), together: 1, seeds: line_seeds(), honest: line },
+        Listener { name: "syslog", way: Way::Tcp(syslog), together: 10, seeds: syslog_seeds(), honest: syslog_line },
+        Listener {
+            name: "syslog over UDP",
+            way: Way::Udp(syslog),
+            together: 1,
+            seeds: syslog_seeds(),
+            honest: syslog_line,
+        },
         Listener { name: "als", way: Way::Tcp(als), together: 1, seeds: vec![stream(7), stream(8)], honest: stream },
     ];
     (home, rows)
@@ -67,6 +77,16 @@ fn line(id: u64) -> Vec<u8> {
 fn line_seeds() -> Vec<Vec<u8>> {
     let escaped = br#"{"request":{"id":"\u00e9\ud83d\ude00","headers":{"a":["1","2"]}},"n":-1.5e300,"t":[true,null]}"#;
     vec![line(1_000_001), escaped.to_vec(), b"[{\"a\":1},{\"b\":[[[[[]]]]]}]".to_vec()]
+}
+
+fn syslog_line(id: u64) -> Vec<u8> {
+    [b"<134>1 2026-11-29T10:00:00Z host app 7 ID [a@1 b=\"c\"] ", &line(id)[..]].concat()
+}
+
+fn syslog_seeds() -> Vec<Vec<u8>> {
+    let old = [b"<190>Nov 29 10:00:00 host nginx: ", &line(1_000_001)[..]].concat();
+    let counted = [b"6 <1>1 -", &b"34 <134>1 - - - - - - {\"request\":{}}"[..]].concat();
+    vec![syslog_line(1_000_001), old, counted]
 }
 
 fn request(id: u64) -> Vec<u8> {

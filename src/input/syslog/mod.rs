@@ -13,11 +13,12 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use self::decoder::SyslogDecoder;
 use self::splitter::MessageSplitter;
-use super::accept::{self, AcceptOptions};
+use super::accept::AcceptOptions;
 use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
 use super::settings::{
     ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, settings_record,
 };
+use super::transport::{self, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::confinement::Files;
 use crate::decode::kong::Format;
@@ -25,6 +26,7 @@ use crate::decode::{Decode, TextDecoder};
 use crate::input::Shared;
 use crate::sink::BoxFuture;
 use crate::socket_file::DatagramSocket;
+use logphase_config::diagnostic::Diagnostic;
 use logphase_config::schema::{Check, Field, Record};
 
 /// The name of a member that needs no escapes.
@@ -45,6 +47,12 @@ settings_record! {
         // Daemons keep a connection and may have nothing to say for long.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(3600);
+        /// TLS of the TCP addresses.
+        tls: Tls = Field::record("", Tls::RECORD).required();
+        /// Addresses and networks of proxies whose connections begin with a PROXY protocol header (version 1 or 2), or `all`.
+        proxy_protocol: Vec<String> = PROXY_PROTOCOL;
+        /// Limits on each peer with connections.
+        per_peer: PerPeer = Field::record("", PerPeer::RECORD).required();
         /// Name of a member for facility, severity, time, host, program and process of the message's header.
         header_member: Option<String> = MEMBER;
         /// Mapping of what arrives to transactions: `kong`, a built-in one, or one of `mappings`.
@@ -83,24 +91,39 @@ impl Input for Syslog {
     }
 
     fn files(&self) -> Files {
-        Files { write: bind::socket_directories(&self.settings.paths), ..Files::default() }
+        let sockets = Files { write: bind::socket_directories(&self.settings.paths), ..Files::default() };
+        sockets.and(self.settings.tls.files())
     }
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
+    fn check(&self) -> Vec<Diagnostic> {
+        let streams = transport::findings(&self.settings.transport(), &self.settings.tcp);
+        streams.into_iter().chain(transport::of_datagrams(Self::NAME, &self.settings.udp)).collect()
+    }
+
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let transport = Transport::open(&self.settings.transport())?;
         let Settings { udp, tcp, paths, .. } = &self.settings;
         let udp = bind::each(udp, |address| bind::udp(address, RECEIVE_BUFFER_BYTES))?;
         let tcp = bind::each(tcp, |address| bind::tcp("syslog over TCP", address))?;
         let local = paths.iter().map(|path| bind::unix_datagrams(path)).collect::<Result<_, _>>()?;
-        Ok(Box::new(Bound { input: self, udp, tcp, local }))
+        Ok(Box::new(Bound { input: self, transport, udp, tcp, local }))
+    }
+}
+
+impl Settings {
+    fn transport(&self) -> TransportSettings<'_> {
+        let Self { tls, proxy_protocol, per_peer, .. } = self;
+        TransportSettings { input: Syslog::NAME, tls, proxy_protocol, per_peer: *per_peer, auth: None, alpn: &[] }
     }
 }
 
 struct Bound {
     input: Syslog,
+    transport: Transport,
     udp: Vec<(UdpSocket, SocketAddr)>,
     tcp: Vec<(TcpListener, SocketAddr)>,
     local: Vec<DatagramSocket>,
@@ -110,13 +133,14 @@ impl BoundInput for Bound {
     fn addresses(&self) -> Vec<Address> {
         let inet = |scheme, address: &SocketAddr| Address::Inet { scheme, address: *address };
         let udp = self.udp.iter().map(|(_, address)| inet("syslog+udp", address));
-        let tcp = self.tcp.iter().map(|(_, address)| inet("syslog+tcp", address));
+        let scheme = self.transport.scheme("syslog+tcp", "syslog+tls");
+        let tcp = self.tcp.iter().map(|(_, address)| inet(scheme, address));
         let local = self.local.iter().map(|socket| Address::Unix(socket.file.path().to_owned()));
         udp.chain(tcp).chain(local).collect()
     }
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
-        let Self { input: Syslog { settings, decoder }, udp, tcp, local } = *self;
+        let Self { input: Syslog { settings, decoder }, transport, udp, tcp, local } = *self;
         let decoder = SyslogDecoder::new(decoder, settings.header_member.as_deref(), &context);
         let mut listeners: Vec<BoxFuture<'static, ()>> = Vec::new();
         for (socket, _) in udp {
@@ -131,14 +155,14 @@ impl BoundInput for Bound {
             }));
         }
         let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: true };
-        for (listener, _) in tcp {
+        let handler = move |_| {
             let (decoder, idle_timeout) = (decoder.clone(), settings.idle_timeout);
-            let handle = move |own, stream, peer, slot| {
+            move |own, stream, peer, slot| {
                 let splitter = MessageSplitter::new(decoder.max_frame_bytes());
                 lines::serve_frames(own, decoder.clone(), splitter, idle_timeout, stream, (peer, slot))
-            };
-            listeners.push(Box::pin(accept::serve(context.clone(), listener, options, handle)));
-        }
+            }
+        };
+        listeners.push(Box::pin(transport.serve(context, tcp, options, handler)));
         Box::pin(serving::run_all(listeners))
     }
 }
