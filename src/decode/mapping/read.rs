@@ -353,7 +353,7 @@ impl<'d> Reader<'d> {
             Source::Sum(terms) => terms.iter().map(|term| term.slot).collect(),
             Source::Each(targets) => targets.iter().map(|(_, slot)| *slot).collect(),
             Source::Template(parts) => {
-                parts.iter().filter_map(|part| if let Part::Slot(slot) = part { Some(*slot) } else { None }).collect()
+                parts.iter().filter_map(|part| if let Part::Slot(slot, _) = part { Some(*slot) } else { None }).collect()
             }
             Source::Prefix(prefix) => vec![*prefix],
             Source::Constant(_) | Source::Rest => Vec::new(),
@@ -437,7 +437,13 @@ impl<'d> Reader<'d> {
                 return None;
             };
             parts.push(Part::Text(escaped(&std::mem::take(&mut literal))));
-            parts.push(Part::Slot(self.slot(path, origin, at)?));
+            let (path, kind) = path.split_once(' ').unwrap_or((path, ""));
+            if !matches!(kind, "" | "request_target") {
+                let message = format!("the template of {} has the type `{kind}`", at.subject);
+                self.error(at, origin, message, "the only type in a template is request_target");
+                return None;
+            }
+            parts.push(Part::Slot(self.slot(path, origin, at)?, !kind.is_empty()));
             rest = after;
         }
         literal.push_str(rest);

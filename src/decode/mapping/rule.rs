@@ -32,7 +32,7 @@ impl Target {
 /// How a value is made.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// The rule counts only if the slot has a value, or, with `false`, none.
+    /// The rule counts only if the slot has a value, or, with `false`, none; of a list the last item says that.
     pub(super) guard: Option<(usize, bool)>,
     pub(super) source: Source,
     pub(super) kind: Kind,
@@ -74,7 +74,8 @@ pub(super) struct Term {
 pub(super) enum Part {
     /// Text, escaped for JSON.
     Text(Vec<u8>),
-    Slot(usize),
+    /// The value of a slot, or, with `true`, the target in the request line that it is.
+    Slot(usize, bool),
 }
 
 /// What a value becomes.
@@ -92,6 +93,8 @@ pub(super) enum Kind {
     UriQuery,
     /// An object with names in lower case and one value for each, or several in an array.
     Headers,
+    /// The target of a request line, `GET /path?query HTTP/1.1`.
+    RequestTarget,
     /// The address of `ADDRESS:PORT`.
     Ip,
     /// The port of it, as a number.
@@ -99,7 +102,7 @@ pub(super) enum Kind {
 }
 
 /// The names of the kinds that a rule can name.
-pub(super) const KINDS: &[&str] = &["string", "number", "query", "uri_query", "headers", "ip", "port"];
+pub(super) const KINDS: &[&str] = &["string", "number", "query", "uri_query", "headers", "request_target", "ip", "port"];
 
 impl Kind {
     /// The kind called `name`, one of [`KINDS`].
@@ -110,6 +113,7 @@ impl Kind {
             "query" => Self::Query,
             "uri_query" => Self::UriQuery,
             "headers" => Self::Headers,
+            "request_target" => Self::RequestTarget,
             "ip" => Self::Ip,
             "port" => Self::Port,
             _ => return None,

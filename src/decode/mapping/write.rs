@@ -73,7 +73,11 @@ impl<'a> Writer<'a> {
     }
 
     fn applies(&self, rule: &Rule) -> bool {
-        rule.guard.is_none_or(|(slot, present)| self.has_value(self.line.slots[slot]) == present)
+        let Some((slot, present)) = rule.guard else { return true };
+        let raw = self.line.slots[slot];
+        let is_list = raw.kind == scan::Kind::Plain && memchr::memchr2(b',', b' ', raw.of(self.line.input)).is_some();
+        let has_value = self.has_value(raw) && (!is_list || self.items(raw).pop().flatten().is_some());
+        has_value == present
     }
 
     /// Writes the value that `rule` gives; nothing if there is none.
@@ -273,6 +277,13 @@ impl<'a> Writer<'a> {
                 logphase_envoy::push_query(self.out, query_of(text));
                 true
             }
+            Kind::RequestTarget => match target_of(text) {
+                Some(target) => {
+                    push_string(self.out, target);
+                    true
+                }
+                None => false,
+            },
             Kind::Ip => {
                 push_string(self.out, split_address(text).0);
                 true
@@ -344,9 +355,13 @@ impl<'a> Writer<'a> {
         for part in parts {
             match part {
                 Part::Text(text) => self.out.extend_from_slice(text),
-                Part::Slot(slot) => {
+                Part::Slot(slot, is_line) => {
                     let raw = self.line.slots[*slot];
                     let text = if self.has_value(raw) { raw.text(self.line.input) } else { None };
+                    let text = match (text, is_line) {
+                        (Some(line), true) => target_of(&line).map(|target| Cow::Owned(target.to_vec())),
+                        (text, _) => text,
+                    };
                     let Some(text) = text else {
                         self.out.truncate(before);
                         return false;
@@ -433,6 +448,13 @@ fn split(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = end.map(|end| &text[end + 1..]);
         Some(end.map_or(text, |end| &text[..end]).trim_ascii())
     })
+}
+
+/// The target in a request line, `GET /path?query HTTP/1.1`.
+fn target_of(line: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = line.split_at_checked(memchr::memchr(b' ', line)? + 1)?;
+    let target = memchr::memrchr(b' ', rest).map_or(rest, |end| &rest[..end]);
+    (!target.is_empty()).then_some(target)
 }
 
 /// What follows the question mark of a URI.
