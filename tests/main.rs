@@ -25,6 +25,7 @@ mod kafka;
 mod kill;
 mod loggly;
 mod logrotate;
+mod mapping;
 mod metrics;
 mod observability;
 mod odd_files;

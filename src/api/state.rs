@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::reloads::Reloads;
 use crate::confinement::Enforcement;
+use crate::decode::mapping::{Mappings, Report};
 use crate::delivery::Delivery;
 use crate::input::Counters;
 use crate::phase::{Generation, SnippetRegistry, WorkerStats};
@@ -23,6 +24,7 @@ struct Inner {
     stage: AtomicU8,
     components: OnceLock<Components>,
     inputs: OnceLock<Vec<(&'static str, Arc<Counters>)>>,
+    mappings: OnceLock<Mappings>,
     reloads: Arc<Reloads>,
 }
 
@@ -73,6 +75,7 @@ impl Default for ServiceState {
             stage: AtomicU8::new(Stage::Starting as u8),
             components: OnceLock::new(),
             inputs: OnceLock::new(),
+            mappings: OnceLock::new(),
             reloads: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -103,6 +106,17 @@ impl ServiceState {
     /// The names and counters of the inputs; none before they are open.
     pub fn inputs(&self) -> &[(&'static str, Arc<Counters>)] {
         self.inner.inputs.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Sets the mappings that the inputs name. Only the first call has an effect.
+    pub fn set_mappings(&self, mappings: &Mappings) {
+        let _ = self.inner.mappings.set(mappings.clone());
+    }
+
+    /// What the transactions of each mapping had that has had any, by its name.
+    pub fn mappings(&self) -> Vec<(String, Report)> {
+        let used = self.inner.mappings.get().map(Mappings::used).unwrap_or_default();
+        used.iter().map(|mapping| (mapping.name().to_owned(), mapping.report())).collect()
     }
 
     /// Sets the stage of the service.

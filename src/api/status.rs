@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::reloads::{ReloadResult, Reloads};
 use super::router::{Call, Reply, json_reply};
 use super::state::{Components, ServiceState};
+use crate::decode::mapping::Report;
 use crate::delivery::PluginStats;
 use crate::input::{Counters, Reason};
 use crate::phase::{Breaker, Step};
@@ -76,6 +77,7 @@ fn read(state: &ServiceState, unit: Unit, scale: usize) -> Value {
             "connections_handled": sum(Counters::accepted_connections),
         },
         "inputs": inputs.iter().map(|(name, counters)| ((*name).to_owned(), input(counters))).collect::<Map<_, _>>(),
+        "mappings": state.mappings().iter().map(|(name, report)| (name.clone(), mapping(report))).collect::<Map<_, _>>(),
         "reloads": reloads(state.reloads()),
     });
     let Some(components) = state.components() else { return status };
@@ -89,6 +91,15 @@ fn read(state: &ServiceState, unit: Unit, scale: usize) -> Value {
     status["sandbox"] = json!({"seccomp": components.seccomp.to_string(), "landlock": components.landlock.to_string()});
     plugins(components, &mut status);
     status
+}
+
+fn mapping(report: &Report) -> Value {
+    json!({
+        "transactions": report.transactions,
+        "unseen": report.missing(),
+        "unreadable": report.unreadable,
+        "unmapped": report.unmapped,
+    })
 }
 
 /// The plugins of the active configuration, in order, with their queues; and the other queues: those of plugins that were

@@ -82,6 +82,7 @@ impl Serving {
             tracing::info!("listening: {address}");
         }
         self.state.set_inputs(listening.counters());
+        self.state.set_mappings(&self.settings.mappings);
         if listening.counters().is_empty() {
             tracing::warn!("no input is configured: no transaction can arrive; set inputs in the settings");
         }

@@ -48,6 +48,7 @@ mod tests {
         new.inputs.set("unix", "max_connections", 7);
         new.inputs.set("udp", "listen", vec!["127.0.0.1:1"]);
         new.limits.max_depth += 1;
+        new.mappings = serde_json::from_value(serde_json::json!({"edge": {"extends": "nginx"}})).unwrap();
         new.status.listen.clear();
         new.confinement.seccomp = false;
         new.files.mode = "0600".to_owned();
@@ -64,6 +65,7 @@ mod tests {
             "inputs.unix",
             "inputs.udp",
             "limits",
+            "mappings",
             "status",
             "confinement",
             "files",

@@ -127,6 +127,16 @@ pub static FAMILIES: &[Family] = &[
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.bytes)),
     },
     Family {
+        name: "logphase_mapping_unseen_members",
+        kind: MetricKind::Gauge,
+        labels: &["mapping"],
+        about: "Members that a mapping reads and none of its transactions had, after 1,000 of them",
+        look_for: "More than 0: a name differs between the log format of the proxy and the mapping; `logphase top` shows it.",
+        samples: |snapshot, out| {
+            snapshot.mappings.iter().for_each(|(name, unseen)| out.integer([name.as_str()], *unseen));
+        },
+    },
+    Family {
         name: "logphase_input_connections",
         kind: MetricKind::Gauge,
         labels: &["input"],

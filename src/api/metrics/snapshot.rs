@@ -16,6 +16,8 @@ pub(in super::super) struct Snapshot {
     pub(super) started: SystemTime,
     pub(super) ready: bool,
     pub(super) inputs: Vec<Input>,
+    /// Members that the transactions of each mapping lack, by its name.
+    pub(super) mappings: Vec<(String, u64)>,
     pub(super) plugins: Vec<PluginStats>,
     pub(super) snippets: Vec<Snippet>,
     /// Bytes in use, and the bound.
@@ -94,6 +96,11 @@ impl Snapshot {
             started: state.started(),
             ready: health::why_not_ready(state).is_none(),
             inputs: inputs.collect(),
+            mappings: state
+                .mappings()
+                .iter()
+                .map(|(name, report)| (name.clone(), report.missing().len() as u64))
+                .collect(),
             plugins: components.map_or_else(Vec::new, |components| components.delivery.plugins()),
             snippets,
             memory: budgets.0,

@@ -88,7 +88,7 @@ fn inputs(view: &View, last: &Snapshot) -> String {
     if texts.is_empty() { "Inputs: nothing received yet".to_owned() } else { format!("Inputs: {}", texts.join("; ")) }
 }
 
-/// A problem of the whole service: it does not answer, or it refused the last reload.
+/// A problem of the whole service: it does not answer, it refused the last reload, or a mapping does not fit what arrives.
 fn problem(view: &View) -> Line<'static> {
     if let Some(error) = &view.error {
         return Line::styled(format!("No answer: {}; retrying", sanitize(error)), BAD);
@@ -99,7 +99,11 @@ fn problem(view: &View) -> Line<'static> {
             let first = sanitize(error.lines().next().unwrap_or_default());
             Line::styled(format!("The last reload was refused: {first}"), BAD)
         }
-        None => Line::default(),
+        None => {
+            let mappings = view.last.iter().flat_map(|last| &last.status.mappings);
+            let first = mappings.flat_map(|(name, mapping)| mapping.problems(name)).next();
+            first.map_or_else(Line::default, |problem| Line::styled(sanitize(&problem), BAD))
+        }
     }
 }
 

@@ -75,6 +75,11 @@ fn problems(snapshot: &Snapshot, rows: &[Row]) -> String {
             let _ = writeln!(text, "{label}: Lua of {field} failed {} times", snippet.errors);
         }
     }
+    for (name, mapping) in &snapshot.status.mappings {
+        for problem in mapping.problems(name) {
+            let _ = writeln!(text, "{}", sanitize(&problem));
+        }
+    }
     if let Some(error) = &snapshot.status.reloads.last_error {
         let _ = writeln!(text, "the last reload was refused: {}", sanitize(error));
     }

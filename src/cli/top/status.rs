@@ -14,6 +14,7 @@ pub(super) struct Status {
     pub started_at: u64,
     pub transactions: u64,
     pub inputs: BTreeMap<String, Input>,
+    pub mappings: BTreeMap<String, Mapping>,
     pub reloads: Reloads,
     pub sandbox: Sandbox,
     pub plugins: Vec<Plugin>,
@@ -28,6 +29,37 @@ pub(super) struct Input {
     pub rejected: BTreeMap<String, u64>,
     pub lost: u64,
     pub connections: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Mapping {
+    pub transactions: u64,
+    /// Members that it reads and no transaction had.
+    pub unseen: Vec<String>,
+    /// Members with a value that it cannot read.
+    pub unreadable: Vec<String>,
+    /// Members that it does not read.
+    pub unmapped: Vec<String>,
+}
+
+impl Mapping {
+    /// What is wrong with it, in a line each.
+    pub(super) fn problems(&self, name: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.unseen.is_empty() {
+            let of = self.transactions;
+            let mut text = format!("mapping {name}: none of {of} transactions had {}", self.unseen.join(", "));
+            if !self.unmapped.is_empty() {
+                text.push_str(&format!("; they had {}, which it does not read", self.unmapped.join(", ")));
+            }
+            problems.push(text);
+        }
+        if !self.unreadable.is_empty() {
+            problems.push(format!("mapping {name}: cannot read a value of {}", self.unreadable.join(", ")));
+        }
+        problems
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -18,11 +18,10 @@ use logphase_script::transaction::Limits;
 
 pub use builtin::{BUILT_IN, Mappings};
 pub use read::SCHEMA;
-pub use seen::ENOUGH;
 
 use rule::Object;
 use scan::Unread;
-use seen::Seen;
+use seen::{ENOUGH, Seen};
 use sources::Sources;
 use write::Writer;
 
@@ -67,6 +66,13 @@ pub struct Report {
     pub unmapped: Vec<String>,
 }
 
+impl Report {
+    /// The members that no transaction had, once there were enough of them for that to be a mistake.
+    pub fn missing(&self) -> &[String] {
+        if self.transactions < ENOUGH { &[] } else { &self.unseen }
+    }
+}
+
 impl Mapping {
     /// The name in settings.
     pub fn name(&self) -> &str {
@@ -79,7 +85,7 @@ impl Mapping {
     /// # Errors
     /// It is no object, even with repairs, or the object or its transaction is past a limit.
     pub fn map(&self, text: &[u8], at: usize, limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Rejected> {
-        let unread = Unread { keep: self.keeps_unread, tell: self.seen.wants_unread() };
+        let unread = Unread { keep: self.keeps_unread, absent: &self.absent, tell: self.seen.wants_unread() };
         let (mut line, end) = scan::scan(text, at, &self.sources, limits, unread)?;
         let unmapped = std::mem::take(&mut line.unmapped);
         let start = out.len();
@@ -108,7 +114,7 @@ impl Mapping {
             transactions: self.seen.transactions(),
             unseen: named(&|id| !self.seen.has(id) && !self.sources.is_optional(id)),
             unreadable: named(&|id| self.seen.is_unreadable(id)),
-            unmapped: if self.keeps_unread { Vec::new() } else { self.seen.unread() },
+            unmapped: self.seen.unread(),
         }
     }
 }

@@ -190,9 +190,7 @@ impl<'d> Reader<'d> {
                     kong: None,
                     origin: ignored.origin(),
                 };
-                if let Some(slot) = self.slot(path, &ignored.origin(), &scope) {
-                    self.sources.set_optional(slot, false);
-                }
+                self.slot(path, &ignored.origin(), &scope);
             }
         }
         let Self { name, sources, .. } = self;
@@ -246,7 +244,9 @@ impl<'d> Reader<'d> {
     fn rule(&mut self, node: &Node, at: &Scope) -> Vec<Rule> {
         if let Some(path) = node.as_str() {
             let slot = self.slot(path, &node.origin(), at);
-            return slot.map(|slot| rule(Source::Slots(vec![slot]))).into_iter().collect();
+            let only = slot.map(|slot| rule(Source::Slots(vec![slot])));
+            only.iter().for_each(|rule| self.set_required(rule));
+            return only.into_iter().collect();
         }
         if node.entries().is_none() {
             let message = format!("{} is {}", at.subject, node.type_name());
@@ -271,8 +271,8 @@ impl<'d> Reader<'d> {
         };
         let Some(mut first) = self.record(node, source, at) else { return Vec::new() };
         first.guard = self.guard(node, at);
-        if node.get("optional").and_then(Node::as_bool) == Some(true) {
-            self.set_optional(&first);
+        if node.get("optional").and_then(Node::as_bool) != Some(true) {
+            self.set_required(&first);
         }
         let default = node.get("default").filter(|node| !node.is_null());
         let default = default.map(|node| rule(Source::Constant(node.to_json().to_string().into_bytes())));
@@ -347,20 +347,23 @@ impl<'d> Reader<'d> {
         None
     }
 
-    fn set_optional(&mut self, rule: &Rule) {
+    /// Notes that sound logs have all that `rule` reads.
+    fn set_required(&mut self, rule: &Rule) {
         let mut ids = match &rule.source {
             Source::Slots(slots) => slots.clone(),
             Source::Sum(terms) => terms.iter().map(|term| term.slot).collect(),
             Source::Each(targets) => targets.iter().map(|(_, slot)| *slot).collect(),
-            Source::Template(parts) => {
-                parts.iter().filter_map(|part| if let Part::Slot(slot, _) = part { Some(*slot) } else { None }).collect()
-            }
-            Source::Prefix(prefix) => vec![*prefix],
-            Source::Constant(_) | Source::Rest => Vec::new(),
+            Source::Template(parts) => parts
+                .iter()
+                .filter_map(|part| if let Part::Slot(slot, _) = part { Some(*slot) } else { None })
+                .collect(),
+            Source::Prefix(_) | Source::Constant(_) | Source::Rest => Vec::new(),
         };
+        if let Source::Prefix(prefix) = rule.source {
+            self.sources.set_required(prefix, true);
+        }
         ids.extend(rule.guard.map(|(slot, _)| slot));
-        let is_prefix = matches!(rule.source, Source::Prefix(_));
-        ids.into_iter().for_each(|id| self.sources.set_optional(id, is_prefix));
+        ids.into_iter().for_each(|slot| self.sources.set_required(slot, false));
     }
 
     /// A path, or a list of paths.
@@ -455,9 +458,10 @@ impl<'d> Reader<'d> {
     fn each(&mut self, node: &Node, at: &Scope) -> Option<Vec<(Target, usize)>> {
         let mut targets = Vec::new();
         for (key, node) in node.entries()? {
+            let before = self.diagnostics.len();
             let rules = self.rule(node, at);
             let [Rule { source: Source::Slots(slots), item: None, guard: None, kind, .. }] = &rules[..] else {
-                if !any_error(self.diagnostics) {
+                if self.diagnostics.len() == before {
                     let message = format!("`{}` in `each` of {} is not one value of a list", key.name, at.subject);
                     let help = "write a path, or a record with from, and type, unit or values";
                     self.error(at, &node.origin(), message, help);

@@ -102,7 +102,8 @@ pub(super) enum Kind {
 }
 
 /// The names of the kinds that a rule can name.
-pub(super) const KINDS: &[&str] = &["string", "number", "query", "uri_query", "headers", "request_target", "ip", "port"];
+pub(super) const KINDS: &[&str] =
+    &["string", "number", "query", "uri_query", "headers", "request_target", "ip", "port"];
 
 impl Kind {
     /// The kind called `name`, one of [`KINDS`].

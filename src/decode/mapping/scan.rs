@@ -83,9 +83,11 @@ pub(super) struct Line<'a> {
 
 /// What is done with members that nothing reads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Unread {
-    /// They are kept.
+pub(super) struct Unread<'a> {
+    /// They are kept, unless their text is one of `absent`.
     pub(super) keep: bool,
+    /// Texts that stand for no value.
+    pub(super) absent: &'a [Box<[u8]>],
     /// Their names are told.
     pub(super) tell: bool,
 }
@@ -96,7 +98,7 @@ pub(super) fn scan<'a>(
     at: usize,
     sources: &'a Sources,
     limits: &Limits,
-    unread: Unread,
+    unread: Unread<'a>,
 ) -> Result<(Line<'a>, usize), Rejected> {
     let line = Line {
         input,
@@ -157,7 +159,7 @@ struct Scanner<'a> {
     input: &'a [u8],
     at: usize,
     sources: &'a Sources,
-    unread: Unread,
+    unread: Unread<'a>,
     line: Line<'a>,
     /// Something in the value that is being read is no JSON.
     loose: bool,
@@ -180,7 +182,7 @@ impl<'a> Scanner<'a> {
             present: Vec::new(),
             unmapped: Vec::new(),
         };
-        let unread = Unread { keep: false, tell: false };
+        let unread = Unread { keep: false, absent: &[], tell: false };
         let (depth_left, members_left) = (MAX_DEPTH + 1, usize::MAX);
         let member = None;
         Self { input, at, sources: &NOTHING, unread, line, loose: false, member, depth_left, members_left }
@@ -303,7 +305,8 @@ impl<'a> Scanner<'a> {
         if self.unread.tell {
             self.line.unmapped.push(String::from_utf8_lossy(&text).into_owned());
         }
-        if self.unread.keep {
+        let is_absent = value.kind == Kind::Plain && self.unread.absent.iter().any(|text| **text == *value.of(input));
+        if self.unread.keep && value.kind != Kind::None && !is_absent {
             text::push_name(&mut self.line.rest, &text);
             push(&mut self.line.rest, input, value);
         }

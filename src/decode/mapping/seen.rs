@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Transactions after which a member that none had is reported.
-pub const ENOUGH: u64 = 1000;
+pub(super) const ENOUGH: u64 = 1000;
 
 /// Names of unread members that are remembered.
 const MAX_UNREAD: usize = 16;

@@ -29,13 +29,13 @@ pub(super) struct Sources {
     slots: Vec<String>,
     /// The same of each prefix, with a final `*`.
     prefixes: Vec<String>,
-    /// Those slots and prefixes that sound logs may lack.
-    optional: Vec<(usize, bool)>,
+    /// Those slots, and with `true` prefixes, that every sound log has.
+    required: Vec<(usize, bool)>,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { levels: vec![Level::default()], slots: Vec::new(), prefixes: Vec::new(), optional: Vec::new() }
+        Self { levels: vec![Level::default()], slots: Vec::new(), prefixes: Vec::new(), required: Vec::new() }
     }
 }
 
@@ -73,15 +73,17 @@ impl Sources {
         self.slots.len() + prefix
     }
 
-    /// Notes that logs may lack a slot or prefix.
-    pub(super) fn set_optional(&mut self, index: usize, is_prefix: bool) {
-        self.optional.push((index, is_prefix));
+    /// Notes that every sound log has a slot or prefix.
+    pub(super) fn set_required(&mut self, index: usize, is_prefix: bool) {
+        if !self.required.contains(&(index, is_prefix)) {
+            self.required.push((index, is_prefix));
+        }
     }
 
     /// Whether logs may lack what has the number `id`.
     pub(super) fn is_optional(&self, id: usize) -> bool {
         let entry = id.checked_sub(self.slots.len()).map_or((id, false), |prefix| (prefix, true));
-        self.optional.contains(&entry)
+        !self.required.contains(&entry)
     }
 
     /// The number of slots.
