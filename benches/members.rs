@@ -11,6 +11,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use logphase::decode::kong::Format;
+use logphase::decode::mapping::Mappings;
+use logphase::decode::{Decode, MappedDecoder};
 use logphase_script::message::{BodyOptions, Include, KeyPath, Message, Mode, Shape, ShapeOptions, Style};
 use logphase_script::transaction::{Limits, Transaction};
 use serde_json::json;
@@ -67,6 +70,34 @@ fn main() {
             costs.iter().for_each(|cost| print!("{cost:>9.2}"));
             println!("{:>9.2}", most / least);
         }
+    }
+    mappings();
+}
+
+/// Lines of proxies, mapped to transactions.
+fn mappings() {
+    println!("\nlines of a proxy per second, read and mapped to transactions on one core\n");
+    let samples: [(&str, &str); 5] = [
+        ("nginx", include_str!("../src/decode/mapping/samples/nginx.ndjson")),
+        ("haproxy", include_str!("../src/decode/mapping/samples/haproxy.ndjson")),
+        ("caddy", include_str!("../src/decode/mapping/samples/caddy.ndjson")),
+        ("traefik", include_str!("../src/decode/mapping/samples/traefik.ndjson")),
+        ("apache", include_str!("../src/decode/mapping/samples/apache.ndjson")),
+    ];
+    let all = Mappings::default();
+    for (name, samples) in samples {
+        let mapping = all.find(name).expect("a built-in mapping");
+        let decoder = MappedDecoder::new(mapping, Format::Lines, Limits::default());
+        let samples = Bytes::from_static(samples.as_bytes());
+        let count = samples.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        let per_kb = cost(&samples, &|lines| {
+            let mut transactions = Vec::new();
+            decoder.decode(lines.clone(), &mut transactions).expect("sound lines");
+            drop(black_box(transactions));
+        });
+        let seconds = per_kb * samples.len() as f64 / 1e9;
+        let bytes = samples.len() / count;
+        println!("mapping, {name:<10} {:>9.0} lines of {bytes} bytes", count as f64 / seconds);
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::{TcpStream, UdpSocket};
 
 use serde_json::{Value, json};
 
-use crate::service::{Scrape, ask};
 use crate::service::{Home, configuration, free_port, wait_until};
+use crate::service::{Scrape, ask};
 
 /// A line of nginx with the log format of docs/mappings.md.
 fn nginx(id: u64) -> String {

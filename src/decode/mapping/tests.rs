@@ -72,6 +72,29 @@ fn samples_have_every_member() {
     }
 }
 
+/// Scenario: the log formats and the own mappings of docs/mappings.md.
+/// Guarantees: each format has every member that its mapping reads in all sound lines; the own mappings have no mistake.
+#[test]
+fn documentation() {
+    let page = include_str!("../../../docs/mappings.md").replace("\\\"", "\"");
+    for (name, title) in [("nginx", "## nginx"), ("haproxy", "## HAProxy"), ("apache", "## Apache")] {
+        let part = page.split(title).nth(1).and_then(|part| part.split("\n## ").next()).unwrap();
+        let report = built_in(name).report();
+        for member in report.unseen.iter().filter(|member| !member.ends_with('*')) {
+            assert!(part.contains(&format!("\"{member}\":")), "{name} reads {member}");
+        }
+    }
+    let own = page.split("```yaml\nmappings:\n").nth(1).and_then(|part| part.split("```").next()).unwrap();
+    let (mappings, diagnostics) = read(own);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let line = br#"{"http":{"method":"GET","header_x_a":"1","host":"h"},"took":1500,"end":"1970-01-01T00:00:01Z","n":"n/a","o":1}"#;
+    let expected = json!({
+        "request": {"method": "GET", "headers": {"host": "h", "x-a": "1"}}, "latencies": {"request": 1}, "started_at": 998,
+        "response": {"status": 0}, "app": {"o": 1},
+    });
+    assert_eq!(map(&mappings.find("app").unwrap(), line).unwrap(), expected);
+}
+
 /// Scenario: an own mapping with each kind of rule.
 /// Guarantees: each gives its value; members without a value are absent, and so are objects without members.
 #[test]
