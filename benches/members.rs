@@ -77,18 +77,18 @@ fn main() {
 /// Lines of proxies, mapped to transactions.
 fn mappings() {
     println!("\nlines of a proxy per second, read and mapped to transactions on one core\n");
-    let samples: [(&str, &str); 5] = [
-        ("nginx", include_str!("../src/decode/mapping/samples/nginx.ndjson")),
-        ("haproxy", include_str!("../src/decode/mapping/samples/haproxy.ndjson")),
-        ("caddy", include_str!("../src/decode/mapping/samples/caddy.ndjson")),
-        ("traefik", include_str!("../src/decode/mapping/samples/traefik.ndjson")),
-        ("apache", include_str!("../src/decode/mapping/samples/apache.ndjson")),
+    let samples: [(&str, &[u8]); 5] = [
+        ("nginx", include_bytes!("../src/decode/mapping/samples/nginx.ndjson")),
+        ("haproxy", include_bytes!("../src/decode/mapping/samples/haproxy.ndjson")),
+        ("caddy", include_bytes!("../src/decode/mapping/samples/caddy.ndjson")),
+        ("traefik", include_bytes!("../src/decode/mapping/samples/traefik.ndjson")),
+        ("apache", include_bytes!("../src/decode/mapping/samples/apache.ndjson")),
     ];
     let all = Mappings::default();
     for (name, samples) in samples {
         let mapping = all.find(name).expect("a built-in mapping");
         let decoder = MappedDecoder::new(mapping, Format::Lines, Limits::default());
-        let samples = Bytes::from_static(samples.as_bytes());
+        let samples = Bytes::from_static(samples);
         let count = samples.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
         let per_kb = cost(&samples, &|lines| {
             let mut transactions = Vec::new();

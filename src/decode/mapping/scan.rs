@@ -263,6 +263,7 @@ impl<'a> Scanner<'a> {
             return Err(self.no_name());
         }
         let (start, end, plain) = self.string()?;
+        self.loose |= !plain;
         let name = Name { start, end, escaped: !plain };
         self.space();
         if self.peek() != Some(b':') {

@@ -159,6 +159,7 @@ fn repairs() {
         repaired(br#"{"c":{"\x41":[,01,-,"\x42",],"n":,"t":true}}"#),
         json!({"kept": {"c": {"A": [null, 1, null, "B", null], "n": null, "t": true}}})
     );
+    assert_eq!(repaired(b"{\"a\":{\"\xff\":1}}"), json!({"a": {"\u{fffd}": 1}}));
     assert_eq!(repaired(b"{ \"a\" : 1 , \"a\" : 2 }"), json!({"a": 2}));
 }
 
