@@ -34,6 +34,11 @@ impl TextDecoder {
         Self::Kong(KongDecoder::new(format, limits))
     }
 
+    /// Whether transactions have memory of their own; else they are slices of their frame.
+    pub fn copies(&self) -> bool {
+        matches!(self, Self::Mapped(_))
+    }
+
     /// The same decoder for frames in `format`.
     pub fn reading(&self, format: Format) -> Self {
         match self {

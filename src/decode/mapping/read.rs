@@ -74,6 +74,8 @@ fn built_in_node(name: &str) -> Option<Node> {
 pub(super) fn all(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<Mapping> {
     let entries = node.entries().unwrap_or_default();
     let definitions: Definitions<'_> = entries.iter().map(|(key, node)| (key.name.as_str(), node)).collect();
+    let built_in: Vec<(&str, Node)> =
+        BUILT_IN.iter().filter_map(|(name, _)| Some((*name, built_in_node(name)?))).collect();
     let mut mappings = Vec::new();
     for (key, node) in entries {
         let mut found = Vec::new();
@@ -83,8 +85,6 @@ pub(super) fn all(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<Mapping
             let path = format!("mappings.{}", key.name);
             found.push(Diagnostic::error(codes::SETTING, message).at(key.origin()).path(path).help(help));
         } else {
-            let built_in: Vec<(&str, Node)> =
-                BUILT_IN.iter().filter_map(|(name, _)| Some((*name, built_in_node(name)?))).collect();
             let mut reader = Reader::new(&key.name, &mut found);
             let layers = reader.layers(node, &definitions, &built_in);
             let mapping = reader.mapping(&layers);

@@ -29,6 +29,9 @@ use logphase_script::transaction::Transaction;
 /// Bodies up to this size are decoded on the connection's task. Larger and compressed ones would delay other connections.
 const MAX_INLINE_BYTES: usize = 64 << 10;
 
+/// How many times the bytes of a body of the largest size its mapped transactions may have.
+const MAPPED_GROWTH: usize = 4;
+
 /// The transactions of a body, and the memory that it holds while they are on their way.
 type Decoded = Result<(Vec<Transaction>, Reservation), RequestError>;
 
@@ -51,7 +54,8 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(context: Context, input: Http, access: Access) -> Self {
         // One body of the largest size, compressed and decompressed, must always fit; else it would always be refused.
-        let largest = input.max_body_bytes.saturating_mul(2).saturating_add(2 * body::DECOMPRESS_STEP);
+        let copies = if input.decoder.copies() { 2 + MAPPED_GROWTH } else { 2 };
+        let largest = input.max_body_bytes.saturating_mul(copies).saturating_add(2 * body::DECOMPRESS_STEP);
         let budget = Arc::new(MemoryBudget::new(input.max_bytes_in_flight.max(largest)));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -141,7 +145,7 @@ impl Service {
         };
         let _working = slot.working();
         self.context.counters.count_bytes(body.len());
-        let (transactions, reservation) = if format.gzip || body.len() > MAX_INLINE_BYTES {
+        let (transactions, mut reservation) = if format.gzip || body.len() > MAX_INLINE_BYTES {
             let input = self.input.clone();
             // As many at a time as there are cores: the threads of more would leave little of them to all others.
             let turn = self.decoding.clone().acquire_owned().await;
@@ -153,6 +157,10 @@ impl Service {
         } else {
             decode(body, format, &self.input, reservation)?
         };
+        if self.input.decoder.copies() {
+            let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
+            reservation.grow(bytes, true).await?;
+        }
         self.offer(transactions, reservation).await
     }
 

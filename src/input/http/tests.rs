@@ -243,6 +243,23 @@ async fn full_queues() {
     assert_eq!(post(&harness, JSON, "[{},{}]").await.status, 200);
 }
 
+/// Scenario: an input with a mapping gets a body of the largest size, and one that is no JSON.
+/// Guarantees: every object becomes a transaction, although these need more memory than the body; the refusal names the member.
+#[tokio::test]
+async fn mapped_bodies() {
+    let mapping = crate::decode::mapping::Mappings::default().find("apache");
+    let decoder = TextDecoder::new(mapping, Format::Document, Limits::default());
+    let line = r#"{"m":"GET","rq":"GET /orders?x=1 HTTP/1.1","host":"shop.example","q":"?x=1","st":"200"}"#;
+    let body = format!("[{}]", vec![line; 1000].join(","));
+    let input = Http { max_body_bytes: body.len(), max_bytes_in_flight: 1, decoder, ..input() };
+    let harness = Harness::start(input);
+    assert_eq!(post(&harness, JSON, body).await.status, 200);
+    assert_eq!(harness.counters().received(), 1000);
+    let reply = post(&harness, JSON, r#"{"st":502, 200}"#).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.error()["error"].to_string().contains("after the value of `st`"), "{:?}", reply.error());
+}
+
 /// Scenario: bodies over the limit, announced, chunked and after `Expect: 100-continue`; a transaction over its limit.
 /// Guarantees: 413 that the client can read, `100 Continue` only for what will be read, nothing taken.
 #[tokio::test]
