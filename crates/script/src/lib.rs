@@ -5,13 +5,14 @@
 //! `kong.log.set_serialize_value`, and return a value that is converted to JSON text at once.
 //!
 //! Imports point down: `vm` > `environment` > `module`, `ngx` and `pdk`, which do not know each other > `host` >
-//! `runtime` and `message` > `transaction`. `compile` stands alone.
+//! `runtime` and `message` > `transaction`. `compile` stands alone; `needs` reads sources, and asks `pdk` and `ngx` for names.
 
 mod compile;
 mod environment;
 mod host;
 pub mod message;
 mod module;
+pub mod needs;
 mod ngx;
 mod pdk;
 mod runtime;

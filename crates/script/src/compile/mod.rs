@@ -1,7 +1,7 @@
 //! Compiles snippets to bytecode, once, when the configuration is read.
 
 mod concatenation;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::sync::Arc;
 

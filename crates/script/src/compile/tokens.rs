@@ -20,7 +20,7 @@ pub(super) fn too_deep(source: &str, limit: usize) -> Option<usize> {
     None
 }
 
-fn begins_an_expression(before: &str) -> bool {
+pub(crate) fn begins_an_expression(before: &str) -> bool {
     const WORDS: [&str; 4] = ["return", "and", "or", "not"];
     WORDS.contains(&before) || before.starts_with(|c| "=(,[{+-*/%^.<>#".contains(c))
 }
@@ -71,7 +71,7 @@ impl<'a> Tokens<'a> {
 }
 
 /// The length in bytes of the quoted string at the front.
-fn quoted(text: &str, quote: char) -> usize {
+pub(crate) fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
         match character {
@@ -84,7 +84,7 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-fn comment(text: &str) -> usize {
+pub(crate) fn comment(text: &str) -> usize {
     match long_bracket(&text[2..]) {
         Some(length) => 2 + length,
         None => text.find('\n').unwrap_or(text.len()),
@@ -92,7 +92,7 @@ fn comment(text: &str) -> usize {
 }
 
 /// The length in bytes of the `[[...]]` or `[=[...]=]` at the front.
-fn long_bracket(text: &str) -> Option<usize> {
+pub(crate) fn long_bracket(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('[')?.trim_start_matches('=');
     let level = text.len() - 1 - inner.len();
     if !inner.starts_with('[') {

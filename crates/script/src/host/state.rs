@@ -175,7 +175,8 @@ impl State {
             return Ok(Some(table.clone()));
         }
         let given = match context {
-            Context::Shared => self.shared_from_transaction(lua)?,
+            Context::Shared => self.table_of_context(lua, "shared")?,
+            Context::Ngx => self.table_of_context(lua, "ngx_ctx")?,
             _ => None,
         };
         let table = match given {
@@ -186,8 +187,8 @@ impl State {
         Ok(Some(table))
     }
 
-    fn shared_from_transaction(&self, lua: &Lua) -> mlua::Result<Option<Table>> {
-        let value = self.with(|transaction| transaction.context("shared").map(|view| self.to_lua(lua, view))).flatten();
+    fn table_of_context(&self, lua: &Lua, member: &str) -> mlua::Result<Option<Table>> {
+        let value = self.with(|transaction| transaction.context(member).map(|view| self.to_lua(lua, view))).flatten();
         Ok(value.transpose()?.and_then(|value| value.as_table().cloned()))
     }
 

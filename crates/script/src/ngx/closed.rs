@@ -25,6 +25,11 @@ impl Reason {
     }
 }
 
+/// Whether `ngx.NAME` would reach out of the sandbox.
+pub(crate) fn is_outside(name: &str) -> bool {
+    LIBRARIES.iter().any(|(known, reason, _)| *known == name && matches!(reason, Reason::Outside))
+}
+
 /// Functions of `ngx` itself. nginx would let `ngx.exit` end the log phase of all plugins.
 const FUNCTIONS: [(&str, Reason); 11] = [
     ("eof", Reason::Phase),

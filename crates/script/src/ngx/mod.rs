@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, Value as Lv, Variadic};
 
+pub(crate) use closed::is_outside;
 pub(crate) use date::{os_date, os_time};
 
 use crate::host::log::write_parts;

@@ -8,7 +8,7 @@ use super::facts::is_session;
 use super::forwarded::{forwarded, peer_address, variable};
 use crate::host::request::Address;
 use crate::host::{Module, State};
-use crate::runtime::{frozen, raise};
+use crate::runtime::{check, frozen, raise};
 use crate::transaction::{Level, Value, View};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -21,9 +21,8 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         Ok(variable(state, "realip_remote_port", |view| view.number()).or_else(|| forwarded_port(state)))
     })?;
     module.function("get_forwarded_port", |_, state, (): ()| Ok(forwarded_port(state)))?;
-    for (name, member) in [("get_consumer", "consumer"), ("get_credential", "authenticated_entity")] {
-        module.function(name, move |lua, state, (): ()| entity(lua, state, member))?;
-    }
+    module.function("get_consumer", |lua, state, (): ()| entity(lua, state, "consumer"))?;
+    module.function("get_credential", |lua, state, (): ()| credential(lua, state))?;
     module.function("load_consumer", load_consumer)?;
     module.function("get_protocol", protocol)?;
     module.function("get_consumer_groups", |lua, state, (): ()| groups(lua, state))?;
@@ -83,6 +82,21 @@ fn load_consumer(lua: &Lua, state: &State, (id, by_name): (Lv, Lv)) -> mlua::Res
         return Ok((entity(lua, state, "consumer")?, None));
     }
     Ok((Lv::Nil, Some("kong.client.load_consumer knows the transaction's own consumer only: others are out of reach")))
+}
+
+/// The client's credential: the ids of the log object, and the members that the proxy sent along.
+fn credential(lua: &Lua, state: &State) -> mlua::Result<Lv> {
+    let logged = entity(lua, state, "authenticated_entity")?;
+    let given = state.with(|transaction| transaction.context("credential").map(|view| state.to_lua(lua, view)));
+    match (&logged, given.flatten().transpose()?) {
+        (Lv::Table(all), Some(Lv::Table(given))) => given.for_each(|name: Lv, value: Lv| {
+            check()?;
+            all.raw_set(name, value)
+        })?,
+        (_, Some(given @ Lv::Table(_))) => return Ok(given),
+        _ => {}
+    }
+    Ok(logged)
 }
 
 /// An object of the transaction as a new table, or nil.

@@ -51,6 +51,11 @@ const CLOSED: [&str; 16] = [
     "kong.worker_events",
 ];
 
+/// Whether `kong.NAME` is closed.
+pub(crate) fn is_closed(name: &str) -> bool {
+    CLOSED.iter().any(|closed| closed.strip_prefix("kong.") == Some(name))
+}
+
 /// The global `kong`. `base` holds the libraries of scripts.
 pub(crate) fn table(lua: &Lua, state: &Rc<State>, dialect: &Dialect, base: &Table) -> mlua::Result<Table> {
     let kong = lua.create_table()?;

@@ -110,6 +110,10 @@ fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
                 captures.raw_set(part, empty)?;
             }
         }
+        if let (Lv::String(whole), Lv::Table(unnamed)) = (captures.raw_get("whole")?, captures.raw_get("unnamed")?) {
+            unnamed.raw_set(0, whole)?;
+        }
+        captures.raw_set("whole", Lv::Nil)?;
         Ok(captures)
     })
 }

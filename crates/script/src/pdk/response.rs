@@ -5,9 +5,11 @@ use std::rc::Rc;
 use mlua::{Lua, Table};
 
 use super::request::header_pair;
-use crate::host::{Module, State};
+use crate::host::request::body;
+use crate::host::{Module, State, wrong_phase};
 use crate::transaction::Level;
 
+const BODY_PHASES: &str = "body_filter";
 const HEADER_PHASES: &str = "rewrite, access, balancer, response, header_filter, error, admin_api";
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -27,7 +29,11 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
             Some(other) => other.to_owned(),
         })
     })?;
-    module.forbidden(&["get_raw_body", "set_raw_body"], "body_filter")?;
+    module.function("get_raw_body", |lua, state, (): ()| match body(state, "response_body") {
+        Some(bytes) => lua.create_string(bytes),
+        None => Err(wrong_phase(lua, BODY_PHASES)),
+    })?;
+    module.forbidden(&["set_raw_body"], BODY_PHASES)?;
     let headers = ["set_status", "set_header", "add_header", "clear_header", "set_headers", "exit", "error"];
     module.forbidden(&headers, HEADER_PHASES)?;
     Ok(module.done())
