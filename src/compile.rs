@@ -4,11 +4,13 @@ use ipnet::IpNet;
 
 use crate::entity::{Configuration, Plugin};
 use crate::log::limit::{Limiter, Policy};
-use crate::phase::{Breaker, Compiled, Program, Step, Suspension};
+use crate::input::INPUTS;
+use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
 use crate::settings::{OnError, Secret, Settings};
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::SnippetSource;
-use logphase_script::message::{KeyPath, Shape, ShapeError, ShapeOptions, Style};
+use logphase_script::message::{Include, KeyPath, Shape, ShapeError, ShapeOptions, Style};
+use logphase_script::needs::{self, Fact, Finding, Need, Note};
 use logphase_script::{Options, Profile, SourceLimits, compile};
 
 impl Program {
@@ -40,8 +42,33 @@ impl Program {
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
         let digest = configuration.digest.clone();
         let (router, options) = (std::sync::Arc::default(), options(settings));
-        Ok(Self { steps, router, digest, options, suspension, memberships })
+        let asks = asks(configuration, settings, &steps);
+        Ok(Self { steps, router, asks, digest, options, suspension, memberships })
     }
+}
+
+/// What the plugins and their snippets ask of transactions that Kong's log object lacks.
+fn asks(configuration: &Configuration, settings: &Settings, steps: &[Step]) -> Asks {
+    let mut all = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let sources: Vec<&str> = step.parts.iter().map(|part| part.source.text.as_str()).collect();
+        for (part, findings) in needs::findings(&sources).into_iter().enumerate() {
+            let asker = Asker { step: index, part: Some(part) };
+            all.extend(findings.into_iter().map(|finding| Ask { asker, finding }));
+        }
+        let plugin = &configuration.plugins[step.plugin];
+        let include = settings.for_plugin(plugin).map(|own| own.body.include).unwrap_or(Include::OFF);
+        let group = step.scope.consumer_group.is_some();
+        let of_plugin = [
+            (plugin.definition.emits && include.request, Need::RequestBody),
+            (plugin.definition.emits && include.response, Need::ResponseBody),
+            (group, Need::Fact(Fact::ConsumerGroups)),
+        ];
+        let asker = Asker { step: index, part: None };
+        let needs = of_plugin.into_iter().filter(|(asks, _)| *asks).map(|(_, need)| Note::Needs(need));
+        all.extend(needs.map(|note| Ask { asker, finding: Finding { line: 1, note } }));
+    }
+    Asks::new(all, INPUTS.len())
 }
 
 fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {

@@ -24,6 +24,7 @@ pub mod declarative;
 pub mod decode;
 pub mod delivery;
 pub mod entity;
+pub mod forwarder;
 pub mod input;
 mod log;
 pub mod options;

@@ -11,7 +11,7 @@ use super::router::{Call, Reply, json_reply};
 use super::state::{Components, ServiceState};
 use crate::decode::mapping::Report;
 use crate::delivery::PluginStats;
-use crate::input::{Counters, Reason};
+use crate::input::{Counters, Reason, number_of};
 use crate::phase::{Breaker, Step};
 use logphase_script::Stop;
 
@@ -76,7 +76,8 @@ fn read(state: &ServiceState, unit: Unit, scale: usize) -> Value {
             "connections_accepted": sum(Counters::accepted_connections),
             "connections_handled": sum(Counters::accepted_connections),
         },
-        "inputs": inputs.iter().map(|(name, counters)| ((*name).to_owned(), input(counters))).collect::<Map<_, _>>(),
+        "inputs": inputs.iter().map(|(name, counters)| ((*name).to_owned(), input(state, name, counters)))
+            .collect::<Map<_, _>>(),
         "mappings": state.mappings().iter().map(|(name, report)| (name.clone(), mapping(report))).collect::<Map<_, _>>(),
         "reloads": reloads(state.reloads()),
     });
@@ -174,7 +175,7 @@ fn queue(stats: &PluginStats) -> Value {
     })
 }
 
-fn input(counters: &Counters) -> Value {
+fn input(state: &ServiceState, name: &str, counters: &Counters) -> Value {
     let rejected: Map<String, Value> =
         Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), counters.rejected(reason).into())).collect();
     json!({
@@ -184,6 +185,19 @@ fn input(counters: &Counters) -> Value {
         "skipped": counters.skipped(),
         "bytes": counters.bytes(),
         "connections": counters.open_connections(),
+        "asked": asked(state, name),
+    })
+}
+
+/// What snippets ask for that Kong's log object lacks: whether one of the input's last transactions had it. `transactions`
+/// is how many there were since the configuration was read.
+fn asked(state: &ServiceState, name: &str) -> Value {
+    let generation = state.components().and_then(|components| Some(components.live.upgrade()?.load_full()));
+    let asks = generation.as_ref().map(|generation| &generation.program.asks);
+    let seen = number_of(name).and_then(|number| asks?.seen(number));
+    seen.map_or(Value::Null, |(transactions, members)| {
+        let members: Map<String, Value> = members.map(|(need, seen)| (need.member(), seen.into())).collect();
+        json!({"transactions": transactions, "members": members})
     })
 }
 

@@ -8,9 +8,13 @@ use super::queue::Queue;
 use super::tap::Tap;
 use super::top::Top;
 use crate::decode::mapping::KONG;
+use crate::forwarder::KongVersion;
+use crate::input::INPUTS;
 use crate::service::ConfigFiles;
 use logphase_config::diagnostic::Format;
+use logphase_net::url::HttpUrl;
 use logphase_script::Profile;
+use logphase_script::needs::Need;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -36,6 +40,7 @@ pub(super) enum Command {
     Run(Run),
     Check(Check),
     Try(Try),
+    Forwarder(Forwarder),
     Test(Test),
     Sandbox(Sandbox),
     Queue(Queue),
@@ -95,6 +100,10 @@ pub(super) struct Run {
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) files: Files,
+    /// Warn if a snippet reads what this input's transactions never have: `kong` for Kong's own log object, or an input
+    /// (http, tcp, ...). What the running service has seen in the last 1000 transactions counts, if it runs.
+    #[arg(long, value_name = "INPUT", value_parser = input_name)]
+    pub(super) input: Option<String>,
     /// Output format.
     #[arg(long, value_enum, default_value_t = FindingFormat::Pretty)]
     pub(super) format: FindingFormat,
@@ -124,6 +133,42 @@ pub(super) struct Try {
     /// Print one line of JSON per plugin: plugin, instance_name, errors, message.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Print the configuration of Kong that sends what the plugins of Logphase read.
+///
+/// Kong's http-log sends the log object alone. This command finds what else the plugins and their snippets read (bodies,
+/// kong.ctx.shared, nginx variables, credentials, ...) and prints plugins of Kong that send exactly that, in `_context`,
+/// which Logphase never logs. Standard error lists what cannot be sent, and what is known only when a snippet runs.
+#[derive(Debug, Args)]
+#[command(after_help = const_str(&FORWARDER_HELP))]
+pub(super) struct Forwarder {
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// URL of Logphase's HTTP input; default: from the setting inputs.http.listen.
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    pub(super) endpoint: Option<String>,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = ForwarderFormat::Yaml)]
+    pub(super) format: ForwarderFormat,
+    /// Release of Kong, from 3.4 on; default: what works in all of them.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) kong_version: Option<KongVersion>,
+    /// Send this member, too, such as _context.vars.NAME; repeatable.
+    #[arg(long, value_name = "MEMBER", value_parser = member)]
+    pub(super) with: Vec<Need>,
+    /// Largest body to send, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 65536)]
+    pub(super) max_body_bytes: usize,
+}
+
+/// How `forwarder` prints Kong's configuration.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ForwarderFormat {
+    /// With comments.
+    Yaml,
+    /// Without comments.
+    Json,
 }
 
 /// Run tests of a configuration: transactions, and the messages that its plugins must produce.
@@ -217,6 +262,7 @@ const CHECK_HELP: [&str; 2] = [
   logphase check kong.yml
   logphase check --settings logphase.yml kong.yml more.yml
   logphase check --format short kong.yml
+  logphase check --input kong kong.yml
 ",
     EXIT_CODES,
 ];
@@ -226,6 +272,15 @@ const TRY_HELP: [&str; 2] = [
   logphase try kong.yml --transaction examples/transaction.json
   logphase try --field 'agent=return kong.request.get_header(\"user-agent\")' < examples/transaction.json
   tail -n 1 access.ndjson | logphase try --json kong.yml
+",
+    EXIT_CODES,
+];
+
+const FORWARDER_HELP: [&str; 2] = [
+    "Examples:
+  logphase forwarder kong.yml > forwarder.yml
+  logphase forwarder kong.yml --endpoint https://logphase.example.com:9080/ --kong-version 3.10
+  logphase forwarder kong.yml --with _context.vars.server_name --format json
 ",
     EXIT_CODES,
 ];
@@ -278,6 +333,26 @@ fn field(text: &str) -> Result<(String, String), String> {
         Some((key, lua)) if !key.is_empty() => Ok((key.to_owned(), lua.to_owned())),
         _ => Err("expected KEY=LUA, like 'agent=return kong.request.get_header(\"user-agent\")'".to_owned()),
     }
+}
+
+fn input_name(text: &str) -> Result<String, String> {
+    let names = || INPUTS.iter().map(|input| input.name);
+    match text == KONG || names().any(|name| name == text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("expected {KONG} or the name of an input: {}", names().collect::<Vec<_>>().join(", "))),
+    }
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    HttpUrl::parse(text).map(|_| text.to_owned()).map_err(|error| format!("{error}; expected a URL, like http://127.0.0.1:9080/"))
+}
+
+fn member(text: &str) -> Result<Need, String> {
+    Need::of_member(text).ok_or_else(|| {
+        "expected a member that Kong can send, like _context.vars.NAME, _context.shared.NAME, _context.request_body or \
+         request.headers.authorization"
+            .to_owned()
+    })
 }
 
 /// How `check` prints its findings.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use super::arguments::Check;
-use super::{Exit, say};
+use super::{Exit, check_input, say};
 use crate::entity::Configuration;
 use crate::service::{ConfigFiles, Prepared};
 use logphase_config::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
@@ -26,7 +26,9 @@ pub(super) fn check(arguments: &Check) -> Exit {
         }
     };
     let inputs = prepared.check_inputs();
-    show(&[prepared.warnings(), &inputs, &notes(prepared.configuration())].concat());
+    let of_input = arguments.input.as_ref();
+    let missing = of_input.map(|input| check_input::findings(prepared.program(), prepared.settings(), input));
+    show(&[prepared.warnings(), &inputs, &notes(prepared.configuration()), &missing.unwrap_or_default()].concat());
     if any_error(&inputs) {
         return Exit::Configuration;
     }

@@ -1,9 +1,12 @@
 //! The command line: one module per command.
 
 mod arguments;
+mod asks;
 mod check;
+mod check_input;
 mod control;
 mod dry_run;
+mod forwarder;
 mod pretty;
 mod queue;
 mod run;
@@ -61,6 +64,7 @@ fn run_command(command: Command) -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Try(arguments) => try_command::run(&arguments),
+        Command::Forwarder(arguments) => forwarder::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments),

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::arguments::Try;
 use super::dry_run::{self, DryRun, Found, Outcome};
-use super::{Exit, complain, pretty, say, show};
+use super::{Exit, asks, complain, pretty, say, show};
 use crate::decode::mapping::{Mapping, Report};
 use crate::entity::{Configuration, Field};
 use crate::phase::Program;
@@ -21,6 +21,7 @@ use logphase_io::file::{self, Accept};
 use logphase_io::printable;
 use logphase_script::ScriptError;
 use logphase_script::message::BodyError;
+use logphase_script::needs::Need;
 use logphase_script::transaction::Transaction;
 
 /// Bytes of transactions that are read: all of them are in memory at once.
@@ -89,8 +90,11 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, mapping: Opti
         Err(exit) => return exit,
     };
     let mut exit = Exit::Done;
+    let count = transactions.len();
+    let mut missing: Vec<&Need> = program.asks.needs().iter().collect();
     for (number, transaction) in transactions.into_iter().enumerate() {
         let mapped = mapping.map(|mapping| (mapping.name(), transaction.bytes().clone()));
+        missing.retain(|need| !need.is_in(&transaction));
         let (found, outcomes) = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
@@ -101,6 +105,8 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, mapping: Opti
             say_pretty(program, (found, mapped), &outcomes, number + 1);
         }
     }
+    let which = if count == 1 { "the transaction does not have it".to_owned() } else { format!("none of the {count} transactions has it") };
+    show(&asks::missing(program, |need| missing.contains(&need).then(|| which.clone())));
     exit
 }
 

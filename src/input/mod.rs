@@ -63,6 +63,11 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<als::Als>(),
 ];
 
+/// The number of the input `name` in [`INPUTS`].
+pub fn number_of(name: &str) -> Option<usize> {
+    INPUTS.iter().position(|input| input.name == name)
+}
+
 /// The settings `inputs`: a record with the settings of each input under its name.
 pub static SETTINGS: Record = Record::new(&FIELDS);
 

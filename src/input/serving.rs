@@ -72,7 +72,8 @@ impl Inputs {
         for Bound { name, input, match_routes } in self.bound {
             let own = Arc::new(Counters::default());
             counters.push((name, own.clone()));
-            let intake = intake.for_sender(None).matching_routes(match_routes);
+            let number = super::number_of(name);
+            let intake = intake.for_sender(None).matching_routes(match_routes).of_input(number);
             let (stop, unfinished) = (stop.clone(), unfinished.clone());
             let context = Context { input: name, intake, counters: own, stop, unfinished };
             tasks.spawn(input.serve(context));

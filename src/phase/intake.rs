@@ -73,6 +73,8 @@ pub struct Batch {
     pub all_or_none: bool,
     /// Whether to find the routes of those without one.
     pub match_routes: bool,
+    /// The number of the input that it came in through, if it came through one.
+    pub input: Option<usize>,
     /// Keeps it in order with other batches of its sender.
     pub fence: Option<Arc<Fence>>,
     /// Whom it counts for when others wait.
@@ -104,6 +106,7 @@ pub struct Intake {
     shared: Arc<Shared>,
     share: Share,
     match_routes: bool,
+    input: Option<usize>,
 }
 
 struct Shared {
@@ -139,7 +142,7 @@ impl Intake {
             hasher: RandomState::new(),
             spare,
         };
-        Self { shared: Arc::new(shared), share: Share { group: 0, sender: 0 }, match_routes: false }
+        Self { shared: Arc::new(shared), share: Share { group: 0, sender: 0 }, match_routes: false, input: None }
     }
 
     /// The same intake for one more sender, such as a connection, which takes turns with the others. `peer` is its
@@ -152,13 +155,20 @@ impl Intake {
             (FairBy::Peer, None) => self.shared.hasher.hash_one(sender),
             (FairBy::Connection | FairBy::Route, _) => 0,
         };
-        Self { shared: self.shared.clone(), share: Share { group, sender }, match_routes: self.match_routes }
+        Self { shared: self.shared.clone(), share: Share { group, sender }, ..*self }
     }
 
     /// The same intake for a sender whose transactions may have no route: whether to find it.
     #[must_use]
     pub fn matching_routes(mut self, match_routes: bool) -> Self {
         self.match_routes = match_routes;
+        self
+    }
+
+    /// The same intake for the input with this number.
+    #[must_use]
+    pub fn of_input(mut self, input: Option<usize>) -> Self {
+        self.input = input;
         self
     }
 
@@ -178,8 +188,8 @@ impl Intake {
         }
         let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
         let (reply, result) = oneshot::channel();
-        let (all_or_none, match_routes) = (fence.is_none(), self.match_routes);
-        (Batch { transactions, all_or_none, match_routes, fence, share, bytes, slot, reply }, result)
+        let (all_or_none, match_routes, input) = (fence.is_none(), self.match_routes, self.input);
+        (Batch { transactions, all_or_none, match_routes, input, fence, share, bytes, slot, reply }, result)
     }
 
     /// Places in the channels that no sender has yet; see [`super::OrderedIntake`].
@@ -233,7 +243,7 @@ impl Intake {
         let (shared, share) = (Arc::downgrade(&self.shared), self.share);
         move || {
             let Some(shared) = shared.upgrade() else { return 0 };
-            let intake = Self { shared, share, match_routes: false };
+            let intake = Self { shared, share, match_routes: false, input: None };
             let mut moved = 0;
             for batch in intake.shared.workers.iter().flat_map(BatchSender::take_from_stuck) {
                 moved += 1;

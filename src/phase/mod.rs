@@ -1,5 +1,6 @@
 //! The log phase: the plan of each transaction, and the workers that run it. It does not depend on inputs.
 
+mod asks;
 mod breaker;
 mod heartbeat;
 mod identity;
@@ -14,6 +15,7 @@ mod tap;
 mod turns;
 mod worker;
 
+pub use asks::{Ask, Asker, Asks, WINDOW};
 pub use breaker::{Breaker, Suspension};
 pub use heartbeat::Heartbeat;
 pub(crate) use identity::mask as protocol_mask;

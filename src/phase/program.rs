@@ -73,6 +73,8 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// Finds the routes of transactions without one; empty if no input wants it.
     pub router: Arc<Router>,
+    /// What its snippets ask of transactions that Kong's log object lacks.
+    pub asks: super::asks::Asks,
     /// The digest of the configuration ([`crate::entity::Configuration::digest`]).
     pub digest: String,
     /// The options of the VMs.

@@ -219,7 +219,7 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Batch, between: bool) {
-        let Batch { mut transactions, all_or_none, match_routes, fence, share, reply, .. } = batch;
+        let Batch { mut transactions, all_or_none, match_routes, input, fence, share, reply, .. } = batch;
         if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
             let _ = reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
             return;
@@ -228,6 +228,9 @@ impl Worker {
             for transaction in &mut transactions {
                 self.runner.fill_route(transaction);
             }
+        }
+        if let Some(input) = input {
+            self.generation.program.asks.watch(input, &transactions);
         }
         let sizes: Vec<usize> = transactions.iter().map(|transaction| transaction.bytes().len()).collect();
         let (plans, accepted, error) = loop {

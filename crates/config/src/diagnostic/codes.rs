@@ -66,6 +66,8 @@ pub const KEY_PATH: &str = "K0302";
 pub const NO_LUA: &str = "K0303";
 /// Lua that gives another result than in Kong.
 pub const DIALECT: &str = "K0304";
+/// Something that snippets ask for and transactions lack.
+pub const NOT_SENT: &str = "K0305";
 /// A setting that does not exist.
 pub const UNKNOWN_SETTING: &str = "K0401";
 /// A setting with an invalid value.
@@ -189,6 +191,11 @@ pub const CODES: &[Code] = &[
         DIALECT,
         "Lua that gives another result than in Kong",
         "It compiles, but its result can differ from that of Kong's LuaJIT. The help says how to write it for both.",
+    ),
+    code(
+        NOT_SENT,
+        "something that transactions lack",
+        "The plugin or its snippet asks for something that the log object of Kong does not have, so that a proxy has to send it along in `_context`, and the proxy does not. For Kong, `logphase forwarder` prints a configuration that sends it.",
     ),
     code(
         UNKNOWN_SETTING,
