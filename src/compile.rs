@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use crate::entity::{Configuration, Plugin};
-use crate::log::limit::{Limiter, Policy};
 use crate::input::INPUTS;
+use crate::log::limit::{Limiter, Policy};
 use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
 use crate::settings::{OnError, Secret, Settings};
 use logphase_config::diagnostic::{Diagnostic, codes};

@@ -18,6 +18,7 @@ mod examples;
 mod examples_deliver;
 mod fairness;
 mod files;
+mod forwarder;
 mod hostile;
 mod http_input;
 mod http_log;

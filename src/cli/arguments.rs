@@ -344,7 +344,9 @@ fn input_name(text: &str) -> Result<String, String> {
 }
 
 fn endpoint(text: &str) -> Result<String, String> {
-    HttpUrl::parse(text).map(|_| text.to_owned()).map_err(|error| format!("{error}; expected a URL, like http://127.0.0.1:9080/"))
+    HttpUrl::parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("{error}; expected a URL, like http://127.0.0.1:9080/"))
 }
 
 fn member(text: &str) -> Result<Need, String> {

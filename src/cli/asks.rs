@@ -41,7 +41,11 @@ pub(super) fn unsendable(program: &Program) -> Vec<Diagnostic> {
 
 /// A finding for each ask for one of the needs that `missing` tells why transactions lack it: a warning, or a note if
 /// snippets get a substitute.
-pub(super) fn missing(program: &Program, missing: impl Fn(&Need) -> Option<String>) -> Vec<Diagnostic> {
+pub(super) fn missing(
+    program: &Program,
+    help: Option<&str>,
+    missing: impl Fn(&Need) -> Option<String>,
+) -> Vec<Diagnostic> {
     let found = program.asks.all().iter().filter_map(|ask| {
         let need = ask.finding.need()?;
         let why = missing(need)?;
@@ -51,6 +55,10 @@ pub(super) fn missing(program: &Program, missing: impl Fn(&Need) -> Option<Strin
         let finding = match need.substitute() {
             Some(substitute) => finding.label(format!("gets {substitute} instead")),
             None => finding.label(format!("{} is missing", need.member())),
+        };
+        let finding = match help {
+            Some(help) => finding.help(help),
+            None => finding,
         };
         Some(at_line(finding, program, ask))
     });

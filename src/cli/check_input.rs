@@ -26,13 +26,12 @@ struct Seen {
 pub(super) fn findings(program: &Program, settings: &Settings, input: &str) -> Vec<Diagnostic> {
     let seen = seen(settings, input);
     let told = |need: &Need| seen.iter().find_map(|seen| Some((seen, *seen.members.get(&need.member())?)));
-    let mut findings = asks::missing(program, |need| match told(need) {
+    let mut findings = asks::missing(program, Some(PRINT_IT), |need| match told(need) {
         Some((_, true)) => None,
-        Some((Seen { input, transactions, .. }, false)) => Some(format!(
-            "none of the last {} transactions of the input {input} had it; {PRINT_IT}",
-            (*transactions).min(WINDOW)
-        )),
-        None if input == KONG => Some(format!("Kong's log object does not have it; {PRINT_IT}")),
+        Some((Seen { input, transactions, .. }, false)) => {
+            Some(format!("none of the last {} transactions of the input {input} had it", (*transactions).min(WINDOW)))
+        }
+        None if input == KONG => Some("Kong's log object does not have it".to_owned()),
         None => None,
     });
     findings.extend(asks::unsendable(program));

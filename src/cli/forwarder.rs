@@ -51,12 +51,16 @@ fn endpoint(settings: &Settings) -> String {
     let listen = settings.inputs.get("http").and_then(|http| http.get("listen"));
     let first = listen.and_then(|listen| listen.as_array()?.first()?.as_str());
     let Some((host, port)) = first.and_then(|address| address.rsplit_once(':')) else {
-        complain(&format!("note: the setting inputs.http.listen is not set; {DEFAULT_ENDPOINT} is used as the endpoint\n"));
+        complain(&format!(
+            "note: the setting inputs.http.listen is not set; {DEFAULT_ENDPOINT} is used as the endpoint\n"
+        ));
         return DEFAULT_ENDPOINT.to_owned();
     };
     let host = match host {
         "" | "0.0.0.0" | "[::]" | "*" => {
-            complain("note: the HTTP input listens on all addresses; if Kong runs on another machine, use --endpoint\n");
+            complain(
+                "note: the HTTP input listens on all addresses; if Kong runs on another machine, use --endpoint\n",
+            );
             "127.0.0.1"
         }
         host => host,
@@ -67,7 +71,8 @@ fn endpoint(settings: &Settings) -> String {
 /// The comments at the top: what is sent and who reads it, and what to know.
 fn notes(program: &Program, forwarder: &Forwarder) -> Vec<String> {
     let mut notes = vec![
-        "The Kong side of Logphase, printed by `logphase forwarder`: plugins for Kong's declarative configuration.".to_owned(),
+        "The Kong side of Logphase, printed by `logphase forwarder`: plugins for Kong's declarative configuration."
+            .to_owned(),
     ];
     if forwarder.needs.is_empty() {
         notes.push("No snippet reads more than Kong's log object has.".to_owned());

@@ -105,8 +105,12 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, mapping: Opti
             say_pretty(program, (found, mapped), &outcomes, number + 1);
         }
     }
-    let which = if count == 1 { "the transaction does not have it".to_owned() } else { format!("none of the {count} transactions has it") };
-    show(&asks::missing(program, |need| missing.contains(&need).then(|| which.clone())));
+    let which = if count == 1 {
+        "the transaction does not have it".to_owned()
+    } else {
+        format!("none of the {count} transactions has it")
+    };
+    show(&asks::missing(program, None, |need| missing.contains(&need).then(|| which.clone())));
     exit
 }
 

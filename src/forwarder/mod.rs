@@ -93,9 +93,13 @@ impl Forwarder {
         let mut say = |text: &str| remarks.push(text.to_owned());
         let before = |release| self.version.is_none_or(|version| version < release);
         if self.needs.contains(&Need::RequestBody) {
-            say("The body of each request is read before it is proxied, as with request buffering; streams (gRPC, upgrades) are left alone.");
+            say(
+                "The body of each request is read before it is proxied, as with request buffering; streams (gRPC, upgrades) are left alone.",
+            );
             if before(KongVersion::new(3, 8)) {
-                say("Kong before 3.8: bodies larger than nginx_http_client_body_buffer_size (8k) are left out; raise it in kong.conf.");
+                say(
+                    "Kong before 3.8: bodies larger than nginx_http_client_body_buffer_size (8k) are left out; raise it in kong.conf.",
+                );
             }
         }
         if self.needs.contains(&Need::Fact(Fact::ConsumerGroups)) {
@@ -107,11 +111,17 @@ impl Forwarder {
         if self.endpoint.starts_with("https:") && !before(KongVersion::new(3, 14)) {
             say("Kong from 3.14 on verifies Logphase's certificate (ssl_verify is true by default).");
         } else if self.endpoint.starts_with("https:") {
-            say("Kong before 3.14 does not verify Logphase's certificate; from 3.14 on, ssl_verify is true by default.");
+            say(
+                "Kong before 3.14 does not verify Logphase's certificate; from 3.14 on, ssl_verify is true by default.",
+            );
         }
         if !self.needs.is_empty() {
-            say("Routes and services with a pre-function (or http-log) of their own need this one's functions in it: Kong runs only the most specific.");
-            say("Kong's other logging plugins would log _context, too: disable them, or give each custom_fields_by_lua `_context: return nil`.");
+            say(
+                "Routes and services with a pre-function (or http-log) of their own need this one's functions in it: Kong runs only the most specific.",
+            );
+            say(
+                "Kong's other logging plugins would log _context, too: disable them, or give each custom_fields_by_lua `_context: return nil`.",
+            );
             say("Kong's setting untrusted_lua must be sandbox (its default) or on.");
         }
         remarks

@@ -51,7 +51,8 @@ impl Asks {
     pub fn new(all: Vec<Ask>, inputs: usize) -> Self {
         let needs: BTreeSet<Need> = all.iter().filter_map(|ask| ask.finding.need().cloned()).collect();
         let needs: Vec<Need> = needs.into_iter().collect();
-        let watch = || Watch { transactions: AtomicU64::new(0), last: needs.iter().map(|_| AtomicU64::new(0)).collect() };
+        let watch =
+            || Watch { transactions: AtomicU64::new(0), last: needs.iter().map(|_| AtomicU64::new(0)).collect() };
         Self { watches: (0..inputs).map(|_| watch()).collect(), all, needs }
     }
 
@@ -96,7 +97,8 @@ impl Asks {
         let watch = self.watches.get(input)?;
         let transactions = watch.transactions.load(Ordering::Relaxed);
         let recent = move |last: u64| last > 0 && transactions.saturating_sub(last) < WINDOW + GRACE;
-        let seen = self.needs.iter().zip(&watch.last).map(move |(need, last)| (need, recent(last.load(Ordering::Relaxed))));
+        let seen =
+            self.needs.iter().zip(&watch.last).map(move |(need, last)| (need, recent(last.load(Ordering::Relaxed))));
         Some((transactions, seen))
     }
 }

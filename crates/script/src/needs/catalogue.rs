@@ -201,7 +201,8 @@ fn of_kong(found: &Use, names: &[&str], rest: &[Step]) -> Vec<Note> {
 }
 
 fn fact(names: &[&str]) -> Option<Fact> {
-    let is = |function: &str| function.strip_prefix("kong.").is_some_and(|path| path.split('.').eq(names.iter().copied()));
+    let is =
+        |function: &str| function.strip_prefix("kong.").is_some_and(|path| path.split('.').eq(names.iter().copied()));
     FACTS.iter().find(|(_, _, function, _)| is(function)).map(|(fact, ..)| *fact)
 }
 
@@ -260,7 +261,9 @@ fn of_ngx(found: &Use, names: &[&str], rest: &[Step]) -> Vec<Note> {
     match names {
         [] | ["req" | "resp"] if found.how != How::Tested => dynamic(text_of(&found.path), HANDED_ON),
         ["req", "get_body_data" | "get_post_args"] => needs(Need::RequestBody),
-        ["req", "get_body_file"] => impossible(found, "the file is on Kong's machine, and only until the request has ended"),
+        ["req", "get_body_file"] => {
+            impossible(found, "the file is on Kong's machine, and only until the request has ended")
+        }
         ["req", "get_headers"] => headers(found, rest),
         ["req", "http_version" | "raw_header"] => needs(Need::Fact(Fact::HttpVersion)),
         ["var", name, ..] => variable(name),

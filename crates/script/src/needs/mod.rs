@@ -69,10 +69,25 @@ const FACTS: [(Fact, &str, &str, Option<&str>); 16] = [
     (Fact::ForwardedPrefix, "forwarded_prefix", "kong.request.get_forwarded_prefix", Some(TRUSTED)),
     (Fact::UriCaptures, "uri_captures", "kong.request.get_uri_captures", None),
     (Fact::ClientProtocol, "client_protocol", "kong.client.get_protocol", Some("what the route and the URL tell")),
-    (Fact::ClientCertificateChain, "client_certificate_chain", "kong.client.tls.get_full_client_certificate_chain", None),
+    (
+        Fact::ClientCertificateChain,
+        "client_certificate_chain",
+        "kong.client.tls.get_full_client_certificate_chain",
+        None,
+    ),
     (Fact::ConsumerGroups, "consumer_groups", "kong.client.get_consumer_groups", None),
-    (Fact::ResponseSource, "response_source", "kong.response.get_source", Some("`exit` for every answer of Kong itself")),
-    (Fact::ServiceStatus, "service_response.status", "kong.service.response.get_status", Some("the last of `upstream_status`")),
+    (
+        Fact::ResponseSource,
+        "response_source",
+        "kong.response.get_source",
+        Some("`exit` for every answer of Kong itself"),
+    ),
+    (
+        Fact::ServiceStatus,
+        "service_response.status",
+        "kong.service.response.get_status",
+        Some("the last of `upstream_status`"),
+    ),
     (Fact::NodeId, "node.id", "kong.node.get_id", Some("the id of Logphase's process")),
     (Fact::Hostname, "node.hostname", "kong.node.get_hostname", Some("the name of Logphase's machine")),
     (Fact::ClusterId, "node.cluster_id", "kong.cluster.get_id", None),
@@ -155,7 +170,6 @@ impl Need {
     pub fn substitute(&self) -> Option<&'static str> {
         match self {
             Self::Fact(fact) => fact.row().2,
-            Self::Header(_) => Some("the text REDACTED"),
             Self::ServiceHeader(_) => Some("the header of the response to the client"),
             Self::Var(name) => catalogue::substitute_of_variable(name),
             _ => None,

@@ -331,10 +331,13 @@ impl<'s> Reader<'s> {
     /// Notes the use of a chain from `at` to `next`.
     fn record(&mut self, at: usize, paths: &Paths, next: usize) {
         if self.bound.contains(&at) {
-            let called: Paths = paths.iter().filter_map(|path| {
-                let last = path.iter().rposition(|step| matches!(step, Step::Call(_)))?;
-                Some(path[..=last].to_vec())
-            }).collect();
+            let called: Paths = paths
+                .iter()
+                .filter_map(|path| {
+                    let last = path.iter().rposition(|step| matches!(step, Step::Call(_)))?;
+                    Some(path[..=last].to_vec())
+                })
+                .collect();
             return self.uses_of(&called, How::Called, at);
         }
         let negated = at.checked_sub(1).is_some_and(|before| self.tokens.is(before, "not"));

@@ -24,15 +24,18 @@ fn names_are_followed() {
         ("return kong.request.get_raw_body()", vec!["1: _context.request_body"]),
         ("return kong['request'][\"get_body\"]().a", vec!["1: _context.request_body"]),
         ("local r = kong.request\n\nreturn r.get_raw_body()", vec!["3: _context.request_body"]),
-        ("local k, n = kong, ngx\nreturn n.var.server_name, k.ctx.shared.a", vec![
-            "2: _context.shared.a", "2: _context.vars.server_name",
-        ]),
-        ("local get = kong.request.get_raw_body\nlocal function f() return get() end\nreturn f()", vec![
-            "2: _context.request_body",
-        ]),
-        ("local ok, body = pcall(kong.service.response.get_raw_body)\nreturn ok and body", vec![
-            "1: _context.service_response.body",
-        ]),
+        (
+            "local k, n = kong, ngx\nreturn n.var.server_name, k.ctx.shared.a",
+            vec!["2: _context.shared.a", "2: _context.vars.server_name"],
+        ),
+        (
+            "local get = kong.request.get_raw_body\nlocal function f() return get() end\nreturn f()",
+            vec!["2: _context.request_body"],
+        ),
+        (
+            "local ok, body = pcall(kong.service.response.get_raw_body)\nreturn ok and body",
+            vec!["1: _context.service_response.body"],
+        ),
         ("return (kong.ctx.shared.user or {}).name", vec!["1: _context.shared.user.name"]),
         ("local u = kong.ctx.shared.user or {}\nreturn u.name", vec!["2: _context.shared.user.name"]),
         ("local u = kong.ctx.shared.user\nif u then return u.name end", vec!["2: _context.shared.user.name"]),
@@ -40,21 +43,25 @@ fn names_are_followed() {
         ("if kong.ctx.shared.role == 'admin' then return 1 end", vec!["1: _context.shared.role"]),
         ("return (kong.ctx.shared.count or 0) + 1", vec!["1: _context.shared.count"]),
         ("return _G.kong.ctx.shared.x", vec!["1: _context.shared.x"]),
-        ("local t\nif a then t = ngx.ctx else t = kong.ctx.shared end\nreturn t.x", vec![
-            "3: _context.shared.x", "3: _context.ngx_ctx.x",
-        ]),
-        ("return function() return ngx.var['hostname'], ngx.var.remote_user end", vec![
-            "1: request.headers.authorization", "1: _context.node.hostname",
-        ]),
-        ("return if ngx.var.a then ngx.var.b else ngx.var.c", vec![
-            "1: _context.vars.a", "1: _context.vars.b", "1: _context.vars.c",
-        ]),
+        (
+            "local t\nif a then t = ngx.ctx else t = kong.ctx.shared end\nreturn t.x",
+            vec!["3: _context.shared.x", "3: _context.ngx_ctx.x"],
+        ),
+        (
+            "return function() return ngx.var['hostname'], ngx.var.remote_user end",
+            vec!["1: request.headers.authorization", "1: _context.node.hostname"],
+        ),
+        (
+            "return if ngx.var.a then ngx.var.b else ngx.var.c",
+            vec!["1: _context.vars.a", "1: _context.vars.b", "1: _context.vars.c"],
+        ),
         ("for name, value in pairs(kong.ctx.shared) do x = value end", vec!["1: _context.shared"]),
         ("return kong.ctx.shared[1], kong.ctx.shared.a", vec!["1: _context.shared"]),
         ("return kong.ctx.shared.name:upper()", vec!["1: _context.shared.name"]),
-        ("return kong.ctx.shared.list[2].x, #kong.ctx.shared.other", vec![
-            "1: _context.shared.list", "1: _context.shared.other",
-        ]),
+        (
+            "return kong.ctx.shared.list[2].x, #kong.ctx.shared.other",
+            vec!["1: _context.shared.list", "1: _context.shared.other"],
+        ),
     ] {
         assert_eq!(found(source), expected, "{source}");
     }
@@ -76,9 +83,10 @@ fn functions_have_members() {
         ("local c = kong.client.get_credential()\nreturn c and c.username", vec!["2: _context.credential.username"]),
         ("return kong.client.get_credential().consumer_id", vec![]),
         ("return kong.service.response.get_header('X-A')", vec!["1: _context.service_response.headers.x-a"]),
-        ("return kong.service.response.get_headers(), kong.service.response.get_header('a')", vec![
-            "1: _context.service_response.headers",
-        ]),
+        (
+            "return kong.service.response.get_headers(), kong.service.response.get_header('a')",
+            vec!["1: _context.service_response.headers"],
+        ),
         ("return ngx.req.get_post_args(), ngx.var.request_body", vec!["1: _context.request_body"]),
         ("return kong.response.get_raw_body()", vec!["1: _context.response_body"]),
         ("return kong.client.get_ip()", vec!["1: _context.vars.realip_remote_addr"]),
@@ -165,7 +173,8 @@ fn members_are_read_back() {
     ] {
         assert_eq!(Need::of_member(text).map(|need| need.member()).as_deref(), Some(text));
     }
-    for text in ["", "_context", "_context.vars", "_context..a", "request.headers.host", "nothing", "_context.ngx_ctx"] {
+    for text in ["", "_context", "_context.vars", "_context..a", "request.headers.host", "nothing", "_context.ngx_ctx"]
+    {
         assert_eq!(Need::of_member(text), None, "{text}");
     }
 }
@@ -196,9 +205,50 @@ fn transactions_are_searched() {
 /// Pieces of Lua, which are joined to sources that need not be valid.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "kong", "ngx", ".", "request", "get_raw_body", "(", ")", "[", "]", "{", "}", "local", "=", ",", "a", "b", "if",
-        "then", "else", "end", "function", "do", "for", "in", "repeat", "until", "return", "'x'", "1", "..", "or", "and",
-        ":", "\n", "--", "[[", "]]", "\"", "pcall", "ctx", "shared", "var", ";", "...",
+        "kong",
+        "ngx",
+        ".",
+        "request",
+        "get_raw_body",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "local",
+        "=",
+        ",",
+        "a",
+        "b",
+        "if",
+        "then",
+        "else",
+        "end",
+        "function",
+        "do",
+        "for",
+        "in",
+        "repeat",
+        "until",
+        "return",
+        "'x'",
+        "1",
+        "..",
+        "or",
+        "and",
+        ":",
+        "\n",
+        "--",
+        "[[",
+        "]]",
+        "\"",
+        "pcall",
+        "ctx",
+        "shared",
+        "var",
+        ";",
+        "...",
     ]);
     prop::collection::vec(piece, 0..200).prop_map(|pieces| pieces.join(" "))
 }
