@@ -97,6 +97,13 @@ pub(crate) struct JsonWriter<'a, E> {
     seen: HashSet<*const c_void>,
 }
 
+/// Whether the keys are indices, and one of them is 0.
+fn is_zero_based(members: &[(Lv, Lv)]) -> bool {
+    let zero = |key: &Lv| key.as_f64() == Some(0.0) || key.as_i64() == Some(0);
+    members.iter().any(|(key, _)| zero(key))
+        && members.iter().all(|(key, _)| zero(key) || sequence_index(key).is_some())
+}
+
 impl<'a, E: Encoding> JsonWriter<'a, E> {
     pub(crate) fn new(encoding: &'a E, limits: ValueLimits, sharing: Sharing) -> Self {
         let (path, seen) = (Vec::new(), HashSet::new());
@@ -202,6 +209,10 @@ impl<'a, E: Encoding> JsonWriter<'a, E> {
         match array_length(&members) {
             Some(length) if self.encoding.sequence(length, members.len())? == Shape::Array => {
                 self.sequence(table, members, length)
+            }
+            // As in Kong, the whole match before the captures of a route is no element of them.
+            None if self.encoding.empty(table) == Shape::Array && is_zero_based(&members) => {
+                self.array(table, table.raw_len())
             }
             _ => self.object(&members),
         }

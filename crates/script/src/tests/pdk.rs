@@ -42,6 +42,11 @@ fn request() {
         ("return kong.request.get_uri_captures().named", r#"{"id":"7"}"#),
         ("return kong.request.get_uri_captures().unnamed", r#"["7"]"#),
     ]);
+    let whole = json!({"_context": {"uri_captures": {"whole": "/a/7", "unnamed": ["7"]}}});
+    Bench::on(&whole).gives(&[
+        ("local c = kong.request.get_uri_captures() return {c.unnamed[0], c.unnamed[1], c.whole}", r#"["/a/7","7"]"#),
+        ("return kong.request.get_uri_captures().unnamed", r#"["7"]"#),
+    ]);
 }
 
 /// Scenario: `kong.response`, `kong.service`, `kong.client`, `kong.router` and `kong.node` on a complete transaction.
@@ -390,4 +395,27 @@ fn logging_takes_anything() {
         );
         assert_eq!(bench.shown(&code), "1", "{function}");
     }
+}
+
+/// Scenario: members of the context for `ngx.ctx`, the client's credential and the body of the response, and without them.
+/// Guarantees: snippets read them through Kong's functions, and can add to `ngx.ctx`; without them the log object answers.
+#[test]
+fn more_of_the_context() {
+    let given = json!({
+        "authenticated_entity": {"id": "k", "consumer_id": "c"},
+        "_context": {"ngx_ctx": {"a": {"b": 1}}, "credential": {"username": "ann", "id": "k"}, "response_body": "yes"},
+    });
+    Bench::on(&given).gives(&[
+        ("ngx.ctx.c = 2 return {ngx.ctx.a.b, ngx.ctx.c, ngx.ctx.d}", "[1,2]"),
+        ("local c = kong.client.get_credential() return {c.id, c.consumer_id, c.username}", r#"["k","c","ann"]"#),
+        ("return kong.response.get_raw_body()", r#""yes""#),
+    ]);
+    Bench::on(&json!({"_context": {"credential": {"username": "ann"}, "ngx_ctx": 1}})).gives(&[
+        ("return kong.client.get_credential()", r#"{"username":"ann"}"#),
+        ("return next(ngx.ctx)", "nothing"),
+        (
+            "return select(2, pcall(kong.response.get_raw_body))",
+            r#""function cannot be called in log phase (only in: body_filter)""#,
+        ),
+    ]);
 }
