@@ -5,6 +5,7 @@
 mod architecture;
 mod backlog;
 mod bodies;
+mod chained;
 mod check;
 mod confinement;
 mod conformance;

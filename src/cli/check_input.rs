@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::decode::mapping::KONG;
 use super::asks;
 use super::control::ControlClient;
+use crate::decode::mapping::KONG;
 use crate::phase::{Program, WINDOW};
 use crate::settings::Settings;
 use logphase_config::diagnostic::Diagnostic;
@@ -30,6 +30,9 @@ pub(super) fn findings(program: &Program, settings: &Settings, input: &str) -> V
         Some((_, true)) => None,
         Some((Seen { input, transactions, .. }, false)) => {
             Some(format!("none of the last {} transactions of the input {input} had it", (*transactions).min(WINDOW)))
+        }
+        None if input == KONG && matches!(need, Need::Header(_)) => {
+            Some("Kong's log object has REDACTED for it".to_owned())
         }
         None if input == KONG => Some("Kong's log object does not have it".to_owned()),
         None => None,

@@ -40,14 +40,18 @@ fn needs_are_reduced() {
         let needs = needs.iter().map(|member| Need::of_member(member).expect("a member"));
         forwarder(needs).needs.iter().map(Need::member).collect::<Vec<_>>()
     };
-    assert_eq!(members(&["_context.shared.a.b", "_context.shared.a", "_context.shared.ab"]), [
-        "_context.shared.a", "_context.shared.ab",
-    ]);
-    assert_eq!(members(&["_context.service_response.body", "_context.service_response.headers.x"]), [
-        "_context.service_response.body",
-        "_context.service_response.headers.content-type",
-        "_context.service_response.headers.x",
-    ]);
+    assert_eq!(
+        members(&["_context.shared.a.b", "_context.shared.a", "_context.shared.ab"]),
+        ["_context.shared.a", "_context.shared.ab",]
+    );
+    assert_eq!(
+        members(&["_context.service_response.body", "_context.service_response.headers.x"]),
+        [
+            "_context.service_response.body",
+            "_context.service_response.headers.content-type",
+            "_context.service_response.headers.x",
+        ]
+    );
 }
 
 /// Scenario: bodies up to very large ones, and Logphase's limit on a request.
@@ -60,7 +64,10 @@ fn batches_fit_a_request() {
         let queue = forwarder.sender()["queue"].clone();
         let batch = usize::try_from(queue["max_batch_size"].as_u64().expect("a number")).expect("a small one");
         assert!((1..=MAX_BATCH).contains(&batch));
-        assert!(batch == 1 || batch * (2 * max_body_bytes * 4 / 3 + lua::ROOM) < 8 << 20, "{batch} of {max_body_bytes}");
+        assert!(
+            batch == 1 || batch * (2 * max_body_bytes * 4 / 3 + lua::ROOM) < 8 << 20,
+            "{batch} of {max_body_bytes}"
+        );
     }
 }
 
@@ -70,7 +77,8 @@ fn batches_fit_a_request() {
 fn releases_differ() {
     let said = |version: Option<&str>, text: &str| {
         let version = version.map(|version| version.parse().expect("a release"));
-        let forwarder = Forwarder { version, endpoint: "https://logphase/".to_owned(), ..forwarder([Need::RequestBody]) };
+        let forwarder =
+            Forwarder { version, endpoint: "https://logphase/".to_owned(), ..forwarder([Need::RequestBody]) };
         forwarder.remarks().iter().any(|remark| remark.contains(text))
     };
     for (version, old_files, verifies) in
@@ -79,7 +87,12 @@ fn releases_differ() {
         assert_eq!(said(version, "Kong before 3.8"), old_files, "{version:?}");
         assert_eq!(said(version, "Kong from 3.14 on verifies"), verifies, "{version:?}");
     }
-    assert!(!Forwarder { needs: BTreeSet::new(), ..forwarder([]) }.remarks().iter().any(|remark| remark.contains("_context")));
+    assert!(
+        !Forwarder { needs: BTreeSet::new(), ..forwarder([]) }
+            .remarks()
+            .iter()
+            .any(|remark| remark.contains("_context"))
+    );
 }
 
 /// Names as other plugins may use them.

@@ -1,6 +1,7 @@
 //! `logphase forwarder`: what it prints runs in a real nginx with its Lua module, which proxies real requests.
 
 mod gateway;
+mod guide;
 mod round_trip;
 
 use serde_json::{Value, json};

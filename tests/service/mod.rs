@@ -187,12 +187,17 @@ impl Home {
         self.run_in(self.directory.path(), arguments, input)
     }
 
+    /// Runs a command in the folder of the project, without the variables of this home.
+    pub fn run_in_project(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments, Path::new(env!("CARGO_MANIFEST_DIR")));
+        command.env_remove("LOGPHASE_HTTP_LISTEN").env_remove("LOGPHASE_STATUS_LISTEN");
+        ended(&command.output().unwrap())
+    }
+
     /// The same with more variables, which override others.
     pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
         let mut command = self.command(arguments, self.directory.path());
-        let output = command.envs(variables.iter().copied()).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ended { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+        ended(&command.envs(variables.iter().copied()).output().unwrap())
     }
 
     /// The same in another directory.
@@ -248,6 +253,11 @@ impl Home {
         ];
         (child, log, readers.into())
     }
+}
+
+fn ended(output: &std::process::Output) -> Ended {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 fn read_all(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
