@@ -5,7 +5,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -19,9 +18,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long to look, when the inputs stop, for another connection that the kernel has already made.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(20);
-
-/// Silence after which the kernel probes whether the peer is still there.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
 /// A source of connections.
 pub(super) trait Listener: Send + Sync + 'static {
@@ -69,12 +65,9 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// The next connection of `listener`, with the options that all have.
+/// The next connection of `listener`; it has the options of the listener.
 pub(super) async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
     let (stream, address) = listener.accept().await?;
-    // The connection works without either option.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME));
     Ok((stream, Peer::Inet(address)))
 }
 
@@ -173,7 +166,8 @@ fn start<S: Send + 'static, F: Future<Output = ()> + Send + 'static>(
         let _open = counters.connection_opened();
         if let Some((stream, peer)) = opening.await {
             let intake = context.intake.for_sender(peer.address());
-            handle(Context { intake, ..context }, stream, peer, slot).await;
+            // A task that ends moves its future, which is several kilobytes here.
+            Box::pin(handle(Context { intake, ..context }, stream, peer, slot)).await;
         }
     });
 }

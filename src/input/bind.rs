@@ -4,14 +4,18 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::socket_file::{self, DatagramSocket, SocketError, SocketListener};
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// Silence after which the kernel probes whether the peer of a connection is still there.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
 /// Mode of a Unix socket: its owner and its group may write to it.
 const UNIX_MODE: u32 = 0o660;
@@ -109,6 +113,10 @@ pub(super) fn tcp(what: &'static str, address: SocketAddr) -> Result<(TcpListene
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // Linux passes both options on to each connection, which spares three system calls for each; connections work
+        // without them.
+        let _ = socket.set_tcp_nodelay(true);
+        let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME));
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
@@ -170,4 +178,23 @@ pub(super) fn socket_directories(paths: &[PathBuf]) -> Vec<PathBuf> {
         parent.unwrap_or(Path::new(".")).to_owned()
     };
     paths.iter().map(directory).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a connection to a listener of an input.
+    /// Guarantees: it does not wait to fill segments, and the kernel notices that its peer is gone, without a system call
+    /// for either.
+    #[tokio::test]
+    async fn connections_inherit_options() {
+        let (listener, address) = tcp("TCP", ([127, 0, 0, 1], 0).into()).expect("a free port");
+        let _client = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let (accepted, _) = listener.accept().await.expect("a connection");
+        assert!(accepted.nodelay().expect("an option"));
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEPALIVE_TIME);
+    }
 }

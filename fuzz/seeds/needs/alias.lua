@@ -1,0 +1,2 @@
+local r = kong.request
+return r["get_raw_body"]()
