@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         endpoint,
         version: arguments.kong_version,
         max_body_bytes: arguments.max_body_bytes,
-        max_request_bytes: usize::try_from(prepared.settings().limits.max_body_bytes).unwrap_or(usize::MAX),
+        max_request_bytes: prepared.settings().limits.max_body_bytes,
     }
     .reduced();
     let text = match arguments.format {
