@@ -56,7 +56,8 @@ fn log(needs: &BTreeSet<Need>) -> String {
     let bodies = if has(body) { include_str!("put_body.lua") } else { "" };
     let headers = if has(|need| matches!(need, Need::Header(_))) { include_str!("put_header.lua") } else { "" };
     let text = include_str!("log.lua").replace("$BODIES", bodies).replace("$HEADERS", headers);
-    text.replace("$PUTS", &format!("\n{puts}")).replace("$ROOM", &ROOM.to_string())
+    // The names of users come last: they can look like anything.
+    text.replace("$ROOM", &ROOM.to_string()).replace("$PUTS", &format!("\n{puts}"))
 }
 
 /// The statement that adds what is needed.
