@@ -25,6 +25,10 @@ local done, failure = pcall(function()
       local copy, length, members = {}, #value, 0
       for _ in pairs(value) do
         members = members + 1
+        if members * 4 > room then
+          room = -1
+          return nil
+        end
       end
       for key, member in pairs(value) do
         if room < 0 then

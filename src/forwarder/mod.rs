@@ -106,7 +106,9 @@ impl Forwarder {
             say("Consumer groups exist in Kong Enterprise alone; elsewhere nothing is sent for them.");
         }
         if self.needs.iter().any(|need| matches!(need, Need::Header(_))) {
-            say("Credentials are sent: use TLS between Kong and Logphase, which redacts them in its messages.");
+            say(
+                "Credentials are sent: use TLS between Kong and Logphase, which redacts them in its messages. Kong's other logging plugins would log them.",
+            );
         }
         if self.endpoint.starts_with("https:") && !before(KongVersion::new(3, 14)) {
             say("Kong from 3.14 on verifies Logphase's certificate (ssl_verify is true by default).");
