@@ -114,6 +114,20 @@ static TABLE: &[(Code, ErrorAction, &str)] = &[
 /// For other codes the message is kept, since the cluster may be at fault.
 const OTHER: (ErrorAction, &str) = (ErrorAction::Retry, BROKER);
 
+/// The last error of a broker. It says why all brokers are down, which that error itself does not.
+#[derive(Debug, Default)]
+pub struct Cause(Option<(Code, String)>);
+
+impl Cause {
+    /// The error to report for one with this code and reason. Remembers it.
+    pub fn of(&mut self, code: Code, reason: &str) -> (Code, String) {
+        let known = if code == Code::AllBrokersDown { self.0.take() } else { None };
+        let cause = known.unwrap_or_else(|| (code, reason.to_owned()));
+        self.0 = Some(cause.clone());
+        cause
+    }
+}
+
 /// What to do about `code`, and what an operator can do.
 pub fn action(code: Code) -> (ErrorAction, &'static str) {
     TABLE.iter().find(|(known, ..)| *known == code).map_or(OTHER, |&(_, action, advice)| (action, advice))

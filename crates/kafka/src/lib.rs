@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: the fields of a plugin's `config`: [`config::ConnectionConfig`] is needed by every client,
 //!   [`config::ProducerConfig`] additionally by producers.
+//! - [`consumer`]: a member of a consumer group.
 //! - [`settings`]: turns fields into settings of librdkafka, with the table of all of them.
 //! - [`oauthbearer`]: access tokens for the SASL mechanism OAUTHBEARER.
 //! - [`producer`]: the producers that plugins share, and their delivery reports.
@@ -9,6 +10,7 @@
 //! - [`registry`]: schemas of a registry, by which messages are validated and encoded.
 
 pub mod config;
+pub mod consumer;
 pub mod error;
 pub mod oauthbearer;
 pub mod producer;

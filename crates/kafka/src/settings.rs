@@ -1,4 +1,4 @@
-//! Turns the fields of a plugin into settings of librdkafka.
+//! Turns the fields of a plugin into settings of librdkafka. The connection is the same for the input.
 //!
 //! | Field | Setting | Remark |
 //! |---|---|---|
@@ -36,6 +36,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use super::config::{Broker, Compression, ConnectionConfig, OauthBearer, Partitioner, ProducerConfig};
+use super::consumer::{self, config::ConsumerConfig};
 
 /// Limit on the wait for a batch to fill, in milliseconds. At rates where batches matter, they fill within this time.
 const LINGER_MS: i64 = 5;
@@ -49,19 +50,20 @@ const FRAMING_BYTES: i64 = 512;
 /// Settings of a client, by librdkafka's names.
 pub type Properties = Vec<(&'static str, String)>;
 
-/// The settings of one producer.
+/// The settings of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The connection, which plugins with the same `cluster_name` share.
     pub connection: Properties,
     /// Where tokens come from, if authentication needs them. A part of the connection.
     pub oauthbearer: Option<OauthBearer>,
-    /// How records are produced.
-    pub delivery: Properties,
+    /// How records are produced, or consumed.
+    pub role: Properties,
 }
 
 impl Settings {
-    /// The settings for the fields of a plugin. `roots` gives the trusted certificates as PEM, if TLS needs them.
+    /// The settings of a producer for the fields of a plugin. `roots` gives the trusted certificates as PEM, if TLS needs
+    /// them.
     ///
     /// # Errors
     /// A field is missing, contradicts another, or has a value that librdkafka refuses.
@@ -70,10 +72,29 @@ impl Settings {
         producer: &ProducerConfig,
         roots: impl FnOnce() -> Result<String, TlsError>,
     ) -> Result<Self, ConfigError> {
+        Self::of(connection, delivery(producer), roots)
+    }
+
+    /// The settings of a consumer; as [`Self::new`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_consumer(
+        connection: &ConnectionConfig,
+        consumer: &ConsumerConfig,
+        roots: impl FnOnce() -> Result<String, TlsError>,
+    ) -> Result<Self, ConfigError> {
+        Self::of(connection, consumer::config::properties(consumer), roots)
+    }
+
+    fn of(
+        connection: &ConnectionConfig,
+        role: Properties,
+        roots: impl FnOnce() -> Result<String, TlsError>,
+    ) -> Result<Self, ConfigError> {
         let mut properties = network(connection)?;
         properties.extend(security(connection, roots)?);
-        let settings =
-            Self { connection: properties, oauthbearer: oauthbearer(connection), delivery: delivery(producer) };
+        let settings = Self { connection: properties, oauthbearer: oauthbearer(connection), role };
         // Reports what librdkafka refuses now rather than with the first message.
         settings.client_config().create_native_config().map_err(|error| refused(&error))?;
         Ok(settings)
@@ -83,7 +104,7 @@ impl Settings {
     #[must_use]
     pub fn with_single_record_requests(&self) -> Self {
         let mut single = self.clone();
-        for (name, value) in &mut single.delivery {
+        for (name, value) in &mut single.role {
             if *name == "batch.num.messages" {
                 "1".clone_into(value);
             }
@@ -94,7 +115,7 @@ impl Settings {
     /// The settings as rdkafka takes them.
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in self.connection.iter().chain(&self.delivery) {
+        for (name, value) in self.connection.iter().chain(&self.role) {
             config.set(*name, value);
         }
         config
@@ -112,6 +133,9 @@ fn refused(error: &KafkaError) -> ConfigError {
         "ssl.certificate.pem" | "ssl.key.pem" => "security.certificate_id",
         "security.protocol" => "security.ssl",
         "acks" => "producer_request_acks",
+        "group.id" => "group_id",
+        "group.instance.id" => "group_instance_id",
+        "session.timeout.ms" => "session_timeout",
         _ => return ConfigError::new("", format!("the Kafka client refuses the setting {setting}: {problem}")),
     };
     ConfigError::new(field, format!("the Kafka client refuses it: {problem}"))

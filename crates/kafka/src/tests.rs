@@ -24,7 +24,7 @@ fn settings_at(host: &str, more: Value) -> Result<Settings, String> {
 }
 
 fn get(settings: &Settings, name: &str) -> Option<String> {
-    let mut pairs = settings.connection.iter().chain(&settings.delivery);
+    let mut pairs = settings.connection.iter().chain(&settings.role);
     pairs.find(|(known, _)| *known == name).map(|(_, value)| value.clone())
 }
 
@@ -222,7 +222,7 @@ fn tokens_are_handed_over() {
     let expiry_ms = 4_102_444_800_000;
     let set = |token: &str, extension: &str| {
         let extensions = [(extension.to_owned(), "lkc-1".to_owned())].into();
-        set_token(producer, token, expiry_ms, "i", &extensions).map_err(|error| error.to_string())
+        set_token(producer.client(), token, expiry_ms, "i", &extensions).map_err(|error| error.to_string())
     };
     assert_eq!(set("abc", "logicalCluster"), Ok(()));
     let error = set("abc", "auth").expect_err("refused");

@@ -11,11 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use logphase_net::ConfigError;
 use logphase_net::oauth::{self, AccessToken, AuthMethod, TokenError, TransportSettings};
 use logphase_net::tls::TlsConfigs;
-use rdkafka::producer::Producer as _;
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::client::{Client, ClientContext};
 
 use super::config::OauthBearer;
-use super::producer::Producer;
 pub use set_token::SetTokenError;
 pub(crate) use set_token::set_token;
 
@@ -27,6 +25,36 @@ const REFRESH_AFTER: f64 = 0.8;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause after a failure.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// A token with all that the brokers are told.
+pub struct Token<'a> {
+    value: &'a str,
+    expiry_ms: i64,
+    config: &'a OauthBearer,
+}
+
+impl Token<'_> {
+    /// Gives the token to a client of librdkafka.
+    ///
+    /// # Errors
+    /// librdkafka refuses the token or an extension.
+    pub fn hand_to<C: ClientContext>(&self, client: &Client<C>) -> Result<(), SetTokenError> {
+        let Self { value, expiry_ms, config } = self;
+        set_token(client, value, *expiry_ms, &config.client_id, &config.extensions)
+    }
+}
+
+/// A client that logs in with tokens.
+pub trait TokenClient: Send + Sync + 'static {
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// The client refuses it.
+    fn set_token(&self, token: &Token<'_>) -> Result<(), SetTokenError>;
+
+    /// There is no new token, for this reason.
+    fn token_failed(&self, reason: &str);
+}
 
 /// Supplies Kafka clients with tokens from one endpoint. Cheap to clone.
 #[derive(Clone)]
@@ -75,44 +103,44 @@ impl TokenSupplier {
         Ok(Self { inner: Arc::new(Inner { config: config.clone(), oauth }) })
     }
 
-    /// Starts a task that supplies `producer` until it is dropped. Must be called inside a tokio runtime.
-    pub fn supply(&self, producer: &Arc<Producer>) {
-        let (supplier, producer) = (self.clone(), Arc::downgrade(producer));
-        tokio::spawn(async move { supplier.keep_supplied(&producer).await });
+    /// Starts a task that supplies `client` until it is dropped. Must be called inside a tokio runtime.
+    pub fn supply(&self, client: &Arc<impl TokenClient>) {
+        let (supplier, client) = (self.clone(), Arc::downgrade(client));
+        tokio::spawn(async move { supplier.keep_supplied(&client).await });
     }
 
-    async fn keep_supplied(&self, producer: &Weak<Producer>) {
+    async fn keep_supplied(&self, client: &Weak<impl TokenClient>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let fetched = self.inner.oauth.fetch().await;
-            let Some(producer) = producer.upgrade() else { return };
-            let wait = match self.hand_over(&producer, fetched) {
+            let Some(client) = client.upgrade() else { return };
+            let wait = match self.hand_over(&*client, fetched) {
                 Ok(lifetime) => {
                     pause = FIRST_PAUSE;
                     lifetime.mul_f64(REFRESH_AFTER).max(FIRST_PAUSE)
                 }
                 Err(error) => {
-                    producer.context().record_error(RDKafkaErrorCode::Authentication, &error.to_string());
+                    client.token_failed(&error.to_string());
                     let current = pause;
                     pause = (pause * 2).min(MAX_PAUSE);
                     current
                 }
             };
-            drop(producer);
+            drop(client);
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Hands a token to `producer` and returns its lifetime.
+    /// Hands a token to `client` and returns its lifetime.
     fn hand_over(
         &self,
-        producer: &Producer,
+        client: &impl TokenClient,
         fetched: Result<AccessToken, TokenError>,
     ) -> Result<Duration, SupplyError> {
         let token = fetched?;
         let lifetime = token.lifetime.unwrap_or(DEFAULT_LIFETIME);
         let config = &self.inner.config;
-        set_token(producer, &token.value, expiry_ms(lifetime), &config.client_id, &config.extensions)?;
+        client.set_token(&Token { value: &token.value, expiry_ms: expiry_ms(lifetime), config })?;
         Ok(lifetime)
     }
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError, c_char};
 
 use rdkafka::bindings::{rd_kafka_oauthbearer_set_token, rd_kafka_resp_err_t};
-use rdkafka::producer::Producer as _;
-
-use crate::producer::Producer;
+use rdkafka::client::{Client, ClientContext};
 
 /// Bytes of the buffer for librdkafka's error message.
 const ERROR_BYTES: usize = 512;
@@ -23,13 +21,13 @@ pub enum SetTokenError {
     Refused(String),
 }
 
-/// Gives `producer` the token `value` of `principal` with the SASL `extensions`. The token expires at `expiry_ms`,
+/// Gives `client` the token `value` of `principal` with the SASL `extensions`. The token expires at `expiry_ms`,
 /// milliseconds since 1970.
 ///
 /// # Errors
 /// librdkafka refuses the token or an extension.
-pub(crate) fn set_token(
-    producer: &Producer,
+pub(crate) fn set_token<C: ClientContext>(
+    client: &Client<C>,
     value: &str,
     expiry_ms: i64,
     principal: &str,
@@ -45,7 +43,7 @@ pub(crate) fn set_token(
     // `message` with a NUL.
     let code = unsafe {
         rd_kafka_oauthbearer_set_token(
-            producer.client().native_ptr(),
+            client.native_ptr(),
             value.as_ptr(),
             expiry_ms,
             principal.as_ptr(),

@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error;
+use crate::error::{self, Cause};
 
 /// Bits of a record's opaque that are the number of its message. Those above are the id of its handle.
 const NUMBER_BITS: u32 = 48;
@@ -63,8 +63,7 @@ pub struct ConnectionError {
 /// The connection errors since the last delivery.
 #[derive(Default)]
 struct ConnectionErrors {
-    /// The last one that has a reason.
-    cause: Option<(RDKafkaErrorCode, String)>,
+    cause: Cause,
     current: Option<ConnectionError>,
 }
 
@@ -131,10 +130,7 @@ impl Events {
         let outage = error::is_outage(code);
         {
             let mut errors = self.errors.lock();
-            // `AllBrokersDown` contains no reason; the last error of a broker does.
-            let cause = if code == RDKafkaErrorCode::AllBrokersDown { errors.cause.clone() } else { None };
-            let (code, reason) = cause.unwrap_or_else(|| (code, reason.to_owned()));
-            errors.cause = Some((code, reason.clone()));
+            let (code, reason) = errors.cause.of(code, reason);
             let outage = outage || errors.current.as_ref().is_some_and(|current| current.outage);
             errors.current = Some(ConnectionError { code, reason, at: Instant::now(), outage });
         }

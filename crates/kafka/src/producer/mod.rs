@@ -15,9 +15,10 @@ use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
 
 pub use self::events::{ConnectionError, DeliveryReport, DeliveryReports, Events, code_of};
-use super::oauthbearer::TokenSupplier;
+use super::oauthbearer::{SetTokenError, Token, TokenClient, TokenSupplier};
 use super::settings::Settings;
 
 /// How long reports are gathered before the handles are woken, while reports arrive.
@@ -32,6 +33,16 @@ const POLLS: usize = 8;
 
 /// librdkafka's producer with this crate's events.
 pub type Producer = BaseProducer<Events>;
+
+impl TokenClient for Producer {
+    fn set_token(&self, token: &Token<'_>) -> Result<(), SetTokenError> {
+        token.hand_to(self.client())
+    }
+
+    fn token_failed(&self, reason: &str) {
+        self.context().record_error(RDKafkaErrorCode::Authentication, reason);
+    }
+}
 
 /// A producer cannot be started or shared.
 #[derive(Debug, thiserror::Error)]
@@ -208,7 +219,7 @@ impl Producers {
                 cluster_name.unwrap_or_default()
             )
         });
-        let settings = Settings { delivery: settings.delivery.clone(), ..first.clone() };
+        let settings = Settings { role: settings.role.clone(), ..first.clone() };
         let matches = |shared: &&Arc<SharedProducer>| {
             shared.cluster_name.as_deref() == cluster_name && shared.settings == settings
         };
