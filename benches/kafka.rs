@@ -8,7 +8,9 @@
 //! keep the order; proxies open several connections, as the TCP rows do. All processes share the cores: compare the
 //! ratios, on an otherwise idle machine.
 //!
-//! `cargo bench --bench kafka` (or `make bench`).
+//! Then it measures the other direction, the Kafka input: see `consume`.
+//!
+//! `cargo bench --bench kafka` (or `make bench`); `cargo bench --bench kafka -- input` for the input alone.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports on standard output")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking and says why")]
@@ -17,6 +19,8 @@
 #[path = "../tests/kafka/broker.rs"]
 #[allow(dead_code, reason = "tests do more with a broker")]
 mod broker;
+#[path = "kafka/consume.rs"]
+mod consume;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -64,6 +68,10 @@ fn main() {
     }
     let home = tempfile::TempDir::new().unwrap();
     let transactions: Vec<u8> = transactions();
+    if std::env::args().any(|argument| argument == "input") {
+        let broker = Broker::start(ports(), &["-Xms1g", "-Xmx1g"]);
+        return consume::run(home.path(), &broker, &transactions);
+    }
     let payload = home.path().join("payload");
     // The perf-test sends the messages that the service makes from the transactions.
     logphase(home.path(), &plugin("file-log", &json!({"path": payload})), &transactions, 1, 0);
@@ -85,6 +93,7 @@ fn main() {
         }
     }
     report(&mut rates, size);
+    consume::run(home.path(), &broker, &transactions);
 }
 
 fn report(rates: &mut [Vec<f64>], size: usize) {

@@ -11,7 +11,7 @@ use super::router::{Call, Reply, json_reply};
 use super::state::{Components, ServiceState};
 use crate::decode::mapping::Report;
 use crate::delivery::PluginStats;
-use crate::input::{Counters, Reason, number_of};
+use crate::input::{ConsumerStats, Counters, PartitionState, Reason, TopicState, number_of};
 use crate::phase::{Breaker, Step};
 use logphase_script::Stop;
 
@@ -178,7 +178,7 @@ fn queue(stats: &PluginStats) -> Value {
 fn input(state: &ServiceState, name: &str, counters: &Counters) -> Value {
     let rejected: Map<String, Value> =
         Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), counters.rejected(reason).into())).collect();
-    json!({
+    let mut status = json!({
         "received": counters.received(),
         "rejected": rejected,
         "lost": counters.lost(),
@@ -186,7 +186,11 @@ fn input(state: &ServiceState, name: &str, counters: &Counters) -> Value {
         "bytes": counters.bytes(),
         "connections": counters.open_connections(),
         "asked": asked(state, name),
-    })
+    });
+    if let Some(stats) = counters.consumer() {
+        status["consumer"] = consumer(stats);
+    }
+    status
 }
 
 /// What snippets ask for that Kong's log object lacks: whether one of the input's last transactions had it. `transactions`
@@ -198,6 +202,30 @@ fn asked(state: &ServiceState, name: &str) -> Value {
     seen.map_or(Value::Null, |(transactions, members)| {
         let members: Map<String, Value> = members.map(|(need, seen)| (need.member(), seen.into())).collect();
         json!({"transactions": transactions, "members": members})
+    })
+}
+
+/// The offsets of a partition and its lag are `null` while they are not known.
+fn consumer(stats: &ConsumerStats) -> Value {
+    let topics: Map<String, Value> = stats
+        .topics()
+        .into_iter()
+        .map(|TopicState { topic, partitions, paused, lag }| {
+            (topic.to_string(), json!({"partitions": partitions, "paused": paused, "lag": lag}))
+        })
+        .collect();
+    let partition = |state: PartitionState| {
+        let lag = state.lag();
+        let PartitionState { topic, partition, next, end, paused } = state;
+        json!({"topic": &*topic, "partition": partition, "next": next, "end": end, "lag": lag, "paused": paused})
+    };
+    json!({
+        "topics": topics,
+        "partitions": stats.partitions().into_iter().map(partition).collect::<Vec<_>>(),
+        "commits": stats.commits(),
+        "failed_commits": stats.failed_commits(),
+        "rebalances": stats.rebalances(),
+        "last_error": stats.error().map(|(message, at)| json!({"message": message, "at": milliseconds(at)})),
     })
 }
 

@@ -14,6 +14,22 @@ pub enum Format {
     Document,
     /// One object on each line; empty lines are skipped.
     Lines,
+    /// One object, an array of objects, or one object on each line: a record of a topic.
+    Record,
+}
+
+impl Format {
+    /// The format of `frame`: for a record, that which it looks like. Lines are objects that each begin and end on a line of
+    /// their own.
+    pub(super) fn of(self, frame: &[u8]) -> Self {
+        if self != Self::Record {
+            return self;
+        }
+        let mut lines = frame.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let is_object = lines.next().is_some_and(|line| line.starts_with(b"{") && line.ends_with(b"}"));
+        let is_followed = is_object && lines.next().is_some_and(|line| line.starts_with(b"{"));
+        if is_followed { Self::Lines } else { Self::Document }
+    }
 }
 
 /// Decodes Kong's log objects.
@@ -38,12 +54,12 @@ impl KongDecoder {
 impl Decode for KongDecoder {
     #[inline]
     fn decode(&self, frame: Bytes, transactions: &mut Vec<Transaction>) -> Result<(), DecodeError> {
-        match self.format {
+        match self.format.of(&frame) {
             Format::Object => {
                 let decoded = Transaction::parse(frame, &self.limits);
                 transactions.push(decoded.map_err(|error| DecodeError::of(error, 0, 0))?);
             }
-            Format::Document => transactions.append(&mut document(&frame, &self.limits)?),
+            Format::Document | Format::Record => transactions.append(&mut document(&frame, &self.limits)?),
             Format::Lines => transactions.append(&mut lines(&frame, &self.limits)?),
         }
         Ok(())
@@ -52,7 +68,7 @@ impl Decode for KongDecoder {
     fn max_frame_bytes(&self) -> usize {
         match self.format {
             Format::Object => self.limits.max_bytes,
-            Format::Document | Format::Lines => usize::MAX,
+            Format::Document | Format::Lines | Format::Record => usize::MAX,
         }
     }
 }
@@ -158,6 +174,27 @@ mod tests {
     fn json_lines() {
         assert_eq!(decode(Format::Lines, "{}\n\r\n{\"a\":1}\r\n{}"), Ok(3));
         assert_eq!(decode(Format::Lines, "{}\n{]\n"), Err((1, 4)));
+    }
+
+    /// Scenario: records with one object, an array, lines, one object over several lines, and broken ones of each.
+    /// Guarantees: all transactions are decoded, or the error is that of what the record looks like.
+    #[test]
+    fn records() {
+        let record = |text| decode(Format::Record, text);
+        assert_eq!(record(r#"{"a":1}"#), Ok(1));
+        assert_eq!(record("{\"a\":\n1}\n"), Ok(1));
+        assert_eq!(record(r#"[{"a":1}, {}]"#), Ok(2));
+        assert_eq!(record("{\"a\":1}\n{}\r\n\n{}"), Ok(3));
+        assert_eq!(record("\n{\"a\":1}\n{}\n"), Ok(2));
+        assert_eq!(record("[]"), Ok(0));
+        assert_eq!(record(r#"{"a":}"#), Err((0, 5)));
+        assert_eq!(record("{\"a\":\n}"), Err((0, 6)));
+        assert_eq!(record("{}\n{]\n"), Err((1, 4)));
+        assert_eq!(record("{} {}"), Err((0, 3)));
+        assert_eq!(record("[{}]\n[{}]"), Err((1, 5)));
+        assert_eq!(record(""), Err((0, 0)));
+        assert_eq!(record("\n\n"), Err((0, 2)));
+        assert_eq!(record("{\"a\":{}\n,\"b\":1}"), Ok(1));
     }
 
     /// Scenario: one object, two objects, an array, and an object over a limit, each as a frame of one object.

@@ -99,9 +99,9 @@ impl MappedDecoder {
 
 impl Decode for MappedDecoder {
     fn decode(&self, frame: Bytes, transactions: &mut Vec<Transaction>) -> Result<(), DecodeError> {
-        match self.format {
+        match self.format.of(&frame) {
             Format::Object => transactions.push(self.whole(&frame, (0, frame.len()), 0)?),
-            Format::Document => transactions.append(&mut self.document(&frame)?),
+            Format::Document | Format::Record => transactions.append(&mut self.document(&frame)?),
             Format::Lines => transactions.append(&mut self.lines(&frame)?),
         }
         Ok(())
@@ -110,7 +110,7 @@ impl Decode for MappedDecoder {
     fn max_frame_bytes(&self) -> usize {
         match self.format {
             Format::Object => self.limits.max_bytes,
-            Format::Document | Format::Lines => usize::MAX,
+            Format::Document | Format::Lines | Format::Record => usize::MAX,
         }
     }
 }

@@ -54,7 +54,7 @@ pub enum BindError {
         /// What does not fit.
         source: serde_json::Error,
     },
-    /// A file of its TLS or its tokens cannot be used.
+    /// Its settings do not fit together, or a file that they name cannot be used.
     #[error("cannot use the settings inputs.{input}: {error}")]
     Transport {
         /// The input.

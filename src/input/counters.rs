@@ -1,7 +1,9 @@
 //! What an input counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::ConsumerStats;
 use crate::decode::DecodeError;
 use crate::log::limit::Limiter;
 
@@ -138,6 +140,7 @@ pub struct Counters {
     refused_connections: [AtomicU64; Refusal::ALL.len()],
     handshakes: [AtomicU64; Handshake::ALL.len()],
     throttled: AtomicU64,
+    consumer: OnceLock<Arc<ConsumerStats>>,
     /// Limits the log lines about what was not accepted.
     pub(super) log_limit: Limiter,
     /// Limits the log lines about connections that are refused.
@@ -218,6 +221,16 @@ impl Counters {
 
     pub(super) fn count_throttled(&self) {
         self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The state of the consumer, for an input that is one.
+    pub fn consumer(&self) -> Option<&ConsumerStats> {
+        self.consumer.get().map(Arc::as_ref)
+    }
+
+    /// Sets the state of the consumer. Only the first call has an effect.
+    pub(super) fn set_consumer(&self, stats: Arc<ConsumerStats>) {
+        let _ = self.consumer.set(stats);
     }
 
     pub(super) fn count_received(&self, transactions: usize) {

@@ -1,4 +1,4 @@
-//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service and standard input.
+//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service, Kafka and standard input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
 //! nothing else names it. What several inputs need is shared: `accept` (connections), `transport` (TLS, the PROXY protocol,
@@ -25,6 +25,7 @@ mod bind;
 mod counters;
 mod datagrams;
 mod http;
+mod kafka;
 mod lines;
 mod serving;
 mod settings;
@@ -44,6 +45,7 @@ use tokio::sync::watch;
 
 pub use self::bind::{Address, BindError, resolve};
 pub use self::counters::{Counters, Handshake, Reason, Refusal};
+pub use self::kafka::{ConsumerStats, PartitionState, TopicState};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
 pub use self::values::{InputSettings, InputValues, Limits, Shared};
@@ -61,6 +63,7 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<udp::Udp>(),
     Definition::of::<syslog::Syslog>(),
     Definition::of::<als::Als>(),
+    Definition::of::<kafka::Kafka>(),
 ];
 
 /// The number of the input `name` in [`INPUTS`].
@@ -147,6 +150,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context without inputs that are served.
+    #[cfg(test)]
+    fn for_test(input: &'static str, intake: Intake, counters: Arc<Counters>) -> Self {
+        let unfinished = lines::UnfinishedLines::new(1 << 20);
+        Self { input, intake, counters, stop: watch::channel(false).1, unfinished }
+    }
+
     /// The name of the input.
     pub fn input(&self) -> &'static str {
         self.input

@@ -2,6 +2,7 @@
 
 pub mod broker;
 mod delivery;
+mod input;
 mod keys;
 mod login;
 mod outage;

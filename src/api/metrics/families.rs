@@ -4,9 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::reloads::ReloadResult;
 use super::family::{Family, MetricKind, Samples};
-use super::snapshot::{Snapshot, Snippet};
+use super::snapshot::{Consumer, Snapshot, Snippet};
 use crate::delivery::PluginStats;
-use crate::input::{Handshake, Reason, Refusal};
+use crate::input::{Handshake, Reason, Refusal, TopicState};
 use logphase_queue::metric::Scale;
 use logphase_script::Stop;
 
@@ -42,6 +42,18 @@ fn each_snippet(snapshot: &Snapshot, out: &mut Samples, value: fn(&Snippet) -> u
         let key = &snippet.key;
         out.integer([key.plugin, &key.id, &snippet.instance, &key.field], value(snippet));
     }
+}
+
+/// A sample for each topic that is consumed.
+fn each_topic(snapshot: &Snapshot, out: &mut Samples, value: fn(&TopicState) -> u64) {
+    let consumers = snapshot.inputs.iter().filter_map(|input| input.consumer.as_ref());
+    consumers.flat_map(|consumer| &consumer.topics).for_each(|topic| out.integer([&topic.topic], value(topic)));
+}
+
+/// A sample for the consumer, if there is one.
+fn each_consumer(snapshot: &Snapshot, out: &mut Samples, value: fn(&Consumer) -> u64) {
+    let consumers = snapshot.inputs.iter().filter_map(|input| input.consumer.as_ref());
+    consumers.for_each(|consumer| out.integer([], value(consumer)));
 }
 
 /// A sample of `max`, unless there is no limit.
@@ -191,6 +203,63 @@ pub static FAMILIES: &[Family] = &[
         about: "Times that a connection was not read for a while because its peer sent more than `per_peer.byte_rate`",
         look_for: "A steady increase: a peer sends more than it may, and waits.",
         samples: |snapshot, out| snapshot.inputs.iter().for_each(|input| out.integer([input.name], input.throttled)),
+    },
+    Family {
+        name: "logphase_kafka_input_lag",
+        kind: MetricKind::Gauge,
+        labels: &["topic"],
+        about: "Records in the partitions that this node consumes whose messages are not in queues yet",
+        look_for: "Growth: add nodes, or find what holds them up. The sum over all nodes is the lag of the group.",
+        samples: |snapshot, out| each_topic(snapshot, out, |topic| topic.lag),
+    },
+    Family {
+        name: "logphase_kafka_input_partitions",
+        kind: MetricKind::Gauge,
+        labels: &["topic"],
+        about: "Partitions that this node consumes",
+        look_for: "The sum over all nodes is the number of partitions of the topic. 0: the node has none, because it cannot \
+                   reach the brokers or there are more nodes than partitions.",
+        samples: |snapshot, out| each_topic(snapshot, out, |topic| topic.partitions as u64),
+    },
+    Family {
+        name: "logphase_kafka_input_paused_partitions",
+        kind: MetricKind::Gauge,
+        labels: &["topic"],
+        about: "Partitions that are not fetched now, because their transactions wait for full queues",
+        look_for: "Anything but zero: a destination is too slow or away.",
+        samples: |snapshot, out| each_topic(snapshot, out, |topic| topic.paused as u64),
+    },
+    Family {
+        name: "logphase_kafka_input_commits_total",
+        kind: MetricKind::Counter,
+        labels: &[],
+        about: "Commits of offsets that the group's coordinator has taken",
+        look_for: "No increase while transactions are received: after a crash they are consumed again.",
+        samples: |snapshot, out| each_consumer(snapshot, out, |consumer| consumer.commits),
+    },
+    Family {
+        name: "logphase_kafka_input_commit_failures_total",
+        kind: MetricKind::Counter,
+        labels: &[],
+        about: "Commits of offsets that failed; the offsets are committed later",
+        look_for: "A rate that lasts.",
+        samples: |snapshot, out| each_consumer(snapshot, out, |consumer| consumer.failed_commits),
+    },
+    Family {
+        name: "logphase_kafka_input_rebalances_total",
+        kind: MetricKind::Counter,
+        labels: &[],
+        about: "Changes of the partitions of this node by its group",
+        look_for: "A rate that lasts: nodes come and go, or are too slow for `session_timeout`.",
+        samples: |snapshot, out| each_consumer(snapshot, out, |consumer| consumer.rebalances),
+    },
+    Family {
+        name: "logphase_kafka_input_failing",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "1 while the last thing that the client reported is an error, such as brokers that cannot be reached",
+        look_for: "1 for longer than a restart of a broker: see `inputs.kafka.consumer.last_error` in `/status`.",
+        samples: |snapshot, out| each_consumer(snapshot, out, |consumer| consumer.failing.into()),
     },
     Family {
         name: "logphase_messages_total",

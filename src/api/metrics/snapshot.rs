@@ -6,7 +6,7 @@ use super::super::health;
 use super::super::reloads::ReloadStats;
 use super::super::state::ServiceState;
 use crate::delivery::PluginStats;
-use crate::input::{Handshake, Reason, Refusal};
+use crate::input::{ConsumerStats, Handshake, Reason, Refusal, TopicState};
 use crate::phase::SnippetKey;
 use logphase_queue::metric::Histogram;
 use logphase_script::Stop;
@@ -45,6 +45,28 @@ pub(super) struct Input {
     pub refused: [u64; Refusal::ALL.len()],
     pub handshakes: [u64; Handshake::ALL.len()],
     pub rejected: [u64; Reason::ALL.len()],
+    pub consumer: Option<Consumer>,
+}
+
+/// The state of an input that is a consumer.
+pub(super) struct Consumer {
+    pub topics: Vec<TopicState>,
+    pub commits: u64,
+    pub failed_commits: u64,
+    pub rebalances: u64,
+    pub failing: bool,
+}
+
+impl Consumer {
+    fn of(stats: &ConsumerStats) -> Self {
+        Self {
+            topics: stats.topics(),
+            commits: stats.commits(),
+            failed_commits: stats.failed_commits(),
+            rebalances: stats.rebalances(),
+            failing: stats.error().is_some(),
+        }
+    }
 }
 
 /// The counters of one snippet.
@@ -86,6 +108,7 @@ impl Snapshot {
             refused: Refusal::ALL.map(|refusal| counters.refused_connections(refusal)),
             handshakes: Handshake::ALL.map(|result| counters.handshakes(result)),
             rejected: Reason::ALL.map(|reason| counters.rejected(reason)),
+            consumer: counters.consumer().map(Consumer::of),
         });
         let unbounded = (0, usize::MAX);
         let budgets = components.map_or((unbounded, unbounded), |components| {

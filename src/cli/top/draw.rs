@@ -67,8 +67,11 @@ fn header(view: &View) -> Vec<Line<'static>> {
 }
 
 fn inputs(view: &View, last: &Snapshot) -> String {
-    let shown =
-        last.status.inputs.iter().filter(|(_, input)| input.received + input.rejected() + input.connections > 0);
+    let shown = last
+        .status
+        .inputs
+        .iter()
+        .filter(|(_, input)| input.received + input.rejected() + input.connections > 0 || input.consumer.is_some());
     let texts: Vec<String> = shown
         .map(|(name, input)| {
             let before =
@@ -77,6 +80,9 @@ fn inputs(view: &View, last: &Snapshot) -> String {
                 Some((before, time)) => format!("{} {}/s", sanitize(name), number(rate(input.received, before, time))),
                 None => format!("{} {} received", sanitize(name), number(input.received as f64)),
             };
+            if let Some(consumer) = &input.consumer {
+                text.push_str(&format!(", {}", consumer.text(|count| number(count as f64))));
+            }
             for (what, count) in [("rejected", input.rejected()), ("lost", input.lost)] {
                 if count > 0 {
                     text.push_str(&format!(", {} {what}", number(count as f64)));
@@ -93,8 +99,13 @@ fn problem(view: &View) -> Line<'static> {
     if let Some(error) = &view.error {
         return Line::styled(format!("No answer: {}; retrying", sanitize(error)), BAD);
     }
-    let refused = view.last.as_ref().and_then(|last| last.status.reloads.last_error.as_ref());
-    match refused {
+    let status = view.last.as_ref().map(|last| &last.status);
+    let consumers =
+        status.into_iter().flat_map(|status| status.inputs.values()).filter_map(|input| input.consumer.as_ref());
+    if let Some(error) = consumers.filter_map(|consumer| consumer.last_error.as_ref()).next() {
+        return Line::styled(format!("Kafka: {}", sanitize(&error.message)), BAD);
+    }
+    match status.and_then(|status| status.reloads.last_error.as_ref()) {
         Some(error) => {
             let first = sanitize(error.lines().next().unwrap_or_default());
             Line::styled(format!("The last reload was refused: {first}"), BAD)

@@ -14,15 +14,12 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let up = age(snapshot.at.saturating_sub(status.started_at) as f64 / 1e3);
     let mut text = format!("Logphase {}  {} for {up}\n", sanitize(&status.version), sanitize(&status.stage));
     for (name, input) in &status.inputs {
-        let _ = writeln!(
-            text,
-            "input {}: {} received, {} rejected, {} lost, {} connections",
-            sanitize(name),
-            input.received,
-            input.rejected(),
-            input.lost,
-            input.connections
-        );
+        let (name, received, rejected, lost) = (sanitize(name), input.received, input.rejected(), input.lost);
+        let _ = write!(text, "input {name}: {received} received, {rejected} rejected, {lost} lost, ");
+        let _ = match &input.consumer {
+            Some(consumer) => writeln!(text, "{}", consumer.text(|count| count.to_string())),
+            None => writeln!(text, "{} connections", input.connections),
+        };
     }
     text.push('\n');
     let rows = rows(status, None, Sort::Order);
@@ -79,6 +76,11 @@ fn problems(snapshot: &Snapshot, rows: &[Row]) -> String {
         for problem in mapping.problems(name) {
             let _ = writeln!(text, "{}", sanitize(&problem));
         }
+    }
+    let consumers = snapshot.status.inputs.iter().filter_map(|(name, input)| Some((name, input.consumer.as_ref()?)));
+    for (name, error) in consumers.filter_map(|(name, consumer)| Some((name, consumer.last_error.as_ref()?))) {
+        let ago = age(snapshot.at.saturating_sub(error.at) as f64 / 1e3);
+        let _ = writeln!(text, "input {}, {ago} ago: {}", sanitize(name), sanitize(&error.message));
     }
     if let Some(error) = &snapshot.status.reloads.last_error {
         let _ = writeln!(text, "the last reload was refused: {}", sanitize(error));

@@ -29,6 +29,33 @@ pub(super) struct Input {
     pub rejected: BTreeMap<String, u64>,
     pub lost: u64,
     pub connections: u64,
+    pub consumer: Option<Consumer>,
+}
+
+/// The state of an input that is a consumer.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Consumer {
+    pub topics: BTreeMap<String, Topic>,
+    pub last_error: Option<LastError>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Topic {
+    pub partitions: u64,
+    pub paused: u64,
+    pub lag: u64,
+}
+
+impl Consumer {
+    /// Partitions, paused ones among them, and lag, as text.
+    pub(super) fn text(&self, number: fn(u64) -> String) -> String {
+        let sum = |of: fn(&Topic) -> u64| self.topics.values().map(of).sum::<u64>();
+        let paused = sum(|topic| topic.paused);
+        let paused = if paused > 0 { format!(" ({} paused)", number(paused)) } else { String::new() };
+        format!("{} partitions{paused}, lag {}", number(sum(|topic| topic.partitions)), number(sum(|topic| topic.lag)))
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -38,6 +38,13 @@ fn status(second: u64) -> Value {
         "version": "0.1.0", "stage": "ready", "started_at": STARTED, "transactions": 5,
         "inputs": {
             "http": {"received": 1_000_000 + second * 12_300, "rejected": {"full": 12}, "lost": 0, "connections": 3},
+            "kafka": {
+                "received": 70_000 + second * 250, "rejected": {}, "lost": 0, "connections": 0,
+                "consumer": {
+                    "topics": {"a": {"partitions": 8, "paused": 0, "lag": 12}, "b": {"partitions": 4, "paused": 1, "lag": 3000}},
+                    "last_error": null,
+                },
+            },
             "udp": {"received": 500, "rejected": {}, "lost": 4, "connections": 0},
             "unix": {"received": 0, "rejected": {}, "lost": 0, "connections": 0},
         },

@@ -10,19 +10,22 @@ use logphase_net::ConfigError;
 /// Permissions of users who are neither the owner of a file nor in its group.
 const OTHERS: u32 = 0o007;
 
+/// An error about a setting of `input`.
+pub(in crate::input) fn refusal(input: &str, error: ConfigError) -> Diagnostic {
+    let ConfigError { field, problem, help } = error;
+    let path = format!("inputs.{input}.{field}");
+    let diagnostic = Diagnostic::error(codes::SETTING, format!("the setting `{path}`: {problem}")).path(path);
+    match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
 /// Errors of the files of an input that listens on `listen`, and a warning if anyone who reaches it can write to it.
 pub(in crate::input) fn findings(settings: &TransportSettings<'_>, listen: &[String]) -> Vec<Diagnostic> {
     let TransportSettings { input, tls, auth, alpn, .. } = *settings;
     let mut found = Vec::new();
-    let error = |place: &str, error: ConfigError| {
-        let ConfigError { field, problem, help } = error.within(place);
-        let path = format!("inputs.{input}.{field}");
-        let diagnostic = Diagnostic::error(codes::SETTING, format!("the setting `{path}`: {problem}")).path(path);
-        match help {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
-        }
-    };
+    let error = |place: &str, error: ConfigError| refusal(input, error.within(place));
     match tls.server(alpn).and_then(|server| server.map(|server| server.load()).transpose()) {
         Ok(_) => {}
         Err(problem) => found.push(error("tls", problem)),

@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 pub(super) use self::auth::{Access, Auth, Unauthorized};
-pub(super) use self::exposure::{findings, of_datagrams};
+pub(super) use self::exposure::{findings, of_datagrams, refusal};
 pub(super) use self::settings::{PROXY_PROTOCOL, PerPeer, Tls};
 pub(super) use self::stream::Stream;
 

@@ -9,6 +9,7 @@ use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
 };
 use super::{Definition, HTTP_AND_WEBSOCKET};
+use crate::options::kafka::{AUTHENTICATION, SSL, SSL_VERIFY};
 use crate::sink::kafka;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 use logphase_script::message::Include;
@@ -87,51 +88,11 @@ const HEADER_NAME: Field = Field::string("").about("Name of the header.");
 static BROKER: Record =
     Record::new(&[Field::string("host").required().about("Host name or IP address of a broker."), PORT]);
 
-static AUTHENTICATION: Record = Record {
-    fields: &[
-        Field::string("strategy").checks(&[Check::OneOf(&["sasl"])]).about("`sasl`; default: no authentication."),
-        Field::string("mechanism")
-            .checks(&[Check::OneOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])])
-            .about("SASL mechanism."),
-        Field::string("user").about("User or token id."),
-        Field::string("password").about("Password or token HMAC."),
-        Field::boolean("tokenauth").about("Whether the user is a delegation token."),
-        Field::record("oauthbearer", &OAUTH_BEARER).since("3.15").about("Token endpoint and client."),
-    ],
-    checks: &[bearer_block],
-};
-
-static OAUTH_BEARER: Record = Record::new(&[
-    Field::string("token_endpoint_url").required().about("URL of the token endpoint."),
-    Field::string("client_id").required().about("Client id."),
-    Field::string("client_secret").required().about("Client secret."),
-    Field::array("scopes", &Field::string("")).about("Scopes to request."),
-    Field::map("extensions", &Field::string(""), &Field::string("")).about("SASL extensions."),
-    Field::boolean("token_endpoint_tls_verify")
-        .default(Default::Boolean(true))
-        .about("Verify the certificate of the token endpoint."),
-]);
-
 static SECURITY: Record = Record::new(&[
     Field::string("certificate_id").checks(&[Check::Uuid]).about("Client certificate for mutual TLS."),
-    Field::boolean("ssl").about("Use TLS."),
-    Field::boolean("ssl_verify")
-        .default(Default::Boolean(true))
-        .since("3.13")
-        .about("Verify the brokers' certificates."),
+    SSL,
+    SSL_VERIFY,
 ]);
-
-fn bearer_block(authentication: &Map<String, Value>) -> Result<(), Problem> {
-    let bearer = authentication.get("mechanism").is_some_and(|mechanism| mechanism == "OAUTHBEARER");
-    if !bearer || authentication.contains_key("oauthbearer") {
-        return Ok(());
-    }
-    Err(Problem {
-        field: "mechanism",
-        message: "the mechanism `OAUTHBEARER` without an `oauthbearer` block".into(),
-        kong: "failed conditional validation given value of field 'mechanism'".into(),
-    })
-}
 
 fn arrays_without_schema(config: &Map<String, Value>) -> Result<(), Problem> {
     let arrays = config.get("max_batch_size").and_then(Value::as_f64).is_some_and(|size| size > 1.0);

@@ -10,7 +10,8 @@
 //! | `partition_assignment` | `partition.assignment.strategy` | |
 //! | `session_timeout` | `session.timeout.ms`, `heartbeat.interval.ms` | a heartbeat in a tenth of it |
 //! | `max_fetched_bytes` | `queued.max.messages.kbytes`, `fetch.max.bytes`, `fetch.message.max.bytes` | |
-//! | none | `enable.auto.commit`, `enable.auto.offset.store` | false: see [`Consumer::commit`](super::Consumer::commit) |
+//! | `commit_interval` | `auto.commit.interval.ms` | |
+//! | none | `enable.auto.offset.store` | false: see [`Consumer::store`](super::Consumer::store) |
 
 use std::time::Duration;
 
@@ -18,10 +19,12 @@ use serde::Deserialize;
 
 use crate::settings::Properties;
 
+/// The least bytes of a fetch.
+const MIN_FETCH_BYTES: usize = 64 << 10;
 /// The strategy with which partitions that stay are consumed while others move.
 pub(super) const COOPERATIVE: &str = "cooperative-sticky";
 /// Milliseconds between two statistics.
-const STATISTICS_MS: u32 = 5000;
+const STATISTICS_MS: u32 = 1000;
 /// Milliseconds after which new topics and partitions are found.
 const METADATA_MS: u32 = 30_000;
 /// Bytes of one fetch from one partition, unless a record is larger: librdkafka's default.
@@ -44,6 +47,8 @@ pub struct ConsumerConfig {
     pub partition_assignment: Assignment,
     /// After this time without a heartbeat the group gives the member's partitions to others.
     pub session_timeout: Duration,
+    /// The time between two commits of what is stored.
+    pub commit_interval: Duration,
     /// Bytes of records that the client may hold before they are polled. One more fetch may arrive for each broker.
     pub max_fetched_bytes: usize,
 }
@@ -80,8 +85,9 @@ pub enum Assignment {
 /// `config` as settings of librdkafka.
 pub(crate) fn properties(config: &ConsumerConfig) -> Properties {
     let session = u32::try_from(config.session_timeout.as_millis()).unwrap_or(u32::MAX).clamp(1000, 3_600_000);
+    let commit = u32::try_from(config.commit_interval.as_millis()).unwrap_or(u32::MAX).clamp(1, 86_400_000);
     let fetched = config.max_fetched_bytes;
-    let fetch = (fetched / 2).clamp(1 << 10, i32::MAX as usize / 2);
+    let fetch = (fetched / 2).clamp(MIN_FETCH_BYTES, i32::MAX as usize / 2);
     let reset = match config.auto_offset_reset {
         OffsetReset::Earliest => "earliest",
         OffsetReset::Latest => "latest",
@@ -102,10 +108,13 @@ pub(crate) fn properties(config: &ConsumerConfig) -> Properties {
         ("partition.assignment.strategy", strategy.to_owned()),
         ("session.timeout.ms", session.to_string()),
         ("heartbeat.interval.ms", (session / 10).clamp(100, 3000).to_string()),
-        ("enable.auto.commit", "false".to_owned()),
+        ("enable.auto.commit", "true".to_owned()),
+        ("auto.commit.interval.ms", commit.to_string()),
         ("enable.auto.offset.store", "false".to_owned()),
         ("queued.max.messages.kbytes", (fetched >> 10).clamp(1, 2_097_151).to_string()),
         ("fetch.max.bytes", fetch.to_string()),
+        // Of producers; librdkafka wants it to be no more than a fetch.
+        ("message.max.bytes", fetch.min(1_000_000).to_string()),
         ("fetch.message.max.bytes", PARTITION_FETCH_BYTES.min(fetch).to_string()),
         ("receive.message.max.bytes", (fetch + (64 << 20)).min(i32::MAX as usize).to_string()),
         // A partition is fetched again soon after it had no room.

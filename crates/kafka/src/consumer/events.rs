@@ -8,7 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::{Event, TopicPartition, statistics};
@@ -32,15 +32,6 @@ impl ClientError {
     pub fn is_fatal(&self) -> bool {
         self.code == RDKafkaErrorCode::Fatal
     }
-}
-
-/// The result of a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    /// The committed offset of each partition.
-    pub offsets: Vec<(TopicPartition, i64)>,
-    /// Why the other partitions, or all, were not committed.
-    pub error: Option<RDKafkaErrorCode>,
 }
 
 /// Receives the events of a consumer.
@@ -119,31 +110,20 @@ impl ConsumerContext for Events {
         if self.closing.load(Ordering::Acquire) {
             return self.finish(consumer, list);
         }
-        let partitions = partitions(list).map(|(partition, ..)| partition).collect();
+        let partition = |element: TopicPartitionListElem<'_>| TopicPartition {
+            topic: element.topic().into(),
+            partition: element.partition(),
+        };
+        let partitions = list.elements().into_iter().map(partition).collect();
         let lost = !assigned && consumer.assignment_lost();
         self.push(if assigned { Event::Assigned(partitions) } else { Event::Revoked { partitions, lost } });
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        let mut error = result.err().map(|error| code_of(&error));
-        let mut offsets = Vec::new();
-        for (partition, offset, failed) in partitions(list) {
-            match (failed, offset) {
-                (None, Offset::Offset(offset)) if error.is_none() || list.count() > 1 => {
-                    offsets.push((partition, offset));
-                }
-                (failed, _) => error = failed.or(error),
-            }
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        let result = result.map_err(|error| code_of(&error));
+        // Nothing was stored since the last time.
+        if result != Err(RDKafkaErrorCode::NoOffset) {
+            self.push(Event::Committed(result));
         }
-        self.push(Event::Committed(Commit { offsets, error }));
     }
-}
-
-/// The partitions of a list, each with its offset and its error.
-fn partitions(list: &TopicPartitionList) -> impl Iterator<Item = (TopicPartition, Offset, Option<RDKafkaErrorCode>)> {
-    list.elements().into_iter().map(|element| {
-        let partition = TopicPartition { topic: element.topic().into(), partition: element.partition() };
-        let error = element.error().err().map(|error| code_of(&error));
-        (partition, element.offset(), error)
-    })
 }

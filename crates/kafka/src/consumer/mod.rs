@@ -2,8 +2,8 @@
 //!
 //! A [`Consumer`] has no thread of its own: whoever has it calls [`Consumer::poll`] until nothing is left, and again when
 //! it is woken. Rebalances are events like records, and answered by [`Consumer::assign`] and [`Consumer::unassign`], so
-//! that what a partition has in flight can be finished before it is given up. Offsets are committed only by
-//! [`Consumer::commit`].
+//! that what a partition has in flight can be finished before it is given up. Only offsets of [`Consumer::store`] are
+//! committed.
 
 pub mod config;
 mod error;
@@ -22,8 +22,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 pub use self::error::advice;
+pub use self::events::ClientError;
 use self::events::Events;
-pub use self::events::{ClientError, Commit};
 pub use self::statistics::PartitionStatistics;
 use super::oauthbearer::{SetTokenError, Token, TokenClient, TokenSupplier};
 use super::settings::Settings;
@@ -63,9 +63,9 @@ pub enum Event<'a> {
     },
     /// The client reports an error.
     Error(ClientError),
-    /// Offsets were committed, or were not.
-    Committed(Commit),
-    /// The state of the partitions of the topics, every five seconds.
+    /// The stored offsets were committed; or not, for this reason, and are committed later.
+    Committed(Result<(), RDKafkaErrorCode>),
+    /// The state of the partitions of the topics, once a second.
     Statistics(Vec<PartitionStatistics>),
 }
 
@@ -152,7 +152,9 @@ impl Consumer {
     /// librdkafka's reason; the member then consumes none of them.
     pub fn assign(&self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
         let list = list(partitions);
-        if self.cooperative { self.client.incremental_assign(&list) } else { self.client.assign(&list) }
+        let assigned = if self.cooperative { self.client.incremental_assign(&list) } else { self.client.assign(&list) };
+        // librdkafka keeps a partition paused that was given up so.
+        assigned.and_then(|()| if partitions.is_empty() { Ok(()) } else { self.client.resume(&list) })
     }
 
     /// Gives `partitions` up.
@@ -179,29 +181,21 @@ impl Consumer {
         self.client.resume(&list(std::slice::from_ref(partition)))
     }
 
-    /// Begins to commit `offsets`: of each partition the offset of the next record to consume. An event tells the result.
-    ///
-    /// # Errors
-    /// librdkafka's code.
-    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), RDKafkaErrorCode> {
-        self.commit_in(offsets, CommitMode::Async)
+    /// Offsets to commit with the next commit, of each partition that of the next record to consume. Those of partitions that
+    /// this member does not have are left out.
+    pub fn store(&self, offsets: &[(TopicPartition, i64)]) {
+        if let Err(error) = self.client.store_offsets(&offset_list(offsets)) {
+            tracing::debug!("kafka client: offsets are not stored: {error}");
+        }
     }
 
-    /// The same, and waits for the coordinator of the group, at most for the time of the group's sessions.
+    /// Commits `offsets` and waits for the coordinator of the group, at most for the time of the group's sessions.
     ///
     /// # Errors
     /// The coordinator's or librdkafka's code.
-    pub fn commit_now(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), RDKafkaErrorCode> {
-        self.commit_in(offsets, CommitMode::Sync)
-    }
-
-    fn commit_in(&self, offsets: &[(TopicPartition, i64)], mode: CommitMode) -> Result<(), RDKafkaErrorCode> {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (TopicPartition { topic, partition }, offset) in offsets {
-            // Only an offset that does not exist is refused.
-            let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
-        }
-        self.client.commit(&list, mode).map_err(|error| super::producer::code_of(&error))
+    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), RDKafkaErrorCode> {
+        let committed = self.client.commit(&offset_list(offsets), CommitMode::Sync);
+        committed.map_err(|error| super::producer::code_of(&error))
     }
 
     /// Leaves the group, so that the others need not wait for the end of a session, and ends the client. Waits for the
@@ -234,6 +228,15 @@ fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for TopicPartition { topic, partition } in partitions {
         list.add_partition(topic, *partition);
+    }
+    list
+}
+
+fn offset_list(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (TopicPartition { topic, partition }, offset) in offsets {
+        // Only an offset that does not exist is refused.
+        let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
     }
     list
 }

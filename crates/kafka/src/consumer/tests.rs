@@ -18,6 +18,7 @@ fn config() -> ConsumerConfig {
         isolation_level: IsolationLevel::ReadCommitted,
         partition_assignment: Assignment::CooperativeSticky,
         session_timeout: Duration::from_secs(45),
+        commit_interval: Duration::from_secs(1),
         max_fetched_bytes: 32 << 20,
     }
 }
@@ -38,7 +39,7 @@ fn expect(config: &ConsumerConfig, expected: &[(&str, &str)]) {
 }
 
 /// Scenario: each field of a consumer's configuration.
-/// Guarantees: it becomes the setting that the table of `config` names; nothing is committed by the client itself.
+/// Guarantees: it becomes the setting that the table of `config` names; no offset is stored by the client itself.
 #[test]
 fn fields_become_settings() {
     expect(
@@ -50,7 +51,7 @@ fn fields_become_settings() {
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "45000"),
             ("heartbeat.interval.ms", "3000"),
-            ("enable.auto.commit", "false"),
+            ("auto.commit.interval.ms", "1000"),
             ("enable.auto.offset.store", "false"),
             ("queued.max.messages.kbytes", "32768"),
             ("fetch.max.bytes", "16777216"),
@@ -81,12 +82,13 @@ fn fields_become_settings() {
     );
 }
 
-/// Scenario: the smallest and the largest sizes and times. Guarantees: librdkafka takes the settings.
-#[test]
-fn extremes_are_taken() {
+/// Scenario: the smallest and the largest sizes and times. Guarantees: librdkafka starts with the settings.
+#[tokio::test]
+async fn extremes_are_taken() {
     for max_fetched_bytes in [0, 1, 1 << 20, usize::MAX] {
         for session_timeout in [Duration::ZERO, Duration::MAX] {
-            let _ = settings(&ConsumerConfig { max_fetched_bytes, session_timeout, ..config() });
+            let settings = settings(&ConsumerConfig { max_fetched_bytes, session_timeout, ..config() });
+            Consumer::start(&settings, None, &["t".to_owned()], || ()).expect("it starts").close();
         }
     }
 }
