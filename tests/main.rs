@@ -55,6 +55,7 @@ mod snippet_tests;
 mod stdin;
 mod syslog;
 mod syslog_input;
+mod tail;
 mod tap;
 mod top;
 mod transaction_schema;

@@ -154,11 +154,13 @@ fn every_message_is_somewhere() {
     let mut peers = Peers::start();
     let home = Home::new();
     home.write("kong.yml", &peers.configuration(&home, 0));
-    // No broker is there: the Kafka input is for its metrics.
+    // No broker and no file is there: these inputs are for their metrics.
     let home = home
         .set("LOGPHASE_KAFKA_TOPICS", "none")
         .set("LOGPHASE_KAFKA_BOOTSTRAP_SERVERS", format!("127.0.0.1:{}", free_port()));
-    let (home, port) = with_status(home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms"));
+    let files = home.text("*.none");
+    let home = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms").set("LOGPHASE_FILE_INCLUDE", files);
+    let (home, port) = with_status(home);
     let mut service = home.start();
     let scraper = Scraper::start(port);
     let load = Load::start_with(service.home.http, mixed);

@@ -178,7 +178,7 @@ fn queue(stats: &PluginStats) -> Value {
 fn input(state: &ServiceState, name: &str, counters: &Counters) -> Value {
     let rejected: Map<String, Value> =
         Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), counters.rejected(reason).into())).collect();
-    let mut status = json!({
+    let mut shown = json!({
         "received": counters.received(),
         "rejected": rejected,
         "lost": counters.lost(),
@@ -188,9 +188,22 @@ fn input(state: &ServiceState, name: &str, counters: &Counters) -> Value {
         "asked": asked(state, name),
     });
     if let Some(stats) = counters.consumer() {
-        status["consumer"] = consumer(stats);
+        shown["consumer"] = consumer(stats);
     }
-    status
+    if let Some(files) = counters.files() {
+        let most_behind =
+            files.most_behind.map(|(path, bytes)| json!({"path": path.to_string_lossy(), "bytes": bytes}));
+        shown["files"] = json!({
+            "followed": files.followed,
+            "open": files.open,
+            "left_out": files.left_out,
+            "lag_bytes": files.lag_bytes,
+            "most_behind": most_behind,
+            "rotations": files.rotations,
+            "truncations": files.truncations,
+        });
+    }
+    shown
 }
 
 /// What snippets ask for that Kong's log object lacks: whether one of the input's last transactions had it. `transactions`

@@ -70,6 +70,18 @@ pub enum BindError {
         /// What the system reported.
         source: io::Error,
     },
+    /// The place of its own files cannot be used.
+    #[error("cannot keep {what} in {}: {source}; {help}", path.display())]
+    Keep {
+        /// What is kept.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+        /// What to do about it.
+        help: &'static str,
+    },
     /// The address is in use, or the process may not have it.
     #[error("cannot listen for {what} on {address}: {source}; {help}")]
     Listen {

@@ -1,7 +1,10 @@
 //! What an input counts.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use super::ConsumerStats;
 use crate::decode::DecodeError;
@@ -126,6 +129,25 @@ impl Handshake {
     }
 }
 
+/// The files that an input follows, now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FollowedFiles {
+    /// Their number.
+    pub followed: u64,
+    /// Those of them that are open.
+    pub open: u64,
+    /// Bytes of all of them that were not read yet.
+    pub lag_bytes: u64,
+    /// The file with the most bytes that were not read yet, and how many; `None` if all were read.
+    pub most_behind: Option<(PathBuf, u64)>,
+    /// How often a file was renamed or removed, since the start.
+    pub rotations: u64,
+    /// How often a file was truncated, since the start.
+    pub truncations: u64,
+    /// Files that match and are not followed: compressed ones, and those past the limit.
+    pub left_out: u64,
+}
+
 /// What one input has counted since it was started. An input without connections leaves those counters at 0.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -141,6 +163,8 @@ pub struct Counters {
     handshakes: [AtomicU64; Handshake::ALL.len()],
     throttled: AtomicU64,
     consumer: OnceLock<Arc<ConsumerStats>>,
+    /// Of an input that follows files.
+    files: OnceLock<Arc<Mutex<FollowedFiles>>>,
     /// Limits the log lines about what was not accepted.
     pub(super) log_limit: Limiter,
     /// Limits the log lines about connections that are refused.
@@ -231,6 +255,16 @@ impl Counters {
     /// Sets the state of the consumer. Only the first call has an effect.
     pub(super) fn set_consumer(&self, stats: Arc<ConsumerStats>) {
         let _ = self.consumer.set(stats);
+    }
+
+    /// The files that an input follows; `None` for all other inputs.
+    pub fn files(&self) -> Option<FollowedFiles> {
+        self.files.get().map(|files| files.lock().clone())
+    }
+
+    /// What an input that follows files says of them.
+    pub(super) fn follow_files(&self) -> &Arc<Mutex<FollowedFiles>> {
+        self.files.get_or_init(Arc::default)
     }
 
     pub(super) fn count_received(&self, transactions: usize) {

@@ -1,4 +1,5 @@
-//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service, Kafka and standard input.
+//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service, Kafka, files and standard
+//! input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
 //! nothing else names it. What several inputs need is shared: `accept` (connections), `transport` (TLS, the PROXY protocol,
@@ -24,6 +25,7 @@ mod als;
 mod bind;
 mod counters;
 mod datagrams;
+mod file;
 mod http;
 mod kafka;
 mod lines;
@@ -44,7 +46,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use self::bind::{Address, BindError, resolve};
-pub use self::counters::{Counters, Handshake, Reason, Refusal};
+pub use self::counters::{Counters, FollowedFiles, Handshake, Reason, Refusal};
 pub use self::kafka::{ConsumerStats, PartitionState, TopicState};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
@@ -64,6 +66,7 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<syslog::Syslog>(),
     Definition::of::<als::Als>(),
     Definition::of::<kafka::Kafka>(),
+    Definition::of::<file::FileInput>(),
 ];
 
 /// The number of the input `name` in [`INPUTS`].

@@ -1,5 +1,7 @@
 //! The settings of the inputs, which only the inputs themselves know.
 
+use std::path::Path;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -70,6 +72,8 @@ pub struct Shared<'a> {
     pub limits: &'a Limits,
     /// The mappings, built-in ones and own ones.
     pub mappings: &'a Mappings,
+    /// The directory of the service's own files.
+    pub data_dir: &'a Path,
 }
 
 impl Shared<'_> {

@@ -95,6 +95,11 @@ impl OrderedIntake {
         self.batches.len() < MAX_IN_FLIGHT && self.first_queued().is_none()
     }
 
+    /// Whether nothing is in flight, and transactions wait for room in a queue.
+    pub fn waits_for_room(&self) -> bool {
+        !self.batches.is_empty() && self.first_in_flight().is_none()
+    }
+
     /// Adds a batch after those that were pushed before. Must be called only if [`Self::has_room`].
     pub fn push(&mut self, transactions: Vec<Transaction>) {
         let is_next = self.first_queued().is_none();

@@ -149,6 +149,6 @@ impl<'a> From<&'a Settings> for InputSettings<'a> {
 
 impl<'a> From<&'a Settings> for Shared<'a> {
     fn from(settings: &'a Settings) -> Self {
-        Self { limits: &settings.limits, mappings: &settings.mappings }
+        Self { limits: &settings.limits, mappings: &settings.mappings, data_dir: &settings.data_dir }
     }
 }

@@ -47,6 +47,7 @@ mod tests {
         new.inputs.set("tcp", "max_connections", 7);
         new.inputs.set("unix", "max_connections", 7);
         new.inputs.set("udp", "listen", vec!["127.0.0.1:1"]);
+        new.inputs.set("file", "include", vec!["/var/log/*.json"]);
         new.limits.max_depth += 1;
         new.mappings = serde_json::from_value(serde_json::json!({"edge": {"extends": "nginx"}})).unwrap();
         new.status.listen.clear();
@@ -64,6 +65,7 @@ mod tests {
             "inputs.tcp",
             "inputs.unix",
             "inputs.udp",
+            "inputs.file",
             "limits",
             "mappings",
             "status",

@@ -65,6 +65,14 @@ pub fn read_stream(stream: impl Read, max_bytes: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > max_bytes { Err(too_large(max_bytes)) } else { Ok(bytes) }
 }
 
+/// Opens the regular file at `path` for reading, without waiting. Follows links.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    open(path, Accept::Regular)
+}
+
 fn open(path: &Path, accept: Accept) -> io::Result<File> {
     // Opening alone can have an effect on a device or a pipe.
     let before = std::fs::metadata(path)?;

@@ -6,7 +6,7 @@ use super::super::reloads::ReloadResult;
 use super::family::{Family, MetricKind, Samples};
 use super::snapshot::{Consumer, Snapshot, Snippet};
 use crate::delivery::PluginStats;
-use crate::input::{Handshake, Reason, Refusal, TopicState};
+use crate::input::{FollowedFiles, Handshake, Reason, Refusal, TopicState};
 use logphase_queue::metric::Scale;
 use logphase_script::Stop;
 
@@ -54,6 +54,11 @@ fn each_topic(snapshot: &Snapshot, out: &mut Samples, value: fn(&TopicState) -> 
 fn each_consumer(snapshot: &Snapshot, out: &mut Samples, value: fn(&Consumer) -> u64) {
     let consumers = snapshot.inputs.iter().filter_map(|input| input.consumer.as_ref());
     consumers.for_each(|consumer| out.integer([], value(consumer)));
+}
+
+/// The inputs that follow files.
+fn followed(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, &FollowedFiles)> {
+    snapshot.inputs.iter().filter_map(|input| Some((input.name, input.files.as_ref()?)))
 }
 
 /// A sample of `max`, unless there is no limit.
@@ -260,6 +265,54 @@ pub static FAMILIES: &[Family] = &[
         about: "1 while the last thing that the client reported is an error, such as brokers that cannot be reached",
         look_for: "1 for longer than a restart of a broker: see `inputs.kafka.consumer.last_error` in `/status`.",
         samples: |snapshot, out| each_consumer(snapshot, out, |consumer| consumer.failing.into()),
+    },
+    Family {
+        name: "logphase_input_files",
+        kind: MetricKind::Gauge,
+        labels: &["input", "state"],
+        about: "Files of an input that follows files: `followed`, `open` (part of `followed`), and `left_out`, which are \
+                compressed or past `max_files`",
+        look_for: "`followed` at `max_files` of the input: further files are not read.",
+        samples: |snapshot, out| {
+            for (input, files) in followed(snapshot) {
+                out.integer([input, "followed"], files.followed);
+                out.integer([input, "open"], files.open);
+                out.integer([input, "left_out"], files.left_out);
+            }
+        },
+    },
+    Family {
+        name: "logphase_input_lag_bytes",
+        kind: MetricKind::Gauge,
+        labels: &["input"],
+        about: "Bytes of all files of an input that were not read yet; half a line at the end of a file counts as read",
+        look_for: "Continuous growth: a queue is full, or lines are written faster than this node reads them.",
+        samples: |snapshot, out| followed(snapshot).for_each(|(input, files)| out.integer([input], files.lag_bytes)),
+    },
+    Family {
+        name: "logphase_input_max_lag_bytes",
+        kind: MetricKind::Gauge,
+        labels: &["input"],
+        about: "The same of the file with the most; `/status` has its name",
+        look_for: "More than a file has when it is rotated away: what is removed before it is read is lost.",
+        samples: |snapshot, out| {
+            for (input, files) in followed(snapshot) {
+                out.integer([input], files.most_behind.as_ref().map_or(0, |(_, bytes)| *bytes));
+            }
+        },
+    },
+    Family {
+        name: "logphase_input_rotations_total",
+        kind: MetricKind::Counter,
+        labels: &["input", "how"],
+        about: "Files that were renamed or removed (`renamed`), and that were truncated (`truncated`)",
+        look_for: "The rate of your rotation. More: a program replaces files instead of appending to them.",
+        samples: |snapshot, out| {
+            for (input, files) in followed(snapshot) {
+                out.integer([input, "renamed"], files.rotations);
+                out.integer([input, "truncated"], files.truncations);
+            }
+        },
     },
     Family {
         name: "logphase_messages_total",

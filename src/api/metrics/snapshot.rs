@@ -6,7 +6,7 @@ use super::super::health;
 use super::super::reloads::ReloadStats;
 use super::super::state::ServiceState;
 use crate::delivery::PluginStats;
-use crate::input::{ConsumerStats, Handshake, Reason, Refusal, TopicState};
+use crate::input::{ConsumerStats, FollowedFiles, Handshake, Reason, Refusal, TopicState};
 use crate::phase::SnippetKey;
 use logphase_queue::metric::Histogram;
 use logphase_script::Stop;
@@ -44,6 +44,8 @@ pub(super) struct Input {
     pub throttled: u64,
     pub refused: [u64; Refusal::ALL.len()],
     pub handshakes: [u64; Handshake::ALL.len()],
+    /// Of an input that follows files.
+    pub files: Option<FollowedFiles>,
     pub rejected: [u64; Reason::ALL.len()],
     pub consumer: Option<Consumer>,
 }
@@ -107,6 +109,7 @@ impl Snapshot {
             throttled: counters.throttled(),
             refused: Refusal::ALL.map(|refusal| counters.refused_connections(refusal)),
             handshakes: Handshake::ALL.map(|result| counters.handshakes(result)),
+            files: counters.files(),
             rejected: Reason::ALL.map(|reason| counters.rejected(reason)),
             consumer: counters.consumer().map(Consumer::of),
         });

@@ -35,7 +35,8 @@ fn settings() -> Settings {
 
 fn als(settings: Settings) -> Als {
     let limits = Limits { max_body_bytes: 1 << 20, ..limits() };
-    Als::new(settings, Shared { limits: &limits, mappings: &Mappings::default() }).unwrap()
+    Als::new(settings, Shared { limits: &limits, mappings: &Mappings::default(), data_dir: std::path::Path::new("") })
+        .unwrap()
 }
 
 fn start(settings: Settings) -> Harness {

@@ -14,8 +14,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::reader::{LineReader, Rejected};
-use self::splitter::LineSplitter;
-pub(super) use self::splitter::{Line, Splitter, not_empty};
+pub(super) use self::splitter::{Line, LineSplitter, Splitter, not_empty};
 pub(super) use self::unfinished::{UnfinishedLine, UnfinishedLines};
 use super::accept::{Peer, report_shed};
 use super::{Context, Reason};

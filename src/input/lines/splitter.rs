@@ -61,21 +61,47 @@ pub(in crate::input) struct LineSplitter {
     skipping: bool,
     /// Number of the last line that was returned or skipped.
     number: u64,
+    /// Where `block`, or without one `buffer`, begins in the stream.
+    start: u64,
 }
 
 impl LineSplitter {
     /// A splitter that buffers at most `limit` bytes (and one read) of a line whose end was not read yet.
     pub(in crate::input) fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), scanned: 0, block: Bytes::new(), at: 0, limit, skipping: false, number: 0 }
+        Self::starting_at(0, false, limit)
+    }
+
+    /// A splitter whose first byte is at `offset` of the stream, where a line begins; with `skipping` it is within a line
+    /// that is discarded.
+    pub(in crate::input) fn starting_at(offset: u64, skipping: bool, limit: usize) -> Self {
+        let (buffer, block) = (BytesMut::new(), Bytes::new());
+        Self { buffer, scanned: 0, block, at: 0, limit, skipping, number: 0, start: offset }
+    }
+
+    /// The offset in the stream after what was returned or skipped.
+    pub(in crate::input) fn offset(&self) -> u64 {
+        self.start + self.at as u64
+    }
+
+    /// Whether the rest of a line that is too long is being discarded.
+    pub(in crate::input) fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// Of the bytes before [`Self::offset`] those that are held still, at most `count`.
+    pub(in crate::input) fn recent(&self, count: usize) -> &[u8] {
+        &self.block[self.at.saturating_sub(count)..self.at]
     }
 
     /// Moves complete lines into `block`, or returns that the line in `buffer` is too long; `None` when more must be read.
     fn refill(&mut self) -> Option<Option<Line>> {
         if self.skipping {
             let Some(end) = memchr(b'\n', &self.buffer) else {
+                self.start += self.buffer.len() as u64;
                 self.buffer.clear();
                 return None;
             };
+            self.start += end as u64 + 1;
             self.buffer.advance(end + 1);
             self.skipping = false;
         }
@@ -88,6 +114,7 @@ impl LineSplitter {
             self.scanned = self.buffer.len();
             return None;
         }
+        self.start += self.buffer.len() as u64;
         self.buffer.clear();
         self.scanned = 0;
         self.skipping = true;
@@ -118,8 +145,8 @@ impl Splitter for LineSplitter {
                 }
             }
             // Releases the block, so that the buffer can be used again.
+            self.start += std::mem::take(&mut self.at) as u64;
             self.block = Bytes::new();
-            self.at = 0;
             if let Some(too_long) = self.refill()? {
                 return Some(too_long);
             }
@@ -128,6 +155,7 @@ impl Splitter for LineSplitter {
 
     fn last(&mut self) -> Option<Line> {
         let rest = std::mem::take(&mut self.buffer).freeze();
+        self.start += rest.len() as u64;
         self.scanned = 0;
         if std::mem::take(&mut self.skipping) || rest.is_empty() {
             return None;
@@ -192,6 +220,29 @@ mod tests {
         lines.extend(splitter.last());
         let too_long = |number| Line { number, text: None };
         assert_eq!(lines, [line(1, "a"), too_long(2), line(3, "b"), too_long(4)]);
+    }
+
+    /// Scenario: a stream that is read from its middle: the end of a line that is discarded, lines, an empty one, a line that
+    /// is too long, and a start of one.
+    /// Guarantees: the offset is always that after what was returned or skipped, and the bytes before it are those of the
+    /// stream.
+    #[test]
+    fn offsets() {
+        let mut splitter = LineSplitter::starting_at(1000, true, 10);
+        splitter.buffer().extend_from_slice(b"end\nab\n\ncd\n");
+        assert_eq!(splitter.next().unwrap().text.unwrap(), "ab");
+        assert_eq!((splitter.offset(), splitter.recent(100), splitter.is_skipping()), (1007, &b"ab\n"[..], false));
+        assert_eq!(splitter.next().unwrap().text.unwrap(), "cd");
+        assert_eq!((splitter.offset(), splitter.recent(4)), (1011, &b"\ncd\n"[..]));
+        splitter.buffer().extend_from_slice(b"xxxxxxxxxxxxxxxxxxxx");
+        assert_eq!(splitter.next().unwrap().text, None);
+        assert_eq!((splitter.offset(), splitter.is_skipping()), (1031, true));
+        splitter.buffer().extend_from_slice(b"xx\nef\ngh");
+        assert_eq!(splitter.next().unwrap().text.unwrap(), "ef");
+        assert_eq!(splitter.next(), None);
+        assert_eq!((splitter.offset(), splitter.buffer().len()), (1037, 2));
+        assert_eq!(splitter.last().unwrap().text.unwrap(), "gh");
+        assert_eq!(splitter.offset(), 1039);
     }
 
     /// Scenario: a buffer that large reads have filled, of which the start of a line is left.
