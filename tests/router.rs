@@ -146,3 +146,53 @@ fn check_names_routes_that_cannot_be_used() {
     assert_eq!(ended.code(), 78);
     assert!(ended.stdout.contains("router_flavor: expressions"), "{}", ended.stdout);
 }
+
+/// Scenario: standard input with a request that a route with groups in its path takes, without a flag and with it.
+/// Guarantees: with the flag, route and service are found, and a snippet sees what the path captures; without it, nothing is
+/// added to what Kong says.
+#[test]
+fn standard_input_finds_routes_if_told() {
+    let home = Home::new();
+    let snippet = "local found = kong.request.get_uri_captures() \
+                   return {found.named.id or 'none', found.unnamed[2] or 'none', found.unnamed[0] or 'none'}";
+    let kong = json!({
+        "_format_version": "3.0",
+        "services": [{"name": "users", "host": "users.internal", "routes": [
+            {"name": "user", "paths": ["~/users/(?<id>\\d+)/(\\w+)"]},
+        ]}],
+        "plugins": [{"name": "file-log", "config": {
+            "path": "/dev/stdout", "custom_fields_by_lua": {"captures": snippet},
+        }}],
+    });
+    home.write("kong.yml", &kong.to_string());
+    let input = request(1, "any.example", "/users/7/orders?x").to_string();
+    let message = |arguments: &[&str]| -> Value {
+        let ended = home.run(&[&["run", "kong.yml", "--stdin"], arguments].concat(), input.as_bytes());
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        serde_json::from_str(ended.stdout.lines().next().expect("a message")).unwrap()
+    };
+    let found = message(&["--match-routes"]);
+    assert_eq!((&found["route"]["name"], &found["service"]["name"]), (&json!("user"), &json!("users")));
+    assert_eq!(found["captures"], json!(["7", "orders", "/users/7/orders"]));
+    assert!(found.get("_context").is_none());
+    for arguments in [&[][..], &["--match-routes=false"]] {
+        let plain = message(arguments);
+        assert!(plain.get("route").is_none());
+        assert_eq!(plain["captures"], json!(["none", "none", "none"]));
+    }
+}
+
+/// Scenario: Kong's flavor `traditional`, and one that is mistyped.
+/// Guarantees: both are refused; the first with the reason and what to use instead.
+#[test]
+fn the_flavor_traditional_is_refused() {
+    let home = Home::new();
+    home.write("kong.yml", &kong_yml(&home, "/users"));
+    for (flavor, says) in
+        [("traditional", "Use `traditional_compatible`"), ("expresions", "did you mean `expressions`?")]
+    {
+        let ended = home.run_with(&[("LOGPHASE_ROUTER_FLAVOR", flavor)], &["run", "kong.yml"]);
+        assert_eq!(ended.code(), 78, "{}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    }
+}

@@ -92,6 +92,10 @@ pub(super) struct Run {
     /// settings.
     #[arg(long, value_name = "NAME", default_value = KONG, hide_default_value = true, requires = "stdin")]
     pub(super) mapping: String,
+    /// Find the route and service of transactions from standard input without them, as Kong's router would; by default if
+    /// the mapping is not kong.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, requires = "stdin")]
+    pub(super) match_routes: Option<bool>,
 }
 
 /// Check a configuration: read it, compile every snippet, and report every mistake.

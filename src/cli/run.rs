@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Run) -> Exit {
     };
     let console = Console { diagnostics: &show, progress: &progress };
     let ended = if arguments.stdin {
-        launch.drain_stdin(&arguments.mapping, &console).map(|drained| {
+        launch.drain_stdin(&arguments.mapping, arguments.match_routes, &console).map(|drained| {
             bar.finish_and_clear();
             report(&drained)
         })

@@ -111,6 +111,7 @@ impl Builder {
         Ok(vec![Matcher {
             priority,
             id: id(route),
+            captures: language::captures(&expression),
             expression,
             route: self.destinations.len(),
             #[cfg(test)]
@@ -144,6 +145,7 @@ impl Builder {
             matchers.push(Matcher {
                 priority,
                 id,
+                captures: language::captures(&expression),
                 expression,
                 route: self.destinations.len(),
                 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use atc_router::ast::{Expression, LogicalExpression, Predicate, Type};
+use atc_router::ast::{Expression, LogicalExpression, Predicate, Type, Value};
 use atc_router::parser;
 use atc_router::schema::Schema;
 use atc_router::semantics::Validate;
@@ -195,6 +195,21 @@ fn tree(terms: &mut [Option<Expression>], and: bool) -> Expression {
         true => LogicalExpression::And(left, right),
         false => LogicalExpression::Or(left, right),
     }))
+}
+
+/// Whether a regular expression of `expression` has groups.
+pub(super) fn captures(expression: &Expression) -> bool {
+    match expression {
+        Expression::Predicate(predicate) => {
+            matches!(&predicate.rhs, Value::Regex(regex) if regex.captures_len() > 1)
+        }
+        Expression::Logical(logical) => match logical.as_ref() {
+            LogicalExpression::And(left, right) | LogicalExpression::Or(left, right) => {
+                captures(left) || captures(right)
+            }
+            LogicalExpression::Not(inner) => captures(inner),
+        },
+    }
 }
 
 /// Calls `visit` for each predicate.

@@ -22,13 +22,14 @@ mod translate;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::language::Subsystem;
 use self::request::Request;
 use self::table::{Search, Table};
 use crate::entity::Tags;
-use logphase_script::transaction::Transaction;
+use logphase_script::transaction::{CONTEXT, Transaction};
 
 pub use self::settings::{Calculation, Flavor, Options};
 
@@ -106,6 +107,11 @@ impl RouteFinder {
 
     /// The route that Kong would log for `transaction`.
     pub fn find(&mut self, transaction: &Transaction) -> Option<&Destination> {
+        self.find_with_captures(transaction).map(|(destination, _)| destination)
+    }
+
+    /// The same with what its path captures, by number and by name.
+    fn find_with_captures(&mut self, transaction: &Transaction) -> Option<(&Destination, BTreeMap<String, String>)> {
         if self.router.is_empty() {
             return None;
         }
@@ -114,24 +120,43 @@ impl RouteFinder {
             Subsystem::Http => (&mut self.http, &self.router.http),
             Subsystem::Stream => (&mut self.stream, &self.router.stream),
         };
-        let destination = &self.router.destinations[search.find(table, &request)?];
-        destination.admits(&request).then_some(destination)
+        let place = search.find(table, &request)?;
+        let destination = &self.router.destinations[table.route(place)];
+        destination.admits(&request).then(|| (destination, search.captures(table, place)))
     }
 
-    /// Adds the route and service of `transaction`, unless its proxy has said them. Returns what was added.
+    /// Adds the route and service of `transaction`, unless its proxy has said them, and to `_context` what the route's path
+    /// captures. Returns what was added.
     pub fn fill(&mut self, transaction: &mut Transaction) -> Option<&Destination> {
         if ["route", "service", "api"].iter().any(|name| transaction.get(name).is_some()) {
             return None;
         }
-        let destination = self.find(transaction)?;
+        let (destination, captures) = self.find_with_captures(transaction)?;
         let [route_tags, service_tags] = &destination.tags;
         let route = tagged(&destination.route, route_tags);
         let service = destination.service.as_ref().map(|service| tagged(service, service_tags));
         let service = service.as_ref().map(|service| ("service", &**service));
-        let members: Vec<_> = std::iter::once(("route", &*route)).chain(service).collect();
+        let context = transaction.context_with("uri_captures", || uri_captures(captures));
+        let context = context.as_ref().map(|context| (CONTEXT, &**context));
+        let members: Vec<_> = std::iter::once(("route", &*route)).chain(service).chain(context).collect();
         transaction.add_members(&members);
         Some(destination)
     }
+}
+
+/// Captures as `kong.request.get_uri_captures` reads them (docs/transaction.schema.json); `None` if there are none. As in
+/// Kong, a named group also has a number; one that took no part is null.
+fn uri_captures(mut captures: BTreeMap<String, String>) -> Option<Vec<u8>> {
+    let whole = captures.remove("0")?;
+    let (numbers, named): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        captures.into_iter().partition(|(name, _)| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut unnamed = Vec::new();
+    for (number, text) in numbers {
+        let at = number.parse::<usize>().ok()?.checked_sub(1)?;
+        unnamed.resize(unnamed.len().max(at + 1), serde_json::Value::Null);
+        unnamed[at] = text.into();
+    }
+    Some(serde_json::json!({"whole": whole, "unnamed": unnamed, "named": named}).to_string().into_bytes())
 }
 
 /// The object `entity` with its tags. They are added late because all entities of a file may share many.

@@ -1,5 +1,7 @@
 //! The expressions of one subsystem in order, and the search for the first that matches.
 
+use std::collections::BTreeMap;
+
 use atc_router::ast::{Expression, Value};
 use atc_router::context::{Context, Match};
 use atc_router::interpreter::Execute;
@@ -19,6 +21,8 @@ pub(super) struct Matcher {
     /// Among equal priorities, higher ones come first (kong/router/atc.lua, through `atc-router`).
     pub(super) id: Uuid,
     pub(super) expression: Expression,
+    /// Whether the expression captures parts of the path or of another value.
+    pub(super) captures: bool,
     /// Index of the route.
     pub(super) route: usize,
     /// What the expression was read from.
@@ -94,6 +98,11 @@ impl Table {
         self.matchers.iter().find(|matcher| matcher.id == id).map(|matcher| matcher.route)
     }
 
+    /// The route of the expression at `place`, by its index.
+    pub(super) fn route(&self, place: u32) -> usize {
+        self.matchers[place as usize].route
+    }
+
     /// The number of expressions.
     pub(super) fn len(&self) -> usize {
         self.matchers.len()
@@ -115,8 +124,8 @@ impl Search {
         Self { context, candidates: Vec::new(), key: Vec::new(), cache: Cache::default() }
     }
 
-    /// The route of the first expression of `table` that matches `request`, by its index.
-    pub(super) fn find(&mut self, table: &Table, request: &Request<'_>) -> Option<usize> {
+    /// The place of the first expression of `table` that matches `request`.
+    pub(super) fn find(&mut self, table: &Table, request: &Request<'_>) -> Option<u32> {
         if table.matchers.is_empty() || (table.uses_path && request.has_broken_path) {
             return None;
         }
@@ -139,8 +148,19 @@ impl Search {
             candidates.dedup();
             evaluate(table, candidates, context)
         };
-        let found = if cached { cache.get(key, search) } else { search() };
-        Some(table.matchers[found? as usize].route)
+        if cached { cache.get(key, search) } else { search() }
+    }
+
+    /// What the expression at `place`, which was just found, captures: by number from 0, the whole match, and by name. Empty
+    /// if that is nothing but the whole match, as in Kong.
+    pub(super) fn captures(&mut self, table: &Table, place: u32) -> BTreeMap<String, String> {
+        let matcher = &table.matchers[place as usize];
+        let mut found = Match::new();
+        // The first time, the answer may have come from the cache.
+        if !matcher.captures || !matcher.expression.execute(&mut self.context, &mut found) || found.captures.len() < 2 {
+            return BTreeMap::new();
+        }
+        found.captures.into_iter().collect()
     }
 }
 

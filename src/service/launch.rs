@@ -123,18 +123,26 @@ impl Launch {
     }
 
     /// Reads standard input to its end by the mapping `mapping`, delivers everything, and stops. Opens no listeners.
+    /// `match_routes`: whether to find the routes of transactions without one; by default if the mapping is not Kong's.
     ///
     /// # Errors
     /// There is no such mapping, or the service cannot be started.
-    pub fn drain_stdin(mut self, mapping: &str, console: &Console<'_>) -> Result<Drained, LaunchError> {
+    pub fn drain_stdin(
+        mut self,
+        mapping: &str,
+        match_routes: Option<bool>,
+        console: &Console<'_>,
+    ) -> Result<Drained, LaunchError> {
         let mappings = &self.prepared.settings().mappings;
         mappings.check_argument(mapping).map_err(|unknown| LaunchError::Configuration(vec![*unknown]))?;
-        if mapping != KONG {
+        // Kong says the routes itself.
+        let match_routes = match_routes.unwrap_or(mapping != KONG);
+        if match_routes {
             self.prepared.match_routes();
         }
         self.run(async |mut launched| {
             let service = launched.start()?;
-            Ok(serve::drain_stdin(service, &launched.settings, mapping, console).await)
+            Ok(serve::drain_stdin(service, &launched.settings, (mapping, match_routes), console).await)
         })
     }
 

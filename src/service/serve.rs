@@ -10,7 +10,6 @@ use super::watch::Watch;
 use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
 use crate::api::{self, Control, ServiceState, Stage};
 use crate::decode::kong::Format;
-use crate::decode::mapping::KONG;
 use crate::delivery::Undelivered;
 use crate::input;
 use crate::settings::Settings;
@@ -132,11 +131,11 @@ fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, co
 pub(super) async fn drain_stdin(
     service: Service,
     settings: &Settings,
-    mapping: &str,
+    (mapping, match_routes): (&str, bool),
     console: &Console<'_>,
 ) -> Drained {
     let decoder = input::Shared::from(settings).decoder(mapping, Format::Object);
-    let intake = service.intake().clone().matching_routes(mapping != KONG);
+    let intake = service.intake().clone().matching_routes(match_routes);
     let reading = input::read_lines(tokio::io::stdin(), intake, decoder, |progress| (console.progress)(progress));
     let mut signals = Signals::catch().ok();
     let summary = tokio::select! {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::router::Flavor;
 use logphase_config::diagnostic::suggest;
 
 /// Kong's modes, and why two of them are not offered.
@@ -15,6 +16,22 @@ pub(super) fn profile(value: &Value) -> Result<(), String> {
                       _environment"
             .to_owned()),
         _ => Err("expected one of: off, sandbox, strict".to_owned()),
+    }
+}
+
+/// Kong's flavors of the router, and why one of them is not offered.
+pub(super) fn router_flavor(value: &Value) -> Result<(), String> {
+    match value.as_str().unwrap_or_default() {
+        name if Flavor::NAMES.contains(&name) => Ok(()),
+        "traditional" => Err("`traditional` is not offered: its order depends on which fields the other routes have, and \
+                              can differ after a restart of Kong. Use `traditional_compatible`, Kong's default, if at most \
+                              one route matches each request, or if the routes that match differ only in the length of a \
+                              path; docs/router.md has the other differences"
+            .to_owned()),
+        other => Err(match suggest(other, Flavor::NAMES.iter().copied()) {
+            Some(near) => format!("expected one of: {}; did you mean `{near}`?", Flavor::NAMES.join(", ")),
+            None => format!("expected one of: {}", Flavor::NAMES.join(", ")),
+        }),
     }
 }
 

@@ -77,7 +77,7 @@ settings_record! {
         trusted_ips: Vec<String> = list(&Field::string("").checks(&[Check::Custom(checks::network)]));
         /// Kong's `router_flavor`, for inputs that find routes: `traditional_compatible` or `expressions`; by default
         /// `expressions` if a route has an expression.
-        router_flavor: Option<Flavor> = Field::string("").checks(&[Check::OneOf(Flavor::NAMES)]);
+        router_flavor: Option<Flavor> = Field::string("").checks(&[Check::Custom(checks::router_flavor)]);
         /// Kong's `route_match_calculation`, for inputs that find routes: `original` or `strict`.
         route_match_calculation: Calculation = choice("original", &[Check::OneOf(Calculation::NAMES)]);
         /// Budgets of snippets.

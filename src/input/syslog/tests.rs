@@ -222,7 +222,7 @@ async fn header_member() {
 fn settings() {
     let folder = tempfile::tempdir().unwrap();
     let all = crate::settings::Settings::default();
-    let shared = Shared { limits: &all.limits, mappings: &all.mappings };
+    let shared = Shared::from(&all);
     let on = |change: fn(&mut Settings, Settings)| {
         let Syslog { settings, .. } = input(&folder);
         let mut none = Settings { udp: vec![], tcp: vec![], paths: vec![], ..settings.clone() };

@@ -85,6 +85,42 @@ fn route_and_service_are_as_kong_logs_them() {
     assert_eq!(members.get("service"), None);
 }
 
+/// Scenario: a route with a regular expression that has a named group, an unnamed one and one that takes no part, and so
+/// many others that answers are cached; one without groups, one with a path. Transactions without `_context`, with an empty
+/// one, with one that has captures already.
+/// Guarantees: `_context` has the whole match, and the captures by number and by name, each time; where there is
+/// nothing but the whole match, it has none, as in Kong; what the proxy said stays.
+#[test]
+fn paths_capture_as_in_kong() {
+    let mut routes: Vec<Value> =
+        (0..30).map(|number| json!({"name": format!("r{number}"), "paths": [format!("~.*/other{number}$")]})).collect();
+    routes.push(json!({"name": "groups", "paths": ["~/users/(?<id>\\d+)/(\\w+)(/x)?"]}));
+    routes.push(json!({"name": "plain", "paths": ["/plain", "~/whole/\\d+"]}));
+    let (router, errors) = router(&json!({"routes": routes}), Options::default());
+    assert_eq!(errors, []);
+    let mut finder = RouteFinder::new(router);
+    let mut context = |uri: &str, context: Option<Value>| {
+        let mut object = json!({"request": {"uri": uri}});
+        if let Some(context) = context {
+            object["_context"] = context;
+        }
+        let mut transaction = transaction(&object);
+        assert!(finder.fill(&mut transaction).is_some(), "{uri}");
+        let context = transaction.get("_context").map(|context| serde_json::from_slice(context.raw()).unwrap());
+        context.unwrap_or(Value::Null)
+    };
+    let captures = json!({"whole": "/users/7/orders", "unnamed": ["7", "orders"], "named": {"id": "7"}});
+    for _ in 0..2 {
+        assert_eq!(context("/users/7/orders?q", None), json!({"uri_captures": captures}));
+    }
+    assert_eq!(context("/users/7/orders", Some(json!({}))), json!({"uri_captures": captures}));
+    let with_version = context("/users/7/orders/x", Some(json!({"http_version": 2})));
+    assert_eq!((&with_version["http_version"], &with_version["uri_captures"]["unnamed"][2]), (&json!(2), &json!("/x")));
+    let given = json!({"uri_captures": {"named": {}, "unnamed": ["proxy"]}});
+    assert_eq!(context("/users/7/orders", Some(given.clone())), given);
+    assert_eq!((context("/plain", None), context("/whole/1", None)), (Value::Null, Value::Null));
+}
+
 /// Scenario: transactions that have a route, a service or an API, and one that is neither a request nor a session.
 /// Guarantees: their bytes stay as they are.
 #[test]

@@ -157,13 +157,28 @@ impl Transaction {
         self.bytes = bytes.into();
     }
 
+    /// `_context` with one more member, to be added by [`Self::add_members`]; `None` if it has one of that name, or if `value`
+    /// gives none.
+    pub fn context_with(&self, name: &str, value: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        if self.context(name).is_some() {
+            return None;
+        }
+        let value = value()?;
+        let object = self.context_object().map(|context| context.raw().trim_ascii());
+        let members = object.and_then(|object| object.strip_prefix(b"{")?.strip_suffix(b"}")).unwrap_or_default();
+        let members = members.trim_ascii();
+        let separator = if members.is_empty() { "" } else { "," };
+        let added = format!("{separator}\"{name}\":");
+        Some([b"{", members, added.as_bytes(), &value, b"}"].concat())
+    }
+
     fn context_object(&self) -> Option<View<'_>> {
         self.get(CONTEXT)
     }
 }
 
 /// The member for data that Kong's log object lacks. It is never logged.
-pub(crate) const CONTEXT: &str = "_context";
+pub const CONTEXT: &str = "_context";
 
 fn utf8(bytes: &[u8]) -> Result<(), Rejection> {
     // Most texts are ASCII, which is checked at several times the speed.
