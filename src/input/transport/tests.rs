@@ -31,7 +31,7 @@ fn start(settings: Value) -> Harness {
     }
     let settings = serde_json::from_value(Value::Object(values)).unwrap();
     let limits: Limits = serde_json::from_value(Value::Object(Limits::RECORD.defaults())).unwrap();
-    let shared = Shared { limits: &limits, mappings: &Mappings::default() };
+    let shared = Shared { limits: &limits, mappings: &Mappings::default(), data_dir: std::path::Path::new("") };
     Harness::start(Tcp::new(settings, shared).unwrap())
 }
 
