@@ -147,7 +147,8 @@ fn mistakes_in_settings() {
         let ended = service.home.run(command, b"{}");
         assert_eq!(ended.code(), 78, "{}", ended.stderr);
         for part in ["logphase.yml:3:14", "there is no mapping `caddi`", "did you mean `caddy`?", "logphase.yml:7:26"] {
-            assert!(ended.stderr.contains(part), "{command:?}: {part}: {}", ended.stderr);
+            let shown = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(shown.contains(part), "{command:?}: {part}: {shown}");
         }
     }
     service.signal(crate::service::Signal::HUP);

@@ -154,12 +154,15 @@ fn every_message_is_somewhere() {
     let mut peers = Peers::start();
     let home = Home::new();
     home.write("kong.yml", &peers.configuration(&home, 0));
-    // No broker and no file is there: these inputs are for their metrics.
-    let home = home
-        .set("LOGPHASE_KAFKA_TOPICS", "none")
-        .set("LOGPHASE_KAFKA_BOOTSTRAP_SERVERS", format!("127.0.0.1:{}", free_port()));
+    // No broker, no file and no sender is there: these inputs are for their metrics.
     let files = home.text("*.none");
-    let home = home.set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms").set("LOGPHASE_FILE_INCLUDE", files);
+    let home = home
+        .set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "100ms")
+        .set("LOGPHASE_KAFKA_TOPICS", "none")
+        .set("LOGPHASE_KAFKA_BOOTSTRAP_SERVERS", format!("127.0.0.1:{}", free_port()))
+        .set("LOGPHASE_FILE_INCLUDE", files)
+        .set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{}", free_port()))
+        .set("LOGPHASE_TCP_MAPPING", "nginx");
     let (home, port) = with_status(home);
     let mut service = home.start();
     let scraper = Scraper::start(port);

@@ -113,10 +113,10 @@ impl ServiceState {
         let _ = self.inner.mappings.set(mappings.clone());
     }
 
-    /// What the transactions of each mapping had that has had any, by its name.
+    /// What the transactions of each mapping had, by its name.
     pub fn mappings(&self) -> Vec<(String, Report)> {
-        let used = self.inner.mappings.get().map(Mappings::used).unwrap_or_default();
-        used.iter().map(|mapping| (mapping.name().to_owned(), mapping.report())).collect()
+        let all = self.inner.mappings.get().map(Mappings::asked_for).unwrap_or_default();
+        all.iter().map(|mapping| (mapping.name().to_owned(), mapping.report())).collect()
     }
 
     /// Sets the stage of the service.

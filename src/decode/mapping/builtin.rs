@@ -97,13 +97,12 @@ impl Mappings {
         Err(Box::new(self.unknown(name).at(place)))
     }
 
-    /// The mappings that were asked for and have had transactions, by name.
-    pub fn used(&self) -> Vec<Arc<Mapping>> {
+    /// The own mappings, and the built-in ones that were asked for, by name.
+    pub fn asked_for(&self) -> Vec<Arc<Mapping>> {
         let built_in = self.inner.built_in.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut used: Vec<_> = built_in.values().chain(self.inner.own.values()).cloned().collect();
-        used.retain(|mapping| mapping.seen.transactions() > 0);
-        used.sort_by(|one, other| one.name.cmp(&other.name));
-        used
+        let mut all: Vec<_> = built_in.values().chain(self.inner.own.values()).cloned().collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
     }
 }
 
