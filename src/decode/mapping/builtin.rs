@@ -1,8 +1,9 @@
 //! The mappings that are part of the program, and the own ones of the settings.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -50,7 +51,7 @@ impl Mappings {
             return Some(own.clone());
         }
         let (name, _) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name)?;
-        let mut known = self.inner.built_in.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.inner.built_in.lock();
         Some(known.entry(name).or_insert_with(|| Arc::new(read::built_in(name))).clone())
     }
 
@@ -99,7 +100,7 @@ impl Mappings {
 
     /// The own mappings, and the built-in ones that were asked for, by name.
     pub fn asked_for(&self) -> Vec<Arc<Mapping>> {
-        let built_in = self.inner.built_in.lock().unwrap_or_else(PoisonError::into_inner);
+        let built_in = self.inner.built_in.lock();
         let mut all: Vec<_> = built_in.values().chain(self.inner.own.values()).cloned().collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all

@@ -1,8 +1,9 @@
 //! Which members of a mapping its transactions had: a name that none ever has is a typing mistake, in the proxy's format or in
 //! the mapping.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 /// Transactions after which a member that none had is reported.
 pub(super) const ENOUGH: u64 = 1000;
@@ -54,7 +55,7 @@ impl Seen {
         if unread.is_empty() {
             return;
         }
-        let mut known = self.unread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.unread.lock();
         for mut name in unread {
             let mut end = name.len().min(MAX_NAME_BYTES);
             while !name.is_char_boundary(end) {
@@ -88,6 +89,6 @@ impl Seen {
 
     /// Names of members that the first transactions had and nothing reads.
     pub(super) fn unread(&self) -> Vec<String> {
-        self.unread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.unread.lock().clone()
     }
 }
