@@ -47,13 +47,13 @@ fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
     skipped.chain(dialect(configuration)).collect()
 }
 
-/// Notes where a snippet may give a different result than in Kong.
+/// Notes where Kong would refuse a snippet.
 fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
     let sources = enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
     sources.flat_map(|source| {
         logphase_script::differences(&source.text).into_iter().map(|difference| {
-            Diagnostic::note(codes::DIALECT, "Luau prints numbers with different digits than LuaJIT")
+            Diagnostic::note(codes::DIALECT, "this snippet runs here, and Kong refuses it")
                 .at(source.line_origin(difference.line))
                 .label(difference.what)
                 .help(difference.help)

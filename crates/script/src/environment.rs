@@ -10,7 +10,7 @@ use crate::{module, ngx, pdk};
 
 /// Luau's own functions that are on Kong's list (kong-lua-sandbox and the `strict` list of Kong 3.14), without those that
 /// Kong's Kafka Log page names as not available.
-const GLOBALS: [&str; 8] = ["assert", "error", "ipairs", "next", "pairs", "select", "tonumber", "type"];
+const GLOBALS: [&str; 6] = ["error", "ipairs", "next", "pairs", "select", "type"];
 const COROUTINE: [&str; 6] = ["create", "resume", "running", "status", "wrap", "yield"];
 const MATH: [&str; 29] = [
     "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor", "fmod", "frexp", "huge",
@@ -43,7 +43,7 @@ pub(super) struct Environment {
 
 impl Environment {
     pub(super) fn new(lua: &Lua, state: &Rc<State>, dialect: &Dialect) -> mlua::Result<Self> {
-        let bundled = module::load(lua, state.quirks)?;
+        let bundled = module::load(lua, state)?;
         let base = base(lua, state, dialect, &bundled)?;
         let metatable = lua.create_table()?;
         metatable.raw_set("__index", base.clone())?;
@@ -98,7 +98,7 @@ fn base(lua: &Lua, state: &Rc<State>, dialect: &Dialect, bundled: &Table) -> mlu
     for name in GLOBALS {
         base.raw_set(name, globals.raw_get::<Function>(name)?)?;
     }
-    for name in ["pcall", "xpcall", "tostring", "unpack"] {
+    for name in ["assert", "pcall", "xpcall", "tonumber", "tostring", "unpack"] {
         base.raw_set(name, bundled.raw_get::<Function>(name)?)?;
     }
     base.raw_set("_VERSION", "Lua 5.1")?;

@@ -5,7 +5,8 @@
 //! `kong.log.set_serialize_value`, and return a value that is converted to JSON text at once.
 //!
 //! Imports point down: `vm` > `environment` > `module`, `ngx` and `pdk`, which do not know each other > `host` >
-//! `runtime` and `message` > `transaction`. `compile` stands alone; `needs` reads sources, and asks `pdk` and `ngx` for names.
+//! `runtime` and `message` > `transaction`. `compile` and `runtime` use `source`, the text of snippets, which knows none of
+//! them; `needs` reads sources, and asks `pdk` and `ngx` for names.
 
 mod compile;
 mod environment;
@@ -16,6 +17,7 @@ pub mod needs;
 mod ngx;
 mod pdk;
 mod runtime;
+mod source;
 pub mod transaction;
 mod vm;
 

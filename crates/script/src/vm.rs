@@ -9,11 +9,12 @@ use mlua::{Function, Lua, LuaOptions, StdLib, Value as Lv};
 use crate::compile::Bytecode;
 use crate::environment::Environment;
 use crate::host::json::ValueError;
+use crate::host::words::kong_words;
 use crate::host::{LogRateLimit, Options, State};
 use crate::message::{KeyPath, Message, Mode};
 use crate::runtime::{
     Clock, Deadline, Exceeded, NOT_ENOUGH_MEMORY, OUT_OF_TIME, ScriptError, Stop, interrupt, kind_name, plain_error,
-    script_error, stopped,
+    script_error, set_quirks, stopped,
 };
 
 /// A snippet loaded into a VM.
@@ -87,6 +88,8 @@ impl Vm {
         self.snippets.push(loaded?);
         self.loaded_bytes = self.lua.used_memory();
         self.returned.push(None);
+        let name = bytecode.chunk_name.trim_start_matches('=').into();
+        self.state.sources.borrow_mut().push((name, bytecode.source.clone()));
         Ok(SnippetId(self.snippets.len() - 1))
     }
 
@@ -156,7 +159,7 @@ impl Vm {
 
     /// Runs a `custom_fields_by_lua` snippet and sets the returned value at `path`.
     pub fn run_field(&self, snippet: SnippetId, path: &KeyPath) -> FieldResult {
-        self.call(&self.snippets[snippet.0], |value, options| {
+        self.call(snippet, &self.snippets[snippet.0], |value, options| {
             let mode = self.mode(&options)?;
             self.state.edit(path, &value, mode).map_err(ScriptError::from)
         })
@@ -165,11 +168,11 @@ impl Vm {
     /// Runs a pre- or post-function. If the chunk returns a function, that function runs now and in later calls.
     pub fn run_function(&mut self, snippet: SnippetId) -> FieldResult {
         if let Some(function) = &self.returned[snippet.0] {
-            return self.call(function, |_, _| Ok(()));
+            return self.call(snippet, function, |_, _| Ok(()));
         }
-        let value = self.call(&self.snippets[snippet.0], |value, _| Ok(value))?;
+        let value = self.call(snippet, &self.snippets[snippet.0], |value, _| Ok(value))?;
         if let Lv::Function(function) = value {
-            self.call(&function, |_, _| Ok(()))?;
+            self.call(snippet, &function, |_, _| Ok(()))?;
             self.returned[snippet.0] = Some(function);
         }
         Ok(())
@@ -178,6 +181,7 @@ impl Vm {
     /// Calls `function`, and `then` with its first two results, all within the deadline.
     fn call<R>(
         &self,
+        snippet: SnippetId,
         function: &Function,
         then: impl FnOnce(Lv, Lv) -> Result<R, ScriptError>,
     ) -> Result<R, ScriptError> {
@@ -185,11 +189,13 @@ impl Vm {
         if deadline.plugin_is_over() {
             return Err(plugin_deadline_exceeded(deadline.plugin_limit()));
         }
+        set_quirks(self.state.quirks);
+        self.state.running.set(snippet.0);
         deadline.begin();
         let result = match function.call::<(Lv, Lv)>(()) {
             Ok((value, options)) if !deadline.is_exceeded() => then(value, options),
             Ok(_) => Err(plain_error(OUT_OF_TIME)),
-            Err(error) => Err(script_error(&error)),
+            Err(error) => Err(self.in_kongs_words(script_error(&error))),
         };
         let exceeded = deadline.end();
         self.environment.clean(&self.state);
@@ -216,6 +222,13 @@ impl Vm {
             _ => {}
         }
         result
+    }
+
+    fn in_kongs_words(&self, error: ScriptError) -> ScriptError {
+        match kong_words(&self.lua, &self.state, &error.message) {
+            Some(message) => ScriptError { message, ..error },
+            None => error,
+        }
     }
 
     /// The mode in the second result of a snippet, options for `set_serialize_value`.

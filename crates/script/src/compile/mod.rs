@@ -1,7 +1,8 @@
 //! Compiles snippets to bytecode, once, when the configuration is read.
 
-mod concatenation;
+mod luau_only;
 pub(crate) mod tokens;
+mod translate;
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use std::sync::Arc;
 pub struct Bytecode {
     pub(crate) code: Arc<[u8]>,
     pub(crate) chunk_name: Arc<str>,
+    /// The text, for the names in errors.
+    pub(crate) source: Arc<str>,
 }
 
 /// A snippet that does not compile.
@@ -44,7 +47,8 @@ impl Default for SourceLimits {
 /// Functions that Luau's compiler must not inline as its built-ins, because that would bypass the environment: those that
 /// Kong's list lacks, and those that are bounded or return something else here.
 fn disabled_builtins(text: &str) -> Vec<String> {
-    const GLOBAL: &str = "getmetatable rawequal rawget rawlen rawset setmetatable tostring typeof unpack";
+    const GLOBAL: &str =
+        "assert getmetatable rawequal rawget rawlen rawset setmetatable tonumber tostring typeof unpack";
     const MEMBERS: [(&str, &str); 6] = [
         (
             "bit32",
@@ -60,7 +64,7 @@ fn disabled_builtins(text: &str) -> Vec<String> {
             "add band bnot bor bswap btest bxor arshift clamp countlz countrz create div extract ge gt idiv le lrotate \
              lshift lt max min mod mul neg rem rrotate rshift sub tonumber udiv uge ugt ule ult urem",
         ),
-        ("math", "clamp isfinite isinf isnan lerp map noise round sign"),
+        ("math", "max min clamp isfinite isinf isnan lerp map noise round sign"),
         ("table", "unpack"),
         ("vector", "abs angle ceil clamp create cross dot floor lerp magnitude max min normalize sign"),
     ];
@@ -97,11 +101,15 @@ pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileE
     }
     // LuaJIT ignores a first line that begins with `#`.
     let commented = source.starts_with('#').then(|| format!("--{source}"));
-    let text = commented.as_deref().unwrap_or(source);
-    let compiler = mlua::chunk::Compiler::new().set_optimization_level(2).set_debug_level(1);
-    let compiler = compiler.set_disabled_builtins(disabled_builtins(text));
-    match compiler.compile(text) {
-        Ok(code) => Ok(Bytecode { code: code.into(), chunk_name: format!("={chunk_name}").into() }),
+    let text = translate::translated(commented.as_deref().unwrap_or(source));
+    // A function that the compiler inlines is missing among the callers that `error('...', 2)` counts.
+    let level = if text.contains("error") { 1 } else { 2 };
+    let compiler = mlua::chunk::Compiler::new().set_optimization_level(level).set_debug_level(1);
+    let compiler = compiler.set_disabled_builtins(disabled_builtins(&text));
+    match compiler.compile(&*text) {
+        Ok(code) => {
+            Ok(Bytecode { code: code.into(), chunk_name: format!("={chunk_name}").into(), source: source.into() })
+        }
         Err(error) => {
             let text = match error {
                 mlua::Error::SyntaxError { message, .. } => message,
@@ -125,14 +133,9 @@ pub struct Difference {
     pub help: &'static str,
 }
 
-/// The parts of `source` that may behave differently than in Kong.
+/// The parts of `source`, which compiles, that Kong refuses or reads differently.
 pub fn differences(source: &str) -> Vec<Difference> {
-    let difference = |line| Difference {
-        line,
-        what: "a number with a fraction that `..` joins to a text has all its digits here, and 14 in Kong",
-        help: "write `tostring(x) .. text`, which gives Kong's digits in both",
-    };
-    concatenation::fractions(source).into_iter().map(difference).collect()
+    luau_only::differences(source)
 }
 
 /// Splits `3: message`, `:3: message` or `name:3: message` into line and message.
@@ -156,7 +159,10 @@ fn help(line: &str, message: &str) -> Option<&'static str> {
         digits.len() < word.len() && digits.starts_with(|c: char| c.is_ascii_digit())
     };
     if words().any(|word| word == "goto") || line.contains("::") {
-        return Some("Luau has no `goto`: use a loop with `break` or `continue`, or a function with `return`");
+        return Some(
+            "Luau has no `goto`, except to a label at the end of the loop around it: use a loop with `break`, or a \
+             function with `return`",
+        );
     }
     if message.contains("number") && words().any(number_suffix) {
         return Some("Luau has no `LL`, `ULL` or `i` number suffixes: write a plain number");

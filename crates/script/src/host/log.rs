@@ -4,7 +4,7 @@ use logphase_io::printable;
 use mlua::Value as Lv;
 
 use super::state::State;
-use crate::runtime::kind_name;
+use crate::runtime::{kind_name, lua_number};
 
 /// Bytes that a logged line is cut to.
 pub(crate) const MAX_LINE: usize = 4096;
@@ -55,8 +55,8 @@ pub(crate) fn push_argument(line: &mut String, argument: &Lv) {
     match argument {
         Lv::Nil => line.push_str("nil"),
         Lv::Boolean(value) => line.push_str(if *value { "true" } else { "false" }),
-        Lv::Integer(number) => line.push_str(&number.to_string()),
-        Lv::Number(number) => line.push_str(&number.to_string()),
+        Lv::Integer(number) => line.push_str(&lua_number(*number as f64)),
+        Lv::Number(number) => line.push_str(&lua_number(*number)),
         Lv::String(text) => push_text(line, &text.as_bytes(), MAX_LINE),
         other => line.push_str(kind_name(other)),
     }

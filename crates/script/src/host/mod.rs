@@ -18,6 +18,7 @@ mod state;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod uri;
+pub(crate) mod words;
 
 pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wrong_phase};
 pub use options::{CountLimits, Limits, Options, ValueLimits};

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use mlua::{Lua, Table, Value as Lv};
@@ -48,6 +49,9 @@ pub(crate) struct State {
     pub(crate) inspect_off: Cell<bool>,
     /// The entries of `kong.cache`, which live as long as the VM.
     pub(crate) cache: Cache,
+    /// The loaded snippets' texts and names, and the number of the running one.
+    pub(crate) sources: RefCell<Vec<(Arc<str>, Arc<str>)>>,
+    pub(crate) running: Cell<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,6 +90,8 @@ impl State {
             plugin_id: RefCell::new(None),
             inspect_off: Cell::new(false),
             cache: Cache::default(),
+            sources: RefCell::new(Vec::new()),
+            running: Cell::new(0),
         })
     }
 

@@ -2,8 +2,8 @@
 
 use mlua::{Lua, Value as Lv};
 
-use crate::runtime::{bad_argument, check, raise, wrong_type};
-use crate::transaction::{Numbers, text};
+use crate::runtime::{bad_argument, check, kind_name, lua_number, raise, script_error, wrong_type};
+use crate::source::numeral;
 
 /// The longest text that a function of `ngx` takes, in bytes. It keeps a call within the deadline, and exceeds what
 /// snippets use.
@@ -14,22 +14,23 @@ pub(crate) fn to_number(value: &Lv) -> Option<f64> {
     match value {
         Lv::Integer(number) => Some(*number as f64),
         Lv::Number(number) => Some(*number),
-        Lv::String(text) => text.to_str().ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        Lv::String(text) => numeral::parse(&text.as_bytes()),
         _ => None,
     }
 }
 
-/// A number as Lua 5.1 writes it.
-pub(crate) fn number_text(number: f64) -> String {
-    if number.is_nan() {
-        return "nan".to_owned();
+/// What `tostring` makes of `value`. It does not show addresses.
+pub(crate) fn shown(value: &Lv) -> String {
+    match value {
+        Lv::Nil => "nil".to_owned(),
+        Lv::Boolean(value) => value.to_string(),
+        Lv::Integer(number) => lua_number(*number as f64),
+        Lv::Number(number) => lua_number(*number),
+        Lv::String(text) => text.to_string_lossy(),
+        Lv::LightUserData(pointer) if pointer.0.is_null() => "userdata: NULL".to_owned(),
+        Lv::Error(problem) => script_error(problem).message,
+        other => kind_name(other).to_owned(),
     }
-    if number.is_infinite() {
-        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    let mut out = Vec::new();
-    text::push_number(&mut out, number, Numbers::Kong);
-    String::from_utf8(out).unwrap_or_default()
 }
 
 /// The text that ngx_lua takes `value` for: a string, a number, a boolean or nil.
@@ -48,8 +49,8 @@ pub(crate) fn text_of(lua: &Lua, value: &Lv, function: &str, position: usize) ->
             text.to_vec()
         }
         Lv::Nil | Lv::Boolean(false) => Vec::new(),
-        Lv::Integer(number) => number.to_string().into_bytes(),
-        Lv::Number(number) => number_text(*number).into_bytes(),
+        Lv::Integer(number) => lua_number(*number as f64).into_bytes(),
+        Lv::Number(number) => lua_number(*number).into_bytes(),
         Lv::Boolean(true) => b"true".to_vec(),
         other => return Err(wrong_type(lua, position, function, "string", other)),
     })

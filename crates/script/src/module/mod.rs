@@ -1,5 +1,6 @@
 //! The modules that `require` offers, and the libraries that every snippet has.
 
+mod format;
 mod json;
 mod kong;
 mod pattern;

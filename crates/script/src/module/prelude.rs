@@ -1,13 +1,18 @@
 //! Libraries that Kong's LuaJIT has and Luau lacks, written in Lua.
 
+use std::rc::Rc;
+
+use crate::host::State;
 use crate::host::text::first_offset;
-use crate::runtime::{bundled, deadline, host_function, script_error, work};
+use crate::host::words::kong_words;
+use crate::runtime::{bundled, deadline, host_function, script_error, set_quirks, work};
+use crate::source::numeral;
 use mlua::{Lua, LuaString, Table, Value};
 
 pub(super) const PRELUDE: &str = include_str!("../../../../lua/prelude.luau");
 
 /// The modules by name, not yet frozen.
-pub(crate) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
+pub(crate) fn load(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let find_plain = host_function(lua, find_plain)?;
     let host_error = host_function(lua, |lua, problem: Value| match problem {
         Value::Error(error) => Ok(Some(lua.create_string(script_error(&error).message)?)),
@@ -18,7 +23,22 @@ pub(crate) fn load(lua: &Lua, quirks: bool) -> mlua::Result<Table> {
         Ok(())
     })?;
     let pattern = super::pattern::functions(lua)?;
-    bundled::load(lua, PRELUDE)?.call((find_plain, host_error, out_of_memory, quirks, pattern))
+    let format = host_function(lua, super::format::format)?;
+    set_quirks(state.quirks);
+    let number = host_function(lua, |_, (text, radix): (LuaString, Option<f64>)| {
+        let text = text.as_bytes();
+        Ok(match radix {
+            Some(radix) => numeral::with_radix(&text, radix as u32),
+            None => numeral::parse(&text),
+        })
+    })?;
+    let shared = state.clone();
+    let words = host_function(lua, move |lua, problem: LuaString| {
+        let words = kong_words(lua, &shared, &problem.to_string_lossy());
+        words.map_or(Ok(problem), |words| lua.create_string(words))
+    })?;
+    let arguments = (find_plain, host_error, out_of_memory, format, pattern, number, words);
+    bundled::load(lua, PRELUDE)?.call(arguments)
 }
 
 /// `string.find` for plain text, in linear time.

@@ -112,8 +112,9 @@ pub(crate) fn os_time(lua: &Lua) -> mlua::Result<Function> {
             let given = to_number(&table.raw_get::<Lv>(name)?).or(default);
             given.map(f64::trunc).ok_or_else(|| raise(lua, &format!("field '{name}' missing in date table")))
         };
-        let (year, month) = (field("year", None)?, field("month", None)? - 1.0);
+        // The first missing field in this order is the one that LuaJIT names.
         let days = field("day", None)? - 1.0;
+        let (month, year) = (field("month", None)? - 1.0, field("year", None)?);
         let seconds = field("hour", Some(12.0))? * 3600.0 + field("min", Some(0.0))? * 60.0 + field("sec", Some(0.0))?;
         // As in C's mktime, fields past their range carry over.
         let (year, month) = (year + (month / 12.0).floor(), month.rem_euclid(12.0));

@@ -5,9 +5,9 @@ use mlua::{Lua, Table, Value as Lv};
 use super::argument::{limit, with_truncated};
 use crate::host::Module;
 use crate::host::arguments::arguments;
-use crate::host::text::{MAX_TEXT, in_chunks, number_text, text_of};
+use crate::host::text::{MAX_TEXT, in_chunks, text_of};
 use crate::host::uri::{decode_form, encode, is_unreserved};
-use crate::runtime::{check, kind_name, raise, wrong_type};
+use crate::runtime::{check, kind_name, lua_number, raise, wrong_type};
 
 /// Adds `ngx.escape_uri`, `ngx.unescape_uri`, `ngx.quote_sql_str`, `ngx.encode_args` and `ngx.decode_args`.
 pub(super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
@@ -86,8 +86,8 @@ fn encode_args(lua: &Lua, table: &Table) -> mlua::Result<Vec<u8>> {
     table.for_each(|name: Lv, value: Lv| {
         let name = match &name {
             Lv::String(name) => name.as_bytes().to_vec(),
-            Lv::Integer(number) => number.to_string().into_bytes(),
-            Lv::Number(number) => number_text(*number).into_bytes(),
+            Lv::Integer(number) => lua_number(*number as f64).into_bytes(),
+            Lv::Number(number) => lua_number(*number).into_bytes(),
             _ => return Err(raise(lua, "attempt to use a non-string key in the 'args' option table")),
         };
         let values = match value {

@@ -6,8 +6,8 @@ use super::date::Moment;
 use super::process;
 use crate::host::State;
 use crate::host::request::{Address, body, raw_query, uri_path};
-use crate::host::text::number_text;
 use crate::host::time;
+use crate::runtime::lua_number;
 use crate::transaction::{Level, Value, View};
 
 /// The variable `name`, which is a string or nil, as in nginx.
@@ -117,7 +117,7 @@ fn of_proxy(state: &State, name: &str) -> Option<Vec<u8>> {
 }
 
 fn number(number: f64) -> Option<Vec<u8>> {
-    Some(number_text(number).into_bytes())
+    Some(lua_number(number).into_bytes())
 }
 
 fn protocol(state: &State) -> String {

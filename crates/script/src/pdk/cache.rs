@@ -6,7 +6,7 @@ use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value as Lv};
 
 use crate::host::State;
 use crate::host::detached::DetachError;
-use crate::runtime::{check, host_function, kind_name, raise};
+use crate::runtime::{check, host_function, kind_name, lua_number, raise};
 
 /// Default lifetimes in seconds, of a value and of its absence (Kong's `db_cache_ttl` of mlcache and its `neg_ttl`).
 const TTL: f64 = 3600.0;
@@ -209,8 +209,8 @@ fn cannot_cache(kind: &str) -> String {
 fn shown(problem: &Lv) -> String {
     match problem {
         Lv::String(text) => text.to_string_lossy(),
-        Lv::Integer(number) => number.to_string(),
-        Lv::Number(number) => number.to_string(),
+        Lv::Integer(number) => lua_number(*number as f64),
+        Lv::Number(number) => lua_number(*number),
         Lv::Boolean(value) => value.to_string(),
         other => kind_name(other).to_owned(),
     }

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use logphase_io::printable;
 
-use crate::runtime::{deadline, kind_name};
+use crate::runtime::{deadline, kind_name, lua_number};
 use mlua::{Table, Value as Lv};
 
 /// Shown levels of nested tables, and members of one table.
@@ -45,7 +45,7 @@ impl Printer<'_> {
         match value {
             Lv::Nil => self.line.push_str("nil"),
             Lv::Boolean(value) => self.line.push_str(if *value { "true" } else { "false" }),
-            Lv::Integer(number) => self.line.push_str(&number.to_string()),
+            Lv::Integer(number) => self.number(*number as f64),
             Lv::Number(number) => self.number(*number),
             Lv::String(text) => self.quoted(&text.as_bytes()),
             Lv::Table(table) => self.table(table, depth),
@@ -55,7 +55,7 @@ impl Printer<'_> {
 
     fn number(&mut self, number: f64) {
         if number.is_finite() {
-            self.line.push_str(&number.to_string());
+            self.line.push_str(&lua_number(number));
         } else {
             let text = if number.is_nan() { "nan" } else { "math.huge" };
             self.line.push_str(if number < 0.0 { "-math.huge" } else { text });

@@ -8,6 +8,7 @@ pub(crate) mod deadline;
 mod error;
 mod host_function;
 pub(crate) mod interrupt;
+pub(crate) mod number_text;
 mod table;
 
 pub use clock::{Busy, Clock};
@@ -17,4 +18,5 @@ pub(crate) use error::{
 };
 pub use error::{ScriptError, Stop};
 pub(crate) use host_function::host_function;
+pub(crate) use number_text::{lua_number, push_lua_number, set_quirks};
 pub(crate) use table::{ReadError, array_length, frozen, read_members, sequence_index};

@@ -290,7 +290,7 @@ fn text_of_values() {
     bench.gives(&[("return tostring(123456789012345)", r#""123456789012345""#)]);
     let mut quirky = Bench::quirky(&json!({}));
     quirky.gives(&cases);
-    quirky.gives(&[("return tostring(123456789012345)", r#""1.2345678901234e+14""#)]);
+    quirky.gives(&[("return tostring(123456789012345)", r#""1.2345678901235e+14""#)]);
     // Texts that Luau makes by itself lead nowhere, either.
     for code in [
         "return ('%s'):format({})",

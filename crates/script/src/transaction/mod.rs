@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 mod names;
+pub(crate) mod number;
 mod plain;
 mod scan;
 pub mod text;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::number::{self, Ties};
 use super::plain::plain_run;
 
 /// Unescapes the content of a JSON string. A lone surrogate becomes U+FFFD.
@@ -129,37 +130,12 @@ pub(crate) enum Numbers {
 
 /// Appends a finite number.
 pub(crate) fn push_number(out: &mut Vec<u8>, number: f64, numbers: Numbers) {
-    use std::io::Write;
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     // Up to 14 digits both formats of an integer agree.
-    let whole = if numbers == Numbers::Exact { EXACT } else { 99_999_999_999_999.0 };
-    let negative_zero = number == 0.0 && number.is_sign_negative();
-    let written = if number.trunc() == number && number.abs() <= whole && !negative_zero {
-        write!(out, "{}", number as i64)
-    } else if negative_zero {
-        out.write_all(b"-0")
-    } else {
-        out.write_all(fourteen_digits(number).as_bytes())
-    };
-    written.expect("writing to a Vec does not fail");
-}
-
-/// C's `%.14g` of a finite number.
-fn fourteen_digits(number: f64) -> String {
-    const DIGITS: i32 = 14;
-    let scientific = format!("{:.*e}", DIGITS as usize - 1, number);
-    let (mantissa, exponent) = scientific.split_once('e').expect("`e` formatting writes an exponent");
-    let exponent: i32 = exponent.parse().expect("`e` formatting writes a whole exponent");
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    if (-4..DIGITS).contains(&exponent) {
-        let decimals = (DIGITS - 1 - exponent) as usize;
-        return trim(&format!("{number:.decimals$}"));
+    let whole = if numbers == Numbers::Exact { number::MAX_EXACT } else { 99_999_999_999_999.0 };
+    if number.abs() <= whole && number::push_whole(out, number) {
+        return;
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
+    number::push_fourteen(out, number, Ties::Even);
 }
 
 /// JSON text without the white space between tokens.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use self::options::Settings;
 use crate::host::json::ValueError;
 use crate::host::{Module, State};
-use crate::runtime::{OUT_OF_TIME, bad_argument, frozen, host_function, kind_name, raise, work};
+use crate::runtime::{OUT_OF_TIME, bad_argument, frozen, host_function, kind_name, lua_number, raise, work};
 use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value as Lv, Variadic};
 
 /// The module. `safe` returns nil and the error instead of raising it.
@@ -55,8 +55,8 @@ fn converters(module: &mut Module<'_>, settings: &Rc<Settings>, safe: bool) -> m
                 work(text.as_bytes().len());
                 text.as_bytes().to_vec()
             }
-            Lv::Integer(number) => number.to_string().into_bytes(),
-            Lv::Number(number) => number.to_string().into_bytes(),
+            Lv::Integer(number) => lua_number(*number as f64).into_bytes(),
+            Lv::Number(number) => lua_number(*number).into_bytes(),
             other => {
                 let problem = format!("bad argument #1 to 'decode' (string expected, got {})", kind_name(other));
                 return answer(lua, safe, Err(ValueError::Invalid(problem)));
