@@ -66,8 +66,9 @@ fn statements(tokens: &[Token<'_>], edits: &mut Edits) {
                 edits.push((place(token), " ".to_owned()));
             }
             "break" => {
-                let last = next.is_none_or(|next| ["end", "else", "elseif", "until"].iter().any(|word| next.is(word)));
                 let semicolon = next.filter(|next| next.is(";"));
+                let after = if semicolon.is_some() { tokens.get(at + 2) } else { next };
+                let last = after.is_none_or(|next| ["end", "else", "elseif", "until"].iter().any(|word| next.is(word)));
                 if let Some(semicolon) = semicolon {
                     edits.push((place(semicolon), " ".to_owned()));
                 }

@@ -27,11 +27,10 @@ pub(crate) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
     })?;
     module.function("decode_base64", |lua, _, text: Lv| {
         let Lv::String(_) = &text else { return Err(raise(lua, "string argument only")) };
-        STANDARD_ENGINE
-            .decode(text_of(lua, &text, "decode_base64", 1)?)
-            .ok()
-            .map(|bytes| lua.create_string(bytes))
-            .transpose()
+        // nginx reads up to the first `=`.
+        let mut encoded = text_of(lua, &text, "decode_base64", 1)?;
+        encoded.truncate(memchr::memchr(b'=', &encoded).unwrap_or(encoded.len()));
+        STANDARD_ENGINE.decode(encoded).ok().map(|bytes| lua.create_string(bytes)).transpose()
     })?;
     module.function("decode_base64mime", |lua, _, text: Lv| {
         let Lv::String(_) = &text else { return Err(raise(lua, "string argument only")) };

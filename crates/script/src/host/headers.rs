@@ -2,6 +2,7 @@
 
 use mlua::{Lua, Table, Value as Lv};
 
+use super::changes::{apply_to_headers, value_of};
 use super::state::State;
 use crate::runtime::{frozen, host_function};
 use crate::transaction::{Level, Value, View, text};
@@ -16,6 +17,20 @@ pub(crate) fn first<'a>(lua: &Lua, state: &State, view: View<'a>) -> mlua::Resul
         Value::String(bytes) => Ok(Lv::String(lua.create_string(bytes.as_ref())?)),
         _ => state.to_lua(lua, view),
     }
+}
+
+/// The first value of the header `name`, or nil.
+///
+/// # Errors
+/// The VM failed.
+pub(crate) fn first_header(lua: &Lua, state: &State, level: Level, name: &[u8]) -> mlua::Result<Lv> {
+    if level == Level::RequestHeaders
+        && let Some(values) = state.changes.borrow().header(name)
+    {
+        return value_of(lua, &values[..values.len().min(1)]);
+    }
+    let value = state.with(|transaction| transaction.header(level, name).map(|value| first(lua, state, value)));
+    value.flatten().unwrap_or(Ok(Lv::Nil))
 }
 
 /// At most `limit` headers of the transaction, and whether there are more. Names are in lower case; the table finds them
@@ -37,6 +52,7 @@ pub(crate) fn header_table(lua: &Lua, state: &State, level: Level, limit: usize)
         }
         Ok(count)
     });
+    apply_to_headers(lua, state, level, &table)?;
     find_any_case(lua, &table)?;
     let more = headers.transpose()?.is_some_and(|count| count > limit);
     Ok((table, more))
@@ -73,9 +89,16 @@ pub(crate) fn find_any_case(lua: &Lua, table: &Table) -> mlua::Result<()> {
     let metatable = lua.create_table()?;
     let find = |lua: &Lua, (table, name): (Table, Lv)| {
         let Lv::String(name) = name else { return Ok(Lv::Nil) };
-        let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-        let folded: Vec<u8> = name.as_bytes().iter().map(fold).collect();
-        table.raw_get::<Lv>(lua.create_string(&folded)?)
+        let mut name = name.as_bytes().to_ascii_lowercase();
+        // As it is, with `-` for `_`, and the other way round.
+        for (from, to) in [(b' ', b' '), (b'_', b'-'), (b'-', b'_')] {
+            name.iter_mut().filter(|byte| **byte == from).for_each(|byte| *byte = to);
+            let value: Lv = table.raw_get(lua.create_string(&name)?)?;
+            if !value.is_nil() {
+                return Ok(value);
+            }
+        }
+        Ok(Lv::Nil)
     };
     metatable.raw_set("__index", host_function(lua, find)?)?;
     table.set_metatable(Some(frozen(metatable)))

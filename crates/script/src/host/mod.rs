@@ -4,6 +4,7 @@
 pub(crate) mod arguments;
 pub(crate) mod base64;
 mod cache;
+pub(crate) mod changes;
 pub(crate) mod detached;
 pub(crate) mod digest;
 pub(crate) mod headers;
@@ -24,4 +25,5 @@ pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wr
 pub use options::{CountLimits, Limits, Options, ValueLimits};
 pub use profile::{Dialect, Profile, names};
 pub(crate) use rate_limit::LogRateLimit;
+pub(crate) use request::is_session;
 pub(crate) use state::{State, mode};

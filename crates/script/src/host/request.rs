@@ -15,6 +15,9 @@ use crate::transaction::{Level, Value};
 /// The script has to stop, or the VM failed.
 pub(crate) fn query_table(lua: &Lua, state: &State, limit: usize) -> mlua::Result<(Table, bool)> {
     let given = state.with(|transaction| {
+        if state.changes.borrow().query.is_some() {
+            return None;
+        }
         let query = transaction.member(Level::Request, "querystring")?;
         let table = lua.create_table();
         Some(table.and_then(|table| {
@@ -65,6 +68,11 @@ impl Address {
     }
 }
 
+/// Whether the transaction is an L4 session rather than a request.
+pub(crate) fn is_session(state: &State) -> bool {
+    state.member(Level::Root, "session", |view| (!view.is_null()).then_some(())).is_some()
+}
+
 /// The part of `request.uri` before the query.
 pub(crate) fn uri_path(state: &State) -> Option<String> {
     let uri = state.text(Level::Request, "uri")?;
@@ -76,8 +84,17 @@ pub(crate) fn raw_path(state: &State) -> Option<String> {
     state.context_text("raw_path").or_else(|| uri_path(state))
 }
 
+/// The request's method.
+pub(crate) fn method(state: &State) -> Option<String> {
+    let changed = state.changes.borrow().method;
+    changed.map(str::to_owned).or_else(|| state.text(Level::Request, "method"))
+}
+
 /// The part of `request.uri` after the question mark.
 pub(crate) fn raw_query(state: &State) -> Option<String> {
+    if let Some(query) = &state.changes.borrow().query {
+        return Some(String::from_utf8_lossy(query).into_owned());
+    }
     let uri = state.text(Level::Request, "uri")?;
     uri.split_once('?').map(|(_, query)| query.to_owned())
 }

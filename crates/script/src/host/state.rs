@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use mlua::{Lua, Table, Value as Lv};
 
 use super::cache::Cache;
+use super::changes::Changes;
 use super::json::{FieldEncoding, ValueError};
 use super::options::{CountLimits, Options};
 use super::rate_limit::LogRateLimit;
@@ -49,6 +50,10 @@ pub(crate) struct State {
     pub(crate) inspect_off: Cell<bool>,
     /// The entries of `kong.cache`, which live as long as the VM.
     pub(crate) cache: Cache,
+    /// The metatable of `ngx.ctx`, which looks up what Kong keeps there.
+    pub(crate) ctx_metatable: RefCell<Option<Table>>,
+    /// What snippets have changed in the request of this transaction.
+    pub(crate) changes: RefCell<Changes>,
     /// The loaded snippets' texts and names, and the number of the running one.
     pub(crate) sources: RefCell<Vec<(Arc<str>, Arc<str>)>>,
     pub(crate) running: Cell<usize>,
@@ -90,6 +95,8 @@ impl State {
             plugin_id: RefCell::new(None),
             inspect_off: Cell::new(false),
             cache: Cache::default(),
+            ctx_metatable: RefCell::new(None),
+            changes: RefCell::default(),
             sources: RefCell::new(Vec::new()),
             running: Cell::new(0),
         })
@@ -98,6 +105,7 @@ impl State {
     /// Begins a transaction.
     pub(crate) fn begin(&self, message: Message) {
         self.contexts.borrow_mut().clear();
+        self.changes.take();
         self.deadline.enter_plugin();
         self.added_before.set(0);
         self.inspect_off.set(false);
@@ -189,6 +197,9 @@ impl State {
             Some(table) => table,
             None => lua.create_table()?,
         };
+        if let (Context::Ngx, Some(metatable)) = (context, &*self.ctx_metatable.borrow()) {
+            table.set_metatable(Some(metatable.clone()))?;
+        }
         self.contexts.borrow_mut().insert(context, table.clone());
         Ok(Some(table))
     }

@@ -8,7 +8,20 @@ use super::tree::{Members, Message, Node, Slice};
 use crate::transaction::{Span, text};
 
 /// Members whose arrays carry cjson's array mark in Kong and are therefore `[]` when empty.
-const MARKED_ARRAYS: [&[u8]; 3] = [b"paths", b"tries", b"unnamed"];
+const MARKED_ARRAYS: [&[u8]; 11] = [
+    b"paths",
+    b"tries",
+    b"unnamed",
+    // The other arrays and sets in Kong's schema of routes, services and consumers.
+    b"ca_certificates",
+    b"destinations",
+    b"hosts",
+    b"methods",
+    b"protocols",
+    b"snis",
+    b"sources",
+    b"tags",
+];
 
 impl Message {
     /// Appends the message, without a newline.

@@ -436,10 +436,18 @@ impl Walk<'_> {
             }
             (Node::Object(_), Part::Index(index)) => self.indexed(node, *index, rest, value),
             (Node::Array(elements, _), Part::Index(index)) => self.element(elements, *index, rest, value),
-            (Node::Array(_, true), Part::Name(_)) => Ok(()),
-            (Node::Array(_, false), Part::Name(name)) => self.named(node, name, rest, value),
+            (Node::Array(_, marked), Part::Name(name)) => match *marked && !self.is_of_nginx() {
+                true => Ok(()),
+                false => self.named(node, name, rest, value),
+            },
             (Node::Raw(_) | Node::Marked(_), _) => Ok(()),
         }
+    }
+
+    /// Whether the edit is below headers or arguments, whose arrays are nginx's and carry no mark.
+    fn is_of_nginx(&self) -> bool {
+        let names: Vec<_> = self.path.parts().iter().take(2).map(Part::shown).collect();
+        matches!(&names[..], [of, part] if (of == "request" || of == "response") && (part == "headers" || part == "querystring"))
     }
 
     // Rare cases are separate functions to keep the stack frame of `apply` small: it recurses once per level of a path.

@@ -10,6 +10,7 @@ use crate::host::arguments::bounded_string;
 use crate::host::base64;
 use crate::host::digest::{self, Algorithm};
 use crate::host::time::{now, since_epoch};
+use crate::host::uri::normalize;
 use crate::host::{Module, State};
 use crate::runtime::{Clock, bundled, raise, wrong_type};
 use crate::transaction::Level;
@@ -131,7 +132,7 @@ pub(super) fn uri_tools(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
     })?;
     module.function("normalize", |lua, _, (text, merge): (Lv, Option<bool>)| {
         let text = bounded_string(lua, "normalize", &text, MAX_URI)?;
-        lua.create_string(uri::normalize(&text, merge == Some(true))?)
+        lua.create_string(normalize(&text, merge == Some(true))?)
     })?;
     Ok(Lv::Table(module.done()))
 }

@@ -18,8 +18,8 @@ pub(super) enum Reason {
 impl Reason {
     fn text(self, name: &str) -> String {
         match self {
-            // nginx's words after the name.
-            Self::Phase => format!("{name}: API disabled in the context of log_by_lua*"),
+            // nginx's words.
+            Self::Phase => "API disabled in the context of log_by_lua*".to_owned(),
             Self::Outside => format!("{name} is not available in the sandbox: it would reach out of it"),
         }
     }

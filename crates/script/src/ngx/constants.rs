@@ -9,7 +9,7 @@ const CORE: [(&str, i32); 5] = [("OK", 0), ("ERROR", -1), ("AGAIN", -2), ("DONE"
 pub(super) const LEVELS: [&str; 9] = ["STDERR", "EMERG", "ALERT", "CRIT", "ERR", "WARN", "NOTICE", "INFO", "DEBUG"];
 
 /// The values are powers of two, from 2.
-const METHODS: [&str; 15] = [
+pub(super) const METHODS: [&str; 15] = [
     "GET",
     "HEAD",
     "POST",

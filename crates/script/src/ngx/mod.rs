@@ -6,6 +6,7 @@
 mod argument;
 mod closed;
 mod constants;
+mod ctx;
 mod date;
 mod hash;
 mod process;
@@ -17,14 +18,14 @@ mod var;
 
 use std::rc::Rc;
 
-use mlua::{Lua, Table, Value as Lv, Variadic};
+use mlua::{IntoLua, Lua, Table, Value as Lv, Variadic};
 
 pub(crate) use closed::is_outside;
 pub(crate) use date::{os_date, os_time};
 
 use crate::host::log::write_parts;
-use crate::host::text::to_number;
-use crate::host::{Loader, Module, State, base64, index, make_lazy};
+use crate::host::text::{shown, to_number};
+use crate::host::{Loader, Module, State, base64, index, is_session, make_lazy};
 use crate::runtime::{bad_argument, frozen, host_function, kind_name, raise, wrong_type};
 use crate::transaction::Level;
 
@@ -59,14 +60,36 @@ pub(crate) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     ngx.raw_set("config", config(lua, state)?)?;
     let read_only = "attempt to write ngx.var.{}: variables are read-only here";
     ngx.raw_set("var", view(lua, state, var::get, read_only)?)?;
-    let sent = "attempt to set ngx.header.{} after sending out response headers";
-    ngx.raw_set("header", view(lua, state, req::response_header, sent)?)?;
+    ngx.raw_set("header", headers(lua, state)?)?;
     make_lazy(lua, state, &ngx, |lua, state, name| match name {
-        "status" => Ok(state.member(Level::Response, "status", |view| view.number()).map_or(Lv::Nil, Lv::Number)),
+        "status" => {
+            let status = state.member(Level::Response, "status", |view| view.number());
+            let of_session = || state.member(Level::Root, "session", |session| session.get("status")?.number());
+            Ok(status.or_else(of_session).map_or(Lv::Nil, Lv::Number))
+        }
         "ctx" => Ok(state.context_table(lua, name)?.map_or(Lv::Nil, Lv::Table)),
         _ => Ok(Lv::Nil),
     })?;
+    *state.ctx_metatable.borrow_mut() = Some(ctx::metatable(lua, state)?);
     Ok(frozen(ngx))
+}
+
+/// `ngx.header`. nginx logs an error for an assignment in the log phase, and goes on.
+fn headers(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+    let metatable = lua.create_table()?;
+    let shared = state.clone();
+    let ignore = host_function(lua, move |lua, (_, name, _): (Lv, Lv, Lv)| {
+        let name: String = shown(&name).chars().take(100).collect();
+        let text = format!("attempt to set ngx.header.{name} after sending out response headers");
+        write_parts(&shared, "err", &[Lv::String(lua.create_string(text)?)]);
+        Ok(())
+    })?;
+    metatable.raw_set("__index", index(lua, state, req::response_header)?)?;
+    metatable.raw_set("__newindex", ignore)?;
+    metatable.raw_set("__metatable", false)?;
+    let table = lua.create_table()?;
+    table.set_metatable(Some(frozen(metatable)))?;
+    Ok(frozen(table))
 }
 
 /// A table whose members are computed by name on each access. Assignments raise `refusal`, with the name for `{}`.
@@ -115,10 +138,13 @@ fn config(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     module.function("prefix", |_, _, (): ()| Ok("/usr/local/kong/"))?;
     module.function("nginx_configure", |_, _, (): ()| Ok(""))?;
     let config = module.done();
-    config.raw_set("subsystem", "http")?;
     config.raw_set("debug", false)?;
     config.raw_set("nginx_version", 1_027_001)?;
     config.raw_set("ngx_lua_version", 10_027)?;
+    make_lazy(lua, state, &config, |lua, state, name| match name {
+        "subsystem" => (if is_session(state) { "stream" } else { "http" }).into_lua(lua),
+        _ => Ok(Lv::Nil),
+    })?;
     Ok(frozen(config))
 }
 

@@ -6,37 +6,27 @@ use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
 
 use super::argument::{limit, with_truncated};
 use super::closed::{self, Reason};
+use super::constants::METHODS;
+use super::uri::encode_args;
 use crate::host::arguments::arguments;
+use crate::host::changes::{set_header, set_method, set_query};
 use crate::host::headers::header_table;
-use crate::host::request::{body, query_table, raw_query};
-use crate::host::text::MAX_TEXT;
+use crate::host::request::{body, method, query_table, raw_query};
+use crate::host::text::{MAX_TEXT, text_of};
 use crate::host::{Module, State};
-use crate::runtime::{frozen, raise};
+use crate::runtime::{frozen, raise, wrong_type};
 use crate::transaction::{Level, Value, text};
 
-/// Functions that change the request, which the log phase must not call.
-const SETTERS: [&str; 14] = [
-    "add_header",
-    "append_body",
-    "clear_header",
-    "discard_body",
-    "finish_body",
-    "init_body",
-    "read_body",
-    "set_body_data",
-    "set_body_file",
-    "set_header",
-    "set_method",
-    "set_uri",
-    "set_uri_args",
-    "socket",
-];
+/// Functions that change the request's body or read it, which the log phase must not call.
+const SETTERS: [&str; 8] =
+    ["add_header", "append_body", "finish_body", "init_body", "read_body", "set_body_data", "set_body_file", "socket"];
 
 /// `ngx.req`, which is also a module to require.
 pub(crate) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     get_headers(&mut module, Level::RequestHeaders)?;
-    module.function("get_method", |_, state, (): ()| Ok(state.text(Level::Request, "method")))?;
+    module.function("get_method", |_, state, (): ()| Ok(method(state)))?;
+    setters(&mut module)?;
     for name in ["get_uri_args", "get_query_args"] {
         module.function(name, move |lua, state, max_args: Lv| {
             let limit = limit(lua, state.counts.uri_args, &max_args, name, 1)?;
@@ -72,6 +62,49 @@ pub(crate) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     }
     Ok(frozen(table))
 }
+
+/// Functions that change the request, and that nginx allows in the log phase. The message and later reads see the change.
+fn setters(module: &mut Module<'_>) -> mlua::Result<()> {
+    module.function("set_header", |lua, state, (name, value): (Lv, Lv)| {
+        let name = text_of(lua, &name, "set_header", 1)?;
+        let values = match &value {
+            Lv::Nil => Vec::new(),
+            Lv::Table(several) => {
+                let texts = several.sequence_values::<Lv>().take(MAX_VALUES);
+                texts.map(|value| text_of(lua, &value?, "set_header", 2)).collect::<mlua::Result<_>>()?
+            }
+            one => vec![text_of(lua, one, "set_header", 2)?],
+        };
+        set_header(lua, state, &name, values)
+    })?;
+    module.function("clear_header", |lua, state, name: Lv| {
+        set_header(lua, state, &text_of(lua, &name, "clear_header", 1)?, Vec::new())
+    })?;
+    module.function("set_method", |lua, state, method: Lv| {
+        let number = method.as_f64().or_else(|| method.as_i64().map(|number| number as f64));
+        let Some(number) = number else { return Err(wrong_type(lua, 1, "set_method", "number", &method)) };
+        let known = (0..METHODS.len()).find(|at| (2_u32 << at) as f64 == number);
+        match known {
+            Some(at) => set_method(lua, state, METHODS[at]),
+            None => Err(raise(lua, &format!("unsupported HTTP method: {number}"))),
+        }
+    })?;
+    module.function("set_uri_args", |lua, state, arguments_given: Lv| {
+        let query = match &arguments_given {
+            Lv::Table(table) => encode_args(lua, table)?,
+            Lv::String(_) | Lv::Integer(_) | Lv::Number(_) => text_of(lua, &arguments_given, "set_uri_args", 1)?,
+            other => return Err(wrong_type(lua, 1, "set_uri_args", "string, number, or table", other)),
+        };
+        let (table, _) = arguments(lua, &query, state.counts.uri_args)?;
+        set_query(lua, state, query, &table)
+    })?;
+    // The upstream has its request already.
+    module.function("set_uri", |lua, _, uri: Lv| text_of(lua, &uri, "set_uri", 1).map(|_| ()))?;
+    module.function("discard_body", |_, _, (): ()| Ok(()))
+}
+
+/// Values of one header.
+const MAX_VALUES: usize = 1000;
 
 /// `ngx.resp`, which is also a module to require.
 pub(crate) fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {

@@ -7,7 +7,7 @@ use crate::host::Module;
 use crate::host::arguments::arguments;
 use crate::host::text::{MAX_TEXT, in_chunks, text_of};
 use crate::host::uri::{decode_form, encode, is_unreserved};
-use crate::runtime::{check, kind_name, lua_number, raise, wrong_type};
+use crate::runtime::{check, kind_name, raise, wrong_type};
 
 /// Adds `ngx.escape_uri`, `ngx.unescape_uri`, `ngx.quote_sql_str`, `ngx.encode_args` and `ngx.decode_args`.
 pub(super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
@@ -27,6 +27,9 @@ pub(super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
         lua.create_string(decode_form(&text_of(lua, &text, "unescape_uri", 1)?)?)
     })?;
     module.function("quote_sql_str", |lua, _, text: Lv| {
+        if text.is_nil() {
+            return Err(wrong_type(lua, 1, "quote_sql_str", "string", &text));
+        }
         lua.create_string(quote(&text_of(lua, &text, "quote_sql_str", 1)?)?)
     })?;
     module.function("encode_args", |lua, _, arguments: Lv| match arguments {
@@ -46,11 +49,12 @@ fn in_address(byte: u8) -> bool {
 }
 
 fn in_arguments(byte: u8) -> bool {
-    in_address(byte) || matches!(byte, b'&' | b'+')
+    in_address(byte) || byte == b'+'
 }
 
+/// nginx leaves the marks of RFC 2396 alone, too.
 fn in_component(byte: u8) -> bool {
-    !is_unreserved(byte)
+    !is_unreserved(byte) && !matches!(byte, b'!' | b'\'' | b'(' | b')' | b'*')
 }
 
 /// Quotes a string by MySQL's rules.
@@ -80,15 +84,13 @@ fn quote(text: &[u8]) -> mlua::Result<Vec<u8>> {
 }
 
 /// `{a = 1, b = {"x", true}}` as `a=1&b=x&b`, sorted by name. nginx's order is the table's, which is undefined.
-fn encode_args(lua: &Lua, table: &Table) -> mlua::Result<Vec<u8>> {
+pub(super) fn encode_args(lua: &Lua, table: &Table) -> mlua::Result<Vec<u8>> {
     let mut pairs: Vec<(Vec<u8>, Vec<Lv>)> = Vec::new();
     let mut room = MAX_PAIRS;
     table.for_each(|name: Lv, value: Lv| {
         let name = match &name {
             Lv::String(name) => name.as_bytes().to_vec(),
-            Lv::Integer(number) => lua_number(*number as f64).into_bytes(),
-            Lv::Number(number) => lua_number(*number).into_bytes(),
-            _ => return Err(raise(lua, "attempt to use a non-string key in the 'args' option table")),
+            _ => return Err(raise(lua, "attempt to use a non-string key in the \"args\" option table")),
         };
         let values = match value {
             Lv::Table(several) => several.sequence_values::<Lv>().take(room + 1).collect::<mlua::Result<Vec<_>>>()?,

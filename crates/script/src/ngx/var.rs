@@ -4,18 +4,20 @@ use mlua::{Lua, Value as Lv};
 
 use super::date::Moment;
 use super::process;
-use crate::host::State;
-use crate::host::request::{Address, body, raw_query, uri_path};
+use crate::host::request::{Address, body, method, raw_query, uri_path};
 use crate::host::time;
+use crate::host::{State, is_session};
 use crate::runtime::lua_number;
 use crate::transaction::{Level, Value, View};
 
 /// The variable `name`, which is a string or nil, as in nginx.
 pub(super) fn get(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
-    let given = state.with(|transaction| transaction.context("vars")?.get(name).map(shown)).flatten();
-    let value = match given {
+    let given = |name: &str| state.with(|transaction| transaction.context("vars")?.get(name).map(shown)).flatten();
+    // nginx finds variables in any case.
+    let lower = name.to_ascii_lowercase();
+    let value = match given(name).or_else(|| if lower == name { None } else { given(&lower) }) {
         Some(value) => value,
-        None => implied(state, name),
+        None => implied(state, &lower),
     };
     value.map_or(Ok(Lv::Nil), |text| Ok(Lv::String(lua.create_string(text)?)))
 }
@@ -37,7 +39,28 @@ fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
     if let Some(prefixed) = by_prefix(state, name) {
         return prefixed;
     }
+    if let Some(value) = of_session(state, name) {
+        return value;
+    }
     of_request(state, name).or_else(|| of_response(state, name)).or_else(|| of_proxy(state, name))
+}
+
+/// Variables that an L4 session has and a request lacks, or that they have different sources for.
+fn of_session(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
+    if !is_session(state) {
+        return None;
+    }
+    let of = |object: &str, name: &str| state.member(Level::Root, object, |object| shown(object.get(name)?));
+    Some(match name {
+        "status" | "server_port" => of("session", name),
+        "bytes_received" => of("session", "received"),
+        "bytes_sent" => of("session", "sent"),
+        "session_time" => latency(state, "session"),
+        "upstream_bytes_received" => of("upstream", "received"),
+        "upstream_bytes_sent" => of("upstream", "sent"),
+        "protocol" => Some(b"TCP".to_vec()),
+        _ => return None,
+    })
 }
 
 /// Variables of the client, its connection and its request.
@@ -57,7 +80,7 @@ fn of_request(state: &State, name: &str) -> Option<Vec<u8>> {
             let uri = state.text(Level::Request, "uri")?;
             Some(format!("{method} {uri} {}", protocol(state)).into_bytes())
         }
-        "request_method" => member(Level::Request, "method"),
+        "request_method" => method(state).map(String::into_bytes),
         "request_uri" => member(Level::Request, "uri"),
         "uri" | "document_uri" => uri_path(state).map(String::into_bytes),
         "args" | "query_string" => raw_query(state).map(String::into_bytes),
@@ -95,10 +118,10 @@ fn of_response(state: &State, name: &str) -> Option<Vec<u8>> {
         "msec" => Some(format!("{:.3}", ended_at(state)).into_bytes()),
         "time_iso8601" => Some(iso8601(ended_at(state))?.into_bytes()),
         "time_local" => Some(Moment::at(ended_at(state), true)?.format("%d/%b/%Y:%H:%M:%S %z")?.into_bytes()),
-        "upstream_status" => member(Level::Root, "upstream_status"),
+        "upstream_status" => member(Level::Root, "upstream_status").filter(|status| !status.is_empty()),
         "upstream_uri" => member(Level::Root, "upstream_uri"),
         "upstream_addr" => upstream_address(state),
-        "upstream_response_time" => latency(state, "proxy"),
+        "upstream_response_time" => latency(state, "proxy").filter(|_| was_proxied(state)),
         _ => None,
     }
 }
@@ -169,6 +192,11 @@ fn upstream_address(state: &State) -> Option<Vec<u8>> {
 
 /// A header by its name with `_` for `-`, as in nginx.
 fn by_name(state: &State, level: Level, name: &str) -> Option<Vec<u8>> {
+    if level == Level::RequestHeaders
+        && let Some(values) = state.changes.borrow().header(name.as_bytes())
+    {
+        return if values.is_empty() { None } else { Some(values.join(&b", "[..])) };
+    }
     state.with(|transaction| transaction.header(level, name.as_bytes()).and_then(shown))?
 }
 
@@ -189,7 +217,10 @@ fn by_prefix(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
     }
     let name = name.strip_prefix("cookie_")?;
     let cookies = String::from_utf8(header(Level::RequestHeaders, "cookie")?).ok()?;
-    let found = cookies.split([';', ',']).filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name);
+    let found = cookies
+        .split([';', ','])
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name));
     Some(found.map(|(_, value)| value.as_bytes().to_vec()))
 }
 
@@ -197,6 +228,12 @@ fn by_prefix(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
 fn latency(state: &State, name: &str) -> Option<Vec<u8>> {
     let milliseconds = state.member(Level::Root, "latencies", |latencies| latencies.get(name)?.number())?;
     Some(format!("{:.3}", milliseconds / 1000.0).into_bytes())
+}
+
+/// Whether a request had an upstream: Kong's latency is -1 without one.
+fn was_proxied(state: &State) -> bool {
+    let waited = state.member(Level::Root, "latencies", |latencies| latencies.get("proxy")?.number());
+    waited.is_some_and(|milliseconds| milliseconds >= 0.0)
 }
 
 fn tls(state: &State, name: &str) -> Option<Vec<u8>> {

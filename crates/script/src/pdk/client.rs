@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, Value as Lv};
 
-use super::facts::is_session;
 use super::forwarded::{forwarded, peer_address, variable};
 use crate::host::request::Address;
-use crate::host::{Module, State};
+use crate::host::{Module, State, is_session};
 use crate::runtime::{check, frozen, raise};
 use crate::transaction::{Level, Value, View};
 
@@ -59,10 +58,30 @@ fn forwarded_port(state: &State) -> Option<f64> {
     state.context_number("client_port").or_else(|| variable(state, "remote_port", |view| view.number()))
 }
 
-/// Names of the consumer's groups.
-fn groups(lua: &Lua, state: &State) -> mlua::Result<Lv> {
-    let given = state.with(|transaction| transaction.context("consumer_groups").map(|view| state.to_lua(lua, view)));
-    given.flatten().unwrap_or(Ok(Lv::Nil))
+/// The consumer's groups, each a table with `name` and `id`, also where the proxy handed over their names alone.
+pub(super) fn groups(lua: &Lua, state: &State) -> mlua::Result<Lv> {
+    let given = state.with(|transaction| {
+        let Value::Array(groups) = transaction.context("consumer_groups")?.value() else { return None };
+        let group = |group: View<'_>| -> mlua::Result<Lv> {
+            let Some(name) = group.text() else { return state.to_lua(lua, group) };
+            let table = lua.create_table()?;
+            table.raw_set("name", &*name)?;
+            table.raw_set("id", group_id(&name))?;
+            Ok(Lv::Table(table))
+        };
+        Some(groups.into_iter().map(group).collect::<mlua::Result<Vec<_>>>())
+    });
+    match given.flatten().transpose()? {
+        Some(groups) if !groups.is_empty() => lua.create_sequence_from(groups).map(Lv::Table),
+        _ => Ok(Lv::Nil),
+    }
+}
+
+/// The id that Kong without a database gives the consumer group `name` (kong/db/schema/others/declarative_config.lua).
+fn group_id(name: &str) -> String {
+    const ENTITIES: uuid::Uuid = uuid::uuid!("fd02801f-0957-4a15-a55a-c8d9606f30b5");
+    let groups = uuid::Uuid::new_v5(&ENTITIES, b"consumer_groups");
+    uuid::Uuid::new_v5(&groups, name.as_bytes()).to_string()
 }
 
 /// The transaction's own consumer, if it is the requested one. There is no database to load others from.

@@ -6,9 +6,8 @@ use std::rc::Rc;
 use mlua::{Lua, Table, Value as Lv};
 
 use super::forwarded::is_trusted;
-use crate::host::{Dialect, Module, Profile, State};
+use crate::host::{Dialect, Module, Profile, State, is_session};
 use crate::runtime::{check, frozen, host_function, raise, wrong_type};
-use crate::transaction::Level;
 
 pub(super) fn ip(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
@@ -76,10 +75,6 @@ pub(super) fn nginx(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 }
 
 /// Whether the transaction is an L4 session.
-pub(super) fn is_session(state: &State) -> bool {
-    state.member(Level::Root, "session", |view| (!view.is_null()).then_some(())).is_some()
-}
-
 pub(super) fn cluster(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     module.function("get_id", |_, state, (): ()| {

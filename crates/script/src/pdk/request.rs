@@ -1,16 +1,15 @@
 //! `kong.request` (kong/pdk/request.lua).
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
-use mlua::{Lua, Table, Value as Lv};
+use mlua::{Lua, LuaString, Table, Value as Lv};
 
 use super::body::parsed;
 use super::forwarded::forwarded;
 use crate::host::arguments::{limit, truncated};
-use crate::host::headers::{first, header_table};
-use crate::host::request::{Address, body, query_table, raw_path, raw_query};
-use crate::host::uri::{decode, is_unreserved};
+use crate::host::headers::{first, first_header, header_table};
+use crate::host::request::{Address, body, method, query_table, raw_path, raw_query};
+use crate::host::uri::normalize;
 use crate::host::{Module, State, wrong_phase};
 use crate::runtime::raise;
 use crate::transaction::Level;
@@ -25,7 +24,8 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     query_functions(&mut module)?;
     header_functions(&mut module)?;
     module.function("get_http_version", |_, state, (): ()| Ok(state.context_number("http_version").unwrap_or(1.1)))?;
-    module.function("get_method", |_, state, (): ()| Ok(state.text(Level::Request, "method")))?;
+    module.function("get_method", |_, state, (): ()| Ok(method(state)))?;
+    module.function("get_id", |_, state, (): ()| Ok(state.text(Level::Request, "id").unwrap_or_default()))?;
     module.function("get_start_time", |_, state, (): ()| {
         let given = state.context_number("start_time");
         Ok(given.or_else(|| state.member(Level::Root, "started_at", |view| view.number())))
@@ -36,10 +36,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     })?;
     module.function("get_body", |lua, state, (mimetype, max_args): (Lv, Lv)| {
         let Some(bytes) = body(state, "request_body") else { return Err(wrong_phase(lua, BODY_PHASES)) };
-        let header = state.with(|transaction| {
-            transaction.header(Level::RequestHeaders, b"content-type").map(|value| first(lua, state, value))
-        });
-        let header = header.flatten().transpose()?.unwrap_or(Lv::Nil);
+        let header = first_header(lua, state, Level::RequestHeaders, b"content-type")?;
         parsed(lua, state, &bytes, &mimetype, header, &max_args)
     })?;
     Ok(module.done())
@@ -79,19 +76,34 @@ fn port_number(text: &str) -> Option<u16> {
     text.trim().parse().ok().filter(|port| *port > 0)
 }
 
+type GetPath = fn(&Lua, &State) -> mlua::Result<Option<LuaString>>;
+
+/// The path as Kong normalizes it: with dot segments resolved, slashes merged, and escapes decoded except those of reserved
+/// characters.
+fn path(lua: &Lua, state: &State) -> mlua::Result<Option<LuaString>> {
+    raw_path(state).map(|path| lua.create_string(normalize(path.as_bytes(), true)?)).transpose()
+}
+
+/// The path as it came.
+fn raw(lua: &Lua, state: &State) -> mlua::Result<Option<LuaString>> {
+    raw_path(state).map(|path| lua.create_string(path)).transpose()
+}
+
 fn path_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     module.function("get_raw_path", |_, state, (): ()| Ok(raw_path(state)))?;
-    module.function("get_path", |_, state, (): ()| raw_path(state).map(|path| normalize(&path)).transpose())?;
+    module.function("get_path", |lua, state, (): ()| path(lua, state))?;
     module.function("get_path_with_query", |_, state, (): ()| {
         Ok(state.text(Level::Request, "uri").or_else(|| state.context_text("raw_path")).unwrap_or_default())
     })?;
-    module.function("get_forwarded_path", |_, state, (): ()| {
-        let given = state.context_text("forwarded_path").or_else(|| forwarded(state, "x-forwarded-path"));
-        match given {
-            Some(path) => Ok(Some(path)),
-            None => raw_path(state).map(|path| normalize(&path)).transpose(),
-        }
-    })?;
+    for (name, get) in [("get_forwarded_path", path as GetPath), ("get_raw_forwarded_path", raw)] {
+        module.function(name, move |lua, state, (): ()| {
+            let given = state.context_text("forwarded_path").or_else(|| forwarded(state, "x-forwarded-path"));
+            match given {
+                Some(path) => lua.create_string(path).map(Some),
+                None => get(lua, state),
+            }
+        })?;
+    }
     module.function("get_forwarded_prefix", |_, state, (): ()| {
         Ok(state.context_text("forwarded_prefix").or_else(|| forwarded(state, "x-forwarded-prefix")))
     })?;
@@ -127,7 +139,8 @@ fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
     })?;
     module.function("get_query_arg", |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "query argument name must be a string")) };
-        if state.member(Level::Request, "querystring", |_| Some(())).is_none() {
+        if state.changes.borrow().query.is_some() || state.member(Level::Request, "querystring", |_| Some(())).is_none()
+        {
             let (all, _) = query_table(lua, state, state.counts.uri_args)?;
             return match all.raw_get(name)? {
                 Lv::Table(several) => several.raw_get(1),
@@ -149,9 +162,7 @@ fn header_functions(module: &mut Module<'_>) -> mlua::Result<()> {
 pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
     module.function("get_header", move |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "header name must be a string")) };
-        let value =
-            state.with(|transaction| transaction.header(level, &name.as_bytes()).map(|value| first(lua, state, value)));
-        value.flatten().transpose().map(|value| value.unwrap_or(Lv::Nil))
+        first_header(lua, state, level, &name.as_bytes())
     })?;
     module.function("get_headers", move |lua, state, max_headers: Lv| {
         let default = match level {
@@ -162,54 +173,4 @@ pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result
         let (table, more) = header_table(lua, state, level, limit)?;
         Ok((table, truncated(lua, more)?))
     })
-}
-
-/// A path as Kong normalizes it (kong/tools/uri.lua): unreserved characters decoded, other escapes in upper case,
-/// dot segments resolved, slashes merged.
-fn normalize(path: &str) -> mlua::Result<String> {
-    let decoded = if path.contains('%') {
-        let bytes = decode(path.as_bytes(), |byte| !is_unreserved(byte))?;
-        Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-    } else {
-        Cow::Borrowed(path)
-    };
-    if !decoded.contains("//") && !decoded.contains("/.") {
-        return Ok(decoded.into_owned());
-    }
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = decoded.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment {
-            ".." => drop(kept.pop()),
-            "." => {}
-            "" if !last => {}
-            _ => kept.push(segment),
-        }
-        if last && matches!(segment, "." | "..") {
-            kept.push("");
-        }
-    }
-    Ok(format!("/{}", kept.join("/")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::normalize;
-
-    /// Scenario: paths with escapes, dots and slashes. Guarantees: what Kong's normalization gives.
-    #[test]
-    fn paths_are_normalized() {
-        for (path, normal) in [
-            ("/v1/users/42", "/v1/users/42"),
-            ("/a/../b/./c//d/", "/b/c/d/"),
-            ("/a/..", "/"),
-            ("/a/b/.", "/a/b/"),
-            ("/%61%2f%7e%zz%", "/a%2F~%zz%"),
-            ("//", "/"),
-            ("/../..", "/"),
-        ] {
-            assert_eq!(normalize(path).expect("no deadline"), normal, "{path}");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use mlua::{Lua, Table, Value as Lv};
 use super::body;
 use crate::host::arguments::{limit, truncated};
 use crate::host::headers::{header_table, header_table_of};
-use crate::host::{Module, State};
+use crate::host::{Module, State, request};
 use crate::runtime::{frozen, raise};
 use crate::transaction::Level;
 
@@ -23,11 +23,11 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     service.forbidden(&early, "rewrite, access, balancer, preread")?;
     let service = service.done();
     service.raw_set("response", frozen(response(lua, state)?))?;
-    service.raw_set("request", frozen(request(lua, state)?))?;
+    service.raw_set("request", frozen(request_table(lua, state)?))?;
     Ok(service)
 }
 
-fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+fn request_table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut request = Module::new(lua, state)?;
     let until_balancer = ["enable_buffering", "set_scheme", "set_path", "set_header", "set_raw_body"];
     request.forbidden(&until_balancer, "rewrite, access, balancer")?;
@@ -101,6 +101,11 @@ fn upstream_headers(lua: &Lua, state: &State, limit: usize) -> mlua::Result<(Tab
 }
 
 fn upstream_body(state: &State) -> Option<Vec<u8>> {
+    own_body(state).or_else(|| request::body(state, "response_body"))
+}
+
+/// The body that the proxy handed over as the upstream's own.
+fn own_body(state: &State) -> Option<Vec<u8>> {
     state.with(|transaction| {
         let response = transaction.context("service_response")?;
         let text = response.get("body")?.string()?.into_owned();

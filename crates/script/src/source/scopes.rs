@@ -154,28 +154,28 @@ mod tests {
     use super::super::lexer::tokens;
     use super::walk;
 
-    /// Scenario: a name `x`, each time followed by `!`, in blocks, loops, functions and after declarations.
+    /// Scenario: a name `x`, called in blocks, loops, functions and after declarations.
     /// Guarantees: its home is the one that Lua's rules of scope give.
     #[test]
     fn names_have_homes() {
         for (source, expected) in [
-            ("x!", "global"),
-            ("local x = x! x!", "global local"),
-            ("local x, y = 1, 2 return x!", "local"),
-            ("local x = 1 return function() return x! end", "upvalue"),
-            ("local f = function(x) return x! end x!", "local global"),
-            ("do local x = 1 x! end x!", "local global"),
-            ("for x = 1, x! do x! end x!", "global local global"),
-            ("for k, x in pairs(x!) do x! end", "global local"),
-            ("if a then local x = 1 x! else x! end", "local global"),
-            ("local function x() return x! end x!", "upvalue local"),
-            ("repeat local x = 1 until y x!", "global"),
-            ("function t:m() return self! end", ""),
+            ("x()", "global"),
+            ("local x = x() x()", "global local"),
+            ("local x, y = 1, 2 return x()", "local"),
+            ("local x = 1 return function() return x() end", "upvalue"),
+            ("local f = function(x) return x() end x()", "local global"),
+            ("do local x = 1 x() end x()", "local global"),
+            ("for x = 1, x() do x() end x()", "global local global"),
+            ("for k, x in pairs(x()) do x() end", "global local"),
+            ("if a then local x = 1 x() else x() end", "local global"),
+            ("local function x() return x() end x()", "upvalue upvalue local"),
+            ("repeat local x = 1 until y x()", "global"),
+            ("function t:m() return self() end", ""),
         ] {
             let tokens = tokens(source);
             let mut homes = Vec::new();
             walk(&tokens, |at, home| {
-                if tokens[at].is("x") && tokens.get(at + 1).is_some_and(|next| next.is("!")) {
+                if tokens[at].is("x") && tokens.get(at + 1).is_some_and(|next| next.is("(")) {
                     homes.push(home("x").word());
                 }
             });

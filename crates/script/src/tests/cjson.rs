@@ -78,9 +78,10 @@ fn cjson_decodes() {
         ("[1 2]", "Expected comma or array end but found T_NUMBER at character 4"),
         ("[1,]", "Expected value but found T_ARR_END at character 4"),
         ("1 \"x\"", "Expected the end but found T_STRING at character 3"),
-        ("01", "Expected value but found invalid number at character 1"),
         ("-", "Expected value but found invalid number at character 1"),
-        ("nan", "Expected value but found invalid token at character 1"),
+        (".5", "Expected value but found invalid token at character 1"),
+        ("1e", "Expected the end but found invalid token at character 2"),
+        ("1.2.3", "Expected the end but found invalid token at character 4"),
         ("\"abc", "Expected value but found unexpected end of string at character 5"),
         ("\"\\x\"", "Expected value but found invalid escape code at character 2"),
         ("\"\\ud800\"", "Expected value but found invalid unicode escape code at character 2"),
@@ -89,6 +90,14 @@ fn cjson_decodes() {
         assert_eq!(shown(&mut bench, &code), serde_json::to_string(problem).expect("a text"), "{text}");
         let code = format!("return require('cjson').decode({})", lua_text(text));
         assert_eq!(shown(&mut bench, &code), format!("error: [string \"...\"]:1: {problem}"), "{text}");
+    }
+    for (text, number) in [("01", "1"), ("+1", "1"), ("1.", "1"), ("-007.5", "-7.5"), ("0x10", "16"), ("1.e2", "100")] {
+        assert_eq!(shown(&mut bench, &format!("return require('cjson').decode('{text}')")), number, "{text}");
+        let strict = format!(
+            "local j = require('cjson').new() j.decode_invalid_numbers(false) return pcall(j.decode, '{text}')"
+        );
+        let read_as_json = ["1.", "1.e2"].contains(&text).to_string();
+        assert_eq!(shown(&mut bench, &strict), read_as_json, "{text}");
     }
     gives(
         &mut bench,

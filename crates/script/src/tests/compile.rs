@@ -25,7 +25,7 @@ fn errors_carry_name_and_line() {
 #[test]
 fn differences_are_explained() {
     for (code, line, help) in [
-        ("for i = 1, 3 do\n  if i == 2 then goto next end\n  ::next::\nend", 2, "no `goto`"),
+        ("for i = 1, 3 do\n  if i == 2 then goto next end\n  ::next:: print(i)\nend", 2, "no `goto`"),
         ("do\n ::top::\nend", 2, "no `goto`"),
         ("return 1LL", 1, "`LL`"),
         ("return 5ULL + 1", 1, "`LL`"),

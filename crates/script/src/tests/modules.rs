@@ -122,7 +122,7 @@ fn digests_are_right() {
         );
         assert_eq!(shown(&mut bench, &code), format!("\"{of_abc}\""), "{name}");
         let error = shown(&mut bench, &format!("require('resty.{name}'):new():update({{}})"));
-        assert_eq!(error, "error: [string \"...\"]:1: bad argument #2 to 'update' (string expected, got table)");
+        assert_eq!(error, "error: [string \"...\"]:1: bad argument #1 to 'update' (string expected, got table)");
     }
     gives(
         &mut bench,

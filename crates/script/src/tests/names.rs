@@ -345,7 +345,8 @@ fn bit_operations_are_luajits() {
         ("return bit.tohex(0x87654321, 4)", r#""4321""#),
         ("return bit.tohex(0xab, -2)", r#""AB""#),
         ("return bit.tohex(0x21, 0)", r#""""#),
-        ("return bit.tohex(0x21, 99)", r#""00000021""#),
+        ("return bit.tohex(0x21, 9)", r#""000000021""#),
+        ("return #bit.tohex(0x21, 99) .. ' ' .. #bit.tohex(1, 255)", r#""99 254""#),
     ]);
     let error = Bench::on(&json!({})).shown("\nreturn bit.band(1, {})");
     assert!(error.starts_with("error: [string \"...\"]:2: bad argument"), "{error}");

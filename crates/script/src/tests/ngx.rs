@@ -122,14 +122,11 @@ fn unavailable_names_raise_errors() {
         "sleep(1)",
         "send_headers()",
         "on_abort(print)",
-        "req.set_header('a', 'b')",
-        "req.set_uri('/')",
         "req.read_body()",
         "req.socket()",
         "resp.add_header('a', 'b')",
     ] {
-        let bare = name.split('(').next().expect("a name");
-        let expected = format!("error: [string \"...\"]:2: ngx.{bare}: API disabled in the context of log_by_lua*");
+        let expected = "error: [string \"...\"]:2: API disabled in the context of log_by_lua*";
         assert_eq!(shown(&mut bench, &format!("\nngx.{name}")), expected);
     }
     gives(
@@ -141,10 +138,7 @@ fn unavailable_names_raise_errors() {
                 "ngx.var.foo = 1",
                 "error: [string \"...\"]:1: attempt to write ngx.var.foo: variables are read-only here",
             ),
-            (
-                "ngx.header['X-A'] = 1",
-                "error: [string \"...\"]:1: attempt to set ngx.header.X-A after sending out response headers",
-            ),
+            ("ngx.header['X-A'] = 1 return ngx.header['X-A'] == nil", "true"),
             (
                 "ngx.var[1] = 1",
                 "error: [string \"...\"]:1: attempt to write ngx.var.number: variables are read-only here",
@@ -281,6 +275,10 @@ fn times() {
             ("return ngx.http_time(1290079655)", r#""Thu, 18 Nov 2010 11:27:35 GMT""#),
             ("return ngx.parse_http_time('Thu, 18 Nov 2010 11:27:35 GMT')", "1290079655"),
             ("return ngx.parse_http_time('Thursday, 18-Nov-10 11:27:35 GMT')", "1290079655"),
+            ("return ngx.parse_http_time('Thu, 18-Nov-10 11:27:35')", "1290079655"),
+            ("return ngx.parse_http_time('Thu Nov 18 11:27:35 2010')", "1290079655"),
+            ("return ngx.parse_http_time(' Thu, 18 Nov 2010 11:27:35 GMT')", "nothing"),
+            ("return ngx.parse_http_time('Thu, 31 Feb 2010 11:27:35 GMT')", "nothing"),
             ("return ngx.parse_http_time('nonsense')", "nothing"),
             ("return ngx.cookie_time(1290079655)", r#""Thu, 18-Nov-10 11:27:35 GMT""#),
             ("return ngx.cookie_time(2547547547)", r#""Fri, 23-Sep-2050 12:05:47 GMT""#),
@@ -289,11 +287,9 @@ fn times() {
             ("return ngx.utctime() >= '2024-01-01 00:00:00'", "true"),
             ("return ngx.time() == math.floor(ngx.time()) and math.abs(ngx.now() - ngx.time()) < 60", "true"),
             ("return ngx.update_time()", "nothing"),
-            ("ngx.http_time(1e300)", "error: [string \"...\"]:1: bad argument #1 to 'http_time' (time out of range)"),
-            (
-                "ngx.http_time('x')",
-                "error: [string \"...\"]:1: bad argument #1 to 'http_time' (number expected, got string)",
-            ),
+            ("return ngx.http_time(-1)", r#""Thu, 01 Jan 1970 00:00:00 GMT""#),
+            ("return ngx.cookie_time(-86400)", r#""Thu, 01-Jan-70 00:00:00 GMT""#),
+            ("ngx.http_time('x')", "error: [string \"...\"]:1: number argument only"),
             ("return pcall(ngx.http_time, 0/0)", "false"),
         ],
     );
@@ -359,7 +355,7 @@ fn times_of_tables() {
             ("return os.time({year = 1e300, month = 1, day = 1})", "nothing"),
             ("return os.time({year = 2024, month = 0/0, day = 1})", "nothing"),
             ("return os.time({year = 2024, month = 1, day = 1e300})", "nothing"),
-            ("os.time({year = 2024})", "error: [string \"...\"]:1: field 'month' missing in date table"),
+            ("os.time({year = 2024})", "error: [string \"...\"]:1: field 'day' missing in date table"),
             ("os.time(1)", "error: [string \"...\"]:1: bad argument #1 to 'time' (table expected, got number)"),
         ],
     );
@@ -407,7 +403,8 @@ fn escapes_and_arguments() {
         &[
             ("return ngx.escape_uri('a b/c?d=\u{e9}~-._')", r#""a%20b%2Fc%3Fd%3D%C3%A9~-._""#),
             ("return ngx.escape_uri('a b/c?d=#%', 0)", r#""a%20b/c%3Fd=%23%25""#),
-            ("return ngx.escape_uri('a&b+/', 1)", r#""a%26b%2B/""#),
+            ("return ngx.escape_uri('a&b+/', 1)", r#""a&b%2B/""#),
+            ("return ngx.escape_uri([[!'()*~]])", r#""!'()*~""#),
             ("return ngx.escape_uri(nil)", r#""""#),
             ("ngx.escape_uri('a', 9)", "error: [string \"...\"]:1: \"esc_type\" 9 is not one of 0, 1 and 2"),
             ("ngx.escape_uri('a', 'x')", "error: [string \"...\"]:1: \"esc_type\" is not number"),
@@ -419,7 +416,7 @@ fn escapes_and_arguments() {
             ("ngx.encode_args({a = {{}}})", "error: [string \"...\"]:1: attempt to use table as query arg value"),
             (
                 "ngx.encode_args({[true] = 1})",
-                "error: [string \"...\"]:1: attempt to use a non-string key in the 'args' option table",
+                "error: [string \"...\"]:1: attempt to use a non-string key in the \"args\" option table",
             ),
             ("local t = ngx.decode_args('a=1&b&a=2&c=%20+x&&=y') return {t.a, t.b, t.c}", r#"[["1","2"],true,"  x"]"#),
             (

@@ -88,7 +88,7 @@ fn other_modules() {
         ("return ngx.get_phase()", r#""log""#),
     ]);
     let groups = bench.shown("return kong.client.get_consumer_groups()");
-    assert_eq!(groups, r#"["gold"]"#);
+    assert_eq!(groups, r#"[{"name":"gold","id":"292e2838-e71a-5766-868d-840f7af2afa2"}]"#);
 }
 
 /// Scenario: every readable function on an empty transaction, on one with members of wrong types, and on an L4 session.

@@ -137,7 +137,9 @@ fn more_context_members() {
         ("return kong.client.get_ip()", r#""2.2.2.2""#),
         ("return kong.client.get_forwarded_ip()", r#""1.1.1.1""#),
         ("return {kong.client.get_port(), kong.client.get_forwarded_port()}", "[99,98]"),
-        ("return kong.client.get_consumer_group()", r#""gold""#),
+        ("return kong.client.get_consumer_group().name", r#""gold""#),
+        ("return #kong.client.get_consumer_groups()", "2"),
+        ("return #kong.client.get_consumer_groups()[2].id", "36"),
         ("return kong.client.tls.get_full_client_certificate_chain()", r#""PEM""#),
         ("return kong.client.load_consumer('35b03bfc-7a5b-4a23-a594-aa350c585fa8').username", r#""bob""#),
         ("return kong.client.load_consumer('bob', true).username", r#""bob""#),
@@ -450,8 +452,8 @@ const FUNCTIONS: [(&str, &str); 21] = [
     (
         "request",
         "get_body get_forwarded_host get_forwarded_path get_forwarded_port get_forwarded_prefix get_forwarded_scheme \
-         get_header get_headers get_host get_http_version get_method get_path get_path_with_query get_port get_query \
-         get_query_arg get_raw_body get_raw_path get_raw_query get_scheme get_start_time get_uri_captures",
+         get_header get_headers get_host get_http_version get_id get_method get_path get_path_with_query get_port get_query \
+         get_query_arg get_raw_body get_raw_forwarded_path get_raw_path get_raw_query get_scheme get_start_time get_uri_captures",
     ),
     (
         "response",

@@ -29,7 +29,13 @@ fn results_equal_openrestys() {
         (r"return select(3, ngx.re.sub('abc', 'a', '$x')) ~= nil", "true"),
         (r"return ngx.re.match(12345, 3)[0]", r#""3""#),
         (r"return ngx.re.match('abc', 'B', 'i')[0]", r#""b""#),
-        (r"return select(2, ngx.re.match('abc', 'b', 'Q'))", r#""unknown flag \"Q\" (flags \"Q\")""#),
+        (r"return select(2, pcall(ngx.re.match, 'abc', 'b', 'Q'))", r#""unknown flag \"Q\" (flags \"Q\")""#),
+        (r"return select(2, pcall(ngx.re.gsub, 'abc', 'b', '', 'Q'))", r#""unknown flag \"Q\" (flags \"Q\")""#),
+        (r"return {ngx.re.find('abc', '(b)', 'jo', nil, -1)}", "[2,2]"),
+        (r"return select(3, ngx.re.find('abc', '(b)', 'jo', nil, 2))", r#""nth out of bound""#),
+        (r"return (ngx.re.sub('abc', 'b', '[$1]'))", r#""a[]c""#),
+        (r"return (ngx.re.gsub('abc', 'b', function() return nil end))", r#""anilc""#),
+        (r"return select(3, ngx.re.gsub('abc', 'b', '$'))", r#""failed to compile the replacement template""#),
         (r"return ngx.re.match(kong.request.get_header('user-agent'), [[^(\w+)/(\d+)]], 'jo')[2]", r#""8""#),
     ]);
 }
@@ -45,7 +51,10 @@ fn split_equals_lua_resty_cores() {
         (r"return require('ngx.re').split('a,b,c', '(,)')", r#"["a",",","b",",","c"]"#),
         (r"return require('ngx.re').split('a;b', [[\s*[;,]\s*]], 'jo')", r#"["a","b"]"#),
         (r"return require('ngx.re').split('abc', '')", r#"["a","b","c"]"#),
-        (r"return require('ngx.re').split('', ',')", r#"[""]"#),
+        (r"return #require('ngx.re').split('', ',')", "0"),
+        (r"return require('ngx.re').split('a,b,,c,,', ',')", r#"["a","b","","c"]"#),
+        (r"return #require('ngx.re').split(',,', ',')", "0"),
+        (r"return require('ngx.re').split('a,b,', ',', nil, nil, 10)", r#"["a","b",""]"#),
         (r"return require('ngx.re').opt('jit_stack_size', 1)", "nothing"),
     ]);
 }

@@ -1,5 +1,6 @@
 //! JSON text as Lua values, with cjson's error messages.
 
+use crate::source::numeral;
 use mlua::{Lua, Table, Value as Lv};
 
 use super::options::{MAX_DEPTH, Options};
@@ -93,6 +94,7 @@ impl Decoder<'_> {
             b',' => (Kind::Comma, 1),
             b'"' => return Ok(self.string()),
             b'-' | b'0'..=b'9' => self.number(),
+            b'+' if self.options.decode_invalid_numbers => self.number(),
             _ => self.word(),
         };
         self.at += length;
@@ -112,7 +114,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// A number that is not one in JSON, if the options allow it.
+    /// A word that is a number in C, if the options allow it.
     fn not_a_number(&self, rest: &[u8]) -> Option<(Kind, usize)> {
         let words: [(&[u8], f64); 6] = [
             (b"nan", f64::NAN),
@@ -127,21 +129,30 @@ impl Decoder<'_> {
         Some((Kind::Number(number), word.len()))
     }
 
+    /// As C's `strtod` reads a number. The option `decode_invalid_numbers` decides about a plus sign, zeros in front, and
+    /// hexadecimal digits.
     fn number(&self) -> (Kind, usize) {
         let rest = &self.text[self.at..];
         let digits = |from: usize| rest[from.min(rest.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let mut end = usize::from(rest[0] == b'-');
+        let invalid = self.options.decode_invalid_numbers;
+        let mut end = usize::from(matches!(rest[0], b'-' | b'+'));
+        if let (true, [b'0', b'x' | b'X', hexadecimal @ ..]) = (invalid, &rest[end..]) {
+            let length = hexadecimal.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            if let Some(number) = numeral::hexadecimal(&hexadecimal[..length]) {
+                return (Kind::Number(if rest[0] == b'-' { -number } else { number }), end + 2 + length);
+            }
+        }
         let whole = digits(end);
         if whole == 0
             && let Some(found) = self.not_a_number(rest)
         {
             return found;
         }
-        if whole == 0 || (whole > 1 && rest[end] == b'0') {
+        if whole == 0 || (!invalid && whole > 1 && rest[end] == b'0') {
             return (Kind::Invalid("invalid number"), 0);
         }
         end += whole;
-        if rest.get(end) == Some(&b'.') && digits(end + 1) > 0 {
+        if rest.get(end) == Some(&b'.') {
             end += 1 + digits(end + 1);
         }
         if matches!(rest.get(end), Some(b'e' | b'E')) {

@@ -45,7 +45,7 @@ const DEFAULTS: Options = Options {
     precision: 14,
     keep_buffer: true,
     invalid_numbers: InvalidNumbers::Refuse,
-    decode_invalid_numbers: false,
+    decode_invalid_numbers: true,
     empty_table_as_object: true,
     array_with_array_mt: false,
     escape_slash: true,

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value as Lv};
 
-use crate::runtime::{OUT_OF_TIME, deadline, host_function, work, wrong_type};
+use crate::runtime::{OUT_OF_TIME, deadline, host_function, raise, work, wrong_type};
 use logphase_regex::{Pattern, Patterns, Scratch, SearchError, UNSET};
 
 pub(crate) use split::module;
@@ -48,6 +48,19 @@ impl Engine {
     fn pattern(&self, regex: &LuaString, options: Option<&LuaString>) -> Found<Rc<Pattern>> {
         let letters = options.map(|letters| letters.as_bytes());
         self.patterns.borrow_mut().get(&regex.as_bytes(), letters.as_deref().unwrap_or_default())
+    }
+
+    /// Like [`Self::pattern`], with an error for letters that mean nothing.
+    fn checked_pattern(
+        &self,
+        lua: &Lua,
+        regex: &LuaString,
+        options: Option<&LuaString>,
+    ) -> mlua::Result<Found<Rc<Pattern>>> {
+        match self.pattern(regex, options) {
+            Err(why) if why.starts_with("unknown flag ") => Err(raise(lua, &why)),
+            found => Ok(found),
+        }
     }
 
     /// Searches `text` from `from` and calls `look` on the slots of a match.
@@ -158,7 +171,7 @@ fn matches(
 ) -> mlua::Result<MultiValue> {
     let (subject, regex) = (text(lua, &subject, "match", 1)?, text(lua, &regex, "match", 2)?);
     let from = begin(lua, &context, "match")?;
-    let pattern = match engine.pattern(&regex, letters(lua, &options, "match")?.as_ref()) {
+    let pattern = match engine.checked_pattern(lua, &regex, letters(lua, &options, "match")?.as_ref())? {
         Ok(pattern) => pattern,
         Err(why) => return failed(lua, why, 1),
     };
@@ -185,12 +198,12 @@ fn find(
 ) -> mlua::Result<MultiValue> {
     let (subject, regex) = (text(lua, &subject, "find", 1)?, text(lua, &regex, "find", 2)?);
     let from = begin(lua, &context, "find")?;
-    let pattern = match engine.pattern(&regex, letters(lua, &options, "find")?.as_ref()) {
+    let pattern = match engine.checked_pattern(lua, &regex, letters(lua, &options, "find")?.as_ref())? {
         Ok(pattern) => pattern,
         Err(why) => return failed(lua, why, 2),
     };
     let group = match lua.coerce_number(group)? {
-        Some(group) if group >= 0.0 && group as usize <= pattern.groups => group as usize,
+        Some(group) if group as usize <= pattern.groups => group.max(0.0) as usize,
         None => 0,
         Some(_) => return failed(lua, "nth out of bound".to_owned(), 2),
     };
@@ -209,7 +222,7 @@ fn find(
 
 fn gmatch(lua: &Lua, engine: &Rc<Engine>, (subject, regex, options): (Lv, Lv, Lv)) -> mlua::Result<MultiValue> {
     let (subject, regex) = (text(lua, &subject, "gmatch", 1)?, text(lua, &regex, "gmatch", 2)?);
-    let pattern = match engine.pattern(&regex, letters(lua, &options, "gmatch")?.as_ref()) {
+    let pattern = match engine.checked_pattern(lua, &regex, letters(lua, &options, "gmatch")?.as_ref())? {
         Ok(pattern) => pattern,
         Err(why) => return failed(lua, why, 1),
     };

@@ -3,8 +3,8 @@
 use mlua::{Function, Lua, LuaString, MultiValue, Value as Lv};
 
 use super::{Engine, Walk, captures, failed, letters, text};
-use crate::host::text::check_result;
-use crate::runtime::{kind_name, raise, work, wrong_type};
+use crate::host::text::{check_result, shown};
+use crate::runtime::{work, wrong_type};
 use logphase_regex::UNSET;
 
 /// The replacement of a match.
@@ -34,15 +34,12 @@ pub(super) fn replace(
             let given = text(lua, &with, name, 3)?;
             match template(&given.as_bytes()) {
                 Some(parts) => With::Template(parts),
-                None => {
-                    let shown = given.to_string_lossy();
-                    return failed(lua, format!("failed to compile the replacement template \"{shown}\""), 2);
-                }
+                None => return failed(lua, "failed to compile the replacement template".to_owned(), 2),
             }
         }
         other => return Err(wrong_type(lua, 3, name, "string or function", &other)),
     };
-    let pattern = match engine.pattern(&regex, letters(lua, &options, name)?.as_ref()) {
+    let pattern = match engine.checked_pattern(lua, &regex, letters(lua, &options, name)?.as_ref())? {
         Ok(pattern) => pattern,
         Err(why) => return failed(lua, why, 2),
     };
@@ -78,11 +75,8 @@ pub(super) fn replace(
 /// The replacement that a function returned.
 fn made(lua: &Lua, value: &Lv, name: &str) -> mlua::Result<LuaString> {
     match value {
-        Lv::String(_) | Lv::Integer(_) | Lv::Number(_) | Lv::Boolean(_) => text(lua, value, name, 3),
-        other => {
-            let kind = kind_name(other);
-            Err(raise(lua, &format!("string or number expected to be returned by the replace function, got {kind}")))
-        }
+        Lv::String(_) => text(lua, value, name, 3),
+        other => lua.create_string(shown(other)),
     }
 }
 

@@ -24,21 +24,25 @@ fn split(
     (subject, regex, options, context, max, into): (Lv, Lv, Lv, Lv, Lv, Lv),
 ) -> mlua::Result<MultiValue> {
     let (subject, regex) = (text(lua, &subject, "split", 1)?, text(lua, &regex, "split", 2)?);
-    let pattern = match engine.pattern(&regex, letters(lua, &options, "split")?.as_ref()) {
+    let pattern = match engine.checked_pattern(lua, &regex, letters(lua, &options, "split")?.as_ref())? {
         Ok(pattern) => pattern,
         Err(why) => return failed(lua, why, 1),
     };
     let max = lua.coerce_integer(max)?.and_then(|max| usize::try_from(max).ok()).filter(|max| *max > 0);
     let bytes = subject.as_bytes();
-    let from = begin(lua, &context, "split")?.min(bytes.len());
+    let from = begin(lua, &context, "split")?;
     let table = match into {
         Lv::Table(table) => table,
         _ => lua.create_table()?,
     };
+    if from >= bytes.len() {
+        table.raw_set(1, Lv::Nil)?;
+        return Ok([Lv::Table(table)].into_iter().collect());
+    }
     let (mut walk, mut part_start, mut count, mut pieces) = (Walk { from, done: false }, from, 0, 1);
-    let mut add = |part: &[u8]| -> mlua::Result<()> {
-        count += 1;
-        table.raw_set(count, lua.create_string(part)?)
+    let add = |count: &mut usize, part: &[u8]| -> mlua::Result<()> {
+        *count += 1;
+        table.raw_set(*count, lua.create_string(part)?)
     };
     while max.is_none_or(|max| pieces < max) {
         check()?;
@@ -51,16 +55,25 @@ fn split(
         if slots[0] == slots[1] && (slots[0] == part_start || slots[0] >= bytes.len()) {
             continue;
         }
-        add(bytes.get(part_start..slots[0]).unwrap_or_default())?;
+        add(&mut count, bytes.get(part_start..slots[0]).unwrap_or_default())?;
         for group in slots[2..].chunks_exact(2).take(pattern.groups) {
             if group[0] != UNSET && group[1] != UNSET {
-                add(bytes.get(group[0]..group[1]).unwrap_or_default())?;
+                add(&mut count, bytes.get(group[0]..group[1]).unwrap_or_default())?;
             }
         }
         part_start = slots[1];
         pieces += 1;
     }
-    add(bytes.get(part_start..).unwrap_or_default())?;
+    if max.is_some() || part_start < bytes.len() {
+        add(&mut count, bytes.get(part_start..).unwrap_or_default())?;
+    } else {
+        // Without a maximum, empty parts at the end are left out.
+        while count > 0 && matches!(table.raw_get::<Lv>(count)?, Lv::String(part) if part.as_bytes().is_empty()) {
+            check()?;
+            table.raw_set(count, Lv::Nil)?;
+            count -= 1;
+        }
+    }
     // Ends the sequence, as a table that the script passed in may hold more elements.
     table.raw_set(count + 1, Lv::Nil)?;
     Ok([Lv::Table(table)].into_iter().collect())

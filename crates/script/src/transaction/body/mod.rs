@@ -64,7 +64,7 @@ impl Transaction {
         self.context_object().is_some_and(may)
     }
 
-    /// Finds a header like Kong: by its exact name, else in lower case with `_` for `-`.
+    /// Finds a header like Kong: by its exact name, else in any case and with `_` for `-` on either side.
     pub(crate) fn header(&self, level: Level, name: &[u8]) -> Option<View<'_>> {
         let found = |matches: &dyn Fn(&[u8]) -> bool| {
             self.members_at(level).rev().find(|member| {
@@ -73,9 +73,8 @@ impl Transaction {
             })
         };
         let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-        let normalized = |key: &[u8]| {
-            key.len() == name.len() && key.iter().zip(name).all(|(a, b)| a.to_ascii_lowercase() == fold(*b))
-        };
+        let normalized =
+            |key: &[u8]| key.len() == name.len() && key.iter().zip(name).all(|(a, b)| a == b || fold(*a) == fold(*b));
         let member = found(&|key| key == name).or_else(|| found(&normalized))?;
         Some(View::new(member.value.of(self.bytes())))
     }

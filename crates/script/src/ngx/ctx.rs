@@ -1,0 +1,90 @@
+//! What Kong keeps in `ngx.ctx` (kong/runloop/handler.lua, kong/runloop/balancer, kong/pdk/log.lua), as far as the transaction
+//! tells.
+
+use std::rc::Rc;
+
+use mlua::{IntoLua, Lua, Table, Value as Lv};
+
+use crate::host::request::body;
+use crate::host::{State, is_session};
+use crate::runtime::{frozen, host_function};
+use crate::transaction::{Level, Value, View};
+
+/// The metatable that gives `ngx.ctx` its members when they are first read: most snippets use it for their own values.
+pub(super) fn metatable(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
+    let metatable = lua.create_table()?;
+    let shared = state.clone();
+    let find = host_function(lua, move |lua, (table, name): (Table, Lv)| {
+        let Lv::String(key) = &name else { return Ok(Lv::Nil) };
+        let value = member(lua, &shared, &key.to_string_lossy())?;
+        if !value.is_nil() {
+            table.raw_set(name, value.clone())?;
+        }
+        Ok(value)
+    })?;
+    metatable.raw_set("__index", find)?;
+    metatable.raw_set("__metatable", false)?;
+    Ok(frozen(metatable))
+}
+
+fn member(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
+    let entity = |name: &str| {
+        let found = state.with(|transaction| transaction.get(name).map(|view| state.to_lua(lua, view)));
+        Ok(match found.flatten().transpose()? {
+            Some(table @ Lv::Table(_)) => table,
+            _ => Lv::Nil,
+        })
+    };
+    let latency = |name: &str| state.member(Level::Root, "latencies", |latencies| latencies.get(name)?.number());
+    let proxied = || state.text(Level::Root, "source").is_some_and(|source| source == "upstream");
+    match name {
+        "route" | "service" => entity(name),
+        "authenticated_consumer" => entity("consumer"),
+        "authenticated_credential" => entity("authenticated_entity"),
+        "authenticated_consumer_groups" => context(lua, state, "consumer_groups"),
+        "balancer_data" => balancer_data(lua, state),
+        "buffered_proxying" => {
+            let buffered = state.with(|transaction| transaction.context("service_response")?.get("body").map(|_| ()));
+            Ok(if buffered.flatten().is_some() { Lv::Boolean(true) } else { Lv::Nil })
+        }
+        "buffered_body" => match body(state, "response_body") {
+            Some(bytes) => lua.create_string(bytes).map(Lv::String),
+            None => Ok(Lv::Nil),
+        },
+        "request_uri" => state.text(Level::Request, "uri").into_lua(lua),
+        "workspace" | "client_ip" => state.text(Level::Root, name).into_lua(lua),
+        "KONG_PROCESSING_START" => state.member(Level::Root, "started_at", |view| view.number()).into_lua(lua),
+        "KONG_PROXIED" => Ok(if proxied() { Lv::Boolean(true) } else { Lv::Nil }),
+        "KONG_PROXY_LATENCY" if proxied() => latency("kong").into_lua(lua),
+        "KONG_RESPONSE_LATENCY" if !proxied() && !is_session(state) => latency("kong").into_lua(lua),
+        "KONG_WAITING_TIME" if proxied() => latency("proxy").into_lua(lua),
+        "KONG_RECEIVE_TIME" if proxied() => latency("receive").into_lua(lua),
+        _ => Ok(Lv::Nil),
+    }
+}
+
+fn context(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
+    let found = state.with(|transaction| transaction.context(name).map(|view| state.to_lua(lua, view)));
+    found.flatten().unwrap_or(Ok(Lv::Nil))
+}
+
+/// The tries of the balancer, and the target of the last one.
+fn balancer_data(lua: &Lua, state: &State) -> mlua::Result<Lv> {
+    let tries = state.with(|transaction| transaction.get("tries").map(|view| state.to_lua(lua, view)));
+    let Some(Lv::Table(tries)) = tries.flatten().transpose()? else { return Ok(Lv::Nil) };
+    let data = lua.create_table()?;
+    let count = tries.raw_len();
+    if let Lv::Table(last) = tries.raw_get(count)? {
+        for name in ["ip", "port"] {
+            data.raw_set(name, last.raw_get::<Lv>(name)?)?;
+        }
+    }
+    let host = state.member(Level::Root, "service", |service: View<'_>| match service.get("host")?.value() {
+        Value::String(host) => Some(String::from_utf8_lossy(&host).into_owned()),
+        _ => None,
+    });
+    data.raw_set("host", host)?;
+    data.raw_set("try_count", count)?;
+    data.raw_set("tries", tries)?;
+    Ok(Lv::Table(data))
+}
