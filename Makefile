@@ -108,7 +108,7 @@ run-tools:
 	@.ci/tools g++ libssl curl jq
 
 test-tools: kafka envoy
-	@.ci/tools g++ libssl curl jq haproxy logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
+	@.ci/tools g++ libssl curl jq apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:

@@ -35,6 +35,7 @@ mod one_writer;
 mod own_log;
 mod plugin_docs;
 mod printed;
+mod proxies;
 mod queue_command;
 mod readme;
 mod redaction;

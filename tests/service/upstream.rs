@@ -144,13 +144,17 @@ pub struct Exchange {
     pub local_port: u16,
     /// The response's head.
     pub head: Head,
+    /// Bytes of the response's body, without the marks of its chunks.
+    pub body: usize,
 }
 
 /// One request on a connection of its own.
 pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: api.example\r\nconnection: close\r\n");
-    for (name, value) in headers {
+    let mut text = format!("{method} {path} HTTP/1.1\r\n");
+    let defaults = [("host", "api.example"), ("connection", "close")];
+    let missing = defaults.iter().filter(|(name, _)| headers.iter().all(|(given, _)| given != name));
+    for (name, value) in missing.chain(headers) {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     if !body.is_empty() {
@@ -162,8 +166,25 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], bo
     stream.write_all(text.as_bytes()).unwrap();
     let mut received = Vec::new();
     stream.read_to_end(&mut received).unwrap();
-    let answer = String::from_utf8_lossy(&received).into_owned();
-    let head = Head::parse(answer.split("\r\n\r\n").next().unwrap_or_default());
+    let end = received.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(received.len());
+    let head = Head::parse(&String::from_utf8_lossy(&received[..end]));
+    let body = received.get(end + 4..).unwrap_or_default();
+    let chunked = head.headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+    let body = if chunked { chunks_length(body) } else { body.len() };
     let local_port = stream.local_addr().unwrap().port();
-    Exchange { sent: text.len(), received: received.len(), local_port, head }
+    Exchange { sent: text.len(), received: received.len(), local_port, head, body }
+}
+
+/// The length of the content of a body in chunks.
+fn chunks_length(mut body: &[u8]) -> usize {
+    let mut total = 0;
+    while let Some(end) = body.windows(2).position(|window| window == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            break;
+        }
+        total += length;
+        body = &body[end + 2 + length + 2..];
+    }
+    total
 }
