@@ -8,7 +8,7 @@ mod scenario;
 use std::path::Path;
 
 use self::program::Program;
-use self::scenario::{Ports, Proxy, Size, World};
+use self::scenario::{Ports, Proxy, Size, World, certificate};
 
 /// A file of `examples/`.
 fn example(name: &str) -> String {
@@ -49,6 +49,11 @@ fn nginx(ports: &Ports, logphase: &str) -> Program {
         server("RETRY", "", "both"),
         server("GZIP", "gzip on; gzip_types text/plain;", "127.0.0.1:UPSTREAM"),
         server("HTTP2 http2", "", "127.0.0.1:UPSTREAM"),
+        server(
+            "TLS ssl",
+            "ssl_certificate cert.pem; ssl_certificate_key key.pem; ssl_protocols TLSv1.3;",
+            "127.0.0.1:UPSTREAM",
+        ),
     ]
     .concat();
     let configuration = format!(
@@ -56,7 +61,10 @@ fn nginx(ports: &Ports, logphase: &str) -> Program {
          include logphase.conf;\n\
          upstream both {{ server 127.0.0.1:NOTHING; server 127.0.0.1:UPSTREAM; }}\n{servers}}}\n"
     );
-    let files = [("nginx.conf", &*ports.fill(&configuration)), ("logphase.conf", logphase)];
+    let (certificate, key) = certificate();
+    let configuration = ports.fill(&configuration);
+    let files =
+        [("nginx.conf", &*configuration), ("logphase.conf", logphase), ("cert.pem", &certificate), ("key.pem", &key)];
     Program::start(&["nginx", "-e", "DIR/errors", "-c", "DIR/nginx.conf"], &files, &ports.listeners())
 }
 
@@ -87,12 +95,15 @@ fn haproxy(ports: &Ports, logphase: &str) -> Program {
          frontend retry from logphase\n bind 127.0.0.1:RETRY\n default_backend both\n\
          frontend gzip from logphase\n bind 127.0.0.1:GZIP\n default_backend packed\n\
          frontend two from logphase\n bind 127.0.0.1:HTTP2 proto h2\n default_backend up\n\
+         frontend tls from logphase\n bind 127.0.0.1:TLS ssl crt DIR/both.pem\n default_backend up\n\
          backend up from base\n server one 127.0.0.1:UPSTREAM\n\
          backend nothing from base\n server one 127.0.0.1:NOTHING\n\
          backend both from base\n option redispatch 1\n server one 127.0.0.1:NOTHING\n server two 127.0.0.1:UPSTREAM\n\
          backend packed from base\n compression algo gzip\n compression type text/plain\n server one 127.0.0.1:UPSTREAM\n";
     let configuration = format!("{logphase}\n{}", ports.fill(servers));
-    Program::start(&["haproxy", "-db", "-f", "DIR/haproxy.cfg"], &[("haproxy.cfg", &configuration)], &ports.listeners())
+    let (certificate, key) = certificate();
+    let files = [("haproxy.cfg", &*configuration), ("both.pem", &format!("{certificate}{key}"))];
+    Program::start(&["haproxy", "-db", "-f", "DIR/haproxy.cfg"], &files, &ports.listeners())
 }
 
 /// Scenario: HAProxy, by syslog over UDP, with everything of the table of requests.
@@ -139,7 +150,7 @@ const CADDY: Proxy = Proxy {
 fn caddy() {
     let mut world = World::start(&example("caddy/logphase.yml"), 5170);
     let logphase = pasted("caddy/Caddyfile", "\nhttp://", 5170, world.ports.input);
-    let logphase = replace(&logphase, "admin off", "admin off\nservers {\nprotocols h1 h2c\n}");
+    let logphase = replace(&logphase, "admin off", "admin off\nauto_https off\nservers {\nprotocols h1 h2 h2c\n}");
     let site = |port: &str, proxy: &str| format!("http://:{port} {{\nimport logphase\n{proxy}\n}}\n");
     let both = "reverse_proxy 127.0.0.1:NOTHING 127.0.0.1:UPSTREAM {\nlb_policy first\nlb_try_duration 10s\nfail_duration 1m\n}";
     let sites = [
@@ -148,11 +159,14 @@ fn caddy() {
         site("RETRY", both),
         site("GZIP", "encode gzip\nreverse_proxy 127.0.0.1:UPSTREAM"),
         site("HTTP2", "reverse_proxy 127.0.0.1:UPSTREAM"),
+        site("TLS", "tls DIR/cert.pem DIR/key.pem\nreverse_proxy 127.0.0.1:UPSTREAM").replace("http:", "https:"),
     ]
     .concat();
     let configuration = format!("{logphase}\n{}", world.ports.fill(&sites));
     let command = ["caddy", "run", "--config", "DIR/Caddyfile", "--adapter", "caddyfile"];
-    let _caddy = Program::start(&command, &[("Caddyfile", &configuration)], &world.ports.listeners());
+    let (certificate, key) = certificate();
+    let files = [("Caddyfile", &*configuration), ("cert.pem", &certificate), ("key.pem", &key)];
+    let _caddy = Program::start(&command, &files, &world.ports.listeners());
     world.check_all(CADDY);
 }
 
@@ -172,7 +186,7 @@ fn apache() {
     let mut world = World::start(&example("apache/logphase.yml"), 5140);
     let logphase = pasted("apache/httpd.conf", "\nListen", 5140, world.ports.input);
     let logphase = replace(&replace(&logphase, "/dev/stderr", "DIR/errors"), "/tmp", "DIR");
-    let modules: String = ["proxy_balancer", "lbmethod_byrequests", "slotmem_shm", "filter", "deflate", "http2"]
+    let modules: String = ["proxy_balancer", "lbmethod_byrequests", "slotmem_shm", "filter", "deflate", "http2", "ssl"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
         .concat();
     let site = |port: &str, more: &str, to: &str| {
@@ -189,11 +203,20 @@ fn apache() {
         site("RETRY", both, "balancer://both/"),
         site("GZIP", "SetOutputFilter DEFLATE", "http://127.0.0.1:UPSTREAM/"),
         site("HTTP2", "Protocols h2c http/1.1", "http://127.0.0.1:UPSTREAM/"),
+        site(
+            "TLS",
+            "SSLEngine on\nSSLCertificateFile DIR/cert.pem\nSSLCertificateKeyFile DIR/key.pem",
+            "http://127.0.0.1:UPSTREAM/",
+        ),
     ]
     .concat();
-    let configuration = format!("{logphase}\n{modules}{}", world.ports.fill(&sites));
+    let last = "modules/mod_unique_id.so\n";
+    let logphase = replace(&logphase, last, &format!("{last}{modules}"));
+    let configuration = format!("{logphase}\n{}", world.ports.fill(&sites));
     let command = ["apache2", "-DFOREGROUND", "-f", "DIR/httpd.conf"];
-    let _apache = Program::start(&command, &[("httpd.conf", &configuration)], &world.ports.listeners());
+    let (certificate, key) = certificate();
+    let files = [("httpd.conf", &*configuration), ("cert.pem", &certificate), ("key.pem", &key)];
+    let _apache = Program::start(&command, &files, &world.ports.listeners());
     world.check_all(APACHE);
     let agent = world.message("/c/agent");
     assert_eq!(agent["request"]["headers"]["user-agent"], "a \"quoted\" \\ ]\tagent é{}");

@@ -24,6 +24,8 @@ pub struct Ports {
     pub gzip: u16,
     /// In front of the upstream, for HTTP/2 without TLS.
     pub http2: u16,
+    /// In front of the upstream, for TLS.
+    pub tls: u16,
     /// The upstream.
     pub upstream: u16,
     /// The port that nothing listens on.
@@ -34,19 +36,20 @@ pub struct Ports {
 
 impl Ports {
     /// The listeners of the proxy.
-    pub fn listeners(&self) -> [u16; 5] {
-        [self.plain, self.down, self.retry, self.gzip, self.http2]
+    pub fn listeners(&self) -> [u16; 6] {
+        [self.plain, self.down, self.retry, self.gzip, self.http2, self.tls]
     }
 
     /// `text` with the ports instead of their names in upper case.
     pub fn fill(&self, text: &str) -> String {
-        let Self { plain, down, retry, gzip, http2, upstream, nothing, input } = *self;
+        let Self { plain, down, retry, gzip, http2, tls, upstream, nothing, input } = *self;
         let names = [
             ("PLAIN", plain),
             ("DOWN", down),
             ("RETRY", retry),
             ("GZIP", gzip),
             ("HTTP2", http2),
+            ("TLS", tls),
             ("UPSTREAM", upstream),
             ("NOTHING", nothing),
             ("INPUT", input),
@@ -146,9 +149,9 @@ pub struct World {
 impl World {
     /// `settings` are those of the proxy's example, with Logphase's port as `example_port`.
     pub fn start(settings: &str, example_port: u16) -> Self {
-        let [plain, down, retry, gzip, http2, nothing, input] = [(); 7].map(|()| free_port());
+        let [plain, down, retry, gzip, http2, tls, nothing, input] = [(); 8].map(|()| free_port());
         let upstream = Upstream::start();
-        let ports = Ports { plain, down, retry, gzip, http2, upstream: upstream.port, nothing, input };
+        let ports = Ports { plain, down, retry, gzip, http2, tls, upstream: upstream.port, nothing, input };
         let home = Home::new();
         let configuration = json!({
             "_format_version": "3.0",
@@ -200,6 +203,7 @@ impl World {
         }
         asked += self.check_kept_connection();
         asked += self.check_http2();
+        asked += self.check_tls();
         let uris = messages(&self.service, "messages");
         let uris: Vec<_> = uris.iter().map(|message| message["request"]["uri"].as_str().unwrap_or_default()).collect();
         assert_eq!(uris.iter().filter(|uri| uri.starts_with("/c/")).count(), asked, "{uris:?}");
@@ -251,6 +255,30 @@ impl World {
         assert_eq!(message["response"]["status"], 200);
         1
     }
+
+    fn check_tls(&self) -> usize {
+        let url = format!("https://localhost:{}/c/tls", self.ports.tls);
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--insecure", "--http1.1", "--tlsv1.3", "-o", "/dev/null", "-w", "%{http_code}"]);
+        let output =
+            curl.args(["--resolve", &format!("localhost:{}:127.0.0.1", self.ports.tls), &url]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "200");
+        let message = self.message("/c/tls");
+        let tls = &message["request"]["tls"];
+        assert_eq!((&message["request"]["url"], &tls["version"]), (&json!(url), &json!("TLSv1.3")), "{message}");
+        let cipher = tls["cipher"].as_str().unwrap_or_default();
+        assert!(
+            ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"].contains(&cipher),
+            "{tls}"
+        );
+        1
+    }
+}
+
+/// A certificate for `localhost` and its key, in PEM.
+pub fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
 /// The messages of a service in a file.
@@ -344,7 +372,15 @@ impl Check<'_> {
         let Self { exchange, message, .. } = self;
         let response = &message["response"];
         let status: u16 = exchange.head.word().parse().unwrap();
+        let expected: &[u16] = match self.case.path {
+            _ if !self.answers() => &[502, 503],
+            "/c/missing" => &[404],
+            "/c/error" => &[500],
+            _ => &[200],
+        };
+        assert!(expected.contains(&status), "the proxy answers {status} for {}", self.case.path);
         assert_eq!(response["status"], status, "{message}");
+        assert!(message["request"].get("tls").is_none(), "{message}");
         let kind = exchange.head.headers.get("content-type").map(|kind| json!(kind));
         // Of an answer of its own, HAProxy has no headers to log.
         if self.answers() {
