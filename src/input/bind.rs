@@ -20,6 +20,12 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 /// Mode of a Unix socket: its owner and its group may write to it.
 const UNIX_MODE: u32 = 0o660;
 
+/// How many datagrams the kernel holds for a Unix socket that is created from now on.
+const MAX_DATAGRAMS: &str = "/proc/sys/net/unix/max_dgram_qlen";
+
+/// So many bridge the pauses of a reader under load.
+const ENOUGH_DATAGRAMS: u32 = 256;
+
 /// Where an input listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -176,7 +182,17 @@ pub(super) fn unix(path: &Path) -> Result<SocketListener, BindError> {
 
 /// The same for datagrams.
 pub(super) fn unix_datagrams(path: &Path) -> Result<DatagramSocket, BindError> {
-    socket_file::receive(path, UNIX_MODE).map_err(|error| unix_error(path, error))
+    let socket = socket_file::receive(path, UNIX_MODE).map_err(|error| unix_error(path, error))?;
+    let held = std::fs::read_to_string(MAX_DATAGRAMS).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    if let Some(datagrams) = held.filter(|held| *held < ENOUGH_DATAGRAMS) {
+        tracing::warn!(
+            path = %path.display(),
+            datagrams,
+            "the kernel holds few datagrams for a Unix socket: senders that do not wait, such as nginx, lose the others; \
+             raise net.unix.max_dgram_qlen and start again"
+        );
+    }
+    Ok(socket)
 }
 
 fn unix_error(path: &Path, SocketError { source, help }: SocketError) -> BindError {

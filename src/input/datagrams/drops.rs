@@ -5,14 +5,20 @@ use std::os::fd::AsFd;
 use rustix::fs::fstat;
 
 /// Reads how many datagrams the kernel dropped on one socket.
-pub(super) struct KernelDrops {
+pub(in crate::input) struct KernelDrops {
     inode: Option<u64>,
     seen: u64,
 }
 
 impl KernelDrops {
-    pub(super) fn new(socket: impl AsFd) -> Self {
+    /// Those of a UDP socket.
+    pub(super) fn of(socket: impl AsFd) -> Self {
         Self { inode: fstat(socket).ok().map(|found| found.st_ino), seen: 0 }
+    }
+
+    /// Those of a socket on which the kernel drops nothing.
+    pub(super) fn none() -> Self {
+        Self { inode: None, seen: 0 }
     }
 
     /// The number of drops since the last call; 0 where the system does not report it.

@@ -7,7 +7,6 @@ mod drops;
 
 use std::future::Future;
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -46,12 +45,15 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 const DROPS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A socket that datagrams arrive at.
-pub(super) trait DatagramSocket: AsFd + Send + Sync + 'static {
+pub(super) trait DatagramSocket: Send + Sync + 'static {
     /// The largest datagram that can arrive, in bytes, for a decoder of frames of `max_frame_bytes`.
     fn max_datagram_bytes(max_frame_bytes: usize) -> usize;
 
     /// Returns when there is something to receive.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// What the kernel dropped on it.
+    fn drops(&self) -> KernelDrops;
 
     /// Appends the next datagram to `buffer`; what does not fit into its capacity is lost.
     fn receive(&self, buffer: &mut BytesMut) -> io::Result<(usize, Peer)>;
@@ -69,6 +71,10 @@ impl DatagramSocket for UdpSocket {
     fn receive(&self, buffer: &mut BytesMut) -> io::Result<(usize, Peer)> {
         self.try_recv_buf_from(buffer).map(|(length, peer)| (length, Peer::Inet(peer)))
     }
+
+    fn drops(&self) -> KernelDrops {
+        KernelDrops::of(self)
+    }
 }
 
 impl DatagramSocket for UnixDatagram {
@@ -84,11 +90,16 @@ impl DatagramSocket for UnixDatagram {
     fn receive(&self, buffer: &mut BytesMut) -> io::Result<(usize, Peer)> {
         self.try_recv_buf_from(buffer).map(|(length, _)| (length, Peer::Local))
     }
+
+    // What does not fit is refused to the sender.
+    fn drops(&self) -> KernelDrops {
+        KernelDrops::none()
+    }
 }
 
 /// Reads `socket` until the inputs stop, and then what the kernel still holds.
 pub(super) async fn serve<S: DatagramSocket, D: Decode>(context: Context, socket: S, decoder: D) {
-    let drops = KernelDrops::new(&socket);
+    let drops = socket.drops();
     let max_bytes = S::max_datagram_bytes(decoder.max_frame_bytes());
     let mut receiver = Receiver { drops, context, socket, decoder, block: BytesMut::new(), max_bytes };
     let mut interval = interval_at(Instant::now() + DROPS_INTERVAL, DROPS_INTERVAL);
