@@ -202,6 +202,37 @@ fn logger_sends() {
     assert!(!std::path::Path::new(&socket).exists());
 }
 
+/// Scenario: loggly and syslog of another Logphase, which send as Kong's plugins do: RFC 5424 with structured data over UDP, and
+/// both formats over UDP, TCP with counts, and to the Unix socket.
+/// Guarantees: each transaction arrives once in each way, with the program's name.
+#[test]
+fn what_our_plugins_send() {
+    let mut world = World::start();
+    let (udp, tcp, socket) = (world.udp, world.tcp, world.socket());
+    let network = |transport: &str, port: u16, format: &str| json!({"host": "127.0.0.1", "port": port, "transport": transport, "format": format});
+    let ways = [
+        ("loggly", json!({"host": "127.0.0.1", "port": udp, "key": "token", "tags": ["a]", "b\"{"]})),
+        ("syslog", network("udp", udp, "rfc5424")),
+        ("syslog", network("udp", udp, "rfc3164")),
+        ("syslog", network("tcp", tcp, "rfc5424")),
+        ("syslog", network("tcp", tcp, "rfc3164")),
+        ("syslog", json!({"socket": socket})),
+    ];
+    for (number, (name, config)) in ways.iter().enumerate() {
+        let home = Home::with(&configuration(&json!([{"name": name, "config": config}])));
+        let mut sender = home.start();
+        let ids = [10 * number as u64, 10 * number as u64 + 1];
+        sender.accept(Value::from(ids.map(transaction).to_vec()).to_string());
+        let messages = world.wait_for(2 * (number + 1));
+        assert_eq!(sender.stop(), 0);
+        let of_way: Vec<_> = messages.iter().filter(|message| ids.contains(&id_of(message).unwrap())).collect();
+        assert_eq!(of_way.len(), 2, "{name} {config}");
+        assert!(of_way.iter().all(|message| message["syslog"]["app_name"] == "kong"), "{name} {config}: {of_way:?}");
+    }
+    assert_eq!(world.rejected("malformed") + world.rejected("not_json"), 0.0);
+    assert_eq!(world.service.stop(), 0);
+}
+
 /// Scenario: an nginx whose access log goes to syslog over UDP, with and without a host, and to a Unix socket, and whose
 /// error log goes the same way.
 /// Guarantees: each request is a message three times; the lines of the error log are counted, and the log has one of them.
