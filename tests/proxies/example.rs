@@ -78,6 +78,22 @@ impl Example {
     }
 }
 
+/// Scenario: the log formats of docs/mappings.md and those of the examples, which the tests run.
+/// Guarantees: they are the same, line by line.
+#[test]
+fn documented_formats() {
+    let page = include_str!("../../docs/mappings.md");
+    let formats =
+        [("nginx", "nginx/logphase.conf"), ("haproxy", "haproxy/haproxy.cfg"), ("apache", "apache/httpd.conf")];
+    for (language, file) in formats {
+        let block = page.split_once(&format!("```{language}\n")).and_then(|(_, rest)| rest.split_once("```"));
+        let file = example(file);
+        for line in block.expect("a log format").0.lines() {
+            assert!(file.lines().any(|own| own.trim() == line.trim()), "{line}");
+        }
+    }
+}
+
 /// Scenario: the example for nginx, its files as they are but for ports and folders; the request of its README, without and
 /// with a service behind nginx.
 /// Guarantees: its commands start, and the messages say what happened, with the route and the service of kong.yml.

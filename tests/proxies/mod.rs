@@ -115,7 +115,7 @@ fn haproxy_by_syslog() {
     world.check_all(HAPROXY);
     assert_eq!(world.message("/c/retried")["haproxy"]["retries"], "+1");
     let down = world.message("/c/down");
-    assert_eq!((&down["haproxy"]["state"], &down["haproxy"]["backend"]), (&"SC--".into(), &"nothing".into()));
+    assert_eq!((&down["haproxy"]["tsc"], &down["haproxy"]["be"]), (&"SC--".into(), &"nothing".into()));
 }
 
 /// Scenario: HAProxy with a ring, which sends its log over TCP with counts, as docs/syslog.md has it.
@@ -186,7 +186,7 @@ fn apache() {
     let mut world = World::start(&example("apache/logphase.yml"), 5140);
     let logphase = pasted("apache/httpd.conf", "\nListen", 5140, world.ports.input);
     let logphase = replace(&replace(&logphase, "/dev/stderr", "DIR/errors"), "/tmp", "DIR");
-    let modules: String = ["proxy_balancer", "lbmethod_byrequests", "slotmem_shm", "filter", "deflate", "http2", "ssl"]
+    let modules: String = ["proxy_balancer", "lbmethod_byrequests", "slotmem_shm", "filter", "deflate", "http2"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
         .concat();
     let site = |port: &str, more: &str, to: &str| {
