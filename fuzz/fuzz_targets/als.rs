@@ -4,8 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use logphase_envoy::batch::{self, Part};
-use logphase_envoy::{Conversion, Converter, Origin};
+use logphase_protocol::envoy::batch::{self, Part};
+use logphase_protocol::envoy::{Conversion, Converter, Origin};
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, message)) = input.split_first() else { return };

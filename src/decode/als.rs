@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use logphase_envoy::batch::Part;
-use logphase_envoy::{Conversion, Converter, Origin};
+use logphase_protocol::envoy::batch::Part;
+use logphase_protocol::envoy::{Conversion, Converter, Origin};
 use logphase_script::transaction::{Limits, Transaction};
 
 use super::DecodeError;
@@ -52,7 +52,7 @@ impl AlsDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logphase_envoy::message::{Common, HttpEntry, HttpRequest, TextMember};
+    use logphase_protocol::envoy::message::{Common, HttpEntry, HttpRequest, TextMember};
 
     fn decoder(limits: Limits) -> AlsDecoder {
         AlsDecoder::new(Converter::default(), limits)
@@ -66,7 +66,7 @@ mod tests {
         let decode = |headers: usize| {
             let request = HttpRequest { headers: (0..headers).map(header).collect(), ..HttpRequest::default() };
             let entry = HttpEntry { common: Some(Common::default()), request: Some(request), ..HttpEntry::default() };
-            let entry = logphase_envoy::message::encode(&entry);
+            let entry = logphase_protocol::envoy::message::encode(&entry);
             decoder(Limits { max_members: 100, ..Limits::default() }).decode(Part::Http(entry), &Origin::default())
         };
         let transaction = decode(3).unwrap().unwrap();
@@ -80,7 +80,7 @@ mod tests {
     /// The entries that the crate's tests have of a real Envoy.
     fn samples() -> Vec<Part> {
         use base64::Engine;
-        let lines = include_str!("../../crates/envoy/tests/samples.ndjson").lines();
+        let lines = include_str!("../../crates/protocol/tests/samples.ndjson").lines();
         let samples = lines.map(|line| {
             let sample: serde_json::Value = serde_json::from_str(line).unwrap();
             let entry = base64::engine::general_purpose::STANDARD.decode(sample["entry"].as_str().unwrap()).unwrap();

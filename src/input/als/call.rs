@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request};
-use logphase_envoy::batch::{self, Part};
-use logphase_envoy::{METHOD, Origin};
+use logphase_protocol::envoy::batch::{self, Part};
+use logphase_protocol::envoy::{METHOD, Origin};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 

@@ -34,7 +34,7 @@ use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::diagnostic::Diagnostic;
 use logphase_config::schema::{Check, Field, Record};
-use logphase_envoy::{Converter, Rule};
+use logphase_protocol::envoy::{Converter, Rule};
 
 /// A rule that names consumers, routes or services.
 const NAME: Field = Field::string("").checks(&[Check::Custom(rule)]);

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use logphase_envoy::message::{AccessLogType, Common, HttpEntry, Identifier, Node, TcpEntry, encode};
+use logphase_protocol::envoy::message::{AccessLogType, Common, HttpEntry, Identifier, Node, TcpEntry, encode};
 use std::convert::Infallible;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -109,7 +109,7 @@ impl Call {
     }
 
     async fn envoy(harness: &Harness) -> Self {
-        Self::start(harness, logphase_envoy::METHOD, "application/grpc").await
+        Self::start(harness, logphase_protocol::envoy::METHOD, "application/grpc").await
     }
 
     fn send(&self, message: &[u8]) {
@@ -260,7 +260,7 @@ async fn other_requests() {
     let call =
         Call::start(&harness, "/envoy.service.metrics.v3.MetricsService/StreamMetrics", "application/grpc").await;
     assert_eq!(call.end().await.0, "12");
-    let call = Call::start(&harness, logphase_envoy::METHOD, "application/json").await;
+    let call = Call::start(&harness, logphase_protocol::envoy::METHOD, "application/json").await;
     assert_eq!(call.response.await.unwrap().unwrap().status(), 415);
     assert_eq!(harness.counters().rejected(Reason::Unsupported), 2);
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::{convert, keep_all, origin};
-use crate::{Conversion, Converter, Origin};
+use crate::envoy::{Conversion, Converter, Origin};
 
 struct Sample {
     name: String,
@@ -27,7 +27,7 @@ impl Sample {
 }
 
 fn samples() -> Vec<Sample> {
-    let lines = include_str!("../../tests/samples.ndjson").lines();
+    let lines = include_str!("../../../tests/samples.ndjson").lines();
     let samples = lines.map(|line| {
         let sample: Value = serde_json::from_str(line).unwrap();
         let text = |name: &str| sample[name].as_str().unwrap();
@@ -275,7 +275,7 @@ fn sessions() {
 /// Guarantees: its names are read.
 #[test]
 fn identifier() {
-    let bytes = STANDARD.decode(include_str!("../../tests/identifier.txt").trim()).unwrap();
+    let bytes = STANDARD.decode(include_str!("../../../tests/identifier.txt").trim()).unwrap();
     let origin = Origin::decode(bytes.into()).unwrap();
     assert_eq!((&origin.node_id[..], &origin.node_cluster[..]), (&b"node-1.default"[..], &b"svc-a"[..]));
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use prost::Message;
 use serde_json::Value;
 
-use crate::message::{Identifier, Locality, Node};
-use crate::{Conversion, Converter, Origin};
+use crate::envoy::message::{Identifier, Locality, Node};
+use crate::envoy::{Conversion, Converter, Origin};
 
 /// The sender of most streams here.
 fn origin() -> Origin {

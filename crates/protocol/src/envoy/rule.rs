@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::json::whole;
-use crate::message::{Common, HttpRequest, Kind, Struct, Text, TextMember};
-use crate::stream::Origin;
+use crate::envoy::message::{Common, HttpRequest, Kind, Struct, Text, TextMember};
+use crate::envoy::stream::Origin;
 use prost::Message;
 
 /// The members that a rule can set, in the order of the log object.

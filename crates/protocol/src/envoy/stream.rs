@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use crate::json::Writer;
-use crate::message::{Identifier, Locality, Node};
+use crate::envoy::message::{Identifier, Locality, Node};
 
 /// Bytes of a name that are kept. It is in every transaction of the stream, so that a long one would cost with each.
 const MAX_NAME_BYTES: usize = 1024;

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::common::{self, milliseconds, nanoseconds, socket};
-use crate::flags::Flags;
+use crate::envoy::flags::Flags;
 use crate::json::Writer;
-use crate::message::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, Method, TextMember};
-use crate::rule::{Rule, Sources};
-use crate::{query, tls};
+use crate::envoy::message::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, Method, TextMember};
+use crate::envoy::rule::{Rule, Sources};
+use crate::envoy::{query, tls};
 
 /// The details of a response that came from the upstream.
 const VIA_UPSTREAM: &[u8] = b"via_upstream";

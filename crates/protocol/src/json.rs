@@ -4,14 +4,12 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::message::{Kind, Struct, TextMember, Value};
-
 /// Writes one JSON text. The caller opens and closes in pairs.
 pub(crate) struct Writer<'a>(pub(crate) &'a mut Vec<u8>);
 
 impl Writer<'_> {
     /// A comma, unless the last object or array has just begun.
-    fn separate(&mut self) {
+    pub(crate) fn separate(&mut self) {
         if !matches!(self.0.last(), None | Some(b'{' | b'[' | b':')) {
             self.0.push(b',');
         }
@@ -54,7 +52,8 @@ impl Writer<'_> {
         self.0.push(b':');
     }
 
-    fn serialized(&mut self, value: impl Serialize) {
+    /// Any value.
+    pub(crate) fn serialized(&mut self, value: impl Serialize) {
         self.separate();
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut *self.0, &value);
@@ -130,50 +129,8 @@ impl Writer<'_> {
         self.0.push(b']');
     }
 
-    /// A member with an object of strings, sorted, unless it is empty. Of members with one name the last counts, as in a
-    /// map of protobuf.
-    pub(crate) fn texts_member(&mut self, name: &str, members: &[TextMember]) {
-        if members.is_empty() {
-            return;
-        }
-        self.open_member(name);
-        for member in sorted(members, |member| &member.key) {
-            self.foreign_name(&member.key);
-            self.text(&member.value);
-        }
-        self.close(b'}');
-    }
-
-    /// `google.protobuf.Struct` as JSON, with sorted members.
-    pub(crate) fn structure(&mut self, structure: &Struct) {
-        self.open(b'{');
-        for member in sorted(&structure.fields, |member| &member.key) {
-            self.foreign_name(&member.key);
-            match &member.value {
-                Some(value) => self.value(value),
-                None => self.serialized(()),
-            }
-        }
-        self.close(b'}');
-    }
-
-    fn value(&mut self, value: &Value) {
-        match &value.kind {
-            None | Some(Kind::Null(_)) => self.serialized(()),
-            Some(Kind::Number(number)) => self.float(*number),
-            Some(Kind::String(text)) => self.text(text),
-            Some(Kind::Bool(value)) => self.serialized(value),
-            Some(Kind::Struct(structure)) => self.structure(structure),
-            Some(Kind::List(list)) => {
-                self.open(b'[');
-                list.values.iter().for_each(|value| self.value(value));
-                self.close(b']');
-            }
-        }
-    }
-
-    /// A number of a `Struct`, all of which are floating point: 3.0 is 3, as Envoy prints it.
-    fn float(&mut self, number: f64) {
+    /// A floating-point number: 3.0 is 3, as Envoy prints it. `null` if JSON has none for it.
+    pub(crate) fn float(&mut self, number: f64) {
         match whole(number) {
             Some(number) => self.serialized(number),
             // serde_json writes `null` for what JSON has no number for.

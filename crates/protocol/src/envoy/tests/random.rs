@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::origin;
-use crate::batch::{self, Part};
-use crate::{Conversion, Converter, Origin, Rule};
+use crate::envoy::batch::{self, Part};
+use crate::envoy::{Conversion, Converter, Origin, Rule};
 
 /// The entries of Envoy, to be damaged.
 fn samples() -> Vec<(bool, Vec<u8>)> {
     use base64::Engine;
-    let lines = include_str!("../../tests/samples.ndjson").lines();
+    let lines = include_str!("../../../tests/samples.ndjson").lines();
     let samples = lines.map(|line| {
         let sample: Value = serde_json::from_str(line).unwrap();
         let entry = base64::engine::general_purpose::STANDARD.decode(sample["entry"].as_str().unwrap()).unwrap();

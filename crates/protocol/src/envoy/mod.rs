@@ -13,12 +13,12 @@
 pub mod batch;
 mod convert;
 mod flags;
-mod json;
 pub mod message;
 mod query;
 mod rule;
 mod stream;
 mod tls;
+mod values;
 
 pub use convert::{Conversion, Converter, EntryError};
 pub use query::push_query;

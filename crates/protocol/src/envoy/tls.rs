@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::json::Writer;
-use crate::message::{Certificate, Tls, TlsVersion};
+use crate::envoy::message::{Certificate, Tls, TlsVersion};
 
 /// Writes the member `tls` of `request` and `session`.
 pub(crate) fn write(json: &mut Writer<'_>, tls: &Tls) {

@@ -1,16 +1,17 @@
 //! A message of the stream, split into its parts.
 
-use bytes::{Buf, Bytes};
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use bytes::Bytes;
+
+use crate::wire::{FieldError, field};
 
 /// A part of `envoy.service.accesslog.v3.StreamAccessLogsMessage`, not decoded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// [`crate::message::Identifier`], in the first message of a stream.
+    /// [`crate::envoy::message::Identifier`], in the first message of a stream.
     Identifier(Bytes),
-    /// [`crate::message::HttpEntry`].
+    /// [`crate::envoy::message::HttpEntry`].
     Http(Bytes),
-    /// [`crate::message::TcpEntry`].
+    /// [`crate::envoy::message::TcpEntry`].
     Tcp(Bytes),
 }
 
@@ -25,6 +26,12 @@ impl std::fmt::Display for BatchError {
 }
 
 impl std::error::Error for BatchError {}
+
+impl From<FieldError> for BatchError {
+    fn from(_: FieldError) -> Self {
+        Self
+    }
+}
 
 /// The parts of a message, in order. Ends after an error.
 ///
@@ -54,7 +61,7 @@ impl Iterator for Parts {
                     Ok(Some((1, bytes))) => return Some(Ok(entry(bytes))),
                     Ok(Some(_)) => continue,
                     Ok(None) => self.list = None,
-                    Err(error) => return Some(Err(self.end(error))),
+                    Err(error) => return Some(Err(self.end(error.into()))),
                 }
             }
             match field(&mut self.rest) {
@@ -63,7 +70,7 @@ impl Iterator for Parts {
                 Ok(Some((3, bytes))) => self.list = Some((Part::Tcp, bytes)),
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
-                Err(error) => return Some(Err(self.end(error))),
+                Err(error) => return Some(Err(self.end(error.into()))),
             }
         }
     }
@@ -74,21 +81,4 @@ impl Parts {
         (self.rest, self.list) = (Bytes::new(), None);
         error
     }
-}
-
-/// The next field of `message` that has a length, and its number; others are skipped.
-fn field(message: &mut Bytes) -> Result<Option<(u32, Bytes)>, BatchError> {
-    while message.has_remaining() {
-        let (number, wire_type) = decode_key(message).map_err(|_| BatchError)?;
-        if wire_type != WireType::LengthDelimited {
-            skip_field(wire_type, number, message, DecodeContext::default()).map_err(|_| BatchError)?;
-            continue;
-        }
-        let length = decode_varint(message).map_err(|_| BatchError)?;
-        return match usize::try_from(length) {
-            Ok(length) if length <= message.len() => Ok(Some((number, message.split_to(length)))),
-            _ => Err(BatchError),
-        };
-    }
-    Ok(None)
 }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use crate::json::Writer;
-use crate::message::{AccessLogType, Common, HttpEntry, TcpEntry};
-use crate::rule::{Rule, Sources};
-use crate::stream::Origin;
+use crate::envoy::message::{AccessLogType, Common, HttpEntry, TcpEntry};
+use crate::envoy::rule::{Rule, Sources};
+use crate::envoy::stream::Origin;
 
 /// Writes entries as Kong's log objects.
 #[derive(Debug, Clone, Default)]

@@ -5,12 +5,12 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::{convert, keep_all, origin};
-use crate::message::{
+use crate::envoy::message::{
     AccessLogType, Address, Any, AnyMember, Certificate, Common, Connection, HttpEntry, HttpRequest, HttpResponse,
     InternalAddress, Kind, Metadata, Number, Pipe, SocketAddress, Struct, StructMember, SubjectAltName, TcpEntry, Text,
     TextMember, Time, Tls, Value as Metadatum, ValueMember,
 };
-use crate::{Conversion, Converter, EntryError, Rule, batch};
+use crate::envoy::{Conversion, Converter, EntryError, Rule, batch};
 
 fn address(ip: &'static str, port: u32) -> Option<Address> {
     Some(Address { socket: Some(SocketAddress { address: ip.into(), port }), ..Address::default() })

@@ -1,11 +1,11 @@
 //! TCP entries: Kong's log object of a stream session.
 
 use super::common::{self, milliseconds, nanoseconds, socket};
-use crate::flags::Flags;
+use crate::envoy::flags::Flags;
 use crate::json::Writer;
-use crate::message::{Common, TcpEntry};
-use crate::rule::{Rule, Sources};
-use crate::tls;
+use crate::envoy::message::{Common, TcpEntry};
+use crate::envoy::rule::{Rule, Sources};
+use crate::envoy::tls;
 
 /// Writes the log object.
 pub(super) fn write(json: &mut Writer<'_>, entry: &TcpEntry, common: &Common, rules: &[Rule], sources: Sources<'_>) {
