@@ -7,6 +7,7 @@ pub mod als;
 pub mod kong;
 pub mod mapped;
 pub mod mapping;
+pub mod otlp;
 pub mod syslog;
 pub mod text;
 
@@ -16,6 +17,7 @@ use logphase_script::transaction::{Rejection, Transaction};
 pub use als::AlsDecoder;
 pub use kong::KongDecoder;
 pub use mapped::MappedDecoder;
+pub use otlp::OtlpDecoder;
 pub use text::TextDecoder;
 
 /// Decodes frames.

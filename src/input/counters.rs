@@ -291,6 +291,10 @@ impl Counters {
         self.rejected[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn count_rejections(&self, reason: Reason, number: usize) {
+        self.rejected[reason as usize].fetch_add(number as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn connection_opened(&self) -> OpenConnection<'_> {
         self.open_connections.fetch_add(1, Ordering::Relaxed);
         self.accepted_connections.fetch_add(1, Ordering::Relaxed);

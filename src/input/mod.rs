@@ -1,5 +1,5 @@
-//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service, Kafka, files and standard
-//! input.
+//! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service, OpenTelemetry's logs, Kafka,
+//! files and standard input.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
 //! nothing else names it. What several inputs need is shared: `accept` (connections), `transport` (TLS, the PROXY protocol,
@@ -26,9 +26,11 @@ mod bind;
 mod counters;
 mod datagrams;
 mod file;
+mod grpc;
 mod http;
 mod kafka;
 mod lines;
+mod otlp;
 mod serving;
 mod settings;
 mod stdin;
@@ -65,6 +67,7 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<udp::Udp>(),
     Definition::of::<syslog::Syslog>(),
     Definition::of::<als::Als>(),
+    Definition::of::<otlp::Otlp>(),
     Definition::of::<kafka::Kafka>(),
     Definition::of::<file::FileInput>(),
 ];

@@ -7,8 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Method, Request};
+use hyper::Request;
 use logphase_protocol::envoy::batch::{self, Part};
 use logphase_protocol::envoy::{METHOD, Origin};
 use tokio::sync::mpsc;
@@ -16,14 +15,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connection::Activity;
 use super::feed::{Budget, Feed};
-use super::framing::{FramingError, Messages};
-use super::response::{self, Code, Response};
 use crate::connections::Slot;
 use crate::decode::AlsDecoder;
 use crate::input::accept::Peer;
+use crate::input::grpc::framing::{FramingError, Messages};
+use crate::input::grpc::response::{self, Code, Response};
 use crate::input::lines::UnfinishedLine;
 use crate::input::transport::Access;
-use crate::input::{Context, Reason};
+use crate::input::{Context, Reason, grpc};
 
 /// Entries that are decoded before other tasks have their turn.
 const TURN_ENTRIES: usize = 64;
@@ -69,8 +68,7 @@ impl Calls {
         slot: Slot,
         running: mpsc::Sender<()>,
     ) -> Response {
-        let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        if request.method() != Method::POST || !content_type.starts_with(b"application/grpc") {
+        if !grpc::is_grpc(&request) {
             self.context.counters.count_rejected(Reason::Unsupported);
             return response::not_grpc();
         }
@@ -104,7 +102,7 @@ impl Calls {
             ended
         });
         match ended.await {
-            Ok(Ok(())) => response::done(),
+            Ok(Ok(())) => response::done(&[]),
             Ok(Err((code, _, message))) => response::failed(code, message),
             Err(_) => response::failed(Code::Internal, "a bug of the service"),
         }

@@ -3,14 +3,11 @@
 //! Envoy never waits for an answer and drops entries when it cannot send them, so the stream is read as fast as it comes:
 //! transactions for which the queues have no room wait in a buffer of all streams, and are counted as lost once that is full.
 //!
-//! gRPC is hyper's HTTP/2, which the HTTP input has, and the framing of five bytes (`framing`). tonic would add its own
-//! layers for one method with one message.
+//! gRPC is hyper's HTTP/2, which the HTTP input has, and what [`super::grpc`] adds.
 
 mod call;
 mod connection;
 mod feed;
-mod framing;
-mod response;
 
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::decode::mapping::Mappings;
-use crate::input::tests::harness::{Behavior, Harness, any_port, hostile, wait_until};
 use crate::input::{Limits, Reason};
+use crate::input::tests::harness::{Behavior, Harness, any_port, field, framed, hostile, wait_until};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -51,24 +51,6 @@ fn limits() -> Limits {
         max_depth: 64,
         max_members: 10_000,
     }
-}
-
-/// A field with a length.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut length = bytes.len();
-    let mut field = vec![number << 3 | 2];
-    while length > 0x7f {
-        field.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
-        length >>= 7;
-    }
-    field.push(u8::try_from(length).unwrap());
-    field.extend_from_slice(bytes);
-    field
-}
-
-/// A message of the stream, as gRPC frames it.
-fn framed(message: &[u8]) -> Vec<u8> {
-    [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
 }
 
 fn identifier(node: &'static str, log: &'static str) -> Vec<u8> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
-use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderValue};
+use hyper::{HeaderMap, Request};
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
@@ -53,28 +53,33 @@ impl BodyFormat {
             other if other.starts_with("application/") && other.ends_with("+json") => Format::Document,
             _ => return Err(RequestError::unsupported_type(&full)),
         };
-        let mut gzip = false;
-        for value in headers.get_all(CONTENT_ENCODING) {
-            let value = text(value);
-            for coding in value.split(',').map(|coding| coding.trim().to_ascii_lowercase()) {
-                match coding.as_str() {
-                    "" | "identity" => {}
-                    "gzip" | "x-gzip" if !gzip => gzip = true,
-                    _ => return Err(RequestError::unsupported_encoding(&value)),
-                }
+        Ok(Self { format, gzip: is_gzip(headers)? })
+    }
+}
+
+/// Whether a body is compressed.
+pub(in crate::input) fn is_gzip(headers: &HeaderMap) -> Result<bool, RequestError> {
+    let mut gzip = false;
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        for coding in value.split(',').map(|coding| coding.trim().to_ascii_lowercase()) {
+            match coding.as_str() {
+                "" | "identity" => {}
+                "gzip" | "x-gzip" if !gzip => gzip = true,
+                _ => return Err(RequestError::unsupported_encoding(&value)),
             }
         }
-        Ok(Self { format, gzip })
     }
+    Ok(gzip)
 }
 
 /// How fast a body must arrive.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(in crate::input) struct Pace {
     /// How long the whole body may take.
-    pub(super) timeout: Duration,
+    pub(in crate::input) timeout: Duration,
     /// Bytes per second, on average after [`GRACE`].
-    pub(super) min_rate: usize,
+    pub(in crate::input) min_rate: usize,
 }
 
 impl Pace {
@@ -132,12 +137,17 @@ pub(super) async fn read(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
+/// Reserves `bytes` more, on a thread of the runtime that may wait.
+pub(in crate::input) fn grow(reservation: &mut Reservation, bytes: usize) -> Result<(), RequestError> {
+    Handle::current().block_on(reservation.grow(bytes, true))
+}
+
 /// Decompresses `body` to at most `limit` bytes, on a thread of the runtime that may wait.
-pub(super) fn decompress(body: &Bytes, limit: usize, reservation: &mut Reservation) -> Result<Bytes, RequestError> {
+pub(in crate::input) fn decompress(body: &Bytes, limit: usize, reservation: &mut Reservation) -> Result<Bytes, RequestError> {
     let mut decoder = MultiGzDecoder::new(&body[..]);
     let mut all = Vec::new();
     loop {
-        Handle::current().block_on(reservation.grow(DECOMPRESS_STEP, true))?;
+        grow(reservation, DECOMPRESS_STEP)?;
         let step = decoder.by_ref().take(DECOMPRESS_STEP as u64).read_to_end(&mut all);
         match step.map_err(|error| RequestError::invalid_gzip(&error))? {
             0 => return Ok(all.into()),
@@ -147,8 +157,17 @@ pub(super) fn decompress(body: &Bytes, limit: usize, reservation: &mut Reservati
     }
 }
 
+/// Discards what may still arrive of the body of a request that is refused for `error`.
+pub(in crate::input) fn refuse(request: Request<Incoming>, error: RequestError) -> RequestError {
+    // With `Expect: 100-continue` the peer has sent no body and, after this response, will not.
+    if !request.body().is_end_stream() && !request.headers().contains_key(EXPECT) {
+        tokio::spawn(drain(request.into_body()));
+    }
+    error
+}
+
 /// Reads and discards the rest of a refused body for a while.
-pub(super) async fn drain(mut body: Incoming) {
+async fn drain(mut body: Incoming) {
     let discard = async {
         let mut left = DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

@@ -11,7 +11,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::time::timeout;
@@ -19,9 +22,9 @@ use tokio::time::timeout;
 use super::activity::Activity;
 use super::error::RequestError;
 use super::response;
-use super::service::Service;
 use super::stream::GuardedStream;
 use crate::connections::Slot;
+use crate::input::Context;
 use crate::input::accept::{Peer, report_shed};
 use crate::input::transport::Stream;
 
@@ -31,16 +34,48 @@ const MAX_BUFFER_BYTES: usize = 256 << 10;
 /// HTTP/2 requests at the same time on one connection.
 const MAX_STREAMS: u32 = 128;
 
+/// The timeouts of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::input) struct Timeouts {
+    /// How long the headers of a request may take from their first byte.
+    pub(in crate::input) header: Duration,
+    /// How long the connection may be idle.
+    pub(in crate::input) idle: Duration,
+    /// How long a response may wait for its peer to read any of it.
+    pub(in crate::input) write: Duration,
+}
+
+/// What answers the requests of a connection.
+pub(in crate::input) trait Service: Clone + Send + Sync + 'static {
+    /// The body of a response.
+    type Body: Body<Data = Bytes, Error = Infallible> + Send + 'static;
+
+    /// What the input runs with.
+    fn context(&self) -> &Context;
+
+    /// The timeouts of its connections.
+    fn timeouts(&self) -> Timeouts;
+
+    /// Answers one request.
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+        slot: &Slot,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Counts and answers a request of HTTP/1 that was refused before it was read.
+    fn refuse(&self, error: &RequestError, version: Version) -> Response<Self::Body>;
+}
+
 /// Serves one connection until its peer closes it, a timeout passes, it has to make room for another, or the inputs stop.
-pub(super) async fn serve(service: Service, stream: Stream, peer: Peer, slot: Slot) {
+pub(in crate::input) async fn serve(service: impl Service, stream: Stream, peer: Peer, slot: Slot) {
     let activity = Arc::new(Activity::new());
-    let write_timeout = service.input.write_timeout;
-    let io = TokioIo::new(GuardedStream::new(stream, slot.clone(), write_timeout, activity.clone()));
-    let context = service.context.clone();
-    let (header, idle) = (service.input.header_timeout, service.input.settings.idle_timeout);
+    let context = service.context().clone();
+    let Timeouts { header, idle, write } = service.timeouts();
+    let io = TokioIo::new(GuardedStream::new(stream, slot.clone(), write, activity.clone()));
     let respond = {
         let (activity, slot) = (activity.clone(), slot.clone());
-        service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        service_fn(move |request: Request<Incoming>| {
             let (service, activity, slot) = (service.clone(), activity.clone(), slot.clone());
             async move {
                 let _active = activity.begin_request();
@@ -76,7 +111,7 @@ pub(super) async fn serve(service: Service, stream: Stream, peer: Peer, slot: Sl
                     let error = RequestError::header_timeout(header.as_secs_f64());
                     end(&context.counters, &activity, connection.as_mut(), &error).await;
                 }
-                tracing::debug!(input = "http", %peer, "connection closed: idle or slow for too long");
+                tracing::debug!(input = context.input, %peer, "connection closed: idle or slow for too long");
                 return;
             }
             () = slot.shed() => {
@@ -105,7 +140,7 @@ async fn end<E>(
 }
 
 /// Logs why a connection ended: at any level what peers do to HTTP/2 (rapid resets, floods), which ends it on our side.
-fn report(context: &crate::input::Context, peer: Peer, error: &(dyn Error + 'static)) {
+fn report(context: &Context, peer: Peer, error: &(dyn Error + 'static)) {
     let (mut is_http2, mut by_peer, mut cause) = (false, false, Some(error));
     while let Some(error) = cause {
         is_http2 |= error.to_string() == "http2 error";
@@ -119,6 +154,6 @@ fn report(context: &crate::input::Context, peer: Peer, error: &(dyn Error + 'sta
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         tracing::warn!(input = context.input, %peer, suppressed, "an HTTP/2 connection was closed: {cause}");
     } else {
-        tracing::debug!(input = "http", %peer, %error, "connection ended");
+        tracing::debug!(input = context.input, %peer, %error, "connection ended");
     }
 }

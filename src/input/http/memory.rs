@@ -27,7 +27,7 @@ const HEAD_START_BYTES: f64 = 65_536.0;
 
 /// The memory for all bodies.
 #[derive(Debug)]
-pub(super) struct MemoryBudget {
+pub(in crate::input) struct MemoryBudget {
     /// Bytes that are left for all bodies.
     available: AtomicUsize,
     /// Bytes that are left for small bodies alone.
@@ -71,7 +71,7 @@ fn slower(one: Slowness, other: Slowness) -> std::cmp::Ordering {
 
 impl MemoryBudget {
     /// A budget of `bytes`, and a quarter more that is kept for small bodies.
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(in crate::input) fn new(bytes: usize) -> Self {
         Self {
             available: AtomicUsize::new(bytes),
             available_for_small: AtomicUsize::new(bytes / 4),
@@ -84,7 +84,7 @@ impl MemoryBudget {
 
     /// Bytes that no request has reserved.
     #[cfg(test)]
-    pub(super) fn available(&self) -> usize {
+    pub(in crate::input) fn available(&self) -> usize {
         self.available.load(Ordering::Relaxed) + self.available_for_small.load(Ordering::Relaxed)
     }
 
@@ -125,7 +125,7 @@ impl MemoryBudget {
 
 /// The bytes that one request has reserved; released when dropped.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(in crate::input) struct Reservation {
     budget: Arc<MemoryBudget>,
     bytes: usize,
     /// Those of them that are of what is left for small bodies alone.
@@ -139,7 +139,7 @@ pub(super) struct Reservation {
 
 impl Reservation {
     /// No bytes yet, for a request of `peer`.
-    pub(super) fn new(budget: Arc<MemoryBudget>, peer: Option<IpAddr>) -> Self {
+    pub(in crate::input) fn new(budget: Arc<MemoryBudget>, peer: Option<IpAddr>) -> Self {
         Self { budget, bytes: 0, small: 0, claimed: 0, peer: peer.map(network_of), arriving: None }
     }
 
@@ -147,7 +147,7 @@ impl Reservation {
     ///
     /// # Errors
     /// There is no room, and no slower body makes any; or this one must make room itself.
-    pub(super) async fn grow(&mut self, bytes: usize, last: bool) -> Result<(), RequestError> {
+    pub(in crate::input) async fn grow(&mut self, bytes: usize, last: bool) -> Result<(), RequestError> {
         if !last && self.arriving.is_none() {
             self.enter(Instant::now());
         }
@@ -236,14 +236,14 @@ impl Reservation {
     }
 
     /// The whole body has arrived: it makes no room for others any more.
-    pub(super) fn complete(&mut self) {
+    pub(in crate::input) fn complete(&mut self) {
         if let Some((id, _)) = self.arriving.take() {
             self.budget.arriving.lock().remove(&id);
         }
     }
 
     /// Returns when the body must make room. Cancel-safe.
-    pub(super) async fn evicted(&self) {
+    pub(in crate::input) async fn evicted(&self) {
         let Some((_, body)) = &self.arriving else { return std::future::pending().await };
         let mut told = std::pin::pin!(body.told.notified());
         told.as_mut().enable();

@@ -1,11 +1,12 @@
 //! `POST /`, over HTTP/1.1 and HTTP/2, as Kong's http-log sends it.
 
 mod activity;
-mod body;
-mod connection;
-mod error;
+pub(super) mod bodies;
+pub(super) mod body;
+pub(super) mod connection;
+pub(super) mod error;
 mod framing;
-mod memory;
+pub(super) mod memory;
 mod response;
 mod service;
 mod stream;
@@ -35,16 +36,16 @@ use logphase_config::diagnostic::Diagnostic;
 use logphase_config::schema::{self, Field, Record};
 
 /// Bytes of all bodies that are being read or taken at the same time.
-const MAX_BYTES_IN_FLIGHT: usize = 16 << 20;
+pub(super) const MAX_BYTES_IN_FLIGHT: usize = 16 << 20;
 
 /// How long the headers of a request may take from their first byte.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a response may wait for its peer to read any of it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the body of a request may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 settings_record! {
     /// The settings `inputs.http`.

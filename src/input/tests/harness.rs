@@ -216,3 +216,21 @@ pub(in crate::input) fn hostile() -> Vec<Vec<u8>> {
     assert!(bodies.len() >= 100 && bodies.iter().all(|body| !body.contains(&b'\n')));
     bodies
 }
+
+/// A field of protobuf with a length.
+pub(in crate::input) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut length = bytes.len();
+    let mut field = vec![number << 3 | 2];
+    while length > 0x7f {
+        field.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    field.push(u8::try_from(length).unwrap());
+    field.extend_from_slice(bytes);
+    field
+}
+
+/// A message of the stream, as gRPC frames it.
+pub(in crate::input) fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
+}

@@ -91,14 +91,14 @@ pub(super) fn read<E>(request: &Bytes, take: Take<'_, E>) -> Result<(), ReadErro
         let resource = resource.and_then(|resource| resource.attributes);
         elements(scope_logs, |scope_logs| {
             let ScopeLogs { scope, log_records } = object(scope_logs.get()).map_err(malformed)?;
-            let group = Group { resource: Attributes::Text(resource), scope: scope.map_or(Scope::None, Scope::Text) };
+            let group = Group::new(Attributes::Text(resource), scope.map_or(Scope::None, Scope::Text));
             elements(log_records, |record| take(&group, read_record(record)).map_err(ReadError::Ended))
         })
     })
 }
 
 fn malformed<E>(error: impl fmt::Display) -> ReadError<E> {
-    ReadError::Malformed(format!("not an ExportLogsServiceRequest in JSON: {error}"))
+    ReadError::Malformed(super::shortened(&format_args!("not an ExportLogsServiceRequest in JSON: {error}")))
 }
 
 /// Reads an object; serde would also take an array for a structure.

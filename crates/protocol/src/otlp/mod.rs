@@ -28,6 +28,9 @@ pub const PATH: &str = "/v1/logs";
 /// Levels of values in a value, at most. In JSON each takes four levels of objects and arrays, of which serde_json reads 128.
 pub const MAX_DEPTH: usize = 30;
 
+/// Characters of a reason.
+const MAX_REASON: usize = 300;
+
 /// How a request is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -48,7 +51,7 @@ pub struct RecordError {
 
 impl RecordError {
     pub(crate) fn malformed(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string(), too_large: false }
+        Self { reason: shortened(&reason), too_large: false }
     }
 
     pub(crate) fn too_large(reason: impl Into<String>) -> Self {
@@ -63,6 +66,16 @@ impl std::fmt::Display for RecordError {
 }
 
 impl std::error::Error for RecordError {}
+
+/// What a reason says, of which what the peer sent may be a large part.
+fn shortened(reason: &impl std::fmt::Display) -> String {
+    let mut reason = reason.to_string();
+    if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
+        reason.truncate(end);
+        reason.push_str("...");
+    }
+    reason
+}
 
 /// Why a request was not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

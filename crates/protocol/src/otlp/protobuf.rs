@@ -56,7 +56,7 @@ pub(super) fn read<E>(request: &Bytes, take: Take<'_, E>) -> Result<(), ReadErro
         let resource = Attributes::Fields(resource, RESOURCE_ATTRIBUTES);
         each(&resource_logs, 2, |scope_logs| {
             let scope = last(&scope_logs, 1)?;
-            let group = Group { resource: resource.clone(), scope: scope.map_or(Scope::None, Scope::Fields) };
+            let group = Group::new(resource.clone(), scope.map_or(Scope::None, Scope::Fields));
             each(&scope_logs, 2, |bytes| take(&group, record(bytes)).map_err(ReadError::Ended))
         })
     })

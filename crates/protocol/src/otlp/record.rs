@@ -1,6 +1,7 @@
 //! A log record, and what it belongs to.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use bytes::Bytes;
 
@@ -8,10 +9,11 @@ use super::RecordError;
 use super::value::{Any, Attributes, Scope, Values};
 
 /// The resource and the scope of records.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Group<'a> {
-    pub(super) resource: Attributes<'a>,
-    pub(super) scope: Scope<'a>,
+    resource: Attributes<'a>,
+    scope: Scope<'a>,
+    members: OnceCell<Result<Vec<u8>, RecordError>>,
 }
 
 /// `opentelemetry.proto.logs.v1.LogRecord`.
@@ -32,12 +34,24 @@ pub struct Record<'a> {
     pub(super) event_name: Cow<'a, [u8]>,
 }
 
-impl Group<'_> {
-    /// The members `resource` and `scope` of the JSON of each record of the group, of at most `max_bytes`.
+impl<'a> Group<'a> {
+    pub(super) fn new(resource: Attributes<'a>, scope: Scope<'a>) -> Self {
+        Self { resource, scope, members: OnceCell::new() }
+    }
+
+    /// The members `resource` and `scope` of the JSON of each record of the group, of at most `max_bytes`. They are written
+    /// once.
     ///
     /// # Errors
     /// One of their values cannot be read.
-    pub fn members(&self, max_bytes: usize) -> Result<Vec<u8>, RecordError> {
+    pub fn members(&self, max_bytes: usize) -> Result<&[u8], RecordError> {
+        match self.members.get_or_init(|| self.write(max_bytes)) {
+            Ok(members) => Ok(members),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn write(&self, max_bytes: usize) -> Result<Vec<u8>, RecordError> {
         let mut out = Vec::new();
         let mut values = Values::new(&mut out, max_bytes);
         values.json.open_member("resource");

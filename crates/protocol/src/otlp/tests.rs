@@ -154,7 +154,7 @@ fn objects(request: &Bytes, encoding: Encoding) -> Result<Vec<(Value, Option<Byt
     let take = |group: &Group<'_>, record: Result<Record<'_>, RecordError>| {
         let record = record.map_err(|error| error.reason)?;
         let members = group.members(1 << 20).map_err(|error| error.reason)?;
-        let text = record.object(&members, 1 << 20).map_err(|error| error.reason)?;
+        let text = record.object(members, 1 << 20).map_err(|error| error.reason)?;
         let object = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
         objects.push((object, record.body_text(1 << 20).ok()));
         Ok(())
@@ -244,7 +244,7 @@ proptest! {
             }
             let _ = read(&request.into(), encoding, |group, record| {
                 if let (Ok(members), Ok(record)) = (group.members(max_bytes), record) {
-                    if let Ok(text) = record.object(&members, max_bytes) {
+                    if let Ok(text) = record.object(members, max_bytes) {
                         assert!(text.len() <= max_bytes);
                         assert!(serde_json::from_slice::<Value>(&text).unwrap().is_object());
                     }
@@ -298,7 +298,7 @@ fn odd_requests() {
     let values = [r#"{"intValue":1.5}"#, r#"{"bytesValue":"*"}"#, r#"{"arrayValue":[]}"#, "3"].map(record);
     let records = [&bad[..], &values, &[twice]].concat();
     let _ = read(&request(&records), Encoding::Json, |group, record| {
-        let object = record.and_then(|record| record.object(&group.members(1000)?, 1000));
+        let object = record.and_then(|record| record.object(group.members(1000)?, 1000));
         results.push(object.map_err(|error| error.too_large).map(drop));
         Ok::<_, ()>(())
     });

@@ -4,11 +4,28 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Bytes in front of a message.
-const PREFIX_BYTES: usize = 5;
+pub(in crate::input) const PREFIX_BYTES: usize = 5;
+
+/// The message of a request with one, and whether it is compressed.
+///
+/// # Errors
+/// `body` is not one message and nothing more.
+pub(in crate::input) fn unary(body: Bytes) -> Result<(Bytes, bool), &'static str> {
+    let Some((&[compressed, length @ ..], message)) = body.split_first_chunk::<PREFIX_BYTES>() else {
+        return Err("the request has no message");
+    };
+    if usize::try_from(u32::from_be_bytes(length)) != Ok(message.len()) {
+        return Err("the request is not one whole message");
+    }
+    match compressed {
+        0 | 1 => Ok((body.slice(PREFIX_BYTES..), compressed == 1)),
+        _ => Err("the message has an unknown flag"),
+    }
+}
 
 /// Why the rest of a stream cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FramingError {
+pub(in crate::input) enum FramingError {
     /// A message is compressed; no compression was agreed on.
     Compressed,
     /// A message has this many bytes, which is more than the limit.
@@ -17,24 +34,24 @@ pub(super) enum FramingError {
 
 /// Splits a stream into messages.
 #[derive(Debug)]
-pub(super) struct Messages {
+pub(in crate::input) struct Messages {
     received: BytesMut,
     max_bytes: usize,
 }
 
 impl Messages {
     /// Of messages with at most `max_bytes`.
-    pub(super) fn new(max_bytes: usize) -> Self {
+    pub(in crate::input) fn new(max_bytes: usize) -> Self {
         Self { received: BytesMut::new(), max_bytes }
     }
 
     /// More of the stream.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(in crate::input) fn push(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
     }
 
     /// Bytes that are held of a message that is not complete.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::input) fn held(&self) -> usize {
         self.received.len()
     }
 
@@ -42,7 +59,7 @@ impl Messages {
     ///
     /// # Errors
     /// The stream cannot be read any further.
-    pub(super) fn next(&mut self) -> Result<Option<Bytes>, FramingError> {
+    pub(in crate::input) fn next(&mut self) -> Result<Option<Bytes>, FramingError> {
         let Some((prefix, rest)) = self.received.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let [compressed, length @ ..] = *prefix;
         if compressed != 0 {
@@ -92,5 +109,17 @@ mod tests {
         assert_eq!(next(b"\x01\0\0\0\0"), Err(FramingError::Compressed));
         assert_eq!(next(b"\0\0\0\0\x04"), Err(FramingError::TooLarge(4)));
         assert_eq!(next(b"\0\0\0\0"), Ok(None));
+    }
+
+    /// Scenario: requests with one message, plain and compressed; with none, a part of one, two, and an unknown flag.
+    /// Guarantees: the first two are read; the others are errors.
+    #[test]
+    fn unary_requests() {
+        let unary = |bytes: &'static [u8]| super::unary(Bytes::from_static(bytes));
+        assert_eq!(unary(b"\0\0\0\0\x03abc"), Ok(("abc".into(), false)));
+        assert_eq!(unary(b"\x01\0\0\0\0"), Ok((Bytes::new(), true)));
+        for bytes in [&b""[..], b"\0\0\0\0", b"\0\0\0\0\x02a", b"\0\0\0\0\x01a\0\0\0\0\x01b", b"\x02\0\0\0\0"] {
+            assert!(unary(bytes).is_err(), "{bytes:?}");
+        }
     }
 }

@@ -1,0 +1,112 @@
+//! OpenTelemetry's logs (OTLP), over gRPC and HTTP on the same addresses, without TLS: what Envoy's OpenTelemetry access logger,
+//! Kong Mesh's `MeshAccessLog` and collectors send.
+//!
+//! A call of gRPC with one message is a POST of HTTP/2 whose body is the message behind five bytes, so both are the HTTP
+//! input's connections, bodies and bounds; they differ in how a request is read and answered.
+
+mod response;
+mod service;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use self::service::Service;
+use super::accept::{self, AcceptOptions};
+use super::http::connection;
+use super::settings::{ADDRESS, ALLOWED_HOST, MAX_CONNECTIONS, boolean, idle_timeout, list, settings_record, size};
+use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
+use crate::decode::OtlpDecoder;
+use crate::decode::kong::{Format, KongDecoder};
+use crate::input::Limits;
+use crate::sink::BoxFuture;
+use logphase_config::schema::Record;
+
+/// Bytes of JSON that are made of the records of a request, for each byte that a body may have. The resource of a request is
+/// in each of its records, for mappings.
+const WORK_FACTOR: usize = 8;
+
+settings_record! {
+    /// The settings `inputs.otlp`.
+    pub struct Settings {
+        /// Addresses, `HOST:PORT`; each takes gRPC and HTTP.
+        listen: Vec<String> = list(&ADDRESS);
+        /// Connections at the same time; for more, the one that has waited for its peer for the longest time is closed.
+        max_connections: usize = MAX_CONNECTIONS;
+        /// How long a connection may be idle.
+        #[serde(deserialize_with = "crate::options::record::seconds")]
+        idle_timeout: Duration = idle_timeout(3600);
+        /// Minimum bytes per second at which a request must arrive, after its first five seconds.
+        min_rate: usize = size(1024);
+        /// Names, or `*.zone`, that requests may have in `Host` if the input listens on this machine alone, in addition
+        /// to addresses, names without a dot, private zones and the name of the machine.
+        allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
+        /// Find the route and service of transactions without them, as Kong's router would.
+        match_routes: bool = boolean(true);
+    }
+}
+
+/// The input of OpenTelemetry's logs.
+#[derive(Debug, Clone)]
+pub(super) struct Otlp {
+    pub(super) settings: Settings,
+    pub(super) decoder: OtlpDecoder,
+    /// Bytes of one body, both as sent and as decompressed.
+    pub(super) max_body_bytes: usize,
+}
+
+impl Input for Otlp {
+    const NAME: &'static str = "otlp";
+    const ABOUT: &'static str = "OpenTelemetry's logs (OTLP).";
+    const SETTINGS: &'static Record = Settings::RECORD;
+    type Settings = Settings;
+
+    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
+        let max_body_bytes = limits.max_body_bytes;
+        (!settings.listen.is_empty()).then(|| Self {
+            decoder: OtlpDecoder::new(
+                KongDecoder::new(Format::Object, limits.transaction()),
+                limits.transaction(),
+                max_body_bytes.saturating_mul(WORK_FACTOR),
+            ),
+            settings,
+            max_body_bytes,
+        })
+    }
+
+    fn matches_routes(&self) -> bool {
+        self.settings.match_routes
+    }
+
+    fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let listeners = bind::each(&self.settings.listen, |address| bind::tcp("OpenTelemetry's logs", address))?;
+        Ok(Box::new(Bound { input: self, listeners }))
+    }
+}
+
+struct Bound {
+    input: Otlp,
+    listeners: Vec<(TcpListener, SocketAddr)>,
+}
+
+impl BoundInput for Bound {
+    fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|(_, address)| Address::Inet { scheme: "otlp", address: *address }).collect()
+    }
+
+    fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
+        let options = AcceptOptions { max_connections: self.input.settings.max_connections, drain_backlog: false };
+        let service = Service::new(context.clone(), self.input);
+        let listeners = self.listeners.into_iter().map(move |(listener, address)| {
+            let service = service.on(address);
+            let handle =
+                move |own, stream, peer, slot| connection::serve(service.of_connection(own, peer), stream, peer, slot);
+            accept::serve(context.clone(), listener, options, handle)
+        });
+        Box::pin(serving::run_all(listeners))
+    }
+}
