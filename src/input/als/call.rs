@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::Request;
+use hyper::body::Incoming;
 use logphase_protocol::envoy::batch::{self, Part};
 use logphase_protocol::envoy::{METHOD, Origin};
 use tokio::sync::mpsc;

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::ORIGIN;
-use hyper::Request;
 use tokio::sync::Semaphore;
 
 use super::body::{self, Pace};

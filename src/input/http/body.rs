@@ -143,7 +143,11 @@ pub(in crate::input) fn grow(reservation: &mut Reservation, bytes: usize) -> Res
 }
 
 /// Decompresses `body` to at most `limit` bytes, on a thread of the runtime that may wait.
-pub(in crate::input) fn decompress(body: &Bytes, limit: usize, reservation: &mut Reservation) -> Result<Bytes, RequestError> {
+pub(in crate::input) fn decompress(
+    body: &Bytes,
+    limit: usize,
+    reservation: &mut Reservation,
+) -> Result<Bytes, RequestError> {
     let mut decoder = MultiGzDecoder::new(&body[..]);
     let mut all = Vec::new();
     loop {

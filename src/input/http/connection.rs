@@ -57,11 +57,7 @@ pub(in crate::input) trait Service: Clone + Send + Sync + 'static {
     fn timeouts(&self) -> Timeouts;
 
     /// Answers one request.
-    fn respond(
-        &self,
-        request: Request<Incoming>,
-        slot: &Slot,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn respond(&self, request: Request<Incoming>, slot: &Slot) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Counts and answers a request of HTTP/1 that was refused before it was read.
     fn refuse(&self, error: &RequestError, version: Version) -> Response<Self::Body>;

@@ -39,7 +39,13 @@ pub(in crate::input) struct RequestError {
 
 impl RequestError {
     /// An error with this status, counted under `reason`.
-    pub(in crate::input) fn new(status: StatusCode, reason: Reason, code: &'static str, error: impl Into<String>, help: &str) -> Self {
+    pub(in crate::input) fn new(
+        status: StatusCode,
+        reason: Reason,
+        code: &'static str,
+        error: impl Into<String>,
+        help: &str,
+    ) -> Self {
         let (error, help) = (error.into(), help.to_owned());
         Self { status, reason, close: false, error, help, code, index: None, offset: None }
     }

@@ -199,7 +199,9 @@ fn too_large(what: &str, limit: usize) -> RequestError {
 fn decode(body: Bytes, form: Form, input: &Otlp, reservation: &mut Reservation) -> Result<Export, RequestError> {
     let (message, gzip) = match form.wire {
         Wire::Grpc => match framing::unary(body).map_err(malformed)? {
-            (_, true) if !form.gzip => return Err(malformed("the message is compressed, and grpc-encoding is missing")),
+            (_, true) if !form.gzip => {
+                return Err(malformed("the message is compressed, and grpc-encoding is missing"));
+            }
             unary => unary,
         },
         _ => (body, form.gzip),

@@ -101,8 +101,7 @@ impl Answer {
 async fn send(harness: &Harness, http2: bool, request: Request<Full<Bytes>>) -> Answer {
     let io = TokioIo::new(TcpStream::connect(harness.inet()).await.unwrap());
     let response = if http2 {
-        let (mut client, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(async move { drop(connection.await) });
         client.send_request(request).await
     } else {
@@ -270,7 +269,8 @@ async fn refused_requests() {
         (JSON, "br", b"{}".to_vec(), 415),
         (("content-type", "text/plain"), "", b"{}".to_vec(), 415),
     ] {
-        let answer = send(&harness, false, request(&harness, PATH, &[content_type, ("content-encoding", encoding)], body));
+        let answer =
+            send(&harness, false, request(&harness, PATH, &[content_type, ("content-encoding", encoding)], body));
         let answer = answer.await;
         assert_eq!(answer.status, status, "{content_type:?} {encoding}");
         let text = if content_type == PROTOBUF {
@@ -305,6 +305,7 @@ async fn other_requests() {
     let answer = send(&harness, false, get).await;
     assert_eq!((answer.status, answer.header("allow")), (405, "POST"));
     let mut foreign = request(&harness, PATH, &[JSON], "{}");
+    *foreign.uri_mut() = PATH.parse().unwrap();
     foreign.headers_mut().insert("host", "logs.example.com".parse().unwrap());
     assert_eq!(send(&harness, false, foreign).await.status, 421);
     assert_eq!(harness.counters().rejected(Reason::Unsupported), 6);

@@ -9,10 +9,10 @@ mod tcp;
 use bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use crate::json::Writer;
 use crate::envoy::message::{AccessLogType, Common, HttpEntry, TcpEntry};
 use crate::envoy::rule::{Rule, Sources};
 use crate::envoy::stream::Origin;
+use crate::json::Writer;
 
 /// Writes entries as Kong's log objects.
 #[derive(Debug, Clone, Default)]

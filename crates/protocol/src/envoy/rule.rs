@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use crate::json::whole;
 use crate::envoy::message::{Common, HttpRequest, Kind, Struct, Text, TextMember};
 use crate::envoy::stream::Origin;
+use crate::json::whole;
 use prost::Message;
 
 /// The members that a rule can set, in the order of the log object.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use crate::json::Writer;
 use crate::envoy::message::{Identifier, Locality, Node};
+use crate::json::Writer;
 
 /// Bytes of a name that are kept. It is in every transaction of the stream, so that a long one would cost with each.
 const MAX_NAME_BYTES: usize = 1024;

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::json::Writer;
 use crate::envoy::message::{Certificate, Tls, TlsVersion};
+use crate::json::Writer;
 
 /// Writes the member `tls` of `request` and `session`.
 pub(crate) fn write(json: &mut Writer<'_>, tls: &Tls) {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::record::{Group, Record};
@@ -103,7 +103,11 @@ fn malformed<E>(error: impl fmt::Display) -> ReadError<E> {
 
 /// Reads an object; serde would also take an array for a structure.
 fn object<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
-    if text.trim_start().starts_with('{') { serde_json::from_str(text) } else { Err(de::Error::custom("not an object")) }
+    if text.trim_start().starts_with('{') {
+        serde_json::from_str(text)
+    } else {
+        Err(de::Error::custom("not an object"))
+    }
 }
 
 fn read_record(text: &RawValue) -> Result<Record<'_>, RecordError> {

@@ -275,7 +275,8 @@ fn depth() {
             assert_eq!(objects(&text.into(), Encoding::Json).is_ok(), taken, "{levels}");
         }
     }
-    let deep = [r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#, &r#"{"arrayValue":{"values":["#.repeat(100_000)];
+    let deep =
+        [r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#, &r#"{"arrayValue":{"values":["#.repeat(100_000)];
     assert!(objects(&deep.concat().into(), Encoding::Json).is_err());
 }
 
@@ -294,7 +295,8 @@ fn odd_requests() {
     let wire = field(1, &field(2, &field(2, &field(5, &[field(1, b"a"), number(3, 7)].concat()))));
     assert_eq!(objects(&wire.into(), Encoding::Protobuf).unwrap()[0].0["body"], 7);
     let mut results = Vec::new();
-    let bad = ["1", "null", r#"{"timeUnixNano":"x"}"#, r#"{"severityText":1}"#, r#"{"timeUnixNano":-1}"#].map(str::to_owned);
+    let bad =
+        ["1", "null", r#"{"timeUnixNano":"x"}"#, r#"{"severityText":1}"#, r#"{"timeUnixNano":-1}"#].map(str::to_owned);
     let values = [r#"{"intValue":1.5}"#, r#"{"bytesValue":"*"}"#, r#"{"arrayValue":[]}"#, "3"].map(record);
     let records = [&bad[..], &values, &[twice]].concat();
     let _ = read(&request(&records), Encoding::Json, |group, record| {

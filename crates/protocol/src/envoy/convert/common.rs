@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::envoy::flags::Flags;
-use crate::json::{Writer, sorted};
 use crate::envoy::message::{AccessLogType, Address, Common, SocketAddress, Time};
 use crate::envoy::rule::{Rule, Sources, filter_state_text};
 use crate::envoy::tls;
+use crate::json::{Writer, sorted};
 
 /// Tries of the balancer that are written; the number of all is under `envoy`.
 const MAX_TRIES: u32 = 100;

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::common::{self, milliseconds, nanoseconds, socket};
 use crate::envoy::flags::Flags;
-use crate::json::Writer;
 use crate::envoy::message::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, Method, TextMember};
 use crate::envoy::rule::{Rule, Sources};
 use crate::envoy::{query, tls};
+use crate::json::Writer;
 
 /// The details of a response that came from the upstream.
 const VIA_UPSTREAM: &[u8] = b"via_upstream";

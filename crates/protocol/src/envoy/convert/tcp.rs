@@ -2,10 +2,10 @@
 
 use super::common::{self, milliseconds, nanoseconds, socket};
 use crate::envoy::flags::Flags;
-use crate::json::Writer;
 use crate::envoy::message::{Common, TcpEntry};
 use crate::envoy::rule::{Rule, Sources};
 use crate::envoy::tls;
+use crate::json::Writer;
 
 /// Writes the log object.
 pub(super) fn write(json: &mut Writer<'_>, entry: &TcpEntry, common: &Common, rules: &[Rule], sources: Sources<'_>) {
