@@ -270,11 +270,11 @@ impl<'a> Writer<'a> {
                 None => false,
             },
             Kind::Query => {
-                logphase_envoy::push_query(self.out, text);
+                logphase_protocol::envoy::push_query(self.out, text);
                 true
             }
             Kind::UriQuery => {
-                logphase_envoy::push_query(self.out, query_of(text));
+                logphase_protocol::envoy::push_query(self.out, query_of(text));
                 true
             }
             Kind::RequestTarget => match target_of(text) {
