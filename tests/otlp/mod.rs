@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::envoy::peers::{Envoy, Upstream, request};
 use crate::service::{Home, Service, TcpPeer, ask, configuration, free_port, wait_until};
 
 /// The packages of the SDK, downloaded if they are missing.
@@ -137,4 +138,119 @@ fn the_sdk_waits_for_a_full_queue() {
         assert_eq!(message, transaction(protocol));
         assert_eq!(service.stop(), 0);
     }
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/otlp").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The text with ports and paths replaced, each of which it has.
+fn replaced(text: String, replacements: &[(&str, String)]) -> String {
+    replacements.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "no {from}");
+        text.replace(from, to)
+    })
+}
+
+/// Scenario: the example with a real Envoy, its files as they are but for ports and the path of the log: requests without a
+/// service behind Envoy, and with one that serves, does not find, fails, resets and is asked for an encoded path; one
+/// without a route.
+/// Guarantees: its commands start, and every member of the messages is what the client and the upstream saw.
+#[test]
+fn the_example() {
+    let readme = example("README.md");
+    for command in [
+        "logphase run examples/otlp/kong.yml --settings examples/otlp/logphase.yml",
+        "envoy -c examples/otlp/envoy.yaml",
+    ] {
+        assert!(readme.contains(command), "{command}");
+    }
+    let (http, grpc, other, upstream) = (free_port(), free_port(), free_port(), free_port());
+    let home = Home::new();
+    let path = home.text("messages");
+    home.write("kong.yml", &replaced(example("kong.yml"), &[("/tmp/logphase-otlp.log", path)]));
+    let ports = [(":4317", format!(":{grpc}")), (":4318", format!(":{other}"))];
+    home.write("logphase.yml", &replaced(example("logphase.yml"), &ports));
+    let mut service = home.start_with(&["run", "kong.yml", "--settings", "logphase.yml"]);
+    let ports = [("10000", http), ("8080", upstream), ("4317", grpc)].map(|(from, to)| (from, to.to_string()));
+    let _envoy = Envoy::start(&replaced(example("envoy.yaml"), &ports), &[http]);
+    let down = logged(&service, http, "/v1/orders?limit=10", "UF");
+    assert_eq!((&down["response"]["status"], &down["source"]), (&json!(503), &json!("kong")));
+    assert_eq!(down["latencies"]["proxy"], -1);
+    let server = Upstream::start_at(upstream);
+    for (path, flags) in [
+        ("/v1/orders/%C3%A4%20b?name=J%C3%BCrgen&x=1&x=2&flag", ""),
+        ("/v1/orders/missing", ""),
+        ("/v1/orders/error", ""),
+        ("/v1/orders/reset", "UC"),
+        ("/none", "NR"),
+    ] {
+        let mut message = logged(&service, http, path, flags);
+        let seen = server.seen(path);
+        assert_eq!(seen.len(), usize::from(flags != "NR"), "{path}");
+        let id = message["request"]["id"].clone();
+        if let Some(seen) = seen.first() {
+            assert_eq!(seen.headers.get("x-request-id").map(String::as_str), id.as_str(), "{path}");
+        }
+        let answered = flags.is_empty();
+        let status = message["response"]["status"].clone();
+        let latencies = message["latencies"].take();
+        assert_eq!(latencies["proxy"] == -1, !answered, "{path}: {latencies}");
+        let parts = ["proxy", "receive", "kong"].map(|name| latencies[name].as_i64().unwrap().max(0));
+        assert!(parts.iter().sum::<i64>() <= latencies["request"].as_i64().unwrap(), "{path}: {latencies}");
+        let sizes = [message["request"]["size"].clone(), message["response"]["size"].clone()];
+        let query = message["request"]["querystring"].clone();
+        let mut response_headers = json!({});
+        if flags != "NR" {
+            response_headers["content-type"] = json!("text/plain");
+        }
+        let mut expected = json!({
+            "request": {
+                "id": id, "method": "GET", "uri": path, "url": format!("http://api.example{path}"),
+                "querystring": query, "headers": {"accept": "*/*", "host": "api.example", "user-agent": "test/1"},
+                "size": sizes[0],
+            },
+            "response": {"status": status, "headers": response_headers, "size": sizes[1]},
+            "upstream_uri": if flags == "NR" { "" } else { path },
+            "upstream_status": if answered { status.to_string() } else { String::new() },
+            "latencies": null,
+            "tries": [{"ip": "127.0.0.1", "port": upstream}],
+            "route": {"name": "orders-v1"},
+            "service": {"name": "orders", "host": "127.0.0.1", "port": upstream},
+            "client_ip": "127.0.0.1",
+            "started_at": message["started_at"],
+            "source": if answered { "upstream" } else { "kong" },
+            "envoy": message["envoy"],
+            "otel": message["otel"],
+            "flags": flags,
+        });
+        if flags == "NR" {
+            for name in ["route", "service", "tries"] {
+                expected.as_object_mut().unwrap().remove(name);
+            }
+        }
+        assert_eq!(message, expected, "{path}");
+        assert_eq!(message["otel"]["resource"]["log_name"], "http", "{path}");
+        assert_eq!(message["envoy"]["protocol"], "HTTP/1.1", "{path}");
+    }
+    let query = &messages(&service)[1]["request"]["querystring"];
+    assert_eq!(*query, json!({"name": "J\u{fc}rgen", "x": ["1", "2"], "flag": true}));
+    assert_eq!(service.stop(), 0);
+}
+
+/// Sends a request and returns its message, which has what the client saw.
+fn logged(service: &Service, port: u16, path: &str, flags: &str) -> Value {
+    let before = std::time::SystemTime::now();
+    let exchange = request(port, "GET", path, &[("user-agent", "test/1"), ("accept", "*/*")], "");
+    let find = || messages(service).into_iter().find(|message| message["request"]["uri"] == path);
+    wait_until("the message is logged", || find().is_some());
+    let message = find().unwrap();
+    assert_eq!(message["response"]["status"].to_string(), exchange.head.word(), "{path}");
+    assert_eq!(message["request"]["size"], exchange.sent, "{path}");
+    assert_eq!(message["response"]["size"], exchange.received, "{path}");
+    assert_eq!(message["flags"], flags, "{path}");
+    let before = before.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    assert!(u128::from(message["started_at"].as_u64().unwrap()) >= before, "{path}");
+    message
 }

@@ -19,6 +19,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("caddy", include_str!("builtin/caddy.yml")),
     ("traefik", include_str!("builtin/traefik.yml")),
     ("apache", include_str!("builtin/apache.yml")),
+    ("otel", include_str!("builtin/otel.yml")),
+    ("envoy-otel", include_str!("builtin/envoy-otel.yml")),
 ];
 
 /// All mappings that inputs can name. Cheap to clone; clones share what the transactions of each mapping had.

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::decode::mapping::Mappings;
-use crate::input::{Limits, Reason};
 use crate::input::tests::harness::{Behavior, Harness, any_port, field, framed, hostile, wait_until};
+use crate::input::{Limits, Reason};
 use bytes::Bytes;
 use serde_json::Value;
 

@@ -18,11 +18,14 @@ use tokio::net::TcpListener;
 use self::service::Service;
 use super::accept::{self, AcceptOptions};
 use super::http::connection;
-use super::settings::{ADDRESS, ALLOWED_HOST, MAX_CONNECTIONS, boolean, idle_timeout, list, settings_record, size};
+use super::settings::{
+    ADDRESS, ALLOWED_HOST, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, settings_record,
+    size,
+};
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::OtlpDecoder;
-use crate::decode::kong::{Format, KongDecoder};
-use crate::input::Limits;
+use crate::decode::kong::Format;
+use crate::input::Shared;
 use crate::sink::BoxFuture;
 use logphase_config::schema::Record;
 
@@ -45,8 +48,12 @@ settings_record! {
         /// Names, or `*.zone`, that requests may have in `Host` if the input listens on this machine alone, in addition
         /// to addresses, names without a dot, private zones and the name of the machine.
         allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
-        /// Find the route and service of transactions without them, as Kong's router would.
-        match_routes: bool = boolean(true);
+        /// Mapping of log records to transactions: `kong` (the body is Kong's object), `otel`, `envoy-otel`, or one of
+        /// `mappings`.
+        mapping: String = MAPPING;
+        /// Find the route and service of transactions without them, as Kong's router would; by default if `mapping` is
+        /// not `kong`.
+        match_routes: Option<bool> = MATCH_ROUTES;
     }
 }
 
@@ -65,12 +72,12 @@ impl Input for Otlp {
     const SETTINGS: &'static Record = Settings::RECORD;
     type Settings = Settings;
 
-    fn new(settings: Settings, limits: &Limits) -> Option<Self> {
-        let max_body_bytes = limits.max_body_bytes;
+    fn new(settings: Settings, shared: Shared<'_>) -> Option<Self> {
+        let max_body_bytes = shared.limits.max_body_bytes;
         (!settings.listen.is_empty()).then(|| Self {
             decoder: OtlpDecoder::new(
-                KongDecoder::new(Format::Object, limits.transaction()),
-                limits.transaction(),
+                shared.decoder(&settings.mapping, Format::Object),
+                shared.limits.transaction(),
                 max_body_bytes.saturating_mul(WORK_FACTOR),
             ),
             settings,
@@ -79,7 +86,7 @@ impl Input for Otlp {
     }
 
     fn matches_routes(&self) -> bool {
-        self.settings.match_routes
+        matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::input::Reason;
+use crate::decode::mapping::Mappings;
 use crate::input::grpc::response::Status;
 use crate::input::tests::harness::{Behavior, Harness, any_port, field, framed, hostile, transaction, wait_until};
+use crate::input::{Limits, Reason};
 use crate::phase::IntakeError;
 
 fn settings() -> Settings {
@@ -27,7 +28,8 @@ fn settings() -> Settings {
         idle_timeout: Duration::from_secs(3600),
         min_rate: 1,
         allowed_hosts: Vec::new(),
-        match_routes: false,
+        mapping: "kong".to_owned(),
+        match_routes: None,
     }
 }
 
@@ -41,8 +43,12 @@ fn limits() -> Limits {
     }
 }
 
+fn otlp(settings: Settings) -> Otlp {
+    Otlp::new(settings, Shared { limits: &limits(), mappings: &Mappings::default() }).unwrap()
+}
+
 fn start() -> Harness {
-    Harness::start(Otlp::new(settings(), &limits()).unwrap())
+    Harness::start(otlp(settings()))
 }
 
 /// A request in protobuf whose records have these bodies, which are `AnyValue`.
@@ -350,7 +356,7 @@ async fn stopping() {
 #[tokio::test]
 async fn hostile_bytes() {
     use tokio::io::AsyncWriteExt;
-    let harness = Harness::start(Otlp::new(Settings { max_connections: 8, ..settings() }, &limits()).unwrap());
+    let harness = Harness::start(otlp(Settings { max_connections: 8, ..settings() }));
     for bytes in hostile() {
         let mut stream = TcpStream::connect(harness.inet()).await.unwrap();
         let _ = stream.write_all(&bytes).await;

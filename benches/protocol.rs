@@ -1,0 +1,217 @@
+//! Entries per second on one core, from the bytes of a message of Envoy's access log service or OpenTelemetry's logs to the
+//! transactions: decoding, Kong's log object, and its index.
+//!
+//! "samples" are the HTTP entries that Envoy sent in the tests, with every member that it can send; "all" has its TCP ones, too.
+//! "typical" is a request with ten headers.
+//!
+//! `cargo bench --bench protocol` (or `make bench`).
+
+#![allow(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+#![allow(missing_docs, reason = "a benchmark has no callers")]
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use bytes::Bytes;
+use logphase::decode::kong::Format;
+use logphase::decode::mapping::Mappings;
+use logphase::decode::{AlsDecoder, OtlpDecoder, TextDecoder};
+use logphase_protocol::envoy::batch;
+use logphase_protocol::envoy::message::{
+    AccessLogType, Address, Common, HttpEntry, HttpRequest, HttpResponse, Number, SocketAddress, TextMember, Time, encode,
+};
+use logphase_protocol::envoy::{Converter, Origin};
+use logphase_protocol::otlp::Encoding;
+use logphase_script::transaction::Limits;
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Entries of Envoy that one core must decode in a second.
+const TARGET: f64 = 300_000.0;
+const ROUNDS: usize = 9;
+/// A round repeats its message for at least so long.
+const ROUND: Duration = Duration::from_millis(100);
+/// Entries of a message: those of 64 kB, more or less.
+const ENTRIES: usize = 64;
+
+fn main() {
+    // `cargo test` also runs benchmarks, with `--test`; this one contains no tests.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    println!("{:<34} {:>12} {:>14}", "", "bytes each", "entries/s");
+    let samples = samples();
+    let http: Vec<_> = samples.iter().filter(|(number, _)| *number == 2).cloned().collect();
+    for (name, entries) in [("ALS, typical", vec![(2, typical())]), ("ALS, samples", http), ("ALS, all", samples)] {
+        let rate = als(name, &entries);
+        let verdict = if rate >= TARGET { "within" } else { "UNDER" };
+        println!("{:<34} {verdict} the target of {TARGET}/s", "");
+    }
+    otlp("OTLP in protobuf, envoy-otel", "envoy-otel", Encoding::Protobuf);
+    otlp("OTLP in JSON, envoy-otel", "envoy-otel", Encoding::Json);
+}
+
+/// Prints a row for `work`, which decodes `entries` entries of `bytes` bytes; returns the entries per second.
+fn row(name: &str, bytes: usize, entries: usize, work: impl Fn() -> usize) -> f64 {
+    let round = || {
+        let (begun, mut decoded) = (Instant::now(), 0);
+        while begun.elapsed() < ROUND {
+            decoded += work();
+        }
+        decoded as f64 / begun.elapsed().as_secs_f64()
+    };
+    let best = (0..ROUNDS).map(|_| round()).fold(0.0, f64::max);
+    println!("{name:<34} {:>12} {best:>14.0}", bytes / entries);
+    best
+}
+
+/// A field with a length.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let (mut length, mut out) = (bytes.len(), vec![number << 3 | 2]);
+    while length > 0x7f {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// Measures messages with these entries, each with the number of its list.
+fn als(name: &str, entries: &[(u8, Bytes)]) -> f64 {
+    let number = entries.len().max(ENTRIES);
+    let chosen: Vec<_> = entries.iter().cycle().take(number).collect();
+    let message: Vec<u8> = chosen.iter().flat_map(|(list, entry)| field(*list, &field(1, entry))).collect();
+    let message = Bytes::from(message);
+    let decoder = AlsDecoder::new(Converter::new(Vec::new(), true), Limits::default());
+    let origin = Origin::default();
+    row(name, message.len(), number, || {
+        let decode = |part| decoder.decode(part, &origin).ok().flatten().map(black_box);
+        batch::read(message.clone()).flatten().filter_map(decode).count()
+    })
+}
+
+/// What Envoy sent in the tests: the number of the list of each entry, and the entry.
+fn samples() -> Vec<(u8, Bytes)> {
+    let lines = include_str!("../crates/protocol/tests/samples.ndjson").lines();
+    let samples = lines.map(|line| {
+        let sample: Value = serde_json::from_str(line).expect("a sample is JSON");
+        let entry =
+            sample["entry"].as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+        let list = if sample["kind"] == "http" { 2 } else { 3 };
+        (list, Bytes::from(entry.expect("an entry is base64")))
+    });
+    samples.collect()
+}
+
+/// A request as most are, with ten headers.
+fn typical() -> Bytes {
+    let time = |seconds, nanos| Some(Time { seconds, nanos });
+    let address = |ip: &'static str, port| {
+        let socket = SocketAddress { address: ip.into(), port };
+        Some(Address { socket: Some(socket), ..Address::default() })
+    };
+    let common = Common {
+        downstream_remote_address: address("192.0.2.7", 50_000),
+        downstream_local_address: address("192.0.2.1", 443),
+        start_time: time(1_700_000_000, 123_456_789),
+        time_to_last_rx_byte: time(0, 50_000),
+        time_to_first_upstream_tx_byte: time(0, 300_000),
+        time_to_last_upstream_tx_byte: time(0, 310_000),
+        time_to_first_upstream_rx_byte: time(0, 9_000_000),
+        time_to_last_upstream_rx_byte: time(0, 9_500_000),
+        time_to_first_downstream_tx_byte: time(0, 9_100_000),
+        time_to_last_downstream_tx_byte: time(0, 9_600_000),
+        duration: time(0, 9_600_000),
+        upstream_remote_address: address("198.51.100.4", 8080),
+        upstream_cluster: "orders".into(),
+        route_name: "orders-v1".into(),
+        stream_id: "2c7e1f8a-6a7c-4d0b-9b1e-0d7f3f5c9a11".into(),
+        access_log_type: AccessLogType::DownstreamEnd as i32,
+        ..Common::default()
+    };
+    let header = |(key, value): (&'static str, &'static str)| TextMember { key: key.into(), value: value.into() };
+    let request = HttpRequest {
+        method: 1,
+        scheme: "https".into(),
+        authority: "api.example.com".into(),
+        path: "/v1/orders/4711?limit=10&sort=date".into(),
+        user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into(),
+        request_id: "2c7e1f8a-6a7c-4d0b-9b1e-0d7f3f5c9a11".into(),
+        headers: [
+            ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            ("accept-encoding", "gzip, deflate, br, zstd"),
+            ("accept-language", "en-US,en;q=0.5"),
+            ("cache-control", "no-cache"),
+            ("content-type", "application/json"),
+        ]
+        .map(header)
+        .into(),
+        ..HttpRequest::default()
+    };
+    let response = HttpResponse {
+        code: Some(Number { value: 200 }),
+        code_details: "via_upstream".into(),
+        headers: [("content-type", "application/json"), ("cache-control", "no-store")].map(header).into(),
+        ..HttpResponse::default()
+    };
+    let entry =
+        HttpEntry { common: Some(common), request: Some(request), response: Some(response), ..HttpEntry::default() };
+    encode(&entry)
+}
+
+/// Measures requests with the attributes of `examples/otlp/envoy.yaml`.
+fn otlp(name: &str, mapping: &str, encoding: Encoding) {
+    let attributes = [
+        ("http.request.method", "GET"),
+        ("url.scheme", "https"),
+        ("envoy.authority", "api.example.com"),
+        ("envoy.original_path", "/v1/orders/4711?limit=10&sort=date"),
+        ("envoy.path", "/v1/orders/4711?limit=10&sort=date"),
+        ("envoy.request_id", "2c7e1f8a-6a7c-4d0b-9b1e-0d7f3f5c9a11"),
+        ("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+        ("http.request.header.accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        ("http.response.header.content-type", "application/json"),
+        ("http.response.status_code", "200"),
+        ("http.request.size", "612"),
+        ("http.response.size", "4711"),
+        ("client.address", "192.0.2.7"),
+        ("envoy.protocol", "HTTP/2"),
+        ("envoy.tls_version", "TLSv1.3"),
+        ("envoy.route_name", "orders-v1"),
+        ("envoy.upstream_cluster", "orders"),
+        ("envoy.upstream_host", "198.51.100.4:8080"),
+        ("envoy.upstream_attempts", "1"),
+        ("envoy.response_flags", "-"),
+        ("envoy.response_code_details", "via_upstream"),
+        ("envoy.duration", "9"),
+        ("envoy.upstream_first_rx", "9000000"),
+        ("envoy.upstream_wait", "8690000"),
+        ("envoy.upstream_receive", "500000"),
+    ];
+    let request = match encoding {
+        Encoding::Protobuf => {
+            let member = |(key, value): (&str, &str)| {
+                field(6, &[field(1, key.as_bytes()), field(2, &field(1, value.as_bytes()))].concat())
+            };
+            let record: Vec<u8> = attributes.into_iter().flat_map(member).collect();
+            field(1, &field(2, &field(2, &record).repeat(ENTRIES)))
+        }
+        Encoding::Json => {
+            let member = |(key, value): (&str, &str)| json!({"key": key, "value": {"stringValue": value}});
+            let record = json!({"attributes": attributes.into_iter().map(member).collect::<Vec<_>>()});
+            json!({"resourceLogs": [{"scopeLogs": [{"logRecords": vec![record; ENTRIES]}]}]}).to_string().into_bytes()
+        }
+    };
+    let request = Bytes::from(request);
+    let records = TextDecoder::new(Mappings::default().find(mapping), Format::Object, Limits::default());
+    let decoder = OtlpDecoder::new(records, Limits::default(), usize::MAX);
+    row(name, request.len(), ENTRIES, || {
+        let export = decoder.decode(&request, encoding, |_| Ok::<_, Infallible>(())).expect("a sound request");
+        black_box(export.transactions).len()
+    });
+}
