@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::envoy::peers::{Envoy, Upstream, request};
-use crate::service::{Home, Service, TcpPeer, ask, configuration, free_port, wait_until};
+use crate::envoy::peers::Envoy;
+use crate::service::{Home, Service, TcpPeer, Upstream, ask, configuration, free_port, request, wait_until};
 
 /// The packages of the SDK, downloaded if they are missing.
 fn packages() -> &'static Path {
