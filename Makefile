@@ -20,6 +20,9 @@ RESULT := $(TARGET)/test-output.txt
 # The number of messages that wait in `make soak`.
 SOAK_MESSAGES ?= 1000000
 
+# The number of requests in `make envoy-load`.
+ENVOY_LOAD_REQUESTS ?= 200000
+
 # Runs of the service and copies of a damaged queue in `make kill`, and power cuts in `make powercut`. KILL_SEED repeats the choices of a run.
 KILL_ROUNDS ?= 250
 KILL_DAMAGES ?= 100
@@ -33,7 +36,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp
+.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +75,9 @@ bench: rust run-tools kafka ## Measure transactions per second against the basel
 
 soak: rust run-tools ## Queue a million messages (SOAK_MESSAGES) while the receiver is down: memory, loss, order, delivery rate.
 	SOAK_MESSAGES=$(SOAK_MESSAGES) cargo test --locked --release --test main backlog -- --nocapture
+
+envoy-load: rust run-tools envoy ## Envoy at full rate (ENVOY_LOAD_REQUESTS): what arrives, and what Logphase costs beside Envoy.
+	ENVOY_LOAD_REQUESTS=$(ENVOY_LOAD_REQUESTS) cargo test --locked --release --test main envoy::load -- --nocapture
 
 kill: rust run-tools kafka ## Kill the service at random moments (KILL_ROUNDS, KILL_SEED), damage its files (KILL_DAMAGES): loss, order.
 	@.ci/tools kcat

@@ -20,7 +20,8 @@ use logphase::decode::mapping::Mappings;
 use logphase::decode::{AlsDecoder, OtlpDecoder, TextDecoder};
 use logphase_protocol::envoy::batch;
 use logphase_protocol::envoy::message::{
-    AccessLogType, Address, Common, HttpEntry, HttpRequest, HttpResponse, Number, SocketAddress, TextMember, Time, encode,
+    AccessLogType, Address, Common, HttpEntry, HttpRequest, HttpResponse, Number, SocketAddress, TextMember, Time,
+    encode,
 };
 use logphase_protocol::envoy::{Converter, Origin};
 use logphase_protocol::otlp::Encoding;
