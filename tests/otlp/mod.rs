@@ -1,6 +1,7 @@
 //! OpenTelemetry's logs from real senders: the OpenTelemetry SDK for Python, and Envoy's OpenTelemetry access logger.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -256,4 +257,86 @@ fn logged(service: &Service, port: u16, path: &str, flags: &str) -> Value {
     let before = before.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     assert!(u128::from(message["started_at"].as_u64().unwrap()) >= before, "{path}");
     message
+}
+
+/// Bytes by xorshift, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % below as u64).unwrap()
+    }
+}
+
+/// Sends a request on a kept connection; returns the status, or `None` if the service closes it.
+fn post(stream: &mut TcpStream, content_type: &str, encoding: &str, body: &[u8]) -> Option<u16> {
+    let length = body.len();
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-encoding: {encoding}\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+    let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if received.len() >= end + 4 + length.map_or(0, |length| length.parse().unwrap()) {
+                return head.split(' ').nth(1)?.parse().ok();
+            }
+        }
+        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        received.extend_from_slice(&buffer[..read]);
+    }
+}
+
+/// Scenario: 10,000 requests that are random, or sound ones with a few of their bytes changed or cut off, in protobuf, in JSON and
+/// compressed.
+/// Guarantees: each is answered 200, 400 or 413; the memory of the service stays small, and it takes a sound request.
+#[test]
+fn random_requests() {
+    let (mut service, port) = start("");
+    let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let text = transaction("a").to_string();
+    let json = json!({"resourceLogs": [{"resource": {"attributes": [{"key": "a", "value": {"intValue": "1"}}]},
+        "scopeLogs": [{"scope": {"name": "s"}, "logRecords": [{"timeUnixNano": "1", "body": {"stringValue": text}},
+        {"body": {"kvlistValue": {"values": [{"key": "k", "value": {"arrayValue": {"values": [{"boolValue": true}]}}}]}}}]}]}]});
+    let json = json.to_string().into_bytes();
+    let protobuf = include_bytes!("../../fuzz/seeds/otlp/0")[1..].to_vec();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut stream = connect();
+    for number in 0..10_000 {
+        let (content_type, mut body) = match number % 2 {
+            0 => ("application/json", json.clone()),
+            _ => ("application/x-protobuf", protobuf.clone()),
+        };
+        if number % 10 == 0 {
+            body = (0..random.next(300)).map(|_| random.next(256) as u8).collect();
+        }
+        for _ in 0..random.next(5) {
+            if !body.is_empty() {
+                let at = random.next(body.len());
+                body[at] = random.next(256) as u8;
+            }
+        }
+        if random.next(4) == 0 {
+            body.truncate(random.next(body.len() + 1));
+        }
+        let encoding = if random.next(20) == 0 { "gzip" } else { "identity" };
+        match post(&mut stream, content_type, encoding, &body) {
+            Some(status) => assert!(matches!(status, 200 | 400 | 413), "{number}: {status}"),
+            None => panic!("{number}: the connection is closed"),
+        }
+    }
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 300_000, "{peak} kB");
+    let before = messages(&service).len();
+    assert_eq!(post(&mut connect(), "application/json", "identity", &json), Some(200));
+    wait_until("the last request is logged", || messages(&service).len() >= before + 2);
+    assert_eq!(service.stop(), 0);
 }
