@@ -26,3 +26,49 @@ pub(crate) fn field(message: &mut Bytes) -> Result<Option<(u32, Bytes)>, FieldEr
     }
     Ok(None)
 }
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32,
+    Bytes(&'a [u8]),
+}
+
+/// The next field of `message`: its number and value. `None` at the end, and where what follows is not a field.
+pub(crate) fn next<'a>(message: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
+    let key = varint(message)?;
+    let value = match key & 7 {
+        0 => Value::Varint(varint(message)?),
+        1 => {
+            let (bytes, rest) = message.split_first_chunk()?;
+            *message = rest;
+            Value::Fixed64(u64::from_le_bytes(*bytes))
+        }
+        2 => {
+            let length = usize::try_from(varint(message)?).ok()?;
+            let (bytes, rest) = message.split_at_checked(length)?;
+            *message = rest;
+            Value::Bytes(bytes)
+        }
+        5 => {
+            *message = message.get(4..)?;
+            Value::Fixed32
+        }
+        _ => return None,
+    };
+    Some((key >> 3, value))
+}
+
+fn varint(message: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for (at, byte) in message.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            *message = &message[at + 1..];
+            return Some(value);
+        }
+    }
+    None
+}

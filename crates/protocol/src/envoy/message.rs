@@ -103,8 +103,9 @@ pub struct Common {
     /// `ResponseFlags`: read field by field, as nearly all are one bit.
     #[prost(bytes = "bytes", tag = "16")]
     pub response_flags: Bytes,
-    #[prost(message, optional, tag = "17")]
-    pub metadata: Option<Metadata>,
+    /// [`Metadata`], encoded: it is written as JSON without being decoded as a whole.
+    #[prost(bytes = "bytes", tag = "17")]
+    pub metadata: Bytes,
     #[prost(bytes = "bytes", tag = "18")]
     pub upstream_transport_failure_reason: Bytes,
     #[prost(bytes = "bytes", tag = "19")]

@@ -14,6 +14,7 @@ pub mod batch;
 mod convert;
 mod flags;
 pub mod message;
+mod metadata;
 mod query;
 mod rule;
 mod stream;

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use crate::envoy::message::{Common, HttpRequest, Kind, Struct, Text, TextMember};
+use crate::envoy::message::{Common, HttpRequest, Text, TextMember};
+use crate::envoy::metadata;
 use crate::envoy::stream::Origin;
-use crate::json::whole;
 use prost::Message;
 
 /// The members that a rule can set, in the order of the log object.
@@ -121,11 +121,7 @@ impl<'a> Sources<'a> {
     fn value(self, source: &Source) -> Option<Cow<'a, [u8]>> {
         let borrowed = |text: &'a [u8]| Some(Cow::Borrowed(text));
         match source {
-            Source::Metadata { namespace, keys } => {
-                let all = &self.common.metadata.as_ref()?.filter_metadata;
-                let found = all.iter().rfind(|member| member.key == namespace.as_bytes())?;
-                metadata(found.value.as_ref()?, keys)
-            }
+            Source::Metadata { namespace, keys } => metadata::find(&self.common.metadata, namespace, keys),
             Source::FilterState(name) => {
                 let objects = &self.common.filter_state_objects;
                 let found = objects.iter().rfind(|object| object.key == name.as_bytes())?.value.as_ref()?;
@@ -146,21 +142,6 @@ impl<'a> Sources<'a> {
 fn member<'a>(members: &'a [TextMember], name: &str) -> Option<&'a [u8]> {
     let found = members.iter().rfind(|member| member.key.eq_ignore_ascii_case(name.as_bytes()))?;
     Some(&found.value)
-}
-
-fn metadata<'a>(structure: &'a Struct, keys: &[String]) -> Option<Cow<'a, [u8]>> {
-    let (key, inner) = keys.split_first()?;
-    let found = structure.fields.iter().rfind(|member| member.key == key.as_bytes())?;
-    match (found.value.as_ref()?.kind.as_ref()?, inner) {
-        (Kind::Struct(structure), [_, ..]) => metadata(structure, inner),
-        (Kind::String(text), []) => Some(Cow::Borrowed(text)),
-        (Kind::Number(number), []) => Some(match whole(*number) {
-            Some(number) => Cow::Owned(number.to_string().into_bytes()),
-            None => Cow::Owned(number.to_string().into_bytes()),
-        }),
-        (Kind::Bool(value), []) => Some(Cow::Borrowed(if *value { b"true" } else { b"false" })),
-        _ => None,
-    }
 }
 
 /// The text of an object of the filter state: strings are `google.protobuf.StringValue` or `BytesValue`.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::envoy::flags::Flags;
 use crate::envoy::message::{AccessLogType, Address, Common, SocketAddress, Time};
 use crate::envoy::rule::{Rule, Sources, filter_state_text};
-use crate::envoy::tls;
+use crate::envoy::{metadata, tls};
 use crate::json::{Writer, sorted};
 
 /// Tries of the balancer that are written; the number of all is under `envoy`.
@@ -143,17 +143,7 @@ pub(super) fn extras(json: &mut Writer<'_>, common: &Common, flags: Flags, http:
 
 /// `metadata`, `filter_state` and `custom_tags`.
 fn maps(json: &mut Writer<'_>, common: &Common) {
-    if let Some(metadata) = &common.metadata
-        && !metadata.filter_metadata.is_empty()
-    {
-        json.open_member("metadata");
-        for namespace in sorted(&metadata.filter_metadata, |member| &member.key) {
-            let Some(value) = &namespace.value else { continue };
-            json.foreign_name(&namespace.key);
-            json.structure(value);
-        }
-        json.close(b'}');
-    }
+    metadata::write(json, &common.metadata);
     if !common.filter_state_objects.is_empty() {
         json.open_member("filter_state");
         for object in sorted(&common.filter_state_objects, |object| &object.key) {

@@ -8,7 +8,7 @@ use super::{convert, keep_all, origin};
 use crate::envoy::message::{
     AccessLogType, Address, Any, AnyMember, Certificate, Common, Connection, HttpEntry, HttpRequest, HttpResponse,
     InternalAddress, Kind, Metadata, Number, Pipe, SocketAddress, Struct, StructMember, SubjectAltName, TcpEntry, Text,
-    TextMember, Time, Tls, Value as Metadatum, ValueMember,
+    TextMember, Time, Tls, Value as Metadatum, ValueMember, encode,
 };
 use crate::envoy::{Conversion, Converter, EntryError, Rule, batch};
 
@@ -203,7 +203,7 @@ fn named() -> Common {
     let san = SubjectAltName { uri: "spiffe://d/backend".into() };
     let peer = Certificate { subject_alt_names: vec![san], ..Certificate::default() };
     Common {
-        metadata: Some(Metadata { filter_metadata: vec![StructMember { key: "jwt".into(), value: Some(jwt) }] }),
+        metadata: encode(&Metadata { filter_metadata: vec![StructMember { key: "jwt".into(), value: Some(jwt) }] }),
         filter_state_objects: vec![AnyMember { key: "fs".into(), value: Some(state) }],
         custom_tags: vec![text("tag", b"from-tag")],
         tls: Some(Tls { peer_certificate: Some(peer), ..Tls::default() }),
