@@ -42,13 +42,14 @@ struct Listener {
 
 /// Every listener that settings can turn on, with those settings.
 fn listeners(home: Home) -> (Home, Vec<Listener>) {
-    let [tcp, udp, als, syslog] = [(); 4].map(|()| free_port());
+    let [tcp, udp, als, otlp, syslog] = [(); 5].map(|()| free_port());
     let socket = home.path("lines.sock");
     let http = home.http;
     let home = home
         .set("LOGPHASE_TCP_LISTEN", format!("127.0.0.1:{tcp}"))
         .set("LOGPHASE_UDP_LISTEN", format!("127.0.0.1:{udp}"))
         .set("LOGPHASE_ALS_LISTEN", format!("127.0.0.1:{als}"))
+        .set("LOGPHASE_OTLP_LISTEN", format!("127.0.0.1:{otlp}"))
         .set("LOGPHASE_UNIX_PATHS", socket.to_str().unwrap())
         .set("LOGPHASE_SYSLOG_TCP", format!("127.0.0.1:{syslog}"))
         .set("LOGPHASE_SYSLOG_UDP", format!("127.0.0.1:{syslog}"));
@@ -66,6 +67,7 @@ fn listeners(home: Home) -> (Home, Vec<Listener>) {
             honest: syslog_line,
         },
         Listener { name: "als", way: Way::Tcp(als), together: 1, seeds: vec![stream(7), stream(8)], honest: stream },
+        Listener { name: "otlp", way: Way::Tcp(otlp), together: 1, seeds: otlp_seeds(), honest: otlp_request },
     ];
     (home, rows)
 }
@@ -97,6 +99,24 @@ fn request(id: u64) -> Vec<u8> {
          Content-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+/// The same as a log record of OpenTelemetry.
+fn otlp_request(id: u64) -> Vec<u8> {
+    let record = json!({"body": {"stringValue": transaction(id).to_string()}});
+    let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).to_string();
+    let length = body.len();
+    format!(
+        "POST /v1/logs HTTP/1.1\r\nHost: logphase\r\nContent-Type: application/json\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn otlp_seeds() -> Vec<Vec<u8>> {
+    let mut grpc = http2("/opentelemetry.proto.collector.logs.v1.LogsService/Export", "application/grpc");
+    grpc.extend(frame(0, 1, 1, b"\0\0\0\0\x0a\x0a\x08\x12\x06\x12\x04\x2a\x02\x10\x01"));
+    vec![otlp_request(1_000_001), grpc]
 }
 
 fn http_seeds() -> Vec<Vec<u8>> {

@@ -149,13 +149,13 @@ impl RequestError {
         Self::new(status, Reason::Unsupported, "host", error.to_string(), help).closing()
     }
 
-    pub(in crate::input) fn unauthorized(error: Unauthorized) -> Self {
+    pub(in crate::input) fn unauthorized(error: Unauthorized, setting: &str) -> Self {
         let (error, code) = match error {
             Unauthorized::Missing => ("the request has no bearer token", "unauthorized"),
             Unauthorized::Wrong => ("the bearer token of the request is not one that is accepted", "invalid_token"),
         };
-        let help = "send `Authorization: Bearer TOKEN` with a token of inputs.http.auth";
-        Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, code, error, help)
+        let help = format!("send `Authorization: Bearer TOKEN` with a token of {setting}");
+        Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, code, error, &help)
     }
 
     pub(in crate::input) fn too_slow(error: &'static str) -> Self {

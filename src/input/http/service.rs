@@ -77,7 +77,7 @@ impl Service {
             return Err(body::refuse(request, RequestError::host(&error)));
         }
         if let Err(error) = self.access.check(request.headers(), self.is_verified) {
-            return Err(body::refuse(request, RequestError::unauthorized(error)));
+            return Err(body::refuse(request, RequestError::unauthorized(error, "inputs.http.auth")));
         }
         let path = request.uri().path();
         if !matches!(path, "/" | "" | "*") {

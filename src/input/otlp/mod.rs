@@ -1,4 +1,4 @@
-//! OpenTelemetry's logs (OTLP), over gRPC and HTTP on the same addresses, without TLS: what Envoy's OpenTelemetry access logger,
+//! OpenTelemetry's logs (OTLP), over gRPC and HTTP on the same addresses: what Envoy's OpenTelemetry access logger,
 //! Kong Mesh's `MeshAccessLog` and collectors send.
 //!
 //! A call of gRPC with one message is a POST of HTTP/2 whose body is the message behind five bytes, so both are the HTTP
@@ -16,18 +16,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use self::service::Service;
-use super::accept::{self, AcceptOptions};
+use super::accept::AcceptOptions;
 use super::http::connection;
 use super::settings::{
     ADDRESS, ALLOWED_HOST, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, settings_record,
     size,
 };
-use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
+use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::{Address, BindError, BoundInput, Context, Input, bind};
+use crate::confinement::Files;
 use crate::decode::OtlpDecoder;
 use crate::decode::kong::Format;
 use crate::input::Shared;
 use crate::sink::BoxFuture;
-use logphase_config::schema::Record;
+use logphase_config::diagnostic::Diagnostic;
+use logphase_config::schema::{Field, Record};
 
 /// Bytes of JSON that are made of the records of a request, for each byte that a body may have. The resource of a request is
 /// in each of its records, for mappings.
@@ -43,6 +46,14 @@ settings_record! {
         /// How long a connection may be idle.
         #[serde(deserialize_with = "crate::options::record::seconds")]
         idle_timeout: Duration = idle_timeout(3600);
+        /// Who may send requests.
+        auth: Auth = Field::record("", Auth::RECORD).required();
+        /// TLS.
+        tls: Tls = Field::record("", Tls::RECORD).required();
+        /// Addresses and networks of proxies whose connections begin with a PROXY protocol header (version 1 or 2), or `all`.
+        proxy_protocol: Vec<String> = PROXY_PROTOCOL;
+        /// Limits on each peer.
+        per_peer: PerPeer = Field::record("", PerPeer::RECORD).required();
         /// Minimum bytes per second at which a request must arrive, after its first five seconds.
         min_rate: usize = size(1024);
         /// Names, or `*.zone`, that requests may have in `Host` if the input listens on this machine alone, in addition
@@ -89,31 +100,50 @@ impl Input for Otlp {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
     }
 
+    fn files(&self) -> Files {
+        self.settings.tls.files().and(self.settings.auth.files())
+    }
+
+    fn check(&self) -> Vec<Diagnostic> {
+        transport::findings(&self.settings.transport(), &self.settings.listen)
+    }
+
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {
+        let transport = Transport::open(&self.settings.transport())?;
         let listeners = bind::each(&self.settings.listen, |address| bind::tcp("OpenTelemetry's logs", address))?;
-        Ok(Box::new(Bound { input: self, listeners }))
+        Ok(Box::new(Bound { input: self, transport, listeners }))
+    }
+}
+
+impl Settings {
+    fn transport(&self) -> TransportSettings<'_> {
+        let Self { tls, proxy_protocol, per_peer, auth, .. } = self;
+        let alpn = &["h2", "http/1.1"];
+        TransportSettings { input: Otlp::NAME, tls, proxy_protocol, per_peer: *per_peer, auth: Some(auth), alpn }
     }
 }
 
 struct Bound {
     input: Otlp,
+    transport: Transport,
     listeners: Vec<(TcpListener, SocketAddr)>,
 }
 
 impl BoundInput for Bound {
     fn addresses(&self) -> Vec<Address> {
-        self.listeners.iter().map(|(_, address)| Address::Inet { scheme: "otlp", address: *address }).collect()
+        let scheme = self.transport.scheme("otlp", "otlps");
+        self.listeners.iter().map(|(_, address)| Address::Inet { scheme, address: *address }).collect()
     }
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let options = AcceptOptions { max_connections: self.input.settings.max_connections, drain_backlog: false };
-        let service = Service::new(context.clone(), self.input);
-        let listeners = self.listeners.into_iter().map(move |(listener, address)| {
+        let service = Service::new(context.clone(), self.input, self.transport.access().clone());
+        let handler = move |address| {
             let service = service.on(address);
-            let handle =
-                move |own, stream, peer, slot| connection::serve(service.of_connection(own, peer), stream, peer, slot);
-            accept::serve(context.clone(), listener, options, handle)
-        });
-        Box::pin(serving::run_all(listeners))
+            move |own, stream: transport::Stream, peer, slot| {
+                connection::serve(service.of_connection(own, peer, stream.is_verified()), stream, peer, slot)
+            }
+        };
+        Box::pin(self.transport.serve(context, self.listeners, options, handler))
     }
 }

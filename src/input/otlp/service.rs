@@ -26,6 +26,7 @@ use crate::input::http::connection::{self, Timeouts};
 use crate::input::http::error::{RequestError, quoted};
 use crate::input::http::memory::Reservation;
 use crate::input::http::{BODY_TIMEOUT, HEADER_TIMEOUT, MAX_BYTES_IN_FLIGHT, WRITE_TIMEOUT};
+use crate::input::transport::Access;
 use crate::input::{Context, Reason};
 
 /// Memory for what is made of a request, for each byte that a body may have.
@@ -41,6 +42,9 @@ pub(super) struct Service {
     bodies: Bodies,
     /// The names that requests may use; all if `None`.
     hosts: Option<AllowedHosts>,
+    access: Access,
+    /// Whether the connection has the certificate of a client.
+    is_verified: bool,
 }
 
 /// How a request is read.
@@ -51,7 +55,7 @@ struct Form {
 }
 
 impl Service {
-    pub(super) fn new(context: Context, input: Otlp) -> Self {
+    pub(super) fn new(context: Context, input: Otlp, access: Access) -> Self {
         // The largest request, compressed and decompressed, and what is made of it must always fit.
         let largest = input.max_body_bytes.saturating_mul(2 + OUTPUT_FACTOR).saturating_add(4 * RESERVE_STEP);
         let limits = BodyLimits {
@@ -59,7 +63,7 @@ impl Service {
             in_flight: MAX_BYTES_IN_FLIGHT.max(largest),
             pace: Pace { timeout: BODY_TIMEOUT, min_rate: input.settings.min_rate },
         };
-        Self { bodies: Bodies::new(context, limits), input: Arc::new(input), hosts: None }
+        Self { bodies: Bodies::new(context, limits), input: Arc::new(input), hosts: None, access, is_verified: false }
     }
 
     /// The same service on `address`. On an address of this machine alone, only web pages use other names than allowed
@@ -69,9 +73,9 @@ impl Service {
         Self { hosts: address.ip().is_loopback().then(allowed), ..self.clone() }
     }
 
-    /// The same service for one connection, of `peer`.
-    pub(super) fn of_connection(&self, context: Context, peer: Peer) -> Self {
-        Self { bodies: self.bodies.of_connection(context, peer), ..self.clone() }
+    /// The same service for one connection, of `peer`. `is_verified` is whether it has the certificate of a client.
+    pub(super) fn of_connection(&self, context: Context, peer: Peer, is_verified: bool) -> Self {
+        Self { bodies: self.bodies.of_connection(context, peer), is_verified, ..self.clone() }
     }
 
     async fn export(&self, request: Request<Incoming>, wire: Wire, slot: &Slot) -> Result<Export, RequestError> {
@@ -98,6 +102,8 @@ impl Service {
         {
             return Err(RequestError::host(&error));
         }
+        let access = self.access.check(request.headers(), self.is_verified);
+        access.map_err(|error| RequestError::unauthorized(error, "inputs.otlp.auth"))?;
         let path = request.uri().path();
         let gzip = match wire {
             Wire::Grpc if request.version() < Version::HTTP_2 || path != METHOD => return Err(not_found(path)),

@@ -26,6 +26,10 @@ fn settings() -> Settings {
         listen: any_port(),
         max_connections: 1000,
         idle_timeout: Duration::from_secs(3600),
+        auth: Auth::default(),
+        tls: Tls::default(),
+        proxy_protocol: Vec::new(),
+        per_peer: PerPeer::default(),
         min_rate: 1,
         allowed_hosts: Vec::new(),
         mapping: "kong".to_owned(),
@@ -44,7 +48,11 @@ fn limits() -> Limits {
 }
 
 fn otlp(settings: Settings) -> Otlp {
-    Otlp::new(settings, Shared { limits: &limits(), mappings: &Mappings::default() }).unwrap()
+    Otlp::new(
+        settings,
+        Shared { limits: &limits(), mappings: &Mappings::default(), data_dir: std::path::Path::new("") },
+    )
+    .unwrap()
 }
 
 fn start() -> Harness {
