@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, configuration, free_port, transaction, wait_until};
+use crate::service::{Authority, Home, configuration, free_port, transaction, wait_until};
 
 /// The lines of a file, without the last one if it is still being written.
 fn lines(home: &Home, name: &str) -> Vec<Value> {
@@ -16,13 +16,14 @@ fn sorted(mut messages: Vec<Value>) -> Vec<Value> {
     messages
 }
 
-/// Scenario: a Logphase with a file-log and one of tcp-log, udp-log, syslog and loggly, whose peer is the input of another
+/// Scenario: a Logphase with a file-log and one of tcp-log (also with TLS), udp-log, syslog and loggly, whose peer is the input of another
 /// one with a file-log.
 /// Guarantees: the second writes what the first writes, member by member, each message once.
 #[test]
 fn outputs_are_inputs() {
     for (plugin, setting, config) in [
         ("tcp-log", "LOGPHASE_TCP_LISTEN", json!({"host": "127.0.0.1"})),
+        ("tcp-log", "LOGPHASE_TCP_LISTEN", json!({"host": "127.0.0.1", "tls": true, "ssl_verify": false})),
         ("udp-log", "LOGPHASE_UDP_LISTEN", json!({"host": "127.0.0.1"})),
         ("syslog", "LOGPHASE_SYSLOG_PATHS", json!({})),
         ("loggly", "LOGPHASE_SYSLOG_UDP", json!({"host": "127.0.0.1", "key": "a-token"})),
@@ -38,7 +39,14 @@ fn outputs_are_inputs() {
             config["port"] = port.into();
             format!("127.0.0.1:{port}")
         };
-        let second = second.set(setting, address);
+        let mut second = second.set(setting, address);
+        if config["tls"] == json!(true) {
+            let (certificate, key) = Authority::new().issue("localhost");
+            second.write("cert.pem", &certificate);
+            second.write("key.pem", &key);
+            second.change("LOGPHASE_TCP_TLS_CERTIFICATE", second.text("cert.pem"));
+            second.change("LOGPHASE_TCP_TLS_PRIVATE_KEY", second.text("key.pem"));
+        }
         second.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": {"path": path}}])));
         let second = second.start();
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 use super::arguments::{Forwarder as Arguments, ForwarderFormat};
 use super::{Exit, asks, complain, say, show};
 use crate::forwarder::Forwarder;
@@ -26,10 +28,15 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let program = prepared.program();
     show(&[prepared.warnings(), &asks::unsendable(program)].concat());
     let endpoint = arguments.endpoint.clone().unwrap_or_else(|| endpoint(prepared.settings()));
+    let http = prepared.settings().inputs.get("http");
+    let set = |path: &str| {
+        http.and_then(|http| http.pointer(path)).is_some_and(|value| *value != json!([]) && !value.is_null())
+    };
     let needs: BTreeSet<Need> = program.asks.needs().iter().chain(&arguments.with).cloned().collect();
     let forwarder = Forwarder {
         needs,
         endpoint,
+        token: set("/auth/tokens") || set("/auth/token_file"),
         version: arguments.kong_version,
         max_body_bytes: arguments.max_body_bytes,
         max_request_bytes: prepared.settings().limits.max_body_bytes,
@@ -65,7 +72,10 @@ fn endpoint(settings: &Settings) -> String {
         }
         host => host,
     };
-    format!("http://{host}:{port}/")
+    let tls =
+        settings.inputs.get("http").and_then(|http| http.pointer("/tls/certificate")).is_some_and(Value::is_string);
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{host}:{port}/")
 }
 
 /// The comments at the top: what is sent and who reads it, and what to know.

@@ -27,6 +27,9 @@ const MAX_BATCH: usize = 200;
 /// Seconds for which Kong sends a batch again.
 const MAX_RETRY_TIME: u32 = 300;
 
+/// Where Kong finds the header with Logphase's token: in its environment.
+const AUTHORIZATION: &str = "{vault://env/logphase-authorization}";
+
 /// An allowance for the log object itself, in bytes.
 const LOG_OBJECT: usize = 16 << 10;
 
@@ -37,6 +40,8 @@ pub struct Forwarder {
     pub needs: BTreeSet<Need>,
     /// The URL of Logphase's HTTP input.
     pub endpoint: String,
+    /// Whether Logphase wants a bearer token.
+    pub token: bool,
     /// The release of Kong; `None` for what works in all of them.
     pub version: Option<KongVersion>,
     /// The largest body that is sent, in bytes.
@@ -110,6 +115,11 @@ impl Forwarder {
                 "Credentials are sent: use TLS between Kong and Logphase, which redacts them in its messages. Kong's other logging plugins would log them.",
             );
         }
+        if self.token {
+            say(
+                "Logphase wants a bearer token: give Kong the environment variable LOGPHASE_AUTHORIZATION with `Bearer ` and the token.",
+            );
+        }
         if self.endpoint.starts_with("https:") && !before(KongVersion::new(3, 14)) {
             say("Kong from 3.14 on verifies Logphase's certificate (ssl_verify is true by default).");
         } else if self.endpoint.starts_with("https:") {
@@ -164,7 +174,11 @@ impl Forwarder {
                 "max_retry_time": MAX_RETRY_TIME,
             },
         });
-        config.as_object().cloned().unwrap_or_default()
+        let mut config = config.as_object().cloned().unwrap_or_default();
+        if self.token {
+            config.insert("headers".to_owned(), json!({"authorization": AUTHORIZATION}));
+        }
+        config
     }
 }
 

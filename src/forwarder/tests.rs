@@ -9,6 +9,7 @@ fn forwarder(needs: impl IntoIterator<Item = Need>) -> Forwarder {
     Forwarder {
         needs: needs.into_iter().collect(),
         endpoint: "http://127.0.0.1:9080/".to_owned(),
+        token: false,
         version: None,
         max_body_bytes: 65536,
         max_request_bytes: 8 << 20,

@@ -6,7 +6,7 @@ mod round_trip;
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, configuration, transaction};
+use crate::service::{Authority, Home, configuration, transaction};
 
 /// A configuration whose snippets need a member of the context each.
 fn home(fields: &Value) -> Home {
@@ -83,6 +83,32 @@ fn arguments_are_checked() {
         let ended = home.run(&[&["forwarder", "kong.yml"][..], &arguments].concat(), b"");
         assert!(ended.code() == 2 && ended.stderr.contains(expected), "{arguments:?}: {}", ended.stderr);
     }
+}
+
+/// Scenario: settings with TLS and a token for the HTTP input.
+/// Guarantees: Kong sends to https, with a token from its own environment; the token itself is not printed.
+#[test]
+fn settings_of_the_input_count() {
+    let home = home(&json!({"tenant": "return kong.ctx.shared.tenant"}));
+    let (certificate, key) = Authority::new().issue("localhost");
+    home.write("cert.pem", &certificate);
+    home.write("key.pem", &key);
+    let variables = [
+        ("LOGPHASE_HTTP_TLS_CERTIFICATE", home.text("cert.pem")),
+        ("LOGPHASE_HTTP_TLS_PRIVATE_KEY", home.text("key.pem")),
+        ("LOGPHASE_HTTP_AUTH_TOKENS", "a-token-of-some-length".to_owned()),
+    ];
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let printed = home.run_with(&variables, &["forwarder", "kong.yml"]);
+    assert_eq!(printed.code(), 0, "{}", printed.stderr);
+    let endpoint = format!("http_endpoint: \"https://127.0.0.1:{}/\"", home.http);
+    for text in [endpoint.as_str(), "authorization: \"{vault://env/logphase-authorization}\"", "LOGPHASE_AUTHORIZATION"]
+    {
+        assert!(printed.stdout.contains(text), "{text} is missing:\n{}", printed.stdout);
+    }
+    assert!(!printed.stdout.contains("a-token-of"), "{}", printed.stdout);
+    home.write("forwarder.yml", &printed.stdout);
+    assert_eq!(home.run(&["check", "forwarder.yml"], b"").code(), 0);
 }
 
 /// Scenario: `check --input kong` without a service, and with one whose input had a thousand transactions, each with one of
