@@ -17,7 +17,7 @@ fn sorted(mut messages: Vec<Value>) -> Vec<Value> {
 }
 
 /// Scenario: a Logphase with a file-log and one of tcp-log (also with TLS), udp-log, syslog and loggly, whose peer is the input of another
-/// one with a file-log.
+/// one with a file-log; and one whose file another one follows.
 /// Guarantees: the second writes what the first writes, member by member, each message once.
 #[test]
 fn outputs_are_inputs() {
@@ -25,16 +25,19 @@ fn outputs_are_inputs() {
         ("tcp-log", "LOGPHASE_TCP_LISTEN", json!({"host": "127.0.0.1"})),
         ("tcp-log", "LOGPHASE_TCP_LISTEN", json!({"host": "127.0.0.1", "tls": true, "ssl_verify": false})),
         ("udp-log", "LOGPHASE_UDP_LISTEN", json!({"host": "127.0.0.1"})),
+        ("file-log", "LOGPHASE_FILE_INCLUDE", json!({})),
         ("syslog", "LOGPHASE_SYSLOG_PATHS", json!({})),
         ("loggly", "LOGPHASE_SYSLOG_UDP", json!({"host": "127.0.0.1", "key": "a-token"})),
     ] {
         let port = free_port();
-        let second = Home::new();
+        let (first, second) = (Home::new(), Home::new());
         let (socket, path) = (second.text("log"), second.text("file.log"));
         let mut config = config;
         let address = if plugin == "syslog" {
             config["socket"] = socket.clone().into();
             socket
+        } else if plugin == "file-log" {
+            first.text("file.log")
         } else {
             config["port"] = port.into();
             format!("127.0.0.1:{port}")
@@ -50,13 +53,15 @@ fn outputs_are_inputs() {
         second.write("kong.yml", &configuration(&json!([{"name": "file-log", "config": {"path": path}}])));
         let second = second.start();
 
-        let first = Home::new();
         let fields = json!({"nested.name": "return 'a \u{e9}/\\\"\\n'", "response.headers.date": "return nil"});
         config["custom_fields_by_lua"] = fields.clone();
-        let plugins = json!([
+        let mut plugins = json!([
             {"name": plugin, "config": config},
             {"name": "file-log", "config": {"path": first.text("file.log"), "custom_fields_by_lua": fields}},
         ]);
+        if plugin == "file-log" {
+            plugins.as_array_mut().unwrap().remove(0);
+        }
         first.write("kong.yml", &configuration(&plugins));
         let first = first.start();
         let batch: Vec<Value> = (0..100).map(transaction).collect();
