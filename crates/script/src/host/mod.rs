@@ -7,6 +7,7 @@ mod cache;
 pub(crate) mod changes;
 pub(crate) mod detached;
 pub(crate) mod digest;
+pub(crate) mod entities;
 pub(crate) mod headers;
 pub(crate) mod json;
 pub(crate) mod log;

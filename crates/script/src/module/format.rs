@@ -242,7 +242,7 @@ impl Conversion {
 /// The conversion to a whole number that LuaJIT's x64 code makes: what is out of range is the least one.
 fn to_whole(number: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if number >= -LIMIT && number < LIMIT { number as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 fn to_unsigned(number: f64) -> u64 {

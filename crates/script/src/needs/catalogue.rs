@@ -276,6 +276,9 @@ fn of_ngx(found: &Use, names: &[&str], rest: &[Step]) -> Vec<Note> {
             "a member of ngx.ctx whose name is computed, or all of it".to_owned(),
             "ngx.ctx holds Kong's own objects, too: name each that the snippet can read with --with _context.ngx_ctx.NAME",
         ),
+        ["ctx", "authenticated_consumer_groups", ..] => needs(Need::Fact(Fact::ConsumerGroups)),
+        ["ctx", "buffered_body" | "buffered_proxying", ..] => needs(Need::ServiceResponseBody),
+        ["ctx", known, ..] if crate::ngx::ctx::MEMBERS.contains(known) => Vec::new(),
         ["ctx", below @ ..] => match rest.first() {
             Some(Step::Call(_)) => impossible(found, "a function cannot leave Kong"),
             _ => needs(Need::NgxCtx(below.iter().map(|name| (*name).to_owned()).collect())),

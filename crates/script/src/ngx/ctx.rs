@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use mlua::{IntoLua, Lua, Table, Value as Lv};
 
+use crate::host::entities::{credential, entity, groups};
 use crate::host::request::body;
 use crate::host::{State, is_session};
 use crate::runtime::{frozen, host_function};
@@ -27,21 +28,35 @@ pub(super) fn metatable(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(frozen(metatable))
 }
 
+/// The members, other than those that a proxy hands over.
+pub(crate) const MEMBERS: [&str; 17] = [
+    "KONG_PROCESSING_START",
+    "KONG_PROXIED",
+    "KONG_PROXY_LATENCY",
+    "KONG_RECEIVE_TIME",
+    "KONG_RESPONSE_LATENCY",
+    "KONG_WAITING_TIME",
+    "authenticated_consumer",
+    "authenticated_consumer_groups",
+    "authenticated_credential",
+    "balancer_data",
+    "buffered_body",
+    "buffered_proxying",
+    "client_ip",
+    "request_uri",
+    "route",
+    "service",
+    "workspace",
+];
+
 fn member(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
-    let entity = |name: &str| {
-        let found = state.with(|transaction| transaction.get(name).map(|view| state.to_lua(lua, view)));
-        Ok(match found.flatten().transpose()? {
-            Some(table @ Lv::Table(_)) => table,
-            _ => Lv::Nil,
-        })
-    };
     let latency = |name: &str| state.member(Level::Root, "latencies", |latencies| latencies.get(name)?.number());
     let proxied = || state.text(Level::Root, "source").is_some_and(|source| source == "upstream");
     match name {
-        "route" | "service" => entity(name),
-        "authenticated_consumer" => entity("consumer"),
-        "authenticated_credential" => entity("authenticated_entity"),
-        "authenticated_consumer_groups" => context(lua, state, "consumer_groups"),
+        "route" | "service" => entity(lua, state, name),
+        "authenticated_consumer" => entity(lua, state, "consumer"),
+        "authenticated_credential" => credential(lua, state),
+        "authenticated_consumer_groups" => groups(lua, state),
         "balancer_data" => balancer_data(lua, state),
         "buffered_proxying" => {
             let buffered = state.with(|transaction| transaction.context("service_response")?.get("body").map(|_| ()));
@@ -61,11 +76,6 @@ fn member(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
         "KONG_RECEIVE_TIME" if proxied() => latency("receive").into_lua(lua),
         _ => Ok(Lv::Nil),
     }
-}
-
-fn context(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
-    let found = state.with(|transaction| transaction.context(name).map(|view| state.to_lua(lua, view)));
-    found.flatten().unwrap_or(Ok(Lv::Nil))
 }
 
 /// The tries of the balancer, and the target of the last one.

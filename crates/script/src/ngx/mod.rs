@@ -6,7 +6,7 @@
 mod argument;
 mod closed;
 mod constants;
-mod ctx;
+pub(crate) mod ctx;
 mod date;
 mod hash;
 mod process;

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use mlua::{Lua, Table, Value as Lv};
 
 use super::forwarded::{forwarded, peer_address, variable};
+use crate::host::entities::{credential, entity, groups};
 use crate::host::request::Address;
 use crate::host::{Module, State, is_session};
-use crate::runtime::{check, frozen, raise};
+use crate::runtime::{frozen, raise};
 use crate::transaction::{Level, Value, View};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -58,32 +59,6 @@ fn forwarded_port(state: &State) -> Option<f64> {
     state.context_number("client_port").or_else(|| variable(state, "remote_port", |view| view.number()))
 }
 
-/// The consumer's groups, each a table with `name` and `id`, also where the proxy handed over their names alone.
-pub(super) fn groups(lua: &Lua, state: &State) -> mlua::Result<Lv> {
-    let given = state.with(|transaction| {
-        let Value::Array(groups) = transaction.context("consumer_groups")?.value() else { return None };
-        let group = |group: View<'_>| -> mlua::Result<Lv> {
-            let Some(name) = group.text() else { return state.to_lua(lua, group) };
-            let table = lua.create_table()?;
-            table.raw_set("name", &*name)?;
-            table.raw_set("id", group_id(&name))?;
-            Ok(Lv::Table(table))
-        };
-        Some(groups.into_iter().map(group).collect::<mlua::Result<Vec<_>>>())
-    });
-    match given.flatten().transpose()? {
-        Some(groups) if !groups.is_empty() => lua.create_sequence_from(groups).map(Lv::Table),
-        _ => Ok(Lv::Nil),
-    }
-}
-
-/// The id that Kong without a database gives the consumer group `name` (kong/db/schema/others/declarative_config.lua).
-fn group_id(name: &str) -> String {
-    const ENTITIES: uuid::Uuid = uuid::uuid!("fd02801f-0957-4a15-a55a-c8d9606f30b5");
-    let groups = uuid::Uuid::new_v5(&ENTITIES, b"consumer_groups");
-    uuid::Uuid::new_v5(&groups, name.as_bytes()).to_string()
-}
-
 /// The transaction's own consumer, if it is the requested one. There is no database to load others from.
 fn load_consumer(lua: &Lua, state: &State, (id, by_name): (Lv, Lv)) -> mlua::Result<(Lv, Option<&'static str>)> {
     let Lv::String(id) = id else { return Err(raise(lua, "consumer_id must be a string")) };
@@ -101,30 +76,6 @@ fn load_consumer(lua: &Lua, state: &State, (id, by_name): (Lv, Lv)) -> mlua::Res
         return Ok((entity(lua, state, "consumer")?, None));
     }
     Ok((Lv::Nil, Some("kong.client.load_consumer knows the transaction's own consumer only: others are out of reach")))
-}
-
-/// The client's credential: the ids of the log object, and the members that the proxy sent along.
-fn credential(lua: &Lua, state: &State) -> mlua::Result<Lv> {
-    let logged = entity(lua, state, "authenticated_entity")?;
-    let given = state.with(|transaction| transaction.context("credential").map(|view| state.to_lua(lua, view)));
-    match (&logged, given.flatten().transpose()?) {
-        (Lv::Table(all), Some(Lv::Table(given))) => given.for_each(|name: Lv, value: Lv| {
-            check()?;
-            all.raw_set(name, value)
-        })?,
-        (_, Some(given @ Lv::Table(_))) => return Ok(given),
-        _ => {}
-    }
-    Ok(logged)
-}
-
-/// An object of the transaction as a new table, or nil.
-pub(super) fn entity(lua: &Lua, state: &State, member: &str) -> mlua::Result<Lv> {
-    let value = state.with(|transaction| transaction.get(member).map(|view| state.to_lua(lua, view)));
-    Ok(match value.flatten().transpose()? {
-        Some(table @ Lv::Table(_)) => table,
-        _ => Lv::Nil,
-    })
 }
 
 /// The client's protocol: the one that the proxy sent along, else the route's only one, else the one that matches the

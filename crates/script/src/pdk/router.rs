@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table};
 
-use super::client::entity;
+use crate::host::entities::entity;
 use crate::host::{Module, State};
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {

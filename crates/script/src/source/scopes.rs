@@ -36,11 +36,10 @@ pub(crate) fn walk<'a>(tokens: &[Token<'a>], mut visit: impl FnMut(usize, &dyn F
     let mut scopes = vec![Scope::default()];
     let mut at = 0;
     while at < tokens.len() {
-        if at == 0 || begins_statement(&tokens[at - 1], &tokens[at]) {
-            if let Some(scope) = scopes.last_mut() {
-                let declared = std::mem::take(&mut scope.pending);
-                scope.names.extend(declared);
-            }
+        let begins = at == 0 || begins_statement(&tokens[at - 1], &tokens[at]);
+        if let (true, Some(scope)) = (begins, scopes.last_mut()) {
+            let declared = std::mem::take(&mut scope.pending);
+            scope.names.extend(declared);
         }
         visit(at, &|name| home(&scopes, name));
         let next = step(tokens, at, &mut scopes);
