@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::{home, with_tls};
 use crate::service::{Authority, Home, Messages, Service, free_port, transaction, wait_until};
 

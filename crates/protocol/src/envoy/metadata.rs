@@ -42,7 +42,7 @@ impl<'a> Kind<'a> {
 }
 
 /// The fields 1 of a message, which all have a length.
-fn items<'a>(mut message: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+fn items(mut message: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         loop {
             if let (1, Value::Bytes(item)) = next(&mut message)? {
@@ -53,7 +53,7 @@ fn items<'a>(mut message: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
 }
 
 /// The members of a map, in the order of the message: keys and values, which may be missing.
-fn members<'a>(message: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+fn members(message: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     items(message).map(|mut member| {
         let (mut key, mut value) = (&b""[..], None);
         while let Some((number, found)) = next(&mut member) {

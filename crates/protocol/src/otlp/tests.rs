@@ -290,7 +290,7 @@ fn odd_requests() {
         Bytes::from(format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}],"x":null}}"#))
     };
     let twice = record(r#"{"stringValue":"a","intValue":"7"}"#);
-    let found = objects(&request(&[twice.clone()]), Encoding::Json).unwrap();
+    let found = objects(&request(std::slice::from_ref(&twice)), Encoding::Json).unwrap();
     assert_eq!(found[0].0["body"], 7);
     let wire = field(1, &field(2, &field(2, &field(5, &[field(1, b"a"), number(3, 7)].concat()))));
     assert_eq!(objects(&wire.into(), Encoding::Protobuf).unwrap()[0].0["body"], 7);
