@@ -16,8 +16,8 @@ fn sorted(mut messages: Vec<Value>) -> Vec<Value> {
     messages
 }
 
-/// Scenario: a Logphase with a file-log and one of tcp-log (also with TLS), udp-log, syslog and loggly, whose peer is the input of another
-/// one with a file-log; and one whose file another one follows.
+/// Scenario: a Logphase with a file-log and one of tcp-log (also with TLS), udp-log, syslog and loggly, whose peer is the
+/// input of another one with a file-log; and one whose file another one follows.
 /// Guarantees: the second writes what the first writes, member by member, each message once.
 #[test]
 fn outputs_are_inputs() {
