@@ -93,7 +93,7 @@ fn route_and_service_are_as_kong_logs_them() {
 #[test]
 fn paths_capture_as_in_kong() {
     let mut routes: Vec<Value> =
-        (0..30).map(|number| json!({"name": format!("r{number}"), "paths": [format!("~.*/other{number}$")]})).collect();
+        (0..30).map(|number| json!({"name": format!("r{number}"), "paths": [format!("~/.*other{number}$")]})).collect();
     routes.push(json!({"name": "groups", "paths": ["~/users/(?<id>\\d+)/(\\w+)(/x)?"]}));
     routes.push(json!({"name": "plain", "paths": ["/plain", "~/whole/\\d+"]}));
     let (router, errors) = router(&json!({"routes": routes}), Options::default());
