@@ -85,6 +85,23 @@ fn nginx_by_syslog() {
     assert_eq!(world.message("/c/encoded")["upstream_uri"], "/c/encoded/café/a b");
 }
 
+/// Scenario: nginx, whose access log is a file that the service follows, with everything of the table of requests.
+/// Guarantees: the same.
+#[test]
+fn nginx_by_a_file() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let log = folder.path().join("access.log");
+    let settings = format!(
+        "inputs:\n  syslog: {{tcp: ['127.0.0.1:5140']}}\n  file: {{include: ['{}'], mapping: nginx}}\n",
+        log.display()
+    );
+    let mut world = World::start(&settings, 5140);
+    let target = "syslog:server=127.0.0.1:5140,tag=nginx,nohostname";
+    let logphase = replace(&example("nginx/logphase.conf"), target, &log.display().to_string());
+    let _nginx = nginx(&world.ports, &logphase);
+    world.check_all(NGINX);
+}
+
 const HAPROXY: Proxy =
     Proxy { request: Size::Near, response: Size::Near, compressed: false, upstream_status: true, upstream_time: true };
 
