@@ -150,8 +150,8 @@ fn lua_can_be_turned_off() {
 
 /// Scenario: snippets that LuaJIT accepts and Luau rejects or interprets differently; one beyond each bound on source
 /// text.
-/// Guarantees: each is explained at its line: `goto`, number suffixes and bounds as errors, digits of concatenated
-/// numbers as a note that keeps the configuration valid.
+/// Guarantees: each is explained at its line: `goto`, number suffixes and bounds as errors, Luau's
+/// additions as a note that keeps the configuration valid.
 #[test]
 fn differences_of_the_dialect_are_explained() {
     let home = Home::new().set("LOGPHASE_LUA_MAX_SOURCE_BYTES", "2KiB").set("LOGPHASE_LUA_MAX_SOURCE_NESTING", "10");
@@ -175,4 +175,42 @@ fn differences_of_the_dialect_are_explained() {
         assert_eq!(ended.code(), code, "{lua}: {}", said(&ended));
         assert!(said(&ended).contains(help), "{lua}: {}", said(&ended));
     }
+}
+
+/// Scenario: snippets with names that the profile `sandbox` lacks, with a module that nobody offers, and with none of them;
+/// then the settings that `--suggest` prints.
+/// Guarantees: each name is a warning at its line that names the setting; with the suggested settings no warning is left, but
+/// that of the module that no setting offers, which names what to use.
+#[test]
+fn names_that_settings_refuse_are_found_and_suggested() {
+    let home = Home::new();
+    let fields = serde_json::json!({
+        "a": "local x = 1\nreturn os.date('%Y')", "b": "return require('cjson').encode({})", "c": "return ('x'):rep(3)",
+        "d": "return require('socket').gettime()", "e": "return kong.request.get_method()",
+    });
+    let config = serde_json::json!({"path": "/tmp/x", "custom_fields_by_lua": fields});
+    home.write(
+        "kong.yml",
+        &crate::service::configuration(&serde_json::json!([{"name": "file-log", "config": config}])),
+    );
+    let ended = home.run(&["check", "--format", "short", "kong.yml"], b"");
+    assert_eq!(ended.code(), 0, "{}", said(&ended));
+    for name in ["the use of `os.date`", "require `cjson`", "the use of `string.rep`", "require `socket`"] {
+        assert!(said(&ended).contains(&format!("[K0306]: {name} fails")), "{name}: {}", said(&ended));
+    }
+    assert_eq!(said(&ended).matches("K0306").count(), 4, "{}", said(&ended));
+    let suggested = home.run(&["check", "--suggest", "--format", "short", "kong.yml"], b"");
+    let settings: String = said(&suggested)
+        .lines()
+        .filter(|line| line.starts_with("untrusted_lua"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(
+        settings,
+        "untrusted_lua_sandbox_requires: [cjson]\nuntrusted_lua_sandbox_environment: [os.date, string.rep]\n"
+    );
+    home.write("logphase.yml", &settings);
+    let ended = home.run(&["check", "--settings", "logphase.yml", "kong.yml"], b"");
+    assert_eq!(said(&ended).matches("K0306").count(), 1, "{}", said(&ended));
+    assert!(said(&ended).contains("use ngx.now() for socket.gettime()"), "{}", said(&ended));
 }

@@ -108,6 +108,9 @@ pub(super) struct Check {
     /// (http, tcp, ...). What the running service has seen in the last 1000 transactions counts, if it runs.
     #[arg(long, value_name = "INPUT", value_parser = input_name)]
     pub(super) input: Option<String>,
+    /// Print the smallest settings under which every snippet may use the names that it uses.
+    #[arg(long)]
+    pub(super) suggest: bool,
     /// Output format.
     #[arg(long, value_enum, default_value_t = FindingFormat::Pretty)]
     pub(super) format: FindingFormat,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use super::arguments::Check;
-use super::{Exit, check_input, say};
+use super::{Exit, check_input, check_names, say};
 use crate::entity::Configuration;
 use crate::service::{ConfigFiles, Prepared};
 use logphase_config::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
@@ -28,11 +28,17 @@ pub(super) fn check(arguments: &Check) -> Exit {
     let inputs = prepared.check_inputs();
     let of_input = arguments.input.as_ref();
     let missing = of_input.map(|input| check_input::findings(prepared.program(), prepared.settings(), input));
-    show(&[prepared.warnings(), &inputs, &notes(prepared.configuration()), &missing.unwrap_or_default()].concat());
+    let names = check_names::warnings(prepared.configuration(), prepared.settings());
+    show(
+        &[prepared.warnings(), &names, &inputs, &notes(prepared.configuration()), &missing.unwrap_or_default()]
+            .concat(),
+    );
     if any_error(&inputs) {
         return Exit::Configuration;
     }
-    if matches!(format, Format::Pretty) {
+    if arguments.suggest {
+        say(check_names::suggestion(prepared.configuration(), prepared.settings()).as_bytes());
+    } else if matches!(format, Format::Pretty) {
         say(printable::lines(&summary(&prepared)).as_bytes());
     }
     Exit::Done

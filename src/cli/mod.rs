@@ -4,6 +4,7 @@ mod arguments;
 mod asks;
 mod check;
 mod check_input;
+mod check_names;
 mod control;
 mod dry_run;
 mod forwarder;

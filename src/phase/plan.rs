@@ -177,8 +177,12 @@ impl Planner {
             groups.extend(self.memberships.get(&*name).into_iter().flatten());
         }
         if let Some(Value::Array(names)) = transaction.context("consumer_groups").map(View::value) {
-            let known =
-                names.into_iter().filter_map(View::text).map(|name| self.groups.find([Some(&name), Some(&name)]));
+            // A group is its name, or an object that has it.
+            let name = |group: View<'_>| {
+                let name = group.text().or_else(|| group.get("name")?.text())?;
+                Some(self.groups.find([Some(&name), Some(&name)]))
+            };
+            let known = names.into_iter().filter_map(name);
             groups.extend(known.filter(|group| *group != UNSCOPED));
         }
         groups.sort_unstable();

@@ -193,8 +193,10 @@ pub(super) const SCRIPTS: &[(&str, &str)] = scripts![
     "33-host-work/context.lua"
     "33-host-work/digest.lua"
     "33-host-work/edit-below.lua"
+    "33-host-work/errors.lua"
     "33-host-work/escape.lua"
     "33-host-work/find-plain.lua"
+    "33-host-work/format.lua"
     "33-host-work/patterns.lua"
     "33-host-work/quote.lua"
     "33-host-work/regex.lua"
@@ -208,6 +210,7 @@ pub(super) const SCRIPTS: &[(&str, &str)] = scripts![
     "33-host-work/sort-strings.lua"
     "33-host-work/sort-unescape.lua"
     "33-host-work/sort-upper.lua"
+    "33-host-work/template.lua"
     "33-host-work/trim.lua"
     "33-host-work/unescape.lua"
     "33-host-work/upper.lua"
@@ -220,6 +223,7 @@ pub(super) const SCRIPTS: &[(&str, &str)] = scripts![
     "34-others/log-lines.lua"
     "34-others/ngx-context.lua"
     "34-others/own-time.lua"
+    "34-others/request-headers.lua"
     "34-others/value-after-time.lua"
 ];
 

@@ -127,6 +127,7 @@ fn consumer_groups() {
         (json!({"consumer": {"username": "ann"}}), "global"),
         (json!({"consumer": {"username": "ann"}, "_context": {"consumer_groups": ["silver"]}}), "s"),
         (json!({"_context": {"consumer_groups": ["silver", "gold"]}}), "g"),
+        (json!({"_context": {"consumer_groups": [{"name": "silver", "id": "1"}, {"id": "2"}]}}), "s"),
         (json!({"_context": {"consumer_groups": ["nope", 1, null]}}), "global"),
         (json!({"_context": {"consumer_groups": "gold"}}), "global"),
         (json!({"_context": {"consumer_groups": []}, "consumer": {"username": "bob"}}), "g"),

@@ -68,6 +68,8 @@ pub const NO_LUA: &str = "K0303";
 pub const DIALECT: &str = "K0304";
 /// Something that snippets ask for and transactions lack.
 pub const NOT_SENT: &str = "K0305";
+/// A name in a snippet that the settings do not allow.
+pub const REFUSED_NAME: &str = "K0306";
 /// A setting that does not exist.
 pub const UNKNOWN_SETTING: &str = "K0401";
 /// A setting with an invalid value.

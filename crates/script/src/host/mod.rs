@@ -25,6 +25,7 @@ pub(crate) mod words;
 pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wrong_phase};
 pub use options::{CountLimits, Limits, Options, ValueLimits};
 pub use profile::{Dialect, Profile, names};
+pub(crate) use profile::{missing_member, missing_module};
 pub(crate) use rate_limit::LogRateLimit;
 pub(crate) use request::is_session;
 pub(crate) use state::{State, mode};

@@ -53,3 +53,30 @@ pub fn names() -> Vec<&'static str> {
     names.extend(["bit", "coroutine", "io", "jit", "kong", "math", "ngx", "os", "string", "table"]);
     names
 }
+
+/// What a snippet can use in place of a module or function that is not offered.
+const SUBSTITUTES: [(&str, &str); 9] = [
+    ("kong.workspaces", "the message has workspace_name; kong.default_workspace is the workspace's id"),
+    ("socket", "use ngx.now() for socket.gettime()"),
+    ("resty.http", "no snippet reaches the network"),
+    ("kong.db", "the entities of the transaction are in kong.client and kong.router"),
+    ("ffi", "no snippet calls C"),
+    ("string.buffer", "use table.concat"),
+    ("lyaml", "use cjson"),
+    ("resty.lrucache", "use kong.cache"),
+    ("resty.core", "ngx has its functions without it"),
+];
+
+/// What to do about the module `name`, which a snippet may not require.
+pub(crate) fn missing_module(name: &str, offered: bool) -> String {
+    if offered {
+        return format!("set untrusted_lua: strict, or list {name} in untrusted_lua_sandbox_requires, to allow it");
+    }
+    let substitute = SUBSTITUTES.iter().find(|(known, _)| *known == name);
+    substitute.map_or_else(|| "no setting offers it".to_owned(), |(_, help)| format!("no setting offers it: {help}"))
+}
+
+/// What to do about the library member `name`, which only `strict` has.
+pub(crate) fn missing_member(name: &str) -> String {
+    format!("set untrusted_lua: strict, or list {name} in untrusted_lua_sandbox_environment, to allow it")
+}

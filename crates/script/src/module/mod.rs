@@ -17,8 +17,8 @@ use mlua::{Function, Lua, Table, Value as Lv};
 pub(crate) use prelude::load;
 
 use crate::host::digest::Algorithm;
-use crate::host::{Dialect, Loader, State};
-use crate::runtime::{bundled, frozen, host_function, kind_name};
+use crate::host::{Dialect, Loader, State, missing_module};
+use crate::runtime::{bundled, frozen, host_function, kind_name, raise};
 
 /// The modules that `require` offers, without those of `ngx`.
 pub(crate) const MODULES: &[(&str, Loader)] = &[
@@ -73,29 +73,35 @@ pub(crate) fn require<'a>(
     modules: impl Iterator<Item = &'a (&'static str, Loader)>,
 ) -> mlua::Result<Function> {
     let mut loaded = HashMap::new();
-    for (name, load) in modules.filter(|(name, _)| dialect.may_require(name)) {
+    let mut offered: Vec<&[u8]> = Vec::new();
+    for (name, load) in modules {
+        offered.push(name.as_bytes());
+        if !dialect.may_require(name) {
+            continue;
+        }
         let module = match load(lua, state, base)? {
             Lv::Table(table) => Lv::Table(frozen(table)),
             other => other,
         };
         loaded.insert(name.as_bytes(), module);
     }
-    host_function(lua, move |_, name: Lv| {
+    host_function(lua, move |lua, name: Lv| {
         let found = match &name {
             Lv::String(text) => loaded.get(&*text.as_bytes()).cloned(),
             _ => None,
         };
-        found.ok_or_else(|| mlua::Error::runtime(not_allowed(&name)))
+        found.ok_or_else(|| raise(lua, &not_allowed(&name, &offered)))
     })
 }
 
-/// The error for a module that is not offered, in Kong's words (kong/tools/sandbox.lua).
-fn not_allowed(name: &Lv) -> String {
+/// The error for a module that may not be required: Kong's words (kong/tools/sandbox.lua), and what to do.
+fn not_allowed(name: &Lv, offered: &[&[u8]]) -> String {
     let shown = match name {
         Lv::String(text) => text.to_string_lossy().chars().take(100).collect(),
         other => kind_name(other).to_owned(),
     };
-    format!("require '{shown}' not allowed within sandbox")
+    let help = missing_module(&shown, offered.contains(&shown.as_bytes()));
+    format!("require '{shown}' not allowed within sandbox ({help})")
 }
 
 fn member(base: &Table, library: &str, name: &str) -> mlua::Result<Lv> {

@@ -5,11 +5,13 @@
 mod catalogue;
 mod lexer;
 mod reader;
+mod refused;
 
 use std::fmt;
 
 use crate::transaction::{Level, Transaction, is_credential};
 pub use catalogue::{Finding, Note, findings};
+pub use refused::{Refused, refused};
 
 /// Something that a snippet reads and Kong's log object does not have: a proxy has to send it along.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -353,6 +353,11 @@ mod tests {
                 "return string.rep(s, nil)",
                 "bad argument #2 to 'rep' (number expected, got nil)",
             ),
+            (
+                "attempt to call a nil value",
+                "local ok, e = known(function() return os.date('x') end) return e",
+                "attempt to call field 'date' (a nil value)",
+            ),
             ("attempt to compare nil <= number", "", "attempt to compare nil with number"),
             ("attempt to compare nil < nil", "", "attempt to compare two nil values"),
             ("invalid 'for' limit (number expected, got nil)", "", "'for' limit must be a number"),
