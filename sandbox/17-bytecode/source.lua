@@ -2,6 +2,6 @@
 -- why: load is absent
 -- class: 17
 -- cve: CVE-2015-4335
--- expect: error "attempt to call a nil value"
+-- expect: error "attempt to call"
 
 return load('\27Lua')()

@@ -1,6 +1,6 @@
 -- attack: rawlen, which the compiler can emit as an instruction
 -- why: the compiler emits an ordinary call of an absent global
 -- class: 18
--- expect: error "attempt to call a nil value"
+-- expect: error "attempt to call"
 
 return rawlen({})

@@ -2,6 +2,6 @@
 -- why: collectgarbage is absent
 -- class: 20
 -- cve: CVE-2024-46981
--- expect: error "attempt to call a nil value"
+-- expect: error "attempt to call"
 
 collectgarbage('collect')

@@ -1,6 +1,6 @@
 -- attack: opens a file
 -- why: io contains only type
 -- class: 24
--- expect: error "attempt to call a nil value"
+-- expect: error "attempt to call"
 
 return io.open('/etc/passwd')

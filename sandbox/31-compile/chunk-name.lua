@@ -2,6 +2,6 @@
 -- why: nothing is compiled while scripts run
 -- class: 31
 -- cve: CVE-2025-49844
--- expect: error "attempt to call a nil value"
+-- expect: error "attempt to call"
 
 for i = 1, 1e3 do loadstring(('x'):gsub('x', 'y'))() end

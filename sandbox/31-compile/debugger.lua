@@ -2,6 +2,6 @@
 -- why: debug is absent
 -- class: 31
 -- cve: CVE-2021-32672
--- expect: error "attempt to index nil"
+-- expect: error "attempt to index"
 
 debug.sethook(print, 'c')

@@ -196,6 +196,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         NOT_SENT,
+        REFUSED_NAME,
         "something that transactions lack",
         "The plugin or its snippet asks for something that the log object of Kong does not have, so that a proxy has to send it along in `_context`, and the proxy does not. For Kong, `logphase forwarder` prints a configuration that sends it.",
     ),
