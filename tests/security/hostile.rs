@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{home, with_tls};
-use serde_json::json;
 
 use crate::service::{Authority, Home, Messages, Service, free_port, transaction, wait_until};
 

@@ -196,9 +196,14 @@ pub const CODES: &[Code] = &[
     ),
     code(
         NOT_SENT,
-        REFUSED_NAME,
         "something that transactions lack",
         "The plugin or its snippet asks for something that the log object of Kong does not have, so that a proxy has to send it along in `_context`, and the proxy does not. For Kong, `logphase forwarder` prints a configuration that sends it.",
+    ),
+    code(
+        REFUSED_NAME,
+        "a name in a snippet that the settings do not allow",
+        "The snippet uses a global, a module or a function that its environment does not have, so that the field fails when it \
+         runs. The help names the setting that allows it, if there is one; `check --suggest` prints the smallest settings.",
     ),
     code(
         UNKNOWN_SETTING,
