@@ -2,6 +2,7 @@
 -- why: the width is clamped before anything is written
 -- class: 22
 -- cve: CVE-2024-31449
--- expect: value "80000000"
+-- expect: value "254 80000000"
 
-return bit.tohex(-2147483648, 2147483647)
+local hex = bit.tohex(-2147483648, 2147483647)
+return #hex .. ' ' .. hex:sub(-8)
