@@ -11,6 +11,7 @@ mod pdk;
 mod pdk_more;
 mod programs;
 mod re;
+mod request_data;
 mod stops;
 mod values;
 
