@@ -54,7 +54,7 @@ pub(crate) const MODULES: &[(&str, Loader)] = &[
 /// Reads what threads that run scripts cannot, and compiles the bundled Lua.
 pub(crate) fn prepare() {
     random::prepare();
-    for source in [&[prelude::PRELUDE, resty::DIGEST][..], &kong::SOURCES].concat() {
+    for source in [&[prelude::PRELUDE, prelude::NUMBERS, resty::DIGEST][..], &kong::SOURCES].concat() {
         if let Err(error) = bundled::compile(source) {
             tracing::error!("bundled Lua does not compile: {error}");
         }

@@ -10,6 +10,7 @@ use crate::source::numeral;
 use mlua::{Lua, LuaString, Table, Value};
 
 pub(super) const PRELUDE: &str = include_str!("../../../../lua/prelude.luau");
+pub(super) const NUMBERS: &str = include_str!("../../../../lua/numbers.luau");
 
 /// The modules by name, not yet frozen.
 pub(crate) fn load(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -37,7 +38,8 @@ pub(crate) fn load(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         let words = kong_words(lua, &shared, &problem.to_string_lossy());
         words.map_or(Ok(problem), |words| lua.create_string(words))
     })?;
-    let arguments = (find_plain, host_error, out_of_memory, format, pattern, number, words);
+    let numbers: Table = bundled::load(lua, NUMBERS)?.call(())?;
+    let arguments = (find_plain, host_error, out_of_memory, format, pattern, number, words, numbers);
     bundled::load(lua, PRELUDE)?.call(arguments)
 }
 
