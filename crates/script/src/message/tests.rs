@@ -224,12 +224,11 @@ fn secrets_stay_secret_under_edits() {
 /// Guarantees: escapes, digits and empty tables equal Kong's.
 #[test]
 fn quirks() {
-    let base =
-        json!({"url": "http://x/y", "big": 9_007_199_254_740_992_u64, "tags": [], "route": {"paths": []}, "tries": []});
+    let base = json!({"url": "http://x/y", "big": 9_007_199_254_740_992_u64, "list": [], "route": {"paths": [], "tags": []}, "tries": []});
     let mut message = message(&base, Style::KONG);
     remove(&mut message, "nope.a.b");
     let written = concat!(
-        r#"{"url":"http:\/\/x\/y","big":9.007199254741e+15,"tags":{},"route":{"paths":[]},"tries":[],"#,
+        r#"{"url":"http:\/\/x\/y","big":9.007199254741e+15,"list":{},"route":{"paths":[],"tags":[]},"tries":[],"#,
         r#""nope":{"a":{}}}"#
     );
     assert_eq!(text(&message), written);
