@@ -53,6 +53,28 @@ fn nothing_outlives_its_deadline() {
     });
 }
 
+/// Scenario: recursions that reach the memory limit while Luau makes room for one more call, below `pcall` and `xpcall`,
+/// at 300 different fillings of the memory.
+/// Guarantees: each is stopped, and the process survives.
+#[test]
+fn memory_ends_within_a_call() {
+    in_time(move || {
+        for filling in 0..300 {
+            let attack = format!(
+                "local t = {{}} for i = 1, {filling} do t[i] = {{i}} end
+                 local function f(...) return f(1, ...) + 1 end
+                 local function g(a, b, c) local d, e, h, i, j = {{}}, a, b, c, 1 return g(d, e, h) + i + j end
+                 local handler = function(e) local t = {{}} for i = 1, 2000 do t[i] = {{e}} end return t end
+                 {}",
+                ["pcall(f)", "pcall(g)", "xpcall(f, handler)", "xpcall(g, handler)"][filling % 4]
+            );
+            let limits = Limits { memory: (1 << 20) + filling * 1000, ..Limits::default() };
+            let mut bench = Bench::with(&sample(), Options { limits, ..Options::default() });
+            assert_eq!(bench.eval(&attack).expect_err(&attack).stop, Some(Stop::Memory), "{filling}");
+        }
+    });
+}
+
 /// Scenario: single calls of library functions whose cost is quadratic in their arguments, or depends on a number that
 /// is cheap to write.
 /// Guarantees: each gives an error or a result within a short time.
