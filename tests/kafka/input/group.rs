@@ -14,7 +14,7 @@ use crate::service::{Scrape, Service, ask, configuration, id_of};
 const NODES: usize = 3;
 const PARTITIONS: usize = 12;
 /// Transactions in one second, at most: the nodes keep up with it in a build that is not optimised.
-const RATE: u64 = 6000;
+const RATE: u64 = 3000;
 /// Where the nodes consume, and where they write to.
 const TOPIC: &str = "group";
 const OUT: &str = "group-out";
@@ -80,7 +80,7 @@ fn one_is_killed_and_one_restarted() {
         let producing = scope.spawn(|| produce(&broker, TOPIC, PARTITIONS, paced(total)));
         wait_long("each node works, and they keep up", || {
             let work = nodes.iter().all(|node| node.received() > total as f64 / 50.0);
-            work && nodes.iter().map(Node::lag).sum::<f64>() < RATE as f64
+            work && nodes.iter().map(Node::lag).sum::<f64>() < RATE as f64 / 5.0
         });
         nodes[0].service.kill();
         assert_eq!(nodes[1].service.stop(), 0);

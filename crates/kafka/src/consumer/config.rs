@@ -8,7 +8,7 @@
 //! | `auto_offset_reset` | `auto.offset.reset` | |
 //! | `isolation_level` | `isolation.level` | |
 //! | `partition_assignment` | `partition.assignment.strategy` | |
-//! | `session_timeout` | `session.timeout.ms`, `heartbeat.interval.ms` | a heartbeat in a tenth of it |
+//! | `session_timeout` | `session.timeout.ms`, `heartbeat.interval.ms`, `max.poll.interval.ms` | a heartbeat in a tenth of it |
 //! | `max_fetched_bytes` | `queued.max.messages.kbytes`, `fetch.max.bytes`, `fetch.message.max.bytes` | |
 //! | `commit_interval` | `auto.commit.interval.ms` | |
 //! | none | `enable.auto.offset.store` | false: see [`Consumer::store`](super::Consumer::store) |
@@ -107,6 +107,8 @@ pub(crate) fn properties(config: &ConsumerConfig) -> Properties {
         ("isolation.level", isolation.to_owned()),
         ("partition.assignment.strategy", strategy.to_owned()),
         ("session.timeout.ms", session.to_string()),
+        // At least as long, or the client refuses to start; by default five minutes.
+        ("max.poll.interval.ms", session.max(300_000).to_string()),
         ("heartbeat.interval.ms", (session / 10).clamp(100, 3000).to_string()),
         ("enable.auto.commit", "true".to_owned()),
         ("auto.commit.interval.ms", commit.to_string()),
