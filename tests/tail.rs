@@ -100,6 +100,14 @@ fn messages(service: &Service) -> Messages {
     Messages::read(&service.home.path("messages"))
 }
 
+/// Ends the program, waits for all that it has written, and stops the service.
+fn await_end(program: Program, service: &mut Service) -> BTreeSet<u64> {
+    let written = program.finish();
+    await_all(service, &written);
+    assert_eq!(service.stop(), 0);
+    written
+}
+
 fn await_all(service: &Service, written: &BTreeSet<u64>) {
     // A slow machine takes long for all of them.
     let begun = Instant::now();
@@ -143,9 +151,7 @@ fn logrotate_create() {
         program.reopen();
     }
     program.await_more(BETWEEN);
-    let written = program.finish();
-    await_all(&service, &written);
-    assert_eq!(service.stop(), 0);
+    let written = await_end(program, &mut service);
     messages(&service).assert_once(&written);
 }
 
@@ -165,9 +171,7 @@ fn logrotate_copytruncate() {
         drop(file);
     }
     program.await_more(BETWEEN);
-    let written = program.finish();
-    await_all(&service, &written);
-    assert_eq!(service.stop(), 0);
+    let written = await_end(program, &mut service);
     messages(&service).assert_once(&written);
 }
 
@@ -204,9 +208,7 @@ fn killed_and_rotated() {
         service.start_again();
     }
     program.await_more(BETWEEN);
-    let written = program.finish();
-    await_all(&service, &written);
-    assert_eq!(service.stop(), 0);
+    let written = await_end(program, &mut service);
     messages(&service).assert_all(&written);
 }
 

@@ -1,5 +1,7 @@
 //! The tokens of a snippet, and its depth of nesting, which is checked before a recursive parser sees it.
 
+use crate::source::lexer::{comment, long_bracket};
+
 /// The line, from 1, at which `source` exceeds `limit` levels of brackets and blocks.
 pub(super) fn too_deep(source: &str, limit: usize) -> Option<usize> {
     let mut depth = 0_usize;
@@ -70,7 +72,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// The length in bytes of the quoted string at the front.
+/// The length in bytes of the quoted string at the front. Unlike for the translation, a line end does not end it.
 pub(crate) fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
@@ -82,24 +84,6 @@ pub(crate) fn quoted(text: &str, quote: char) -> usize {
         }
     }
     text.len()
-}
-
-pub(crate) fn comment(text: &str) -> usize {
-    match long_bracket(&text[2..]) {
-        Some(length) => 2 + length,
-        None => text.find('\n').unwrap_or(text.len()),
-    }
-}
-
-/// The length in bytes of the `[[...]]` or `[=[...]=]` at the front.
-pub(crate) fn long_bracket(text: &str) -> Option<usize> {
-    let inner = text.strip_prefix('[')?.trim_start_matches('=');
-    let level = text.len() - 1 - inner.len();
-    if !inner.starts_with('[') {
-        return None;
-    }
-    let close = format!("]{}]", "=".repeat(level));
-    Some(text.find(&close).map_or(text.len(), |at| at + close.len()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::compile::tokens::{comment, long_bracket, quoted};
+use crate::compile::tokens::quoted;
+use crate::source::lexer::{comment, long_bracket, number, symbol};
 
 /// A token.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +25,6 @@ pub(super) struct Tokens<'a> {
     /// For each opening bracket, the index of the one that closes it.
     closing: Vec<usize>,
 }
-
-/// Symbols of several characters that must not be taken for others.
-const LONG_SYMBOLS: [&str; 8] = ["...", "..", "==", "~=", "<=", ">=", "::", "//"];
 
 impl<'a> Tokens<'a> {
     /// Reads `source`, in time linear in its length.
@@ -160,26 +158,10 @@ fn next(rest: &str, first: char) -> (Option<Token<'_>>, usize) {
         }
         c if c.is_whitespace() => (None, c.len_utf8()),
         c => {
-            let long = LONG_SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol));
-            let length = long.map_or(c.len_utf8(), |symbol| symbol.len());
+            let length = symbol(rest).unwrap_or(c.len_utf8());
             (Some(Token::Symbol(&rest[..length])), length)
         }
     }
-}
-
-/// The length of the number at the front: `1..2` joins two of them, and `1e-5` is one.
-fn number(rest: &str) -> usize {
-    let bytes = rest.as_bytes();
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let sign = matches!(byte, b'+' | b'-') && at > 0 && matches!(bytes[at - 1], b'e' | b'E' | b'p' | b'P');
-        let point = *byte == b'.' && bytes.get(at + 1) != Some(&b'.');
-        if !(byte.is_ascii_alphanumeric() || *byte == b'_' || sign || point) {
-            break;
-        }
-        at += 1;
-    }
-    at
 }
 
 /// The simple escapes of a string. Others stay as they are: no name of Kong has any.

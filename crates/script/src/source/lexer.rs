@@ -92,7 +92,7 @@ fn run(text: &str, of: impl Fn(char) -> bool) -> usize {
 }
 
 /// A number reaches as far as characters of numbers do, with signs after an exponent.
-fn number(text: &str) -> usize {
+pub(crate) fn number(text: &str) -> usize {
     let hexadecimal = text.starts_with("0x") || text.starts_with("0X");
     let exponents: &[u8] = if hexadecimal { b"pP" } else { b"eE" };
     let bytes = text.as_bytes();
@@ -108,16 +108,21 @@ fn number(text: &str) -> usize {
     at.max(1)
 }
 
-fn symbol(text: &str) -> Option<usize> {
+/// The length in bytes of the symbol of several characters at the front.
+pub(crate) fn symbol(text: &str) -> Option<usize> {
     const LONG: [&str; 8] = ["...", "..", "==", "~=", "<=", ">=", "::", "//"];
     LONG.iter().find(|long| text.starts_with(**long)).map(|long| long.len())
 }
 
 /// The length in bytes of the quoted string at the front.
 fn quoted(text: &str, quote: char) -> usize {
-    let mut escaped = false;
+    let (mut escaped, mut skipping) = (false, false);
     for (at, character) in text.char_indices().skip(1) {
+        // `\z` skips white space, with its line ends.
+        let skipped = skipping && character.is_ascii_whitespace();
+        skipping = skipped || (escaped && character == 'z');
         match character {
+            _ if skipped => {}
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             c if c == quote => return at + 1,
@@ -129,7 +134,8 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-fn comment(text: &str) -> usize {
+/// The length in bytes of the comment at the front.
+pub(crate) fn comment(text: &str) -> usize {
     match long_bracket(&text[2..]) {
         Some(length) => 2 + length,
         None => text.find('\n').unwrap_or(text.len()),
@@ -137,7 +143,7 @@ fn comment(text: &str) -> usize {
 }
 
 /// The length in bytes of the `[[...]]` or `[=[...]=]` at the front.
-fn long_bracket(text: &str) -> Option<usize> {
+pub(crate) fn long_bracket(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('[')?.trim_start_matches('=');
     let level = text.len() - 1 - inner.len();
     if !inner.starts_with('[') {
@@ -163,6 +169,7 @@ mod tests {
             ("'a\\'b' \"c\" [[d]] [==[e]]]==]", "'a\\'b' \"c\" [[d]] [==[e]]]==]"),
             ("a--b\nc--[[d\n]]e", "a c e"),
             ("a~=b==c<=d::e::...", "a ~= b == c <= d :: e :: ..."),
+            ("'a\\z\n  b;;'c", "'a\\z\n  b;;' c"),
             ("caf\u{e9} = 1", "caf\u{e9} = 1"),
             ("t[t[1]]", "t [ t [ 1 ] ]"),
         ] {
