@@ -1,5 +1,7 @@
 //! OpenTelemetry's logs from real senders: the OpenTelemetry SDK for Python, and Envoy's OpenTelemetry access logger.
 
+mod secure;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -25,12 +27,18 @@ fn packages() -> &'static Path {
 
 /// The SDK, about to send these records to a port.
 fn sdk(protocol: &str, compression: &str, port: u16, records: &[Value]) -> Child {
+    sdk_with(protocol, compression, &format!("http://127.0.0.1:{port}"), &[], records)
+}
+
+/// The SDK, about to send these records to a URL, with these environment variables.
+fn sdk_with(protocol: &str, compression: &str, url: &str, variables: &[(&str, String)], records: &[Value]) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/otlp/send.py");
     let mut command = Command::new("python3");
-    command.arg(script).args([protocol, compression, &format!("127.0.0.1:{port}")]);
+    command.arg(script).args([protocol, compression, url]).envs(variables.iter().map(|(name, value)| (name, value)));
     command.env("PYTHONPATH", packages()).env("PYTHONDONTWRITEBYTECODE", "1");
-    // A proxy of this machine's environment is none of the test's.
-    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    // Proxies and authorities of this machine's environment are none of the test's.
+    command.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
+    command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();

@@ -1,7 +1,9 @@
-"""Sends logs with the OpenTelemetry SDK: send.py (grpc|http) (none|gzip) ENDPOINT, with records as JSON lines on standard
-input (`body`, `attributes`, `severity`). Prints the result of each export."""
+"""Sends logs with the OpenTelemetry SDK: send.py (grpc|http) (none|gzip) URL, with records as JSON lines on standard input
+(`body`, `attributes`, `severity`). Prints the result of each export. Certificates and headers come from the SDK's own environment
+variables (`OTEL_EXPORTER_OTLP_CERTIFICATE`, `OTEL_EXPORTER_OTLP_HEADERS`, ...)."""
 
 import json
+import os
 import sys
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -10,18 +12,20 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
 protocol, compression, endpoint = sys.argv[1:]
+# How long an export is tried, in seconds: the SDK tries again after an outage, and takes a failed handshake for one.
+timeout = float(os.environ.get("SEND_TIMEOUT", "60"))
 if protocol == "grpc":
     import grpc
     from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 
     chosen = grpc.Compression.Gzip if compression == "gzip" else grpc.Compression.NoCompression
-    exporter = OTLPLogExporter(endpoint=endpoint, insecure=True, compression=chosen, timeout=60)
+    exporter = OTLPLogExporter(endpoint=endpoint, compression=chosen, timeout=timeout)
 else:
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
     chosen = Compression.Gzip if compression == "gzip" else Compression.NoCompression
-    exporter = OTLPLogExporter(endpoint=f"http://{endpoint}/v1/logs", compression=chosen, timeout=60)
+    exporter = OTLPLogExporter(endpoint=f"{endpoint}/v1/logs", compression=chosen, timeout=timeout)
 
 export = exporter.export
 

@@ -29,10 +29,13 @@ impl Example {
             assert!(readme.contains(text), "{text}");
         }
         let (own_listen, own_input, own_upstream) = (free_port(), free_port(), free_port());
+        // In two steps: a new port may have the digits of an old one.
+        let ports =
+            [(listen, "<LISTEN>", own_listen), (input, "<INPUT>", own_input), (8080, "<UPSTREAM>", own_upstream)];
         let with_ports = |text: &str| {
-            [(listen, own_listen), (input, own_input), (8080, own_upstream)]
-                .iter()
-                .fold(text.to_owned(), |text, (from, to)| text.replace(&from.to_string(), &to.to_string()))
+            let marked =
+                ports.iter().fold(text.to_owned(), |text, (from, mark, _)| text.replace(&from.to_string(), mark));
+            ports.iter().fold(marked, |text, (_, mark, to)| text.replace(mark, &to.to_string()))
         };
         let home = Home::new();
         let log = home.text("messages");

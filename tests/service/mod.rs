@@ -5,18 +5,17 @@ mod load;
 mod messages;
 mod nginx;
 mod peer;
+mod ports;
 pub mod rfc5424;
 mod rsyslog;
 mod scrape;
 mod upstream;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +29,7 @@ pub use load::{Load, Sent};
 pub use messages::{Messages, id_of, transaction};
 pub use nginx::{Authority, Nginx, silent};
 pub use peer::{TcpPeer, UdpPeer};
+pub use ports::free_port;
 pub use rsyslog::{Record, Rsyslog};
 pub use rustix::process::Signal;
 pub use scrape::{Scrape, ask};
@@ -45,18 +45,6 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(start.elapsed() < TIMEOUT, "waited {TIMEOUT:?} in vain until {what}");
         thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A free port for TCP and UDP, below the system's range of ephemeral ports.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 100).expect("below 100") * 100;
-    loop {
-        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 
