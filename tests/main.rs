@@ -19,6 +19,7 @@ mod examples;
 mod examples_deliver;
 mod fairness;
 mod files;
+mod find_service;
 mod forwarder;
 mod hostile;
 mod http_input;

@@ -232,11 +232,7 @@ fn only_for_its_owner() {
     assert!(ended.code() == 2 && ended.stderr.contains("expected a rate like `10/s`"), "{}", ended.stderr);
     service.stop();
     let ended = service.home.run(&["tap"], b"");
-    assert!(
-        ended.code() == 74 && ended.stderr.contains("no service runs with this data directory"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.code() == 74 && ended.stderr.contains("no service runs with the data directory"), "{}", ended.stderr);
 }
 
 /// Scenario: a tap during a load, then the tap is stopped.

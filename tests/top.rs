@@ -100,7 +100,7 @@ fn in_a_terminal() {
     terminal.await_text("PAUSED");
     terminal.press("p");
     service.stop();
-    terminal.await_text("No answer: no service runs with this data directory");
+    terminal.await_text("No answer: no service runs with the data directory");
     service.start_again();
     terminal.await_text("5 recovered");
     terminal.press("q");

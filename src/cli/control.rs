@@ -15,8 +15,8 @@ use tokio::runtime::Runtime;
 
 use super::{Exit, complain, show};
 use crate::api::control_path;
-use crate::service::ConfigFiles;
-use crate::settings::Settings;
+use crate::service::{ConfigFiles, running};
+use crate::settings::{Settings, is_default_data_dir};
 use crate::socket_file;
 use logphase_config::diagnostic::any_error;
 
@@ -30,7 +30,7 @@ pub(super) struct ControlClient {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ControlError {
     /// Nothing listens on the socket: no service uses this data directory.
-    #[error("no service runs with this data directory ({path}); pass its settings with --settings, or set LOGPHASE_DATA_DIR", path = .0.display())]
+    #[error("no service runs with the data directory {path}; pass its settings with --settings, or set LOGPHASE_DATA_DIR", path = .0.parent().unwrap_or(.0).display())]
     NotRunning(PathBuf),
     /// The socket belongs to another user.
     #[error("the service at {path} belongs to another user: run this command as that user, or as root", path = .0.display())]
@@ -69,6 +69,32 @@ pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Ex
         Ok(runtime) => Ok((settings, runtime)),
         Err(error) => {
             complain(&format!("error: cannot start: {error}\n"));
+            Err(Exit::Unavailable)
+        }
+    }
+}
+
+/// Finds the service to talk to: if nothing names a data directory and no service uses the default one, that of the service that
+/// runs elsewhere.
+///
+/// # Errors
+/// Several run. The message is printed.
+pub(super) fn locate(settings: &mut Settings) -> Result<(), Exit> {
+    if !is_default_data_dir(&settings.data_dir) || socket_file::connect(&control_path(&settings.data_dir)).is_ok() {
+        return Ok(());
+    }
+    match &*running::data_dirs() {
+        [] => Ok(()),
+        [only] => {
+            complain(&format!("using the service with the data directory {}\n", only.display()));
+            settings.data_dir.clone_from(only);
+            Ok(())
+        }
+        several => {
+            let named: String = several.iter().map(|path| format!("\n  {}", path.display())).collect();
+            complain(&format!(
+                "error: several services run: set LOGPHASE_DATA_DIR to the data directory of one of them:{named}\n"
+            ));
             Err(Exit::Unavailable)
         }
     }

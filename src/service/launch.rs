@@ -7,7 +7,7 @@ use std::time::Duration;
 use logphase_config::diagnostic::Diagnostic;
 
 use super::watch::{Contents, Watch};
-use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, serve};
+use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, running, serve};
 use crate::api::ServiceState;
 use crate::confinement::{self, Enforcement, ThreadFilter};
 use crate::decode::mapping::KONG;
@@ -157,6 +157,7 @@ impl Launch {
             let message = format!("cannot create the data directory {directory}: {error}; set LOGPHASE_DATA_DIR");
             return Err(LaunchError::Unavailable(message));
         }
+        let announced = running::announce(&settings.data_dir);
         // Before any other thread runs: a thread inherits the restrictions of the one that starts it.
         let landlock = self.confine();
         let refusing = if settings.confinement.seccomp { confinement::refuse_system_calls() } else { Enforcement::Off };
@@ -171,6 +172,9 @@ impl Launch {
         }
         if let Err(why) = hidden {
             tracing::warn!("core dumps of the process cannot be turned off: {why}");
+        }
+        if let Err(error) = announced {
+            tracing::debug!("commands find this service by its data directory only: {error}");
         }
         if let Some(error) = no_data_dir {
             tracing::warn!(

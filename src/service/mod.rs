@@ -8,6 +8,7 @@ mod manager;
 mod outputs;
 mod prepare;
 mod reload;
+pub mod running;
 mod serve;
 mod signals;
 mod source;

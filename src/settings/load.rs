@@ -1,7 +1,7 @@
 //! Reading [`Settings`] from a file and the environment.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -73,6 +73,13 @@ fn settings(
         values.entry(map).or_insert_with(|| serde_json::json!({}));
     }
     serde_json::from_value(Value::Object(values))
+}
+
+/// Whether this is the data directory of a service that was given none.
+pub(crate) fn is_default_data_dir(path: &Path) -> bool {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    path == data_dir(&environment.collect())
 }
 
 /// The default of `data_dir`: systemd's `STATE_DIRECTORY`; else `/var/lib/logphase` for root, and for others

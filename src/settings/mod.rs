@@ -33,6 +33,7 @@ pub use crate::options::queue::{Durability, QueueOptions, QueueOverride, SyncPol
 pub use crate::options::secret::Secret;
 pub use crate::phase::FairBy;
 pub use crate::sink::udp::Oversize;
+pub(crate) use load::is_default_data_dir;
 pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};

@@ -164,7 +164,7 @@ impl Home {
         };
         command.args(arguments).current_dir(directory).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.directory.path());
-        command.env("LOGPHASE_DATA_DIR", self.path("data"));
+        command.env("LOGPHASE_DATA_DIR", self.path("data")).env("RUNTIME_DIRECTORY", self.path("run"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -125,10 +125,13 @@ impl Which {
 
 /// Runs the action.
 pub(super) fn run(arguments: &Queue) -> Exit {
-    let (settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+    let (mut settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    if let Err(exit) = control::locate(&mut settings) {
+        return exit;
+    }
     let done = runtime.block_on(async {
         let (backend, known) = QueueBackend::open(&settings.data_dir).await?;
         act(&backend, &known, &arguments.action).await
@@ -144,6 +147,9 @@ async fn act(backend: &QueueBackend, known: &[QueueInfo], action: &Action) -> Re
     match action {
         Action::List { json } => {
             say(show::list(known, *json).as_bytes());
+            if let (QueueBackend::Stopped(queues), false) = (backend, *json) {
+                complain(&format!("no service runs; looked in {}\n", queues.data_dir().display()));
+            }
             Ok(Exit::Done)
         }
         Action::Show { queue, limit, offset, json } => {

@@ -23,14 +23,26 @@ impl StoppedQueues {
     /// Locks the queues of `data_dir`.
     ///
     /// # Errors
-    /// Another process uses the queues.
+    /// There are no queues, or another process uses them.
     pub fn claim(data_dir: &Path) -> Result<Self, InventoryError> {
         let lock = DataLock::new(data_dir);
+        let folders = [data_lock::QUEUES_FOLDER, dead_letters::FOLDER];
         // Locking would create the directory.
-        if data_dir.join(data_lock::QUEUES_FOLDER).is_dir() || data_dir.join(dead_letters::FOLDER).is_dir() {
-            lock.acquire().map_err(InventoryError::Refused)?;
+        if !folders.iter().any(|folder| data_dir.join(folder).is_dir()) {
+            let what = if data_dir.is_dir() { "has no queues" } else { "does not exist" };
+            return Err(InventoryError::NotFound(format!(
+                "no service runs with the data directory {}, and it {what}; pass the settings of the service with \
+                 --settings, or set LOGPHASE_DATA_DIR",
+                data_dir.display()
+            )));
         }
+        lock.acquire().map_err(InventoryError::Refused)?;
         Ok(Self { data_dir: data_dir.to_owned(), _lock: lock })
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     fn path(&self, name: &QueueName) -> PathBuf {
