@@ -62,6 +62,7 @@ mod tail;
 mod tap;
 mod top;
 mod transaction_schema;
+mod unlogged;
 mod unread;
 mod worked_example;
 

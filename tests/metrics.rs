@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use logphase::api::FAMILIES;
+use logphase::api::families;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
@@ -251,10 +251,10 @@ fn assert_counts(scrape: &Scrape, accepted: &BTreeSet<u64>, peers: &Peers, servi
 
 /// Fails unless the metrics are those of the list, each with its type, description and labels, and at least one sample.
 fn assert_listed(scrape: &Scrape) {
-    let listed: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    let listed: Vec<&str> = families().map(|family| family.name).collect();
     let shown: BTreeSet<&str> = scrape.families.keys().map(String::as_str).collect();
     assert_eq!(shown, listed.iter().copied().collect());
-    for family in FAMILIES {
+    for family in families() {
         let (sort, about) = &scrape.families[family.name];
         assert_eq!((sort.as_str(), about.as_str()), (family.kind.name(), &*format!("{}.", family.about)));
         let ends = if sort == "histogram" { ["_sum", "_count", "_bucket"].as_slice() } else { &[""] };
@@ -277,7 +277,7 @@ fn assert_listed(scrape: &Scrape) {
 fn every_metric_is_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let before = std::fs::read_to_string(&path).expect("docs/metrics.md is part of the project");
-    let rows = FAMILIES.iter().map(|family| {
+    let rows = families().map(|family| {
         let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
         let (name, sort, labels) = (family.name, family.kind.name(), labels.join(", "));
         format!("| `{name}` | {sort} | {labels} | {}. | {} |\n", family.about, family.look_for)

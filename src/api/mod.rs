@@ -14,7 +14,7 @@ mod status;
 mod tap;
 
 pub use control::{Control, control_path};
-pub use metrics::{FAMILIES, Family, MetricKind};
+pub use metrics::{Family, MetricKind, families};
 pub use queues::{ReplayRequest, queue_routes};
 pub use reloads::{ReloadResult, ReloadStats, Reloads};
 pub use router::{Call, Reply, Routes, json_reply, text_reply};

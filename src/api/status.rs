@@ -88,6 +88,9 @@ fn read(state: &ServiceState, unit: Unit, scale: usize) -> Value {
     status["memory"] = json!({"workers_lua_vms": vms.collect::<Vec<_>>()});
     status["transactions"] = count(&components.worker_stats.transactions).into();
     status["dropped"] = count(&components.worker_stats.dropped).into();
+    let unlogged = components.worker_stats.unlogged.counts();
+    status["unlogged"] =
+        unlogged.map(|(reason, count)| (reason.name().to_owned(), count.into())).collect::<Map<_, _>>().into();
     status["refused"] = count(&components.worker_stats.refused).into();
     status["sandbox"] = json!({"seccomp": components.seccomp.to_string(), "landlock": components.landlock.to_string()});
     plugins(components, &mut status);

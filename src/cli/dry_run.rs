@@ -10,7 +10,7 @@ use crate::decode::kong::Format;
 use crate::decode::mapping::Mapping;
 use crate::decode::{Decode, DecodeError, MappedDecoder, kong};
 use crate::entity::{ConfigOrigins, Configuration, Field, Plugin, Scope, Tags};
-use crate::phase::{Observer, Part, Program, Runner, Step};
+use crate::phase::{Fit, Observer, Part, Program, Runner, Step, Unlogged};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_script::message::BodyError;
@@ -80,6 +80,13 @@ impl DryRun {
         let mut collector = OutcomeCollector { outcomes: plan.iter().map(new).collect() };
         self.runner.run(transaction, &plan, &mut collector);
         (found, collector.outcomes)
+    }
+
+    /// Whether each step of the program runs for `transaction`, and why no plugin logs it. The router finds its route as in a run.
+    pub(super) fn explain(&mut self, transaction: &Transaction) -> (Vec<Fit>, Option<Unlogged>) {
+        let mut transaction = transaction.clone();
+        self.runner.fill_route(&mut transaction);
+        (self.runner.explain(&transaction), self.runner.plan(&transaction).unlogged)
     }
 
     /// Recreates the VM, so that no state of earlier runs remains.

@@ -16,6 +16,7 @@ mod tap;
 mod test;
 mod top;
 mod try_command;
+mod why;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::arguments::Try;
 use super::dry_run::{self, DryRun, Found, Outcome};
+use super::why::{self, Absent};
 use super::{Exit, asks, complain, pretty, say, show};
 use crate::decode::mapping::{Mapping, Report};
 use crate::entity::{Configuration, Field};
@@ -39,6 +40,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
         loaded.configuration = Configuration::default();
     }
     add_fields(&mut loaded.configuration, &arguments.field);
+    let absent = arguments.why.then(|| why::absent(&loaded.configuration));
     let prepared = match Prepared::new(loaded) {
         Ok(prepared) => prepared,
         Err(diagnostics) => {
@@ -57,7 +59,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
     }
     let mapping = settings.mappings.find(&arguments.mapping);
     let exit = match transactions(arguments.transaction.as_deref(), mapping.clone(), &settings) {
-        Ok(transactions) => execute(&program, transactions, mapping.as_deref(), arguments.json),
+        Ok(transactions) => execute(&program, transactions, mapping.as_deref(), (arguments.json, absent.as_deref())),
         Err(exit) => exit,
     };
     if let Some(mapping) = mapping {
@@ -84,7 +86,13 @@ fn print_mapping(arguments: &Try) -> Exit {
     Exit::Done
 }
 
-fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, mapping: Option<&Mapping>, json: bool) -> Exit {
+/// Runs the transactions. `absent` are the plugins that run for none of them, if their reasons are asked for.
+fn execute(
+    program: &Arc<Program>,
+    transactions: Vec<Transaction>,
+    mapping: Option<&Mapping>,
+    (json, absent): (bool, Option<&[Absent]>),
+) -> Exit {
     let mut dry_run = match DryRun::new(program) {
         Ok(dry_run) => dry_run,
         Err(exit) => return exit,
@@ -95,14 +103,18 @@ fn execute(program: &Arc<Program>, transactions: Vec<Transaction>, mapping: Opti
     for (number, transaction) in transactions.into_iter().enumerate() {
         let mapped = mapping.map(|mapping| (mapping.name(), transaction.bytes().clone()));
         missing.retain(|need| !need.is_in(&transaction));
+        let fits = absent.map(|absent| (dry_run.explain(&transaction), absent));
         let (found, outcomes) = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
         if json {
             say_json(program, mapped, &outcomes);
+            let lines = fits.map(|((fits, _), absent)| why::lines(program, &fits, absent));
+            say(lines.unwrap_or_default().as_bytes());
         } else {
-            say_pretty(program, (found, mapped), &outcomes, number + 1);
+            let text = fits.map(|((fits, unlogged), absent)| why::text(program, &fits, absent, unlogged));
+            say_pretty(program, (found, mapped), &outcomes, (number + 1, &text.unwrap_or_default()));
         }
     }
     let which = if count == 1 {
@@ -213,7 +225,12 @@ fn say_report(mapping: &Mapping, json: bool) {
 /// The transaction that a mapping has made, with the name of the mapping.
 type Mapped<'a> = Option<(&'a str, Bytes)>;
 
-fn say_pretty(program: &Program, (found, mapped): (Option<Found>, Mapped<'_>), outcomes: &[Outcome], number: usize) {
+fn say_pretty(
+    program: &Program,
+    (found, mapped): (Option<Found>, Mapped<'_>),
+    outcomes: &[Outcome],
+    (number, why): (usize, &str),
+) {
     let mut out = format!("# transaction {number}\n").into_bytes();
     if let Some((name, transaction)) = mapped {
         out.extend_from_slice(format!("\n## made by mapping `{}`\n", printable::line(name)).as_bytes());
@@ -226,7 +243,8 @@ fn say_pretty(program: &Program, (found, mapped): (Option<Found>, Mapped<'_>), o
         out.extend_from_slice(format!("{}\n", printable::line(&line)).as_bytes());
     }
     if outcomes.is_empty() {
-        out.extend_from_slice(b"no plugin applies\n");
+        let hint: &[u8] = if why.is_empty() { b"; --why says why" } else { b"" };
+        out.extend_from_slice(&[b"no plugin applies", hint, b"\n"].concat());
     }
     for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
@@ -249,6 +267,7 @@ fn say_pretty(program: &Program, (found, mapped): (Option<Found>, Mapped<'_>), o
             out.extend_from_slice(diagnostic.render(std::io::stdout().is_terminal()).as_bytes());
         }
     }
+    out.extend_from_slice(why.as_bytes());
     out.push(b'\n');
     say(&out);
 }

@@ -29,6 +29,8 @@ pub struct Configuration {
     pub apis: Vec<Api>,
     /// Plugins that do not run in the log phase.
     pub not_run: Vec<NotRun>,
+    /// Plugins without the tags of `select_tags`.
+    pub not_selected: Vec<NotRun>,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
     pub digest: String,
     /// Names of the groups of each consumer, by its id and by its username.

@@ -82,7 +82,7 @@ pub struct ConfigOrigins {
     key: Option<Origin>,
 }
 
-/// A plugin of Kong that does not run in the log phase.
+/// A plugin that does not run: one of Kong that has no log phase here, or one that the settings do not select.
 #[derive(Debug, Clone)]
 pub struct NotRun {
     /// The plugin's name.
@@ -131,6 +131,8 @@ pub(super) fn read(
         }
         let tags = draft.tags();
         if !tags.has_all(select_tags) {
+            let not_run = NotRun { name: real_name.to_owned(), origin: draft.origin(), scope: scope.to_string() };
+            configuration.not_selected.push(not_run);
             continue;
         }
         match definition {

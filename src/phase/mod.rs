@@ -2,6 +2,7 @@
 
 mod asks;
 mod breaker;
+mod fit;
 mod heartbeat;
 mod identity;
 mod intake;
@@ -13,10 +14,12 @@ mod run;
 mod snippets;
 mod tap;
 mod turns;
+mod unlogged;
 mod worker;
 
 pub use asks::{Ask, Asker, Asks, WINDOW};
 pub use breaker::{Breaker, Suspension};
+pub use fit::{Fit, Unlogged};
 pub use heartbeat::Heartbeat;
 pub(crate) use identity::mask as protocol_mask;
 pub use intake::{Batch, BatchResult, FairBy, Intake, IntakeError};
@@ -27,6 +30,7 @@ pub use run::{Observer, Part, Runner};
 pub use snippets::{SnippetKey, SnippetRegistry, SnippetTotals};
 pub use tap::{Condition, MessageOutcome, Sample, Subscription, TapFilter, Taps, TooManyTaps};
 pub use turns::{BatchReceiver, BatchSender, Share, batch_channel};
+pub use unlogged::UnloggedCounts;
 pub use worker::{Generation, Live, WorkerStats, Workers};
 
 #[cfg(test)]

@@ -1,18 +1,36 @@
 //! The plan of a transaction: the plugins that run for it, in order.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::fit::Unlogged;
 use super::identity;
 use super::program::{Program, Step};
 use crate::entity::{EntityRef, Scope};
 use logphase_script::transaction::{Transaction, Value, View};
 
+/// The plan of a transaction; those of the same scopes share it.
+pub type Plan = Rc<Steps>;
+
 /// Indices of the steps that apply, in execution order.
-pub type Plan = Rc<[usize]>;
+#[derive(Debug)]
+pub struct Steps {
+    indices: Box<[usize]>,
+    /// Why none of them logs, if none does.
+    pub unlogged: Option<Unlogged>,
+}
+
+impl Deref for Steps {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        &self.indices
+    }
+}
 
 /// The number of all entities that are in no plugin's scope.
 const UNSCOPED: u32 = u32::MAX;
@@ -207,7 +225,33 @@ impl Planner {
                 None => chosen.push((index, rank)),
             }
         }
-        chosen.into_iter().map(|(index, _)| index).collect()
+        let indices: Box<[usize]> = chosen.into_iter().map(|(index, _)| index).collect();
+        let unlogged = self.unlogged(&indices, key);
+        Rc::new(Steps { indices, unlogged })
+    }
+
+    fn unlogged(&self, indices: &[usize], key: &Key) -> Option<Unlogged> {
+        let emits = |step: &&Step| step.definition.emits;
+        if indices.iter().any(|index| emits(&&self.program.steps[*index])) {
+            return None;
+        }
+        let all = Key { protocols: u16::MAX, ..key.clone() };
+        let logging = || self.program.steps.iter().filter(emits);
+        Some(match () {
+            () if logging().next().is_none() => Unlogged::NoPlugin,
+            () if logging().any(|step| self.rank(step, &all).is_some()) => Unlogged::Protocols,
+            () => Unlogged::Scope,
+        })
+    }
+
+    /// Whether the consumer of `transaction` is in `group`.
+    pub(super) fn is_in_group(&self, transaction: &Transaction, group: &EntityRef) -> bool {
+        self.groups_of(transaction).contains(&self.groups.number(group))
+    }
+
+    /// The program.
+    pub(super) fn program(&self) -> &Arc<Program> {
+        &self.program
     }
 
     /// The rank of the scope of `step` among Kong's twelve levels, 1 for the most specific; `None` if it does not apply.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::breaker::{Suspension, Transition};
+use super::fit::Fit;
 use super::plan::{Plan, Planner};
 use super::program::{Program, Step};
 use super::worker::WorkerStats;
@@ -100,6 +101,11 @@ impl Runner {
     /// The plan for `transaction`.
     pub fn plan(&mut self, transaction: &Transaction) -> Plan {
         self.planner.plan(transaction)
+    }
+
+    /// Whether each step of the program runs for `transaction`, and why not.
+    pub fn explain(&mut self, transaction: &Transaction) -> Vec<Fit> {
+        self.planner.explain(transaction)
     }
 
     /// Bytes of the VM.

@@ -16,6 +16,7 @@ use super::reservation::{Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
 use super::tap::{TappedObserver, Taps};
 use super::turns::{BatchReceiver, BatchSender, SLICE, Share, batch_channel};
+use super::unlogged::UnloggedCounts;
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::log::limit::{Limiter, Policy};
 use logphase_queue::{DropReason, Queue, Receipt};
@@ -52,6 +53,8 @@ pub struct WorkerStats {
     pub dropped: AtomicU64,
     /// Messages that were dropped because a body did not match its content type.
     pub refused: AtomicU64,
+    /// Transactions that no plugin logs.
+    pub unlogged: UnloggedCounts,
     /// The heartbeat of each worker.
     pub heartbeats: Vec<Heartbeat>,
 }
@@ -284,6 +287,9 @@ impl Worker {
                 generation: &self.generation,
             };
             self.worker_stats.heartbeats[self.number].start(transaction.bytes().clone());
+            if let Some(reason) = plan.unlogged {
+                self.worker_stats.unlogged.add(reason, &transaction);
+            }
             match &subscribers {
                 None => self.runner.run(transaction, plan, &mut collector),
                 Some(subscribers) => {

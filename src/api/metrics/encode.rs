@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::families::FAMILIES;
+use super::families::families;
 use super::family::{MetricKind, Number, Samples};
 use super::snapshot::Snapshot;
 
@@ -22,7 +22,7 @@ impl fmt::Debug for Collected {
 
 impl Collector for Collected {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for family in FAMILIES {
+        for family in families() {
             let mut samples = Samples::default();
             (family.samples)(&self.0, &mut samples);
             let (name, kind) = match family.kind {

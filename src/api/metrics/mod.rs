@@ -5,7 +5,7 @@ mod families;
 mod family;
 mod snapshot;
 
-pub use families::FAMILIES;
+pub use families::families;
 pub use family::{Family, MetricKind};
 
 pub(super) use encode::{open_metrics, text};

@@ -7,7 +7,7 @@ use super::super::reloads::ReloadStats;
 use super::super::state::ServiceState;
 use crate::delivery::PluginStats;
 use crate::input::{ConsumerStats, FollowedFiles, Handshake, Reason, Refusal, TopicState};
-use crate::phase::SnippetKey;
+use crate::phase::{SnippetKey, Unlogged};
 use logphase_queue::metric::Histogram;
 use logphase_script::Stop;
 
@@ -27,6 +27,8 @@ pub(in super::super) struct Snapshot {
     pub(super) orphans: usize,
     /// Files of queues and dead letters that were set aside.
     pub(super) set_aside: usize,
+    /// Transactions that no plugin logs.
+    pub(super) unlogged: Vec<(Unlogged, u64)>,
     /// Bytes of the VM of each worker.
     pub(super) vms: Vec<usize>,
     pub(super) reloads: ReloadStats,
@@ -134,6 +136,8 @@ impl Snapshot {
             syncs: components.map_or_else(Histogram::default, |components| components.delivery.syncs()),
             orphans: components.map_or(0, |components| components.delivery.orphaned_queues()),
             set_aside: components.map_or(0, |components| components.delivery.set_aside_files()),
+            unlogged: components
+                .map_or_else(Vec::new, |components| components.worker_stats.unlogged.counts().collect()),
             vms: components.map_or_else(Vec::new, |components| {
                 components.worker_stats.heartbeats.iter().map(|heartbeat| heartbeat.memory()).collect()
             }),

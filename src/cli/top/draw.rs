@@ -91,7 +91,14 @@ fn inputs(view: &View, last: &Snapshot) -> String {
             text
         })
         .collect();
-    if texts.is_empty() { "Inputs: nothing received yet".to_owned() } else { format!("Inputs: {}", texts.join("; ")) }
+    if texts.is_empty() {
+        return "Inputs: nothing received yet".to_owned();
+    }
+    let unlogged = match last.status.unlogged() {
+        0 => String::new(),
+        count => format!("; {} logged by no plugin", number(count as f64)),
+    };
+    format!("Inputs: {}{unlogged}", texts.join("; "))
 }
 
 /// A problem of the whole service: it does not answer, it refused the last reload, or a mapping does not fit what arrives.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::rows::{Row, Sort, age, bytes, rows, sanitize};
 use super::status::Queue;
 use super::view::Snapshot;
+use crate::phase::Unlogged;
 
 const COLUMNS: [&str; 9] = ["PLUGIN", "WAITING", "OLDEST", "STATE", "BYTES", "TAKEN", "DELIVERED", "DROPPED", "DEAD"];
 
@@ -71,6 +72,11 @@ fn problems(snapshot: &Snapshot, rows: &[Row]) -> String {
             let (label, field) = (sanitize(&row.label), sanitize(&snippet.field));
             let _ = writeln!(text, "{label}: Lua of {field} failed {} times", snippet.errors);
         }
+    }
+    for (reason, count) in snapshot.status.unlogged.iter().filter(|(_, count)| **count > 0) {
+        let known = Unlogged::ALL.iter().find(|known| known.name() == reason);
+        let reason = known.map_or(reason.as_str(), |known| known.text());
+        let _ = writeln!(text, "transactions that no plugin logs: {count}: {}", sanitize(reason));
     }
     for (name, mapping) in &snapshot.status.mappings {
         for problem in mapping.problems(name) {

@@ -13,6 +13,8 @@ pub(super) struct Status {
     /// Milliseconds since 1970.
     pub started_at: u64,
     pub transactions: u64,
+    /// Transactions that no plugin logs, by reason.
+    pub unlogged: BTreeMap<String, u64>,
     pub inputs: BTreeMap<String, Input>,
     pub mappings: BTreeMap<String, Mapping>,
     pub reloads: Reloads,
@@ -20,6 +22,13 @@ pub(super) struct Status {
     pub plugins: Vec<Plugin>,
     /// Queues of removed plugins, and shared queues under the id of another plugin.
     pub other_queues: Vec<OtherQueue>,
+}
+
+impl Status {
+    /// Transactions that no plugin logs.
+    pub(super) fn unlogged(&self) -> u64 {
+        self.unlogged.values().sum()
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

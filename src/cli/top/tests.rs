@@ -35,7 +35,7 @@ fn status(second: u64) -> Value {
          "mean_seconds": 0.0112},
     ]);
     json!({
-        "version": "0.1.0", "stage": "ready", "started_at": STARTED, "transactions": 5,
+        "version": "0.1.0", "stage": "ready", "started_at": STARTED, "transactions": 5, "unlogged": {"no_plugin": 0, "scope": 31, "protocols": 0},
         "inputs": {
             "http": {"received": 1_000_000 + second * 12_300, "rejected": {"full": 12}, "lost": 0, "connections": 3},
             "kafka": {

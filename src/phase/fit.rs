@@ -1,0 +1,121 @@
+//! Whether a plugin runs for a transaction, and why not.
+
+use super::plan::Planner;
+use super::{Step, identity};
+use crate::entity::EntityRef;
+use crate::plugin::Protocol;
+use logphase_script::transaction::Transaction;
+
+/// Whether a plugin runs for a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit {
+    /// It runs.
+    Runs,
+    /// An entity of its scope is not the transaction's.
+    Scope {
+        /// The kind of entity, like `route`.
+        kind: &'static str,
+        /// The plugin's.
+        wanted: String,
+        /// The transaction's, if it has one.
+        found: Option<String>,
+    },
+    /// It is for other protocols.
+    Protocols {
+        /// The plugin's.
+        wanted: Vec<&'static str>,
+        /// The transaction's.
+        found: Vec<&'static str>,
+    },
+    /// Another plugin of its name, by this index in the program, has a more specific scope.
+    Overridden(usize),
+}
+
+/// Why no plugin logs a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unlogged {
+    /// No logging plugin is enabled.
+    NoPlugin,
+    /// The logging plugins have other scopes.
+    Scope,
+    /// The logging plugins of its scope are for other protocols.
+    Protocols,
+}
+
+impl Unlogged {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::NoPlugin, Self::Scope, Self::Protocols];
+
+    /// The value of the label `reason` in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoPlugin => "no_plugin",
+            Self::Scope => "scope",
+            Self::Protocols => "protocols",
+        }
+    }
+
+    /// The reason in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoPlugin => "no logging plugin is enabled",
+            Self::Scope => "the logging plugins are for other routes, services or consumers",
+            Self::Protocols => "the logging plugins of their route are for other protocols",
+        }
+    }
+}
+
+impl Planner {
+    /// Whether each step of the program runs for `transaction`, and why not.
+    pub fn explain(&mut self, transaction: &Transaction) -> Vec<Fit> {
+        let plan = self.plan(transaction);
+        let program = self.program().clone();
+        let fit = |(index, step): (usize, &Step)| {
+            if plan.contains(&index) {
+                return Fit::Runs;
+            }
+            let instead = plan.iter().find(|other| program.steps[**other].definition.name == step.definition.name);
+            self.misfit(step, transaction).unwrap_or_else(|| Fit::Overridden(instead.copied().unwrap_or(index)))
+        };
+        program.steps.iter().enumerate().map(fit).collect()
+    }
+
+    fn misfit(&self, step: &Step, transaction: &Transaction) -> Option<Fit> {
+        let entity = |kind, name| {
+            let [id, name] = identity::names(transaction, kind, name);
+            (id.map(String::from), name.map(String::from))
+        };
+        for (kind, wanted, name) in [
+            ("route", &step.scope.route, "name"),
+            ("service", &step.scope.service, "name"),
+            ("consumer", &step.scope.consumer, "username"),
+            ("api", &step.scope.api, "name"),
+        ] {
+            let Some(wanted) = wanted else { continue };
+            let (id, name) = entity(kind, name);
+            if !is(wanted, id.as_deref(), name.as_deref()) {
+                return Some(Fit::Scope { kind, wanted: wanted.label().to_owned(), found: name.or(id) });
+            }
+        }
+        if let Some(group) = &step.scope.consumer_group
+            && !self.is_in_group(transaction, group)
+        {
+            let (id, name) = entity("consumer", "username");
+            return Some(Fit::Scope { kind: "consumer group", wanted: group.label().to_owned(), found: name.or(id) });
+        }
+        let found = identity::protocols(transaction);
+        let named = |mask: u16| {
+            let all = Protocol::ALL.iter().filter(|protocol| identity::mask(&[**protocol]) & mask != 0);
+            all.map(|protocol| protocol.name()).collect()
+        };
+        (step.protocols & found == 0).then(|| Fit::Protocols { wanted: named(step.protocols), found: named(found) })
+    }
+}
+
+/// Whether an entity of a scope is the one with this id or name. The id counts first, as in plans.
+fn is(wanted: &EntityRef, id: Option<&str>, name: Option<&str>) -> bool {
+    match (id, wanted.id.as_deref()) {
+        (Some(id), Some(wanted)) if id == wanted => true,
+        _ => name.is_some() && name == wanted.name.as_deref(),
+    }
+}
