@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::Settings;
@@ -102,9 +103,14 @@ fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: 
     let known = all_variables();
     let mut given: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     given.sort();
+    let mut of_kubernetes = Vec::new();
     for (name, value) in given.into_iter().filter(|(name, _)| *name != FILE_VARIABLE && !failpoint::is_variable(name)) {
         let file = SourceFile::new(name.as_str(), value.as_str());
         let Some(variable) = known.iter().find(|variable| variable.name == *name) else {
+            if is_of_kubernetes(name, value) {
+                of_kubernetes.push(name.as_str());
+                continue;
+            }
             let diagnostic = Diagnostic::error(codes::UNKNOWN_VARIABLE, format!("unknown variable `{name}`"));
             let names = known.iter().map(|variable| variable.name.as_str());
             let mut diagnostic = diagnostic.suggest(name, names);
@@ -118,6 +124,28 @@ fn overlay(root: &mut Node, environment: &HashMap<String, String>, diagnostics: 
             root.set(&variable.path, node);
         }
     }
+    if !of_kubernetes.is_empty() {
+        let message = format!("not read: variables that Kubernetes sets for a Service: {}", of_kubernetes.join(", "));
+        diagnostics.push(Diagnostic::note(codes::SERVICE_VARIABLE, message));
+    }
+}
+
+/// Whether Kubernetes sets a variable, in every pod beside a Service whose name begins with `logphase`: `NAME_SERVICE_HOST`,
+/// `NAME_SERVICE_PORT`, `NAME_SERVICE_PORT_HTTP`, `NAME_PORT`, `NAME_PORT_80_TCP` and its parts (kubernetes.io, "Accessing the
+/// Service"). A setting may be misspelt like one of them, so that the value counts, too.
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    static FORM: LazyLock<Regex> = LazyLock::new(|| {
+        let name = r"LOGPHASE(_[A-Z0-9_]+)?";
+        let address = r"(tcp|udp|sctp)://\S+";
+        let forms = [
+            r"_SERVICE_HOST=\S+".to_owned(),
+            r"_SERVICE_PORT(_[A-Z0-9_]+)?=[0-9]+".to_owned(),
+            format!(r"_PORT(_[0-9]+_(TCP|UDP|SCTP))?={address}"),
+            r"_PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=\S+".to_owned(),
+        ];
+        Regex::new(&format!("^{name}({})$", forms.join("|"))).expect("a valid expression")
+    });
+    FORM.is_match(&format!("{name}={value}"))
 }
 
 /// The value of a variable, in the syntax of its field's type.

@@ -96,6 +96,33 @@ fn reports_mistakes() {
     assert_eq!(shorts("a: [", &[]).len(), 1);
 }
 
+/// Scenario: the variables that Kubernetes sets for Services named `logphase` and `logphase-status`; variables that look like them
+/// and have other values.
+/// Guarantees: the former are told in one note and change nothing; the latter are errors.
+#[test]
+fn variables_of_kubernetes() {
+    let environment = [
+        ("LOGPHASE_PORT", "tcp://10.0.0.1:9080"),
+        ("LOGPHASE_PORT_9080_TCP", "tcp://10.0.0.1:9080"),
+        ("LOGPHASE_PORT_9080_TCP_ADDR", "10.0.0.1"),
+        ("LOGPHASE_PORT_9080_TCP_PORT", "9080"),
+        ("LOGPHASE_PORT_9080_TCP_PROTO", "tcp"),
+        ("LOGPHASE_SERVICE_HOST", "10.0.0.1"),
+        ("LOGPHASE_SERVICE_PORT", "9080"),
+        ("LOGPHASE_SERVICE_PORT_HTTP", "9080"),
+        ("LOGPHASE_STATUS_PORT", "tcp://10.0.0.2:8007"),
+        ("LOGPHASE_STATUS_PORT_53_UDP_PROTO", "udp"),
+        ("LOGPHASE_STATUS_SERVICE_HOST", "fd00::1"),
+    ];
+    let (settings, diagnostics) = load("", &environment);
+    assert!(diagnostics.len() == 1 && !diagnostics[0].is_error(), "{diagnostics:?}");
+    assert!(environment.iter().all(|(name, _)| diagnostics[0].message.contains(name)));
+    assert_eq!(settings.status.listen, good("", &[]).status.listen);
+    for wrong in [("LOGPHASE_STATUS_PORT", "8007"), ("LOGPHASE_SERVICE_PORT", "x"), ("LOGPHASE_PORT_X_TCP_ADDR", "a")] {
+        assert!(load("", &[wrong]).1.iter().any(|diagnostic| diagnostic.is_error()), "{wrong:?}");
+    }
+}
+
 /// Scenario: where state is kept, by what the environment says. Guarantees: systemd's folder first, absolute paths only.
 #[test]
 fn finds_the_data_folder() {

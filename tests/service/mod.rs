@@ -196,7 +196,8 @@ impl Home {
         let writer = thread::spawn(move || stdin.write_all(&input).is_ok());
         let stdout = read_all(child.stdout.take().unwrap());
         let stderr = read_all(child.stderr.take().unwrap());
-        let status = wait_for_end(&mut child, 2 * TIMEOUT);
+        // The attacks on the sandbox are over 200 processes.
+        let status = wait_for_end(&mut child, 10 * TIMEOUT);
         let _ = writer.join();
         let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
         let Some(status) = status else { panic!("logphase {arguments:?} did not end\n{stdout}\n{stderr}") };

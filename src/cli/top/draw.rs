@@ -63,6 +63,10 @@ fn header(view: &View) -> Vec<Line<'static>> {
     if waiting > 0 {
         second.push_str(&format!(", the oldest for {}", age(oldest)));
     }
+    if last.status.unlogged() > 0 {
+        let count = number(last.status.unlogged() as f64);
+        second.push_str(&format!("; {count} transactions logged by no plugin"));
+    }
     vec![Line::from(first), Line::from(second), Line::from(inputs(view, last)), problem(view)]
 }
 
@@ -91,14 +95,7 @@ fn inputs(view: &View, last: &Snapshot) -> String {
             text
         })
         .collect();
-    if texts.is_empty() {
-        return "Inputs: nothing received yet".to_owned();
-    }
-    let unlogged = match last.status.unlogged() {
-        0 => String::new(),
-        count => format!("; {} logged by no plugin", number(count as f64)),
-    };
-    format!("Inputs: {}{unlogged}", texts.join("; "))
+    if texts.is_empty() { "Inputs: nothing received yet".to_owned() } else { format!("Inputs: {}", texts.join("; ")) }
 }
 
 /// A problem of the whole service: it does not answer, it refused the last reload, or a mapping does not fit what arrives.

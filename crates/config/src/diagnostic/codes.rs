@@ -78,6 +78,8 @@ pub const SETTING: &str = "K0402";
 pub const UNKNOWN_VARIABLE: &str = "K0403";
 /// An input that others can write to, or a secret that others can read.
 pub const EXPOSED: &str = "K0404";
+/// A variable that Kubernetes sets for a Service.
+pub const SERVICE_VARIABLE: &str = "K0405";
 /// A file that cannot be read.
 pub const UNREADABLE: &str = "K0501";
 /// A test file that names no subject, or two.
@@ -225,6 +227,12 @@ pub const CODES: &[Code] = &[
         "an input or a secret that is open to others",
         "An input listens beyond this machine and does not ask senders who they are, or shows their tokens to the network; or \
          every user of this machine can read a secret file. See docs/security.md.",
+    ),
+    code(
+        SERVICE_VARIABLE,
+        "a variable that Kubernetes sets for a Service",
+        "Beside a Service named `logphase`, Kubernetes sets variables such as LOGPHASE_PORT and LOGPHASE_SERVICE_HOST in every pod. \
+         They are no settings and are not read; `enableServiceLinks: false` in the pod's specification turns them off.",
     ),
     code(UNREADABLE, "a file that cannot be read", "The file is missing, is not readable, or is not UTF-8."),
     code(
