@@ -20,8 +20,7 @@ use logphase::decode::mapping::Mappings;
 use logphase::decode::{AlsDecoder, OtlpDecoder, TextDecoder};
 use logphase_protocol::envoy::batch;
 use logphase_protocol::envoy::message::{
-    AccessLogType, Address, Common, HttpEntry, HttpRequest, HttpResponse, Number, SocketAddress, TextMember, Time,
-    encode,
+    AccessLogType, Address, Common, HttpEntry, HttpRequest, HttpResponse, Number, TextMember, Time, encode,
 };
 use logphase_protocol::envoy::{Converter, Origin};
 use logphase_protocol::otlp::Encoding;
@@ -92,7 +91,7 @@ fn als(name: &str, entries: &[(u8, Bytes)]) -> f64 {
     let origin = Origin::default();
     row(name, message.len(), number, || {
         let decode = |part| decoder.decode(part, &origin).ok().flatten().map(black_box);
-        batch::read(message.clone()).flatten().filter_map(decode).count()
+        batch::read(&message).flatten().filter_map(decode).count()
     })
 }
 
@@ -112,10 +111,7 @@ fn samples() -> Vec<(u8, Bytes)> {
 /// A request as most are, with ten headers.
 fn typical() -> Bytes {
     let time = |seconds, nanos| Some(Time { seconds, nanos });
-    let address = |ip: &'static str, port| {
-        let socket = SocketAddress { address: ip.into(), port };
-        Some(Address { socket: Some(socket), ..Address::default() })
-    };
+    let address = |ip: &'static str, port| Some(Address::socket(ip, port));
     let common = Common {
         downstream_remote_address: address("192.0.2.7", 50_000),
         downstream_local_address: address("192.0.2.1", 443),

@@ -9,12 +9,11 @@ use logphase_protocol::envoy::{Conversion, Converter, Origin};
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, message)) = input.split_first() else { return };
-    let message = bytes::Bytes::copy_from_slice(message);
     let rules = ["consumer.username=metadata:ns.test:s", "route.name=filter_state:my.key"];
     let rules = rules.iter().map(|rule| rule.parse().expect("a rule")).collect();
     let converter = Converter::new(rules, true);
     let mut origin = Origin::default();
-    let whole = if kind & 1 == 0 { Part::Http(message.clone()) } else { Part::Tcp(message.clone()) };
+    let whole = if kind & 1 == 0 { Part::Http(message) } else { Part::Tcp(message) };
     for part in batch::read(message).flatten().chain([whole]) {
         let mut out = Vec::new();
         let converted = match part {

@@ -157,7 +157,7 @@ pub(crate) fn whole(number: f64) -> Option<i64> {
 }
 
 /// The members of a map in the order of their keys; of equal keys the last.
-pub(crate) fn sorted<M>(members: &[M], key: impl Fn(&M) -> &bytes::Bytes) -> impl Iterator<Item = &M> {
+pub(crate) fn sorted<'m, 'k, M>(members: &'m [M], key: impl Fn(&'m M) -> &'k [u8]) -> impl Iterator<Item = &'m M> {
     let mut sorted: Vec<&M> = members.iter().collect();
     sorted.sort_by(|one, other| key(one).cmp(key(other)));
     let keep: Vec<bool> =

@@ -72,3 +72,121 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+/// Why bytes are not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireError {
+    /// They end within a field.
+    Truncated,
+    /// A number has more than 64 bits.
+    Varint,
+    /// What should tell a field's number and type tells neither.
+    Key,
+    /// A group is not closed, closed twice, or too deep.
+    Group,
+    /// A field has not the type that it must have, which is this.
+    Type(&'static str),
+}
+
+impl std::fmt::Display for WireError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("it ends within a field"),
+            Self::Varint => f.write_str("a number of it has more than 64 bits"),
+            Self::Key => f.write_str("a field of it has no valid number and type"),
+            Self::Group => f.write_str("a group of fields in it is not closed, or too deep"),
+            Self::Type(expected) => write!(f, "a field of it is not {expected}, as it must be"),
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// The value of a field, as [`strict`] reads it. The methods give it as the type that a field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    /// A fixed number or a group, which no field of the messages here is.
+    Other,
+}
+
+impl<'a> Field<'a> {
+    #[inline]
+    pub(crate) fn bytes(self) -> Result<&'a [u8], WireError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Varint(_) | Self::Other => Err(WireError::Type("bytes")),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn uint64(self) -> Result<u64, WireError> {
+        match self {
+            Self::Varint(value) => Ok(value),
+            Self::Bytes(_) | Self::Other => Err(WireError::Type("a number")),
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_wrap, reason = "negative numbers are sent as their two's complement")]
+    pub(crate) fn int64(self) -> Result<i64, WireError> {
+        Ok(self.uint64()? as i64)
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf drops what a type has no room for")]
+    pub(crate) fn uint32(self) -> Result<u32, WireError> {
+        Ok(self.uint64()? as u32)
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf drops what a type has no room for")]
+    pub(crate) fn int32(self) -> Result<i32, WireError> {
+        Ok(self.uint64()? as i32)
+    }
+}
+
+/// The next field of `message`: its number and value. `None` at the end.
+///
+/// # Errors
+/// What follows is not a field.
+#[inline]
+pub(crate) fn strict<'a>(message: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, WireError> {
+    if message.is_empty() {
+        return Ok(None);
+    }
+    let key = u32::try_from(strict_varint(message)?).map_err(|_| WireError::Key)?;
+    let number = key >> 3;
+    if number == 0 {
+        return Err(WireError::Key);
+    }
+    let field = match key & 7 {
+        0 => Field::Varint(strict_varint(message)?),
+        2 => {
+            let length = usize::try_from(strict_varint(message)?).map_err(|_| WireError::Truncated)?;
+            let (bytes, rest) = message.split_at_checked(length).ok_or(WireError::Truncated)?;
+            *message = rest;
+            Field::Bytes(bytes)
+        }
+        kind => {
+            let kind = WireType::try_from(u64::from(kind)).map_err(|_| WireError::Key)?;
+            skip_field(kind, number, message, DecodeContext::default()).map_err(|_| WireError::Group)?;
+            Field::Other
+        }
+    };
+    Ok(Some((number, field)))
+}
+
+/// A number of up to 64 bits. Most have one byte.
+#[inline]
+fn strict_varint(message: &mut &[u8]) -> Result<u64, WireError> {
+    match message.split_first() {
+        Some((byte, rest)) if *byte < 0x80 => {
+            *message = rest;
+            Ok(u64::from(*byte))
+        }
+        Some(_) => decode_varint(message).map_err(|_| WireError::Varint),
+        None => Err(WireError::Truncated),
+    }
+}

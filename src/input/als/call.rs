@@ -202,7 +202,7 @@ impl Call {
 
     /// Takes the entries of a message.
     async fn take(&mut self, message: Bytes) {
-        for (number, part) in batch::read(message).enumerate() {
+        for (number, part) in batch::read(&message).enumerate() {
             match part {
                 Ok(Part::Identifier(identifier)) => match Origin::decode(identifier) {
                     Ok(origin) => self.origin = origin,

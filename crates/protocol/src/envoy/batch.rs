@@ -1,18 +1,16 @@
 //! A message of the stream, split into its parts.
 
-use bytes::Bytes;
-
-use crate::wire::{FieldError, field};
+use crate::wire::{Field, WireError, strict};
 
 /// A part of `envoy.service.accesslog.v3.StreamAccessLogsMessage`, not decoded yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
     /// [`crate::envoy::message::Identifier`], in the first message of a stream.
-    Identifier(Bytes),
-    /// [`crate::envoy::message::HttpEntry`].
-    Http(Bytes),
-    /// [`crate::envoy::message::TcpEntry`].
-    Tcp(Bytes),
+    Identifier(&'a [u8]),
+    /// [`crate::envoy::entry::HttpEntry`].
+    Http(&'a [u8]),
+    /// [`crate::envoy::entry::TcpEntry`].
+    Tcp(&'a [u8]),
 }
 
 /// A message that is not one of the stream.
@@ -27,8 +25,8 @@ impl std::fmt::Display for BatchError {
 
 impl std::error::Error for BatchError {}
 
-impl From<FieldError> for BatchError {
-    fn from(_: FieldError) -> Self {
+impl From<WireError> for BatchError {
+    fn from(_: WireError) -> Self {
         Self
     }
 }
@@ -37,37 +35,37 @@ impl From<FieldError> for BatchError {
 ///
 /// Entries are not decoded together: an empty one takes two bytes in a message and hundreds as a structure.
 #[derive(Debug, Clone)]
-pub struct Parts {
-    rest: Bytes,
+pub struct Parts<'a> {
+    rest: &'a [u8],
     /// The list of entries that is being read, and what its entries are.
-    list: Option<(Kind, Bytes)>,
+    list: Option<(Kind<'a>, &'a [u8])>,
 }
 
 /// Makes a part of the bytes of an entry.
-type Kind = fn(Bytes) -> Part;
+type Kind<'a> = fn(&'a [u8]) -> Part<'a>;
 
 /// The parts of `message`.
-pub fn read(message: Bytes) -> Parts {
+pub fn read(message: &[u8]) -> Parts<'_> {
     Parts { rest: message, list: None }
 }
 
-impl Iterator for Parts {
-    type Item = Result<Part, BatchError>;
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<Part<'a>, BatchError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some((entry, list)) = &mut self.list {
-                match field(list) {
-                    Ok(Some((1, bytes))) => return Some(Ok(entry(bytes))),
+                match strict(list) {
+                    Ok(Some((1, Field::Bytes(bytes)))) => return Some(Ok(entry(bytes))),
                     Ok(Some(_)) => continue,
                     Ok(None) => self.list = None,
                     Err(error) => return Some(Err(self.end(error.into()))),
                 }
             }
-            match field(&mut self.rest) {
-                Ok(Some((1, bytes))) => return Some(Ok(Part::Identifier(bytes))),
-                Ok(Some((2, bytes))) => self.list = Some((Part::Http, bytes)),
-                Ok(Some((3, bytes))) => self.list = Some((Part::Tcp, bytes)),
+            match strict(&mut self.rest) {
+                Ok(Some((1, Field::Bytes(bytes)))) => return Some(Ok(Part::Identifier(bytes))),
+                Ok(Some((2, Field::Bytes(bytes)))) => self.list = Some((Part::Http, bytes)),
+                Ok(Some((3, Field::Bytes(bytes)))) => self.list = Some((Part::Tcp, bytes)),
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(error) => return Some(Err(self.end(error.into()))),
@@ -76,9 +74,9 @@ impl Iterator for Parts {
     }
 }
 
-impl Parts {
+impl Parts<'_> {
     fn end(&mut self, error: BatchError) -> BatchError {
-        (self.rest, self.list) = (Bytes::new(), None);
+        (self.rest, self.list) = (&[], None);
         error
     }
 }

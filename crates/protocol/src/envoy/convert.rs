@@ -6,13 +6,11 @@ mod common;
 mod http;
 mod tcp;
 
-use bytes::Bytes;
-use prost::{DecodeError, Message};
-
-use crate::envoy::message::{AccessLogType, Common, HttpEntry, TcpEntry};
+use crate::envoy::entry::{Common, HttpEntry, TcpEntry};
 use crate::envoy::rule::{Rule, Sources};
 use crate::envoy::stream::Origin;
 use crate::json::Writer;
+use crate::wire::WireError;
 
 /// Writes entries as Kong's log objects.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +32,7 @@ pub enum Conversion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryError {
     /// Not a message of its type.
-    Malformed(DecodeError),
+    Malformed(WireError),
     /// It has no `common_properties`, which every entry of Envoy has.
     Empty,
 }
@@ -61,7 +59,7 @@ impl Converter {
     ///
     /// # Errors
     /// `entry` is none; nothing is appended.
-    pub fn http(&self, entry: Bytes, origin: &Origin, out: &mut Vec<u8>) -> Result<Conversion, EntryError> {
+    pub fn http(&self, entry: &[u8], origin: &Origin, out: &mut Vec<u8>) -> Result<Conversion, EntryError> {
         let entry = HttpEntry::decode(entry).map_err(EntryError::Malformed)?;
         let common = entry.common.as_ref().ok_or(EntryError::Empty)?;
         if self.drops(common) {
@@ -76,7 +74,7 @@ impl Converter {
     ///
     /// # Errors
     /// `entry` is none; nothing is appended.
-    pub fn tcp(&self, entry: Bytes, origin: &Origin, out: &mut Vec<u8>) -> Result<Conversion, EntryError> {
+    pub fn tcp(&self, entry: &[u8], origin: &Origin, out: &mut Vec<u8>) -> Result<Conversion, EntryError> {
         let entry = TcpEntry::decode(entry).map_err(EntryError::Malformed)?;
         let common = entry.common.as_ref().ok_or(EntryError::Empty)?;
         if self.drops(common) {
@@ -87,10 +85,7 @@ impl Converter {
         Ok(Conversion::Written)
     }
 
-    fn drops(&self, common: &Common) -> bool {
-        // The type of a later version is judged by the flag alone.
-        let is_final = AccessLogType::try_from(common.access_log_type).is_ok_and(AccessLogType::is_final)
-            || AccessLogType::try_from(common.access_log_type).is_err();
-        !self.intermediate && (common.intermediate_log_entry || !is_final)
+    fn drops(&self, common: &Common<'_>) -> bool {
+        !self.intermediate && common.is_intermediate()
     }
 }

@@ -1,4 +1,5 @@
-//! The messages of the access log service, with the fields that are used.
+//! The messages of the access log service, with the fields that are used, as owned values: to make and encode entries of one's
+//! own. What arrives is read by [`crate::envoy::entry`], which borrows.
 //!
 //! Names, numbers and meanings are those of Envoy's protos, which document each field.
 
@@ -167,6 +168,10 @@ pub struct HttpRequest {
     pub body_bytes: u64,
     #[prost(message, repeated, tag = "13")]
     pub headers: Vec<TextMember>,
+    #[prost(uint64, tag = "14")]
+    pub upstream_header_bytes_sent: u64,
+    #[prost(uint64, tag = "15")]
+    pub downstream_header_bytes_received: u64,
 }
 
 /// `envoy.data.accesslog.v3.HTTPResponseProperties`.
@@ -184,6 +189,10 @@ pub struct HttpResponse {
     pub trailers: Vec<TextMember>,
     #[prost(bytes = "bytes", tag = "6")]
     pub code_details: Bytes,
+    #[prost(uint64, tag = "7")]
+    pub upstream_header_bytes_received: u64,
+    #[prost(uint64, tag = "8")]
+    pub downstream_header_bytes_sent: u64,
 }
 
 /// `envoy.data.accesslog.v3.TLSProperties`.
@@ -226,12 +235,26 @@ pub struct SubjectAltName {
 /// `envoy.config.core.v3.Address`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Address {
-    #[prost(message, optional, tag = "1")]
-    pub socket: Option<SocketAddress>,
-    #[prost(message, optional, tag = "2")]
-    pub pipe: Option<Pipe>,
-    #[prost(message, optional, tag = "3")]
-    pub internal: Option<InternalAddress>,
+    #[prost(oneof = "AddressKind", tags = "1, 2, 3")]
+    pub kind: Option<AddressKind>,
+}
+
+/// `envoy.config.core.v3.Address.address`.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum AddressKind {
+    #[prost(message, tag = "1")]
+    Socket(SocketAddress),
+    #[prost(message, tag = "2")]
+    Pipe(Pipe),
+    #[prost(message, tag = "3")]
+    Internal(InternalAddress),
+}
+
+impl Address {
+    /// An address of the network: an IP address and a port.
+    pub fn socket(address: impl Into<Bytes>, port: u32) -> Self {
+        Self { kind: Some(AddressKind::Socket(SocketAddress { address: address.into(), port })) }
+    }
 }
 
 /// `envoy.config.core.v3.SocketAddress`.

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use crate::envoy::message::{Common, HttpRequest, Text, TextMember};
+use crate::envoy::entry::{Common, HttpRequest, Text, TextMember};
 use crate::envoy::metadata;
 use crate::envoy::stream::Origin;
-use prost::Message;
 
 /// The members that a rule can set, in the order of the log object.
 pub(crate) const TARGETS: [&str; 11] = [
@@ -107,8 +106,8 @@ impl FromStr for Rule {
 #[derive(Clone, Copy)]
 pub(crate) struct Sources<'a> {
     pub(crate) origin: &'a Origin,
-    pub(crate) common: &'a Common,
-    pub(crate) request: Option<&'a HttpRequest>,
+    pub(crate) common: &'a Common<'a>,
+    pub(crate) request: Option<&'a HttpRequest<'a>>,
 }
 
 impl<'a> Sources<'a> {
@@ -121,17 +120,17 @@ impl<'a> Sources<'a> {
     fn value(self, source: &Source) -> Option<Cow<'a, [u8]>> {
         let borrowed = |text: &'a [u8]| Some(Cow::Borrowed(text));
         match source {
-            Source::Metadata { namespace, keys } => metadata::find(&self.common.metadata, namespace, keys),
+            Source::Metadata { namespace, keys } => metadata::find(self.common.metadata, namespace, keys),
             Source::FilterState(name) => {
                 let objects = &self.common.filter_state_objects;
-                let found = objects.iter().rfind(|object| object.key == name.as_bytes())?.value.as_ref()?;
-                filter_state_text(&found.type_url, &found.value).map(Cow::Owned)
+                let found = objects.iter().rfind(|object| object.key == name.as_bytes())?.value?;
+                filter_state_text(found.type_url, found.value).map(Cow::Borrowed)
             }
             Source::CustomTag(name) => borrowed(member(&self.common.custom_tags, name)?),
             Source::RequestHeader(name) => borrowed(member(&self.request?.headers, name)?),
             Source::PeerUriSan => {
                 let certificate = self.common.tls.as_ref()?.peer_certificate.as_ref()?;
-                borrowed(&certificate.subject_alt_names.first()?.uri)
+                borrowed(certificate.uri_sans.first()?)
             }
             Source::NodeId => borrowed(&self.origin.node_id),
             Source::NodeCluster => borrowed(&self.origin.node_cluster),
@@ -139,16 +138,16 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn member<'a>(members: &'a [TextMember], name: &str) -> Option<&'a [u8]> {
+fn member<'a>(members: &[TextMember<'a>], name: &str) -> Option<&'a [u8]> {
     let found = members.iter().rfind(|member| member.key.eq_ignore_ascii_case(name.as_bytes()))?;
-    Some(&found.value)
+    Some(found.value)
 }
 
 /// The text of an object of the filter state: strings are `google.protobuf.StringValue` or `BytesValue`.
-pub(crate) fn filter_state_text(type_url: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn filter_state_text<'a>(type_url: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
     let name = type_url.rsplit(|byte| *byte == b'/').next()?;
     if !matches!(name, b"google.protobuf.StringValue" | b"google.protobuf.BytesValue") {
         return None;
     }
-    Text::decode(value).ok().map(|text| text.value.to_vec())
+    Text::decode(value).ok()
 }

@@ -25,7 +25,7 @@ impl Origin {
     ///
     /// # Errors
     /// `identifier` is not such a message.
-    pub fn decode(identifier: Bytes) -> Result<Self, DecodeError> {
+    pub fn decode(identifier: &[u8]) -> Result<Self, DecodeError> {
         let Identifier { node, log_name } = Identifier::decode(identifier)?;
         let Node { id, cluster, locality } = node.unwrap_or_default();
         let (node_id, node_cluster) = (kept(&id), kept(&cluster));

@@ -2,22 +2,33 @@
 
 use std::borrow::Cow;
 
-use crate::envoy::message::{Certificate, Tls, TlsVersion};
+use crate::envoy::entry::{Certificate, Tls, TlsVersion};
 use crate::json::Writer;
 
+impl Tls<'_> {
+    /// The version as Envoy's logs print it, like `TLSv1.3`; empty if it is not known.
+    pub fn version_name(&self) -> &'static str {
+        match TlsVersion::try_from(self.version) {
+            Ok(TlsVersion::V1) => "TLSv1",
+            Ok(TlsVersion::V1_1) => "TLSv1.1",
+            Ok(TlsVersion::V1_2) => "TLSv1.2",
+            Ok(TlsVersion::V1_3) => "TLSv1.3",
+            Ok(TlsVersion::Unspecified) | Err(_) => "",
+        }
+    }
+
+    /// The cipher suite by OpenSSL's name, as Envoy's logs print it; as a number in hexadecimal digits if OpenSSL has none.
+    pub fn cipher_name(&self) -> Option<Cow<'static, str>> {
+        self.cipher_suite.map(cipher)
+    }
+}
+
 /// Writes the member `tls` of `request` and `session`.
-pub(crate) fn write(json: &mut Writer<'_>, tls: &Tls) {
+pub(crate) fn write(json: &mut Writer<'_>, tls: &Tls<'_>) {
     json.open_member("tls");
-    let version = match TlsVersion::try_from(tls.version) {
-        Ok(TlsVersion::V1) => "TLSv1",
-        Ok(TlsVersion::V1_1) => "TLSv1.1",
-        Ok(TlsVersion::V1_2) => "TLSv1.2",
-        Ok(TlsVersion::V1_3) => "TLSv1.3",
-        Ok(TlsVersion::Unspecified) | Err(_) => "",
-    };
-    json.text_member("version", version.as_bytes());
-    if let Some(suite) = tls.cipher_suite {
-        json.text_member("cipher", cipher(suite.value).as_bytes());
+    json.text_member("version", tls.version_name().as_bytes());
+    if let Some(cipher) = tls.cipher_name() {
+        json.text_member("cipher", cipher.as_bytes());
     }
     // Envoy logs the certificate that the peer presented; a connection whose certificate is refused has no record.
     let presented = tls.peer_certificate.as_ref().is_some_and(|certificate| *certificate != Certificate::default());
@@ -26,18 +37,18 @@ pub(crate) fn write(json: &mut Writer<'_>, tls: &Tls) {
 }
 
 /// Writes the member `tls` of `envoy`: what Kong's object has no place for.
-pub(crate) fn write_extras(json: &mut Writer<'_>, tls: &Tls) {
+pub(crate) fn write_extras(json: &mut Writer<'_>, tls: &Tls<'_>) {
     json.open_member("tls");
-    json.text_member("sni", &tls.sni_hostname);
-    json.text_member("session_id", &tls.session_id);
-    json.text_member("ja3_fingerprint", &tls.ja3_fingerprint);
+    json.text_member("sni", tls.sni_hostname);
+    json.text_member("session_id", tls.session_id);
+    json.text_member("ja3_fingerprint", tls.ja3_fingerprint);
     for (name, certificate) in [("peer", &tls.peer_certificate), ("local", &tls.local_certificate)] {
         let Some(certificate) = certificate else { continue };
         json.open_member(name);
-        json.text_member("subject", &certificate.subject);
-        json.text_member("issuer", &certificate.issuer);
-        if !certificate.subject_alt_names.is_empty() {
-            json.list("uri_sans", &certificate.subject_alt_names, |json, san| json.text(&san.uri));
+        json.text_member("subject", certificate.subject);
+        json.text_member("issuer", certificate.issuer);
+        if !certificate.uri_sans.is_empty() {
+            json.list("uri_sans", &certificate.uri_sans, |json, uri| json.text(uri));
         }
         json.close(b'}');
     }

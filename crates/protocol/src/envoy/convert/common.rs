@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
+use crate::envoy::entry::{AccessLogType, Address, Common, SocketAddress, Time};
 use crate::envoy::flags::Flags;
-use crate::envoy::message::{AccessLogType, Address, Common, SocketAddress, Time};
 use crate::envoy::rule::{Rule, Sources, filter_state_text};
 use crate::envoy::{metadata, tls};
 use crate::json::{Writer, sorted};
@@ -27,20 +25,20 @@ pub(super) fn milliseconds(json: &mut Writer<'_>, name: &str, nanoseconds: i128)
 }
 
 /// The address of the network, if it is one.
-pub(super) fn socket(address: Option<&Address>) -> Option<&SocketAddress> {
-    address?.socket.as_ref().filter(|socket| !socket.address.is_empty())
+pub(super) fn socket(address: Option<Address<'_>>) -> Option<SocketAddress<'_>> {
+    address?.socket().filter(|socket| !socket.address.is_empty())
 }
 
 /// `tries`: Envoy tells the last host only; of the earlier tries only the number is known.
-pub(super) fn tries(json: &mut Writer<'_>, common: &Common) {
-    let host = common.upstream_remote_address.as_ref();
+pub(super) fn tries(json: &mut Writer<'_>, common: &Common<'_>) {
+    let host = common.upstream_remote_address;
     let count = if host.is_some() { common.upstream_request_attempt_count.clamp(1, MAX_TRIES) } else { 0 };
     json.list("tries", 1..=count, |json, number| {
         json.open(b'{');
         if number == count
             && let Some(socket) = socket(host)
         {
-            json.text_member("ip", &socket.address);
+            json.text_member("ip", socket.address);
             json.number_member("port", socket.port);
         }
         json.close(b'}');
@@ -48,24 +46,24 @@ pub(super) fn tries(json: &mut Writer<'_>, common: &Common) {
 }
 
 /// `route`, `service`, `consumer`, `authenticated_entity` and `workspace`, each if it has a member.
-pub(super) fn entities<'e>(json: &mut Writer<'_>, common: &'e Common, rules: &[Rule], sources: Sources<'e>) {
+pub(super) fn entities<'e>(json: &mut Writer<'_>, common: &'e Common<'e>, rules: &[Rule], sources: Sources<'e>) {
     let found = |target: &str| sources.find(rules, target).unwrap_or_default();
-    let named = |target: &str, envoys: &'e Bytes| sources.find(rules, target).unwrap_or(Cow::Borrowed(envoys));
-    let (route_id, route_name) = (found("route.id"), named("route.name", &common.route_name));
+    let named = |target: &str, envoys: &'e [u8]| sources.find(rules, target).unwrap_or(Cow::Borrowed(envoys));
+    let (route_id, route_name) = (found("route.id"), named("route.name", common.route_name));
     if !route_id.is_empty() || !route_name.is_empty() {
         json.open_member("route");
         json.text_member("id", &route_id);
         json.text_member("name", &route_name);
         json.close(b'}');
     }
-    let (service_id, service_name) = (found("service.id"), named("service.name", &common.upstream_cluster));
-    let host = socket(common.upstream_remote_address.as_ref());
+    let (service_id, service_name) = (found("service.id"), named("service.name", common.upstream_cluster));
+    let host = socket(common.upstream_remote_address);
     if !service_id.is_empty() || !service_name.is_empty() || host.is_some() {
         json.open_member("service");
         json.text_member("id", &service_id);
         json.text_member("name", &service_name);
         if let Some(host) = host {
-            json.text_member("host", &host.address);
+            json.text_member("host", host.address);
             json.number_member("port", host.port);
         }
         json.close(b'}');
@@ -92,10 +90,10 @@ pub(super) fn entities<'e>(json: &mut Writer<'_>, common: &'e Common, rules: &[R
 }
 
 /// `client_ip` and `started_at`.
-pub(super) fn client(json: &mut Writer<'_>, common: &Common) {
-    let remote = socket(common.downstream_remote_address.as_ref());
-    if let Some(remote) = remote.or_else(|| socket(common.downstream_direct_remote_address.as_ref())) {
-        json.text_member("client_ip", &remote.address);
+pub(super) fn client(json: &mut Writer<'_>, common: &Common<'_>) {
+    let remote = socket(common.downstream_remote_address);
+    if let Some(remote) = remote.or_else(|| socket(common.downstream_direct_remote_address)) {
+        json.text_member("client_ip", remote.address);
     }
     if let Some(start) = common.start_time {
         milliseconds(json, "started_at", start.nanoseconds());
@@ -103,7 +101,7 @@ pub(super) fn client(json: &mut Writer<'_>, common: &Common) {
 }
 
 /// The members of `envoy` that both kinds of entry have. The caller opens and closes it.
-pub(super) fn extras(json: &mut Writer<'_>, common: &Common, flags: Flags, http: bool, sources: Sources<'_>) {
+pub(super) fn extras(json: &mut Writer<'_>, common: &Common<'_>, flags: Flags, http: bool, sources: Sources<'_>) {
     json.0.extend_from_slice(&sources.origin.members);
     match AccessLogType::try_from(common.access_log_type) {
         Ok(kind) => json.text_member("access_log_type", kind.name().as_bytes()),
@@ -112,20 +110,20 @@ pub(super) fn extras(json: &mut Writer<'_>, common: &Common, flags: Flags, http:
     if common.intermediate_log_entry {
         json.bool_member("intermediate_log_entry", true);
     }
-    json.text_member("stream_id", &common.stream_id);
+    json.text_member("stream_id", common.stream_id);
     json.list("response_flags", flags.names(http), |json, name| json.text(name.as_bytes()));
-    json.text_member("connection_termination_details", &common.connection_termination_details);
-    json.text_member("upstream_transport_failure_reason", &common.upstream_transport_failure_reason);
-    json.text_member("downstream_transport_failure_reason", &common.downstream_transport_failure_reason);
-    json.text_member("route_name", &common.route_name);
-    json.text_member("upstream_cluster", &common.upstream_cluster);
+    json.text_member("connection_termination_details", common.connection_termination_details);
+    json.text_member("upstream_transport_failure_reason", common.upstream_transport_failure_reason);
+    json.text_member("downstream_transport_failure_reason", common.downstream_transport_failure_reason);
+    json.text_member("route_name", common.route_name);
+    json.text_member("upstream_cluster", common.upstream_cluster);
     json.number_member("upstream_request_attempt_count", common.upstream_request_attempt_count);
     for (name, address) in [
-        ("upstream_host", &common.upstream_remote_address),
-        ("upstream_local_address", &common.upstream_local_address),
-        ("downstream_remote_address", &common.downstream_remote_address),
-        ("downstream_direct_remote_address", &common.downstream_direct_remote_address),
-        ("downstream_local_address", &common.downstream_local_address),
+        ("upstream_host", common.upstream_remote_address),
+        ("upstream_local_address", common.upstream_local_address),
+        ("downstream_remote_address", common.downstream_remote_address),
+        ("downstream_direct_remote_address", common.downstream_direct_remote_address),
+        ("downstream_local_address", common.downstream_local_address),
     ] {
         if let Some(address) = address {
             write_address(json, name, address);
@@ -142,19 +140,19 @@ pub(super) fn extras(json: &mut Writer<'_>, common: &Common, flags: Flags, http:
 }
 
 /// `metadata`, `filter_state` and `custom_tags`.
-fn maps(json: &mut Writer<'_>, common: &Common) {
-    metadata::write(json, &common.metadata);
+fn maps(json: &mut Writer<'_>, common: &Common<'_>) {
+    metadata::write(json, common.metadata);
     if !common.filter_state_objects.is_empty() {
         json.open_member("filter_state");
-        for object in sorted(&common.filter_state_objects, |object| &object.key) {
-            let Some(value) = &object.value else { continue };
-            json.foreign_name(&object.key);
-            match filter_state_text(&value.type_url, &value.value) {
-                Some(text) => json.text(&text),
+        for object in sorted(&common.filter_state_objects, |object| object.key) {
+            let Some(value) = object.value else { continue };
+            json.foreign_name(object.key);
+            match filter_state_text(value.type_url, value.value) {
+                Some(text) => json.text(text),
                 // What it holds only its type's definition tells.
                 None => {
                     json.open(b'{');
-                    json.text_member("@type", &value.type_url);
+                    json.text_member("@type", value.type_url);
                     json.close(b'}');
                 }
             }
@@ -165,19 +163,20 @@ fn maps(json: &mut Writer<'_>, common: &Common) {
 }
 
 /// A member with an address as Envoy's logs print it: `ip:port`, `[v6]:port`, the path of a Unix socket.
-fn write_address(json: &mut Writer<'_>, name: &str, address: &Address) {
-    if let Some(SocketAddress { address, port }) = &address.socket {
-        let mut digits = [0; 10];
-        let port = decimal(*port, &mut digits);
-        if address.contains(&b':') {
-            json.parts_member(name, &[b"[", address, b"]:", port]);
-        } else {
-            json.parts_member(name, &[address, b":", port]);
+fn write_address(json: &mut Writer<'_>, name: &str, address: Address<'_>) {
+    match address {
+        Address::Socket(SocketAddress { address, port }) => {
+            let mut digits = [0; 10];
+            let port = decimal(port, &mut digits);
+            if address.contains(&b':') {
+                json.parts_member(name, &[b"[", address, b"]:", port]);
+            } else {
+                json.parts_member(name, &[address, b":", port]);
+            }
         }
-    } else if let Some(pipe) = &address.pipe {
-        json.text_member(name, &pipe.path);
-    } else if let Some(internal) = &address.internal {
-        json.parts_member(name, &[b"envoy://", &internal.listener]);
+        Address::Pipe(path) => json.text_member(name, path),
+        Address::Internal(listener) => json.parts_member(name, &[b"envoy://", listener]),
+        Address::Unknown => {}
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use super::common::{self, milliseconds, nanoseconds, socket};
+use crate::envoy::entry::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, TextMember};
 use crate::envoy::flags::Flags;
-use crate::envoy::message::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, Method, TextMember};
 use crate::envoy::rule::{Rule, Sources};
 use crate::envoy::{query, tls};
 use crate::json::Writer;
@@ -18,11 +16,17 @@ const VIA_UPSTREAM: &[u8] = b"via_upstream";
 const BROKE_OFF: &[u8] = b"upstream_reset_after_response_started";
 
 /// Writes the log object.
-pub(super) fn write(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common, rules: &[Rule], sources: Sources<'_>) {
+pub(super) fn write(
+    json: &mut Writer<'_>,
+    entry: &HttpEntry<'_>,
+    common: &Common<'_>,
+    rules: &[Rule],
+    sources: Sources<'_>,
+) {
     let (no_request, no_response) = (HttpRequest::default(), HttpResponse::default());
     let request = entry.request.as_ref().unwrap_or(&no_request);
     let response = entry.response.as_ref().unwrap_or(&no_response);
-    let status = response.code.map_or(0, |code| code.value);
+    let status = response.code.unwrap_or(0);
     let first_rx = common.time_to_first_upstream_rx_byte;
     json.begin();
     write_request(json, request, common);
@@ -30,7 +34,7 @@ pub(super) fn write(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common, r
     let upstream = common.upstream_remote_address.is_some();
     json.name("upstream_uri");
     // Kong's is empty for a request that it did not proxy.
-    json.text(if upstream { &request.path } else { b"" });
+    json.text(if upstream { request.path } else { b"" });
     let answered = response.code_details == VIA_UPSTREAM || first_rx.is_some();
     json.name("upstream_status");
     json.text(if answered { status.to_string() } else { String::new() }.as_bytes());
@@ -46,27 +50,28 @@ pub(super) fn write(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common, r
     json.close(b'}');
 }
 
-fn write_request(json: &mut Writer<'_>, request: &HttpRequest, common: &Common) {
-    let uri = if request.original_path.is_empty() { &request.path } else { &request.original_path };
+fn write_request(json: &mut Writer<'_>, request: &HttpRequest<'_>, common: &Common<'_>) {
+    let uri = if request.original_path.is_empty() { request.path } else { request.original_path };
     json.open_member("request");
-    json.text_member("id", if request.request_id.is_empty() { &common.stream_id } else { &request.request_id });
-    json.text_member("method", method(request));
+    json.text_member("id", if request.request_id.is_empty() { common.stream_id } else { request.request_id });
+    json.text_member("method", request.method_name());
     json.text_member("uri", uri);
     if !request.authority.is_empty() {
-        let scheme = if request.scheme.is_empty() { b"http" } else { &request.scheme[..] };
-        json.parts_member("url", &[scheme, b"://", &request.authority, uri]);
+        let scheme = if request.scheme.is_empty() { b"http" } else { request.scheme };
+        json.parts_member("url", &[scheme, b"://", request.authority, uri]);
     }
     json.name("querystring");
     query::write(json, uri);
     headers(
         json,
-        request.headers.iter(),
+        &request.headers,
+        &[],
         &[
-            ("host", &request.authority),
-            ("user-agent", &request.user_agent),
-            ("referer", &request.referer),
-            ("x-forwarded-for", &request.forwarded_for),
-            ("x-request-id", &request.request_id),
+            ("host", request.authority),
+            ("user-agent", request.user_agent),
+            ("referer", request.referer),
+            ("x-forwarded-for", request.forwarded_for),
+            ("x-request-id", request.request_id),
         ],
     );
     let wire = common.downstream_wire_bytes_received;
@@ -77,11 +82,11 @@ fn write_request(json: &mut Writer<'_>, request: &HttpRequest, common: &Common) 
     json.close(b'}');
 }
 
-fn write_response(json: &mut Writer<'_>, response: &HttpResponse, common: &Common, status: u32) {
+fn write_response(json: &mut Writer<'_>, response: &HttpResponse<'_>, common: &Common<'_>, status: u32) {
     json.open_member("response");
     json.number_member("status", status);
     // Of a header and a trailer with one name the header counts.
-    headers(json, response.trailers.iter().chain(&response.headers), &[]);
+    headers(json, &response.trailers, &response.headers, &[]);
     json.number_member("size", size(common.downstream_wire_bytes_sent, response.headers_bytes, response.body_bytes));
     json.close(b'}');
 }
@@ -91,38 +96,24 @@ fn size(wire: u64, headers: u64, body: u64) -> u64 {
     if wire > 0 { wire } else { headers.saturating_add(body) }
 }
 
-fn method(request: &HttpRequest) -> &[u8] {
-    match Method::try_from(request.method) {
-        Ok(Method::Get) => b"GET",
-        Ok(Method::Head) => b"HEAD",
-        Ok(Method::Post) => b"POST",
-        Ok(Method::Put) => b"PUT",
-        Ok(Method::Delete) => b"DELETE",
-        Ok(Method::Connect) => b"CONNECT",
-        Ok(Method::Options) => b"OPTIONS",
-        Ok(Method::Trace) => b"TRACE",
-        Ok(Method::Patch) => b"PATCH",
-        // Envoy has no number for PURGE and the like, but the logger may have been told to log `:method`.
-        Ok(Method::Unspecified) | Err(_) => {
-            let found = request.headers.iter().rfind(|member| member.key == ":method");
-            found.map_or(b"", |member| &member.value)
-        }
-    }
-}
-
-/// `headers`: those of `listed`, and those that Envoy has `fields` for and does not list. Names are in lower case and sorted;
-/// of one name the last counts.
-fn headers<'a>(json: &mut Writer<'_>, listed: impl Iterator<Item = &'a TextMember>, fields: &[(&'a str, &'a Bytes)]) {
-    let name = |key: &'a Bytes| match key.iter().any(u8::is_ascii_uppercase) {
+/// `headers`: those that Envoy has `fields` for, and those that are listed. Names are in lower case and sorted; of one name the
+/// last counts, a later list before an earlier one before `fields`.
+fn headers<'a>(
+    json: &mut Writer<'_>,
+    listed: &[TextMember<'a>],
+    later: &[TextMember<'a>],
+    fields: &[(&'static str, &'a [u8])],
+) {
+    let name = |key: &'a [u8]| match key.iter().any(u8::is_ascii_uppercase) {
         true => Cow::Owned(key.to_ascii_lowercase()),
-        false => Cow::Borrowed(&key[..]),
+        false => Cow::Borrowed(key),
     };
+    let mut all: Vec<(Cow<'a, [u8]>, &'a [u8])> = Vec::with_capacity(listed.len() + later.len() + fields.len());
     let fields = fields.iter().filter(|(_, value)| !value.is_empty());
-    let mut all: Vec<(Cow<'a, [u8]>, &'a [u8])> =
-        fields.map(|(name, value)| (Cow::Borrowed(name.as_bytes()), &value[..])).collect();
+    all.extend(fields.map(|(name, value)| (Cow::Borrowed(name.as_bytes()), *value)));
     // Pseudo headers (`:path`) are members of their own.
-    let listed = listed.filter(|member| !member.key.starts_with(b":"));
-    all.extend(listed.map(|member| (name(&member.key), &member.value[..])));
+    let listed = listed.iter().chain(later).filter(|member| !member.key.starts_with(b":"));
+    all.extend(listed.map(|member| (name(member.key), member.value)));
     all.sort_by(|one, other| one.0.cmp(&other.0));
     json.open_member("headers");
     for (at, (name, value)) in all.iter().enumerate() {
@@ -135,7 +126,7 @@ fn headers<'a>(json: &mut Writer<'_>, listed: impl Iterator<Item = &'a TextMembe
 }
 
 /// `latencies`. Differences are taken in nanoseconds and truncated afterwards, as Envoy does.
-fn write_latencies(json: &mut Writer<'_>, common: &Common) {
+fn write_latencies(json: &mut Writer<'_>, common: &Common<'_>) {
     let total = nanoseconds(common.duration.or(common.time_to_last_downstream_tx_byte));
     let first_tx = nanoseconds(common.time_to_first_upstream_tx_byte);
     let sent = nanoseconds(common.time_to_last_upstream_tx_byte).or(first_tx);
@@ -168,23 +159,16 @@ fn write_latencies(json: &mut Writer<'_>, common: &Common) {
 
 fn write_extras(
     json: &mut Writer<'_>,
-    entry: &HttpEntry,
-    (request, response): (&HttpRequest, &HttpResponse),
-    common: &Common,
+    entry: &HttpEntry<'_>,
+    (request, response): (&HttpRequest<'_>, &HttpResponse<'_>),
+    common: &Common<'_>,
     sources: Sources<'_>,
 ) {
     json.open_member("envoy");
-    let flags = Flags::new(&common.response_flags, &response.code_details);
+    let flags = Flags::new(common.response_flags, response.code_details);
     common::extras(json, common, flags, true, sources);
-    let protocol = match HttpVersion::try_from(entry.protocol_version) {
-        Ok(HttpVersion::Http10) => "HTTP/1.0",
-        Ok(HttpVersion::Http11) => "HTTP/1.1",
-        Ok(HttpVersion::Http2) => "HTTP/2",
-        Ok(HttpVersion::Http3) => "HTTP/3",
-        Ok(HttpVersion::Unspecified) | Err(_) => "",
-    };
-    json.text_member("protocol", protocol.as_bytes());
-    json.text_member("response_code_details", &response.code_details);
+    json.text_member("protocol", entry.protocol_name().as_bytes());
+    json.text_member("response_code_details", response.code_details);
     json.number_member("request_headers_bytes", request.headers_bytes);
     json.number_member("request_body_bytes", request.body_bytes);
     json.number_member("response_headers_bytes", response.headers_bytes);
@@ -193,7 +177,7 @@ fn write_extras(
 }
 
 /// What snippets can ask for and the log object lacks.
-fn write_context(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common) {
+fn write_context(json: &mut Writer<'_>, entry: &HttpEntry<'_>, common: &Common<'_>) {
     json.open_member("_context");
     match HttpVersion::try_from(entry.protocol_version) {
         Ok(HttpVersion::Http10) => json.float_member("http_version", 1.0),
@@ -202,7 +186,7 @@ fn write_context(json: &mut Writer<'_>, entry: &HttpEntry, common: &Common) {
         Ok(HttpVersion::Http3) => json.float_member("http_version", 3.0),
         Ok(HttpVersion::Unspecified) | Err(_) => {}
     }
-    if let Some(socket) = socket(common.downstream_direct_remote_address.as_ref()) {
+    if let Some(socket) = socket(common.downstream_direct_remote_address) {
         json.number_member("client_port", socket.port);
     }
     json.close(b'}');

@@ -1,15 +1,21 @@
 //! TCP entries: Kong's log object of a stream session.
 
 use super::common::{self, milliseconds, nanoseconds, socket};
+use crate::envoy::entry::{Common, TcpEntry};
 use crate::envoy::flags::Flags;
-use crate::envoy::message::{Common, TcpEntry};
 use crate::envoy::rule::{Rule, Sources};
 use crate::envoy::tls;
 use crate::json::Writer;
 
 /// Writes the log object.
-pub(super) fn write(json: &mut Writer<'_>, entry: &TcpEntry, common: &Common, rules: &[Rule], sources: Sources<'_>) {
-    let flags = Flags::new(&common.response_flags, b"");
+pub(super) fn write(
+    json: &mut Writer<'_>,
+    entry: &TcpEntry<'_>,
+    common: &Common<'_>,
+    rules: &[Rule],
+    sources: Sources<'_>,
+) {
+    let flags = Flags::new(common.response_flags, b"");
     let connection = entry.connection.unwrap_or_default();
     json.begin();
     json.open_member("session");
@@ -19,7 +25,7 @@ pub(super) fn write(json: &mut Writer<'_>, entry: &TcpEntry, common: &Common, ru
     json.number_member("received", connection.received_bytes);
     json.number_member("sent", connection.sent_bytes);
     json.number_member("status", status(flags));
-    if let Some(local) = socket(common.downstream_local_address.as_ref()) {
+    if let Some(local) = socket(common.downstream_local_address) {
         json.number_member("server_port", local.port);
     }
     json.close(b'}');

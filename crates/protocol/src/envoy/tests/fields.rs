@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{convert, keep_all, origin};
 use crate::envoy::message::{
-    AccessLogType, Address, Any, AnyMember, Certificate, Common, Connection, HttpEntry, HttpRequest, HttpResponse,
-    InternalAddress, Kind, Metadata, Number, Pipe, SocketAddress, Struct, StructMember, SubjectAltName, TcpEntry, Text,
+    AccessLogType, Address, AddressKind, Any, AnyMember, Certificate, Common, Connection, HttpEntry, HttpRequest,
+    HttpResponse, InternalAddress, Kind, Metadata, Number, Pipe, Struct, StructMember, SubjectAltName, TcpEntry, Text,
     TextMember, Time, Tls, Value as Metadatum, ValueMember, encode,
 };
 use crate::envoy::{Conversion, Converter, EntryError, Rule, batch};
 
 fn address(ip: &'static str, port: u32) -> Option<Address> {
-    Some(Address { socket: Some(SocketAddress { address: ip.into(), port }), ..Address::default() })
+    Some(Address::socket(ip, port))
 }
 
 fn nanos(nanos: i32) -> Option<Time> {
@@ -161,7 +161,7 @@ fn flags() {
 /// Guarantees: addresses are as Envoy prints them; the list of tries is bounded, the number of them is not lost.
 #[test]
 fn upstreams() {
-    let pipe = Address { pipe: Some(Pipe { path: "/run/up.sock".into() }), ..Address::default() };
+    let pipe = Address { kind: Some(AddressKind::Pipe(Pipe { path: "/run/up.sock".into() })) };
     let common = Common {
         upstream_remote_address: Some(pipe),
         upstream_request_attempt_count: u32::MAX,
@@ -179,8 +179,8 @@ fn upstreams() {
     assert_eq!(local(address("2001:db8::1", 4_294_967_295)), "[2001:db8::1]:4294967295");
     assert_eq!(local(address("192.0.2.1", 0)), "192.0.2.1:0");
     assert_eq!(local(address("a\"b", 10)), "a\"b:10");
-    let internal = InternalAddress { listener: "inner".into() };
-    assert_eq!(local(Some(Address { internal: Some(internal), ..Address::default() })), "envoy://inner");
+    let internal = AddressKind::Internal(InternalAddress { listener: "inner".into() });
+    assert_eq!(local(Some(Address { kind: Some(internal) })), "envoy://inner");
     assert_eq!(object["tries"].as_array().unwrap().len(), 100);
     assert_eq!(object["envoy"]["upstream_request_attempt_count"], u32::MAX);
 }
@@ -277,7 +277,7 @@ fn unknown_values() {
     let converter = Converter::new(Vec::new(), false);
     let converted = |common: Common| {
         let entry = HttpEntry { common: Some(common), ..HttpEntry::default() };
-        converter.http(entry.encode_to_vec().into(), &origin(), &mut Vec::new())
+        converter.http(&entry.encode_to_vec(), &origin(), &mut Vec::new())
     };
     assert_eq!(converted(common.clone()), Ok(Conversion::Written));
     assert_eq!(converted(Common { intermediate_log_entry: true, ..common }), Ok(Conversion::Intermediate));
@@ -290,8 +290,8 @@ fn unknown_values() {
 #[test]
 fn no_entries() {
     let mut out = Vec::new();
-    assert_eq!(keep_all().http(Bytes::new(), &origin(), &mut out), Err(EntryError::Empty));
-    let error = keep_all().tcp(Bytes::from_static(b"\x0a\x05x"), &origin(), &mut out).unwrap_err();
+    assert_eq!(keep_all().http(b"", &origin(), &mut out), Err(EntryError::Empty));
+    let error = keep_all().tcp(b"\x0a\x05x", &origin(), &mut out).unwrap_err();
     assert!(error.to_string().starts_with("not an access log entry: "), "{error}");
     assert!(out.is_empty());
 }
@@ -302,10 +302,9 @@ fn no_entries() {
 fn parts() {
     use batch::Part;
     let message = b"\x0a\x01n\x12\x06\x0a\x01a\x0a\x01b\x20\x07\x1a\x03\x0a\x01c";
-    let parts: Result<Vec<_>, _> = batch::read(Bytes::from_static(message)).collect();
-    let [n, a, b, c] = [b"n", b"a", b"b", b"c"].map(|text| Bytes::from_static(text));
-    assert_eq!(parts.unwrap(), [Part::Identifier(n), Part::Http(a), Part::Http(b), Part::Tcp(c)]);
-    let mut damaged = batch::read(Bytes::from_static(b"\x12\x03\x0a\x01a\x12\x04\x0a\x09x"));
+    let parts: Result<Vec<_>, _> = batch::read(message).collect();
+    assert_eq!(parts.unwrap(), [Part::Identifier(b"n"), Part::Http(b"a"), Part::Http(b"b"), Part::Tcp(b"c")]);
+    let mut damaged = batch::read(b"\x12\x03\x0a\x01a\x12\x04\x0a\x09x");
     assert!(matches!(damaged.next(), Some(Ok(Part::Http(_)))));
     assert!(matches!(damaged.next(), Some(Err(_))));
     assert!(damaged.next().is_none());

@@ -1,6 +1,7 @@
 //! Whatever a peer sends.
 
-use bytes::Bytes;
+use std::sync::LazyLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -9,8 +10,8 @@ use super::origin;
 use crate::envoy::batch::{self, Part};
 use crate::envoy::{Conversion, Converter, Origin, Rule};
 
-/// The entries of Envoy, to be damaged.
-fn samples() -> Vec<(bool, Vec<u8>)> {
+/// The entries of Envoy, to be damaged: whether each is one of HTTP, and its bytes.
+pub(super) static SAMPLES: LazyLock<Vec<(bool, Vec<u8>)>> = LazyLock::new(|| {
     use base64::Engine;
     let lines = include_str!("../../../tests/samples.ndjson").lines();
     let samples = lines.map(|line| {
@@ -19,7 +20,7 @@ fn samples() -> Vec<(bool, Vec<u8>)> {
         (sample["kind"] == "http", entry)
     });
     samples.collect()
-}
+});
 
 fn converter() -> Converter {
     let rules = ["consumer.username=metadata:ns.test:s", "route.name=filter_state:my.key", "workspace=peer_uri_san"];
@@ -27,14 +28,11 @@ fn converter() -> Converter {
 }
 
 /// Converts an entry as either kind; what is written is one JSON object.
-fn check(entry: &Bytes, origin: &Origin) {
+fn check(entry: &[u8], origin: &Origin) {
     for http in [true, false] {
         let mut out = b"before".to_vec();
-        let converted = if http {
-            converter().http(entry.clone(), origin, &mut out)
-        } else {
-            converter().tcp(entry.clone(), origin, &mut out)
-        };
+        let converted =
+            if http { converter().http(entry, origin, &mut out) } else { converter().tcp(entry, origin, &mut out) };
         let Some(written) = out.strip_prefix(b"before") else { panic!("what was there is kept") };
         match converted {
             Ok(Conversion::Written) => {
@@ -54,12 +52,11 @@ proptest! {
     /// Guarantees: no panic; what is written is one JSON object; a refused entry leaves nothing.
     #[test]
     fn bytes(message in vec(any::<u8>(), 0..200)) {
-        let message = Bytes::from(message);
-        let sender = Origin::decode(message.clone()).unwrap_or_else(|_| origin());
+        let sender = Origin::decode(&message).unwrap_or_else(|_| origin());
         check(&message, &sender);
-        for part in batch::read(message).flatten() {
+        for part in batch::read(&message).flatten() {
             let (Part::Http(entry) | Part::Tcp(entry) | Part::Identifier(entry)) = part;
-            check(&entry, &sender);
+            check(entry, &sender);
         }
     }
 
@@ -70,7 +67,7 @@ proptest! {
         which in 0..44_usize,
         changes in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..8),
     ) {
-        let (_, mut entry) = samples().swap_remove(which);
+        let (_, mut entry) = SAMPLES[which].clone();
         for (at, byte, how) in changes {
             if entry.is_empty() {
                 break;
@@ -82,6 +79,6 @@ proptest! {
                 _ => entry.insert(at, byte),
             }
         }
-        check(&Bytes::from(entry), &origin());
+        check(&entry, &origin());
     }
 }

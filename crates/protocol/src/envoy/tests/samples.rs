@@ -17,7 +17,7 @@ struct Sample {
 
 impl Sample {
     fn object(&self) -> Value {
-        convert(&keep_all(), self.http, self.entry.clone())
+        convert(&keep_all(), self.http, &self.entry)
     }
 
     /// What the file logger printed for `operator`.
@@ -94,7 +94,7 @@ fn intermediate_records() {
     let mut dropped = Vec::new();
     for sample in samples() {
         let mut out = Vec::new();
-        let entry = sample.entry.clone().into();
+        let entry = &sample.entry;
         let converted = if sample.http {
             converter.http(entry, &origin(), &mut out)
         } else {
@@ -276,6 +276,6 @@ fn sessions() {
 #[test]
 fn identifier() {
     let bytes = STANDARD.decode(include_str!("../../../tests/identifier.txt").trim()).unwrap();
-    let origin = Origin::decode(bytes.into()).unwrap();
+    let origin = Origin::decode(&bytes).unwrap();
     assert_eq!((&origin.node_id[..], &origin.node_cluster[..]), (&b"node-1.default"[..], &b"svc-a"[..]));
 }
