@@ -1,30 +1,33 @@
-//! Entries per second on one core, from the bytes of a message of Envoy's access log service or OpenTelemetry's logs to the
-//! transactions: decoding, Kong's log object, and its index.
+//! Entries per second of one core's time, from the bytes of a message to the transactions: decoding, Kong's log object, and its
+//! index. Messages of Envoy's access log service, OpenTelemetry's logs, and lines of proxies that a mapping translates.
 //!
 //! "samples" are the HTTP entries that Envoy sent in the tests, with every member that it can send; "all" has its TCP ones, too.
-//! "typical" is a request with ten headers.
+//! "typical" is a request with ten headers. "reading" is the entry alone, without its log object.
 //!
-//! `cargo bench --bench protocol` (or `make bench`).
+//! The time is that which the thread computes, so that other work on the machine costs a figure little; each is the best of
+//! its rounds. With a word it runs only the rows whose names contain it: `cargo bench --bench protocol -- ALS`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use bytes::Bytes;
 use logphase::decode::kong::Format;
 use logphase::decode::mapping::Mappings;
-use logphase::decode::{AlsDecoder, OtlpDecoder, TextDecoder};
-use logphase_protocol::envoy::batch;
+use logphase::decode::{AlsDecoder, Decode, OtlpDecoder, TextDecoder, syslog};
+use logphase_protocol::envoy::batch::{self, Part};
+use logphase_protocol::envoy::entry;
 use logphase_protocol::envoy::message::{
     AccessLogType, Address, Common, HttpEntry, HttpRequest, HttpResponse, Number, TextMember, Time, encode,
 };
 use logphase_protocol::envoy::{Converter, Origin};
 use logphase_protocol::otlp::Encoding;
 use logphase_script::transaction::Limits;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -35,6 +38,9 @@ const TARGET: f64 = 300_000.0;
 const ROUNDS: usize = 9;
 /// A round repeats its message for at least so long.
 const ROUND: Duration = Duration::from_millis(100);
+/// What nginx and HAProxy logged in the tests.
+const NGINX: &[u8] = include_bytes!("../src/decode/mapping/samples/nginx.ndjson");
+const HAPROXY: &[u8] = include_bytes!("../src/decode/mapping/samples/haproxy.ndjson");
 /// Entries of a message: those of 64 kB, more or less.
 const ENTRIES: usize = 64;
 
@@ -43,30 +49,50 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    println!("{:<34} {:>12} {:>14}", "", "bytes each", "entries/s");
+    println!("{:<34} {:>12} {:>14} {:>10}", "", "bytes each", "entries/s", "\u{b5}s each");
     let samples = samples();
     let http: Vec<_> = samples.iter().filter(|(number, _)| *number == 2).cloned().collect();
     for (name, entries) in [("ALS, typical", vec![(2, typical())]), ("ALS, samples", http), ("ALS, all", samples)] {
-        let rate = als(name, &entries);
+        let Some(rate) = als(name, &entries) else { continue };
         let verdict = if rate >= TARGET { "within" } else { "UNDER" };
         println!("{:<34} {verdict} the target of {TARGET}/s", "");
     }
     otlp("OTLP in protobuf, envoy-otel", "envoy-otel", Encoding::Protobuf);
     otlp("OTLP in JSON, envoy-otel", "envoy-otel", Encoding::Json);
+    mapped("line of nginx", "nginx", NGINX, "");
+    mapped("line of HAProxy", "haproxy", HAPROXY, "");
+    mapped("syslog message of nginx", "nginx", NGINX, "<190>Nov 30 01:02:03 web-1 nginx: ");
+    mapped("syslog message of HAProxy", "haproxy", HAPROXY, "<134>Nov 30 01:02:03 web-1 haproxy[42]: ");
+}
+
+/// Seconds that this thread has computed.
+fn computed() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Whether a row is asked for. Cargo's own arguments begin with a dash.
+fn wanted(name: &str) -> bool {
+    std::env::args().skip(1).find(|argument| !argument.starts_with('-')).is_none_or(|word| name.contains(&word))
 }
 
 /// Prints a row for `work`, which decodes `entries` entries of `bytes` bytes; returns the entries per second.
-fn row(name: &str, bytes: usize, entries: usize, work: impl Fn() -> usize) -> f64 {
+fn row(name: &str, bytes: usize, entries: usize, work: impl Fn() -> usize) -> Option<f64> {
+    if !wanted(name) {
+        return None;
+    }
     let round = || {
-        let (begun, mut decoded) = (Instant::now(), 0);
-        while begun.elapsed() < ROUND {
-            decoded += work();
+        let (begun, mut decoded) = (computed(), 0);
+        while computed() - begun < ROUND.as_secs_f64() {
+            let number = work();
+            assert_eq!(number, entries, "{name}: an entry is refused");
+            decoded += number;
         }
-        decoded as f64 / begun.elapsed().as_secs_f64()
+        decoded as f64 / (computed() - begun)
     };
     let best = (0..ROUNDS).map(|_| round()).fold(0.0, f64::max);
-    println!("{name:<34} {:>12} {best:>14.0}", bytes / entries);
-    best
+    println!("{name:<34} {:>12} {best:>14.0} {:>10.2}", bytes / entries, 1e6 / best);
+    Some(best)
 }
 
 /// A field with a length.
@@ -82,13 +108,21 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Measures messages with these entries, each with the number of its list.
-fn als(name: &str, entries: &[(u8, Bytes)]) -> f64 {
+fn als(name: &str, entries: &[(u8, Bytes)]) -> Option<f64> {
     let number = entries.len().max(ENTRIES);
     let chosen: Vec<_> = entries.iter().cycle().take(number).collect();
     let message: Vec<u8> = chosen.iter().flat_map(|(list, entry)| field(*list, &field(1, entry))).collect();
     let message = Bytes::from(message);
     let decoder = AlsDecoder::new(Converter::new(Vec::new(), true), Limits::default());
     let origin = Origin::default();
+    row(&format!("{name}, reading"), message.len(), number, || {
+        let read = |part: Part<'_>| match part {
+            Part::Http(entry) => entry::HttpEntry::decode(entry).map(black_box).is_ok(),
+            Part::Tcp(entry) => entry::TcpEntry::decode(entry).map(black_box).is_ok(),
+            Part::Identifier(_) => false,
+        };
+        batch::read(&message).flatten().filter(|part| read(*part)).count()
+    });
     row(name, message.len(), number, || {
         let decode = |part| decoder.decode(part, &origin).ok().flatten().map(black_box);
         batch::read(&message).flatten().filter_map(decode).count()
@@ -210,5 +244,24 @@ fn otlp(name: &str, mapping: &str, encoding: Encoding) {
     row(name, request.len(), ENTRIES, || {
         let export = decoder.decode(&request, encoding, |_| Ok::<_, Infallible>(())).expect("a sound request");
         black_box(export.transactions).len()
+    });
+}
+
+/// Measures lines of a proxy, each behind `header`, which makes them syslog messages.
+fn mapped(name: &str, mapping: &str, lines: &[u8], header: &str) {
+    let lines = lines.trim_ascii_end().split(|byte| *byte == b'\n');
+    let frames: Vec<Bytes> = lines.map(|line| Bytes::from([header.as_bytes(), line].concat())).collect();
+    let decoder = TextDecoder::new(Mappings::default().find(mapping), Format::Object, Limits::default());
+    let bytes = frames.iter().map(Bytes::len).sum();
+    row(name, bytes, frames.len(), || {
+        let mut transactions = Vec::with_capacity(frames.len());
+        for frame in &frames {
+            let body = match header {
+                "" => frame.clone(),
+                _ => frame.slice_ref(syslog::parse(frame).body),
+            };
+            decoder.decode(body, &mut transactions).expect("a line of a real proxy");
+        }
+        black_box(transactions).len()
     });
 }
