@@ -9,6 +9,7 @@ pub(crate) struct Writer<'a>(pub(crate) &'a mut Vec<u8>);
 
 impl Writer<'_> {
     /// A comma, unless the last object or array has just begun.
+    #[inline]
     pub(crate) fn separate(&mut self) {
         if !matches!(self.0.last(), None | Some(b'{' | b'[' | b':')) {
             self.0.push(b',');
@@ -32,21 +33,24 @@ impl Writer<'_> {
     }
 
     /// Opens the object `name` of an object.
+    #[inline]
     pub(crate) fn open_member(&mut self, name: &str) {
         self.name(name);
         self.0.push(b'{');
     }
 
     /// The name of a member that follows; it needs no escapes.
+    #[inline]
     pub(crate) fn name(&mut self, name: &str) {
+        self.0.reserve(name.len() + 4);
         self.separate();
-        self.0.reserve(name.len() + 3);
         self.0.push(b'"');
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b"\":");
     }
 
     /// The name of a member that follows, from a peer.
+    #[inline]
     pub(crate) fn foreign_name(&mut self, name: &[u8]) {
         self.text(name);
         self.0.push(b':');
@@ -62,8 +66,8 @@ impl Writer<'_> {
     /// A string. What is not UTF-8 in it becomes U+FFFD.
     pub(crate) fn text(&mut self, text: &[u8]) {
         if is_plain(text) {
+            self.0.reserve(text.len() + 3);
             self.separate();
-            self.0.reserve(text.len() + 2);
             self.0.push(b'"');
             self.0.extend_from_slice(text);
             self.0.push(b'"');
@@ -87,6 +91,7 @@ impl Writer<'_> {
     }
 
     /// A member with a string, unless that is empty.
+    #[inline]
     pub(crate) fn text_member(&mut self, name: &str, text: &[u8]) {
         if !text.is_empty() {
             self.name(name);
@@ -106,11 +111,16 @@ impl Writer<'_> {
     }
 
     /// A member with a number.
+    #[inline]
     pub(crate) fn number_member(&mut self, name: &str, number: impl Into<i128>) {
         self.name(name);
-        let number: i128 = number.into();
-        match i64::try_from(number) {
-            Ok(number) => self.serialized(number),
+        self.number(number.into());
+    }
+
+    fn number(&mut self, number: i128) {
+        match u64::try_from(number) {
+            Ok(number) => self.0.extend_from_slice(decimal(number, &mut [0; 20])),
+            // Writing to memory does not fail.
             Err(_) => drop(write!(self.0, "{number}")),
         }
     }
@@ -139,12 +149,40 @@ impl Writer<'_> {
     }
 }
 
+/// The digits of `number`.
+pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut start = digits.len();
+    while start > 0 {
+        start -= 1;
+        #[expect(clippy::cast_possible_truncation, reason = "a digit")]
+        let digit = (number % 10) as u8;
+        digits[start] = b'0' + digit;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    &digits[start..]
+}
+
 /// Whether `text` is printable ASCII that needs no escape, as most text is.
 fn is_plain(text: &[u8]) -> bool {
-    // Without an early end, which would keep the compiler from comparing many bytes at once.
-    !text
-        .iter()
-        .fold(false, |special, byte| special | !(b' '..=b'~').contains(byte) | (*byte == b'"') | (*byte == b'\\'))
+    // Whole blocks, without an early end within one, which the compiler compares at once. The last one may overlap the one
+    // before it.
+    fn blocks<const N: usize>(text: &[u8]) -> Option<bool> {
+        let last = text.last_chunk::<N>()?;
+        let (blocks, _) = text.as_chunks::<N>();
+        Some(blocks.iter().all(are_plain) && are_plain(last))
+    }
+    fn are_plain<const N: usize>(bytes: &[u8; N]) -> bool {
+        !bytes.iter().fold(false, |special, byte| special | is_special(*byte))
+    }
+    blocks::<16>(text).or_else(|| blocks::<4>(text)).unwrap_or_else(|| !text.iter().any(|byte| is_special(*byte)))
+}
+
+#[inline]
+fn is_special(byte: u8) -> bool {
+    !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\')
 }
 
 /// A floating-point number that is a whole one.
@@ -163,4 +201,39 @@ pub(crate) fn sorted<'m, 'k, M>(members: &'m [M], key: impl Fn(&'m M) -> &'k [u8
     let keep: Vec<bool> =
         (0..sorted.len()).map(|at| sorted.get(at + 1).is_none_or(|next| key(next) != key(sorted[at]))).collect();
     sorted.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(member, _)| member)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Scenario: texts of printable bytes of any length, as they are and with any byte in any place; bytes that are not UTF-8.
+        /// Guarantees: what is written is JSON, whose string is the text, with U+FFFD for what is not UTF-8.
+        #[test]
+        fn texts(plain in vec(b' '..=b'~', 0..70), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut changed = plain.clone();
+            if !plain.is_empty() {
+                changed[at.index(plain.len())] = byte;
+            }
+            for text in [plain, changed] {
+                let mut out = Vec::new();
+                Writer(&mut out).text(&text);
+                prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), String::from_utf8_lossy(&text));
+            }
+        }
+
+        /// Scenario: numbers of any size, also beyond 64 bits.
+        /// Guarantees: their digits are those that the standard library prints.
+        #[test]
+        fn numbers(number: i128, shift in 0..128_u32) {
+            let number = number >> shift;
+            let mut out = Vec::new();
+            Writer(&mut out).number(number);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+    }
 }

@@ -37,6 +37,7 @@ pub(crate) enum Value<'a> {
 }
 
 /// The next field of `message`: its number and value. `None` at the end, and where what follows is not a field.
+#[inline]
 pub(crate) fn next<'a>(message: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
     let key = varint(message)?;
     let value = match key & 7 {
@@ -61,7 +62,14 @@ pub(crate) fn next<'a>(message: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
     Some((key >> 3, value))
 }
 
+#[inline]
 fn varint(message: &mut &[u8]) -> Option<u64> {
+    if let [byte, rest @ ..] = *message
+        && *byte < 0x80
+    {
+        *message = rest;
+        return Some(u64::from(*byte));
+    }
     let mut value = 0;
     for (at, byte) in message.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * at);
@@ -82,21 +90,24 @@ pub enum WireError {
     Varint,
     /// What should tell a field's number and type tells neither.
     Key,
-    /// A group is not closed, closed twice, or too deep.
+    /// A fixed number or group that is skipped does not end as it must.
     Group,
-    /// A field has not the type that it must have, which is this.
-    Type(&'static str),
+    /// A field is not of the kind that it must be, which is bytes.
+    NotBytes,
+    /// A field is not of the kind that it must be, which is a number.
+    NotNumber,
 }
 
 impl std::fmt::Display for WireError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Truncated => f.write_str("it ends within a field"),
-            Self::Varint => f.write_str("a number of it has more than 64 bits"),
-            Self::Key => f.write_str("a field of it has no valid number and type"),
-            Self::Group => f.write_str("a group of fields in it is not closed, or too deep"),
-            Self::Type(expected) => write!(f, "a field of it is not {expected}, as it must be"),
-        }
+        f.write_str(match self {
+            Self::Truncated => "it ends within a field",
+            Self::Varint => "a number of it has more than 64 bits",
+            Self::Key => "a field of it has no valid number and type",
+            Self::Group => "a field of it that is skipped is cut short, or a group that is not closed or too deep",
+            Self::NotBytes => "a field of it is not bytes, as it must be",
+            Self::NotNumber => "a field of it is not a number, as it must be",
+        })
     }
 }
 
@@ -116,7 +127,7 @@ impl<'a> Field<'a> {
     pub(crate) fn bytes(self) -> Result<&'a [u8], WireError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Varint(_) | Self::Other => Err(WireError::Type("bytes")),
+            Self::Varint(_) | Self::Other => Err(WireError::NotBytes),
         }
     }
 
@@ -124,7 +135,7 @@ impl<'a> Field<'a> {
     pub(crate) fn uint64(self) -> Result<u64, WireError> {
         match self {
             Self::Varint(value) => Ok(value),
-            Self::Bytes(_) | Self::Other => Err(WireError::Type("a number")),
+            Self::Bytes(_) | Self::Other => Err(WireError::NotNumber),
         }
     }
 
@@ -151,7 +162,7 @@ impl<'a> Field<'a> {
 ///
 /// # Errors
 /// What follows is not a field.
-#[inline]
+#[inline(always)]
 pub(crate) fn strict<'a>(message: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, WireError> {
     if message.is_empty() {
         return Ok(None);
@@ -170,23 +181,35 @@ pub(crate) fn strict<'a>(message: &mut &'a [u8]) -> Result<Option<(u32, Field<'a
             Field::Bytes(bytes)
         }
         kind => {
-            let kind = WireType::try_from(u64::from(kind)).map_err(|_| WireError::Key)?;
-            skip_field(kind, number, message, DecodeContext::default()).map_err(|_| WireError::Group)?;
+            skip(kind, number, message)?;
             Field::Other
         }
     };
     Ok(Some((number, field)))
 }
 
-/// A number of up to 64 bits. Most have one byte.
-#[inline]
+#[cold]
+fn skip(kind: u32, number: u32, message: &mut &[u8]) -> Result<(), WireError> {
+    let kind = WireType::try_from(u64::from(kind)).map_err(|_| WireError::Key)?;
+    skip_field(kind, number, message, DecodeContext::default()).map_err(|_| WireError::Group)
+}
+
+/// A number of up to 64 bits. Nearly all have one or two bytes.
+#[inline(always)]
 fn strict_varint(message: &mut &[u8]) -> Result<u64, WireError> {
-    match message.split_first() {
-        Some((byte, rest)) if *byte < 0x80 => {
+    match **message {
+        [byte, ref rest @ ..] if byte < 0x80 => {
             *message = rest;
-            Ok(u64::from(*byte))
+            Ok(u64::from(byte))
         }
-        Some(_) => decode_varint(message).map_err(|_| WireError::Varint),
-        None => Err(WireError::Truncated),
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            *message = rest;
+            Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+        }
+        _ => long_varint(message),
     }
+}
+
+fn long_varint(message: &mut &[u8]) -> Result<u64, WireError> {
+    decode_varint(message).map_err(|_| WireError::Varint)
 }

@@ -6,13 +6,13 @@ use crate::envoy::entry::{AccessLogType, Address, Common, SocketAddress, Time};
 use crate::envoy::flags::Flags;
 use crate::envoy::rule::{Rule, Sources, filter_state_text};
 use crate::envoy::{metadata, tls};
-use crate::json::{Writer, sorted};
+use crate::json::{Writer, decimal, sorted};
 
 /// Tries of the balancer that are written; the number of all is under `envoy`.
 const MAX_TRIES: u32 = 100;
 
 /// Nanoseconds of a millisecond.
-const MILLISECOND: i128 = 1_000_000;
+const MILLISECOND: i64 = 1_000_000;
 
 /// A duration in nanoseconds, if Envoy measured it.
 pub(super) fn nanoseconds(time: Option<Time>) -> Option<i128> {
@@ -21,7 +21,11 @@ pub(super) fn nanoseconds(time: Option<Time>) -> Option<i128> {
 
 /// A member in milliseconds. Envoy truncates, and so do its own logs.
 pub(super) fn milliseconds(json: &mut Writer<'_>, name: &str, nanoseconds: i128) {
-    json.number_member(name, nanoseconds.div_euclid(MILLISECOND));
+    match i64::try_from(nanoseconds) {
+        Ok(nanoseconds) => json.number_member(name, nanoseconds.div_euclid(MILLISECOND)),
+        // A division of that width takes its time.
+        Err(_) => json.number_member(name, nanoseconds.div_euclid(MILLISECOND.into())),
+    }
 }
 
 /// The address of the network, if it is one.
@@ -166,8 +170,9 @@ fn maps(json: &mut Writer<'_>, common: &Common<'_>) {
 fn write_address(json: &mut Writer<'_>, name: &str, address: Address<'_>) {
     match address {
         Address::Socket(SocketAddress { address, port }) => {
-            let mut digits = [0; 10];
-            let port = decimal(port, &mut digits);
+            // Formatting would take its time; there are five addresses in an entry.
+            let mut digits = [0; 20];
+            let port = decimal(port.into(), &mut digits);
             if address.contains(&b':') {
                 json.parts_member(name, &[b"[", address, b"]:", port]);
             } else {
@@ -178,18 +183,4 @@ fn write_address(json: &mut Writer<'_>, name: &str, address: Address<'_>) {
         Address::Internal(listener) => json.parts_member(name, &[b"envoy://", listener]),
         Address::Unknown => {}
     }
-}
-
-/// The digits of `number`. There are five addresses in an entry, and formatting them takes its time.
-fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
-    let mut start = digits.len();
-    while start > 0 {
-        start -= 1;
-        digits[start] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    &digits[start..]
 }

@@ -1,6 +1,6 @@
 //! HTTP entries.
 
-use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::common::{self, milliseconds, nanoseconds, socket};
 use crate::envoy::entry::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, TextMember};
@@ -98,31 +98,55 @@ fn size(wire: u64, headers: u64, body: u64) -> u64 {
 
 /// `headers`: those that Envoy has `fields` for, and those that are listed. Names are in lower case and sorted; of one name the
 /// last counts, a later list before an earlier one before `fields`.
-fn headers<'a>(
+fn headers(
     json: &mut Writer<'_>,
-    listed: &[TextMember<'a>],
-    later: &[TextMember<'a>],
-    fields: &[(&'static str, &'a [u8])],
+    listed: &[TextMember<'_>],
+    later: &[TextMember<'_>],
+    fields: &[(&'static str, &[u8])],
 ) {
-    let name = |key: &'a [u8]| match key.iter().any(u8::is_ascii_uppercase) {
-        true => Cow::Owned(key.to_ascii_lowercase()),
-        false => Cow::Borrowed(key),
-    };
-    let mut all: Vec<(Cow<'a, [u8]>, &'a [u8])> = Vec::with_capacity(listed.len() + later.len() + fields.len());
-    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
-    all.extend(fields.map(|(name, value)| (Cow::Borrowed(name.as_bytes()), *value)));
     // Pseudo headers (`:path`) are members of their own.
-    let listed = listed.iter().chain(later).filter(|member| !member.key.starts_with(b":"));
-    all.extend(listed.map(|member| (name(member.key), member.value)));
-    all.sort_by(|one, other| one.0.cmp(&other.0));
+    let listed = || listed.iter().chain(later).filter(|member| !member.key.starts_with(b":"));
+    // Envoy's are in lower case.
+    let lowered: Vec<Vec<u8>> = match listed().any(|member| member.key.iter().any(u8::is_ascii_uppercase)) {
+        true => listed().map(|member| member.key.to_ascii_lowercase()).collect(),
+        false => Vec::new(),
+    };
+    let mut all = Vec::with_capacity(listed().count() + fields.len());
+    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+    all.extend(fields.map(|(name, value)| Header::new(name.as_bytes(), value)));
+    all.extend(listed().enumerate().map(|(at, member)| {
+        let name = lowered.get(at).map_or(member.key, Vec::as_slice);
+        Header::new(name, member.value)
+    }));
+    all.sort_by(Header::compare);
     json.open_member("headers");
-    for (at, (name, value)) in all.iter().enumerate() {
-        if all.get(at + 1).is_none_or(|next| next.0 != *name) {
-            json.foreign_name(name);
-            json.text(value);
+    for (at, header) in all.iter().enumerate() {
+        if all.get(at + 1).is_none_or(|next| next.name != header.name) {
+            json.foreign_name(header.name);
+            json.text(header.value);
         }
     }
     json.close(b'}');
+}
+
+struct Header<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// The first bytes of the name, which nearly always decide the order.
+    start: u64,
+}
+
+impl<'a> Header<'a> {
+    fn new(name: &'a [u8], value: &'a [u8]) -> Self {
+        let mut start = [0; 8];
+        let length = name.len().min(start.len());
+        start[..length].copy_from_slice(&name[..length]);
+        Self { name, value, start: u64::from_be_bytes(start) }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        self.start.cmp(&other.start).then_with(|| self.name.cmp(other.name))
+    }
 }
 
 /// `latencies`. Differences are taken in nanoseconds and truncated afterwards, as Envoy does.
