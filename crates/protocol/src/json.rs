@@ -154,9 +154,7 @@ pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     while start > 0 {
         start -= 1;
-        #[expect(clippy::cast_possible_truncation, reason = "a digit")]
-        let digit = (number % 10) as u8;
-        digits[start] = b'0' + digit;
+        digits[start] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
             break;

@@ -59,7 +59,8 @@ impl Flags {
             RETRY_LIMIT if swap => CONNECTION_FAILURE,
             field => field,
         };
-        let fields = if self.bits == 0 { 1..=0 } else { 1..=28_u32 };
+        // Most entries have none.
+        let fields = 1..if self.bits == 0 { 1 } else { 29_u32 };
         let set = fields.map(field).filter(move |field| self.has(*field));
         set.filter_map(|field| NAMES.get(field as usize - 1).copied()).chain(self.inferred)
     }
