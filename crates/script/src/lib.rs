@@ -23,7 +23,7 @@ mod vm;
 
 pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, differences};
 pub use environment::modules;
-pub use host::{CountLimits, Dialect, Limits, Options, Profile, ValueLimits, names};
+pub use host::{CountLimits, Dialect, Limits, Options, Phase, Profile, ValueLimits, names};
 pub use runtime::{Busy, Clock, ScriptError, Stop};
 pub use vm::{FieldResult, SnippetId, Vm};
 

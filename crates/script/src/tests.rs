@@ -9,6 +9,7 @@ mod names;
 mod ngx;
 mod pdk;
 mod pdk_more;
+mod phases;
 mod programs;
 mod re;
 mod request_data;

@@ -10,7 +10,7 @@ use crate::compile::Bytecode;
 use crate::environment::Environment;
 use crate::host::json::ValueError;
 use crate::host::words::kong_words;
-use crate::host::{LogRateLimit, Options, State};
+use crate::host::{LogRateLimit, Options, Phase, State};
 use crate::message::{KeyPath, Message, Mode};
 use crate::runtime::{
     Clock, Deadline, Exceeded, NOT_ENOUGH_MEMORY, OUT_OF_TIME, ScriptError, Stop, interrupt, kind_name, plain_error,
@@ -140,6 +140,27 @@ impl Vm {
     /// Sets the plugin whose snippets run next. `index` identifies it, `name` is for log lines.
     pub fn enter_plugin(&self, index: usize, name: &Rc<str>) {
         self.state.enter_plugin(index, name);
+    }
+
+    /// Sets the phase that the functions which run next belong to; [`Self::begin`] sets the log phase.
+    pub fn enter_phase(&self, phase: Phase) {
+        self.state.phase.set(phase);
+    }
+
+    /// The CPU time that the current plugin has used of what it has for one transaction, in microseconds.
+    pub fn plugin_time(&self) -> u64 {
+        self.state.deadline.used()
+    }
+
+    /// Counts `micros` as used by the current plugin before: in an earlier phase of the transaction.
+    pub fn charge_plugin(&self, micros: u64) {
+        self.state.deadline.charge(micros);
+    }
+
+    /// What functions of a replayed phase have called since the last call although it has no effect on a finished
+    /// transaction, each name once.
+    pub fn take_no_effect(&self) -> Vec<Rc<str>> {
+        self.state.take_no_effect()
     }
 
     /// Sets the identifier of the current plugin, for `kong.plugin.get_id`.

@@ -13,6 +13,7 @@ pub(crate) mod json;
 pub(crate) mod log;
 mod module;
 mod options;
+mod phase;
 mod profile;
 mod rate_limit;
 pub(crate) mod request;
@@ -24,6 +25,8 @@ pub(crate) mod words;
 
 pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wrong_phase};
 pub use options::{CountLimits, Limits, Options, ValueLimits};
+pub use phase::Phase;
+pub(crate) use phase::Phases;
 pub use profile::{Dialect, Profile, names};
 pub(crate) use profile::{missing_member, missing_module};
 pub(crate) use rate_limit::LogRateLimit;

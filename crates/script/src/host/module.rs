@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Table, Value as Lv};
+use mlua::{Function, Lua, Table, Value as Lv, Variadic};
 
+use super::phase::Phases;
 use super::state::State;
 use crate::runtime::{frozen, host_function, raise};
 
@@ -37,10 +38,35 @@ impl<'a> Module<'a> {
         self.table.raw_set(name, function)
     }
 
-    /// Adds functions that Kong has and the log phase must not call.
-    pub(crate) fn forbidden(&mut self, names: &[&str], phases: &'static str) -> mlua::Result<()> {
+    /// Adds a function that only `phases` may call.
+    pub(crate) fn function_in<A, R>(
+        &mut self,
+        phases: &'static str,
+        name: &str,
+        function: impl Fn(&Lua, &State, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()>
+    where
+        A: mlua::FromLuaMulti + 'static,
+        R: mlua::IntoLuaMulti + 'static,
+    {
+        let phases = Phases::of(phases);
+        self.function(name, move |lua, state, arguments: A| {
+            if !phases.has(state.phase.get()) {
+                return Err(wrong_phase(lua, state, phases.text()));
+            }
+            function(lua, state, arguments)
+        })
+    }
+
+    /// Adds functions of `path` that change the traffic in `phases`, and that no other phase may call. The traffic is over:
+    /// in these phases they do nothing, and it is noted.
+    pub(crate) fn changing(&mut self, path: &str, names: &[&str], phases: &'static str) -> mlua::Result<()> {
         names.iter().try_for_each(|name| {
-            self.function(name, move |lua, _, (): ()| -> mlua::Result<()> { Err(wrong_phase(lua, phases)) })
+            let full: Rc<str> = format!("{path}.{name}").into();
+            self.function_in(phases, name, move |_, state, _: Variadic<Lv>| {
+                state.note_no_effect(&full);
+                Ok(())
+            })
         })
     }
 
@@ -89,8 +115,8 @@ pub(crate) fn index(
 }
 
 /// Kong's refusal of a function outside of its phases (kong/pdk/private/phases.lua).
-pub(crate) fn wrong_phase(lua: &Lua, phases: &str) -> mlua::Error {
-    raise(lua, &format!("function cannot be called in log phase (only in: {phases})"))
+pub(crate) fn wrong_phase(lua: &Lua, state: &State, phases: &str) -> mlua::Error {
+    raise(lua, &format!("function cannot be called in {} phase (only in: {phases})", state.phase.get()))
 }
 
 /// The error of `name`, which would reach out of the sandbox.

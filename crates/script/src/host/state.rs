@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::changes::Changes;
 use super::json::{FieldEncoding, ValueError};
 use super::options::{CountLimits, Options};
+use super::phase::Phase;
 use super::rate_limit::LogRateLimit;
 use crate::message::{KeyPath, Message, Mode, Snapshot};
 use crate::runtime::{Deadline, check, work};
@@ -36,6 +37,10 @@ pub(crate) struct State {
     /// `kong.ctx.shared`, `ngx.ctx` and each plugin's `kong.ctx.plugin`, created on first use.
     contexts: RefCell<HashMap<Context, Table>>,
     plugin: Cell<usize>,
+    /// The phase that the running function belongs to.
+    pub(crate) phase: Cell<Phase>,
+    /// What the running function has called although it has no effect on a finished transaction, each once.
+    no_effect: RefCell<Vec<Rc<str>>>,
     /// Name of the running plugin, for log lines.
     pub(crate) plugin_name: RefCell<Rc<str>>,
     /// Environments in which a script has set a global.
@@ -88,6 +93,8 @@ impl State {
             before_edits: RefCell::new(None),
             contexts: RefCell::new(HashMap::new()),
             plugin: Cell::new(0),
+            phase: Cell::default(),
+            no_effect: RefCell::default(),
             plugin_name: RefCell::new("".into()),
             modified_globals: RefCell::new(Vec::new()),
             loading: Cell::new(false),
@@ -109,6 +116,7 @@ impl State {
         self.deadline.enter_plugin();
         self.added_before.set(0);
         self.inspect_off.set(false);
+        self.phase.set(Phase::Log);
         *self.message.borrow_mut() = Some(message);
     }
 
@@ -116,6 +124,24 @@ impl State {
     pub(crate) fn take(&self) -> Option<Message> {
         self.contexts.borrow_mut().clear();
         self.message.borrow_mut().take()
+    }
+
+    /// Whether a phase before the log phase is replayed.
+    pub(crate) fn replays(&self) -> bool {
+        self.phase.get() != Phase::Log
+    }
+
+    /// Notes that the running function called `name`, which has no effect on a finished transaction.
+    pub(crate) fn note_no_effect(&self, name: &Rc<str>) {
+        let mut noted = self.no_effect.borrow_mut();
+        if !noted.contains(name) {
+            noted.push(name.clone());
+        }
+    }
+
+    /// What was noted since the last call.
+    pub(crate) fn take_no_effect(&self) -> Vec<Rc<str>> {
+        self.no_effect.take()
     }
 
     pub(crate) fn enter_plugin(&self, index: usize, name: &Rc<str>) {

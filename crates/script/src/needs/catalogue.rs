@@ -266,6 +266,7 @@ fn of_ngx(found: &Use, names: &[&str], rest: &[Step]) -> Vec<Note> {
         }
         ["req", "get_headers"] => headers(found, rest),
         ["req", "http_version" | "raw_header"] => needs(Need::Fact(Fact::HttpVersion)),
+        ["arg"] => needs(Need::ResponseBody),
         ["var", name, ..] => variable(name),
         ["var"] => dynamic(
             "a variable of nginx whose name is computed".to_owned(),

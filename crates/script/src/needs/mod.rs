@@ -3,6 +3,7 @@
 //! `lexer` < `reader` (members of `kong` and `ngx` that a snippet names) < `catalogue` (what they answer from).
 
 mod catalogue;
+mod earlier;
 mod lexer;
 mod reader;
 mod refused;
@@ -11,6 +12,7 @@ use std::fmt;
 
 use crate::transaction::{Level, Transaction, is_credential};
 pub use catalogue::{Finding, Note, findings};
+pub use earlier::{Body, Earlier};
 pub use refused::{Refused, refused};
 
 /// Something that a snippet reads and Kong's log object does not have: a proxy has to send it along.
@@ -213,5 +215,7 @@ impl fmt::Display for Need {
     }
 }
 
+#[cfg(test)]
+pub(crate) use earlier::tests::listed;
 #[cfg(test)]
 mod tests;

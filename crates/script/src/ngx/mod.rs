@@ -3,6 +3,7 @@
 //! Results are those of the documentation of lua-nginx-module and lua-resty-core. Functions that would reach out of the
 //! sandbox or change the response raise an error that says so.
 
+mod arg;
 mod argument;
 mod closed;
 mod constants;
@@ -18,14 +19,14 @@ mod var;
 
 use std::rc::Rc;
 
-use mlua::{IntoLua, Lua, Table, Value as Lv, Variadic};
+use mlua::{Function, IntoLua, Lua, Table, Value as Lv, Variadic};
 
 pub(crate) use closed::is_outside;
 pub(crate) use date::{os_date, os_time};
 
 use crate::host::log::write_parts;
 use crate::host::text::{shown, to_number};
-use crate::host::{Loader, Module, State, base64, index, is_session, make_lazy};
+use crate::host::{Loader, Module, Phase, State, base64, index, is_session, make_lazy};
 use crate::runtime::{bad_argument, frozen, host_function, kind_name, raise, wrong_type};
 use crate::transaction::Level;
 
@@ -43,9 +44,17 @@ pub(crate) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     hash::add(&mut module)?;
     base64::add(&mut module)?;
     uri::add(&mut module)?;
-    module.function("get_phase", |_, _, (): ()| Ok("log"))?;
-    // NGX_HTTP_LUA_CONTEXT_LOG
-    module.function("get_raw_phase", |_, _, _: Lv| Ok(0x10))?;
+    module.function("get_phase", |_, state, (): ()| Ok(state.phase.get().name()))?;
+    // The numbers are NGX_HTTP_LUA_CONTEXT_...
+    module.function("get_raw_phase", |_, state, _: Lv| {
+        Ok(match state.phase.get() {
+            Phase::Rewrite => 0x02,
+            Phase::Access => 0x04,
+            Phase::HeaderFilter => 0x20,
+            Phase::BodyFilter => 0x40,
+            Phase::Log => 0x10,
+        })
+    })?;
     module.function("log", log)?;
     let ngx = module.done();
     constants::add(&ngx)?;
@@ -53,32 +62,56 @@ pub(crate) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     ngx.raw_set("re", frozen(re::table(lua)?))?;
     ngx.raw_set("null", Lv::NULL)?;
     ngx.raw_set("is_subrequest", false)?;
-    ngx.raw_set("headers_sent", true)?;
+    ngx.raw_set("arg", arg::table(lua, state)?)?;
     ngx.raw_set("req", req::request(lua, state)?)?;
     ngx.raw_set("resp", req::response(lua, state)?)?;
     ngx.raw_set("worker", worker(lua, state)?)?;
     ngx.raw_set("config", config(lua, state)?)?;
-    let read_only = "attempt to write ngx.var.{}: variables are read-only here";
-    ngx.raw_set("var", view(lua, state, var::get, read_only)?)?;
+    ngx.raw_set("var", variables(lua, state)?)?;
     ngx.raw_set("header", headers(lua, state)?)?;
-    make_lazy(lua, state, &ngx, |lua, state, name| match name {
+    let look = |lua: &Lua, state: &State, name: &str| match name {
+        "status" if !state.phase.get().has_response() => Ok(Lv::Integer(0)),
         "status" => {
             let status = state.member(Level::Response, "status", |view| view.number());
             let of_session = || state.member(Level::Root, "session", |session| session.get("status")?.number());
             Ok(status.or_else(of_session).map_or(Lv::Nil, Lv::Number))
         }
+        "headers_sent" => Ok(Lv::Boolean(state.phase.get() > Phase::HeaderFilter)),
         "ctx" => Ok(state.context_table(lua, name)?.map_or(Lv::Nil, Lv::Table)),
         _ => Ok(Lv::Nil),
-    })?;
+    };
+    let metatable = lua.create_table()?;
+    metatable.raw_set("__index", index(lua, state, look)?)?;
+    metatable.raw_set("__newindex", set_status(lua, state)?)?;
+    metatable.raw_set("__metatable", false)?;
+    ngx.set_metatable(Some(frozen(metatable)))?;
     *state.ctx_metatable.borrow_mut() = Some(ctx::metatable(lua, state)?);
     Ok(frozen(ngx))
 }
 
-/// `ngx.header`. nginx logs an error for an assignment in the log phase, and goes on.
+/// An assignment to `ngx.status` before the response is sent has no effect on one that was; any other assignment to `ngx` is
+/// refused.
+fn set_status(lua: &Lua, state: &Rc<State>) -> mlua::Result<Function> {
+    let (state, status) = (state.clone(), Rc::from("ngx.status"));
+    host_function(lua, move |lua, (_, name, _): (Lv, Lv, Lv)| match &name {
+        Lv::String(name) if *name == "status" && state.replays() => {
+            state.note_no_effect(&status);
+            Ok(())
+        }
+        _ => Err(raise(lua, "attempt to modify a readonly table")),
+    })
+}
+
+/// `ngx.header`. nginx logs an error for an assignment after the response's header was sent, and goes on; before, it has no
+/// effect on a response that was sent.
 fn headers(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let metatable = lua.create_table()?;
-    let shared = state.clone();
+    let (shared, header) = (state.clone(), Rc::from("ngx.header"));
     let ignore = host_function(lua, move |lua, (_, name, _): (Lv, Lv, Lv)| {
+        if shared.phase.get() < Phase::BodyFilter {
+            shared.note_no_effect(&header);
+            return Ok(());
+        }
         let name: String = shown(&name).chars().take(100).collect();
         let text = format!("attempt to set ngx.header.{name} after sending out response headers");
         write_parts(&shared, "err", &[Lv::String(lua.create_string(text)?)]);
@@ -92,22 +125,22 @@ fn headers(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     Ok(frozen(table))
 }
 
-/// A table whose members are computed by name on each access. Assignments raise `refusal`, with the name for `{}`.
-fn view(
-    lua: &Lua,
-    state: &Rc<State>,
-    look: impl Fn(&Lua, &State, &str) -> mlua::Result<Lv> + 'static,
-    refusal: &'static str,
-) -> mlua::Result<Table> {
+/// `ngx.var`. Assignments have no effect in replayed phases, and are refused in the log phase.
+fn variables(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let metatable = lua.create_table()?;
+    let (shared, variable) = (state.clone(), Rc::from("ngx.var"));
     let refuse = host_function(lua, move |lua, (_, name): (Lv, Lv)| -> mlua::Result<()> {
+        if shared.replays() {
+            shared.note_no_effect(&variable);
+            return Ok(());
+        }
         let name = match &name {
             Lv::String(name) => name.to_string_lossy().chars().take(100).collect(),
             other => kind_name(other).to_owned(),
         };
-        Err(raise(lua, &refusal.replace("{}", &name)))
+        Err(raise(lua, &format!("attempt to write ngx.var.{name}: variables are read-only here")))
     })?;
-    metatable.raw_set("__index", index(lua, state, look)?)?;
+    metatable.raw_set("__index", index(lua, state, var::get)?)?;
     metatable.raw_set("__newindex", refuse)?;
     metatable.raw_set("__metatable", false)?;
     let table = lua.create_table()?;

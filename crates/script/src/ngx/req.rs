@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
 
 use super::argument::{limit, with_truncated};
-use super::closed::{self, Reason};
+use super::closed::{self, BEFORE_RESPONSE, Reason};
 use super::constants::METHODS;
 use super::uri::encode_args;
 use crate::host::arguments::arguments;
@@ -13,13 +13,13 @@ use crate::host::changes::{set_header, set_method, set_query};
 use crate::host::headers::header_table;
 use crate::host::request::{body, method, query_table, raw_query};
 use crate::host::text::{MAX_TEXT, text_of};
-use crate::host::{Module, State};
+use crate::host::{Module, Phases, State};
 use crate::runtime::{frozen, raise, wrong_type};
 use crate::transaction::{Level, Value, text};
 
 /// Functions that change the request's body or read it, which the log phase must not call.
-const SETTERS: [&str; 8] =
-    ["add_header", "append_body", "finish_body", "init_body", "read_body", "set_body_data", "set_body_file", "socket"];
+const SETTERS: [&str; 7] =
+    ["add_header", "append_body", "finish_body", "init_body", "set_body_data", "set_body_file", "socket"];
 
 /// `ngx.req`, which is also a module to require.
 pub(crate) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -56,16 +56,26 @@ pub(crate) fn request(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     module.function("http_version", |_, state, (): ()| Ok(state.context_number("http_version").unwrap_or(1.1)))?;
     module.function("is_internal", |_, _, (): ()| Ok(false))?;
     module.function("raw_header", raw_header)?;
+    let reading = Phases::of(BEFORE_RESPONSE);
+    // What can be read of the body has been read.
+    module.function("read_body", move |lua, state, _: Lv| {
+        if reading.has(state.phase.get()) { Ok(()) } else { Err(closed::wrong_context(lua, state)) }
+    })?;
     let table = module.done();
     for name in SETTERS {
-        table.raw_set(name, closed::function(lua, format!("ngx.req.{name}"), Reason::Phase)?)?;
+        let reason = Reason::Phase(BEFORE_RESPONSE);
+        table.raw_set(name, closed::function(lua, state, &format!("ngx.req.{name}"), reason)?)?;
     }
     Ok(frozen(table))
 }
 
-/// Functions that change the request, and that nginx allows in the log phase. The message and later reads see the change.
+/// Functions that change the request, and that nginx allows in the log phase. There the message and later reads see the
+/// change; in an earlier phase they would change what the upstream gets, which is over.
 fn setters(module: &mut Module<'_>) -> mlua::Result<()> {
-    module.function("set_header", |lua, state, (name, value): (Lv, Lv)| {
+    let [header, clear, method_name, args, uri] =
+        ["set_header", "clear_header", "set_method", "set_uri_args", "set_uri"]
+            .map(|name| -> Rc<str> { format!("ngx.req.{name}").into() });
+    module.function("set_header", move |lua, state, (name, value): (Lv, Lv)| {
         let name = text_of(lua, &name, "set_header", 1)?;
         let values = match &value {
             Lv::Nil => Vec::new(),
@@ -75,32 +85,45 @@ fn setters(module: &mut Module<'_>) -> mlua::Result<()> {
             }
             one => vec![text_of(lua, one, "set_header", 2)?],
         };
-        set_header(lua, state, &name, values)
+        unless_replayed(state, &header, || set_header(lua, state, &name, values))
     })?;
-    module.function("clear_header", |lua, state, name: Lv| {
-        set_header(lua, state, &text_of(lua, &name, "clear_header", 1)?, Vec::new())
+    module.function("clear_header", move |lua, state, name: Lv| {
+        let name = text_of(lua, &name, "clear_header", 1)?;
+        unless_replayed(state, &clear, || set_header(lua, state, &name, Vec::new()))
     })?;
-    module.function("set_method", |lua, state, method: Lv| {
+    module.function("set_method", move |lua, state, method: Lv| {
         let number = method.as_f64().or_else(|| method.as_i64().map(|number| number as f64));
         let Some(number) = number else { return Err(wrong_type(lua, 1, "set_method", "number", &method)) };
         let known = (0..METHODS.len()).find(|at| (2_u32 << at) as f64 == number);
         match known {
-            Some(at) => set_method(lua, state, METHODS[at]),
+            Some(at) => unless_replayed(state, &method_name, || set_method(lua, state, METHODS[at])),
             None => Err(raise(lua, &format!("unsupported HTTP method: {number}"))),
         }
     })?;
-    module.function("set_uri_args", |lua, state, arguments_given: Lv| {
+    module.function("set_uri_args", move |lua, state, arguments_given: Lv| {
         let query = match &arguments_given {
             Lv::Table(table) => encode_args(lua, table)?,
             Lv::String(_) | Lv::Integer(_) | Lv::Number(_) => text_of(lua, &arguments_given, "set_uri_args", 1)?,
             other => return Err(wrong_type(lua, 1, "set_uri_args", "string, number, or table", other)),
         };
         let (table, _) = arguments(lua, &query, state.counts.uri_args)?;
-        set_query(lua, state, query, &table)
+        unless_replayed(state, &args, || set_query(lua, state, query, &table))
     })?;
     // The upstream has its request already.
-    module.function("set_uri", |lua, _, uri: Lv| text_of(lua, &uri, "set_uri", 1).map(|_| ()))?;
+    module.function("set_uri", move |lua, state, given: Lv| {
+        text_of(lua, &given, "set_uri", 1)?;
+        unless_replayed(state, &uri, || Ok(()))
+    })?;
     module.function("discard_body", |_, _, (): ()| Ok(()))
+}
+
+/// Does `change`, or notes in a replayed phase that `name` has no effect.
+fn unless_replayed(state: &State, name: &Rc<str>, change: impl FnOnce() -> mlua::Result<()>) -> mlua::Result<()> {
+    if state.replays() {
+        state.note_no_effect(name);
+        return Ok(());
+    }
+    change()
 }
 
 /// Values of one header.
@@ -112,7 +135,8 @@ pub(crate) fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     get_headers(&mut module, Level::ResponseHeaders)?;
     let table = module.done();
     for name in ["add_header", "set_status"] {
-        table.raw_set(name, closed::function(lua, format!("ngx.resp.{name}"), Reason::Phase)?)?;
+        let reason = Reason::Phase("rewrite, access, header_filter");
+        table.raw_set(name, closed::function(lua, state, &format!("ngx.resp.{name}"), reason)?)?;
     }
     Ok(frozen(table))
 }
@@ -132,8 +156,11 @@ fn get_headers(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
     })
 }
 
-/// One response header; a table if it is there several times.
+/// One response header; a table if it is there several times. There is none before the response begins.
 pub(super) fn response_header(lua: &Lua, state: &State, name: &str) -> mlua::Result<Lv> {
+    if !state.phase.get().has_response() {
+        return Ok(Lv::Nil);
+    }
     let found = state.with(|transaction| {
         transaction.header(Level::ResponseHeaders, name.as_bytes()).map(|value| match value.value() {
             // In nginx headers are strings, whatever their type in the log object.

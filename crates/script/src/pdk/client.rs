@@ -11,6 +11,9 @@ use crate::host::{Module, State, is_session};
 use crate::runtime::{frozen, raise};
 use crate::transaction::{Level, Value, View};
 
+/// The phases in which the consumer and the route are known.
+const AUTH_AND_LATER: &str = "access, response, header_filter, body_filter, log";
+
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
     module.function("get_ip", |_, state, (): ()| Ok(peer_address(state)))?;
@@ -21,12 +24,12 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         Ok(variable(state, "realip_remote_port", |view| view.number()).or_else(|| forwarded_port(state)))
     })?;
     module.function("get_forwarded_port", |_, state, (): ()| Ok(forwarded_port(state)))?;
-    module.function("get_consumer", |lua, state, (): ()| entity(lua, state, "consumer"))?;
-    module.function("get_credential", |lua, state, (): ()| credential(lua, state))?;
-    module.function("load_consumer", load_consumer)?;
-    module.function("get_protocol", protocol)?;
-    module.function("get_consumer_groups", |lua, state, (): ()| groups(lua, state))?;
-    module.function("get_consumer_group", |lua, state, (): ()| match groups(lua, state)? {
+    module.function_in(AUTH_AND_LATER, "get_consumer", |lua, state, (): ()| entity(lua, state, "consumer"))?;
+    module.function_in(AUTH_AND_LATER, "get_credential", |lua, state, (): ()| credential(lua, state))?;
+    module.function_in(AUTH_AND_LATER, "load_consumer", load_consumer)?;
+    module.function_in(AUTH_AND_LATER, "get_protocol", protocol)?;
+    module.function_in(AUTH_AND_LATER, "get_consumer_groups", |lua, state, (): ()| groups(lua, state))?;
+    module.function_in(AUTH_AND_LATER, "get_consumer_group", |lua, state, (): ()| match groups(lua, state)? {
         Lv::Table(groups) => groups.raw_get(1),
         _ => Ok(Lv::Nil),
     })?;
@@ -36,7 +39,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         "set_authenticated_consumer_group",
         "set_authenticated_consumer_groups",
     ];
-    module.forbidden(&setters, "access")?;
+    module.changing("kong.client", &setters, "access")?;
     let module = module.done();
     module.raw_set("tls", frozen(tls(lua, state)?))?;
     Ok(module)
@@ -45,8 +48,8 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 /// `kong.client.tls` (kong/pdk/client/tls.lua).
 fn tls(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
-    module.forbidden(&["request_client_certificate", "disable_session_reuse"], "certificate")?;
-    module.forbidden(&["set_client_verify"], "rewrite, access, balancer, response")?;
+    module.changing("kong.client.tls", &["request_client_certificate", "disable_session_reuse"], "certificate")?;
+    module.changing("kong.client.tls", &["set_client_verify"], "rewrite, access, balancer, response")?;
     module.function("get_full_client_certificate_chain", |_, state, (): ()| {
         let text = |view: View<'_>| view.text().map(|text| text.into_owned());
         let given = state.context_text("client_certificate_chain");

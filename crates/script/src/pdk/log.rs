@@ -39,7 +39,7 @@ fn facility(lua: &Lua, state: &Rc<State>, namespace: &str) -> mlua::Result<Table
     // Enabled in Kong's own tests only.
     module.function("trace", |_, _, (): ()| Ok(()))?;
     module.function("set_serialize_value", set_serialize_value)?;
-    module.function("serialize", serialize)?;
+    module.function_in("log", "serialize", serialize)?;
     // All lines have the format of the log.
     module.function("set_format", |lua, _, format: Lv| match format {
         Lv::Nil | Lv::Boolean(false) | Lv::String(_) => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, Table, Value as Lv};
+use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value as Lv};
 
 use super::body::parsed;
 use super::forwarded::forwarded;
@@ -10,12 +10,15 @@ use crate::host::arguments::{limit, truncated};
 use crate::host::headers::{first, first_header, header_table};
 use crate::host::request::{Address, body, method, query_table, raw_path, raw_query};
 use crate::host::uri::normalize;
-use crate::host::{Module, State, wrong_phase};
+use crate::host::{Module, Phases, State, wrong_phase};
 use crate::runtime::raise;
 use crate::transaction::Level;
 
 /// The phases in which Kong may read the request's body.
 const BODY_PHASES: &str = "rewrite, access, response, error, admin_api";
+
+/// The phases that may read the rest of the request.
+const REQUEST_PHASES: &str = "rewrite, access, response, header_filter, body_filter, log, error, admin_api";
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut module = Module::new(lua, state)?;
@@ -30,16 +33,47 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         let given = state.context_number("start_time");
         Ok(given.or_else(|| state.member(Level::Root, "started_at", |view| view.number())))
     })?;
-    module.function("get_raw_body", |lua, state, _: Lv| match body(state, "request_body") {
-        Some(bytes) => lua.create_string(bytes),
-        None => Err(wrong_phase(lua, BODY_PHASES)),
+    let readable = Phases::of(BODY_PHASES);
+    module.function("get_raw_body", move |lua, state, _: Lv| match request_body(lua, state, readable)? {
+        Ok(bytes) => lua.create_string(bytes)?.into_lua_multi(lua),
+        Err(problem) => (Lv::Nil, problem).into_lua_multi(lua),
     })?;
-    module.function("get_body", |lua, state, (mimetype, max_args): (Lv, Lv)| {
-        let Some(bytes) = body(state, "request_body") else { return Err(wrong_phase(lua, BODY_PHASES)) };
+    module.function("get_body", move |lua, state, (mimetype, max_args): (Lv, Lv)| {
+        let bytes = match request_body(lua, state, readable)? {
+            Ok(bytes) => bytes,
+            Err(problem) => return Ok((None, Some(problem.to_owned()), None)),
+        };
         let header = first_header(lua, state, Level::RequestHeaders, b"content-type")?;
         parsed(lua, state, &bytes, &mimetype, header, &max_args)
     })?;
     Ok(module.done())
+}
+
+/// What `get_raw_body` and `get_body` say of a body that the proxy did not hand over, as Kong does of one that is too large.
+const NO_BODY: &str = "the transaction has no request body: its proxy has to send it as _context.request_body";
+
+/// The request's body, or why there is none. The log phase has it if the proxy handed it over; the phases in which Kong
+/// reads it have an empty one if the request says so.
+///
+/// # Errors
+/// The phase must not read it.
+fn request_body(lua: &Lua, state: &State, readable: Phases) -> mlua::Result<Result<Vec<u8>, &'static str>> {
+    let may_read = readable.has(state.phase.get());
+    match body(state, "request_body") {
+        Some(bytes) if may_read || !state.replays() => Ok(Ok(bytes)),
+        None if may_read && declares_body(state) => Ok(Err(NO_BODY)),
+        None if may_read => Ok(Ok(Vec::new())),
+        _ => Err(wrong_phase(lua, state, readable.text())),
+    }
+}
+
+/// Whether the headers of the request say that it has a body (RFC 9112, section 6).
+fn declares_body(state: &State) -> bool {
+    let header = |name: &str| {
+        state.with(|transaction| Some(transaction.header(Level::RequestHeaders, name.as_bytes())?.text()?.into_owned()))
+    };
+    let length = header("content-length").flatten();
+    length.is_some_and(|length| length.trim() != "0") || header("transfer-encoding").flatten().is_some()
 }
 
 fn address_functions(module: &mut Module<'_>) -> mlua::Result<()> {
@@ -155,16 +189,16 @@ fn query_functions(module: &mut Module<'_>) -> mlua::Result<()> {
 }
 
 fn header_functions(module: &mut Module<'_>) -> mlua::Result<()> {
-    header_pair(module, Level::RequestHeaders)
+    header_pair(module, Level::RequestHeaders, REQUEST_PHASES)
 }
 
-/// `get_header` and `get_headers` on the headers at `level`.
-pub(super) fn header_pair(module: &mut Module<'_>, level: Level) -> mlua::Result<()> {
-    module.function("get_header", move |lua, state, name: Lv| {
+/// `get_header` and `get_headers` on the headers at `level`, for `phases`.
+pub(super) fn header_pair(module: &mut Module<'_>, level: Level, phases: &'static str) -> mlua::Result<()> {
+    module.function_in(phases, "get_header", move |lua, state, name: Lv| {
         let Lv::String(name) = name else { return Err(raise(lua, "header name must be a string")) };
         first_header(lua, state, level, &name.as_bytes())
     })?;
-    module.function("get_headers", move |lua, state, max_headers: Lv| {
+    module.function_in(phases, "get_headers", move |lua, state, max_headers: Lv| {
         let default = match level {
             Level::ResponseHeaders => state.counts.resp_headers,
             _ => state.counts.req_headers,

@@ -13,14 +13,21 @@ use crate::host::{Module, State, request};
 use crate::runtime::{frozen, raise};
 use crate::transaction::Level;
 
+/// The phases that may read the upstream's response.
+const READ_PHASES: &str = "response, header_filter, body_filter, log";
+
 const NOT_BUFFERED: &str = "service body is only available with buffered proxying \
                             (see: kong.service.request.enable_buffering function)";
 
 pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut service = Module::new(lua, state)?;
-    service.forbidden(&["set_upstream", "set_target_retry_callback", "set_retries", "set_timeouts"], "access")?;
+    service.changing(
+        "kong.service",
+        &["set_upstream", "set_target_retry_callback", "set_retries", "set_timeouts"],
+        "access",
+    )?;
     let early = ["set_target", "set_tls_cert_key", "set_tls_verify", "set_tls_verify_depth", "set_tls_verify_store"];
-    service.forbidden(&early, "rewrite, access, balancer, preread")?;
+    service.changing("kong.service", &early, "rewrite, access, balancer, preread")?;
     let service = service.done();
     service.raw_set("response", frozen(response(lua, state)?))?;
     service.raw_set("request", frozen(request_table(lua, state)?))?;
@@ -30,7 +37,7 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
 fn request_table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut request = Module::new(lua, state)?;
     let until_balancer = ["enable_buffering", "set_scheme", "set_path", "set_header", "set_raw_body"];
-    request.forbidden(&until_balancer, "rewrite, access, balancer")?;
+    request.changing("kong.service.request", &until_balancer, "rewrite, access, balancer")?;
     let until_access = [
         "set_raw_query",
         "set_method",
@@ -41,28 +48,28 @@ fn request_table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         "set_headers",
         "set_body",
     ];
-    request.forbidden(&until_access, "rewrite, access")?;
-    request.forbidden(&["enable_tls", "disable_tls"], "balancer, preread")?;
+    request.changing("kong.service.request", &until_access, "rewrite, access")?;
+    request.changing("kong.service.request", &["enable_tls", "disable_tls"], "balancer, preread")?;
     Ok(request.done())
 }
 
 fn response(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let mut response = Module::new(lua, state)?;
-    response.function("get_status", |_, state, (): ()| Ok(upstream_status(state)))?;
-    response.function("get_header", |lua, state, name: Lv| {
+    response.function_in(READ_PHASES, "get_status", |_, state, (): ()| Ok(upstream_status(state)))?;
+    response.function_in(READ_PHASES, "get_header", |lua, state, name: Lv| {
         let Lv::String(_) = name else { return Err(raise(lua, "name must be a string")) };
         upstream_header(lua, state, name)
     })?;
-    response.function("get_headers", |lua, state, max_headers: Lv| {
+    response.function_in(READ_PHASES, "get_headers", |lua, state, max_headers: Lv| {
         let limit = limit(lua, state.counts.resp_headers, &max_headers, "max_headers")?;
         let (table, more) = upstream_headers(lua, state, limit)?;
         Ok((table, truncated(lua, more)?))
     })?;
-    response.function("get_raw_body", |lua, state, (): ()| match upstream_body(state) {
+    response.function_in(READ_PHASES, "get_raw_body", |lua, state, (): ()| match upstream_body(state) {
         Some(bytes) => lua.create_string(bytes),
         None => Err(raise(lua, NOT_BUFFERED)),
     })?;
-    response.function("get_body", |lua, state, (mimetype, max_args): (Lv, Lv)| {
+    response.function_in(READ_PHASES, "get_body", |lua, state, (mimetype, max_args): (Lv, Lv)| {
         let Some(bytes) = upstream_body(state) else { return Err(raise(lua, NOT_BUFFERED)) };
         let header = upstream_header(lua, state, Lv::String(lua.create_string("content-type")?))?;
         body::parsed(lua, state, &bytes, &mimetype, header, &max_args)

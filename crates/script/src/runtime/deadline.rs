@@ -79,6 +79,16 @@ impl Deadline {
         self.used.set(0);
     }
 
+    /// The part of its share that the current plugin has used, in microseconds.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.get()
+    }
+
+    /// Counts `micros` as used by the current plugin.
+    pub(crate) fn charge(&self, micros: u64) {
+        self.used.set(self.used.get().saturating_add(micros));
+    }
+
     /// Whether the current plugin has no time left for another call.
     pub(crate) fn plugin_is_over(&self) -> bool {
         self.used.get() >= self.plugin_limit
