@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::entity::{Configuration, Plugin};
+use crate::entity::{Configuration, EarlierFunction, Plugin};
 use crate::input::INPUTS;
 use crate::log::limit::{Limiter, Policy};
 use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
@@ -11,7 +11,7 @@ use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{Include, KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use logphase_script::needs::{self, Fact, Finding, Need, Note};
-use logphase_script::{Options, Profile, SourceLimits, compile};
+use logphase_script::{Options, Phase, Profile, SourceLimits, compile};
 
 impl Program {
     /// Compiles every snippet of `configuration`, those of disabled plugins too.
@@ -43,7 +43,9 @@ impl Program {
         let digest = configuration.digest.clone();
         let (router, options) = (std::sync::Arc::default(), options(settings));
         let asks = asks(configuration, settings, &steps);
-        Ok(Self { steps, router, asks, digest, options, suspension, memberships })
+        let replay =
+            Phase::REPLAYED.into_iter().filter(|phase| steps.iter().any(|step| step.runs_in(*phase))).collect();
+        Ok(Self { steps, router, asks, digest, options, suspension, replay, memberships })
     }
 }
 
@@ -119,9 +121,15 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
     let mut parts = Vec::new();
     let mut errors = Vec::new();
     let limits = SourceLimits { bytes: settings.lua.max_source_bytes, nesting: settings.lua.max_source_nesting };
-    let fields = plugin.fields.iter().map(|field| (Some(field.key.as_str()), &field.source));
-    let functions = plugin.functions.iter().map(|source| (None, source));
-    for (key, source) in fields.chain(functions) {
+    for function in &plugin.earlier {
+        match earlier_function(plugin, function, settings, &limits) {
+            Ok(part) => parts.extend(part),
+            Err(error) => errors.push(*error),
+        }
+    }
+    let fields = plugin.fields.iter().map(|field| (Some(field.key.as_str()), 0, &field.source));
+    let functions = plugin.functions.iter().enumerate().map(|(index, source)| (None, index, source));
+    for (key, index, source) in fields.chain(functions) {
         if settings.untrusted_lua == Profile::Off {
             errors.push(no_lua(plugin, source));
             continue;
@@ -129,9 +137,15 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         match compile(&source.text, &limits) {
             Ok(code) => {
                 let path = key.map(|key| KeyPath::parse(key, settings.kong_quirks));
-                parts.push(Compiled { path, code, source: source.clone() });
+                parts.push(Compiled { path, code, phase: Phase::Log, index, source: source.clone() });
             }
-            Err(error) => errors.push(syntax_error(plugin, key, source, &error)),
+            Err(error) => {
+                let what = match key {
+                    Some(key) => format!("field `{key}` of {}", plugin.definition.name),
+                    None => plugin.definition.name.to_owned(),
+                };
+                errors.push(syntax_error(&what, source, &error));
+            }
         }
     }
     let own = match settings.for_plugin(plugin) {
@@ -168,11 +182,44 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         scope: plugin.scope.clone(),
         protocols: crate::phase::protocol_mask(&plugin.protocols),
         shape,
+        in_kong: in_kong(plugin, settings),
         breakers: parts.iter().map(|_| Breaker::default()).collect(),
         body_errors: Limiter::new(Policy::ONE),
         parts,
         drops: own.on_error == OnError::Drop,
     })
+}
+
+/// The phases for which `plugin` has functions that run in Kong alone, each once.
+fn in_kong(plugin: &Plugin, settings: &Settings) -> Vec<&'static str> {
+    let mut phases: Vec<_> = plugin.earlier.iter().map(|function| function.phase).collect();
+    phases.dedup();
+    phases.retain(|phase| !settings.replays(phase));
+    phases
+}
+
+/// A function of an earlier phase, if that phase is replayed. One that runs in Kong alone is compiled as well: Kong refuses
+/// it with the same errors. What only Luau refuses is no error then, and neither are our own limits.
+fn earlier_function(
+    plugin: &Plugin,
+    function: &EarlierFunction,
+    settings: &Settings,
+    limits: &SourceLimits,
+) -> Result<Option<Compiled>, Box<Diagnostic>> {
+    let EarlierFunction { phase, index, source } = function;
+    let replayed = settings.replays(phase);
+    if replayed && settings.untrusted_lua == Profile::Off {
+        return Err(no_lua(plugin, source).into());
+    }
+    let what = format!("`{}` of {}", function.name(), plugin.definition.name);
+    match (compile(&source.text, limits), Phase::named(phase).filter(|_| replayed)) {
+        (Ok(code), Some(phase)) => {
+            Ok(Some(Compiled { path: None, code, phase, index: *index, source: source.clone() }))
+        }
+        (Ok(_), None) => Ok(None),
+        (Err(error), None) if error.of_luau => Ok(None),
+        (Err(error), _) => Err(syntax_error(&what, source, &error).into()),
+    }
 }
 
 /// With Kong's message (kong/tools/sandbox).
@@ -192,16 +239,7 @@ fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {
     Diagnostic::error(codes::VALUE, message).at(plugin.origin(&error.field)).path(format!("config.{}", error.field))
 }
 
-fn syntax_error(
-    plugin: &Plugin,
-    key: Option<&str>,
-    source: &SnippetSource,
-    error: &logphase_script::CompileError,
-) -> Diagnostic {
-    let what = match key {
-        Some(key) => format!("field `{key}` of {}", plugin.definition.name),
-        None => plugin.definition.name.to_owned(),
-    };
+fn syntax_error(what: &str, source: &SnippetSource, error: &logphase_script::CompileError) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(codes::LUA, format!("{what} is not valid Lua"))
         .at(source.line_origin(error.line))
         .label(error.message.clone())

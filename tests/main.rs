@@ -14,6 +14,7 @@ mod disk;
 mod documentation_examples;
 mod dry_run;
 mod durable;
+mod earlier_phases;
 mod envoy;
 mod examples;
 mod examples_deliver;

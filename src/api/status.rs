@@ -126,8 +126,8 @@ fn plugins(components: &Components, status: &mut Value) {
 }
 
 fn plugin(step: &Step, stats: Option<PluginStats>) -> Value {
-    let snippets = step.parts.iter().zip(&step.breakers).enumerate();
-    let snippets: Vec<Value> = snippets.map(|(at, (part, breaker))| snippet(&part.name(at), breaker)).collect();
+    let snippets = step.parts.iter().zip(&step.breakers);
+    let snippets: Vec<Value> = snippets.map(|(part, breaker)| snippet(&part.name(), breaker)).collect();
     json!({
         "name": step.definition.name,
         "id": step.id,
@@ -260,7 +260,8 @@ fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `errors` counts all failures, `stopped` those that ran out of a budget. The mean is that of the measured runs.
+/// `errors` counts all failures, `stopped` those that ran out of a budget, `no_effect` the runs that called each function which
+/// does nothing on a finished transaction. The mean is that of the measured runs.
 fn snippet(field: &str, breaker: &Breaker) -> Value {
     let (totals, suspended) = (breaker.totals(), breaker.suspended_for());
     let times = totals.times();
@@ -274,6 +275,7 @@ fn snippet(field: &str, breaker: &Breaker) -> Value {
         "errors": totals.errors(),
         "stopped": stopped,
         "left_out": totals.skipped(),
+        "no_effect": totals.no_effect(),
         "mean_seconds": (times.count() > 0).then(|| times.seconds() / times.count() as f64),
         "suspended_for_seconds": suspended.map(|(left, _)| left.as_secs_f64().ceil()),
         "suspended_from_bytes": suspended.map(|(_, from)| from),

@@ -16,7 +16,7 @@ fn at_line(finding: Diagnostic, program: &Program, ask: &Ask) -> Diagnostic {
 pub(super) fn asker(program: &Program, ask: &Ask) -> String {
     let step = &program.steps[ask.asker.step];
     match ask.asker.part {
-        Some(part) => format!("`{}` of {}", step.parts[part].name(part), step.label),
+        Some(part) => format!("`{}` of {}", step.parts[part].name(), step.label),
         None => step.label.to_string(),
     }
 }

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use super::arguments::Check;
-use super::{Exit, check_input, check_names, say};
+use super::{Exit, check_earlier, check_input, check_names, say};
 use crate::entity::Configuration;
 use crate::service::{ConfigFiles, Prepared};
-use logphase_config::diagnostic::{Diagnostic, Format, any_error, codes, render_all};
+use crate::settings::Settings;
+use logphase_config::diagnostic::{Diagnostic, Format, Severity, any_error, codes, render_all};
 use logphase_io::printable;
 
 /// Reads the configuration, compiles every snippet, and prints every finding on standard output.
@@ -29,10 +30,9 @@ pub(super) fn check(arguments: &Check) -> Exit {
     let of_input = arguments.input.as_ref();
     let missing = of_input.map(|input| check_input::findings(prepared.program(), prepared.settings(), input));
     let names = check_names::warnings(prepared.configuration(), prepared.settings());
-    show(
-        &[prepared.warnings(), &names, &inputs, &notes(prepared.configuration()), &missing.unwrap_or_default()]
-            .concat(),
-    );
+    let earlier = check_earlier::findings(prepared.configuration(), prepared.settings());
+    let notes = notes(prepared.configuration(), prepared.settings());
+    show(&[prepared.warnings(), &names, &inputs, &earlier, &notes, &missing.unwrap_or_default()].concat());
     if any_error(&inputs) {
         return Exit::Configuration;
     }
@@ -45,21 +45,24 @@ pub(super) fn check(arguments: &Check) -> Exit {
 }
 
 /// Notes on valid plugins that Logphase does not run, and on snippets.
-fn notes(configuration: &Configuration) -> Vec<Diagnostic> {
+fn notes(configuration: &Configuration, settings: &Settings) -> Vec<Diagnostic> {
     let skipped = configuration.not_run.iter().map(|plugin| {
         let message = format!("plugin `{}` is skipped: it does nothing in the log phase", plugin.name);
         Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone()).label(format!("on: {}", plugin.scope))
     });
-    skipped.chain(dialect(configuration)).collect()
+    skipped.chain(dialect(configuration, settings)).collect()
 }
 
-/// Notes where Kong would refuse a snippet.
-fn dialect(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
-    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
-    let sources = enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
-    sources.flat_map(|source| {
-        logphase_script::differences(&source.text).into_iter().map(|difference| {
-            Diagnostic::note(codes::DIALECT, "this snippet runs here, and Kong refuses it")
+/// Where Kong would refuse a snippet: notes, and warnings about functions that run in Kong alone.
+fn dialect(configuration: &Configuration, settings: &Settings) -> impl Iterator<Item = Diagnostic> {
+    let enabled = || configuration.plugins.iter().filter(|plugin| plugin.enabled);
+    let here = enabled().flat_map(|plugin| check_names::snippets(plugin, settings));
+    let elsewhere = enabled().flat_map(|plugin| plugin.earlier.iter().filter(|one| !settings.replays(one.phase)));
+    let elsewhere = elsewhere.map(|function| (&function.source, Severity::Warning, "Kong refuses this function"));
+    let here = here.map(|source| (source, Severity::Note, "this snippet runs here, and Kong refuses it"));
+    here.chain(elsewhere).flat_map(|(source, severity, message)| {
+        logphase_script::differences(&source.text).into_iter().map(move |difference| {
+            Diagnostic::new(severity, codes::DIALECT, message)
                 .at(source.line_origin(difference.line))
                 .label(difference.what)
                 .help(difference.help)
@@ -76,6 +79,10 @@ fn summary(prepared: &Prepared) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let plugins = program.steps.len();
     let _ = write!(text, "ok: {plugins} plugin{}, {snippets} Lua snippet{}", plural(plugins), plural(snippets));
+    let elsewhere = check_earlier::count_in_kong(configuration, prepared.settings());
+    if elsewhere > 0 {
+        let _ = write!(text, ", {elsewhere} function{} of other phases in Kong", plural(elsewhere));
+    }
     let _ = writeln!(text, "{}", if disabled > 0 { format!(", {disabled} disabled") } else { String::new() });
     const SHOWN: usize = 20;
     for step in program.steps.iter().take(SHOWN) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::entity::Configuration;
+use crate::entity::{Configuration, Plugin};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::SnippetSource;
@@ -18,8 +18,17 @@ fn names<'a>(configuration: &'a Configuration, settings: &Settings) -> Vec<(&'a 
         environment: settings.untrusted_lua_sandbox_environment.clone(),
     };
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
-    let sources = enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
-    sources.flat_map(|source| refused(&source.text, &dialect).into_iter().map(move |name| (source, name))).collect()
+    enabled
+        .flat_map(|plugin| snippets(plugin, settings))
+        .flat_map(|source| refused(&source.text, &dialect).into_iter().map(move |name| (source, name)))
+        .collect()
+}
+
+/// The snippets of `plugin` that run here.
+pub(super) fn snippets<'a>(plugin: &'a Plugin, settings: &Settings) -> impl Iterator<Item = &'a SnippetSource> {
+    let replayed = plugin.earlier.iter().filter(|function| settings.replays(function.phase));
+    let fields = plugin.fields.iter().map(|field| &field.source);
+    fields.chain(replayed.map(|function| &function.source)).chain(&plugin.functions)
 }
 
 /// A warning for each of them.

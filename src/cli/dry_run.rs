@@ -61,10 +61,12 @@ impl DryRun {
             Exit::Unavailable
         })?;
         let busy = clock.busy();
-        let runner = Runner::new(program.clone()).map_err(|error| {
+        let mut runner = Runner::new(program.clone()).map_err(|error| {
             complain(&format!("error: {error}\n"));
             Exit::Configuration
         })?;
+        // Whoever names phases to replay wants to see them.
+        runner.set_replay(true);
         Ok(Self { runner, _busy: busy })
     }
 
@@ -125,7 +127,7 @@ impl Observer for OutcomeCollector {
 /// The failure of part `part` of `step`, at its line in the configuration.
 pub(super) fn failure(step: &Step, part: usize, error: &ScriptError) -> Diagnostic {
     let compiled = &step.parts[part];
-    Diagnostic::error(codes::LUA, format!("`{}` of {} failed", compiled.name(part), step.label))
+    Diagnostic::error(codes::LUA, format!("`{}` of {} failed", compiled.name(), step.label))
         .at(compiled.source.line_origin(error.line.unwrap_or(1)))
         .label(error.message.clone())
 }
@@ -143,6 +145,7 @@ pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
         config: json!({"path": "/dev/null", "reopen": false}),
         fields: Vec::new(),
         functions: Vec::new(),
+        earlier: Vec::new(),
         certificate: None,
         old_form: false,
         origin,

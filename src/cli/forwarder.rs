@@ -18,7 +18,10 @@ const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:9080/";
 
 /// Prints the configuration of Kong on standard output, and what it cannot send on standard error.
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let prepared = match Prepared::new(ConfigFiles::from(arguments.files.clone()).load()) {
+    let mut loaded = ConfigFiles::from(arguments.files.clone()).load();
+    // What Kong sends is not replayed.
+    loaded.settings.replay_phases.clear();
+    let prepared = match Prepared::new(loaded) {
         Ok(prepared) => prepared,
         Err(diagnostics) => {
             show(&diagnostics);

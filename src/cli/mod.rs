@@ -3,6 +3,7 @@
 mod arguments;
 mod asks;
 mod check;
+mod check_earlier;
 mod check_input;
 mod check_names;
 mod control;

@@ -13,7 +13,7 @@ use super::why::{self, Absent};
 use super::{Exit, asks, complain, pretty, say, show};
 use crate::decode::mapping::{Mapping, Report};
 use crate::entity::{Configuration, Field};
-use crate::phase::Program;
+use crate::phase::{Program, Step};
 use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Place, SourceFile, any_error};
@@ -188,7 +188,8 @@ fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome]) {
     }
     for Outcome { step, message, errors, refused } in outcomes {
         let step = &program.steps[*step];
-        let failed = |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(*part), "message": error.message});
+        let failed =
+            |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(), "message": error.message});
         let body = refused.iter().map(|error| json!({"field": "body", "message": error.reason}));
         let errors: Vec<_> = errors.iter().map(failed).chain(body).collect();
         let head = json!({"plugin": step.definition.name, "instance_name": step.instance_name, "errors": errors});
@@ -219,6 +220,17 @@ fn say_report(mapping: &Mapping, json: bool) {
         if !names.is_empty() {
             complain(&format!("note: mapping `{}`: {what}: {}\n", mapping.name(), list(names)));
         }
+    }
+}
+
+/// What happened with the functions of a plugin that emits nothing.
+fn sends_nothing(step: &Step) -> String {
+    let elsewhere = format!("its functions for {} run in Kong", step.in_kong.join(", "));
+    match (step.parts.is_empty(), step.in_kong.is_empty()) {
+        (true, true) => "it has no function\n".to_owned(),
+        (true, false) => format!("nothing runs here: {elsewhere}\n"),
+        (false, true) => "ran; it sends nothing itself\n".to_owned(),
+        (false, false) => format!("ran; it sends nothing itself, and {elsewhere}\n"),
     }
 }
 
@@ -260,7 +272,7 @@ fn say_pretty(
             None if step.definition.emits => {
                 out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n")
             }
-            None => out.extend_from_slice(b"ran; it sends nothing itself\n"),
+            None => out.extend_from_slice(sends_nothing(step).as_bytes()),
         }
         for (part, error) in errors {
             let diagnostic = dry_run::failure(step, *part, error);

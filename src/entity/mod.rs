@@ -29,7 +29,7 @@ pub use draft::{Completeness, Draft, Drafts};
 pub use kind::EntityKind;
 pub use network::{Endpoint, NetworkError};
 pub use path::{PathError, PathPattern, normalize_path};
-pub use plugin::{ConfigOrigins, Field, NotRun, Plugin};
+pub use plugin::{ConfigOrigins, EarlierFunction, Field, NotRun, Plugin};
 pub use route::{HeaderMatch, HeaderValue, PathHandling, Route};
 pub use scope::{EntityRef, Scope};
 pub use service::{Service, UrlError};

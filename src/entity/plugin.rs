@@ -28,6 +28,24 @@ pub struct Field {
     pub key_origin: Origin,
 }
 
+/// A function of a pre-function or post-function for a phase before the log phase, or beside it.
+#[derive(Debug, Clone)]
+pub struct EarlierFunction {
+    /// The phase's name in Kong.
+    pub phase: &'static str,
+    /// Its place among the functions of the phase, from 0.
+    pub index: usize,
+    /// The Lua code.
+    pub source: SnippetSource,
+}
+
+impl EarlierFunction {
+    /// Its name in messages: `access[0]`.
+    pub fn name(&self) -> String {
+        format!("{}[{}]", self.phase, self.index)
+    }
+}
+
 /// One configured plugin.
 #[derive(Debug, Clone)]
 pub struct Plugin {
@@ -51,6 +69,8 @@ pub struct Plugin {
     pub fields: Vec<Field>,
     /// The functions of the log phase of a pre-function or post-function, in order.
     pub functions: Vec<SnippetSource>,
+    /// Its functions for other phases, in Kong's order of the phases.
+    pub earlier: Vec<EarlierFunction>,
     /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
     /// `security.certificate_id`).
     pub certificate: Option<Certificate>,
@@ -245,6 +265,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         config: Value::Object(config),
         fields: fields.collect(),
         functions: functions.into_iter().flatten().filter_map(Node::snippet).collect(),
+        earlier: config_node.filter(|_| !definition.emits).map(earlier).unwrap_or_default(),
         certificate: None,
         old_form,
         origin: draft.origin(),
@@ -253,6 +274,19 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
             key: given.map(|(key, _)| key.origin()),
         },
     }
+}
+
+/// The functions of `config` for phases other than the log phase.
+fn earlier(config: &Node) -> Vec<EarlierFunction> {
+    let mut all: Vec<EarlierFunction> = Vec::new();
+    for (field, phase) in plugin::pre_function::EARLIER {
+        let functions = config.get(field).and_then(Node::items).unwrap_or_default();
+        for source in functions.iter().filter_map(Node::snippet) {
+            let index = all.iter().filter(|function| function.phase == phase).count();
+            all.push(EarlierFunction { phase, index, source });
+        }
+    }
+    all
 }
 
 /// Warns of features that only Kong evaluates: conditions, and vault references in the top level of `config`.

@@ -114,6 +114,12 @@ pub trait Input: Sized {
         true
     }
 
+    /// Whether Kong did not serve its transactions, so that the phases before the log phase can be replayed (the setting
+    /// `replay_phases`).
+    fn replays_phases(&self) -> bool {
+        true
+    }
+
     /// The files that it opens or creates while the service runs. The process is confined to the files that its parts
     /// declare.
     fn files(&self) -> Files {
@@ -207,6 +213,7 @@ pub struct Definition {
     pub settings: &'static Record,
     bind: Bind,
     matches_routes: Ask<bool>,
+    replays_phases: Ask<bool>,
     files: Ask<Files>,
     check: Ask<Vec<Diagnostic>>,
     same_settings: fn(Value, Value) -> bool,
@@ -221,6 +228,7 @@ impl Definition {
             settings: I::SETTINGS,
             bind: bind::<I>,
             matches_routes: matches_routes::<I>,
+            replays_phases: replays_phases::<I>,
             files: files::<I>,
             check: check::<I>,
             same_settings: same_settings::<I>,
@@ -240,6 +248,12 @@ impl Definition {
     pub fn matches_routes<'a>(&self, settings: impl Into<InputSettings<'a>>) -> bool {
         let InputSettings { inputs, shared } = settings.into();
         (self.matches_routes)(self.value(inputs), shared)
+    }
+
+    /// Whether the input is turned on and Kong did not serve its transactions.
+    pub fn replays_phases<'a>(&self, settings: impl Into<InputSettings<'a>>) -> bool {
+        let InputSettings { inputs, shared } = settings.into();
+        (self.replays_phases)(self.value(inputs), shared)
     }
 
     /// The files that the input opens or creates while the service runs.
@@ -281,6 +295,10 @@ fn bind<I: Input>(value: Value, shared: Shared<'_>) -> Result<Option<Box<dyn Bou
 
 fn matches_routes<I: Input>(value: Value, shared: Shared<'_>) -> bool {
     configure::<I>(value, shared).ok().flatten().is_some_and(|input| input.matches_routes())
+}
+
+fn replays_phases<I: Input>(value: Value, shared: Shared<'_>) -> bool {
+    configure::<I>(value, shared).ok().flatten().is_some_and(|input| input.replays_phases())
 }
 
 fn files<I: Input>(value: Value, shared: Shared<'_>) -> Files {

@@ -22,6 +22,7 @@ struct Bound {
     name: &'static str,
     input: Box<dyn BoundInput>,
     match_routes: bool,
+    replay: bool,
 }
 
 impl fmt::Debug for Inputs {
@@ -41,7 +42,8 @@ impl Inputs {
         for definition in definitions {
             if let Some(input) = definition.bind(settings)? {
                 let match_routes = definition.matches_routes(settings);
-                bound.push(Bound { name: definition.name, input, match_routes });
+                let replay = definition.replays_phases(settings);
+                bound.push(Bound { name: definition.name, input, match_routes, replay });
             }
         }
         Ok(Self { bound, max_unfinished_bytes: settings.shared.limits.max_unfinished_bytes })
@@ -50,7 +52,7 @@ impl Inputs {
     /// One input alone.
     #[cfg(test)]
     pub(super) fn of(name: &'static str, input: Box<dyn BoundInput>) -> Self {
-        Self { bound: vec![Bound { name, input, match_routes: false }], max_unfinished_bytes: 32 << 20 }
+        Self { bound: vec![Bound { name, input, match_routes: false, replay: false }], max_unfinished_bytes: 32 << 20 }
     }
 
     /// Whether no input is turned on.
@@ -69,11 +71,11 @@ impl Inputs {
         let mut tasks = JoinSet::new();
         let mut counters = Vec::new();
         let unfinished = UnfinishedLines::new(self.max_unfinished_bytes);
-        for Bound { name, input, match_routes } in self.bound {
+        for Bound { name, input, match_routes, replay } in self.bound {
             let own = Arc::new(Counters::default());
             counters.push((name, own.clone()));
             let number = super::number_of(name);
-            let intake = intake.for_sender(None).matching_routes(match_routes).of_input(number);
+            let intake = intake.for_sender(None).matching_routes(match_routes).replaying(replay).of_input(number);
             let (stop, unfinished) = (stop.clone(), unfinished.clone());
             let context = Context { input: name, intake, counters: own, stop, unfinished };
             tasks.spawn(input.serve(context));

@@ -24,3 +24,9 @@ pub(super) const MATCH_ROUTES: Field = Field::boolean("");
 pub(super) fn matches_routes(match_routes: Option<bool>, mapping: &str) -> bool {
     match_routes.unwrap_or(mapping != mapping::KONG)
 }
+
+/// Whether Kong did not serve the transactions: they are not Kong's log objects, or their routes have to be found, which Kong
+/// would have said.
+pub fn replays_phases(match_routes: Option<bool>, mapping: &str) -> bool {
+    mapping != mapping::KONG || match_routes == Some(true)
+}

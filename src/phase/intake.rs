@@ -73,6 +73,8 @@ pub struct Batch {
     pub all_or_none: bool,
     /// Whether to find the routes of those without one.
     pub match_routes: bool,
+    /// Whether Kong did not serve them: the phases before the log phase are replayed.
+    pub replay: bool,
     /// The number of the input that it came in through, if it came through one.
     pub input: Option<usize>,
     /// Keeps it in order with other batches of its sender.
@@ -106,6 +108,7 @@ pub struct Intake {
     shared: Arc<Shared>,
     share: Share,
     match_routes: bool,
+    replay: bool,
     input: Option<usize>,
 }
 
@@ -142,7 +145,8 @@ impl Intake {
             hasher: RandomState::new(),
             spare,
         };
-        Self { shared: Arc::new(shared), share: Share { group: 0, sender: 0 }, match_routes: false, input: None }
+        let share = Share { group: 0, sender: 0 };
+        Self { shared: Arc::new(shared), share, match_routes: false, replay: false, input: None }
     }
 
     /// The same intake for one more sender, such as a connection, which takes turns with the others. `peer` is its
@@ -162,6 +166,13 @@ impl Intake {
     #[must_use]
     pub fn matching_routes(mut self, match_routes: bool) -> Self {
         self.match_routes = match_routes;
+        self
+    }
+
+    /// The same intake for a sender whose transactions Kong did not serve: whether the phases before the log phase are replayed.
+    #[must_use]
+    pub fn replaying(mut self, replay: bool) -> Self {
+        self.replay = replay;
         self
     }
 
@@ -188,8 +199,9 @@ impl Intake {
         }
         let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
         let (reply, result) = oneshot::channel();
-        let (all_or_none, match_routes, input) = (fence.is_none(), self.match_routes, self.input);
-        (Batch { transactions, all_or_none, match_routes, input, fence, share, bytes, slot, reply }, result)
+        let (all_or_none, match_routes) = (fence.is_none(), self.match_routes);
+        let (replay, input) = (self.replay, self.input);
+        (Batch { transactions, all_or_none, match_routes, replay, input, fence, share, bytes, slot, reply }, result)
     }
 
     /// Places in the channels that no sender has yet; see [`super::OrderedIntake`].
@@ -243,7 +255,7 @@ impl Intake {
         let (shared, share) = (Arc::downgrade(&self.shared), self.share);
         move || {
             let Some(shared) = shared.upgrade() else { return 0 };
-            let intake = Self { shared, share, match_routes: false, input: None };
+            let intake = Self { shared, share, match_routes: false, replay: false, input: None };
             let mut moved = 0;
             for batch in intake.shared.workers.iter().flat_map(BatchSender::take_from_stuck) {
                 moved += 1;

@@ -10,7 +10,7 @@ use crate::plugin::Definition;
 use crate::router::Router;
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{KeyPath, Shape, Style};
-use logphase_script::{Bytecode, Options};
+use logphase_script::{Bytecode, Options, Phase};
 
 /// One plugin of a program.
 #[derive(Debug)]
@@ -29,10 +29,12 @@ pub struct Step {
     pub scope: Scope,
     /// The protocols for which it runs, one bit each.
     pub(crate) protocols: u16,
-    /// Its fields, or its functions.
+    /// Its fields, or its functions: those of replayed phases in their order, then those of the log phase.
     pub parts: Vec<Compiled>,
     /// Whether a failing part drops the message, and as in Kong those of all later plugins (`on_error: drop`).
     pub drops: bool,
+    /// The phases for which it has functions that run in Kong alone.
+    pub in_kong: Vec<&'static str>,
     /// What its messages have beside the edits, and what is redacted.
     pub shape: Shape,
     /// The circuit breaker of each part, in order.
@@ -42,9 +44,18 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it has something to run in `phase`.
+    pub fn runs_in(&self, phase: Phase) -> bool {
+        match phase {
+            // Those of the log phase are the last.
+            Phase::Log => self.parts.last().is_some_and(|part| part.phase == Phase::Log),
+            _ => self.parts.iter().any(|part| part.phase == phase),
+        }
+    }
+
     /// What identifies its part number `part` over all configurations.
     fn snippet_key(&self, part: usize) -> SnippetKey {
-        SnippetKey { plugin: self.definition.name, id: self.id.clone(), field: self.parts[part].name(part) }
+        SnippetKey { plugin: self.definition.name, id: self.id.clone(), field: self.parts[part].name() }
     }
 }
 
@@ -55,14 +66,18 @@ pub struct Compiled {
     pub path: Option<KeyPath>,
     /// The compiled code.
     pub code: Bytecode,
+    /// The phase that it runs in.
+    pub phase: Phase,
+    /// Its place among the functions of its phase, from 0; 0 for a field.
+    pub index: usize,
     /// The source, to point into the configuration.
     pub source: SnippetSource,
 }
 
 impl Compiled {
-    /// Its name in errors: the key of the field, or the index of the function.
-    pub fn name(&self, index: usize) -> String {
-        self.path.as_ref().map_or_else(|| format!("log[{index}]"), |path| path.text().to_owned())
+    /// Its name in errors: the key of the field, or the phase and the index of the function.
+    pub fn name(&self) -> String {
+        self.path.as_ref().map_or_else(|| format!("{}[{}]", self.phase, self.index), |path| path.text().to_owned())
     }
 }
 
@@ -81,6 +96,9 @@ pub struct Program {
     pub options: Options,
     /// When a snippet is suspended.
     pub suspension: Suspension,
+    /// The phases that are replayed before the log phase for traffic that Kong did not serve, in Kong's order; those that no
+    /// plugin has a function for are left out.
+    pub replay: Vec<Phase>,
     /// The groups of consumers, by id and by username; only if plugins are scoped to groups.
     pub(crate) memberships: Vec<(String, Vec<String>)>,
 }

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::breaker::{Suspension, Transition};
+use super::breaker::{Breaker, Suspension, Transition};
 use super::fit::Fit;
 use super::plan::{Plan, Planner};
-use super::program::{Program, Step};
+use super::program::{Compiled, Program, Step};
 use super::worker::WorkerStats;
 use crate::router::{Destination, RouteFinder};
 use logphase_queue::metric::Cell;
 use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
-use logphase_script::{FieldResult, ScriptError, SnippetId, Stop, Vm};
+use logphase_script::{FieldResult, Phase, ScriptError, SnippetId, Stop, Vm};
 
 /// A field or function of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,12 @@ pub struct Runner {
     timers: Vec<SampledTimer>,
     /// The VM ran out of memory and must be recreated.
     out_of_memory: bool,
+    /// Whether the phases before the log phase run for the next transactions, too.
+    replays: bool,
+    /// The phase that runs.
+    phase: Phase,
+    /// The CPU time that each step has used in earlier phases of the transaction, in microseconds; empty if none is replayed.
+    used: Vec<u64>,
 }
 
 impl Runner {
@@ -70,13 +76,16 @@ impl Runner {
             heartbeat: None,
             timers: Vec::new(),
             out_of_memory: false,
+            replays: false,
+            phase: Phase::Log,
+            used: Vec::new(),
         })
     }
 
     /// Measures the duration of a sample of the runs, as worker number `worker`.
     #[must_use]
     pub fn timed(mut self, worker: usize) -> Self {
-        let timer = |_: &Step| SampledTimer { worker, cells: Vec::new(), run: 0 };
+        let timer = |_: &Step| SampledTimer { worker, cells: Vec::new(), runs: [0; PHASES] };
         self.timers = self.program.steps.iter().map(timer).collect();
         self
     }
@@ -113,22 +122,59 @@ impl Runner {
         self.vm.used_memory()
     }
 
+    /// Whether the transactions that run next are of traffic that Kong did not serve: the phases of the program's `replay` run
+    /// before the log phase for them.
+    pub fn set_replay(&mut self, replays: bool) {
+        self.replays = replays && !self.program.replay.is_empty();
+    }
+
     /// Runs `plan` for `transaction`.
     pub fn run(&mut self, transaction: Transaction, plan: &[usize], observer: &mut impl Observer) {
         let size = transaction.bytes().len();
         let program = self.program.clone();
         self.vm.begin(Message::new(transaction, program.style()));
+        self.used.clear();
+        if !self.replays || self.replay(&program, plan, size, observer) {
+            self.log(&program, plan, size, observer);
+        } else {
+            drop_all(&program, plan, observer);
+        }
+        self.vm.end();
+        if std::mem::take(&mut self.out_of_memory) {
+            self.recreate_vm();
+        }
+    }
+
+    /// Runs the phases before the log phase. Returns false if a function failed whose plugin drops its messages then.
+    fn replay(&mut self, program: &Program, plan: &[usize], size: usize, observer: &mut impl Observer) -> bool {
+        self.used.resize(program.steps.len(), 0);
+        let mut succeeded = true;
+        'phases: for &phase in &program.replay {
+            self.enter_phase(phase);
+            for &step in plan {
+                if !self.run_parts(program, step, size, observer) && program.steps[step].drops {
+                    succeeded = false;
+                    break 'phases;
+                }
+            }
+        }
+        self.enter_phase(Phase::Log);
+        succeeded
+    }
+
+    fn enter_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.vm.enter_phase(phase);
+    }
+
+    /// Runs the log phase.
+    fn log(&mut self, program: &Program, plan: &[usize], size: usize, observer: &mut impl Observer) {
         // A plugin without edits reuses the encoded message of the previous one.
         let mut last: Option<(u64, Bytes)> = None;
         for (at, &step) in plan.iter().enumerate() {
-            let succeeded = self.run_parts(&program, step, size, observer);
+            let succeeded = self.run_parts(program, step, size, observer);
             if !succeeded && program.steps[step].drops {
-                // As in Kong, an error ends the log phase for all later plugins.
-                for &step in &plan[at..] {
-                    if program.steps[step].definition.emits {
-                        observer.dropped(step);
-                    }
-                }
+                drop_all(program, &plan[at..], observer);
                 break;
             }
             if program.steps[step].definition.emits {
@@ -148,22 +194,22 @@ impl Runner {
                 }
             }
         }
-        self.vm.end();
-        if std::mem::take(&mut self.out_of_memory) {
-            self.recreate_vm();
-        }
     }
 
-    /// Runs the fields or functions of a step on a transaction of `size` bytes. Returns whether all succeeded.
+    /// Runs the fields or functions that a step has for the current phase, on a transaction of `size` bytes. Returns whether
+    /// all succeeded.
     fn run_parts(&mut self, all: &Program, step: usize, size: usize, observer: &mut impl Observer) -> bool {
-        if self.loaded[step].snippets.is_empty() {
+        if !all.steps[step].runs_in(self.phase) {
             return true;
         }
         self.enter_plugin(step);
         let (mut succeeded, mut ran_out) = (true, false);
         let program = &all.steps[step];
-        let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program));
+        let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program, self.phase));
         for (part, breaker) in program.breakers.iter().enumerate() {
+            if program.parts[part].phase != self.phase {
+                continue;
+            }
             let skipped = breaker.skip(size);
             let result = match skipped {
                 Some(left) => Err(suspended(left)),
@@ -175,6 +221,9 @@ impl Runner {
                     self.timers[step].cells[part].record(now - *started);
                 }
                 *started = now;
+            }
+            if self.phase != Phase::Log {
+                self.after_replayed(step, breaker);
             }
             let transition = match result.as_ref().map_err(|error| error.stop) {
                 Err(Some(budget)) => breaker.record_stop(budget, &self.program.suspension, size),
@@ -209,6 +258,18 @@ impl Runner {
         let LoadedStep { name, id, .. } = &self.loaded[step];
         self.vm.enter_plugin(step, name);
         self.vm.set_plugin_id(id);
+        if let Some(used) = self.used.get(step) {
+            self.vm.charge_plugin(*used);
+        }
+    }
+
+    /// Notes what a function of a replayed phase used of its plugin's time, and what it called without effect.
+    fn after_replayed(&mut self, step: usize, breaker: &Breaker) {
+        self.used[step] = self.vm.plugin_time();
+        let names = self.vm.take_no_effect();
+        if !names.is_empty() {
+            breaker.totals().add_no_effect(&names);
+        }
     }
 
     /// Runs a field or a function. If it finds no memory because of what earlier ones hold, it runs again in a new VM.
@@ -240,7 +301,8 @@ impl Runner {
     #[cold]
     fn blame_for_memory(&self, step: usize, size: usize, observer: &mut impl Observer) {
         let program = &self.program.steps[step];
-        let part = program.parts.len() - 1;
+        let of_phase = |part: &Compiled| part.phase == self.phase;
+        let part = program.parts.iter().rposition(of_phase).expect("a part of the phase has run");
         let message =
             format!("the plugin leaves {} bytes in kong.ctx or ngx.ctx, which are removed", self.vm.held_bytes());
         let error = ScriptError { message, line: None, stop: Some(Stop::Memory) };
@@ -258,6 +320,7 @@ impl Runner {
         self.recreate_vm();
         if let Some(message) = message {
             self.vm.begin(message);
+            self.vm.enter_phase(self.phase);
         }
     }
 
@@ -278,7 +341,7 @@ fn suspended(left: std::time::Duration) -> ScriptError {
 
 #[cold]
 fn log_transition(step: &Step, part: usize, transition: Transition, suspension: &Suspension) {
-    let field = step.parts[part].name(part);
+    let field = step.parts[part].name();
     let Suspension { after, time } = suspension;
     let Transition::Suspended { from_bytes } = transition else {
         tracing::info!(plugin = %step.label, field, "a Lua snippet that was suspended has succeeded, and runs again");
@@ -293,21 +356,33 @@ fn log_transition(step: &Step, part: usize, transition: Transition, suspension: 
         memory {after} times there; correct it and reload (settings: lua.suspend_after, lua.suspend_for)");
 }
 
-/// Measures one in [`SAMPLE_INTERVAL`] runs of a step, to keep the overhead low.
+/// As in Kong, an error ends the log phase for all later plugins: none of the steps emits its message.
+fn drop_all(program: &Program, steps: &[usize], observer: &mut impl Observer) {
+    for &step in steps.iter().filter(|step| program.steps[**step].definition.emits) {
+        observer.dropped(step);
+    }
+}
+
+/// The number of phases that parts can belong to.
+const PHASES: usize = Phase::REPLAYED.len() + 1;
+
+/// Measures one in [`SAMPLE_INTERVAL`] runs of a step in each phase, to keep the overhead low.
 struct SampledTimer {
     worker: usize,
     /// A cell for each part; empty before the first run, because most plugins of a large configuration may never run.
     cells: Vec<Arc<Cell>>,
-    run: u8,
+    /// By phase.
+    runs: [u8; PHASES],
 }
 
 /// The first run is measured, then every sixteenth.
 const SAMPLE_INTERVAL: u8 = 16;
 
 impl SampledTimer {
-    fn start(&mut self, step: &Step) -> Option<Instant> {
-        let run = self.run;
-        self.run = (run + 1) % SAMPLE_INTERVAL;
+    fn start(&mut self, step: &Step, phase: Phase) -> Option<Instant> {
+        let next = &mut self.runs[phase as usize];
+        let run = *next;
+        *next = (run + 1) % SAMPLE_INTERVAL;
         if run > 0 {
             return None;
         }

@@ -1,6 +1,7 @@
 //! The totals of each snippet since the start of the service, over all configurations.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +20,9 @@ pub struct SnippetTotals {
     /// By budget, in the order of [`Stop::ALL`].
     pub(super) stops: [AtomicU64; Stop::ALL.len()],
     pub(super) skipped: AtomicU64,
+    /// Runs that called something without effect on a finished transaction, and how many of them called what.
+    no_effect_runs: AtomicU64,
+    no_effect: Mutex<BTreeMap<String, u64>>,
     /// Durations of the measured runs, with a cell for each worker.
     times: Mutex<Vec<(usize, Arc<Cell>)>>,
 }
@@ -37,6 +41,29 @@ impl SnippetTotals {
     /// The number of runs that were skipped because the snippet was suspended.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// The number of runs that called something without effect on a finished transaction.
+    pub fn no_effect_runs(&self) -> u64 {
+        self.no_effect_runs.load(Ordering::Relaxed)
+    }
+
+    /// What was called without effect, each with the number of runs that did so.
+    pub fn no_effect(&self) -> BTreeMap<String, u64> {
+        self.no_effect.lock().clone()
+    }
+
+    /// Counts one run that called `names`, each once.
+    #[cold]
+    pub(super) fn add_no_effect(&self, names: &[Rc<str>]) {
+        self.no_effect_runs.fetch_add(1, Ordering::Relaxed);
+        let mut counts = self.no_effect.lock();
+        for name in names {
+            match counts.get_mut(&**name) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(name.to_string(), 1)),
+            }
+        }
     }
 
     /// Durations of the measured runs.

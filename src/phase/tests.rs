@@ -1,5 +1,6 @@
 mod ordered;
 mod plan;
+mod replay;
 mod run;
 mod tap;
 mod turns;

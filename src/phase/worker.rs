@@ -222,7 +222,7 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Batch, between: bool) {
-        let Batch { mut transactions, all_or_none, match_routes, input, fence, share, reply, .. } = batch;
+        let Batch { mut transactions, all_or_none, match_routes, replay, input, fence, share, reply, .. } = batch;
         if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
             let _ = reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
             return;
@@ -254,7 +254,7 @@ impl Worker {
             let _ = reply.send(BatchResult { accepted: 0, error, rest });
             return;
         }
-        self.run_all(transactions, &plans, &sizes, Some(share).filter(|_| !between));
+        self.run_all(transactions, (&plans, &sizes), replay, Some(share).filter(|_| !between));
         self.worker_stats.transactions.fetch_add(accepted as u64, Ordering::Relaxed);
         // A panic drops the receipt, too. Then no answer is sent, and the batch counts as not accepted.
         let appended = Arc::new(AtomicBool::new(false));
@@ -268,8 +268,15 @@ impl Worker {
         appended.store(true, Ordering::Release);
     }
 
-    /// Runs the transactions of a batch that have reservations, and in between small batches of others than `share`.
-    fn run_all(&mut self, transactions: Vec<Transaction>, plans: &[Plan], sizes: &[usize], share: Option<Share>) {
+    /// Runs the transactions of a batch that have reservations, with their plans and sizes, and in between small batches of
+    /// others than `share`.
+    fn run_all(
+        &mut self,
+        transactions: Vec<Transaction>,
+        (plans, sizes): (&[Plan], &[usize]),
+        replay: bool,
+        share: Option<Share>,
+    ) {
         let program = self.runner.program().clone();
         let subscribers = self.taps.subscribers();
         let mut slice = 0;
@@ -279,6 +286,7 @@ impl Worker {
                 self.process_other(share);
             }
             slice += size;
+            self.runner.set_replay(replay);
             let mut collector = Collector {
                 program: &program,
                 worker_stats: &self.worker_stats,
@@ -343,7 +351,7 @@ impl Observer for Collector<'_> {
         let compiled = &step.parts[part.part];
         let Some(times) = step.breakers[part.part].record_failure() else { return };
         let place = compiled.source.line_origin(error.line.unwrap_or(1));
-        let field = compiled.name(part.part);
+        let field = compiled.name();
         tracing::warn!(plugin = %step.label, field, %place, times, "a Lua snippet failed: {error}");
     }
 

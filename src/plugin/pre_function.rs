@@ -12,10 +12,10 @@ pub const DEFINITION: Definition = Definition::silent("pre-function", 1_000_000,
 pub(super) static SCHEMA: Record = Record {
     fields: &[
         phase("certificate"),
-        phase("rewrite"),
-        phase("access"),
-        phase("header_filter"),
-        phase("body_filter"),
+        replayed("rewrite"),
+        replayed("access"),
+        replayed("header_filter"),
+        replayed("body_filter"),
         Field::array("log", &CODE).default(Default::Strings(&[])).about("Functions for the log phase, run in order."),
         phase("ws_handshake").since("3.0"),
         phase("ws_client_frame").since("3.0"),
@@ -26,11 +26,33 @@ pub(super) static SCHEMA: Record = Record {
     checks: &[some_function],
 };
 
+/// The fields with functions for other phases than the log phase, each with the phase's name, in Kong's order of the phases.
+/// `functions` is the old name of `access`.
+pub const EARLIER: [(&str, &str); 10] = [
+    ("certificate", "certificate"),
+    ("rewrite", "rewrite"),
+    ("access", "access"),
+    ("functions", "access"),
+    ("header_filter", "header_filter"),
+    ("body_filter", "body_filter"),
+    ("ws_handshake", "ws_handshake"),
+    ("ws_client_frame", "ws_client_frame"),
+    ("ws_upstream_frame", "ws_upstream_frame"),
+    ("ws_close", "ws_close"),
+];
+
 const CODE: Field = Field::string("").about("Lua code; if it returns a function, that function runs.");
 
-/// The functions of a phase that does not run here.
+/// The functions of a phase that Kong runs, and Logphase only where Kong did not.
+const fn replayed(name: &'static str) -> Field {
+    Field::array(name, &CODE).default(Default::Strings(&[])).about(
+        "Functions for another phase: run in Kong, and here for other proxies if `replay_phases` names the phase.",
+    )
+}
+
+/// The functions of a phase that runs in Kong alone.
 const fn phase(name: &'static str) -> Field {
-    Field::array(name, &CODE).default(Default::Strings(&[])).about("Functions for another phase; accepted, not run.")
+    Field::array(name, &CODE).default(Default::Strings(&[])).about("Functions for another phase: run in Kong alone.")
 }
 
 fn some_function(config: &Map<String, Value>) -> Result<(), Problem> {

@@ -65,5 +65,5 @@ fn place(heartbeat: &Heartbeat, live: &Weak<ArcSwap<Generation>>) -> Option<(Str
     let generation = live.upgrade()?.load_full();
     let (step, part) = heartbeat.place();
     let step = generation.program.steps.get(step)?;
-    Some((step.label.to_string(), step.parts.get(part)?.name(part)))
+    Some((step.label.to_string(), step.parts.get(part)?.name()))
 }

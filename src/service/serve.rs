@@ -10,6 +10,7 @@ use super::watch::Watch;
 use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
 use crate::api::{self, Control, ServiceState, Stage};
 use crate::decode::kong::Format;
+use crate::decode::mapping::KONG;
 use crate::delivery::Undelivered;
 use crate::input;
 use crate::settings::Settings;
@@ -135,7 +136,8 @@ pub(super) async fn drain_stdin(
     console: &Console<'_>,
 ) -> Drained {
     let decoder = input::Shared::from(settings).decoder(mapping, Format::Object);
-    let intake = service.intake().clone().matching_routes(match_routes);
+    let replay = mapping != KONG || match_routes;
+    let intake = service.intake().clone().matching_routes(match_routes).replaying(replay);
     let reading = input::read_lines(tokio::io::stdin(), intake, decoder, |progress| (console.progress)(progress));
     let mut signals = Signals::catch().ok();
     let summary = tokio::select! {

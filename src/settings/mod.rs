@@ -44,6 +44,9 @@ use crate::options::record::{TEXT, boolean, choice, duration, list, settings_rec
 use crate::plugin::field;
 use crate::router::{self, Calculation, Flavor};
 
+/// The phases that [`logphase_script::Phase::REPLAYED`] has.
+const REPLAYED: &[&str] = &["rewrite", "access", "header_filter", "body_filter"];
+
 const PLUGIN: Field = Field::record("", &plugin::OVERRIDE);
 
 settings_record! {
@@ -74,6 +77,10 @@ settings_record! {
         /// Names that snippets may use in addition to those of the profile.
         untrusted_lua_sandbox_environment: Vec<String> =
             list(&Field::string("").checks(&[Check::Custom(checks::name)]));
+        /// Phases whose pre- and post-functions run before the log phase for traffic that Kong did not serve: `rewrite`,
+        /// `access`, `header_filter` and `body_filter`.
+        // For each input with a mapping other than `kong`, or with `match_routes: true`.
+        replay_phases: Vec<String> = list(&Field::string("").checks(&[Check::OneOf(REPLAYED)]));
         /// Addresses and networks for which `kong.ip.is_trusted` is true.
         trusted_ips: Vec<String> = list(&Field::string("").checks(&[Check::Custom(checks::network)]));
         /// Kong's `router_flavor`, for inputs that find routes: `traditional_compatible` or `expressions`; by default
@@ -114,6 +121,11 @@ settings_record! {
 }
 
 impl Settings {
+    /// Whether functions of the phase `name` run before the log phase, for traffic that Kong did not serve.
+    pub fn replays(&self, name: &str) -> bool {
+        self.replay_phases.iter().any(|phase| phase == name)
+    }
+
     /// How the router is built.
     pub fn router(&self) -> router::Options {
         router::Options { flavor: self.router_flavor, calculation: self.route_match_calculation }

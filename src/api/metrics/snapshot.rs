@@ -80,6 +80,7 @@ pub(super) struct Snippet {
     pub errors: u64,
     pub stops: [u64; Stop::ALL.len()],
     pub skipped: u64,
+    pub no_effect: u64,
     pub times: Histogram,
 }
 
@@ -96,6 +97,7 @@ impl Snapshot {
                     errors: totals.errors(),
                     stops: Stop::ALL.map(|budget| totals.stops(budget)),
                     skipped: totals.skipped(),
+                    no_effect: totals.no_effect_runs(),
                     times: totals.times(),
                 });
             });

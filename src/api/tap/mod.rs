@@ -138,7 +138,7 @@ fn describe(sample: &Sample, versions: Versions) -> Vec<u8> {
         before: before.and_then(|before| RawValue::from_string(String::from_utf8(before).ok()?).ok()),
         after: sent.filter(|_| versions.after).and_then(|sent| serde_json::from_slice(sent).ok()),
         not_sent,
-        failed: sample.failed.iter().map(|&part| step.parts[part].name(part)).collect(),
+        failed: sample.failed.iter().map(|&part| step.parts[part].name()).collect(),
     };
     let mut line = serde_json::to_vec(&line).unwrap_or_default();
     line.push(b'\n');

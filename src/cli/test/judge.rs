@@ -53,7 +53,7 @@ impl<'a> PluginResult<'a> {
         Self {
             step,
             message: outcome.message.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()),
-            errors: errors.clone().map(|(at, error)| (step.parts[*at].name(*at), error.message.clone())).collect(),
+            errors: errors.clone().map(|(at, error)| (step.parts[*at].name(), error.message.clone())).collect(),
             shown: errors.map(|(at, error)| dry_run::failure(step, *at, error)).collect(),
         }
     }

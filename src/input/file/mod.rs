@@ -22,7 +22,7 @@ use serde::Deserialize;
 use self::follower::Follower;
 use self::patterns::Patterns;
 use self::positions::Positions;
-use super::settings::{MAPPING, MATCH_ROUTES, list, matches_routes, settings_record};
+use super::settings::{MAPPING, MATCH_ROUTES, list, matches_routes, replays_phases, settings_record};
 use super::{Address, BindError, BoundInput, Context, Input};
 use crate::confinement::Files;
 use crate::decode::TextDecoder;
@@ -123,6 +123,10 @@ impl Input for FileInput {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn files(&self) -> Files {

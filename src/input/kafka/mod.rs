@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use self::member::{Control, Membership};
 use self::security::Security;
 pub use self::stats::{ConsumerStats, PartitionState, TopicState};
-use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, settings_record, size};
+use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, replays_phases, settings_record, size};
 use super::{Address, BindError, BoundInput, Context, Input, transport};
 use crate::confinement::Files;
 use crate::decode::TextDecoder;
@@ -122,6 +122,10 @@ impl Input for Kafka {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn files(&self) -> Files {

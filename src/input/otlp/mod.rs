@@ -19,8 +19,8 @@ use self::service::Service;
 use super::accept::AcceptOptions;
 use super::http::connection;
 use super::settings::{
-    ADDRESS, ALLOWED_HOST, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, settings_record,
-    size,
+    ADDRESS, ALLOWED_HOST, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, replays_phases,
+    settings_record, size,
 };
 use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind};
@@ -98,6 +98,10 @@ impl Input for Otlp {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn files(&self) -> Files {

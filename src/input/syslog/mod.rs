@@ -16,7 +16,8 @@ use self::splitter::MessageSplitter;
 use super::accept::AcceptOptions;
 use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
 use super::settings::{
-    ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, settings_record,
+    ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, replays_phases,
+    settings_record,
 };
 use super::transport::{self, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
@@ -97,6 +98,10 @@ impl Input for Syslog {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn check(&self) -> Vec<Diagnostic> {

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 
 use super::accept::AcceptOptions;
 use super::settings::{
-    ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, settings_record,
+    ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, replays_phases,
+    settings_record,
 };
 use super::transport::{self, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines};
@@ -64,6 +65,10 @@ impl Input for Tcp {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn files(&self) -> Files {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::UdpSocket;
 
 use super::datagrams::{self, RECEIVE_BUFFER_BYTES};
-use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, settings_record};
+use super::settings::{ADDRESS, MAPPING, MATCH_ROUTES, list, matches_routes, replays_phases, settings_record};
 use super::transport;
 use super::{Address, BindError, BoundInput, Context, Input, bind, serving};
 use crate::decode::TextDecoder;
@@ -50,6 +50,10 @@ impl Input for Udp {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn check(&self) -> Vec<Diagnostic> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::accept::{self, AcceptOptions};
 use super::settings::{
-    MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, settings_record,
+    MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, replays_phases, settings_record,
 };
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::confinement::Files;
@@ -58,6 +58,10 @@ impl Input for Unix {
 
     fn matches_routes(&self) -> bool {
         matches_routes(self.settings.match_routes, &self.settings.mapping)
+    }
+
+    fn replays_phases(&self) -> bool {
+        replays_phases(self.settings.match_routes, &self.settings.mapping)
     }
 
     fn bind(self) -> Result<Box<dyn BoundInput>, BindError> {

@@ -13,6 +13,7 @@ fn batch(group: u64, sender: u64, bytes: usize) -> Batch {
         transactions: Vec::new(),
         all_or_none: true,
         match_routes: false,
+        replay: false,
         input: None,
         fence: None,
         share,

@@ -70,6 +70,8 @@ pub const DIALECT: &str = "K0304";
 pub const NOT_SENT: &str = "K0305";
 /// A name in a snippet that the settings do not allow.
 pub const REFUSED_NAME: &str = "K0306";
+/// A function for a phase before the log phase.
+pub const EARLIER_PHASE: &str = "K0307";
 /// A setting that does not exist.
 pub const UNKNOWN_SETTING: &str = "K0401";
 /// A setting with an invalid value.
@@ -206,6 +208,13 @@ pub const CODES: &[Code] = &[
         "a name in a snippet that the settings do not allow",
         "The snippet uses a global, a module or a function that its environment does not have, so that the field fails when it \
          runs. The help names the setting that allows it, if there is one; `check --suggest` prints the smallest settings.",
+    ),
+    code(
+        EARLIER_PHASE,
+        "a function for a phase before the log phase",
+        "Kong runs it while it serves the request, and what it adds to the log object arrives here. For traffic that Kong did \
+         not serve, the setting `replay_phases` runs it before the log phase, on the finished transaction; what would change \
+         the traffic does nothing then. See docs/phases.md.",
     ),
     code(
         UNKNOWN_SETTING,

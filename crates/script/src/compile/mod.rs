@@ -27,6 +27,8 @@ pub struct CompileError {
     pub message: String,
     /// What to do, if the reason is a difference between Luau and Kong's LuaJIT.
     pub help: Option<&'static str>,
+    /// Whether Kong may accept it: the reason is a limit, or something that Luau lacks.
+    pub of_luau: bool,
 }
 
 /// Limits of a snippet's source.
@@ -81,15 +83,14 @@ fn disabled_builtins(text: &str) -> Vec<String> {
 /// The source is malformed or exceeds a limit.
 pub fn compile(source: &str, limits: &SourceLimits) -> Result<Bytecode, CompileError> {
     let chunk_name = chunk_name(source);
-    let refuse = |line, message: &str, help| {
-        Err(CompileError { chunk_name: chunk_name.clone(), line, message: message.to_owned(), help })
+    let refuse = |line, message: &str, help: Option<&'static str>| {
+        let (chunk_name, message) = (chunk_name.clone(), message.to_owned());
+        Err(CompileError { chunk_name, line, message, help, of_luau: help.is_some() })
     };
     if source.starts_with('\x1b') {
-        return refuse(
-            1,
-            "attempt to load chunk with wrong mode",
-            Some("bytecode is refused: give the snippet's text"),
-        );
+        let message = "attempt to load chunk with wrong mode".to_owned();
+        let help = Some("bytecode is refused: give the snippet's text");
+        return Err(CompileError { chunk_name, line: 1, message, help, of_luau: false });
     }
     if source.len() > limits.bytes {
         let message = format!("the snippet is larger than {} bytes", limits.bytes);
