@@ -214,3 +214,31 @@ fn names_that_settings_refuse_are_found_and_suggested() {
     assert_eq!(said(&ended).matches("K0306").count(), 1, "{}", said(&ended));
     assert!(said(&ended).contains("use ngx.now() for socket.gettime()"), "{}", said(&ended));
 }
+
+/// Scenario: a configuration with a custom plugin, a proxying plugin of Kong, and plugins that send something from Kong's log
+/// phase, which Logphase does not send; with and without `--strict`, and with the custom plugin in the settings.
+/// Guarantees: each is a note that says what it is; in a strict check the custom plugin is an error unless the settings name it.
+#[test]
+fn plugins_that_do_not_run_here_are_told_apart() {
+    let home = Home::new();
+    home.write(
+        "kong.yml",
+        "_format_version: '3.0'\nplugins:\n- {name: acme-auth, config: {x: 1}}\n- {name: jwt}\n- {name: zipkin}\n- {name: prometheus}\n- {name: file-log, config: {path: /tmp/x}}\n",
+    );
+    let run = |more: &[&str]| home.run(&[&["check", "--format", "short", "kong.yml"], more].concat(), b"");
+    let ended = run(&[]);
+    assert_eq!(ended.code(), 0, "{}", said(&ended));
+    for note in [
+        "note[K0202]: plugin `acme-auth` is skipped: it is not one of Kong's",
+        "note[K0206]: plugin `jwt` is skipped: it does nothing in the log phase",
+        "note[K0206]: plugin `zipkin` is not sent from here",
+        "note[K0206]: plugin `prometheus` is not sent from here",
+    ] {
+        assert!(said(&ended).contains(note), "{note} is not in\n{}", said(&ended));
+    }
+    let strict = run(&["--strict"]);
+    assert_eq!(strict.code(), 78);
+    assert!(said(&strict).contains("error[K0202]: unknown plugin `acme-auth`"), "{}", said(&strict));
+    home.write("logphase.yml", "custom_plugins: [acme-auth]\n");
+    assert_eq!(run(&["--strict"]).code(), 0);
+}

@@ -74,7 +74,7 @@ fn without_any_plugin() {
 
 /// Scenario: `logphase try --why`, for people and as JSON, on transactions that some plugins run for, with `select_tags`.
 /// Guarantees: each plugin has the reason why it does not run: scope, group, protocols, a more specific plugin, `enabled`,
-/// tags, or that it is no plugin that runs here.
+/// tags, or that it does nothing in the log phase.
 #[test]
 fn reasons_of_each_plugin() {
     let home = Home::new();
@@ -90,7 +90,7 @@ fn reasons_of_each_plugin() {
         "\nfile-log (of-ann): does not run: it is for the consumer `ann`, and the transaction has `bob`\n",
         "\ntcp-log (of-gold): does not run: it is for the consumer group `gold`, and consumer `bob` is not in it\n",
         "\nudp-log (off): does not run: `enabled` is false\n",
-        "\nrate-limiting: does not run: it is no plugin that runs here (route `a`)\n",
+        "\nrate-limiting: does not run: it does nothing in the log phase (route `a`)\n",
         "\nno plugin logs the transaction: the logging plugins of their route are for other protocols\n",
     ] {
         assert!(shown.contains(line), "{line}\n{shown}");

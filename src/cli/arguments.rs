@@ -111,6 +111,9 @@ pub(super) struct Check {
     /// Print the smallest settings under which every snippet may use the names that it uses.
     #[arg(long)]
     pub(super) suggest: bool,
+    /// Refuse plugins that are not Kong's, unless the setting custom_plugins names them.
+    #[arg(long)]
+    pub(super) strict: bool,
     /// Output format.
     #[arg(long, value_enum, default_value_t = FindingFormat::Pretty)]
     pub(super) format: FindingFormat,

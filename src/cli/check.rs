@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use super::arguments::Check;
 use super::{Exit, check_earlier, check_input, check_names, say};
-use crate::entity::Configuration;
+use crate::entity::{Configuration, WhyNotRun};
 use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Format, Severity, any_error, codes, render_all};
@@ -19,7 +19,8 @@ pub(super) fn check(arguments: &Check) -> Exit {
             say(render_all(diagnostics, format, std::io::stdout().is_terminal()).as_bytes());
         }
     };
-    let prepared = match Prepared::new(ConfigFiles::from(arguments.files.clone()).load()) {
+    let files = ConfigFiles { strict: arguments.strict, ..ConfigFiles::from(arguments.files.clone()) };
+    let prepared = match Prepared::new(files.load()) {
         Ok(prepared) => prepared,
         Err(diagnostics) => {
             show(&diagnostics);
@@ -46,9 +47,15 @@ pub(super) fn check(arguments: &Check) -> Exit {
 
 /// Notes on valid plugins that Logphase does not run, and on snippets.
 fn notes(configuration: &Configuration, settings: &Settings) -> Vec<Diagnostic> {
-    let skipped = configuration.not_run.iter().map(|plugin| {
-        let message = format!("plugin `{}` is skipped: it does nothing in the log phase", plugin.name);
-        Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone()).label(format!("on: {}", plugin.scope))
+    let skipped = configuration.not_run.iter().filter_map(|plugin| {
+        let why = match plugin.reason {
+            WhyNotRun::Proxying => "is skipped: it does nothing in the log phase",
+            WhyNotRun::NotSentHere => "is not sent from here: leave it in Kong",
+            // The settings have said what they say about it.
+            WhyNotRun::NotSelected | WhyNotRun::Unknown(_) => return None,
+        };
+        let message = format!("plugin `{}` {why}", plugin.name);
+        Some(Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone()).label(format!("on: {}", plugin.scope)))
     });
     skipped.chain(dialect(configuration, settings)).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::entity::Configuration;
+use crate::entity::{Configuration, WhyNotRun};
 use crate::phase::{Fit, Program, Unlogged};
 use logphase_io::printable;
 
@@ -20,16 +20,16 @@ pub(super) fn absent(configuration: &Configuration) -> Vec<Absent> {
         instance_name: plugin.instance_name.clone(),
         reason: "`enabled` is false".to_owned(),
     });
-    let without = |reason: &'static str| {
-        move |plugin: &crate::entity::NotRun| Absent {
-            name: plugin.name.clone(),
-            instance_name: None,
-            reason: format!("{reason} ({})", plugin.scope),
-        }
-    };
-    let untagged = configuration.not_selected.iter().map(without("it lacks a tag of `select_tags`"));
-    let others = configuration.not_run.iter().map(without("it is no plugin that runs here"));
-    disabled.chain(untagged).chain(others).collect()
+    let others = configuration.not_run.iter().map(|plugin| {
+        let why = match plugin.reason {
+            WhyNotRun::NotSelected => "it lacks a tag of `select_tags`",
+            WhyNotRun::Proxying => "it does nothing in the log phase",
+            WhyNotRun::NotSentHere => "it is not sent from here",
+            WhyNotRun::Unknown(_) => "it is not a plugin of Kong",
+        };
+        Absent { name: plugin.name.clone(), instance_name: None, reason: format!("{why} ({})", plugin.scope) }
+    });
+    disabled.chain(others).collect()
 }
 
 fn reason(program: &Program, fit: &Fit) -> Option<String> {

@@ -1,9 +1,11 @@
 //! Reading entities from declarative files.
 //!
 //! [`read`] accepts Kong's format (1.1, 2.1 and 3.0; YAML or JSON; flat and nested; decK's tags, expressions and shared
-//! plugin configurations). [`crate::entity`] validates the entities.
+//! plugin configurations), and objects of Kubernetes for Kong's ingress controller. [`crate::entity`] validates the entities.
 
 mod format;
+mod kubernetes;
+mod migration;
 mod reader;
 
 use std::collections::HashMap;
@@ -28,9 +30,11 @@ pub struct ReadOptions<'a> {
 pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configuration, Vec<Diagnostic>) {
     let (mut trees, mut diagnostics) = (Vec::new(), Vec::new());
     for file in files {
-        let (root, found) = document::parse(file, Some(options.env));
+        let (roots, found) = document::parse_all(file, Some(options.env));
         diagnostics.extend(found);
-        trees.extend(root);
+        let kong = roots.iter().filter(|root| !kubernetes::is_object(root));
+        diagnostics.extend(kong.skip(1).take(1).map(document::second_document));
+        trees.extend(roots);
     }
     let (mut configuration, found) = read_trees(&trees, options.select_tags);
     diagnostics.extend(found);
@@ -45,7 +49,11 @@ pub fn read_tree(root: &Node, select_tags: &[String]) -> (Configuration, Vec<Dia
 }
 
 fn read_trees(trees: &[Node], select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
-    let (drafts, mut diagnostics) = reader::drafts(trees);
+    let (objects, files): (Vec<_>, Vec<_>) = trees.iter().cloned().partition(kubernetes::is_object);
+    let (mut drafts, mut diagnostics) = reader::drafts(&files);
+    let (of_kubernetes, found) = kubernetes::drafts(&objects);
+    drafts.append(of_kubernetes);
+    diagnostics.extend(found);
     let rules = Rules { select_tags, completeness: Completeness::LogPhase };
     let (configuration, found) = Configuration::from_drafts(drafts, rules);
     diagnostics.extend(found);
@@ -63,7 +71,7 @@ fn digest(files: &[Arc<SourceFile>]) -> String {
 }
 
 /// Sorts by file and position.
-fn sort(diagnostics: &mut [Diagnostic], files: &[Arc<SourceFile>]) {
+pub fn sort(diagnostics: &mut [Diagnostic], files: &[Arc<SourceFile>]) {
     let order: HashMap<_, _> = files.iter().enumerate().map(|(at, file)| (Arc::as_ptr(file), at)).collect();
     diagnostics.sort_by_key(|diagnostic| {
         let place = diagnostic.place();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::format::{METADATA, OTHER_COLLECTIONS, nested};
+use super::migration::migrated;
 use crate::entity::{Draft, Drafts, EntityKind, SharedTags};
 use logphase_config::diagnostic::{Diagnostic, Origin, Place, Suggestions, codes};
 use logphase_config::document::Node;
@@ -12,7 +13,7 @@ use logphase_config::document::Node;
 pub(super) fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
     let mut reader = Reader { drafts: Drafts::default(), diagnostics: Vec::new() };
     for root in trees {
-        reader.file(root);
+        reader.file(&migrated(root));
     }
     (reader.drafts, reader.diagnostics)
 }
@@ -59,6 +60,7 @@ impl Reader {
         for (key, node) in shared {
             plugin_configs.entry(key.name.clone()).or_insert_with(|| node.clone());
         }
+        self.lookups(root);
         let file = FileContext {
             tags: Arc::new(self.select_tags(root).into_iter().collect()),
             plugin_configs,
@@ -74,7 +76,7 @@ impl Reader {
             } else if name == "consumer_group_consumers" {
                 let items = node.items().into_iter().flatten().enumerate();
                 self.drafts.memberships.extend(items.map(|(at, item)| (format!("{name}[{at}]"), item.clone())));
-            } else if !METADATA.contains(&name) && !OTHER_COLLECTIONS.contains(&name) {
+            } else if !METADATA.contains(&name) && !OTHER_COLLECTIONS.contains(&name) && !is_ai_entity(name, node) {
                 self.unknown_entity(name, key.origin());
             }
         }
@@ -137,6 +139,18 @@ impl Reader {
         items.iter().filter_map(Node::as_str).map(str::to_owned).collect()
     }
 
+    /// The kinds of entities that decK looks up in Kong if no file has them (`_info.default_lookup_tags`).
+    fn lookups(&mut self, root: &Node) {
+        let Some(tags) = root.get("_info").and_then(|info| info.get("default_lookup_tags")) else { return };
+        let Some(kinds) = tags.entries() else {
+            let path = "_info.default_lookup_tags";
+            self.error(tags, path, codes::TYPE, "expected a record", &format!("`{path}` is {}", tags.type_name()));
+            return;
+        };
+        let names: Vec<&str> = kinds.iter().map(|(key, _)| key.name.as_str()).collect();
+        self.drafts.external.extend(EntityKind::ALL.into_iter().filter(|kind| names.contains(&kind.name())));
+    }
+
     /// Reads a list of entities and the lists inside them.
     fn list(&mut self, list: &List<'_>, file: &FileContext) {
         let List { kind, node, path, parent } = list;
@@ -177,6 +191,11 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether `name` is a list of the entities of Kong's AI gateway (3.15: `ai_models`, ...), which the log phase does not use.
+fn is_ai_entity(name: &str, node: &Node) -> bool {
+    name.starts_with("ai_") && (node.items().is_some() || node.is_null())
 }
 
 /// The start of `origin`.

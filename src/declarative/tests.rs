@@ -161,7 +161,7 @@ plugins:
 servces: []
 "#;
     let (_, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
-    assert_eq!(diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count(), 12);
+    assert_eq!(diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count(), 11);
     insta::assert_snapshot!(render_all(&diagnostics, Format::Pretty, false));
 }
 
@@ -252,6 +252,86 @@ fn converts_old_fields() {
     let config = &configuration.plugins[0].config;
     assert_eq!((&config["queue"]["max_batch_size"], &config["queue"]["max_coalescing_delay"]), (&5.into(), &3.into()));
     assert!(config.get("queue_size").is_none() && config.get("retry_count").is_none());
+}
+
+/// Scenario: http-log's headers as lists, in a file of each version.
+/// Guarantees: files of Kong 1 and 2 have the texts that Kong 2 sent, wherever the plugin stands; in a file of Kong 3 it is
+/// Kong's error.
+#[test]
+fn headers_of_old_versions_are_lists() {
+    let http_log = "{name: http-log, config: {http_endpoint: 'http://h', headers: {a: [x, y], b: z, c: []}}}";
+    for version in ["1.1", "2.1", "3.0"] {
+        for list in [
+            format!("plugins: [{http_log}]"),
+            format!("services: [{{name: s, routes: [{{name: r, paths: [/], plugins: [{http_log}]}}]}}]"),
+            format!("consumers: [{{username: u, plugins: [{http_log}]}}]"),
+        ] {
+            let (configuration, diagnostics) =
+                read_files(&[("kong.yaml", &format!("_format_version: '{version}'\n{list}\n"))], &[]);
+            assert_eq!(any_error(&diagnostics), version == "3.0", "{version} {list}: {diagnostics:?}");
+            if version != "3.0" {
+                let expected = serde_json::json!({"a": "x, y", "b": "z"});
+                assert_eq!(configuration.plugins[0].config["headers"], expected, "{version} {list}");
+            }
+        }
+    }
+    let routes = |version: &str| {
+        let text = format!(
+            "_format_version: '{version}'\nroutes: [{{name: a, paths: ['/a/\\d+']}}]\nservices: [{{name: s, routes: [{{paths: [/b//c]}}]}}]\n"
+        );
+        let (configuration, _) = read_files(&[("kong.yaml", &text)], &[]);
+        configuration.routes.iter().flat_map(|route| route.paths.clone()).collect::<Vec<_>>()
+    };
+    use crate::entity::PathPattern::{Prefix, Regex};
+    for version in ["1.1", "2.1"] {
+        let mut paths = routes(version);
+        paths.sort_by_key(|path| format!("{path:?}"));
+        assert_eq!(paths, [Prefix("/b/c".into()), Regex("/a/\\d+".into())], "{version}");
+    }
+    assert!(!routes("3.0").contains(&Regex("/a/\\d+".into())));
+}
+
+/// Scenario: references to entities that no file has, with and without decK's `_info.default_lookup_tags` for their kind,
+/// which may stand in another file.
+/// Guarantees: with it they are entities of Kong, by name or id, and no route of theirs takes part in routing; without it
+/// they are errors that say how to give them.
+#[test]
+fn looked_up_entities_are_external() {
+    let id = "0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10";
+    let plugins = format!(
+        "_format_version: '3.0'\nroutes: [{{name: mine, paths: [/], service: orders}}]\nplugins:\n- {{name: file-log, service: orders, config: {{path: /tmp/x}}}}\n\
+         - {{name: file-log, service: {{name: orders}}, route: {{id: {id}}}, config: {{path: /tmp/x}}}}\n\
+         - {{name: file-log, consumer: ann, config: {{path: /tmp/x}}}}\n"
+    );
+    let lookup = "_format_version: '3.0'\n_info: {default_lookup_tags: {services: [t], routes: [t], consumers: [t]}}\n";
+    let (configuration, diagnostics) = read_files(&[("a.yaml", &plugins), ("b.yaml", lookup)], &[]);
+    assert_eq!(diagnostics, []);
+    let scopes: Vec<_> = configuration.plugins.iter().map(|plugin| plugin.scope.to_string()).collect();
+    assert_eq!(
+        scopes,
+        ["service `orders`".to_owned(), format!("route `{id}`, service `orders`"), "consumer `ann`".to_owned()]
+    );
+    assert_eq!(configuration.routes.len(), 1);
+    assert_eq!(configuration.services[0].stored.json, r#"{"name":"orders"}"#);
+    let (_, diagnostics) = read_files(&[("a.yaml", &plugins)], &[]);
+    assert_eq!(diagnostics.len(), 5);
+    assert!(diagnostics.iter().all(|found| found.help.as_ref().is_some_and(|help| help.contains("give both files"))));
+    let services = "_format_version: '3.0'\n_info: {default_lookup_tags: {services: [t]}}\n";
+    let (_, diagnostics) = read_files(&[("a.yaml", &plugins), ("b.yaml", services)], &[]);
+    assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
+    let nonsense = "_format_version: '3.0'\n_info: {default_lookup_tags: [services]}\n";
+    assert!(messages(nonsense)[0].contains("`_info.default_lookup_tags` is a list"));
+}
+
+/// Scenario: entities of Kong's AI gateway (3.15), a plugin that is on one of them, and something else that begins with `ai_`.
+/// Guarantees: the entities are accepted; the plugin is skipped with a warning, because it would run for everything.
+#[test]
+fn entities_of_the_ai_gateway_are_accepted() {
+    let text = "_format_version: '3.0'\nai_models: [{name: gpt, plugins: [{name: x}]}]\nplugins:\n- {name: tcp-log, model: gpt, config: {host: h, port: 1}}\n- {name: tcp-log, config: {host: h, port: 1}}\n";
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", text)], &[]);
+    assert_eq!((configuration.plugins.len(), diagnostics.len()), (1, 1), "{diagnostics:?}");
+    assert!(diagnostics[0].message.contains("plugin `tcp-log` is skipped: it is on an AI model"));
+    assert!(messages("_format_version: '3.0'\nai_models: 5\n")[0].contains("K0207"));
 }
 
 /// Scenario: a thousand plugins with three fields each, on a thousand services.

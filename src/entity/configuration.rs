@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::consumer::{Api, Consumer, ConsumerGroup};
 use super::draft::{Completeness, Drafts};
+use super::external;
 use super::index::Index;
 use super::kind::EntityKind;
 use super::plugin::{self, NotRun, Plugin};
@@ -27,10 +28,8 @@ pub struct Configuration {
     pub consumer_groups: Vec<ConsumerGroup>,
     /// The APIs of Kong before 1.0.
     pub apis: Vec<Api>,
-    /// Plugins that do not run in the log phase.
+    /// Plugins that do not run here: other plugins of Kong, and custom plugins.
     pub not_run: Vec<NotRun>,
-    /// Plugins without the tags of `select_tags`.
-    pub not_selected: Vec<NotRun>,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
     pub digest: String,
     /// Names of the groups of each consumer, by its id and by its username.
@@ -51,7 +50,9 @@ impl Configuration {
     /// error.
     pub fn from_drafts(drafts: Drafts, rules: Rules<'_>) -> (Self, Vec<Diagnostic>) {
         let (mut configuration, mut diagnostics) = (Self::default(), Vec::new());
-        let Drafts { mut entities, memberships } = drafts;
+        let external = external::entities(&drafts);
+        let Drafts { mut entities, memberships, .. } = drafts;
+        entities.extend(external);
         for draft in &mut entities {
             draft.validate(rules.completeness, &mut diagnostics);
         }
@@ -60,6 +61,8 @@ impl Configuration {
         for (at, draft) in entities.iter().enumerate() {
             match draft.kind {
                 EntityKind::Services => configuration.services.push(Service::from_draft(draft)),
+                // The router does not know what an external route matches.
+                EntityKind::Routes if draft.external => {}
                 EntityKind::Routes => {
                     let service = index.service_of(&entities, at, &mut diagnostics);
                     configuration.routes.push(Route::from_draft(draft, service));

@@ -1,5 +1,6 @@
 //! Entities before they are validated.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -18,6 +19,22 @@ pub struct Drafts {
     pub entities: Vec<Draft>,
     /// Members of consumer groups (`consumer_group_consumers`), each with its path.
     pub memberships: Vec<(String, Node)>,
+    /// Kinds of entities that may be in Kong alone: a reference to one that is not here is no error.
+    pub external: BTreeSet<EntityKind>,
+}
+
+impl Drafts {
+    /// Adds `more`.
+    pub fn append(&mut self, more: Self) {
+        let before = self.entities.len();
+        let shifted = more.entities.into_iter().map(|mut draft| {
+            draft.parent = draft.parent.map(|parent| parent + before);
+            draft
+        });
+        self.entities.extend(shifted);
+        self.memberships.extend(more.memberships);
+        self.external.extend(more.external);
+    }
 }
 
 /// One entity before it is validated.
@@ -33,6 +50,10 @@ pub struct Draft {
     pub parent: Option<usize>,
     /// Tags that its file adds.
     pub extra_tags: Arc<SharedTags>,
+    /// Whether it is a plugin that is put on nothing: it is judged, and does not run.
+    pub unplaced: bool,
+    /// Whether only Kong has it: no more is known of it than its name or id.
+    pub external: bool,
     /// The defaults of a plugin's `config` (decK's `_config`), or the error if they do not exist.
     pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
     /// The valid fields and the defaults of the others; empty before validation.
@@ -62,6 +83,8 @@ impl Draft {
             path,
             parent: None,
             extra_tags: Arc::default(),
+            unplaced: false,
+            external: false,
             shared_config: None,
             values: Map::new(),
             sound: false,

@@ -68,7 +68,15 @@ impl Index {
                 .label(format!("not in `{list}`"))
                 .path(path)
                 .kong(format!("invalid reference '{singular}: {key}' (no such entry in '{list}')"));
-            diagnostics.push(self.suggestions.add(diagnostic, key, names));
+            let diagnostic = match self.suggestions.find(key, names) {
+                Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+                None if kind == EntityKind::Certificates || path.is_empty() => diagnostic,
+                None => diagnostic.help(format!(
+                    "if another file of the same set has it, give both files; if only Kong has it, name `{list}` in \
+                     `_info.default_lookup_tags`"
+                )),
+            };
+            diagnostics.push(diagnostic);
         }
         found
     }

@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::tags::Tags;
 use super::unique::FirstUses;
 use crate::plugin::{self, Definition, Protocol};
-use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, Suggestions, codes};
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, Suggestions, codes, misspelt};
 use logphase_config::document::{Node, SnippetSource};
 
 /// One field of a plugin's `custom_fields_by_lua`.
@@ -102,7 +102,7 @@ pub struct ConfigOrigins {
     key: Option<Origin>,
 }
 
-/// A plugin that does not run: one of Kong that has no log phase here, or one that the settings do not select.
+/// A plugin that does not run here.
 #[derive(Debug, Clone)]
 pub struct NotRun {
     /// The plugin's name.
@@ -111,13 +111,37 @@ pub struct NotRun {
     pub origin: Origin,
     /// Its scope, for messages.
     pub scope: String,
+    /// Why it does not run.
+    pub reason: WhyNotRun,
+}
+
+/// Why a plugin does not run here.
+#[derive(Debug, Clone)]
+pub enum WhyNotRun {
+    /// It lacks a tag that the settings select by.
+    NotSelected,
+    /// It works while Kong proxies, and does nothing in the log phase.
+    Proxying,
+    /// It does something in the log phase of Kong that Logphase does not do.
+    NotSentHere,
+    /// It is not a plugin of Kong: a custom plugin, or a mistake. Whether it is accepted is for the settings to say.
+    Unknown(Box<UnknownPlugin>),
+}
+
+/// A plugin that is not one of Kong's.
+#[derive(Debug, Clone)]
+pub struct UnknownPlugin {
+    /// The error, if it is one.
+    pub error: Diagnostic,
+    /// The plugin that runs here whose name it nearly has.
+    pub misspelt: Option<&'static str>,
 }
 
 /// The UUID namespace of derived plugin ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_8a0e_6d0b_4b5e_9a50_6c6f_6770_6861);
 
 /// The kinds of entities in a plugin's scope, each with its field before Kong 1.0.
-const SCOPES: [(EntityKind, &str); 5] = [
+pub(super) const SCOPES: [(EntityKind, &str); 5] = [
     (EntityKind::Routes, "route_id"),
     (EntityKind::Services, "service_id"),
     (EntityKind::Consumers, "consumer_id"),
@@ -141,7 +165,11 @@ pub(super) fn read(
         let Some(name) = draft.text("name") else { continue };
         let definition = plugin::find(name);
         let real_name = definition.map_or(name, |definition| definition.name);
-        if diagnostics.len() == before {
+        if let Some((key, _)) = draft.node.entry("model").filter(|(_, model)| !model.is_null()) {
+            diagnostics.push(on_model(draft, real_name, key.origin()));
+            continue;
+        }
+        if diagnostics.len() == before && !draft.unplaced {
             uses.add((real_name.to_owned(), targets), draft.origin(), diagnostics, || {
                 Diagnostic::error(codes::UNIQUE, format!("two plugins `{real_name}` for the same scope ({scope})"))
                     .path(draft.path.clone())
@@ -151,8 +179,8 @@ pub(super) fn read(
         }
         let tags = draft.tags();
         if !tags.has_all(select_tags) {
-            let not_run = NotRun { name: real_name.to_owned(), origin: draft.origin(), scope: scope.to_string() };
-            configuration.not_selected.push(not_run);
+            let (name, scope, reason) = (real_name.to_owned(), scope.to_string(), WhyNotRun::NotSelected);
+            configuration.not_run.push(NotRun { name, origin: draft.origin(), scope, reason });
             continue;
         }
         match definition {
@@ -164,13 +192,29 @@ pub(super) fn read(
                 }
                 configuration.plugins.push(plugin);
             }
-            None if plugin::find_known(name).is_some() => {
-                let not_run = NotRun { name: name.to_owned(), origin: draft.origin(), scope: scope.to_string() };
-                configuration.not_run.push(not_run);
+            None => {
+                let reason = match plugin::find_known(name) {
+                    Some(known) if known.logs => WhyNotRun::NotSentHere,
+                    Some(_) => WhyNotRun::Proxying,
+                    None => {
+                        let error = suggestions.add(unknown(draft, name), name, plugin::names());
+                        let runs = plugin::definitions().iter().map(|definition| definition.name);
+                        WhyNotRun::Unknown(Box::new(UnknownPlugin { error, misspelt: misspelt(name, runs) }))
+                    }
+                };
+                let (name, scope) = (name.to_owned(), scope.to_string());
+                configuration.not_run.push(NotRun { name, origin: draft.origin(), scope, reason });
             }
-            None => diagnostics.push(suggestions.add(unknown(draft, name), name, plugin::names())),
         }
     }
+}
+
+/// A plugin whose scope is a model of Kong's AI gateway: which model served a transaction is not known here.
+fn on_model(draft: &Draft, name: &str, origin: Origin) -> Diagnostic {
+    let message =
+        format!("plugin `{name}` is skipped: it is on an AI model, and transactions do not say which served them");
+    let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(origin).path(draft.member_path("model"));
+    diagnostic.help("put it on the route or service of the model")
 }
 
 fn unknown(draft: &Draft, name: &str) -> Diagnostic {
@@ -258,7 +302,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         id: id(draft, definition, &scope),
         definition,
         instance_name: draft.text("instance_name").map(str::to_owned),
-        enabled: draft.boolean("enabled").unwrap_or(true),
+        enabled: draft.boolean("enabled").unwrap_or(true) && !draft.unplaced,
         protocols: protocols(draft, definition, diagnostics),
         scope,
         tags: draft.tags(),

@@ -190,6 +190,7 @@ pub(super) static PLUGIN: Record = Record::new(&[
     Field::any("service"),
     Field::any("consumer"),
     Field::any("consumer_group"),
+    Field::any("model"),
     Field::any("api"),
     Field::any("route_id"),
     Field::any("service_id"),

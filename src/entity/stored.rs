@@ -57,7 +57,12 @@ impl Stored {
     fn new(draft: &Draft, mut members: Map<String, Value>) -> Self {
         members.retain(|name, value| !value.is_null() && !NOT_STORED.contains(&name.as_str()));
         let id = draft.stored_id();
-        members.insert("id".to_owned(), id.as_str().into());
+        if draft.external {
+            // Nothing else of it is known.
+            members.retain(|name, _| draft.node.get(name).is_some());
+        } else {
+            members.insert("id".to_owned(), id.as_str().into());
+        }
         Self { id, json: Value::Object(members).to_string() }
     }
 }

@@ -9,7 +9,7 @@ use logphase_config::document::Node;
 fn request(kind: EntityKind, body: &Value) -> (Configuration, Vec<Diagnostic>) {
     let draft = Draft::new(kind, Node::from_request(body), String::new());
     let rules = Rules { select_tags: &[], completeness: Completeness::Full };
-    Configuration::from_drafts(Drafts { entities: vec![draft], memberships: Vec::new() }, rules)
+    Configuration::from_drafts(Drafts { entities: vec![draft], ..Drafts::default() }, rules)
 }
 
 fn file(text: &str) -> (Configuration, Vec<Diagnostic>) {

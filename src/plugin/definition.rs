@@ -39,6 +39,8 @@ pub struct Definition {
     pub durable: bool,
     /// Fields that must be equal for two plugins to share a queue; empty if such plugins never share one.
     pub shares_queue_by: &'static [&'static str],
+    /// Maps in its `config` whose values were lists of texts before Kong 3.
+    pub lists_before_3: &'static [&'static str],
     /// Fields with the paths of files that the sink writes.
     pub written_files: &'static [&'static str],
     /// Path of the field that refers to a `certificates` entity; empty if the plugin has no such field.
@@ -106,6 +108,7 @@ impl Definition {
             include_body: Include::OFF,
             durable: false,
             shares_queue_by: &[],
+            lists_before_3: &[],
             written_files: &[],
             certificate: &[],
             extend_sink_config: |_, _| (),

@@ -16,6 +16,7 @@ pub const DEFINITION: Definition = Definition {
     convert,
     durable: true,
     shares_queue_by: SHARES_QUEUE_BY,
+    lists_before_3: &["headers"],
     certificate: &["client_certificate", "id"],
     extend_sink_config,
     ..Definition::logging("http-log", 12, &SCHEMA, http::open)

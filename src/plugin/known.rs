@@ -7,14 +7,16 @@ pub struct KnownPlugin {
     pub name: &'static str,
     /// Its priority in Kong.
     pub priority: i32,
+    /// Whether it sends or counts something in Kong's log phase.
+    pub logs: bool,
 }
 
 /// All such plugins, highest priority first (Kong Gateway 3.15).
 #[rustfmt::skip]
 pub const KNOWN: &[KnownPlugin] = &[
-    plugin("app-dynamics", 999_999),
+    logging("app-dynamics", 999_999),
     plugin("correlation-id", 100_001),
-    plugin("zipkin", 100_000),
+    logging("zipkin", 100_000),
     plugin("exit-transformer", 9_999),
     plugin("bot-detection", 2_500),
     plugin("cors", 2_000),
@@ -107,20 +109,24 @@ pub const KNOWN: &[KnownPlugin] = &[
     plugin("graphql-proxy-cache-advanced", 99),
     plugin("forward-proxy", 50),
     plugin("canary", 20),
-    plugin("metering-and-billing", 16),
-    plugin("solace-log", 15),
-    plugin("opentelemetry", 14),
-    plugin("prometheus", 13),
-    plugin("statsd-advanced", 11),
-    plugin("statsd", 11),
-    plugin("datadog", 10),
+    logging("metering-and-billing", 16),
+    logging("solace-log", 15),
+    logging("opentelemetry", 14),
+    logging("prometheus", 13),
+    logging("statsd-advanced", 11),
+    logging("statsd", 11),
+    logging("datadog", 10),
     plugin("grpc-web", 3),
     plugin("request-termination", 2),
     plugin("mocking", -1),
 ];
 
 const fn plugin(name: &'static str, priority: i32) -> KnownPlugin {
-    KnownPlugin { name, priority }
+    KnownPlugin { name, priority, logs: false }
+}
+
+const fn logging(name: &'static str, priority: i32) -> KnownPlugin {
+    KnownPlugin { name, priority, logs: true }
 }
 
 /// The known plugin with the name `name`.

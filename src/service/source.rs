@@ -25,6 +25,8 @@ pub struct ConfigFiles {
     pub settings: Option<PathBuf>,
     /// Whether a pipe is read (`check <(generate)`). A reload of a running service must not wait for one.
     pub accept: Accept,
+    /// Whether a plugin that is not Kong's is an error if the settings do not name it.
+    pub strict: bool,
 }
 
 /// Settings and configuration, with all diagnostics.
@@ -100,7 +102,10 @@ impl ConfigFiles {
 
     /// Reads the settings and the configuration; both even if the settings are invalid, so that all errors are reported at once.
     pub fn load(&self) -> Loaded {
-        let (settings, diagnostics) = self.read_settings();
+        let (mut settings, diagnostics) = self.read_settings();
+        if self.strict {
+            settings.custom_plugins = settings.custom_plugins.strict();
+        }
         let paths = self.declarative_files(&settings);
         Loaded::of(settings, paths, self.accept, diagnostics)
     }
@@ -150,6 +155,11 @@ fn read(
 ) -> (Configuration, Vec<Diagnostic>) {
     let options = ReadOptions { select_tags: &settings.select_tags, env: environment };
     let (configuration, mut diagnostics) = declarative::read(sources, options);
+    let custom = settings.custom_plugins.findings(&configuration);
+    if !custom.is_empty() {
+        diagnostics.extend(custom);
+        declarative::sort(&mut diagnostics, sources);
+    }
     if !any_error(&diagnostics) {
         diagnostics.extend(settings.unmatched(&configuration));
     }

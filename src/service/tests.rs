@@ -135,7 +135,8 @@ fn shapes(n: usize) -> Vec<(&'static str, bool, String)> {
             false,
             format!("{HEAD}plugins: [{{name: pre-function, config: {{log: [{}]}}}}]\n", "'return (',".repeat(n)),
         ),
-        ("mistakes in long words", false, format!("{HEAD}plugins: [{{name: {}}}]\n", "file-log".repeat(n))),
+        ("mistakes in long words", false, format!("{HEAD}plugins: [{{name: syslog, {}: 1}}]\n", "file-log".repeat(n))),
+        ("a custom plugin with a long name", true, format!("{HEAD}plugins: [{{name: {}}}]\n", "file-log".repeat(n))),
     ]
 }
 

@@ -8,6 +8,7 @@
 //! `LOGPHASE_HTTP_LISTEN`). Lists are separated by commas; maps (`plugins`) are YAML. [`variables`] lists them.
 
 mod checks;
+mod custom_plugins;
 mod load;
 mod mapping;
 mod plugin;
@@ -33,6 +34,7 @@ pub use crate::options::queue::{Durability, QueueOptions, QueueOverride, SyncPol
 pub use crate::options::secret::Secret;
 pub use crate::phase::FairBy;
 pub use crate::sink::udp::Oversize;
+pub use custom_plugins::CustomPlugins;
 pub(crate) use load::is_default_data_dir;
 pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
@@ -115,6 +117,10 @@ settings_record! {
         @restart shutdown_timeout: Duration = duration(30, &[]);
         /// The service's own log.
         @restart log: Log = Field::record("", Log::RECORD).required();
+        /// What becomes of plugins that are not Kong's: `note` (they are skipped), `error`, or a list of names to skip; others
+        /// are errors then.
+        custom_plugins: CustomPlugins =
+            Field::any("").required().default(Default::String("note")).checks(&[Check::Custom(custom_plugins::check)]);
         /// Run only plugins that have all of these tags.
         select_tags: Vec<String> = Field::array("", &TEXT).default(Default::Strings(&[]));
     }

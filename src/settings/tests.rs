@@ -158,6 +158,41 @@ fn layers_plugin_settings() {
     assert_eq!(tcp, PluginSettings { on_error: OnError::Keep, oversize: Oversize::Drop, body, queue });
 }
 
+/// Scenario: plugins that are not Kong's, with each value of `custom_plugins`, in a file and in a variable, and in a strict check.
+/// Guarantees: by default they are notes, whatever their fields, except a name that is nearly that of a plugin that runs here;
+/// a list accepts its names and no others; the error says what to set.
+#[test]
+fn custom_plugins_are_accepted_as_set() {
+    let kong = "_format_version: '3.0'\nplugins:\n- {name: acme-auth, config: {any: [{thing: 1}]}}\n- {name: sqs-log, config: 5}\n- {name: fil-log}\n";
+    let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
+    let (configuration, diagnostics) = crate::declarative::read(&[SourceFile::new("k.yml", kong)], options);
+    assert_eq!(diagnostics, []);
+    let of = |custom: &CustomPlugins| {
+        let found = custom.findings(&configuration);
+        found.iter().map(|found| found.severity.word()).collect::<Vec<_>>()
+    };
+    for (text, variable, expected, strict) in [
+        ("", None, ["note", "note", "error"], ["error"; 3]),
+        ("custom_plugins: note", None, ["note", "note", "error"], ["error"; 3]),
+        ("custom_plugins: error", None, ["error"; 3], ["error"; 3]),
+        ("custom_plugins: []", None, ["error"; 3], ["error"; 3]),
+        ("custom_plugins: [sqs-log]", None, ["error", "note", "error"], ["error", "note", "error"]),
+        ("custom_plugins: error", Some("fil-log, acme-auth"), ["note", "error", "note"], ["note", "error", "note"]),
+        ("custom_plugins: error", Some("note"), ["note", "note", "error"], ["error"; 3]),
+    ] {
+        let variables: Vec<_> = variable.map(|value| ("LOGPHASE_CUSTOM_PLUGINS", value)).into_iter().collect();
+        let custom = good(text, &variables).custom_plugins;
+        assert_eq!(of(&custom), expected, "{text} {variable:?}");
+        assert_eq!(of(&custom.strict()), strict, "{text} {variable:?}");
+    }
+    let error = &good("", &[]).custom_plugins.findings(&configuration)[2];
+    assert!(error.short().contains("did you mean `file-log`"), "{}", error.short());
+    assert_eq!(error.help.as_deref(), Some("if it is a custom plugin, set `custom_plugins: [fil-log]`"));
+    for wrong in ["custom_plugins: eror", "custom_plugins: [1]", "custom_plugins: ['']", "custom_plugins: {a: 1}"] {
+        assert!(shorts(wrong, &[])[0].contains("expected note, error or a list of names"), "{wrong}");
+    }
+}
+
 /// Scenario: an option that the settings, a plugin's own configuration, the settings for its name and those for its
 /// instance give, each with one layer fewer; every option of a queue in each layer.
 /// Guarantees: instance over name over own configuration over the settings' defaults, for each option by itself.

@@ -58,6 +58,8 @@ pub const DEPRECATED: &str = "K0208";
 pub const OUT_OF_REACH: &str = "K0210";
 /// A route that the router cannot use.
 pub const EXPRESSION: &str = "K0211";
+/// An object of Kubernetes that the log phase does not use.
+pub const NOT_USED: &str = "K0212";
 /// Lua that does not compile.
 pub const LUA: &str = "K0301";
 /// A malformed key path of an edit.
@@ -143,7 +145,12 @@ pub const CODES: &[Code] = &[
         "`_format_version` is missing or unknown",
         "A declarative file starts with `_format_version: \"3.0\"`; 1.1, 2.1 and 3.0 are read. It is a string: write the quotes.",
     ),
-    code(UNKNOWN_PLUGIN, "an unknown plugin", "It is neither a plugin that runs here nor another plugin of Kong."),
+    code(
+        UNKNOWN_PLUGIN,
+        "an unknown plugin",
+        "It is neither a plugin that runs here nor another plugin of Kong. A custom plugin is skipped; the setting \
+         `custom_plugins` says which there may be.",
+    ),
     code(
         REFERENCE,
         "a reference to an entity that does not exist",
@@ -159,7 +166,11 @@ pub const CODES: &[Code] = &[
         "a plugin with an unsupported scope or protocol",
         "Not every plugin can be applied to a consumer or consumer group, and its protocols must be among those it supports.",
     ),
-    code(NOT_RUN, "a plugin that does not run here", "It works while Kong proxies and does nothing in the log phase."),
+    code(
+        NOT_RUN,
+        "a plugin that does not run here",
+        "It works while Kong proxies and does nothing in the log phase, or it sends in Kong what Logphase does not send.",
+    ),
     code(
         UNKNOWN_ENTITY,
         "an unknown kind of entity",
@@ -177,6 +188,11 @@ pub const CODES: &[Code] = &[
         "a route that the router cannot use",
         "Its expression, or the one that its fields are translated to, is not valid in Kong's router language, and Kong \
          refuses it too. It is an error if an input finds routes (`match_routes`), and a warning otherwise.",
+    ),
+    code(
+        NOT_USED,
+        "objects that the log phase does not use",
+        "A file of Kubernetes has objects besides those that become routes, services, consumers and plugins. They are left out.",
     ),
     code(
         LUA,

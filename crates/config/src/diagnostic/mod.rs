@@ -205,12 +205,21 @@ const MAX_SUGGESTED_BYTES: usize = 100;
 /// Case and the difference between `-`, `_` and `.` cost nothing; otherwise about one typing mistake per three
 /// characters is allowed.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near(word, candidates, word.chars().count().div_ceil(3).min(4))
+}
+
+/// The candidate that differs from `word` by one or two typing mistakes, and so is hardly another word.
+pub fn misspelt<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near(word, candidates, (word.chars().count() / 4).min(2))
+}
+
+/// The candidate with the fewest typing mistakes, of which `allowed` are allowed.
+fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, allowed: usize) -> Option<&'a str> {
     if word.len() > MAX_SUGGESTED_BYTES {
         return None;
     }
     let plain = |text: &str| text.to_lowercase().replace(['_', '.', ' '], "-");
     let wanted = plain(word);
-    let allowed = (wanted.chars().count().div_ceil(3)).min(4);
     // Each mistake adds or removes one letter at most: most candidates are out without a comparison.
     let letters = |text: &str| text.chars().filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).count();
     let (wanted_letters, near) = (letters(&wanted), allowed + 1);

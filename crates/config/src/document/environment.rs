@@ -1,5 +1,6 @@
 //! `${{ env "DECK_X" }}`, which decK replaces in the text before it parses it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Environment;
@@ -9,43 +10,51 @@ use crate::diagnostic::{Diagnostic, Place, SourceFile, codes};
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
 
-/// Expands every expression of `file`. An expression that fails is reported and becomes `0`.
-pub(super) fn expand(
-    file: &Arc<SourceFile>,
-    environment: Environment<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Arc<Text> {
+/// An expression that cannot be expanded.
+pub(super) struct Failed {
+    /// Its bytes in the expanded text.
+    pub(super) at: Range<usize>,
+    /// Why.
+    pub(super) error: Diagnostic,
+}
+
+/// Expands every expression of `file`. One that fails becomes `0`; whether it matters is for the caller to say, who
+/// knows what is a comment.
+pub(super) fn expand(file: &Arc<SourceFile>, environment: Environment<'_>) -> (Arc<Text>, Vec<Failed>) {
     let source = file.text.as_str();
     if !source.contains(OPEN) {
-        return Arc::new(Text::plain(file.clone()));
+        return (Arc::new(Text::plain(file.clone())), Vec::new());
     }
-    let (mut text, mut replacements, mut at) = (String::with_capacity(source.len()), Vec::new(), 0);
+    let (mut text, mut replacements, mut failed, mut at) =
+        (String::with_capacity(source.len()), Vec::new(), Vec::new(), 0);
     while let Some(found) = source[at..].find(OPEN) {
         let start = at + found;
         let inside = start + OPEN.len();
+        text.push_str(&source[at..start]);
+        let from = text.len();
+        at = start;
         let Some(length) = source[inside..].find(CLOSE) else {
             let place = Place::new(file.clone(), start..inside);
-            diagnostics
-                .push(Diagnostic::error(codes::ENVIRONMENT, "`${{` without `}}`").at(place).label("opened here"));
+            let error = Diagnostic::error(codes::ENVIRONMENT, "`${{` without `}}`").at(place).label("opened here");
+            failed.push(Failed { at: from..from + OPEN.len(), error });
             break;
         };
         let end = inside + length + CLOSE.len();
-        text.push_str(&source[at..start]);
-        let from = text.len();
         match evaluate(&source[inside..inside + length], environment) {
             Ok(value) => text.push_str(&value),
             Err((message, help)) => {
                 // A number is also good as a string, so the missing value causes no second error.
                 text.push('0');
                 let place = Place::new(file.clone(), start..end);
-                diagnostics.push(Diagnostic::error(codes::ENVIRONMENT, message).at(place).help(help));
+                let error = Diagnostic::error(codes::ENVIRONMENT, message).at(place).help(help);
+                failed.push(Failed { at: from..text.len(), error });
             }
         }
         replacements.push(Replacement { expanded: from..text.len(), source: start..end });
         at = end;
     }
     text.push_str(&source[at..]);
-    Arc::new(Text::expanded(file.clone(), text, replacements))
+    (Arc::new(Text::expanded(file.clone(), text, replacements)), failed)
 }
 
 /// The value of `env "DECK_X"`, optionally piped through decK's `toInt`, `toBool`, `toFloat` or `indent N`.
@@ -88,8 +97,8 @@ fn apply(filter: &str, value: String) -> Option<String> {
         },
         _ => {
             let spaces: usize = filter.strip_prefix("indent ")?.trim().parse().ok().filter(|spaces| *spaces <= 100)?;
-            let pad = " ".repeat(spaces);
-            Some(value.lines().map(|line| format!("{pad}{line}")).collect::<Vec<_>>().join("\n"))
+            // The first line stands where the expression does.
+            Some(value.replace('\n', &format!("\n{}", " ".repeat(spaces))))
         }
     }
 }

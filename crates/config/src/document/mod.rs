@@ -226,6 +226,11 @@ impl Node {
         Node { kind: NodeKind::Mapping(Vec::new()), location: node.location.clone() }
     }
 
+    /// Another value with the origin of this node.
+    pub fn with_kind(&self, kind: NodeKind) -> Node {
+        Node { kind, location: self.location.clone() }
+    }
+
     /// The whole of `file` as one string without quotes, for values that are not in a document.
     pub fn literal(file: &Arc<SourceFile>) -> Node {
         let kind = NodeKind::String { value: file.text.clone(), style: StringStyle::Plain };
@@ -285,6 +290,12 @@ impl Node {
     /// The value of a mapping's key.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|(_, value)| value)
+    }
+
+    /// The value of a mapping's key, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        let NodeKind::Mapping(entries) = &mut self.kind else { return None };
+        entries.iter_mut().find(|(key, _)| key.name == name).map(|(_, value)| value)
     }
 
     /// A mapping's key and its value.
@@ -349,32 +360,106 @@ impl Node {
 }
 
 /// Parses `file`: JSON if its name or first character says so, YAML otherwise. With `environment`, decK's
-/// `${{ env "DECK_X" }}` is replaced first. Without a tree there is at least one error. A tree may come with errors
-/// too, so that a later stage can add its own.
+/// `${{ env "DECK_X" }}` is replaced first; in a comment, what cannot be replaced does not matter. Without a tree there is at
+/// least one error. A tree may come with errors too, so that a later stage can add its own.
 pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (Option<Node>, Vec<Diagnostic>) {
-    let mut diagnostics = Vec::new();
-    let text = match environment {
-        Some(environment) => environment::expand(file, environment, &mut diagnostics),
-        None => Arc::new(Text::plain(file.clone())),
+    let (mut documents, mut diagnostics) = parse_all(file, environment);
+    if let Some(second) = documents.get(1) {
+        diagnostics.push(second_document(second));
+        return (None, diagnostics);
+    }
+    (documents.pop(), diagnostics)
+}
+
+/// The error that a document should not have `second` after it.
+pub fn second_document(second: &Node) -> Diagnostic {
+    let error = Diagnostic::error(codes::DOCUMENTS, "a second document in the same file").at(second.origin());
+    error.help("put it into a file of its own; several files are read as one configuration")
+}
+
+/// Parses `file` like [`parse`], with any number of documents, separated by `---`. Documents without a value are left out,
+/// unless there is no other.
+pub fn parse_all(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (Vec<Node>, Vec<Diagnostic>) {
+    let (text, failed) = match environment {
+        Some(environment) => environment::expand(file, environment),
+        None => (Arc::new(Text::plain(file.clone())), Vec::new()),
     };
-    let root = if file.name.ends_with(".json") {
-        json::parse(&text).map_err(|error| vec![*error])
+    let mut diagnostics = Vec::new();
+    let roots = if file.name.ends_with(".json") {
+        json::parse(&text).map(|node| vec![node]).map_err(|error| vec![*error])
     } else if text.as_str().trim_start().starts_with(['{', '[']) {
         // Kong does the same with a text that has no file name. An invalid text is reported as YAML.
-        json::parse(&text).or_else(|_| yaml::parse(&text))
+        json::parse(&text).map(|node| vec![node]).or_else(|_| yaml::parse(&text))
     } else {
         yaml::parse(&text)
     };
-    match root {
-        Ok(node) => {
-            duplicates(&node, &mut HashSet::new(), &mut diagnostics);
-            (Some(node), diagnostics)
+    match roots {
+        Ok(nodes) => {
+            diagnostics.extend(in_values(&nodes, failed));
+            let mut reported = HashSet::new();
+            nodes.iter().for_each(|node| duplicates(node, &mut reported, &mut diagnostics));
+            (nodes, diagnostics)
         }
         Err(errors) => {
+            diagnostics.extend(failed.into_iter().map(|failed| failed.error));
             diagnostics.extend(errors);
-            (None, diagnostics)
+            (Vec::new(), diagnostics)
         }
     }
+}
+
+/// The errors among `failed` that are in a key or value of the documents, and not in a comment.
+fn in_values(roots: &[Node], failed: Vec<environment::Failed>) -> impl Iterator<Item = Diagnostic> {
+    let mut spans = Vec::new();
+    if !failed.is_empty() {
+        roots.iter().for_each(|root| scalars(root, &mut spans));
+        spans.sort_unstable();
+    }
+    failed.into_iter().filter_map(move |failed| {
+        // Scalars do not overlap: the last one that starts early enough is the only one that can reach so far.
+        let before = spans.partition_point(|(start, _)| *start < failed.at.end);
+        let inside = before.checked_sub(1).is_some_and(|last| spans[last].1 > failed.at.start);
+        inside.then_some(failed.error)
+    })
+}
+
+/// Where the keys and scalars of `node` start and end in the parsed text.
+fn scalars(node: &Node, spans: &mut Vec<(usize, usize)>) {
+    fn add(location: &Location, spans: &mut Vec<(usize, usize)>) {
+        if let Location::Text { span, .. } = location {
+            spans.push((span.start, span.end));
+        }
+    }
+    match &node.kind {
+        NodeKind::Sequence(items) => items.iter().for_each(|item| scalars(item, spans)),
+        NodeKind::Mapping(entries) => {
+            for (key, value) in entries {
+                add(&key.location, spans);
+                scalars(value, spans);
+            }
+        }
+        NodeKind::String { value, style: StringStyle::Block } => {
+            if let Location::Text { text, span } = &node.location {
+                let raw = text.as_str().get(span.clone()).unwrap_or_default();
+                spans.push((span.start, span.start + block_length(raw, value)));
+            }
+        }
+        _ => add(&node.location, spans),
+    }
+}
+
+/// The bytes of `raw` that the block scalar `value` takes: the parser counts the comments after it, too.
+fn block_length(raw: &str, value: &str) -> usize {
+    let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+    let (wanted, mut seen, mut length) = (visible(value), 0, 0);
+    for line in raw.split_inclusive('\n') {
+        if seen >= wanted {
+            break;
+        }
+        seen += visible(line);
+        length += line.len();
+    }
+    length
 }
 
 /// Reports each key that is in its mapping twice. [`Node::get`] finds the first of the two. An alias repeats the text

@@ -83,7 +83,7 @@ fn refuses_forbidden_constructs() {
     ]
     "#);
     assert_eq!(shorts("a: &a {b: 1, b: 2}\nc: *a\nd: {a: 1, a: 2, a: 3}\n").len(), 3);
-    assert!(shorts("a: 1\n---\nb: 1\n")[0].contains("2:1: error[K0006]"), "{:?}", shorts("a: 1\n---\nb: 1\n"));
+    assert!(shorts("a: 1\n---\nb: 1\n")[0].contains("3:1: error[K0006]"), "{:?}", shorts("a: 1\n---\nb: 1\n"));
     for tabs in ["a:\n\t- b\n", "a:\n  - b\n\tc: d\n", "a:\n  b: 1\n\tc: 2\n"] {
         let (_, diagnostics) = read("t.yaml", tabs);
         assert_eq!(diagnostics[0].place().map(Place::text), Some("\t"), "{diagnostics:?}");
@@ -174,6 +174,39 @@ fn replaces_environment_variables() {
         "t.yaml:4:4: error[K0005]: `${{` without `}}`; opened here",
     ]
     "#);
+}
+
+/// Scenario: an unset variable in comments of every place, and in values that look like comments; `indent` of text with
+/// several lines.
+/// Guarantees: only the values are errors; as in decK, the spaces come after line ends, not before the first line.
+#[test]
+fn unset_variables_in_comments_do_not_matter() {
+    const UNSET: &str = "${{ env \"DECK_NO\" }}";
+    for (comment, text) in [
+        (true, "# UNSET\na: 1\n"),
+        (true, "a: 1 # UNSET\n"),
+        (true, "a: |\n  x\n# UNSET\nb: 1\n"),
+        (true, "a: # UNSET\n  b: 1\n"),
+        (true, "a: >- # UNSET\n  x\n"),
+        (true, "a: [1, # UNSET\n  2]\n"),
+        (true, "a: 'x' # UNSET\n"),
+        (true, "a: 1\n# UNSET"),
+        (false, "a: UNSET\n"),
+        (false, "a: 'x # UNSET'\n"),
+        (false, "a: x#UNSET\n"),
+        (false, "a: |\n  x\n  # UNSET\nb: 1\n"),
+        (false, "UNSET: 1\n"),
+        (false, "a: {b: UNSET} # UNSET\n"),
+    ] {
+        let found = shorts(&text.replace("UNSET", UNSET));
+        let found: Vec<_> = found.iter().filter(|line| line.contains("K0005")).collect();
+        assert_eq!(found.len(), usize::from(!comment), "{text}: {found:?}");
+    }
+    let environment = |_: &str| Some("one\n two\n".to_owned());
+    let file = SourceFile::new("t.yaml", "a: |\n  ${{ env \"DECK_X\" | indent 2 }}b\n");
+    let (node, found) = parse(&file, Some(&environment));
+    assert_eq!(found, []);
+    assert_eq!(node.expect("it is valid").get("a").and_then(Node::as_str), Some("one\n two\nb\n"));
 }
 
 /// Scenario: paths of present and missing members, and of keys with dots.

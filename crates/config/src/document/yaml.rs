@@ -9,8 +9,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use super::{Key, Location, MAX_ALIAS_BYTES, MAX_DEPTH, MAX_NODES, Node, NodeKind, StringStyle, Text, scalar, snippet};
 use crate::diagnostic::{Diagnostic, codes};
 
-/// Parses the whole of `text` as one YAML document; an empty text is null.
-pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
+/// Parses the whole of `text` as YAML documents. Those without a value are left out; if there is no other, one null is left.
+pub(super) fn parse(text: &Arc<Text>) -> Result<Vec<Node>, Vec<Diagnostic>> {
     let offsets = Offsets::new(text.as_str());
     let mut builder = Builder {
         text,
@@ -19,8 +19,7 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
         anchors: HashMap::new(),
         nodes: 0,
         alias_bytes: 0,
-        root: None,
-        documents: 0,
+        roots: Vec::new(),
     };
     // On an iterator of characters the parser counts characters; on a string it partly counts bytes.
     let mut parser = Parser::new_from_iter(text.as_str().chars());
@@ -32,7 +31,10 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Vec<Diagnostic>> {
         step.map_err(|error| vec![*error])?;
     }
     let end = text.as_str().len();
-    Ok(builder.root.unwrap_or_else(|| Node::in_text(NodeKind::Null, text, end..end)))
+    if builder.roots.iter().any(|root| !root.is_null()) {
+        builder.roots.retain(|root| !root.is_null());
+    }
+    Ok(if builder.roots.is_empty() { vec![Node::in_text(NodeKind::Null, text, end..end)] } else { builder.roots })
 }
 
 /// Maps the parser's character indices to bytes.
@@ -81,8 +83,7 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     alias_bytes: usize,
-    root: Option<Node>,
-    documents: usize,
+    roots: Vec<Node>,
 }
 
 impl Builder<'_> {
@@ -115,14 +116,6 @@ impl Builder<'_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Box<Diagnostic>> {
         let range = self.offsets.range(span);
         match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    let error = self.error(codes::DOCUMENTS, "a second document in the same file", range);
-                    let help = "put it into a file of its own; several files are read as one configuration";
-                    return Err(Box::new(error.help(help)));
-                }
-            }
             Event::Scalar(value, style, anchor, tag) => self.scalar(&value, style, anchor, tag.as_deref(), range)?,
             Event::SequenceStart(anchor, tag) => {
                 self.start(anchor, tag.as_deref(), "seq", range, Content::Sequence(Vec::new()))?;
@@ -148,7 +141,7 @@ impl Builder<'_> {
                 self.nodes += node.count() - 1;
                 self.add(node, range)?;
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
         }
         Ok(())
     }
@@ -254,7 +247,7 @@ impl Builder<'_> {
             return Err(self.error(codes::TOO_LARGE, format!("aliases expand to more than {MAX_NODES} values"), range));
         }
         match self.open.last_mut().map(|open| &mut open.content) {
-            None => self.root = Some(node),
+            None => self.roots.push(node),
             Some(Content::Sequence(items)) => items.push(node),
             Some(Content::Mapping { entries, key, merges }) => match key.take() {
                 None => match node.as_str() {
