@@ -102,6 +102,14 @@ pub(super) static SNIPPETS: &[Family] = &[
         samples: |snapshot, out| each_snippet(snapshot, out, |snippet| snippet.skipped),
     },
     Family {
+        name: "logphase_lua_no_effect_total",
+        kind: MetricKind::Counter,
+        labels: PLUGIN_FIELD,
+        about: "Runs of a replayed function that called something without effect on a finished transaction",
+        look_for: "A function of `replay_phases` that decides by what it changes; `/status` names what it calls.",
+        samples: |snapshot, out| each_snippet(snapshot, out, |snippet| snippet.no_effect),
+    },
+    Family {
         name: "logphase_lua_memory_bytes",
         kind: MetricKind::Gauge,
         labels: &["worker"],
