@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::format::Written;
 use crate::json::{Writer, whole};
 use crate::wire::{Value, next};
 
@@ -119,11 +120,41 @@ fn write_value(json: &mut Writer<'_>, kind: Kind<'_>, depth: usize) {
     }
 }
 
+/// Appends the value at `path`, a namespace and keys, for a line of a log: the text of a string, and JSON of anything else.
+/// A number that is whole has no fraction.
+pub(crate) fn write_at(metadata: &[u8], path: &[String], out: &mut Vec<u8>) -> Written {
+    let Some((namespace, keys)) = path.split_first() else { return Written::Absent };
+    let Some(mut at) = member(metadata, namespace) else { return Written::Absent };
+    let mut kind = Kind::Structure(at);
+    for key in keys {
+        let Kind::Structure(inner) = kind else { return Written::Absent };
+        let Some(value) = member(inner, key) else { return Written::Absent };
+        at = value;
+        kind = Kind::of(at);
+    }
+    match kind {
+        Kind::Null => return Written::Absent,
+        Kind::Text(text) => {
+            out.extend_from_slice(text);
+            return Written::Text;
+        }
+        Kind::Number(_) | Kind::Bool(_) | Kind::Structure(_) | Kind::List(_) => {}
+    }
+    // The writer begins a value without a comma behind a bracket, which is then taken away.
+    let mark = out.len();
+    out.push(b'[');
+    write_value(&mut Writer(out), kind, 0);
+    out.remove(mark);
+    Written::Json
+}
+
+/// The value of a member of a map; of equal names the last.
+fn member<'a>(message: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    members(message).filter(|(key, _)| *key == name.as_bytes()).last().and_then(|(_, value)| value)
+}
+
 /// The text of the value at `keys` of a namespace; none for objects, lists and `null`.
 pub(crate) fn find<'a>(metadata: &'a [u8], namespace: &str, keys: &[String]) -> Option<Cow<'a, [u8]>> {
-    let member = |message: &'a [u8], name: &str| {
-        members(message).filter(|(key, _)| *key == name.as_bytes()).last().and_then(|(_, value)| value)
-    };
     let (last, above) = keys.split_last()?;
     let mut at = member(metadata, namespace)?;
     for key in above {
