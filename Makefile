@@ -29,7 +29,7 @@ KILL_DAMAGES ?= 100
 POWERCUT_ROUNDS ?= 20
 
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
-FUZZ ?= als key_path mapping needs otlp proxy_protocol regex syslog value
+FUZZ ?= als format key_path mapping needs otlp proxy_protocol regex syslog value
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1
@@ -71,6 +71,7 @@ doc: rust ## Build the API documentation.
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 bench: rust run-tools kafka ## Measure transactions per second against the baselines, what each input costs, and Kafka delivery against Kafka's producer.
+	cargo bench --locked -p logphase-protocol --bench format
 	cargo bench --locked --bench log_phase --bench members --bench protocol --bench inputs --bench queue --bench router --bench kafka
 
 soak: rust run-tools ## Queue a million messages (SOAK_MESSAGES) while the receiver is down: memory, loss, order, delivery rate.

@@ -21,6 +21,7 @@ mod examples_deliver;
 mod fairness;
 mod files;
 mod find_service;
+mod format;
 mod forwarder;
 mod hostile;
 mod http_input;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::format::Format;
 use super::queue::Queue;
 use super::tap::Tap;
 use super::top::Top;
@@ -11,7 +12,7 @@ use crate::decode::mapping::KONG;
 use crate::forwarder::KongVersion;
 use crate::input::INPUTS;
 use crate::service::ConfigFiles;
-use logphase_config::diagnostic::Format;
+use logphase_config::diagnostic::Format as DiagnosticFormat;
 use logphase_net::url::HttpUrl;
 use logphase_script::Profile;
 use logphase_script::needs::Need;
@@ -41,6 +42,7 @@ pub(super) enum Command {
     Check(Check),
     Try(Try),
     Forwarder(Forwarder),
+    Format(Format),
     Test(Test),
     Sandbox(Sandbox),
     Queue(Queue),
@@ -381,7 +383,7 @@ pub(super) enum FindingFormat {
     Short,
 }
 
-impl From<FindingFormat> for Format {
+impl From<FindingFormat> for DiagnosticFormat {
     fn from(format: FindingFormat) -> Self {
         match format {
             FindingFormat::Pretty => Self::Pretty,

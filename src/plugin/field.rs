@@ -41,6 +41,12 @@ pub const ON_BODY_ERROR: Field = Field::string("on_body_error")
     .checks(&[Check::OneOf(&["drop", "keep"])])
     .extension()
     .about("If a body does not match its content type: drop the message as Kong does, or keep it with `body_error`.");
+/// The line that is written for a message. Not in Kong.
+pub const FORMAT: Field = Field::string("format").extension().about(LINE);
+/// The same of syslog, whose `format` is that of its headers.
+pub const LINE_FORMAT: Field = Field::string("line_format").extension().about(LINE);
+const LINE: &str = "Line to send instead of the message: a template in Envoy's access log format language, like \
+    `%REQ(:METHOD)% %PATH% %RESPONSE_CODE%` (docs/access-log-format.md).";
 /// Redaction rules. Not in Kong.
 pub const REDACT: Field = Field::array("redact", &super::redact::RULE)
     .extension()

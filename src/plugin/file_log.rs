@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::Definition;
-use super::field::{BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT};
+use super::field::{
+    BODY_TYPES, CUSTOM_FIELDS, FORMAT, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, QUEUE, REDACT,
+};
 use crate::sink::file;
 use logphase_config::schema::{Check, Default, Field, Record};
 
@@ -17,6 +19,7 @@ pub const DEFINITION: Definition = Definition {
 static SCHEMA: Record = Record::new(&[
     Field::string("path").required().checks(&[Check::Custom(check_path)]).about("The file to append to."),
     Field::boolean("reopen").default(Default::Boolean(false)).about("Reopen the file for each message."),
+    FORMAT,
     CUSTOM_FIELDS,
     ON_ERROR,
     INCLUDE_BODY,

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Definition;
 use super::field::{
-    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
-    milliseconds,
+    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, LINE_FORMAT, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE,
+    REDACT, milliseconds,
 };
 use crate::sink::syslog;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
@@ -21,6 +21,7 @@ const FIELDS: &[Field] = &[
     severity("successful_severity").about("Severity of responses below 400."),
     severity("client_errors_severity").about("Severity of responses from 400 to 499."),
     severity("server_errors_severity").about("Severity of responses of 500 and above."),
+    LINE_FORMAT,
     CUSTOM_FIELDS,
     Field::string("facility").default(Default::String("user")).checks(&[Check::OneOf(FACILITIES)]).about("Facility."),
     Field { required: false, ..HOST }

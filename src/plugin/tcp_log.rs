@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::field::{
-    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
+    BODY_TYPES, CUSTOM_FIELDS, FORMAT, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
 use super::{Definition, SinkContext};
@@ -36,6 +36,7 @@ static SCHEMA: Record = Record::new(&[
         .default(Default::Boolean(true))
         .since("3.14")
         .about("Verify the server's certificate."),
+    FORMAT,
     CUSTOM_FIELDS,
     ON_ERROR,
     INCLUDE_BODY,

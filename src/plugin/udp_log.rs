@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::field::{
-    BODY_TYPES, CUSTOM_FIELDS, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
+    BODY_TYPES, CUSTOM_FIELDS, FORMAT, HOST, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, PORT, QUEUE, REDACT,
     milliseconds,
 };
 use super::{Definition, SinkContext};
@@ -23,6 +23,7 @@ static SCHEMA: Record = Record::new(&[
     HOST,
     PORT,
     milliseconds("timeout", 10_000).about("Milliseconds for sending."),
+    FORMAT,
     CUSTOM_FIELDS,
     OVERSIZE,
     ON_ERROR,

@@ -7,6 +7,7 @@ mod config_error;
 pub mod file;
 pub mod http;
 pub mod kafka;
+mod line_format;
 mod resend;
 pub mod syslog;
 mod tail;

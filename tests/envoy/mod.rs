@@ -1,5 +1,6 @@
 //! Envoy's access log service with a real Envoy: what the client and the upstream saw is what the message says.
 
+mod format;
 mod load;
 pub mod peers;
 mod secure;

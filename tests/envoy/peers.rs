@@ -32,11 +32,13 @@ impl Envoy {
     /// An Envoy with this configuration; waits until it listens on `ports`.
     pub fn start(configuration: &str, ports: &[u16]) -> Self {
         let directory = TempDir::new().unwrap();
-        let path = directory.path().join("envoy.yaml");
+        // Envoy's reader of YAML takes fractions for strings.
+        let path = directory.path().join(if configuration.starts_with('{') { "envoy.json" } else { "envoy.yaml" });
         std::fs::write(&path, configuration).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let mut command = Command::new(program());
         command.arg("-c").arg(path).args(["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]);
+        command.args(["--file-flush-interval-msec", "50"]);
         command.args(["--service-node", "node-7", "--service-cluster", "edge"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut envoy = Self { child: command.spawn().unwrap(), directory };

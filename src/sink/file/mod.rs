@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::writer::{AppendMode, Fate, Position, Writer};
+use crate::sink::line_format::formatted;
 use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
 
 /// The members of a plugin's `config` that the sink uses.
@@ -43,7 +44,7 @@ pub struct FileSink {
 /// # Errors
 /// A field that the sink cannot use.
 pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
-    Ok(Box::new(FileSink::new(parse(config)?, shared)))
+    formatted(config, Box::new(FileSink::new(parse(config)?, shared)))
 }
 
 impl FileSink {

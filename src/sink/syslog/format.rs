@@ -12,6 +12,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::severity::{Facility, HeaderFields, Severities, Severity};
+use crate::sink::line_format::LineFormat;
 
 /// The format of the time in the header. In RFC 5424 a version precedes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Header {
 }
 
 /// Adds headers to messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Encoder {
     /// Determines the severity of a message.
     pub severities: Severities,
@@ -77,17 +78,20 @@ pub struct Encoder {
     pub facility: Facility,
     /// The rest of the header.
     pub header: Header,
+    /// The line that follows it instead of the entry.
+    pub(super) line: Option<LineFormat>,
 }
 
 impl Encoder {
     /// The entry with its header; `None` if its severity is below `log_level`.
-    pub fn encode(&self, entry: &[u8]) -> Option<Bytes> {
+    pub fn encode(&self, entry: &Bytes) -> Option<Bytes> {
         let fields = HeaderFields::read(entry);
         let severity = self.severities.severity(fields.status)?;
         let header = self.header(severity, fields.ended);
+        let entry = self.line.as_ref().map_or_else(|| entry.clone(), |format| format.line(entry));
         let mut line = Vec::with_capacity(header.len() + entry.len());
         line.extend_from_slice(header.as_bytes());
-        line.extend_from_slice(entry);
+        line.extend_from_slice(&entry);
         Some(line.into())
     }
 

@@ -38,7 +38,7 @@ pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<Co
     let config: Config = parse(config)?;
     let header = Header::loggly(&local_hostname(), &config.key, &config.tags);
     // Kong's facility is always `user`.
-    let encoder = Encoder { severities: config.severities, facility: Facility::User, header };
+    let encoder = Encoder { severities: config.severities, facility: Facility::User, header, line: None };
     let advice = "take long members out of the message";
     let transport = UdpSink::dropping(config.host, config.port, config.timeout, advice, shared);
     Ok(Box::new(EncodingSink::new(encoder, Box::new(transport))))

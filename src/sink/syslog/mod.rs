@@ -17,6 +17,7 @@ use self::daemon::DaemonSink;
 use self::encoding_sink::EncodingSink;
 use self::format::{Encoder, Header, local_hostname};
 use self::severity::{Facility, Severities};
+use crate::sink::line_format::LineFormat;
 use crate::sink::tcp::{Config as TcpConfig, Framing, TcpSink};
 use crate::sink::udp::UdpSink;
 use crate::sink::{ConfigError, Sink, SinkShared, defaults, parse};
@@ -104,8 +105,10 @@ fn default_ident() -> String {
 /// # Errors
 /// Every field that the sink cannot use.
 pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    let line = LineFormat::of(config, "line_format")?;
     let config: Config = parse(config)?;
-    let encoder = Encoder { severities: config.severities, facility: config.facility, header: header(&config) };
+    let (severities, facility) = (config.severities, config.facility);
+    let encoder = Encoder { severities, facility, header: header(&config), line };
     Ok(Box::new(EncodingSink::new(encoder, open_transport(config, shared)?)))
 }
 

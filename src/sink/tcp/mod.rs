@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, Disconnected, Tls};
 use crate::sink::config_error::refused;
+use crate::sink::line_format::formatted;
 use crate::sink::tail::{Batch, Tail};
 use crate::sink::{BoxFuture, ConfigError, SendError, Sent, Sink, SinkShared, defaults, parse};
 
@@ -131,7 +132,7 @@ fn tls(config: &Config, shared: &SinkShared) -> Result<Tls, Vec<ConfigError>> {
 /// # Errors
 /// Every field that the sink cannot use.
 pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
-    Ok(Box::new(TcpSink::new(parse(config)?, shared)?))
+    formatted(config, Box::new(TcpSink::new(parse(config)?, shared)?))
 }
 
 impl TcpSink {

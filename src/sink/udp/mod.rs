@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
+use crate::sink::line_format::formatted;
 use crate::sink::tcp::TcpSink;
 use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, defaults, parse};
 
@@ -95,7 +96,7 @@ enum Failure {
 /// # Errors
 /// A field that the sink cannot use.
 pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
-    Ok(Box::new(UdpSink::new(parse(config)?, shared)))
+    formatted(config, Box::new(UdpSink::new(parse(config)?, shared)))
 }
 
 impl UdpSink {

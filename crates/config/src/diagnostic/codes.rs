@@ -94,6 +94,8 @@ pub const TEST_TRANSACTION: &str = "K0602";
 pub const TEST_PLUGIN: &str = "K0603";
 /// An unknown matcher in a test.
 pub const TEST_MATCHER: &str = "K0604";
+/// A mistake in the template of an access log.
+pub const TEMPLATE: &str = "K0701";
 
 /// Every code, sorted.
 pub const CODES: &[Code] = &[
@@ -279,6 +281,11 @@ pub const CODES: &[Code] = &[
         TEST_MATCHER,
         "an unknown matcher",
         "Matchers are `$any: true`, `$type: TYPE`, `$matches: REGEX`, `$contains: TEXT` and `$is: VALUE`.",
+    ),
+    code(
+        TEMPLATE,
+        "a mistake in the template of an access log",
+        "The template is not in Envoy's format language, or reads what the entries do not have. See docs/access-log-format.md.",
     ),
 ];
 

@@ -121,17 +121,23 @@ fn write_value(json: &mut Writer<'_>, kind: Kind<'_>, depth: usize) {
 }
 
 /// Appends the value at `path`, a namespace and keys, for a line of a log: the text of a string, and JSON of anything else.
-/// A number that is whole has no fraction.
+/// A number that is whole has no fraction. At no path, all of it.
 pub(crate) fn write_at(metadata: &[u8], path: &[String], out: &mut Vec<u8>) -> Written {
-    let Some((namespace, keys)) = path.split_first() else { return Written::Absent };
-    let Some(mut at) = member(metadata, namespace) else { return Written::Absent };
-    let mut kind = Kind::Structure(at);
-    for key in keys {
-        let Kind::Structure(inner) = kind else { return Written::Absent };
-        let Some(value) = member(inner, key) else { return Written::Absent };
-        at = value;
-        kind = Kind::of(at);
-    }
+    let Some((namespace, keys)) = path.split_first() else {
+        out.push(b'{');
+        let mut json = Writer(out);
+        for (name, value) in sorted(metadata) {
+            json.foreign_name(name);
+            structure(&mut json, value.unwrap_or_default(), 0);
+        }
+        out.push(b'}');
+        return Written::Json;
+    };
+    let found = keys.iter().try_fold(member(metadata, namespace).map(Kind::Structure), |kind, key| match kind {
+        Some(Kind::Structure(inner)) => Some(member(inner, key).map(Kind::of)),
+        _ => None,
+    });
+    let Some(kind) = found.flatten() else { return Written::Absent };
     match kind {
         Kind::Null => return Written::Absent,
         Kind::Text(text) => {

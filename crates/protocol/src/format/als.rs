@@ -40,6 +40,19 @@ const LONG_FLAGS: [(&str, &str); 30] = [
     ("UDO", "UnconditionalDropOverload"),
 ];
 
+/// The headers that an entry has beside its map.
+const FIELDS: [(&[u8], Known); 9] = [
+    (b":method", Known::Method),
+    (b":path", Known::Path),
+    (b":authority", Known::Authority),
+    (b":scheme", Known::Scheme),
+    (b"user-agent", Known::UserAgent),
+    (b"referer", Known::Referer),
+    (b"x-forwarded-for", Known::ForwardedFor),
+    (b"x-request-id", Known::RequestId),
+    (b"x-envoy-original-path", Known::OriginalPath),
+];
+
 /// An entry of Envoy's access log service, for a template.
 #[derive(Debug, Clone, Copy)]
 pub struct AlsEntry<'e> {
@@ -235,6 +248,21 @@ impl Entry for AlsEntry<'_> {
         };
         // An empty header is there.
         found.map(|value| out.extend_from_slice(value)).is_some()
+    }
+
+    fn headers(&self, section: Section, each: &mut dyn FnMut(&[u8], &[u8])) {
+        let members: &[TextMember<'_>] = match (section, self.request, self.response) {
+            (Section::Request, Some(request), _) => &request.headers,
+            (Section::Response, _, Some(response)) => &response.headers,
+            (Section::Trailer, _, Some(response)) => &response.trailers,
+            _ => &[],
+        };
+        members.iter().for_each(|member| each(member.key, member.value));
+        if section == Section::Request {
+            for (name, known) in FIELDS.into_iter().filter(|(_, known)| !self.field(*known).is_empty()) {
+                each(name, self.field(known));
+            }
+        }
     }
 
     fn address(&self, peer: Peer) -> Option<Address<'_>> {

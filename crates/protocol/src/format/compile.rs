@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::address::Part;
+use super::cel::{Expression, Mistake};
 use super::error::TemplateError;
 use super::grammar::Call;
 use super::operator::{GrpcForm, Limited, NameFrom, Operator, PathFrom, Unit};
@@ -197,6 +198,7 @@ impl Context<'_> {
             Special::FilterState => self.filter_state(),
             Special::ServerName => self.server_name(),
             Special::Coalesce => self.coalesce(),
+            Special::Cel { typed } => self.expression(typed),
         }
     }
 
@@ -351,6 +353,18 @@ impl Context<'_> {
             return Err(self.field_error());
         }
         Ok(Operator::FilterState { key: key.to_owned(), plain })
+    }
+
+    fn expression(&self, typed: bool) -> Compiled<Operator> {
+        Expression::new(self.text(), typed).map(Operator::Cel).map_err(|mistake| match mistake {
+            Mistake::Syntax(text) => {
+                let error = self.error(format!("not an expression of CEL: {text}"));
+                error.help("like %CEL(request.headers['x-team'])%").envoy("Not able to parse expression: ")
+            }
+            Mistake::Attribute(name) => self
+                .error(format!("entries do not have the attribute `{name}`"))
+                .help("docs/access-log-format.md lists those that they have"),
+        })
     }
 
     fn field_error(&self) -> TemplateError {

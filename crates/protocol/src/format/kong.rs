@@ -304,6 +304,24 @@ impl Entry for KongEntry {
         }
     }
 
+    fn headers(&self, section: Section, each: &mut dyn FnMut(&[u8], &[u8])) {
+        let name = match section {
+            Section::Request => "request",
+            Section::Response => "response",
+            Section::Trailer => return,
+        };
+        let headers = self.at(&[name, "headers"]).and_then(Value::as_object);
+        for (name, value) in headers.into_iter().flatten() {
+            let first = match value {
+                Value::Array(values) => values.first(),
+                value => Some(value),
+            };
+            if let Some(value) = first.and_then(scalar) {
+                each(name.as_bytes(), value.as_bytes());
+            }
+        }
+    }
+
     fn address(&self, peer: Peer) -> Option<Address<'_>> {
         match peer {
             Peer::UpstreamHost => self.written(&["envoy", "upstream_host"]).or_else(|| self.host()),

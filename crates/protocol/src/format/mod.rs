@@ -8,6 +8,7 @@
 
 mod address;
 mod als;
+mod cel;
 mod compile;
 pub mod defaults;
 mod error;

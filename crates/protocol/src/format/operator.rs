@@ -1,6 +1,7 @@
 //! Operators, compiled.
 
 use super::address::Part;
+use super::cel::Expression;
 use super::time::TimeFormat;
 use super::view::{Count, Header, Peer, Placeholder, Point, Section, Text};
 
@@ -54,6 +55,7 @@ pub(super) enum Operator {
         hosts: Vec<Header>,
     },
     Placeholder(Placeholder),
+    Cel(Expression),
     /// The first that has a value.
     Coalesce(Vec<Limited>),
 }

@@ -8,8 +8,9 @@ pub(super) fn keep_query(out: &mut Vec<u8>, mark: usize, decoded: bool) -> bool 
     };
     keep(out, mark, at + 1, out.len() - mark);
     if decoded {
-        // Only what is visible in ASCII: a blank or a byte of other characters stays encoded.
-        decode(out, mark, |byte| byte.is_ascii_graphic());
+        // Only what is visible in ASCII: a blank or a byte of other characters stays encoded. Of an escape that is none,
+        // Envoy drops the `%`, if two characters follow.
+        decode(out, mark, |byte| byte.is_ascii_graphic(), true);
     }
     true
 }
@@ -23,7 +24,7 @@ pub(super) fn keep_parameter(out: &mut Vec<u8>, mark: usize, name: &[u8]) -> boo
         return false;
     };
     keep(out, mark, from, to);
-    decode(out, mark, |_| true);
+    decode(out, mark, |_| true, false);
     true
 }
 
@@ -74,13 +75,17 @@ fn keep(out: &mut Vec<u8>, mark: usize, from: usize, to: usize) {
     out.truncate(mark + to - from);
 }
 
-/// Decodes what follows `mark`, where `wanted` of the decoded byte.
-fn decode(out: &mut Vec<u8>, mark: usize, wanted: impl Fn(u8) -> bool) {
+/// Decodes what follows `mark`, where `wanted` of the decoded byte; `drops` the `%` of what is no escape.
+fn decode(out: &mut Vec<u8>, mark: usize, wanted: impl Fn(u8) -> bool, drops: bool) {
     let (mut from, mut to) = (mark, mark);
     while from < out.len() {
-        let (byte, taken) = match encoded(out, from).filter(|byte| wanted(*byte)) {
-            Some(byte) => (byte, 3),
-            None => (out[from], 1),
+        let (byte, taken) = match encoded(out, from) {
+            Some(byte) if wanted(byte) => (byte, 3),
+            None if drops && out[from] == b'%' && from + 2 < out.len() => {
+                from += 1;
+                continue;
+            }
+            _ => (out[from], 1),
         };
         out[to] = byte;
         from += taken;

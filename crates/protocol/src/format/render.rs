@@ -26,7 +26,10 @@ impl Limited {
         match self.operator.write(entry, out) {
             Written::Absent => return false,
             Written::Text => {
-                self.cut(out, mark);
+                // Envoy does not cut an object of the filter state that keeps its type.
+                if !matches!(self.operator, Operator::FilterState { plain: false, .. }) {
+                    self.cut(out, mark);
+                }
                 escape::escape(out, mark, true);
             }
             Written::Json => {}
@@ -103,6 +106,7 @@ impl Operator {
                 entry.placeholder(*placeholder, out);
                 Written::Text
             }
+            Self::Cel(expression) => expression.write(entry, out),
             Self::Coalesce(operators) => coalesce(entry, operators, out),
         }
     }

@@ -44,6 +44,7 @@ pub(super) enum Special {
     FilterState,
     ServerName,
     Coalesce,
+    Cel { typed: bool },
 }
 
 /// An operator of the table.
@@ -65,7 +66,6 @@ const CLOSE: &str = "Envoy's access log service does not send how a connection w
 const PROCESS: &str = "it belongs to Envoy's process, and Envoy's access log service does not send it";
 const OTHER_METADATA: &str = "Envoy's access log service sends dynamic metadata only";
 const TRACE: &str = "Envoy's access log service does not send it; a header like traceparent may have it";
-const CEL: &str = "expressions are not supported";
 const EMIT: &str = "it is when Envoy writes the line itself; START_TIME and DURATION tell when the request ended";
 
 /// Why messages of Kong's plugins lack what Envoy's entries have.
@@ -217,6 +217,8 @@ static KNOWN: &[Row] = &[
     plain!("DOWNSTREAM_LOCAL_SUBJECT", Text::LocalSubject),
     plain!("DOWNSTREAM_LOCAL_URI_SAN", Text::LocalUriSans),
     plain!("ACCESS_LOG_TYPE", Text::AccessLogType),
+    row("CEL", Kind::Special(Special::Cel { typed: false })).length(),
+    row("TYPED_CEL", Kind::Special(Special::Cel { typed: true })).length(),
     row("COALESCE", Kind::Special(Special::Coalesce)).parameters().length(),
     plain!("KUMA_SOURCE_ADDRESS", Placeholder::SourceAddress),
     plain!("KUMA_SOURCE_ADDRESS_WITHOUT_PORT", Placeholder::SourceAddressWithoutPort),
@@ -308,8 +310,6 @@ static NOT_SENT_ROWS: &[Row] = &[
     unknown("FILTER_CHAIN_NAME", NOT_SENT),
     unknown("LOCAL_REPLY_BODY", NOT_SENT),
     unknown("CUSTOM_FLAGS", NOT_SENT),
-    unknown("CEL", CEL),
-    unknown("TYPED_CEL", CEL),
     unknown("TRACE_ID", TRACE),
     unknown("SPAN_ID", TRACE),
 ];

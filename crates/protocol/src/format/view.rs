@@ -16,11 +16,13 @@ pub trait Entry {
     fn text(&self, text: Text, out: &mut Vec<u8>) -> bool;
     /// Appends the value of a header.
     fn header(&self, header: &Header, out: &mut Vec<u8>) -> bool;
+    /// Gives every header of a section to `each`: its name and its value.
+    fn headers(&self, section: Section, each: &mut dyn FnMut(&[u8], &[u8]));
     /// An address.
     fn address(&self, peer: Peer) -> Option<Address<'_>>;
     /// Appends the response flags, separated by commas, with their long names if `long`. False if there are none.
     fn flags(&self, long: bool, out: &mut Vec<u8>) -> bool;
-    /// Appends the value at a path of dynamic metadata: the text of a string, or JSON.
+    /// Appends the value at a path of dynamic metadata: the text of a string, or JSON. At no path, all of it.
     fn metadata(&self, path: &[String], out: &mut Vec<u8>) -> Written;
     /// Appends the text of an object of the filter state.
     fn filter_state(&self, key: &str, out: &mut Vec<u8>) -> bool;

@@ -19,8 +19,8 @@ fn levels(log_level: &str) -> Severities {
 }
 
 fn encode(log_level: &str, header: Header, message: &Value) -> Option<String> {
-    let encoder = Encoder { severities: levels(log_level), facility: Facility::Local3, header };
-    let line = encoder.encode(message.to_string().as_bytes())?;
+    let encoder = Encoder { severities: levels(log_level), facility: Facility::Local3, header, line: None };
+    let line = encoder.encode(&message.to_string().into())?;
     Some(String::from_utf8(line.to_vec()).unwrap())
 }
 

@@ -86,6 +86,9 @@ fn places() {
     let places: Vec<_> = found.iter().map(|error| &template[error.span.clone()]).collect();
     assert_eq!(places, ["RESPONSE_COD", "a b", "TRACE_ID", "%o"]);
     assert_eq!(found[0].help, "did you mean `RESPONSE_CODE`?");
+    let found_cel = errors("%CEL(connection.id == 1 || nope.x)%");
+    assert_eq!(found_cel[0].message, "entries do not have the attribute `connection.id`");
+    assert_eq!(errors("%CEL(request.time)%")[0].message, "entries do not have the attribute `request.time`");
     assert_eq!(found[2].message, "entries of Envoy do not have TRACE_ID");
     assert!(found[2].help.contains("traceparent"), "{}", found[2].help);
     assert!(found[3].envoy.ends_with("at position 48"), "{}", found[3].envoy);

@@ -10,7 +10,7 @@ fn entry() -> serde_json::Value {
         "commonProperties": {
             "duration": "0.012s",
             "metadata": {"filterMetadata": {"ns": {
-                "n": 3, "f": 1.5, "t": true, "s": "a\"b", "z": null, "l": [1, {"b": 1, "a": 2}], "o": {"y": 1, "x": [2]}
+                "n": 3, "f": 1.5, "e": 1e21, "m": 1.5e-9, "t": true, "s": "a\"b", "z": null, "l": [1, {"b": 1, "a": 2}], "o": {"y": 1, "x": [2]}
             }}},
         },
         "protocolVersion": "HTTP11",
@@ -55,8 +55,15 @@ fn types() {
         ("%RESPONSE_FLAGS%", "\"-\""),
         ("%REQ(X-EMPTY)%", "\"\""),
         ("%REQ(X-NONE)%", "null"),
+        ("%CEL(response.code)%", "\"404\""),
+        ("%TYPED_CEL(response.code)%", "404"),
+        ("%TYPED_CEL(response.code == 404)%", "true"),
+        ("%TYPED_CEL({'b': [1.5, null], 'a': request.headers['x-empty']})%", r#"{"a":"","b":[1.5,null]}"#),
+        ("%TYPED_CEL(request.headers['none'])%", "null"),
         ("%DYNAMIC_METADATA(ns:n)%", "3"),
         ("%DYNAMIC_METADATA(ns:f)%", "1.5"),
+        ("%DYNAMIC_METADATA(ns:e)%", "1e+21"),
+        ("%DYNAMIC_METADATA(ns:m)%", "1.5e-9"),
         ("%DYNAMIC_METADATA(ns:t)%", "true"),
         ("%DYNAMIC_METADATA(ns:s)%", r#""a\"b""#),
         ("%DYNAMIC_METADATA(ns:z)%", "null"),

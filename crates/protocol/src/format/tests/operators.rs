@@ -164,6 +164,23 @@ const PRINTED: &[(&str, &str, &str)] = &[
     ("QUERY_PARAM(none)", "-", ""),
     ("QUERY_PARAMS", "x=1%20%26&flag&y=%C3%A4+b&e=", "-"),
     ("QUERY_PARAMS(DECODED)", "x=1%20&&flag&y=%C3%A4+b&e=", "-"),
+    ("CEL(request.method + ' ' + string(response.code))", "POST 503", "-"),
+    ("CEL(request.headers['x-a'] == '1' && response.code >= 500)", "true", "false"),
+    ("CEL(request.url_path):4", "/new", "-"),
+    ("CEL(request.query.startsWith('x='))", "true", "-"),
+    ("CEL(response.trailers['grpc-status'])", "5", "-"),
+    ("CEL(response.grpc_status + 1)", "6", "-"),
+    ("CEL(request.headers['x-none'])", "-", ""),
+    ("CEL(size(metadata.filter_metadata['ns']['o']['b']))", "2", ""),
+    ("CEL(metadata.filter_metadata['ns'].n == 3)", "true", ""),
+    ("CEL(source.address)", "203.0.113.77:0", ""),
+    ("CEL(upstream.port)", "8080", ""),
+    ("CEL(connection.mtls)", "true", ""),
+    ("CEL(connection.uri_san_peer_certificate)", "a,b", ""),
+    ("CEL(xds.route_name.matches('^ord'))", "true", ""),
+    ("CEL([1, 2].map(n, n * 2))", "[2,4]", ""),
+    ("CEL(1 / 0)", "-", ""),
+    ("TYPED_CEL(upstream.request_attempt_count)", "3", ""),
     ("DYNAMIC_METADATA(ns:k)", "v v", ""),
     ("DYNAMIC_METADATA(ns:o)", r#"{"a":"x","b":[1.5,null]}"#, ""),
     ("DYNAMIC_METADATA(ns:o:a)", "x", ""),
@@ -199,7 +216,7 @@ fn each() {
     for (operator, request, connection) in PRINTED {
         let template = format!("%{operator}%");
         assert_eq!(render(&template, &http()), *request, "{operator}");
-        // An empty text says that both are the same, but where it is the text of the request.
+        // An empty text says that both are the same.
         let connection = if connection.is_empty() && !request.is_empty() { request } else { connection };
         assert_eq!(render(&template, &tcp()), *connection, "{operator}, TCP");
     }
