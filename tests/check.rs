@@ -215,6 +215,34 @@ fn names_that_settings_refuse_are_found_and_suggested() {
     assert!(said(&ended).contains("use ngx.now() for socket.gettime()"), "{}", said(&ended));
 }
 
+/// Scenario: snippets with a misspelt function of Kong, also through a local, a global that nobody has, and a function of another
+/// phase; and snippets with sound names.
+/// Guarantees: each is one warning at its line, with the nearest name or the phases; sound names have none.
+#[test]
+fn names_that_nobody_has_are_found() {
+    let home = Home::new();
+    let fields = serde_json::json!({
+        "a": "local r = kong.request\nreturn r.get_heder('x')", "b": "return retrn", "c": "kong.response.exit(200)",
+        "d": "return kong.ctx.shared.mine, ngx.var.upstream_addr, kong.log.serialize().request.anything",
+    });
+    let config = serde_json::json!({"path": "/tmp/x", "custom_fields_by_lua": fields});
+    home.write(
+        "kong.yml",
+        &crate::service::configuration(&serde_json::json!([{"name": "file-log", "config": config}])),
+    );
+    let ended = home.run(&["check", "kong.yml"], b"");
+    assert_eq!(ended.code(), 0, "{}", said(&ended));
+    for text in [
+        "there is no member `kong.request.get_heder`",
+        "did you mean `kong.request.get_header`?",
+        "there is no global `retrn`",
+        "`kong.response.exit` fails: a function of the log phase may not call it",
+    ] {
+        assert_eq!(said(&ended).matches(text).count(), 1, "{text}: {}", said(&ended));
+    }
+    assert_eq!(said(&ended).matches("K0308").count(), 3, "{}", said(&ended));
+}
+
 /// Scenario: a configuration with a custom plugin, a proxying plugin of Kong, and plugins that send something from Kong's log
 /// phase, which Logphase does not send; with and without `--strict`, and with the custom plugin in the settings.
 /// Guarantees: each is a note that says what it is; in a strict check the custom plugin is an error unless the settings name it.

@@ -30,7 +30,7 @@ pub(super) fn check(arguments: &Check) -> Exit {
     let inputs = prepared.check_inputs();
     let of_input = arguments.input.as_ref();
     let missing = of_input.map(|input| check_input::findings(prepared.program(), prepared.settings(), input));
-    let names = check_names::warnings(prepared.configuration(), prepared.settings());
+    let names = check_names::warnings(prepared.configuration(), prepared.settings(), &prepared.program().options);
     let earlier = check_earlier::findings(prepared.configuration(), prepared.settings());
     let notes = notes(prepared.configuration(), prepared.settings());
     show(&[prepared.warnings(), &names, &inputs, &earlier, &notes, &missing.unwrap_or_default()].concat());

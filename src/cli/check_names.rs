@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use crate::entity::{Configuration, Plugin};
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::{Diagnostic, Suggestions, codes};
 use logphase_config::document::SnippetSource;
-use logphase_script::needs::{Refused, refused};
-use logphase_script::{Dialect, Profile};
+use logphase_script::needs::{Problem, Refused, UnknownName, refused, unknown};
+use logphase_script::{Dialect, Options, Phase, Profile, Vm};
 
 /// The names that snippets of enabled plugins use and `settings` do not allow.
 fn names<'a>(configuration: &'a Configuration, settings: &Settings) -> Vec<(&'a SnippetSource, Refused)> {
@@ -31,8 +31,45 @@ pub(super) fn snippets<'a>(plugin: &'a Plugin, settings: &Settings) -> impl Iter
     fields.chain(replayed.map(|function| &function.source)).chain(&plugin.functions)
 }
 
-/// A warning for each of them.
-pub(super) fn warnings(configuration: &Configuration, settings: &Settings) -> Vec<Diagnostic> {
+/// A warning for each name that nothing answers to: it is misspelt, or belongs to another phase.
+fn unknown_names(configuration: &Configuration, options: &Options) -> Vec<Diagnostic> {
+    // A VM that does not fit the limits is an error of its own.
+    let Ok(names) = Vm::new(options).and_then(|vm| vm.names()) else { return Vec::new() };
+    let suggestions = Suggestions::default();
+    let warning = |source: &SnippetSource, found: UnknownName| {
+        let name = &found.name;
+        let diagnostic = match &found.problem {
+            Problem::Missing => {
+                let what = if name.contains('.') { "member" } else { "global" };
+                let similar = suggestions.find(name, names.beside(name));
+                let help = similar.map_or_else(
+                    || "it is nil; docs/lua.md lists the names that snippets have".to_owned(),
+                    |similar| format!("it is nil; did you mean `{similar}`?"),
+                );
+                Diagnostic::warning(codes::UNKNOWN_NAME, format!("there is no {what} `{name}`")).help(help)
+            }
+            Problem::Phase(phases) => {
+                let message = format!("`{name}` fails: a function of the log phase may not call it");
+                Diagnostic::warning(codes::UNKNOWN_NAME, message).help(format!("it is for the phases {phases}"))
+            }
+        };
+        diagnostic.at(source.line_origin(found.line))
+    };
+    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
+    let of_log_phase =
+        enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
+    of_log_phase
+        .flat_map(|source| {
+            unknown(&source.text, &names, Phase::Log)
+                .into_iter()
+                .map(|found| warning(source, found))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A warning for each name in snippets that the settings do not allow, or that nobody has.
+pub(super) fn warnings(configuration: &Configuration, settings: &Settings, options: &Options) -> Vec<Diagnostic> {
     let warning = |(source, refused): (&SnippetSource, Refused)| {
         let what = if refused.module { "require" } else { "the use of" };
         Diagnostic::warning(
@@ -42,7 +79,13 @@ pub(super) fn warnings(configuration: &Configuration, settings: &Settings) -> Ve
         .at(source.line_origin(refused.line))
         .help(refused.help)
     };
-    names(configuration, settings).into_iter().map(warning).collect()
+    let refused: Vec<_> = names(configuration, settings);
+    let is_refused = |diagnostic: &Diagnostic| {
+        refused.iter().any(|(_, refused)| diagnostic.message.contains(&format!("`{}`", refused.name)))
+    };
+    let mut unknown = unknown_names(configuration, options);
+    unknown.retain(|diagnostic| !is_refused(diagnostic));
+    refused.iter().cloned().map(warning).chain(unknown).collect()
 }
 
 /// The lines of `logphase.yml` that allow them: the names of `settings`, and those that are missing.

@@ -12,6 +12,7 @@ use crate::host::json::ValueError;
 use crate::host::words::kong_words;
 use crate::host::{LogRateLimit, Options, Phase, State};
 use crate::message::{KeyPath, Message, Mode};
+use crate::needs::Names;
 use crate::runtime::{
     Clock, Deadline, Exceeded, NOT_ENOUGH_MEMORY, OUT_OF_TIME, ScriptError, Stop, interrupt, kind_name, plain_error,
     script_error, set_quirks, stopped,
@@ -68,6 +69,15 @@ impl Vm {
         let memory = options.limits.memory;
         let (snippets, returned, in_use) = (Vec::new(), Vec::new(), Cell::new(0));
         Ok(Self { snippets, returned, environment, state, memory, loaded_bytes: 0, in_use, lua })
+    }
+
+    /// The names that snippets find.
+    ///
+    /// # Errors
+    /// The memory limit is too small for a table of globals.
+    pub fn names(&self) -> mlua::Result<Names> {
+        let globals = self.environment.fresh(&self.lua)?;
+        Names::of(&globals, &self.state.restricted.borrow())
     }
 
     /// Loads a snippet into its own environment.

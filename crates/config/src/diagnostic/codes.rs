@@ -74,6 +74,8 @@ pub const NOT_SENT: &str = "K0305";
 pub const REFUSED_NAME: &str = "K0306";
 /// A function for a phase before the log phase.
 pub const EARLIER_PHASE: &str = "K0307";
+/// A name in a snippet that does not exist, or that its phase may not use.
+pub const UNKNOWN_NAME: &str = "K0308";
 /// A setting that does not exist.
 pub const UNKNOWN_SETTING: &str = "K0401";
 /// A setting with an invalid value.
@@ -233,6 +235,12 @@ pub const CODES: &[Code] = &[
         "Kong runs it while it serves the request, and what it adds to the log object arrives here. For traffic that Kong did \
          not serve, the setting `replay_phases` runs it before the log phase, on the finished transaction; what would change \
          the traffic does nothing then. See docs/phases.md.",
+    ),
+    code(
+        UNKNOWN_NAME,
+        "a name in a snippet that does not exist",
+        "The snippet uses a global, a function or a member that nothing defines, so that it is nil when it runs, or a function that \
+         its phase may not call. It is often misspelt; the help has the nearest name. What a snippet only tests is not reported.",
     ),
     code(
         UNKNOWN_SETTING,

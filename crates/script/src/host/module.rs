@@ -63,6 +63,7 @@ impl<'a> Module<'a> {
     pub(crate) fn changing(&mut self, path: &str, names: &[&str], phases: &'static str) -> mlua::Result<()> {
         names.iter().try_for_each(|name| {
             let full: Rc<str> = format!("{path}.{name}").into();
+            self.state.restricted.borrow_mut().push((full.clone(), phases));
             self.function_in(phases, name, move |_, state, _: Variadic<Lv>| {
                 state.note_no_effect(&full);
                 Ok(())

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) phase: Cell<Phase>,
     /// What the running function has called although it has no effect on a finished transaction, each once.
     no_effect: RefCell<Vec<Rc<str>>>,
+    /// Functions with the phases that may call them, of those that are not for the log phase.
+    pub(crate) restricted: RefCell<Vec<(Rc<str>, &'static str)>>,
     /// Name of the running plugin, for log lines.
     pub(crate) plugin_name: RefCell<Rc<str>>,
     /// Environments in which a script has set a global.
@@ -95,6 +97,7 @@ impl State {
             plugin: Cell::new(0),
             phase: Cell::default(),
             no_effect: RefCell::default(),
+            restricted: RefCell::default(),
             plugin_name: RefCell::new("".into()),
             modified_globals: RefCell::new(Vec::new()),
             loading: Cell::new(false),

@@ -7,6 +7,7 @@ mod earlier;
 mod lexer;
 mod reader;
 mod refused;
+mod unknown;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use crate::transaction::{Level, Transaction, is_credential};
 pub use catalogue::{Finding, Note, findings};
 pub use earlier::{Body, Earlier};
 pub use refused::{Refused, refused};
+pub use unknown::{Names, Problem, UnknownName, unknown};
 
 /// Something that a snippet reads and Kong's log object does not have: a proxy has to send it along.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -77,7 +77,10 @@ pub(super) fn add(lua: &Lua, state: &Rc<State>, ngx: &Table) -> mlua::Result<()>
 pub(super) fn function(lua: &Lua, state: &Rc<State>, name: &str, reason: Reason) -> mlua::Result<Function> {
     let (state, name): (_, Rc<str>) = (state.clone(), name.into());
     let phases = match reason {
-        Reason::Phase(phases) => Phases::of(phases),
+        Reason::Phase(phases) => {
+            state.restricted.borrow_mut().push((name.clone(), phases));
+            Phases::of(phases)
+        }
         Reason::Outside => {
             return host_function(lua, move |lua, _: Variadic<Lv>| -> mlua::Result<()> {
                 Err(out_of_reach(lua, &name))
