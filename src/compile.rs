@@ -1,5 +1,7 @@
 //! From a configuration and settings to a program: every snippet compiled, every key path parsed.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
 use crate::entity::{Configuration, EarlierFunction, Plugin};
@@ -7,10 +9,12 @@ use crate::input::INPUTS;
 use crate::log::limit::{Limiter, Policy};
 use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
 use crate::settings::{OnError, Secret, Settings};
+use crate::vaults;
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{Include, KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use logphase_script::needs::{self, Fact, Finding, Need, Note};
+use logphase_script::vault::Vault;
 use logphase_script::{Options, Phase, Profile, SourceLimits, compile};
 
 impl Program {
@@ -19,9 +23,13 @@ impl Program {
     /// # Errors
     /// Every snippet that does not compile, each pointing into its file.
     pub fn build(configuration: &Configuration, settings: &Settings) -> Result<Self, Vec<Diagnostic>> {
+        let vault = Arc::new(vaults::open(configuration, settings));
         let mut steps = Vec::new();
         let mut errors = Vec::new();
         for (index, plugin) in configuration.plugins.iter().enumerate() {
+            if plugin.enabled {
+                errors.extend(vaults::refused_in_snippets(plugin, settings, &vault));
+            }
             match step(index, plugin, settings) {
                 Ok(step) if plugin.enabled => steps.push(step),
                 Ok(_) => {}
@@ -41,7 +49,7 @@ impl Program {
         };
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
         let digest = configuration.digest.clone();
-        let (router, options) = (std::sync::Arc::default(), options(settings));
+        let (router, options) = (Arc::default(), options(settings, vault));
         let asks = asks(configuration, settings, &steps);
         let replay =
             Phase::REPLAYED.into_iter().filter(|phase| steps.iter().any(|step| step.runs_in(*phase))).collect();
@@ -81,7 +89,7 @@ fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings, vault: Arc<Vault>) -> Options {
     let lua = &settings.lua;
     Options {
         limits: logphase_script::Limits {
@@ -110,6 +118,7 @@ fn options(settings: &Settings) -> Options {
         },
         // Validated when the settings were read.
         trusted_ips: settings.trusted_ips.iter().filter_map(|text| network(text)).collect(),
+        vault,
     }
 }
 

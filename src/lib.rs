@@ -9,7 +9,7 @@
 //!
 //! [`logphase_config`] parses configuration files: `document` into a tree, `schema` into checked fields. [`declarative`]
 //! reads Kong's entities ([`entity`]), [`settings`] has the settings of Logphase, [`options`] those that settings and plugins
-//! share, [`plugin`] defines the supported plugins, and `compile` builds the program that [`phase`] runs. Every problem of a
+//! share, [`plugin`] defines the supported plugins, `vaults` resolves references to secrets, and `compile` builds the program that [`phase`] runs. Every problem of a
 //! configuration is a [`Diagnostic`](logphase_config::diagnostic::Diagnostic).
 //!
 //! [`service`] connects these parts, [`api`] serves its status and metrics, [`confinement`] restricts the process, and
@@ -35,3 +35,4 @@ pub mod service;
 pub mod settings;
 pub mod sink;
 pub mod socket_file;
+mod vaults;

@@ -66,6 +66,7 @@ mod top;
 mod transaction_schema;
 mod unlogged;
 mod unread;
+mod vaults;
 mod worked_example;
 
 // The files of the worked example are written as if they were in `src/`: these modules are that place.

@@ -1,6 +1,6 @@
--- attack: reads a secret from the vault
--- why: kong.vault is unavailable, and its use raises an error
+-- attack: reads a secret that no setting allows from the vault
+-- why: kong.vault reads the environment variables of vault.env.allow alone
 -- class: 28
--- expect: error "kong.vault is not available"
+-- expect: value "nil could not get value from vault: the setting vault.env.allow does not name the environment variable SECRET [{vault://env/secret}]"
 
-return kong.vault.get('{vault://env/secret}')
+local value, err = kong.vault.get("{vault://env/secret}") return tostring(value) .. " " .. err

@@ -147,6 +147,7 @@ pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
         functions: Vec::new(),
         earlier: Vec::new(),
         certificate: None,
+        references: Vec::new(),
         old_form: false,
         origin,
         config_origins: ConfigOrigins::default(),

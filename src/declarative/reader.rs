@@ -76,6 +76,9 @@ impl Reader {
             } else if name == "consumer_group_consumers" {
                 let items = node.items().into_iter().flatten().enumerate();
                 self.drafts.memberships.extend(items.map(|(at, item)| (format!("{name}[{at}]"), item.clone())));
+            } else if name == "vaults" {
+                let items = node.items().into_iter().flatten().enumerate();
+                self.drafts.vaults.extend(items.map(|(at, item)| (format!("{name}[{at}]"), item.clone())));
             } else if !METADATA.contains(&name) && !OTHER_COLLECTIONS.contains(&name) && !is_ai_entity(name, node) {
                 self.unknown_entity(name, key.origin());
             }

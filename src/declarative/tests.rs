@@ -197,15 +197,14 @@ fn warns_about_protocols_of_routes() {
     );
 }
 
-/// Scenario: a condition and a vault reference.
-/// Guarantees: both are accepted, with a warning that they have no effect.
+/// Scenario: a condition.
+/// Guarantees: it is accepted, with a warning that it has no effect.
 #[test]
 fn warns_of_kong_only_features() {
-    let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: '{vault://env/h}', port: 1}}\n";
+    let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: h, port: 1}}\n";
     insta::assert_debug_snapshot!(messages(text), @r#"
     [
         "kong.yaml:3:19: warning[K0206]: the `condition` of plugin `tcp-log` is not evaluated here; it applies to every transaction | -",
-        "kong.yaml:3:53: warning[K0206]: `host` of plugin `tcp-log` is a vault reference, which only Kong resolves; used as it is written | -",
     ]
     "#);
 }

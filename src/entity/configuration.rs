@@ -10,8 +10,9 @@ use super::kind::EntityKind;
 use super::plugin::{self, NotRun, Plugin};
 use super::route::Route;
 use super::service::Service;
-use super::unique;
+use super::{unique, vault};
 use logphase_config::diagnostic::Diagnostic;
+use logphase_script::vault::VaultEntity;
 
 /// All configured entities.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Configuration {
     pub consumer_groups: Vec<ConsumerGroup>,
     /// The APIs of Kong before 1.0.
     pub apis: Vec<Api>,
+    /// The vaults that references name by their prefixes.
+    pub vaults: Vec<VaultEntity>,
     /// Plugins that do not run here: other plugins of Kong, and custom plugins.
     pub not_run: Vec<NotRun>,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
@@ -51,7 +54,7 @@ impl Configuration {
     pub fn from_drafts(drafts: Drafts, rules: Rules<'_>) -> (Self, Vec<Diagnostic>) {
         let (mut configuration, mut diagnostics) = (Self::default(), Vec::new());
         let external = external::entities(&drafts);
-        let Drafts { mut entities, memberships, .. } = drafts;
+        let Drafts { mut entities, memberships, vaults, .. } = drafts;
         entities.extend(external);
         for draft in &mut entities {
             draft.validate(rules.completeness, &mut diagnostics);
@@ -73,6 +76,7 @@ impl Configuration {
                 EntityKind::Certificates | EntityKind::Plugins => {}
             }
         }
+        configuration.vaults = vault::read(&vaults, &mut diagnostics);
         configuration.memberships = index.memberships(&entities, &memberships, &mut diagnostics);
         plugin::read(&entities, &index, rules.select_tags, &mut configuration, &mut diagnostics);
         (configuration, diagnostics)

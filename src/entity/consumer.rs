@@ -70,16 +70,19 @@ impl Api {
 }
 
 /// A client certificate with its key, for sinks that use mutual TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Certificate {
     /// The certificate chain as PEM, the leaf certificate first.
     pub cert: String,
     /// Its private key, as PEM.
     pub key: String,
+    /// The origins of both.
+    pub origins: [Origin; 2],
 }
 
 impl Certificate {
     pub(super) fn from_draft(draft: &Draft) -> Option<Self> {
-        Some(Self { cert: draft.string("cert")?, key: draft.string("key")? })
+        let origins = ["cert", "key"].map(|name| draft.field_origin(name));
+        Some(Self { cert: draft.string("cert")?, key: draft.string("key")?, origins })
     }
 }

@@ -21,6 +21,8 @@ pub struct Drafts {
     pub memberships: Vec<(String, Node)>,
     /// Kinds of entities that may be in Kong alone: a reference to one that is not here is no error.
     pub external: BTreeSet<EntityKind>,
+    /// Vaults (`vaults`), each with its path.
+    pub vaults: Vec<(String, Node)>,
 }
 
 impl Drafts {
@@ -34,6 +36,7 @@ impl Drafts {
         self.entities.extend(shifted);
         self.memberships.extend(more.memberships);
         self.external.extend(more.external);
+        self.vaults.extend(more.vaults);
     }
 }
 

@@ -22,6 +22,7 @@ mod service;
 mod stored;
 mod tags;
 mod unique;
+mod vault;
 
 pub use configuration::{Configuration, Rules};
 pub use consumer::{Api, Certificate, Consumer, ConsumerGroup};

@@ -74,6 +74,8 @@ pub struct Plugin {
     /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
     /// `security.certificate_id`).
     pub certificate: Option<Certificate>,
+    /// What its vault references stand for: the path of each field with the reference. Empty until they are resolved.
+    pub references: Vec<(String, String)>,
     /// Whether it has the form of Kong before 0.5 (`name: tcplog`, `value:` instead of `config:`), which ended messages
     /// with CR LF.
     pub old_form: bool,
@@ -292,7 +294,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         None => definition.schema.read(&Node::empty_mapping_at(&draft.node), &here, diagnostics),
     };
     (definition.convert)(&mut config);
-    warn_of_kong_only_features(draft, definition, config_node, diagnostics);
+    warn_of_condition(draft, definition, diagnostics);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_origin: key.origin() })
@@ -311,6 +313,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         functions: functions.into_iter().flatten().filter_map(Node::snippet).collect(),
         earlier: config_node.filter(|_| !definition.emits).map(earlier).unwrap_or_default(),
         certificate: None,
+        references: Vec::new(),
         old_form,
         origin: draft.origin(),
         config_origins: ConfigOrigins {
@@ -333,27 +336,12 @@ fn earlier(config: &Node) -> Vec<EarlierFunction> {
     all
 }
 
-/// Warns of features that only Kong evaluates: conditions, and vault references in the top level of `config`.
-fn warn_of_kong_only_features(
-    draft: &Draft,
-    definition: &Definition,
-    config: Option<&Node>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+/// Warns of conditions, which only Kong evaluates.
+fn warn_of_condition(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) {
     if let Some((key, _)) = draft.node.entry("condition") {
         let message = format!("the `condition` of plugin `{}` is not evaluated here", definition.name);
         let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(key.origin());
         diagnostics.push(diagnostic.label("it applies to every transaction").path(draft.member_path("condition")));
-    }
-    let references = config.and_then(Node::entries).into_iter().flatten();
-    for (key, value) in
-        references.filter(|(_, value)| value.as_str().is_some_and(logphase_config::schema::is_vault_reference))
-    {
-        let message =
-            format!("`{}` of plugin `{}` is a vault reference, which only Kong resolves", key.name, definition.name);
-        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(value.origin()).label("used as it is written");
-        let diagnostic = diagnostic.path(draft.member_path(&format!("config.{}", key.name)));
-        diagnostics.push(diagnostic.help("use an environment variable: ${{ env \"DECK_NAME\" }}"));
     }
 }
 

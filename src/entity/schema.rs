@@ -165,8 +165,8 @@ pub(super) static API: Record = Record::new(&[
 
 pub(super) static CERTIFICATE: Record = Record::new(&[
     ID,
-    Field::string("cert").required(),
-    Field::string("key").required(),
+    Field::string("cert").required().referenceable(),
+    Field::string("key").required().referenceable(),
     Field::any("cert_alt"),
     Field::any("key_alt"),
     Field::any("passphrase"),

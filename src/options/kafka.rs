@@ -20,8 +20,8 @@ pub(crate) static AUTHENTICATION: Record = Record {
         Field::string("mechanism")
             .checks(&[Check::OneOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])])
             .about("SASL mechanism."),
-        Field::string("user").about("User or token id."),
-        Field::string("password").about("Password or token HMAC."),
+        Field::string("user").referenceable().about("User or token id."),
+        Field::string("password").referenceable().about("Password or token HMAC."),
         Field::boolean("tokenauth").about("Whether the user is a delegation token."),
         Field::record("oauthbearer", &OAUTH_BEARER).since("3.15").about("Token endpoint and client."),
     ],
@@ -29,9 +29,9 @@ pub(crate) static AUTHENTICATION: Record = Record {
 };
 
 static OAUTH_BEARER: Record = Record::new(&[
-    Field::string("token_endpoint_url").required().about("URL of the token endpoint."),
-    Field::string("client_id").required().about("Client id."),
-    Field::string("client_secret").required().about("Client secret."),
+    Field::string("token_endpoint_url").required().referenceable().about("URL of the token endpoint."),
+    Field::string("client_id").required().referenceable().about("Client id."),
+    Field::string("client_secret").required().referenceable().about("Client secret."),
     Field::array("scopes", &Field::string("")).about("Scopes to request."),
     Field::map("extensions", &Field::string(""), &Field::string("")).about("SASL extensions."),
     Field::boolean("token_endpoint_tls_verify")

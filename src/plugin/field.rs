@@ -66,8 +66,11 @@ fn check_media_range(value: &Value) -> Result<(), String> {
 }
 
 /// A host name or address, without a port.
-pub const HOST: Field =
-    Field::string("host").required().checks(&[Check::Custom(check_host)]).about("Host name or IP address to send to.");
+pub const HOST: Field = Field::string("host")
+    .required()
+    .referenceable()
+    .checks(&[Check::Custom(check_host)])
+    .about("Host name or IP address to send to.");
 
 /// A port.
 pub const PORT: Field =

@@ -39,6 +39,7 @@ static SCHEMA: Record = Record {
     fields: &[
         Field::string("http_endpoint")
             .required()
+            .referenceable()
             .checks(&[Check::Custom(check_url)])
             .about("URL to send to; user and password in it become an Authorization header."),
         Field::string("method")
@@ -56,7 +57,7 @@ static SCHEMA: Record = Record {
             .since("3.14")
             .about("Verify the server's certificate."),
         Field::record("client_certificate", &CERTIFICATE).since("3.15").about("Client certificate for mutual TLS."),
-        Field::map("headers", &HEADER_NAME, &Field::string("")).about("Headers to add to the request."),
+        Field::map("headers", &HEADER_NAME, &Field::string("").referenceable()).about("Headers to add to the request."),
         Field::record("queue", &queue::PLUGIN_WITH_DEFAULTS)
             .required()
             .about("Limits and retries of the plugin's queue."),

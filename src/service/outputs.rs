@@ -73,12 +73,27 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
 fn refusal(plugin: &Plugin, error: &ConfigError) -> Diagnostic {
     let name = plugin.definition.name;
     let path = if error.field.is_empty() { "config".to_owned() } else { format!("config.{}", error.field) };
+    if let Some(reference) = secret_of(plugin, &error.field) {
+        // The problem may quote the secret.
+        let message = format!("`{path}` of plugin `{name}`: what {reference} refers to cannot be used");
+        return Diagnostic::error(codes::VAULT, message).at(plugin.origin(&error.field)).path(path);
+    }
     let message = format!("`{path}` of plugin `{name}`: {}", error.problem);
     let diagnostic = Diagnostic::error(codes::VALUE, message).at(plugin.origin(&error.field)).path(path);
     match &error.help {
         Some(help) => diagnostic.help(help),
         None => diagnostic,
     }
+}
+
+/// The vault reference that the value at `field` of `plugin`, or a part of it, comes from. Any may be part of the whole.
+fn secret_of<'a>(plugin: &'a Plugin, field: &str) -> Option<&'a str> {
+    let within = |inner: &str, outer: &str| {
+        outer.is_empty()
+            || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let found = plugin.references.iter().find(|(path, _)| within(path, field) || within(field, path));
+    found.map(|(_, reference)| &**reference)
 }
 
 /// The diagnostics for an output of `plugin` that cannot be opened.

@@ -12,6 +12,7 @@ use crate::input::INPUTS;
 use crate::phase::{Program, Runner};
 use crate::router::Router;
 use crate::settings::Settings;
+use crate::vaults;
 
 use super::{Loaded, outputs};
 
@@ -37,7 +38,10 @@ impl Prepared {
     /// Everything that was found in it, with at least one error.
     pub fn new(loaded: Loaded) -> Result<Self, Vec<Diagnostic>> {
         let refused = loaded.is_refused();
-        let Loaded { settings, configuration, mut diagnostics, .. } = loaded;
+        let Loaded { settings, mut configuration, mut diagnostics, .. } = loaded;
+        let unresolved = vaults::resolve(&mut configuration, &settings);
+        let refused = refused || any_error(&unresolved);
+        diagnostics.extend(unresolved);
         // Also if something is wrong already, so that all errors are found at once.
         let program = Program::build(&configuration, &settings).and_then(fitting);
         let (router, found) = router(&configuration, &settings);

@@ -56,6 +56,17 @@ fn offered(value: &Value, what: &str, offered: &[&'static str]) -> Result<(), St
     })
 }
 
+/// The name of an environment variable, or its beginning followed by `*`.
+pub(super) fn variable(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err("expected the name of an environment variable, like DB_PASSWORD or LOGGING_*".to_owned())
+}
+
 /// Permissions of a file in octal, which its owner may read and write and nobody may execute.
 pub(super) fn file_mode(value: &Value) -> Result<(), String> {
     let text = value.as_str().unwrap_or_default();

@@ -40,7 +40,7 @@ pub use load::{FILE_VARIABLE, variables};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
-pub use sections::{Confinement, Files, Log, Lua, Reload, STATUS_ADDRESS, Status};
+pub use sections::{Confinement, Files, Log, Lua, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv};
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
@@ -90,6 +90,8 @@ settings_record! {
         router_flavor: Option<Flavor> = Field::string("").checks(&[Check::Custom(checks::router_flavor)]);
         /// Kong's `route_match_calculation`, for inputs that find routes: `original` or `strict`.
         route_match_calculation: Calculation = choice("original", &[Check::OneOf(Calculation::NAMES)]);
+        /// Secrets that `{vault://...}` references may name.
+        vault: Vault = Field::record("", Vault::RECORD).required();
         /// Budgets of snippets.
         lua: Lua = Field::record("", Lua::RECORD).required();
         /// Listeners for status and metrics.

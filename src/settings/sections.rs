@@ -76,6 +76,25 @@ impl Lua {
 }
 
 settings_record! {
+    /// Secrets that `{vault://...}` references may name.
+    #[derive(Eq)]
+    pub struct Vault {
+        /// The vault that reads environment variables.
+        env: VaultEnv = Field::record("", VaultEnv::RECORD).required();
+    }
+}
+
+settings_record! {
+    /// The vault that reads environment variables.
+    #[derive(Eq)]
+    pub struct VaultEnv {
+        /// Environment variables that `{vault://env/NAME}` may read, in plugins and in snippets; `NAME*` allows all that begin
+        /// with it.
+        allow: Vec<String> = list(&Field::string("").checks(&[Check::Custom(super::checks::variable)]));
+    }
+}
+
+settings_record! {
     /// Listeners for status and metrics.
     #[derive(Eq)]
     pub struct Status {

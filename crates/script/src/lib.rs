@@ -19,6 +19,7 @@ mod pdk;
 mod runtime;
 mod source;
 pub mod transaction;
+pub mod vault;
 mod vm;
 
 pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, differences};

@@ -96,6 +96,7 @@ impl Vm {
             .into_function();
         self.state.loading.set(false);
         self.snippets.push(loaded?);
+        self.state.recorded_edits.look_at(&bytecode.source);
         self.loaded_bytes = self.lua.used_memory();
         self.returned.push(None);
         let name = bytecode.chunk_name.trim_start_matches('=').into();

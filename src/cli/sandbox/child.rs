@@ -21,19 +21,23 @@ pub(super) struct Task {
     runs: Vec<Run>,
     strict: bool,
     kong_quirks: bool,
+    /// The phase of the script's code, if it is one before the log phase.
+    phase: Option<String>,
 }
 
 impl Task {
     /// The task of running `script` in `profile`.
     pub(super) fn new(script: &Script, profile: Profile) -> Self {
         let runs = script.runs.clone();
-        Self { runs, strict: profile == Profile::Strict, kong_quirks: script.kong_quirks }
+        let phase = script.phase.map(|phase| phase.name().to_owned());
+        Self { runs, strict: profile == Profile::Strict, kong_quirks: script.kong_quirks, phase }
     }
 
     /// In the child: runs the task, and writes the report to standard output.
     pub(super) fn work(self, mut settings: Settings) {
         settings.untrusted_lua = if self.strict { Profile::Strict } else { Profile::Sandbox };
         settings.kong_quirks |= self.kong_quirks;
+        settings.replay_phases = self.phase.iter().cloned().collect();
         let report = super::worker::work(self.runs, settings);
         super::super::say(&serde_json::to_vec(&report).unwrap_or_default());
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use logphase_script::Profile;
+use logphase_script::{Phase, Profile};
 
 /// An attack script.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub(super) struct Script {
     pub(super) profile: Option<Profile>,
     /// The setting `kong_quirks` that it was written for.
     pub(super) kong_quirks: bool,
+    /// The phase that its code runs in, if it is one before the log phase.
+    pub(super) phase: Option<Phase>,
     /// The snippets of its code.
     pub(super) runs: Vec<Run>,
 }
@@ -70,6 +72,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Script, String> {
         expect: Vec::new(),
         profile: None,
         kong_quirks: false,
+        phase: None,
         runs: Vec::new(),
     };
     let mut repeats = Vec::new();
@@ -97,11 +100,15 @@ fn read(script: &mut Script, repeats: &mut Vec<String>, word: &str, rest: &str) 
                     "profile: sandbox" => script.profile = Some(Profile::Sandbox),
                     "profile: strict" => script.profile = Some(Profile::Strict),
                     "kong_quirks: true" => script.kong_quirks = true,
-                    other => {
-                        return Err(format!(
-                            "`{other}`: expected `profile: sandbox`, `profile: strict` or `kong_quirks: true`"
-                        ));
-                    }
+                    other => match other.strip_prefix("phase: ").and_then(Phase::named) {
+                        Some(phase) => script.phase = Some(phase).filter(|phase| *phase != Phase::Log),
+                        None => {
+                            return Err(format!(
+                                "`{other}`: expected `profile: sandbox`, `profile: strict`, `kong_quirks: true` or \
+                                 `phase: access`"
+                            ));
+                        }
+                    },
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::honest;
 use super::log_capture::{LogCapture, LogStats};
 use super::script::Run;
 use crate::confinement::ThreadFilter;
-use crate::entity::{Configuration, Field, Plugin};
+use crate::entity::{Configuration, EarlierFunction, Field, Plugin};
 use crate::phase::{Observer, Part, Program, Runner};
 use crate::plugin::DEFAULT_LOGGER;
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ use logphase_config::diagnostic::{Origin, SourceFile};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
-use logphase_script::{Clock, ScriptError};
+use logphase_script::{Clock, Phase, ScriptError};
 
 /// The stack size of a worker thread in the service.
 const STACK: usize = 8 << 20;
@@ -139,6 +139,8 @@ fn attack(runs: &[Run], settings: &Settings, ready: impl FnOnce()) -> Report {
         }
     };
     confine_like_a_worker();
+    let mut runner = runner;
+    runner.set_replay(true);
     Worker { program, runner, report }.run(runs, ready)
 }
 
@@ -156,7 +158,14 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     configuration.plugins.extend([fingerprint, fields]);
     for run in runs.iter().filter_map(|run| run.source.as_ref()) {
         let mut attack = plugin(DEFAULT_LOGGER.name);
-        attack.fields.push(field(FIELD, source(FIELD, run)));
+        // The first part of the step in either case.
+        match settings.replay_phases.first().and_then(|name| Phase::named(name)) {
+            Some(phase) => {
+                let (phase, source) = (phase.name(), source(FIELD, run));
+                attack.earlier.push(EarlierFunction { phase, index: 0, source });
+            }
+            None => attack.fields.push(field(FIELD, source(FIELD, run))),
+        }
         attack.fields.push(field(BESIDE, source(BESIDE, HONEST)));
         configuration.plugins.push(attack);
     }

@@ -36,8 +36,8 @@ static AUTHENTICATION: Record = Record {
 };
 
 static BASIC: Record = Record::new(&[
-    Field::string("username").required().about("User."),
-    Field::string("password").required().about("Password."),
+    Field::string("username").required().referenceable().about("User."),
+    Field::string("password").required().referenceable().about("Password."),
 ]);
 
 static OAUTH2: Record = Record::new(&[
@@ -46,14 +46,15 @@ static OAUTH2: Record = Record::new(&[
         .default(Default::String("client_credentials"))
         .checks(&[Check::OneOf(&["client_credentials", "password"])])
         .about("Grant type."),
-    Field::string("client_id").about("Client id."),
-    Field::string("client_secret").about("Client secret."),
-    Field::string("username").about("User."),
-    Field::string("password").about("Password."),
+    Field::string("client_id").referenceable().about("Client id."),
+    Field::string("client_secret").referenceable().about("Client secret."),
+    Field::string("username").referenceable().about("User."),
+    Field::string("password").referenceable().about("Password."),
     Field::array("scopes", &Field::string("")).default(Default::Strings(&["openid"])).about("Scopes to request."),
     Field::array("audience", &Field::string("")).default(Default::Strings(&[])).about("Audiences to request."),
-    Field::map("token_headers", &Field::string(""), &Field::string("")).about("Additional headers of a token request."),
-    Field::map("token_post_args", &Field::string(""), &Field::string(""))
+    Field::map("token_headers", &Field::string(""), &Field::string("").referenceable())
+        .about("Additional headers of a token request."),
+    Field::map("token_post_args", &Field::string(""), &Field::string("").referenceable())
         .about("Additional arguments of a token request."),
 ]);
 

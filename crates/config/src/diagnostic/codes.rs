@@ -60,6 +60,8 @@ pub const OUT_OF_REACH: &str = "K0210";
 pub const EXPRESSION: &str = "K0211";
 /// An object of Kubernetes that the log phase does not use.
 pub const NOT_USED: &str = "K0212";
+/// A vault reference that has no value here.
+pub const VAULT: &str = "K0213";
 /// Lua that does not compile.
 pub const LUA: &str = "K0301";
 /// A malformed key path of an edit.
@@ -197,6 +199,12 @@ pub const CODES: &[Code] = &[
         NOT_USED,
         "objects that the log phase does not use",
         "A file of Kubernetes has objects besides those that become routes, services, consumers and plugins. They are left out.",
+    ),
+    code(
+        VAULT,
+        "a vault reference without a value",
+        "`{vault://env/NAME}` stands for an environment variable that the setting `vault.env.allow` names, in the fields that \
+         Kong's schemas allow references in. Other vaults are reached by Kong alone. See docs/vaults.md.",
     ),
     code(
         LUA,

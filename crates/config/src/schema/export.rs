@@ -53,6 +53,9 @@ impl Field {
                 put(name, text.into());
             }
         }
+        if self.referenceable {
+            put("referenceable", true.into());
+        }
         if self.extension {
             put("extension", true.into());
         }

@@ -76,6 +76,8 @@ pub struct Field {
     pub instead: &'static str,
     /// A field that Kong lacks.
     pub extension: bool,
+    /// Whether the value may be a vault reference, as Kong's schemas say.
+    pub referenceable: bool,
 }
 
 /// A check over several fields of a record.
@@ -102,6 +104,7 @@ impl Field {
             since: "",
             instead: "",
             extension: false,
+            referenceable: false,
         }
     }
 
@@ -197,6 +200,17 @@ impl Field {
     pub const fn instead(mut self, instead: &'static str) -> Self {
         self.instead = instead;
         self
+    }
+
+    /// Allows a vault reference as the value.
+    pub const fn referenceable(mut self) -> Self {
+        self.referenceable = true;
+        self
+    }
+
+    /// Whether the checks of the field accept `value`, which has its type.
+    pub fn accepts(&self, value: &Value) -> bool {
+        self.checks.iter().all(|check| check.run(value).is_ok())
     }
 
     /// Marks the field as one that Kong lacks.

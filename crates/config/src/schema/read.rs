@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Check, Default, Field, Problem, Record, Type, units};
+use super::{Check, Default, Field, Problem, Record, Type, is_vault_reference, units};
 use crate::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes, suggest};
 use crate::document::{Node, NodeKind, StringStyle};
 
@@ -158,6 +158,11 @@ impl Field {
         if node.is_null() && !matches!(self.ty, Type::Any) {
             // In Kong, every element of a list or map is required.
             diagnostics.push(scope.wrong(codes::REQUIRED, "null", "required field missing"));
+            return None;
+        }
+        if scope.kong.is_none() && node.as_str().is_some_and(is_vault_reference) {
+            let help = "give the value itself, or its environment variable: every setting has one";
+            diagnostics.push(scope.wrong(codes::VALUE, "a vault reference", "resolved in plugins alone").help(help));
             return None;
         }
         let before = diagnostics.len();

@@ -7,6 +7,7 @@ mod cache;
 pub(crate) mod changes;
 pub(crate) mod detached;
 pub(crate) mod digest;
+mod edits;
 pub(crate) mod entities;
 pub(crate) mod headers;
 pub(crate) mod json;

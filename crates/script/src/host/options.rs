@@ -1,11 +1,13 @@
 //! The options of a VM.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::profile::Dialect;
 use crate::message::Style;
+use crate::vault::Vault;
 
 /// The budgets of scripts.
 #[derive(Debug, Clone, Copy)]
@@ -87,4 +89,6 @@ pub struct Options {
     pub counts: CountLimits,
     /// Networks for which `kong.ip.is_trusted` is true.
     pub trusted_ips: Vec<IpNet>,
+    /// The secrets of `kong.vault.get`.
+    pub vault: Arc<Vault>,
 }

@@ -10,6 +10,7 @@ use mlua::{Lua, Table, Value as Lv};
 
 use super::cache::Cache;
 use super::changes::Changes;
+use super::edits::RecordedEdits;
 use super::json::{FieldEncoding, ValueError};
 use super::options::{CountLimits, Options};
 use super::phase::Phase;
@@ -17,6 +18,7 @@ use super::rate_limit::LogRateLimit;
 use crate::message::{KeyPath, Message, Mode, Snapshot};
 use crate::runtime::{Deadline, check, work};
 use crate::transaction::{Level, Transaction, Value, View};
+use crate::vault::Vault;
 
 /// One VM's shared state, used on the VM's thread alone.
 pub(crate) struct State {
@@ -27,6 +29,8 @@ pub(crate) struct State {
     pub(crate) counts: CountLimits,
     /// For `kong.ip.is_trusted`.
     pub(crate) trusted_ips: Vec<IpNet>,
+    /// For `kong.vault`.
+    pub(crate) vault: Arc<Vault>,
     /// The metatable of arrays that were read from JSON, so that an empty one stays an array.
     pub(crate) array_mark: Table,
     message: RefCell<Option<Message>>,
@@ -59,6 +63,8 @@ pub(crate) struct State {
     pub(crate) cache: Cache,
     /// The metatable of `ngx.ctx`, which looks up what Kong keeps there.
     pub(crate) ctx_metatable: RefCell<Option<Table>>,
+    /// For `ngx.ctx.serialize_values`.
+    pub(crate) recorded_edits: RecordedEdits,
     /// What snippets have changed in the request of this transaction.
     pub(crate) changes: RefCell<Changes>,
     /// The loaded snippets' texts and names, and the number of the running one.
@@ -89,6 +95,7 @@ impl State {
             quirks: options.kong_quirks,
             counts: options.counts,
             trusted_ips: options.trusted_ips.clone(),
+            vault: options.vault.clone(),
             array_mark,
             message: RefCell::new(None),
             added_before: Cell::new(0),
@@ -106,6 +113,7 @@ impl State {
             inspect_off: Cell::new(false),
             cache: Cache::default(),
             ctx_metatable: RefCell::new(None),
+            recorded_edits: RecordedEdits::default(),
             changes: RefCell::default(),
             sources: RefCell::new(Vec::new()),
             running: Cell::new(0),
@@ -116,6 +124,7 @@ impl State {
     pub(crate) fn begin(&self, message: Message) {
         self.contexts.borrow_mut().clear();
         self.changes.take();
+        self.recorded_edits.clear();
         self.deadline.enter_plugin();
         self.added_before.set(0);
         self.inspect_off.set(false);
@@ -249,6 +258,7 @@ impl State {
         let size = json.as_ref().map_or(0, Vec::len) + path.text().len() + path.parts().len() * STEP;
         let limit = self.encoding.limits().bytes.saturating_mul(4);
         let before = self.added_before.get();
+        let recorded = self.recorded_edits.is_on().then(|| json.clone());
         let edited = self.with_message(|message| {
             let added = message.added_bytes().saturating_sub(before);
             if json.is_some() && added.saturating_add(size) > limit {
@@ -258,6 +268,9 @@ impl State {
             }
             message.edit(path, json, mode).map_err(|error| ValueError::Invalid(error.to_string()))
         });
+        if let (Some(json), Some(Ok(()))) = (recorded, &edited) {
+            self.recorded_edits.push(path.text(), json, mode);
+        }
         edited.unwrap_or(Ok(()))
     }
 
@@ -277,10 +290,12 @@ impl State {
     /// Forgets the edits of the last snippet: they stay.
     pub(crate) fn keep_edits(&self) {
         *self.before_edits.borrow_mut() = None;
+        self.recorded_edits.keep();
     }
 
     /// Takes back the edits of the last snippet, which has failed.
     pub(crate) fn undo_edits(&self) {
+        self.recorded_edits.undo();
         if let Some(before) = self.before_edits.borrow_mut().take() {
             self.with_message(|message| message.undo(before));
         }

@@ -279,6 +279,9 @@ fn of_ngx(found: &Use, names: &[&str], rest: &[Step]) -> Vec<Note> {
         ),
         ["ctx", "authenticated_consumer_groups", ..] => needs(Need::Fact(Fact::ConsumerGroups)),
         ["ctx", "buffered_body" | "buffered_proxying", ..] => needs(Need::ServiceResponseBody),
+        ["ctx", "router_matches", ..] => needs(Need::Fact(Fact::UriCaptures)),
+        ["ctx", "buffered_status", ..] => needs(Need::Fact(Fact::ServiceStatus)),
+        ["ctx", "buffered_headers", ..] => needs(Need::ServiceHeader(None)),
         ["ctx", known, ..] if crate::ngx::ctx::MEMBERS.contains(known) => Vec::new(),
         ["ctx", below @ ..] => match rest.first() {
             Some(Step::Call(_)) => impossible(found, "a function cannot leave Kong"),

@@ -49,6 +49,23 @@ impl Earlier {
     }
 }
 
+/// The references that `source` gives to `kong.vault.get` as they are, each with its line.
+pub fn vault_references(source: &str) -> Vec<(String, usize)> {
+    // Most snippets name no vault.
+    if !source.contains("vault") {
+        return Vec::new();
+    }
+    let reference = |found: &Use| match &found.path[..] {
+        [Step::Member(kong), Step::Member(vault), Step::Member(get), Step::Call(Some(text)), ..]
+            if kong == "kong" && vault == "vault" && get == "get" =>
+        {
+            Some((text.clone(), found.line))
+        }
+        _ => None,
+    };
+    uses(source).iter().filter_map(reference).collect()
+}
+
 fn first(line: &mut Option<usize>, found: usize) {
     *line = Some(line.map_or(found, |line| line.min(found)));
 }

@@ -13,7 +13,7 @@ use std::fmt;
 
 use crate::transaction::{Level, Transaction, is_credential};
 pub use catalogue::{Finding, Note, findings};
-pub use earlier::{Body, Earlier};
+pub use earlier::{Body, Earlier, vault_references};
 pub use refused::{Refused, refused};
 pub use unknown::{Names, Problem, UnknownName, unknown};
 

@@ -39,19 +39,21 @@ fn implied(state: &State, name: &str) -> Option<Vec<u8>> {
     if let Some(prefixed) = by_prefix(state, name) {
         return prefixed;
     }
-    if let Some(value) = of_session(state, name) {
-        return value;
+    if is_session(state) {
+        return of_session(state, name);
     }
     of_request(state, name).or_else(|| of_response(state, name)).or_else(|| of_proxy(state, name))
 }
 
-/// Variables that an L4 session has and a request lacks, or that they have different sources for.
-fn of_session(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
-    if !is_session(state) {
-        return None;
-    }
+/// Variables that sessions and requests have alike.
+const OF_BOTH: &str = " remote_addr realip_remote_addr binary_remote_addr remote_port realip_remote_port msec time_iso8601 \
+     time_local upstream_addr hostname pid nginx_version ";
+
+/// Variables of an L4 session: those of its own, and those that it shares with requests. It has no others.
+fn of_session(state: &State, name: &str) -> Option<Vec<u8>> {
     let of = |object: &str, name: &str| state.member(Level::Root, object, |object| shown(object.get(name)?));
-    Some(match name {
+    let tls = |name: &str| state.member(Level::Root, "session", |session| shown(session.get("tls")?.get(name)?));
+    match name {
         "status" | "server_port" => of("session", name),
         "bytes_received" => of("session", "received"),
         "bytes_sent" => of("session", "sent"),
@@ -59,8 +61,14 @@ fn of_session(state: &State, name: &str) -> Option<Option<Vec<u8>>> {
         "upstream_bytes_received" => of("upstream", "received"),
         "upstream_bytes_sent" => of("upstream", "sent"),
         "protocol" => Some(b"TCP".to_vec()),
-        _ => return None,
-    })
+        "ssl_protocol" => tls("version"),
+        "ssl_cipher" => tls("cipher"),
+        "ssl_client_verify" => tls("client_verify"),
+        _ if OF_BOTH.contains(&format!(" {name} ")) => {
+            of_request(state, name).or_else(|| of_response(state, name)).or_else(|| of_proxy(state, name))
+        }
+        _ => None,
+    }
 }
 
 /// Variables of the client, its connection and its request.

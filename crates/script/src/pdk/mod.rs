@@ -16,6 +16,7 @@ mod response;
 mod router;
 mod service;
 mod tracing;
+mod vault;
 
 use std::rc::Rc;
 
@@ -32,7 +33,7 @@ use crate::transaction::Level;
 const VERSION: (&str, u32) = ("3.14.0", 3_014_000);
 
 /// Parts of `kong` that reach the database, the network, secrets, other workers or the control plane.
-const CLOSED: [&str; 16] = [
+const CLOSED: [&str; 15] = [
     "kong.async",
     "kong.cluster_events",
     "kong.clustering",
@@ -46,7 +47,6 @@ const CLOSED: [&str; 16] = [
     "kong.rpc",
     "kong.sync",
     "kong.timer",
-    "kong.vault",
     "kong.websocket",
     "kong.worker_events",
 ];
@@ -76,6 +76,7 @@ pub(crate) fn table(lua: &Lua, state: &Rc<State>, dialect: &Dialect, base: &Tabl
         ("nginx", facts::nginx(lua, state)?),
         ("cluster", facts::cluster(lua, state)?),
         ("telemetry", facts::telemetry(lua, state)?),
+        ("vault", vault::table(lua, state)?),
         ("configuration", facts::configuration(lua, state, dialect)?),
     ] {
         kong.raw_set(name, frozen(module))?;

@@ -334,7 +334,7 @@ fn the_cache_is_bounded() {
 fn names_outside_the_sandbox_raise_errors() {
     let mut bench = Bench::on(&sample());
     let closed = "async cluster_events clustering core_cache db dns enterprise_edition jwe keyring licensing rpc sync \
-                  timer vault websocket worker_events";
+                  timer websocket worker_events";
     for name in closed.split_whitespace() {
         for code in [
             format!("\nlocal x = kong.{name}.x.y()"),
