@@ -3,4 +3,4 @@
 -- class: 28
 -- expect: value "nil could not get value from vault: the setting vault.env.allow does not name the environment variable SECRET [{vault://env/secret}]"
 
-local value, err = kong.vault.get("{vault://env/secret}") return tostring(value) .. " " .. err
+local value, err = kong.vault.get("{vault://" .. "env/secret}") return tostring(value) .. " " .. err
