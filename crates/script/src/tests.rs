@@ -14,6 +14,7 @@ mod programs;
 mod re;
 mod request_data;
 mod stops;
+mod strict;
 mod values;
 
 use std::collections::HashMap;

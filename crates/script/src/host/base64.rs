@@ -61,3 +61,8 @@ pub(crate) fn add_url_safe(module: &mut Module<'_>) -> mlua::Result<()> {
 pub(crate) fn encode_url_safe(bytes: &[u8]) -> String {
     URL_SAFE_ENGINE.encode(bytes)
 }
+
+/// Decodes text of the alphabet for URLs, with or without padding.
+pub(crate) fn decode_url_safe(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_ENGINE.decode(text).ok()
+}

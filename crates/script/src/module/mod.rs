@@ -1,6 +1,9 @@
 //! The modules that `require` offers, and the libraries that every snippet has.
 
+mod crypto;
+mod facts;
 mod format;
+mod gzip;
 mod json;
 mod kong;
 mod pattern;
@@ -25,17 +28,32 @@ pub(crate) const MODULES: &[(&str, Loader)] = &[
     ("bit", |_, _, base| base.raw_get("bit")),
     ("cjson", |lua, state, _| json::module(lua, state, false)),
     ("cjson.safe", |lua, state, _| json::module(lua, state, true)),
+    ("kong.constants", |lua, _, _| facts::constants(lua)),
+    ("kong.meta", |lua, _, _| facts::meta(lua)),
+    ("kong.tools.cjson", |lua, state, _| json::kong(lua, state)),
+    ("kong.tools.gzip", |lua, state, _| gzip::gzip(lua, state)),
+    ("kong.tools.ip", |lua, _, base| facts::ip(lua, base)),
+    ("kong.tools.json", |lua, state, _| json::tools(lua, state)),
     ("kong.tools.rand", |lua, state, _| kong::rand(lua, state)),
     ("kong.tools.sha256", |lua, state, _| kong::sha256(lua, state)),
     ("kong.tools.string", kong::string),
     ("kong.tools.table", |lua, _, base| kong::table(lua, base)),
     ("kong.tools.time", |lua, state, _| kong::time(lua, state)),
+    ("kong.tools.timestamp", |lua, state, _| facts::timestamp(lua, state)),
     ("kong.tools.uri", |lua, state, _| kong::uri_tools(lua, state)),
+    ("kong.tools.utils", facts::utils),
     ("kong.tools.uuid", |lua, state, _| kong::uuid(lua, state)),
     ("ngx.base64", |lua, state, _| resty::base64(lua, state)),
     ("pl.stringx", |lua, _, base| kong::stringx(lua, base)),
     ("pl.tablex", |lua, _, base| kong::tablex(lua, base)),
+    ("resty.cookie", facts::cookie),
+    ("resty.hmac", |lua, _, base| crypto::object(lua, base, "resty_hmac")),
+    ("resty.jwt", crypto::jwt),
     ("resty.md5", |lua, _, base| resty::digest(lua, base, Algorithm::Md5)),
+    ("resty.openssl.digest", |lua, _, base| crypto::object(lua, base, "digest")),
+    ("resty.openssl.hmac", |lua, _, base| crypto::object(lua, base, "hmac")),
+    ("resty.openssl.mac", |lua, _, base| crypto::object(lua, base, "mac")),
+    ("resty.openssl.rand", |lua, state, _| crypto::rand(lua, state)),
     ("resty.random", |lua, state, _| resty::random_bytes(lua, state)),
     ("resty.sha1", |lua, _, base| resty::digest(lua, base, Algorithm::Sha1)),
     ("resty.sha224", |lua, _, base| resty::digest(lua, base, Algorithm::Sha224)),
@@ -54,7 +72,9 @@ pub(crate) const MODULES: &[(&str, Loader)] = &[
 /// Reads what threads that run scripts cannot, and compiles the bundled Lua.
 pub(crate) fn prepare() {
     random::prepare();
-    for source in [&[prelude::PRELUDE, prelude::NUMBERS, resty::DIGEST][..], &kong::SOURCES].concat() {
+    let own = [prelude::PRELUDE, prelude::NUMBERS, resty::DIGEST, crypto::OBJECTS, crypto::JWT];
+    let facts = [facts::CONSTANTS, facts::IP, facts::COOKIE];
+    for source in [&own[..], &facts, &kong::SOURCES].concat() {
         if let Err(error) = bundled::compile(source) {
             tracing::error!("bundled Lua does not compile: {error}");
         }

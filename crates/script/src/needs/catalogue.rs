@@ -180,6 +180,7 @@ fn of_kong(found: &Use, names: &[&str], rest: &[Step]) -> Vec<Note> {
             None => dynamic("a request header whose name is computed".to_owned(), HEADER_BY_NAME),
         },
         ["request", "get_headers"] => headers(found, rest),
+        ["client", "get_token" | "get_jwt_token_payload"] => header("authorization"),
         ["client", "get_ip"] => needs(Need::Var("realip_remote_addr".to_owned())),
         ["client", "get_port"] => needs(Need::Var("realip_remote_port".to_owned())),
         ["client", "get_forwarded_port"] => needs(Need::Var("remote_port".to_owned())),

@@ -23,6 +23,7 @@ use mlua::{Function, IntoLua, Lua, Table, Value as Lv, Variadic};
 
 pub(crate) use closed::is_outside;
 pub(crate) use date::{os_date, os_time};
+pub(crate) use time::http_date;
 
 use crate::host::log::write_parts;
 use crate::host::text::{shown, to_number};

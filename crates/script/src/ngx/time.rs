@@ -34,6 +34,11 @@ pub(super) fn add(module: &mut Module<'_>) -> mlua::Result<()> {
     })
 }
 
+/// The time as HTTP writes it; `None` outside of the years 1970 to 9999.
+pub(crate) fn http_date(seconds: f64) -> Option<String> {
+    Moment::at(seconds.clamp(0.0, 253_402_300_799.0), false)?.format("%a, %d %b %Y %H:%M:%S GMT")
+}
+
 fn moment(lua: &Lua, seconds: &Lv, function: &str) -> mlua::Result<Moment> {
     let seconds = match seconds {
         Lv::Integer(seconds) => *seconds as f64,

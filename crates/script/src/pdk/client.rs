@@ -5,10 +5,13 @@ use std::rc::Rc;
 use mlua::{Lua, Table, Value as Lv};
 
 use super::forwarded::{forwarded, peer_address, variable};
+use super::json;
+use crate::host::base64::decode_url_safe;
 use crate::host::entities::{credential, entity, groups};
+use crate::host::headers::first_header;
 use crate::host::request::Address;
 use crate::host::{Module, State, is_session};
-use crate::runtime::{frozen, raise};
+use crate::runtime::{frozen, raise, work};
 use crate::transaction::{Level, Value, View};
 
 /// The phases in which the consumer and the route are known.
@@ -33,6 +36,11 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         Lv::Table(groups) => groups.raw_get(1),
         _ => Ok(Lv::Nil),
     })?;
+    module.function("get_token", |lua, state, (): ()| token(lua, state))?;
+    module.function("get_jwt_token_payload", |lua, state, (): ()| {
+        let Some(token) = token(lua, state)? else { return Ok(None) };
+        payload(lua, state, &token)
+    })?;
     let setters = [
         "authenticate",
         "authenticate_consumer_group_by_consumer_id",
@@ -43,6 +51,29 @@ pub(super) fn table(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     let module = module.done();
     module.raw_set("tls", frozen(tls(lua, state)?))?;
     Ok(module)
+}
+
+/// The bearer token of the request (RFC 6750), if it has one.
+fn token(lua: &Lua, state: &State) -> mlua::Result<Option<String>> {
+    let Lv::String(header) = first_header(lua, state, Level::RequestHeaders, b"authorization")? else {
+        return Ok(None);
+    };
+    let header = header.to_string_lossy();
+    let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Ok(token.map(|(_, token)| token.trim().to_owned()).filter(|token| !token.is_empty()))
+}
+
+/// The claims of a JWT (RFC 7519), without a look at its signature; `None` if `token` is no such token.
+fn payload(lua: &Lua, state: &State, token: &str) -> mlua::Result<Option<Table>> {
+    let mut parts = token.split('.');
+    let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    work(claims.len());
+    match decode_url_safe(claims.as_bytes()) {
+        Some(text) => json::decode(lua, state, &text),
+        None => Ok(None),
+    }
 }
 
 /// `kong.client.tls` (kong/pdk/client/tls.lua).

@@ -30,7 +30,7 @@ use crate::runtime::{frozen, host_function};
 use crate::transaction::Level;
 
 /// The release of Kong whose names and results these are.
-const VERSION: (&str, u32) = ("3.14.0", 3_014_000);
+pub(crate) const VERSION: (&str, u32) = ("3.14.0", 3_014_000);
 
 /// Parts of `kong` that reach the database, the network, secrets, other workers or the control plane.
 const CLOSED: [&str; 15] = [

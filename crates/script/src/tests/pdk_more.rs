@@ -433,7 +433,7 @@ const FUNCTIONS: [(&str, &str); 21] = [
     (
         "client",
         "authenticate authenticate_consumer_group_by_consumer_id get_consumer get_consumer_group get_consumer_groups \
-         get_credential get_forwarded_ip get_forwarded_port get_ip get_port get_protocol load_consumer \
+         get_credential get_forwarded_ip get_forwarded_port get_ip get_port get_token get_jwt_token_payload get_protocol load_consumer \
          set_authenticated_consumer_group set_authenticated_consumer_groups",
     ),
     (

@@ -13,7 +13,7 @@ use self::options::Settings;
 use crate::host::json::ValueError;
 use crate::host::{Module, State};
 use crate::runtime::{OUT_OF_TIME, bad_argument, frozen, host_function, kind_name, lua_number, raise, work};
-use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value as Lv, Variadic};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value as Lv, Variadic};
 
 /// The module. `safe` returns nil and the error instead of raising it.
 pub(super) fn module(lua: &Lua, state: &Rc<State>, safe: bool) -> mlua::Result<Lv> {
@@ -38,6 +38,37 @@ fn instance(lua: &Lua, state: &Rc<State>, safe: bool, lasting: bool) -> mlua::Re
     empty.set_metatable(Some(state.array_mark.clone()))?;
     table.raw_set("empty_array", frozen(empty))?;
     Ok(table)
+}
+
+/// `kong.tools.cjson`: Kong's own instance, whose empty arrays stay arrays.
+pub(super) fn kong(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
+    let instance = instance(lua, state, true, true)?;
+    let set = |name: &str| instance.raw_get::<Function>(name);
+    set("decode_array_with_array_mt")?.call::<()>(true)?;
+    set("encode_sparse_array")?.call::<()>((Lv::Nil, Lv::Nil, 1 << 15))?;
+    set("encode_number_precision")?.call::<()>(16)?;
+    let module = lua.create_table()?;
+    module.raw_set("encode", instance.raw_get::<Lv>("encode")?)?;
+    module.raw_set("decode_with_array_mt", instance.raw_get::<Lv>("decode")?)?;
+    module.raw_set("array_mt", state.array_mark.clone())?;
+    let mark = state.array_mark.clone();
+    let new_array = move |lua: &Lua, _: Lv| {
+        let array = lua.create_table()?;
+        array.set_metatable(Some(mark.clone()))?;
+        Ok(array)
+    };
+    module.raw_set("new_array", host_function(lua, new_array)?)?;
+    Ok(Lv::Table(module))
+}
+
+/// `kong.tools.json`: `encode` and `decode` of `cjson.safe`.
+pub(super) fn tools(lua: &Lua, state: &Rc<State>) -> mlua::Result<Lv> {
+    let instance = instance(lua, state, true, false)?;
+    let module = lua.create_table()?;
+    for name in ["encode", "decode"] {
+        module.raw_set(name, instance.raw_get::<Lv>(name)?)?;
+    }
+    Ok(Lv::Table(module))
 }
 
 fn converters(module: &mut Module<'_>, settings: &Rc<Settings>, safe: bool) -> mlua::Result<()> {
