@@ -190,7 +190,7 @@ fn formats_of_plugins() {
     syslog.wait_for(1);
     let lines = || std::fs::read_to_string(service.home.path("lines")).unwrap_or_default();
     wait_until("the line is in the file", || lines().ends_with('\n'));
-    assert_eq!(lines(), "GET /orders?limit=10 200 [redacted] a\\nb\n");
+    assert_eq!(lines(), "GET /orders?limit=10 200 REDACTED a\\nb\n");
     let line: Value = serde_json::from_slice(&tcp.lines()[0]).unwrap();
     assert_eq!(line, json!({"team": "a\nb"}));
     assert_eq!(udp.datagrams()[0], b"10.0.0.1:8080 took 30ms");

@@ -139,18 +139,12 @@ impl Writer<'_> {
         self.0.push(b']');
     }
 
-    /// A floating-point number: 3.0 is 3 and 1e21 is 1e+21, as Envoy prints them. `null` if JSON has none for it.
+    /// A floating-point number: 3.0 is 3, as Envoy prints it. `null` if JSON has none for it.
     pub(crate) fn float(&mut self, number: f64) {
-        if let Some(number) = whole(number) {
-            return self.serialized(number);
-        }
-        let mark = self.0.len();
-        // serde_json writes `null` for what JSON has no number for.
-        self.serialized(number);
-        if let Some(at) = self.0[mark..].iter().position(|byte| *byte == b'e').map(|at| mark + at + 1)
-            && self.0.get(at) != Some(&b'-')
-        {
-            self.0.insert(at, b'+');
+        match whole(number) {
+            Some(number) => self.serialized(number),
+            // serde_json writes `null` for what JSON has no number for.
+            None => self.serialized(number),
         }
     }
 }

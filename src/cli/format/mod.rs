@@ -56,7 +56,7 @@ pub(super) struct Format {
     #[arg(long, value_name = "NAME=VALUE", value_parser = placeholder)]
     kuma: Vec<(Placeholder, String)>,
     /// Time zone of the proxy for START_TIME_LOCAL: local for that of this machine, UTC, or an offset like +02:00.
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    #[arg(long, value_name = "ZONE", value_parser = zone, allow_hyphen_values = true)]
     zone: Option<TimeZone>,
     /// Print the operators that entries have, and those that they lack, with the reason.
     #[arg(long)]

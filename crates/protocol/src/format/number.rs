@@ -1,18 +1,10 @@
 //! Numbers without the machinery of `std::fmt`: a line has a dozen.
 
+use crate::json::decimal;
+
 /// Appends `number` in decimal.
-pub(super) fn push(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + digit(number);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
+pub(super) fn push(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(decimal(number, &mut [0; 20]));
 }
 
 /// Appends `number` in decimal, with its sign.
@@ -35,8 +27,4 @@ pub(super) fn push_padded(out: &mut Vec<u8>, number: u64, width: usize, fill: u8
         out.copy_within(mark..length, mark + missing);
         out[mark..mark + missing].fill(fill);
     }
-}
-
-fn digit(number: u64) -> u8 {
-    u8::try_from(number % 10).unwrap_or_default()
 }
