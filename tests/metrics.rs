@@ -173,7 +173,7 @@ fn every_message_is_somewhere() {
         peers.shed.crash();
         load.await_more(80);
         scraper.await_scrapes();
-        reload(&service, &peers.configuration(&service.home, 2 * turn), "taken", port);
+        reload(&service, &peers.configuration(&service.home, 2 * turn), "applied", port);
         load.await_more(80);
         reload(
             &service,
@@ -184,14 +184,14 @@ fn every_message_is_somewhere() {
         peers.tcp.restart();
         peers.shed.restart();
         load.await_more(50);
-        reload(&service, &peers.configuration(&service.home, 2 * turn + 1), "taken", port);
+        reload(&service, &peers.configuration(&service.home, 2 * turn + 1), "applied", port);
         scraper.await_scrapes();
     }
     let sent = load.finish();
     assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
     wait_until("everything is settled", || is_settled(&Scrape::of(port)));
     // The old connections are closed, which confirms what the receivers have read.
-    reload(&service, &peers.configuration(&service.home, 8), "taken", port);
+    reload(&service, &peers.configuration(&service.home, 8), "applied", port);
     wait_until("everything is delivered", || Scrape::of(port).sum("logphase_queue_messages", &[]) == 0.0);
     scraper.await_scrapes();
     scraper.finish();
@@ -386,12 +386,12 @@ fn status_says_what_was_done() {
     let queues: Vec<Value> =
         status["plugins"].as_array().unwrap().iter().map(|plugin| plugin["queue"].clone()).collect();
     let numbers =
-        |queue: &Value| ["asked", "recovered", "delivered", "waiting"].map(|name| queue[name].as_u64().unwrap());
+        |queue: &Value| ["enqueued", "recovered", "delivered", "waiting"].map(|name| queue[name].as_u64().unwrap());
     assert_eq!((numbers(&queues[0]), numbers(&queues[1])), ([3, 0, 3, 0], [3, 0, 0, 3]));
     assert_eq!((&queues[0]["on_disk"], &queues[1]["on_disk"]), (&json!(false), &json!(true)));
     assert!(queues[1]["last_error"]["message"].as_str().unwrap().contains("connection refused"), "{status}");
     assert!(queues[1]["oldest_seconds"].as_f64().is_some_and(|age| age > 0.0), "{status}");
-    reload(&service, &text(&service.home, "return 2"), "taken", port);
+    reload(&service, &text(&service.home, "return 2"), "applied", port);
     let second = get(port, "/status").1["configuration_hash"].clone();
     assert!(second.as_str().is_some_and(|second| second != hash), "{second}");
     reload(&service, &text(&service.home, "return ("), "refused", port);
@@ -400,7 +400,7 @@ fn status_says_what_was_done() {
     assert!(status["reloads"]["last_error"].as_str().unwrap().contains("K0301"), "{status}");
     let scrape = Scrape::of(port);
     assert_eq!(scrape.sum("logphase_last_reload_successful", &[]), 0.0);
-    reload(&service, &text(&service.home, "return 3"), "taken", port);
+    reload(&service, &text(&service.home, "return 3"), "applied", port);
     assert_eq!(get(port, "/status").1["reloads"]["last_error"], Value::Null);
     assert_eq!(Scrape::of(port).sum("logphase_last_reload_successful", &[]), 1.0);
 }
@@ -477,7 +477,7 @@ fn recovered_messages_keep_their_age() {
     assert_eq!(scrape.sum("logphase_queue_unconfirmed_messages", &[]), 5.0);
     assert_eq!(scrape.sum("logphase_queue_oldest_age_seconds", &[]), 0.0);
     // A reload closes the old connection, which confirms what the receiver has read.
-    reload(&service, &configuration(&changed), "taken", port);
+    reload(&service, &configuration(&changed), "applied", port);
     wait_until("all messages are delivered", || counts(&Scrape::of(port))[2] == 5.0);
     let scrape = Scrape::of(port);
     assert_eq!(counts(&scrape), [0.0, 5.0, 5.0, 5.0]);

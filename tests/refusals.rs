@@ -107,6 +107,6 @@ fn reloads_refuse_the_same() {
         let reloads = reloads();
         let error = reloads["last_error"].as_str().unwrap_or_default();
         assert_eq!(error.lines().take(expected.len()).collect::<Vec<_>>(), expected, "{file}");
-        assert_eq!(reloads["taken"], json!(0));
+        assert_eq!(reloads["applied"], json!(0));
     }
 }

@@ -125,12 +125,12 @@ fn changed_under_load() {
             load.await_more(10);
         }
         volume.change(&service.home, &text);
-        wait_for_reload(status, "taken", number);
+        wait_for_reload(status, "applied", number);
         load.await_more(20);
     }
     let sent = load.finish();
     assert!(sent.refused.is_empty() && sent.unanswered.is_empty(), "{:?} {:?}", sent.refused, sent.unanswered);
-    assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [32.0, 8.0]);
+    assert_eq!([reloads(status, "applied"), reloads(status, "refused")], [32.0, 8.0]);
     assert_eq!(service.count_logged("error[K0202]"), 8, "each is shown once");
     assert_eq!(service.stop(), 0);
 
@@ -210,22 +210,22 @@ fn settings_are_watched_too() {
     let mut service = home.start();
     let settings = service.home.path("logphase.yml");
     write_in_place(&settings, "workers: 3\nlimits: {max_depth: 9}\nlua: {suspend_after: 3}\n");
-    wait_for_reload(status, "taken", 1);
+    wait_for_reload(status, "applied", 1);
     wait_until("it says what needs a restart", || service.has_logged("workers, limits: changed in the settings"));
     write_in_place(&settings, "wokers: 3\n");
     wait_for_reload(status, "refused", 1);
     wait_until("the mistake is shown", || service.has_logged("wokers"));
     write_in_place(&settings, "reload: {watch: false}\n");
-    wait_for_reload(status, "taken", 2);
+    wait_for_reload(status, "applied", 2);
     service.home.write("kong.yml", &tcp_log(second.port, 500));
     service.signal(Signal::HUP);
-    wait_for_reload(status, "taken", 3);
+    wait_for_reload(status, "applied", 3);
     service.signal(Signal::HUP);
     wait_for_reload(status, "unchanged", 1);
     service.accept(transaction(1).to_string());
     second.wait_for(1);
     assert_eq!(peer.count(), 0);
-    assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [3.0, 1.0]);
+    assert_eq!([reloads(status, "applied"), reloads(status, "refused")], [3.0, 1.0]);
     assert_eq!(service.stop(), 0);
 }
 
@@ -249,7 +249,7 @@ fn back_to_what_is_in_force() {
     service.home.write("kong.yml", &good);
     wait_for_reload(status, "unchanged", 1);
     assert!(successful() > 0.5);
-    assert_eq!([reloads(status, "taken"), reloads(status, "refused")], [0.0, 1.0]);
+    assert_eq!([reloads(status, "applied"), reloads(status, "refused")], [0.0, 1.0]);
     service.accept(transaction(2).to_string());
     peer.wait_for(2);
     assert_eq!(service.stop(), 0);
@@ -294,7 +294,7 @@ fn a_refused_reload_changes_no_metric() {
     wait_for_reload(status, "refused", 1);
     assert_eq!(shown(), before);
     service.home.write("kong.yml", &named(&service.home, "after", 0));
-    wait_for_reload(status, "taken", 1);
+    wait_for_reload(status, "applied", 1);
     service.accept(transaction(2).to_string());
     wait_until("the second is delivered under the new name", || delivered(&Scrape::of(status), "after") > 1.5);
     let scrape = Scrape::of(status);

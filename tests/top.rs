@@ -79,7 +79,7 @@ fn in_a_terminal() {
     let mut service = service();
     let terminal = Terminal::start(&service);
     terminal.await_text("http-log (away)");
-    terminal.await_text("retrying");
+    terminal.await_text("failing");
     terminal.press("s");
     terminal.await_text("sorted by messages waiting");
     terminal.await_text(">http-log (away)");

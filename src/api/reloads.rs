@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadResult {
     /// The new configuration is active.
-    Taken,
+    Applied,
     /// The new configuration is not valid; the old one stays active.
     Refused,
     /// The configuration is the active one.
@@ -17,12 +17,12 @@ pub enum ReloadResult {
 
 impl ReloadResult {
     /// Every result, in the order of the enum.
-    pub const ALL: [Self; 3] = [Self::Taken, Self::Refused, Self::Unchanged];
+    pub const ALL: [Self; 3] = [Self::Applied, Self::Refused, Self::Unchanged];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Taken => "taken",
+            Self::Applied => "applied",
             Self::Refused => "refused",
             Self::Unchanged => "unchanged",
         }
@@ -50,8 +50,8 @@ pub struct ReloadStats {
 
 impl Reloads {
     /// Counts a configuration that became active.
-    pub fn taken(&self) {
-        self.record(ReloadResult::Taken, None);
+    pub fn applied(&self) {
+        self.record(ReloadResult::Applied, None);
     }
 
     /// Counts a configuration that was refused because of `error`.

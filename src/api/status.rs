@@ -149,12 +149,12 @@ fn merge(mut value: Value, other: Value) -> Value {
     value
 }
 
-/// `asked + recovered` is always the sum of `delivered`, `waiting`, all of `dropped`, and `dead_lettered`. The `unconfirmed`
+/// `enqueued + recovered` is always the sum of `delivered`, `waiting`, all of `dropped`, and `dead_lettered`. The `unconfirmed`
 /// messages are part of `waiting`, and not of `bytes` and `oldest_seconds`.
 fn queue(stats: &PluginStats) -> Value {
     let counters = &stats.counters;
     json!({
-        "asked": counters.appended,
+        "enqueued": counters.appended,
         "recovered": counters.recovered,
         "delivered": counters.delivered,
         "waiting": counters.depth,

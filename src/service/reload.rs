@@ -83,7 +83,7 @@ impl Reloader {
             *active = settings;
         }
         match &replaced {
-            Ok(_) if is_new => self.inner.reloads.taken(),
+            Ok(_) if is_new => self.inner.reloads.applied(),
             Ok(_) => self.inner.reloads.unchanged(),
             Err(error) => self.inner.reloads.refused(&error.reason),
         }

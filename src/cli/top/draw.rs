@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as Cells, Table, TableState, Wrap};
 
-use super::rows::{Row, age, bytes, number, rate, sanitize, short_time};
+use super::rows::{Row, age, bytes, number, rate, sanitize, short_time, times};
 use super::status::{Plugin, Queue, Snippet};
 use super::view::{Snapshot, View};
 
@@ -200,7 +200,7 @@ fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>
         lines.push(Line::from(held));
         lines.push(Line::from(format!(
             "since start: {} accepted, {} recovered, {} delivered, {} dead letters, {} failed attempts, {} resent",
-            queue.asked, queue.recovered, queue.delivered, queue.dead_lettered, queue.failures, queue.retried
+            queue.enqueued, queue.recovered, queue.delivered, queue.dead_lettered, queue.failures, queue.retried
         )));
         let dropped: Vec<String> = queue
             .dropped
@@ -236,7 +236,7 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
         text.push_str(&format!(", {count} stopped ({budget})"));
     }
     if snippet.left_out > 0 {
-        text.push_str(&format!(", left out {} times", snippet.left_out));
+        text.push_str(&format!(", left out {}", times(snippet.left_out)));
     }
     if let Some(seconds) = snippet.suspended_for_seconds {
         text.push_str(&format!(", suspended for {} more", age(seconds)));
@@ -247,7 +247,7 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
 const HELP: &str = "\
 WAITING  messages in the queue that the destination does not have
 OLDEST   how long the oldest message has waited
-STATE    ok; retrying: the last attempt failed; no disk: the queue cannot be
+STATE    ok; failing: the last attempt failed; no disk: the queue cannot be
          written; shared: the plugin shares the queue of another one with
          the same destination; no plugin: the queue of a removed plugin
 FULL     used share of the maximum size of the queue

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use super::rows::{Row, Sort, age, bytes, rows, sanitize};
+use super::rows::{Row, Sort, age, bytes, rows, sanitize, times};
 use super::status::Queue;
 use super::view::Snapshot;
 use crate::phase::Unlogged;
 
-const COLUMNS: [&str; 9] = ["PLUGIN", "WAITING", "OLDEST", "STATE", "BYTES", "TAKEN", "DELIVERED", "DROPPED", "DEAD"];
+const COLUMNS: [&str; 9] =
+    ["PLUGIN", "WAITING", "OLDEST", "STATE", "BYTES", "ENQUEUED", "DELIVERED", "DROPPED", "DEAD"];
 
 /// A table of the counts since the start, and below it the problems.
 pub(super) fn table(snapshot: &Snapshot) -> String {
@@ -51,7 +52,7 @@ fn cells(row: &Row) -> Vec<String> {
         of(|queue| queue.oldest_seconds.filter(|_| queue.pending() > 0).map_or_else(|| "-".to_owned(), age)),
         row.state.name().to_owned(),
         of(|queue| bytes(queue.bytes)),
-        of(|queue| (queue.asked + queue.recovered).to_string()),
+        of(|queue| (queue.enqueued + queue.recovered).to_string()),
         of(|queue| queue.delivered.to_string()),
         of(|queue| queue.dropped().to_string()),
         of(|queue| queue.dead_lettered.to_string()),
@@ -70,7 +71,7 @@ fn problems(snapshot: &Snapshot, rows: &[Row]) -> String {
         let snippets = row.plugin.map(|at| snapshot.status.plugins[at].snippets.as_slice()).unwrap_or_default();
         for snippet in snippets.iter().filter(|snippet| snippet.errors > 0) {
             let (label, field) = (sanitize(&row.label), sanitize(&snippet.field));
-            let _ = writeln!(text, "{label}: Lua of {field} failed {} times", snippet.errors);
+            let _ = writeln!(text, "{label}: Lua of {field} failed {}", times(snippet.errors));
         }
     }
     for (reason, count) in snapshot.status.unlogged.iter().filter(|(_, count)| **count > 0) {

@@ -12,7 +12,7 @@ pub(super) enum State {
     /// It delivers, or its queue is empty.
     Healthy,
     /// The last attempt failed and will be retried.
-    Retrying,
+    Failing,
     /// Its queue cannot be written.
     NoDisk,
     /// It shares the queue of another plugin with the same destination.
@@ -27,7 +27,7 @@ impl State {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Healthy => "ok",
-            Self::Retrying => "retrying",
+            Self::Failing => "failing",
             Self::NoDisk => "no disk",
             Self::Shared => "shared",
             Self::Silent => "-",
@@ -36,7 +36,7 @@ impl State {
     }
 
     pub(super) fn is_bad(self) -> bool {
-        matches!(self, Self::Retrying | Self::NoDisk | Self::Orphan)
+        matches!(self, Self::Failing | Self::NoDisk | Self::Orphan)
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
             None if plugin.name.ends_with("-function") => State::Silent,
             None => State::Shared,
             Some(queue) if !queue.writable => State::NoDisk,
-            Some(queue) if queue.failing => State::Retrying,
+            Some(queue) if queue.failing => State::Failing,
             Some(_) => State::Healthy,
         };
         Row {
@@ -114,7 +114,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
     let others = others.map(|other| Row {
         label: label(&other.name, other.instance_name.as_deref()),
         key: (other.name.clone(), other.id.clone()),
-        state: if other.queue.failing { State::Retrying } else { State::Orphan },
+        state: if other.queue.failing { State::Failing } else { State::Orphan },
         queue: Some(other.queue.clone()),
         lua_errors: 0,
         plugin: None,
@@ -126,7 +126,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
         for row in &mut rows {
             let queue_before = earlier.iter().find(|other| other.key == row.key).and_then(|other| other.queue.as_ref());
             row.rates = row.queue.as_ref().zip(queue_before).map(|(now, before)| {
-                (rate(now.asked, before.asked, time), rate(now.delivered, before.delivered, time))
+                (rate(now.enqueued, before.enqueued, time), rate(now.delivered, before.delivered, time))
             });
         }
     }
@@ -135,7 +135,7 @@ pub(super) fn rows(status: &Status, before: Option<(&Status, Duration)>, sort: S
         Sort::Order => 0.0,
         Sort::Waiting => of_queue(row, |queue| queue.pending() as f64),
         Sort::Oldest => of_queue(row, |queue| queue.oldest_seconds.unwrap_or_default()),
-        Sort::Rate => row.rates.map_or_else(|| of_queue(row, |queue| queue.asked as f64), |(taken, _)| taken),
+        Sort::Rate => row.rates.map_or_else(|| of_queue(row, |queue| queue.enqueued as f64), |(taken, _)| taken),
         Sort::Errors => row.lua_errors as f64,
     };
     // The sort is stable: equal rows stay in execution order.
@@ -168,6 +168,11 @@ pub(super) fn bytes(value: u64) -> String {
         value if value < 1_073_741_824.0 => format!("{:.1} MiB", value / 1_048_576.0),
         value => format!("{:.1} GiB", value / 1_073_741_824.0),
     }
+}
+
+/// How often something happened.
+pub(super) fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// A duration in its largest unit, for a narrow column.

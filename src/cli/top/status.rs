@@ -101,7 +101,7 @@ impl Mapping {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Reloads {
-    pub taken: u64,
+    pub applied: u64,
     pub refused: u64,
     pub last_at: Option<u64>,
     pub last_error: Option<String>,
@@ -138,7 +138,7 @@ pub(super) struct OtherQueue {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Queue {
-    pub asked: u64,
+    pub enqueued: u64,
     pub recovered: u64,
     pub delivered: u64,
     pub waiting: u64,

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::view::{Action, Snapshot, View};
 use super::{draw, plain};
 
-fn queue(waiting: u64, asked: u64, delivered: u64) -> Value {
+fn queue(waiting: u64, enqueued: u64, delivered: u64) -> Value {
     json!({
-        "asked": asked, "recovered": 0, "delivered": delivered, "waiting": waiting, "dropped": {"overflow": 0, "expired": 0},
+        "enqueued": enqueued, "recovered": 0, "delivered": delivered, "waiting": waiting, "dropped": {"overflow": 0, "expired": 0},
         "dead_lettered": 0, "bytes": waiting * 2000, "max_bytes": null, "on_disk": true, "writable": true,
         "oldest_seconds": if waiting > 0 { json!(7.4) } else { Value::Null }, "failing": false, "failures": 0, "retried": 0,
         "last_error": null,
@@ -48,7 +48,7 @@ fn status(second: u64) -> Value {
             "udp": {"received": 500, "rejected": {}, "lost": 4, "connections": 0},
             "unix": {"received": 0, "rejected": {}, "lost": 0, "connections": 0},
         },
-        "reloads": {"taken": 1, "refused": 1, "last_error": "kong.yml:5:5: error[K0102]: unknown field `timeoutt`\nmore"},
+        "reloads": {"applied": 1, "refused": 1, "last_error": "kong.yml:5:5: error[K0102]: unknown field `timeoutt`\nmore"},
         "plugins": [
             {"name": "pre-function", "id": "p", "instance_name": null, "scope": "everything", "snippets": [], "queue": null},
             {"name": "http-log", "id": "1", "instance_name": "audit", "scope": "service a", "snippets": snippets, "queue": failing},
