@@ -15,7 +15,8 @@ fuzz_target!(|input: &[u8]| {
             assert!(!need.member().is_empty());
         }
     }
-    let need = "return kong.request.get_raw_body()\n";
+    // With a `;`, so that what follows cannot go on with it: `get_raw_body() = x` is no call, and no Lua.
+    let need = "return kong.request.get_raw_body();\n";
     let found = findings(&[&format!("{need}{source}")]).into_iter().flatten();
     assert!(found.into_iter().any(|finding| finding.need() == Some(&Need::RequestBody)));
 });
