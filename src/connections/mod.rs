@@ -68,6 +68,9 @@ impl Connections {
     /// service works for all of them. Cancel-safe.
     pub(crate) async fn admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Slot {
         let peer = peer.map(network_of);
+        if let Some(slot) = self.try_admit(peer) {
+            return slot;
+        }
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
@@ -196,11 +199,16 @@ impl Slot {
         self.place.state.stalled.store(stalled, Ordering::Relaxed);
     }
 
+    /// Whether the connection must end for a new one.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.place.state.shed.load(Ordering::Acquire)
+    }
+
     /// Returns when the connection must end for a new one. Cancel-safe.
     pub(crate) async fn shed(&self) {
         let mut told = std::pin::pin!(self.place.state.told.notified());
         told.as_mut().enable();
-        if !self.place.state.shed.load(Ordering::Acquire) {
+        if !self.is_shed() {
             told.await;
         }
     }

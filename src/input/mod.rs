@@ -189,6 +189,11 @@ impl Context {
         *self.stop.borrow() || self.intake.is_closed()
     }
 
+    /// Whether the inputs are told to stop.
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
     /// Returns when the inputs are told to stop.
     pub async fn stopped(&self) {
         // An error means that the sender is gone, and with it whoever wants the inputs to run.

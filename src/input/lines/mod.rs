@@ -8,6 +8,8 @@ mod splitter;
 mod unfinished;
 
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -109,6 +111,12 @@ pub(super) async fn serve_frames<D: Decode>(
     drop(connection);
 }
 
+/// Polls `future` once.
+async fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|task| Poll::Ready(future.as_mut().poll(task))).await
+}
+
 /// The result of a read.
 enum Read {
     Bytes,
@@ -140,6 +148,15 @@ impl<S: AsyncRead + Unpin> Connection<S> {
     async fn read<D: Decode>(&mut self, lines: &mut LineReader<D, impl Splitter>) -> io::Result<Read> {
         self.unfinished.wait_with(lines.unfinished_bytes());
         if self.drain_until.is_none() {
+            // What is there already need not be waited for. Most of Kong's tcp-log connections hold one entry and their end.
+            if !self.context.is_stopped()
+                && !self.unfinished.is_evicted()
+                && !self.slot.is_shed()
+                && let Poll::Ready(read) = poll_once(lines.read(&mut self.stream)).await
+            {
+                self.unfinished.resume();
+                return read.map(Read::from);
+            }
             tokio::select! {
                 biased;
                 () = self.context.stopped() => self.drain_until = Some(Instant::now() + DRAIN_TIMEOUT),

@@ -121,11 +121,16 @@ impl UnfinishedLine {
         self.line.waits.store(false, Ordering::Relaxed);
     }
 
+    /// Whether others need the memory.
+    pub(in crate::input) fn is_evicted(&self) -> bool {
+        self.line.evicted.load(Ordering::Acquire)
+    }
+
     /// Returns when others need the memory. Cancel-safe.
     pub(in crate::input) async fn evicted(&self) {
         let mut told = std::pin::pin!(self.line.told.notified());
         told.as_mut().enable();
-        if !self.line.evicted.load(Ordering::Acquire) {
+        if !self.is_evicted() {
             told.await;
         }
     }
