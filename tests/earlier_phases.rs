@@ -76,6 +76,35 @@ fn syntax_errors_in_every_phase_are_refused() {
     }
 }
 
+/// Scenario: replayed functions that call what another phase alone may call, and what does not exist; the same functions where
+/// they may call it, and where they run in Kong alone.
+/// Guarantees: `check` warns by the rules of the phase that each function runs in, and of none that does not run here.
+#[test]
+fn check_knows_the_rules_of_replayed_phases() {
+    let exit = "return kong.response.exit(403)";
+    for (phase, lua, replay, expected) in [
+        ("access", exit, "access", ""),
+        (
+            "body_filter",
+            exit,
+            "body_filter",
+            "`kong.response.exit` fails: a function of the body_filter phase may not call it",
+        ),
+        ("body_filter", exit, "", ""),
+        ("log", exit, "access", "`kong.response.exit` fails: a function of the log phase may not call it"),
+        ("access", "return kong.request.get_heder('x')", "access", "there is no member `kong.request.get_heder`"),
+    ] {
+        let home = Home::with(&functions(json!({phase: [lua]}), "/tmp/x.log")).set("LOGPHASE_REPLAY_PHASES", replay);
+        let ended = home.run(&["check", "kong.yml", "--format", "short"], b"");
+        assert_eq!(ended.code(), 0, "{}", said(&ended));
+        let warned = ended.stdout.lines().find(|line| line.contains("warning[")).unwrap_or_default();
+        assert!(
+            if expected.is_empty() { warned.is_empty() } else { warned.contains(expected) },
+            "{phase} {lua}: {warned}"
+        );
+    }
+}
+
 /// Scenario: a setting with a phase that cannot be replayed.
 /// Guarantees: it is refused, and the phases that can are named.
 #[test]

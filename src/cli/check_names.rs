@@ -32,11 +32,11 @@ pub(super) fn snippets<'a>(plugin: &'a Plugin, settings: &Settings) -> impl Iter
 }
 
 /// A warning for each name that nothing answers to: it is misspelt, or belongs to another phase.
-fn unknown_names(configuration: &Configuration, options: &Options) -> Vec<Diagnostic> {
+fn unknown_names(configuration: &Configuration, settings: &Settings, options: &Options) -> Vec<Diagnostic> {
     // A VM that does not fit the limits is an error of its own.
     let Ok(names) = Vm::new(options).and_then(|vm| vm.names()) else { return Vec::new() };
     let suggestions = Suggestions::default();
-    let warning = |source: &SnippetSource, found: UnknownName| {
+    let warning = |source: &SnippetSource, phase: Phase, found: UnknownName| {
         let name = &found.name;
         let diagnostic = match &found.problem {
             Problem::Missing => {
@@ -49,21 +49,23 @@ fn unknown_names(configuration: &Configuration, options: &Options) -> Vec<Diagno
                 Diagnostic::warning(codes::UNKNOWN_NAME, format!("there is no {what} `{name}`")).help(help)
             }
             Problem::Phase(phases) => {
-                let message = format!("`{name}` fails: a function of the log phase may not call it");
+                let message = format!("`{name}` fails: a function of the {phase} phase may not call it");
                 Diagnostic::warning(codes::UNKNOWN_NAME, message).help(format!("it is for the phases {phases}"))
             }
         };
         diagnostic.at(source.line_origin(found.line))
     };
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
-    let of_log_phase =
-        enabled.flat_map(|plugin| plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions));
-    of_log_phase
-        .flat_map(|source| {
-            unknown(&source.text, &names, Phase::Log)
-                .into_iter()
-                .map(|found| warning(source, found))
-                .collect::<Vec<_>>()
+    let sources = enabled.flat_map(|plugin| {
+        let replayed = plugin.earlier.iter().filter(|function| settings.replays(function.phase));
+        let replayed = replayed.filter_map(|function| Some((&function.source, Phase::named(function.phase)?)));
+        let of_log_phase = plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions);
+        replayed.chain(of_log_phase.map(|source| (source, Phase::Log)))
+    });
+    sources
+        .flat_map(|(source, phase)| {
+            let found = unknown(&source.text, &names, phase).into_iter();
+            found.map(|found| warning(source, phase, found)).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -83,7 +85,7 @@ pub(super) fn warnings(configuration: &Configuration, settings: &Settings, optio
     let is_refused = |diagnostic: &Diagnostic| {
         refused.iter().any(|(_, refused)| diagnostic.message.contains(&format!("`{}`", refused.name)))
     };
-    let mut unknown = unknown_names(configuration, options);
+    let mut unknown = unknown_names(configuration, settings, options);
     unknown.retain(|diagnostic| !is_refused(diagnostic));
     refused.iter().cloned().map(warning).chain(unknown).collect()
 }

@@ -1,5 +1,5 @@
 //! Messages of protocols that proxies log with, and the JSON that is made of them: Envoy's access log service ([`envoy`]) and
-//! OpenTelemetry's logs ([`otlp`]); and lines of text or JSON that are made of them by a template ([`format`]).
+//! OpenTelemetry's logs ([`otlp`]); and lines of text or JSON that are made of them by a template ([`mod@format`]).
 //!
 //! The messages are ours, with the fields that are used; text is kept as bytes: entries of a proxy may hold what is not
 //! UTF-8, and one such header must not cost the entry.
