@@ -8,9 +8,10 @@ use crate::entity::{Configuration, EarlierFunction, Plugin};
 use crate::input::INPUTS;
 use crate::log::limit::{Limiter, Policy};
 use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
+use crate::router::Condition;
 use crate::settings::{OnError, Secret, Settings};
 use crate::vaults;
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{Include, KeyPath, Shape, ShapeError, ShapeOptions, Style};
 use logphase_script::needs::{self, Fact, Finding, Need, Note};
@@ -42,11 +43,8 @@ impl Program {
         steps.sort_by(|a, b| {
             b.definition.priority.cmp(&a.definition.priority).then(b.definition.name.cmp(a.definition.name))
         });
-        let memberships = if steps.iter().any(|step| step.scope.consumer_group.is_some()) {
-            memberships(configuration)
-        } else {
-            Vec::new()
-        };
+        let groups_matter = |step: &Step| step.scope.consumer_group.is_some() || step.condition.is_some();
+        let memberships = if steps.iter().any(groups_matter) { memberships(configuration) } else { Vec::new() };
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
         let digest = configuration.digest.clone();
         let (router, options) = (Arc::default(), options(settings, vault));
@@ -175,6 +173,10 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         errors.push(no_shape(plugin, &error));
         Shape::default()
     });
+    let condition = plugin.condition.as_ref().and_then(|(text, origin)| {
+        let refused = |error| errors.push(no_condition(plugin, origin.clone(), error));
+        Condition::compile(text).map_err(refused).ok()
+    });
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -189,6 +191,8 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         instance_name: plugin.instance_name.clone(),
         label: label.into(),
         scope: plugin.scope.clone(),
+        condition,
+        condition_errors: Limiter::new(Policy::ONE),
         protocols: crate::phase::protocol_mask(&plugin.protocols),
         shape,
         in_kong: in_kong(plugin, settings),
@@ -241,6 +245,11 @@ fn no_lua(plugin: &Plugin, source: &SnippetSource) -> Diagnostic {
     .label("not allowed")
     .kong("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'")
     .help("remove the snippet, or set `untrusted_lua: sandbox` (LOGPHASE_UNTRUSTED_LUA=sandbox)")
+}
+
+fn no_condition(plugin: &Plugin, origin: Origin, error: String) -> Diagnostic {
+    let message = format!("the condition of plugin `{}` cannot be evaluated", plugin.definition.name);
+    Diagnostic::error(codes::CONDITION, message).at(origin).label(error)
 }
 
 fn no_shape(plugin: &Plugin, error: &ShapeError) -> Diagnostic {

@@ -7,6 +7,7 @@ mod backlog;
 mod bodies;
 mod chained;
 mod check;
+mod configurations;
 mod confinement;
 mod conformance;
 mod datagrams;

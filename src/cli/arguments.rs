@@ -142,8 +142,8 @@ pub(super) struct Try {
     /// Print the definition of the mapping, to copy it into the settings, and exit.
     #[arg(long, requires = "mapping")]
     pub(super) print: bool,
-    /// Say for every plugin whether it runs for the transaction, and why not: scope, protocols, tags, or a more specific
-    /// plugin.
+    /// Say for every plugin whether it runs for the transaction, and why not: scope, protocols, tags, condition, or a
+    /// more specific plugin.
     #[arg(long)]
     pub(super) why: bool,
     /// Print one line of JSON per plugin: plugin, instance_name, errors, message; with --why also one for each plugin that does

@@ -146,6 +146,7 @@ pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
         fields: Vec::new(),
         functions: Vec::new(),
         earlier: Vec::new(),
+        condition: None,
         certificate: None,
         references: Vec::new(),
         old_form: false,

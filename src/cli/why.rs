@@ -48,6 +48,7 @@ fn reason(program: &Program, fit: &Fit) -> Option<String> {
         Fit::Protocols { wanted, found } => {
             format!("it is for the protocols {}, and the transaction has {}", wanted.join(", "), found.join(", "))
         }
+        Fit::Condition => "its condition does not hold".to_owned(),
         Fit::Overridden(by) => {
             let by = &program.steps[*by];
             format!("{} ({}) has a more specific scope", by.label, by.scope)

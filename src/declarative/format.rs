@@ -20,7 +20,6 @@ pub(super) const OTHER_COLLECTIONS: &[&str] = &[
     "applications",
     "basicauth_credentials",
     "ca_certificates",
-    "cloned_plugins",
     "clustering_data_planes",
     "consumer_group_overrides",
     "credentials",

@@ -6,12 +6,19 @@ use std::sync::Arc;
 use super::format::{METADATA, OTHER_COLLECTIONS, nested};
 use super::migration::migrated;
 use crate::entity::{Draft, Drafts, EntityKind, SharedTags};
-use logphase_config::diagnostic::{Diagnostic, Origin, Place, Suggestions, codes};
+use crate::plugin;
+use logphase_config::diagnostic::{Diagnostic, Origin, Place, Suggestions, codes, suggest};
 use logphase_config::document::Node;
+
+/// The list of clones of plugins.
+const CLONES: &str = "cloned_plugins";
+/// The list of vaults.
+const VAULTS: &str = "vaults";
 
 /// The entities of all `trees`, and the diagnostics about the rest of the files.
 pub(super) fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
-    let mut reader = Reader { drafts: Drafts::default(), diagnostics: Vec::new() };
+    let mut reader = Reader { drafts: Drafts::default(), diagnostics: Vec::new(), custom: false };
+    reader.custom = trees.iter().any(|root| has_custom_plugin(root, 0));
     for root in trees {
         reader.file(&migrated(root));
     }
@@ -21,6 +28,8 @@ pub(super) fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
 struct Reader {
     drafts: Drafts,
     diagnostics: Vec<Diagnostic>,
+    /// Whether there is a plugin that is not Kong's, which may have entities of its own.
+    custom: bool,
 }
 
 /// Values that apply to all entities of a file.
@@ -73,14 +82,16 @@ impl Reader {
                 self.list(&List { kind, node, path, parent: None }, &file);
             } else if name == "consumer_group_plugins" {
                 self.list(&List { kind: EntityKind::Plugins, node, path, parent: None }, &file);
-            } else if name == "consumer_group_consumers" {
+            } else if name == "consumer_group_consumers" || [CLONES, VAULTS].contains(&name) {
                 let items = node.items().into_iter().flatten().enumerate();
-                self.drafts.memberships.extend(items.map(|(at, item)| (format!("{name}[{at}]"), item.clone())));
-            } else if name == "vaults" {
-                let items = node.items().into_iter().flatten().enumerate();
-                self.drafts.vaults.extend(items.map(|(at, item)| (format!("{name}[{at}]"), item.clone())));
+                let items = items.map(|(at, item)| (format!("{name}[{at}]"), item.clone()));
+                match name {
+                    CLONES => self.drafts.clones.extend(items),
+                    VAULTS => self.drafts.vaults.extend(items),
+                    _ => self.drafts.memberships.extend(items),
+                }
             } else if !METADATA.contains(&name) && !OTHER_COLLECTIONS.contains(&name) && !is_ai_entity(name, node) {
-                self.unknown_entity(name, key.origin());
+                self.unknown_entity(name, key.origin(), node);
             }
         }
         if let Some(node) = root.get("_transform").filter(|node| node.as_bool().is_none()) {
@@ -88,9 +99,15 @@ impl Reader {
         }
     }
 
-    fn unknown_entity(&mut self, name: &str, origin: Origin) {
+    fn unknown_entity(&mut self, name: &str, origin: Origin, node: &Node) {
         let known = EntityKind::ALL.iter().map(|kind| kind.name());
-        let known = known.chain(METADATA.iter().copied()).chain(OTHER_COLLECTIONS.iter().copied());
+        let known = known.chain(METADATA.iter().copied()).chain(OTHER_COLLECTIONS.iter().copied()).chain([CLONES]);
+        let list = node.items().is_some_and(|items| items.iter().all(|item| item.entries().is_some()));
+        if self.custom && list && suggest(name, known.clone()).is_none() {
+            let message = format!("`{name}` is left out: entities of a custom plugin, as it seems");
+            self.diagnostics.push(Diagnostic::note(codes::UNKNOWN_ENTITY, message).at(origin).path(name));
+            return;
+        }
         let diagnostic = Diagnostic::error(codes::UNKNOWN_ENTITY, format!("unknown kind of entity `{name}`"))
             .at(origin)
             .label("unknown field")
@@ -194,6 +211,24 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether a list of plugins in `node` has one that is not Kong's.
+fn has_custom_plugin(node: &Node, depth: usize) -> bool {
+    /// Levels of lists of entities in entities.
+    const DEEPEST: usize = 3;
+    let name = |plugin: &Node| plugin.get("name").and_then(Node::as_str).map(str::to_owned);
+    let is_custom = |name: String| plugin::find(&name).is_none() && plugin::find_known(&name).is_none();
+    node.entries().into_iter().flatten().any(|(key, list)| {
+        let items = list.items().unwrap_or_default();
+        match key.name.as_str() {
+            "plugins" => items.iter().filter_map(name).any(is_custom),
+            "services" | "routes" | "consumers" | "consumer_groups" if depth < DEEPEST => {
+                items.iter().any(|item| has_custom_plugin(item, depth + 1))
+            }
+            _ => false,
+        }
+    })
 }
 
 /// Whether `name` is a list of the entities of Kong's AI gateway (3.15: `ai_models`, ...), which the log phase does not use.

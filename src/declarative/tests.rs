@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::plugin::Protocol;
-use logphase_config::diagnostic::{Format, Place, any_error, render_all};
+use logphase_config::diagnostic::{Format, Place, any_error, codes, render_all};
 
 fn read_files(files: &[(&str, &str)], select_tags: &[&str]) -> (Configuration, Vec<Diagnostic>) {
     let files: Vec<Arc<SourceFile>> = files.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect();
@@ -197,18 +197,6 @@ fn warns_about_protocols_of_routes() {
     );
 }
 
-/// Scenario: a condition.
-/// Guarantees: it is accepted, with a warning that it has no effect.
-#[test]
-fn warns_of_kong_only_features() {
-    let text = "_format_version: '3.0'\nplugins:\n- {name: tcp-log, condition: 'true', config: {host: h, port: 1}}\n";
-    insta::assert_debug_snapshot!(messages(text), @r#"
-    [
-        "kong.yaml:3:19: warning[K0206]: the `condition` of plugin `tcp-log` is not evaluated here; it applies to every transaction | -",
-    ]
-    "#);
-}
-
 /// Scenario: different mistakes at the top level of a file.
 /// Guarantees: errors with Kong's messages.
 #[test]
@@ -322,6 +310,35 @@ fn looked_up_entities_are_external() {
     assert!(messages(nonsense)[0].contains("`_info.default_lookup_tags` is a list"));
 }
 
+/// Scenario: lists that Kong does not have, beside a custom plugin and without one: entities of the plugin, a list whose name is
+/// nearly one of Kong's, and something that is no list of entities.
+/// Guarantees: only the first, beside the plugin, is a note; all others are errors.
+#[test]
+fn entities_of_custom_plugins_are_left_out() {
+    let read = |plugin: &str, list: &str| {
+        let text = format!(
+            "_format_version: '3.0'\nservices: [{{name: s, routes: [{{name: r, plugins: [{{name: {plugin}}}]}}]}}]\n{list}\n"
+        );
+        let (_, diagnostics) = read_files(&[("kong.yaml", &text)], &[]);
+        diagnostics
+            .iter()
+            .filter(|found| found.code == codes::UNKNOWN_ENTITY)
+            .map(Diagnostic::short)
+            .collect::<Vec<_>>()
+    };
+    let found = read("acme-auth", "acme_tokens: [{key: k}]");
+    assert_eq!(
+        found,
+        ["kong.yaml:3:1: note[K0207]: `acme_tokens` is left out: entities of a custom plugin, as it seems"]
+    );
+    for (plugin, list) in
+        [("cors", "acme_tokens: [{key: k}]"), ("acme-auth", "servces: [{name: s}]"), ("acme-auth", "acme: 5")]
+    {
+        let found = read(plugin, list);
+        assert!(found.len() == 1 && found[0].contains("error[K0207]"), "{plugin} {list}: {found:?}");
+    }
+}
+
 /// Scenario: entities of Kong's AI gateway (3.15), a plugin that is on one of them, and something else that begins with `ai_`.
 /// Guarantees: the entities are accepted; the plugin is skipped with a warning, because it would run for everything.
 #[test]
@@ -331,6 +348,43 @@ fn entities_of_the_ai_gateway_are_accepted() {
     assert_eq!((configuration.plugins.len(), diagnostics.len()), (1, 1), "{diagnostics:?}");
     assert!(diagnostics[0].message.contains("plugin `tcp-log` is skipped: it is on an AI model"));
     assert!(messages("_format_version: '3.0'\nai_models: 5\n")[0].contains("K0207"));
+}
+
+/// Scenario: clones of plugins: with and without a priority, beside their original, of a plugin that does not run here; and clones
+/// with names that are taken, of too many, and without an original.
+/// Guarantees: a clone is a plugin with the fields of its original and a priority and uniqueness of its own; each mistake is an
+/// error at its place.
+#[test]
+fn clones_are_plugins_of_their_own() {
+    let head = "_format_version: '3.0'\ncloned_plugins:\n- {name: second, ref: file-log, priority: 20}\n- {name: third, ref: file-log}\n- {name: limit, ref: rate-limiting, priority: 1}\n";
+    let text = format!(
+        "{head}plugins:\n- {{name: file-log, config: {{path: /tmp/a}}}}\n- {{name: second, config: {{path: /tmp/b}}}}\n- {{name: third, config: {{pth: x}}}}\n- {{name: limit, config: {{minute: 5}}}}\n- {{name: second, config: {{path: /tmp/c}}}}\n"
+    );
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", &text)], &[]);
+    let shorts: Vec<_> = diagnostics.iter().map(Diagnostic::short).collect();
+    assert!(shorts.iter().any(|line| line.contains("two plugins `second` for the same scope")), "{shorts:?}");
+    assert!(shorts.iter().any(|line| line.contains("unknown field `pth` in plugin `third`")), "{shorts:?}");
+    let plugins: Vec<_> =
+        configuration.plugins.iter().map(|plugin| (plugin.definition.name, plugin.definition.priority)).collect();
+    assert_eq!(plugins, [("file-log", 9), ("second", 20), ("third", 9), ("second", 20)]);
+    assert_eq!(configuration.not_run[0].name, "limit");
+    assert!(matches!(configuration.not_run[0].reason, crate::entity::WhyNotRun::Proxying));
+    let many: String = (0..6).map(|at| format!("- {{name: c{at}, ref: tcp-log}}\n")).collect();
+    for (clones, error) in [
+        ("- {name: tcp-log, ref: file-log}\n", "there is another plugin `tcp-log`"),
+        ("- {name: cors, ref: file-log}\n", "there is another plugin `cors`"),
+        ("- {name: a, ref: file-log}\n- {name: a, ref: file-log}\n", "there is another plugin `a`"),
+        (&*many, "plugin `tcp-log` has more than 5 clones"),
+        ("- {name: a}\n", "required field `ref` missing"),
+        ("- {name: a, ref: file-log, priority: x}\n", "`priority` of a cloned plugin is a string"),
+    ] {
+        let found = messages(&format!("_format_version: '3.0'\ncloned_plugins:\n{clones}"));
+        assert!(found.iter().any(|line| line.contains(error)), "{clones}: {found:?}");
+    }
+    let found = messages(
+        "_format_version: '3.0'\nplugins: [{name: pre-function, condition: 'true', config: {log: [return]}}]\n",
+    );
+    assert!(found[0].contains("plugin `pre-function` cannot have a condition"), "{found:?}");
 }
 
 /// Scenario: a thousand plugins with three fields each, on a thousand services.

@@ -54,7 +54,8 @@ impl Configuration {
     pub fn from_drafts(drafts: Drafts, rules: Rules<'_>) -> (Self, Vec<Diagnostic>) {
         let (mut configuration, mut diagnostics) = (Self::default(), Vec::new());
         let external = external::entities(&drafts);
-        let Drafts { mut entities, memberships, vaults, .. } = drafts;
+        let Drafts { mut entities, memberships, vaults, clones, .. } = drafts;
+        let clones = super::clones::read(&clones, &mut diagnostics);
         entities.extend(external);
         for draft in &mut entities {
             draft.validate(rules.completeness, &mut diagnostics);
@@ -78,7 +79,7 @@ impl Configuration {
         }
         configuration.vaults = vault::read(&vaults, &mut diagnostics);
         configuration.memberships = index.memberships(&entities, &memberships, &mut diagnostics);
-        plugin::read(&entities, &index, rules.select_tags, &mut configuration, &mut diagnostics);
+        plugin::read(&entities, &index, &clones, rules.select_tags, &mut configuration, &mut diagnostics);
         (configuration, diagnostics)
     }
 

@@ -19,6 +19,8 @@ pub struct Drafts {
     pub entities: Vec<Draft>,
     /// Members of consumer groups (`consumer_group_consumers`), each with its path.
     pub memberships: Vec<(String, Node)>,
+    /// Clones of plugins (`cloned_plugins`), each with its path.
+    pub clones: Vec<(String, Node)>,
     /// Kinds of entities that may be in Kong alone: a reference to one that is not here is no error.
     pub external: BTreeSet<EntityKind>,
     /// Vaults (`vaults`), each with its path.
@@ -35,6 +37,7 @@ impl Drafts {
         });
         self.entities.extend(shifted);
         self.memberships.extend(more.memberships);
+        self.clones.extend(more.clones);
         self.external.extend(more.external);
         self.vaults.extend(more.vaults);
     }

@@ -4,6 +4,7 @@
 //! validates drafts, resolves their references and returns typed records together with a diagnostic for every error.
 //! The rules use only values and their [`Origin`](logphase_config::diagnostic::Origin), never files.
 
+mod clones;
 mod configuration;
 mod consumer;
 mod domain;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::clones::Clones;
 use super::configuration::Configuration;
 use super::consumer::Certificate;
 use super::draft::Draft;
@@ -71,6 +72,8 @@ pub struct Plugin {
     pub functions: Vec<SnippetSource>,
     /// Its functions for other phases, in Kong's order of the phases.
     pub earlier: Vec<EarlierFunction>,
+    /// When it runs, as written, and where that comes from.
+    pub condition: Option<(String, Origin)>,
     /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
     /// `security.certificate_id`).
     pub certificate: Option<Certificate>,
@@ -155,6 +158,7 @@ pub(super) const SCOPES: [(EntityKind, &str); 5] = [
 pub(super) fn read(
     drafts: &[Draft],
     index: &Index,
+    clones: &Clones,
     select_tags: &[String],
     configuration: &mut Configuration,
     diagnostics: &mut Vec<Diagnostic>,
@@ -165,7 +169,8 @@ pub(super) fn read(
         let targets = targets(draft, drafts, index, diagnostics);
         let scope = scope(&targets, drafts);
         let Some(name) = draft.text("name") else { continue };
-        let definition = plugin::find(name);
+        let clone = clones.get(name);
+        let definition = plugin::find(name).or_else(|| clone.and_then(|clone| clone.definition));
         let real_name = definition.map_or(name, |definition| definition.name);
         if let Some((key, _)) = draft.node.entry("model").filter(|(_, model)| !model.is_null()) {
             diagnostics.push(on_model(draft, real_name, key.origin()));
@@ -195,7 +200,8 @@ pub(super) fn read(
                 configuration.plugins.push(plugin);
             }
             None => {
-                let reason = match plugin::find_known(name) {
+                let original = clone.map_or(name, |clone| &clone.of);
+                let reason = match plugin::find_known(original) {
                     Some(known) if known.logs => WhyNotRun::NotSentHere,
                     Some(_) => WhyNotRun::Proxying,
                     None => {
@@ -294,7 +300,6 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         None => definition.schema.read(&Node::empty_mapping_at(&draft.node), &here, diagnostics),
     };
     (definition.convert)(&mut config);
-    warn_of_condition(draft, definition, diagnostics);
     let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_origin: key.origin() })
@@ -312,6 +317,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         fields: fields.collect(),
         functions: functions.into_iter().flatten().filter_map(Node::snippet).collect(),
         earlier: config_node.filter(|_| !definition.emits).map(earlier).unwrap_or_default(),
+        condition: condition(draft, definition, diagnostics),
         certificate: None,
         references: Vec::new(),
         old_form,
@@ -336,13 +342,17 @@ fn earlier(config: &Node) -> Vec<EarlierFunction> {
     all
 }
 
-/// Warns of conditions, which only Kong evaluates.
-fn warn_of_condition(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) {
-    if let Some((key, _)) = draft.node.entry("condition") {
-        let message = format!("the `condition` of plugin `{}` is not evaluated here", definition.name);
-        let diagnostic = Diagnostic::warning(codes::NOT_RUN, message).at(key.origin());
-        diagnostics.push(diagnostic.label("it applies to every transaction").path(draft.member_path("condition")));
+/// The plugin's `condition`. Kong has none for plugins that only run functions.
+fn condition(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagnostic>) -> Option<(String, Origin)> {
+    let (key, _) = draft.node.entry("condition")?;
+    let text = draft.text("condition")?;
+    if !definition.emits {
+        let message = format!("plugin `{}` cannot have a condition", definition.name);
+        let error = Diagnostic::error(codes::CONDITION, message).at(key.origin()).label("value must be null");
+        diagnostics.push(error.path(draft.member_path("condition")).violation("condition", "value must be null"));
+        return None;
     }
+    Some((text.to_owned(), draft.field_origin("condition")))
 }
 
 /// The defaults of `config` from the file, if it has any.
@@ -363,14 +373,14 @@ fn old_form(draft: &Draft, definition: &Definition, diagnostics: &mut Vec<Diagno
         diagnostics.push(diagnostic.path(draft.member_path(field)));
     };
     let name = draft.text("name").unwrap_or_default();
-    if name != definition.name {
+    if name != definition.name && definition.old_names.contains(&name) {
         old("name", format!("`{name}` is an old name"), format!("now `{}`", definition.name));
     }
     let value = draft.node.get("value").is_some();
     if value {
         old("value", "`value` is an old name".into(), "now `config`".into());
     }
-    value || name != definition.name
+    value || definition.old_names.contains(&name)
 }
 
 fn check_scope(draft: &Draft, definition: &Definition, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) {

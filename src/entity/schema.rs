@@ -178,6 +178,18 @@ pub(super) static CERTIFICATE: Record = Record::new(&[
     Field::any("_ignore"),
 ]);
 
+pub(super) static CLONED_PLUGIN: Record = Record::new(&[
+    ID,
+    NAME.required(),
+    Field::string("ref").required(),
+    Field::integer("priority").checks(&[Check::Between(-2_147_483_648.0, 2_147_483_647.0)]),
+    TAGS,
+    Field::any("created_at"),
+    Field::any("updated_at"),
+    Field::any("_comment"),
+    Field::any("_ignore"),
+]);
+
 pub(super) static PLUGIN: Record = Record::new(&[
     ID,
     NAME.required(),

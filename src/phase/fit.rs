@@ -27,6 +27,8 @@ pub enum Fit {
         /// The transaction's.
         found: Vec<&'static str>,
     },
+    /// Its condition does not hold, or cannot be evaluated.
+    Condition,
     /// Another plugin of its name, by this index in the program, has a more specific scope.
     Overridden(usize),
 }
@@ -40,11 +42,13 @@ pub enum Unlogged {
     Scope,
     /// The logging plugins of its scope are for other protocols.
     Protocols,
+    /// The conditions of the logging plugins of its scope do not hold.
+    Condition,
 }
 
 impl Unlogged {
     /// All reasons.
-    pub const ALL: [Self; 3] = [Self::NoPlugin, Self::Scope, Self::Protocols];
+    pub const ALL: [Self; 4] = [Self::NoPlugin, Self::Scope, Self::Protocols, Self::Condition];
 
     /// The value of the label `reason` in metrics.
     pub fn name(self) -> &'static str {
@@ -52,6 +56,7 @@ impl Unlogged {
             Self::NoPlugin => "no_plugin",
             Self::Scope => "scope",
             Self::Protocols => "protocols",
+            Self::Condition => "condition",
         }
     }
 
@@ -61,6 +66,7 @@ impl Unlogged {
             Self::NoPlugin => "no logging plugin is enabled",
             Self::Scope => "the logging plugins are for other routes, services or consumers",
             Self::Protocols => "the logging plugins of their route are for other protocols",
+            Self::Condition => "the conditions of the logging plugins do not hold",
         }
     }
 }

@@ -24,6 +24,16 @@ pub struct Steps {
     pub unlogged: Option<Unlogged>,
 }
 
+impl Steps {
+    /// Those that `keep` accepts, because their conditions hold; `steps` are the program's.
+    pub(super) fn only(&self, steps: &[Step], mut keep: impl FnMut(usize) -> bool) -> Plan {
+        let indices: Box<[usize]> = self.indices.iter().copied().filter(|index| keep(*index)).collect();
+        let logs = indices.iter().any(|index| steps[*index].definition.emits);
+        let unlogged = self.unlogged.or((!logs).then_some(Unlogged::Condition));
+        Rc::new(Self { indices, unlogged })
+    }
+}
+
 impl Deref for Steps {
     type Target = [usize];
 

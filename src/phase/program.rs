@@ -7,7 +7,7 @@ use super::snippets::{SnippetKey, SnippetRegistry};
 use crate::entity::Scope;
 use crate::log::limit::Limiter;
 use crate::plugin::Definition;
-use crate::router::Router;
+use crate::router::{Condition, Router};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{KeyPath, Shape, Style};
 use logphase_script::{Bytecode, Options, Phase};
@@ -27,6 +27,10 @@ pub struct Step {
     pub label: Arc<str>,
     /// Its scope.
     pub scope: Scope,
+    /// When it runs, besides its scope.
+    pub condition: Option<Condition>,
+    /// Limits the log lines about a condition that fails.
+    pub(crate) condition_errors: Limiter,
     /// The protocols for which it runs, one bit each.
     pub(crate) protocols: u16,
     /// Its fields, or its functions: those of replayed phases in their order, then those of the log phase.
@@ -99,7 +103,7 @@ pub struct Program {
     /// The phases that are replayed before the log phase for traffic that Kong did not serve, in Kong's order; those that no
     /// plugin has a function for are left out.
     pub replay: Vec<Phase>,
-    /// The groups of consumers, by id and by username; only if plugins are scoped to groups.
+    /// The groups of consumers, by id and by username; only if plugins are scoped to groups, or have conditions.
     pub(crate) memberships: Vec<(String, Vec<String>)>,
 }
 

@@ -1,5 +1,6 @@
 //! Runs the log phase of one transaction.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,6 +45,8 @@ pub struct Runner {
     planner: Planner,
     routes: RouteFinder,
     vm: Vm,
+    /// The groups of consumers, if a step has a condition.
+    conditions: Option<Groups>,
     /// The loaded snippets of each step.
     loaded: Vec<LoadedStep>,
     /// Whose heartbeat shows what runs.
@@ -70,6 +73,7 @@ impl Runner {
         Ok(Self {
             planner: Planner::new(program.clone()),
             routes: RouteFinder::new(program.router.clone()),
+            conditions: program.steps.iter().any(|step| step.condition.is_some()).then(|| Groups::new(&program)),
             program,
             vm,
             loaded,
@@ -107,14 +111,37 @@ impl Runner {
         self.routes.fill(transaction)
     }
 
-    /// The plan for `transaction`.
+    /// The plan for `transaction`: the plugins in whose scope it is, and whose conditions hold.
     pub fn plan(&mut self, transaction: &Transaction) -> Plan {
-        self.planner.plan(transaction)
+        let plan = self.planner.plan(transaction);
+        if self.conditions.is_none() || plan.iter().all(|step| self.program.steps[*step].condition.is_none()) {
+            return plan;
+        }
+        plan.only(&self.program.steps, |step| self.holds(step, transaction))
+    }
+
+    /// Whether the condition of a step holds. One that fails does not: in Kong it answers the request with an error.
+    fn holds(&self, step: usize, transaction: &Transaction) -> bool {
+        let step = &self.program.steps[step];
+        let Some(condition) = &step.condition else { return true };
+        let groups = self.conditions.as_ref().and_then(|groups| groups.of(transaction)).unwrap_or_default();
+        condition.holds(transaction, groups).unwrap_or_else(|error| {
+            if let Some(repeated) = step.condition_errors.admit() {
+                tracing::warn!(plugin = %step.label, %error, repeated, "a condition cannot be evaluated, and the plugin does not run");
+            }
+            false
+        })
     }
 
     /// Whether each step of the program runs for `transaction`, and why not.
     pub fn explain(&mut self, transaction: &Transaction) -> Vec<Fit> {
-        self.planner.explain(transaction)
+        let mut fits = self.planner.explain(transaction);
+        for (step, fit) in fits.iter_mut().enumerate() {
+            if *fit == Fit::Runs && !self.holds(step, transaction) {
+                *fit = Fit::Condition;
+            }
+        }
+        fits
     }
 
     /// Bytes of the VM.
@@ -330,6 +357,20 @@ impl Runner {
             Ok((vm, loaded)) => (self.vm, self.loaded) = (vm, loaded),
             Err(error) => tracing::error!(%error, "the Lua VM cannot be recreated, and stays as it is"),
         }
+    }
+}
+
+/// The groups of consumers that the configuration says, by id and by username.
+struct Groups(HashMap<String, Vec<String>>);
+
+impl Groups {
+    fn new(program: &Program) -> Self {
+        Self(program.memberships.iter().cloned().collect())
+    }
+
+    fn of(&self, transaction: &Transaction) -> Option<&[String]> {
+        let consumer = super::identity::names(transaction, "consumer", "username");
+        consumer.into_iter().flatten().find_map(|name| self.0.get(&*name)).map(Vec::as_slice)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A plugin is a module with a [`Definition`] and a row in [`definitions`]. No other part of the program knows a plugin by
 //! name.
 
+mod clones;
 mod definition;
 pub mod field;
 pub mod file_log;
@@ -18,6 +19,7 @@ pub mod syslog;
 pub mod tcp_log;
 pub mod udp_log;
 
+pub use clones::cloned;
 pub use definition::{Certificate, Definition, SinkContext};
 pub use known::{KNOWN, KnownPlugin, find_known};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};

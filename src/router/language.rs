@@ -95,6 +95,15 @@ impl ExpressionError {
 
 /// Reads and checks an expression for routes of `subsystem`.
 pub(super) fn read(text: &str, subsystem: Subsystem) -> Result<Expression, ExpressionError> {
+    read_for(text, subsystem.schema(), |name| Field::of(name).is_some())
+}
+
+/// Reads and checks an expression with the fields of `schema` that `known` accepts.
+pub(super) fn read_for(
+    text: &str,
+    schema: &Schema,
+    known: impl Fn(&str) -> bool,
+) -> Result<Expression, ExpressionError> {
     if text.len() > MAX_BYTES {
         return Err(ExpressionError::TooLarge(format!("longer than {MAX_BYTES} bytes")));
     }
@@ -109,10 +118,10 @@ pub(super) fn read(text: &str, subsystem: Subsystem) -> Result<Expression, Expre
             "net.dst.port".clone_into(&mut predicate.lhs.var_name);
         }
     });
-    expression.validate(subsystem.schema()).map_err(ExpressionError::Invalid)?;
+    expression.validate(schema).map_err(ExpressionError::Invalid)?;
     let mut illformed = None;
     for_each_predicate(&mut expression, &mut |predicate| {
-        if Field::of(&predicate.lhs.var_name).is_none() {
+        if !known(&predicate.lhs.var_name) {
             illformed = Some(predicate.lhs.var_name.clone());
         }
     });

@@ -8,6 +8,7 @@
 
 mod build;
 mod cache;
+mod condition;
 mod field;
 mod index;
 mod language;
@@ -31,6 +32,7 @@ use self::table::{Search, Table};
 use crate::entity::Tags;
 use logphase_script::transaction::{CONTEXT, Transaction};
 
+pub use self::condition::Condition;
 pub use self::settings::{Calculation, Flavor, Options};
 
 /// The routes of a configuration. All workers share it. The default has none.

@@ -156,6 +156,14 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Passes each argument and its value to `add`; the value of one without is empty.
+    pub(super) fn queries(&self, mut add: impl FnMut(&str, &str)) {
+        let Some((_, query)) = self.uri.as_deref().and_then(|uri| uri.split_once('?')) else { return };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).take(MAX_ARGUMENTS) {
+            add(&name, &value);
+        }
+    }
+
     /// Whether the request is gRPC, by its content type (kong/runloop/handler.lua).
     pub(super) fn is_grpc(&self) -> bool {
         let kind = self.transaction.member(Level::RequestHeaders, "content-type").and_then(first_text);

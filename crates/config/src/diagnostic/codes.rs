@@ -62,6 +62,8 @@ pub const EXPRESSION: &str = "K0211";
 pub const NOT_USED: &str = "K0212";
 /// A vault reference that has no value here.
 pub const VAULT: &str = "K0213";
+/// A plugin's condition that cannot be evaluated.
+pub const CONDITION: &str = "K0214";
 /// Lua that does not compile.
 pub const LUA: &str = "K0301";
 /// A malformed key path of an edit.
@@ -205,6 +207,12 @@ pub const CODES: &[Code] = &[
         "a vault reference without a value",
         "`{vault://env/NAME}` stands for an environment variable that the setting `vault.env.allow` names, in the fields that \
          Kong's schemas allow references in. Other vaults are reached by Kong alone. See docs/vaults.md.",
+    ),
+    code(
+        CONDITION,
+        "a condition that cannot be evaluated",
+        "The `condition` of a plugin is an expression of the router language (Kong 3.14) or of CEL (from 3.15 on), over fields that \
+         a finished transaction has. Plugins that only run functions have none.",
     ),
     code(
         LUA,

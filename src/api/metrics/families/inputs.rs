@@ -249,8 +249,8 @@ pub(super) static INPUTS: &[Family] = &[
         labels: &["reason"],
         about: "Transactions that no plugin logs, by reason",
         look_for: "An increase that you do not expect. `no_plugin`: no logging plugin is enabled. `scope`: the plugins are for \
-                   other routes, services or consumers. `protocols`: for other protocols. `logphase try --why` explains it \
-                   for a transaction.",
+                   other routes, services or consumers. `protocols`: for other protocols. `condition`: their conditions do \
+                   not hold. `logphase try --why` explains it for a transaction.",
         samples: |snapshot, out| {
             snapshot.unlogged.iter().for_each(|(reason, count)| out.integer([reason.name()], *count));
         },
