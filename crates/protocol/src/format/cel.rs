@@ -15,6 +15,9 @@ use crate::json::{Writer, whole};
 
 /// Levels of lists and maps that are printed; deeper ones are `null`.
 const MAX_DEPTH: usize = 32;
+/// Bytes of an expression, and levels of its tree: a chain of operators nests once for each, and it is evaluated level by level.
+const MAX_BYTES: usize = 4096;
+const MAX_LEVELS: usize = 100;
 
 /// A compiled expression.
 #[derive(Clone)]
@@ -33,11 +36,16 @@ pub(super) enum Mistake {
     Syntax(String),
     /// Entries do not have an attribute.
     Attribute(String),
+    /// It has too many bytes or levels.
+    TooLarge,
 }
 
 impl Expression {
     /// Compiles an expression.
     pub(super) fn new(source: &str, typed: bool) -> Result<Self, Mistake> {
+        if source.len() > MAX_BYTES {
+            return Err(Mistake::TooLarge);
+        }
         let environment = Arc::new(Env::stdlib());
         let program = environment.compile(source).map_err(|errors| {
             let first = errors.errors.first().map(|error| error.msg.clone());
@@ -45,6 +53,9 @@ impl Expression {
         })?;
         let mut found = Found::default();
         found.visit(program.expression());
+        if found.too_deep {
+            return Err(Mistake::TooLarge);
+        }
         if let Some(missing) = found.missing {
             return Err(Mistake::Attribute(missing));
         }
@@ -132,10 +143,23 @@ struct Found {
     missing: Option<String>,
     /// Names that macros bind.
     bound: Vec<String>,
+    /// The level of what is visited.
+    level: usize,
+    too_deep: bool,
 }
 
 impl Found {
     fn visit(&mut self, expression: &IdedExpr) {
+        self.too_deep |= self.level >= MAX_LEVELS;
+        if self.too_deep {
+            return;
+        }
+        self.level += 1;
+        self.visit_parts(expression);
+        self.level -= 1;
+    }
+
+    fn visit_parts(&mut self, expression: &IdedExpr) {
         match &expression.expr {
             Expr::Ident(name) => self.attribute(name, None),
             Expr::Select(select) => match &select.operand.expr {

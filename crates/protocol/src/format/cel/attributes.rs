@@ -149,6 +149,8 @@ fn value<E: Entry + ?Sized>(entry: &E, attribute: Attribute) -> Option<Value> {
             };
             text(present, part)
         }
+        // A response that there was none of has no status, not the status 0.
+        Attribute::Number(Count::ResponseCode) => entry.count(Count::ResponseCode).filter(|code| *code > 0).map(int),
         Attribute::Number(count) => entry.count(count).map(int),
         Attribute::Sum(one, other) => Some(int(entry.count(one)?.saturating_add(entry.count(other)?))),
         Attribute::Address(peer) => {

@@ -89,6 +89,12 @@ fn places() {
     let found_cel = errors("%CEL(connection.id == 1 || nope.x)%");
     assert_eq!(found_cel[0].message, "entries do not have the attribute `connection.id`");
     assert_eq!(errors("%CEL(request.time)%")[0].message, "entries do not have the attribute `request.time`");
+    // A chain of operators is a tree that is as deep as the chain is long.
+    let long = |count: usize| format!("%CEL(1{})%", " + 1".repeat(count));
+    assert!(errors(&long(80)).is_empty());
+    assert!(
+        errors(&long(900))[0].message.contains("too large") && errors(&long(9000))[0].message.contains("too large")
+    );
     assert_eq!(found[2].message, "entries of Envoy do not have TRACE_ID");
     assert!(found[2].help.contains("traceparent"), "{}", found[2].help);
     assert!(found[3].envoy.ends_with("at position 48"), "{}", found[3].envoy);

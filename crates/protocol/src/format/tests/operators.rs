@@ -165,7 +165,7 @@ const PRINTED: &[(&str, &str, &str)] = &[
     ("QUERY_PARAMS", "x=1%20%26&flag&y=%C3%A4+b&e=", "-"),
     ("QUERY_PARAMS(DECODED)", "x=1%20&&flag&y=%C3%A4+b&e=", "-"),
     ("CEL(request.method + ' ' + string(response.code))", "POST 503", "-"),
-    ("CEL(request.headers['x-a'] == '1' && response.code >= 500)", "true", "false"),
+    ("CEL(request.headers['x-a'] == '1' && response.code >= 500)", "true", "-"),
     ("CEL(request.url_path):4", "/new", "-"),
     ("CEL(request.query.startsWith('x='))", "true", "-"),
     ("CEL(response.trailers['grpc-status'])", "5", "-"),
