@@ -123,7 +123,7 @@ fn accept_and_read(address: SocketAddr) {
     let before = computed();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-        let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut ended) = tokio::sync::mpsc::channel(64);
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -132,7 +132,7 @@ fn accept_and_read(address: SocketAddr) {
                     let mut buffer = Vec::with_capacity(16 << 10);
                     while stream.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {}
                     drop(stream);
-                    let _ = sender.send(());
+                    let _ = sender.send(()).await;
                 });
             }
         });
