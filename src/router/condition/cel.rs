@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use ::cel::common::ast::{Expr, IdedExpr, LiteralValue};
-use ::cel::parser::PrattParser;
 use ::cel::{Context, Env, Value};
 
 use super::super::request::Request;
 use super::{elements, entity_text};
+use logphase_protocol::expression;
 use logphase_script::transaction::{self, Transaction, View};
 
 /// What conditions can read; a star is any name. Kong also has `principal` and `plugins`, of which a transaction says nothing.
@@ -46,14 +46,6 @@ const FIELDS: &[&[&str]] = &[
 /// Names of types, which are values in CEL.
 const TYPES: &[&str] = &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
-/// Levels of brackets: reading is recursive.
-const MAX_NESTING: u16 = 32;
-/// Levels of an expression: evaluating is recursive, and its frames are large.
-const MAX_LEVELS: usize = 30;
-/// Bytes of a compiled regular expression: it is compiled each time that it is used.
-const MAX_REGEX: usize = 64 << 10;
-/// Levels of `all`, `exists`, `map` and `filter` in each other: each multiplies the time by the length of a list.
-const MAX_LOOPS: usize = 2;
 /// Elements of a list, and members of a map, that a condition sees.
 const MAX_ELEMENTS: usize = 100;
 
@@ -75,14 +67,9 @@ impl Compiled {
     /// # Errors
     /// `text` is not CEL, or reads what a transaction does not have.
     pub(super) fn new(text: &str) -> Result<Self, String> {
-        // The crate's other parser needs a megabyte of stack for a dozen parentheses.
-        let parsed = PrattParser::new().max_recursion_depth(MAX_NESTING).parse(text);
-        let expression = parsed.map_err(|errors| {
-            let first = errors.errors.first().map(|error| first_line(&error.msg));
-            first.filter(|message| !message.is_empty()).unwrap_or_else(|| "it is not an expression".to_owned())
-        })?;
-        let mut checker = Checker { bound: Vec::new(), roots: Vec::new(), level: 0 };
-        checker.check(&expression, 0)?;
+        let expression = expression::parse(text)?;
+        let mut checker = Checker { bound: Vec::new(), roots: Vec::new() };
+        checker.check(&expression)?;
         Ok(Self { roots: checker.roots, expression })
     }
 
@@ -104,62 +91,41 @@ impl Compiled {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().to_owned()
-}
-
-/// Looks for fields that do not exist and for loops that take long.
+/// Looks for fields that do not exist.
 struct Checker {
     /// Variables of the macros around.
     bound: Vec<String>,
     roots: Vec<&'static str>,
-    level: usize,
 }
 
 impl Checker {
-    fn check(&mut self, expression: &IdedExpr, loops: usize) -> Result<(), String> {
-        if self.level == MAX_LEVELS {
-            return Err(format!("more than {MAX_LEVELS} levels"));
-        }
-        self.level += 1;
-        let checked = self.check_parts(expression, loops);
-        self.level -= 1;
-        checked
-    }
-
-    fn check_parts(&mut self, expression: &IdedExpr, loops: usize) -> Result<(), String> {
+    fn check(&mut self, expression: &IdedExpr) -> Result<(), String> {
         if let Some(path) = path_of(&expression.expr) {
             return self.field(&path);
         }
         match &expression.expr {
             Expr::Call(call) => {
-                if call.func_name == "matches" {
-                    pattern(call.args.last())?;
-                }
-                call.target.iter().try_for_each(|target| self.check(target, loops))?;
-                call.args.iter().try_for_each(|argument| self.check(argument, loops))
+                call.target.iter().try_for_each(|target| self.check(target))?;
+                call.args.iter().try_for_each(|argument| self.check(argument))
             }
-            Expr::Select(select) => self.check(&select.operand, loops),
-            Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element, loops)),
+            Expr::Select(select) => self.check(&select.operand),
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element)),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
                 ::cel::common::ast::EntryExpr::MapEntry(entry) => {
-                    self.check(&entry.key, loops)?;
-                    self.check(&entry.value, loops)
+                    self.check(&entry.key)?;
+                    self.check(&entry.value)
                 }
-                ::cel::common::ast::EntryExpr::StructField(field) => self.check(&field.value, loops),
+                ::cel::common::ast::EntryExpr::StructField(field) => self.check(&field.value),
             }),
             Expr::Struct(_) => Err("messages cannot be made here".to_owned()),
             Expr::Comprehension(inner) => {
-                if loops == MAX_LOOPS {
-                    return Err(format!("more than {MAX_LOOPS} levels of all, exists, map or filter in each other"));
-                }
-                self.check(&inner.iter_range, loops)?;
-                self.check(&inner.accu_init, loops)?;
+                self.check(&inner.iter_range)?;
+                self.check(&inner.accu_init)?;
                 let before = self.bound.len();
                 self.bound.extend([inner.iter_var.clone(), inner.accu_var.clone()]);
                 self.bound.extend(inner.iter_var2.clone());
                 for part in [&inner.loop_cond, &inner.loop_step, &inner.result] {
-                    self.check(part, loops + 1)?;
+                    self.check(part)?;
                 }
                 self.bound.truncate(before);
                 Ok(())
@@ -188,19 +154,6 @@ impl Checker {
         }
         Ok(())
     }
-}
-
-/// Checks the pattern of `matches`.
-fn pattern(argument: Option<&IdedExpr>) -> Result<(), String> {
-    let Some(IdedExpr { expr: Expr::Literal(LiteralValue::String(pattern)), .. }) = argument else {
-        return Err("the pattern of `matches` is not a text in quotes".to_owned());
-    };
-    let regex = regex::RegexBuilder::new(pattern.inner()).size_limit(MAX_REGEX).build();
-    regex.map(drop).map_err(|error| format!("the pattern of `matches`: {}", last_line(&error.to_string())))
-}
-
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or_default().trim()
 }
 
 /// The names of `a.b["c"]`; `None` of other expressions.

@@ -4,26 +4,25 @@
 mod attributes;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr};
 use cel::objects::Key;
-use cel::{Context, Env, IdedExpr, Program, Value};
+use cel::{Context, Env, IdedExpr, Value};
 
 use super::view::{Entry, Written};
+use crate::expression;
 use crate::json::{Writer, whole};
 
 /// Levels of lists and maps that are printed; deeper ones are `null`.
 const MAX_DEPTH: usize = 32;
-/// Bytes of an expression, and levels of its tree: a chain of operators nests once for each, and it is evaluated level by level.
-const MAX_BYTES: usize = 4096;
-const MAX_LEVELS: usize = 100;
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A compiled expression.
 #[derive(Clone)]
 pub(super) struct Expression {
-    program: Arc<Program>,
-    environment: Arc<Env>,
+    expression: Arc<IdedExpr>,
     /// The attributes that it reads.
     roots: Vec<&'static str>,
     /// In JSON, numbers and the like keep their type.
@@ -36,39 +35,27 @@ pub(super) enum Mistake {
     Syntax(String),
     /// Entries do not have an attribute.
     Attribute(String),
-    /// It has too many bytes or levels.
-    TooLarge,
 }
 
 impl Expression {
     /// Compiles an expression.
     pub(super) fn new(source: &str, typed: bool) -> Result<Self, Mistake> {
-        if source.len() > MAX_BYTES {
-            return Err(Mistake::TooLarge);
-        }
-        let environment = Arc::new(Env::stdlib());
-        let program = environment.compile(source).map_err(|errors| {
-            let first = errors.errors.first().map(|error| error.msg.clone());
-            Mistake::Syntax(first.unwrap_or_else(|| "it is empty".to_owned()))
-        })?;
+        let expression = expression::parse(source).map_err(Mistake::Syntax)?;
         let mut found = Found::default();
-        found.visit(program.expression());
-        if found.too_deep {
-            return Err(Mistake::TooLarge);
-        }
+        found.visit(&expression);
         if let Some(missing) = found.missing {
             return Err(Mistake::Attribute(missing));
         }
-        Ok(Self { program: Arc::new(program), environment, roots: found.roots, typed })
+        Ok(Self { expression: Arc::new(expression), roots: found.roots, typed })
     }
 
     /// Appends the value of the expression. What fails has none.
     pub(super) fn write<E: Entry + ?Sized>(&self, entry: &E, out: &mut Vec<u8>) -> Written {
-        let mut context = Context::with_env(self.environment.clone());
+        let mut context = Context::with_env(ENVIRONMENT.clone());
         for root in &self.roots {
             context.add_variable_from_value(*root, attributes::root(entry, root));
         }
-        let Ok(value) = self.program.execute(&context) else { return Written::Absent };
+        let Ok(value) = Value::resolve(&self.expression, &context) else { return Written::Absent };
         let mark = out.len();
         match &value {
             Value::Null | Value::Function(..) | Value::Opaque(_) | Value::Struct(_) => return Written::Absent,
@@ -143,23 +130,10 @@ struct Found {
     missing: Option<String>,
     /// Names that macros bind.
     bound: Vec<String>,
-    /// The level of what is visited.
-    level: usize,
-    too_deep: bool,
 }
 
 impl Found {
     fn visit(&mut self, expression: &IdedExpr) {
-        self.too_deep |= self.level >= MAX_LEVELS;
-        if self.too_deep {
-            return;
-        }
-        self.level += 1;
-        self.visit_parts(expression);
-        self.level -= 1;
-    }
-
-    fn visit_parts(&mut self, expression: &IdedExpr) {
         match &expression.expr {
             Expr::Ident(name) => self.attribute(name, None),
             Expr::Select(select) => match &select.operand.expr {

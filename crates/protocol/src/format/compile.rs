@@ -361,9 +361,6 @@ impl Context<'_> {
                 let error = self.error(format!("not an expression of CEL: {text}"));
                 error.help("like %CEL(request.headers['x-team'])%").envoy("Not able to parse expression: ")
             }
-            Mistake::TooLarge => {
-                self.error("the expression is too large").help("an expression has up to 4096 bytes and 100 levels")
-            }
             Mistake::Attribute(name) => self
                 .error(format!("entries do not have the attribute `{name}`"))
                 .help("docs/access-log-format.md lists those that they have"),
