@@ -116,7 +116,7 @@ async fn worked_example_delivers() {
 /// Guarantees: the configuration is refused, and the error names the field.
 #[test]
 fn worked_example_validates() {
-    let errors = DEFINITION.validate(&config("{host: '{vault://env/host}', list: log}"), &SinkShared::new(None));
+    let errors = DEFINITION.validate(&config("{host: 'redis://cache', list: log}"), &SinkShared::new(None));
     let errors: Vec<_> = errors.unwrap_err().into_iter().map(|error| error.field).collect();
     assert_eq!(errors, ["host"]);
 }

@@ -260,7 +260,8 @@ impl Runner {
                 log_transition(program, part, transition, &self.program.suspension);
             }
             if let Err(error) = result {
-                ran_out |= error.stop == Some(Stop::Memory);
+                // A snippet that was stopped has the blame for what it leaves, and not the last one of the plugin.
+                ran_out |= error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());
                 // A snippet that was stopped just below the limit also leaves too little memory.
                 self.out_of_memory |=
                     error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());

@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
-use logphase_config::schema::is_vault_reference;
 
 /// What the sink needs of a plugin's `config`.
 #[derive(Debug, Deserialize)]
@@ -34,9 +33,9 @@ struct RedisSink {
 /// Every field that the sink cannot use.
 pub fn open(config: &Value, _: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
     let config: Config = parse(config)?;
-    if is_vault_reference(&config.host) {
-        let error = ConfigError::new("host", "a vault reference, which only Kong resolves");
-        return Err(vec![error.with_help("give the name or address of the server")]);
+    if config.host.contains('/') {
+        let error = ConfigError::new("host", "a URL or a path, not a host");
+        return Err(vec![error.with_help("give the name or address of the server alone")]);
     }
     Ok(Box::new(RedisSink { config, connection: None }))
 }
