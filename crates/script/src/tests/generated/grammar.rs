@@ -57,8 +57,10 @@ pub(super) fn rules() -> Vec<Vec<Rule>> {
             let words = lines.iter().filter_map(|line| line.strip_prefix("each ")).collect::<Vec<_>>().join(" ");
             let words: Vec<&str> = if words.is_empty() { vec![""] } else { words.split_whitespace().collect() };
             let of = |word: &str| {
-                let filled = lines.iter().filter(|line| !line.starts_with("each ")).map(|line| line.replace("$each", word));
-                let (claims, body) = filled.partition(|line| [" === ", " =b= ", " !!! "].iter().any(|sign| line.contains(sign)));
+                let filled =
+                    lines.iter().filter(|line| !line.starts_with("each ")).map(|line| line.replace("$each", word));
+                let (claims, body) =
+                    filled.partition(|line| [" === ", " =b= ", " !!! "].iter().any(|sign| line.contains(sign)));
                 Rule { place: format!("{file}.txt:{line} {word}").trim_end().to_owned(), body, claims }
             };
             let rules: Vec<Rule> = words.into_iter().map(of).collect();
@@ -140,7 +142,11 @@ impl Writer<'_> {
             "digits" => self.random.below(100_000_000_000_000).to_string(),
             "bits" => {
                 let edges = ["0", "1", "-1", "255", "2147483647", "-2147483648", "4294967295", "0x80000000"];
-                if self.random.one_in(3) { self.random.pick(&edges).to_owned() } else { self.random.below(1 << 32).to_string() }
+                if self.random.one_in(3) {
+                    self.random.pick(&edges).to_owned()
+                } else {
+                    self.random.below(1 << 32).to_string()
+                }
             }
             "number" => self.number(depth),
             "fraction" => format!("{}", self.random.below(1 << 20) as f64 / 1024.0),
@@ -183,8 +189,9 @@ impl Writer<'_> {
 
     fn literal(&mut self) -> String {
         let pieces = [
-            "a", "Z", "0", "9", " ", "foo", "bar=1", "&", "%", "%41", "+", "/", "?", "é", "漢字", "-", "_", ".", ",", ";", "\\'",
-            "\"", "\\\\", "\\n", "\\t", "x,y", "~", "!", "(", ")", "[", "]", "{}", "<b>", "$", "*", "\\127",
+            "a", "Z", "0", "9", " ", "foo", "bar=1", "&", "%", "%41", "+", "/", "?", "é", "漢字", "-", "_", ".", ",",
+            ";", "\\'", "\"", "\\\\", "\\n", "\\t", "x,y", "~", "!", "(", ")", "[", "]", "{}", "<b>", "$", "*",
+            "\\127",
         ];
         let text: String = (0..self.random.below(8)).map(|_| self.random.pick(&pieces)).collect();
         format!("'{text}'")
@@ -271,7 +278,8 @@ impl Writer<'_> {
     fn pattern(&mut self) -> String {
         let mut pattern = String::new();
         for _ in 0..=self.random.below(3) {
-            let piece = self.random.pick(&["[a-z]", "[0-9]", "\\\\w", "\\\\d", "[^,]", ".", "a", "o", "(?:b|r)", "(\\\\w)"]);
+            let piece =
+                self.random.pick(&["[a-z]", "[0-9]", "\\\\w", "\\\\d", "[^,]", ".", "a", "o", "(?:b|r)", "(\\\\w)"]);
             pattern.push_str(piece);
             pattern.push_str(self.random.pick(&["", "", "+", "+?", "{1,2}"]));
         }
