@@ -3,6 +3,7 @@ mod cjson;
 mod compile;
 mod cost;
 mod cost_random;
+mod differences;
 mod generated;
 mod luajit;
 mod modules;
