@@ -11,6 +11,7 @@ mod configurations;
 mod confinement;
 mod conformance;
 mod datagrams;
+mod differences;
 mod disk;
 mod documentation_examples;
 mod dry_run;

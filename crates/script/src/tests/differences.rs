@@ -95,3 +95,14 @@ fn oddities_are_as_the_readme_says() {
         assert!(bench.vm.invalid_strings() > 0);
     }
 }
+
+/// Scenario: empty tables that Kong writes as `{}`, in the places of its lists, and elsewhere.
+/// Guarantees: its lists are lists; other members are as they came.
+#[test]
+fn lists_of_kong_are_lists() {
+    let mut bench = Bench::on(&json!({"tries": {}, "route": {"tags": {}, "paths": {}}, "own": {}}));
+    bench.field("v", "return 1").expect("a value");
+    let members = bench.members();
+    assert_eq!((&*members["tries"], &*members["own"]), ("[]", "{}"));
+    assert_eq!(members["route"], r#"{"tags":[],"paths":[]}"#);
+}
