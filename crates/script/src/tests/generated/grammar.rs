@@ -177,7 +177,8 @@ impl Writer<'_> {
 
     /// The name of a member of `members`, at times with letters of other case, and its first value as what was picked.
     fn member(&mut self, members: &Value, any_case: bool) -> String {
-        let members: Vec<(&String, &Value)> = members.as_object().into_iter().flatten().collect();
+        let mut members: Vec<(&String, &Value)> = members.as_object().into_iter().flatten().collect();
+        members.sort_unstable_by_key(|(name, _)| *name);
         let Some((name, value)) = (!members.is_empty()).then(|| members[self.random.below(members.len())]) else {
             self.picked = Value::Null;
             return "'absent'".to_owned();
