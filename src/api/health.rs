@@ -1,5 +1,6 @@
 //! `GET /status/ready` and `GET /status/live`: the health checks of orchestrators and load balancers.
 
+use logphase_io::count::counted;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -70,7 +71,7 @@ fn worker_problem(stuck_after: Duration, workers: impl Iterator<Item = (bool, Op
         slowest = busy.map_or(slowest, |time| if time > slowest.1 { (number, time) } else { slowest });
     }
     let (number, time) = Some(slowest).filter(|(_, time)| *time >= stuck_after)?;
-    Some(format!("worker {number} has been busy with one transaction for {} seconds", time.as_secs()))
+    Some(format!("worker {number} has been busy with one transaction for {}", counted(time.as_secs(), "second")))
 }
 
 #[cfg(test)]

@@ -280,14 +280,21 @@ const CHECK_HELP: [&str; 2] = [
   logphase check --settings logphase.yml kong.yml more.yml
   logphase check --format short kong.yml
   logphase check --input kong kong.yml
+  logphase check --suggest kong.yml
 ",
-    EXIT_CODES,
+    "\
+Exit codes:
+  0   the configuration is valid
+  2   the command line is invalid
+  74  a file cannot be read
+  78  the configuration or the settings are invalid",
 ];
 
 const TRY_HELP: [&str; 2] = [
     "Examples:
   logphase try kong.yml --transaction examples/transaction.json
-  logphase try --field 'agent=return kong.request.get_header(\"user-agent\")' < examples/transaction.json
+  logphase try --field 'host=return kong.request.get_host()' < examples/transaction.json
+  logphase try --why kong.yml --transaction examples/transactions.ndjson
   tail -n 1 access.ndjson | logphase try --json kong.yml
 ",
     EXIT_CODES,

@@ -1,5 +1,6 @@
 //! `logphase check`.
 
+use logphase_io::count::counted;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
@@ -24,7 +25,7 @@ pub(super) fn check(arguments: &Check) -> Exit {
         Ok(prepared) => prepared,
         Err(diagnostics) => {
             show(&diagnostics);
-            return Exit::Configuration;
+            return Exit::of(&diagnostics);
         }
     };
     let inputs = prepared.check_inputs();
@@ -35,7 +36,7 @@ pub(super) fn check(arguments: &Check) -> Exit {
     let notes = notes(prepared.configuration(), prepared.settings());
     show(&[prepared.warnings(), &names, &inputs, &earlier, &notes, &missing.unwrap_or_default()].concat());
     if any_error(&inputs) {
-        return Exit::Configuration;
+        return Exit::of(&inputs);
     }
     if arguments.suggest {
         say(check_names::suggestion(prepared.configuration(), prepared.settings()).as_bytes());
@@ -83,12 +84,11 @@ fn summary(prepared: &Prepared) -> String {
     let mut text = String::new();
     let disabled = configuration.plugins.iter().filter(|plugin| !plugin.enabled).count();
     let snippets: usize = program.steps.iter().map(|step| step.parts.len()).sum();
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
     let plugins = program.steps.len();
-    let _ = write!(text, "ok: {plugins} plugin{}, {snippets} Lua snippet{}", plural(plugins), plural(snippets));
+    let _ = write!(text, "ok: {}, {}", counted(plugins, "plugin"), counted(snippets, "Lua snippet"));
     let elsewhere = check_earlier::count_in_kong(configuration, prepared.settings());
     if elsewhere > 0 {
-        let _ = write!(text, ", {elsewhere} function{} of other phases in Kong", plural(elsewhere));
+        let _ = write!(text, ", {} of other phases in Kong", counted(elsewhere, "function"));
     }
     let _ = writeln!(text, "{}", if disabled > 0 { format!(", {disabled} disabled") } else { String::new() });
     const SHOWN: usize = 20;

@@ -63,7 +63,7 @@ pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Ex
     let (settings, findings) = files.read_settings();
     show(&findings);
     if any_error(&findings) {
-        return Err(Exit::Configuration);
+        return Err(Exit::of(&findings));
     }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => Ok((settings, runtime)),

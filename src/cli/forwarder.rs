@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(prepared) => prepared,
         Err(diagnostics) => {
             show(&diagnostics);
-            return Exit::Configuration;
+            return Exit::of(&diagnostics);
         }
     };
     let program = prepared.program();

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use logphase_config::diagnostic::{Diagnostic, Format, render_all};
+use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
 use logphase_io::printable;
 
 use crate::log;
@@ -43,6 +43,15 @@ pub enum Exit {
     Unavailable,
     /// 78: the configuration or the settings are invalid.
     Configuration,
+}
+
+impl Exit {
+    /// The exit code for a configuration with these errors. A file that cannot be read may be there later, so that a restart
+    /// helps; the text of one does not correct itself.
+    fn of(diagnostics: &[Diagnostic]) -> Self {
+        let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+        if errors.all(|error| error.code == codes::UNREADABLE) { Self::Unavailable } else { Self::Configuration }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -1,5 +1,6 @@
 //! `logphase run`.
 
+use logphase_io::count::{counted, were};
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,14 +16,14 @@ pub(super) fn run(arguments: &Run) -> Exit {
         Ok(launch) => launch,
         Err(diagnostics) => {
             show(&diagnostics);
-            return Exit::Configuration;
+            return Exit::of(&diagnostics);
         }
     };
     show(launch.warnings());
     let bar = if arguments.stdin { progress_bar() } else { ProgressBar::hidden() };
     let progress = |progress: &Progress| {
         bar.set_position(progress.bytes);
-        bar.set_message(format!("{} transactions", progress.accepted));
+        bar.set_message(counted(progress.accepted, "transaction"));
     };
     let console = Console { diagnostics: &show, progress: &progress };
     let ended = if arguments.stdin {
@@ -49,7 +50,7 @@ fn refuse(error: LaunchError) -> Exit {
     match error {
         LaunchError::Configuration(diagnostics) => {
             show(&diagnostics);
-            Exit::Configuration
+            Exit::of(&diagnostics)
         }
         LaunchError::Unavailable(message) => {
             complain(&format!("error: {message}\n"));
@@ -62,7 +63,8 @@ fn refuse(error: LaunchError) -> Exit {
 fn report(drained: &Drained) -> Exit {
     let mut exit = drained.ended.into();
     if drained.dropped > 0 {
-        complain(&format!("{} messages were dropped: their destinations refused them permanently\n", drained.dropped));
+        let (messages, were) = (counted(drained.dropped, "message"), were(drained.dropped));
+        complain(&format!("{messages} {were} dropped: refused permanently by their destinations\n"));
         exit = Exit::Incomplete;
     }
     let Some(summary) = &drained.summary else { return Exit::Incomplete };
@@ -71,12 +73,13 @@ fn report(drained: &Drained) -> Exit {
     }
     let printed = summary.rejected.len() as u64;
     if summary.rejected_total > printed {
-        complain(&format!("and {} more lines\n", summary.rejected_total - printed));
+        complain(&format!("and {}\n", counted(summary.rejected_total - printed, "more line")));
     }
     if let Some(error) = &summary.error {
         complain(&format!("error: cannot read standard input: {error}\n"));
     }
-    complain(&format!("{} transactions accepted, {} lines rejected\n", summary.accepted, summary.rejected_total));
+    let [accepted, rejected] = [(summary.accepted, "transaction"), (summary.rejected_total, "line")].map(|(n, noun)| counted(n, noun));
+    complain(&format!("{accepted} accepted, {rejected} rejected\n"));
     if summary.is_complete() { exit } else { Exit::Incomplete }
 }
 

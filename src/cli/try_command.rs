@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
         Ok(prepared) => prepared,
         Err(diagnostics) => {
             show(&diagnostics);
-            return Exit::Configuration;
+            return Exit::of(&diagnostics);
         }
     };
     show(prepared.warnings());
@@ -73,7 +73,7 @@ fn print_mapping(arguments: &Try) -> Exit {
     let (settings, diagnostics) = ConfigFiles::from(arguments.files.clone()).read_settings();
     show(&diagnostics);
     if any_error(&diagnostics) {
-        return Exit::Configuration;
+        return Exit::of(&diagnostics);
     }
     if let Err(unknown) = settings.mappings.check_argument(&arguments.mapping) {
         show(&[*unknown]);

@@ -6,6 +6,7 @@
 mod format;
 mod kubernetes;
 mod migration;
+mod needed;
 mod reader;
 
 use std::collections::HashMap;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 
-use crate::entity::{Completeness, Configuration, Rules};
+use self::needed::Uses;
+use crate::entity::{Completeness, Configuration, Drafts, Rules};
 use logphase_config::diagnostic::{Diagnostic, SourceFile};
-use logphase_config::document::{self, Node};
+use logphase_config::document::{self, Documents, Node};
 
 /// How files are read.
 #[derive(Clone, Copy)]
@@ -26,18 +28,25 @@ pub struct ReadOptions<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Reads `files` as one configuration. The configuration can be used only if no diagnostic is an error.
+/// Reads `files` as one configuration. The configuration can be used only if no diagnostic is an error. A variable that is
+/// not set is an error only where its value is needed here.
 pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configuration, Vec<Diagnostic>) {
-    let (mut trees, mut diagnostics) = (Vec::new(), Vec::new());
+    let (mut trees, mut diagnostics, mut unset) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
-        let (roots, found) = document::parse_all(file, Some(options.env));
+        let Documents { roots, diagnostics: found, unset: missing } = document::parse_all(file, Some(options.env));
         diagnostics.extend(found);
+        unset.extend(missing);
         let kong = roots.iter().filter(|root| !kubernetes::is_object(root));
         diagnostics.extend(kong.skip(1).take(1).map(document::second_document));
         trees.extend(roots);
     }
-    let (mut configuration, found) = read_trees(&trees, options.select_tags);
+    let (drafts, found) = drafts(&trees);
     diagnostics.extend(found);
+    let uses = Uses::new(&drafts, &unset);
+    let (mut configuration, found) = configuration(drafts, options.select_tags);
+    // Whatever else is wrong with a value that lacks a variable is wrong because it lacks it.
+    diagnostics.extend(found.into_iter().filter(|diagnostic| !uses.explain(diagnostic)));
+    diagnostics.extend(uses.judge(unset, &mut configuration));
     configuration.digest = digest(files);
     sort(&mut diagnostics, files);
     (configuration, diagnostics)
@@ -45,19 +54,23 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
 
 /// Reads a tree that is part of another document.
 pub fn read_tree(root: &Node, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
-    read_trees(std::slice::from_ref(root), select_tags)
+    let (drafts, mut diagnostics) = drafts(std::slice::from_ref(root));
+    let (configuration, found) = configuration(drafts, select_tags);
+    diagnostics.extend(found);
+    (configuration, diagnostics)
 }
 
-fn read_trees(trees: &[Node], select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
+fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
     let (objects, files): (Vec<_>, Vec<_>) = trees.iter().cloned().partition(kubernetes::is_object);
     let (mut drafts, mut diagnostics) = reader::drafts(&files);
     let (of_kubernetes, found) = kubernetes::drafts(&objects);
     drafts.append(of_kubernetes);
     diagnostics.extend(found);
-    let rules = Rules { select_tags, completeness: Completeness::LogPhase };
-    let (configuration, found) = Configuration::from_drafts(drafts, rules);
-    diagnostics.extend(found);
-    (configuration, diagnostics)
+    (drafts, diagnostics)
+}
+
+fn configuration(drafts: Drafts, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
+    Configuration::from_drafts(drafts, Rules { select_tags, completeness: Completeness::LogPhase })
 }
 
 fn digest(files: &[Arc<SourceFile>]) -> String {

@@ -33,10 +33,21 @@ pub struct Configuration {
     pub vaults: Vec<VaultEntity>,
     /// Plugins that do not run here: other plugins of Kong, and custom plugins.
     pub not_run: Vec<NotRun>,
+    /// What is wrong depending on whether an input finds routes.
+    pub routing: Routing,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
     pub digest: String,
     /// Names of the groups of each consumer, by its id and by its username.
     memberships: HashMap<String, BTreeSet<String>>,
+}
+
+/// What is wrong with a configuration depending on whether an input finds the routes of transactions.
+#[derive(Debug, Default)]
+pub struct Routing {
+    /// Errors that hold if one does: values that the router needs.
+    pub if_found: Vec<Diagnostic>,
+    /// Warnings that hold if none does: plugins that only the router could give transactions.
+    pub if_not_found: Vec<Diagnostic>,
 }
 
 /// How drafts are validated.

@@ -205,7 +205,7 @@ impl Draft {
     }
 
     /// The place of the entity for diagnostics: its name, otherwise its id, otherwise all of it.
-    pub(super) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         let named = self.node.get(self.kind.key()).or_else(|| self.node.get("id"));
         named.unwrap_or(&self.node).origin()
     }
@@ -262,4 +262,4 @@ fn is_about(diagnostic: &Diagnostic, name: &str) -> bool {
 }
 
 /// Fields of services and routes that the log phase uses: an invalid value is an error.
-const LOG_PHASE_FIELDS: &[&str] = &["id", "name", "tags", "enabled", "protocols"];
+pub(crate) const LOG_PHASE_FIELDS: &[&str] = &["id", "name", "tags", "enabled", "protocols"];

@@ -25,9 +25,10 @@ mod tags;
 mod unique;
 mod vault;
 
-pub use configuration::{Configuration, Rules};
+pub use configuration::{Configuration, Routing, Rules};
 pub use consumer::{Api, Certificate, Consumer, ConsumerGroup};
 pub use domain::{DomainPattern, HostError, HostPattern, SniError, SniPattern};
+pub(crate) use draft::LOG_PHASE_FIELDS;
 pub use draft::{Completeness, Draft, Drafts};
 pub use kind::EntityKind;
 pub use network::{Endpoint, NetworkError};

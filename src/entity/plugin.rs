@@ -197,6 +197,8 @@ pub(super) fn read(
                 if let Some(route) = targets[0] {
                     check_route(draft, &plugin, &drafts[route], diagnostics);
                 }
+                let on: Vec<&Draft> = targets[..2].iter().flatten().map(|at| &drafts[*at]).collect();
+                configuration.routing.if_not_found.extend(check_anonymous(draft, &plugin, &on));
                 configuration.plugins.push(plugin);
             }
             None => {
@@ -394,12 +396,27 @@ fn check_scope(draft: &Draft, definition: &Definition, scope: &Scope, diagnostic
         let diagnostic = Diagnostic::error(codes::SCOPE, message).at(origin).label("value must be null");
         diagnostics.push(diagnostic.path(draft.path.clone()).violation(field, "value must be null"));
     }
-    let entities = [&scope.route, &scope.service, &scope.consumer, &scope.consumer_group, &scope.api];
+    let entities = [&scope.consumer, &scope.consumer_group, &scope.api];
     if entities.into_iter().flatten().any(|entity| entity.id.is_none() && entity.name.is_none()) {
         let message = format!("plugin `{}` is on an entity without name and id", definition.name);
         let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(draft.origin()).path(draft.path.clone());
         diagnostics.push(diagnostic.label("no transaction can match it").help("give the entity a name"));
     }
+}
+
+/// A warning if the plugin is on a route or service that has neither name nor id: Kong's log objects name it by an id that
+/// the file does not have, so that only inputs that find routes give it transactions.
+fn check_anonymous(draft: &Draft, plugin: &Plugin, targets: &[&Draft]) -> Option<Diagnostic> {
+    let nameless = |target: &&&Draft| target.name().is_none() && target.id().is_none() && !target.external;
+    let target = targets.iter().find(nameless)?;
+    let word = target.kind.word();
+    let message = format!("plugin `{}` is on a {word} without name and id", plugin.definition.name);
+    let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(draft.origin()).path(draft.path.clone());
+    let diagnostic = diagnostic.label(format!("Kong's transactions cannot match this {word}"));
+    Some(diagnostic.help(format!(
+        "give the {word} its `name`, or the `id` that it has in Kong; an input that finds routes (`match_routes`) matches \
+         it as it is"
+    )))
 }
 
 /// Warns of a plugin that runs for none of its route's protocols.

@@ -1,5 +1,6 @@
 //! Runs the log phase of one transaction.
 
+use logphase_io::count::times;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -395,7 +396,7 @@ fn log_transition(step: &Step, part: usize, transition: Transition, suspension: 
         bytes => format!(" for transactions of {bytes} bytes or more"),
     };
     tracing::error!(plugin = %step.label, field, %place, "a Lua snippet is suspended for {time:?}{which}: it ran out of time or \
-        memory {after} times there; correct it and reload (settings: lua.suspend_after, lua.suspend_for)");
+        memory {} there; correct it and reload (settings: lua.suspend_after, lua.suspend_for)", times(u64::from(*after)));
 }
 
 /// As in Kong, an error ends the log phase for all later plugins: none of the steps emits its message.

@@ -1,5 +1,6 @@
 //! Logs workers that one transaction keeps busy for long, and gives what waits for them to others.
 
+use logphase_io::count::counted;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub(super) async fn watch(
         ticks.tick().await;
         let moved = relieve();
         if moved > 0 {
-            tracing::warn!("{moved} batches waited for a worker that does not come back; others process them");
+            let moved = counted(moved, "batch");
+            tracing::warn!("{moved} waited for a worker that does not come back; another worker takes over");
         }
         for (worker, (heartbeat, logged)) in worker_stats.heartbeats.iter().zip(&mut logged).enumerate() {
             let started = heartbeat.started();

@@ -44,7 +44,9 @@ impl Prepared {
         diagnostics.extend(unresolved);
         // Also if something is wrong already, so that all errors are found at once.
         let program = Program::build(&configuration, &settings).and_then(fitting);
-        let (router, found) = router(&configuration, &settings);
+        let (router, mut found) = router(&configuration, &settings);
+        let routing = std::mem::take(&mut configuration.routing);
+        found.extend(if matches_routes(&settings) { routing.if_found } else { routing.if_not_found });
         let refused = refused || any_error(&found);
         diagnostics.extend(found);
         if refused {

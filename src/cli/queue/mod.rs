@@ -3,6 +3,7 @@
 mod backend;
 mod show;
 
+use logphase_io::count::counted;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
@@ -44,17 +45,48 @@ Exit codes:
   74  there is no such queue, or the disk or the service fails
   78  the settings are invalid";
 
+const LIST_HELP: &str = "\
+Examples:
+  logphase queue list
+  logphase queue list --json | jq -r 'select(.messages > 0) | .name'";
+
+const SHOW_HELP: &str = "\
+Examples:
+  logphase queue show dead-letters/http-log
+  logphase queue show dead-letters/http-log --limit 100 --offset 20
+  logphase queue show dead-letters/http-log --json | jq -r '[.id, .reason] | @tsv'";
+
+const REPLAY_HELP: &str = "\
+Examples:
+  logphase queue replay dead-letters/http-log
+  logphase queue replay dead-letters/http-log --id 17 --id 18
+  logphase queue replay dead-letters/kafka-log --reason 'too large' --to http-log
+  logphase queue replay tcp-log-4f1c --to tcp-log-9a02      the queue of a removed plugin";
+
+const SALVAGE_HELP: &str = "\
+Examples:
+  logphase queue list                     names the queues with damaged files
+  logphase queue salvage tcp-log-4f1c";
+
+const DROP_HELP: &str = "\
+Examples:
+  logphase queue drop dead-letters/http-log --id 17 --id 18
+  logphase queue drop dead-letters/http-log --reason 'HTTP 413' --yes
+  logphase queue drop tcp-log-4f1c --all";
+
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List queues and dead letters: messages, bytes, age of the oldest message, and activity.
+    #[command(after_help = LIST_HELP)]
     List {
         /// Print one line of JSON per queue.
         #[arg(long)]
         json: bool,
     },
     /// Print messages, oldest first, and dead letters with the reason; removes nothing.
+    #[command(after_help = SHOW_HELP)]
     Show {
-        /// The queue.
+        /// The queue, or dead letters: a name in `list`, or what only that name begins with.
         queue: String,
         /// Print at most this many messages.
         #[arg(long, value_name = "N", default_value_t = 20)]
@@ -69,6 +101,7 @@ enum Action {
     /// Resend messages: append them to their plugin's queue, or to another plugin's.
     ///
     /// A message is safe at the target before it is removed from the source; a crash in between can duplicate it.
+    #[command(after_help = REPLAY_HELP)]
     Replay {
         /// Dead letters, or the queue of a removed plugin.
         queue: String,
@@ -83,13 +116,15 @@ enum Action {
     /// Logphase sets files aside (NAME.seg.unreadable) that are damaged or belong to another queue. This command reads
     /// them message by message, appends the intact ones to the queue, and removes the file when they are safe there.
     /// Messages that were delivered before the damage come again.
+    #[command(after_help = SALVAGE_HELP)]
     Salvage {
-        /// The queue, or dead letters.
+        /// The queue, or dead letters: a name in `list`, or what only that name begins with.
         queue: String,
     },
     /// Delete messages permanently.
+    #[command(after_help = DROP_HELP)]
     Drop {
-        /// The queue.
+        /// The queue, or dead letters: a name in `list`, or what only that name begins with.
         queue: String,
         /// Drop all messages.
         #[arg(long, required_unless_present_any = ["ids", "reason", "limit"], conflicts_with_all = ["ids", "reason", "limit"])]
@@ -189,10 +224,7 @@ async fn act(backend: &QueueBackend, known: &[QueueInfo], action: &Action) -> Re
 /// Prints how many messages were moved or dropped.
 fn report(moved: Moved, what: &str, later: &str) -> Exit {
     let Moved { messages, left } = moved;
-    complain(&format!(
-        "{messages} {} {what}, {left} left{later}\n",
-        if messages == 1 { "message" } else { "messages" }
-    ));
+    complain(&format!("{} {what}, {left} left{later}\n", counted(messages, "message")));
     if messages > 0 { Exit::Done } else { Exit::Incomplete }
 }
 
@@ -203,8 +235,12 @@ fn confirm(known: &[QueueInfo], name: &QueueName, chosen: &Selection) -> bool {
         return false;
     }
     let all = known.iter().find(|info| info.name == name.to_string()).map_or(0, |info| info.messages);
-    let which = if *chosen == Selection::default() { format!("all {all}") } else { "the selected".to_owned() };
-    complain(&format!("Drop {which} messages of {name} permanently? [y/N] "));
+    let which = match (*chosen == Selection::default(), all) {
+        (true, 1) => "the only message".to_owned(),
+        (true, _) => format!("all {}", counted(all, "message")),
+        (false, _) => "the selected messages".to_owned(),
+    };
+    complain(&format!("Drop {which} of {name} permanently? [y/N] "));
     let mut answer = String::new();
     let _ = std::io::stdin().lock().read_line(&mut answer);
     matches!(answer.trim(), "y" | "Y" | "yes")

@@ -1,5 +1,6 @@
 //! Output of queues and messages: tables, or JSON lines.
 
+use logphase_io::count::counted;
 use std::fmt::Write;
 
 use jiff::Timestamp;
@@ -33,7 +34,7 @@ pub(super) fn list(queues: &[QueueInfo], json: bool) -> String {
         let place = if queue.on_disk { "" } else { ", in memory" };
         let aside = match queue.set_aside.files {
             0 => String::new(),
-            files => format!(", {files} damaged {} set aside", if files == 1 { "file" } else { "files" }),
+            files => format!(", {} set aside", counted(files, "damaged file")),
         };
         [
             printable::line(&format!("{}{instance}", queue.name)).into_owned(),
@@ -83,7 +84,7 @@ pub(super) fn salvaged(files: &[Salvage]) -> String {
         return "no file was set aside\n".to_owned();
     }
     let line = |Salvage { file, messages, damaged_bytes, removed }: &Salvage| {
-        let messages = format!("{messages} {}", if *messages == 1 { "message" } else { "messages" });
+        let messages = counted(messages, "message");
         let rest = if *removed { "the file is removed" } else { "the file is kept" };
         format!("{file}: {messages} put back, {} damaged; {rest}\n", size(*damaged_bytes))
     };

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Sandbox) -> Exit {
     let (mut settings, findings) = files.read_settings();
     if any_error(&findings) {
         show(&findings);
-        return Exit::Configuration;
+        return Exit::of(&findings);
     }
     settings.lua.deadline_ms = DEADLINE_MS;
     settings.lua.memory_limit = MEMORY;

@@ -1,5 +1,6 @@
 //! The output: a table, or JSON lines.
 
+use logphase_io::count::counted;
 use logphase_io::printable;
 use serde_json::json;
 
@@ -51,5 +52,5 @@ pub(super) fn json(script: &Script, verdict: &Verdict) -> String {
 /// The totals.
 pub(super) fn summary(contained: usize, escaped: usize) -> String {
     let all = contained + escaped;
-    format!("{all} attack{}: {contained} contained, {escaped} escaped\n", if all == 1 { "" } else { "s" })
+    format!("{}: {contained} contained, {escaped} escaped\n", counted(all, "attack"))
 }

@@ -1,5 +1,6 @@
 //! Decides whether a script was contained.
 
+use logphase_io::count::counted;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -114,7 +115,7 @@ impl RunLimits {
         // Errors have an allowance of their own, as large as that of other lines.
         let lines = 2 * (self.log_lines + 2) * (report.runs.len() + 1);
         if report.log.count > lines {
-            exceeded.push(format!("{} lines were logged; the limit is {lines}", report.log.count));
+            exceeded.push(format!("{} logged; the limit is {lines}", counted(report.log.count, "line")));
         }
         if report.log.longest > MAX_LINE_BYTES {
             exceeded.push(format!("a line of {} bytes was logged", report.log.longest));

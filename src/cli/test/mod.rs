@@ -19,7 +19,7 @@ use super::dry_run::DryRun;
 use super::{Exit, complain, say, show as show_diagnostics};
 use file::{Suite, Test};
 use judge::{Failure, PluginResult, judge};
-use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
+use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use logphase_io::file::Accept;
 use show::{Report, Verdict, json_line};
 
@@ -125,8 +125,7 @@ fn read(path: &Path, source: &Arc<SourceFile>) -> Result<Suite, Exit> {
 /// Prints why a file cannot be run.
 fn refuse(diagnostics: &[Diagnostic]) -> Exit {
     show_diagnostics(diagnostics);
-    let unreadable = diagnostics.iter().filter(|one| one.is_error()).all(|one| one.code == codes::UNREADABLE);
-    if unreadable { Exit::Unavailable } else { Exit::Configuration }
+    Exit::of(diagnostics)
 }
 
 /// Runs the tests whose names contain `filter`, each in a new VM.

@@ -1,12 +1,13 @@
 //! Draws the screen.
 
+use logphase_io::count::{counted, times};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as Cells, Table, TableState, Wrap};
 
-use super::rows::{Row, age, bytes, number, rate, sanitize, short_time, times};
+use super::rows::{Row, age, bytes, number, rate, sanitize, short_time};
 use super::status::{Plugin, Queue, Snippet};
 use super::view::{Snapshot, View};
 
@@ -59,13 +60,13 @@ fn header(view: &View) -> Vec<Line<'static>> {
         waiting_bytes += queue.bytes;
         oldest = oldest.max(queue.oldest_seconds.unwrap_or_default());
     }
-    let mut second = format!("Waiting: {} messages, {}", number(waiting as f64), bytes(waiting_bytes));
+    let mut second = format!("Waiting: {}, {}", counted(number(waiting as f64), "message"), bytes(waiting_bytes));
     if waiting > 0 {
         second.push_str(&format!(", the oldest for {}", age(oldest)));
     }
     if last.status.unlogged() > 0 {
-        let count = number(last.status.unlogged() as f64);
-        second.push_str(&format!("; {count} transactions logged by no plugin"));
+        let count = counted(number(last.status.unlogged() as f64), "transaction");
+        second.push_str(&format!("; {count} logged by no plugin"));
     }
     vec![Line::from(first), Line::from(second), Line::from(inputs(view, last)), problem(view)]
 }
@@ -196,11 +197,17 @@ fn details_of(row: &Row, plugin: Option<&Plugin>, now: u64) -> Vec<Line<'static>
             0 => String::new(),
             unconfirmed => format!("; {unconfirmed} sent and not confirmed"),
         };
-        let held = format!("queue {place}: {} messages, {}{bound}{unconfirmed}", queue.pending(), bytes(queue.bytes));
+        let (waiting, size) = (counted(queue.pending(), "message"), bytes(queue.bytes));
+        let held = format!("queue {place}: {waiting}, {size}{bound}{unconfirmed}");
         lines.push(Line::from(held));
         lines.push(Line::from(format!(
-            "since start: {} accepted, {} recovered, {} delivered, {} dead letters, {} failed attempts, {} resent",
-            queue.enqueued, queue.recovered, queue.delivered, queue.dead_lettered, queue.failures, queue.retried
+            "since start: {} accepted, {} recovered, {} delivered, {}, {}, {} resent",
+            queue.enqueued,
+            queue.recovered,
+            queue.delivered,
+            counted(queue.dead_lettered, "dead letter"),
+            counted(queue.failures, "failed attempt"),
+            queue.retried
         )));
         let dropped: Vec<String> = queue
             .dropped
@@ -230,7 +237,7 @@ fn snippet(snippet: &Snippet) -> Line<'static> {
         text.push_str(&format!(": {} on average", short_time(seconds)));
     }
     if snippet.errors > 0 {
-        text.push_str(&format!(", {} errors", snippet.errors));
+        text.push_str(&format!(", {}", counted(snippet.errors, "error")));
     }
     for (budget, count) in snippet.stopped.iter().filter(|(_, count)| **count > 0) {
         text.push_str(&format!(", {count} stopped ({budget})"));

@@ -1,8 +1,9 @@
 //! The status as plain text.
 
+use logphase_io::count::{counted, times};
 use std::fmt::Write;
 
-use super::rows::{Row, Sort, age, bytes, rows, sanitize, times};
+use super::rows::{Row, Sort, age, bytes, rows, sanitize};
 use super::status::Queue;
 use super::view::Snapshot;
 use crate::phase::Unlogged;
@@ -20,7 +21,7 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         let _ = write!(text, "input {name}: {received} received, {rejected} rejected, {lost} lost, ");
         let _ = match &input.consumer {
             Some(consumer) => writeln!(text, "{}", consumer.text(|count| count.to_string())),
-            None => writeln!(text, "{} connections", input.connections),
+            None => writeln!(text, "{}", counted(input.connections, "connection")),
         };
     }
     text.push('\n');

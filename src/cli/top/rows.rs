@@ -170,11 +170,6 @@ pub(super) fn bytes(value: u64) -> String {
     }
 }
 
-/// How often something happened.
-pub(super) fn times(count: u64) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
-}
-
 /// A duration in its largest unit, for a narrow column.
 pub(super) fn age(seconds: f64) -> String {
     match seconds {

@@ -5,6 +5,7 @@
 
 mod drops;
 
+use logphase_io::count::counted;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -211,7 +212,7 @@ impl<S: DatagramSocket, D: Decode> Receiver<S, D> {
             };
             if size == 1 || refusal == IntakeError::ShuttingDown {
                 counters.count_lost(rest.len() as u64);
-                self.warn(None, &format!("{} transactions lost: {refusal}", rest.len()));
+                self.warn(None, &format!("{} lost: {refusal}", counted(rest.len(), "transaction")));
                 return;
             }
             size /= 2;

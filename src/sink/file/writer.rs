@@ -8,6 +8,7 @@
 //! - A file that ends within a line (the process was killed, or the disk was full) gets a newline before the next line.
 //! - For a queue on disk, lines are confirmed when they are synced ([`sync`]).
 
+use logphase_io::count::{counted, were};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -298,8 +299,9 @@ impl State {
         }
         self.unsynced.note_replay();
         outcome.warning = Some(format!(
-            "the file was truncated under the writer; its last {} lines were written again, so that none is lost",
-            lines.len()
+            "the file was truncated under the writer; its last {} {} written again, so that nothing is lost",
+            counted(lines.len(), "line"),
+            were(lines.len() as u64),
         ));
         let replayed = lines.len();
         let mut from = 0;

@@ -1,5 +1,6 @@
 //! Diagnostics as text.
 
+use logphase_io::count::counted;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -103,19 +104,15 @@ pub fn render_all(diagnostics: &[Diagnostic], format: Format, color: bool) -> St
         }
         let more = all.count();
         if more > 0 {
-            let _ = writeln!(text, "... and {more} more {noun}{}", if more == 1 { "" } else { "s" });
+            let _ = writeln!(text, "... and {}", counted(more, &format!("more {noun}")));
         }
         counts.push(diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count());
     }
     let _ = match (counts[0], counts[1]) {
         (0, 0) => writeln!(text, "no errors"),
-        (errors, 0) => writeln!(text, "{}", plural(errors, "error")),
-        (0, warnings) => writeln!(text, "no errors, {}", plural(warnings, "warning")),
-        (errors, warnings) => writeln!(text, "{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        (errors, 0) => writeln!(text, "{}", counted(errors, "error")),
+        (0, warnings) => writeln!(text, "no errors, {}", counted(warnings, "warning")),
+        (errors, warnings) => writeln!(text, "{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     };
     text
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

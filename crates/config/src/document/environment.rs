@@ -12,6 +12,8 @@ const CLOSE: &str = "}}";
 
 /// An expression that cannot be expanded.
 pub(super) struct Failed {
+    /// The variable, if all that is wrong is that it is not set.
+    pub(super) unset: Option<String>,
     /// Its bytes in the expanded text.
     pub(super) at: Range<usize>,
     /// Why.
@@ -36,18 +38,18 @@ pub(super) fn expand(file: &Arc<SourceFile>, environment: Environment<'_>) -> (A
         let Some(length) = source[inside..].find(CLOSE) else {
             let place = Place::new(file.clone(), start..inside);
             let error = Diagnostic::error(codes::ENVIRONMENT, "`${{` without `}}`").at(place).label("opened here");
-            failed.push(Failed { at: from..from + OPEN.len(), error });
+            failed.push(Failed { unset: None, at: from..from + OPEN.len(), error });
             break;
         };
         let end = inside + length + CLOSE.len();
         match evaluate(&source[inside..inside + length], environment) {
             Ok(value) => text.push_str(&value),
-            Err((message, help)) => {
+            Err(Problem { unset, message, help }) => {
                 // A number is also good as a string, so the missing value causes no second error.
                 text.push('0');
                 let place = Place::new(file.clone(), start..end);
                 let error = Diagnostic::error(codes::ENVIRONMENT, message).at(place).help(help);
-                failed.push(Failed { at: from..text.len(), error });
+                failed.push(Failed { unset, at: from..text.len(), error });
             }
         }
         replacements.push(Replacement { expanded: from..text.len(), source: start..end });
@@ -57,8 +59,22 @@ pub(super) fn expand(file: &Arc<SourceFile>, environment: Environment<'_>) -> (A
     (Arc::new(Text::expanded(file.clone(), text, replacements)), failed)
 }
 
+/// Why an expression has no value.
+struct Problem {
+    /// The variable, if all that is wrong is that it is not set.
+    unset: Option<String>,
+    message: String,
+    help: String,
+}
+
+impl Problem {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { unset: None, message: message.into(), help: help.into() }
+    }
+}
+
 /// The value of `env "DECK_X"`, optionally piped through decK's `toInt`, `toBool`, `toFloat` or `indent N`.
-fn evaluate(expression: &str, environment: Environment<'_>) -> Result<String, (String, String)> {
+fn evaluate(expression: &str, environment: Environment<'_>) -> Result<String, Problem> {
     let usage =
         || "write `${{ env \"DECK_NAME\" }}`, optionally with `| toInt`, `| toBool`, `| toFloat` or `| indent N`";
     let mut parts = expression.split('|').map(str::trim);
@@ -68,20 +84,21 @@ fn evaluate(expression: &str, environment: Environment<'_>) -> Result<String, (S
         .map(str::trim)
         .and_then(|quoted| ['"', '`'].iter().find_map(|quote| quoted.strip_prefix(*quote)?.strip_suffix(*quote)));
     let Some(name) = name else {
-        return Err((format!("unknown expression `{}`", expression.trim()), usage().into()));
+        return Err(Problem::new(format!("unknown expression `{}`", expression.trim()), usage()));
     };
     if !name.starts_with("DECK_") {
-        return Err((
-            format!("environment variables in a configuration must be prefixed with `DECK_`, found `{name}`"),
-            format!("rename the variable to `DECK_{name}`"),
-        ));
+        let message =
+            format!("environment variables in a configuration must be prefixed with `DECK_`, found `{name}`");
+        return Err(Problem::new(message, format!("rename the variable to `DECK_{name}`")));
     }
     let Some(mut value) = environment(name) else {
-        return Err((format!("environment variable `{name}` is not set"), format!("set `{name}` before starting")));
+        let message = format!("environment variable `{name}` is not set");
+        let unset = Some(name.to_owned());
+        return Err(Problem { unset, ..Problem::new(message, format!("set `{name}` before starting")) });
     };
     for filter in parts {
         value = apply(filter, value)
-            .ok_or_else(|| (format!("`{filter}` cannot be applied to `{name}`"), usage().into()))?;
+            .ok_or_else(|| Problem::new(format!("`{filter}` cannot be applied to `{name}`"), usage()))?;
     }
     Ok(value)
 }

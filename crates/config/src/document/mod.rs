@@ -11,13 +11,14 @@ mod request;
 mod scalar;
 mod snippet;
 mod text;
+mod values;
 mod yaml;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Origin, SourceFile, codes};
+use crate::diagnostic::{Diagnostic, Origin, Place, SourceFile, codes};
 
 pub use snippet::SnippetSource;
 pub use text::Text;
@@ -359,16 +360,42 @@ impl Node {
     }
 }
 
+/// The documents of a file.
+#[derive(Debug, Default)]
+pub struct Documents {
+    /// Their trees; none if there is an error that leaves nothing to read.
+    pub roots: Vec<Node>,
+    /// What is wrong with the file, but for `unset`.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The variables in keys and values that are not set; `0` stands for each.
+    pub unset: Vec<Unset>,
+}
+
+/// An environment variable that a key or value refers to and that is not set.
+#[derive(Debug)]
+pub struct Unset {
+    /// Its name.
+    pub variable: String,
+    /// The key or value that refers to it.
+    pub place: Place,
+    /// The error, for who needs the value.
+    pub error: Diagnostic,
+}
+
 /// Parses `file`: JSON if its name or first character says so, YAML otherwise. With `environment`, decK's
 /// `${{ env "DECK_X" }}` is replaced first; in a comment, what cannot be replaced does not matter. Without a tree there is at
 /// least one error. A tree may come with errors too, so that a later stage can add its own.
 pub fn parse(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (Option<Node>, Vec<Diagnostic>) {
-    let (mut documents, mut diagnostics) = parse_all(file, environment);
-    if let Some(second) = documents.get(1) {
+    let Documents { mut roots, mut diagnostics, unset } = parse_all(file, environment);
+    if !unset.is_empty() {
+        diagnostics.extend(unset.into_iter().map(|unset| unset.error));
+        diagnostics.sort_by_key(|diagnostic| diagnostic.place().map(|place| place.span.start));
+    }
+    if let Some(second) = roots.get(1) {
         diagnostics.push(second_document(second));
         return (None, diagnostics);
     }
-    (documents.pop(), diagnostics)
+    (roots.pop(), diagnostics)
 }
 
 /// The error that a document should not have `second` after it.
@@ -379,12 +406,11 @@ pub fn second_document(second: &Node) -> Diagnostic {
 
 /// Parses `file` like [`parse`], with any number of documents, separated by `---`. Documents without a value are left out,
 /// unless there is no other.
-pub fn parse_all(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> (Vec<Node>, Vec<Diagnostic>) {
+pub fn parse_all(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -> Documents {
     let (text, failed) = match environment {
         Some(environment) => environment::expand(file, environment),
         None => (Arc::new(Text::plain(file.clone())), Vec::new()),
     };
-    let mut diagnostics = Vec::new();
     let roots = if file.name.ends_with(".json") {
         json::parse(&text).map(|node| vec![node]).map_err(|error| vec![*error])
     } else if text.as_str().trim_start().starts_with(['{', '[']) {
@@ -393,73 +419,27 @@ pub fn parse_all(file: &Arc<SourceFile>, environment: Option<Environment<'_>>) -
     } else {
         yaml::parse(&text)
     };
+    let mut documents = Documents::default();
     match roots {
-        Ok(nodes) => {
-            diagnostics.extend(in_values(&nodes, failed));
+        Ok(roots) => {
+            for (failed, span) in values::failed(&roots, failed) {
+                match failed.unset {
+                    Some(variable) => {
+                        documents.unset.push(Unset { variable, place: text.place(span), error: failed.error });
+                    }
+                    None => documents.diagnostics.push(failed.error),
+                }
+            }
             let mut reported = HashSet::new();
-            nodes.iter().for_each(|node| duplicates(node, &mut reported, &mut diagnostics));
-            (nodes, diagnostics)
+            roots.iter().for_each(|node| duplicates(node, &mut reported, &mut documents.diagnostics));
+            documents.roots = roots;
         }
         Err(errors) => {
-            diagnostics.extend(failed.into_iter().map(|failed| failed.error));
-            diagnostics.extend(errors);
-            (Vec::new(), diagnostics)
+            documents.diagnostics.extend(failed.into_iter().map(|failed| failed.error));
+            documents.diagnostics.extend(errors);
         }
     }
-}
-
-/// The errors among `failed` that are in a key or value of the documents, and not in a comment.
-fn in_values(roots: &[Node], failed: Vec<environment::Failed>) -> impl Iterator<Item = Diagnostic> {
-    let mut spans = Vec::new();
-    if !failed.is_empty() {
-        roots.iter().for_each(|root| scalars(root, &mut spans));
-        spans.sort_unstable();
-    }
-    failed.into_iter().filter_map(move |failed| {
-        // Scalars do not overlap: the last one that starts early enough is the only one that can reach so far.
-        let before = spans.partition_point(|(start, _)| *start < failed.at.end);
-        let inside = before.checked_sub(1).is_some_and(|last| spans[last].1 > failed.at.start);
-        inside.then_some(failed.error)
-    })
-}
-
-/// Where the keys and scalars of `node` start and end in the parsed text.
-fn scalars(node: &Node, spans: &mut Vec<(usize, usize)>) {
-    fn add(location: &Location, spans: &mut Vec<(usize, usize)>) {
-        if let Location::Text { span, .. } = location {
-            spans.push((span.start, span.end));
-        }
-    }
-    match &node.kind {
-        NodeKind::Sequence(items) => items.iter().for_each(|item| scalars(item, spans)),
-        NodeKind::Mapping(entries) => {
-            for (key, value) in entries {
-                add(&key.location, spans);
-                scalars(value, spans);
-            }
-        }
-        NodeKind::String { value, style: StringStyle::Block } => {
-            if let Location::Text { text, span } = &node.location {
-                let raw = text.as_str().get(span.clone()).unwrap_or_default();
-                spans.push((span.start, span.start + block_length(raw, value)));
-            }
-        }
-        _ => add(&node.location, spans),
-    }
-}
-
-/// The bytes of `raw` that the block scalar `value` takes: the parser counts the comments after it, too.
-fn block_length(raw: &str, value: &str) -> usize {
-    let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
-    let (wanted, mut seen, mut length) = (visible(value), 0, 0);
-    for line in raw.split_inclusive('\n') {
-        if seen >= wanted {
-            break;
-        }
-        seen += visible(line);
-        length += line.len();
-    }
-    length
+    documents
 }
 
 /// Reports each key that is in its mapping twice. [`Node::get`] finds the first of the two. An alias repeats the text
