@@ -96,3 +96,70 @@ fn plugins_of_kubernetes_run() {
     given["route"] = json!({"name": "other"});
     assert_eq!(tried(&home, &given), []);
 }
+
+/// Scenario: plugins on a route and a service without name and id, on a route with an id, and on one with a name, once
+/// with Kong's transactions and once with an input that finds routes.
+/// Guarantees: only the first two are warned of, with both ways out; nothing is said where the router is in use.
+#[test]
+fn plugins_of_unnamed_routes() {
+    let home = Home::new();
+    let id = "0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10";
+    let plugin = "plugins: [{name: file-log, config: {path: /dev/null}}]";
+    for (entity, word) in [
+        (format!("routes: [{{paths: [/a], {plugin}}}]"), Some("route")),
+        (format!("services: [{{host: h, {plugin}}}]"), Some("service")),
+        (format!("routes: [{{id: {id}, paths: [/a], {plugin}}}]"), None),
+        (format!("routes: [{{name: a, paths: [/a], {plugin}}}]"), None),
+    ] {
+        home.write("unnamed.yml", &format!("_format_version: '3.0'\n{entity}\n"));
+        home.write("kong-input.yml", "{}");
+        home.write("router.yml", "inputs: {http: {match_routes: true}}\n");
+        for (settings, silent) in [("kong-input.yml", false), ("router.yml", true)] {
+            let ended = home.run(&["check", "unnamed.yml", "--settings", settings], b"");
+            let said = said(&ended);
+            assert_eq!(ended.code(), 0, "{said}");
+            let expected = word.filter(|_| !silent);
+            assert_eq!(said.contains("without name and id"), expected.is_some(), "{entity} {settings}: {said}");
+            if let Some(word) = expected {
+                assert!(said.contains(&format!("Kong's transactions cannot match this {word}")), "{said}");
+                assert!(said.contains("`id` that it has in Kong") && said.contains("`match_routes`"), "{said}");
+            }
+        }
+    }
+}
+
+/// Scenario: files of a configuration, of settings and of tests that are not there, and ones that are not valid; a variable of a
+/// service's host that is not set, with and without an input that finds routes.
+/// Guarantees: exit code 74 for what may be there later, 78 for what is wrong.
+#[test]
+fn exit_codes_say_whether_a_restart_helps() {
+    let home = Home::new();
+    home.write("wrong.yml", "_format_version: '3.0'\nplugins: [{name: file-log}]\n");
+    home.write("wrong-settings.yml", "nonsense: 1\n");
+    home.write("tests.yml", "config: nowhere.yml\ntests: [{name: a, transaction: {}, expect: {}}]\n");
+    home.write("unset.yml", "_format_version: '3.0'\nservices: [{name: a, host: '${{ env \"DECK_NO\" }}'}]\n");
+    home.write("good.yml", "_format_version: '3.0'\n");
+    home.write("kong-input.yml", "{}");
+    home.write("router.yml", "inputs: {http: {match_routes: true}}\n");
+    for (code, arguments) in [
+        (74, &["run", "nowhere.yml"][..]),
+        (74, &["check", "nowhere.yml"]),
+        (74, &["check", "good.yml", "--settings", "nowhere.yml"]),
+        (74, &["check", "good.yml", "nowhere.yml"]),
+        (74, &["try", "nowhere.yml"]),
+        (74, &["forwarder", "nowhere.yml"]),
+        (74, &["queue", "list", "--settings", "nowhere.yml"]),
+        (74, &["test", "nowhere.yml"]),
+        (74, &["sandbox", "--settings", "nowhere.yml"]),
+        (78, &["run", "wrong.yml"]),
+        (78, &["check", "wrong.yml"]),
+        (78, &["check", "wrong.yml", "nowhere.yml"]),
+        (78, &["check", "good.yml", "--settings", "wrong-settings.yml"]),
+        (78, &["queue", "list", "--settings", "wrong-settings.yml"]),
+        (0, &["check", "unset.yml", "--settings", "kong-input.yml"]),
+        (78, &["check", "unset.yml", "--settings", "router.yml"]),
+    ] {
+        let ended = home.run(arguments, b"");
+        assert_eq!(ended.code(), code, "{arguments:?}: {}", said(&ended));
+    }
+}

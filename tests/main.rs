@@ -13,6 +13,7 @@ mod conformance;
 mod datagrams;
 mod differences;
 mod disk;
+mod documentation;
 mod documentation_examples;
 mod dry_run;
 mod durable;

@@ -50,9 +50,17 @@ fn alerts_fire_when_they_should() {
 }
 
 /// Scenario: an alert notifies an operator.
-/// Guarantees: each alert has a summary, a description, a severity and a runbook that exists.
+/// Guarantees: each alert has a summary, a description, a severity and a runbook that exists; the command in the file makes a
+/// link of every runbook.
 #[test]
 fn alerts_say_what_to_do() {
+    let command = text("alerts.yml").lines().find_map(|line| line.split_once("sed -i ").map(|(_, rest)| rest.to_owned()));
+    let command = command.expect("the file says how");
+    assert!(include_str!("../docs/operations.md").contains(&command), "{command}");
+    let parts: Vec<&str> = command.split('|').collect();
+    let linked = text("alerts.yml").replace(parts[1], parts[2]);
+    let urls = linked.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: "));
+    assert!(urls.clone().count() >= 16 && urls.clone().all(|url| url.starts_with("https://")), "{linked}");
     let rules = rules();
     assert!(rules.len() >= 16, "{}", rules.len());
     let runbooks = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");

@@ -4,10 +4,11 @@
 //! processes: plugins that Kong runs, credentials, upstreams. A variable that only they use need not be set.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::format::{OTHER_COLLECTIONS, nested};
-use crate::entity::{Configuration, Draft, Drafts, EntityKind, LOG_PHASE_FIELDS};
-use logphase_config::diagnostic::{Diagnostic, Origin, Severity, codes};
+use crate::entity::{Configuration, Draft, Drafts, EntityKind, LOG_PHASE_FIELDS, Plugin};
+use logphase_config::diagnostic::{Diagnostic, Origin, Place, codes};
 use logphase_config::document::{Node, Unset};
 
 /// The most variables that one note names.
@@ -32,16 +33,16 @@ enum User {
 /// What uses each value that lacks a variable.
 pub(super) struct Uses {
     users: HashMap<Start, HashSet<User>>,
-    /// The same values, as bytes of their files.
-    values: Vec<(usize, std::ops::Range<usize>)>,
+    /// The same values in order, each with its end.
+    values: Vec<(Start, usize)>,
 }
 
 impl Uses {
     /// What in `drafts` uses the values of `unset`.
     pub(super) fn new(drafts: &Drafts, unset: &[Unset]) -> Self {
-        let values = unset.iter().map(|unset| (address(&unset.place), unset.place.span.clone()));
-        let values: Vec<_> = values.collect();
-        let users = values.iter().map(|(file, span)| ((*file, span.start), HashSet::new())).collect();
+        let mut values: Vec<_> = unset.iter().map(|unset| (begins(&unset.place), unset.place.span.end)).collect();
+        values.sort_unstable();
+        let users = values.iter().map(|(start, _)| (*start, HashSet::new())).collect();
         let mut uses = Self { users, values };
         if unset.is_empty() {
             return uses;
@@ -103,10 +104,10 @@ impl Uses {
     /// Whether `diagnostic` is about a value that lacks a variable.
     pub(super) fn explain(&self, diagnostic: &Diagnostic) -> bool {
         let Some(place) = diagnostic.place() else { return false };
-        let inside = |(file, span): &(usize, std::ops::Range<usize>)| {
-            *file == address(place) && span.start <= place.span.start && place.span.end <= span.end
-        };
-        self.values.iter().any(inside)
+        // Values do not overlap: only the last one that starts early enough can reach so far.
+        let before = self.values.partition_point(|(start, _)| *start <= begins(place));
+        let last = before.checked_sub(1).map(|at| self.values[at]);
+        last.is_some_and(|((file, _), end)| file == begins(place).0 && place.span.end <= end)
     }
 
     /// An error for each variable that what runs here uses, and one note about the others. Those that only the router uses
@@ -115,7 +116,7 @@ impl Uses {
         let running = Running::of(configuration);
         let (mut diagnostics, mut others) = (Vec::new(), Vec::new());
         for unset in unset {
-            let users = &self.users[&(address(&unset.place), unset.place.span.start)];
+            let users = &self.users[&begins(&unset.place)];
             if users.iter().any(|user| running.includes(user)) {
                 diagnostics.push(unset.error);
                 continue;
@@ -142,7 +143,7 @@ impl Running {
         let enabled = || configuration.plugins.iter().filter(|plugin| plugin.enabled);
         let disabled = configuration.plugins.iter().filter(|plugin| !plugin.enabled).map(|plugin| &plugin.origin);
         let skipped = configuration.not_run.iter().map(|plugin| &plugin.origin).chain(disabled);
-        let certificate = |plugin: &crate::entity::Plugin| {
+        let certificate = |plugin: &Plugin| {
             let path = plugin.definition.certificate;
             let id = path.iter().try_fold(&plugin.config, |value, name| value.get(name))?;
             (!path.is_empty()).then(|| id.as_str().map(str::to_owned))?
@@ -179,13 +180,13 @@ fn note(unset: &[Unset]) -> Option<Diagnostic> {
         more => format!(" and {more} more"),
     };
     let message = format!("not set, and used by nothing that runs here: {}{more}", shown.join(", "));
-    Some(Diagnostic::new(Severity::Note, codes::ENVIRONMENT, message).at(first.place.clone()))
+    Some(Diagnostic::note(codes::ENVIRONMENT, message).at(first.place.clone()))
 }
 
 fn start(origin: &Origin) -> Option<Start> {
-    origin.place().map(|place| (address(place), place.span.start))
+    origin.place().map(begins)
 }
 
-fn address(place: &logphase_config::diagnostic::Place) -> usize {
-    std::sync::Arc::as_ptr(&place.file).addr()
+fn begins(place: &Place) -> Start {
+    (Arc::as_ptr(&place.file).addr(), place.span.start)
 }

@@ -454,3 +454,71 @@ proptest::proptest! {
         render_all(&diagnostics, Format::Pretty, false);
     }
 }
+
+/// The errors about variables in `plugins` and what stands beside them, and the notes, each by its line.
+fn about_variables(text: &str, select_tags: &[&str]) -> (Vec<usize>, Vec<String>, Configuration) {
+    let text = text.replace("UNSET", "${{ env \"DECK_NO\" }}");
+    let (configuration, diagnostics) = read_files(&[("kong.yaml", &text)], select_tags);
+    let line = |diagnostic: &Diagnostic| diagnostic.place().expect("it is in the file").line();
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let (known, others): (Vec<_>, Vec<_>) = errors.partition(|diagnostic| diagnostic.code == codes::ENVIRONMENT);
+    assert!(others.is_empty(), "{text}\n{others:?}");
+    let notes = diagnostics.iter().filter(|diagnostic| diagnostic.code == codes::ENVIRONMENT && !diagnostic.is_error());
+    (known.into_iter().map(line).collect(), notes.map(|note| note.message.clone()).collect(), configuration)
+}
+
+/// Scenario: an unset variable in every kind of place: in plugins that run here and in those that do not (Kong's, a custom one,
+/// a disabled one, one without the selected tags), in what both share, in credentials, certificates, vaults and upstreams, in
+/// routes and services.
+/// Guarantees: it is an error where a plugin that runs here uses the value, and otherwise one note; no second error about
+/// the value; for the router it is one only while an input finds routes.
+#[test]
+fn variables_are_demanded_where_they_are_used() {
+    const NEEDED: bool = true;
+    const HTTP: &str = "plugins:\n- {name: http-log, config: {http_endpoint: UNSET}}\n";
+    let rows: &[(bool, &str)] = &[
+        (NEEDED, HTTP),
+        (NEEDED, "plugins:\n- {name: tcp-log, config: {host: h, port: UNSET}}\n"),
+        (NEEDED, "plugins:\n- {name: http-log, enabled: UNSET, config: {http_endpoint: 'http://h'}}\n"),
+        (!NEEDED, "plugins:\n- {name: http-log, enabled: false, config: {http_endpoint: UNSET}}\n"),
+        (!NEEDED, "plugins:\n- {name: tcp-log, enabled: false, config: {host: 'x', port: UNSET}}\n"),
+        (!NEEDED, "plugins:\n- {name: rate-limiting, config: {minute: UNSET}}\n"),
+        (!NEEDED, "plugins:\n- {name: datadog, config: {host: UNSET}}\n"),
+        (NEEDED, "plugins:\n- {name: UNSET, config: {}}\n- {name: rate-limiting, config: {minute: UNSET}}\n"),
+        (NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, _config: one}\n"),
+        (!NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, config: {path: /a}}\n"),
+        (!NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, enabled: false, _config: one}\n"),
+        (!NEEDED, "consumers:\n- {username: bob, keyauth_credentials: [{key: UNSET}]}\n"),
+        (NEEDED, "consumers:\n- {username: UNSET}\n"),
+        (!NEEDED, "upstreams:\n- {name: UNSET}\n"),
+        (!NEEDED, "keyauth_credentials:\n- {key: UNSET, consumer: bob}\n"),
+        (!NEEDED, "certificates:\n- {id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10, cert: UNSET, key: UNSET}\n"),
+        (
+            NEEDED,
+            "certificates:\n- {id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10, cert: UNSET, key: k}\nplugins:\n- {name: http-log, \
+             config: {http_endpoint: 'http://h', client_certificate: {id: 0b7b0e7e-7a19-4b1f-a5f9-5d1f0e8f3a10}}}\n",
+        ),
+        (NEEDED, "services:\n- {name: UNSET, host: h}\n"),
+        (!NEEDED, "services:\n- {name: a, host: UNSET}\n"),
+        (!NEEDED, "services:\n- {name: a, host: h, port: UNSET}\n"),
+        (!NEEDED, "routes:\n- {name: a, hosts: [UNSET]}\n"),
+        (!NEEDED, "services:\n- {name: a, host: h, plugins: [{name: key-auth, config: {key_names: [UNSET]}}]}\n"),
+        (NEEDED, "services:\n- {name: a, host: h, plugins: [{name: file-log, config: {path: UNSET}}]}\n"),
+        // An alias is in both plugins.
+        (NEEDED, "plugins:\n- {name: cors, config: {origins: [&x UNSET]}}\n- {name: file-log, config: {path: *x}}\n"),
+        (!NEEDED, "plugins:\n- {name: cors, config: {origins: [&x UNSET]}}\n- {name: key-auth, config: {key_names: [*x]}}\n"),
+    ];
+    for (needed, text) in rows {
+        let text = format!("_format_version: '3.0'\n{text}");
+        let (errors, notes, configuration) = about_variables(&text, &[]);
+        assert_eq!(!errors.is_empty(), *needed, "{text}");
+        assert_eq!(notes.is_empty(), *needed || notes.is_empty(), "{text}: {notes:?}");
+        assert!(*needed || notes == ["not set, and used by nothing that runs here: `DECK_NO`"], "{text}: {notes:?}");
+        let routing = text.contains("hosts: [UNSET") || text.contains("host: UNSET}\n") && text.contains("services");
+        let routing = routing || text.contains("port: UNSET}\n") && text.contains("services");
+        assert_eq!(configuration.routing.if_found.is_empty(), !routing, "{text}");
+    }
+    let tagged = "_format_version: '3.0'\nplugins:\n- {name: file-log, tags: [TAG], config: {path: UNSET}}\n";
+    let of = |tag: &str| about_variables(&tagged.replace("TAG", tag), &["mine"]).0.len();
+    assert_eq!((of("mine"), of("other")), (1, 0));
+}

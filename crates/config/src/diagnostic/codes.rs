@@ -128,7 +128,7 @@ pub const CODES: &[Code] = &[
     code(
         ENVIRONMENT,
         "an environment variable that the file refers to",
-        "As with decK, `${{ env \"DECK_X\" }}` is replaced by the variable's value before the file is parsed. The name must start with DECK_, and the variable must be set.",
+        "As with decK, `${{ env \"DECK_X\" }}` is replaced by the variable's value before the file is parsed. The name must start with DECK_, and the variable must be set if something that runs here uses the value; other variables that are not set are named in a note.",
     ),
     code(DOCUMENTS, "not exactly one document", "A file holds one document, with a mapping at the top."),
     code(TYPE, "a value of the wrong type", "Write strings that look like numbers or booleans in quotes."),
