@@ -54,7 +54,8 @@ fn alerts_fire_when_they_should() {
 /// link of every runbook.
 #[test]
 fn alerts_say_what_to_do() {
-    let command = text("alerts.yml").lines().find_map(|line| line.split_once("sed -i ").map(|(_, rest)| rest.to_owned()));
+    let command =
+        text("alerts.yml").lines().find_map(|line| line.split_once("sed -i ").map(|(_, rest)| rest.to_owned()));
     let command = command.expect("the file says how");
     assert!(include_str!("../docs/operations.md").contains(&command), "{command}");
     let parts: Vec<&str> = command.split('|').collect();

@@ -78,7 +78,8 @@ fn report(drained: &Drained) -> Exit {
     if let Some(error) = &summary.error {
         complain(&format!("error: cannot read standard input: {error}\n"));
     }
-    let [accepted, rejected] = [(summary.accepted, "transaction"), (summary.rejected_total, "line")].map(|(n, noun)| counted(n, noun));
+    let [accepted, rejected] =
+        [(summary.accepted, "transaction"), (summary.rejected_total, "line")].map(|(n, noun)| counted(n, noun));
     complain(&format!("{accepted} accepted, {rejected} rejected\n"));
     if summary.is_complete() { exit } else { Exit::Incomplete }
 }

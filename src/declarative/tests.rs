@@ -487,7 +487,10 @@ fn variables_are_demanded_where_they_are_used() {
         (NEEDED, "plugins:\n- {name: UNSET, config: {}}\n- {name: rate-limiting, config: {minute: UNSET}}\n"),
         (NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, _config: one}\n"),
         (!NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, config: {path: /a}}\n"),
-        (!NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, enabled: false, _config: one}\n"),
+        (
+            !NEEDED,
+            "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, enabled: false, _config: one}\n",
+        ),
         (!NEEDED, "consumers:\n- {username: bob, keyauth_credentials: [{key: UNSET}]}\n"),
         (NEEDED, "consumers:\n- {username: UNSET}\n"),
         (!NEEDED, "upstreams:\n- {name: UNSET}\n"),
@@ -506,7 +509,10 @@ fn variables_are_demanded_where_they_are_used() {
         (NEEDED, "services:\n- {name: a, host: h, plugins: [{name: file-log, config: {path: UNSET}}]}\n"),
         // An alias is in both plugins.
         (NEEDED, "plugins:\n- {name: cors, config: {origins: [&x UNSET]}}\n- {name: file-log, config: {path: *x}}\n"),
-        (!NEEDED, "plugins:\n- {name: cors, config: {origins: [&x UNSET]}}\n- {name: key-auth, config: {key_names: [*x]}}\n"),
+        (
+            !NEEDED,
+            "plugins:\n- {name: cors, config: {origins: [&x UNSET]}}\n- {name: key-auth, config: {key_names: [*x]}}\n",
+        ),
     ];
     for (needed, text) in rows {
         let text = format!("_format_version: '3.0'\n{text}");

@@ -64,7 +64,11 @@ impl Consumer {
         let sum = |of: fn(&Topic) -> u64| self.topics.values().map(of).sum::<u64>();
         let paused = sum(|topic| topic.paused);
         let paused = if paused > 0 { format!(" ({} paused)", number(paused)) } else { String::new() };
-        format!("{}{paused}, lag {}", counted(number(sum(|topic| topic.partitions)), "partition"), number(sum(|topic| topic.lag)))
+        format!(
+            "{}{paused}, lag {}",
+            counted(number(sum(|topic| topic.partitions)), "partition"),
+            number(sum(|topic| topic.lag))
+        )
     }
 }
 
@@ -86,7 +90,8 @@ impl Mapping {
         let mut problems = Vec::new();
         if !self.unseen.is_empty() {
             let of = self.transactions;
-            let mut text = format!("mapping {name}: none of {} had {}", counted(of, "transaction"), self.unseen.join(", "));
+            let mut text =
+                format!("mapping {name}: none of {} had {}", counted(of, "transaction"), self.unseen.join(", "));
             if !self.unmapped.is_empty() {
                 text.push_str(&format!("; they had {}, which it does not read", self.unmapped.join(", ")));
             }

@@ -87,8 +87,7 @@ fn evaluate(expression: &str, environment: Environment<'_>) -> Result<String, Pr
         return Err(Problem::new(format!("unknown expression `{}`", expression.trim()), usage()));
     };
     if !name.starts_with("DECK_") {
-        let message =
-            format!("environment variables in a configuration must be prefixed with `DECK_`, found `{name}`");
+        let message = format!("environment variables in a configuration must be prefixed with `DECK_`, found `{name}`");
         return Err(Problem::new(message, format!("rename the variable to `DECK_{name}`")));
     }
     let Some(mut value) = environment(name) else {
