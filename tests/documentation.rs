@@ -120,8 +120,10 @@ fn help(words: &[&str]) -> String {
 /// The commands that `text` lists, as clap prints them.
 fn commands(text: &str) -> Vec<String> {
     let list = text.split("Commands:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap_or_default();
-    let names = list.lines().filter_map(|line| line.split_whitespace().next().filter(|_| line.starts_with("  ")));
-    names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase()) && *name != "help").map(str::to_owned).collect()
+    // Deeper lines continue the description above them.
+    let rows = list.lines().filter_map(|line| line.strip_prefix("  ").filter(|row| !row.starts_with(' ')));
+    let names = rows.filter_map(|row| row.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 fn options() -> (BTreeMap<String, BTreeSet<String>>, String) {
@@ -197,7 +199,7 @@ const RULES: &[Rule] = &[
         what: "code of a diagnostic",
         find: r"\b(K[0-9]{4})\b",
         within: (true, true),
-        least: 20,
+        least: 10,
         wrong: |code| codes::explain(code).is_none().then(|| "no code".to_owned()),
     },
     Rule {
@@ -253,7 +255,7 @@ const RULES: &[Rule] = &[
         what: "address of the status listener",
         find: r"(127\.0\.0\.1:[0-9]+)/(?:metrics|status)",
         within: (true, true),
-        least: 3,
+        least: 1,
         wrong: |address| {
             let default = &KNOWN.defaults["status.listen"];
             (!default.contains(address)).then(|| format!("it listens on {default}"))
@@ -328,7 +330,9 @@ fn names_exist() {
                 }
             }
         }
-        assert!(found >= rule.least, "only {found} of {}", rule.what);
+        if found < rule.least {
+            wrong.push(format!("only {found} of {}: the rule does not find them", rule.what));
+        }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -1,6 +1,6 @@
 //! Decides whether a script was contained.
 
-use logphase_io::count::counted;
+use logphase_io::count::{counted, were};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -115,7 +115,11 @@ impl RunLimits {
         // Errors have an allowance of their own, as large as that of other lines.
         let lines = 2 * (self.log_lines + 2) * (report.runs.len() + 1);
         if report.log.count > lines {
-            exceeded.push(format!("{} logged; the limit is {lines}", counted(report.log.count, "line")));
+            exceeded.push(format!(
+                "{} {} logged; the limit is {lines}",
+                counted(report.log.count, "line"),
+                were(report.log.count as u64)
+            ));
         }
         if report.log.longest > MAX_LINE_BYTES {
             exceeded.push(format!("a line of {} bytes was logged", report.log.longest));
