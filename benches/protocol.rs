@@ -124,8 +124,20 @@ fn als(name: &str, entries: &[(u8, Bytes)]) -> Option<f64> {
         batch::read(&message).flatten().filter(|part| read(*part)).count()
     });
     row(name, message.len(), number, || {
-        let decode = |part| decoder.decode(part, &origin).ok().flatten().map(black_box);
-        batch::read(&message).flatten().filter_map(decode).count()
+        // As the input does: the texts share a buffer.
+        let (mut text, mut ends) = (Vec::with_capacity(3 * message.len()), Vec::with_capacity(number));
+        for part in batch::read(&message).flatten() {
+            if decoder.write(part, &origin, &mut text).is_ok_and(|written| written) {
+                ends.push(text.len());
+            }
+        }
+        let (text, mut start) = (Bytes::from(text), 0);
+        let index = |end: &usize| {
+            let transaction = decoder.index(text.slice(start..*end)).ok().map(black_box);
+            start = *end;
+            transaction
+        };
+        ends.iter().filter_map(index).count()
     })
 }
 

@@ -9,7 +9,7 @@ use logphase_script::transaction::{Limits, Transaction};
 
 use super::DecodeError;
 
-/// Decodes entries, one transaction each.
+/// Decodes entries, one transaction each. It takes two steps, so that the texts of many entries can share one buffer.
 #[derive(Debug, Clone)]
 pub struct AlsDecoder {
     converter: Arc<Converter>,
@@ -22,30 +22,35 @@ impl AlsDecoder {
         Self { converter: Arc::new(converter), limits }
     }
 
-    /// The transaction of an entry that `origin` sent; `None` for a record that is left out.
+    /// Appends the text of an entry's transaction to `text`, for [`Self::index`]. `origin` sent the entry. False for a record
+    /// that is left out.
     ///
     /// # Errors
-    /// The entry is malformed, or its transaction exceeds a limit.
-    pub fn decode(&self, entry: Part<'_>, origin: &Origin) -> Result<Option<Transaction>, DecodeError> {
+    /// The entry is malformed or exceeds the limit of bytes; nothing is appended.
+    pub fn write(&self, entry: Part<'_>, origin: &Origin, text: &mut Vec<u8>) -> Result<bool, DecodeError> {
         let error = |reason: String, too_large| DecodeError { index: 0, offset: 0, reason, too_large };
         let (Part::Http(bytes) | Part::Tcp(bytes) | Part::Identifier(bytes)) = entry;
         if bytes.len() > self.limits.max_bytes {
             return Err(error(format!("an entry of more than {} bytes", self.limits.max_bytes), true));
         }
-        // Two in three entries fit without growing.
-        let mut text = Vec::with_capacity(2048);
         let converted = match entry {
-            Part::Http(entry) => self.converter.http(entry, origin, &mut text),
-            Part::Tcp(entry) => self.converter.tcp(entry, origin, &mut text),
-            Part::Identifier(_) => return Ok(None),
+            Part::Http(entry) => self.converter.http(entry, origin, text),
+            Part::Tcp(entry) => self.converter.tcp(entry, origin, text),
+            Part::Identifier(_) => return Ok(false),
         };
         match converted {
-            Ok(Conversion::Written) => {}
-            Ok(Conversion::Intermediate) => return Ok(None),
-            Err(rejection) => return Err(error(rejection.to_string(), false)),
+            Ok(Conversion::Written) => Ok(true),
+            Ok(Conversion::Intermediate) => Ok(false),
+            Err(rejection) => Err(error(rejection.to_string(), false)),
         }
-        let transaction = Transaction::parse(Bytes::from(text), &self.limits);
-        transaction.map(Some).map_err(|rejection| DecodeError::of(rejection, 0, 0))
+    }
+
+    /// The transaction of a text that [`Self::write`] has written.
+    ///
+    /// # Errors
+    /// It exceeds a limit.
+    pub fn index(&self, text: Bytes) -> Result<Transaction, DecodeError> {
+        Transaction::parse(text, &self.limits).map_err(|rejection| DecodeError::of(rejection, 0, 0))
     }
 }
 
@@ -58,22 +63,28 @@ mod tests {
         AlsDecoder::new(Converter::default(), limits)
     }
 
+    fn decode(decoder: &AlsDecoder, entry: Part<'_>) -> Result<Option<Transaction>, DecodeError> {
+        let mut text = Vec::new();
+        let written = decoder.write(entry, &Origin::default(), &mut text)?;
+        written.then(|| decoder.index(text.into())).transpose()
+    }
+
     /// Scenario: an entry within the limits, and one with more headers than a transaction may have members.
     /// Guarantees: the first is a transaction whose members are indexed; the second is refused as too large.
     #[test]
     fn limits() {
         let header = |number: usize| TextMember { key: format!("x-{number}").into(), value: "v".into() };
-        let decode = |headers: usize| {
+        let with_headers = |headers: usize| {
             let request = HttpRequest { headers: (0..headers).map(header).collect(), ..HttpRequest::default() };
             let entry = HttpEntry { common: Some(Common::default()), request: Some(request), ..HttpEntry::default() };
             let entry = logphase_protocol::envoy::message::encode(&entry);
-            decoder(Limits { max_members: 100, ..Limits::default() }).decode(Part::Http(&entry), &Origin::default())
+            decode(&decoder(Limits { max_members: 100, ..Limits::default() }), Part::Http(&entry))
         };
-        let transaction = decode(3).unwrap().unwrap();
+        let transaction = with_headers(3).unwrap().unwrap();
         assert!(transaction.get("envoy").is_some());
-        assert!(decode(101).unwrap_err().too_large);
+        assert!(with_headers(101).unwrap_err().too_large);
         let small = decoder(Limits { max_bytes: 5, ..Limits::default() });
-        assert!(small.decode(Part::Tcp(&[0; 6]), &Origin::default()).unwrap_err().too_large);
+        assert!(decode(&small, Part::Tcp(&[0; 6])).unwrap_err().too_large);
     }
 
     /// The entries that the crate's tests have of a real Envoy.
@@ -100,7 +111,7 @@ mod tests {
                 entry[at] = byte;
             }
             let entry = if is_http { Part::Http(&entry) } else { Part::Tcp(&entry) };
-            match decoder(Limits { max_bytes, max_depth, max_members: 100 }).decode(entry, &Origin::default()) {
+            match decode(&decoder(Limits { max_bytes, max_depth, max_members: 100 }), entry) {
                 Ok(Some(transaction)) => {
                     assert!(transaction.bytes().len() <= max_bytes);
                     assert!(serde_json::from_slice::<serde_json::Value>(transaction.bytes()).unwrap().is_object());

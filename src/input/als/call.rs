@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
-use logphase_protocol::envoy::batch::{self, Part};
+use logphase_protocol::envoy::batch::{self, Part, Parts};
 use logphase_protocol::envoy::{METHOD, Origin};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::connection::Activity;
 use super::feed::{Budget, Feed};
 use crate::connections::Slot;
-use crate::decode::AlsDecoder;
+use crate::decode::{AlsDecoder, DecodeError};
 use crate::input::accept::Peer;
 use crate::input::grpc::framing::{FramingError, Messages};
 use crate::input::grpc::response::{self, Code, Response};
@@ -26,6 +26,16 @@ use crate::input::{Context, Reason, grpc};
 
 /// Entries that are decoded before other tasks have their turn.
 const TURN_ENTRIES: usize = 64;
+
+/// Bytes of the text of so many entries, or, if the last one is long, a little more. It stays in memory until the last one has
+/// left the log phase.
+const TURN_BYTES: usize = 64 << 10;
+
+/// How many times longer the text of most entries is than the entry.
+const TEXT_RATIO: usize = 3;
+
+/// Bytes of the text of most entries, at most.
+const TYPICAL_BYTES: usize = 2048;
 
 /// Silence after which, when the inputs stop, a peer counts as done.
 const DRAIN_IDLE: Duration = Duration::from_millis(100);
@@ -200,27 +210,67 @@ impl Call {
         }
     }
 
-    /// Takes the entries of a message.
+    /// Takes the entries of a message, in one batch if it has no more than most.
     async fn take(&mut self, message: Bytes) {
-        for (number, part) in batch::read(&message).enumerate() {
-            match part {
-                Ok(Part::Identifier(identifier)) => match Origin::decode(identifier) {
+        let mut parts = batch::read(&message);
+        while self.take_turn(&mut parts, message.len()) {
+            self.feed.pump_whole();
+            tokio::task::yield_now().await;
+        }
+        self.feed.pump();
+    }
+
+    /// Takes the next entries of a message of `bytes`. Returns whether there may be more. Their texts share a buffer, which costs
+    /// less than one for each.
+    fn take_turn(&mut self, parts: &mut Parts<'_>, bytes: usize) -> bool {
+        let mut text = Vec::with_capacity(bytes.saturating_mul(TEXT_RATIO).min(TURN_BYTES));
+        let mut ends = Vec::with_capacity(TURN_ENTRIES);
+        let mut more = true;
+        for _ in 0..TURN_ENTRIES {
+            match parts.next() {
+                None => {
+                    more = false;
+                    break;
+                }
+                Some(Ok(Part::Identifier(identifier))) => match Origin::decode(identifier) {
                     Ok(origin) => self.origin = origin,
                     Err(error) => self.reject(Reason::Malformed, &error.to_string()),
                 },
-                Ok(entry) => match self.calls.decoder.decode(entry, &self.origin) {
-                    Ok(Some(transaction)) => self.feed.add(transaction),
-                    Ok(None) => self.calls.context.counters.count_skipped(),
+                Some(Ok(entry)) => match self.calls.decoder.write(entry, &self.origin, &mut text) {
+                    Ok(true) => ends.push(text.len()),
+                    Ok(false) => self.calls.context.counters.count_skipped(),
                     Err(error) => self.reject(Reason::from(&error), &error.reason),
                 },
-                Err(error) => self.reject(Reason::Malformed, &error.to_string()),
+                Some(Err(error)) => self.reject(Reason::Malformed, &error.to_string()),
             }
-            if number % TURN_ENTRIES == TURN_ENTRIES - 1 {
-                self.feed.pump();
-                tokio::task::yield_now().await;
+            if text.len() + TYPICAL_BYTES > TURN_BYTES {
+                break;
             }
         }
-        self.feed.pump();
+        self.index(text, &ends);
+        more
+    }
+
+    /// Takes the transactions whose texts end at `ends`, one behind the other. They share the buffer if they are taken all, so that
+    /// no buffer stays for a few of them; otherwise each has its own.
+    fn index(&mut self, mut text: Vec<u8>, ends: &[usize]) {
+        if text.capacity() / 2 > text.len() {
+            text.shrink_to_fit();
+        }
+        let text = Bytes::from(text);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let texts = || starts.clone().zip(ends).map(|(start, end)| text.slice(start..*end));
+        let decoder = &self.calls.decoder;
+        let indexed: Result<Vec<_>, DecodeError> = texts().map(|text| decoder.index(text)).collect();
+        if indexed.is_ok_and(|transactions| self.feed.add_all(transactions)) {
+            return;
+        }
+        for text in texts() {
+            match self.calls.decoder.index(Bytes::copy_from_slice(&text)) {
+                Ok(transaction) => self.feed.add(transaction),
+                Err(error) => self.reject(Reason::from(&error), &error.reason),
+            }
+        }
     }
 
     fn reject(&self, reason: Reason, message: &str) {

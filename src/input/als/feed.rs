@@ -19,6 +19,11 @@ const BATCH_BYTES: usize = 256 << 10;
 /// What a transaction costs beside its bytes.
 const OVERHEAD_BYTES: usize = 1024;
 
+/// What a transaction costs.
+fn cost(transaction: &Transaction) -> usize {
+    transaction.bytes().len() + OVERHEAD_BYTES
+}
+
 /// The memory of transactions that wait for the queues, of all streams.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -60,11 +65,28 @@ impl Feed {
 
     /// Takes a transaction, or loses it if there is no memory for it.
     pub(super) fn add(&mut self, transaction: Transaction) {
-        let bytes = transaction.bytes().len();
-        let cost = bytes + OVERHEAD_BYTES;
+        let cost = cost(&transaction);
         if self.refused || !self.budget.take(cost) {
             return self.lose(1, "the queues are full, and so is the buffer in front of them");
         }
+        self.wait(transaction, cost);
+    }
+
+    /// Takes all of the transactions. Returns false, and takes none, if there is no memory for one of them.
+    pub(super) fn add_all(&mut self, transactions: Vec<Transaction>) -> bool {
+        if self.refused || !self.budget.take(transactions.iter().map(cost).sum()) {
+            return false;
+        }
+        for transaction in transactions {
+            let cost = cost(&transaction);
+            self.wait(transaction, cost);
+        }
+        true
+    }
+
+    /// Puts a transaction behind the others.
+    fn wait(&mut self, transaction: Transaction, cost: usize) {
+        let bytes = transaction.bytes().len();
         self.costs.push_back(cost);
         match self.waiting.back_mut() {
             Some((batch, held)) if batch.len() < BATCH_TRANSACTIONS && *held < BATCH_BYTES => {
@@ -86,6 +108,13 @@ impl Feed {
             if self.refused {
                 return;
             }
+        }
+    }
+
+    /// Moves on what can be moved without waiting, if there is a whole batch.
+    pub(super) fn pump_whole(&mut self) {
+        if self.waiting.len() > 1 {
+            self.pump();
         }
     }
 

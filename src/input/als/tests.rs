@@ -5,7 +5,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use logphase_protocol::envoy::message::{AccessLogType, Common, HttpEntry, Identifier, Node, TcpEntry, encode};
+use logphase_protocol::envoy::message::{
+    AccessLogType, Common, HttpEntry, HttpRequest, Identifier, Node, TcpEntry, encode,
+};
 use std::convert::Infallible;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -232,6 +234,22 @@ async fn bad_messages() {
         assert_eq!(call.end().await.0, status);
         assert_eq!(harness.counters().rejected(reason), 1);
     }
+}
+
+/// Scenario: one message with more entries than are decoded at once, one of which becomes a transaction over the limit.
+/// Guarantees: that one is counted as too large; the others arrive once and in order.
+#[tokio::test]
+async fn a_transaction_over_the_limit_among_others() {
+    let harness = start(settings());
+    let call = Call::envoy(&harness).await;
+    // As JSON each of its bytes takes two.
+    let request = HttpRequest { path: vec![b'"'; 600_000].into(), ..HttpRequest::default() };
+    let long = HttpEntry { common: Some(Common::default()), request: Some(request), ..HttpEntry::default() };
+    let logs = |ids: std::ops::Range<usize>| http_logs(ids, AccessLogType::DownstreamEnd);
+    call.send(&[logs(0..100), field(2, &field(1, &encode(&long))), logs(100..300)].concat());
+    assert_eq!(call.end().await.0, "0");
+    assert_eq!(ids(&harness.worker().taken()), (0..300).collect::<Vec<_>>());
+    assert_eq!(harness.counters().rejected(Reason::TooLarge), 1);
 }
 
 /// Scenario: another method, and a request that is not gRPC.

@@ -6,6 +6,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Bytes in front of a message.
 pub(in crate::input) const PREFIX_BYTES: usize = 5;
 
+/// Bytes of a message for which room is made before they are there. A peer may announce more than it sends.
+const MAX_AHEAD_BYTES: usize = 128 << 10;
+
 /// The message of a request with one, and whether it is compressed.
 ///
 /// # Errors
@@ -47,6 +50,13 @@ impl Messages {
 
     /// More of the stream.
     pub(in crate::input) fn push(&mut self, bytes: &[u8]) {
+        // Room for the whole message at once, so that a long one does not move several times.
+        let start = if self.received.is_empty() { bytes } else { &self.received[..] };
+        if let Some((&[_, length @ ..], _)) = start.split_first_chunk::<PREFIX_BYTES>() {
+            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            let missing = length.saturating_add(PREFIX_BYTES).saturating_sub(self.received.len());
+            self.received.reserve(missing.min(MAX_AHEAD_BYTES).max(bytes.len()));
+        }
         self.received.extend_from_slice(bytes);
     }
 
