@@ -48,7 +48,7 @@ fn bounded(expression: &IdedExpr, level: usize, loops: usize) -> Result<(), Stri
             if call.func_name == "matches" {
                 pattern(call.args.last())?;
             }
-            call.target.iter().try_for_each(|target| inner(target))?;
+            call.target.as_deref().map_or(Ok(()), inner)?;
             call.args.iter().try_for_each(inner)
         }
         Expr::Select(select) => inner(&select.operand),
@@ -59,7 +59,8 @@ fn bounded(expression: &IdedExpr, level: usize, loops: usize) -> Result<(), Stri
             if loops == MAX_LOOPS {
                 return Err(format!("more than {MAX_LOOPS} levels of all, exists, map or filter in each other"));
             }
-            [&of.iter_range, &of.accu_init].into_iter().try_for_each(|part| inner(part))?;
+            inner(&of.iter_range)?;
+            inner(&of.accu_init)?;
             let parts = [&of.loop_cond, &of.loop_step, &of.result];
             parts.into_iter().try_for_each(|part| bounded(part, level + 1, loops + 1))
         }
