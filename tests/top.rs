@@ -119,6 +119,8 @@ fn for_scripts() {
     let mut service = home.start();
     service.accept(transaction(1).to_string());
     let url = format!("http://127.0.0.1:{port}");
+    // The message may still be on its way.
+    wait_until("the message is delivered", || ask(port, "GET", "/status", "").2.contains("\"delivered\":1"));
     // Also without --once: standard output is not a terminal.
     for arguments in [&["top", "--once"][..], &["top"], &["top", "--once", "--url", &url]] {
         let ended = service.home.run(arguments, b"");
