@@ -27,6 +27,7 @@ pub mod entity;
 pub mod forwarder;
 pub mod input;
 mod log;
+pub mod mesh;
 pub mod options;
 pub mod phase;
 pub mod plugin;

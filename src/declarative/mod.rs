@@ -2,6 +2,7 @@
 //!
 //! [`read`] accepts Kong's format (1.1, 2.1 and 3.0; YAML or JSON; flat and nested; decK's tags, expressions and shared
 //! plugin configurations), and objects of Kubernetes for Kong's ingress controller. [`crate::entity`] validates the entities.
+//! Resources of Kuma go to [`crate::mesh`].
 
 mod format;
 mod kubernetes;
@@ -16,6 +17,7 @@ use md5::{Digest, Md5};
 
 use self::needed::Uses;
 use crate::entity::{Completeness, Configuration, Drafts, Rules};
+use crate::mesh;
 use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use logphase_config::document::{self, Documents, Node};
 
@@ -36,7 +38,7 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
         let Documents { roots, diagnostics: found, unset: missing } = document::parse_all(file, Some(options.env));
         diagnostics.extend(found);
         unset.extend(missing);
-        let kong = roots.iter().filter(|root| !kubernetes::is_object(root));
+        let kong = roots.iter().filter(|root| !kubernetes::is_object(root) && !mesh::is_resource(root));
         diagnostics.extend(kong.skip(1).take(1).map(document::second_document));
         trees.extend(roots);
     }
@@ -61,8 +63,12 @@ pub fn read_tree(root: &Node, select_tags: &[String]) -> (Configuration, Vec<Dia
 }
 
 fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
+    let (resources, of_mesh) = mesh::read(trees);
     let (objects, files): (Vec<_>, Vec<_>) = trees.iter().cloned().partition(kubernetes::is_object);
+    let files: Vec<_> = files.into_iter().filter(|root| !mesh::is_resource(root)).collect();
     let (mut drafts, mut diagnostics) = reader::drafts(&files);
+    diagnostics.extend(of_mesh);
+    diagnostics.extend(resources.refusals());
     let (of_kubernetes, found) = kubernetes::drafts(&objects);
     drafts.append(of_kubernetes);
     diagnostics.extend(found);

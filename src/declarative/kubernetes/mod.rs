@@ -178,7 +178,9 @@ impl<'a> Converter<'a> {
             "Service",
             "Secret",
         ];
-        let ignored: Vec<_> = objects.iter().filter(|object| !USED.contains(&object.kind)).collect();
+        // Those of Kuma have a reader of their own.
+        let mut ignored = objects.iter().filter(|object| !crate::mesh::is_kubernetes(object.node)).collect::<Vec<_>>();
+        ignored.retain(|object| !USED.contains(&object.kind));
         let Some(first) = ignored.first() else { return };
         let mut names: Vec<_> = ignored.iter().take(SHOWN).map(|object| object.label()).collect();
         if ignored.len() > SHOWN {

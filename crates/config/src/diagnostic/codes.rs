@@ -176,8 +176,9 @@ pub const CODES: &[Code] = &[
     ),
     code(
         NOT_RUN,
-        "a plugin that does not run here",
-        "It works while Kong proxies and does nothing in the log phase, or it sends in Kong what Logphase does not send.",
+        "a plugin or policy that does not run here",
+        "The plugin works while Kong proxies and does nothing in the log phase, or it sends in Kong what Logphase does not send. \
+         Policies for the access logs of a mesh (Kuma, Kong Mesh) are checked, and refused because nothing applies them yet.",
     ),
     code(
         UNKNOWN_ENTITY,

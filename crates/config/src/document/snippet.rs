@@ -67,6 +67,24 @@ impl SnippetSource {
         }
     }
 
+    /// The place of the bytes `span` of the code in its file; the rule of [`Self::line_origin`] holds. In a request, the origin
+    /// of the whole snippet.
+    pub fn span_origin(&self, span: Range<usize>) -> Origin {
+        let Origin::File(whole) = &self.origin else { return self.origin.clone() };
+        let visible = |range: Range<usize>| {
+            self.text.char_indices().filter(|(at, c)| range.contains(at) && !c.is_whitespace()).count()
+        };
+        let (before, here) = (visible(0..span.start), visible(span));
+        let marks = self.marks();
+        let Some(&(first, _)) = marks.get(before).or(marks.last()) else { return self.origin.clone() };
+        let (last, length) = marks[(before + here.max(1) - 1).min(marks.len() - 1)];
+        let found = first..(last + length).max(first);
+        match &self.scalar {
+            Some(scalar) => scalar.text.place(scalar.span.start + found.start..scalar.span.start + found.end).into(),
+            None => Place::new(whole.file.clone(), found).into(),
+        }
+    }
+
     /// Offset and length, in the file's text, of each character that is not white space.
     fn marks(&self) -> Vec<(usize, usize)> {
         let Some(scalar) = &self.scalar else { return plain(&self.text) };

@@ -1,0 +1,146 @@
+//! The part of a Mesh about access logs: `logging.defaultBackend` and `logging.backends`
+//! (<https://docs.konghq.com/mesh/2.4.x/policies/traffic-log/>).
+
+use std::collections::HashSet;
+
+use super::backend::Destination;
+use super::envelope::{Meta, Object};
+use super::field::{Field, Reader};
+use super::template::{self, Format};
+
+/// A mesh.
+#[derive(Debug)]
+pub struct Mesh {
+    /// What it is called.
+    pub meta: Meta,
+    /// The backend of TrafficLogs that name none; empty if there is none.
+    pub default_backend: String,
+    /// The backends that TrafficLogs name.
+    pub backends: Vec<MeshBackend>,
+}
+
+/// A backend of a mesh.
+#[derive(Debug)]
+pub struct MeshBackend {
+    /// The name that TrafficLogs use.
+    pub name: String,
+    /// Its format; none is the default format of the connection's protocol.
+    pub format: Option<Format>,
+    /// Where the lines go.
+    pub destination: Destination,
+}
+
+impl Mesh {
+    /// The backend `name`; if it is empty, the default backend.
+    pub fn backend(&self, name: &str) -> Option<&MeshBackend> {
+        let name = if name.is_empty() { &self.default_backend } else { name };
+        self.backends.iter().find(|backend| backend.name == name)
+    }
+}
+
+/// Reads a Mesh. What it says about anything else is not looked at.
+pub(super) fn read(object: &Object<'_>, reader: &mut Reader) -> Option<Mesh> {
+    let logging = object.body.get("logging");
+    if logging.is_set() {
+        logging.only(reader, &["defaultBackend", "backends"]);
+    }
+    let mut names = HashSet::new();
+    let mut backends = Vec::new();
+    for item in logging.get("backends").items(reader).unwrap_or_default() {
+        item.only(reader, &["name", "format", "type", "conf"]);
+        let field = item.get("name");
+        let name = field.text(reader).unwrap_or_default();
+        if name.is_empty() {
+            field.violation(reader, "cannot be empty");
+        }
+        let destination = destination(&item, reader);
+        if !names.insert(name) {
+            field.violation(reader, format!("\"{name}\" name is already used for another backend"));
+        }
+        let format = item.get("format");
+        let format =
+            format.text(reader).filter(|text| !text.is_empty()).map(|_| template::plain(&format, false, reader));
+        if let (Some(destination), Some(format)) = (destination, format.map_or(Some(None), |format| format.map(Some))) {
+            backends.push(MeshBackend { name: name.to_owned(), format, destination });
+        }
+    }
+    let default = logging.get("defaultBackend");
+    let default_backend = default.text(reader).unwrap_or_default();
+    if !default_backend.is_empty() && !names.contains(default_backend) {
+        default.violation(reader, "has to be set to one of the logging backend in mesh");
+    }
+    Some(Mesh { meta: object.meta.clone(), default_backend: default_backend.to_owned(), backends })
+}
+
+fn destination(item: &Field<'_>, reader: &mut Reader) -> Option<Destination> {
+    let conf = item.get("conf");
+    // Kuma calls it `config` in its errors.
+    let member = |name: &str| conf.get(name).named(format!("{}.config.{name}", item.path()));
+    let kind = item.get("type");
+    match kind.text(reader).unwrap_or_default() {
+        "file" => {
+            if conf.is_set() {
+                conf.only(reader, &["path"]);
+            }
+            let path = member("path");
+            let text = path.text(reader).unwrap_or_default();
+            if text.is_empty() {
+                path.violation(reader, "cannot be empty");
+                return None;
+            }
+            Some(Destination::File { path: text.to_owned() })
+        }
+        "tcp" => {
+            if conf.is_set() {
+                conf.only(reader, &["address"]);
+            }
+            let address = member("address");
+            let text = address.text(reader).unwrap_or_default();
+            if text.is_empty() {
+                address.violation(reader, "cannot be empty");
+                return None;
+            }
+            if !is_host_port(text) {
+                address.violation(reader, "has to be in format of HOST:PORT");
+                return None;
+            }
+            Some(Destination::Tcp { address: text.to_owned() })
+        }
+        _ => {
+            kind.violation(reader, "unknown backend type. Available backends: \"tcp\", \"file\"");
+            None
+        }
+    }
+}
+
+/// Whether `text` is `HOST:PORT` or `[IPV6]:PORT`, by the rules of Go's `net.SplitHostPort`; neither part is empty.
+fn is_host_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let host = match host.strip_prefix('[') {
+        Some(rest) => match rest.strip_suffix(']') {
+            Some(inner) => inner,
+            None => return false,
+        },
+        None if host.contains(':') => return false,
+        None => host,
+    };
+    !host.is_empty() && !port.is_empty() && !host.contains(['[', ']']) && !port.contains(['[', ']'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host_port;
+
+    /// Scenario: addresses of collectors. Guarantees: the answer is that of Go's `net.SplitHostPort`, with neither part empty.
+    #[test]
+    fn addresses_are_split_as_in_go() {
+        for good in ["kibana:1234", "127.0.0.1:80", "[::1]:80", "host:name", "[fe80::1%eth0]:1"] {
+            assert!(is_host_port(good), "{good}");
+        }
+        for bad in [
+            "", "kibana", "kibana:", ":80", "a:1:2", "::1:80", "[::1]", "[::1]80", "[::1:80", "[]:80", "a]:80", "a:[80",
+        ] {
+            assert!(!is_host_port(bad), "{bad}");
+        }
+    }
+}
