@@ -34,6 +34,7 @@ mod kill;
 mod loggly;
 mod logrotate;
 mod mapping;
+mod mesh;
 mod metrics;
 mod observability;
 mod odd_files;
