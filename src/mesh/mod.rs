@@ -3,7 +3,7 @@
 //!
 //! [`read`] takes the Universal form, that of Kubernetes, lists of both, and what `kumactl export` writes. It checks what the
 //! control plane of Kuma 2.14 checks and says it in the same words (github.com/kumahq/kuma, Apache-2.0), and compiles every
-//! format. [`winner`] chooses the TrafficLog of a connection.
+//! format. [`winner()`] chooses the TrafficLog of a connection.
 
 mod access_log;
 mod backend;
