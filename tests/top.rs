@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::service::{Home, Service, configuration, free_port, transaction, wait_until};
+use crate::service::{Home, Service, ask, configuration, free_port, transaction, wait_until};
 
 /// A terminal that runs `logphase top`.
 struct Terminal {
