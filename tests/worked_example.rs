@@ -112,13 +112,13 @@ async fn worked_example_delivers() {
     assert_eq!(server.join().unwrap(), [["RPUSH", "log", "{\"n\":3}"], ["RPUSH", "log", "{}"]]);
 }
 
-/// Scenario: the worked example with a host that the schema accepts and the sink cannot use.
+/// Scenario: the worked example with the name of a list that the schema accepts and the sink does not.
 /// Guarantees: the configuration is refused, and the error names the field.
 #[test]
 fn worked_example_validates() {
-    let errors = DEFINITION.validate(&config("{host: 'redis://cache', list: log}"), &SinkShared::new(None));
+    let errors = DEFINITION.validate(&config("{host: cache, list: 'my log'}"), &SinkShared::new(None));
     let errors: Vec<_> = errors.unwrap_err().into_iter().map(|error| error.field).collect();
-    assert_eq!(errors, ["host"]);
+    assert_eq!(errors, ["list"]);
 }
 
 /// Scenario: the code in CONTRIBUTING.md's section about plugins.

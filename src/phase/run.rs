@@ -231,7 +231,7 @@ impl Runner {
             return true;
         }
         self.enter_plugin(step);
-        let (mut succeeded, mut ran_out) = (true, false);
+        let (mut succeeded, mut stopped) = (true, false);
         let program = &all.steps[step];
         let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program, self.phase));
         for (part, breaker) in program.breakers.iter().enumerate() {
@@ -262,7 +262,7 @@ impl Runner {
             }
             if let Err(error) = result {
                 // A snippet that was stopped has the blame for what it leaves, and not the last one of the plugin.
-                ran_out |= error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());
+                stopped |= matches!(error.stop, Some(Stop::Deadline | Stop::PluginDeadline | Stop::Memory));
                 // A snippet that was stopped just below the limit also leaves too little memory.
                 self.out_of_memory |=
                     error.stop == Some(Stop::Memory) || (error.stop.is_some() && self.vm.is_cramped());
@@ -273,9 +273,12 @@ impl Runner {
                 }
             }
         }
-        if self.vm.is_cramped() && self.vm.held_bytes() > self.program.options.limits.memory / 4 && self.vm.holds_much()
-        {
-            if !ran_out {
+        // The next plugin finds as much memory as this one did; also after a snippet that was stopped just below the half.
+        let is_high = (stopped || self.vm.is_cramped())
+            && self.vm.held_bytes() > self.program.options.limits.memory / 4
+            && self.vm.holds_much();
+        if is_high {
+            if !stopped {
                 self.blame_for_memory(step, size, observer);
             }
             self.renew_vm();

@@ -119,7 +119,10 @@ fn shapes(n: usize) -> Vec<(&'static str, bool, String)> {
         (
             "expressions in one scalar",
             false,
-            format!("{HEAD}services: [{{name: s, host: '{}'}}]\n", "${{ env \"DECK_X\" }}".repeat(n)),
+            format!(
+                "{HEAD}plugins: [{{name: file-log, config: {{path: '/tmp/{}'}}}}]\n",
+                "${{ env \"DECK_X\" }}".repeat(n)
+            ),
         ),
         ("open expressions", false, format!("{HEAD}services: [{{name: s, host: '{}'}}]\n", "${{".repeat(n))),
         (

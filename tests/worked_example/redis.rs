@@ -33,9 +33,9 @@ struct RedisSink {
 /// Every field that the sink cannot use.
 pub fn open(config: &Value, _: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
     let config: Config = parse(config)?;
-    if config.host.contains('/') {
-        let error = ConfigError::new("host", "a URL or a path, not a host");
-        return Err(vec![error.with_help("give the name or address of the server alone")]);
+    if config.list.contains(char::is_whitespace) {
+        let error = ConfigError::new("list", "has a blank, which redis-cli takes for the end of the name");
+        return Err(vec![error.with_help("use a name like kong:log")]);
     }
     Ok(Box::new(RedisSink { config, connection: None }))
 }
