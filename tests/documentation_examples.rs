@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, TcpPeer, UdpPeer, transaction, wait_until};
+use crate::service::{Home, TcpPeer, UdpPeer, transaction, wait_until, whole_lines};
 
 fn messages(home: &Home, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path(name)).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    whole_lines(&text)
 }
 
 fn parsed(bytes: &[u8]) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, TIMEOUT, configuration, wait_until};
+use crate::service::{Home, TIMEOUT, configuration, wait_until, whole_lines};
 
 const KEY: &str = "an integration test's own key";
 
@@ -23,7 +23,7 @@ fn transaction() -> Value {
 /// The lines of a file, each a message.
 fn lines(home: &Home, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path(name)).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    whole_lines(&text)
 }
 
 /// Scenario: file-log and udp-log for one transaction with different rules, one of them with a field that copies a

@@ -13,12 +13,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use self::peers::{Envoy, echo};
-use crate::service::{Exchange, Home, Service, Upstream, ask, configuration, free_port, request, wait_until};
+use crate::service::{
+    Exchange, Home, Service, Upstream, ask, configuration, free_port, request, wait_until, whole_lines,
+};
 
 /// The messages of file-log so far.
 fn messages(service: &Service, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(service.home.path(name)).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("a line is a message")).collect()
+    whole_lines(&text)
 }
 
 /// Waits for the message of the request with this path, as the client sent it.

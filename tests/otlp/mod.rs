@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::envoy::peers::Envoy;
-use crate::service::{Home, Service, TcpPeer, Upstream, ask, configuration, free_port, request, wait_until};
+use crate::service::{
+    Home, Service, TcpPeer, Upstream, ask, configuration, free_port, request, wait_until, whole_lines,
+};
 
 /// The packages of the SDK, downloaded if they are missing.
 fn packages() -> &'static Path {
@@ -56,7 +58,7 @@ fn sent(child: Child) -> (Vec<String>, String) {
 /// The messages of file-log so far.
 fn messages(service: &Service) -> Vec<Value> {
     let text = std::fs::read_to_string(service.home.path("messages")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("a line is a message")).collect()
+    whole_lines(&text)
 }
 
 /// A service that takes logs on the returned port and writes messages to a file.

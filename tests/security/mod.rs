@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::service::{
     Authority, Ended, Home, Messages, Scrape, Service, ask, configuration, free_port, transaction, wait_until,
+    whole_lines,
 };
 
 /// A token of the tests.
@@ -363,5 +364,5 @@ fn path(service: &Service, name: &str) -> PathBuf {
 /// The messages so far.
 fn messages(service: &Service) -> Vec<Value> {
     let text = std::fs::read_to_string(path(service, "messages.log")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("a line is a message")).collect()
+    whole_lines(&text)
 }

@@ -5,6 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+/// The messages in `text`, a line each, of a file that is still written: the last line may be half there.
+pub fn whole_lines(text: &str) -> Vec<Value> {
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
 /// A transaction as Kong's log phase sends it, with `id` as its `request.id`.
 pub fn transaction(id: u64) -> Value {
     json!({

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Client};
 pub use load::{Load, Sent};
-pub use messages::{Messages, id_of, transaction};
+pub use messages::{Messages, id_of, transaction, whole_lines};
 pub use nginx::{Authority, Nginx, silent};
 pub use peer::{TcpPeer, UdpPeer};
 pub use ports::free_port;
