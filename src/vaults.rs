@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::entity::{Configuration, Plugin};
-use crate::settings::Settings;
+use crate::settings::{Settings, environment};
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_config::document::SnippetSource;
 use logphase_config::schema::{Field, Record, Type, is_vault_reference};
@@ -12,11 +12,7 @@ use logphase_script::vault::{Vault, VaultError};
 
 /// The environment variables that `settings` allow, with the vaults of `configuration`.
 pub(crate) fn open(configuration: &Configuration, settings: &Settings) -> Vault {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    let environment = std::env::vars_os().filter_map(text);
-    Vault::new(&settings.vault.env.allow, environment, configuration.vaults.clone())
+    Vault::new(&settings.vault.env.allow, environment(), configuration.vaults.clone())
 }
 
 /// Replaces the references in enabled plugins of `configuration` by what they refer to. Returns an error for each that has no

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Client, Home, TcpPeer, configuration, free_port, transaction, wait_until};
+use crate::service::{Client, Home, TcpPeer, configuration, free_port, transaction, wait_until, whole_lines};
 
 /// A transaction with bodies of these types.
 fn with_bodies(number: u64, request: (&str, &str), response: (&str, &str)) -> Value {
@@ -26,7 +26,7 @@ fn lines(text: &str) -> Vec<Value> {
 /// The whole lines that the file-log plugin has written so far.
 fn written(home: &Home, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path(name)).unwrap_or_default();
-    lines(text.rfind('\n').map_or("", |end| &text[..end]))
+    whole_lines(&text)
 }
 
 /// Scenario: file-log with both bodies, tcp-log without `include_body`, one transaction with a form and a JSON body.

@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Authority, Home, configuration, free_port, transaction, wait_until};
+use crate::service::{Authority, Home, configuration, free_port, transaction, wait_until, whole_lines};
 
 /// The lines of a file, without the last one if it is still being written.
 fn lines(home: &Home, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path(name)).unwrap_or_default();
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    whole_lines(&text)
 }
 
 fn sorted(mut messages: Vec<Value>) -> Vec<Value> {

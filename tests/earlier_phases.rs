@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Ended, Home, Scrape, ask, configuration, free_port, transaction, wait_until};
+use crate::service::{Ended, Home, Scrape, ask, configuration, free_port, transaction, wait_until, whole_lines};
 
 fn functions(config: Value, path: &str) -> String {
     configuration(&json!([
@@ -144,8 +144,7 @@ fn try_says_what_ran() {
 
 fn messages(home: &Home) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path("messages.log")).unwrap_or_default();
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    whole_lines(&text)
 }
 
 /// Scenario: a service with `replay_phases`; transactions arrive through an input for Kong's own log objects, and, after a

@@ -5,7 +5,7 @@ use std::net::{TcpStream, UdpSocket};
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, configuration, free_port, wait_until};
+use crate::service::{Home, configuration, free_port, wait_until, whole_lines};
 use crate::service::{Scrape, ask};
 
 /// A line of nginx with the log format of docs/mappings.md.
@@ -23,9 +23,7 @@ fn file_log(home: &Home) -> String {
 
 fn messages(home: &Home) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path("messages.log")).unwrap_or_default();
-    // The last line may still be being written.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    whole_lines(&text)
 }
 
 /// Checks the message of [`nginx`].

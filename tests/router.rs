@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::{Home, Signal, wait_until};
+use crate::service::{Home, Signal, wait_until, whole_lines};
 
 /// Two services with a route each, and plugins for one route, one service and everything.
 fn kong_yml(home: &Home, second_path: &str) -> String {
@@ -29,9 +29,7 @@ fn request(id: u64, host: &str, uri: &str) -> Value {
 
 fn lines(home: &Home, file: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(home.path(file)).unwrap_or_default();
-    // The last line may still be being written.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    whole_lines(&text)
 }
 
 /// Scenario: an HTTP input that finds routes, with plugins for a route, a service and everything; requests for each, one

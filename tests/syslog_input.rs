@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::service::{
-    Home, Messages, Nginx, Scrape, Service, ask, configuration, free_port, id_of, transaction, wait_until,
+    Home, Messages, Nginx, Scrape, Service, ask, configuration, free_port, id_of, transaction, wait_until, whole_lines,
 };
 
 /// A service with the syslog input on all transports, whose messages have the header in the member `syslog`.
@@ -42,9 +42,7 @@ impl World {
 
     fn messages(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.service.home.path("messages")).unwrap_or_default();
-        // The last line may be half written.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().map(|line| serde_json::from_str(line).expect("a line is a message")).collect()
+        whole_lines(&text)
     }
 
     #[track_caller]

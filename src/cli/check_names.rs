@@ -26,13 +26,24 @@ fn names<'a>(configuration: &'a Configuration, settings: &Settings) -> Vec<(&'a 
 
 /// The snippets of `plugin` that run here.
 pub(super) fn snippets<'a>(plugin: &'a Plugin, settings: &Settings) -> impl Iterator<Item = &'a SnippetSource> {
-    let replayed = plugin.earlier.iter().filter(|function| settings.replays(function.phase));
-    let fields = plugin.fields.iter().map(|field| &field.source);
-    fields.chain(replayed.map(|function| &function.source)).chain(&plugin.functions)
+    with_phases(plugin, settings).map(|(source, _)| source)
 }
 
-/// A warning for each name that nothing answers to: it is misspelt, or belongs to another phase.
-fn unknown_names(configuration: &Configuration, settings: &Settings, options: &Options) -> Vec<Diagnostic> {
+/// The snippets of `plugin` that run here, each with its phase.
+fn with_phases<'a>(plugin: &'a Plugin, settings: &Settings) -> impl Iterator<Item = (&'a SnippetSource, Phase)> {
+    let replayed = plugin.earlier.iter().filter(|function| settings.replays(function.phase));
+    let replayed = replayed.filter_map(|function| Some((&function.source, Phase::named(function.phase)?)));
+    let of_log_phase = plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions);
+    replayed.chain(of_log_phase.map(|source| (source, Phase::Log)))
+}
+
+/// A warning for each name that nothing answers to, but for those that are `refused`: it is misspelt, or belongs to another phase.
+fn unknown_names(
+    configuration: &Configuration,
+    settings: &Settings,
+    options: &Options,
+    refused: &[(&SnippetSource, Refused)],
+) -> Vec<Diagnostic> {
     // A VM that does not fit the limits is an error of its own.
     let Ok(names) = Vm::new(options).and_then(|vm| vm.names()) else { return Vec::new() };
     let suggestions = Suggestions::default();
@@ -56,15 +67,11 @@ fn unknown_names(configuration: &Configuration, settings: &Settings, options: &O
         diagnostic.at(source.line_origin(found.line))
     };
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
-    let sources = enabled.flat_map(|plugin| {
-        let replayed = plugin.earlier.iter().filter(|function| settings.replays(function.phase));
-        let replayed = replayed.filter_map(|function| Some((&function.source, Phase::named(function.phase)?)));
-        let of_log_phase = plugin.fields.iter().map(|field| &field.source).chain(&plugin.functions);
-        replayed.chain(of_log_phase.map(|source| (source, Phase::Log)))
-    });
+    let sources = enabled.flat_map(|plugin| with_phases(plugin, settings));
     sources
         .flat_map(|(source, phase)| {
             let found = unknown(&source.text, &names, phase).into_iter();
+            let found = found.filter(|found| refused.iter().all(|(_, refused)| refused.name != found.name));
             found.map(|found| warning(source, phase, found)).collect::<Vec<_>>()
         })
         .collect()
@@ -81,13 +88,9 @@ pub(super) fn warnings(configuration: &Configuration, settings: &Settings, optio
         .at(source.line_origin(refused.line))
         .help(refused.help)
     };
-    let refused: Vec<_> = names(configuration, settings);
-    let is_refused = |diagnostic: &Diagnostic| {
-        refused.iter().any(|(_, refused)| diagnostic.message.contains(&format!("`{}`", refused.name)))
-    };
-    let mut unknown = unknown_names(configuration, settings, options);
-    unknown.retain(|diagnostic| !is_refused(diagnostic));
-    refused.iter().cloned().map(warning).chain(unknown).collect()
+    let refused = names(configuration, settings);
+    let unknown = unknown_names(configuration, settings, options, &refused);
+    refused.into_iter().map(warning).chain(unknown).collect()
 }
 
 /// The lines of `logphase.yml` that allow them: the names of `settings`, and those that are missing.

@@ -74,12 +74,22 @@ pub(super) fn prepare(settings: Option<&Path>) -> Result<(Settings, Runtime), Ex
     }
 }
 
+/// Reads the settings and starts a runtime, and finds the service to talk to.
+///
+/// # Errors
+/// As of [`prepare`] and [`locate`].
+pub(super) fn prepare_and_locate(settings: Option<&Path>) -> Result<(Settings, Runtime), Exit> {
+    let (mut settings, runtime) = prepare(settings)?;
+    locate(&mut settings)?;
+    Ok((settings, runtime))
+}
+
 /// Finds the service to talk to: if nothing names a data directory and no service uses the default one, that of the service that
 /// runs elsewhere.
 ///
 /// # Errors
 /// Several run. The message is printed.
-pub(super) fn locate(settings: &mut Settings) -> Result<(), Exit> {
+fn locate(settings: &mut Settings) -> Result<(), Exit> {
     if !is_default_data_dir(&settings.data_dir) || socket_file::connect(&control_path(&settings.data_dir)).is_ok() {
         return Ok(());
     }

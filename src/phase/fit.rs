@@ -2,7 +2,6 @@
 
 use super::plan::Planner;
 use super::{Step, identity};
-use crate::entity::EntityRef;
 use crate::plugin::Protocol;
 use logphase_script::transaction::Transaction;
 
@@ -87,27 +86,14 @@ impl Planner {
     }
 
     fn misfit(&self, step: &Step, transaction: &Transaction) -> Option<Fit> {
-        let entity = |kind, name| {
-            let [id, name] = identity::names(transaction, kind, name);
-            (id.map(String::from), name.map(String::from))
-        };
-        for (kind, wanted, name) in [
-            ("route", &step.scope.route, "name"),
-            ("service", &step.scope.service, "name"),
-            ("consumer", &step.scope.consumer, "username"),
-            ("api", &step.scope.api, "name"),
-        ] {
-            let Some(wanted) = wanted else { continue };
-            let (id, name) = entity(kind, name);
-            if !is(wanted, id.as_deref(), name.as_deref()) {
-                return Some(Fit::Scope { kind, wanted: wanted.label().to_owned(), found: name.or(id) });
-            }
-        }
-        if let Some(group) = &step.scope.consumer_group
-            && !self.is_in_group(transaction, group)
-        {
-            let (id, name) = entity("consumer", "username");
-            return Some(Fit::Scope { kind: "consumer group", wanted: group.label().to_owned(), found: name.or(id) });
+        if let Some((kind, wanted)) = self.missing(&step.scope, &self.key(transaction)) {
+            let (entity, name) = match kind {
+                "consumer" | "consumer group" => ("consumer", "username"),
+                other => (other, "name"),
+            };
+            let [id, name] = identity::names(transaction, entity, name);
+            let found = name.or(id).map(String::from);
+            return Some(Fit::Scope { kind, wanted: wanted.label().to_owned(), found });
         }
         let found = identity::protocols(transaction);
         let named = |mask: u16| {
@@ -115,13 +101,5 @@ impl Planner {
             all.map(|protocol| protocol.name()).collect()
         };
         (step.protocols & found == 0).then(|| Fit::Protocols { wanted: named(step.protocols), found: named(found) })
-    }
-}
-
-/// Whether an entity of a scope is the one with this id or name. The id counts first, as in plans.
-fn is(wanted: &EntityRef, id: Option<&str>, name: Option<&str>) -> bool {
-    match (id, wanted.id.as_deref()) {
-        (Some(id), Some(wanted)) if id == wanted => true,
-        _ => name.is_some() && name == wanted.name.as_deref(),
     }
 }

@@ -67,7 +67,7 @@ pub struct Planner {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     route: u32,
     service: u32,
     consumer: u32,
@@ -178,7 +178,7 @@ impl Planner {
         self.plans.len()
     }
 
-    fn key(&self, transaction: &Transaction) -> Key {
+    pub(super) fn key(&self, transaction: &Transaction) -> Key {
         Key {
             route: self.routes.lookup(transaction, "route", "name"),
             service: self.services.lookup(transaction, "service", "name"),
@@ -254,9 +254,21 @@ impl Planner {
         })
     }
 
-    /// Whether the consumer of `transaction` is in `group`.
-    pub(super) fn is_in_group(&self, transaction: &Transaction, group: &EntityRef) -> bool {
-        self.groups_of(transaction).contains(&self.groups.number(group))
+    /// The first entity of `scope` that a transaction does not have, with its kind.
+    pub(super) fn missing<'s>(&self, scope: &'s Scope, key: &Key) -> Option<(&'static str, &'s EntityRef)> {
+        let Scope { route, service, consumer, consumer_group: group, api } = scope;
+        let single = [
+            ("route", route, &self.routes, key.route),
+            ("service", service, &self.services, key.service),
+            ("consumer", consumer, &self.consumers, key.consumer),
+            ("api", api, &self.apis, key.api),
+        ];
+        let mut missing = single.into_iter().filter_map(|(kind, wanted, dimension, number)| {
+            let wanted = wanted.as_ref()?;
+            (number == UNSCOPED || dimension.number(wanted) != number).then_some((kind, wanted))
+        });
+        let group = || group.as_ref().filter(|group| !key.groups.contains(&self.groups.number(group)));
+        missing.next().or_else(|| Some(("consumer group", group()?)))
     }
 
     /// The program.
@@ -267,15 +279,7 @@ impl Planner {
     /// The rank of the scope of `step` among Kong's twelve levels, 1 for the most specific; `None` if it does not apply.
     fn rank(&self, step: &Step, key: &Key) -> Option<u8> {
         let Scope { route, service, consumer, consumer_group: group, api } = &step.scope;
-        let fits = |entity: &Option<EntityRef>, dimension: &Dimension, number: u32| {
-            entity.as_ref().is_none_or(|entity| number != UNSCOPED && dimension.number(entity) == number)
-        };
-        let applies = step.protocols & key.protocols != 0
-            && fits(route, &self.routes, key.route)
-            && fits(service, &self.services, key.service)
-            && fits(consumer, &self.consumers, key.consumer)
-            && fits(api, &self.apis, key.api)
-            && group.as_ref().is_none_or(|group| key.groups.contains(&self.groups.number(group)));
+        let applies = step.protocols & key.protocols != 0 && self.missing(&step.scope, key).is_none();
         // An API (Kong before 1.0) is both a route and a service.
         let service = service.is_some() || api.is_some();
         applies.then_some(match (consumer.is_some(), group.is_some(), route.is_some(), service) {

@@ -8,7 +8,7 @@ use logphase_io::file::Accept;
 
 use crate::declarative::{self, ReadOptions};
 use crate::entity::Configuration;
-use crate::settings::Settings;
+use crate::settings::{Settings, environment};
 
 /// The configuration of a service without one.
 const QUICKSTART: &str = include_str!("../../examples/quickstart/kong.yml");
@@ -81,10 +81,8 @@ impl ConfigFiles {
 
     /// Reads the settings file and the `LOGPHASE_*` variables.
     pub fn read_settings(&self) -> (Settings, Vec<Diagnostic>) {
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         match self.settings_file().map(|path| SourceFile::read(&path, self.accept)).transpose() {
-            Ok(file) => Settings::load(file, environment),
+            Ok(file) => Settings::load(file, environment()),
             Err(unreadable) => (Settings::default(), vec![*unreadable]),
         }
     }

@@ -78,9 +78,12 @@ fn settings(
 
 /// Whether this is the data directory of a service that was given none.
 pub(crate) fn is_default_data_dir(path: &Path) -> bool {
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    path == data_dir(&environment.collect())
+    path == data_dir(&environment().collect())
+}
+
+/// The variables of this process whose names and values are text.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The default of `data_dir`: systemd's `STATE_DIRECTORY`; else `/var/lib/logphase` for root, and for others

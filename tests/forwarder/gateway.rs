@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::service::{Signal, TIMEOUT, free_port, wait_until};
+use crate::service::{Signal, TIMEOUT, free_port, wait_until, whole_lines};
 
 /// A running gateway. Dropping it stops it.
 pub struct Gateway {
@@ -74,8 +74,7 @@ impl Gateway {
     /// The lines of JSON in a file that the gateway writes.
     pub fn lines(&self, name: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        whole_lines(&text)
     }
 
     /// The error log.

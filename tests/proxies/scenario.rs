@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::service::{Client, DELAY, Exchange, Home, Service, Upstream, free_port, request, wait_until};
+use crate::service::{Client, DELAY, Exchange, Home, Service, Upstream, free_port, request, wait_until, whole_lines};
 
 /// How much later or earlier than the test's own clock a proxy may read the time, in milliseconds: proxies keep it for a while.
 const CLOCK: u64 = 100;
@@ -285,9 +285,7 @@ pub fn certificate() -> (String, String) {
 /// The messages of a service in a file.
 pub fn messages(service: &Service, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(service.home.path(name)).unwrap_or_default();
-    // The last line may be half written.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().map(|line| serde_json::from_str(line).expect("a line is a message")).collect()
+    whole_lines(&text)
 }
 
 /// Waits for the message of the request whose URI begins with this.

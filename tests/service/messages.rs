@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The messages in `text`, a line each, of a file that is still written: the last line may be half there.
-pub fn whole_lines(text: &str) -> Vec<Value> {
+/// The values in `text`, JSON in lines, of a file that is still written: the last line may be half there.
+pub fn whole_lines<T: DeserializeOwned>(text: &str) -> Vec<T> {
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Messages, Signal, free_port, wait_until};
+use super::{Messages, Signal, free_port, wait_until, whole_lines};
 
 /// An answered request, as logged by nginx.
 #[derive(Debug, Clone, Deserialize)]
@@ -153,8 +153,7 @@ impl Nginx {
     /// Every request that nginx has answered.
     pub fn posted(&self) -> Vec<Posted> {
         let text = std::fs::read_to_string(self.path("posted")).unwrap_or_default();
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        whole_lines(&text)
     }
 
     /// The requests that nginx has accepted.

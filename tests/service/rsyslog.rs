@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::{Messages, TIMEOUT, free_port, wait_for_end, wait_until};
+use super::{Messages, TIMEOUT, free_port, wait_for_end, wait_until, whole_lines};
 
 /// One message as parsed by rsyslogd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -111,9 +111,7 @@ impl Rsyslog {
     /// The messages received so far, parsed.
     pub fn records(&self) -> Vec<Record> {
         let text = std::fs::read_to_string(self.directory.path().join("out")).unwrap_or_default();
-        // The daemon may be writing the last line.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        whole_lines(&text)
     }
 
     /// The messages received.

@@ -30,41 +30,78 @@ pub fn parse(text: &str) -> Result<IdedExpr, String> {
         let first = errors.errors.first().and_then(|error| error.msg.lines().next()).unwrap_or_default().trim();
         if first.is_empty() { "it is not an expression".to_owned() } else { first.to_owned() }
     })?;
-    bounded(&expression, 0, 0)?;
+    walk(&expression, &mut |part, place| bounded(part, place).map(|()| true))?;
     Ok(expression)
 }
 
-fn bounded(expression: &IdedExpr, level: usize, loops: usize) -> Result<(), String> {
-    if level == MAX_LEVELS {
-        return Err(format!("more than {MAX_LEVELS} levels"));
+/// Where a part of an expression stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'p, 'e> {
+    /// The parts around it.
+    level: usize,
+    /// The `all`, `exists`, `map` and `filter` around it.
+    loops: usize,
+    /// The names that these bind.
+    pub bound: &'p [&'e str],
+}
+
+/// Calls `each` for an expression and then for its parts, unless it returns false.
+///
+/// # Errors
+/// The first error of `each`, which ends the walk.
+pub fn walk<'e, E>(
+    expression: &'e IdedExpr,
+    each: &mut impl FnMut(&'e Expr, Place<'_, 'e>) -> Result<bool, E>,
+) -> Result<(), E> {
+    walk_from(expression, Place { level: 0, loops: 0, bound: &[] }, each)
+}
+
+fn walk_from<'e, E>(
+    expression: &'e IdedExpr,
+    place: Place<'_, 'e>,
+    each: &mut impl FnMut(&'e Expr, Place<'_, 'e>) -> Result<bool, E>,
+) -> Result<(), E> {
+    if !each(&expression.expr, place)? {
+        return Ok(());
     }
-    let inner = |expression: &IdedExpr| bounded(expression, level + 1, loops);
-    let entry = |entry: &EntryExpr| match entry {
-        EntryExpr::MapEntry(entry) => inner(&entry.key).and_then(|()| inner(&entry.value)),
-        EntryExpr::StructField(field) => inner(&field.value),
+    let place = Place { level: place.level + 1, ..place };
+    let mut parts: Vec<&IdedExpr> = Vec::new();
+    let mut entry = |entry: &'e EntryExpr| match entry {
+        EntryExpr::MapEntry(entry) => parts.extend([&entry.key, &entry.value]),
+        EntryExpr::StructField(field) => parts.push(&field.value),
     };
     match &expression.expr {
-        Expr::Call(call) => {
-            if call.func_name == "matches" {
-                pattern(call.args.last())?;
-            }
-            call.target.as_deref().map_or(Ok(()), inner)?;
-            call.args.iter().try_for_each(inner)
-        }
-        Expr::Select(select) => inner(&select.operand),
-        Expr::List(list) => list.elements.iter().try_for_each(inner),
-        Expr::Map(map) => map.entries.iter().try_for_each(|found| entry(&found.expr)),
-        Expr::Struct(structure) => structure.entries.iter().try_for_each(|found| entry(&found.expr)),
+        Expr::Map(map) => map.entries.iter().for_each(|found| entry(&found.expr)),
+        Expr::Struct(structure) => structure.entries.iter().for_each(|found| entry(&found.expr)),
+        Expr::Call(call) => parts.extend(call.target.as_deref().into_iter().chain(&call.args)),
+        Expr::Select(select) => parts.push(&select.operand),
+        Expr::List(list) => parts.extend(&list.elements),
         Expr::Comprehension(of) => {
-            if loops == MAX_LOOPS {
-                return Err(format!("more than {MAX_LOOPS} levels of all, exists, map or filter in each other"));
-            }
-            inner(&of.iter_range)?;
-            inner(&of.accu_init)?;
-            let parts = [&of.loop_cond, &of.loop_step, &of.result];
-            parts.into_iter().try_for_each(|part| bounded(part, level + 1, loops + 1))
+            walk_from(&of.iter_range, place, each)?;
+            walk_from(&of.accu_init, place, each)?;
+            let own = [&of.iter_var, &of.accu_var].into_iter().chain(&of.iter_var2).map(String::as_str);
+            let bound: Vec<&str> = place.bound.iter().copied().chain(own).collect();
+            let place = Place { loops: place.loops + 1, bound: &bound, ..place };
+            return [&of.loop_cond, &of.loop_step, &of.result]
+                .into_iter()
+                .try_for_each(|part| walk_from(part, place, each));
         }
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Ok(()),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+    parts.into_iter().try_for_each(|part| walk_from(part, place, each))
+}
+
+/// Checks one part.
+fn bounded(part: &Expr, place: Place<'_, '_>) -> Result<(), String> {
+    if place.level == MAX_LEVELS {
+        return Err(format!("more than {MAX_LEVELS} levels"));
+    }
+    match part {
+        Expr::Call(call) if call.func_name == "matches" => pattern(call.args.last()),
+        Expr::Comprehension(_) if place.loops == MAX_LOOPS => {
+            Err(format!("more than {MAX_LOOPS} levels of all, exists, map or filter in each other"))
+        }
+        _ => Ok(()),
     }
 }
 

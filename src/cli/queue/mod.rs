@@ -160,13 +160,10 @@ impl Which {
 
 /// Runs the action.
 pub(super) fn run(arguments: &Queue) -> Exit {
-    let (mut settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+    let (settings, runtime) = match control::prepare_and_locate(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    if let Err(exit) = control::locate(&mut settings) {
-        return exit;
-    }
     let done = runtime.block_on(async {
         let (backend, known) = QueueBackend::open(&settings.data_dir).await?;
         act(&backend, &known, &arguments.action).await

@@ -101,13 +101,10 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Prints messages until the limit is reached.
 pub(super) fn run(arguments: &Tap) -> Exit {
-    let (mut settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+    let (settings, runtime) = match control::prepare_and_locate(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    if let Err(exit) = control::locate(&mut settings) {
-        return exit;
-    }
     runtime.block_on(watch(arguments, &ControlClient::new(&settings.data_dir)))
 }
 

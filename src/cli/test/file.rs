@@ -13,7 +13,7 @@ use crate::declarative;
 use crate::entity::{Configuration, Field as LuaField};
 use crate::phase::Program;
 use crate::service::read_configuration;
-use crate::settings::Settings;
+use crate::settings::{Settings, environment};
 use logphase_config::diagnostic::{Diagnostic, FieldPath, Place, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Check, Field, Record, Scope};
@@ -158,9 +158,7 @@ impl Reader {
     fn settings(&mut self, root: &Node) {
         let named = root.get("settings").filter(|node| node.as_str().is_some());
         let file = named.and_then(|node| self.open(node));
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let (settings, diagnostics) = Settings::load(file, environment);
+        let (settings, diagnostics) = Settings::load(file, environment());
         self.settings = settings;
         self.diagnostics.extend(diagnostics);
         dry_run::extend_deadlines(&mut self.settings);

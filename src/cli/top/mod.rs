@@ -54,15 +54,11 @@ Exit codes:
 
 /// Shows the service until the user quits.
 pub(super) fn run(arguments: &Top) -> Exit {
-    let (mut settings, runtime) = match control::prepare(arguments.settings.as_deref()) {
+    let prepare = if arguments.url.is_none() { control::prepare_and_locate } else { control::prepare };
+    let (settings, runtime) = match prepare(arguments.settings.as_deref()) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    if arguments.url.is_none()
-        && let Err(exit) = control::locate(&mut settings)
-    {
-        return exit;
-    }
     let found = runtime.block_on(Source::find(arguments.url.as_deref(), &settings));
     let (source, first) = match found {
         Ok(found) => found,

@@ -68,9 +68,19 @@ impl Compiled {
     /// `text` is not CEL, or reads what a transaction does not have.
     pub(super) fn new(text: &str) -> Result<Self, String> {
         let expression = expression::parse(text)?;
-        let mut checker = Checker { bound: Vec::new(), roots: Vec::new() };
-        checker.check(&expression)?;
-        Ok(Self { roots: checker.roots, expression })
+        let mut roots = Vec::new();
+        expression::walk(&expression, &mut |part, place| {
+            if let Some(path) = path_of(part) {
+                let root = field(&path, place.bound)?;
+                roots.extend(root.filter(|root| !roots.contains(root)));
+                return Ok(false);
+            }
+            if let Expr::Struct(_) = part {
+                return Err("messages cannot be made here".to_owned());
+            }
+            Ok(true)
+        })?;
+        Ok(Self { roots, expression })
     }
 
     pub(super) fn holds(
@@ -91,69 +101,21 @@ impl Compiled {
     }
 }
 
-/// Looks for fields that do not exist.
-struct Checker {
-    /// Variables of the macros around.
-    bound: Vec<String>,
-    roots: Vec<&'static str>,
-}
-
-impl Checker {
-    fn check(&mut self, expression: &IdedExpr) -> Result<(), String> {
-        if let Some(path) = path_of(&expression.expr) {
-            return self.field(&path);
-        }
-        match &expression.expr {
-            Expr::Call(call) => {
-                call.target.iter().try_for_each(|target| self.check(target))?;
-                call.args.iter().try_for_each(|argument| self.check(argument))
-            }
-            Expr::Select(select) => self.check(&select.operand),
-            Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element)),
-            Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
-                ::cel::common::ast::EntryExpr::MapEntry(entry) => {
-                    self.check(&entry.key)?;
-                    self.check(&entry.value)
-                }
-                ::cel::common::ast::EntryExpr::StructField(field) => self.check(&field.value),
-            }),
-            Expr::Struct(_) => Err("messages cannot be made here".to_owned()),
-            Expr::Comprehension(inner) => {
-                self.check(&inner.iter_range)?;
-                self.check(&inner.accu_init)?;
-                let before = self.bound.len();
-                self.bound.extend([inner.iter_var.clone(), inner.accu_var.clone()]);
-                self.bound.extend(inner.iter_var2.clone());
-                for part in [&inner.loop_cond, &inner.loop_step, &inner.result] {
-                    self.check(part)?;
-                }
-                self.bound.truncate(before);
-                Ok(())
-            }
-            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Ok(()),
-        }
+/// The name that the field at `path` begins with; `None` of a variable that a macro binds, and of the name of a type.
+fn field(path: &[&str], bound: &[&str]) -> Result<Option<&'static str>, String> {
+    let root = path[0];
+    if bound.contains(&root) || (path.len() == 1 && TYPES.contains(&root)) {
+        return Ok(None);
     }
-
-    fn field(&mut self, path: &[&str]) -> Result<(), String> {
-        let root = path[0];
-        if self.bound.iter().any(|name| name == root) || (path.len() == 1 && TYPES.contains(&root)) {
-            return Ok(());
-        }
-        let fits = |field: &&&[&str]| {
-            path.iter().zip(field.iter()).all(|(name, known)| *known == "*" || name == known)
-                && (path.len() <= field.len() || field.last() == Some(&"*"))
-        };
-        let Some(field) = FIELDS.iter().find(fits) else {
-            return Err(match root {
-                "principal" | "plugins" => format!("`{}`: a finished transaction does not say it", path.join(".")),
-                _ => format!("unknown field `{}`; the fields are listed in docs/from-kong.md", path.join(".")),
-            });
-        };
-        if !self.roots.contains(&field[0]) {
-            self.roots.push(field[0]);
-        }
-        Ok(())
-    }
+    let fits = |field: &&&[&str]| {
+        path.iter().zip(field.iter()).all(|(name, known)| *known == "*" || name == known)
+            && (path.len() <= field.len() || field.last() == Some(&"*"))
+    };
+    let found = FIELDS.iter().find(fits).map(|field| field[0]);
+    found.map(Some).ok_or_else(|| match root {
+        "principal" | "plugins" => format!("`{}`: a finished transaction does not say it", path.join(".")),
+        _ => format!("unknown field `{}`; the fields are listed in docs/from-kong.md", path.join(".")),
+    })
 }
 
 /// The names of `a.b["c"]`; `None` of other expressions.

@@ -6,7 +6,7 @@ mod attributes;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::Expr;
 use cel::objects::Key;
 use cel::{Context, Env, IdedExpr, Value};
 
@@ -41,12 +41,8 @@ impl Expression {
     /// Compiles an expression.
     pub(super) fn new(source: &str, typed: bool) -> Result<Self, Mistake> {
         let expression = expression::parse(source).map_err(Mistake::Syntax)?;
-        let mut found = Found::default();
-        found.visit(&expression);
-        if let Some(missing) = found.missing {
-            return Err(Mistake::Attribute(missing));
-        }
-        Ok(Self { expression: Arc::new(expression), roots: found.roots, typed })
+        let roots = roots(&expression)?;
+        Ok(Self { expression: Arc::new(expression), roots, typed })
     }
 
     /// Appends the value of the expression. What fails has none.
@@ -122,65 +118,25 @@ fn number(number: f64) -> Value {
     whole(number).map_or(Value::Float(number), Value::Int)
 }
 
-/// The attributes of an expression.
-#[derive(Default)]
-struct Found {
-    roots: Vec<&'static str>,
-    /// The first that entries do not have.
-    missing: Option<String>,
-    /// Names that macros bind.
-    bound: Vec<String>,
-}
-
-impl Found {
-    fn visit(&mut self, expression: &IdedExpr) {
-        match &expression.expr {
-            Expr::Ident(name) => self.attribute(name, None),
+/// The attributes that an expression reads.
+fn roots(expression: &IdedExpr) -> Result<Vec<&'static str>, Mistake> {
+    let mut roots = Vec::new();
+    expression::walk(expression, &mut |part, place| {
+        let (root, member) = match part {
+            Expr::Ident(root) => (root, None),
             Expr::Select(select) => match &select.operand.expr {
-                Expr::Ident(root) => self.attribute(root, Some(&select.field)),
-                _ => self.visit(&select.operand),
+                Expr::Ident(root) => (root, Some(&*select.field)),
+                _ => return Ok(true),
             },
-            Expr::Call(call) => {
-                call.target.iter().for_each(|target| self.visit(target));
-                call.args.iter().for_each(|argument| self.visit(argument));
-            }
-            Expr::List(list) => list.elements.iter().for_each(|element| self.visit(element)),
-            Expr::Map(map) => map.entries.iter().for_each(|entry| self.member(&entry.expr)),
-            Expr::Struct(structure) => structure.entries.iter().for_each(|entry| self.member(&entry.expr)),
-            Expr::Comprehension(comprehension) => {
-                self.visit(&comprehension.iter_range);
-                self.visit(&comprehension.accu_init);
-                let bound = self.bound.len();
-                self.bound.push(comprehension.iter_var.clone());
-                self.bound.extend(comprehension.iter_var2.clone());
-                self.bound.push(comprehension.accu_var.clone());
-                for part in [&comprehension.loop_cond, &comprehension.loop_step, &comprehension.result] {
-                    self.visit(part);
-                }
-                self.bound.truncate(bound);
-            }
-            Expr::Literal(_) | Expr::Unspecified => {}
-        }
-    }
-
-    fn member(&mut self, entry: &EntryExpr) {
-        match entry {
-            EntryExpr::StructField(field) => self.visit(&field.value),
-            EntryExpr::MapEntry(entry) => {
-                self.visit(&entry.key);
-                self.visit(&entry.value);
+            _ => return Ok(true),
+        };
+        if !place.bound.contains(&root.as_str()) {
+            let root = attributes::find(root, member).map_err(Mistake::Attribute)?;
+            if !roots.contains(&root) {
+                roots.push(root);
             }
         }
-    }
-
-    fn attribute(&mut self, root: &str, member: Option<&str>) {
-        if self.bound.iter().any(|bound| bound == root) {
-            return;
-        }
-        match attributes::find(root, member) {
-            Ok(root) if self.roots.contains(&root) => {}
-            Ok(root) => self.roots.push(root),
-            Err(name) => self.missing = self.missing.take().or(Some(name)),
-        }
-    }
+        Ok(false)
+    })?;
+    Ok(roots)
 }

@@ -20,20 +20,25 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The line of an entry in the JSON form of protobuf.
-fn render_bytes(template: &Template, entry: &Value) -> Vec<u8> {
-    let (placeholders, mut out) = (Placeholders::default(), Vec::new());
+/// What `render` appends for an entry in the JSON form of protobuf.
+fn render_entry(entry: &Value, placeholders: &Placeholders, render: impl Fn(&AlsEntry<'_>, &mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
     match encode(entry).unwrap() {
         EncodedEntry::Http(bytes) => {
             let entry = HttpEntry::decode(&bytes).unwrap();
-            template.render(&AlsEntry::http(&entry, &placeholders).unwrap(), &mut out);
+            render(&AlsEntry::http(&entry, placeholders).unwrap(), &mut out);
         }
         EncodedEntry::Tcp(bytes) => {
             let entry = TcpEntry::decode(&bytes).unwrap();
-            template.render(&AlsEntry::tcp(&entry, &placeholders).unwrap(), &mut out);
+            render(&AlsEntry::tcp(&entry, placeholders).unwrap(), &mut out);
         }
     }
     out
+}
+
+/// The line of an entry in the JSON form of protobuf.
+fn render_bytes(template: &Template, entry: &Value) -> Vec<u8> {
+    render_entry(entry, &Placeholders::default(), |entry, out| template.render(entry, out))
 }
 
 fn render(template: &str, entry: &Value) -> String {
@@ -43,18 +48,7 @@ fn render(template: &str, entry: &Value) -> String {
 /// The line of an entry by a template in JSON.
 fn render_json(template: &Value, options: &Options, entry: &Value) -> String {
     let template = JsonTemplate::new(template, options).unwrap();
-    let (placeholders, mut out) = (Placeholders::default(), Vec::new());
-    match encode(entry).unwrap() {
-        EncodedEntry::Http(bytes) => {
-            let entry = HttpEntry::decode(&bytes).unwrap();
-            template.render(&AlsEntry::http(&entry, &placeholders).unwrap(), &mut out);
-        }
-        EncodedEntry::Tcp(bytes) => {
-            let entry = TcpEntry::decode(&bytes).unwrap();
-            template.render(&AlsEntry::tcp(&entry, &placeholders).unwrap(), &mut out);
-        }
-    }
-    text(out)
+    text(render_entry(entry, &Placeholders::default(), |entry, out| template.render(entry, out)))
 }
 
 fn errors(template: &str) -> Vec<TemplateError> {

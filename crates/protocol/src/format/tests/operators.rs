@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::{AlsEntry, Options, Placeholder, Placeholders, Source, Template, defaults, operators};
-use super::{options, render, text};
-use crate::envoy::entry::{HttpEntry, TcpEntry};
-use crate::envoy::json_form::{EncodedEntry, encode};
+use super::super::{Options, Placeholder, Placeholders, Source, Template, defaults, operators};
+use super::{options, render, render_entry, text};
 
 fn socket(address: &str, port: u16) -> Value {
     json!({"socketAddress": {"address": address, "portValue": port}})
@@ -301,18 +299,8 @@ fn default_formats() {
         placeholders.set(placeholder, value);
     }
     let line = |template: &str, entry: &Value| {
-        let (template, mut out) = (Template::new(template, &options()).unwrap(), Vec::new());
-        match encode(entry).unwrap() {
-            EncodedEntry::Http(bytes) => {
-                let entry = HttpEntry::decode(&bytes).unwrap();
-                template.render(&AlsEntry::http(&entry, &placeholders).unwrap(), &mut out);
-            }
-            EncodedEntry::Tcp(bytes) => {
-                let entry = TcpEntry::decode(&bytes).unwrap();
-                template.render(&AlsEntry::tcp(&entry, &placeholders).unwrap(), &mut out);
-            }
-        }
-        text(out)
+        let template = Template::new(template, &options()).unwrap();
+        text(render_entry(entry, &placeholders, |entry, out| template.render(entry, out)))
     };
     let head = "[2026-11-29T11:28:19.495Z] default \"POST /old/a?q HTTP/2\" 503 URX,UF 22 32 1234 - \"203.0.113.77\" \"curl/8\"";
     let tail = "\"rid\" \"api.example:8443\" \"web\" \"backend\" \"192.168.0.1\" \"198.51.100.4:8080\"";
