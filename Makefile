@@ -77,8 +77,9 @@ bench: rust run-tools kafka ## Measure transactions per second against the basel
 soak: rust run-tools ## Queue a million messages (SOAK_MESSAGES) while the receiver is down: memory, loss, order, delivery rate.
 	SOAK_MESSAGES=$(SOAK_MESSAGES) cargo test --locked --release --test main backlog -- --nocapture
 
-envoy-load: rust run-tools envoy ## Envoy at full rate (ENVOY_LOAD_REQUESTS): what arrives, and what Logphase costs beside Envoy.
-	ENVOY_LOAD_REQUESTS=$(ENVOY_LOAD_REQUESTS) cargo test --locked --release --test main envoy::load -- --nocapture
+envoy-load: dist envoy ## Envoy at full rate (ENVOY_LOAD_REQUESTS): what arrives, and what Logphase costs beside Envoy.
+	ENVOY_LOAD_PROGRAM="$(abspath $(TARGET)/dist/logphase)" ENVOY_LOAD_REQUESTS=$(ENVOY_LOAD_REQUESTS) \
+		cargo test --locked --test main envoy::load -- --nocapture
 
 kill: rust run-tools kafka ## Kill the service at random moments (KILL_ROUNDS, KILL_SEED), damage its files (KILL_DAMAGES): loss, order.
 	@.ci/tools kcat

@@ -150,6 +150,11 @@ impl Runner {
         self.vm.used_memory()
     }
 
+    /// Whether the program has anything that runs in the VM.
+    pub fn has_snippets(&self) -> bool {
+        self.vm.has_snippets()
+    }
+
     /// Whether the transactions that run next are of traffic that Kong did not serve: the phases of the program's `replay` run
     /// before the log phase for them.
     pub fn set_replay(&mut self, replays: bool) {

@@ -22,7 +22,7 @@ use crate::log::limit::{Limiter, Policy};
 use logphase_queue::{DropReason, Queue, Receipt};
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
-use logphase_script::{Clock, ScriptError};
+use logphase_script::{Busy, Clock, ScriptError};
 
 /// A program with its queues. A reload replaces both together.
 pub struct Generation {
@@ -107,8 +107,19 @@ impl Workers {
                         let _ = report.send(Ok(filter.apply()));
                         let reservations = Reservations::default();
                         let channel = receiver;
-                        Worker { number, runner, generation, live, clock, worker_stats, taps, reservations, channel }
-                            .run();
+                        Worker {
+                            number,
+                            runner,
+                            generation,
+                            live,
+                            clock,
+                            busy: None,
+                            worker_stats,
+                            taps,
+                            reservations,
+                            channel,
+                        }
+                        .run();
                     }
                     Err(error) => {
                         let _ = report.send(Err(error));
@@ -158,6 +169,8 @@ struct Worker {
     generation: Arc<Generation>,
     live: Live,
     clock: Arc<Clock>,
+    /// Held from the start of a batch to its end, if the program has snippets.
+    busy: Option<Busy>,
     worker_stats: Arc<WorkerStats>,
     taps: Arc<Taps>,
     reservations: Reservations,
@@ -168,12 +181,20 @@ impl Worker {
     fn run(mut self) {
         while let Some(batch) = self.channel.take() {
             self.update_generation();
-            let clock = self.clock.clone();
-            let _busy = clock.busy();
+            self.start_clock();
             self.process_safely(batch, false);
+            self.busy = None;
             self.worker_stats.heartbeats[self.number].idle(self.runner.used_memory());
         }
         self.worker_stats.heartbeats[self.number].end();
+    }
+
+    /// Keeps the clock running until the worker is idle, if anything runs whose time is limited: waking the clock's thread costs
+    /// as much as several transactions without snippets.
+    fn start_clock(&mut self) {
+        if self.busy.is_none() && self.runner.has_snippets() {
+            self.busy = Some(self.clock.busy());
+        }
     }
 
     /// Processes a batch; `between` says that it is in the middle of another one.
@@ -212,6 +233,8 @@ impl Worker {
             Ok(runner) => {
                 self.runner = runner.timed(self.number).with_heartbeat(self.worker_stats.clone(), self.number);
                 self.generation = next;
+                // In the middle of a batch, too: the snippets of the new program need it.
+                self.start_clock();
                 true
             }
             Err(error) => {

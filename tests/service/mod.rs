@@ -119,6 +119,11 @@ impl Home {
         self.wrapper = command.iter().map(|&word| word.to_owned()).collect();
     }
 
+    /// Runs this build of the program.
+    pub fn use_program(&mut self, program: impl Into<PathBuf>) {
+        self.program = program.into();
+    }
+
     /// Uses a copy of the program in this directory, for users who cannot reach the build's folder.
     pub fn use_copy_of_program(&mut self) {
         let copy = self.path("logphase");

@@ -106,8 +106,17 @@ impl Vm {
 
     /// Begins a transaction.
     pub fn begin(&self, message: Message) {
-        Clock::catch_up();
+        if self.has_snippets() {
+            Clock::catch_up();
+        } else {
+            Clock::refresh();
+        }
         self.state.begin(message);
+    }
+
+    /// Whether there is anything that it can run. Only then it needs a [`Clock`] that is busy.
+    pub fn has_snippets(&self) -> bool {
+        !self.snippets.is_empty()
     }
 
     /// Ends the transaction and returns its message.

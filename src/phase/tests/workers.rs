@@ -29,6 +29,8 @@ pub(super) struct Inner {
     dropped: usize,
     /// Whether the queue is closed, as by a reload.
     pub(super) closed: bool,
+    /// What happens when the closed queue is asked, once.
+    on_closed: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Fake {
@@ -53,6 +55,7 @@ impl Queue for Fake {
     fn reserve(&self, entries: usize, bytes: usize) -> Result<(), ReserveError> {
         self.with(|inner| {
             if inner.closed {
+                inner.on_closed.take().into_iter().for_each(|happens| happens());
                 return Err(ReserveError::Closed);
             }
             if entries > inner.max_entries {
@@ -238,6 +241,25 @@ async fn a_new_generation_takes_over() {
     bench.live.store(Arc::new(generation(TWO, &patient(), &[&file, &tcp])));
     assert_eq!(bench.intake.offer(transactions(9..10)).await, Ok(()));
     assert_eq!((file.take().len(), tcp.take().len(), new.take()), (4, 4, plain(3..9)));
+}
+
+/// Scenario: a reload takes over in the middle of a batch: the old program has no snippets, the new one has one without end.
+/// Guarantees: the snippet is stopped by its deadline, and the batch is in the new queue.
+#[tokio::test]
+async fn a_snippet_of_the_next_generation_is_timed() {
+    let text = "_format_version: \"3.0\"\nplugins: [{name: file-log, config: {path: /tmp/x}}]";
+    let looping = "_format_version: \"3.0\"\nplugins:\n- name: udp-log\n  config: {host: h, port: 9, \
+                   custom_fields_by_lua: {t: while true do end}}";
+    let (old, new) = (Fake::new(10), Fake::new(10));
+    let bench = bench(generation(text, &Settings::default(), &[&old]), 1);
+    let (live, next) = (bench.live.clone(), Arc::new(generation(looping, &Settings::default(), &[&new])));
+    old.with(|inner| {
+        inner.closed = true;
+        inner.on_closed = Some(Box::new(move || live.store(next)));
+    });
+    let answer = tokio::time::timeout(Duration::from_secs(60), bench.intake.offer(transactions(0..1))).await;
+    assert_eq!(answer, Ok(Ok(())));
+    assert_eq!((old.take(), new.take()), (vec![], plain(0..1)));
 }
 
 /// Scenario: transactions whose snippet fails with `on_error: drop`.
