@@ -91,6 +91,8 @@ fn ty(field: &Field) -> String {
 fn default(field: &Field) -> String {
     match field.default_value().filter(|value| !value.is_object()) {
         Some(serde_json::Value::String(text)) => format!("`{text}`"),
+        // The page lists them.
+        Some(serde_json::Value::Array(items)) if items.iter().any(|item| item.is_object()) => "see below".to_owned(),
         Some(value) => format!("`{value}`"),
         None if field.required && !matches!(field.ty, Type::Record(_)) => "**required**".to_owned(),
         None => String::new(),

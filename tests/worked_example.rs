@@ -68,8 +68,14 @@ fn config(text: &str) -> Value {
         Scope { subject: "plugin `redis-log`".into(), path: "config".into(), kong: None, origin: node.origin() };
     let config = Value::Object(DEFINITION.schema.read(&node, &scope, &mut diagnostics));
     assert_eq!(diagnostics, []);
-    let context =
-        SinkContext { oversize: "drop", max_batch_size: 1, concurrency_limit: 1, old_form: false, certificate: None };
+    let context = SinkContext {
+        oversize: "drop",
+        max_batch_size: 1,
+        concurrency_limit: 1,
+        old_form: false,
+        environment: |_| None,
+        certificate: None,
+    };
     DEFINITION.sink_config(&config, &context)
 }
 

@@ -155,16 +155,16 @@ pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
     }
 }
 
-/// Adds `fields` to every logging plugin of `configuration`. If it has no plugin, adds one for them; diagnostics point at
-/// `origin`.
+/// Adds `fields` to every plugin of `configuration` whose messages can have some. If there is none, adds one for them; diagnostics
+/// point at `origin`.
 pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], origin: Origin) {
     if fields.is_empty() {
         return;
     }
-    if configuration.plugins.is_empty() {
+    if !configuration.plugins.iter().any(|plugin| plugin.definition.takes_fields()) {
         configuration.plugins.push(synthetic_plugin(crate::plugin::DEFAULT_LOGGER.name, origin));
     }
-    for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.emits) {
+    for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.takes_fields()) {
         plugin.fields.extend_from_slice(fields);
     }
 }

@@ -16,6 +16,7 @@ use crate::entity::{Configuration, Field};
 use crate::phase::{Program, Step};
 use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
+use crate::sink::Sink;
 use logphase_config::diagnostic::{Place, SourceFile, any_error};
 use logphase_config::document::SnippetSource;
 use logphase_io::file::{self, Accept};
@@ -49,7 +50,7 @@ pub(super) fn run(arguments: &Try) -> Exit {
         }
     };
     show(prepared.warnings());
-    let router = prepared.router().clone();
+    let (router, sinks) = (prepared.router().clone(), prepared.sinks());
     let (mut program, settings) = prepared.into_program();
     program.router = router;
     let program = Arc::new(program);
@@ -59,7 +60,10 @@ pub(super) fn run(arguments: &Try) -> Exit {
     }
     let mapping = settings.mappings.find(&arguments.mapping);
     let exit = match transactions(arguments.transaction.as_deref(), mapping.clone(), &settings) {
-        Ok(transactions) => execute(&program, transactions, mapping.as_deref(), (arguments.json, absent.as_deref())),
+        Ok(transactions) => {
+            let show = Shown { json: arguments.json, absent: absent.as_deref(), sinks: &sinks };
+            execute(&program, transactions, mapping.as_deref(), &show)
+        }
         Err(exit) => exit,
     };
     if let Some(mapping) = mapping {
@@ -86,12 +90,28 @@ fn print_mapping(arguments: &Try) -> Exit {
     Exit::Done
 }
 
-/// Runs the transactions. `absent` are the plugins that run for none of them, if their reasons are asked for.
+/// What is shown of each transaction, and how.
+struct Shown<'a> {
+    json: bool,
+    /// The plugins that run for none, if their reasons are asked for.
+    absent: Option<&'a [Absent]>,
+    /// What each step delivers through.
+    sinks: &'a [Option<Box<dyn Sink>>],
+}
+
+impl Shown<'_> {
+    /// What the plugin sends in the place of its message, if that is something else.
+    fn sent(&self, outcome: &Outcome) -> Option<Vec<Bytes>> {
+        self.sinks.get(outcome.step)?.as_ref()?.preview(outcome.message.as_ref()?)
+    }
+}
+
+/// Runs the transactions.
 fn execute(
     program: &Arc<Program>,
     transactions: Vec<Transaction>,
     mapping: Option<&Mapping>,
-    (json, absent): (bool, Option<&[Absent]>),
+    show_as: &Shown<'_>,
 ) -> Exit {
     let mut dry_run = match DryRun::new(program) {
         Ok(dry_run) => dry_run,
@@ -103,18 +123,18 @@ fn execute(
     for (number, transaction) in transactions.into_iter().enumerate() {
         let mapped = mapping.map(|mapping| (mapping.name(), transaction.bytes().clone()));
         missing.retain(|need| !need.is_in(&transaction));
-        let fits = absent.map(|absent| (dry_run.explain(&transaction), absent));
+        let fits = show_as.absent.map(|absent| (dry_run.explain(&transaction), absent));
         let (found, outcomes) = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
-        if json {
-            say_json(program, mapped, &outcomes);
+        if show_as.json {
+            say_json(program, mapped, &outcomes, show_as);
             let lines = fits.map(|((fits, _), absent)| why::lines(program, &fits, absent));
             say(lines.unwrap_or_default().as_bytes());
         } else {
             let text = fits.map(|((fits, unlogged), absent)| why::text(program, &fits, absent, unlogged));
-            say_pretty(program, (found, mapped), &outcomes, (number + 1, &text.unwrap_or_default()));
+            say_pretty(program, (found, mapped), &outcomes, (number + 1, &text.unwrap_or_default()), show_as);
         }
     }
     let which = if count == 1 {
@@ -177,7 +197,7 @@ fn transactions(
     Ok(transactions)
 }
 
-fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome]) {
+fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome], show_as: &Shown<'_>) {
     let mut out = Vec::new();
     if let Some((name, transaction)) = mapped {
         let head = json!({"mapping": name}).to_string();
@@ -186,7 +206,8 @@ fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome]) {
         out.extend_from_slice(&transaction);
         out.extend_from_slice(b"}\n");
     }
-    for Outcome { step, message, errors, refused } in outcomes {
+    for outcome in outcomes {
+        let Outcome { step, message, errors, refused } = outcome;
         let step = &program.steps[*step];
         let failed =
             |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(), "message": error.message});
@@ -198,6 +219,10 @@ fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome]) {
         out.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
         out.extend_from_slice(b",\"message\":");
         out.extend_from_slice(message.as_deref().unwrap_or(b"null"));
+        if let Some(sent) = show_as.sent(outcome) {
+            let sent: Vec<_> = sent.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+            out.extend_from_slice(format!(",\"sent\":{}", json!(sent)).as_bytes());
+        }
         out.extend_from_slice(b"}\n");
     }
     say(&out);
@@ -234,6 +259,22 @@ fn sends_nothing(step: &Step) -> String {
     }
 }
 
+/// What is sent in the place of a message, a line or datagram after the other.
+fn sent_as(sent: &[Bytes]) -> String {
+    if sent.is_empty() {
+        return "\nnothing is sent for it\n".to_owned();
+    }
+    let mut text = "\nsent as:\n".to_owned();
+    for lines in sent.iter().map(|bytes| String::from_utf8_lossy(bytes)) {
+        for (index, line) in lines.split('\n').enumerate() {
+            text.push_str(if index == 0 { "  " } else { "    " });
+            text.push_str(&printable::line(line));
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// The transaction that a mapping has made, with the name of the mapping.
 type Mapped<'a> = Option<(&'a str, Bytes)>;
 
@@ -242,6 +283,7 @@ fn say_pretty(
     (found, mapped): (Option<Found>, Mapped<'_>),
     outcomes: &[Outcome],
     (number, why): (usize, &str),
+    show_as: &Shown<'_>,
 ) {
     let mut out = format!("# transaction {number}\n").into_bytes();
     if let Some((name, transaction)) = mapped {
@@ -258,7 +300,8 @@ fn say_pretty(
         let hint: &[u8] = if why.is_empty() { b"; --why says why" } else { b"" };
         out.extend_from_slice(&[b"no plugin applies", hint, b"\n"].concat());
     }
-    for Outcome { step, message, errors, refused } in outcomes {
+    for outcome in outcomes {
+        let Outcome { step, message, errors, refused } = outcome;
         let step = &program.steps[*step];
         out.extend_from_slice(format!("\n## {}\n", printable::line(&step.label)).as_bytes());
         match message {
@@ -273,6 +316,9 @@ fn say_pretty(
                 out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n")
             }
             None => out.extend_from_slice(sends_nothing(step).as_bytes()),
+        }
+        if let Some(sent) = show_as.sent(outcome) {
+            out.extend_from_slice(sent_as(&sent).as_bytes());
         }
         for (part, error) in errors {
             let diagnostic = dry_run::failure(step, *part, error);

@@ -483,7 +483,7 @@ fn variables_are_demanded_where_they_are_used() {
         (!NEEDED, "plugins:\n- {name: http-log, enabled: false, config: {http_endpoint: UNSET}}\n"),
         (!NEEDED, "plugins:\n- {name: tcp-log, enabled: false, config: {host: 'x', port: UNSET}}\n"),
         (!NEEDED, "plugins:\n- {name: rate-limiting, config: {minute: UNSET}}\n"),
-        (!NEEDED, "plugins:\n- {name: datadog, config: {host: UNSET}}\n"),
+        (!NEEDED, "plugins:\n- {name: zipkin, config: {http_endpoint: UNSET}}\n"),
         (NEEDED, "plugins:\n- {name: UNSET, config: {}}\n"),
         (NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, _config: one}\n"),
         (!NEEDED, "_plugin_configs: {one: {path: UNSET}}\nplugins:\n- {name: file-log, config: {path: /a}}\n"),

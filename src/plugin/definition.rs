@@ -3,7 +3,7 @@
 use logphase_script::message::Include;
 use serde_json::{Map, Value, json};
 
-use super::field::LOG_PHASE;
+use super::field::{CUSTOM_FIELDS, LOG_PHASE};
 use super::{ANY, HTTP, Protocols};
 use crate::sink::{ConfigError, Opened, Opener, SinkShared};
 use logphase_config::schema::Record;
@@ -47,8 +47,21 @@ pub struct Definition {
     pub certificate: &'static [&'static str],
     /// Adds members to the sink's configuration that are not fields of the plugin.
     pub extend_sink_config: fn(&mut Map<String, Value>, &SinkContext<'_>),
+    /// What `check` says of a validated `config` that is served and does not do all that it does in Kong.
+    pub notes: fn(&Value) -> Vec<Unsent>,
     /// Opens the sink that delivers its messages; `None` for a plugin that emits none.
     pub open: Option<Opener>,
+}
+
+/// Something that a plugin of Kong sends and a finished transaction does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// The field that asks for it, by its path below `config`.
+    pub field: String,
+    /// What is not sent, and why, as a lowercase fragment.
+    pub message: String,
+    /// What to do, in a sentence.
+    pub help: &'static str,
 }
 
 /// What a sink may depend on besides the plugin's own `config`.
@@ -62,6 +75,8 @@ pub struct SinkContext<'a> {
     pub concurrency_limit: i64,
     /// Whether the configuration has the form of Kong before 0.5.
     pub old_form: bool,
+    /// The value of a variable in the environment of the process.
+    pub environment: fn(&str) -> Option<String>,
     /// The certificate that [`Definition::certificate`] refers to.
     pub certificate: Option<Certificate<'a>>,
 }
@@ -112,8 +127,14 @@ impl Definition {
             written_files: &[],
             certificate: &[],
             extend_sink_config: |_, _| (),
+            notes: |_| Vec::new(),
             open: None,
         }
+    }
+
+    /// Whether its messages can have fields that Lua snippets make.
+    pub fn takes_fields(&self) -> bool {
+        self.schema.field(CUSTOM_FIELDS.name).is_some()
     }
 
     /// The configuration of the sink: a validated `config` without the fields of the log phase, whose changes do not

@@ -1,6 +1,6 @@
 //! Fields that several plugins have.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::options::queue;
 use logphase_config::schema::{Check, Default, Field, is_vault_reference};
@@ -60,6 +60,31 @@ pub(super) const LOG_PHASE: [Field; 8] =
 /// fields.
 pub const QUEUE: Field =
     Field::record("queue", &queue::PLUGIN).extension().about("Limits and retries of the plugin's queue.");
+
+/// Fields of Kong's queues before version 3.3, of the plugins that had one.
+pub(super) const RETRY_COUNT: Field = Field::integer("retry_count").instead("`queue.max_retry_time`");
+/// See [`RETRY_COUNT`].
+pub(super) const QUEUE_SIZE: Field = Field::integer("queue_size").instead("`queue.max_batch_size`");
+/// See [`RETRY_COUNT`].
+pub(super) const FLUSH_TIMEOUT: Field = Field::number("flush_timeout").instead("`queue.max_coalescing_delay`");
+
+/// The queue of a plugin that has one in Kong.
+pub(super) const KONG_QUEUE: Field =
+    Field::record("queue", &queue::PLUGIN_WITH_DEFAULTS).required().about("Limits and retries of the plugin's queue.");
+
+/// Converts the fields of Kong versions without queues: unless they have the defaults that these versions wrote, they override
+/// those of `queue`; `retry_count` has no effect (kong/tools/queue.lua).
+pub(super) fn convert_old_queue(config: &mut Map<String, Value>) {
+    config.remove(RETRY_COUNT.name);
+    for (old, new, default) in
+        [(QUEUE_SIZE.name, "max_batch_size", 1.0), (FLUSH_TIMEOUT.name, "max_coalescing_delay", 2.0)]
+    {
+        let given = config.remove(old).filter(|value| value.as_f64() != Some(default));
+        if let (Some(value), Some(queue)) = (given, config.get_mut(KONG_QUEUE.name)) {
+            queue[new] = value;
+        }
+    }
+}
 
 fn check_media_range(value: &Value) -> Result<(), String> {
     logphase_script::message::MediaRange::parse(value.as_str().unwrap_or_default()).map(drop)

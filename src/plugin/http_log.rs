@@ -3,17 +3,17 @@
 use serde_json::{Map, Value};
 
 use super::field::{
-    BODY_TYPES, CUSTOM_FIELDS, INCLUDE_BODY, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR, REDACT, check_url, milliseconds,
+    BODY_TYPES, CUSTOM_FIELDS, FLUSH_TIMEOUT, INCLUDE_BODY, KONG_QUEUE, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR,
+    QUEUE_SIZE, REDACT, RETRY_COUNT, check_url, convert_old_queue, milliseconds,
 };
 use super::{Definition, SinkContext, definition::insert_certificate};
-use crate::options::queue;
 use crate::sink::http;
 use logphase_config::schema::{Check, Default, Field, Problem, Record};
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
     old_names: &["httplog"],
-    convert,
+    convert: convert_old_queue,
     durable: true,
     shares_queue_by: SHARES_QUEUE_BY,
     lists_before_3: &["headers"],
@@ -58,9 +58,7 @@ static SCHEMA: Record = Record {
             .about("Verify the server's certificate."),
         Field::record("client_certificate", &CERTIFICATE).since("3.15").about("Client certificate for mutual TLS."),
         Field::map("headers", &HEADER_NAME, &Field::string("").referenceable()).about("Headers to add to the request."),
-        Field::record("queue", &queue::PLUGIN_WITH_DEFAULTS)
-            .required()
-            .about("Limits and retries of the plugin's queue."),
+        KONG_QUEUE,
         CUSTOM_FIELDS,
         ON_ERROR,
         INCLUDE_BODY,
@@ -68,9 +66,9 @@ static SCHEMA: Record = Record {
         BODY_TYPES,
         ON_BODY_ERROR,
         REDACT,
-        Field::integer("retry_count").instead("`queue.max_retry_time`"),
-        Field::integer("queue_size").instead("`queue.max_batch_size`"),
-        Field::number("flush_timeout").instead("`queue.max_coalescing_delay`"),
+        RETRY_COUNT,
+        QUEUE_SIZE,
+        FLUSH_TIMEOUT,
     ],
     checks: &[one_authorization],
 };
@@ -79,16 +77,6 @@ static CERTIFICATE: Record =
     Record::new(&[Field::string("id").required().checks(&[Check::Uuid]).about("Id of an entity in `certificates`.")]);
 
 const HEADER_NAME: Field = Field::string("").checks(&[Check::Custom(check_header)]);
-
-/// Converts fields of Kong versions without queues: they override those of `queue`; `retry_count` has no effect.
-fn convert(config: &mut Map<String, Value>) {
-    config.remove("retry_count");
-    for (old, new) in [("queue_size", "max_batch_size"), ("flush_timeout", "max_coalescing_delay")] {
-        if let (Some(value), Some(queue)) = (config.remove(old), config.get_mut("queue")) {
-            queue[new] = value;
-        }
-    }
-}
 
 fn check_header(value: &Value) -> Result<(), String> {
     let name = value.as_str().unwrap_or("");

@@ -114,8 +114,6 @@ pub const KNOWN: &[KnownPlugin] = &[
     logging("opentelemetry", 14),
     logging("prometheus", 13),
     logging("statsd-advanced", 11),
-    logging("statsd", 11),
-    logging("datadog", 10),
     plugin("grpc-web", 3),
     plugin("request-termination", 2),
     plugin("mocking", -1),

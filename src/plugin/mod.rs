@@ -4,6 +4,7 @@
 //! name.
 
 mod clones;
+pub mod datadog;
 mod definition;
 pub mod field;
 pub mod file_log;
@@ -15,18 +16,21 @@ pub mod post_function;
 pub mod pre_function;
 mod protocol;
 pub mod redact;
+pub mod statsd;
 pub mod syslog;
 pub mod tcp_log;
 pub mod udp_log;
 
 pub use clones::cloned;
-pub use definition::{Certificate, Definition, SinkContext};
+pub use definition::{Certificate, Definition, SinkContext, Unsent};
 pub use known::{KNOWN, KnownPlugin, find_known};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
 
 static DEFINITIONS: &[Definition] = &[
     pre_function::DEFINITION,
     http_log::DEFINITION,
+    statsd::DEFINITION,
+    datadog::DEFINITION,
     file_log::DEFINITION,
     udp_log::DEFINITION,
     tcp_log::DEFINITION,

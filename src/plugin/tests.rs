@@ -1,4 +1,6 @@
+mod datadog;
 mod refusals;
+mod statsd;
 
 use super::*;
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error};
@@ -48,6 +50,8 @@ fn defaults_are_kongs() {
         ("http-log", "http_endpoint: http://h"),
         ("syslog", "{}"),
         ("loggly", "key: k"),
+        ("statsd", "{}"),
+        ("datadog", "{}"),
         ("kafka-log", "topic: t"),
         ("post-function", "log: [return 1]"),
     ];
@@ -76,6 +80,23 @@ fn refuses_what_kong_refuses() {
         wording("pre-function", "{}"),
         wording("tcp-log", "{host: h, port: 1, queue: {initial_retry_delay: 2, max_retry_delay: 1}, on_error: skip}"),
         wording("tcp-log", "{host: h, port: 1, custom_fields_by_lua: {a: '', b: 1}}"),
+        wording(
+            "statsd",
+            "{tag_style: a, udp_packet_size: 65508, consumer_identifier_default: b, use_tcp: c, hots: d}"
+        ),
+        wording("statsd", "{service_identifier_default: a, workspace_identifier_default: b, custom_fields_by_lua: {}}"),
+        wording(
+            "statsd",
+            "metrics: [{name: a, stat_type: b, service_identifier: c}, {sample_rate: 0}, {name: latency}]"
+        ),
+        wording(
+            "statsd",
+            "metrics: [{name: request_count, stat_type: counter}, {name: latency, stat_type: distribution}]"
+        ),
+        wording("statsd", "allow_status_codes: [test, $%%, test-299, 300-test, '200', -1, 200-299, '-', 1-2-3]"),
+        wording("datadog", "metrics: [{name: status_count, stat_type: counter, sample_rate: 2, tags: ['T1:', 'T:1']}]"),
+        wording("datadog", "metrics: [{name: latency, sample_rate: 1}, {stat_type: gauge, sample_rate: 1}]"),
+        wording("datadog", "{metrics: [{name: latency, stat_type: gauge}], host: 'a b', port: 65536}"),
     ]);
 }
 
@@ -84,10 +105,10 @@ fn refuses_what_kong_refuses() {
 #[test]
 fn extensions_are_accepted() {
     for kind in definitions().iter().filter(|kind| kind.emits) {
-        for name in ["on_error", "queue"] {
-            let field = kind.schema.field(name).expect("every logging plugin has it");
-            assert!(field.extension || (kind.name == "http-log" && name == "queue"));
-        }
+        let field = |name| kind.schema.field(name).expect("the plugin has it");
+        assert!(field("redact").extension);
+        assert!(field("queue").extension != ["http-log", "statsd", "datadog"].contains(&kind.name), "{}", kind.name);
+        assert!(!kind.takes_fields() || field("on_error").extension);
     }
     let kind = find("tcp-log").expect("a kind");
     let (values, diagnostics) = read(
@@ -171,8 +192,18 @@ fn logging_plugins_have_sinks() {
 #[test]
 fn sink_configurations_are_minimal() {
     let certificate = Some(Certificate { cert: "C", key: "K" });
-    let context =
-        SinkContext { oversize: "tcp", max_batch_size: 2, concurrency_limit: -1, old_form: true, certificate };
+    let context = SinkContext {
+        oversize: "tcp",
+        max_batch_size: 2,
+        concurrency_limit: -1,
+        old_form: true,
+        environment: |name| match name {
+            "KONG_DATADOG_AGENT_HOST" => Some("agent".to_owned()),
+            "KONG_DATADOG_AGENT_PORT" => Some("9125".to_owned()),
+            _ => None,
+        },
+        certificate,
+    };
     let config =
         json!({"custom_fields_by_lua": {"a": "return 1"}, "on_error": "drop", "queue": {}, "redact": [], "x": 1});
     let sink_config = |name| find(name).expect("a plugin").sink_config(&config, &context);
@@ -180,6 +211,8 @@ fn sink_configurations_are_minimal() {
     assert_eq!(sink_config("file-log"), json!({"x": 1}));
     assert_eq!(sink_config("udp-log"), json!({"x": 1, "oversize": "tcp"}));
     assert_eq!(sink_config("tcp-log"), json!({"x": 1, "crlf": true}));
+    assert_eq!(sink_config("statsd"), json!({"x": 1}));
+    assert_eq!(sink_config("datadog"), json!({"x": 1, "host": "agent", "port": 9125}));
     assert_eq!(sink_config("kafka-log"), json!({"x": 1, "certificate": inline}));
     assert_eq!(sink_config("http-log"), json!({"x": 1, "array": true, "parallel": true, "certificate": inline}));
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use logphase_config::diagnostic::{Diagnostic, codes};
 use serde_json::Value;
 
+use super::source::process_environment;
 use crate::delivery::{OpenError, OutputSpec};
 use crate::entity::{Configuration, Plugin};
 use crate::plugin::{self, Definition, SinkContext};
@@ -56,6 +57,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
         max_batch_size: plugin_settings.queue.max_batch_size,
         concurrency_limit: plugin_settings.queue.concurrency_limit,
         old_form: plugin.old_form,
+        environment: process_environment,
         certificate: plugin.certificate.as_ref().map(|pem| plugin::Certificate { cert: &pem.cert, key: &pem.key }),
     };
     Ok(Some(OutputSpec {

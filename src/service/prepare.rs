@@ -9,9 +9,10 @@ use logphase_config::diagnostic::{Diagnostic, Severity, any_error, codes};
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
 use crate::input::INPUTS;
-use crate::phase::{Program, Runner};
+use crate::phase::{Program, Runner, Step};
 use crate::router::Router;
 use crate::settings::Settings;
+use crate::sink::{Sink, SinkShared};
 use crate::vaults;
 
 use super::{Loaded, outputs};
@@ -105,6 +106,16 @@ impl Prepared {
     /// Has the program find the routes of transactions without one, for an input that is not among those of the settings.
     pub fn match_routes(&mut self) {
         self.program.router = self.router.clone();
+    }
+
+    /// What each step of the program delivers through, which is connected to nothing; none for a plugin that emits nothing.
+    pub fn sinks(&self) -> Vec<Option<Box<dyn Sink>>> {
+        let shared = SinkShared::new(None);
+        let sink = |step: &Step| {
+            let spec = self.outputs.get(&step.plugin)?;
+            spec.opener.open(&spec.config, &shared).ok()
+        };
+        self.program.steps.iter().map(sink).collect()
     }
 
     /// The compiled snippets.

@@ -136,7 +136,7 @@ pub fn read_configuration(
     (Configuration::default(), unreadable)
 }
 
-fn process_environment(name: &str) -> Option<String> {
+pub(super) fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use logphase_protocol::format::{KongEntry, Options, Source, Template, is_json};
 use serde_json::Value;
 
-use crate::sink::{Batching, BoxFuture, ConfigError, Opened, SendError, Sent, Sink};
+use crate::sink::rewrite::{Rewrite, RewritingSink};
+use crate::sink::{ConfigError, Opened, Sink};
 
 /// A compiled format.
 #[derive(Debug, Clone)]
@@ -58,53 +59,24 @@ fn one_line(line: Vec<u8>) -> Vec<u8> {
     escaped.copied().collect()
 }
 
-/// Sends the lines of entries over another sink.
-struct FormattedSink {
-    format: LineFormat,
-    sink: Box<dyn Sink>,
-}
-
 /// Makes `sink` send lines in the `format` of `config`, if it has one.
 ///
 /// # Errors
 /// Every mistake of the template.
 pub(super) fn formatted(config: &Value, sink: Box<dyn Sink>) -> Opened {
     Ok(match LineFormat::of(config, "format")? {
-        Some(format) => Box::new(FormattedSink { format, sink }),
+        Some(format) => Box::new(RewritingSink { rewrite: format, sink }),
         None => sink,
     })
 }
 
-impl Sink for FormattedSink {
-    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
-        Box::pin(async move {
-            let lines: Vec<_> = entries.iter().map(|entry| self.format.line(entry)).collect();
-            self.sink.send(&lines).await
-        })
+impl Rewrite for LineFormat {
+    fn rewrite(&self, message: &Bytes) -> Bytes {
+        self.line(message)
     }
 
-    fn settle(&mut self) -> BoxFuture<'_, Result<Sent, SendError>> {
-        self.sink.settle()
-    }
-
-    fn unconfirmed(&mut self) -> usize {
-        self.sink.unconfirmed()
-    }
-
-    fn maintain(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
-        self.sink.maintain()
-    }
-
-    fn close(&mut self) -> BoxFuture<'_, Result<(), SendError>> {
-        self.sink.close()
-    }
-
-    fn window(&self) -> usize {
-        self.sink.window()
-    }
-
-    fn batching(&self) -> Batching {
-        self.sink.batching()
+    fn preview(&self, message: &Bytes) -> Vec<Bytes> {
+        vec![self.line(message)]
     }
 }
 

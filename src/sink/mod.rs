@@ -9,6 +9,8 @@ pub mod http;
 pub mod kafka;
 mod line_format;
 mod resend;
+mod rewrite;
+pub mod statsd;
 pub mod syslog;
 mod tail;
 pub mod tcp;
@@ -101,6 +103,11 @@ pub trait Sink: Send {
     /// Bytes that may be outstanding before delivery waits for the sink to settle.
     fn window(&self) -> usize {
         4 << 20
+    }
+
+    /// What is sent in the place of `entry`, by lines or datagrams; none if the entry is sent as it is, or with a header.
+    fn preview(&self, _entry: &Bytes) -> Option<Vec<Bytes>> {
+        None
     }
 
     /// How delivery groups the entries of a call.

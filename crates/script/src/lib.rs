@@ -25,7 +25,7 @@ mod vm;
 pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, differences};
 pub use environment::modules;
 pub use host::{CountLimits, Dialect, Limits, Options, Phase, Profile, ValueLimits, names};
-pub use runtime::{Busy, Clock, ScriptError, Stop};
+pub use runtime::{Busy, Clock, ScriptError, Stop, lua_number};
 pub use vm::{FieldResult, SnippetId, Vm};
 
 /// Reads what threads that run scripts cannot: the time zone, the node's name and id, and a seed for random numbers; and

@@ -65,8 +65,14 @@ fn refusal(bad: &Bad) -> Result<(String, String), String> {
         return Err(format!("refused by the schema: {diagnostics:?}"));
     }
     let certificate = bad.certificate.as_ref().map(|pem| Certificate { cert: &pem.cert, key: &pem.key });
-    let context =
-        SinkContext { oversize: "drop", max_batch_size: 1, concurrency_limit: 1, old_form: false, certificate };
+    let context = SinkContext {
+        oversize: "drop",
+        max_batch_size: 1,
+        concurrency_limit: 1,
+        old_form: false,
+        environment: |_| None,
+        certificate,
+    };
     let config = definition.sink_config(&config, &context);
     let errors = definition.validate(&config, &SinkShared::new(None)).err().unwrap_or_default();
     let [only] = &errors[..] else { return Err(format!("{errors:?}")) };

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use self::daemon::DaemonSink;
 use self::encoding_sink::EncodingSink;
-use self::format::{Encoder, Header, local_hostname};
+pub(super) use self::format::local_hostname;
+use self::format::{Encoder, Header};
 use self::severity::{Facility, Severities};
 use crate::sink::line_format::LineFormat;
 use crate::sink::tcp::{Config as TcpConfig, Framing, TcpSink};

@@ -67,6 +67,14 @@ pub struct Config {
     pub crlf: bool,
 }
 
+impl Config {
+    /// Without TLS; `timeout` is in milliseconds.
+    pub fn plain(host: String, port: u16, timeout: u64) -> Self {
+        let keepalive = defaults::keepalive();
+        Self { host, port, timeout, keepalive, tls: false, tls_sni: None, ssl_verify: true, crlf: false }
+    }
+}
+
 /// How messages are delimited in the byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {

@@ -53,6 +53,8 @@ pub enum Default {
     Strings(&'static [&'static str]),
     /// A record with the defaults of its fields.
     Record,
+    /// What the function returns, for a list of records.
+    List(fn() -> Value),
 }
 
 /// One field.
@@ -78,6 +80,8 @@ pub struct Field {
     pub extension: bool,
     /// Whether the value may be a vault reference, as Kong's schemas say.
     pub referenceable: bool,
+    /// Whether a check over several fields depends on the field: Kong has other words if it is missing.
+    pub decides: bool,
 }
 
 /// A check over several fields of a record.
@@ -105,6 +109,7 @@ impl Field {
             instead: "",
             extension: false,
             referenceable: false,
+            decides: false,
         }
     }
 
@@ -169,6 +174,18 @@ impl Field {
         if let Type::Record(_) = self.ty {
             self.default = Default::Record;
         }
+        self
+    }
+
+    /// Makes the field optional again: null unsets it.
+    pub const fn optional(mut self) -> Self {
+        self.required = false;
+        self
+    }
+
+    /// Says that a check over several fields depends on the field.
+    pub const fn decides(mut self) -> Self {
+        self.decides = true;
         self
     }
 
@@ -254,6 +271,7 @@ impl Field {
             Default::Number(number) => Value::from(number),
             Default::Boolean(value) => Value::from(value),
             Default::Strings(items) => Value::from(items),
+            Default::List(items) => items(),
             Default::Record => match self.ty {
                 Type::Record(record) => Value::Object(record.defaults()),
                 _ => return None,

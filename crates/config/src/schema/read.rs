@@ -127,7 +127,8 @@ impl Field {
             if self.required && matches!(self.default, Default::None) {
                 let message = format!("required field `{}` missing in {}", self.name, scope.subject);
                 let here = scope.member(self.name, scope.origin.clone());
-                diagnostics.push(here.error(codes::REQUIRED, message, "required field missing"));
+                let wording = if self.decides { "field required for entity check" } else { "required field missing" };
+                diagnostics.push(here.error(codes::REQUIRED, message, wording));
             }
             return self.default_value();
         };

@@ -18,5 +18,6 @@ pub(crate) use error::{
 };
 pub use error::{ScriptError, Stop};
 pub(crate) use host_function::host_function;
-pub(crate) use number_text::{lua_number, push_lua_number, set_quirks};
+pub use number_text::lua_number;
+pub(crate) use number_text::{push_lua_number, set_quirks};
 pub(crate) use table::{ReadError, array_length, frozen, read_members, sequence_index};

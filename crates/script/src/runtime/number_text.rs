@@ -42,7 +42,7 @@ pub(crate) fn push_lua_number(out: &mut Vec<u8>, number: f64) {
 }
 
 /// `number` as Lua code sees it.
-pub(crate) fn lua_number(number: f64) -> String {
+pub fn lua_number(number: f64) -> String {
     let mut out = Vec::new();
     push_lua_number(&mut out, number);
     String::from_utf8(out).expect("numbers are written in ASCII")
