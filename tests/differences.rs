@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::service::{Home, configuration};
 
 /// A row's first cell, a file of tests, and the test in it.
-const SHOWN: [(&str, &str, &str); 37] = [
+const SHOWN: [(&str, &str, &str); 40] = [
     ("order of a plugin's fields", "tests/differences.rs", "fields_run_as_written"),
     ("a snippet fails", "tests/sandbox.rs", "failing_field_keeps_the_message"),
     ("a snippet never ends", "crates/script/src/tests/stops.rs", "nothing_outlives_its_deadline"),
@@ -40,6 +40,13 @@ const SHOWN: [(&str, &str, &str); 37] = [
     ),
     ("kafka-log, buffer full or broker unavailable", "src/sink/kafka/tests/delivery.rs", "waits_for_a_broker"),
     ("kafka-log, without `producer_request_acks`", "src/sink/kafka/tests/delivery.rs", "every_acks_settles"),
+    (
+        "statsd, datadog: names with `:` or other signs of the protocol",
+        "src/sink/statsd/tests.rs",
+        "any_names_can_be_read",
+    ),
+    ("statsd, datadog: L4 sessions", "src/plugin/tests/statsd.rs", "what_a_transaction_lacks"),
+    ("statsd, `shdict_usage`", "src/plugin/tests/statsd.rs", "what_is_not_sent_is_noted"),
     ("syslog, L4 sessions", "src/sink/syslog/tests/headers.rs", "the_status_decides_the_severity"),
     ("syslog, the daemon restarts", "tests/syslog.rs", "restarts_on_the_local_socket"),
     ("loggly, `\"`, `\\` and `]` in a tag", "src/sink/syslog/loggly/tests.rs", "datagrams_with_key_and_tags"),

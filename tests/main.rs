@@ -61,6 +61,7 @@ mod service_manager;
 mod sharing;
 mod signals;
 mod snippet_tests;
+mod statsd;
 mod stdin;
 mod syslog;
 mod syslog_input;
