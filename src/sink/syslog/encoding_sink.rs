@@ -84,6 +84,10 @@ impl Sink for EncodingSink {
             result.map_err(|error| self.translate_error(error))
         })
     }
+
+    fn preview(&self, entry: &Bytes) -> Option<Vec<Bytes>> {
+        self.encoder.line(entry).map(|line| vec![line])
+    }
 }
 
 /// The outstanding and the unconfirmed entries, oldest first: whether each was forwarded to the transport or skipped.

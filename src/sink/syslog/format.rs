@@ -95,6 +95,11 @@ impl Encoder {
         Some(line.into())
     }
 
+    /// The line that follows the header in the place of `entry`, if there is one.
+    pub(super) fn line(&self, entry: &Bytes) -> Option<Bytes> {
+        self.line.as_ref().map(|format| format.line(entry))
+    }
+
     fn header(&self, severity: Severity, ended: Option<f64>) -> String {
         let mut header = String::with_capacity(self.header.rest.len() + 40);
         let _ = write!(header, "<{}>", (self.facility as u8) * 8 + severity as u8);
