@@ -35,6 +35,7 @@ mod loggly;
 mod logrotate;
 mod mapping;
 mod mesh;
+mod mesh_schemas;
 mod metrics;
 mod observability;
 mod odd_files;
