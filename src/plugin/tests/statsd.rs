@@ -101,7 +101,15 @@ fn each_metric() {
             json!({"response": {"status": 503}}),
             &["kong.service.shop.status.503:1|c|@0.1"],
         ),
-        // The type and the rate of some metrics are fixed.
+    ]);
+}
+
+/// Scenario: the metrics that are named after a status, user or workspace, with each way to name these, and what is sent of none.
+/// Guarantees: each line is Kong's: the type and the rate of some are fixed, and names have their dots where Kong leaves them.
+#[test]
+fn each_metric_with_a_name_in_it() {
+    let none = || json!({});
+    check(&[
         ("{name: status_count, stat_type: timer}", none(), &["kong.service.shop.status.200:1|c"]),
         (
             "{name: unique_users, stat_type: counter, sample_rate: 0.5}",
