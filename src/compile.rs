@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::entity::{Configuration, EarlierFunction, Plugin};
 use crate::input::INPUTS;
 use crate::log::limit::{Limiter, Policy};
+use crate::mesh::Engine;
 use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
 use crate::router::Condition;
 use crate::settings::{OnError, Secret, Settings};
@@ -37,6 +38,10 @@ impl Program {
                 Err(more) => errors.extend(more),
             }
         }
+        let mesh = engine(configuration, settings).unwrap_or_else(|more| {
+            errors.extend(more);
+            None
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -51,8 +56,16 @@ impl Program {
         let asks = asks(configuration, settings, &steps);
         let replay =
             Phase::REPLAYED.into_iter().filter(|phase| steps.iter().any(|step| step.runs_in(*phase))).collect();
-        Ok(Self { steps, router, asks, digest, options, suspension, replay, memberships })
+        Ok(Self { steps, mesh, router, asks, digest, options, suspension, replay, memberships })
     }
+}
+
+/// The engine for the access logs of meshes, if policies ask for them.
+fn engine(configuration: &Configuration, settings: &Settings) -> Result<Option<Arc<Engine>>, Vec<Diagnostic>> {
+    if !configuration.mesh.ask_for_logs() {
+        return Ok(None);
+    }
+    Engine::new(configuration.mesh.clone(), settings.mesh.options()).map(|engine| Some(Arc::new(engine)))
 }
 
 /// What the plugins and their snippets ask of transactions that Kong's log object lacks.

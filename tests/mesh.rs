@@ -29,39 +29,43 @@ destinations:
     region: eu
 ";
 
-/// Scenario: `check` with resources of a mesh, beside a declarative file of Kong.
-/// Guarantees: exit code 78; each mistake is shown with Kuma's words and its line, and each resource is refused because nothing
-/// applies it yet. The file of Kong alone is accepted.
+/// Scenario: `check` with resources of a mesh that have mistakes, beside a declarative file of Kong, and without the mistakes.
+/// Guarantees: exit code 78, and each mistake is shown with Kuma's words and its line; without them, they are accepted.
 #[test]
-fn check_refuses_resources_of_a_mesh_after_their_mistakes() {
+fn check_takes_resources_of_a_mesh() {
     let home = Home::with("_format_version: \"3.0\"\n");
     home.write("mesh.yml", RESOURCES);
     let ended = home.run(&["check", "kong.yml", "mesh.yml", "--format", "short"], b"");
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.code(), 78, "{said}");
     for expected in [
-        "mesh.yml:1:7: error[K0206]: Mesh `default` is not run yet",
         "mesh.yml:7:90: error[K0701]: logging.backends[0].format: unknown operator `DURATON`",
-        "error[K0206]: TrafficLog `all-traffic` is not run yet",
         "mesh.yml:24:",
         "destinations[0].match: mandatory tag \"kuma.io/service\" is missing",
         "destinations[0].match[\"region\"]: tag \"region\" is not allowed",
     ] {
         assert!(said.contains(expected), "{expected} is not in\n{said}");
     }
-    let ended = home.run(&["check", "kong.yml"], b"");
-    assert_eq!(ended.code(), 0, "{}", ended.stdout);
+    home.write("mesh.yml", &RESOURCES.replace("DURATON", "DURATION").replace("region: eu", "kuma.io/service: '*'"));
+    let ended = home.run(&["check", "kong.yml", "mesh.yml"], b"");
+    assert_eq!(ended.code(), 0, "{}{}", ended.stdout, ended.stderr);
 }
 
-/// Scenario: `run` with a TrafficLog. Guarantees: it does not start, and says which resource it does not run: access logs that a
-/// user counts on are not lost silently.
+/// Scenario: `run` and `check` with a backend of OpenTelemetry. Guarantees: they say that it is not run yet, and where it stands:
+/// access logs that a user counts on are not lost silently.
 #[test]
-fn run_refuses_resources_of_a_mesh() {
+fn a_backend_that_is_not_run_is_refused() {
     let home = Home::with("_format_version: \"3.0\"\n");
-    let text = RESOURCES.replace("DURATON", "DURATION").replace("region: eu", "kuma.io/service: '*'");
-    home.write("mesh.yml", &text);
-    let ended = home.run(&["run", "kong.yml", "mesh.yml"], b"");
-    assert_eq!(ended.code(), 78, "{}", ended.stderr);
-    assert!(ended.stderr.contains("TrafficLog `all-traffic` is not run yet"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("K0701"), "{}", ended.stderr);
+    let backend = "{type: OpenTelemetry, openTelemetry: {endpoint: 'otel:4317'}}";
+    let policy = format!(
+        "type: MeshAccessLog\nname: all\nspec:\n  to:\n  - targetRef: {{kind: Mesh}}\n    default:\n      backends:\n      - {backend}\n"
+    );
+    home.write("mesh.yml", &policy);
+    for command in ["run", "check"] {
+        let ended = home.run(&[command, "kong.yml", "mesh.yml"], b"");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code(), 78, "{said}");
+        assert!(said.contains("the OpenTelemetry backend of MeshAccessLog `all` is not run yet"), "{said}");
+        assert!(said.contains("mesh.yml:8"), "{said}");
+    }
 }

@@ -42,10 +42,11 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
         diagnostics.extend(kong.skip(1).take(1).map(document::second_document));
         trees.extend(roots);
     }
-    let (drafts, found) = drafts(&trees);
+    let (drafts, mesh, found) = drafts(&trees);
     diagnostics.extend(found);
     let uses = Uses::new(&drafts, &unset);
     let (mut configuration, found) = configuration(drafts, options.select_tags);
+    configuration.mesh = mesh.into();
     // Whatever else is wrong with a value that lacks a variable is wrong because it lacks it.
     diagnostics.extend(found.into_iter().filter(|diagnostic| !uses.explain(diagnostic)));
     diagnostics.extend(uses.judge(unset, &mut configuration));
@@ -56,23 +57,23 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
 
 /// Reads a tree that is part of another document.
 pub fn read_tree(root: &Node, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
-    let (drafts, mut diagnostics) = drafts(std::slice::from_ref(root));
-    let (configuration, found) = configuration(drafts, select_tags);
+    let (drafts, mesh, mut diagnostics) = drafts(std::slice::from_ref(root));
+    let (mut configuration, found) = configuration(drafts, select_tags);
+    configuration.mesh = mesh.into();
     diagnostics.extend(found);
     (configuration, diagnostics)
 }
 
-fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
+fn drafts(trees: &[Node]) -> (Drafts, mesh::Resources, Vec<Diagnostic>) {
     let (resources, of_mesh) = mesh::read(trees);
     let (objects, files): (Vec<_>, Vec<_>) = trees.iter().cloned().partition(kubernetes::is_object);
     let files: Vec<_> = files.into_iter().filter(|root| !mesh::is_resource(root)).collect();
     let (mut drafts, mut diagnostics) = reader::drafts(&files);
     diagnostics.extend(of_mesh);
-    diagnostics.extend(resources.refusals());
     let (of_kubernetes, found) = kubernetes::drafts(&objects);
     drafts.append(of_kubernetes);
     diagnostics.extend(found);
-    (drafts, diagnostics)
+    (drafts, resources, diagnostics)
 }
 
 fn configuration(drafts: Drafts, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {

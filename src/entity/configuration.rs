@@ -1,6 +1,7 @@
 //! The configuration: validated entities with resolved references.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::consumer::{Api, Consumer, ConsumerGroup};
 use super::draft::{Completeness, Drafts};
@@ -11,6 +12,7 @@ use super::plugin::{self, NotRun, Plugin};
 use super::route::Route;
 use super::service::Service;
 use super::{unique, vault};
+use crate::mesh::Resources;
 use logphase_config::diagnostic::Diagnostic;
 use logphase_script::vault::VaultEntity;
 
@@ -35,6 +37,8 @@ pub struct Configuration {
     pub not_run: Vec<NotRun>,
     /// What is wrong depending on whether an input finds routes.
     pub routing: Routing,
+    /// Resources of meshes.
+    pub mesh: Arc<Resources>,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
     pub digest: String,
     /// Names of the groups of each consumer, by its id and by its username.

@@ -1,7 +1,10 @@
 //! Backends of MeshAccessLog: where the lines of a policy go, and in which format.
 
+use std::sync::Arc;
+
 use super::field::{Field, Reader};
 use super::template::{self, Format};
+use logphase_config::diagnostic::Origin;
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,9 +34,42 @@ pub struct Backend {
     /// Where the lines go.
     pub destination: Destination,
     /// Its format; none is the default format of the connection's protocol.
-    pub format: Option<Format>,
+    pub format: Option<Arc<Format>>,
     /// Attributes of OpenTelemetry, by key, in their order.
     pub attributes: Vec<(String, Format)>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+impl Destination {
+    /// What the outputs of its kind are called, as plugins are.
+    pub fn output_name(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "mesh-file",
+            Self::Tcp { .. } => "mesh-tcp",
+            Self::OpenTelemetry { .. } => "mesh-opentelemetry",
+        }
+    }
+
+    /// What tells it from others of its kind: a path or an address.
+    pub fn instance(&self) -> &str {
+        match self {
+            Self::File { path } => path,
+            Self::Tcp { address } => address,
+            Self::OpenTelemetry { endpoint, .. } => endpoint,
+        }
+    }
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { path } => write!(f, "file {path}"),
+            Self::Tcp { address } => write!(f, "tcp {address}"),
+            Self::OpenTelemetry { endpoint, .. } if !endpoint.is_empty() => write!(f, "OpenTelemetry {endpoint}"),
+            Self::OpenTelemetry { .. } => write!(f, "OpenTelemetry"),
+        }
+    }
 }
 
 /// Reads the backends of `default`; none if they are missing.
@@ -85,8 +121,9 @@ fn file(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
     }
     Some(Backend {
         destination: Destination::File { path: text.to_owned() },
-        format: format.ok()?,
+        format: format.ok()?.map(Arc::new),
         attributes: Vec::new(),
+        origin: body.origin(),
     })
 }
 
@@ -100,7 +137,8 @@ fn tcp(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
         return None;
     }
     let destination = Destination::Tcp { address: text.to_owned() };
-    Some(Backend { destination, format: format.ok()?, attributes: Vec::new() })
+    let format = format.ok()?.map(Arc::new);
+    Some(Backend { destination, format, attributes: Vec::new(), origin: body.origin() })
 }
 
 /// Whether `text` is `HOST:PORT`. Kuma takes URLs and names without a port as well, to which its data planes cannot connect.
@@ -200,7 +238,7 @@ fn open_telemetry(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
     let value = body.get("body");
     let format = value.node().and_then(|node| node.as_str()).map(|_| template::plain(&value, false, reader));
     let destination = Destination::OpenTelemetry { endpoint: address, backend: labels };
-    Some(Backend { destination, format: format.flatten(), attributes })
+    Some(Backend { destination, format: format.flatten().map(Arc::new), attributes, origin: body.origin() })
 }
 
 fn attributes(field: &Field<'_>, reader: &mut Reader) -> Vec<(String, Format)> {

@@ -12,19 +12,33 @@ use logphase_config::document::Node;
 /// The label of Kubernetes that names the mesh of a policy.
 const MESH_LABEL: &str = "kuma.io/mesh";
 /// The mesh of a resource that names none.
-const DEFAULT_MESH: &str = "default";
+pub(super) const DEFAULT_MESH: &str = "default";
 
-/// A kind of resource that says something about access logs.
+/// A kind of resource that access logs depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "they are Kuma's names")]
 pub enum Kind {
     Mesh,
     TrafficLog,
     MeshAccessLog,
+    Dataplane,
+    MeshGateway,
+    MeshService,
+    MeshExternalService,
+    MeshMultiZoneService,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Mesh, Self::TrafficLog, Self::MeshAccessLog];
+    const ALL: [Self; 8] = [
+        Self::Mesh,
+        Self::TrafficLog,
+        Self::MeshAccessLog,
+        Self::Dataplane,
+        Self::MeshGateway,
+        Self::MeshService,
+        Self::MeshExternalService,
+        Self::MeshMultiZoneService,
+    ];
 
     /// Kuma's name of it.
     pub fn name(self) -> &'static str {
@@ -32,7 +46,27 @@ impl Kind {
             Self::Mesh => "Mesh",
             Self::TrafficLog => "TrafficLog",
             Self::MeshAccessLog => "MeshAccessLog",
+            Self::Dataplane => "Dataplane",
+            Self::MeshGateway => "MeshGateway",
+            Self::MeshService => "MeshService",
+            Self::MeshExternalService => "MeshExternalService",
+            Self::MeshMultiZoneService => "MeshMultiZoneService",
         }
+    }
+
+    /// Whether it says which access logs there are; the others say what policies depend on.
+    pub fn is_policy(self) -> bool {
+        matches!(self, Self::Mesh | Self::TrafficLog | Self::MeshAccessLog)
+    }
+
+    /// Whether its fields stand beside `type` and `name` in the Universal form, not in `spec`.
+    fn is_flat(self) -> bool {
+        matches!(self, Self::Mesh | Self::TrafficLog | Self::Dataplane | Self::MeshGateway)
+    }
+
+    /// Whether its names count within a namespace of Kubernetes.
+    fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Mesh | Self::TrafficLog | Self::MeshGateway)
     }
 
     fn find(name: &str) -> Option<Self> {
@@ -131,7 +165,7 @@ fn universal<'a>(root: &'a Node, reader: &mut Reader) -> Object<'a> {
         labels: top.get("labels").texts(reader),
         origin: top.get("type").origin(),
     };
-    let flat = kind != Some(Kind::MeshAccessLog);
+    let flat = kind.is_none_or(Kind::is_flat);
     let body = if flat { top } else { top.get("spec") };
     Object { meta, type_name, body, flat }
 }
@@ -146,7 +180,7 @@ fn kubernetes<'a>(root: &'a Node, reader: &mut Reader) -> Option<Object<'a>> {
     // A policy of the old kinds has a field for its mesh.
     let mesh = top.get("mesh").text(reader).map(str::to_owned).or_else(|| labels.get(MESH_LABEL).cloned());
     let mesh = mesh.filter(|mesh| !mesh.is_empty()).unwrap_or_else(|| DEFAULT_MESH.to_owned());
-    let namespaced = kind == Some(Kind::MeshAccessLog);
+    let namespaced = kind.is_some_and(Kind::is_namespaced);
     let namespace = metadata.get("namespace").text(reader).filter(|_| namespaced).unwrap_or_default().to_owned();
     let meta = Meta {
         kind,
@@ -163,7 +197,7 @@ fn kubernetes<'a>(root: &'a Node, reader: &mut Reader) -> Option<Object<'a>> {
 /// The name, by the rule of Kuma's API for names.
 fn name(field: &Field<'_>, kind: Option<Kind>, reader: &mut Reader) -> String {
     let name = field.text(reader).unwrap_or_default();
-    if kind.is_some() {
+    if kind.is_some_and(Kind::is_policy) {
         if name.is_empty() {
             field.violation(reader, "cannot be empty");
         } else if !super::target_ref::is_name(name) {

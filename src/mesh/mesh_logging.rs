@@ -2,11 +2,13 @@
 //! (<https://docs.konghq.com/mesh/2.4.x/policies/traffic-log/>).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::backend::Destination;
 use super::envelope::{Meta, Object};
 use super::field::{Field, Reader};
 use super::template::{self, Format};
+use logphase_config::diagnostic::Origin;
 
 /// A mesh.
 #[derive(Debug)]
@@ -25,9 +27,11 @@ pub struct MeshBackend {
     /// The name that TrafficLogs use.
     pub name: String,
     /// Its format; none is the default format of the connection's protocol.
-    pub format: Option<Format>,
+    pub format: Option<Arc<Format>>,
     /// Where the lines go.
     pub destination: Destination,
+    /// Where it stands.
+    pub origin: Origin,
 }
 
 impl Mesh {
@@ -61,7 +65,12 @@ pub(super) fn read(object: &Object<'_>, reader: &mut Reader) -> Option<Mesh> {
         let format =
             format.text(reader).filter(|text| !text.is_empty()).map(|_| template::plain(&format, false, reader));
         if let (Some(destination), Some(format)) = (destination, format.map_or(Some(None), |format| format.map(Some))) {
-            backends.push(MeshBackend { name: name.to_owned(), format, destination });
+            backends.push(MeshBackend {
+                name: name.to_owned(),
+                format: format.map(Arc::new),
+                destination,
+                origin: field.origin(),
+            });
         }
     }
     let default = logging.get("defaultBackend");

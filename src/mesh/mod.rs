@@ -3,13 +3,27 @@
 //!
 //! [`read`] takes the Universal form, that of Kubernetes, lists of both, and what `kumactl export` writes. It checks what the
 //! control plane of Kuma 2.14 checks and says it in the same words (github.com/kumahq/kuma, Apache-2.0), and compiles every
-//! format. [`winner()`] chooses the TrafficLog of a connection.
+//! format. An [`Engine`] says for an entry of Envoy's access log service which policies apply to it and makes the lines of their
+//! backends; queues and sinks are not its business.
 
 mod access_log;
 mod backend;
+mod choose;
+mod dataplane;
+mod engine;
 mod envelope;
+mod evaluate;
+mod explain;
+mod facts;
 mod field;
+mod listener;
 mod mesh_logging;
+mod names;
+mod order;
+mod proxy;
+mod resource_name;
+mod role;
+mod select;
 mod tags;
 mod target_ref;
 mod template;
@@ -18,9 +32,19 @@ mod winner;
 
 pub use access_log::{AccessLogPolicy, Item, Match, Rule, SniMatch, SpiffeMatch};
 pub use backend::{Backend, Destination};
+pub use choose::{Applied, AppliedTrafficLog, Part};
+pub use dataplane::{Dataplane, GatewayPart, Inbound, Outbound};
+pub use engine::{Engine, Options, Output};
 pub(crate) use envelope::is_kubernetes;
 pub use envelope::{Kind, Meta, is_resource};
+pub use evaluate::{Evaluator, Line};
+pub use explain::Explanation;
+pub use facts::{Gateway, Service};
+pub use listener::{Listener, To};
 pub use mesh_logging::{Mesh, MeshBackend};
+pub use names::{NameRule, Names};
+pub use proxy::Proxy;
+pub use resource_name::ResourceName;
 pub use tags::{Rank, Selector, Tags};
 pub use target_ref::{TargetKind, TargetRef};
 pub use template::Format;
@@ -43,21 +67,18 @@ pub struct Resources {
     pub traffic_logs: Vec<TrafficLog>,
     /// MeshAccessLog policies.
     pub access_logs: Vec<AccessLogPolicy>,
+    /// Data planes, which say the tags and labels of proxies.
+    pub dataplanes: Vec<(Meta, Dataplane)>,
+    /// Services with a resource of their own, which say their labels and ports.
+    pub services: Vec<Service>,
+    /// Built-in gateways.
+    pub gateways: Vec<Gateway>,
 }
 
 impl Resources {
-    /// One error for each resource that says what is logged: they are checked, but nothing applies them yet.
-    pub fn refusals(&self) -> Vec<Diagnostic> {
-        let meshes = self.meshes.iter().filter(|mesh| !mesh.backends.is_empty()).map(|mesh| &mesh.meta);
-        let logs = self.traffic_logs.iter().map(|log| &log.meta);
-        let policies = self.access_logs.iter().map(|policy| &policy.meta);
-        let refusal = |meta: &Meta| {
-            let kind = meta.kind.map_or("", Kind::name);
-            let message = format!("{kind} `{}` is not run yet", meta.name);
-            let help = "the access logs of a mesh are checked and compiled, but no input applies them; leave this resource out";
-            Diagnostic::error(codes::NOT_RUN, message).at(meta.origin.clone()).help(help)
-        };
-        meshes.chain(logs).chain(policies).map(refusal).collect()
+    /// Whether any of them asks for access logs.
+    pub fn ask_for_logs(&self) -> bool {
+        !self.traffic_logs.is_empty() || !self.access_logs.is_empty()
     }
 }
 
@@ -82,6 +103,7 @@ pub fn read(roots: &[Node]) -> (Resources, Vec<Diagnostic>) {
             Kind::Mesh => resources.meshes.extend(mesh_logging::read(object, &mut reader)),
             Kind::TrafficLog => resources.traffic_logs.extend(traffic_log::read(object, &mut reader)),
             Kind::MeshAccessLog => resources.access_logs.extend(access_log::read(object, &mut reader)),
+            kind => facts::read(object, kind, &mut resources),
         }
     }
     note_unused(&objects, &mut reader);

@@ -2,33 +2,59 @@
 
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_config::document::Node;
-use logphase_protocol::format::{Entry, JsonTemplate, Options, Placeholder, Source, Step, Template, TemplateError};
+use logphase_protocol::format::{
+    Entry, JsonTemplate, Options, Placeholder, Source, Step, Template, TemplateError, is_json,
+};
 use serde_json::{Map, Value};
 
 use super::field::{Field, Reader};
+use crate::sink::one_line;
 
 /// A compiled format.
 #[derive(Debug)]
 pub enum Format {
     /// A line of text.
-    Text(Template),
+    Text {
+        /// The template, without a line end at its end.
+        template: Template,
+        /// Whether the template is valid JSON, so that a line is, too, once its values are escaped.
+        is_json: bool,
+        /// Whether the template has line ends of its own.
+        several_lines: bool,
+    },
     /// A JSON object.
     Json(JsonTemplate),
 }
 
 impl Format {
-    /// Appends the line of `entry`, without a line end of its own.
-    pub fn render<E: Entry + ?Sized>(&self, entry: &E, out: &mut Vec<u8>) {
+    /// One of the formats of Kuma that need no compiling.
+    ///
+    /// # Panics
+    /// `text` has mistakes.
+    pub(super) fn standard(text: &str) -> Self {
+        let template = Template::new(text, &options(false)).expect("the formats of Kuma have no mistakes");
+        Self::Text { template, is_json: false, several_lines: false }
+    }
+
+    /// The line of `entry`, without a line end. `escape` says whether values are escaped in a text that is JSON.
+    pub fn line<E: Entry + ?Sized>(&self, entry: &E, escape: bool) -> Vec<u8> {
+        let mut line = Vec::with_capacity(512);
         match self {
-            Self::Text(template) => template.render(entry, out),
-            Self::Json(template) => template.render(entry, out),
+            Self::Json(template) => template.render(entry, &mut line),
+            Self::Text { template, is_json, several_lines } => {
+                template.render_escaping(entry, escape && *is_json, &mut line);
+                if !several_lines {
+                    return one_line(line);
+                }
+            }
         }
+        line
     }
 
     /// The placeholders of Kuma that it has.
     pub fn placeholders(&self) -> Vec<Placeholder> {
         match self {
-            Self::Text(template) => template.placeholders(),
+            Self::Text { template, .. } => template.placeholders(),
             Self::Json(template) => template.placeholders(),
         }
     }
@@ -42,8 +68,12 @@ fn options(omit_empty: bool) -> Options {
 /// Compiles the text in `field`.
 pub(super) fn plain(field: &Field<'_>, omit_empty: bool, reader: &mut Reader) -> Option<Format> {
     let text = field.text(reader)?;
+    // A block of YAML ends in a line end, which backends add.
+    let text = text.strip_suffix('\n').unwrap_or(text);
     match Template::new(text, &options(omit_empty)) {
-        Ok(template) => Some(Format::Text(template)),
+        Ok(template) => {
+            Some(Format::Text { template, is_json: is_json(text), several_lines: text.contains(['\n', '\r']) })
+        }
         Err(errors) => {
             errors.into_iter().for_each(|error| reader.push(mistake(field, error)));
             None

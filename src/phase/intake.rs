@@ -122,6 +122,8 @@ struct Shared {
     hasher: RandomState,
     /// Places in the channels for senders that have one already.
     spare: Arc<Semaphore>,
+    /// Whether the log phase reads the records that transactions are made of.
+    reads_records: AtomicBool,
 }
 
 /// Places in a channel for senders that have a batch in it already.
@@ -144,6 +146,7 @@ impl Intake {
             senders: AtomicU64::new(1),
             hasher: RandomState::new(),
             spare,
+            reads_records: AtomicBool::new(false),
         };
         let share = Share { group: 0, sender: 0 };
         Self { shared: Arc::new(shared), share, match_routes: false, replay: false, input: None }
@@ -226,6 +229,16 @@ impl Intake {
         }
         let result = result.await.map_err(|_| IntakeError::ShuttingDown)?;
         result.error.map_or(Ok(()), Err)
+    }
+
+    /// Says whether the log phase reads the records that transactions are made of.
+    pub fn read_records(&self, reads: bool) {
+        self.shared.reads_records.store(reads, Ordering::Relaxed);
+    }
+
+    /// Whether transactions are to have the record attached that they are made of.
+    pub fn reads_records(&self) -> bool {
+        self.shared.reads_records.load(Ordering::Relaxed)
     }
 
     /// Accepts no more transactions from now on.

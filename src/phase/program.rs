@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::breaker::{Breaker, Suspension};
 use super::snippets::{SnippetKey, SnippetRegistry};
 use crate::entity::Scope;
+use crate::mesh::Engine;
 use crate::log::limit::Limiter;
 use crate::plugin::Definition;
 use crate::router::{Condition, Router};
@@ -90,6 +91,8 @@ impl Compiled {
 pub struct Program {
     /// The enabled plugins, highest priority first; equal ones by name, descending (kong/db/dao/plugins.lua).
     pub steps: Vec<Step>,
+    /// Makes the lines of access logs of meshes, if policies ask for them.
+    pub mesh: Option<Arc<Engine>>,
     /// Finds the routes of transactions without one; empty if no input wants it.
     pub router: Arc<Router>,
     /// What its snippets ask of transactions that Kong's log object lacks.

@@ -1,4 +1,6 @@
 //! The reservations of a batch in the queues, and its messages until they are appended.
+//!
+//! An output is that of a step, by the index of the step, or one of the meshes, by its index behind those of all steps.
 
 use std::collections::VecDeque;
 
@@ -7,7 +9,28 @@ use bytes::Bytes;
 use super::intake::IntakeError;
 use super::plan::Plan;
 use super::worker::Generation;
+use crate::mesh::Line;
 use logphase_queue::{DropReason, Queue, Receipt, ReserveError};
+
+/// What a transaction needs of the queues.
+pub(super) struct Needs {
+    /// The plugins that run.
+    pub(super) plan: Plan,
+    /// Bytes of the transaction.
+    pub(super) size: usize,
+    /// Lines of the access logs of meshes, by the index of the output.
+    pub(super) lines: Vec<Line>,
+}
+
+impl Needs {
+    /// The outputs that it needs room of, with the bytes, in the order in which it appends to them.
+    fn outputs(&self, generation: &Generation) -> impl Iterator<Item = (usize, usize)> {
+        let first = generation.program.steps.len();
+        let steps = self.plan.iter().filter(|step| generation.queues[**step].is_some());
+        let lines = self.lines.iter().map(move |line| (first + line.output, line.text.len()));
+        steps.map(|step| (*step, self.size)).chain(lines)
+    }
+}
 
 /// The reservations and messages of a batch. The cost depends on the plans of the batch, not on the number of plugins.
 #[derive(Default)]
@@ -64,7 +87,7 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The error for the input.
     pub(super) fn into_error(self, generation: &Generation) -> IntakeError {
-        let plugin = generation.program.steps[self.step].label.to_string();
+        let plugin = generation.output_label(self.step);
         match self.error {
             ReserveError::Full(bound) => IntakeError::Full { plugin, bound },
             ReserveError::Closed => IntakeError::Closed { plugin },
@@ -85,12 +108,12 @@ impl Refusal {
 impl Reservations {
     /// Reserves room for all of the transactions in the queues of their plans, or for none. A plugin that is not required
     /// gets room for the first of the batch that fit, perhaps for none; its other messages will be dropped.
-    pub(super) fn reserve(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Result<(), Refusal> {
-        self.steps.resize_with(generation.program.steps.len(), StepReservation::default);
-        let requests = self.add_up_requests(generation, plans, sizes);
+    pub(super) fn reserve(&mut self, generation: &Generation, needs: &[Needs]) -> Result<(), Refusal> {
+        self.steps.resize_with(generation.queues.len(), StepReservation::default);
+        let requests = self.add_up_requests(generation, needs);
         let failed = requests.iter().enumerate().find_map(|(at, &step)| {
-            let error = self.request(generation, step, plans, sizes).err()?;
-            Some((at, Refusal { step, error, transactions: plans.len() }))
+            let error = self.request(generation, step, needs).err()?;
+            Some((at, Refusal { step, error, transactions: needs.len() }))
         });
         for (at, step) in requests.into_iter().enumerate() {
             let reservation = &mut self.steps[step];
@@ -113,10 +136,10 @@ impl Reservations {
     }
 
     /// Adds up the room that the transactions need in the queue of each step. Returns the steps.
-    fn add_up_requests(&mut self, generation: &Generation, plans: &[Plan], sizes: &[usize]) -> Vec<usize> {
+    fn add_up_requests(&mut self, generation: &Generation, needs: &[Needs]) -> Vec<usize> {
         let mut requests = Vec::new();
-        for (plan, size) in plans.iter().zip(sizes) {
-            for &step in plan.iter().filter(|step| generation.queues[**step].is_some()) {
+        for needs in needs {
+            for (step, size) in needs.outputs(generation) {
                 let request = &mut self.steps[step].request;
                 if request.entries == 0 {
                     requests.push(step);
@@ -129,13 +152,7 @@ impl Reservations {
     }
 
     /// Reserves what is requested for `step`. If it is not required, reserves what fits and changes the request to that.
-    fn request(
-        &mut self,
-        generation: &Generation,
-        step: usize,
-        plans: &[Plan],
-        sizes: &[usize],
-    ) -> Result<(), ReserveError> {
+    fn request(&mut self, generation: &Generation, step: usize, needs: &[Needs]) -> Result<(), ReserveError> {
         let StepReservation { request, refusal, .. } = &mut self.steps[step];
         let Some(queue) = &generation.queues[step] else { return Ok(()) };
         if refusal.is_some() {
@@ -148,7 +165,8 @@ impl Reservations {
             // Another queue may have replaced it, which has room.
             Err(error) if generation.required[step] || error == ReserveError::Closed => Err(error),
             Err(error) => {
-                let of_step = plans.iter().zip(sizes).filter(|(plan, _)| plan.contains(&step)).map(|(_, size)| *size);
+                let all = needs.iter().flat_map(|needs| needs.outputs(generation));
+                let of_step = all.filter(|(output, _)| *output == step).map(|(_, size)| size);
                 *request = reserve_first(queue.as_ref(), request.entries, of_step);
                 request.refusal.get_or_insert(error);
                 Ok(())

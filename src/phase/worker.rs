@@ -10,15 +10,16 @@ use bytes::Bytes;
 
 use super::heartbeat::Heartbeat;
 use super::intake::{Batch, BatchResult};
-use super::plan::Plan;
 use super::program::Program;
-use super::reservation::{Refusal, Reservations};
+use super::reservation::{Needs, Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
 use super::tap::{TappedObserver, Taps};
 use super::turns::{BatchReceiver, BatchSender, SLICE, Share, batch_channel};
 use super::unlogged::UnloggedCounts;
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::log::limit::{Limiter, Policy};
+use crate::mesh::Evaluator;
+use logphase_protocol::envoy::Record;
 use logphase_queue::{DropReason, Queue, Receipt};
 use logphase_script::message::BodyError;
 use logphase_script::transaction::Transaction;
@@ -28,11 +29,29 @@ use logphase_script::{Busy, Clock, ScriptError};
 pub struct Generation {
     /// The program.
     pub program: Arc<Program>,
-    /// The queue of each step that emits.
+    /// The queue of each step that emits; behind them, the queue of each output of the program's meshes.
     pub queues: Vec<Option<Arc<dyn Queue>>>,
     /// Whether the transactions of each step are refused if its queue refuses them; otherwise their messages for it are
-    /// dropped.
+    /// dropped. Behind them, the same for each output of the program's meshes.
     pub required: Vec<bool>,
+}
+
+impl Generation {
+    /// The name of an output in errors.
+    pub(super) fn output_label(&self, output: usize) -> String {
+        let Some(of_mesh) = output.checked_sub(self.program.steps.len()) else {
+            return self.program.steps[output].label.to_string();
+        };
+        let outputs = self.program.mesh.as_ref().map_or(&[][..], |engine| engine.outputs());
+        outputs.get(of_mesh).map_or_else(String::new, |output| {
+            format!("{} ({})", output.destination.output_name(), output.destination.instance())
+        })
+    }
+
+    /// Makes the lines of access logs of its meshes, if it has some.
+    fn evaluator(&self) -> Option<Evaluator> {
+        self.program.mesh.clone().map(Evaluator::new)
+    }
 }
 
 /// The active generation.
@@ -107,9 +126,11 @@ impl Workers {
                         let _ = report.send(Ok(filter.apply()));
                         let reservations = Reservations::default();
                         let channel = receiver;
+                        let mesh = generation.evaluator();
                         Worker {
                             number,
                             runner,
+                            mesh,
                             generation,
                             live,
                             clock,
@@ -166,6 +187,7 @@ impl Workers {
 struct Worker {
     number: usize,
     runner: Runner,
+    mesh: Option<Evaluator>,
     generation: Arc<Generation>,
     live: Live,
     clock: Arc<Clock>,
@@ -232,6 +254,7 @@ impl Worker {
         match Runner::new(next.program.clone()) {
             Ok(runner) => {
                 self.runner = runner.timed(self.number).with_heartbeat(self.worker_stats.clone(), self.number);
+                self.mesh = next.evaluator();
                 self.generation = next;
                 // In the middle of a batch, too: the snippets of the new program need it.
                 self.start_clock();
@@ -258,15 +281,14 @@ impl Worker {
         if let Some(input) = input {
             self.generation.program.asks.watch(input, &transactions);
         }
-        let sizes: Vec<usize> = transactions.iter().map(|transaction| transaction.bytes().len()).collect();
-        let (plans, accepted, error) = loop {
-            let plans: Vec<Plan> = transactions.iter().map(|transaction| self.runner.plan(transaction)).collect();
-            let (accepted, refusal) = self.reserve(&plans, &sizes, all_or_none);
+        let (needs, accepted, error) = loop {
+            let needs: Vec<Needs> = transactions.iter().map(|transaction| self.needs(transaction)).collect();
+            let (accepted, refusal) = self.reserve(&needs, all_or_none);
             // A queue that a reload has closed accepts nothing; the new generation has another queue. The generation of a
             // batch stays the same while another one is processed in between.
             if accepted > 0 || between || !self.update_generation() {
                 refusal.inspect(|refusal| refusal.count(&self.generation));
-                break (plans, accepted, refusal.map(|refusal| refusal.into_error(&self.generation)));
+                break (needs, accepted, refusal.map(|refusal| refusal.into_error(&self.generation)));
             }
         };
         let rest = transactions.split_off(accepted);
@@ -277,7 +299,7 @@ impl Worker {
             let _ = reply.send(BatchResult { accepted: 0, error, rest });
             return;
         }
-        self.run_all(transactions, (&plans, &sizes), replay, Some(share).filter(|_| !between));
+        self.run_all(transactions, needs, replay, Some(share).filter(|_| !between));
         self.worker_stats.transactions.fetch_add(accepted as u64, Ordering::Relaxed);
         // A panic drops the receipt, too. Then no answer is sent, and the batch counts as not accepted.
         let appended = Arc::new(AtomicBool::new(false));
@@ -291,19 +313,27 @@ impl Worker {
         appended.store(true, Ordering::Release);
     }
 
-    /// Runs the transactions of a batch that have reservations, with their plans and sizes, and in between small batches of
-    /// others than `share`.
+    /// What a transaction needs of the queues.
+    fn needs(&mut self, transaction: &Transaction) -> Needs {
+        let lines = match (&mut self.mesh, transaction.attachment::<Record>()) {
+            (Some(mesh), Some(record)) => mesh.lines(record),
+            _ => Vec::new(),
+        };
+        Needs { plan: self.runner.plan(transaction), size: transaction.bytes().len(), lines }
+    }
+
+    /// Runs the transactions of a batch that have reservations, and in between small batches of others than `share`.
     fn run_all(
         &mut self,
         transactions: Vec<Transaction>,
-        (plans, sizes): (&[Plan], &[usize]),
+        needs: Vec<Needs>,
         replay: bool,
         share: Option<Share>,
     ) {
         let program = self.runner.program().clone();
         let subscribers = self.taps.subscribers();
-        let mut slice = 0;
-        for ((transaction, plan), size) in transactions.into_iter().zip(plans).zip(sizes) {
+        let (mut slice, first) = (0, program.steps.len());
+        for (transaction, Needs { plan, size, lines }) in transactions.into_iter().zip(needs) {
             if let Some(share) = share.filter(|_| slice >= SLICE) {
                 slice = 0;
                 self.process_other(share);
@@ -313,42 +343,45 @@ impl Worker {
             let mut collector = Collector {
                 program: &program,
                 worker_stats: &self.worker_stats,
-                size: *size,
+                size,
                 reservations: &mut self.reservations,
                 generation: &self.generation,
             };
             self.worker_stats.heartbeats[self.number].start(transaction.bytes().clone());
-            if let Some(reason) = plan.unlogged {
+            if let Some(reason) = plan.unlogged.filter(|_| lines.is_empty()) {
                 self.worker_stats.unlogged.add(reason, &transaction);
             }
             match &subscribers {
-                None => self.runner.run(transaction, plan, &mut collector),
+                None => self.runner.run(transaction, &plan, &mut collector),
                 Some(subscribers) => {
                     let mut tapped =
                         TappedObserver::new(subscribers, program.clone(), transaction.clone(), &mut collector);
-                    self.runner.run(transaction, plan, &mut tapped);
+                    self.runner.run(transaction, &plan, &mut tapped);
                 }
+            }
+            for line in lines {
+                self.reservations.push(first + line.output, line.text);
             }
         }
     }
 
     /// Reserves room for as many of the transactions as fit, from the front; with `all_or_none` for all or none. Returns
     /// their number, and why the next one does not fit.
-    fn reserve(&mut self, plans: &[Plan], sizes: &[usize], all_or_none: bool) -> (usize, Option<Refusal>) {
-        let refusal = match self.reservations.reserve(&self.generation, plans, sizes) {
-            Ok(()) => return (plans.len(), None),
+    fn reserve(&mut self, needs: &[Needs], all_or_none: bool) -> (usize, Option<Refusal>) {
+        let refusal = match self.reservations.reserve(&self.generation, needs) {
+            Ok(()) => return (needs.len(), None),
             Err(refusal) => refusal,
         };
         if all_or_none {
             return (0, Some(refusal));
         }
-        for at in 0..plans.len() {
-            let one = self.reservations.reserve(&self.generation, &plans[at..=at], &sizes[at..=at]);
+        for at in 0..needs.len() {
+            let one = self.reservations.reserve(&self.generation, &needs[at..=at]);
             if let Err(refusal) = one {
                 return (at, Some(refusal));
             }
         }
-        (plans.len(), None)
+        (needs.len(), None)
     }
 }
 

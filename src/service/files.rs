@@ -6,7 +6,7 @@ use crate::confinement::{self, Files};
 use crate::entity::{Configuration, Plugin};
 use crate::input::INPUTS;
 use crate::settings::Settings;
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 
 /// The files of a service: it reads its settings and configuration, and writes its data, the files of its plugins, and its
 /// sockets. Names directories rather than files, so that replaced and rotated files stay accessible.
@@ -27,25 +27,37 @@ pub fn of_service(
     for input in INPUTS {
         files = files.and(input.files(settings));
     }
+    let of_mesh = configuration.mesh.files().map(|(_, path)| PathBuf::from(path)).filter(|path| !inherited(path));
+    files.write.extend(of_mesh.flat_map(|path| places(&path)));
     files
         .write
         .extend(written(configuration).filter(|(.., path)| !inherited(path)).flat_map(|(.., path)| places(&path)));
     files
 }
 
-/// An error for each plugin whose file the running process may not write: Landlock restricts it to the files of the
+/// An error for each plugin or policy of a mesh whose file the running process may not write: Landlock restricts it to the files of the
 /// configuration at its start.
 pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
     let refuse = |plugin: &Plugin, field: &str, path: &Path| {
         let message = format!("{} may not write {}", plugin.definition.name, path.display());
-        Diagnostic::error(codes::OUT_OF_REACH, message)
-            .at(plugin.origin(field))
-            .path(format!("config.{field}"))
-            .label("not among the files of the configuration at the start of the service")
-            .help("restart the service, or add the directory to `confinement.paths` before the start")
+        let diagnostic = Diagnostic::error(codes::OUT_OF_REACH, message).at(plugin.origin(field));
+        beyond_reach(diagnostic.path(format!("config.{field}")))
     };
-    let beyond = written(configuration).filter(|(.., path)| !inherited(path) && !confinement::may_write(path));
-    beyond.map(|(plugin, field, path)| refuse(plugin, field, &path)).collect()
+    let is_beyond = |path: &Path| !inherited(path) && !confinement::may_write(path);
+    let beyond = written(configuration).filter(|(.., path)| is_beyond(path));
+    let of_plugins = beyond.map(|(plugin, field, path)| refuse(plugin, field, &path));
+    let of_mesh = configuration.mesh.files().filter(|(_, path)| is_beyond(Path::new(path)));
+    let refuse = |(origin, path): (&Origin, &str)| {
+        let message = format!("the access log of a mesh may not write {path}");
+        beyond_reach(Diagnostic::error(codes::OUT_OF_REACH, message).at(origin.clone()))
+    };
+    of_plugins.chain(of_mesh.map(refuse)).collect()
+}
+
+fn beyond_reach(diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic
+        .label("not among the files of the configuration at the start of the service")
+        .help("restart the service, or add the directory to `confinement.paths` before the start")
 }
 
 /// The files that plugins write, each with the plugin and the field that names it.

@@ -69,7 +69,7 @@ impl Service {
     /// # Errors
     /// The configuration is invalid, or a resource is not available.
     pub fn start(prepared: Prepared) -> Result<Self, StartError> {
-        let Prepared { settings, configuration, program, outputs, .. } = prepared;
+        let Prepared { settings, configuration, program, outputs, mesh_outputs, .. } = prepared;
         let limits = settings.queue.limits;
         let (memory, data) = (Budget::new(limits.max_memory), Budget::new(limits.max_data_bytes));
         let shared = SinkShared::new(None).creating_files(settings.files.permissions());
@@ -81,8 +81,10 @@ impl Service {
         // Where it is missing, it is for workers too, which is reported.
         delivery.on_thread_start(move || drop(files.apply()));
         let snippets = Arc::new(SnippetRegistry::default());
-        let (queues, required, outputs) = open_outputs(&delivery, &configuration, &program, &outputs)?;
+        let specs = (&outputs, &*mesh_outputs);
+        let (queues, required, outputs) = open_outputs(&delivery, &configuration, &program, specs)?;
         delivery.warn_of_orphans();
+        let reads_records = program.mesh.is_some();
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, required, &snippets)));
         let clock = Clock::start_with(move || drop(clock.apply()))
             .map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
@@ -97,6 +99,7 @@ impl Service {
             tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
         }
         let intake = Intake::new(channels, delivery.room(), settings.fair_by);
+        intake.read_records(reads_records);
         let stuck_after = settings.lua.stuck_after;
         Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs: Mutex::new(outputs), seccomp })
     }
@@ -147,10 +150,11 @@ impl Service {
     /// # Errors
     /// As [`Self::start`]. The old configuration stays active, and nothing has changed, including labels of metrics.
     pub fn replace(&self, prepared: Prepared) -> Result<(), StartError> {
-        let Prepared { configuration, program, outputs, .. } = prepared;
+        let Prepared { configuration, program, outputs, mesh_outputs, .. } = prepared;
         let mut current = self.outputs.lock();
-        match open_outputs(&self.delivery, &configuration, &program, &outputs) {
+        match open_outputs(&self.delivery, &configuration, &program, (&outputs, &mesh_outputs)) {
             Ok((queues, required, outputs)) => {
+                self.intake.read_records(program.mesh.is_some());
                 self.live.store(Arc::new(activate(program, queues, required, &self.snippets)));
                 *current = outputs;
                 self.delivery.commit(&current);
@@ -205,7 +209,7 @@ fn activate(
     Generation { program: Arc::new(program), queues, required }
 }
 
-/// The queue of each step of a program, whether it is required, and the outputs behind the queues.
+/// The queue of each step of a program, and after them of each output of its meshes, whether it is required, and the outputs behind the queues.
 type OpenedOutputs = (Vec<Option<Arc<dyn Queue>>>, Vec<bool>, Vec<Arc<Output>>);
 
 /// Opens the `outputs` of `program`. They start to run.
@@ -213,11 +217,12 @@ fn open_outputs(
     delivery: &Delivery,
     configuration: &Configuration,
     program: &Program,
-    outputs: &BTreeMap<usize, OutputSpec>,
+    (outputs, of_mesh): (&BTreeMap<usize, OutputSpec>, &[OutputSpec]),
 ) -> Result<OpenedOutputs, StartError> {
     let (mut queues, mut opened, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     let output_of = |step: &crate::phase::Step| outputs.get(&step.plugin);
-    let required = program.steps.iter().map(|step| output_of(step).is_none_or(|spec| spec.queue.required)).collect();
+    let of_steps = program.steps.iter().map(|step| output_of(step).is_none_or(|spec| spec.queue.required));
+    let required = of_steps.chain(of_mesh.iter().map(|spec| spec.queue.required)).collect();
     for step in &program.steps {
         let Some(spec) = output_of(step) else {
             queues.push(None);
@@ -232,6 +237,19 @@ fn open_outputs(
                 opened.push(output);
             }
             Err(error) => errors.extend(outputs::not_opened(&configuration.plugins[step.plugin], error)),
+        }
+    }
+    let names = program.mesh.iter().flat_map(|engine| engine.outputs());
+    for (spec, output) in of_mesh.iter().zip(names) {
+        if spec.queue.is_on_disk() {
+            delivery.claim().map_err(StartError::Unavailable)?;
+        }
+        match delivery.open(spec.clone()) {
+            Ok(opened_output) => {
+                queues.push(Some(opened_output.queue().clone()));
+                opened.push(opened_output);
+            }
+            Err(error) => errors.push(outputs::mesh_not_opened(output, &error)),
         }
     }
     if errors.is_empty() { Ok((queues, required, opened)) } else { Err(StartError::Configuration(errors)) }

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, codes};
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::source::process_environment;
 use crate::delivery::{OpenError, OutputSpec};
 use crate::entity::{Configuration, Plugin};
+use crate::mesh::{Destination, Engine, Output};
 use crate::plugin::{self, Definition, SinkContext};
-use crate::settings::{PluginFieldError, Settings};
-use crate::sink::{ConfigError, SinkShared};
+use crate::settings::{Durability, PluginFieldError, Settings};
+use crate::sink::{self, ConfigError, Opener, SinkShared};
 
 /// The outputs of the `emitting` plugins, by index. Plugins that share a queue have the same output: it has the identity of
 /// the first plugin, and the other parameters of the last one, which have priority in Kong.
@@ -69,6 +71,64 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
         config: plugin.definition.sink_config(&plugin.config, &context),
         queue: plugin_settings.queue,
     }))
+}
+
+/// The namespace of the identities of outputs of meshes.
+const MESH_NAMESPACE: Uuid = Uuid::from_u128(0x6d0f_5f6e_33a0_4c67_9a58_1d1f_0a57_c9e2);
+
+/// The outputs of the access logs of meshes, in the order of [`Engine::outputs`]. Each destination has one, whichever policies
+/// name it: another policy or format changes nothing about what waits for it.
+///
+/// # Errors
+/// Every destination that cannot be used.
+pub(super) fn of_mesh(engine: &Engine, settings: &Settings) -> Result<Vec<OutputSpec>, Vec<Diagnostic>> {
+    let shared = SinkShared::new(None);
+    let (mut specs, mut refusals) = (Vec::new(), Vec::new());
+    for output in engine.outputs() {
+        match mesh_spec(&output.destination, settings) {
+            Ok(spec) => {
+                let refused = spec.opener.open(&spec.config, &shared).err().unwrap_or_default();
+                refusals.extend(refused.iter().map(|error| mesh_refusal(output, &error.problem)));
+                specs.push(spec);
+            }
+            Err(problem) => refusals.push(mesh_refusal(output, &problem)),
+        }
+    }
+    if refusals.is_empty() { Ok(specs) } else { Err(refusals) }
+}
+
+fn mesh_spec(destination: &Destination, settings: &Settings) -> Result<OutputSpec, String> {
+    let (opener, config, durability) = match destination {
+        Destination::File { path } => (Opener(sink::file::open), json!({"path": path}), Durability::Memory),
+        // As tcp-log: the destination confirms what it has.
+        Destination::Tcp { address } => {
+            let (host, port) = address.rsplit_once(':').ok_or("expected HOST:PORT")?;
+            let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+            let port: u16 = port.parse().map_err(|_| format!("`{port}` is not the number of a port"))?;
+            (Opener(sink::tcp::open), json!({"host": host, "port": port}), Durability::Disk)
+        }
+        Destination::OpenTelemetry { .. } => return Err("OpenTelemetry is not run yet".to_owned()),
+    };
+    let (name, instance) = (destination.output_name(), destination.instance());
+    Ok(OutputSpec {
+        identity: Uuid::new_v5(&MESH_NAMESPACE, format!("{name}:{instance}").as_bytes()).to_string(),
+        plugin: name.to_owned(),
+        instance: Some(instance.to_owned()),
+        shares: Arc::default(),
+        opener,
+        config,
+        queue: settings.queue_of_output(name, instance, durability),
+    })
+}
+
+fn mesh_refusal(output: &Output, problem: &str) -> Diagnostic {
+    let message = format!("lines cannot go to {}: {problem}", output.destination);
+    Diagnostic::error(codes::VALUE, message).at(output.origin.clone())
+}
+
+/// The diagnostics for an output of a mesh that cannot be opened.
+pub(super) fn mesh_not_opened(output: &Output, error: &OpenError) -> Diagnostic {
+    Diagnostic::error(codes::VALUE, error.to_string()).at(output.origin.clone())
 }
 
 /// The diagnostic for a field that the sink of `plugin` refuses.

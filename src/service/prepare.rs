@@ -28,6 +28,8 @@ pub struct Prepared {
     pub(super) router: Arc<Router>,
     /// What each logging plugin delivers to, by its index in the configuration.
     pub(super) outputs: BTreeMap<usize, OutputSpec>,
+    /// What the lines of access logs of meshes go to, in the order of the program's engine.
+    pub(super) mesh_outputs: Vec<OutputSpec>,
     /// What was found and refuses nothing.
     pub(super) warnings: Vec<Diagnostic>,
 }
@@ -58,15 +60,17 @@ impl Prepared {
         let plugins = configuration.plugins.iter().enumerate();
         let emitting = plugins.filter(|(_, plugin)| plugin.enabled && plugin.definition.emits).map(|(index, _)| index);
         let outputs = outputs::specs(&configuration, emitting, &settings);
-        match (program, outputs) {
-            (Ok(mut program), Ok(outputs)) => {
+        let engine = program.as_ref().ok().and_then(|program| program.mesh.clone());
+        let of_mesh = engine.map_or(Ok(Vec::new()), |engine| outputs::of_mesh(&engine, &settings));
+        match (program, outputs, of_mesh) {
+            (Ok(mut program), Ok(outputs), Ok(mesh_outputs)) => {
                 if matches_routes(&settings) {
                     program.router = router.clone();
                 }
-                Ok(Self { settings, configuration, program, router, outputs, warnings: diagnostics })
+                Ok(Self { settings, configuration, program, router, outputs, mesh_outputs, warnings: diagnostics })
             }
-            (program, outputs) => {
-                diagnostics.extend(program.err().into_iter().chain(outputs.err()).flatten());
+            (program, outputs, of_mesh) => {
+                diagnostics.extend(program.err().into_iter().chain(outputs.err()).chain(of_mesh.err()).flatten());
                 Err(diagnostics)
             }
         }

@@ -88,3 +88,8 @@ pub(super) fn network(value: &Value) -> Result<(), String> {
     }
     Err("expected an address or a network, like 10.0.0.0/8, 192.0.2.7 or fd00::/8".to_owned())
 }
+
+/// A rule of `mesh.names`.
+pub(super) fn mesh_name(text: &Value) -> Result<(), String> {
+    text.as_str().unwrap_or_default().parse::<crate::mesh::NameRule>().map(drop)
+}

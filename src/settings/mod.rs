@@ -40,7 +40,7 @@ pub(crate) use load::{environment, is_default_data_dir};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
-pub use sections::{Confinement, Files, Log, Lua, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv};
+pub use sections::{Confinement, Files, Log, Lua, Mesh, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv};
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
@@ -100,6 +100,8 @@ settings_record! {
         reload: Reload = Field::record("", Reload::RECORD).required();
         /// Restrictions on system calls and files of the process (Linux).
         @restart confinement: Confinement = Field::record("", Confinement::RECORD).required();
+        /// Access logs of meshes.
+        mesh: Mesh = Field::record("", Mesh::RECORD).required();
         /// Files that plugins write.
         @restart files: Files = Field::record("", Files::RECORD).required();
         /// Produce Kong's exact output in odd cases.
@@ -144,6 +146,7 @@ impl Settings {
         let plugins = configuration.plugins.iter();
         let known: BTreeSet<&str> = plugins
             .flat_map(|plugin| std::iter::once(plugin.definition.name).chain(plugin.instance_name.as_deref()))
+            .chain(configuration.mesh.output_names())
             .collect();
         let suggestions = Suggestions::default();
         let unmatched = self.plugins.keys().filter(|name| !known.contains(name.as_str()));

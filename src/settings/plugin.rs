@@ -134,6 +134,14 @@ impl Settings {
         })
     }
 
+    /// The queue of an output that is no plugin's, by its name and that of the instance.
+    pub fn queue_of_output(&self, name: &str, instance: &str, durability: Durability) -> QueueOptions {
+        let layers = [instance, name].into_iter().filter_map(|name| self.plugins.get(name));
+        let merged = layers.fold(QueueOverride::default(), |merged, layer| merged.or(&layer.queue));
+        let of_output = QueueOverride { durability: Some(durability), ..QueueOverride::default() };
+        merged.or(&self.queue.defaults).or(&of_output).resolve()
+    }
+
     fn body(&self, plugin: &Plugin, layers: &[&PluginOverride]) -> BodyOptions {
         let defaults = BodyOptions::new(plugin.definition.include_body, self.lua.max_post_args);
         let on_error = layers.iter().find_map(|layer| layer.on_body_error);

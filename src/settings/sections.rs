@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::mesh;
 use crate::options::record::{
     ADDRESS, ALLOWED_HOST, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size,
 };
@@ -131,6 +132,34 @@ settings_record! {
         paths: Vec<PathBuf> = list(&TEXT);
         /// Allow core dumps, and debuggers of the same user; both show the secrets in the process's memory.
         core_dumps: bool = boolean(false);
+    }
+}
+
+settings_record! {
+    /// Access logs of meshes (docs/mesh.md).
+    #[derive(Eq)]
+    pub struct Mesh {
+        /// Rules `TARGET=SOURCE` or `TARGET=SOURCE ~ PATTERN` that say where mesh, zone, services and tags are found for Envoys
+        /// that are not Kuma's, such as `source_service=node_cluster`; the first with a value counts.
+        names: Vec<String> = list(&MESH_NAME);
+        /// Escape values in a text format that is valid JSON, so that lines are valid JSON. Kong Mesh does not.
+        escape_json: bool = boolean(true);
+        /// Write the headers of traces in the default format of TrafficLogs for HTTP, as Kong Mesh does and its documentation
+        /// does not say.
+        trace_headers: bool = boolean(false);
+    }
+}
+
+/// A rule that names something of a mesh.
+const MESH_NAME: Field = Field::string("").checks(&[Check::Custom(super::checks::mesh_name)]);
+
+impl Mesh {
+    /// What the access logs of meshes depend on.
+    pub fn options(&self) -> mesh::Options {
+        // Every rule was checked with the settings.
+        let rules = self.names.iter().filter_map(|rule| rule.parse().ok()).collect();
+        let Self { escape_json, trace_headers, .. } = *self;
+        mesh::Options { names: mesh::Names::new(rules), escape_json, trace_headers }
     }
 }
 

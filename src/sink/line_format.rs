@@ -47,7 +47,7 @@ impl LineFormat {
 }
 
 /// Replaces line ends in values by escapes, so that no sender can write lines of its own.
-fn one_line(line: Vec<u8>) -> Vec<u8> {
+pub(crate) fn one_line(line: Vec<u8>) -> Vec<u8> {
     if !line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
         return line;
     }

@@ -27,6 +27,7 @@ use serde_json::Value;
 
 pub use self::config_error::{ConfigError, parse};
 use self::file::Writers;
+pub(crate) use self::line_format::one_line;
 use self::resend::{ResendBudget, ResendBuffer};
 use self::tail::Tail;
 use logphase_net::tls::TlsConfigs;

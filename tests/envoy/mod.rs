@@ -2,6 +2,7 @@
 
 mod format;
 mod load;
+mod mesh;
 pub mod peers;
 mod secure;
 

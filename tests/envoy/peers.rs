@@ -39,7 +39,10 @@ impl Envoy {
         let mut command = Command::new(program());
         command.arg("-c").arg(path).args(["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]);
         command.args(["--file-flush-interval-msec", "50"]);
-        command.args(["--service-node", "node-7", "--service-cluster", "edge"]);
+        // The command line would go before the configuration.
+        if !configuration.contains("\nnode:") {
+            command.args(["--service-node", "node-7", "--service-cluster", "edge"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut envoy = Self { child: command.spawn().unwrap(), directory };
         wait_until("Envoy listens", || {

@@ -9,7 +9,8 @@ use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use logphase_protocol::envoy::batch::{self, Part, Parts};
-use logphase_protocol::envoy::{METHOD, Origin};
+use logphase_protocol::envoy::{METHOD, Origin, Record, RecordKind};
+use logphase_script::transaction::Transaction;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -99,7 +100,7 @@ impl Calls {
             unfinished: self.context.unfinished.enter(self.peer),
             feed: Feed::new(self.context.clone(), self.budget.clone()),
             messages: Messages::new(self.max_message_bytes),
-            origin: Origin::default(),
+            origin: Arc::default(),
             calls: self.clone(),
             activity,
             slot,
@@ -138,7 +139,7 @@ struct Call {
     unfinished: UnfinishedLine,
     feed: Feed,
     messages: Messages,
-    origin: Origin,
+    origin: Arc<Origin>,
     /// Set when the inputs are told to stop.
     drain_until: Option<Instant>,
 }
@@ -225,6 +226,7 @@ impl Call {
     fn take_turn(&mut self, parts: &mut Parts<'_>, bytes: usize) -> bool {
         let mut text = Vec::with_capacity(bytes.saturating_mul(TEXT_RATIO).min(TURN_BYTES));
         let mut ends = Vec::with_capacity(TURN_ENTRIES);
+        let mut records = self.calls.context.intake().reads_records().then(Records::default);
         let mut more = true;
         for _ in 0..TURN_ENTRIES {
             match parts.next() {
@@ -233,11 +235,16 @@ impl Call {
                     break;
                 }
                 Some(Ok(Part::Identifier(identifier))) => match Origin::decode(identifier) {
-                    Ok(origin) => self.origin = origin,
+                    Ok(origin) => self.origin = Arc::new(origin),
                     Err(error) => self.reject(Reason::Malformed, &error.to_string()),
                 },
                 Some(Ok(entry)) => match self.calls.decoder.write(entry, &self.origin, &mut text) {
-                    Ok(true) => ends.push(text.len()),
+                    Ok(true) => {
+                        ends.push(text.len());
+                        if let Some(records) = &mut records {
+                            records.push(entry, &self.origin);
+                        }
+                    }
                     Ok(false) => self.calls.context.counters.count_skipped(),
                     Err(error) => self.reject(Reason::from(&error), &error.reason),
                 },
@@ -247,13 +254,13 @@ impl Call {
                 break;
             }
         }
-        self.index(text, &ends);
+        self.index(text, &ends, records);
         more
     }
 
     /// Takes the transactions whose texts end at `ends`, one behind the other. They share the buffer if they are taken all, so that
     /// no buffer stays for a few of them; otherwise each has its own.
-    fn index(&mut self, mut text: Vec<u8>, ends: &[usize]) {
+    fn index(&mut self, mut text: Vec<u8>, ends: &[usize], records: Option<Records>) {
         if text.capacity() / 2 > text.len() {
             text.shrink_to_fit();
         }
@@ -261,13 +268,22 @@ impl Call {
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let texts = || starts.clone().zip(ends).map(|(start, end)| text.slice(start..*end));
         let decoder = &self.calls.decoder;
-        let indexed: Result<Vec<_>, DecodeError> = texts().map(|text| decoder.index(text)).collect();
+        let records = records.map_or_else(Vec::new, Records::into_records);
+        let with_record = |at: usize, mut transaction: Transaction, copy: bool| {
+            if let Some(record) = records.get(at) {
+                let bytes = if copy { Bytes::copy_from_slice(&record.bytes) } else { record.bytes.clone() };
+                transaction.attach(Arc::new(Record { bytes, ..record.clone() }));
+            }
+            transaction
+        };
+        let indexed = texts().enumerate().map(|(at, text)| Ok(with_record(at, decoder.index(text)?, false)));
+        let indexed: Result<Vec<_>, DecodeError> = indexed.collect();
         if indexed.is_ok_and(|transactions| self.feed.add_all(transactions)) {
             return;
         }
-        for text in texts() {
+        for (at, text) in texts().enumerate() {
             match self.calls.decoder.index(Bytes::copy_from_slice(&text)) {
-                Ok(transaction) => self.feed.add(transaction),
+                Ok(transaction) => self.feed.add(with_record(at, transaction, true)),
                 Err(error) => self.reject(Reason::from(&error), &error.reason),
             }
         }
@@ -284,6 +300,34 @@ impl Call {
             let node = String::from_utf8_lossy(&self.origin.node_id);
             tracing::warn!(input, %node, reason, suppressed, "access log entry not taken: {message}");
         }
+    }
+}
+
+/// The entries that transactions are made of, one behind the other in one buffer.
+#[derive(Default)]
+struct Records {
+    bytes: Vec<u8>,
+    /// What each is, who sent it, and where it ends.
+    entries: Vec<(RecordKind, Arc<Origin>, usize)>,
+}
+
+impl Records {
+    fn push(&mut self, entry: Part<'_>, origin: &Arc<Origin>) {
+        let (Part::Http(bytes) | Part::Tcp(bytes) | Part::Identifier(bytes)) = entry;
+        let Some(kind) = RecordKind::of(entry) else { return };
+        self.bytes.extend_from_slice(bytes);
+        self.entries.push((kind, origin.clone(), self.bytes.len()));
+    }
+
+    fn into_records(self) -> Vec<Record> {
+        let bytes = Bytes::from(self.bytes);
+        let mut start = 0;
+        let record = |(kind, origin, end)| {
+            let record = Record { kind, bytes: bytes.slice(start..end), origin };
+            start = end;
+            record
+        };
+        self.entries.into_iter().map(record).collect()
     }
 }
 

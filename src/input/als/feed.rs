@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 
 use crate::input::Context;
 use crate::phase::{IntakeError, OrderedIntake};
+use logphase_protocol::envoy::Record;
 use logphase_script::transaction::Transaction;
 
 /// Transactions of one batch, at most.
@@ -21,7 +22,8 @@ const OVERHEAD_BYTES: usize = 1024;
 
 /// What a transaction costs.
 fn cost(transaction: &Transaction) -> usize {
-    transaction.bytes().len() + OVERHEAD_BYTES
+    let record = transaction.attachment::<Record>().map_or(0, |record| record.bytes.len());
+    transaction.bytes().len() + record + OVERHEAD_BYTES
 }
 
 /// The memory of transactions that wait for the queues, of all streams.

@@ -45,7 +45,7 @@ fn formats_are_compiled_as_kuma_takes_them() {
         "type: Mesh\nname: a\nlogging:\n  backends:\n  - {name: f, type: file, conf: {path: /f}, format: '{\"m\": \"%KUMA_MESH%\"}'}\n",
     );
     let format = mesh.meshes[0].backends[0].format.as_ref().expect("the backend has a format");
-    assert!(matches!(format, Format::Text(_)));
+    assert!(matches!(**format, Format::Text { is_json: true, .. }));
     assert_eq!(format.placeholders(), [Placeholder::Mesh]);
     let policy = good(
         "type: MeshAccessLog\nname: a\nspec: {rules: [{default: {backends: [{type: File, file: {path: /f, format: {type: Json, json: [{key: \
@@ -62,5 +62,5 @@ fn text_goes_before_json() {
         "type: MeshAccessLog\nname: a\nspec: {rules: [{default: {backends: [{type: File, file: {path: /f, format: {type: Json, plain: \
          '%DURATION%', json: [{key: a, value: b}]}}}]}}]}",
     );
-    assert!(matches!(policy.access_logs[0].rules[0].backends[0].format, Some(Format::Text(_))));
+    assert!(matches!(policy.access_logs[0].rules[0].backends[0].format.as_deref(), Some(Format::Text { .. })));
 }

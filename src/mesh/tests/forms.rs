@@ -154,23 +154,21 @@ fn policies_are_typed() {
 }
 
 /// Scenario: documents of a mesh beside a declarative file of Kong, through the reader of declarative files.
-/// Guarantees: they are no second document of Kong, their mistakes are reported, and, as nothing applies them yet, each resource
-/// with something about access logs is refused by name. A Mesh without logging is accepted.
+/// Guarantees: they are no second document of Kong, their mistakes are reported, and they are in the configuration.
 #[test]
-fn the_declarative_reader_refuses_what_is_not_run() {
+fn the_declarative_reader_takes_them() {
     let read = |text: &str| {
         let file =
             logphase_config::diagnostic::SourceFile::new("all.yml", format!("_format_version: '3.0'\n---\n{text}"));
         let options = crate::declarative::ReadOptions { select_tags: &[], env: &|_| None };
-        crate::declarative::read(&[file], options).1.into_iter().map(|d| d.message).collect::<Vec<_>>()
+        let (configuration, diagnostics) = crate::declarative::read(&[file], options);
+        (configuration.mesh, diagnostics.into_iter().map(|d| d.message).collect::<Vec<_>>())
     };
-    let refused =
-        ["Mesh `shop` is not run yet", "TrafficLog `all-traffic` is not run yet", "MeshAccessLog `all` is not run yet"];
-    assert_eq!(read(UNIVERSAL), refused);
-    assert_eq!(read(KUBERNETES), refused);
-    assert_eq!(read("type: Mesh\nname: plain\nmtls: {}\n"), Vec::<String>::new());
-    assert_eq!(
-        read("type: MeshAccessLog\nname: a\nspec: {to: [{targetRef: {}, default: {backends: []}}]}"),
-        ["MeshAccessLog `a` is not run yet", "spec.to[0].targetRef.kind: must be defined"]
-    );
+    for text in [UNIVERSAL, KUBERNETES] {
+        let (resources, messages) = read(text);
+        assert_eq!(messages, Vec::<String>::new());
+        assert_eq!((resources.traffic_logs.len(), resources.access_logs.len()), (1, 1));
+    }
+    let (_, messages) = read("type: MeshAccessLog\nname: a\nspec: {to: [{targetRef: {}, default: {backends: []}}]}");
+    assert_eq!(messages, ["spec.to[0].targetRef.kind: must be defined"]);
 }

@@ -3,6 +3,7 @@
 mod formats;
 mod forms;
 mod policies;
+mod scenarios;
 mod traffic_logs;
 mod winner;
 

@@ -7,7 +7,8 @@ mod http;
 mod tcp;
 
 use crate::envoy::entry::{Common, HttpEntry, TcpEntry};
-use crate::envoy::rule::{Rule, Sources};
+use crate::envoy::rule::Rule;
+use crate::envoy::source::Sources;
 use crate::envoy::stream::Origin;
 use crate::json::Writer;
 use crate::wire::WireError;

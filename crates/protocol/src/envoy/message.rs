@@ -24,6 +24,9 @@ pub struct Node {
     pub id: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub cluster: Bytes,
+    /// `google.protobuf.Struct`, encoded.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub metadata: Bytes,
     #[prost(message, optional, tag = "4")]
     pub locality: Option<Locality>,
 }

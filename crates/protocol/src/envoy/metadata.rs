@@ -161,8 +161,13 @@ fn member<'a>(message: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// The text of the value at `keys` of a namespace; none for objects, lists and `null`.
 pub(crate) fn find<'a>(metadata: &'a [u8], namespace: &str, keys: &[String]) -> Option<Cow<'a, [u8]>> {
+    find_in(member(metadata, namespace)?, keys)
+}
+
+/// The same, of a `google.protobuf.Struct`.
+pub(crate) fn find_in<'a>(structure: &'a [u8], keys: &[String]) -> Option<Cow<'a, [u8]>> {
     let (last, above) = keys.split_last()?;
-    let mut at = member(metadata, namespace)?;
+    let mut at = structure;
     for key in above {
         match Kind::of(member(at, key)?) {
             Kind::Structure(inner) => at = inner,

@@ -18,7 +18,9 @@ pub mod json_form;
 pub mod message;
 pub(crate) mod metadata;
 mod query;
-pub(crate) mod rule;
+mod record;
+mod rule;
+pub(crate) mod source;
 mod stream;
 mod tls;
 mod values;
@@ -27,7 +29,9 @@ pub use crate::wire::WireError;
 pub use convert::{Conversion, Converter, EntryError};
 pub use flags::Flags;
 pub use query::push_query;
+pub use record::{Record, RecordKind};
 pub use rule::{Rule, RuleError};
+pub use source::{Source, SourceError, Sources};
 pub use stream::Origin;
 
 /// The path of the method that Envoy calls.

@@ -15,7 +15,7 @@ use crate::envoy::{Conversion, Converter, Origin};
 /// The sender of most streams here.
 fn origin() -> Origin {
     let locality = Locality { region: "r1".into(), zone: "z1".into(), sub_zone: Bytes::new() };
-    let node = Node { id: "node-1".into(), cluster: "svc-a".into(), locality: Some(locality) };
+    let node = Node { id: "node-1".into(), cluster: "svc-a".into(), locality: Some(locality), ..Node::default() };
     let identifier = Identifier { node: Some(node), log_name: "http".into() };
     Origin::decode(&identifier.encode_to_vec()).unwrap()
 }

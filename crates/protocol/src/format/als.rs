@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::view::{Count, Entry, Header, Known, Peer, Placeholder, Placeholders, Point, Section, Text, Written};
 use crate::envoy::entry::{self, AccessLogType, Certificate, Common, HttpRequest, HttpResponse, TextMember, Time};
-use crate::envoy::{Flags, metadata, rule};
+use crate::envoy::{Flags, metadata, source};
 
 /// The long names of response flags, by their short ones
 /// (<https://www.envoyproxy.io/docs/envoy/latest/configuration/advanced/substitution_formatter>, `%RESPONSE_FLAGS_LONG%`).
@@ -303,7 +303,7 @@ impl Entry for AlsEntry<'_> {
     fn filter_state(&self, key: &str, out: &mut Vec<u8>) -> bool {
         let objects = &self.common.filter_state_objects;
         let found = objects.iter().rfind(|object| object.key == key.as_bytes()).and_then(|object| object.value);
-        let text = found.and_then(|object| rule::filter_state_text(object.type_url, object.value));
+        let text = found.and_then(|object| source::filter_state_text(object.type_url, object.value));
         text.map(|text| out.extend_from_slice(text)).is_some()
     }
 

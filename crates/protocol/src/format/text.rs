@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::compile::{Options, operator};
 use super::error::TemplateError;
-use super::escape::escape;
 use super::grammar::{Piece, pieces};
 use super::operator::{Limited, Operator};
 use super::view::{Entry, Header, Placeholder};
@@ -36,6 +35,11 @@ impl Template {
 
     /// Appends the line of `entry`, without a line end of its own.
     pub fn render<E: Entry + ?Sized>(&self, entry: &E, out: &mut Vec<u8>) {
+        self.render_escaping(entry, self.escape, out);
+    }
+
+    /// The same; `escape` says, in the place of its options, whether values are escaped as in a JSON string.
+    pub fn render_escaping<E: Entry + ?Sized>(&self, entry: &E, escape: bool, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
@@ -43,8 +47,8 @@ impl Template {
                     let mark = out.len();
                     if !limited.write_text(entry, out) {
                         out.extend_from_slice(absent(self.omit_empty));
-                    } else if self.escape {
-                        escape(out, mark, false);
+                    } else if escape {
+                        super::escape::escape(out, mark, false);
                     }
                 }
             }

@@ -11,6 +11,9 @@ mod scan;
 pub mod text;
 mod view;
 
+use std::any::Any;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::runtime::work;
@@ -56,6 +59,7 @@ pub struct Transaction {
     bytes: Bytes,
     members: Vec<Member>,
     traits: Traits,
+    attachment: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Transaction {
@@ -79,17 +83,27 @@ impl Transaction {
         let start = scanned.end - scanned.length;
         let bytes = text.slice(start..scanned.end);
         if !scanned.multiline {
-            return Ok((Self { bytes, members: scanned.members, traits: scanned.traits }, scanned.end));
+            return Ok((Self { bytes, members: scanned.members, traits: scanned.traits, attachment: None }, scanned.end));
         }
         // A message is one line, so line breaks between tokens must not be copied into it.
         let compact = Bytes::from(text::compact(&bytes));
         let scan::Scanned { members, traits, .. } = scan::scan(&compact, 0, limits)?;
-        Ok((Self { bytes: compact, members, traits }, scanned.end))
+        Ok((Self { bytes: compact, members, traits, attachment: None }, scanned.end))
     }
 
     /// The text of the object as received, except for line breaks and tabs between tokens.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Attaches what the transaction was made of, for who reads more of it. Snippets and messages do not have it.
+    pub fn attach(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
+        self.attachment = Some(attachment);
+    }
+
+    /// What was attached, if it is a `T`.
+    pub fn attachment<T: Any>(&self) -> Option<&T> {
+        self.attachment.as_deref()?.downcast_ref()
     }
 
     /// The rare properties of this transaction.

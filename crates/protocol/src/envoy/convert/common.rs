@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::envoy::entry::{AccessLogType, Address, Common, SocketAddress, Time};
 use crate::envoy::flags::Flags;
-use crate::envoy::rule::{Rule, Sources, filter_state_text};
+use crate::envoy::rule::Rule;
+use crate::envoy::source::{Sources, filter_state_text};
 use crate::envoy::{metadata, tls};
 use crate::json::{Writer, decimal, sorted};
 

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use super::common::{self, milliseconds, nanoseconds, socket};
 use crate::envoy::entry::{Common, HttpEntry, HttpRequest, HttpResponse, HttpVersion, TextMember};
 use crate::envoy::flags::Flags;
-use crate::envoy::rule::{Rule, Sources};
+use crate::envoy::rule::Rule;
+use crate::envoy::source::Sources;
 use crate::envoy::{query, tls};
 use crate::json::Writer;
 

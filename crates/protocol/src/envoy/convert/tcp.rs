@@ -3,7 +3,8 @@
 use super::common::{self, milliseconds, nanoseconds, socket};
 use crate::envoy::entry::{Common, TcpEntry};
 use crate::envoy::flags::Flags;
-use crate::envoy::rule::{Rule, Sources};
+use crate::envoy::rule::Rule;
+use crate::envoy::source::Sources;
 use crate::envoy::tls;
 use crate::json::Writer;
 
