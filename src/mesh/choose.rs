@@ -53,7 +53,11 @@ pub struct AppliedTrafficLog<'r> {
 }
 
 /// The TrafficLog of a listener.
-pub(super) fn traffic_log<'r>(resources: &'r Resources, proxy: &Proxy, listener: &Listener) -> Option<AppliedTrafficLog<'r>> {
+pub(super) fn traffic_log<'r>(
+    resources: &'r Resources,
+    proxy: &Proxy,
+    listener: &Listener,
+) -> Option<AppliedTrafficLog<'r>> {
     let destination = listener.traffic_log_service()?;
     let source = proxy.sources();
     let won = winner(&resources.traffic_logs, Connection { mesh: &proxy.mesh, source: &source, destination })?;
@@ -109,7 +113,9 @@ impl<'r> Chooser<'r, '_> {
         };
         let is_route = |item: &Item| item.target.kind == TargetKind::MeshHTTPRoute;
         let policies = self.policies().filter(|policy| !policy.to.iter().any(is_route));
-        last(policies.flat_map(|policy| items(policy).filter(|(_, item)| applies(&item.target)).map(move |found| (policy, found))))
+        last(policies.flat_map(|policy| {
+            items(policy).filter(|(_, item)| applies(&item.target)).map(move |found| (policy, found))
+        }))
     }
 
     /// The items for a service with a resource of its own.
@@ -170,7 +176,8 @@ impl<'r> Chooser<'r, '_> {
                 if rule.matches.is_empty() {
                     applied.push(with(Part::Rules(index), None, &*rule.backends));
                 }
-                let conditions = rule.matches.iter().map(|condition| with(Part::Rules(index), Some(condition), &*rule.backends));
+                let conditions =
+                    rule.matches.iter().map(|condition| with(Part::Rules(index), Some(condition), &*rule.backends));
                 applied.extend(conditions);
             }
         }

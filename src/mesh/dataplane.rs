@@ -64,7 +64,8 @@ impl Dataplane {
     pub fn parse(text: &str) -> Option<Self> {
         let (root, _) = document::parse(&SourceFile::new("dataplane.resource", text), None);
         let root = root?;
-        (root.get("type").and_then(Node::as_str) == Some("Dataplane")).then(|| Self::read(&root, tags(root.get("labels"))))
+        (root.get("type").and_then(Node::as_str) == Some("Dataplane"))
+            .then(|| Self::read(&root, tags(root.get("labels"))))
     }
 
     /// Reads what has the member `networking`: a Dataplane of the Universal form, or the `spec` of one of Kubernetes.
@@ -155,8 +156,11 @@ mod tests {
             "outbound":[{"port":5000,"tags":{"kuma.io/service":"db"}},{"port":5001,"backendRef":{"kind":"MeshService"}}]}}"#;
         let read = Dataplane::parse(text).unwrap();
         assert_eq!(read.address, "10.0.0.1");
-        let shown: Vec<_> =
-            read.inbounds.iter().map(|inbound| (inbound.section.as_str(), inbound.port, inbound.service_port)).collect();
+        let shown: Vec<_> = read
+            .inbounds
+            .iter()
+            .map(|inbound| (inbound.section.as_str(), inbound.port, inbound.service_port))
+            .collect();
         assert_eq!(shown, [("http", 80, 8080), ("81", 81, 81)]);
         assert_eq!(read.inbounds[1].tags[SERVICE], "admin");
         assert_eq!(read.outbounds, [Outbound { address: String::new(), port: 5000, service: "db".into() }]);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use logphase_protocol::format::defaults;
 
+use super::Resources;
 use super::backend::{Backend, Destination};
 use super::envelope::Meta;
 use super::mesh_logging::MeshBackend;
 use super::names::Names;
 use super::order::Order;
 use super::template::Format;
-use super::Resources;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 
 /// What settings say about access logs of meshes.

@@ -115,7 +115,8 @@ impl Evaluator {
         render: impl Fn(&Planned, &Placeholders, bool) -> Option<Vec<u8>>,
     ) -> Vec<Line> {
         let escape = self.engine.options.escape_json;
-        let holding = plan.iter().filter(|planned| planned.condition.as_ref().is_none_or(|condition| condition.holds(common)));
+        let holding =
+            plan.iter().filter(|planned| planned.condition.as_ref().is_none_or(|condition| condition.holds(common)));
         let line = |planned: &Planned| {
             let own_address = address_of(planned.side, common);
             let text = match own_address {
@@ -176,17 +177,24 @@ impl Evaluator {
 
 impl Engine {
     /// The lines to be made of entries of a listener.
-    fn planned(&self, proxy: &Proxy, listener: &Listener, route: Option<&ResourceName>, kind: RecordKind) -> Vec<Planned> {
+    fn planned(
+        &self,
+        proxy: &Proxy,
+        listener: &Listener,
+        route: Option<&ResourceName>,
+        kind: RecordKind,
+    ) -> Vec<Planned> {
         let mut all = Vec::new();
         let side = match (proxy.address.is_empty(), listener) {
             (false, _) => Side::Known,
             (true, Listener::Inbound(_)) => Side::Downstream,
             (true, _) => Side::Upstream,
         };
-        let mut add = |destination: &Destination, format: Arc<Format>, condition: Option<&Match>, values: &Placeholders| {
-            let Some(output) = self.output(destination) else { return };
-            all.push(Planned { output, format, condition: condition.cloned(), values: values.clone(), side });
-        };
+        let mut add =
+            |destination: &Destination, format: Arc<Format>, condition: Option<&Match>, values: &Placeholders| {
+                let Some(output) = self.output(destination) else { return };
+                all.push(Planned { output, format, condition: condition.cloned(), values: values.clone(), side });
+            };
         if let Some(backend) = choose::traffic_log(&self.resources, proxy, listener).and_then(|log| log.backend) {
             let standard = match kind {
                 RecordKind::Http => &self.standard.traffic_log_http,

@@ -39,7 +39,12 @@ impl Engine {
         }
     }
 
-    fn explain_entry(self: &Arc<Self>, record: &Record, common: &Common<'_>, request: Option<&HttpRequest<'_>>) -> Explanation {
+    fn explain_entry(
+        self: &Arc<Self>,
+        record: &Record,
+        common: &Common<'_>,
+        request: Option<&HttpRequest<'_>>,
+    ) -> Explanation {
         let sources = Sources { origin: &record.origin, common, request };
         let names = &self.options.names;
         let proxy = Proxy::new(&self.resources, &record.origin, &names.of_proxy(sources));
@@ -55,7 +60,13 @@ impl Engine {
         }
     }
 
-    fn reasons(&self, proxy: &Proxy, listener: &Listener, route: Option<&ResourceName>, common: &Common<'_>) -> Vec<String> {
+    fn reasons(
+        &self,
+        proxy: &Proxy,
+        listener: &Listener,
+        route: Option<&ResourceName>,
+        common: &Common<'_>,
+    ) -> Vec<String> {
         let mut reasons = Vec::new();
         if common.is_intermediate() {
             reasons.push("no access log: it tells the start or the state of what has not ended".to_owned());
@@ -135,7 +146,11 @@ fn of_access_log(applied: &Applied<'_>, common: &Common<'_>) -> String {
         return text;
     }
     let named: Vec<_> = backends.iter().map(|backend| backend.destination.to_string()).collect();
-    text.push_str(&if named.is_empty() { "no access log, because its list of backends is empty".to_owned() } else { named.join(", ") });
+    text.push_str(&if named.is_empty() {
+        "no access log, because its list of backends is empty".to_owned()
+    } else {
+        named.join(", ")
+    });
     match (part, replaced) {
         (Part::To(_), 0) => text.push_str("; no other applies"),
         (Part::To(_), 1) => text.push_str("; it is stronger than the other one that applies"),
@@ -146,4 +161,3 @@ fn of_access_log(applied: &Applied<'_>, common: &Common<'_>) -> String {
     }
     text
 }
-

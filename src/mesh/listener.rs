@@ -98,9 +98,7 @@ impl Listener {
                 Some((address, port)) => format!("{DIRECT_ACCESS}_{address}:{port}"),
                 None => DIRECT_ACCESS.to_owned(),
             }),
-            _ if begins(&INBOUND) => {
-                inbound_of(proxy, &cluster, local).map_or(Self::NotLogged, Self::Inbound)
-            }
+            _ if begins(&INBOUND) => inbound_of(proxy, &cluster, local).map_or(Self::NotLogged, Self::Inbound),
             _ if begins(&PASS_THROUGH) => Self::PassThrough,
             _ if begins(&NOT_LOGGED) => Self::NotLogged,
             _ => outbound(&cluster, proxy),

@@ -99,15 +99,21 @@ impl FromStr for NameRule {
         };
         let target = target.trim();
         let found = TARGETS.into_iter().find(|(name, _)| *name == target).map(|(_, target)| target);
-        let tag = || target.strip_prefix("tag:").filter(|name| !name.is_empty()).map(|name| Target::Tag(name.to_owned()));
+        let tag =
+            || target.strip_prefix("tag:").filter(|name| !name.is_empty()).map(|name| Target::Tag(name.to_owned()));
         let target = found.or_else(tag).ok_or_else(|| {
             let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
             format!("no target `{target}`; it is tag:NAME, or one of {}", names.join(", "))
         })?;
-        let (source, pattern) = source.split_once(" ~ ").map_or((source, None), |(source, pattern)| (source, Some(pattern)));
+        let (source, pattern) =
+            source.split_once(" ~ ").map_or((source, None), |(source, pattern)| (source, Some(pattern)));
         let pattern = pattern.map(|pattern| Regex::new(pattern.trim())).transpose();
         let pattern = pattern.map_err(|error| format!("not a regular expression: {error}"))?;
-        Ok(Self { target, source: source.parse().map_err(|error: logphase_protocol::envoy::SourceError| error.to_string())?, pattern })
+        Ok(Self {
+            target,
+            source: source.parse().map_err(|error: logphase_protocol::envoy::SourceError| error.to_string())?,
+            pattern,
+        })
     }
 }
 

@@ -159,10 +159,12 @@ fn gateway(resources: &Resources, mesh: &str, dataplane: &Dataplane) -> (Option<
         rank.cmp(other).then_with(|| of.meta.display_name().cmp(gateway.meta.display_name()))
     });
     let Some((_, best)) = best else { return (None, vec![(0, tags.clone())]) };
-    let merged = |listener: &Tags| [&best.tags, listener].into_iter().fold(tags.clone(), |mut all, more| {
-        all.extend(more.clone());
-        all
-    });
+    let merged = |listener: &Tags| {
+        [&best.tags, listener].into_iter().fold(tags.clone(), |mut all, more| {
+            all.extend(more.clone());
+            all
+        })
+    };
     let listeners = best.listeners.iter().map(|(port, listener)| (*port, merged(listener))).collect();
     (Some(best.meta.display_name().to_owned()), listeners)
 }

@@ -59,10 +59,9 @@ pub(super) fn selected(policy: &AccessLogPolicy, proxy: &Proxy) -> Selected {
             let service = (SERVICE.to_owned(), target.name.clone());
             by_tags(proxy, &target.tags.clone().into_iter().chain([service]).collect(), false)
         }
-        TargetKind::MeshGateway if proxy.gateway.as_ref() == Some(&target.name) => Selected {
-            delegated: false,
-            ..by_tags(proxy, &target.tags, false)
-        },
+        TargetKind::MeshGateway if proxy.gateway.as_ref() == Some(&target.name) => {
+            Selected { delegated: false, ..by_tags(proxy, &target.tags, false) }
+        }
         TargetKind::Dataplane => by_dataplane(policy, proxy),
         _ => Selected::default(),
     }
@@ -71,7 +70,8 @@ pub(super) fn selected(policy: &AccessLogPolicy, proxy: &Proxy) -> Selected {
 fn by_tags(proxy: &Proxy, tags: &Tags, with_zone: bool) -> Selected {
     let selector = Selector(tags.clone());
     let inbounds = proxy.dataplane.inbounds.iter().enumerate();
-    let inbounds = inbounds.filter(|(_, inbound)| if inbound.of_zone { with_zone } else { selector.matches(&inbound.tags) });
+    let inbounds =
+        inbounds.filter(|(_, inbound)| if inbound.of_zone { with_zone } else { selector.matches(&inbound.tags) });
     let ports = proxy.gateway_listeners.iter().filter(|(_, tags)| selector.matches(tags));
     let gateway = proxy.dataplane.gateway.as_ref();
     Selected {
@@ -91,7 +91,8 @@ fn by_dataplane(policy: &AccessLogPolicy, proxy: &Proxy) -> Selected {
         return Selected::default();
     }
     let inbounds = proxy.dataplane.inbounds.iter().enumerate();
-    let inbounds = inbounds.filter(|(_, inbound)| target.section_name.is_empty() || inbound.section == target.section_name);
+    let inbounds =
+        inbounds.filter(|(_, inbound)| target.section_name.is_empty() || inbound.section == target.section_name);
     Selected {
         inbounds: inbounds.map(|(index, _)| index).collect(),
         ports: Vec::new(),

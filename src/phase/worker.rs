@@ -323,13 +323,7 @@ impl Worker {
     }
 
     /// Runs the transactions of a batch that have reservations, and in between small batches of others than `share`.
-    fn run_all(
-        &mut self,
-        transactions: Vec<Transaction>,
-        needs: Vec<Needs>,
-        replay: bool,
-        share: Option<Share>,
-    ) {
+    fn run_all(&mut self, transactions: Vec<Transaction>, needs: Vec<Needs>, replay: bool, share: Option<Share>) {
         let program = self.runner.program().clone();
         let subscribers = self.taps.subscribers();
         let (mut slice, first) = (0, program.steps.len());

@@ -28,7 +28,8 @@ fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
 
 /// A backend of a short form.
 fn backend(short: &str) -> Value {
-    let file = |path: &str, format: Value| json!({"type": "File", "file": {"path": format!("/{path}"), "format": format}});
+    let file =
+        |path: &str, format: Value| json!({"type": "File", "file": {"path": format!("/{path}"), "format": format}});
     if let Some(address) = short.strip_prefix("tcp:") {
         return json!({"type": "Tcp", "tcp": {"address": address}});
     }
@@ -140,7 +141,8 @@ fn each_listener_has_kumas_backends() {
     for case in cases {
         let name = text(case, "case");
         let documents = list(case, "documents").iter().cloned();
-        let all: Vec<String> = documents.chain(list(case, "policies").iter().map(policy)).map(|one| one.to_string()).collect();
+        let all: Vec<String> =
+            documents.chain(list(case, "policies").iter().map(policy)).map(|one| one.to_string()).collect();
         let engine = Arc::new(Engine::new(good(&all.join("\n---\n")).into(), Options::default()).unwrap());
         let mut evaluator = Evaluator::new(engine.clone());
         let origins: BTreeMap<String, Arc<Origin>> =

@@ -83,7 +83,10 @@ impl Transaction {
         let start = scanned.end - scanned.length;
         let bytes = text.slice(start..scanned.end);
         if !scanned.multiline {
-            return Ok((Self { bytes, members: scanned.members, traits: scanned.traits, attachment: None }, scanned.end));
+            return Ok((
+                Self { bytes, members: scanned.members, traits: scanned.traits, attachment: None },
+                scanned.end,
+            ));
         }
         // A message is one line, so line breaks between tokens must not be copied into it.
         let compact = Bytes::from(text::compact(&bytes));
