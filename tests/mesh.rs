@@ -69,3 +69,29 @@ fn a_backend_that_is_not_run_is_refused() {
         assert!(said.contains("mesh.yml:8"), "{said}");
     }
 }
+
+/// Scenario: the example of a mesh and two entries of it, through `explain`: for people, as JSON, and with an entry that is none.
+/// Guarantees: it says who sends an entry, to whom, which policy wins over which, and prints the line of the backend.
+#[test]
+fn explain_says_which_policy_applies() {
+    let home = Home::with("_format_version: \"3.0\"\n");
+    let ended =
+        home.run_in_project(&["explain", "examples/mesh/mesh.yml", "--entries", "examples/mesh/entries.ndjson"]);
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    insta::assert_snapshot!(ended.stdout);
+    let ended = home.run_in_project(&[
+        "explain",
+        "examples/mesh/mesh.yml",
+        "--json",
+        "--entries",
+        "examples/mesh/entries.ndjson",
+    ]);
+    let second: serde_json::Value = serde_json::from_str(ended.stdout.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(second["lines"][0]["output"], "tcp 127.0.0.1:5000");
+    let ended = home.run(&["explain", "kong.yml"], b"{}");
+    assert_eq!(ended.code(), 78, "{}", ended.stderr);
+    home.write("mesh.yml", &RESOURCES.replace("DURATON", "DURATION").replace("region: eu", "kuma.io/service: '*'"));
+    let ended = home.run(&["explain", "mesh.yml", "--node-cluster", "web"], b"{\"a\": 1} {\"commonProperties\": {}}");
+    assert_eq!(ended.code(), 1, "{}", ended.stdout);
+    assert!(ended.stdout.contains("service `web`: outbound to an unknown service"), "{}", ended.stdout);
+}

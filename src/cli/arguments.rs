@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::explain::Explain;
 use super::format::Format;
 use super::queue::Queue;
 use super::tap::Tap;
@@ -43,6 +44,7 @@ pub(super) enum Command {
     Try(Try),
     Forwarder(Forwarder),
     Format(Format),
+    Explain(Explain),
     Test(Test),
     Sandbox(Sandbox),
     Queue(Queue),

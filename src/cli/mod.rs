@@ -8,6 +8,7 @@ mod check_input;
 mod check_names;
 mod control;
 mod dry_run;
+mod explain;
 mod format;
 mod forwarder;
 mod pretty;
@@ -79,6 +80,7 @@ fn run_command(command: Command) -> Exit {
         Command::Try(arguments) => try_command::run(&arguments),
         Command::Forwarder(arguments) => forwarder::run(&arguments),
         Command::Format(arguments) => format::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments),

@@ -30,7 +30,7 @@ pub(super) fn documents(body: &[u8]) -> impl Iterator<Item = Document> {
 }
 
 /// The entries that a value holds.
-fn unwrap(value: Value) -> Vec<Value> {
+pub(in crate::cli) fn unwrap(value: Value) -> Vec<Value> {
     if json_form::is_entry(&value) {
         return vec![value];
     }

@@ -1,6 +1,6 @@
 //! `logphase format`: lines of an access log by a template.
 
-mod entries;
+pub(super) mod entries;
 mod template;
 
 use std::collections::BTreeSet;

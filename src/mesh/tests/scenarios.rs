@@ -11,10 +11,13 @@ use logphase_protocol::envoy::message::{
     ValueMember, encode,
 };
 use logphase_protocol::envoy::{Origin, Record, RecordKind};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::good;
-use crate::mesh::{Destination, Engine, Evaluator, Options};
+use crate::mesh::names::ProxyNames;
+use crate::mesh::order::Order;
+use crate::mesh::{Destination, Engine, Evaluator, Listener, NameRule, Names, Options, Part, Proxy, To, choose};
 
 const FORMAT: &str = "%KUMA_TRAFFIC_DIRECTION% %KUMA_SOURCE_SERVICE% %KUMA_DESTINATION_SERVICE%";
 
@@ -172,4 +175,160 @@ fn each_listener_has_kumas_backends() {
         }
     }
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+/// Kinds of targets that cover all levels, with what else a policy may say.
+fn random_policy() -> impl Strategy<Value = Value> {
+    let target = prop::sample::select(vec![
+        json!({"kind": "Mesh"}),
+        json!({"kind": "Dataplane", "labels": {"app": "web"}}),
+        json!({"kind": "Dataplane", "name": "web-1"}),
+        json!({"kind": "MeshSubset", "tags": {"version": "v1"}}),
+        json!({"kind": "MeshService", "name": "web"}),
+        json!({"kind": "MeshServiceSubset", "name": "web", "tags": {"version": "v1"}}),
+        json!({"kind": "MeshService", "name": "other"}),
+    ]);
+    let to = prop::collection::vec(
+        prop::sample::select(vec![
+            json!({"kind": "Mesh"}),
+            json!({"kind": "MeshService", "name": "backend"}),
+            json!({"kind": "MeshService", "name": "db"}),
+        ]),
+        1..3,
+    );
+    let origin = prop::sample::select(vec!["", "global", "zone"]);
+    let role = prop::sample::select(vec!["", "system", "producer"]);
+    (target, to, origin, role).prop_map(|(target, to, origin, role)| {
+        let to: Vec<_> = to.into_iter().map(|target| json!({"targetRef": target, "default": ["x"]})).collect();
+        json!({"targetRef": target, "to": to, "labels": {"kuma.io/origin": origin, "kuma.io/policy-role": role}})
+    })
+}
+
+/// The place of a policy in Kuma's written order; the larger, the stronger. The name comes last, and its first letter is stronger.
+fn strength(policy: &Value) -> (usize, usize, usize, usize, std::cmp::Reverse<String>) {
+    let target = &policy["targetRef"];
+    let place = |list: &[&str], value: &str| list.iter().position(|known| *known == value).unwrap();
+    let kinds = ["Mesh", "Dataplane", "MeshSubset", "MeshService", "MeshServiceSubset"];
+    let named = usize::from(text(target, "kind") == "Dataplane" && target.get("name").is_some());
+    let label = |name: &str| policy["labels"][name].as_str().unwrap_or_default();
+    let role = label("kuma.io/policy-role").trim_start_matches("system");
+    (
+        place(&kinds, text(target, "kind")),
+        named,
+        place(&["global", "", "zone"], label("kuma.io/origin")),
+        place(&["", "producer"], role),
+        std::cmp::Reverse(text(policy, "name").to_owned()),
+    )
+}
+
+proptest! {
+    /// Scenario: random policies for the proxy `web`, and a connection to `backend`. Guarantees: a policy applies if one matches; it is
+    /// one that matches; no other that matches is stronger under the written rule; and of its own items, it is the last that
+    /// matches.
+    #[test]
+    fn the_chosen_policy_is_never_beaten(policies in prop::collection::vec(random_policy(), 0..8)) {
+        let mut policies = policies;
+        for (at, policy) in policies.iter_mut().enumerate() {
+            policy["name"] = json!(format!("p{at}"));
+        }
+        let reaches = |item: &Value| {
+            let target = &item["targetRef"];
+            text(target, "kind") == "Mesh" || text(target, "name") == "backend"
+        };
+        let matches = |policy: &Value| {
+            let target = &policy["targetRef"];
+            (text(target, "name") != "other") && list(policy, "to").iter().any(reaches)
+        };
+        let expected = policies.iter().filter(|policy| matches(policy)).max_by_key(|policy| strength(policy));
+        let documents: Vec<_> = policies.iter().map(|short| policy(short).to_string()).collect();
+        let resources = good(&documents.join("\n---\n"));
+        let order = Order::new(&resources);
+        let proxy = Proxy::new(&resources, &web(), &ProxyNames::default());
+        let listener = Listener::Outbound(To::Service("backend".to_owned()));
+        let applied = choose::access_logs((&resources, &order), &proxy, &listener, None);
+        let found = applied.first().map(|applied| (applied.policy.meta.name.as_str(), applied.part));
+        let last = |policy: &Value| list(policy, "to").iter().rposition(reaches).unwrap();
+        prop_assert_eq!(found, expected.map(|policy| (text(policy, "name"), Part::To(last(policy)))));
+    }
+}
+
+/// The origin of the node `web`.
+fn web() -> Arc<Origin> {
+    let dataplane = json!({"type": "Dataplane", "labels": {"app": "web"}, "networking": {"address": "10.0.0.1",
+        "inbound": [{"port": 80, "tags": {"kuma.io/service": "web", "version": "v1"}}]}});
+    origin(&json!({"id": "mesh-1.web-1", "cluster": "web", "type": "dataplane", "dataplane": dataplane}))
+}
+
+/// Scenario: entries of an Envoy that is not Kuma's, with rules of the settings, of another without rules, and rules with mistakes.
+/// Guarantees: the rules say mesh, services, zone, tags and direction, of the proxy and of each entry; without them, cluster and
+/// locality do; mistakes are told.
+#[test]
+fn rules_name_what_other_meshes_have() {
+    let rules = [
+        "mesh=text:mesh-1",
+        "source_service=node_metadata:APP ~ ^app-(.+)$",
+        "destination_service=upstream_cluster ~ ^outbound\\|\\d+\\|\\|([^.]+)",
+        "zone=zone",
+        "direction=log_name",
+        "tag:team=node_metadata:TEAM",
+    ];
+    let names = Names::new(rules.iter().map(|rule| rule.parse().unwrap()).collect());
+    let policies = [
+        json!({"name": "a", "targetRef": {"kind": "MeshSubset", "tags": {"team": "shop"}},
+            "to": [{"targetRef": {"kind": "MeshService", "name": "reviews"}, "default": ["out"]}]}),
+        json!({"name": "b", "rules": [{"default": ["in"]}]}),
+    ];
+    let documents: Vec<_> = policies.iter().map(|short| policy(short).to_string()).collect();
+    let resources = || good(&documents.join("\n---\n")).into();
+    let node = Node {
+        id: "sidecar~10.0.0.1".into(),
+        cluster: "x".into(),
+        metadata: metadata(&[("APP", "app-front"), ("TEAM", "shop")]),
+        locality: None,
+    };
+    let origin = |log: &'static str| Arc::new(Origin::new(&node, &Bytes::from_static(log.as_bytes())));
+    let lines = |options: Options, entry: Value, log| {
+        let engine = Arc::new(Engine::new(resources(), options).unwrap());
+        let lines = Evaluator::new(engine).lines(&record(&entry, origin(log)));
+        lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect::<Vec<_>>()
+    };
+    let with_rules = || Options { names: names.clone(), ..Options::default() };
+    let to = json!({"to": "outbound|9080||reviews.default.svc.cluster.local"});
+    assert_eq!(lines(with_rules(), to.clone(), "outbound"), ["OUTBOUND front reviews"]);
+    assert_eq!(lines(with_rules(), to.clone(), "any"), ["OUTBOUND front reviews"]);
+    assert_eq!(lines(with_rules(), to.clone(), "inbound"), ["INBOUND unknown front"]);
+    assert_eq!(lines(with_rules(), to.clone(), "none"), Vec::<String>::new());
+    assert_eq!(lines(Options::default(), to, "outbound"), Vec::<String>::new());
+    for (rule, expected) in [
+        ("zone", "expected TARGET=SOURCE"),
+        ("zones=zone", "no target `zones`"),
+        ("zone=zones", "no source `zones`"),
+        ("zone=zone ~ (", "not a regular expression"),
+        ("tag:=zone", "no target"),
+    ] {
+        let error = rule.parse::<NameRule>().unwrap_err();
+        assert!(error.starts_with(expected), "{rule}: {error}");
+    }
+}
+
+/// Scenario: a text that is valid JSON, one that is not, one of several lines, and one with a line end at its end; a value has a quote
+/// and a line end.
+/// Guarantees: lines of JSON stay valid JSON, unless the settings say otherwise; no value makes another line; the template's
+/// own line ends stay, and the one at the end is not doubled.
+#[test]
+fn lines_stay_lines() {
+    let line = |format: &str, escape_json| {
+        let document = json!({"type": "MeshAccessLog", "mesh": "mesh-1", "name": "a", "spec": {"to": [{"targetRef": {"kind": "Mesh"},
+            "default": {"backends": [{"type": "File", "file": {"path": "/a", "format": {"type": "Plain", "plain": format}}}]}}]}});
+        let engine =
+            Engine::new(good(&document.to_string()).into(), Options { escape_json, ..Options::default() }).unwrap();
+        let entry = json!({"to": "back\"\nend"});
+        let lines = Evaluator::new(Arc::new(engine)).lines(&record(&entry, web()));
+        String::from_utf8_lossy(&lines[0].text).into_owned()
+    };
+    let json = "{\"to\": \"%KUMA_DESTINATION_SERVICE%\"}\n";
+    assert_eq!(line(json, true), "{\"to\": \"back\\\"\\nend\"}");
+    assert_eq!(line(json, false), "{\"to\": \"back\"\\nend\"}");
+    assert_eq!(line("to %KUMA_DESTINATION_SERVICE%", true), "to back\"\\nend");
+    assert_eq!(line("to\n%KUMA_MESH%\n", true), "to\nmesh-1");
 }

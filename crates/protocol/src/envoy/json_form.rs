@@ -74,6 +74,15 @@ pub fn encode(entry: &Value) -> Encoded<EncodedEntry> {
     })
 }
 
+/// Encodes the `identifier` of a stream's first message, for [`crate::envoy::Origin::decode`].
+///
+/// # Errors
+/// A value is not of its field's type.
+pub fn encode_identifier(identifier: &Value) -> Encoded<Vec<u8>> {
+    let Some(members) = identifier.as_object() else { return refuse("an object") };
+    message(members, fields::IDENTIFIER)
+}
+
 /// A member's name in JSON: `response_code` is `responseCode`.
 fn json_name(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
@@ -113,6 +122,7 @@ fn encode_field(field: &Field, value: &Value, out: &mut Vec<u8>) -> Encoded {
     match field.kind {
         Kind::Text => bytes(out, number, text(value)?.as_bytes()),
         Kind::Number => varint_field(out, number, unsigned(value)?),
+        Kind::Struct => bytes(out, number, &structure(value)?),
         Kind::Bool => match value.as_bool() {
             Some(value) => varint_field(out, number, value.into()),
             None => return refuse("true or false"),

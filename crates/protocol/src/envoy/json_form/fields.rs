@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Duration,
     Message(&'static [Field]),
     Repeated(&'static [Field]),
+    /// `google.protobuf.Struct`.
+    Struct,
     /// A map by texts, and what encodes a value.
     Map(fn(&Value) -> Encoded<Vec<u8>>),
 }
@@ -42,6 +44,18 @@ pub(super) static HTTP: &[Field] = &[
 
 pub(super) static TCP: &[Field] =
     &[field("commonProperties", 1, Kind::Message(COMMON)), field("connectionProperties", 2, Kind::Message(CONNECTION))];
+
+pub(super) static IDENTIFIER: &[Field] = &[field("node", 1, Kind::Message(NODE)), field("logName", 2, Kind::Text)];
+
+static NODE: &[Field] = &[
+    field("id", 1, Kind::Text),
+    field("cluster", 2, Kind::Text),
+    field("metadata", 3, Kind::Struct),
+    field("locality", 4, Kind::Message(LOCALITY)),
+];
+
+static LOCALITY: &[Field] =
+    &[field("region", 1, Kind::Text), field("zone", 2, Kind::Text), field("subZone", 3, Kind::Text)];
 
 static CONNECTION: &[Field] = &[field("receivedBytes", 1, Kind::Number), field("sentBytes", 2, Kind::Number)];
 
