@@ -21,9 +21,12 @@ use super::resource_name::ResourceName;
 use super::target_ref::TargetKind;
 use super::template::Format;
 
-/// Streams that are known at the same time, and listeners of one proxy; more begin anew.
-const MAX_PROXIES: usize = 4096;
-const MAX_LISTENERS: usize = 4096;
+/// Bytes that an evaluator keeps of what it has found out, about; beyond, it begins anew. A mesh of a thousand Envoys has less.
+const MAX_KEPT: usize = 32 << 20;
+/// Bytes of a stream, or of a listener, beside those of its names, about.
+const OVERHEAD: usize = 1024;
+/// How many times larger a Dataplane is than its text, about.
+const PARSED_RATIO: usize = 4;
 
 /// A line for an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Evaluator {
     proxies: HashMap<ProxyKey, Known>,
     /// What rules say of the proxy of a stream, if they depend on nothing else.
     names: HashMap<usize, (Arc<Origin>, ProxyNames)>,
+    /// Bytes of both, about.
+    kept: usize,
 }
 
 /// A stream, by the address of its origin, and what rules say of the proxy.
@@ -80,7 +85,7 @@ enum Side {
 impl Evaluator {
     /// An evaluator for `engine`.
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, proxies: HashMap::new(), names: HashMap::new() }
+        Self { engine, proxies: HashMap::new(), names: HashMap::new(), kept: 0 }
     }
 
     /// The lines of an entry. None for one that cannot be read, and for one that tells the start or the state of what has not
@@ -139,8 +144,8 @@ impl Evaluator {
         let sources = Sources { origin: &record.origin, common, request };
         let key = self.key(&record.origin, sources);
         let engine = self.engine.clone();
-        if self.proxies.len() >= MAX_PROXIES && !self.proxies.contains_key(&key) {
-            self.proxies.clear();
+        if !self.proxies.contains_key(&key) {
+            self.keep(OVERHEAD + PARSED_RATIO * record.origin.size() + 2 * key.1.size());
         }
         let known = self.proxies.entry(key).or_insert_with_key(|ProxyKey(_, names)| Known {
             _origin: record.origin.clone(),
@@ -154,21 +159,45 @@ impl Evaluator {
             return plan.clone();
         }
         let plan: Rc<[Planned]> = engine.planned(&known.proxy, &key.0, key.1.as_ref(), key.2).into();
-        if known.plans.len() >= MAX_LISTENERS {
-            known.plans.clear();
+        let size = OVERHEAD * (1 + plan.len()) + 2 * (common.upstream_cluster.len() + common.route_name.len());
+        if self.kept + size > MAX_KEPT {
+            self.forget();
+        } else {
+            self.kept += size;
+            known.plans.insert(key, plan.clone());
         }
-        known.plans.insert(key, plan.clone());
         plan
     }
 
+    /// Bytes that are kept, about.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Makes room for so many bytes more.
+    fn keep(&mut self, bytes: usize) {
+        if self.kept + bytes > MAX_KEPT {
+            self.forget();
+        }
+        self.kept += bytes;
+    }
+
+    fn forget(&mut self) {
+        self.proxies.clear();
+        self.names.clear();
+        self.kept = 0;
+    }
+
     fn key(&mut self, origin: &Arc<Origin>, sources: Sources<'_>) -> ProxyKey {
-        let names = &self.engine.options.names;
+        let engine = self.engine.clone();
+        let names = &engine.options.names;
         let stream = Arc::as_ptr(origin) as usize;
         if names.tell_proxies_of_entries() {
             return ProxyKey(stream, names.of_proxy(sources));
         }
-        if self.names.len() >= MAX_PROXIES && !self.names.contains_key(&stream) {
-            self.names.clear();
+        if !self.names.contains_key(&stream) {
+            self.keep(OVERHEAD + origin.size());
         }
         let (_, of_stream) = self.names.entry(stream).or_insert_with(|| (origin.clone(), names.of_proxy(sources)));
         ProxyKey(stream, of_stream.clone())

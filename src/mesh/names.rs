@@ -59,6 +59,15 @@ pub(super) struct ProxyNames {
     pub(super) tags: Tags,
 }
 
+impl ProxyNames {
+    /// Bytes that they hold, about.
+    pub(super) fn size(&self) -> usize {
+        let names = [&self.mesh, &self.zone, &self.namespace, &self.service, &self.address, &self.workload];
+        let names = names.into_iter().flatten().map(String::len);
+        names.chain(self.tags.iter().map(|(name, value)| name.len() + value.len())).sum()
+    }
+}
+
 /// What rules say of the listener of an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ListenerNames {

@@ -332,3 +332,27 @@ fn lines_stay_lines() {
     assert_eq!(line("to %KUMA_DESTINATION_SERVICE%", true), "to back\"\\nend");
     assert_eq!(line("to\n%KUMA_MESH%\n", true), "to\nmesh-1");
 }
+
+/// Scenario: a sender that names another cluster in each entry, and one whose every message is of another node, many times more than
+/// are kept. Guarantees: what an evaluator keeps stays within its bound, and the answers stay right.
+#[test]
+fn what_is_kept_is_bounded() {
+    let document = policy(&json!({"name": "a", "to": [{"targetRef": {"kind": "Mesh"}, "default": ["a"]}]}));
+    let engine = Arc::new(Engine::new(good(&document.to_string()).into(), Options::default()).unwrap());
+    let mut evaluator = Evaluator::new(engine);
+    let (origin, long) = (web(), "c".repeat(50_000));
+    for number in 0..1000 {
+        let cluster = format!("{number}-{long}");
+        let lines = evaluator.lines(&record(&json!({"to": cluster}), origin.clone()));
+        assert_eq!(lines[0].text, format!("OUTBOUND web {cluster}"));
+        assert!(evaluator.kept() <= 32 << 20);
+    }
+    let resource = json!({"type": "Dataplane", "mesh": "mesh-1", "labels": {"l": "x".repeat(60_000)}});
+    for number in 0..300 {
+        let node =
+            json!({"id": format!("mesh-1.n{number}"), "cluster": "web", "type": "dataplane", "dataplane": resource});
+        let lines = evaluator.lines(&record(&json!({"to": "db"}), self::origin(&node)));
+        assert_eq!(lines[0].text, "OUTBOUND web db");
+        assert!(evaluator.kept() <= 32 << 20);
+    }
+}

@@ -72,6 +72,12 @@ impl Origin {
         Self { node_id, node_cluster, log_name, region, zone, sub_zone, metadata, members }
     }
 
+    /// Bytes that it holds.
+    pub fn size(&self) -> usize {
+        let names = [&self.node_id, &self.node_cluster, &self.log_name, &self.region, &self.zone, &self.sub_zone];
+        names.iter().map(|name| name.len()).sum::<usize>() + self.metadata.len() + self.members.len()
+    }
+
     /// The text of the value at `keys` of the node's metadata; none for objects, lists and `null`.
     pub fn node_metadata(&self, keys: &[String]) -> Option<Cow<'_, [u8]>> {
         metadata::find_in(&self.metadata, keys)
