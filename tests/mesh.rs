@@ -1,6 +1,6 @@
 //! Resources of Kuma and Kong Mesh, as a user meets them.
 
-use crate::service::Home;
+use crate::service::{Home, wait_until};
 
 /// The example of Kong Mesh's page about TrafficLog, with a mistake in a format and one in a selector.
 const RESOURCES: &str = "type: Mesh
@@ -49,6 +49,9 @@ fn check_takes_resources_of_a_mesh() {
     home.write("mesh.yml", &RESOURCES.replace("DURATON", "DURATION").replace("region: eu", "kuma.io/service: '*'"));
     let ended = home.run(&["check", "kong.yml", "mesh.yml"], b"");
     assert_eq!(ended.code(), 0, "{}{}", ended.stdout, ended.stderr);
+    for expected in ["ok: 0 plugins, 0 Lua snippets, 1 TrafficLog\n", "mesh-tcp                 127.0.0.1:5000"] {
+        assert!(ended.stdout.contains(expected), "{expected} is not in\n{}", ended.stdout);
+    }
 }
 
 /// Scenario: `run` and `check` with a backend of OpenTelemetry. Guarantees: they say that it is not run yet, and where it stands:
@@ -94,4 +97,26 @@ fn explain_says_which_policy_applies() {
     let ended = home.run(&["explain", "mesh.yml", "--node-cluster", "web"], b"{\"a\": 1} {\"commonProperties\": {}}");
     assert_eq!(ended.code(), 1, "{}", ended.stdout);
     assert!(ended.stdout.contains("service `web`: outbound to an unknown service"), "{}", ended.stdout);
+}
+
+/// Scenario: a service whose policy writes a file, without an input for Envoy's entries; then a reload with a file elsewhere.
+/// Guarantees: it warns that no entry can come; the reload is refused where the process may not write the file, at the place that
+/// names it.
+#[test]
+fn files_out_of_reach_and_no_entries() {
+    let home = Home::with("_format_version: \"3.0\"\n");
+    let policy = |path: &str| {
+        format!(
+            "type: MeshAccessLog\nname: all\nspec:\n  to:\n  - targetRef: {{kind: Mesh}}\n    default:\n      backends:\n      \
+             - {{type: File, file: {{path: {path}}}}}\n"
+        )
+    };
+    home.write("mesh.yml", &policy(&home.text("access.log")));
+    let mut service = home.start_with(&["run", "kong.yml", "mesh.yml"]);
+    assert!(service.has_logged("the policies of meshes have no access logs"), "{}", service.log());
+    service.home.write("mesh.yml", &policy("/var/elsewhere/access.log"));
+    service.signal(crate::service::Signal::HUP);
+    wait_until("the reload is refused", || service.has_logged("may not write /var/elsewhere/access.log"));
+    assert!(service.has_logged("mesh.yml:8"), "{}", service.log());
+    assert_eq!(service.stop(), 0);
 }

@@ -101,6 +101,11 @@ fn summary(prepared: &Prepared) -> String {
     if elsewhere > 0 {
         let _ = write!(text, ", {} of other phases in Kong", counted(elsewhere, "function"));
     }
+    let mesh = &configuration.mesh;
+    let policies = [(mesh.traffic_logs.len(), "TrafficLog"), (mesh.access_logs.len(), "MeshAccessLog")];
+    for (count, what) in policies.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(text, ", {}", counted(count, what));
+    }
     let _ = writeln!(text, "{}", if disabled > 0 { format!(", {disabled} disabled") } else { String::new() });
     const SHOWN: usize = 20;
     for step in program.steps.iter().take(SHOWN) {
@@ -108,6 +113,14 @@ fn summary(prepared: &Prepared) -> String {
     }
     if plugins > SHOWN {
         let _ = writeln!(text, "  ... and {} more", plugins - SHOWN);
+    }
+    let outputs = program.mesh.as_ref().map_or(&[][..], |engine| engine.outputs());
+    for output in outputs.iter().take(SHOWN) {
+        let destination = &output.destination;
+        let _ = writeln!(text, "  {:>8}  {:<24} {}", "", destination.output_name(), destination.instance());
+    }
+    if outputs.len() > SHOWN {
+        let _ = writeln!(text, "  ... and {} more", outputs.len() - SHOWN);
     }
     text
 }

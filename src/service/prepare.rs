@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Severity, any_error, codes};
+use serde_json::Value;
 
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
@@ -84,7 +85,8 @@ impl Prepared {
     /// Errors and warnings about the inputs, whose files are read: only for who is about to serve them, as other commands need
     /// none of them.
     pub fn check_inputs(&self) -> Vec<Diagnostic> {
-        INPUTS.iter().flat_map(|input| input.check(&self.settings)).collect()
+        let found = INPUTS.iter().flat_map(|input| input.check(&self.settings));
+        found.chain(self.program.mesh.as_ref().and_then(|_| no_entries(&self.settings))).collect()
     }
 
     /// The settings.
@@ -126,6 +128,17 @@ impl Prepared {
     pub fn program(&self) -> &Program {
         &self.program
     }
+}
+
+/// A warning if nothing can bring entries for the policies of meshes.
+fn no_entries(settings: &Settings) -> Option<Diagnostic> {
+    let listen = settings.inputs.get("als").and_then(|als| als.get("listen"));
+    let is_off = listen.and_then(Value::as_array).is_none_or(Vec::is_empty);
+    is_off.then(|| {
+        let message =
+            "the policies of meshes have no access logs: they are of Envoy's access log service, which is off";
+        Diagnostic::warning(codes::SETTING, message).path("inputs.als.listen").help("set inputs.als.listen")
+    })
 }
 
 /// The router of `configuration`, with what is wrong with its routes: errors if an input finds routes; otherwise only
