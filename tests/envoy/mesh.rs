@@ -158,6 +158,24 @@ fn objects_of_kubernetes() {
     assert_eq!(mesh.service.stop(), 0);
 }
 
+/// Scenario: file-log of Kong and the TrafficLog write the same file, while requests come one after the other.
+/// Guarantees: every line is whole, and none is missing: a line of the TrafficLog for each request, and a message for each entry.
+#[test]
+fn a_file_of_a_plugin_and_of_a_mesh() {
+    let home = Home::new();
+    let plugins = json!([{"name": "file-log", "config": {"path": home.text("access.log")}}]);
+    let mut mesh = Mesh::start(home, "mesh-kubernetes.yml", &plugins);
+    for number in 0..50 {
+        mesh.get(&format!("/{number}"));
+    }
+    let texts = |lines: &[String]| lines.iter().filter(|line| line.starts_with("[20") && line.ends_with('"')).count();
+    let messages = |lines: &[String]| lines.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
+    wait_until("all lines are in the file", || mesh.lines("access.log").len() >= 150);
+    let lines = mesh.lines("access.log");
+    assert_eq!((texts(&lines), messages(&lines), lines.len()), (50, 100, 150));
+    assert_eq!(mesh.service.stop(), 0);
+}
+
 /// Scenario: the collector is away while connections are made; then a reload gives the policy another format, and the collector
 /// comes back.
 /// Guarantees: no line is lost, those from before the reload keep their format, later ones have the new one.
