@@ -252,6 +252,58 @@ proptest! {
     }
 }
 
+/// Entries that a real Envoy sent.
+fn samples() -> Vec<(RecordKind, Vec<u8>)> {
+    use base64::Engine;
+    let lines = include_str!("../../../crates/protocol/tests/samples.ndjson").lines();
+    let samples = lines.map(|line| {
+        let sample: Value = serde_json::from_str(line).unwrap();
+        let entry = base64::engine::general_purpose::STANDARD.decode(text(&sample, "entry")).unwrap();
+        (if sample["kind"] == "http" { RecordKind::Http } else { RecordKind::Tcp }, entry)
+    });
+    samples.collect()
+}
+
+proptest! {
+    /// Scenario: entries of a real Envoy, whole and with a byte changed, of proxies of Kuma and others, with any text as their
+    /// Dataplane. Guarantees: no panic; an entry has at most one line, as no listener is for both policies, and a line of
+    /// text has no line end.
+    #[test]
+    fn any_entry_of_any_proxy(
+        which in 0..44_usize,
+        change in prop::option::of((0..2000_usize, any::<u8>())),
+        id in "[a-z.]{0,8}",
+        kind in prop::sample::select(vec!["", "dataplane", "ingress", "egress"]),
+        resource in prop_oneof![".{0,40}", Just("{type: Dataplane, networking: {inbound: [{port: 70000}, 1], gateway: []}}".to_owned())],
+    ) {
+        let (record_kind, mut bytes) = samples().swap_remove(which);
+        if let Some((at, byte)) = change {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let node = Node {
+            id: id.into(),
+            cluster: "web".into(),
+            metadata: metadata(&[("dataplane.proxyType", kind), ("dataplane.resource", &resource)]),
+            locality: None,
+        };
+        let origin = Arc::new(Origin::new(&node, &Bytes::new()));
+        let all = [
+            json!({"name": "a", "mesh": "default", "to": [{"targetRef": {"kind": "Mesh"}, "default": ["a"]}]}),
+            json!({"name": "b", "mesh": "default", "rules": [{"default": ["b"]}]}),
+        ];
+        let documents: Vec<_> = all.iter().map(|short| policy(short).to_string()).collect();
+        let engine = Arc::new(Engine::new(good(&documents.join("\n---\n")).into(), Options::default()).unwrap());
+        let record = Record { kind: record_kind, bytes: bytes.into(), origin };
+        let lines = Evaluator::new(engine.clone()).lines(&record);
+        prop_assert!(lines.len() <= 1);
+        prop_assert!(lines.iter().all(|line| !line.text.contains(&b'\n')));
+        if change.is_none() {
+            prop_assert_eq!(engine.explain(&record).unwrap().lines.len(), lines.len());
+        }
+    }
+}
+
 /// The origin of the node `web`.
 fn web() -> Arc<Origin> {
     let dataplane = json!({"type": "Dataplane", "labels": {"app": "web"}, "networking": {"address": "10.0.0.1",
