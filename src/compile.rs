@@ -156,7 +156,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         }
         match compile(&source.text, &limits) {
             Ok(code) => {
-                let path = key.map(|key| KeyPath::parse(key, settings.kong_quirks));
+                let path = key.map(|key| key_path(plugin, key, settings.kong_quirks));
                 parts.push(Compiled { path, code, phase: Phase::Log, index, source: source.clone() });
             }
             Err(error) => {
@@ -214,6 +214,12 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         parts,
         drops: own.on_error == OnError::Drop,
     })
+}
+
+/// Where the value of a snippet goes: attributes are members of the message, whatever is in their names.
+fn key_path(plugin: &Plugin, key: &str, quirks: bool) -> KeyPath {
+    let attributes = plugin.definition.fields.are_attributes;
+    if attributes { KeyPath::member(key, quirks) } else { KeyPath::parse(key, quirks) }
 }
 
 /// The phases for which `plugin` has functions that run in Kong alone, each once.

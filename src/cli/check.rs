@@ -49,9 +49,14 @@ pub(super) fn check(arguments: &Check) -> Exit {
 /// Notes on valid plugins that Logphase does not run, and on snippets.
 fn notes(configuration: &Configuration, settings: &Settings) -> Vec<Diagnostic> {
     let skipped = configuration.not_run.iter().filter_map(|plugin| {
-        let why = match plugin.reason {
+        let why = match &plugin.reason {
             WhyNotRun::Proxying => "is skipped: it does nothing in the log phase",
             WhyNotRun::NotSentHere => "is not sent from here: leave it in Kong",
+            WhyNotRun::LeftToKong(left) => {
+                let message = format!("plugin `{}` does nothing here: {}", plugin.name, left.what);
+                let note = Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone());
+                return Some(note.label(format!("on: {}", plugin.scope)).help(left.help));
+            }
             // The settings have said what they say about it.
             WhyNotRun::NotSelected | WhyNotRun::Unknown(_) => return None,
         };

@@ -21,10 +21,11 @@ pub(super) fn absent(configuration: &Configuration) -> Vec<Absent> {
         reason: "`enabled` is false".to_owned(),
     });
     let others = configuration.not_run.iter().map(|plugin| {
-        let why = match plugin.reason {
+        let why = match &plugin.reason {
             WhyNotRun::NotSelected => "it lacks a tag of `select_tags`",
             WhyNotRun::Proxying => "it does nothing in the log phase",
             WhyNotRun::NotSentHere => "it is not sent from here",
+            WhyNotRun::LeftToKong(_) => "it asks for nothing that is sent from here",
             WhyNotRun::Unknown(_) => "it is not a plugin of Kong",
         };
         Absent { name: plugin.name.clone(), instance_name: None, reason: format!("{why} ({})", plugin.scope) }

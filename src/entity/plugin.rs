@@ -14,7 +14,7 @@ use super::kind::EntityKind;
 use super::scope::Scope;
 use super::tags::Tags;
 use super::unique::FirstUses;
-use crate::plugin::{self, Definition, Protocol};
+use crate::plugin::{self, Definition, LeftToKong, Protocol};
 use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, Suggestions, codes, misspelt};
 use logphase_config::document::{Node, SnippetSource};
 
@@ -129,6 +129,8 @@ pub enum WhyNotRun {
     Proxying,
     /// It does something in the log phase of Kong that Logphase does not do.
     NotSentHere,
+    /// Of what it can send, its configuration asks only for what Logphase does not send.
+    LeftToKong(LeftToKong),
     /// It is not a plugin of Kong: a custom plugin, or a mistake. Whether it is accepted is for the settings to say.
     Unknown(Box<UnknownPlugin>),
 }
@@ -193,6 +195,16 @@ pub(super) fn read(
         match definition {
             Some(definition) => {
                 let mut plugin = plugin(draft, definition, scope, diagnostics);
+                match plugin.config.as_object().and_then(definition.left_to_kong) {
+                    Some(left) if left.all => {
+                        let (name, scope, reason) =
+                            (real_name.to_owned(), plugin.scope.to_string(), WhyNotRun::LeftToKong(left));
+                        configuration.not_run.push(NotRun { name, origin: draft.origin(), scope, reason });
+                        continue;
+                    }
+                    Some(left) => diagnostics.push(left_to_kong(draft, real_name, &left)),
+                    None => {}
+                }
                 plugin.certificate = certificate(draft, definition, drafts, index, diagnostics);
                 if let Some(route) = targets[0] {
                     check_route(draft, &plugin, &drafts[route], diagnostics);
@@ -225,6 +237,12 @@ fn on_model(draft: &Draft, name: &str, origin: Origin) -> Diagnostic {
         format!("plugin `{name}` is skipped: it is on an AI model, and transactions do not say which served them");
     let diagnostic = Diagnostic::warning(codes::SCOPE, message).at(origin).path(draft.member_path("model"));
     diagnostic.help("put it on the route or service of the model")
+}
+
+/// A note on what a plugin that runs here leaves to Kong.
+fn left_to_kong(draft: &Draft, name: &str, left: &LeftToKong) -> Diagnostic {
+    let message = format!("plugin `{name}`: {}", left.what);
+    Diagnostic::note(codes::NOT_RUN, message).at(draft.origin()).help(left.help)
 }
 
 fn unknown(draft: &Draft, name: &str) -> Diagnostic {
@@ -302,7 +320,8 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         None => definition.schema.read(&Node::empty_mapping_at(&draft.node), &here, diagnostics),
     };
     (definition.convert)(&mut config);
-    let fields = config_node.and_then(|node| node.get("custom_fields_by_lua")).and_then(Node::entries);
+    let fields = definition.fields.path.iter().try_fold(config_node, |node, name| Some(node?.get(name)));
+    let fields = fields.flatten().and_then(Node::entries);
     let fields = fields.into_iter().flatten().filter_map(|(key, value)| {
         Some(Field { key: key.name.clone(), source: value.snippet()?, key_origin: key.origin() })
     });

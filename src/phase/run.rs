@@ -15,7 +15,7 @@ use super::program::{Compiled, Program, Step};
 use super::worker::WorkerStats;
 use crate::router::{Destination, RouteFinder};
 use logphase_queue::metric::Cell;
-use logphase_script::message::{BodyError, Message};
+use logphase_script::message::{BodyError, Message, Snapshot};
 use logphase_script::transaction::Transaction;
 use logphase_script::{FieldResult, Phase, ScriptError, SnippetId, Stop, Vm};
 
@@ -205,6 +205,7 @@ impl Runner {
         // A plugin without edits reuses the encoded message of the previous one.
         let mut last: Option<(u64, Bytes)> = None;
         for (at, &step) in plan.iter().enumerate() {
+            let before = self.before_attributes(&program.steps[step]);
             let succeeded = self.run_parts(program, step, size, observer);
             if !succeeded && program.steps[step].drops {
                 drop_all(program, &plan[at..], observer);
@@ -226,7 +227,16 @@ impl Runner {
                     Err(error) => observer.refused(step, &error),
                 }
             }
+            if let Some(before) = before {
+                self.vm.with_message(|message| message.undo(before));
+            }
         }
+    }
+
+    /// The message before a step sets attributes, which no later step sees.
+    fn before_attributes(&self, step: &Step) -> Option<Snapshot> {
+        let sets = step.definition.fields.are_attributes && step.runs_in(Phase::Log);
+        if sets { self.vm.with_message(|message| message.snapshot()) } else { None }
     }
 
     /// Runs the fields or functions that a step has for the current phase, on a transaction of `size` bytes. Returns whether
@@ -329,6 +339,9 @@ impl Runner {
         }
         let snippet = self.loaded[step].snippets[part];
         match &self.program.steps[step].parts[part].path {
+            Some(path) if self.program.steps[step].definition.fields.are_attributes => {
+                self.vm.run_attribute(snippet, path)
+            }
             Some(path) => self.vm.run_field(snippet, path),
             None => self.vm.run_function(snippet),
         }

@@ -29,6 +29,10 @@ pub struct Definition {
     pub schema: &'static Record,
     /// Converts fields of a validated `config` that Kong has replaced.
     pub convert: fn(&mut Map<String, Value>),
+    /// Its fields by Lua.
+    pub fields: LuaFields,
+    /// What of a validated `config` is not done here but in Kong, if anything.
+    pub left_to_kong: fn(&Map<String, Value>) -> Option<LeftToKong>,
     /// Whether it is a logging plugin: it emits a message for each transaction.
     pub emits: bool,
     /// The bodies in its messages if `include_body` is absent.
@@ -61,6 +65,32 @@ pub struct Unsent {
     /// What is not sent, and why, as a lowercase fragment.
     pub message: String,
     /// What to do, in a sentence.
+    pub help: &'static str,
+}
+
+/// Where a plugin has Lua snippets that each return a value of its messages.
+#[derive(Debug, Clone, Copy)]
+pub struct LuaFields {
+    /// The path of the map of snippets in its `config`.
+    pub path: &'static [&'static str],
+    /// Whether the keys are names of attributes, which only this plugin's messages have, and not key paths of the message that
+    /// all later plugins see.
+    pub are_attributes: bool,
+}
+
+impl LuaFields {
+    /// `custom_fields_by_lua`, which most logging plugins have.
+    pub const CUSTOM: Self = Self { path: &["custom_fields_by_lua"], are_attributes: false };
+}
+
+/// What a plugin's configuration asks for and Logphase leaves to Kong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftToKong {
+    /// Whether nothing else is asked for, so that the plugin does not run here.
+    pub all: bool,
+    /// What it is, as a sentence fragment that follows the plugin's name.
+    pub what: String,
+    /// What to do.
     pub help: &'static str,
 }
 
@@ -119,6 +149,8 @@ impl Definition {
             on_consumer_group: false,
             schema,
             convert: |_| (),
+            fields: LuaFields::CUSTOM,
+            left_to_kong: |_| None,
             emits: false,
             include_body: Include::OFF,
             durable: false,

@@ -123,6 +123,15 @@ fn check_host(value: &Value) -> Result<(), String> {
     if host.chars().all(allowed) && !host.starts_with('.') { Ok(()) } else { Err(format!("invalid value: {host}")) }
 }
 
+/// Checks the name of a header by Kong's rules.
+pub fn check_header_name(name: &str) -> Result<(), String> {
+    let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if valid {
+        return Ok(());
+    }
+    Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
+}
+
 /// Checks a URL by Kong's rules: it has a scheme and a host.
 pub fn check_url(value: &Value) -> Result<(), String> {
     let url = value.as_str().unwrap_or("");

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::field::{
     BODY_TYPES, CUSTOM_FIELDS, FLUSH_TIMEOUT, INCLUDE_BODY, KONG_QUEUE, MAX_BODY_SIZE, ON_BODY_ERROR, ON_ERROR,
-    QUEUE_SIZE, REDACT, RETRY_COUNT, check_url, convert_old_queue, milliseconds,
+    QUEUE_SIZE, REDACT, RETRY_COUNT, check_header_name, check_url, convert_old_queue, milliseconds,
 };
 use super::{Definition, SinkContext, definition::insert_certificate};
 use crate::sink::http;
@@ -73,9 +73,11 @@ static SCHEMA: Record = Record {
     checks: &[one_authorization],
 };
 
-static CERTIFICATE: Record =
+/// A reference to a client certificate.
+pub(super) static CERTIFICATE: Record =
     Record::new(&[Field::string("id").required().checks(&[Check::Uuid]).about("Id of an entity in `certificates`.")]);
 
+/// The name of a header that is added to requests.
 const HEADER_NAME: Field = Field::string("").checks(&[Check::Custom(check_header)]);
 
 fn check_header(value: &Value) -> Result<(), String> {
@@ -84,11 +86,7 @@ fn check_header(value: &Value) -> Result<(), String> {
     if let Some(taken) = reserved.into_iter().find(|taken| taken.eq_ignore_ascii_case(name)) {
         return Err(format!("cannot contain '{taken}' header"));
     }
-    let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if valid {
-        return Ok(());
-    }
-    Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
+    check_header_name(name)
 }
 
 fn one_authorization(config: &Map<String, Value>) -> Result<(), Problem> {

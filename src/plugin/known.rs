@@ -111,7 +111,6 @@ pub const KNOWN: &[KnownPlugin] = &[
     plugin("canary", 20),
     logging("metering-and-billing", 16),
     logging("solace-log", 15),
-    logging("opentelemetry", 14),
     logging("prometheus", 13),
     logging("statsd-advanced", 11),
     plugin("grpc-web", 3),

@@ -12,6 +12,7 @@ pub mod http_log;
 pub mod kafka_log;
 mod known;
 pub mod loggly;
+pub mod opentelemetry;
 pub mod post_function;
 pub mod pre_function;
 mod protocol;
@@ -22,12 +23,13 @@ pub mod tcp_log;
 pub mod udp_log;
 
 pub use clones::cloned;
-pub use definition::{Certificate, Definition, SinkContext, Unsent};
+pub use definition::{Certificate, Definition, LeftToKong, LuaFields, SinkContext, Unsent};
 pub use known::{KNOWN, KnownPlugin, find_known};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
 
 static DEFINITIONS: &[Definition] = &[
     pre_function::DEFINITION,
+    opentelemetry::DEFINITION,
     http_log::DEFINITION,
     statsd::DEFINITION,
     datadog::DEFINITION,

@@ -8,6 +8,8 @@ pub mod file;
 pub mod http;
 pub mod kafka;
 mod line_format;
+pub mod otlp;
+mod requests;
 mod resend;
 mod rewrite;
 pub mod statsd;

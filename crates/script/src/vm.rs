@@ -206,6 +206,15 @@ impl Vm {
         })
     }
 
+    /// Runs a snippet of `custom_attributes_by_lua` and sets the returned value at `path`; nil is null there, so that whoever
+    /// gets the message knows what is to be left out.
+    pub fn run_attribute(&self, snippet: SnippetId, path: &KeyPath) -> FieldResult {
+        self.call(snippet, &self.snippets[snippet.0], |value, _| {
+            let value = if value.is_nil() { Lv::NULL } else { value };
+            self.state.edit(path, &value, Mode::Set).map_err(ScriptError::from)
+        })
+    }
+
     /// Runs a pre- or post-function. If the chunk returns a function, that function runs now and in later calls.
     pub fn run_function(&mut self, snippet: SnippetId) -> FieldResult {
         if let Some(function) = &self.returned[snippet.0] {

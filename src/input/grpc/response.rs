@@ -12,6 +12,8 @@ use hyper::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message;
 
+use logphase_protocol::rpc::Status;
+
 /// An answer.
 pub(in crate::input) type Response = hyper::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -55,51 +57,6 @@ impl Code {
     }
 }
 
-/// `google.rpc.Status`.
-#[derive(Clone, PartialEq, Message)]
-pub(in crate::input) struct Status {
-    #[prost(int32, tag = "1")]
-    pub(in crate::input) code: i32,
-    #[prost(string, tag = "2")]
-    pub(in crate::input) message: String,
-    #[prost(message, repeated, tag = "3")]
-    pub(in crate::input) details: Vec<Detail>,
-}
-
-/// `google.protobuf.Any`.
-#[derive(Clone, PartialEq, Message)]
-pub(in crate::input) struct Detail {
-    #[prost(string, tag = "1")]
-    pub(in crate::input) type_url: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(in crate::input) value: Vec<u8>,
-}
-
-/// `google.rpc.RetryInfo`.
-#[derive(Clone, PartialEq, Message)]
-struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    retry_delay: Option<Delay>,
-}
-
-/// `google.protobuf.Duration`.
-#[derive(Clone, PartialEq, Message)]
-struct Delay {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-}
-
-impl Status {
-    /// Why a request is refused; `retry_seconds` says when it may be sent again.
-    pub(in crate::input) fn new(code: Code, message: String, retry_seconds: Option<i64>) -> Self {
-        let detail = |seconds| Detail {
-            type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
-            value: RetryInfo { retry_delay: Some(Delay { seconds }) }.encode_to_vec(),
-        };
-        Self { code: code as i32, message, details: retry_seconds.map(detail).into_iter().collect() }
-    }
-}
-
 /// The answer to a call that its sender has ended, with its message.
 pub(in crate::input) fn done(message: &[u8]) -> Response {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -112,7 +69,7 @@ pub(in crate::input) fn done(message: &[u8]) -> Response {
 
 /// The answer to a call that cannot go on.
 pub(in crate::input) fn failed(code: Code, message: &str) -> Response {
-    refused(&Status::new(code, message.to_owned(), None))
+    refused(&Status::new(code as i32, message.to_owned(), None))
 }
 
 /// The same with details.

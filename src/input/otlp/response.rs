@@ -2,6 +2,7 @@
 //! message in the encoding of the request.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -14,14 +15,16 @@ use serde_json::json;
 
 use crate::decode::otlp::Export;
 use crate::input::grpc;
-use crate::input::grpc::response::{self as grpc_response, Code, Response, Status};
+use crate::input::grpc::response::{self as grpc_response, Code, Response};
 use crate::input::http::error::RequestError;
+use logphase_protocol::otlp::message::{ExportResponse, PartialSuccess};
+use logphase_protocol::rpc::Status;
 
 /// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Seconds after which a refused sender may try again.
-const RETRY_SECONDS: i64 = 1;
+const RETRY_SECONDS: u64 = 1;
 
 /// How a request is encoded, and its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,22 +54,6 @@ impl Wire {
     }
 }
 
-/// `ExportLogsServiceResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct ExportResponse {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
-}
-
-/// `ExportLogsPartialSuccess`.
-#[derive(Clone, PartialEq, Message)]
-struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    rejected_log_records: i64,
-    #[prost(string, tag = "2")]
-    error_message: String,
-}
-
 /// The answer to a request whose sound records were taken.
 pub(super) fn accepted(wire: Wire, export: &Export) -> Response {
     let rejected = export.rejected();
@@ -94,8 +81,8 @@ pub(super) fn accepted(wire: Wire, export: &Export) -> Response {
 /// The answer to a request that is refused.
 pub(super) fn refused(error: &RequestError, wire: Wire, version: Version) -> Response {
     let code = Code::of(error.status);
-    let retry = error.is_retryable().then_some(RETRY_SECONDS);
-    let status = Status::new(code, error.text(), retry);
+    let retry = error.is_retryable().then_some(Duration::from_secs(RETRY_SECONDS));
+    let status = Status::new(code as i32, error.text(), retry);
     if wire == Wire::Grpc && version >= Version::HTTP_2 {
         return grpc_response::refused(&status);
     }

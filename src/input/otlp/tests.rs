@@ -10,13 +10,13 @@ use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use logphase_protocol::otlp::{METHOD, PATH};
+use logphase_protocol::rpc::Status;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::*;
 use crate::decode::mapping::Mappings;
-use crate::input::grpc::response::Status;
 use crate::input::tests::harness::{Behavior, Harness, any_port, field, framed, hostile, transaction, wait_until};
 use crate::input::{Limits, Reason};
 use crate::phase::IntakeError;

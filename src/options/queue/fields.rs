@@ -68,6 +68,14 @@ static OVERRIDE_FIELDS: [Field; ROWS.len()] = fields(Form::Override);
 static PLUGIN_FIELDS: [Field; PLUGIN_ROWS] = fields(Form::Plugin);
 static PLUGIN_FIELDS_WITH_DEFAULTS: [Field; PLUGIN_ROWS] = fields(Form::PluginWithDefaults);
 
+/// Kong's default of `max_batch_size` for opentelemetry.
+const LARGE_BATCH: i64 = 200;
+static PLUGIN_FIELDS_OF_LARGE_BATCHES: [Field; PLUGIN_ROWS] = {
+    let mut fields = fields(Form::PluginWithDefaults);
+    fields[0] = fields[0].default(Default::Integer(LARGE_BATCH));
+    fields
+};
+
 /// `plugins.NAME.queue` of the settings.
 pub static OVERRIDE: Record = Record { fields: &OVERRIDE_FIELDS, checks: &[retry_delays] };
 /// A plugin's `config.queue`; the settings decide the options that it does not set.
@@ -75,6 +83,10 @@ pub static PLUGIN: Record = Record { fields: &PLUGIN_FIELDS, checks: &[retry_del
 /// `config.queue` of a plugin that has a queue in Kong, with Kong's defaults but for `max_retry_time`. Kong's 60 seconds
 /// would cost messages whenever a receiver is away for longer.
 pub static PLUGIN_WITH_DEFAULTS: Record = Record { fields: &PLUGIN_FIELDS_WITH_DEFAULTS, checks: &[retry_delays] };
+
+/// The same of a plugin whose batches have up to 200 entries in Kong.
+pub static PLUGIN_WITH_LARGE_BATCHES: Record =
+    Record { fields: &PLUGIN_FIELDS_OF_LARGE_BATCHES, checks: &[retry_delays] };
 
 /// Options that a plugin's own configuration may have.
 const PLUGIN_ROWS: usize = {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use logphase_config::schema::Check;
 use logphase_queue::{Bounds, DurableBounds, DurableOptions, Mode, Overflow};
 
-pub use fields::{OVERRIDE, PLUGIN, PLUGIN_WITH_DEFAULTS, SETTINGS_FIELDS, retry_delays};
+pub use fields::{OVERRIDE, PLUGIN, PLUGIN_WITH_DEFAULTS, PLUGIN_WITH_LARGE_BATCHES, SETTINGS_FIELDS, retry_delays};
 use fields::{Row, Scope};
 
 /// Kong's default of `max_entries`.

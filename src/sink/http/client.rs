@@ -1,21 +1,16 @@
 //! Sends single requests and classifies the responses.
 
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use hyper::header::{HeaderMap, LOCATION};
 use hyper::{Response, StatusCode};
-use logphase_io::printable;
 
 use super::Config;
-use super::endpoint::Endpoint;
-use crate::sink::config_error::refused;
-use crate::sink::{ConfigError, FailureKind, SendError, SinkShared};
-use logphase_net::http::{HttpClient, HttpError};
-
-/// Bytes of a response body that error messages quote.
-const EXCERPT_BYTES: usize = 200;
+use super::endpoint::{Endpoint, EndpointConfig};
+use crate::sink::requests::{self, EXCERPT_BYTES, Failure, Names, excerpt, is_about_connection, retry_after};
+use crate::sink::{ConfigError, FailureKind, SinkShared};
+use logphase_net::http::{HttpClient, HttpError, StepLimits};
 
 /// Sends bodies to one endpoint.
 pub(super) struct Client {
@@ -24,45 +19,22 @@ pub(super) struct Client {
     timeout: Duration,
 }
 
-/// A request failed.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub kind: FailureKind,
-    /// The whole request was too large.
-    pub too_large: bool,
-    pub message: String,
-    pub retry_after: Option<Duration>,
-}
-
-impl Failure {
-    pub fn retry(message: String) -> Self {
-        Self { kind: FailureKind::Retryable, too_large: false, message, retry_after: None }
-    }
-
-    /// Makes the error of a sink that had delivered `delivered` entries before.
-    pub fn after(self, delivered: usize) -> SendError {
-        SendError { retry_after: self.retry_after, ..SendError::new(delivered, self.kind, self.message) }
-    }
-}
-
 impl Client {
     /// Makes a client that connects with its first request.
     ///
     /// # Errors
     /// Every field that cannot be used.
     pub fn new(config: &Config, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
-        let endpoint = Endpoint::new(config);
+        let endpoint = Endpoint::new(&EndpointConfig {
+            field: "http_endpoint",
+            url: &config.http_endpoint,
+            method: &config.method,
+            content_type: &config.content_type,
+            headers: &config.headers,
+        });
         // An endpoint without TLS needs no trusted certificates.
         let https = endpoint.as_ref().map_or(true, |endpoint| endpoint.address.starts_with("https:"));
-        let verify = config.ssl_verify && (https || config.certificate.is_some());
-        let tls = shared.tls.get(verify).map_err(|error| refused("ssl_verify", error));
-        let tls = tls.and_then(|tls| match &config.certificate {
-            Some(identity) => {
-                let tls = shared.tls.with_identity(config.ssl_verify, identity);
-                tls.map_err(|error| refused("client_certificate", error))
-            }
-            None => Ok(tls),
-        });
+        let tls = requests::tls(shared, https, config.ssl_verify, config.certificate.as_ref());
         match (endpoint, tls) {
             (Ok(endpoint), Ok(tls)) => {
                 let timeout = Duration::from_millis(config.timeout.max(1));
@@ -91,7 +63,8 @@ impl Client {
     }
 
     async fn exchange(&self, body: &Bytes) -> Result<Response<Bytes>, HttpError> {
-        self.client.exchange(self.endpoint.request(body.clone()), self.timeout, EXCERPT_BYTES).await
+        let limits = StepLimits { send: self.timeout, read: self.timeout };
+        self.client.exchange(self.endpoint.request(body.clone()), limits, EXCERPT_BYTES).await
     }
 
     fn classify(&self, response: &Response<Bytes>) -> Failure {
@@ -115,33 +88,9 @@ impl Client {
     }
 
     fn explain(&self, error: &HttpError) -> String {
-        let address = self.address();
-        if let Some(tls) = error.tls() {
-            return format!(
-                "TLS with {address} failed: {tls}; see config.ssl_verify, config.client_certificate and the trusted \
-                 certificates"
-            );
-        }
-        match (error.io_kind(), error) {
-            (Some(io::ErrorKind::ConnectionRefused), _) => {
-                format!(
-                    "cannot connect to {address}: connection refused; start the receiver or correct \
-                         config.http_endpoint"
-                )
-            }
-            (_, HttpError::Timeout(_)) => {
-                format!("{address}: no answer within config.timeout ({} ms)", self.timeout.as_millis())
-            }
-            (_, error) if error.is_broken() => format!("{address} closed the connection without an answer: {error}"),
-            (_, error) => format!("cannot send to {address}: {error}"),
-        }
+        let names = Names { endpoint: "config.http_endpoint", timeout: "config.timeout" };
+        requests::explain(error, self.address(), &names)
     }
-}
-
-/// nginx answers 400 to every request that lacks a required client certificate, or that lacks TLS on a TLS port. Such a
-/// response does not concern the message.
-fn is_about_connection(body: &str) -> bool {
-    ["SSL certificate", "sent to HTTPS port"].iter().any(|words| body.contains(words))
 }
 
 /// What an operator can do about a response.
@@ -159,21 +108,4 @@ fn advice(status: StatusCode, headers: &HeaderMap, body: &str) -> String {
         415 => "; see config.content_type".to_owned(),
         _ => String::new(),
     }
-}
-
-/// The time that `Retry-After` asks clients to wait, given in seconds or as a date (RFC 9110, 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// The beginning of `bytes` on one line, with hidden characters as escapes.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
-    let cut = String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]);
-    let words: Vec<&str> = cut.split_whitespace().collect();
-    printable::line(&words.join(" ")).into_owned()
 }

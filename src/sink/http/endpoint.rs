@@ -1,21 +1,37 @@
 //! The URL and the headers of requests.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::http::uri::{PathAndQuery, Scheme};
 use hyper::{Method, Request, Uri};
 
-use super::Config;
 use crate::sink::ConfigError;
 use crate::sink::config_error::vault_reference;
 use logphase_config::schema::is_vault_reference;
 
 const AGENT: &str = concat!("logphase/", env!("CARGO_PKG_VERSION"));
 
+/// Where requests go, and what all of them have.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sink) struct EndpointConfig<'a> {
+    /// The field with the URL, for errors.
+    pub field: &'static str,
+    /// The URL; its user information becomes an `Authorization` header.
+    pub url: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The content type, unless `headers` have one.
+    pub content_type: &'a str,
+    /// Headers to add.
+    pub headers: &'a BTreeMap<String, String>,
+}
+
 /// The parts that all requests have in common.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(in crate::sink) struct Endpoint {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -28,22 +44,22 @@ impl Endpoint {
     ///
     /// # Errors
     /// Every invalid field. The errors do not contain values, because these may be credentials.
-    pub fn new(config: &Config) -> Result<Self, Vec<ConfigError>> {
+    pub fn new(config: &EndpointConfig<'_>) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let endpoint = endpoint(&config.http_endpoint).map_err(|error| errors.push(error)).ok();
+        let endpoint = endpoint(config.field, config.url).map_err(|error| errors.push(error)).ok();
         let method =
             config.method.parse().map_err(|_| errors.push(ConfigError::new("method", "not an HTTP method"))).ok();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        for (name, value) in &config.headers {
+        match header_value("content_type", config.content_type) {
+            Ok(value) => drop(headers.insert(CONTENT_TYPE, value)),
+            Err(error) => errors.push(error),
+        }
+        for (name, value) in config.headers {
             match header(name, value) {
                 Ok((name, value)) => drop(headers.insert(name, value)),
                 Err(error) => errors.push(error),
             }
-        }
-        match header_value("content_type", &config.content_type) {
-            Ok(value) => drop(headers.insert(CONTENT_TYPE, value)),
-            Err(error) => errors.push(error),
         }
         let (Some((uri, authorization)), Some(method), true) = (endpoint, method, errors.is_empty()) else {
             return Err(errors);
@@ -67,17 +83,16 @@ impl Endpoint {
 }
 
 /// Parses the URL. Returns it without user information, and the `Authorization` made from the user information.
-fn endpoint(url: &str) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
-    const FIELD: &str = "http_endpoint";
+fn endpoint(field: &'static str, url: &str) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
     if is_vault_reference(url) {
-        return Err(vault_reference(FIELD));
+        return Err(vault_reference(field));
     }
     let uri: Uri = url.parse().map_err(|error| {
-        ConfigError::new(FIELD, format!("not a URL: {error}"))
+        ConfigError::new(field, format!("not a URL: {error}"))
             .with_help("write characters that URLs do not have as %XX")
     })?;
     if !matches!(uri.scheme(), Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS) {
-        return Err(ConfigError::new(FIELD, "must begin with http:// or https://"));
+        return Err(ConfigError::new(field, "must begin with http:// or https://"));
     }
     let mut parts = uri.into_parts();
     let whole = parts.authority.as_ref().map_or("", |authority| authority.as_str());
@@ -87,20 +102,20 @@ fn endpoint(url: &str) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
     };
     let port = address.rsplit_once(':').filter(|_| !address.ends_with(']')).map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err(ConfigError::new(FIELD, "not a URL: its port is no number from 0 to 65535"));
+        return Err(ConfigError::new(field, "not a URL: its port is no number from 0 to 65535"));
     }
-    let not_a_url = |error: &dyn std::fmt::Display| ConfigError::new(FIELD, format!("not a URL: {error}"));
+    let not_a_url = |error: &dyn std::fmt::Display| ConfigError::new(field, format!("not a URL: {error}"));
     parts.authority = Some(address.parse().map_err(|error| not_a_url(&error))?);
     parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     let uri = Uri::from_parts(parts).map_err(|error| not_a_url(&error))?;
-    Ok((uri, userinfo.as_deref().map(basic).transpose()?))
+    Ok((uri, userinfo.as_deref().map(|userinfo| basic(field, userinfo)).transpose()?))
 }
 
 /// The value of `Authorization` for the user information of a URL.
-fn basic(userinfo: &str) -> Result<HeaderValue, ConfigError> {
+fn basic(field: &str, userinfo: &str) -> Result<HeaderValue, ConfigError> {
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(userinfo).collect();
     let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
-    let mut value = header_value("http_endpoint", &format!("Basic {encoded}"))?;
+    let mut value = header_value(field, &format!("Basic {encoded}"))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -4,8 +4,7 @@
 //! means that the messages are delivered. Otherwise they are sent again: delivery is at least once.
 
 mod client;
-mod concurrent;
-mod endpoint;
+pub(super) mod endpoint;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::client::Client;
-use self::concurrent::ConcurrentSink;
-use crate::sink::{Batching, BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, defaults, parse};
+use crate::sink::requests::{self, Failure, Post, Posted};
+use crate::sink::{BoxFuture, ConfigError, Sink, SinkShared, defaults, parse};
 use logphase_net::tls::Identity;
 
 /// The members of a plugin's `config` that the sink uses.
@@ -60,9 +59,6 @@ fn default_content_type() -> String {
     "application/json".to_owned()
 }
 
-/// Limit on an array of several messages, in bytes: many servers (like nginx) reject larger bodies by default.
-const MAX_ARRAY_BYTES: usize = 1 << 20;
-
 /// Makes a sink from `config`; see [`crate::sink::Opener`].
 ///
 /// # Errors
@@ -70,24 +66,15 @@ const MAX_ARRAY_BYTES: usize = 1 << 20;
 pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
     let config: Config = parse(config)?;
     let client = Client::new(&config, shared)?;
-    if config.parallel {
-        return Ok(Box::new(ConcurrentSink::new(client, config.array)));
-    }
-    Ok(Box::new(HttpSink {
-        client,
-        array: config.array,
-        max_messages: usize::MAX,
-        rejected_size: MAX_ARRAY_BYTES + 1,
-        warning: None,
-    }))
+    Ok(requests::sink(Poster { client, array: config.array }, config.parallel))
 }
 
 /// The body of a request with `entries`.
-pub(super) fn body(entries: &[Bytes], array: bool) -> Bytes {
+fn body(entries: &[Bytes], array: bool) -> Bytes {
     if let ([entry], false) = (entries, array) {
         return entry.clone();
     }
-    let mut body = BytesMut::with_capacity(array_size(entries));
+    let mut body = BytesMut::with_capacity(entries.iter().map(|entry| entry.len() + 1).sum::<usize>() + 1);
     for (index, entry) in entries.iter().enumerate() {
         body.extend_from_slice(if index == 0 { b"[" } else { b"," });
         body.extend_from_slice(entry);
@@ -96,69 +83,19 @@ pub(super) fn body(entries: &[Bytes], array: bool) -> Bytes {
     body.freeze()
 }
 
-fn array_size(entries: &[Bytes]) -> usize {
-    entries.iter().map(|entry| entry.len() + 1).sum::<usize>() + 1
-}
-
-/// Sends one batch at a time.
-///
-/// A permanently rejected batch is split in halves and sent again, so that one bad message does not affect the others.
-struct HttpSink {
+/// Posts entries to an HTTP server.
+struct Poster {
     client: Client,
     array: bool,
-    // Limit on the messages of a request: half of the last rejected batch, doubled by each success.
-    max_messages: usize,
-    // Size of the smallest body that was rejected as too large, in bytes.
-    rejected_size: usize,
-    warning: Option<String>,
 }
 
-impl HttpSink {
-    async fn send_all(&mut self, entries: &[Bytes]) -> Result<Sent, SendError> {
-        let mut sent = 0;
-        while sent < entries.len() {
-            let part = self.next_part(&entries[sent..]);
-            match self.client.post(&body(part, self.array)).await {
-                Ok(()) => {
-                    sent += part.len();
-                    self.max_messages = self.max_messages.saturating_mul(2);
-                }
-                Err(failure) if failure.kind == FailureKind::Permanent && part.len() > 1 => {
-                    self.max_messages = part.len() / 2;
-                    if failure.too_large {
-                        self.rejected_size = array_size(part);
-                    }
-                    let count = part.len();
-                    self.warning = Some(format!(
-                        "{}; a batch of {count} messages is sent in parts: see config.queue.max_batch_size",
-                        failure.message
-                    ));
-                }
-                Err(failure) => return Err(failure.after(sent)),
-            }
-        }
-        Ok(Sent { warning: self.warning.take(), ..Sent::settled(sent) })
+impl Post for Poster {
+    fn post<'a>(&'a self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Posted, Failure>> {
+        Box::pin(async move { self.client.post(&body(entries, self.array)).await.map(|()| Posted::default()) })
     }
 
-    /// Returns the first entries that fit into one request.
-    fn next_part<'a>(&self, entries: &'a [Bytes]) -> &'a [Bytes] {
-        let max_messages = if self.array { entries.len().min(self.max_messages) } else { 1 };
-        let mut size = 1;
-        let fitting = entries[..max_messages].iter().take_while(|entry| {
-            size += entry.len() + 1;
-            size < self.rejected_size
-        });
-        &entries[..fitting.count().max(1)]
-    }
-}
-
-impl Sink for HttpSink {
-    fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
-        Box::pin(self.send_all(entries))
-    }
-
-    fn batching(&self) -> Batching {
-        Batching::Batches
+    fn takes_several(&self) -> bool {
+        self.array
     }
 }
 

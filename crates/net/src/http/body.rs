@@ -13,24 +13,25 @@ use tokio::time::Instant;
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// The time when the connection last accepted a chunk.
+/// The time when the connection last accepted a chunk, and whether it was the last one.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
-    last: Arc<Mutex<Instant>>,
+    last: Arc<Mutex<(Instant, bool)>>,
 }
 
 impl Progress {
     /// Starts counting at `start`.
     pub(super) fn starting_at(start: Instant) -> Self {
-        Self { last: Arc::new(Mutex::new(start)) }
+        Self { last: Arc::new(Mutex::new((start, false))) }
     }
 
-    pub(super) fn last(&self) -> Instant {
+    /// When that was, and whether the whole body is sent.
+    pub(super) fn last(&self) -> (Instant, bool) {
         *self.last.lock()
     }
 
-    fn record(&self) {
-        *self.last.lock() = Instant::now();
+    fn record(&self, whole: bool) {
+        *self.last.lock() = (Instant::now(), whole);
     }
 }
 
@@ -52,11 +53,11 @@ impl Body for ChunkedBody {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.progress.record();
+        let length = self.rest.len().min(CHUNK_BYTES);
+        self.progress.record(length == self.rest.len());
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        let length = self.rest.len().min(CHUNK_BYTES);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 

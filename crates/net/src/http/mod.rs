@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -68,6 +68,19 @@ impl HttpError {
     }
 }
 
+/// How long a step of an exchange may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Until the connection takes the next chunk of the request.
+    pub send: Duration,
+    /// Until the response begins, once the request is sent, and until the response ends.
+    pub read: Duration,
+}
+
+/// The trailers of a response, which are in its extensions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trailers(pub HeaderMap);
+
 /// A client with its own connection pool. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
@@ -79,16 +92,24 @@ impl HttpClient {
     /// A client that uses `tls` for `https`, keeps idle connections for `keepalive`, and gives up connecting after
     /// `connect`.
     pub fn new(tls: &Arc<ClientConfig>, keepalive: Duration, connect: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(ClientConfig::clone(tls))
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(tls)).https_or_http();
+        Self::with(connector.enable_all_versions().wrap_connector(tcp(connect)), keepalive, connect, false)
+    }
+
+    /// The same for a server that speaks HTTP/2 alone, also without TLS.
+    pub fn http2(tls: &Arc<ClientConfig>, keepalive: Duration, connect: Duration) -> Self {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(tls)).https_or_http();
+        Self::with(connector.enable_http2().wrap_connector(tcp(connect)), keepalive, connect, true)
+    }
+
+    fn with(
+        connector: HttpsConnector<HttpConnector>,
+        keepalive: Duration,
+        connect: Duration,
+        http2_only: bool,
+    ) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
+        builder.http2_only(http2_only);
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
         builder.pool_idle_timeout(keepalive);
         builder.pool_max_idle_per_host(if keepalive.is_zero() { 0 } else { IDLE_CONNECTIONS });
@@ -124,16 +145,15 @@ impl HttpClient {
         timeout(limit, exchange).await.map_err(|_| HttpError::Timeout(limit))?
     }
 
-    /// Sends `request` for a response whose status matters. Returns the first `keep` bytes of its body; it is no error
-    /// if the rest does not come. `limit` applies to each step: until the connection takes the next chunk of the
-    /// request, until the response begins, until it ends.
+    /// Sends `request` for a response whose status matters. Returns the first `keep` bytes of its body, and its
+    /// [`Trailers`]; it is no error if the rest does not come.
     ///
     /// # Errors
     /// There is no connection, or a step takes too long.
     pub async fn exchange(
         &self,
         request: Request<Bytes>,
-        limit: Duration,
+        limits: StepLimits,
         keep: usize,
     ) -> Result<Response<Bytes>, HttpError> {
         // Connecting has a separate limit; the TLS handshake counts as sending.
@@ -141,35 +161,55 @@ impl HttpClient {
         let response = self.client.request(request.map(|body| ChunkedBody::new(body, progress.clone())));
         let stalled = async {
             loop {
-                let until = progress.last() + limit;
-                if until <= Instant::now() {
-                    break;
+                let (last, sent) = progress.last();
+                let limit = if sent { limits.read } else { limits.send };
+                if last + limit <= Instant::now() {
+                    break limit;
                 }
-                sleep_until(until).await;
+                sleep_until(last + limit).await;
             }
         };
         let response = tokio::select! {
             biased;
             response = response => response.map_err(HttpError::Connection)?,
-            () = stalled => return Err(HttpError::Timeout(limit)),
+            limit = stalled => return Err(HttpError::Timeout(limit)),
         };
         let (head, body) = response.into_parts();
-        Ok(Response::from_parts(head, read_beginning(body, Instant::now() + limit, keep).await))
+        let (body, trailers) = read_beginning(body, Instant::now() + limits.read, keep).await;
+        let mut response = Response::from_parts(head, body);
+        if let Some(trailers) = trailers {
+            response.extensions_mut().insert(Trailers(trailers));
+        }
+        Ok(response)
     }
 }
 
-/// The first `keep` bytes of `body`. The body is read to its end so that the connection can be used again.
-async fn read_beginning(mut body: Incoming, until: Instant, keep: usize) -> Bytes {
-    let (mut kept, mut read) = (BytesMut::new(), 0);
+fn tcp(connect: Duration) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect));
+    tcp
+}
+
+/// The first `keep` bytes of `body`, and its trailers. The body is read to its end so that the connection can be used again.
+async fn read_beginning(mut body: Incoming, until: Instant, keep: usize) -> (Bytes, Option<HeaderMap>) {
+    let (mut kept, mut read, mut trailers) = (BytesMut::new(), 0, None);
     while let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await {
-        let Ok(data) = frame.into_data() else { continue };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
+        };
         kept.extend_from_slice(&data[..data.len().min(keep - kept.len())]);
         read += data.len();
         if read > MAX_DRAINED_BYTES {
             break;
         }
     }
-    kept.freeze()
+    (kept.freeze(), trailers)
 }
 
 /// The first error of type `E` among `error` and its causes.

@@ -7,6 +7,7 @@
 //! strings, and unknown members are ignored.
 
 mod json;
+pub mod message;
 mod protobuf;
 mod record;
 mod seed;

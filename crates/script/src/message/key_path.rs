@@ -48,6 +48,13 @@ impl KeyPath {
         Self { text: key.into(), parts: parts.into() }
     }
 
+    /// The member `name` of the message itself, whatever dots and brackets are in its name. With `quirks`, it is written as
+    /// Kong writes names.
+    pub fn member(name: &str, quirks: bool) -> Self {
+        let escaping = if quirks { Escaping::Kong } else { Escaping::Json };
+        Self { text: name.into(), parts: Box::new([Part::Name(Name::new(name, escaping))]) }
+    }
+
     /// The key as it was written.
     pub fn text(&self) -> &str {
         &self.text

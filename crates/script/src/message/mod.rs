@@ -21,8 +21,7 @@ pub use media_range::MediaRange;
 pub use redact::{NO_KEY, RedactAction, RedactRule, compile_pattern};
 pub use shape::{Shape, ShapeError, ShapeOptions};
 pub use style::Style;
-pub use tree::Message;
-pub(crate) use tree::Snapshot;
+pub use tree::{Message, Snapshot};
 
 #[cfg(test)]
 mod tests;

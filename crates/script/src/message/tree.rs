@@ -170,7 +170,7 @@ impl Message {
     }
 
     /// The state of the edits, for [`Self::undo`].
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         work(self.root.len());
         Snapshot {
             root: self.root.clone(),
@@ -181,7 +181,7 @@ impl Message {
     }
 
     /// Takes back all edits since `snapshot`.
-    pub(crate) fn undo(&mut self, snapshot: Snapshot) {
+    pub fn undo(&mut self, snapshot: Snapshot) {
         self.root = snapshot.root;
         self.deferred.truncate(snapshot.deferred);
         (self.deferred_bytes, self.added_bytes) = (snapshot.deferred_bytes, snapshot.added_bytes);
@@ -215,7 +215,8 @@ impl Message {
 }
 
 /// The state of the edits of a message.
-pub(crate) struct Snapshot {
+#[derive(Debug)]
+pub struct Snapshot {
     root: Members,
     deferred: usize,
     deferred_bytes: usize,

@@ -10,28 +10,28 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::body;
-use super::client::{Client, Failure};
+use super::{Failure, Post, Posted};
 use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 
 /// Maximum number of concurrent requests. (Kong limits them only by its timers.)
 const MAX_REQUESTS: usize = 64;
 
 /// Sends every message in its own request, up to [`MAX_REQUESTS`] at a time.
-pub(super) struct ConcurrentSink {
-    client: Arc<Client>,
-    array: bool,
+pub struct ConcurrentSink<P> {
+    post: Arc<P>,
     // The outstanding entries, in order.
     slots: VecDeque<Slot>,
     // The number of the first slot.
     first: u64,
     // How many slots, from the front, have a request or an outcome.
     started: usize,
-    running: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Failure>)>>,
+    running: FuturesUnordered<BoxFuture<'static, (u64, Result<Posted, Failure>)>>,
     // The failure after which the outstanding entries must be sent again.
     retry: Option<Failure>,
     // The delivered entries among those that were outstanding before the last error.
     delivered: HashMap<(usize, usize), Bytes>,
+    // What the receiver has said that it has not taken, since the last call.
+    refused: Posted,
 }
 
 struct Slot {
@@ -52,17 +52,17 @@ fn key(entry: &Bytes) -> (usize, usize) {
     (entry.as_ptr() as usize, entry.len())
 }
 
-impl ConcurrentSink {
-    pub fn new(client: Client, array: bool) -> Self {
+impl<P: Post> ConcurrentSink<P> {
+    pub fn new(post: P) -> Self {
         Self {
-            client: Arc::new(client),
-            array,
+            post: Arc::new(post),
             slots: VecDeque::new(),
             first: 0,
             started: 0,
             running: FuturesUnordered::new(),
             retry: None,
             delivered: HashMap::new(),
+            refused: Posted::default(),
         }
     }
 
@@ -82,17 +82,21 @@ impl ConcurrentSink {
             let number = self.first + self.started as u64;
             self.started += 1;
             if matches!(slot.state, State::Pending) {
-                let (client, body) = (self.client.clone(), body(std::slice::from_ref(&slot.entry), self.array));
-                self.running.push(Box::pin(async move { (number, client.post(&body).await) }));
+                let (post, entry) = (self.post.clone(), slot.entry.clone());
+                self.running.push(Box::pin(async move { (number, post.post(std::slice::from_ref(&entry)).await) }));
             }
         }
     }
 
-    fn record(&mut self, (number, result): (u64, Result<(), Failure>)) {
+    fn record(&mut self, (number, result): (u64, Result<Posted, Failure>)) {
         let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
         let Some(slot) = self.slots.get_mut(at) else { return };
         match result {
-            Ok(()) => slot.state = State::Delivered,
+            Ok(posted) => {
+                slot.state = State::Delivered;
+                self.refused.lost += posted.lost;
+                self.refused.warning = posted.warning.or(self.refused.warning.take());
+            }
             Err(failure) if failure.kind == FailureKind::Retryable => {
                 // The longest `Retry-After` applies to all.
                 let previous = self.retry.take().and_then(|failure| failure.retry_after);
@@ -129,7 +133,8 @@ impl ConcurrentSink {
             Some(Slot { state: State::Rejected(_), .. })
         );
         if !rejected && self.retry.is_none() {
-            return Ok(Sent::settled(self.settle_front()));
+            let Posted { lost, warning } = std::mem::take(&mut self.refused);
+            return Ok(Sent { settled: self.settle_front(), lost, warning });
         }
         // After an error nothing may be outstanding.
         while let Some(ended) = self.running.next().await {
@@ -155,7 +160,7 @@ impl ConcurrentSink {
     }
 }
 
-impl Sink for ConcurrentSink {
+impl<P: Post> Sink for ConcurrentSink<P> {
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
         self.enqueue(entries);
         Box::pin(self.drive(false))
