@@ -48,6 +48,7 @@ fn defaults_are_kongs() {
         ("udp-log", "{host: h, port: 1}"),
         ("tcp-log", "{host: '::1', port: 1}"),
         ("http-log", "http_endpoint: http://h"),
+        ("opentelemetry", "access_logs: {endpoint: 'http://h/v1/logs'}"),
         ("syslog", "{}"),
         ("loggly", "key: k"),
         ("statsd", "{}"),
@@ -77,6 +78,16 @@ fn refuses_what_kong_refuses() {
         wording("syslog", "{facility: USER, log_level: warn}"),
         wording("kafka-log", "{authentication: {mechanism: OAUTHBEARER}, bootstrap_servers: [{host: h}]}"),
         wording("kafka-log", "{topic: t, security: {certificate_id: 6c6e1b1a-3a53-4b2e-9a0f-1d1f4b6c2f11}}"),
+        wording("opentelemetry", "{headers: {a b: c}, header_type: w3}"),
+        wording("opentelemetry", "{}"),
+        wording(
+            "opentelemetry",
+            "{endpoint: 'http://h', sampling_rate: 2, resource_attributes: {a: ''}, propagation: {inject: [w4]}}"
+        ),
+        wording(
+            "opentelemetry",
+            "{access_logs: {endpoint: nowhere, custom_attributes_by_lua: {a: ''}}, protocol: http}"
+        ),
         wording("pre-function", "{}"),
         wording("tcp-log", "{host: h, port: 1, queue: {initial_retry_delay: 2, max_retry_delay: 1}, on_error: skip}"),
         wording("tcp-log", "{host: h, port: 1, custom_fields_by_lua: {a: '', b: 1}}"),
@@ -107,7 +118,7 @@ fn extensions_are_accepted() {
     for kind in definitions().iter().filter(|kind| kind.emits) {
         let field = |name| kind.schema.field(name).expect("the plugin has it");
         assert!(field("redact").extension);
-        assert!(field("queue").extension != ["http-log", "statsd", "datadog"].contains(&kind.name), "{}", kind.name);
+        assert!(field("queue").extension != ["http-log", "opentelemetry", "statsd", "datadog"].contains(&kind.name), "{}", kind.name);
         assert!(!kind.takes_fields() || field("on_error").extension);
     }
     let kind = find("tcp-log").expect("a kind");
@@ -214,7 +225,44 @@ fn sink_configurations_are_minimal() {
     assert_eq!(sink_config("statsd"), json!({"x": 1}));
     assert_eq!(sink_config("datadog"), json!({"x": 1, "host": "agent", "port": 9125}));
     assert_eq!(sink_config("kafka-log"), json!({"x": 1, "certificate": inline}));
+    let parallel = json!({"x": 1, "parallel": true, "certificate": inline});
+    assert_eq!(sink_config("opentelemetry"), parallel);
     assert_eq!(sink_config("http-log"), json!({"x": 1, "array": true, "parallel": true, "certificate": inline}));
+}
+
+/// Scenario: opentelemetry with all that Kong's tools write and an endpoint of each kind, in old and new forms.
+/// Guarantees: it runs only if it has access logs; what is set and has no effect is named, and defaults are not.
+#[test]
+fn only_access_logs_are_sent() {
+    let definition = find("opentelemetry").expect("a plugin");
+    let left = |text: &str| {
+        let (config, diagnostics) = read(definition, text);
+        assert!(!any_error(&diagnostics), "{diagnostics:?}");
+        let mut config = config.as_object().expect("a record").clone();
+        (definition.convert)(&mut config);
+        (definition.left_to_kong)(&config).map(|left| (left.all, left.what))
+    };
+    let whole = "access_logs: {endpoint: 'http://h'}, header_type: preserve, propagation: {default_format: w3c}, \
+                 metrics: {push_interval: 60, endpoint: null}, traces_endpoint: null, sampling_rate: null";
+    assert_eq!(left(&format!("{{{whole}}}")), None);
+    assert_eq!(left("{access_logs_endpoint: 'http://h', batch_span_count: 7}"), None);
+    let (all, what) =
+        left("{access_logs: {endpoint: 'http://h'}, endpoint: 'http://t', sampling_rate: 0.5}").expect("some");
+    assert_eq!(
+        (all, &*what),
+        (false, "`traces_endpoint`, `sampling_rate` have no effect here: only access logs are sent from here")
+    );
+    let (all, what) = left("{logs_endpoint: 'http://h', metrics: {endpoint: 'http://m'}}").expect("all");
+    assert_eq!(
+        (all, &*what),
+        (true, "`logs_endpoint`, `metrics` have no effect here: only access logs are sent from here")
+    );
+    let (mut config, _) =
+        read(definition, "{access_logs_endpoint: 'http://h', batch_span_count: 7, batch_flush_delay: 2}");
+    let config = config.as_object_mut().expect("a record");
+    (definition.convert)(config);
+    assert_eq!(config["access_logs"], json!({"endpoint": "http://h"}));
+    assert_eq!((&config["queue"]["max_batch_size"], &config["queue"]["max_coalescing_delay"]), (&json!(7), &json!(2)));
 }
 
 /// Scenario: the properties of every definition that name fields of its `config`.

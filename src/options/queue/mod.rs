@@ -211,7 +211,7 @@ options! {
     /// plugin are dropped.
     required: bool = true, Boolean &[], Plugin;
     /// Where entries wait: on `disk`, where they survive the process, or in `memory`; default: `disk` for http-log,
-    /// kafka-log and tcp-log, `memory` for the others.
+    /// kafka-log, opentelemetry and tcp-log, `memory` for the others.
     durability: Durability => Durability::Memory, Choice &[Check::OneOf(Durability::NAMES)], Plugin;
     /// Whether a backlog in a queue in memory with `overflow: block` goes to disk, so that only a full disk refuses more; a
     /// normal stop then loses nothing.

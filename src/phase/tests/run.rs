@@ -94,6 +94,29 @@ fn edits_reach_later_plugins_only() {
     }
 }
 
+/// Scenario: opentelemetry with attributes by Lua: a dotted name, a table, nil, one that fails, one that edits the message by
+/// itself; then file-log.
+/// Guarantees: attributes are members of its own message under their whole names, nil is null, a failing one is missing; the
+/// later plugin's message has none of them, and the next transaction starts without them.
+#[test]
+fn attributes_are_of_one_plugin() {
+    let text = "_format_version: '3.0'\nplugins:\n- name: opentelemetry\n  config:\n    access_logs:\n      \
+                endpoint: http://h\n      custom_attributes_by_lua:\n        a.b: return {c = 1}\n        \
+                route: return nil\n        x: error('y')\n        \
+                z: kong.log.set_serialize_value('w', 1) return 2\n\
+                - {name: file-log, config: {path: /tmp/x, custom_fields_by_lua: {late: return 1}}}\n";
+    let mut bench = bench(text, &patient());
+    for _ in 0..2 {
+        let seen = run(&mut bench, &json!({"route": {"name": "r"}}));
+        let expected = [
+            ("opentelemetry", json!({"route": null, "a.b": {"c": 1}, "w": 1, "z": 2})),
+            ("file-log", json!({"route": {"name": "r"}, "late": 1})),
+        ];
+        assert_eq!(seen.by_name(bench.runner.program()), expected);
+        assert_eq!(seen.failed.len(), 1);
+    }
+}
+
 /// Scenario: after a plugin with edits, plugins without fields and with a field that edits nothing.
 /// Guarantees: they share the encoded message of the first; a plugin with edits has its own.
 #[test]

@@ -7,7 +7,7 @@ use hyper::header::{HeaderMap, LOCATION};
 use hyper::{Response, StatusCode};
 
 use super::Config;
-use super::endpoint::{Endpoint, EndpointConfig};
+use super::endpoint::Endpoint;
 use crate::sink::requests::{self, EXCERPT_BYTES, Failure, Names, excerpt, is_about_connection, retry_after};
 use crate::sink::{ConfigError, FailureKind, SinkShared};
 use logphase_net::http::{HttpClient, HttpError, StepLimits};
@@ -25,13 +25,7 @@ impl Client {
     /// # Errors
     /// Every field that cannot be used.
     pub fn new(config: &Config, shared: &SinkShared) -> Result<Self, Vec<ConfigError>> {
-        let endpoint = Endpoint::new(&EndpointConfig {
-            field: "http_endpoint",
-            url: &config.http_endpoint,
-            method: &config.method,
-            content_type: &config.content_type,
-            headers: &config.headers,
-        });
+        let endpoint = Endpoint::new(&config.endpoint());
         // An endpoint without TLS needs no trusted certificates.
         let https = endpoint.as_ref().map_or(true, |endpoint| endpoint.address.starts_with("https:"));
         let tls = requests::tls(shared, https, config.ssl_verify, config.certificate.as_ref());

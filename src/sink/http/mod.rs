@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::client::Client;
+use self::endpoint::EndpointConfig;
 use crate::sink::requests::{self, Failure, Post, Posted};
 use crate::sink::{BoxFuture, ConfigError, Sink, SinkShared, defaults, parse};
 use logphase_net::tls::Identity;
@@ -49,6 +50,19 @@ pub struct Config {
     /// The client certificate for receivers that request one.
     #[serde(default)]
     pub(crate) certificate: Option<Identity>,
+}
+
+impl Config {
+    /// Where requests go, and what all of them have.
+    fn endpoint(&self) -> EndpointConfig<'_> {
+        EndpointConfig {
+            field: "http_endpoint",
+            url: &self.http_endpoint,
+            method: &self.method,
+            content_type: &self.content_type,
+            headers: &self.headers,
+        }
+    }
 }
 
 fn default_method() -> String {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use serde_json::{Value, json};
 
-use super::client::{excerpt, retry_after};
 use super::endpoint::Endpoint;
 use super::{Config, open};
+use crate::sink::requests::{excerpt, retry_after};
 use crate::sink::{ConfigError, FailureKind, SendError, Sent, Sink, SinkShared};
 
 mod peer;
@@ -16,7 +16,7 @@ mod peer;
 use peer::{Peer, Reply};
 
 fn endpoint(config: Value) -> Result<Endpoint, Vec<ConfigError>> {
-    Endpoint::new(&serde_json::from_value::<Config>(config).expect("fits"))
+    Endpoint::new(&serde_json::from_value::<Config>(config).expect("fits").endpoint())
 }
 
 /// Scenario: endpoints with credentials, ports, IPv6 addresses, a query, and no path.

@@ -9,15 +9,20 @@ use serde_json::json;
 use self::peer::{Answer, Peer};
 use super::*;
 use crate::sink::{FailureKind, SendError, Sent};
+use logphase_net::testing::own_port;
 use logphase_protocol::otlp::message::PartialSuccess;
 
 const TRANSACTION: &str = include_str!("../../../examples/transaction.json");
 
 /// A sink for `peer`; `more` are members of its configuration.
 fn sink(peer: &Peer, protocol: &str, more: &Value) -> Box<dyn Sink> {
+    sink_for(peer.port, protocol, more)
+}
+
+fn sink_for(port: u16, protocol: &str, more: &Value) -> Box<dyn Sink> {
     let path = if protocol == "grpc" { "" } else { "/v1/logs" };
     let mut config = json!({
-        "access_logs": {"endpoint": format!("http://user:word@127.0.0.1:{}{path}", peer.port)},
+        "access_logs": {"endpoint": format!("http://user:word@127.0.0.1:{port}{path}")},
         "protocol": protocol,
         "connect_timeout": 30_000, "send_timeout": 30_000, "read_timeout": 30_000,
         "headers": {"x-tenant": "shop"},
@@ -201,13 +206,10 @@ async fn one_bad_record_affects_no_other() {
 /// Guarantees: both are retryable; the messages name the address and the fields.
 #[tokio::test]
 async fn no_answer() {
-    let gone = Peer::start(|_, _| Answer::default()).await;
-    let port = gone.port;
-    drop(gone);
+    let port = own_port();
     let silent = Peer::start(|_, _| Answer { silent: true, ..Answer::default() }).await;
     for protocol in PROTOCOLS {
-        let absent = Peer { port, ..Peer::start(|_, _| Answer::default()).await };
-        let error = send(&mut *sink(&absent, protocol, &json!({})), &[entry("/")]).await.unwrap_err();
+        let error = send(&mut *sink_for(port, protocol, &json!({})), &[entry("/")]).await.unwrap_err();
         let text = "connection refused; start the receiver or correct config.access_logs.endpoint";
         assert!(error.kind == FailureKind::Retryable && error.message.contains(text), "{}", error.message);
         let short = json!({"read_timeout": 50});
