@@ -34,7 +34,7 @@ const SHOWN: [(&str, &str, &str); 40] = [
     ("udp-log, larger than a datagram", "src/sink/udp/tests.rs", "the_policy_decides_about_oversize_messages"),
     ("http-log, 400, 413, 422", "src/sink/http/tests.rs", "one_bad_message_affects_no_other"),
     (
-        "http-log, kafka-log: messages that the receiver rejects permanently",
+        "http-log, kafka-log, opentelemetry: messages that the receiver rejects permanently",
         "src/delivery/tests.rs",
         "an_entry_stays_queued_until_its_dead_letter_is_written",
     ),

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::kafka;
-use crate::service::{Home, Nginx, Rsyslog, Service, TcpPeer, UdpPeer, rfc5424};
+use crate::service::{Home, Nginx, Rsyslog, Service, TcpPeer, UdpPeer, rfc5424, wait_until};
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
@@ -57,6 +57,21 @@ fn http_log() {
     nginx.wait_for(1);
     assert_eq!(service.stop(), 0);
     assert_eq!(nginx.posted()[0].messages(), [expected("http-log")]);
+}
+
+/// Scenario: opentelemetry's example with the OTLP input of another service.
+/// Guarantees: the record has the attributes of the expected message, by Lua too.
+#[test]
+fn opentelemetry() {
+    let (far, port) = crate::otlp::start("inputs:\n  otlp:\n    mapping: otel\n");
+    let mut service = run("opentelemetry", "localhost:4318", &format!("127.0.0.1:{port}"));
+    wait_until("the record is logged", || !crate::otlp::messages(&far).is_empty());
+    assert_eq!(service.stop(), 0);
+    let (message, expected) = (crate::otlp::messages(&far).remove(0), expected("opentelemetry"));
+    for path in ["/request/method", "/request/uri", "/response/status", "/client_ip"] {
+        assert_eq!(message.pointer(path), expected.pointer(path), "{path}");
+    }
+    assert_eq!((&expected["tenant.name"], &expected["user_agent.original"]), (&"acme".into(), &Value::Null));
 }
 
 /// Scenario: syslog's example with a real rsyslogd on another socket.

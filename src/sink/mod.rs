@@ -136,7 +136,8 @@ pub enum Batching {
 pub struct Sent {
     /// How many of the oldest outstanding entries are delivered.
     pub settled: usize,
-    /// How many settled entries are now known to be lost (refused datagrams).
+    /// How many settled entries are now known to be lost (refused datagrams; log records that a receiver of OpenTelemetry has
+    /// not taken).
     pub lost: u64,
     /// A warning for the operator, though nothing failed.
     pub warning: Option<String>,

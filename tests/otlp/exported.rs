@@ -165,7 +165,7 @@ fn outages_lose_nothing() {
     for protocol in ["grpc", "http"] {
         let mut receiver = Receiver::absent(protocol, "all");
         let mut service: Service = Home::with(&configuration(&json!([plugin(&receiver, json!({}))]))).start();
-        let mut send = |service: &Service, from: usize| {
+        let send = |service: &Service, from: usize| {
             (from..from + 50).for_each(|at| service.accept(transaction(&format!("{at:04}")).to_string()));
         };
         send(&service, 0);
@@ -194,7 +194,8 @@ fn partial_success_of_a_receiver() {
         let home = Home::with(&configuration(&json!([plugin(&receiver, json!({}))])));
         let mut service = home.set("LOGPHASE_STATUS_LISTEN", format!("127.0.0.1:{status}")).start();
         service.accept(transaction("a").to_string());
-        let lost = || Scrape::of(status).sum("logphase_messages_lost_total", &[("plugin", "opentelemetry")]);
+        let labels = [("plugin", "opentelemetry"), ("reason", "lost")];
+        let lost = || Scrape::of(status).sum("logphase_messages_dropped_total", &labels);
         wait_until("the record is counted", || lost() == 1.0);
         service.accept(transaction("b").to_string());
         wait_until("the other one, too", || lost() == 2.0);

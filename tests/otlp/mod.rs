@@ -57,13 +57,13 @@ fn sent(child: Child) -> (Vec<String>, String) {
 }
 
 /// The messages of file-log so far.
-fn messages(service: &Service) -> Vec<Value> {
+pub(super) fn messages(service: &Service) -> Vec<Value> {
     let text = std::fs::read_to_string(service.home.path("messages")).unwrap_or_default();
     whole_lines(&text)
 }
 
 /// A service that takes logs on the returned port and writes messages to a file.
-fn start(settings: &str) -> (Service, u16) {
+pub(super) fn start(settings: &str) -> (Service, u16) {
     let port = free_port();
     let home = Home::new();
     let plugins = json!([{"name": "file-log", "config": {"path": home.text("messages")}}]);

@@ -57,7 +57,7 @@ pub(super) static DELIVERY_FAMILIES: &[Family] = &[
         look_for: "Any increase. `overflow`: the queue was full, with `overflow: drop_oldest` or \
                    `required: false`. `oversize`: larger than the \
                    queue or a datagram holds. `expired`: past `max_retry_time`. `lost`: a datagram that the network \
-                   reported as lost. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: \
+                   reported as lost, or a log record that a receiver of OpenTelemetry says it has not taken. `corrupt`: damaged on disk. `script`: `on_error: drop`. `body`: \
                    `on_body_error: drop`. `operator`: `logphase queue drop`.",
         samples: |snapshot, out| {
             for plugin in &snapshot.plugins {
