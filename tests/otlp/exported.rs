@@ -229,3 +229,41 @@ fn from_service_to_service() {
         assert_eq!((near.stop(), far.stop()), (0, 0));
     }
 }
+
+/// Scenario: `check` and `try` of a plugin with access logs and traces, of one with traces alone, and of one that the sink refuses.
+/// Guarantees: what is not sent from here is noted, and a plugin with nothing else does not run; `try` shows the attributes;
+/// `check` and `run` refuse the same, at the field.
+#[test]
+fn what_check_and_try_say() {
+    let said = |config: Value, arguments: &[&str]| {
+        let home = Home::with(&configuration(&json!([{"name": "opentelemetry", "config": config}])));
+        home.run(arguments, transaction("a").to_string().as_bytes())
+    };
+    let both = json!({
+        "access_logs": {"endpoint": "http://h/v1/logs", "custom_attributes_by_lua": {"a.b": "return 1", "c": "return nil"}},
+        "traces_endpoint": "http://h/v1/traces",
+    });
+    let ended = said(both.clone(), &["check", "kong.yml"]);
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let shown = ended.stdout + &ended.stderr;
+    assert!(shown.contains("plugin `opentelemetry`: `traces_endpoint` has no effect here"), "{shown}");
+    let ended = said(both, &["try", "--json", "kong.yml"]);
+    let tried: Value = serde_json::from_str(ended.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!((&tried["message"]["a.b"], &tried["message"]["c"]), (&json!(1), &Value::Null));
+    let traces = json!({"endpoint": "http://h/v1/traces"});
+    let ended = said(traces, &["check", "kong.yml"]);
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let note = "plugin `opentelemetry` does nothing here: `traces_endpoint` has no effect here";
+    let shown = ended.stdout + &ended.stderr;
+    assert!(shown.contains(note) && shown.contains("ok: 0 plugins"), "{shown}");
+    let bad = json!({"access_logs": {"endpoint": "http://h/v1/logs"}, "protocol": "grpc"});
+    let errors = ["check", "run"].map(|command| {
+        let ended = said(bad.clone(), &[command, "kong.yml"]);
+        assert_eq!(ended.code(), 78, "{}", ended.stderr);
+        let shown = ended.stdout + &ended.stderr;
+        let line = shown.lines().find(|line| line.contains("access_logs.endpoint")).unwrap_or_default();
+        line.rsplit_once("`config.access_logs.endpoint`").map(|(_, rest)| rest.to_owned())
+    });
+    assert!(errors[0].as_deref().is_some_and(|text| text.contains("has a path")), "{errors:?}");
+    assert_eq!(errors[0], errors[1]);
+}

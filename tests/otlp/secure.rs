@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{messages, sdk_with, sent, transaction};
 use crate::security::{TOKEN, home, with_tls};
-use crate::service::{Authority, Scrape, Service, configuration, free_port, wait_until};
+use crate::service::{Authority, Home, Scrape, Service, configuration, free_port, wait_until};
 
 /// A service whose OTLP input has TLS, its port and that of its status.
 fn start(authority: &Authority, mutual: bool, settings: &[(&str, &str)]) -> (Service, u16, u16) {
@@ -89,4 +89,60 @@ fn tokens_of_the_sdk() {
     assert_eq!(messages(&service), ["grpc", "http"].map(transaction));
     assert!(!service.log().contains(TOKEN) && !service.log().contains("0123456789abcdef"));
     assert_eq!(service.stop(), 0);
+}
+
+/// Scenario: a service sends its access logs to the OTLP input of another one, over each protocol, with a client certificate and
+/// the token, which a vault has; then without the certificate, and to a certificate of another authority.
+/// Guarantees: the first records arrive; the others wait in the queue, the log says why, and no token is logged.
+#[test]
+fn access_logs_over_tls() {
+    const ID: &str = "5c8f6e0a-6d43-4c9c-9ae0-3a0f0b8f6a11";
+    let authority = Authority::new();
+    let settings = [("LOGPHASE_OTLP_AUTH_TOKENS", TOKEN), ("LOGPHASE_OTLP_MAPPING", "otel")];
+    let (mut far, port, _) = start(&authority, true, &settings);
+    let near = |protocol: &str, certificate: bool, trusted: &Authority| {
+        let path = if protocol == "grpc" { "" } else { "/v1/logs" };
+        let mut config = json!({
+            "access_logs": {"endpoint": format!("https://localhost:{port}{path}")}, "protocol": protocol,
+            "headers": {"authorization": "{vault://env/otlp-authorization}"},
+            "queue": {"max_coalescing_delay": 0.05, "max_retry_delay": 0.2},
+        });
+        if certificate {
+            config["client_certificate"] = json!({"id": ID});
+        }
+        let (cert, key) = authority.issue("gateway");
+        let kong = json!({
+            "_format_version": "3.0", "certificates": [{"id": ID, "cert": cert, "key": key}],
+            "plugins": [{"name": "opentelemetry", "config": config}],
+        });
+        let home = Home::with(&kong.to_string());
+        home.write("store.pem", &trusted.pem());
+        let store = home.text("store.pem");
+        home.write("logphase.yml", "vault: {env: {allow: [OTLP_AUTHORIZATION]}}\n");
+        let home = home.set("SSL_CERT_FILE", store).set("OTLP_AUTHORIZATION", format!("Bearer {TOKEN}"));
+        home.set("LOGPHASE_SHUTDOWN_TIMEOUT", "0.1").start_with(&["run", "kong.yml", "--settings", "logphase.yml"])
+    };
+    let protocols = ["grpc", "http/protobuf", "http/json"];
+    for (at, protocol) in protocols.into_iter().enumerate() {
+        let mut service = near(protocol, true, &authority);
+        service.accept(transaction(protocol).to_string());
+        wait_until("the record is logged", || messages(&far).len() == at + 1);
+        assert_eq!(service.stop(), 0);
+    }
+    for (certificate, trusted, expected) in [
+        (false, &authority, "if the receiver asks for a certificate, see config.client_certificate"),
+        (true, &Authority::new(), "see config.ssl_verify"),
+    ] {
+        for protocol in protocols {
+            let mut service = near(protocol, certificate, trusted);
+            service.accept(transaction("left").to_string());
+            wait_until("the log gives the cause", || service.has_logged(expected));
+            assert!(!service.log().contains(TOKEN));
+            service.stop();
+        }
+    }
+    let expected: Vec<_> = protocols.iter().map(|protocol| json!(format!("/orders/{protocol}"))).collect();
+    let uris: Vec<_> = messages(&far).iter().map(|message| message["request"]["uri"].clone()).collect();
+    assert_eq!(uris, expected);
+    assert_eq!(far.stop(), 0);
 }

@@ -95,7 +95,13 @@ pub(super) fn explain(error: &HttpError, address: &str, names: &Names<'_>) -> St
         (_, HttpError::Timeout(limit)) => {
             format!("{address}: no answer within {} ({} ms)", names.timeout, limit.as_millis())
         }
-        (_, error) if error.is_broken() => format!("{address} closed the connection without an answer: {error}"),
+        (_, error) if error.is_broken() => {
+            // With TLS 1.3 a receiver refuses a sender without a certificate after the handshake.
+            let tls = address.starts_with("https:");
+            let advice =
+                if tls { "; if the receiver asks for a certificate, see config.client_certificate" } else { "" };
+            format!("{address} closed the connection without an answer: {error}{advice}")
+        }
         (_, error) => format!("cannot send to {address}: {error}"),
     }
 }
