@@ -178,7 +178,8 @@ pub(super) fn first(value: &Value) -> Option<&str> {
     }
 }
 
-fn any(value: Value) -> AnyValue {
+/// `value` as a value of OpenTelemetry.
+pub(super) fn any(value: Value) -> AnyValue {
     let value = match value {
         Value::Null => return AnyValue::default(),
         Value::Bool(value) => Any::Bool(value),

@@ -4,6 +4,7 @@
 //! accepts a request and says how many of its records it has not taken does not want them again: they are counted as lost.
 
 mod attributes;
+mod entry;
 mod exporter;
 mod grpc;
 mod record;
@@ -17,6 +18,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::entry::EntryRecords;
+pub use self::entry::LogEntry;
 use self::exporter::{Exporter, ExporterConfig};
 use self::record::KongRecords;
 use self::resource::ResourceTemplate;
@@ -132,6 +135,40 @@ pub fn open(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<Co
             Err(exporter.err().into_iter().flatten().chain(resource.err().into_iter().flatten()).collect())
         }
     }
+}
+
+/// Makes a sink of [`LogEntry`]s from `config`, which has the `endpoint` as a URL and may have the `protocol`; without it, gRPC.
+///
+/// # Errors
+/// Every field that the sink cannot use.
+pub fn open_entries(config: &Value, shared: &SinkShared) -> Result<Box<dyn Sink>, Vec<ConfigError>> {
+    #[derive(Deserialize)]
+    struct EntryConfig {
+        endpoint: String,
+        #[serde(default = "grpc")]
+        protocol: Protocol,
+    }
+    fn grpc() -> Protocol {
+        Protocol::Grpc
+    }
+    let config: EntryConfig = parse(config)?;
+    let limit = milliseconds(defaults::timeout());
+    let exporter = Exporter::new(
+        &ExporterConfig {
+            field: "endpoint",
+            url: &config.endpoint,
+            protocol: config.protocol,
+            compression: Compression::None,
+            headers: &BTreeMap::new(),
+            connect: limit,
+            send: limit,
+            read: limit,
+            verify: true,
+            certificate: None,
+        },
+        shared,
+    )?;
+    Ok(requests::sink(Poster { exporter, records: EntryRecords }, false))
 }
 
 /// A limit; Kong's zero is the shortest.

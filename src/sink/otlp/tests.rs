@@ -218,3 +218,30 @@ async fn no_answer() {
         assert!(error.kind == FailureKind::Retryable && error.message.contains(text), "{}", error.message);
     }
 }
+
+/// Scenario: records of a mesh over each protocol: a text and a map as body, resources that differ; an entry that is none.
+/// Guarantees: the records have the time, body, attributes and resource of the entries, in their order; the last one is text.
+#[tokio::test]
+async fn entries_that_are_records() {
+    let peer = Peer::start(|_, _| Answer::default()).await;
+    let entry = |body: Value, zone: &str| {
+        let attributes = json!({"status": "200"}).as_object().unwrap().clone();
+        let resource = json!({"kuma.zone": zone}).as_object().unwrap().clone();
+        LogEntry { time_unix_nano: 1_700_000_000_000_000_001, body, attributes, resource }.encode()
+    };
+    let entries = [entry(json!("a"), "east"), entry(json!({"k": ["v"]}), "west"), Bytes::from_static(b"none")];
+    for protocol in PROTOCOLS {
+        let config = json!({"endpoint": format!("http://127.0.0.1:{}", peer.port), "protocol": protocol});
+        let mut sink = open_entries(&config, &SinkShared::new(None)).unwrap();
+        assert_eq!(send(&mut *sink, &entries).await.unwrap(), Sent::settled(3));
+        let records = peer.requests().last().unwrap().records();
+        assert_eq!(records[0]["time_unix_nano"], 1_700_000_000_000_000_001_u64);
+        assert_eq!((&records[0]["body"], &records[1]["body"]), (&json!("a"), &json!({"k": ["v"]})));
+        assert_eq!(records[1]["attributes"], json!({"status": "200"}));
+        let zones: Vec<_> = records.iter().map(|record| record["resource"].clone()).collect();
+        assert_eq!(json!(zones), json!([{"kuma.zone": "east"}, {"kuma.zone": "west"}, {}]));
+        assert_eq!(records[2]["body"], "none");
+    }
+    let refused = open_entries(&json!({"endpoint": "http://h/path"}), &SinkShared::new(None)).err().unwrap();
+    assert_eq!(refused[0].field, "endpoint");
+}
