@@ -118,7 +118,11 @@ fn extensions_are_accepted() {
     for kind in definitions().iter().filter(|kind| kind.emits) {
         let field = |name| kind.schema.field(name).expect("the plugin has it");
         assert!(field("redact").extension);
-        assert!(field("queue").extension != ["http-log", "opentelemetry", "statsd", "datadog"].contains(&kind.name), "{}", kind.name);
+        assert!(
+            field("queue").extension != ["http-log", "opentelemetry", "statsd", "datadog"].contains(&kind.name),
+            "{}",
+            kind.name
+        );
         assert!(!kind.takes_fields() || field("on_error").extension);
     }
     let kind = find("tcp-log").expect("a kind");
