@@ -54,22 +54,31 @@ fn check_takes_resources_of_a_mesh() {
     }
 }
 
-/// Scenario: `run` and `check` with a backend of OpenTelemetry. Guarantees: they say that it is not run yet, and where it stands:
-/// access logs that a user counts on are not lost silently.
+/// Scenario: `run` and `check` with a backend of OpenTelemetry whose address is in a resource that is not read, and with a body that
+/// Envoy refuses. Guarantees: they say so, and where it stands: access logs that a user counts on are not lost silently.
 #[test]
 fn a_backend_that_is_not_run_is_refused() {
     let home = Home::with("_format_version: \"3.0\"\n");
-    let backend = "{type: OpenTelemetry, openTelemetry: {endpoint: 'otel:4317'}}";
-    let policy = format!(
-        "type: MeshAccessLog\nname: all\nspec:\n  to:\n  - targetRef: {{kind: Mesh}}\n    default:\n      backends:\n      - {backend}\n"
-    );
-    home.write("mesh.yml", &policy);
-    for command in ["run", "check"] {
-        let ended = home.run(&[command, "kong.yml", "mesh.yml"], b"");
-        let said = format!("{}{}", ended.stdout, ended.stderr);
-        assert_eq!(ended.code(), 78, "{said}");
-        assert!(said.contains("the OpenTelemetry backend of MeshAccessLog `all` is not run yet"), "{said}");
-        assert!(said.contains("mesh.yml:8"), "{said}");
+    for (backend, expected) in [
+        (
+            "{backendRef: {kind: MeshOpenTelemetryBackend, labels: {a: b}}}",
+            "the OpenTelemetry backend of MeshAccessLog `all` has no `endpoint`",
+        ),
+        ("{endpoint: 'otel:4317', body: {intValue: 7}}", "Only string values, nested key value lists and array values"),
+        ("{endpoint: 'otel:4317', body: {stringValue: '%NOPE%'}}", "unknown operator `NOPE`"),
+        ("{endpoint: 'otel:4317', body: [a, '%NOPE%']}", "unknown operator `NOPE`"),
+    ] {
+        let policy = format!(
+            "type: MeshAccessLog\nname: all\nspec:\n  to:\n  - targetRef: {{kind: Mesh}}\n    default:\n      backends:\n      - type: OpenTelemetry\n        openTelemetry: {backend}\n"
+        );
+        home.write("mesh.yml", &policy);
+        for command in ["run", "check"] {
+            let ended = home.run(&[command, "kong.yml", "mesh.yml"], b"");
+            let said = format!("{}{}", ended.stdout, ended.stderr);
+            assert_eq!(ended.code(), 78, "{said}");
+            assert!(said.contains(expected), "{said}");
+            assert!(said.contains("mesh.yml:9"), "{said}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::field::{Field, Reader};
+use super::log_record::RecordFormat;
 use super::template::{self, Format};
 use logphase_config::diagnostic::Origin;
 
@@ -35,8 +36,8 @@ pub struct Backend {
     pub destination: Destination,
     /// Its format; none is the default format of the connection's protocol.
     pub format: Option<Arc<Format>>,
-    /// Attributes of OpenTelemetry, by key, in their order.
-    pub attributes: Vec<(String, Format)>,
+    /// The records of a collector of OpenTelemetry.
+    pub record: Option<Arc<RecordFormat>>,
     /// Where it stands.
     pub origin: Origin,
 }
@@ -122,7 +123,7 @@ fn file(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
     Some(Backend {
         destination: Destination::File { path: text.to_owned() },
         format: format.ok()?.map(Arc::new),
-        attributes: Vec::new(),
+        record: None,
         origin: body.origin(),
     })
 }
@@ -138,7 +139,7 @@ fn tcp(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
     }
     let destination = Destination::Tcp { address: text.to_owned() };
     let format = format.ok()?.map(Arc::new);
-    Some(Backend { destination, format, attributes: Vec::new(), origin: body.origin() })
+    Some(Backend { destination, format, record: None, origin: body.origin() })
 }
 
 /// Whether `text` is `HOST:PORT`. Kuma takes URLs and names without a port as well, to which its data planes cannot connect.
@@ -235,10 +236,9 @@ fn open_telemetry(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
         (false, false) => {}
     }
     let attributes = attributes(&body.get("attributes"), reader);
-    let value = body.get("body");
-    let format = value.node().and_then(|node| node.as_str()).map(|_| template::plain(&value, false, reader));
+    let record = Some(Arc::new(RecordFormat::read(&body.get("body"), attributes, reader)));
     let destination = Destination::OpenTelemetry { endpoint: address, backend: labels };
-    Some(Backend { destination, format: format.flatten().map(Arc::new), attributes, origin: body.origin() })
+    Some(Backend { destination, format: None, record, origin: body.origin() })
 }
 
 fn attributes(field: &Field<'_>, reader: &mut Reader) -> Vec<(String, Format)> {

@@ -65,10 +65,10 @@ impl Engine {
         let (mut outputs, mut refusals) = (Vec::new(), Vec::new());
         for (meta, backend) in backends(&resources) {
             match backend.destination {
-                Destination::OpenTelemetry { .. } => refusals.push(not_run(meta, backend)),
-                Destination::File { .. } | Destination::Tcp { .. } => {
-                    add(&mut outputs, &backend.destination, &backend.origin);
+                Destination::OpenTelemetry { ref endpoint, .. } if endpoint.is_empty() => {
+                    refusals.push(no_endpoint(meta, backend));
                 }
+                _ => add(&mut outputs, &backend.destination, &backend.origin),
             }
         }
         for backend in resources.mesh_backends() {
@@ -138,9 +138,9 @@ fn backends(resources: &Resources) -> impl Iterator<Item = (&Meta, &Backend)> {
     })
 }
 
-fn not_run(meta: &Meta, backend: &Backend) -> Diagnostic {
-    let message = format!("the OpenTelemetry backend of MeshAccessLog `{}` is not run yet", meta.name);
-    Diagnostic::error(codes::NOT_RUN, message)
-        .at(backend.origin.clone())
-        .help("its fields are checked and its formats are compiled, but nothing sends its records; use a backend of type File or Tcp")
+fn no_endpoint(meta: &Meta, backend: &Backend) -> Diagnostic {
+    let message = format!("the OpenTelemetry backend of MeshAccessLog `{}` has no `endpoint`", meta.name);
+    Diagnostic::error(codes::NOT_RUN, message).at(backend.origin.clone()).help(
+        "a MeshOpenTelemetryBackend, which `backendRef` refers to, is not read here; give the address in `endpoint`",
+    )
 }

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use logphase_protocol::envoy::entry::{Address, Common, HttpEntry, HttpRequest, TcpEntry};
 use logphase_protocol::envoy::{Origin, Record, RecordKind, Sources};
-use logphase_protocol::format::{AlsEntry, Placeholder, Placeholders};
+use logphase_protocol::format::{AlsEntry, Entry, Placeholder, Placeholders};
+use serde_json::{Map, Value};
 
 use super::access_log::Match;
 use super::backend::Destination;
 use super::choose;
 use super::engine::Engine;
 use super::listener::Listener;
+use super::log_record::{self, RecordFormat};
 use super::names::ProxyNames;
 use super::proxy::{Proxy, UNKNOWN};
 use super::resource_name::ResourceName;
@@ -58,6 +60,8 @@ struct Known {
     /// Keeps the address of the key from being used again.
     _origin: Arc<Origin>,
     proxy: Proxy,
+    /// The attributes of the resource of its log records.
+    resource: Rc<Map<String, Value>>,
     plans: HashMap<(Listener, Option<ResourceName>, RecordKind), Rc<[Planned]>>,
 }
 
@@ -66,9 +70,35 @@ struct Known {
 struct Planned {
     output: usize,
     format: Arc<Format>,
+    /// Of a record of OpenTelemetry, what else it has; the format is then that of a body without one of its own.
+    record: Option<Recorded>,
     condition: Option<Match>,
     values: Placeholders,
     side: Side,
+}
+
+/// What a record of OpenTelemetry has.
+#[derive(Debug)]
+struct Recorded {
+    format: Arc<RecordFormat>,
+    resource: Rc<Map<String, Value>>,
+}
+
+impl Planned {
+    /// The line of `entry`, or its record.
+    fn text<E: Entry + ?Sized>(&self, entry: &E, common: &Common<'_>, escape: bool) -> Vec<u8> {
+        match &self.record {
+            Some(Recorded { format, resource }) => format.record(entry, &self.format, time(common), resource),
+            None => self.format.line(entry, escape),
+        }
+    }
+}
+
+/// When an entry began, in nanoseconds since the Unix epoch; 0 if it does not say so.
+fn time(common: &Common<'_>) -> u64 {
+    let Some(time) = common.start_time else { return 0 };
+    let seconds = u64::try_from(time.seconds).unwrap_or_default();
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.nanos).unwrap_or_default())
 }
 
 /// Whose address a proxy has, where it does not say its own.
@@ -97,7 +127,7 @@ impl Evaluator {
                 let Some(common) = entry.common.as_ref() else { return Vec::new() };
                 let plan = self.plan(record, common, entry.request.as_ref());
                 let render = |planned: &Planned, values: &Placeholders, escape| {
-                    AlsEntry::http(&entry, values).map(|entry| planned.format.line(&entry, escape))
+                    AlsEntry::http(&entry, values).map(|entry| planned.text(&entry, common, escape))
                 };
                 self.render(common, &plan, render)
             }
@@ -106,7 +136,7 @@ impl Evaluator {
                 let Some(common) = entry.common.as_ref() else { return Vec::new() };
                 let plan = self.plan(record, common, None);
                 let render = |planned: &Planned, values: &Placeholders, escape| {
-                    AlsEntry::tcp(&entry, values).map(|entry| planned.format.line(&entry, escape))
+                    AlsEntry::tcp(&entry, values).map(|entry| planned.text(&entry, common, escape))
                 };
                 self.render(common, &plan, render)
             }
@@ -147,10 +177,10 @@ impl Evaluator {
         if !self.proxies.contains_key(&key) {
             self.keep(OVERHEAD + PARSED_RATIO * record.origin.size() + 2 * key.1.size());
         }
-        let known = self.proxies.entry(key).or_insert_with_key(|ProxyKey(_, names)| Known {
-            _origin: record.origin.clone(),
-            proxy: Proxy::new(&engine.resources, &record.origin, names),
-            plans: HashMap::new(),
+        let known = self.proxies.entry(key).or_insert_with_key(|ProxyKey(_, names)| {
+            let proxy = Proxy::new(&engine.resources, &record.origin, names);
+            let resource = Rc::new(log_record::resource(&record.origin, &proxy));
+            Known { _origin: record.origin.clone(), proxy, resource, plans: HashMap::new() }
         });
         let listener = Listener::new(&known.proxy, common, &engine.options.names.of_listener(sources));
         let route = route(&listener, common);
@@ -158,7 +188,7 @@ impl Evaluator {
         if let Some(plan) = known.plans.get(&key) {
             return plan.clone();
         }
-        let plan: Rc<[Planned]> = engine.planned(&known.proxy, &key.0, key.1.as_ref(), key.2).into();
+        let plan: Rc<[Planned]> = engine.planned(known, &key.0, key.1.as_ref(), key.2).into();
         let size = OVERHEAD * (1 + plan.len()) + 2 * (common.upstream_cluster.len() + common.route_name.len());
         if self.kept + size > MAX_KEPT {
             self.forget();
@@ -208,29 +238,35 @@ impl Engine {
     /// The lines to be made of entries of a listener.
     fn planned(
         &self,
-        proxy: &Proxy,
+        known: &Known,
         listener: &Listener,
         route: Option<&ResourceName>,
         kind: RecordKind,
     ) -> Vec<Planned> {
+        let Known { proxy, resource, .. } = known;
         let mut all = Vec::new();
         let side = match (proxy.address.is_empty(), listener) {
             (false, _) => Side::Known,
             (true, Listener::Inbound(_)) => Side::Downstream,
             (true, _) => Side::Upstream,
         };
-        let mut add =
-            |destination: &Destination, format: Arc<Format>, condition: Option<&Match>, values: &Placeholders| {
-                let Some(output) = self.output(destination) else { return };
-                all.push(Planned { output, format, condition: condition.cloned(), values: values.clone(), side });
-            };
+        let mut add = |destination: &Destination,
+                       format: Arc<Format>,
+                       record: Option<&Arc<RecordFormat>>,
+                       condition: Option<&Match>,
+                       values: &Placeholders| {
+            let Some(output) = self.output(destination) else { return };
+            let record = record.map(|format| Recorded { format: format.clone(), resource: resource.clone() });
+            let (condition, values) = (condition.cloned(), values.clone());
+            all.push(Planned { output, format, record, condition, values, side });
+        };
         if let Some(backend) = choose::traffic_log(&self.resources, proxy, listener).and_then(|log| log.backend) {
             let standard = match kind {
                 RecordKind::Http => &self.standard.traffic_log_http,
                 RecordKind::Tcp => &self.standard.tcp,
             };
             let format = backend.format.as_ref().unwrap_or(standard);
-            add(&backend.destination, format.clone(), None, &values(proxy, listener, Policy::TrafficLog));
+            add(&backend.destination, format.clone(), None, None, &values(proxy, listener, Policy::TrafficLog));
         }
         let standard = match kind {
             RecordKind::Http => &self.standard.access_log_http,
@@ -241,7 +277,7 @@ impl Engine {
             let values = values(proxy, listener, if incoming { Policy::Incoming } else { Policy::Outgoing });
             for backend in applied.backends {
                 let format = backend.format.as_ref().unwrap_or(standard);
-                add(&backend.destination, format.clone(), applied.condition, &values);
+                add(&backend.destination, format.clone(), backend.record.as_ref(), applied.condition, &values);
             }
         }
         all

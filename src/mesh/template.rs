@@ -70,15 +70,25 @@ pub(super) fn plain(field: &Field<'_>, omit_empty: bool, reader: &mut Reader) ->
     let text = field.text(reader)?;
     // A block of YAML ends in a line end, which backends add.
     let text = text.strip_suffix('\n').unwrap_or(text);
-    match Template::new(text, &options(omit_empty)) {
-        Ok(template) => {
-            Some(Format::Text { template, is_json: is_json(text), several_lines: text.contains(['\n', '\r']) })
+    compile(text, omit_empty)
+        .map_err(|errors| errors.into_iter().for_each(|error| reader.push(mistake(field, error))))
+        .ok()
+}
+
+/// Compiles `text`, which is made of the value in `field`.
+pub(super) fn text(field: &Field<'_>, text: &str, reader: &mut Reader) -> Option<Format> {
+    let refuse = |errors: Vec<TemplateError>| {
+        for error in errors {
+            let message = format!("{}: {}", field.path(), error.message);
+            reader.push(Diagnostic::error(codes::TEMPLATE, message).at(field.origin()));
         }
-        Err(errors) => {
-            errors.into_iter().for_each(|error| reader.push(mistake(field, error)));
-            None
-        }
-    }
+    };
+    compile(text, false).map_err(refuse).ok()
+}
+
+fn compile(text: &str, omit_empty: bool) -> Result<Format, Vec<TemplateError>> {
+    let template = Template::new(text, &options(omit_empty))?;
+    Ok(Format::Text { template, is_json: is_json(text), several_lines: text.contains(['\n', '\r']) })
 }
 
 /// Compiles an object of members, each with the field of its value. Of members with the same key the last one counts.

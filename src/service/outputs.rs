@@ -97,6 +97,9 @@ pub(super) fn of_mesh(engine: &Engine, settings: &Settings) -> Result<Vec<Output
     if refusals.is_empty() { Ok(specs) } else { Err(refusals) }
 }
 
+/// Log records of a request to a collector; as many as opentelemetry's in Kong.
+const RECORDS_OF_A_REQUEST: usize = 200;
+
 fn mesh_spec(destination: &Destination, settings: &Settings) -> Result<OutputSpec, String> {
     let (opener, config, durability) = match destination {
         Destination::File { path } => (Opener(sink::file::open), json!({"path": path}), Durability::Memory),
@@ -107,9 +110,13 @@ fn mesh_spec(destination: &Destination, settings: &Settings) -> Result<OutputSpe
             let port: u16 = port.parse().map_err(|_| format!("`{port}` is not the number of a port"))?;
             (Opener(sink::tcp::open), json!({"host": host, "port": port}), Durability::Disk)
         }
-        Destination::OpenTelemetry { .. } => return Err("OpenTelemetry is not run yet".to_owned()),
+        Destination::OpenTelemetry { endpoint, .. } => {
+            let config = json!({"endpoint": collector(endpoint)});
+            (Opener(sink::otlp::open_entries), config, Durability::Disk)
+        }
     };
     let (name, instance) = (destination.output_name(), destination.instance());
+    let max_batch_size = matches!(destination, Destination::OpenTelemetry { .. }).then_some(RECORDS_OF_A_REQUEST);
     Ok(OutputSpec {
         identity: Uuid::new_v5(&MESH_NAMESPACE, format!("{name}:{instance}").as_bytes()).to_string(),
         plugin: name.to_owned(),
@@ -117,8 +124,20 @@ fn mesh_spec(destination: &Destination, settings: &Settings) -> Result<OutputSpe
         shares: Arc::default(),
         opener,
         config,
-        queue: settings.queue_of_output(name, instance, durability),
+        queue: settings.queue_of_output(name, instance, durability, max_batch_size),
     })
+}
+
+/// The URL of a collector, without a port that of OTLP over gRPC (pkg/plugins/policies/core/xds of Kuma).
+fn collector(endpoint: &str) -> String {
+    const PORT: u16 = 4317;
+    let bare = endpoint.matches(':').count() > 1 && !endpoint.contains('[');
+    let has_port = !bare && endpoint.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match (bare, has_port) {
+        (true, _) => format!("http://[{endpoint}]:{PORT}"),
+        (_, true) => format!("http://{endpoint}"),
+        _ => format!("http://{endpoint}:{PORT}"),
+    }
 }
 
 fn mesh_refusal(output: &Output, problem: &str) -> Diagnostic {

@@ -134,12 +134,20 @@ impl Settings {
         })
     }
 
-    /// The queue of an output that is no plugin's, by its name and that of the instance.
-    pub fn queue_of_output(&self, name: &str, instance: &str, durability: Durability) -> QueueOptions {
+    /// The queue of an output that is no plugin's, by its name and that of the instance. Its own `max_batch_size` goes before
+    /// that of all queues.
+    pub fn queue_of_output(
+        &self,
+        name: &str,
+        instance: &str,
+        durability: Durability,
+        max_batch_size: Option<usize>,
+    ) -> QueueOptions {
         let layers = [instance, name].into_iter().filter_map(|name| self.plugins.get(name));
         let merged = layers.fold(QueueOverride::default(), |merged, layer| merged.or(&layer.queue));
         let of_output = QueueOverride { durability: Some(durability), ..QueueOverride::default() };
-        merged.or(&self.queue.defaults).or(&of_output).resolve()
+        let batches = QueueOverride { max_batch_size, ..QueueOverride::default() };
+        merged.or(&batches).or(&self.queue.defaults).or(&of_output).resolve()
     }
 
     fn body(&self, plugin: &Plugin, layers: &[&PluginOverride]) -> BodyOptions {

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::peers::Envoy;
+use crate::otlp::exported::Receiver;
 use crate::service::{Home, Service, TcpPeer, ask, configuration, free_port, request, wait_until};
 
 fn example(name: &str) -> String {
@@ -47,9 +48,13 @@ struct Mesh {
 impl Mesh {
     /// The three Envoys, and the service with the policies of `documents`, beside plugins of Kong.
     fn start(home: Home, documents: &str, plugins: &Value) -> Self {
+        Self::start_with(home, &example(documents), plugins)
+    }
+
+    fn start_with(home: Home, documents: &str, plugins: &Value) -> Self {
         let collector = TcpPeer::start();
         let ports = Ports::new(&[(5000, collector.port)]);
-        home.write("mesh.yml", &at_home(&home, &ports.replace(&example(documents))));
+        home.write("mesh.yml", &at_home(&home, &ports.replace(documents)));
         home.write("logphase.yml", &ports.replace(&example("logphase.yml")));
         home.write("kong.yml", &configuration(plugins));
         let service = home.start_with(&["run", "mesh.yml", "kong.yml", "--settings", "logphase.yml"]);
@@ -209,5 +214,53 @@ fn a_collector_that_is_away_and_a_reload() {
     };
     wait_until("all lines are with the collector", || counts().0 >= 6 && counts().1 == 1);
     assert!(mesh.collected().last().is_some_and(|line| line.contains("\"new\": true")), "{:?}", mesh.collected());
+    assert_eq!(mesh.service.stop(), 0);
+}
+
+/// Scenario: a policy for `web` with two collectors of OpenTelemetry over gRPC, one of which is away at first: one with the default
+/// body, one with a map and attributes; a request and a TCP connection.
+/// Guarantees: real receivers get one record of each at the time of the entry, with body, attributes and resource as Kuma's
+/// data plane has them.
+#[test]
+fn records_of_a_collector() {
+    let mut plain = Receiver::absent("grpc", "all");
+    let mut maps = Receiver::absent("grpc", "all");
+    plain.start();
+    let policy = format!(
+        "---\ntype: MeshAccessLog\nname: web-outbounds\nmesh: default\nspec:\n  targetRef: {{kind: MeshService, name: web}}\n  \
+         to:\n  - targetRef: {{kind: Mesh}}\n    default:\n      backends:\n      \
+         - type: OpenTelemetry\n        openTelemetry: {{endpoint: '127.0.0.1:{}'}}\n      \
+         - type: OpenTelemetry\n        openTelemetry:\n          endpoint: 127.0.0.1:{}\n          \
+         body: {{kvlistValue: {{values: [{{key: code, value: {{stringValue: '%RESPONSE_CODE%'}}}}, \
+         {{key: both, value: {{arrayValue: {{values: [{{stringValue: '%KUMA_SOURCE_SERVICE%'}}, {{stringValue: '%REQ(NONE)%'}}]}}}}}}]}}}}\n          \
+         attributes: [{{key: mesh.name, value: '%KUMA_MESH%'}}, {{key: path, value: '%REQ(:PATH)%'}}]\n",
+        plain.port, maps.port
+    );
+    let home = Home::new().set("LOGPHASE_QUEUE_MAX_RETRY_DELAY", "0.2");
+    let mut mesh = Mesh::start_with(home, &(example("mesh.yml") + &policy), &json!([]));
+    mesh.get("/orders?a=1");
+    wait_until("the record is received", || plain.records().len() == 1);
+    let record = plain.records().remove(0);
+    let body = record["body"]["stringValue"].as_str().unwrap();
+    assert!(
+        body.contains("] default \"GET /orders?a=1 HTTP/1.1\" 200 - 0 7 ") && body.contains("\"web\" \"backend\""),
+        "{body}"
+    );
+    assert!(record["timeUnixNano"].as_str().unwrap().len() == 19 && record.get("observedTimeUnixNano").is_none());
+    let requests = plain.requests();
+    let resource = requests[0]["resourceLogs"][0]["resource"]["attributes"].as_array().unwrap();
+    let pairs: Vec<_> = resource.iter().map(|one| [&one["key"], &one["value"]["stringValue"]]).collect();
+    for pair in [["log_name", "MeshAccessLog"], ["cluster_name", "web"], ["kuma.mesh", "default"]] {
+        assert!(pairs.iter().any(|found| *found == pair), "{pair:?}: {pairs:?}");
+    }
+    maps.start();
+    wait_until("the other one has it, too", || maps.records().len() == 1);
+    let record = maps.records().remove(0);
+    let members = &record["body"]["kvlistValue"]["values"];
+    assert_eq!(members[0], json!({"key": "code", "value": {"stringValue": "200"}}));
+    let both = json!([{"stringValue": "web"}, {"stringValue": "-"}]);
+    assert_eq!(members[1]["value"]["arrayValue"]["values"], both);
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    assert_eq!(record["attributes"], json!([attribute("mesh.name", "default"), attribute("path", "/orders?a=1")]));
     assert_eq!(mesh.service.stop(), 0);
 }

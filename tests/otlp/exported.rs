@@ -13,9 +13,9 @@ use super::{messages, packages, start, transaction};
 use crate::service::{Home, Scrape, Service, configuration, free_port, wait_until};
 
 /// A receiver of tests/otlp/receive.py.
-struct Receiver {
+pub struct Receiver {
     protocol: &'static str,
-    port: u16,
+    pub port: u16,
     taken: &'static str,
     child: Option<Child>,
     requests: Arc<Mutex<Vec<Value>>>,
@@ -28,11 +28,11 @@ impl Drop for Receiver {
 }
 
 impl Receiver {
-    fn absent(protocol: &'static str, taken: &'static str) -> Self {
+    pub fn absent(protocol: &'static str, taken: &'static str) -> Self {
         Self { protocol, port: free_port(), taken, child: None, requests: Arc::default() }
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/otlp/receive.py");
         let mut command = Command::new("python3");
         command.arg(script).args([self.protocol, &self.port.to_string(), self.taken]);
@@ -66,10 +66,15 @@ impl Receiver {
         if self.protocol == "grpc" { "grpc" } else { "http/protobuf" }
     }
 
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Value> {
+        self.requests.lock().clone()
+    }
+
     /// The records so far.
-    fn records(&self) -> Vec<Value> {
+    pub fn records(&self) -> Vec<Value> {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let requests = self.requests.lock().clone();
+        let requests = self.requests();
         let resources = requests.iter().flat_map(|request| list(&request["resourceLogs"]));
         let scopes = resources.flat_map(|logs| list(&logs["scopeLogs"]));
         scopes.flat_map(|logs| list(&logs["logRecords"])).collect()
@@ -148,7 +153,7 @@ fn a_record_of_a_transaction() {
         }
         assert_eq!(attribute(&record, "kind").unwrap()["values"][0], json!({"key": "a", "value": {"intValue": "1"}}));
         assert_eq!((attribute(&record, "url.full"), attribute(&record, "url.path")), (None, None));
-        let resource = &receiver.requests.lock()[0]["resourceLogs"][0]["resource"]["attributes"];
+        let resource = &receiver.requests()[0]["resourceLogs"][0]["resource"]["attributes"];
         let texts: Vec<_> = resource.as_array().unwrap().iter().map(|one| &one["value"]["stringValue"]).collect();
         assert_eq!(json!(texts), json!(["example.com", "shop"]));
         wait_until("the message is logged", || messages(&service).len() == 1);

@@ -1,6 +1,6 @@
 //! OpenTelemetry's logs from real senders: the OpenTelemetry SDK for Python, and Envoy's OpenTelemetry access logger.
 
-mod exported;
+pub mod exported;
 mod secure;
 
 use std::io::{Read, Write};
