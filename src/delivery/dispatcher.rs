@@ -226,10 +226,11 @@ impl Dispatcher {
         if sent.settled > 0 {
             failpoint::reach(Point::BeforeCommit);
         }
-        self.commit(sent.settled);
+        // First what is lost: who reads the totals in between would count it as delivered, and that total never decreases.
         if sent.lost > 0 {
             self.output.health.lock().lost += sent.lost;
         }
+        self.commit(sent.settled);
         if let Some(warning) = sent.warning {
             let plugin = self.output.label();
             match self.warnings.admit_message(&warning) {
