@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::service::{Home, configuration};
 
 /// A row's first cell, a file of tests, and the test in it.
-const SHOWN: [(&str, &str, &str); 40] = [
+const SHOWN: [(&str, &str, &str); 41] = [
     ("order of a plugin's fields", "tests/differences.rs", "fields_run_as_written"),
     ("a snippet fails", "tests/sandbox.rs", "failing_field_keeps_the_message"),
     ("a snippet never ends", "crates/script/src/tests/stops.rs", "nothing_outlives_its_deadline"),
@@ -40,6 +40,7 @@ const SHOWN: [(&str, &str, &str); 40] = [
     ),
     ("kafka-log, buffer full or broker unavailable", "src/sink/kafka/tests/delivery.rs", "waits_for_a_broker"),
     ("kafka-log, without `producer_request_acks`", "src/sink/kafka/tests/delivery.rs", "every_acks_settles"),
+    ("opentelemetry, attributes by Lua", "src/phase/tests/run.rs", "attributes_are_of_one_plugin"),
     (
         "statsd, datadog: names with `:` or other signs of the protocol",
         "src/sink/statsd/tests.rs",

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Bytes of one chunk.
@@ -16,22 +17,34 @@ const CHUNK_BYTES: usize = 32 << 10;
 /// The time when the connection last accepted a chunk, and whether it was the last one.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
-    last: Arc<Mutex<(Instant, bool)>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    last: Mutex<(Instant, bool)>,
+    changed: Notify,
 }
 
 impl Progress {
     /// Starts counting at `start`.
     pub(super) fn starting_at(start: Instant) -> Self {
-        Self { last: Arc::new(Mutex::new((start, false))) }
+        Self { shared: Arc::new(Shared { last: Mutex::new((start, false)), changed: Notify::new() }) }
     }
 
     /// When that was, and whether the whole body is sent.
     pub(super) fn last(&self) -> (Instant, bool) {
-        *self.last.lock()
+        *self.shared.last.lock()
+    }
+
+    /// Returns once there was progress since the last call.
+    pub(super) async fn changed(&self) {
+        self.shared.changed.notified().await;
     }
 
     fn record(&self, whole: bool) {
-        *self.last.lock() = (Instant::now(), whole);
+        *self.shared.last.lock() = (Instant::now(), whole);
+        self.shared.changed.notify_one();
     }
 }
 

@@ -166,7 +166,11 @@ impl HttpClient {
                 if last + limit <= Instant::now() {
                     break limit;
                 }
-                sleep_until(last + limit).await;
+                // Progress may bring the end nearer: the limit of another step begins.
+                tokio::select! {
+                    () = sleep_until(last + limit) => {}
+                    () = progress.changed() => {}
+                }
             }
         };
         let response = tokio::select! {
