@@ -2,6 +2,7 @@
 //! configurations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -194,8 +195,12 @@ fn corrected_port() {
     }
 }
 
+/// Overwrites a file without emptying it first, so that no reader sees a part of it. `text` is longer than what was there, by
+/// line ends.
 fn write_in_place(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    assert!(file.metadata().unwrap().len() <= 80);
+    file.write_all(format!("{text:\n<80}").as_bytes()).unwrap();
 }
 
 /// Scenario: a settings file is created with settings that a reload applies and one that needs a restart; it becomes
@@ -209,7 +214,7 @@ fn settings_are_watched_too() {
     home.write("kong.yml", &tcp_log(peer.port, 500));
     let mut service = home.start();
     let settings = service.home.path("logphase.yml");
-    write_in_place(&settings, "workers: 3\nlimits: {max_depth: 9}\nlua: {suspend_after: 3}\n");
+    service.home.write("logphase.yml", "workers: 3\nlimits: {max_depth: 9}\nlua: {suspend_after: 3}\n");
     wait_for_reload(status, "applied", 1);
     wait_until("it says what needs a restart", || service.has_logged("workers, limits: changed in the settings"));
     write_in_place(&settings, "wokers: 3\n");

@@ -203,7 +203,7 @@ async fn one_bad_record_affects_no_other() {
 }
 
 /// Scenario: a port without a receiver, and a receiver that never answers.
-/// Guarantees: both are retryable; the messages name the address and the fields.
+/// Guarantees: both are retryable; the messages name the address and the fields; the time for an answer is that of its own limit.
 #[tokio::test]
 async fn no_answer() {
     let port = own_port();
