@@ -1,12 +1,10 @@
 //! `logphase explain`: which policies of a mesh apply to entries of Envoy, and why.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Args;
-use logphase_io::file::{self, Accept};
 use logphase_io::printable;
 use logphase_protocol::envoy::json_form::{self, EncodedEntry};
 use logphase_protocol::envoy::message::Node;
@@ -15,12 +13,9 @@ use serde_json::{Value, json};
 
 use super::arguments::Files;
 use super::format::entries;
-use super::{Exit, complain, say, show};
+use super::{Exit, complain, given, say, show};
 use crate::mesh::{Engine, Explanation};
 use crate::service::{ConfigFiles, Prepared};
-
-/// Bytes of entries that are read: all of them are in memory at once.
-const MAX_ENTRIES: u64 = 1 << 30;
 
 /// Say which policies and backends of a mesh an access log entry goes to, and why.
 ///
@@ -71,21 +66,9 @@ pub(super) fn run(arguments: &Explain) -> Exit {
         complain("error: no TrafficLog and no MeshAccessLog is among the files\n");
         return Exit::Configuration;
     };
-    let read = match &arguments.entries {
-        Some(path) => file::read(path, Accept::Streams, MAX_ENTRIES),
-        None => {
-            if std::io::stdin().is_terminal() {
-                complain("reading entries from standard input; end with Ctrl-D, or use --entries FILE\n");
-            }
-            file::read_stream(std::io::stdin().lock(), MAX_ENTRIES)
-        }
-    };
-    let body = match read {
+    let body = match given::read(arguments.entries.as_deref(), "entries", "--entries") {
         Ok(body) => body,
-        Err(error) => {
-            complain(&format!("error: cannot read the entries: {error}\n"));
-            return Exit::Unavailable;
-        }
+        Err(exit) => return exit,
     };
     let node = Node {
         id: arguments.node_id.clone().into(),

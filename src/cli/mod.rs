@@ -11,6 +11,7 @@ mod dry_run;
 mod explain;
 mod format;
 mod forwarder;
+mod given;
 mod pretty;
 mod queue;
 mod run;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::arguments::Try;
 use super::dry_run::{self, DryRun, Found, Outcome};
 use super::why::{self, Absent};
-use super::{Exit, asks, complain, pretty, say, show};
+use super::{Exit, asks, complain, given, pretty, say, show};
 use crate::decode::mapping::{Mapping, Report};
 use crate::entity::{Configuration, Field};
 use crate::phase::{Program, Step};
@@ -19,15 +19,11 @@ use crate::settings::Settings;
 use crate::sink::Sink;
 use logphase_config::diagnostic::{Place, SourceFile, any_error};
 use logphase_config::document::SnippetSource;
-use logphase_io::file::{self, Accept};
 use logphase_io::printable;
 use logphase_script::ScriptError;
 use logphase_script::message::BodyError;
 use logphase_script::needs::Need;
 use logphase_script::transaction::Transaction;
-
-/// Bytes of transactions that are read: all of them are in memory at once.
-const MAX_TRANSACTIONS: u64 = 1 << 30;
 
 /// Prints the message of each plugin for each transaction, in execution order.
 pub(super) fn run(arguments: &Try) -> Exit {
@@ -163,23 +159,8 @@ fn transactions(
     mapping: Option<Arc<Mapping>>,
     settings: &Settings,
 ) -> Result<Vec<Transaction>, Exit> {
-    let name = path.map_or("standard input".to_owned(), |path| path.display().to_string());
-    let read = match path {
-        Some(path) => file::read(path, Accept::Streams, MAX_TRANSACTIONS),
-        None => {
-            if std::io::stdin().is_terminal() {
-                complain("reading transactions from standard input; end with Ctrl-D, or use --transaction FILE\n");
-            }
-            file::read_stream(std::io::stdin().lock(), MAX_TRANSACTIONS)
-        }
-    };
-    let body = match read {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(error) => {
-            complain(&format!("error: cannot read {name}: {error}\n"));
-            return Err(Exit::Unavailable);
-        }
-    };
+    let name = given::name(path);
+    let body = Bytes::from(given::read(path, "transactions", "--transaction")?);
     let limits = settings.limits.transaction();
     let decoded = match mapping {
         Some(mapping) => dry_run::mapped_transactions(&body, mapping, limits),

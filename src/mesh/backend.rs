@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::address::split_host_port;
 use super::field::{Field, Reader};
 use super::log_record::RecordFormat;
 use super::template::{self, Format};
@@ -144,12 +145,11 @@ fn tcp(body: &Field<'_>, reader: &mut Reader) -> Option<Backend> {
 
 /// Whether `text` is `HOST:PORT`. Kuma takes URLs and names without a port as well, to which its data planes cannot connect.
 fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let host = host.strip_prefix('[').map_or(Some(host), |rest| rest.strip_suffix(']'));
+    let Some((host, port)) = split_host_port(text) else { return false };
     let bracketed = text.starts_with('[');
     let plain = |c: char| c.is_alphanumeric() || ".-_".contains(c) || bracketed && (c == ':' || c == '%');
     let number = port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    number && host.is_some_and(|host| !host.is_empty() && host.chars().all(plain))
+    number && host.chars().all(plain)
 }
 
 /// A format that is there has mistakes.

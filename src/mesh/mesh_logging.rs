@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::address::split_host_port;
 use super::backend::Destination;
 use super::envelope::{Meta, Object};
 use super::field::{Field, Reader};
@@ -109,7 +110,7 @@ fn destination(item: &Field<'_>, reader: &mut Reader) -> Option<Destination> {
                 address.violation(reader, "cannot be empty");
                 return None;
             }
-            if !is_host_port(text) {
+            if split_host_port(text).is_none() {
                 address.violation(reader, "has to be in format of HOST:PORT");
                 return None;
             }
@@ -118,38 +119,6 @@ fn destination(item: &Field<'_>, reader: &mut Reader) -> Option<Destination> {
         _ => {
             kind.violation(reader, "unknown backend type. Available backends: \"tcp\", \"file\"");
             None
-        }
-    }
-}
-
-/// Whether `text` is `HOST:PORT` or `[IPV6]:PORT`, by the rules of Go's `net.SplitHostPort`; neither part is empty.
-fn is_host_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let host = match host.strip_prefix('[') {
-        Some(rest) => match rest.strip_suffix(']') {
-            Some(inner) => inner,
-            None => return false,
-        },
-        None if host.contains(':') => return false,
-        None => host,
-    };
-    !host.is_empty() && !port.is_empty() && !host.contains(['[', ']']) && !port.contains(['[', ']'])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_host_port;
-
-    /// Scenario: addresses of collectors. Guarantees: the answer is that of Go's `net.SplitHostPort`, with neither part empty.
-    #[test]
-    fn addresses_are_split_as_in_go() {
-        for good in ["kibana:1234", "127.0.0.1:80", "[::1]:80", "host:name", "[fe80::1%eth0]:1"] {
-            assert!(is_host_port(good), "{good}");
-        }
-        for bad in [
-            "", "kibana", "kibana:", ":80", "a:1:2", "::1:80", "[::1]", "[::1]80", "[::1:80", "[]:80", "a]:80", "a:[80",
-        ] {
-            assert!(!is_host_port(bad), "{bad}");
         }
     }
 }

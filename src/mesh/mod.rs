@@ -7,6 +7,7 @@
 //! backends; queues and sinks are not its business.
 
 mod access_log;
+mod address;
 mod backend;
 mod choose;
 mod dataplane;
@@ -32,6 +33,7 @@ mod traffic_log;
 mod winner;
 
 pub use access_log::{AccessLogPolicy, Item, Match, Rule, SniMatch, SpiffeMatch};
+pub use address::split_host_port;
 pub use backend::{Backend, Destination};
 pub use choose::{Applied, AppliedTrafficLog, Part};
 pub use dataplane::{Dataplane, GatewayPart, Inbound, Outbound};

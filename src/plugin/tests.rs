@@ -19,6 +19,18 @@ fn read(kind: &Definition, text: &str) -> (serde_json::Value, Vec<Diagnostic>) {
     (values.into(), diagnostics)
 }
 
+/// What a sink may depend on besides the `config`: nothing but `certificate`.
+fn sink_context(certificate: Option<Certificate<'_>>) -> SinkContext<'_> {
+    SinkContext {
+        oversize: "drop",
+        max_batch_size: 1,
+        concurrency_limit: 1,
+        old_form: false,
+        environment: |_| None,
+        certificate,
+    }
+}
+
 fn wording(name: &str, text: &str) -> Vec<String> {
     let kind = find(name).expect("a kind");
     read(kind, text).1.into_iter().map(|diagnostic| diagnostic.kong.unwrap_or(diagnostic.message)).collect()

@@ -219,12 +219,16 @@ fn open_outputs(
     program: &Program,
     (outputs, of_mesh): (&BTreeMap<usize, OutputSpec>, &[OutputSpec]),
 ) -> Result<OpenedOutputs, StartError> {
-    let (mut queues, mut opened, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-    let output_of = |step: &crate::phase::Step| outputs.get(&step.plugin);
-    let of_steps = program.steps.iter().map(|step| output_of(step).is_none_or(|spec| spec.queue.required));
-    let required = of_steps.chain(of_mesh.iter().map(|spec| spec.queue.required)).collect();
-    for step in &program.steps {
-        let Some(spec) = output_of(step) else {
+    let (mut queues, mut required, mut opened, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let of_steps = program.steps.iter().map(|step| {
+        let owner = outputs::Owner::Plugin(&configuration.plugins[step.plugin]);
+        (outputs.get(&step.plugin), owner)
+    });
+    let names = program.mesh.iter().flat_map(|engine| engine.outputs());
+    let of_mesh = of_mesh.iter().zip(names).map(|(spec, output)| (Some(spec), outputs::Owner::Mesh(output)));
+    for (spec, owner) in of_steps.chain(of_mesh) {
+        required.push(spec.is_none_or(|spec| spec.queue.required));
+        let Some(spec) = spec else {
             queues.push(None);
             continue;
         };
@@ -236,20 +240,7 @@ fn open_outputs(
                 queues.push(Some(output.queue().clone()));
                 opened.push(output);
             }
-            Err(error) => errors.extend(outputs::not_opened(&configuration.plugins[step.plugin], error)),
-        }
-    }
-    let names = program.mesh.iter().flat_map(|engine| engine.outputs());
-    for (spec, output) in of_mesh.iter().zip(names) {
-        if spec.queue.is_on_disk() {
-            delivery.claim().map_err(StartError::Unavailable)?;
-        }
-        match delivery.open(spec.clone()) {
-            Ok(opened_output) => {
-                queues.push(Some(opened_output.queue().clone()));
-                opened.push(opened_output);
-            }
-            Err(error) => errors.push(outputs::mesh_not_opened(output, &error)),
+            Err(error) => errors.extend(owner.not_opened(&error)),
         }
     }
     if errors.is_empty() { Ok((queues, required, opened)) } else { Err(StartError::Configuration(errors)) }

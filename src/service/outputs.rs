@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use logphase_config::diagnostic::{Diagnostic, codes};
+use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::source::process_environment;
 use crate::delivery::{OpenError, OutputSpec};
 use crate::entity::{Configuration, Plugin};
-use crate::mesh::{Destination, Engine, Output};
+use crate::mesh::{Destination, Engine, Output, split_host_port};
 use crate::plugin::{self, Definition, SinkContext};
 use crate::settings::{Durability, PluginFieldError, Settings};
 use crate::sink::{self, ConfigError, Opener, SinkShared};
@@ -105,8 +105,7 @@ fn mesh_spec(destination: &Destination, settings: &Settings) -> Result<OutputSpe
         Destination::File { path } => (Opener(sink::file::open), json!({"path": path}), Durability::Memory),
         // As tcp-log: the destination confirms what it has.
         Destination::Tcp { address } => {
-            let (host, port) = address.rsplit_once(':').ok_or("expected HOST:PORT")?;
-            let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+            let (host, port) = split_host_port(address).ok_or("expected HOST:PORT")?;
             let port: u16 = port.parse().map_err(|_| format!("`{port}` is not the number of a port"))?;
             (Opener(sink::tcp::open), json!({"host": host, "port": port}), Durability::Disk)
         }
@@ -145,9 +144,26 @@ fn mesh_refusal(output: &Output, problem: &str) -> Diagnostic {
     Diagnostic::error(codes::VALUE, message).at(output.origin.clone())
 }
 
-/// The diagnostics for an output of a mesh that cannot be opened.
-pub(super) fn mesh_not_opened(output: &Output, error: &OpenError) -> Diagnostic {
-    Diagnostic::error(codes::VALUE, error.to_string()).at(output.origin.clone())
+/// Who an output is of.
+pub(super) enum Owner<'a> {
+    /// A plugin.
+    Plugin(&'a Plugin),
+    /// The access logs of meshes.
+    Mesh(&'a Output),
+}
+
+impl Owner<'_> {
+    /// The diagnostics for its output, which cannot be opened.
+    pub(super) fn not_opened(&self, error: &OpenError) -> Vec<Diagnostic> {
+        let at = |origin: &Origin| vec![Diagnostic::error(codes::VALUE, error.to_string()).at(origin.clone())];
+        match (self, error) {
+            (Self::Plugin(plugin), OpenError::Config { errors, .. }) => {
+                errors.iter().map(|error| refusal(plugin, error)).collect()
+            }
+            (Self::Plugin(plugin), OpenError::Queue { .. }) => at(&plugin.origin),
+            (Self::Mesh(output), _) => at(&output.origin),
+        }
+    }
 }
 
 /// The diagnostic for a field that the sink of `plugin` refuses.
@@ -175,16 +191,6 @@ fn secret_of<'a>(plugin: &'a Plugin, field: &str) -> Option<&'a str> {
     };
     let found = plugin.references.iter().find(|(path, _)| within(path, field) || within(field, path));
     found.map(|(_, reference)| &**reference)
-}
-
-/// The diagnostics for an output of `plugin` that cannot be opened.
-pub(super) fn not_opened(plugin: &Plugin, error: OpenError) -> Vec<Diagnostic> {
-    match error {
-        OpenError::Config { errors, .. } => errors.iter().map(|error| refusal(plugin, error)).collect(),
-        error @ OpenError::Queue { .. } => {
-            vec![Diagnostic::error(codes::VALUE, error.to_string()).at(plugin.origin.clone())]
-        }
-    }
 }
 
 /// Replaces the specifications of plugins that share a queue by a common one.

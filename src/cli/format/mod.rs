@@ -5,21 +5,18 @@ mod template;
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use jiff::tz::{Offset, TimeZone};
-use logphase_io::file::{self, Accept};
 use logphase_io::printable;
 use logphase_protocol::format::{
     Known, KongEntry, Options, Placeholder, Placeholders, Section, Source, defaults, missing_operators, operators,
 };
 
 use self::entries::{Decoded, Document};
-use super::{Exit, complain, say, show};
+use super::{Exit, complain, given, say, show};
 
-/// Bytes of entries that are read: all of them are in memory at once.
-const MAX_ENTRIES: u64 = 1 << 30;
 /// Bytes of lines that are written together.
 const WRITE_BYTES: usize = 1 << 16;
 
@@ -138,7 +135,7 @@ pub(super) fn run(arguments: &Format) -> Exit {
         show(diagnostics);
         return Exit::Configuration;
     }
-    let body = match read(arguments.entries.as_deref()) {
+    let body = match given::read(arguments.entries.as_deref(), "entries", "--entries") {
         Ok(body) => body,
         Err(exit) => return exit,
     };
@@ -179,23 +176,6 @@ fn print_operators(source: Source) -> Exit {
     }
     say(text.as_bytes());
     Exit::Done
-}
-
-fn read(path: Option<&Path>) -> Result<Vec<u8>, Exit> {
-    let name = path.map_or("standard input".to_owned(), |path| path.display().to_string());
-    let read = match path {
-        Some(path) => file::read(path, Accept::Streams, MAX_ENTRIES),
-        None => {
-            if std::io::stdin().is_terminal() {
-                complain("reading entries from standard input; end with Ctrl-D, or use --entries FILE\n");
-            }
-            file::read_stream(std::io::stdin().lock(), MAX_ENTRIES)
-        }
-    };
-    read.map_err(|error| {
-        complain(&format!("error: cannot read {name}: {error}\n"));
-        Exit::Unavailable
-    })
 }
 
 /// What makes lines of entries.

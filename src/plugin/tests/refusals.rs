@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Certificate, SinkContext, SinkShared, find, read};
+use super::{Certificate, SinkShared, find, read, sink_context};
 use logphase_config::diagnostic::{SourceFile, any_error};
 use logphase_config::document;
 
@@ -65,14 +65,7 @@ fn refusal(bad: &Bad) -> Result<(String, String), String> {
         return Err(format!("refused by the schema: {diagnostics:?}"));
     }
     let certificate = bad.certificate.as_ref().map(|pem| Certificate { cert: &pem.cert, key: &pem.key });
-    let context = SinkContext {
-        oversize: "drop",
-        max_batch_size: 1,
-        concurrency_limit: 1,
-        old_form: false,
-        environment: |_| None,
-        certificate,
-    };
+    let context = sink_context(certificate);
     let config = definition.sink_config(&config, &context);
     let errors = definition.validate(&config, &SinkShared::new(None)).err().unwrap_or_default();
     let [only] = &errors[..] else { return Err(format!("{errors:?}")) };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{SinkContext, SinkShared, find, read};
+use super::{SinkShared, find, read, sink_context};
 use crate::sink::Sink;
 
 /// The sink of the plugin `name` with this `config`.
@@ -13,14 +13,7 @@ fn sink(name: &str, config: &str) -> Box<dyn Sink> {
     let errors: Vec<_> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
     assert!(errors.is_empty(), "{errors:?}");
     (definition.convert)(config.as_object_mut().expect("an object"));
-    let context = SinkContext {
-        oversize: "drop",
-        max_batch_size: 1,
-        concurrency_limit: 1,
-        old_form: false,
-        environment: |_| None,
-        certificate: None,
-    };
+    let context = sink_context(None);
     let opener = definition.open.expect("it has a sink");
     opener.open(&definition.sink_config(&config, &context), &SinkShared::new(None)).expect("the sink takes it")
 }

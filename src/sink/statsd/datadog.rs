@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Render;
 use super::kong::{ConsumerIdentifier, StatType, localhost, port};
 use super::line::{Lines, NAME_BREAKS, check, rate, safe};
-use super::message::Message;
+use super::message::{Measure, Message};
 use super::sink::MetricSink;
 use crate::sink::udp::UdpSink;
 use crate::sink::{ConfigError, Opened, SinkShared, defaults, parse};
@@ -32,23 +32,12 @@ struct Config {
 
 #[derive(Debug, Deserialize)]
 struct Metric {
-    name: Name,
+    name: Measure,
     stat_type: StatType,
     #[serde(default)]
     tags: Vec<String>,
     sample_rate: Option<f64>,
     consumer_identifier: Option<ConsumerIdentifier>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Name {
-    KongLatency,
-    Latency,
-    RequestCount,
-    RequestSize,
-    ResponseSize,
-    UpstreamLatency,
 }
 
 impl Config {
@@ -126,15 +115,7 @@ impl Render for Metrics {
         let service = safe(service.unwrap_or_default(), &[',', '|', '.']);
         let status = message.status.as_deref().unwrap_or("-");
         for ((metric, tags), rate) in self.config.metrics.iter().zip(&self.tags).zip(&self.rates) {
-            let [request, proxy, kong] = &message.latencies;
-            let (stat, value) = match metric.name {
-                Name::RequestCount => ("request.count", Some("1")),
-                Name::RequestSize => ("request.size", message.request_size.as_deref()),
-                Name::ResponseSize => ("response.size", message.response_size.as_deref()),
-                Name::Latency => ("latency", request.as_deref()),
-                Name::UpstreamLatency => ("upstream_latency", proxy.as_deref()),
-                Name::KongLatency => ("kong_latency", kong.as_deref()),
-            };
+            let (stat, value) = message.measure(metric.name);
             // Kong sends `nil` as the value of what an L4 session does not have.
             let Some(value) = value else { continue };
             let consumer = self.consumer(metric, message).unwrap_or_default();

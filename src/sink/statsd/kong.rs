@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::Render;
 use super::line::{Lines, NAME_BREAKS, check, part, rate, safe};
-use super::message::{Consumer, Message, Service};
+use super::message::{Consumer, Measure, Message, Service};
 use super::tags::{TagStyle, Tags};
 use crate::sink::ConfigError;
 use crate::sink::syslog::local_hostname;
@@ -70,18 +70,20 @@ struct Metric {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 enum Name {
-    KongLatency,
-    Latency,
-    RequestCount,
+    Measure(Measure),
+    Counted(Counted),
+}
+
+/// A metric that counts transactions of a consumer, a workspace or a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Counted {
     RequestPerUser,
-    RequestSize,
-    ResponseSize,
     StatusCount,
     StatusCountPerUser,
     UniqueUsers,
-    UpstreamLatency,
     StatusCountPerWorkspace,
     StatusCountPerUserPerRoute,
     ShdictUsage,
@@ -243,32 +245,37 @@ impl Metrics {
         tags.add("workspace", self.workspace(metric, message).as_deref());
         tags.add("consumer", self.consumer(metric, message));
         tags.add("node", Some(&self.node));
-        tags.add("status", message.status.as_deref().or(message.session_status.as_deref()));
+        tags.add("status", message.any_status());
         Some(tags)
     }
 
     /// A metric that is named after a consumer, a workspace or a status: Kong has none of them as tags.
-    fn push_named(&self, metric: &Metric, rate: &str, message: &Message<'_>, lines: &mut Lines) -> Option<()> {
+    fn push_counted(
+        &self,
+        (metric, counted): (&Metric, Counted),
+        rate: &str,
+        message: &Message<'_>,
+        lines: &mut Lines,
+    ) -> Option<()> {
         let scope = self.scope(metric, message);
         let user = || self.consumer(metric, message).map(|name| safe(name, NAME_BREAKS));
-        let status = || message.status.as_deref().or(message.session_status.as_deref());
-        let name = match metric.name {
-            Name::UniqueUsers => {
+        let name = match counted {
+            Counted::UniqueUsers => {
                 lines.push(&[&self.prefix, ".", &scope, ".user.uniques:", &user()?, "|s"]);
                 return Some(());
             }
-            Name::RequestPerUser => format!("{scope}.user.{}.request.count", user()?),
-            Name::StatusCount => format!("{scope}.status.{}", status()?),
-            Name::StatusCountPerUser => format!("{scope}.user.{}.status.{}", user()?, status()?),
-            Name::StatusCountPerWorkspace => {
+            Counted::RequestPerUser => format!("{scope}.user.{}.request.count", user()?),
+            Counted::StatusCount => format!("{scope}.status.{}", message.any_status()?),
+            Counted::StatusCountPerUser => format!("{scope}.user.{}.status.{}", user()?, message.any_status()?),
+            Counted::StatusCountPerWorkspace => {
                 let workspace = safe(&self.workspace(metric, message)?, NAME_BREAKS);
-                format!("{scope}.workspace.{workspace}.status.{}", status()?)
+                format!("{scope}.workspace.{workspace}.status.{}", message.any_status()?)
             }
-            Name::StatusCountPerUserPerRoute => {
+            Counted::StatusCountPerUserPerRoute => {
                 let route = safe(message.route.id.as_deref()?, NAME_BREAKS);
-                format!("route.{route}.user.{}.status.{}", user()?, status()?)
+                format!("route.{route}.user.{}.status.{}", user()?, message.any_status()?)
             }
-            _ => return None,
+            Counted::ShdictUsage => return None,
         };
         lines.push(&[&self.prefix, ".", &name, ":1|c", rate]);
         Some(())
@@ -297,24 +304,20 @@ impl Metrics {
 
 impl Render for Metrics {
     fn render(&self, message: &Message<'_>, lines: &mut Lines) {
-        if !self.allows(message.status.as_deref().or(message.session_status.as_deref())) {
+        if !self.allows(message.any_status()) {
             return;
         }
         for (metric, rate) in self.config.metrics.iter().zip(&self.rates) {
-            let [request, proxy, kong] = &message.latencies;
-            let (stat, value) = match metric.name {
-                Name::RequestCount => ("request.count", Some("1")),
-                Name::RequestSize => ("request.size", message.request_size.as_deref()),
-                Name::ResponseSize => ("response.size", message.response_size.as_deref()),
-                Name::Latency => ("latency", request.as_deref()),
-                Name::UpstreamLatency => ("upstream_latency", proxy.as_deref()),
-                Name::KongLatency => ("kong_latency", kong.as_deref()),
-                _ if self.config.tag_style.is_some() => continue,
-                _ => {
-                    self.push_named(metric, rate, message, lines);
+            let measure = match metric.name {
+                Name::Measure(measure) => measure,
+                // Kong has none of them with tags.
+                Name::Counted(_) if self.config.tag_style.is_some() => continue,
+                Name::Counted(counted) => {
+                    self.push_counted((metric, counted), rate, message, lines);
                     continue;
                 }
             };
+            let (stat, value) = message.measure(measure);
             // -1: no upstream was asked.
             if let Some(value) = value.filter(|value| *value != "-1") {
                 self.push_value(metric, (stat, value), rate, message, lines);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
@@ -14,7 +15,7 @@ pub(super) struct Message<'a> {
     /// The status of the response.
     pub status: Option<String>,
     /// The status of an L4 session.
-    pub session_status: Option<String>,
+    session_status: Option<String>,
     /// The latencies `request`, `proxy` and `kong`, in milliseconds.
     pub latencies: [Option<String>; 3],
     pub service: Option<Service>,
@@ -44,6 +45,18 @@ pub(super) struct Consumer {
     pub id: Option<String>,
     pub custom_id: Option<String>,
     pub username: Option<String>,
+}
+
+/// A value of a transaction that both plugins send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Measure {
+    KongLatency,
+    Latency,
+    RequestCount,
+    RequestSize,
+    ResponseSize,
+    UpstreamLatency,
 }
 
 impl<'a> Message<'a> {
@@ -84,6 +97,24 @@ impl<'a> Message<'a> {
             workspace,
             workspace_name,
         })
+    }
+
+    /// How a value is called in a line, and the value, if the transaction has it.
+    pub fn measure(&self, measure: Measure) -> (&'static str, Option<&str>) {
+        let [request, proxy, kong] = &self.latencies;
+        match measure {
+            Measure::RequestCount => ("request.count", Some("1")),
+            Measure::RequestSize => ("request.size", self.request_size.as_deref()),
+            Measure::ResponseSize => ("response.size", self.response_size.as_deref()),
+            Measure::Latency => ("latency", request.as_deref()),
+            Measure::UpstreamLatency => ("upstream_latency", proxy.as_deref()),
+            Measure::KongLatency => ("kong_latency", kong.as_deref()),
+        }
+    }
+
+    /// The status of the response, or of an L4 session.
+    pub fn any_status(&self) -> Option<&str> {
+        self.status.as_deref().or(self.session_status.as_deref())
     }
 
     /// The workspace's id, or its name.
