@@ -1,7 +1,7 @@
 //! The fields of entities.
 //!
 //! Types, defaults and messages are those of Kong Gateway's schemas. Fields that neither the log phase nor a router
-//! uses accept any value.
+//! uses are `unread`: files may have any value for them, requests to the Admin API only what Kong accepts.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -14,11 +14,18 @@ use super::path::{self, PathPattern};
 use super::route_rules;
 use super::service::ServiceUrl;
 use crate::plugin::PROTOCOL_NAMES;
-use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Shown};
 
-const ID: Field = Field::string("id").checks(&[Check::Uuid]);
-const NAME: Field = Field::string("name");
-const TAGS: Field = Field::set("tags", &Field::string(""));
+/// The id of an entity.
+pub(crate) const ID: Field = Field::string("id").checks(&[Check::Uuid]).auto();
+/// The name of an entity.
+pub(crate) const NAME: Field = Field::string("name").checks(&[Check::Custom(name)]).unique();
+/// The tags of an entity.
+pub(crate) const TAGS: Field = Field::set("tags", &Field::string("").checks(&[Check::Custom(tag)]));
+/// When an entity was created, in seconds since 1970.
+pub(crate) const CREATED_AT: Field = Field::integer("created_at").auto().unread();
+/// When an entity was changed, in seconds since 1970.
+pub(crate) const UPDATED_AT: Field = Field::integer("updated_at").auto().unread();
 
 /// Protocols of services.
 pub(super) const SERVICE_PROTOCOLS: &[&str] =
@@ -30,32 +37,32 @@ const STRING: Field = Field::string("");
 
 pub(super) static SERVICE: Record = Record::new(&[
     ID,
+    CREATED_AT,
+    UPDATED_AT,
     NAME,
-    TAGS,
-    Field::boolean("enabled"),
-    Field::string("url").checks(&[Check::Custom(parses::<ServiceUrl>)]),
-    Field::string("protocol").default(Default::String("http")).checks(&[Check::OneOf(SERVICE_PROTOCOLS)]),
-    Field::string("host").required(),
-    Field::integer("port").default(Default::Integer(80)).checks(&[Check::Between(0.0, 65535.0)]),
-    Field::string("path").checks(&[Check::StartsWith("/"), Check::Custom(service_path)]),
     Field::integer("retries").default(Default::Integer(5)).checks(&[Check::Between(0.0, 32767.0)]),
+    Field::string("protocol").required().default(Default::String("http")).checks(&[Check::OneOf(SERVICE_PROTOCOLS)]),
+    Field::string("host").required(),
+    Field::integer("port").required().default(Default::Integer(80)).checks(&[Check::Between(0.0, 65535.0)]),
+    Field::string("path").checks(&[Check::StartsWith("/"), Check::Custom(service_path)]),
     Field::integer("connect_timeout").default(MINUTE).checks(TIMEOUT),
     Field::integer("write_timeout").default(MINUTE).checks(TIMEOUT),
     Field::integer("read_timeout").default(MINUTE).checks(TIMEOUT),
-    Field::any("client_certificate"),
-    Field::array("ca_certificates", &Field::string("").checks(&[Check::Uuid])),
+    TAGS,
+    Field::foreign("client_certificate", "certificates").unread(),
     Field::boolean("tls_verify"),
     Field::integer("tls_verify_depth").checks(&[Check::Between(0.0, 64.0)]),
-    Field::any("tls_sans"),
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("routes"),
-    Field::any("plugins"),
-    Field::any("filter_chains"),
-    Field::any("degraphql_routes"),
-    Field::any("graphql_ratelimiting_advanced_cost_decoration"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    Field::any("tls_sans").shown(Shown::IfSet),
+    Field::array("ca_certificates", &Field::string("").checks(&[Check::Uuid])),
+    Field::boolean("enabled"),
+    Field::string("url").checks(&[Check::Custom(parses::<ServiceUrl>)]).shown(Shown::Never),
+    in_files("routes"),
+    in_files("plugins"),
+    in_files("filter_chains"),
+    in_files("degraphql_routes"),
+    in_files("graphql_ratelimiting_advanced_cost_decoration"),
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
 
 static ENDPOINT: Record = Record::new(&[
@@ -66,159 +73,192 @@ static ENDPOINT: Record = Record::new(&[
 
 pub(super) static ROUTE: Record = Record::new(&[
     ID,
+    CREATED_AT,
+    UPDATED_AT,
     NAME,
-    TAGS,
     Field::set("protocols", &Field::string("").checks(&[Check::OneOf(PROTOCOL_NAMES)]))
+        .required()
         .default(Default::Strings(&["http", "https"])),
     Field::set("methods", &Field::string("").checks(&[Check::Custom(method)])),
     Field::array("hosts", &Field::string("").checks(&[Check::Custom(parses::<HostPattern>)])),
     Field::array("paths", &Field::string("").checks(&[Check::Custom(parses::<PathPattern>)])),
     Field::map("headers", &Field::string("").checks(&[Check::Custom(header_name)]), &Field::array("", &STRING)),
-    Field::set("snis", &Field::string("").checks(&[Check::Custom(parses::<SniPattern>)])),
-    Field::set("sources", &Field::record("", &ENDPOINT)),
-    Field::set("destinations", &Field::record("", &ENDPOINT)),
-    Field::string("expression"),
-    Field::integer("priority").checks(&[Check::Between(0.0, 70_368_744_177_663.0)]),
+    Field::integer("https_redirect_status_code")
+        .required()
+        .default(Default::Integer(426))
+        .checks(&[Check::OneOfNumbers(&[426.0, 301.0, 302.0, 307.0, 308.0])]),
     Field::integer("regex_priority").default(Default::Integer(0)),
     Field::boolean("strip_path"),
     Field::string("path_handling").default(Default::String("v0")).checks(&[Check::OneOf(&["v0", "v1"])]),
-    Field::boolean("preserve_host").default(Default::Boolean(false)),
-    Field::boolean("request_buffering").default(Default::Boolean(true)),
-    Field::boolean("response_buffering").default(Default::Boolean(true)),
-    Field::integer("https_redirect_status_code")
-        .default(Default::Integer(426))
-        .checks(&[Check::OneOfNumbers(&[426.0, 301.0, 302.0, 307.0, 308.0])]),
-    Field::any("service"),
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("plugins"),
-    Field::any("filter_chains"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    Field::boolean("preserve_host").required().default(Default::Boolean(false)),
+    Field::boolean("request_buffering").required().default(Default::Boolean(true)),
+    Field::boolean("response_buffering").required().default(Default::Boolean(true)),
+    TAGS,
+    Field::foreign("service", "services").unread(),
+    Field::set("snis", &Field::string("").checks(&[Check::Custom(parses::<SniPattern>)])),
+    Field::set("sources", &Field::record("", &ENDPOINT)),
+    Field::set("destinations", &Field::record("", &ENDPOINT)),
+    Field::string("expression").shown(Shown::IfSet),
+    Field::integer("priority").checks(&[Check::Between(0.0, 70_368_744_177_663.0)]).shown(Shown::IfSet),
+    in_files("plugins"),
+    in_files("filter_chains"),
+    in_files("_comment"),
+    in_files("_ignore"),
 ])
 .checks(route_rules::RULES);
 
 pub(super) static CONSUMER: Record = Record::new(&[
     ID,
-    Field::string("username"),
-    Field::string("custom_id"),
+    CREATED_AT,
+    UPDATED_AT,
+    Field::string("username").unique(),
+    Field::string("custom_id").unique(),
     TAGS,
-    Field::any("type"),
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("username_lower"),
-    Field::any("groups"),
-    Field::any("plugins"),
-    Field::any("acls"),
-    Field::any("keyauth_credentials"),
-    Field::any("keyauth_enc_credentials"),
-    Field::any("basicauth_credentials"),
-    Field::any("hmacauth_credentials"),
-    Field::any("jwt_secrets"),
-    Field::any("oauth2_credentials"),
-    Field::any("mtls_auth_credentials"),
-    Field::any("header_cert_auth_credentials"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    Field::any("type").shown(Shown::IfSet),
+    Field::any("username_lower").shown(Shown::Never),
+    in_files("groups"),
+    in_files("plugins"),
+    in_files("acls"),
+    in_files("keyauth_credentials"),
+    in_files("keyauth_enc_credentials"),
+    in_files("basicauth_credentials"),
+    in_files("hmacauth_credentials"),
+    in_files("jwt_secrets"),
+    in_files("oauth2_credentials"),
+    in_files("mtls_auth_credentials"),
+    in_files("header_cert_auth_credentials"),
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
 
 pub(super) static CONSUMER_GROUP: Record = Record::new(&[
     ID,
+    CREATED_AT,
+    UPDATED_AT,
     NAME.required(),
     TAGS,
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("consumers"),
-    Field::any("plugins"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    in_files("consumers"),
+    in_files("plugins"),
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
 
 pub(super) static API: Record = Record::new(&[
     ID,
-    NAME,
-    TAGS,
-    Field::any("uris"),
-    Field::any("hosts"),
-    Field::any("methods"),
-    Field::any("upstream_url"),
-    Field::any("strip_uri"),
-    Field::any("preserve_host"),
-    Field::any("retries"),
-    Field::any("upstream_connect_timeout"),
-    Field::any("upstream_send_timeout"),
-    Field::any("upstream_read_timeout"),
-    Field::any("https_only"),
-    Field::any("http_if_terminated"),
-    Field::any("public_dns"),
-    Field::any("target_url"),
-    Field::any("path"),
-    Field::any("request_host"),
-    Field::any("request_path"),
-    Field::any("strip_path"),
-    Field::any("strip_request_path"),
-    Field::any("created_at"),
-    Field::any("plugins"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    Field::integer("created_at").auto().unread(),
+    Field::string("name").unique(),
+    in_old_versions("uris"),
+    in_old_versions("hosts"),
+    in_old_versions("methods"),
+    in_old_versions("upstream_url"),
+    in_old_versions("strip_uri"),
+    in_old_versions("preserve_host"),
+    in_old_versions("retries"),
+    in_old_versions("upstream_connect_timeout"),
+    in_old_versions("upstream_send_timeout"),
+    in_old_versions("upstream_read_timeout"),
+    in_old_versions("https_only"),
+    in_old_versions("http_if_terminated"),
+    in_old_versions("public_dns"),
+    in_old_versions("target_url"),
+    in_old_versions("path"),
+    in_old_versions("request_host"),
+    in_old_versions("request_path"),
+    in_old_versions("strip_path"),
+    in_old_versions("strip_request_path"),
+    TAGS.shown(Shown::IfSet),
+    in_files("plugins"),
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
 
 pub(super) static CERTIFICATE: Record = Record::new(&[
     ID,
+    CREATED_AT,
+    UPDATED_AT,
     Field::string("cert").required().referenceable(),
-    Field::string("key").required().referenceable(),
-    Field::any("cert_alt"),
-    Field::any("key_alt"),
-    Field::any("passphrase"),
+    Field::string("key").required().referenceable().secret(),
+    Field::string("cert_alt").referenceable().unread(),
+    Field::string("key_alt").referenceable().secret().unread(),
     TAGS,
-    Field::any("snis"),
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    Field::any("passphrase").shown(Shown::IfSet).secret(),
+    Field::set("snis", &STRING).unread().shown(Shown::Never),
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
 
 pub(super) static CLONED_PLUGIN: Record = Record::new(&[
     ID,
-    NAME.required(),
+    Field::string("name").required(),
     Field::string("ref").required(),
     Field::integer("priority").checks(&[Check::Between(-2_147_483_648.0, 2_147_483_647.0)]),
     TAGS,
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    CREATED_AT,
+    UPDATED_AT,
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
 
 pub(super) static PLUGIN: Record = Record::new(&[
     ID,
-    NAME.required(),
-    Field::string("instance_name"),
-    Field::boolean("enabled").default(Default::Boolean(true)),
+    CREATED_AT,
+    UPDATED_AT,
+    Field::string("name").required(),
+    Field::string("instance_name").unique(),
+    Field::foreign("route", "routes").unread(),
+    Field::foreign("service", "services").unread(),
+    Field::foreign("consumer", "consumers").unread(),
+    Field::foreign("consumer_group", "consumer_groups").unread().shown(Shown::IfSet),
+    Field::foreign("api", "apis").unread().shown(Shown::IfSet),
     Field::set("protocols", &Field::string("").checks(&[Check::OneOf(PROTOCOL_NAMES)])),
-    TAGS,
+    Field::boolean("enabled").required().default(Default::Boolean(true)),
     Field::any("config"),
-    Field::any("route"),
-    Field::any("service"),
-    Field::any("consumer"),
-    Field::any("consumer_group"),
-    Field::any("model"),
-    Field::any("api"),
-    Field::any("route_id"),
-    Field::any("service_id"),
-    Field::any("consumer_id"),
-    Field::any("api_id"),
-    Field::any("value"),
-    Field::any("ordering"),
-    Field::string("condition").checks(&[Check::LenMax(1024)]),
-    Field::any("partials"),
-    Field::any("run_on"),
-    Field::any("created_at"),
-    Field::any("updated_at"),
-    Field::any("_config"),
-    Field::any("_comment"),
-    Field::any("_ignore"),
+    TAGS,
+    Field::any("ordering").shown(Shown::IfSet),
+    Field::string("condition").checks(&[Check::LenMax(1024)]).shown(Shown::IfSet),
+    Field::any("model").shown(Shown::IfSet),
+    Field::any("partials").shown(Shown::IfSet),
+    in_files("route_id"),
+    in_files("service_id"),
+    in_files("consumer_id"),
+    in_files("api_id"),
+    in_files("value"),
+    in_files("run_on"),
+    in_files("_config"),
+    in_files("_comment"),
+    in_files("_ignore"),
 ]);
+
+/// A field that only files have.
+const fn in_files(name: &'static str) -> Field {
+    Field::any(name).shown(Shown::InFiles)
+}
+
+/// A field of an API of Kong before 1.0, of one version or another.
+const fn in_old_versions(name: &'static str) -> Field {
+    Field::any(name).shown(Shown::IfSet)
+}
+
+/// Checks the characters of a name (kong/db/schema/typedefs.lua, `utf8_name`).
+fn name(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    match text.chars().find(|c| c.is_ascii() && !(c.is_ascii_alphanumeric() || ".-_~".contains(*c))) {
+        None => Ok(()),
+        Some(_) => Err(format!(
+            "invalid value '{text}': the only accepted ascii characters are alphanumerics or ., -, _, and ~"
+        )),
+    }
+}
+
+/// Checks the characters of a tag (kong/db/schema/typedefs.lua, `tag`).
+fn tag(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let is_bad = |c: char| c.is_ascii_control() || c == ',' || c == '/';
+    if !text.chars().any(is_bad) {
+        return Ok(());
+    }
+    Err(format!("invalid tag '{text}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"))
+}
 
 /// Checks that `T` can parse the string.
 fn parses<T: FromStr<Err: Display>>(value: &Value) -> Result<(), String> {

@@ -90,6 +90,90 @@ pub fn field_errors(diagnostics: &[Diagnostic]) -> Value {
     fields
 }
 
+/// Kong's message for the errors `fields`, as [`field_errors`] returns them (kong/db/errors.lua): first what is about several fields,
+/// then the fields by name, one level deep; what is deeper is printed as a Lua table.
+pub fn violation_message(fields: &Value) -> String {
+    let mut texts = Vec::new();
+    let entity = fields.get("@entity").and_then(Value::as_array);
+    texts.extend(entity.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+    for (name, errors) in sorted(fields).into_iter().filter(|(name, _)| name != "@entity") {
+        match errors {
+            Value::Object(_) | Value::Array(_) => {
+                texts.extend(sorted(errors).into_iter().map(|(below, error)| match error {
+                    Value::String(text) => format!("{name}.{below}: {text}"),
+                    table => {
+                        let mut printed = String::new();
+                        print_table(table, 1, &mut printed);
+                        format!("{name}.{below}: {printed}")
+                    }
+                }));
+            }
+            error => texts.push(format!("{name}: {}", error.as_str().unwrap_or_default())),
+        }
+    }
+    match &*texts {
+        [only] => format!("schema violation ({only})"),
+        all => format!("{} schema violations ({})", all.len(), all.join("; ")),
+    }
+}
+
+/// The members of an object by name, or the elements of a list that are not null, counted from 1.
+fn sorted(value: &Value) -> Vec<(String, &Value)> {
+    match value {
+        Value::Array(items) => {
+            let items = items.iter().enumerate().filter(|(_, item)| !item.is_null());
+            items.map(|(at, item)| ((at + 1).to_string(), item)).collect()
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().map(|(name, value)| (name.clone(), value)).collect();
+            members.sort_by(|left, right| left.0.cmp(&right.0));
+            members
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Prints `value` as Penlight's `pretty.write` does.
+fn print_table(value: &Value, depth: usize, printed: &mut String) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Array(_) | Value::Object(_) => {
+            let whole = matches!(value, Value::Array(items) if items.iter().all(|item| !item.is_null()));
+            let rows: Vec<String> = sorted(value)
+                .into_iter()
+                .map(|(name, value)| {
+                    let key = match (whole, name.parse::<usize>(), is_identifier(&name)) {
+                        (true, ..) => String::new(),
+                        (false, Ok(_), _) => format!("[{name}] = "),
+                        (false, Err(_), true) => format!("{name} = "),
+                        (false, Err(_), false) => format!("[\"{name}\"] = "),
+                    };
+                    let mut row = format!("{indent}{key}");
+                    print_table(value, depth + 1, &mut row);
+                    row
+                })
+                .collect();
+            printed.push_str("{\n");
+            printed.push_str(&rows.join(",\n"));
+            printed.push('\n');
+            printed.push_str(&"  ".repeat(depth - 1));
+            printed.push('}');
+        }
+        Value::String(text) => {
+            printed.push('"');
+            printed.push_str(&text.replace('\\', "\\\\").replace('"', "\\\""));
+            printed.push('"');
+        }
+        other => printed.push_str(&other.to_string()),
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Puts `message` at `path`. The first message of a field stays.
 fn insert(target: &mut Value, path: &[Segment], message: &str) {
     match (path, target) {

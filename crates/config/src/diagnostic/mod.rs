@@ -10,7 +10,7 @@ mod field;
 mod origin;
 mod render;
 
-pub use field::{FieldError, FieldPath, Segment, field_errors};
+pub use field::{FieldError, FieldPath, Segment, field_errors, violation_message};
 pub(crate) use origin::floor_boundary;
 pub use origin::{Origin, Place, SourceFile};
 pub use render::{Format, MAX_SHOWN, render_all};

@@ -212,6 +212,11 @@ impl Node {
         }
     }
 
+    /// Whether it is of the body of a request, and not of a file.
+    pub fn is_of_request(&self) -> bool {
+        matches!(self.location, Location::Request { .. })
+    }
+
     /// The elements of a list.
     pub fn items(&self) -> Option<&[Node]> {
         if let NodeKind::Sequence(items) = &self.kind { Some(items) } else { None }

@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Check, Field, Record, Type};
+use super::{Check, Field, Record, Shown, Type};
 
 impl Record {
     /// The fields as Kong lists them: one object with one member each.
     pub fn to_json(&self) -> Value {
-        let fields: Vec<Value> = self.fields.iter().map(|field| json!({ field.name: field.to_json() })).collect();
+        let fields = self.fields.iter().filter(|field| !matches!(field.shown, Shown::InFiles | Shown::Never));
+        let fields: Vec<Value> = fields.map(|field| json!({ field.name: field.to_json() })).collect();
         Value::Array(fields)
     }
 }
@@ -27,6 +28,7 @@ impl Field {
                 put("values", values.to_json());
             }
             Type::Record(record) => put("fields", record.to_json()),
+            Type::Foreign(kind) => put("reference", kind.into()),
             _ => {}
         }
         if self.required {
@@ -53,11 +55,15 @@ impl Field {
                 put(name, text.into());
             }
         }
-        if self.referenceable {
-            put("referenceable", true.into());
-        }
-        if self.extension {
-            put("extension", true.into());
+        let marks = [
+            ("referenceable", self.referenceable),
+            ("extension", self.extension),
+            ("unique", self.unique),
+            ("auto", self.auto),
+            ("encrypted", self.secret),
+        ];
+        for (name, _) in marks.into_iter().filter(|(_, is_set)| *is_set) {
+            put(name, true.into());
         }
         Value::Object(json)
     }
@@ -76,6 +82,7 @@ impl Type {
             Self::Map(..) => "map",
             Self::Record(_) => "record",
             Self::Any => "any",
+            Self::Foreign(_) => "foreign",
             Self::Duration => "duration",
             Self::Size => "size",
         }

@@ -4,6 +4,7 @@
 //! own settings and extensions.
 
 mod check;
+mod complete;
 mod export;
 mod read;
 mod units;
@@ -34,6 +35,8 @@ pub enum Type {
     Record(&'static Record),
     /// Any value; it is not checked.
     Any,
+    /// A reference to an entity of the kind with this name: `{"id": UUID}`, or null.
+    Foreign(&'static str),
     /// `30s`, `500ms` or a number of seconds; read as seconds. Kong lacks it.
     Duration,
     /// `8MiB`, `1m` or a number of bytes; read as bytes. Kong lacks it.
@@ -55,6 +58,19 @@ pub enum Default {
     Record,
     /// What the function returns, for a list of records.
     List(fn() -> Value),
+}
+
+/// When the Admin API shows a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Always; a field without a value is null.
+    Always,
+    /// Only if it has a value.
+    IfSet,
+    /// Never: a request may have it, and its value becomes that of other fields.
+    Never,
+    /// Never, and no request may have it: only files do.
+    InFiles,
 }
 
 /// One field.
@@ -82,6 +98,16 @@ pub struct Field {
     pub referenceable: bool,
     /// Whether a check over several fields depends on the field: Kong has other words if it is missing.
     pub decides: bool,
+    /// When the Admin API shows it.
+    pub shown: Shown,
+    /// Whether the log phase uses the value. If not, a file may have any value.
+    pub unread: bool,
+    /// Whether no two entities of a kind have the same value.
+    pub unique: bool,
+    /// Whether an absent value is made by the Admin API: an id, or a time.
+    pub auto: bool,
+    /// Whether the value is a secret, which the Admin API masks.
+    pub secret: bool,
 }
 
 /// A check over several fields of a record.
@@ -110,6 +136,11 @@ impl Field {
             extension: false,
             referenceable: false,
             decides: false,
+            shown: Shown::Always,
+            unread: false,
+            unique: false,
+            auto: false,
+            secret: false,
         }
     }
 
@@ -151,6 +182,11 @@ impl Field {
     /// A record.
     pub const fn record(name: &'static str, record: &'static Record) -> Self {
         Self::of(name, Type::Record(record))
+    }
+
+    /// A reference to an entity of the kind `kind`.
+    pub const fn foreign(name: &'static str, kind: &'static str) -> Self {
+        Self::of(name, Type::Foreign(kind))
     }
 
     /// Anything.
@@ -225,6 +261,36 @@ impl Field {
         self
     }
 
+    /// Says that the log phase does not use the value: a file may have any.
+    pub const fn unread(mut self) -> Self {
+        self.unread = true;
+        self
+    }
+
+    /// Says when the Admin API shows the field.
+    pub const fn shown(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    /// Says that no two entities of a kind have the same value.
+    pub const fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
+
+    /// Says that the Admin API makes an absent value.
+    pub const fn auto(mut self) -> Self {
+        self.auto = true;
+        self
+    }
+
+    /// Says that the value is a secret.
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
     /// Whether the checks of the field accept `value`, which has its type.
     pub fn accepts(&self, value: &Value) -> bool {
         self.checks.iter().all(|check| check.run(value).is_ok())
@@ -233,6 +299,7 @@ impl Field {
     /// Marks the field as one that Kong lacks.
     pub const fn extension(mut self) -> Self {
         self.extension = true;
+        self.shown = Shown::IfSet;
         self
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Check, Default, Field, Problem, Record, Type, is_vault_reference, units};
+use super::{Check, Default, Field, Problem, Record, Shown, Type, is_uuid, is_vault_reference, units};
 use crate::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes, suggest};
 use crate::document::{Node, NodeKind, StringStyle};
 
@@ -84,7 +84,12 @@ impl Record {
             diagnostics.push(scope.wrong(codes::TYPE, node.type_name(), "expected a record"));
             return Map::new();
         };
-        for (key, _) in entries.iter().filter(|(key, _)| self.field(&key.name).is_none()) {
+        let of_request = node.is_of_request();
+        let is_unknown = |name: &str| match self.field(name) {
+            Some(field) => of_request && field.shown == Shown::InFiles,
+            None => true,
+        };
+        for (key, _) in entries.iter().filter(|(key, _)| is_unknown(&key.name)) {
             let message = format!("unknown field `{}` in {}", key.name, scope.subject);
             let here = scope.member(&key.name, key.origin());
             let mut diagnostic = here.error(codes::UNKNOWN_FIELD, message, "unknown field");
@@ -134,7 +139,7 @@ impl Field {
         };
         let mut here = scope.member(self.name, value.origin());
         if value.is_null() {
-            if self.required && matches!(self.default, Default::None) {
+            if self.required && (matches!(self.default, Default::None) || value.is_of_request()) {
                 here.origin = key.origin();
                 let message = format!("required field `{}` of {} is null", self.name, scope.subject);
                 diagnostics.push(here.error(codes::REQUIRED, message, "required field missing"));
@@ -167,7 +172,11 @@ impl Field {
             return None;
         }
         let before = diagnostics.len();
+        if self.unread && !node.is_of_request() {
+            return Some(node.to_json());
+        }
         let value = match self.ty {
+            Type::Foreign(_) => return read_reference(node, scope, diagnostics),
             Type::Record(record) => Value::Object(record.read(node, scope, diagnostics)),
             Type::Array(element) | Type::Set(element) => self.read_list(element, node, scope, diagnostics)?,
             Type::Map(keys, values) => read_map(keys, values, node, scope, diagnostics)?,
@@ -206,7 +215,9 @@ impl Field {
                 let bare = node.as_i64().and_then(|bytes| u64::try_from(bytes).ok());
                 bare.or_else(|| units::size(node.as_str()?)).map(Value::from).ok_or("expected a size like 8MiB or 512k")
             }
-            Type::Array(_) | Type::Set(_) | Type::Map(..) | Type::Record(_) => Err("expected a record"),
+            Type::Array(_) | Type::Set(_) | Type::Map(..) | Type::Record(_) | Type::Foreign(_) => {
+                Err("expected a record")
+            }
         }
     }
 
@@ -274,6 +285,27 @@ impl Field {
             }
         }
         Some(Value::Array(values))
+    }
+}
+
+/// Reads a reference to another entity. Names are resolved before.
+fn read_reference(node: &Node, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+    let Some((_, id)) = node.entry("id") else {
+        let here = scope.member("id", node.origin());
+        diagnostics.push(here.wrong(codes::REQUIRED, "missing", "missing primary key"));
+        return None;
+    };
+    let here = scope.member("id", id.origin());
+    match id.as_str() {
+        Some(text) if is_uuid(text) => Some(serde_json::json!({ "id": text })),
+        Some(_) => {
+            diagnostics.push(here.wrong(codes::VALUE, "not a UUID", "expected a valid UUID"));
+            None
+        }
+        None => {
+            diagnostics.push(here.wrong(codes::TYPE, id.type_name(), "expected a string"));
+            None
+        }
     }
 }
 
