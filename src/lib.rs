@@ -15,6 +15,7 @@
 //! [`service`] connects these parts, [`api`] serves its status and metrics, [`confinement`] restricts the process, and
 //! [`cli`] has the commands.
 
+pub mod admin;
 pub mod api;
 pub mod cli;
 mod compile;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say why")]
 
+mod admin;
 mod architecture;
 mod backlog;
 mod bodies;

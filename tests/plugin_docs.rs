@@ -84,6 +84,7 @@ fn ty(field: &Field) -> String {
         Type::Any => "any",
         Type::Duration => "duration",
         Type::Size => "size",
+        Type::Foreign(_) => "reference",
     };
     format!("{name}{}", range.unwrap_or_default())
 }

@@ -19,6 +19,7 @@ pub use queues::{ReplayRequest, queue_routes};
 pub use reloads::{ReloadResult, ReloadStats, Reloads};
 pub use router::{Call, Reply, Routes, json_reply, text_reply};
 pub use routes::status_routes;
-pub(crate) use server::serve;
+pub(crate) use server::{Handler, Unread, serve};
 pub use state::{Components, ServiceState, Stage};
+pub(crate) use status::status;
 pub use tap::routes as tap_routes;

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,15 +25,10 @@ use super::router::{Call, Reply, Routes, json_reply};
 use crate::connections::{AllowedHosts, Connections, HostError, Slot, WatchedStream, Working};
 use crate::log::limit::Limiter;
 
-/// Connections at the same time, at most; for more, one that waits for its peer is closed, or the one that was answered most
-/// often. Only scrapers, health checks and operators connect.
-const MAX_CONNECTIONS: usize = 32;
 /// How long the head of a request may take to arrive, and its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a response may wait for its peer to read any of it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest body of a request, in bytes.
-const MAX_BODY_BYTES: usize = 1 << 20;
 /// The pause after an error of `accept`, which would come again at once.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,9 +57,74 @@ impl Accept for UnixListener {
     }
 }
 
-/// Serves `routes` on `listener` until the task is aborted, to requests that use a name of the service (`None`: any).
-pub(crate) async fn serve(listener: impl Accept, routes: Arc<Routes>, hosts: Option<AllowedHosts>) {
-    let connections = Connections::interruptible(MAX_CONNECTIONS);
+/// What answers requests.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Connections at the same time, at most; for more, one that waits for its peer is closed, or the one that was answered
+    /// most often.
+    const MAX_CONNECTIONS: usize;
+    /// The largest body of a request, in bytes.
+    const MAX_BODY_BYTES: usize;
+
+    /// Answers a request of `peer` with the head `head` and the body `body`.
+    fn handle(
+        &self,
+        head: Parts,
+        body: Result<Bytes, Unread>,
+        peer: Option<IpAddr>,
+    ) -> impl Future<Output = Reply> + Send;
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unread {
+    /// It is larger than the handler reads.
+    #[error("the body is too large")]
+    TooLarge,
+    /// The connection failed.
+    #[error("the body cannot be read: {0}")]
+    Broken(String),
+    /// It took too long.
+    #[error("the body did not arrive in time")]
+    Late,
+}
+
+impl Unread {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Broken(_) => StatusCode::BAD_REQUEST,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+impl Handler for Routes {
+    // Only scrapers, health checks and operators connect.
+    const MAX_CONNECTIONS: usize = 32;
+    const MAX_BODY_BYTES: usize = 1 << 20;
+
+    async fn handle(&self, head: Parts, body: Result<Bytes, Unread>, _: Option<IpAddr>) -> Reply {
+        let body = match body {
+            Ok(body) => body,
+            Err(unread) => {
+                let limit = Self::MAX_BODY_BYTES;
+                let message = match &unread {
+                    Unread::TooLarge => format!("{unread}: it may have {limit} bytes"),
+                    other => other.to_string(),
+                };
+                return json_reply(unread.status(), &json!({ "message": message }));
+            }
+        };
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let call = Call { arguments: Vec::new(), query, headers: head.headers, body };
+        self.answer(&head.method, head.uri.path(), call).await
+    }
+}
+
+/// Serves `handler` on `listener` until the task is aborted, to requests that use a name of the service (`None`: any).
+pub(crate) async fn serve<H: Handler>(listener: impl Accept, handler: Arc<H>, hosts: Option<AllowedHosts>) {
+    let connections = Connections::interruptible(H::MAX_CONNECTIONS);
     let errors = Limiter::default();
     loop {
         let (stream, peer) = match listener.next().await {
@@ -80,23 +141,23 @@ pub(crate) async fn serve(listener: impl Accept, routes: Arc<Routes>, hosts: Opt
             }
         };
         let slot = connections.admit(peer).await;
-        tokio::spawn(converse(stream, slot, routes.clone(), hosts.clone()));
+        tokio::spawn(converse(stream, (slot, peer), handler.clone(), hosts.clone()));
     }
 }
 
 /// Serves one connection.
-async fn converse(
+async fn converse<H: Handler>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    slot: Slot,
-    routes: Arc<Routes>,
+    (slot, peer): (Slot, Option<IpAddr>),
+    handler: Arc<H>,
     hosts: Option<AllowedHosts>,
 ) {
     let answer = service_fn(|request: Request<Incoming>| {
-        let (routes, slot, refusal) = (routes.clone(), slot.clone(), refusal(&request, hosts.as_ref()));
+        let (handler, slot, refusal) = (handler.clone(), slot.clone(), refusal(&request, hosts.as_ref()));
         async move {
             let reply = match refusal {
                 Some(refusal) => refusal,
-                None => answer(request, &routes, &slot).await,
+                None => answer(request, &*handler, &slot, peer).await,
             };
             // Until its end is written, the response is work; a peer that does not read it is told apart.
             let working = slot.working();
@@ -147,24 +208,14 @@ fn refusal(request: &Request<Incoming>, hosts: Option<&AllowedHosts>) -> Option<
     Some(json_reply(status, &json!({"message": error.to_string()})))
 }
 
-async fn answer(request: Request<Incoming>, routes: &Routes, slot: &Slot) -> Reply {
+async fn answer<H: Handler>(request: Request<Incoming>, handler: &H, slot: &Slot, peer: Option<IpAddr>) -> Reply {
     let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            let message = format!("the body cannot be read: {error}; it may have {MAX_BODY_BYTES} bytes");
-            return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
-        }
-        Err(_) => {
-            return json_reply(StatusCode::REQUEST_TIMEOUT, &json!({"message": "the body did not arrive in time"}));
-        }
-    };
-    let call = Call {
-        arguments: Vec::new(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        body,
+    let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, H::MAX_BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Ok(Err(error)) => Err(Unread::Broken(error.to_string())),
+        Err(_) => Err(Unread::Late),
     };
     let _working = slot.working();
-    routes.answer(&head.method, head.uri.path(), call).await
+    handler.handle(head, body, peer).await
 }

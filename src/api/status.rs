@@ -20,13 +20,23 @@ const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
 
 /// Handles the request. Query, as in Kong: `unit` of memory (`b`, `k`, `m` or `g`) and `scale`, the digits after the point.
 pub(super) fn reply(state: &ServiceState, call: &Call) -> Reply {
-    let unit = call.query("unit").unwrap_or_else(|| "m".to_owned());
-    let scale = call.query("scale").map_or(Some(2), |scale| scale.parse().ok().filter(|scale| *scale <= 9));
-    let (Some(unit), Some(scale)) = (Unit::named(&unit), scale) else {
-        let message = "`unit` is one of b, k, m and g, `scale` a number from 0 to 9";
-        return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
-    };
-    json_reply(StatusCode::OK, &read(state, unit, scale))
+    match status(state, &|name| call.query(name)) {
+        Ok(status) => json_reply(StatusCode::OK, &status),
+        Err(message) => json_reply(StatusCode::BAD_REQUEST, &json!({ "message": message })),
+    }
+}
+
+/// The state of the service, as the arguments of a query ask for it.
+///
+/// # Errors
+/// An argument is wrong.
+pub(crate) fn status(state: &ServiceState, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, &'static str> {
+    let unit = argument("unit").unwrap_or_else(|| "m".to_owned());
+    let scale = argument("scale").map_or(Some(2), |scale| scale.parse().ok().filter(|scale| *scale <= 9));
+    match (Unit::named(&unit), scale) {
+        (Some(unit), Some(scale)) => Ok(read(state, unit, scale)),
+        _ => Err("`unit` is one of b, k, m and g, `scale` a number from 0 to 9"),
+    }
 }
 
 /// The unit of memory sizes.

@@ -41,6 +41,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     Run(Run),
     Check(Check),
+    Config(Config),
     Try(Try),
     Forwarder(Forwarder),
     Format(Format),
@@ -74,6 +75,36 @@ impl From<Files> for ConfigFiles {
     fn from(files: Files) -> Self {
         Self { declarative: files.config, settings: files.settings, ..Self::default() }
     }
+}
+
+/// Move entities between declarative files and the database that the Admin API changes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  logphase config import kong.yml\n  logphase config export > kong.yml\n\nThe database is the one of the settings: \
+                  entities.db in data_dir, with the key database_key."
+)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    pub(super) action: ConfigAction,
+}
+
+/// What to do with the database.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Print the entities of the database as a declarative file; a service may be running.
+    Export {
+        /// Settings file; default: logphase.yml in the current directory, if present.
+        #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
+        settings: Option<PathBuf>,
+    },
+    /// Bring the entities of declarative files into the database, for services with `database: sqlite`; none may be running.
+    Import {
+        #[command(flatten)]
+        files: Files,
+        /// Replace the entities that are in the database.
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 /// Run the service, or with --stdin process JSON lines from standard input.

@@ -6,6 +6,7 @@ mod check;
 mod check_earlier;
 mod check_input;
 mod check_names;
+mod config;
 mod control;
 mod dry_run;
 mod explain;
@@ -78,6 +79,7 @@ fn run_command(command: Command) -> Exit {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Try(arguments) => try_command::run(&arguments),
         Command::Forwarder(arguments) => forwarder::run(&arguments),
         Command::Format(arguments) => format::run(&arguments),

@@ -33,6 +33,15 @@ pub struct ReadOptions<'a> {
 /// Reads `files` as one configuration. The configuration can be used only if no diagnostic is an error. A variable that is
 /// not set is an error only where its value is needed here.
 pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configuration, Vec<Diagnostic>) {
+    read_as(files, options, Completeness::LogPhase)
+}
+
+/// The same, with entities as complete as `completeness` says.
+pub(crate) fn read_as(
+    files: &[Arc<SourceFile>],
+    options: ReadOptions<'_>,
+    completeness: Completeness,
+) -> (Configuration, Vec<Diagnostic>) {
     let (mut trees, mut diagnostics, mut unset) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
         let Documents { roots, diagnostics: found, unset: missing } = document::parse_all(file, Some(options.env));
@@ -45,12 +54,13 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
     let (drafts, mesh, found) = drafts(&trees);
     diagnostics.extend(found);
     let uses = Uses::new(&drafts, &unset);
-    let (mut configuration, found) = configuration(drafts, options.select_tags);
+    let (mut configuration, found) = configuration(drafts, options.select_tags, completeness);
     configuration.mesh = mesh.into();
     // Whatever else is wrong with a value that lacks a variable is wrong because it lacks it.
     diagnostics.extend(found.into_iter().filter(|diagnostic| !uses.explain(diagnostic)));
     diagnostics.extend(uses.judge(unset, &mut configuration));
     configuration.digest = digest(files);
+    configuration.sources = files.to_vec();
     sort(&mut diagnostics, files);
     (configuration, diagnostics)
 }
@@ -58,10 +68,15 @@ pub fn read(files: &[Arc<SourceFile>], options: ReadOptions<'_>) -> (Configurati
 /// Reads a tree that is part of another document.
 pub fn read_tree(root: &Node, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
     let (drafts, mesh, mut diagnostics) = drafts(std::slice::from_ref(root));
-    let (mut configuration, found) = configuration(drafts, select_tags);
+    let (mut configuration, found) = configuration(drafts, select_tags, Completeness::LogPhase);
     configuration.mesh = mesh.into();
     diagnostics.extend(found);
     (configuration, diagnostics)
+}
+
+/// The entities of `trees` before they are validated.
+pub(crate) fn all_drafts(trees: &[Node]) -> Drafts {
+    drafts(trees).0
 }
 
 fn drafts(trees: &[Node]) -> (Drafts, mesh::Resources, Vec<Diagnostic>) {
@@ -76,11 +91,16 @@ fn drafts(trees: &[Node]) -> (Drafts, mesh::Resources, Vec<Diagnostic>) {
     (drafts, resources, diagnostics)
 }
 
-fn configuration(drafts: Drafts, select_tags: &[String]) -> (Configuration, Vec<Diagnostic>) {
-    Configuration::from_drafts(drafts, Rules { select_tags, completeness: Completeness::LogPhase })
+fn configuration(
+    drafts: Drafts,
+    select_tags: &[String],
+    completeness: Completeness,
+) -> (Configuration, Vec<Diagnostic>) {
+    Configuration::from_drafts(drafts, Rules { select_tags, completeness })
 }
 
-fn digest(files: &[Arc<SourceFile>]) -> String {
+/// The MD5 of `files`, in hexadecimal.
+pub(crate) fn digest(files: &[Arc<SourceFile>]) -> String {
     let mut hash = Md5::new();
     for file in files {
         // With the lengths, two files differ from one file with both texts.

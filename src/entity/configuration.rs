@@ -13,7 +13,7 @@ use super::route::Route;
 use super::service::Service;
 use super::{unique, vault};
 use crate::mesh::Resources;
-use logphase_config::diagnostic::Diagnostic;
+use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use logphase_script::vault::VaultEntity;
 
 /// All configured entities.
@@ -41,6 +41,8 @@ pub struct Configuration {
     pub mesh: Arc<Resources>,
     /// Identifies the files: the MD5 of their texts, in hexadecimal, like Kong's `configuration_hash`.
     pub digest: String,
+    /// The texts that it was read from; none if it was not read from texts.
+    pub sources: Vec<Arc<SourceFile>>,
     /// Names of the groups of each consumer, by its id and by its username.
     memberships: HashMap<String, BTreeSet<String>>,
 }

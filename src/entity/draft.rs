@@ -256,6 +256,14 @@ impl Draft {
     }
 }
 
+/// Reads an entity of a request by all of Kong's rules: its valid fields, with defaults, and what is wrong with it.
+pub(crate) fn read_request(kind: EntityKind, body: &Value) -> (Map<String, Value>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let mut draft = Draft::new(kind, Node::from_request(body), String::new());
+    draft.validate(Completeness::Full, &mut diagnostics);
+    (draft.all_values(), diagnostics)
+}
+
 /// Whether `diagnostic` is about the top-level field `name`.
 fn is_about(diagnostic: &Diagnostic, name: &str) -> bool {
     diagnostic.field.as_ref().is_some_and(|field| field.path == FieldPath::from(name))

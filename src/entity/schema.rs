@@ -54,7 +54,7 @@ pub(super) static SERVICE: Record = Record::new(&[
     Field::integer("tls_verify_depth").checks(&[Check::Between(0.0, 64.0)]),
     Field::any("tls_sans").shown(Shown::IfSet),
     Field::array("ca_certificates", &Field::string("").checks(&[Check::Uuid])),
-    Field::boolean("enabled"),
+    Field::boolean("enabled").required().default(Default::Boolean(true)),
     Field::string("url").checks(&[Check::Custom(parses::<ServiceUrl>)]).shown(Shown::Never),
     in_files("routes"),
     in_files("plugins"),

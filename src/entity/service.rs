@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde_json::Value;
 use thiserror::Error;
 
 use super::draft::Draft;
@@ -106,6 +107,13 @@ pub enum UrlError {
     Port,
     #[error("expected one of: {}", super::schema::SERVICE_PROTOCOLS.join(", "))]
     Protocol,
+}
+
+/// The members `protocol`, `host`, `port` and `path` that Kong makes of a service's `url`; `None` if the URL is invalid.
+pub(crate) fn members_of_url(url: &str) -> Option<[(&'static str, Value); 4]> {
+    let ServiceUrl { protocol, host, port, path } = url.parse().ok()?;
+    let path = path.map_or(Value::Null, Value::from);
+    Some([("protocol", protocol.name().into()), ("host", host.into()), ("port", port.into()), ("path", path)])
 }
 
 impl FromStr for ServiceUrl {

@@ -70,7 +70,7 @@ impl Stored {
 impl Draft {
     /// The id that Kong gives the entity. Kong gives one with neither id nor name a random id; here it is derived from its
     /// place in the file, so that it stays the same.
-    pub(super) fn stored_id(&self) -> String {
+    pub(crate) fn stored_id(&self) -> String {
         let key = self.name().unwrap_or(&self.path);
         self.id().unwrap_or_else(|| derived_id(self.kind, key).to_string())
     }

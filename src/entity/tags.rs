@@ -10,6 +10,13 @@ pub struct SharedTags {
     all: HashSet<String>,
 }
 
+impl SharedTags {
+    /// The tags, in the order of the file.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &str> {
+        self.in_order.iter().map(String::as_str)
+    }
+}
+
 impl FromIterator<String> for SharedTags {
     fn from_iter<T: IntoIterator<Item = String>>(tags: T) -> Self {
         let in_order: Vec<String> = tags.into_iter().collect();

@@ -21,7 +21,7 @@ pub(crate) static AUTHENTICATION: Record = Record {
             .checks(&[Check::OneOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])])
             .about("SASL mechanism."),
         Field::string("user").referenceable().about("User or token id."),
-        Field::string("password").referenceable().about("Password or token HMAC."),
+        Field::string("password").referenceable().secret().about("Password or token HMAC."),
         Field::boolean("tokenauth").about("Whether the user is a delegation token."),
         Field::record("oauthbearer", &OAUTH_BEARER).since("3.15").about("Token endpoint and client."),
     ],
@@ -31,7 +31,7 @@ pub(crate) static AUTHENTICATION: Record = Record {
 static OAUTH_BEARER: Record = Record::new(&[
     Field::string("token_endpoint_url").required().referenceable().about("URL of the token endpoint."),
     Field::string("client_id").required().referenceable().about("Client id."),
-    Field::string("client_secret").required().referenceable().about("Client secret."),
+    Field::string("client_secret").required().referenceable().secret().about("Client secret."),
     Field::array("scopes", &Field::string("")).about("Scopes to request."),
     Field::map("extensions", &Field::string(""), &Field::string("")).about("SASL extensions."),
     Field::boolean("token_endpoint_tls_verify")

@@ -17,7 +17,12 @@ pub const DEFINITION: Definition = Definition::logging("loggly", 6, &SCHEMA, log
 static SCHEMA: Record = Record::new(&[
     HOST.default(Default::String("logs-01.loggly.com")),
     PORT.default(Default::Integer(514)),
-    Field::string("key").required().referenceable().checks(&[Check::Custom(check_key)]).about("Customer token."),
+    Field::string("key")
+        .required()
+        .referenceable()
+        .secret()
+        .checks(&[Check::Custom(check_key)])
+        .about("Customer token."),
     Field::set("tags", &Field::string("")).default(Default::Strings(&["kong"])).about("Tags of every message."),
     severity("log_level").about("Messages less severe than this are not sent."),
     severity("successful_severity").about("Severity of responses below 400."),

@@ -2,10 +2,13 @@
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use logphase_config::diagnostic::Diagnostic;
+use logphase_config::diagnostic::{Diagnostic, SourceFile};
 
+use super::admin;
+use super::database::Database;
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, running, serve};
 use crate::api::ServiceState;
@@ -22,6 +25,7 @@ pub struct Launch {
     paths: Vec<PathBuf>,
     watched: Vec<PathBuf>,
     contents: Contents,
+    database: Option<Database>,
 }
 
 /// How a service reports to the command that started it.
@@ -90,9 +94,16 @@ impl Launch {
         let paths = files.declarative_files(&settings);
         let watched = files.watched(&paths);
         let contents = Contents::read(&watched).beginning_with(before);
-        let loaded = Loaded::of(settings, paths.clone(), files.accept, diagnostics);
+        let database = match Database::open(&settings, &paths) {
+            Ok(database) => database,
+            Err(error) => return Err(diagnostics.into_iter().chain([error]).collect()),
+        };
+        let loaded = match &database {
+            Some(database) => Loaded::with_entities(settings, diagnostics, &database.root()),
+            None => Loaded::of(settings, paths.clone(), files.accept, diagnostics),
+        };
         let prepared = Prepared::new(loaded)?;
-        Ok(Self { files, prepared, paths, watched, contents })
+        Ok(Self { files, prepared, paths, watched, contents, database })
     }
 
     /// The warnings and notes about the files.
@@ -108,13 +119,18 @@ impl Launch {
         self.run(async |mut launched| {
             launched.check_inputs()?;
             let _status = inputs::show_status(&launched.settings, &launched.state).await?;
+            let listeners = admin::listen(&launched.settings).await?;
+            let sources = launched.sources();
             let service = launched.start()?;
             let watch = Watch::new(launched.watched, launched.contents, &launched.settings.reload);
             let serving = serve::Serving {
                 service,
                 state: launched.state,
                 files: launched.files,
-                is_quickstart: launched.paths.is_empty(),
+                is_quickstart: launched.paths.is_empty() && launched.database.is_none(),
+                listeners,
+                sources,
+                database: launched.database,
                 watch,
                 settings: launched.settings,
             };
@@ -185,9 +201,10 @@ impl Launch {
         let no_threads = |error| LaunchError::Unavailable(format!("cannot start threads: {error}"));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("io").build();
         let runtime = runtime.map_err(no_threads)?;
-        let Self { files, prepared, paths, watched, contents } = self;
+        let Self { files, prepared, paths, watched, contents, database } = self;
         let launched = Launched {
             files,
+            database,
             paths,
             watched,
             contents,
@@ -241,6 +258,7 @@ struct Launched {
     landlock: Enforcement,
     state: ServiceState,
     prepared: Option<Prepared>,
+    database: Option<Database>,
 }
 
 impl Launched {
@@ -255,6 +273,11 @@ impl Launched {
             tracing::warn!("{message}; {}", help.unwrap_or_default());
         }
         if errors.is_empty() { Ok(()) } else { Err(LaunchError::Configuration(errors)) }
+    }
+
+    /// The texts of the configuration.
+    fn sources(&self) -> Vec<Arc<SourceFile>> {
+        self.prepared.as_ref().map(|prepared| prepared.configuration().sources.clone()).unwrap_or_default()
     }
 
     /// Starts the workers and outputs.

@@ -1,6 +1,8 @@
 //! The running service: workers, queues and sinks of a configuration, and how a configuration replaces another.
 
+mod admin;
 mod busy_workers;
+pub mod database;
 mod files;
 mod inputs;
 pub mod launch;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, render_all};
+use logphase_config::document::Node;
 use logphase_io::file::Accept;
 use parking_lot::Mutex;
 
@@ -26,6 +27,8 @@ struct Inner {
     reloads: Arc<Reloads>,
     /// The settings that are active; locked while a configuration is applied.
     active: Mutex<Settings>,
+    /// The texts of the active configuration, and how many configurations were active.
+    sources: Mutex<(u64, Vec<Arc<SourceFile>>)>,
 }
 
 /// A configuration that is active now.
@@ -58,7 +61,22 @@ impl Reloader {
     /// For a service that was started with `settings`. Counts the result of each reload in `reloads`.
     pub fn new(settings: Settings, reloads: Arc<Reloads>) -> Self {
         let active = Mutex::new(settings.clone());
-        Self { inner: Arc::new(Inner { started_with: settings, reloads, active }) }
+        Self { inner: Arc::new(Inner { started_with: settings, reloads, active, sources: Mutex::default() }) }
+    }
+
+    /// Says what texts the configuration has that is active at the start.
+    pub(super) fn started_from(&self, sources: Vec<Arc<SourceFile>>) {
+        *self.inner.sources.lock() = (1, sources);
+    }
+
+    /// The settings that are active.
+    pub(super) fn settings(&self) -> Settings {
+        self.inner.active.lock().clone()
+    }
+
+    /// The texts of the active configuration, and a number that every configuration raises.
+    pub(super) fn sources(&self) -> (u64, Vec<Arc<SourceFile>>) {
+        self.inner.sources.lock().clone()
     }
 
     /// Replaces the configuration of `service` by `sources`, the texts of a request. Keeps the active settings.
@@ -78,9 +96,12 @@ impl Reloader {
     pub fn apply(&self, service: &Service, loaded: Loaded, is_new: bool) -> Result<Reloaded, ReloadError> {
         let mut active = self.inner.active.lock();
         let settings = loaded.settings.clone();
+        let sources = loaded.configuration.sources.clone();
         let replaced = self.replace(service, loaded);
         if replaced.is_ok() {
             *active = settings;
+            let mut shown = self.inner.sources.lock();
+            *shown = (shown.0 + 1, sources);
         }
         match &replaced {
             Ok(_) if is_new => self.inner.reloads.applied(),
@@ -103,16 +124,26 @@ impl Reloader {
     }
 }
 
+/// The errors among `diagnostics`, one per line.
+pub(super) fn errors(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).cloned().collect();
+    render_all(&errors, Format::Short, false).trim_end().to_owned()
+}
+
 /// The error of a configuration with these `diagnostics`.
 fn refused(diagnostics: Vec<Diagnostic>) -> ReloadError {
-    let errors: Vec<Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).cloned().collect();
-    let reason = render_all(&errors, Format::Short, false).trim_end().to_owned();
+    let reason = errors(&diagnostics);
     ReloadError { diagnostics, reason }
 }
+
+/// The entities of a database, as a declarative document.
+pub(super) type Entities = Box<dyn Fn() -> Node + Send>;
 
 /// The files of a service, reloaded on request or when they change.
 pub(super) struct WatchedFiles {
     files: ConfigFiles,
+    /// The entities of the database, in place of those of files.
+    entities: Option<Entities>,
     /// The contents of the files of the active configuration.
     active: Contents,
     /// The watch settings of the active configuration.
@@ -122,9 +153,9 @@ pub(super) struct WatchedFiles {
 
 impl WatchedFiles {
     /// For a service that was started with `files`, in the state that `watch` knows.
-    pub(super) fn new(files: ConfigFiles, settings: &Settings, watch: Watch) -> Self {
+    pub(super) fn new(files: ConfigFiles, settings: &Settings, watch: Watch, entities: Option<Entities>) -> Self {
         let files = ConfigFiles { accept: Accept::Regular, ..files };
-        Self { files, active: watch.tried().clone(), watching: settings.reload, watch }
+        Self { files, entities, active: watch.tried().clone(), watching: settings.reload, watch }
     }
 
     /// Waits until the files change. Cancel safe.
@@ -155,7 +186,13 @@ impl WatchedFiles {
     fn read(&mut self) -> (Loaded, Contents) {
         let mut before = Contents::read(self.watch.files());
         for attempt in 1.. {
-            let loaded = self.files.load();
+            let loaded = match &self.entities {
+                Some(entities) => {
+                    let (settings, diagnostics) = self.files.read_settings();
+                    Loaded::with_entities(settings, diagnostics, &entities())
+                }
+                None => self.files.load(),
+            };
             let (mut watched, mut watching) = (self.files.watched(&loaded.paths), loaded.settings.reload);
             if loaded.settings_refused {
                 // Invalid settings do not say which files to watch.

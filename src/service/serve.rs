@@ -1,10 +1,15 @@
 //! Runs a started service until a signal stops it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use logphase_config::diagnostic::SourceFile;
+
+use super::admin;
+use super::database::Database;
 use super::inputs::{Listening, open_control};
 use super::launch::{Console, Drained, Ended, LaunchError};
-use super::reload::{Reloader, WatchedFiles};
+use super::reload::{Entities, Reloader, WatchedFiles};
 use super::signals::{Request, Signals};
 use super::watch::Watch;
 use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
@@ -24,6 +29,12 @@ pub(super) struct Serving {
     pub(super) is_quickstart: bool,
     pub(super) watch: Watch,
     pub(super) settings: Settings,
+    /// The addresses of the Admin API.
+    pub(super) listeners: admin::Listeners,
+    /// The texts of the configuration.
+    pub(super) sources: Vec<Arc<SourceFile>>,
+    /// The entities, if they are in a database.
+    pub(super) database: Option<Database>,
 }
 
 impl Serving {
@@ -33,9 +44,14 @@ impl Serving {
         let mut signals = Signals::catch().map_err(unavailable)?;
         let listening = self.listen()?;
         let _control = self.open_control();
-        let Self { service, state, files, watch, settings, .. } = self;
+        let Self { service, state, files, watch, settings, listeners, sources, database, .. } = self;
         let reloader = Reloader::new(settings.clone(), state.reloads().clone());
-        let mut watched = WatchedFiles::new(files, &settings, watch);
+        reloader.started_from(sources);
+        let in_database = database.is_some();
+        let mut admin = admin::serve(listeners, database, &reloader, &settings, &state);
+        let entities = admin.state.clone();
+        let entities = in_database.then(|| -> Entities { Box::new(move || entities.root()) });
+        let mut watched = WatchedFiles::new(files, &settings, watch, entities);
         state.set_stage(Stage::Ready);
         tracing::info!(workers = settings.workers, "ready");
         manager::ready("ready");
@@ -47,6 +63,10 @@ impl Serving {
                 request = signals.next() => request,
                 () = watched.changed() => {
                     reload(&mut watched, &reloader, &service, console);
+                    continue;
+                }
+                job = admin.jobs.next() => {
+                    job(&service);
                     continue;
                 }
             };
@@ -63,6 +83,8 @@ impl Serving {
                 Request::ReopenFiles => service.reopen_files(),
             }
         }
+        // Writes that wait are refused, and nothing of them is kept.
+        drop(admin);
         state.set_stage(Stage::Stopping);
         manager::stopping();
         // From here on workers end.

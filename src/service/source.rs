@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
+use logphase_config::document::Node;
 use logphase_io::file::Accept;
 
 use crate::declarative::{self, ReadOptions};
-use crate::entity::Configuration;
+use crate::entity::{Completeness, Configuration};
 use crate::settings::{Settings, environment};
 
 /// The configuration of a service without one.
@@ -67,8 +68,32 @@ impl Loaded {
 
     /// Reads a configuration from `sources`, the texts of a request, for a service with `settings`.
     pub fn from_text(settings: Settings, sources: &[Arc<SourceFile>]) -> Self {
-        let (configuration, diagnostics) = read(sources, &settings, &process_environment);
+        let (configuration, diagnostics) = read(sources, &settings, &process_environment, Completeness::LogPhase);
         Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
+    }
+
+    /// The same with all that Kong requires, for a request to the Admin API.
+    pub(super) fn from_request(settings: Settings, source: Arc<SourceFile>) -> Self {
+        let (configuration, diagnostics) = read(&[source], &settings, &process_environment, Completeness::Full);
+        Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
+    }
+
+    /// Reads a configuration from the entities `root` of a database.
+    pub(super) fn from_entities(settings: Settings, root: &Node) -> Self {
+        let (configuration, mut diagnostics) = declarative::read_tree(root, &settings.select_tags);
+        diagnostics.extend(settings.custom_plugins.findings(&configuration));
+        if !any_error(&diagnostics) {
+            diagnostics.extend(settings.unmatched(&configuration));
+        }
+        Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
+    }
+
+    /// The same settings and their diagnostics with the entities `root` of a database.
+    pub(super) fn with_entities(settings: Settings, diagnostics: Vec<Diagnostic>, root: &Node) -> Self {
+        let refused = any_error(&diagnostics);
+        let mut loaded = Self::from_entities(settings, root);
+        loaded.diagnostics.splice(0..0, diagnostics);
+        Self { settings_refused: refused, ..loaded }
     }
 }
 
@@ -127,7 +152,7 @@ pub fn read_configuration(
             Err(diagnostic) => unreadable.push(*diagnostic),
         }
     }
-    let (configuration, diagnostics) = read(&sources, settings, environment);
+    let (configuration, diagnostics) = read(&sources, settings, environment, Completeness::LogPhase);
     if unreadable.is_empty() {
         return (configuration, diagnostics);
     }
@@ -141,18 +166,20 @@ pub(super) fn process_environment(name: &str) -> Option<String> {
 }
 
 fn quickstart(data_dir: &Path) -> (Configuration, Vec<Diagnostic>) {
-    let source = SourceFile::new("quickstart/kong.yml", QUICKSTART);
-    let environment = |name: &str| (name == "DECK_DATA_DIR").then(|| data_dir.display().to_string());
-    declarative::read(&[source], ReadOptions { select_tags: &[], env: &environment })
+    // In the text, so that the Admin API reads the same from it.
+    let text = QUICKSTART.replace("${{ env \"DECK_DATA_DIR\" }}", &data_dir.display().to_string());
+    let source = SourceFile::new("quickstart/kong.yml", text);
+    declarative::read(&[source], ReadOptions { select_tags: &[], env: &process_environment })
 }
 
 fn read(
     sources: &[Arc<SourceFile>],
     settings: &Settings,
     environment: &dyn Fn(&str) -> Option<String>,
+    completeness: Completeness,
 ) -> (Configuration, Vec<Diagnostic>) {
     let options = ReadOptions { select_tags: &settings.select_tags, env: environment };
-    let (configuration, mut diagnostics) = declarative::read(sources, options);
+    let (configuration, mut diagnostics) = declarative::read_as(sources, options, completeness);
     let custom = settings.custom_plugins.findings(&configuration);
     if !custom.is_empty() {
         diagnostics.extend(custom);

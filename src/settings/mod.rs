@@ -40,7 +40,9 @@ pub(crate) use load::{environment, is_default_data_dir};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
-pub use sections::{Confinement, Files, Log, Lua, Mesh, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv};
+pub use sections::{
+    ADMIN_ADDRESS, AdminApi, Confinement, Files, Log, Lua, Mesh, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv,
+};
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
@@ -96,6 +98,15 @@ settings_record! {
         lua: Lua = Field::record("", Lua::RECORD).required();
         /// Listeners for status and metrics.
         @restart status: Status = Field::record("", Status::RECORD).required();
+        /// The Admin API.
+        @restart admin: AdminApi = Field::record("", AdminApi::RECORD).required();
+        /// Where the entities are kept that the Admin API changes: `sqlite`, a file in `data_dir`, or `off`, if declarative
+        /// files have them.
+        @restart database: DatabaseKind = choice("off", &[Check::OneOf(&["off", "sqlite"])]);
+        /// Key that the entities are encrypted with in the database: 32 bytes as base64 or hexadecimal digits.
+        @restart database_key: Option<Secret> = Field::string("");
+        /// Key that `database_key` replaces at this start; without `database_key`, the entities become plain.
+        @restart database_old_key: Option<Secret> = Field::string("");
         /// When the configuration is reloaded.
         reload: Reload = Field::record("", Reload::RECORD).required();
         /// Restrictions on system calls and files of the process (Linux).
@@ -127,6 +138,26 @@ settings_record! {
             Field::any("").required().default(Default::String("note")).checks(&[Check::Custom(custom_plugins::check)]);
         /// Run only plugins that have all of these tags.
         select_tags: Vec<String> = Field::array("", &TEXT).default(Default::Strings(&[]));
+    }
+}
+
+/// Where entities are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseKind {
+    /// In declarative files.
+    Off,
+    /// In a file of SQLite.
+    Sqlite,
+}
+
+impl DatabaseKind {
+    /// The word in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Sqlite => "sqlite",
+        }
     }
 }
 

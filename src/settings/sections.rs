@@ -7,10 +7,14 @@ use crate::mesh;
 use crate::options::record::{
     ADDRESS, ALLOWED_HOST, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size,
 };
+use crate::options::secret::Secret;
 use logphase_config::schema::{Check, Default, Field};
 
 /// Default address of the status listener: Kong's status port.
 pub const STATUS_ADDRESS: &str = "127.0.0.1:8007";
+
+/// Default address of the Admin API: Kong's.
+pub const ADMIN_ADDRESS: &str = "127.0.0.1:8001";
 
 const MILLISECONDS: &[Check] = &[Check::Between(0.1, 60_000.0)];
 const AT_LEAST_ONE: &[Check] = &[Check::GreaterThan(0.0)];
@@ -104,6 +108,26 @@ settings_record! {
         listen: Vec<String> = list(&ADDRESS).default(Default::Strings(&[STATUS_ADDRESS]));
         /// Names, or `*.zone`, that requests may have in `Host` and `Origin`, in addition to addresses, names without a
         /// dot, private zones (`.internal`, `.svc`, `.cluster.local`, `.localhost`) and the name of the machine.
+        allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
+    }
+}
+
+settings_record! {
+    /// The Admin API (docs/admin-api.md).
+    #[derive(Eq)]
+    pub struct AdminApi {
+        /// Addresses, `HOST:PORT`, of the Admin API; none turns it off. If another process has the default address, the
+        /// service runs without it. Addresses that other machines reach need a token.
+        listen: Vec<String> = list(&ADDRESS).default(Default::Strings(&[ADMIN_ADDRESS]));
+        /// Token that requests need, as `Authorization: Bearer TOKEN` or `Kong-Admin-Token: TOKEN`. Only requests with it see secrets.
+        token: Option<Secret> = Field::string("");
+        /// Token of requests that may only read.
+        read_only_token: Option<Secret> = Field::string("");
+        /// Origins of web pages, like `http://localhost:8002`, that may use the Admin API from a browser; by default pages
+        /// of names that nobody can register (`allowed_hosts`).
+        gui_urls: Vec<String> = list(&TEXT);
+        /// Names, or `*.zone`, that requests may have in `Host` and `Origin`, in addition to those of `status.allowed_hosts`'s
+        /// defaults.
         allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
     }
 }

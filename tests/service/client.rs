@@ -71,6 +71,16 @@ impl Client {
 
     /// Reads one answer.
     pub fn answer(&mut self) -> io::Result<Answer> {
+        let mut answer = self.answer_to_head()?;
+        let malformed = || io::Error::new(io::ErrorKind::InvalidData, format!("not an answer: {}", answer.head));
+        let length = answer.header("content-length").map_or(Ok(0), str::parse).map_err(|_| malformed())?;
+        answer.body.resize(length, 0);
+        self.stream.read_exact(&mut answer.body)?;
+        Ok(answer)
+    }
+
+    /// Reads one answer to HEAD, which has no body whatever its head says.
+    pub fn answer_to_head(&mut self) -> io::Result<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.stream.read_line(&mut head)? == 0 {
@@ -80,10 +90,6 @@ impl Client {
         let head = head.to_ascii_lowercase();
         let malformed = || io::Error::new(io::ErrorKind::InvalidData, format!("not an answer: {head}"));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(malformed)?;
-        let mut answer = Answer { status, head: head.clone(), body: Vec::new() };
-        let length = answer.header("content-length").map_or(Ok(0), str::parse).map_err(|_| malformed())?;
-        answer.body.resize(length, 0);
-        self.stream.read_exact(&mut answer.body)?;
-        Ok(answer)
+        Ok(Answer { status, head, body: Vec::new() })
     }
 }

@@ -91,6 +91,7 @@ impl Home {
             Self { directory: TempDir::new().unwrap(), variables: Vec::new(), wrapper: Vec::new(), program, http };
         home.set("LOGPHASE_HTTP_LISTEN", format!("127.0.0.1:{http}"))
             .set("LOGPHASE_STATUS_LISTEN", "")
+            .set("LOGPHASE_ADMIN_LISTEN", "")
             .set("LOGPHASE_LUA_DEADLINE_MS", "2000")
             .set("LOGPHASE_LUA_PLUGIN_DEADLINE_MS", "10000")
     }
@@ -183,7 +184,10 @@ impl Home {
     /// Runs a command in the folder of the project, without the variables of this home.
     pub fn run_in_project(&self, arguments: &[&str]) -> Ended {
         let mut command = self.command(arguments, Path::new(env!("CARGO_MANIFEST_DIR")));
-        command.env_remove("LOGPHASE_HTTP_LISTEN").env_remove("LOGPHASE_STATUS_LISTEN");
+        command
+            .env_remove("LOGPHASE_HTTP_LISTEN")
+            .env_remove("LOGPHASE_STATUS_LISTEN")
+            .env_remove("LOGPHASE_ADMIN_LISTEN");
         ended(&command.output().unwrap())
     }
 
@@ -233,7 +237,8 @@ impl Home {
     /// Starts the service with these arguments and waits until it is ready.
     pub fn start_with(self, arguments: &[&str]) -> Service {
         let (child, log, readers) = self.launch(arguments);
-        let mut service = Service { home: self, child, log, readers, ended: None };
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut service = Service { home: self, arguments, child, log, readers, ended: None };
         service.await_readiness();
         service
     }
@@ -291,6 +296,8 @@ fn wait_for_end(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
 pub struct Service {
     /// The service's directory.
     pub home: Home,
+    /// Of the command that started it.
+    arguments: Vec<String>,
     child: Child,
     log: Log,
     readers: Vec<thread::JoinHandle<()>>,
@@ -308,7 +315,7 @@ impl Service {
         });
     }
 
-    /// Starts `logphase run kong.yml` again in the same directory, after it has ended, and waits until it is ready.
+    /// Starts the same command again in the same directory, after it has ended, and waits until it is ready.
     /// Forgets the earlier log.
     pub fn start_again(&mut self) {
         self.launch_again();
@@ -318,7 +325,8 @@ impl Service {
     /// The same without waiting until it is ready: it may be killed before.
     pub fn launch_again(&mut self) {
         assert!(self.ended.is_some(), "it has ended");
-        (self.child, self.log, self.readers) = self.home.launch(&["run", "kong.yml"]);
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        (self.child, self.log, self.readers) = self.home.launch(&arguments);
         self.ended = None;
     }
 

@@ -26,6 +26,7 @@ pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, dif
 pub use environment::modules;
 pub use host::{CountLimits, Dialect, Limits, Options, Phase, Profile, ValueLimits, names};
 pub use runtime::{Busy, Clock, ScriptError, Stop, lua_number};
+pub use source::numeral::parse as parse_lua_number;
 pub use vm::{FieldResult, SnippetId, Vm};
 
 /// Reads what threads that run scripts cannot: the time zone, the node's name and id, and a seed for random numbers; and

@@ -37,7 +37,7 @@ static AUTHENTICATION: Record = Record {
 
 static BASIC: Record = Record::new(&[
     Field::string("username").required().referenceable().about("User."),
-    Field::string("password").required().referenceable().about("Password."),
+    Field::string("password").required().referenceable().secret().about("Password."),
 ]);
 
 static OAUTH2: Record = Record::new(&[
@@ -47,14 +47,14 @@ static OAUTH2: Record = Record::new(&[
         .checks(&[Check::OneOf(&["client_credentials", "password"])])
         .about("Grant type."),
     Field::string("client_id").referenceable().about("Client id."),
-    Field::string("client_secret").referenceable().about("Client secret."),
+    Field::string("client_secret").referenceable().secret().about("Client secret."),
     Field::string("username").referenceable().about("User."),
-    Field::string("password").referenceable().about("Password."),
+    Field::string("password").referenceable().secret().about("Password."),
     Field::array("scopes", &Field::string("")).default(Default::Strings(&["openid"])).about("Scopes to request."),
     Field::array("audience", &Field::string("")).default(Default::Strings(&[])).about("Audiences to request."),
-    Field::map("token_headers", &Field::string(""), &Field::string("").referenceable())
+    Field::map("token_headers", &Field::string(""), &Field::string("").referenceable().secret())
         .about("Additional headers of a token request."),
-    Field::map("token_post_args", &Field::string(""), &Field::string("").referenceable())
+    Field::map("token_post_args", &Field::string(""), &Field::string("").referenceable().secret())
         .about("Additional arguments of a token request."),
 ]);
 

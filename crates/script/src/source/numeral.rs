@@ -1,7 +1,7 @@
 //! Numbers in texts, as LuaJIT reads them (`lj_strscan.c`).
 
 /// The number that `text` is: decimal, hexadecimal or binary, with a sign and white space around it, or `inf` or `nan`.
-pub(crate) fn parse(text: &[u8]) -> Option<f64> {
+pub fn parse(text: &[u8]) -> Option<f64> {
     let (negative, digits) = sign(trim(text));
     let number = match digits {
         [b'0', b'x' | b'X', digits @ ..] => hexadecimal(digits)?,

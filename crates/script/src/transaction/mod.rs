@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::runtime::work;
 
+pub use body::multipart::{Parts as MultipartParts, parts as multipart_parts};
 use scan::Member;
 pub use scan::{Level, Span, split_array, split_object};
 pub(crate) use scan::{Traits, is_credential};

@@ -8,16 +8,16 @@ use multer::Multipart;
 
 /// The parts of a body.
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
+pub struct Parts {
     /// The name and the content of each named part, in order, including files.
-    pub(crate) fields: Vec<(String, Bytes)>,
+    pub fields: Vec<(String, Bytes)>,
     /// Why the body after these parts is malformed, if it is.
-    pub(crate) problem: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// Splits `body` at the boundary of `content_type`. `goes_on` is called after each part; once it returns false, the parts
 /// so far are returned with a problem.
-pub(crate) fn parts(body: &[u8], content_type: &str, goes_on: impl Fn() -> bool) -> Parts {
+pub fn parts(body: &[u8], content_type: &str, goes_on: impl Fn() -> bool) -> Parts {
     let Some(boundary) = boundary(content_type) else {
         return Parts { problem: Some("the content type names no boundary".to_owned()), ..Parts::default() };
     };

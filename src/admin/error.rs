@@ -1,0 +1,224 @@
+//! The errors that the Admin API answers with, in Kong's form (kong/db/errors.lua, kong/api/endpoints.lua).
+
+use hyper::StatusCode;
+use logphase_config::diagnostic::{Diagnostic, Origin, field_errors, violation_message};
+use serde_json::{Map, Value, json};
+
+use super::kind::Kind;
+
+/// An error and its status.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ApiError {
+    /// The status of the answer.
+    pub(crate) status: StatusCode,
+    /// The body of the answer.
+    pub(crate) body: Value,
+}
+
+/// The result of a request.
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// An error with only a message.
+    pub(crate) fn plain(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, body: json!({"message": message.into()}) }
+    }
+
+    /// There is no such path or entity.
+    pub(crate) fn not_found() -> Self {
+        Self::plain(StatusCode::NOT_FOUND, "Not found")
+    }
+
+    fn coded(status: StatusCode, (code, name): (u8, &str), message: String) -> Self {
+        Self { status, body: json!({"code": code, "name": name, "message": message}) }
+    }
+
+    fn with_fields(mut self, fields: Value) -> Self {
+        self.body["fields"] = fields;
+        self
+    }
+
+    /// Violations of a schema, by field.
+    pub(crate) fn schema(fields: Value) -> Self {
+        let message = violation_message(&fields);
+        Self::coded(StatusCode::BAD_REQUEST, (2, "schema violation"), message).with_fields(fields)
+    }
+
+    /// The violations among `diagnostics`. An error about no field is one about the entity.
+    pub(crate) fn violations(diagnostics: &[Diagnostic]) -> Self {
+        let mut fields = field_errors(diagnostics);
+        let about_none = diagnostics.iter().filter(|found| found.is_error() && found.field.is_none());
+        let texts: Vec<Value> = about_none.map(|found| found.message.as_str().into()).collect();
+        if !texts.is_empty()
+            && let Some(fields) = fields.as_object_mut()
+            && let Value::Array(all) = fields.entry("@entity").or_insert_with(|| json!([]))
+        {
+            all.extend(texts);
+        }
+        Self::schema(fields)
+    }
+
+    /// What the configuration that a request leads to is refused for.
+    pub(crate) fn refused(found: &[Diagnostic]) -> Self {
+        let located: Vec<Diagnostic> = found.iter().filter(|found| found.is_error()).map(located).collect();
+        Self::violations(&located)
+    }
+
+    /// The id of a new entity is in use.
+    pub(crate) fn primary_key(id: &str) -> Self {
+        let message = format!("primary key violation on key '{{id=\"{id}\"}}'");
+        Self::coded(StatusCode::BAD_REQUEST, (3, "primary key violation"), message).with_fields(json!({ "id": id }))
+    }
+
+    /// A reference to an entity that does not exist.
+    pub(crate) fn foreign_key(field: &str, id: &str, target: &Kind) -> Self {
+        let message =
+            format!("the foreign key '{{id=\"{id}\"}}' does not reference an existing '{}' entity.", target.name);
+        let error = Self::coded(StatusCode::BAD_REQUEST, (4, "foreign key violation"), message);
+        error.with_fields(json!({ field: {"id": id} }))
+    }
+
+    /// An entity cannot be deleted, since one of `by` refers to it.
+    pub(crate) fn referenced(kind: &Kind, by: &Kind) -> Self {
+        let message = format!("an existing '{}' entity references this '{}' entity", by.name, kind.name);
+        let error = Self::coded(StatusCode::BAD_REQUEST, (4, "foreign key violation"), message);
+        error.with_fields(json!({"@referenced_by": by.name}))
+    }
+
+    /// Another entity has the same value, or the same combination of values.
+    pub(crate) fn unique(fields: Map<String, Value>) -> Self {
+        let message = format!("UNIQUE violation detected on '{}'", lua_table(&fields));
+        let error = Self::coded(StatusCode::CONFLICT, (5, "unique constraint violation"), message);
+        error.with_fields(Value::Object(fields))
+    }
+
+    /// There is no entity with the id `id`.
+    pub(crate) fn missing(id: &str) -> Self {
+        let message = format!("could not find the entity with primary key '{{id=\"{id}\"}}'");
+        Self::coded(StatusCode::NOT_FOUND, (6, "not found"), message).with_fields(json!({ "id": id }))
+    }
+
+    /// There is no entity whose `field` is `value`.
+    pub(crate) fn missing_by(field: &str, value: &str) -> Self {
+        let message = format!("could not find the entity with '{{{field}=\"{value}\"}}'");
+        Self::coded(StatusCode::NOT_FOUND, (6, "not found"), message).with_fields(json!({ field: value }))
+    }
+
+    /// The offset of a list is not one that a list gave.
+    pub(crate) fn offset(offset: &str, why: &str) -> Self {
+        let message = format!("'{offset}' is not a valid offset: {why}");
+        Self::coded(StatusCode::BAD_REQUEST, (7, "invalid offset"), message)
+    }
+
+    /// The size of a page is wrong.
+    pub(crate) fn size(message: &str) -> Self {
+        Self::coded(StatusCode::BAD_REQUEST, (9, "invalid size"), message.to_owned())
+    }
+
+    /// The key in a path cannot be one of an entity.
+    pub(crate) fn invalid_unique(field: &str, message: String) -> Self {
+        Self::coded(StatusCode::BAD_REQUEST, (10, &format!("invalid unique {field}")), message)
+    }
+
+    /// An argument of a list is wrong.
+    pub(crate) fn option(name: &str, why: &str) -> Self {
+        let message = format!("invalid option ({name}: {why})");
+        let mut error = Self::coded(StatusCode::BAD_REQUEST, (11, "invalid options"), message);
+        error.body["options"] = json!({ name: why });
+        error
+    }
+
+    /// Entities cannot be changed without a database.
+    pub(crate) fn read_only(verb: &str, kind: &Kind, by: Option<&str>) -> Self {
+        let by = by.map(|field| format!(" by '{field}'")).unwrap_or_default();
+        let message = format!("cannot {verb} '{}' entities{by} when not using a database", kind.name);
+        Self::coded(StatusCode::METHOD_NOT_ALLOWED, (12, "operation unsupported"), message)
+    }
+
+    /// A reference by name to an entity that does not exist.
+    pub(crate) fn unresolved(field: &str, key: &str, value: &str, target: &Kind) -> Self {
+        let why = format!(
+            "the foreign key cannot be resolved with '{{{key}=\"{value}\"}}' for an existing '{}' entity",
+            target.name
+        );
+        let message = format!("foreign key unresolved ({field}.{key}: {why})");
+        let error = Self::coded(StatusCode::BAD_REQUEST, (13, "foreign keys unresolved"), message);
+        error.with_fields(json!({ field: {key: why} }))
+    }
+
+    /// A declarative configuration is refused.
+    pub(crate) fn declarative(message: String, fields: Value) -> Self {
+        let error = Self::coded(StatusCode::BAD_REQUEST, (14, "invalid declarative configuration"), message);
+        error.with_fields(fields)
+    }
+
+    /// Something that is no fault of the request. The reason is in the log.
+    pub(crate) fn unexpected(reason: &str) -> Self {
+        tracing::error!("admin: {reason}");
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
+    }
+}
+
+/// `diagnostic` about a whole configuration as one about the field of an entity. A snippet is one of `custom_fields_by_lua`, about
+/// which Kong has one text.
+fn located(diagnostic: &Diagnostic) -> Diagnostic {
+    if diagnostic.field.is_some() {
+        return diagnostic.clone();
+    }
+    let path = match &diagnostic.origin {
+        Origin::Request { path } => path.as_str(),
+        Origin::File(_) => diagnostic.path.as_deref().unwrap_or_default(),
+        _ => "",
+    };
+    // `plugins[3].config.path`
+    let below = path.split_once("].").map_or(path, |(_, below)| below);
+    const SNIPPETS: &str = "config.custom_fields_by_lua";
+    let field = if below.starts_with(SNIPPETS) { SNIPPETS } else { below };
+    let mut text = match &diagnostic.kong {
+        Some(kong) => kong.clone(),
+        None if diagnostic.label.is_empty() => diagnostic.message.clone(),
+        None => format!("{}: {}", diagnostic.message, diagnostic.label),
+    };
+    if let Some(help) = &diagnostic.help {
+        text = format!("{text}; {help}");
+    }
+    diagnostic.clone().violation(if field.starts_with("config.") { field } else { "" }, text)
+}
+
+/// `fields` as Kong prints a table in a message: members by name, without spaces.
+fn lua_table(fields: &Map<String, Value>) -> String {
+    let mut names: Vec<&String> = fields.keys().collect();
+    names.sort();
+    let member = |name: &String| format!("{}={}", lua_key(name), lua_value(&fields[name]));
+    let members: Vec<String> = names.into_iter().map(member).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn lua_key(name: &str) -> String {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain { name.to_owned() } else { format!("[\"{name}\"]") }
+}
+
+/// `value` as Kong prints it in a message: elements by position, and by number after a gap.
+pub(crate) fn lua_text(value: &Value) -> String {
+    lua_value(value)
+}
+
+fn lua_value(value: &Value) -> String {
+    match value {
+        Value::Object(members) => lua_table(members),
+        Value::Array(items) => {
+            let gap = items.iter().any(Value::is_null);
+            let items = items.iter().enumerate().filter(|(_, item)| !item.is_null());
+            let items: Vec<String> = items
+                .map(|(at, item)| match gap {
+                    true => format!("[{}]={}", at + 1, lua_value(item)),
+                    false => lua_value(item),
+                })
+                .collect();
+            format!("{{{}}}", items.join(","))
+        }
+        Value::String(text) => format!("\"{text}\""),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,49 @@
+//! The Admin API: Kong's own (docs/admin-api.md).
+//!
+//! [`route`] says what a path names, [`answer`] does what the method asks for. A write goes from the [`body`] of a request
+//! through [`read`], which validates it by Kong's schema, and [`write`], which checks Kong's constraints, to [`state`], which checks the
+//! configuration as a whole, stores it and makes it active. Entities are in [`tables`], and on disk in the [`store`].
+
+mod access;
+mod answer;
+pub mod body;
+mod config;
+mod error;
+mod kind;
+mod list;
+mod node;
+mod old;
+mod read;
+mod route;
+mod schema;
+mod schemas;
+mod secrets;
+mod server;
+mod state;
+pub mod store;
+mod tables;
+mod texts;
+mod write;
+mod yaml;
+
+pub(crate) use access::Access;
+pub(crate) use node::Node;
+pub(crate) use server::Admin;
+pub(crate) use state::{Activation, Gateway, State, root, tables_of};
+pub(crate) use store::{Contents, EncryptionKey, Row, Store};
+pub(crate) use tables::Tables;
+
+/// `tables` as a declarative file in YAML.
+pub(crate) fn exported(tables: &Tables) -> String {
+    yaml::print(&state::exported(tables))
+}
+
+/// The entities of the declarative `sources`, which are valid, as a database has them.
+pub(crate) fn rows_of(sources: &[std::sync::Arc<logphase_config::diagnostic::SourceFile>]) -> Vec<Row> {
+    let changes = texts::entities(sources, state::now());
+    let row = |change: tables::Change| {
+        let entity = change.entity?;
+        Some(Row { kind: change.kind.name.to_owned(), id: change.id, entity: serde_json::Map::clone(&entity) })
+    };
+    changes.into_iter().filter_map(row).collect()
+}

@@ -1,0 +1,144 @@
+//! What the Admin API says of the node itself: `/`, `/status`, the level of its log.
+
+use std::process;
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::error::{ApiError, ApiResult};
+use super::schemas;
+use super::state::State;
+use crate::plugin;
+
+/// The version of Kong whose Admin API this is. Clients decide by it what they may ask for.
+pub(crate) const KONG_VERSION: &str = "3.10.0";
+
+/// Levels of Kong's log, the most verbose first.
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
+
+/// What is known of the node from its settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    id: Uuid,
+    /// `off`, `sqlite` or `postgres`.
+    database: &'static str,
+    log_level: String,
+    admin_listen: Vec<String>,
+    proxy_listen: Vec<String>,
+    router_flavor: &'static str,
+}
+
+impl Node {
+    /// A node with the `database` that its entities are in, and the addresses of its Admin API and of its inputs.
+    pub(crate) fn new(
+        database: &'static str,
+        log_level: &str,
+        admin_listen: Vec<String>,
+        proxy_listen: Vec<String>,
+    ) -> Self {
+        let log_level = if log_level == "trace" { "debug" } else { log_level }.to_owned();
+        let router_flavor = "traditional_compatible";
+        Self { id: Uuid::new_v4(), database, log_level, admin_listen, proxy_listen, router_flavor }
+    }
+
+    /// `/`
+    pub(crate) fn info(&self, state: &State) -> Value {
+        let available: serde_json::Map<String, Value> = plugin::definitions()
+            .iter()
+            .map(|one| (one.name.to_owned(), json!({"version": KONG_VERSION, "priority": one.priority})))
+            .collect();
+        let tables = state.tables();
+        let plugins = super::kind::find("plugins").expect("plugins are a kind");
+        let mut used: Vec<&str> = tables.all(plugins).filter_map(|(_, plugin)| plugin.get("name")?.as_str()).collect();
+        used.sort_unstable();
+        used.dedup();
+        let loaded: serde_json::Map<String, Value> =
+            schemas::plugin_names().into_iter().map(|name| (name.to_owned(), true.into())).collect();
+        json!({
+            "version": KONG_VERSION,
+            "edition": "community",
+            "tagline": "Welcome to kong",
+            "server": concat!("logphase/", env!("CARGO_PKG_VERSION")),
+            "hostname": rustix::system::uname().nodename().to_string_lossy(),
+            "node_id": self.id.to_string(),
+            "lua_version": "LuaJIT 2.1.0-20231117",
+            "timers": {"running": 0, "pending": 0},
+            "pids": {"master": process::id(), "workers": [process::id()]},
+            "plugins": {"available_on_server": available, "enabled_in_cluster": used},
+            "configuration": {
+                "database": self.database,
+                "role": "traditional",
+                "log_level": self.log_level,
+                "router_flavor": self.router_flavor,
+                "admin_listen": self.admin_listen,
+                "admin_listeners": listeners(&self.admin_listen),
+                "admin_gui_listeners": [],
+                "admin_gui_listen": ["off"],
+                "proxy_listen": self.proxy_listen,
+                "proxy_listeners": listeners(&self.proxy_listen),
+                "loaded_plugins": loaded,
+                "plugins": ["bundled"],
+            },
+        })
+    }
+
+    /// `/status`
+    ///
+    /// # Errors
+    /// An argument of `query` is wrong.
+    pub(crate) fn status(&self, state: &State, query: &str) -> ApiResult<Value> {
+        let argument = |name: &str| {
+            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        let all = state.gateway().status(&argument);
+        let all = all.map_err(|message| ApiError::plain(StatusCode::BAD_REQUEST, message))?;
+        let mut status = json!({"server": all["server"], "memory": {"lua_shared_dicts": {}, "workers_lua_vms": []}});
+        for name in ["connections_reading", "connections_writing", "connections_waiting"] {
+            status["server"][name] = 0.into();
+        }
+        if let Some(workers) = all.pointer("/memory/workers_lua_vms") {
+            status["memory"]["workers_lua_vms"] = workers.clone();
+        }
+        if state.has_database() {
+            status["database"] = json!({"reachable": true});
+        } else {
+            status["configuration_hash"] = state.hash().into();
+        }
+        Ok(status)
+    }
+
+    /// `/debug/node/log-level`
+    pub(crate) fn log_level(&self) -> Value {
+        json!({"message": format!("log level: {}", self.log_level)})
+    }
+
+    /// Refuses a new level of the log: it is a setting.
+    ///
+    /// # Errors
+    /// Always, but for the level that the log has.
+    pub(crate) fn set_log_level(&self, state: &State, level: &str) -> ApiResult<Value> {
+        if !LEVELS.contains(&level) {
+            return Err(ApiError::plain(StatusCode::BAD_REQUEST, format!("unknown log level: {level}")));
+        }
+        if !state.has_database() {
+            let message = "cannot change log level when not using a database";
+            return Err(ApiError::plain(StatusCode::METHOD_NOT_ALLOWED, message));
+        }
+        if level == self.log_level {
+            return Ok(json!({"message": format!("log level is already {level}")}));
+        }
+        let message = "the log level is the setting `log.level`, which takes effect at the start";
+        Err(ApiError::plain(StatusCode::METHOD_NOT_ALLOWED, message))
+    }
+}
+
+/// Addresses `HOST:PORT` as Kong's listeners.
+fn listeners(addresses: &[String]) -> Value {
+    let listener = |address: &String| {
+        let (host, port) = address.rsplit_once(':')?;
+        let port: u16 = port.parse().ok()?;
+        Some(json!({"ip": host, "port": port, "listener": address, "ssl": false, "http2": false}))
+    };
+    addresses.iter().filter_map(listener).collect()
+}

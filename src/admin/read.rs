@@ -1,0 +1,220 @@
+//! From the body of a request to an entity: shorthands, references by name, Kong's schema, defaults.
+
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Segment, codes};
+use logphase_config::document::Node;
+use logphase_config::schema::{Record, Scope, Type};
+use serde_json::{Map, Value, json};
+
+use super::error::{ApiError, ApiResult};
+use super::kind::Kind;
+use super::tables::{Tables, reference};
+use crate::entity::{Completeness, Configuration, Draft, Drafts, EntityKind, Rules, members_of_url, read_request};
+use crate::plugin::{self, Definition};
+
+/// The names of plugins that a request may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Those of current versions.
+    Current,
+    /// Those of old versions, too: `tcplog`.
+    Old,
+}
+
+/// Reads `body` as a whole entity of `kind`, with defaults. References are checked for their form, and not for whether their targets
+/// exist, unless they are by name.
+pub(crate) fn whole(
+    kind: &'static Kind,
+    mut body: Map<String, Value>,
+    tables: &Tables,
+    names: Names,
+) -> ApiResult<Map<String, Value>> {
+    expand_url(kind, &mut body);
+    resolve_names(kind, &mut body, tables)?;
+    if kind.is_plugins() {
+        return plugin(kind, body, tables, names);
+    }
+    let body = Value::Object(body);
+    let (values, diagnostics) = match kind.of_log_phase {
+        Some(kind) => read_request(kind, &body),
+        None => read_record((kind.record)(), &body, kind.name),
+    };
+    refuse(&diagnostics)?;
+    let mut entity = (kind.record)().complete(values, Some(&body));
+    if kind.of_log_phase == Some(EntityKind::Routes) && entity.get("strip_path").is_none_or(Value::is_null) {
+        entity.insert("strip_path".to_owned(), (!is_grpc(&entity)).into());
+    }
+    Ok(entity)
+}
+
+/// `patch` over `entity`, as Kong's PATCH does: records are merged, everything else is replaced (kong/db/schema, `merge_values`).
+pub(crate) fn merged(kind: &Kind, entity: &Map<String, Value>, mut patch: Map<String, Value>) -> Map<String, Value> {
+    expand_url(kind, &mut patch);
+    let config = kind.is_plugins().then(|| definition_of(patch.get("name").or(entity.get("name")))).flatten();
+    let mut merged = entity.clone();
+    for (name, value) in patch {
+        let record = match (config, &*name) {
+            (Some(definition), "config") => Some(definition.schema),
+            _ => record_of((kind.record)(), &name),
+        };
+        merge_member(&mut merged, name, value, record);
+    }
+    merged
+}
+
+fn merge_member(target: &mut Map<String, Value>, name: String, value: Value, record: Option<&'static Record>) {
+    match (record, target.get_mut(&name), value) {
+        (Some(record), Some(Value::Object(old)), Value::Object(new)) => {
+            for (name, value) in new {
+                let record = record_of(record, &name);
+                merge_member(old, name, value, record);
+            }
+        }
+        (_, _, value) => drop(target.insert(name, value)),
+    }
+}
+
+fn record_of(record: &Record, name: &str) -> Option<&'static Record> {
+    match record.field(name)?.ty {
+        Type::Record(record) => Some(record),
+        _ => None,
+    }
+}
+
+fn definition_of(name: Option<&Value>) -> Option<&'static Definition> {
+    plugin::find(name?.as_str()?)
+}
+
+/// Replaces a service's `url` by the members that it stands for. An invalid one stays, and is refused.
+fn expand_url(kind: &Kind, body: &mut Map<String, Value>) {
+    if kind.of_log_phase != Some(EntityKind::Services) {
+        return;
+    }
+    if let Some(members) = body.get("url").and_then(Value::as_str).and_then(members_of_url) {
+        body.remove("url");
+        body.extend(members.map(|(name, value)| (name.to_owned(), value)));
+    }
+}
+
+/// Replaces references by name with references by id.
+fn resolve_names(kind: &'static Kind, body: &mut Map<String, Value>, tables: &Tables) -> ApiResult<()> {
+    for (field, target) in kind.references() {
+        let Some(Value::Object(members)) = body.get(field.name) else { continue };
+        if members.contains_key("id") || target.key.is_empty() {
+            continue;
+        }
+        let Some(key) = members.get(target.key).and_then(Value::as_str) else { continue };
+        let Some(found) = tables.by_value(target, target.key, key) else {
+            return Err(ApiError::unresolved(field.name, target.key, key, target));
+        };
+        body.insert(field.name.to_owned(), json!({"id": found["id"]}));
+    }
+    Ok(())
+}
+
+/// Reads `body` by a record that is no entity of the log phase.
+fn read_record(record: &'static Record, body: &Value, subject: &str) -> (Map<String, Value>, Vec<Diagnostic>) {
+    let node = Node::from_request(body);
+    let scope =
+        Scope { subject: subject.to_owned(), path: String::new(), kong: Some("".into()), origin: node.origin() };
+    let mut diagnostics = Vec::new();
+    let values = record.read(&node, &scope, &mut diagnostics);
+    (values, diagnostics)
+}
+
+/// Reads a plugin: its own fields, and `config` by the plugin's schema.
+fn plugin(
+    kind: &'static Kind,
+    body: Map<String, Value>,
+    tables: &Tables,
+    names: Names,
+) -> ApiResult<Map<String, Value>> {
+    let name = match body.get("name") {
+        Some(Value::String(name)) => name.clone(),
+        None | Some(Value::Null) => return Err(ApiError::schema(json!({"name": "required field missing"}))),
+        Some(_) => return Err(ApiError::schema(json!({"name": "expected a string"}))),
+    };
+    let definition = plugin::find(&name).filter(|found| names == Names::Old || found.name == name);
+    if definition.is_none() && plugin::find_known(&name).is_none() {
+        let wording = format!("plugin '{name}' not enabled; add it to the 'plugins' configuration property");
+        return Err(ApiError::schema(json!({ "name": wording })));
+    }
+    let body = Value::Object(body);
+    let (mut values, mut diagnostics) = read_request(EntityKind::Plugins, &body);
+    if let Some(definition) = definition {
+        diagnostics.extend(judge(&body, tables, kind));
+        let empty = json!({});
+        let given = body.get("config").filter(|config| !config.is_null()).unwrap_or(&empty);
+        let node = Node::from_request(&json!({ "config": given }));
+        let node = node.get("config").expect("it was put there");
+        let scope =
+            Scope { subject: name, path: "config".to_owned(), kong: Some("config".into()), origin: node.origin() };
+        let config = definition.schema.read(node, &scope, &mut Vec::new());
+        values.insert("config".to_owned(), Value::Object(definition.schema.complete(config, Some(given))));
+        let protocols: Vec<&str> = definition.default_protocols.iter().map(|protocol| protocol.name()).collect();
+        values.entry("protocols").or_insert_with(|| protocols.into());
+    } else {
+        values.entry("config").or_insert_with(|| json!({}));
+        values.entry("protocols").or_insert_with(|| json!(["grpc", "grpcs", "http", "https"]));
+    }
+    diagnostics.sort_by_key(|found| found.field.as_ref().map(|field| field.path.to_string()));
+    refuse(&diagnostics)?;
+    Ok((kind.record)().complete(values, Some(&without_config(body))))
+}
+
+/// The body without `config`, whose nulls are read already.
+fn without_config(mut body: Value) -> Value {
+    if let Some(members) = body.as_object_mut() {
+        members.remove("config");
+    }
+    body
+}
+
+/// What the log phase says of a plugin on the entities that it refers to: its `config`, its scope, its protocols.
+fn judge(body: &Value, tables: &Tables, kind: &'static Kind) -> Vec<Diagnostic> {
+    let mut drafts = Drafts::default();
+    let mut plugin = body.clone();
+    for (field, target) in kind.references() {
+        let Some(id) = body.as_object().and_then(|body| reference(body, field.name)) else { continue };
+        let (Some(of_log_phase), Some(entity)) = (target.of_log_phase, tables.get(target, id)) else {
+            // Whether it exists is for the constraints to say.
+            plugin[field.name] = Value::Null;
+            continue;
+        };
+        let mut parent = json!({"id": entity["id"]});
+        if let Some(protocols) = entity.get("protocols") {
+            parent["protocols"] = protocols.clone();
+        }
+        let path = format!("{}[0]", target.name);
+        drafts.entities.push(Draft::new(of_log_phase, Node::from_request(&parent), path));
+    }
+    drafts.entities.push(Draft::new(EntityKind::Plugins, Node::from_request(&plugin), String::new()));
+    let rules = Rules { select_tags: &[], completeness: Completeness::LogPhase };
+    let (_, mut found) = Configuration::from_drafts(drafts, rules);
+    found.retain(|diagnostic| diagnostic.code != codes::REFERENCE && diagnostic.field.is_some());
+    for diagnostic in &mut found {
+        // Kong has this rule on the plugin, not on its `config`.
+        if let Some(field) = diagnostic.field.as_mut().filter(|field| field.message.contains("non-empty: 'config.")) {
+            field.path = FieldPath::default();
+        }
+        let about_protocols = diagnostic
+            .field
+            .as_ref()
+            .is_some_and(|field| matches!(field.path.segments(), [Segment::Field(name)] if name == "protocols"));
+        let given = body.get("protocols").is_some_and(|protocols| !protocols.is_null());
+        if about_protocols && !diagnostic.is_error() && given {
+            *diagnostic = Diagnostic::error(codes::SCOPE, diagnostic.message.clone())
+                .violation("protocols", "must match the associated route's protocols");
+        }
+    }
+    found.retain(Diagnostic::is_error);
+    found
+}
+
+fn refuse(diagnostics: &[Diagnostic]) -> ApiResult<()> {
+    if diagnostics.iter().any(Diagnostic::is_error) { Err(ApiError::violations(diagnostics)) } else { Ok(()) }
+}
+
+fn is_grpc(route: &Map<String, Value>) -> bool {
+    let protocols = route.get("protocols").and_then(Value::as_array);
+    protocols.is_some_and(|all| all.iter().any(|protocol| matches!(protocol.as_str(), Some("grpc" | "grpcs"))))
+}

@@ -1,0 +1,265 @@
+//! The entities of a running service, and how a request changes them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::StatusCode;
+use logphase_config::diagnostic::{Diagnostic, SourceFile};
+use logphase_config::document::Node;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use serde_json::{Map, Value, json};
+
+use super::access::Caller;
+use super::error::{ApiError, ApiResult};
+use super::kind::{self, KINDS};
+use super::read::Names;
+use super::secrets;
+use super::store::{self, Store};
+use super::tables::{Change, Entity, Tables};
+use super::write::Writer;
+use crate::declarative;
+
+/// Makes a checked configuration active. Its error is the reason why that failed; then the one before is active.
+pub(crate) type Activation = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// The running service, as the Admin API sees it.
+pub(crate) trait Gateway: Send + Sync {
+    /// Checks the configuration `root` as a whole. Nothing is changed before the activation.
+    ///
+    /// # Errors
+    /// Everything that was found, with at least one error.
+    fn prepare(&self, root: &Node) -> Result<Activation, Vec<Diagnostic>>;
+
+    /// Replaces the configuration by the declarative text `source`.
+    ///
+    /// # Errors
+    /// Everything that was found, with at least one error, or a single one that says what is not available.
+    fn load(&self, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>>;
+
+    /// The texts of the active configuration, if it was read from texts, and a number that every change of it raises.
+    fn sources(&self) -> (u64, Vec<Arc<SourceFile>>);
+
+    /// What `/status` says of the service, as the arguments of a query ask for it.
+    ///
+    /// # Errors
+    /// An argument is wrong.
+    fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, &'static str>;
+}
+
+/// Where the entities are kept.
+enum Keeper {
+    /// In a database, which requests change.
+    Database(Box<Mutex<Store>>),
+    /// In declarative texts: only whole texts replace each other.
+    Texts,
+}
+
+/// The entities, and what keeps them.
+pub(crate) struct State {
+    gateway: Arc<dyn Gateway>,
+    keeper: Keeper,
+    tables: RwLock<Tables>,
+    /// Of the texts that [`Self::tables`] are read from: their number, and their hash.
+    loaded: Mutex<(u64, String)>,
+}
+
+impl State {
+    /// Entities that are in `store`, which had `tables` when it was opened.
+    pub(crate) fn of_database(gateway: Arc<dyn Gateway>, store: Store, tables: Tables) -> Self {
+        let keeper = Keeper::Database(Box::new(Mutex::new(store)));
+        Self { gateway, keeper, tables: RwLock::new(tables), loaded: Mutex::default() }
+    }
+
+    /// Entities of the declarative texts of `gateway`.
+    pub(crate) fn of_texts(gateway: Arc<dyn Gateway>) -> Self {
+        Self { gateway, keeper: Keeper::Texts, tables: RwLock::new(Tables::new()), loaded: Mutex::default() }
+    }
+
+    /// Whether requests can change single entities.
+    pub(crate) fn has_database(&self) -> bool {
+        matches!(self.keeper, Keeper::Database(_))
+    }
+
+    /// The running service.
+    pub(crate) fn gateway(&self) -> &dyn Gateway {
+        &*self.gateway
+    }
+
+    /// The entities.
+    pub(crate) fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        if !self.has_database() {
+            self.catch_up();
+        }
+        self.tables.read()
+    }
+
+    /// The hash of the active texts, as hexadecimal MD5; zeros if there are none.
+    pub(crate) fn hash(&self) -> String {
+        drop(self.tables());
+        let hash = self.loaded.lock().1.clone();
+        if hash.is_empty() { "0".repeat(32) } else { hash }
+    }
+
+    /// The entities as the configuration of a log phase.
+    pub(crate) fn root(&self) -> Node {
+        root(&self.tables(), &[])
+    }
+
+    /// Reads the entities of the active texts, if they are not those that are loaded.
+    fn catch_up(&self) {
+        let mut loaded = self.loaded.lock();
+        let (number, sources) = self.gateway.sources();
+        if loaded.0 == number {
+            return;
+        }
+        let mut tables = Tables::new();
+        tables.apply(&super::texts::entities(&sources, now()));
+        *self.tables.write() = tables;
+        *loaded = (number, declarative::digest(&sources));
+    }
+
+    /// Makes the changes that `plan` says: checks the configuration that they lead to, stores them, and makes it active.
+    /// Blocks; one write at a time.
+    ///
+    /// # Errors
+    /// Of `plan`, or of the check; then nothing is changed. Without a database, `read_only` after a valid plan.
+    pub(crate) fn write<T>(
+        &self,
+        caller: &Caller,
+        names: Names,
+        read_only: impl FnOnce() -> ApiError,
+        plan: impl FnOnce(&mut Writer<'_>, &Tables) -> ApiResult<T>,
+    ) -> ApiResult<T> {
+        let Keeper::Database(store) = &self.keeper else {
+            let tables = self.tables();
+            plan(&mut Writer::new(&tables, now(), names), &tables)?;
+            return Err(read_only());
+        };
+        let mut store = store.lock();
+        let (result, changes) = {
+            let tables = self.tables.read();
+            let mut writer = Writer::new(&tables, now(), names);
+            let result = plan(&mut writer, &tables)?;
+            (result, writer.into_changes())
+        };
+        if !changes.is_empty() {
+            self.make(&mut store, &changes)?.iter().zip(&changes).for_each(|(old, new)| audit(caller, old, new));
+        }
+        Ok(result)
+    }
+
+    /// Makes `changes`. Returns what was there before.
+    fn make(&self, store: &mut Store, changes: &[Change]) -> ApiResult<Vec<Change>> {
+        let activation = if changes.iter().any(|change| change.kind.matters_to_log_phase()) {
+            let root = {
+                let tables = self.tables.read();
+                root(&tables, changes)
+            };
+            Some(self.gateway.prepare(&root).map_err(|found| ApiError::refused(&found))?)
+        } else {
+            None
+        };
+        let before: Vec<Change> = {
+            let tables = self.tables.read();
+            let old =
+                |change: &Change| Change { entity: tables.get(change.kind, &change.id).cloned(), ..change.clone() };
+            changes.iter().map(old).collect()
+        };
+        let unavailable = |error: store::StoreError| ApiError::unexpected(&error.to_string());
+        store.commit(&rows(changes)).map_err(unavailable)?;
+        if let Some(Err(reason)) = activation.map(|activate| activate()) {
+            store.commit(&rows(&before)).map_err(unavailable)?;
+            return Err(ApiError::plain(StatusCode::BAD_REQUEST, reason));
+        }
+        self.tables.write().apply(changes);
+        Ok(before)
+    }
+}
+
+/// Logs who changed what, without secrets.
+fn audit(caller: &Caller, old: &Change, new: &Change) {
+    let shown = |change: &Change| {
+        let entity = change.entity.as_ref().map(|entity| Value::Object(secrets::masked(change.kind, entity)));
+        entity.unwrap_or_default().to_string()
+    };
+    let what = match (&old.entity, &new.entity) {
+        (None, _) => "created",
+        (Some(_), Some(_)) => "updated",
+        (Some(_), None) => "deleted",
+    };
+    tracing::info!(before = shown(old), after = shown(new), "admin: {what} {} {} by {caller}", new.kind.name, new.id);
+}
+
+fn rows(changes: &[Change]) -> Vec<store::Change> {
+    let row = |Change { kind, id, entity }: &Change| match entity {
+        Some(entity) => store::Change::Put { kind: kind.name.to_owned(), id: id.clone(), entity: Map::clone(entity) },
+        None => store::Change::Delete { kind: kind.name.to_owned(), id: id.clone() },
+    };
+    changes.iter().map(row).collect()
+}
+
+/// The entities of `rows`, which a store has.
+pub(crate) fn tables_of(rows: Vec<store::Row>) -> Tables {
+    let change =
+        |row: store::Row| Some(Change { kind: kind::find(&row.kind)?, id: row.id, entity: Some(Arc::new(row.entity)) });
+    let mut tables = Tables::new();
+    tables.apply(&rows.into_iter().filter_map(change).collect::<Vec<_>>());
+    tables
+}
+
+/// The configuration of the log phase that `tables` have after `changes`.
+pub(crate) fn root(tables: &Tables, changes: &[Change]) -> Node {
+    let mut root = Map::new();
+    root.insert("_format_version".to_owned(), "3.0".into());
+    for kind in KINDS.iter().filter(|kind| kind.matters_to_log_phase()) {
+        let of_kind: Vec<&Change> = changes.iter().filter(|change| change.kind == kind).collect();
+        let is_changed = |id: &str| of_kind.iter().any(|change| change.id == id);
+        let kept = tables.all(kind).filter(|(id, _)| !is_changed(id)).map(|(_, entity)| entity);
+        let new = of_kind.iter().filter_map(|change| change.entity.as_ref());
+        let entities: Vec<Value> = kept.chain(new).map(of_log_phase).collect();
+        if !entities.is_empty() {
+            root.insert(kind.name.to_owned(), entities.into());
+        }
+    }
+    Node::from_request(&Value::Object(root))
+}
+
+fn of_log_phase(entity: &Entity) -> Value {
+    let members = entity.iter().filter(|(_, value)| !value.is_null());
+    Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// The entities as `GET /config` shows them: flat lists, references as ids.
+pub(crate) fn exported(tables: &Tables) -> Value {
+    let mut root = Map::new();
+    root.insert("_format_version".to_owned(), "3.0".into());
+    root.insert("_transform".to_owned(), false.into());
+    for kind in KINDS.iter().filter(|kind| tables.count(kind) > 0) {
+        let entities = tables.all(kind).map(|(_, entity)| {
+            let mut entity = Map::clone(entity);
+            for (field, _) in kind.references() {
+                if let Some(id) = entity.get(field.name).and_then(|value| value.get("id")).cloned() {
+                    entity.insert(field.name.to_owned(), id);
+                }
+            }
+            Value::Object(entity)
+        });
+        root.insert(kind.name.to_owned(), entities.collect());
+    }
+    Value::Object(root)
+}
+
+/// The entities by kind and id, as the answer to a new configuration shows them.
+pub(crate) fn flattened(tables: &Tables, show: &dyn Fn(&Entity) -> Value) -> Value {
+    let kinds = KINDS.iter().filter(|kind| tables.count(kind) > 0);
+    let of_kind = |kind: &&'static kind::Kind| -> Value {
+        tables.all(kind).map(|(id, entity)| (id.clone(), show(entity))).collect::<Map<_, _>>().into()
+    };
+    let all: Map<String, Value> = kinds.map(|kind| (kind.name.to_owned(), of_kind(&kind))).collect();
+    json!(all)
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64)
+}

@@ -1,0 +1,134 @@
+//! The entities of declarative texts, as Kong has them after it loaded one: flat, with ids and defaults.
+
+use std::sync::Arc;
+
+use logphase_config::diagnostic::SourceFile;
+use logphase_config::document::{self, Node};
+use logphase_config::schema::is_uuid;
+use serde_json::{Map, Value, json};
+
+use super::kind::{KINDS, Kind};
+use super::read::{self, Names};
+use super::tables::{Change, Tables};
+use super::write::id_of;
+use crate::declarative;
+use crate::entity::{Draft, EntityKind, derived_id};
+use crate::plugin;
+
+/// The entities of `sources`, which are valid as the configuration of a log phase. What Kong would refuse of them and a log phase
+/// does not use is shown as it is. `now`: milliseconds since 1970.
+pub(crate) fn entities(sources: &[Arc<SourceFile>], now: i64) -> Vec<Change> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let roots: Vec<Node> =
+        sources.iter().flat_map(|source| document::parse_all(source, Some(&environment)).roots).collect();
+    let drafts = declarative::all_drafts(&roots);
+    let raw: Vec<(&'static Kind, Map<String, Value>)> =
+        drafts.entities.iter().filter_map(|draft| of_draft(draft, &drafts.entities)).collect();
+    let mut tables = Tables::new();
+    let mut all = Vec::new();
+    for kind in KINDS {
+        let of_drafts = raw.iter().filter(|(found, _)| *found == kind).map(|(_, entity)| entity.clone());
+        let others = roots.iter().flat_map(|root| listed(kind, root));
+        let changes: Vec<Change> =
+            of_drafts.chain(others).map(|entity| completed(kind, entity, &tables, now)).collect();
+        tables.apply(&changes);
+        all.extend(changes);
+    }
+    all
+}
+
+/// The entities of a kind that is not of the log phase, which a root has as a list.
+fn listed(kind: &'static Kind, root: &Node) -> Vec<Map<String, Value>> {
+    if kind.of_log_phase.is_some() {
+        return Vec::new();
+    }
+    let items = root.get(kind.name).and_then(Node::items).unwrap_or_default();
+    items.iter().filter_map(|item| item.to_json().as_object().cloned()).collect()
+}
+
+/// The entity of `draft` without the entities in it, with what it is nested in as a reference.
+fn of_draft(draft: &Draft, drafts: &[Draft]) -> Option<(&'static Kind, Map<String, Value>)> {
+    let kind = KINDS.iter().find(|kind| kind.of_log_phase == Some(draft.kind))?;
+    let Value::Object(mut entity) = draft.node.to_json() else { return None };
+    if draft.kind == EntityKind::Plugins {
+        current_form(&mut entity);
+        if let Some(Ok(shared)) = &draft.shared_config {
+            let own = draft.node.get("config").map(|own| own.over(shared).to_json());
+            entity.insert("config".to_owned(), own.unwrap_or_else(|| shared.to_json()));
+        }
+    }
+    if let Some(parent) = draft.parent.map(|at| &drafts[at]) {
+        entity.insert(parent.kind.singular().to_owned(), json!({"id": parent.stored_id()}));
+    }
+    let tags: Vec<Value> = draft.extra_tags.in_order().map(Value::from).collect();
+    if !tags.is_empty() {
+        let own = entity.get("tags").and_then(Value::as_array).cloned().unwrap_or_default();
+        let new = tags.into_iter().filter(|tag| !own.contains(tag)).collect::<Vec<_>>();
+        entity.insert("tags".to_owned(), own.into_iter().chain(new).collect());
+    }
+    if draft.kind != EntityKind::Plugins {
+        entity.insert("id".to_owned(), draft.stored_id().into());
+    }
+    let record = (kind.record)();
+    entity.retain(|name, _| {
+        record.field(name).is_some_and(|field| field.shown != logphase_config::schema::Shown::InFiles)
+    });
+    Some((kind, entity))
+}
+
+/// Replaces the names that a plugin had in old versions.
+fn current_form(plugin: &mut Map<String, Value>) {
+    if let Some(value) = plugin.remove("value") {
+        plugin.entry("config").or_insert(value);
+    }
+    for (old, new) in [("route_id", "route"), ("service_id", "service"), ("consumer_id", "consumer"), ("api_id", "api")]
+    {
+        if let Some(id) = plugin.remove(old).filter(|id| !id.is_null()) {
+            plugin.entry(new).or_insert(id);
+        }
+    }
+    let name = plugin.get("name").and_then(Value::as_str).and_then(plugin::find);
+    if let Some(definition) = name {
+        plugin.insert("name".to_owned(), definition.name.into());
+    }
+}
+
+/// The entity with defaults; as it is, with an id and times, if Kong refuses it.
+fn completed(kind: &'static Kind, mut entity: Map<String, Value>, tables: &Tables, now: i64) -> Change {
+    for (field, target) in kind.references() {
+        let Some(given) = entity.get(field.name).cloned() else { continue };
+        let key = match &given {
+            Value::String(key) => Some(key.as_str()),
+            other => ["id", target.key, "name"].iter().find_map(|name| other.get(*name)?.as_str()),
+        };
+        let id = key.map(|key| match tables.find(target, key) {
+            Some(found) => id_of(found),
+            None => key.to_owned(),
+        });
+        entity.insert(field.name.to_owned(), id.map_or(Value::Null, |id| json!({ "id": id })));
+    }
+    let seconds = Value::from(now / 1000);
+    for field in (kind.record)().fields.iter().filter(|field| field.auto && field.name != "id") {
+        entity.entry(field.name).or_insert_with(|| seconds.clone());
+    }
+    if !entity.get("id").and_then(Value::as_str).is_some_and(is_uuid) {
+        entity.insert("id".to_owned(), derived(kind, &entity).into());
+    }
+    let id = id_of(&entity);
+    let entity = read::whole(kind, entity.clone(), tables, Names::Old).unwrap_or(entity);
+    Change { kind, id, entity: Some(Arc::new(entity)) }
+}
+
+/// An id that stays the same as long as the entity does.
+fn derived(kind: &Kind, entity: &Map<String, Value>) -> String {
+    let key = entity.get(kind.key).and_then(Value::as_str).map(str::to_owned);
+    let key = key.unwrap_or_else(|| {
+        let mut stable = entity.clone();
+        stable.retain(|name, _| !matches!(&**name, "created_at" | "updated_at"));
+        Value::Object(stable).to_string()
+    });
+    match kind.of_log_phase {
+        Some(of_log_phase) => derived_id(of_log_phase, &key).to_string(),
+        None => uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{}:{key}", kind.name).as_bytes()).to_string(),
+    }
+}

@@ -1,0 +1,101 @@
+//! The database of the entities that the Admin API changes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
+use logphase_config::document::Node;
+
+use crate::admin::{self, Contents, EncryptionKey, Row, Store, Tables};
+use crate::settings::{DatabaseKind, Secret, Settings};
+
+/// The database of a service that is about to start.
+pub(super) struct Database {
+    pub(super) store: Store,
+    pub(super) tables: Tables,
+}
+
+impl Database {
+    /// Opens the database that `settings` name; `None` if it is off. `files` are the declarative files that are given.
+    ///
+    /// # Errors
+    /// It cannot be opened or read, its key is wrong, or files are given, too.
+    pub(super) fn open(settings: &Settings, files: &[PathBuf]) -> Result<Option<Self>, Diagnostic> {
+        if settings.database == DatabaseKind::Off {
+            return Ok(None);
+        }
+        if let Some(file) = files.first() {
+            let message = format!("the entities are in a database, and {} is given too", file.display());
+            let help = "leave the file away, or bring it into the database with `logphase config import`";
+            return Err(refused(message).help(help));
+        }
+        let (store, contents) = open(settings)?;
+        Ok(Some(Self { store, tables: admin::tables_of(contents.rows) }))
+    }
+
+    /// Its entities as a declarative document.
+    pub(super) fn root(&self) -> Node {
+        admin::root(&self.tables, &[])
+    }
+}
+
+fn refused(message: String) -> Diagnostic {
+    Diagnostic::error(codes::SETTING, message).path("database")
+}
+
+/// The file of the database.
+fn path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("entities.db")
+}
+
+fn open(settings: &Settings) -> Result<(Store, Contents), Diagnostic> {
+    let (path, key) = (path(settings), key(settings)?);
+    let opened = match parsed(settings.database_old_key.as_ref(), "database_old_key")? {
+        Some(old) => Store::rotate(&path, old, key),
+        None => Store::open(&path, key),
+    };
+    opened.map_err(|error| refused(error.to_string()))
+}
+
+fn key(settings: &Settings) -> Result<Option<EncryptionKey>, Diagnostic> {
+    parsed(settings.database_key.as_ref(), "database_key")
+}
+
+fn parsed(key: Option<&Secret>, setting: &str) -> Result<Option<EncryptionKey>, Diagnostic> {
+    let key = key.map(|key| EncryptionKey::parse(key.text())).transpose();
+    key.map_err(|error| Diagnostic::error(codes::SETTING, error.to_string()).path(setting))
+}
+
+/// The entities in the database of `settings`, as a declarative file in YAML. A service may be running.
+///
+/// # Errors
+/// There is no database, or it cannot be read.
+pub fn export(settings: &Settings) -> Result<String, Diagnostic> {
+    let path = path(settings);
+    if !path.exists() {
+        return Err(no_database(&path));
+    }
+    let contents = Store::read(&path, key(settings)?.as_ref()).map_err(|error| refused(error.to_string()))?;
+    Ok(admin::exported(&admin::tables_of(contents.rows)))
+}
+
+fn no_database(path: &Path) -> Diagnostic {
+    let message = format!("there is no database {}", path.display());
+    refused(message).help("set `data_dir` (LOGPHASE_DATA_DIR) to that of the service")
+}
+
+/// Brings the entities of the declarative `sources`, which are valid, into the database of `settings`, in place of those that are in it
+/// if `replace` is set. No service may be running. Returns how many there are.
+///
+/// # Errors
+/// The database cannot be opened or written, or has entities already.
+pub fn import(settings: &Settings, sources: &[Arc<SourceFile>], replace: bool) -> Result<usize, Diagnostic> {
+    let (mut store, contents) = open(settings)?;
+    if !contents.rows.is_empty() && !replace {
+        let message = format!("the database has {} entities already", contents.rows.len());
+        return Err(refused(message).help("give --replace to replace them all"));
+    }
+    let rows: Vec<Row> = admin::rows_of(sources);
+    store.replace(&rows).map_err(|error| refused(error.to_string()))?;
+    Ok(rows.len())
+}
