@@ -121,7 +121,7 @@ fn collection(state: &State, kind: &'static Kind, call: Call) -> ApiResult<Answe
 
 fn created(state: &State, caller: &Caller, kind: &'static Kind, body: Map<String, Value>) -> ApiResult<Answer> {
     let refuse = || ApiError::read_only("create", kind, None);
-    let entity = state.write(caller, Names::Current, refuse, |writer, _| writer.create(kind, body))?;
+    let entity = state.write(caller, Names::Current, refuse, |writer, _| writer.create(kind, body.clone()))?;
     Ok((StatusCode::CREATED, Some(shown(caller, &state.tables(), kind, &entity))))
 }
 
@@ -198,10 +198,11 @@ fn replaced(
     caller: &Caller,
     kind: &'static Kind,
     key: &str,
-    mut body: Map<String, Value>,
+    body: Map<String, Value>,
 ) -> ApiResult<Answer> {
     let refuse = || ApiError::read_only("create or update", kind, by_key(kind, key));
     let entity = state.write(caller, Names::Current, refuse, |writer, tables| {
+        let mut body = body.clone();
         let existing = tables.find(kind, key);
         if let Some(existing) = existing {
             body.insert("id".to_owned(), existing["id"].clone());
@@ -218,7 +219,7 @@ fn updated(
     caller: &Caller,
     kind: &'static Kind,
     key: &str,
-    mut body: Map<String, Value>,
+    body: Map<String, Value>,
     is_there: &dyn Fn(&Entity) -> bool,
 ) -> ApiResult<Answer> {
     let refuse = || ApiError::read_only("update", kind, by_key(kind, key));
@@ -228,6 +229,7 @@ fn updated(
         if !is_there(existing) {
             return Err(ApiError::not_found());
         }
+        let mut body = body.clone();
         secrets::unmask(kind, &mut body, existing);
         writer.update(kind, existing, body)
     })?;
@@ -333,6 +335,7 @@ fn referenced(
             body.insert("id".to_owned(), id.as_str().into());
             let refuse = || ApiError::read_only("create or update", target, None);
             let entity = state.write(caller, Names::Current, refuse, |writer, tables| {
+                let mut body = body.clone();
                 let existing = tables.get(target, &id);
                 if let Some(existing) = existing {
                     secrets::unmask(target, &mut body, existing);

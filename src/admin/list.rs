@@ -1,9 +1,8 @@
 //! Lists of entities, with Kong's pages and filters.
 
-use std::collections::BTreeSet;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use imbl::OrdSet;
 use logphase_config::schema::is_uuid;
 use serde_json::{Value, json};
 
@@ -103,12 +102,12 @@ impl Tags {
     }
 
     /// The ids of the entities that have them; `None` for all entities.
-    fn ids(&self, kind: &'static Kind, tables: &Tables) -> Option<BTreeSet<String>> {
+    fn ids(&self, kind: &'static Kind, tables: &Tables) -> Option<OrdSet<String>> {
         let ids = |tag: &String| tables.tagged(kind, tag).cloned().unwrap_or_default();
         match self {
             Self::Any => None,
             Self::OneOf(tags) => Some(tags.iter().flat_map(ids).collect()),
-            Self::AllOf(tags) => tags.iter().map(ids).reduce(|all, ids| all.intersection(&ids).cloned().collect()),
+            Self::AllOf(tags) => tags.iter().map(ids).reduce(OrdSet::intersection),
         }
     }
 }

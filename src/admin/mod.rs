@@ -24,6 +24,7 @@ pub mod store;
 mod tables;
 mod texts;
 mod write;
+mod writes;
 mod yaml;
 
 pub(crate) use access::Access;

@@ -250,6 +250,7 @@ impl Asked<'_> {
         let replaces = method == Method::PUT && body.contains_key("id");
         let refuse = || ApiError::read_only("create", kind, None);
         let entity = self.state.write(self.caller, Names::Old, refuse, |writer, tables| {
+            let mut body = body.clone();
             if !replaces {
                 return writer.create(kind, body);
             }
@@ -283,7 +284,7 @@ impl Asked<'_> {
         self.one(plugins(), id, members, method)
     }
 
-    fn one(&self, kind: &'static Kind, id: &str, mut body: Map<String, Value>, method: &Method) -> ApiResult<Answer> {
+    fn one(&self, kind: &'static Kind, id: &str, body: Map<String, Value>, method: &Method) -> ApiResult<Answer> {
         if matches!(*method, Method::GET | Method::HEAD) {
             let tables = self.state.tables();
             let entity = tables.get(kind, id).ok_or_else(ApiError::not_found)?;
@@ -296,6 +297,7 @@ impl Asked<'_> {
             if method == Method::DELETE {
                 return writer.delete(kind, existing).map(|()| None);
             }
+            let mut body = body.clone();
             secrets::unmask(kind, &mut body, existing);
             if method == Method::PATCH {
                 return writer.update(kind, existing, body).map(Some);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use hyper::StatusCode;
 use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use logphase_config::document::Node;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::access::Caller;
@@ -17,6 +18,7 @@ use super::secrets;
 use super::store::{self, Store};
 use super::tables::{Change, Entity, Tables};
 use super::write::Writer;
+use super::writes::Writes;
 use crate::declarative;
 
 /// Makes a checked configuration active. Its error is the reason why that failed; then the one before is active.
@@ -46,19 +48,13 @@ pub(crate) trait Gateway: Send + Sync {
     fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, &'static str>;
 }
 
-/// Where the entities are kept.
-enum Keeper {
-    /// In a database, which requests change.
-    Database(Box<Mutex<Store>>),
-    /// In declarative texts: only whole texts replace each other.
-    Texts,
-}
-
 /// The entities, and what keeps them.
 pub(crate) struct State {
     gateway: Arc<dyn Gateway>,
-    keeper: Keeper,
-    tables: RwLock<Tables>,
+    /// The entities of the active configuration.
+    tables: ArcSwap<Tables>,
+    /// `None`: the entities are in declarative texts, and only whole texts replace each other.
+    writes: Option<Writes>,
     /// Of the texts that [`Self::tables`] are read from: their number, and their hash.
     loaded: Mutex<(u64, String)>,
 }
@@ -66,18 +62,19 @@ pub(crate) struct State {
 impl State {
     /// Entities that are in `store`, which had `tables` when it was opened.
     pub(crate) fn of_database(gateway: Arc<dyn Gateway>, store: Store, tables: Tables) -> Self {
-        let keeper = Keeper::Database(Box::new(Mutex::new(store)));
-        Self { gateway, keeper, tables: RwLock::new(tables), loaded: Mutex::default() }
+        let writes = Some(Writes::new(store, tables.clone()));
+        Self { gateway, tables: ArcSwap::from_pointee(tables), writes, loaded: Mutex::default() }
     }
 
     /// Entities of the declarative texts of `gateway`.
     pub(crate) fn of_texts(gateway: Arc<dyn Gateway>) -> Self {
-        Self { gateway, keeper: Keeper::Texts, tables: RwLock::new(Tables::new()), loaded: Mutex::default() }
+        let tables = ArcSwap::from_pointee(Tables::new());
+        Self { gateway, tables, writes: None, loaded: Mutex::default() }
     }
 
     /// Whether requests can change single entities.
     pub(crate) fn has_database(&self) -> bool {
-        matches!(self.keeper, Keeper::Database(_))
+        self.writes.is_some()
     }
 
     /// The running service.
@@ -86,11 +83,11 @@ impl State {
     }
 
     /// The entities.
-    pub(crate) fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+    pub(crate) fn tables(&self) -> Arc<Tables> {
         if !self.has_database() {
             self.catch_up();
         }
-        self.tables.read()
+        self.tables.load_full()
     }
 
     /// The hash of the active texts, as hexadecimal MD5; zeros if there are none.
@@ -102,7 +99,7 @@ impl State {
 
     /// The entities as the configuration of a log phase.
     pub(crate) fn root(&self) -> Node {
-        root(&self.tables(), &[])
+        root(&self.tables())
     }
 
     /// Reads the entities of the active texts, if they are not those that are loaded.
@@ -114,12 +111,12 @@ impl State {
         }
         let mut tables = Tables::new();
         tables.apply(&super::texts::entities(&sources, now()));
-        *self.tables.write() = tables;
+        self.tables.store(Arc::new(tables));
         *loaded = (number, declarative::digest(&sources));
     }
 
-    /// Makes the changes that `plan` says: checks the configuration that they lead to, stores them, and makes it active.
-    /// Blocks; one write at a time.
+    /// Makes the changes that `plan` says: checks the configuration that they lead to, stores them, and makes it active. `plan` is asked
+    /// again if other writes come in between. Blocks.
     ///
     /// # Errors
     /// Of `plan`, or of the check; then nothing is changed. Without a database, `read_only` after a valid plan.
@@ -128,51 +125,41 @@ impl State {
         caller: &Caller,
         names: Names,
         read_only: impl FnOnce() -> ApiError,
-        plan: impl FnOnce(&mut Writer<'_>, &Tables) -> ApiResult<T>,
+        plan: impl Fn(&mut Writer<'_>, &Tables) -> ApiResult<T>,
     ) -> ApiResult<T> {
-        let Keeper::Database(store) = &self.keeper else {
-            let tables = self.tables();
-            plan(&mut Writer::new(&tables, now(), names), &tables)?;
+        let plan = |tables: &Tables| {
+            let mut writer = Writer::new(tables, now(), names);
+            plan(&mut writer, tables).map(|result| (result, writer.into_changes()))
+        };
+        let Some(writes) = &self.writes else {
+            plan(&self.tables())?;
             return Err(read_only());
         };
-        let mut store = store.lock();
-        let (result, changes) = {
-            let tables = self.tables.read();
-            let mut writer = Writer::new(&tables, now(), names);
-            let result = plan(&mut writer, &tables)?;
-            (result, writer.into_changes())
-        };
-        if !changes.is_empty() {
-            self.make(&mut store, &changes)?.iter().zip(&changes).for_each(|(old, new)| audit(caller, old, new));
-        }
+        let make = |store: &mut Store, after: &Tables, changes: &[Change]| self.make(store, after, changes);
+        let (result, made) = writes.write(&plan, &make)?;
+        made.iter().for_each(|(old, new)| audit(caller, old, new));
         Ok(result)
     }
 
-    /// Makes `changes`. Returns what was there before.
-    fn make(&self, store: &mut Store, changes: &[Change]) -> ApiResult<Vec<Change>> {
+    /// Makes `changes`, which lead to the entities `after`.
+    fn make(&self, store: &mut Store, after: &Tables, changes: &[Change]) -> ApiResult<()> {
         let activation = if changes.iter().any(|change| change.kind.matters_to_log_phase()) {
-            let root = {
-                let tables = self.tables.read();
-                root(&tables, changes)
-            };
-            Some(self.gateway.prepare(&root).map_err(|found| ApiError::refused(&found))?)
+            Some(self.gateway.prepare(&root(after)).map_err(|found| ApiError::refused(&found))?)
         } else {
             None
-        };
-        let before: Vec<Change> = {
-            let tables = self.tables.read();
-            let old =
-                |change: &Change| Change { entity: tables.get(change.kind, &change.id).cloned(), ..change.clone() };
-            changes.iter().map(old).collect()
         };
         let unavailable = |error: store::StoreError| ApiError::unexpected(&error.to_string());
         store.commit(&rows(changes)).map_err(unavailable)?;
         if let Some(Err(reason)) = activation.map(|activate| activate()) {
-            store.commit(&rows(&before)).map_err(unavailable)?;
+            let before = self.tables.load();
+            let old = |change: &Change| before.get(change.kind, &change.id).cloned();
+            let back: Vec<Change> =
+                changes.iter().map(|change| Change { entity: old(change), ..change.clone() }).collect();
+            store.commit(&rows(&back)).map_err(unavailable)?;
             return Err(ApiError::plain(StatusCode::BAD_REQUEST, reason));
         }
-        self.tables.write().apply(changes);
-        Ok(before)
+        self.tables.store(Arc::new(after.clone()));
+        Ok(())
     }
 }
 
@@ -190,7 +177,7 @@ fn audit(caller: &Caller, old: &Change, new: &Change) {
     tracing::info!(before = shown(old), after = shown(new), "admin: {what} {} {} by {caller}", new.kind.name, new.id);
 }
 
-fn rows(changes: &[Change]) -> Vec<store::Change> {
+pub(super) fn rows(changes: &[Change]) -> Vec<store::Change> {
     let row = |Change { kind, id, entity }: &Change| match entity {
         Some(entity) => store::Change::Put { kind: kind.name.to_owned(), id: id.clone(), entity: Map::clone(entity) },
         None => store::Change::Delete { kind: kind.name.to_owned(), id: id.clone() },
@@ -207,19 +194,13 @@ pub(crate) fn tables_of(rows: Vec<store::Row>) -> Tables {
     tables
 }
 
-/// The configuration of the log phase that `tables` have after `changes`.
-pub(crate) fn root(tables: &Tables, changes: &[Change]) -> Node {
+/// The configuration of the log phase that `tables` are.
+pub(crate) fn root(tables: &Tables) -> Node {
     let mut root = Map::new();
     root.insert("_format_version".to_owned(), "3.0".into());
-    for kind in KINDS.iter().filter(|kind| kind.matters_to_log_phase()) {
-        let of_kind: Vec<&Change> = changes.iter().filter(|change| change.kind == kind).collect();
-        let is_changed = |id: &str| of_kind.iter().any(|change| change.id == id);
-        let kept = tables.all(kind).filter(|(id, _)| !is_changed(id)).map(|(_, entity)| entity);
-        let new = of_kind.iter().filter_map(|change| change.entity.as_ref());
-        let entities: Vec<Value> = kept.chain(new).map(of_log_phase).collect();
-        if !entities.is_empty() {
-            root.insert(kind.name.to_owned(), entities.into());
-        }
+    for kind in KINDS.iter().filter(|kind| kind.matters_to_log_phase() && tables.count(kind) > 0) {
+        let entities: Vec<Value> = tables.all(kind).map(|(_, entity)| of_log_phase(entity)).collect();
+        root.insert(kind.name.to_owned(), entities.into());
     }
     Node::from_request(&Value::Object(root))
 }

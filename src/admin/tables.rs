@@ -1,9 +1,9 @@
 //! All entities in memory, with the indexes that requests and constraints need.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use imbl::{HashMap, OrdMap, OrdSet};
 use logphase_config::schema::is_uuid;
 use serde_json::{Map, Value};
 
@@ -23,21 +23,21 @@ pub(crate) struct Change {
     pub(crate) entity: Option<Entity>,
 }
 
-/// The entities of all kinds. Cheap to clone: entities are shared.
-#[derive(Debug, Default)]
+/// The entities of all kinds. Cheap to clone: a copy shares all that is not changed.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Tables {
     tables: Vec<Table>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Table {
-    rows: BTreeMap<String, Entity>,
+    rows: OrdMap<String, Entity>,
     /// Ids by unique field and value.
     by_value: HashMap<(&'static str, String), String>,
     /// Ids of the entities whose field refers to another one, by field and id of that one.
-    by_reference: HashMap<(&'static str, String), BTreeSet<String>>,
+    by_reference: HashMap<(&'static str, String), OrdSet<String>>,
     /// Ids by tag.
-    by_tag: BTreeMap<String, BTreeSet<String>>,
+    by_tag: OrdMap<String, OrdSet<String>>,
     /// Ids of plugins by name and scope.
     by_scope: HashMap<String, String>,
 }
@@ -104,12 +104,12 @@ impl Tables {
     }
 
     /// The ids of the entities of `kind` whose `field` refers to `id`.
-    pub(crate) fn referring(&self, kind: &'static Kind, field: &'static str, id: &str) -> Option<&BTreeSet<String>> {
+    pub(crate) fn referring(&self, kind: &'static Kind, field: &'static str, id: &str) -> Option<&OrdSet<String>> {
         self.table(kind).by_reference.get(&(field, id.to_owned()))
     }
 
     /// The ids of the entities of `kind` with the tag `tag`.
-    pub(crate) fn tagged(&self, kind: &'static Kind, tag: &str) -> Option<&BTreeSet<String>> {
+    pub(crate) fn tagged(&self, kind: &'static Kind, tag: &str) -> Option<&OrdSet<String>> {
         self.table(kind).by_tag.get(tag)
     }
 
@@ -121,7 +121,7 @@ impl Tables {
     /// The entities of `kind` after the id `after`, by id.
     pub(crate) fn after<'a>(&'a self, kind: &'static Kind, after: Option<&str>) -> impl Iterator<Item = &'a Entity> {
         let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.to_owned()));
-        self.table(kind).rows.range::<String, _>((from, Bound::Unbounded)).map(|(_, entity)| entity)
+        self.table(kind).rows.range::<_, String>((from, Bound::Unbounded)).map(|(_, entity)| entity)
     }
 }
 
@@ -168,7 +168,7 @@ impl Table {
     }
 }
 
-fn remove_from(index: &mut HashMap<(&'static str, String), BTreeSet<String>>, key: &(&'static str, String), id: &str) {
+fn remove_from(index: &mut HashMap<(&'static str, String), OrdSet<String>>, key: &(&'static str, String), id: &str) {
     if let Some(ids) = index.get_mut(key) {
         ids.remove(id);
         if ids.is_empty() {

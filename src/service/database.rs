@@ -35,7 +35,7 @@ impl Database {
 
     /// Its entities as a declarative document.
     pub(super) fn root(&self) -> Node {
-        admin::root(&self.tables, &[])
+        admin::root(&self.tables)
     }
 }
 
