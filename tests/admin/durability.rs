@@ -99,15 +99,14 @@ fn a_key_encrypts_the_database() {
             assert!(!String::from_utf8_lossy(&bytes).contains("the-private-key"), "{}", file.display());
         }
     }
-    let with = |key: &str, old: &str| {
-        admin
-            .service
-            .home
-            .run_with(&[("LOGPHASE_DATABASE_KEY", key), ("LOGPHASE_DATABASE_OLD_KEY", old)], &["config", "export"])
+    let export = |key: Option<&str>| {
+        let home = Home::new().set("LOGPHASE_DATA_DIR", admin.service.home.text("data"));
+        let home = key.into_iter().fold(home, |home, key| home.set("LOGPHASE_DATABASE_KEY", key));
+        home.run(&["config", "export"], b"")
     };
-    let exported = with(&keys[0], "");
+    let exported = export(Some(&keys[0]));
     assert!(exported.stdout.contains("the-private-key"), "{}", exported.stderr);
-    let (without, wrong) = (with("", ""), with(&keys[1], ""));
+    let (without, wrong) = (export(None), export(Some(&keys[1])));
     assert_eq!((without.code(), wrong.code()), (78, 78), "{}{}", without.stderr, wrong.stderr);
     assert!(without.stderr.contains("no key is given"), "{}", without.stderr);
     admin.service.home.change("LOGPHASE_DATABASE_KEY", &keys[1]);

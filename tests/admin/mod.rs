@@ -1,5 +1,7 @@
 //! The Admin API, as clients use it.
 
+mod concurrent;
+mod documented;
 mod durability;
 mod table;
 

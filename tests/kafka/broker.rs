@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::service::wait_until;
 
 /// The user of every SASL listener.
 pub const USER: &str = "alice";
@@ -130,7 +133,7 @@ impl Broker {
         kill_process(broker.expect("the watcher has started the broker"), signal).unwrap();
     }
 
-    /// Creates a topic with these settings.
+    /// Creates a topic with these settings, and waits until each partition has a leader that serves it.
     pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -139,6 +142,9 @@ impl Broker {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let made = runtime.block_on(admin.create_topics([&topic], &options)).unwrap();
         assert_eq!(made, [Ok(name.to_owned())]);
+        let reader: BaseConsumer = ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
+        let is_served = |partition| reader.fetch_watermarks(name, partition, Duration::from_secs(5)).is_ok();
+        wait_until("each partition has a leader", || (0..partitions).all(is_served));
     }
 
     /// The segment files of a partition.
