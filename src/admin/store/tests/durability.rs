@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use super::super::sqlite::Sqlite;
 use super::{Contents, Store, StoreError, put, reopened, row};
 
 /// Where the child of the test below finds its store.
@@ -30,6 +31,17 @@ fn assert_whole(found: &Contents) {
     }
     rows.extend((1..=found.revision).map(|at| row("c", &format!("{at:06}"), json!({"text": text(at)}))));
     assert_eq!(found.rows, rows);
+}
+
+/// Scenario: a new store. Guarantees: SQLite is told to sync its log with each commit; no test that can be made here sees a
+/// sync that is missing.
+#[test]
+fn every_commit_is_synced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Sqlite::open(&folder.path().join("admin.db")).expect("a new store");
+    let pragma = |sql: &str| database.connection.query_row(sql, (), |row| row.get::<_, rusqlite::types::Value>(0));
+    assert_eq!(pragma("PRAGMA synchronous"), Ok(2.into()), "FULL");
+    assert_eq!(pragma("PRAGMA journal_mode"), Ok("wal".to_owned().into()));
 }
 
 /// Scenario: the program that commits, in the test below. Guarantees: each commit is reported once it is answered.

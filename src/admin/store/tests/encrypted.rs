@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Contents, EncryptionKey, Row, Store, StoreError, key, put, row};
+use super::{Contents, EncryptionKey, Row, Store, StoreError, delete, key, put, row};
 
 const SECRET: &str = "the-secret-of-a-plugin";
 
@@ -106,6 +106,32 @@ fn keys_are_introduced_and_rotated() {
     assert!(!is_in_files(folder.path()));
     assert_eq!(Store::rotate(&path, key(2), None).expect("the old key").1, Contents { revision: 6, rows: rows() });
     assert_eq!(Store::open(&path, None).expect("plain").1.rows, rows());
+}
+
+/// Scenario: rows with a secret are deleted from a plain store; others were deleted by a program that does not overwrite
+/// them, and the store is then opened with a key. Guarantees: what is deleted is in no file once the store is closed; with
+/// the key, nothing that was plain is left, even while it is open.
+#[test]
+fn what_is_deleted_is_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("admin.db");
+    let (mut store, _) = Store::open(&path, None).expect("a new store");
+    store.replace(&rows()).expect("room");
+    store.commit(&rows().iter().map(|row| delete("plugins", &row.id)).collect::<Vec<_>>()).expect("room");
+    drop(store);
+    assert!(!is_in_files(folder.path()));
+    filled(&path, None);
+    let (mut store, _) = Store::open(&path, None).expect("a sound store");
+    // Enough for pages that nothing takes the place of.
+    let more: Vec<_> = (0..2000).map(|at| put("plugins", &format!("more {at}"), json!({"password": SECRET}))).collect();
+    store.commit(&more).expect("room");
+    drop(store);
+    let sql = "PRAGMA secure_delete = OFF; DELETE FROM entities WHERE id > '01'";
+    Connection::open(&path).expect("a file").execute_batch(sql).expect("runs");
+    assert!(is_in_files(folder.path()));
+    let (_store, found) = Store::open(&path, Some(key(1))).expect("becomes encrypted");
+    assert_eq!(found.rows, rows()[..2]);
+    assert!(!is_in_files(folder.path()));
 }
 
 /// Scenario: a sealed row is put in the place of another one, or moved to another name; it is cut, changed in one bit
