@@ -51,6 +51,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
         Target::Validate(name) => schemas::validate(state, &name, &call).and_then(ok),
         Target::Config if get => config::show(state).and_then(ok),
         Target::Config => config::load(state, &call),
+        Target::Tags | Target::Tag(_) if !get => Err(list::no_tags()),
         Target::Tags => list::tags(&state.tables(), &Query::parse(&call.query), None, "/tags").and_then(ok),
         Target::Tag(tag) => {
             let path = format!("/tags/{tag}");
@@ -128,7 +129,15 @@ fn created(state: &State, caller: &Caller, kind: &'static Kind, body: Map<String
 /// The entity that a path names.
 fn found<'a>(tables: &'a Tables, kind: &'static Kind, key: &str) -> ApiResult<&'a Entity> {
     check_key(kind, key)?;
-    tables.find(kind, key).ok_or_else(ApiError::not_found)
+    tables.find(kind, key).ok_or_else(|| unknown(kind, key))
+}
+
+/// The error of a path whose entity does not exist. A certificate that is not named by its id is named by an SNI.
+fn unknown(kind: &Kind, key: &str) -> ApiError {
+    match kind.name {
+        "certificates" if !is_uuid(key) => ApiError::plain(StatusCode::NOT_FOUND, "SNI not found"),
+        _ => ApiError::not_found(),
+    }
 }
 
 /// The error of an update of an entity that does not exist.
@@ -143,9 +152,16 @@ fn by_key(kind: &Kind, key: &str) -> Option<&'static str> {
 
 fn entity(state: &State, kind: &'static Kind, key: &str, call: Call) -> ApiResult<Answer> {
     let caller = &call.caller.clone();
+    if kind.name == "certificates" && !is_uuid(key) {
+        return certificate(state, kind, key, call);
+    }
     match call.method {
         Method::PUT => {
             let mut body = members_of(kind, call.body, None)?;
+            if kind.name == "certificates" {
+                // Without names, it has none.
+                body.entry("snis").or_insert_with(|| json!([]));
+            }
             put_key(kind, key, &mut body)?;
             replaced(state, caller, kind, key, body)
         }
@@ -166,13 +182,26 @@ fn entity(state: &State, kind: &'static Kind, key: &str, call: Call) -> ApiResul
     }
 }
 
+/// The certificate with the SNI `sni`. A PUT makes one that has it, if there is none.
+fn certificate(state: &State, kind: &'static Kind, sni: &str, mut call: Call) -> ApiResult<Answer> {
+    let id = state.tables().find(kind, sni).map(|certificate| id_of(certificate));
+    if call.method != Method::PUT {
+        return entity(state, kind, &id.ok_or_else(|| unknown(kind, sni))?, call);
+    }
+    let mut body = members_of(kind, std::mem::replace(&mut call.body, Body::None), None)?;
+    let snis = body.entry("snis").or_insert_with(|| json!([]));
+    if let Some(snis) = snis.as_array_mut().filter(|snis| !snis.iter().any(|name| name == sni)) {
+        snis.push(sni.into());
+    }
+    let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    entity(state, kind, &id, Call { body: Body::Json(body), ..call })
+}
+
 /// Puts the key of the path into `body`: it wins over the body's.
 fn put_key(kind: &'static Kind, key: &str, body: &mut Map<String, Value>) -> ApiResult<()> {
     check_key(kind, key)?;
     if is_uuid(key) {
         body.insert("id".to_owned(), key.to_ascii_lowercase().into());
-    } else if kind.key.is_empty() {
-        return Err(ApiError::not_found());
     } else {
         body.insert(kind.key.to_owned(), key.into());
     }
@@ -284,11 +313,13 @@ fn children(state: &State, below: &Below, call: Call) -> ApiResult<Answer> {
 fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answer> {
     let caller = &call.caller.clone();
     let (id, kind) = (parent_id(state, below)?, below.kind);
+    let target = target_of(state, below, &id, key);
+    let key = target.as_deref().unwrap_or(key);
     let is_there = |entity: &Entity| reference(entity, below.field) == Some(&id);
     let is_known = state.tables().find(kind, key).is_some_and(is_there);
     match call.method {
         Method::PUT => {
-            if !is_known && state.tables().find(kind, key).is_some() {
+            if !is_known && (kind.name == "targets" || state.tables().find(kind, key).is_some()) {
                 return Err(ApiError::not_found());
             }
             let mut body = members_of(kind, call.body, None)?;
@@ -311,6 +342,16 @@ fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answe
     }
 }
 
+/// The id of the target `key` of the upstream `id`: other upstreams may have targets of the same name.
+fn target_of(state: &State, below: &Below, id: &str, key: &str) -> Option<String> {
+    if below.kind.name != "targets" || is_uuid(key) {
+        return None;
+    }
+    let tables = state.tables();
+    let mut ids = tables.referring(below.kind, below.field, id).into_iter().flatten();
+    ids.find(|id| tables.get(below.kind, id).is_some_and(|target| target["target"] == key)).cloned()
+}
+
 /// The entity that another one refers to by `field`.
 fn referenced(
     state: &State,
@@ -328,10 +369,7 @@ fn referenced(
         (Method::PUT, id) => {
             let mut body = members_of(target, call.body, None)?;
             let is_new = id.is_none();
-            let id = id.unwrap_or_else(|| {
-                let given = body.get("id").and_then(Value::as_str).map(str::to_owned);
-                given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
-            });
+            let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
             body.insert("id".to_owned(), id.as_str().into());
             let refuse = || ApiError::read_only("create or update", target, None);
             let entity = state.write(caller, Names::Current, refuse, |writer, tables| {
@@ -350,6 +388,7 @@ fn referenced(
             ok(shown(caller, &state.tables(), target, &entity))
         }
         (_, None) => Err(ApiError::not_found()),
+        (Method::DELETE, Some(_)) => Err(ApiError::plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")),
         (Method::PATCH, Some(id)) => {
             let body = members_of(target, call.body, None)?;
             updated(state, caller, target, &id, body, &|_| true)

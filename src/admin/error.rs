@@ -135,15 +135,32 @@ impl ApiError {
         Self::coded(StatusCode::METHOD_NOT_ALLOWED, (12, "operation unsupported"), message)
     }
 
-    /// A reference by name to an entity that does not exist.
-    pub(crate) fn unresolved(field: &str, key: &str, value: &str, target: &Kind) -> Self {
-        let why = format!(
-            "the foreign key cannot be resolved with '{{{key}=\"{value}\"}}' for an existing '{}' entity",
-            target.name
-        );
-        let message = format!("foreign key unresolved ({field}.{key}: {why})");
+    /// References by name to entities that do not exist: the field of each, the name, and the kind.
+    pub(crate) fn unresolved(references: &[(&str, String, &Kind)]) -> Self {
+        let (mut texts, mut fields) = (Vec::new(), Map::new());
+        for (field, value, target) in references {
+            let key = target.key;
+            let why = format!(
+                "the foreign key cannot be resolved with '{{{key}=\"{value}\"}}' for an existing '{}' entity",
+                target.name
+            );
+            texts.push(format!("{field}.{key}: {why}"));
+            fields.insert((*field).to_owned(), json!({key: why}));
+        }
+        texts.sort();
+        let message = match &*texts {
+            [only] => format!("foreign key unresolved ({only})"),
+            all => format!("{} foreign keys unresolved ({})", all.len(), all.join("; ")),
+        };
         let error = Self::coded(StatusCode::BAD_REQUEST, (13, "foreign keys unresolved"), message);
-        error.with_fields(json!({ field: {key: why} }))
+        error.with_fields(Value::Object(fields))
+    }
+
+    /// The id in a path is not one.
+    pub(crate) fn invalid_primary_key() -> Self {
+        let fields = json!({"id": "expected a valid UUID"});
+        let message = format!("invalid primary key: '{}'", lua_text(&fields));
+        Self::coded(StatusCode::BAD_REQUEST, (1, "invalid primary key"), message).with_fields(fields)
     }
 
     /// A declarative configuration is refused.
@@ -208,12 +225,12 @@ fn lua_value(value: &Value) -> String {
     match value {
         Value::Object(members) => lua_table(members),
         Value::Array(items) => {
-            let gap = items.iter().any(Value::is_null);
+            let whole = items.iter().position(Value::is_null).unwrap_or(items.len());
             let items = items.iter().enumerate().filter(|(_, item)| !item.is_null());
             let items: Vec<String> = items
-                .map(|(at, item)| match gap {
-                    true => format!("[{}]={}", at + 1, lua_value(item)),
-                    false => lua_value(item),
+                .map(|(at, item)| match at < whole {
+                    true => lua_value(item),
+                    false => format!("[{}]={}", at + 1, lua_value(item)),
                 })
                 .collect();
             format!("{{{}}}", items.join(","))

@@ -4,12 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use imbl::OrdSet;
 use logphase_config::schema::is_uuid;
+use logphase_script::parse_lua_number;
 use serde_json::{Value, json};
 
 use super::error::{ApiError, ApiResult};
 use super::kind::{KINDS, Kind};
 use super::tables::{Entity, Tables};
-use super::write::id_of;
+use super::write::{bad_encoding, id_of};
+use crate::entity::schema::TAG;
 
 /// The largest page, and the default one.
 const SIZES: (usize, usize) = (1000, 100);
@@ -53,7 +55,9 @@ impl Query {
 
     fn size(&self) -> ApiResult<usize> {
         let Some(text) = &self.size else { return Ok(SIZES.1) };
-        let Ok(number) = text.trim().parse::<f64>() else { return Err(ApiError::size("size must be a number")) };
+        let Some(number) = parse_lua_number(text.as_bytes()) else {
+            return Err(ApiError::size("size must be a number"));
+        };
         if number.fract() != 0.0 || !(1.0..=SIZES.0 as f64).contains(&number) {
             return Err(ApiError::size("size must be an integer between 1 and 1000"));
         }
@@ -87,7 +91,8 @@ impl Tags {
         }
         let separators = [',', '/'].map(|separator| text.contains(separator));
         let separator = if separators[1] { '/' } else { ',' };
-        let tags: Vec<&str> = text.split(separator).collect();
+        // Kong lets one separator pass at the end.
+        let tags: Vec<&str> = text.strip_suffix(separator).unwrap_or(text).split(separator).collect();
         let valid = separators != [true, true]
             && !text.chars().any(|c| c.is_ascii_control())
             && tags.iter().all(|tag| !tag.is_empty());
@@ -190,11 +195,22 @@ fn page<'a>(
     json!({"data": data, "offset": offset, "next": format!("{path}?{}", next.finish())})
 }
 
+/// The answer to a write of tags: they are written with their entities.
+pub(crate) fn no_tags() -> ApiError {
+    ApiError::schema(json!({"tags": "does not support insert/upsert/update/delete operations"}))
+}
+
 /// `/tags`, or `/tags/TAG` if `tag` is given.
 ///
 /// # Errors
 /// An argument is wrong.
 pub(crate) fn tags(tables: &Tables, query: &Query, tag: Option<&str>, path: &str) -> ApiResult<Value> {
+    if let Some(tag) = tag
+        && let Some(wording) =
+            bad_encoding(tag).or_else(|| TAG.checks.iter().find_map(|check| check.run(&tag.into()).err()))
+    {
+        return Err(ApiError::invalid_unique("tag", wording));
+    }
     let size = query.size()?;
     let from: usize = match &query.offset {
         None => 0,

@@ -5,10 +5,12 @@
 //! configuration as a whole, stores it and makes it active. Entities are in [`tables`], and on disk in the [`store`].
 
 mod access;
+mod address;
 mod answer;
 pub mod body;
 mod config;
 mod error;
+mod flatten;
 mod kind;
 mod list;
 mod node;
@@ -19,10 +21,13 @@ mod schema;
 mod schemas;
 mod secrets;
 mod server;
+mod shorthands;
+mod snippets;
 mod state;
 pub mod store;
 mod tables;
 mod texts;
+mod upstream_rules;
 mod write;
 mod writes;
 mod yaml;

@@ -1,6 +1,6 @@
 //! From the body of a request to an entity: shorthands, references by name, Kong's schema, defaults.
 
-use logphase_config::diagnostic::{Diagnostic, FieldPath, Segment, codes};
+use logphase_config::diagnostic::{Diagnostic, FieldPath, codes};
 use logphase_config::document::Node;
 use logphase_config::schema::{Record, Scope, Type};
 use serde_json::{Map, Value, json};
@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::error::{ApiError, ApiResult};
 use super::kind::Kind;
 use super::tables::{Tables, reference};
+use super::{shorthands, snippets};
 use crate::entity::{Completeness, Configuration, Draft, Drafts, EntityKind, Rules, members_of_url, read_request};
-use crate::plugin::{self, Definition};
+use crate::plugin::{self, Definition, PROTOCOL_NAMES};
 
 /// The names of plugins that a request may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +29,17 @@ pub(crate) fn whole(
     tables: &Tables,
     names: Names,
 ) -> ApiResult<Map<String, Value>> {
-    expand_url(kind, &mut body);
+    expand_url(kind, &mut body)?;
     resolve_names(kind, &mut body, tables)?;
     if kind.is_plugins() {
         return plugin(kind, body, tables, names);
+    }
+    if kind.of_log_phase == Some(EntityKind::Routes) {
+        check_protocols(&body)?;
+    }
+    shorthands::expand(kind, &mut body)?;
+    if kind.name == "vaults" {
+        check_vault(&mut body)?;
     }
     let body = Value::Object(body);
     let (values, diagnostics) = match kind.of_log_phase {
@@ -47,8 +55,16 @@ pub(crate) fn whole(
 }
 
 /// `patch` over `entity`, as Kong's PATCH does: records are merged, everything else is replaced (kong/db/schema, `merge_values`).
-pub(crate) fn merged(kind: &Kind, entity: &Map<String, Value>, mut patch: Map<String, Value>) -> Map<String, Value> {
-    expand_url(kind, &mut patch);
+///
+/// # Errors
+/// A shorthand is wrong.
+pub(crate) fn merged(
+    kind: &Kind,
+    entity: &Map<String, Value>,
+    mut patch: Map<String, Value>,
+) -> ApiResult<Map<String, Value>> {
+    expand_url(kind, &mut patch)?;
+    shorthands::expand(kind, &mut patch)?;
     let config = kind.is_plugins().then(|| definition_of(patch.get("name").or(entity.get("name")))).flatten();
     let mut merged = entity.clone();
     for (name, value) in patch {
@@ -58,7 +74,7 @@ pub(crate) fn merged(kind: &Kind, entity: &Map<String, Value>, mut patch: Map<St
         };
         merge_member(&mut merged, name, value, record);
     }
-    merged
+    Ok(merged)
 }
 
 fn merge_member(target: &mut Map<String, Value>, name: String, value: Value, record: Option<&'static Record>) {
@@ -84,31 +100,76 @@ fn definition_of(name: Option<&Value>) -> Option<&'static Definition> {
     plugin::find(name?.as_str()?)
 }
 
-/// Replaces a service's `url` by the members that it stands for. An invalid one stays, and is refused.
-fn expand_url(kind: &Kind, body: &mut Map<String, Value>) {
+/// The vaults of Kong's open source and of Kong Gateway.
+const VAULTS: &[&str] = &["env", "aws", "azure", "conjur", "gcp", "hcv", "konnect"];
+
+/// The name of a vault decides what its `config` is: without a known one, Kong says nothing else of it.
+fn check_vault(body: &mut Map<String, Value>) -> ApiResult<()> {
+    match body.get("name") {
+        None | Some(Value::Null) => return Err(ApiError::schema(json!({"name": "required field missing"}))),
+        Some(Value::String(name)) if !VAULTS.contains(&name.as_str()) => {
+            return Err(ApiError::schema(json!({"name": format!("vault '{name}' is not installed")})));
+        }
+        Some(name) if name == "env" => {
+            let config = body.entry("config").or_insert_with(|| json!({}));
+            if let Some(config) = config.as_object_mut() {
+                config.entry("prefix").or_insert(Value::Null);
+            }
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// Replaces a service's `url` by the members that it stands for.
+fn expand_url(kind: &Kind, body: &mut Map<String, Value>) -> ApiResult<()> {
     if kind.of_log_phase != Some(EntityKind::Services) {
-        return;
+        return Ok(());
     }
-    if let Some(members) = body.get("url").and_then(Value::as_str).and_then(members_of_url) {
-        body.remove("url");
-        body.extend(members.map(|(name, value)| (name.to_owned(), value)));
+    match body.remove("url") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(url)) if url.is_empty() => {
+            Err(ApiError::schema(json!({"url": "length must be at least 1"})))
+        }
+        Some(Value::String(url)) => {
+            body.extend(members_of_url(&url).map(|(name, value)| (name.to_owned(), value)));
+            Ok(())
+        }
+        Some(_) => Err(ApiError::schema(json!({"url": "expected a string"}))),
     }
+}
+
+/// The protocols of a route decide which rules it is read by: without a known one, Kong says nothing else of it.
+fn check_protocols(body: &Map<String, Value>) -> ApiResult<()> {
+    let names: Vec<&str> = match body.get("protocols") {
+        None => return Ok(()),
+        Some(Value::Null) => return Err(ApiError::schema(json!({"protocols": "required field missing"}))),
+        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().unwrap_or("nil")).collect(),
+        Some(Value::String(name)) => vec![name],
+        Some(_) => return Ok(()),
+    };
+    if names.iter().any(|name| PROTOCOL_NAMES.contains(name)) {
+        return Ok(());
+    }
+    let first = names.first().unwrap_or(&"nil");
+    Err(ApiError::schema(json!({"protocols": format!("unknown type: {first}")})))
 }
 
 /// Replaces references by name with references by id.
 fn resolve_names(kind: &'static Kind, body: &mut Map<String, Value>, tables: &Tables) -> ApiResult<()> {
+    let mut unresolved = Vec::new();
     for (field, target) in kind.references() {
         let Some(Value::Object(members)) = body.get(field.name) else { continue };
         if members.contains_key("id") || target.key.is_empty() {
             continue;
         }
         let Some(key) = members.get(target.key).and_then(Value::as_str) else { continue };
-        let Some(found) = tables.by_value(target, target.key, key) else {
-            return Err(ApiError::unresolved(field.name, target.key, key, target));
-        };
-        body.insert(field.name.to_owned(), json!({"id": found["id"]}));
+        match tables.by_value(target, target.key, key) {
+            Some(found) => drop(body.insert(field.name.to_owned(), json!({"id": found["id"]}))),
+            None => unresolved.push((field.name, key.to_owned(), target)),
+        }
     }
-    Ok(())
+    if unresolved.is_empty() { Ok(()) } else { Err(ApiError::unresolved(&unresolved)) }
 }
 
 /// Reads `body` by a record that is no entity of the log phase.
@@ -133,13 +194,21 @@ fn plugin(
         None | Some(Value::Null) => return Err(ApiError::schema(json!({"name": "required field missing"}))),
         Some(_) => return Err(ApiError::schema(json!({"name": "expected a string"}))),
     };
+    let mut diagnostics = Vec::new();
     let definition = plugin::find(&name).filter(|found| names == Names::Old || found.name == name);
     if definition.is_none() && plugin::find_known(&name).is_none() {
         let wording = format!("plugin '{name}' not enabled; add it to the 'plugins' configuration property");
         return Err(ApiError::schema(json!({ "name": wording })));
     }
+    if body.get("protocols").is_some_and(Value::is_null) {
+        // Null is no default for a required field.
+        diagnostics.push(
+            Diagnostic::error(codes::REQUIRED, "`protocols` is null").violation("protocols", "required field missing"),
+        );
+    }
     let body = Value::Object(body);
-    let (mut values, mut diagnostics) = read_request(EntityKind::Plugins, &body);
+    let (mut values, found) = read_request(EntityKind::Plugins, &body);
+    diagnostics.extend(found);
     if let Some(definition) = definition {
         diagnostics.extend(judge(&body, tables, kind));
         let empty = json!({});
@@ -148,6 +217,7 @@ fn plugin(
         let node = node.get("config").expect("it was put there");
         let scope =
             Scope { subject: name, path: "config".to_owned(), kong: Some("config".into()), origin: node.origin() };
+        diagnostics.extend(snippets::violations(definition, given));
         let config = definition.schema.read(node, &scope, &mut Vec::new());
         values.insert("config".to_owned(), Value::Object(definition.schema.complete(config, Some(given))));
         let protocols: Vec<&str> = definition.default_protocols.iter().map(|protocol| protocol.name()).collect();
@@ -169,7 +239,7 @@ fn without_config(mut body: Value) -> Value {
     body
 }
 
-/// What the log phase says of a plugin on the entities that it refers to: its `config`, its scope, its protocols.
+/// What the log phase says of a plugin on the entities that it refers to: its `config` and its scope.
 fn judge(body: &Value, tables: &Tables, kind: &'static Kind) -> Vec<Diagnostic> {
     let mut drafts = Drafts::default();
     let mut plugin = body.clone();
@@ -180,10 +250,11 @@ fn judge(body: &Value, tables: &Tables, kind: &'static Kind) -> Vec<Diagnostic> 
             plugin[field.name] = Value::Null;
             continue;
         };
-        let mut parent = json!({"id": entity["id"]});
-        if let Some(protocols) = entity.get("protocols") {
-            parent["protocols"] = protocols.clone();
-        }
+        let names = ["id", "name", "username", "custom_id"].into_iter().filter_map(|name| {
+            let value = entity.get(name).filter(|value| !value.is_null())?;
+            Some((name.to_owned(), value.clone()))
+        });
+        let parent = Value::Object(names.collect());
         let path = format!("{}[0]", target.name);
         drafts.entities.push(Draft::new(of_log_phase, Node::from_request(&parent), path));
     }
@@ -195,15 +266,6 @@ fn judge(body: &Value, tables: &Tables, kind: &'static Kind) -> Vec<Diagnostic> 
         // Kong has this rule on the plugin, not on its `config`.
         if let Some(field) = diagnostic.field.as_mut().filter(|field| field.message.contains("non-empty: 'config.")) {
             field.path = FieldPath::default();
-        }
-        let about_protocols = diagnostic
-            .field
-            .as_ref()
-            .is_some_and(|field| matches!(field.path.segments(), [Segment::Field(name)] if name == "protocols"));
-        let given = body.get("protocols").is_some_and(|protocols| !protocols.is_null());
-        if about_protocols && !diagnostic.is_error() && given {
-            *diagnostic = Diagnostic::error(codes::SCOPE, diagnostic.message.clone())
-                .violation("protocols", "must match the associated route's protocols");
         }
     }
     found.retain(Diagnostic::is_error);

@@ -171,9 +171,8 @@ impl Target {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Old(old) => old.methods(),
-            Self::Collection(_) | Self::Children(_) | Self::Members(..) => LIST,
-            Self::Entity(..) | Self::Child(..) => ONE,
-            Self::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
+            Self::Collection(_) | Self::Children(_) | Self::Members(..) | Self::Tags => LIST,
+            Self::Entity(..) | Self::Child(..) | Self::Referenced(..) | Self::Tag(_) => ONE,
             Self::Member(..) => &["DELETE", "GET", "HEAD", "OPTIONS"],
             Self::Config => LIST,
             Self::Validate(_) => POST,
@@ -184,8 +183,6 @@ impl Target {
             Self::Node
             | Self::Status
             | Self::Endpoints
-            | Self::Tags
-            | Self::Tag(_)
             | Self::Timers
             | Self::EnabledPlugins
             | Self::OldPluginSchema(_)

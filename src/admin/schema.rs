@@ -1,9 +1,12 @@
 //! The fields of the entities that the log phase does not use. They are those of Kong 3.10 (kong/db/schema/entities); decK and Kong
 //! Manager read and write them.
 
-use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Violation};
 use serde_json::{Map, Value};
 
+use super::address::Address;
+use super::upstream_rules;
+use crate::entity::SniPattern;
 use crate::entity::schema::{CREATED_AT, ID, NAME, TAGS, UPDATED_AT};
 
 const STRING: Field = Field::string("");
@@ -21,7 +24,7 @@ pub(super) static CA_CERTIFICATE: Record = Record::new(&[
 
 pub(super) static SNI: Record = Record::new(&[
     ID,
-    Field::string("name").required().unique(),
+    Field::string("name").required().unique().checks(&[Check::Custom(sni)]),
     CREATED_AT,
     UPDATED_AT,
     TAGS,
@@ -57,7 +60,7 @@ pub(super) static KEY: Record = Record {
         CREATED_AT,
         UPDATED_AT,
     ],
-    checks: &[jwk_or_pem],
+    checks: &[not_jwk_and_pem, jwk_or_pem],
 };
 
 pub(super) static PARTIAL: Record =
@@ -88,7 +91,7 @@ pub(super) static UPSTREAM: Record = Record::new(&[
     ID,
     CREATED_AT,
     UPDATED_AT,
-    Field::string("name").required().unique(),
+    Field::string("name").required().unique().checks(&[Check::Custom(upstream_name)]),
     Field::string("algorithm").default(Default::String("round-robin")).checks(&[Check::OneOf(&[
         "consistent-hashing",
         "least-connections",
@@ -111,7 +114,8 @@ pub(super) static UPSTREAM: Record = Record::new(&[
     Field::string("host_header"),
     Field::foreign("client_certificate", "certificates"),
     Field::boolean("use_srv_name").default(Default::Boolean(false)),
-]);
+])
+.checks(upstream_rules::RULES);
 
 static HEALTHCHECKS: Record = Record::new(&[
     Field::record("active", &ACTIVE).required(),
@@ -182,8 +186,12 @@ static PASSIVE_UNHEALTHY: Record = Record::new(&[
 
 fn vault_prefix(value: &Value) -> Result<(), String> {
     let text = value.as_str().unwrap_or_default();
+    if text == "env" {
+        return Err("must not be one of: env".to_owned());
+    }
     let mut bytes = text.bytes();
-    let valid = bytes.next().is_some_and(|first| first.is_ascii_lowercase())
+    let valid = text.len() > 1
+        && bytes.next().is_some_and(|first| first.is_ascii_lowercase())
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !text.ends_with('-');
     if valid { Ok(()) } else { Err(format!("invalid value: {text}")) }
@@ -193,6 +201,29 @@ fn jwk_or_pem(key: &Map<String, Value>) -> Result<(), Problem> {
     if key.contains_key("jwk") || key.contains_key("pem") {
         return Ok(());
     }
-    let kong = "at least one of these fields must be non-empty: 'jwk', 'pem'".to_owned();
+    let kong = Violation::AtLeastOne("at least one of these fields must be non-empty: 'jwk', 'pem'".to_owned());
     Err(Problem { field: "jwk", message: "neither `jwk` nor `pem`".to_owned(), kong })
+}
+
+fn not_jwk_and_pem(key: &Map<String, Value>) -> Result<(), Problem> {
+    if !(key.contains_key("jwk") && key.contains_key("pem")) {
+        return Ok(());
+    }
+    let kong = "only one or none of these fields must be set: 'jwk', 'pem'".into();
+    Err(Problem { field: "pem", message: "both `jwk` and `pem`".to_owned(), kong })
+}
+
+fn sni(value: &Value) -> Result<(), String> {
+    value.as_str().unwrap_or_default().parse::<SniPattern>().map(drop).map_err(|error| error.to_string())
+}
+
+fn upstream_name(value: &Value) -> Result<(), String> {
+    let name = value.as_str().unwrap_or_default();
+    let why = match Address::parse(name) {
+        Some(Address::Name(_, None)) => return Ok(()),
+        Some(Address::Name(_, Some(_))) => "no port allowed",
+        Some(_) => "no ip addresses allowed",
+        None => "must be a valid hostname",
+    };
+    Err(format!("Invalid name ('{name}'); {why}"))
 }

@@ -4,7 +4,8 @@ use hyper::StatusCode;
 use logphase_config::schema::{Default, Field, Record, Type};
 use serde_json::{Map, Value, json};
 
-use super::answer::{Call, members_of};
+use super::answer::Call;
+use super::body::{self, Body, BodyError};
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, Kind};
 use super::read::{self, Names};
@@ -121,13 +122,19 @@ fn is_old(field: &Field) -> bool {
     !field.instead.is_empty() && matches!(field.default, Default::None) && !matches!(field.ty, Type::Record(_))
 }
 
-/// Validates the body as an entity, by its schema alone.
+/// Validates the arguments of the query and the body as an entity, by its schema alone. Texts of a form stay texts.
 ///
 /// # Errors
 /// There are no such entities, or the body violates their schema.
 pub(crate) fn validate(state: &State, name: &str, call: &Call) -> ApiResult<Value> {
     let kind = kind::find(name).ok_or_else(|| no_entity(name))?;
-    let mut body = members_of(kind, call.body.clone(), None)?;
+    let refused = |error: BodyError| ApiError::plain(error.status(), error.to_string());
+    let mut body = body::decode_untyped(&body::urlencoded(call.query.as_bytes()).map_err(refused)?).map_err(refused)?;
+    body.extend(match &call.body {
+        Body::Form(pairs) => body::decode_untyped(pairs).map_err(refused)?,
+        Body::Json(members) => members.clone(),
+        Body::None | Body::Yaml(_) => Map::new(),
+    });
     for field in (kind.record)().fields.iter().filter(|field| field.auto) {
         if body.get(field.name).is_some_and(Value::is_null) {
             body.remove(field.name);

@@ -73,6 +73,9 @@ impl Inner {
         if head.method == Method::OPTIONS {
             return options(methods);
         }
+        if let Err(error @ BodyError::TooMany) = body::urlencoded(head.uri.query().unwrap_or_default().as_bytes()) {
+            return refused_body(&error);
+        }
         let caller = match self.access.caller(&head.headers, peer) {
             Ok(caller) => caller,
             Err(refused) => return failure(&refused),

@@ -127,13 +127,14 @@ impl State {
         read_only: impl FnOnce() -> ApiError,
         plan: impl Fn(&mut Writer<'_>, &Tables) -> ApiResult<T>,
     ) -> ApiResult<T> {
+        let Some(writes) = &self.writes else {
+            let tables = self.tables();
+            plan(&mut Writer::new(&tables, now(), names).without_constraints(), &tables)?;
+            return Err(read_only());
+        };
         let plan = |tables: &Tables| {
             let mut writer = Writer::new(tables, now(), names);
             plan(&mut writer, tables).map(|result| (result, writer.into_changes()))
-        };
-        let Some(writes) = &self.writes else {
-            plan(&self.tables())?;
-            return Err(read_only());
         };
         let make = |store: &mut Store, after: &Tables, changes: &[Change]| self.make(store, after, changes);
         let (result, made) = writes.write(&plan, &make)?;

@@ -58,7 +58,7 @@ fn of_draft(draft: &Draft, drafts: &[Draft]) -> Option<(&'static Kind, Map<Strin
         }
     }
     if let Some(parent) = draft.parent.map(|at| &drafts[at]) {
-        entity.insert(parent.kind.singular().to_owned(), json!({"id": parent.stored_id()}));
+        entity.insert(parent.kind.singular().to_owned(), json!({"id": written_id(parent)}));
     }
     let tags: Vec<Value> = draft.extra_tags.in_order().map(Value::from).collect();
     if !tags.is_empty() {
@@ -67,13 +67,20 @@ fn of_draft(draft: &Draft, drafts: &[Draft]) -> Option<(&'static Kind, Map<Strin
         entity.insert("tags".to_owned(), own.into_iter().chain(new).collect());
     }
     if draft.kind != EntityKind::Plugins {
-        entity.insert("id".to_owned(), draft.stored_id().into());
+        entity.insert("id".to_owned(), written_id(draft).into());
     }
     let record = (kind.record)();
     entity.retain(|name, _| {
         record.field(name).is_some_and(|field| field.shown != logphase_config::schema::Shown::InFiles)
     });
     Some((kind, entity))
+}
+
+/// The id that a draft says, or the one that Kong derives from its name. Drafts that are not validated have no other values.
+fn written_id(draft: &Draft) -> String {
+    let text = |name: &str| draft.node.get(name).and_then(Node::as_str);
+    let id = text("id").filter(|id| is_uuid(id)).map(str::to_ascii_lowercase);
+    id.unwrap_or_else(|| derived_id(draft.kind, text(draft.kind.key()).unwrap_or(&draft.path)).to_string())
 }
 
 /// Replaces the names that a plugin had in old versions.

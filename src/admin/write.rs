@@ -19,13 +19,21 @@ pub(crate) struct Writer<'a> {
     /// The time of the request, in milliseconds since 1970.
     now: i64,
     names: Names,
+    /// Whether constraints between entities are checked. Kong's database does that: without one, nothing does.
+    constrained: bool,
     changes: Vec<Change>,
 }
 
 impl<'a> Writer<'a> {
     /// For a request at `now`, in milliseconds since 1970.
     pub(crate) fn new(tables: &'a Tables, now: i64, names: Names) -> Self {
-        Self { tables, now, names, changes: Vec::new() }
+        Self { tables, now, names, constrained: true, changes: Vec::new() }
+    }
+
+    /// The same without constraints between entities: only for writes that are validated, and refused all the same.
+    pub(crate) fn without_constraints(mut self) -> Self {
+        self.constrained = false;
+        self
     }
 
     /// The changes.
@@ -38,7 +46,8 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// It violates the schema or a constraint.
     pub(crate) fn create(&mut self, kind: &'static Kind, body: Map<String, Value>) -> ApiResult<Entity> {
-        self.store(kind, body, None, false)
+        let placed = is_sent(&body, &["protocols"]);
+        self.store(kind, body, None, placed, false)
     }
 
     /// Replaces `existing`, or creates an entity.
@@ -51,7 +60,8 @@ impl<'a> Writer<'a> {
         body: Map<String, Value>,
         existing: Option<&Entity>,
     ) -> ApiResult<Entity> {
-        self.store(kind, body, existing, true)
+        let placed = is_sent(&body, &["protocols"]);
+        self.store(kind, body, existing, placed, true)
     }
 
     /// Changes members of `existing`.
@@ -66,10 +76,11 @@ impl<'a> Writer<'a> {
     ) -> ApiResult<Entity> {
         patch.insert("id".to_owned(), existing["id"].clone());
         patch.entry("created_at").or_insert_with(|| existing.get("created_at").cloned().unwrap_or_default());
+        let placed = is_sent(&patch, &["protocols", "service", "route"]);
         let snis = patch.remove("snis");
-        let mut merged = read::merged(kind, existing, patch);
+        let mut merged = read::merged(kind, existing, patch)?;
         merged.extend(snis.map(|snis| ("snis".to_owned(), snis)));
-        let stored = self.store(kind, merged, Some(existing), true);
+        let stored = self.store(kind, merged, Some(existing), placed, true);
         stored.map_err(|mut error| {
             when_updating(&mut error.body);
             error
@@ -89,7 +100,7 @@ impl<'a> Writer<'a> {
         for by in KINDS {
             for (field, _) in by.references().filter(|(_, target)| *target == kind) {
                 let Some(ids) = self.tables.referring(by, field.name, &id) else { continue };
-                if by.restricted.contains(&field.name) {
+                if by.restricted.contains(&field.name) && self.constrained {
                     return Err(ApiError::referenced(kind, by));
                 }
                 going.extend(ids.iter().filter_map(|id| Some((by, self.tables.get(by, id)?))));
@@ -104,6 +115,7 @@ impl<'a> Writer<'a> {
         kind: &'static Kind,
         mut body: Map<String, Value>,
         existing: Option<&Entity>,
+        placed: bool,
         upsert: bool,
     ) -> ApiResult<Entity> {
         self.fill(kind, &mut body, existing);
@@ -113,11 +125,16 @@ impl<'a> Writer<'a> {
             add_digest(&mut entity)?;
         }
         let id = id_of(&entity);
-        if !upsert && self.tables.get(kind, &id).is_some() {
-            return Err(ApiError::primary_key(&id));
+        if kind.is_plugins() && placed {
+            self.check_protocols(&entity)?;
         }
-        self.check_references(kind, &entity)?;
-        self.check_unique(kind, &entity, &id)?;
+        if self.constrained {
+            if !upsert && self.tables.get(kind, &id).is_some() {
+                return Err(ApiError::primary_key(&id));
+            }
+            self.check_references(kind, &entity)?;
+            self.check_unique(kind, &entity, &id)?;
+        }
         let entity = Arc::new(entity);
         self.changes.push(Change { kind, id: id.clone(), entity: Some(entity.clone()) });
         if kind.name == "certificates"
@@ -159,6 +176,26 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a plugin runs for a protocol of its route, or of one of the routes of its service (kong/db/dao/plugins.lua).
+    fn check_protocols(&self, plugin: &Map<String, Value>) -> ApiResult<()> {
+        let kind = kind::find("routes").expect("routes are a kind");
+        let shares =
+            |route: &Entity| list(plugin, "protocols").any(|one| list(route, "protocols").any(|other| one == other));
+        let refused = |wording: &str| Err(ApiError::schema(json!({ "protocols": wording })));
+        if let Some(route) = reference(plugin, "route") {
+            return match self.tables.get(kind, route) {
+                Some(route) if !shares(route) => refused("must match the associated route's protocols"),
+                _ => Ok(()),
+            };
+        }
+        let ids = reference(plugin, "service").and_then(|service| self.tables.referring(kind, "service", service));
+        let mut routes = ids.into_iter().flatten().filter_map(|id| self.tables.get(kind, id)).peekable();
+        if routes.peek().is_none() || routes.any(shares) {
+            return Ok(());
+        }
+        refused("must match the protocols of at least one route pointing to this Plugin's service")
     }
 
     fn check_unique(&self, kind: &'static Kind, entity: &Map<String, Value>, id: &str) -> ApiResult<()> {
@@ -207,6 +244,15 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Whether one of `names` is in `body`, and not null.
+fn is_sent(body: &Map<String, Value>, names: &[&str]) -> bool {
+    names.iter().any(|name| body.get(*name).is_some_and(|value| !value.is_null()))
+}
+
+fn list<'a>(entity: &'a Map<String, Value>, name: &str) -> impl Iterator<Item = &'a Value> {
+    entity.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
 /// The id of `entity`.
 pub(crate) fn id_of(entity: &Map<String, Value>) -> String {
     entity.get("id").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase()
@@ -217,15 +263,29 @@ pub(crate) fn id_of(entity: &Map<String, Value>) -> String {
 /// # Errors
 /// It cannot be the second key of an entity of `kind`.
 pub(crate) fn check_key(kind: &'static Kind, key: &str) -> ApiResult<()> {
-    if is_uuid(key) || kind.key.is_empty() {
+    if is_uuid(key) || kind.name == "certificates" {
         return Ok(());
     }
+    if kind.key.is_empty() {
+        return Err(ApiError::invalid_primary_key());
+    }
     let Some(field) = (kind.record)().field(kind.key) else { return Ok(()) };
+    if !field.checks.is_empty()
+        && let Some(wording) = bad_encoding(key)
+    {
+        return Err(ApiError::invalid_unique(field.name, wording));
+    }
     let value = Value::from(key);
     match field.checks.iter().find_map(|check| check.run(&value).err()) {
         Some(wording) => Err(ApiError::invalid_unique(field.name, wording)),
         None => Ok(()),
     }
+}
+
+/// Kong's words for a text of a path that is no UTF-8: where that is so, the path has replacement characters.
+pub(crate) fn bad_encoding(text: &str) -> Option<String> {
+    let at = text.find(char::REPLACEMENT_CHARACTER)?;
+    Some(format!("invalid utf-8 character sequence detected at position {}", at + 1))
 }
 
 /// Kong's other words for a rule that an update breaks.

@@ -112,14 +112,20 @@ impl Draft {
             found = found.into_iter().filter_map(|diagnostic| self.for_log_phase(diagnostic)).collect();
         }
         self.sound = errors == self.refusals.len();
-        let anonymous = self.kind == EntityKind::Consumers
-            && ["id", "username", "custom_id"].iter().all(|name| self.node.get(name).is_none());
-        if anonymous && found.is_empty() {
+        if self.is_anonymous() && (self.node.is_of_request() || found.is_empty()) {
             let message = "a consumer without `username` and `custom_id`".to_owned();
             let wording = "at least one of these fields must be non-empty: 'custom_id', 'username'";
             found.push(scope.error(codes::ENTITY_CHECK, message, wording));
         }
         diagnostics.append(&mut found);
+    }
+
+    /// Whether it is a consumer without a name. In a file, an id will do.
+    fn is_anonymous(&self) -> bool {
+        let names =
+            if self.node.is_of_request() { &["username", "custom_id"][..] } else { &["id", "username", "custom_id"] };
+        let is_empty = |node: &Node| node.is_null() || node.as_str() == Some("");
+        self.kind == EntityKind::Consumers && names.iter().all(|name| self.node.get(name).is_none_or(is_empty))
     }
 
     /// Adapts a diagnostic to [`Completeness::LogPhase`]: `None` or a warning if the log phase does not use the field.
@@ -128,8 +134,9 @@ impl Draft {
         if !matches!(self.kind, EntityKind::Services | EntityKind::Routes) {
             return Some(diagnostic);
         }
-        // Rules about several fields have no path. They concern only fields that the log phase does not use itself.
-        let Some(name) = path.top_level() else {
+        // Rules about several fields concern only fields that the log phase does not use itself.
+        let several = diagnostic.code == codes::ENTITY_CHECK && path.segments().len() < 2;
+        let Some(name) = path.top_level().filter(|_| !several) else {
             self.refusals.push(diagnostic);
             return None;
         };

@@ -20,6 +20,7 @@ mod route_rules;
 pub(crate) mod schema;
 mod scope;
 mod service;
+mod service_rules;
 mod stored;
 mod tags;
 mod unique;

@@ -2,10 +2,22 @@
 
 use serde_json::{Map, Value};
 
-use logphase_config::schema::{Problem, RecordCheck};
+use logphase_config::schema::{Problem, RecordCheck, Violation};
 
 /// The rules, in Kong's order.
-pub(super) const RULES: &[RecordCheck] = &[one_family, needs_a_criterion, only_fields_of_its_family, expression_alone];
+pub(super) const RULES: &[RecordCheck] = &[
+    one_family,
+    snis_need_tls,
+    needs_a_criterion,
+    forbidden::<0>,
+    forbidden::<1>,
+    forbidden::<2>,
+    forbidden::<3>,
+    forbidden::<4>,
+    forbidden::<5>,
+    strip_path_without_grpc,
+    expression_alone,
+];
 
 /// Sets of protocols. The protocols of a route are of one set.
 const FAMILIES: [(&[&str], &str); 4] = [
@@ -29,15 +41,26 @@ fn is_set(route: &Map<String, Value>, field: &str) -> bool {
     }
 }
 
-fn one_family(route: &Map<String, Value>) -> Result<(), Problem> {
-    let protocols = protocols(route);
+/// The families that the protocols of a route are of.
+fn families(protocols: &[&str]) -> Vec<&'static str> {
     let families = FAMILIES.iter().filter(|(names, _)| names.iter().any(|name| protocols.contains(name)));
-    let families: Vec<_> = families.map(|(_, text)| *text).collect();
+    families.map(|(_, text)| *text).collect()
+}
+
+fn one_family(route: &Map<String, Value>) -> Result<(), Problem> {
+    let families = families(&protocols(route));
     if families.len() < 2 {
         return Ok(());
     }
-    let kong = format!("these sets are mutually exclusive: {}", families.join(", "));
+    let kong = Violation::Field(format!("these sets are mutually exclusive: {}", families.join(", ")));
     Err(Problem { field: "protocols", message: "protocols that exclude each other".to_owned(), kong })
+}
+
+/// The protocols, if they are valid: Kong's conditions hold for no others.
+fn valid_protocols(route: &Map<String, Value>) -> Option<Vec<&str>> {
+    let protocols = protocols(route);
+    let known = protocols.iter().all(|protocol| crate::plugin::PROTOCOL_NAMES.contains(protocol));
+    (known && families(&protocols).len() < 2).then_some(protocols)
 }
 
 /// By protocol: the fields of which a route needs at least one, and the protocol in Kong's message.
@@ -51,48 +74,67 @@ const CRITERIA: [(&str, &[&str], &str); 6] = [
 ];
 
 fn needs_a_criterion(route: &Map<String, Value>) -> Result<(), Problem> {
-    let protocols = protocols(route);
+    let Some(protocols) = valid_protocols(route) else { return Ok(()) };
     let row = CRITERIA.iter().find(|(protocol, ..)| protocol.is_empty() || protocols.contains(protocol));
     let Some((_, fields, when)) = row else { return Ok(()) };
     if is_set(route, "expression") || fields.iter().any(|field| is_set(route, field)) {
         return Ok(());
     }
-    let kong = match fields {
+    let kong = Violation::AtLeastOne(match fields {
         [only] => format!("must set {only} when 'protocols' is {when}"),
         _ => format!("must set one of '{}' when 'protocols' is {when}", fields.join("', '")),
-    };
+    });
     Err(Problem { field: "protocols", message: "no field that a request can match".to_owned(), kong })
 }
 
-fn only_fields_of_its_family(route: &Map<String, Value>) -> Result<(), Problem> {
-    let protocols = protocols(route);
-    let any = |names: &[&str]| protocols.iter().any(|protocol| names.contains(protocol));
-    let stream = any(&["tcp", "tls", "udp", "tls_passthrough"]);
-    let tls = any(&["https", "grpcs", "tls", "tls_passthrough"]);
-    let wrong = |field: &'static str, kong: String| {
-        Err(Problem { field, message: format!("`{field}` does not apply to these protocols"), kong })
+fn snis_need_tls(route: &Map<String, Value>) -> Result<(), Problem> {
+    let Some(protocols) = valid_protocols(route) else { return Ok(()) };
+    let tls = ["https", "grpcs", "tls", "tls_passthrough"];
+    if !is_set(route, "snis") || protocols.iter().any(|protocol| tls.contains(protocol)) {
+        return Ok(());
+    }
+    let text = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
+    let kong = Violation::Conditional(text.to_owned(), "snis", "length must be 0");
+    Err(Problem { field: "snis", message: "`snis` does not apply to these protocols".to_owned(), kong })
+}
+
+const STREAM: (&[&str], &str) = (&["tcp", "tls", "udp", "tls_passthrough"], "'tcp', 'tls', 'tls_passthrough' or 'udp'");
+const HTTP: (&[&str], &str) = (&["http", "https"], "'http' or 'https'");
+const GRPC: (&[&str], &str) = (&["grpc", "grpcs"], "'grpc' or 'grpcs'");
+
+/// Fields that routes of some protocols cannot have.
+const FORBIDDEN: [(&str, &[(&[&str], &str)]); 6] = [
+    ("methods", &[STREAM, GRPC]),
+    ("hosts", &[STREAM]),
+    ("paths", &[STREAM]),
+    ("headers", &[STREAM]),
+    ("sources", &[HTTP, GRPC]),
+    ("destinations", &[HTTP, GRPC]),
+];
+
+/// Whether the route is one of `family`: the first of its protocols decides.
+fn is_of(route: &Map<String, Value>, family: &[&str]) -> bool {
+    let known = |protocol: &&str| crate::plugin::PROTOCOL_NAMES.contains(protocol);
+    protocols(route).into_iter().find(known).is_some_and(|first| family.contains(&first))
+}
+
+/// The rule of a row of [`FORBIDDEN`].
+fn forbidden<const ROW: usize>(route: &Map<String, Value>) -> Result<(), Problem> {
+    let (field, families) = FORBIDDEN[ROW];
+    let family = families.iter().find(|(names, _)| is_of(route, names));
+    let Some((_, when)) = family.filter(|_| route.get(field).is_some_and(|value| !value.is_null())) else {
+        return Ok(());
     };
-    for field in ["methods", "hosts", "paths", "headers"] {
-        if stream && is_set(route, field) {
-            return wrong(
-                field,
-                format!("cannot set '{field}' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'"),
-            );
-        }
+    let kong = Violation::Field(format!("cannot set '{field}' when 'protocols' is {when}"));
+    Err(Problem { field, message: format!("`{field}` does not apply to these protocols"), kong })
+}
+
+fn strip_path_without_grpc(route: &Map<String, Value>) -> Result<(), Problem> {
+    if route.get("strip_path") != Some(&Value::Bool(true)) || !is_of(route, GRPC.0) {
+        return Ok(());
     }
-    for field in ["sources", "destinations"] {
-        if any(&["http", "https"]) && is_set(route, field) {
-            return wrong(field, format!("cannot set '{field}' when 'protocols' is 'http' or 'https'"));
-        }
-    }
-    if any(&["grpc", "grpcs"]) && route.get("strip_path") == Some(&Value::Bool(true)) {
-        return wrong("strip_path", "cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'".to_owned());
-    }
-    if !tls && is_set(route, "snis") {
-        let kong = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
-        return wrong("snis", kong.to_owned());
-    }
-    Ok(())
+    let kong = Violation::Field("cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'".to_owned());
+    Err(Problem { field: "strip_path", message: "`strip_path` does not apply to these protocols".to_owned(), kong })
 }
 
 fn expression_alone(route: &Map<String, Value>) -> Result<(), Problem> {

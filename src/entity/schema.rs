@@ -13,17 +13,21 @@ use super::network::Network;
 use super::path::{self, PathPattern};
 use super::route_rules;
 use super::service::ServiceUrl;
+use super::service_rules;
 use crate::plugin::PROTOCOL_NAMES;
-use logphase_config::schema::{Check, Default, Field, Problem, Record, Shown};
+use crate::plugin::field::check_host;
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Shown, Violation};
 
 /// The id of an entity.
 pub(crate) const ID: Field = Field::string("id").checks(&[Check::Uuid]).auto();
 /// The name of an entity.
 pub(crate) const NAME: Field = Field::string("name").checks(&[Check::Custom(name)]).unique();
 /// The tags of an entity.
-pub(crate) const TAGS: Field = Field::set("tags", &Field::string("").checks(&[Check::Custom(tag)]));
+pub(crate) const TAGS: Field = Field::set("tags", &TAG);
+/// One tag.
+pub(crate) const TAG: Field = Field::string("").checks(&[Check::Custom(tag)]);
 /// When an entity was created, in seconds since 1970.
-pub(crate) const CREATED_AT: Field = Field::integer("created_at").auto().unread();
+pub(crate) const CREATED_AT: Field = Field::integer("created_at").checks(&[Check::Custom(timestamp)]).auto().unread();
 /// When an entity was changed, in seconds since 1970.
 pub(crate) const UPDATED_AT: Field = Field::integer("updated_at").auto().unread();
 
@@ -42,7 +46,7 @@ pub(super) static SERVICE: Record = Record::new(&[
     NAME,
     Field::integer("retries").default(Default::Integer(5)).checks(&[Check::Between(0.0, 32767.0)]),
     Field::string("protocol").required().default(Default::String("http")).checks(&[Check::OneOf(SERVICE_PROTOCOLS)]),
-    Field::string("host").required(),
+    Field::string("host").required().checks(&[Check::Custom(check_host)]),
     Field::integer("port").required().default(Default::Integer(80)).checks(&[Check::Between(0.0, 65535.0)]),
     Field::string("path").checks(&[Check::StartsWith("/"), Check::Custom(service_path)]),
     Field::integer("connect_timeout").default(MINUTE).checks(TIMEOUT),
@@ -63,7 +67,8 @@ pub(super) static SERVICE: Record = Record::new(&[
     in_files("graphql_ratelimiting_advanced_cost_decoration"),
     in_files("_comment"),
     in_files("_ignore"),
-]);
+])
+.checks(service_rules::RULES);
 
 static ENDPOINT: Record = Record::new(&[
     Field::string("ip").checks(&[Check::Custom(parses::<Network>)]),
@@ -76,7 +81,7 @@ pub(super) static ROUTE: Record = Record::new(&[
     CREATED_AT,
     UPDATED_AT,
     NAME,
-    Field::set("protocols", &Field::string("").checks(&[Check::OneOf(PROTOCOL_NAMES)]))
+    Field::set("protocols", &Field::string("").checks(&[Check::Custom(protocol)]))
         .required()
         .default(Default::Strings(&["http", "https"])),
     Field::set("methods", &Field::string("").checks(&[Check::Custom(method)])),
@@ -204,13 +209,13 @@ pub(super) static PLUGIN: Record = Record::new(&[
     CREATED_AT,
     UPDATED_AT,
     Field::string("name").required(),
-    Field::string("instance_name").unique(),
+    Field::string("instance_name").checks(&[Check::Custom(name)]).unique(),
     Field::foreign("route", "routes").unread(),
     Field::foreign("service", "services").unread(),
     Field::foreign("consumer", "consumers").unread(),
     Field::foreign("consumer_group", "consumer_groups").unread().shown(Shown::IfSet),
     Field::foreign("api", "apis").unread().shown(Shown::IfSet),
-    Field::set("protocols", &Field::string("").checks(&[Check::OneOf(PROTOCOL_NAMES)])),
+    Field::set("protocols", &Field::string("").checks(&[Check::Custom(protocol)])),
     Field::boolean("enabled").required().default(Default::Boolean(true)),
     Field::any("config"),
     TAGS,
@@ -260,6 +265,19 @@ fn tag(value: &Value) -> Result<(), String> {
     Err(format!("invalid tag '{text}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"))
 }
 
+/// Checks a protocol of a route or plugin. Kong's text has those of its open source; Kong Gateway has WebSocket's, too.
+fn protocol(value: &Value) -> Result<(), String> {
+    match PROTOCOL_NAMES.contains(&value.as_str().unwrap_or_default()) {
+        true => Ok(()),
+        false => Err(format!("expected one of: {}", SERVICE_PROTOCOLS.join(", "))),
+    }
+}
+
+/// Checks that a time is after the beginning of 1970.
+fn timestamp(value: &Value) -> Result<(), String> {
+    if value.as_f64().is_some_and(|time| time > 0.0) { Ok(()) } else { Err("expected a valid timestamp".to_owned()) }
+}
+
 /// Checks that `T` can parse the string.
 fn parses<T: FromStr<Err: Display>>(value: &Value) -> Result<(), String> {
     value.as_str().unwrap_or_default().parse::<T>().map(drop).map_err(|error| error.to_string())
@@ -289,6 +307,10 @@ fn service_path(value: &Value) -> Result<(), String> {
     if text.contains("//") {
         return Err(path::PathError::EmptySegment.to_string());
     }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_~/%:@!$&'()*+,;=".contains(c);
+    if !text.chars().all(allowed) {
+        return Err(format!("invalid path: '{text}' (characters outside of the reserved list of RFC 3986 found)"));
+    }
     path::check_encoding(text).map_err(|error| error.to_string())
 }
 
@@ -296,6 +318,6 @@ fn needs_ip_or_port(endpoint: &Map<String, Value>) -> Result<(), Problem> {
     if endpoint.contains_key("ip") || endpoint.contains_key("port") {
         return Ok(());
     }
-    let kong = "at least one of these fields must be non-empty: 'ip', 'port'".to_owned();
+    let kong = Violation::AtLeastOne("at least one of these fields must be non-empty: 'ip', 'port'".to_owned());
     Err(Problem { field: "ip", message: "neither `ip` nor `port`".to_owned(), kong })
 }

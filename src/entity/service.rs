@@ -109,11 +109,37 @@ pub enum UrlError {
     Protocol,
 }
 
-/// The members `protocol`, `host`, `port` and `path` that Kong makes of a service's `url`; `None` if the URL is invalid.
-pub(crate) fn members_of_url(url: &str) -> Option<[(&'static str, Value); 4]> {
-    let ServiceUrl { protocol, host, port, path } = url.parse().ok()?;
-    let path = path.map_or(Value::Null, Value::from);
-    Some([("protocol", protocol.name().into()), ("host", host.into()), ("port", port.into()), ("path", path)])
+/// The members `protocol`, `host`, `port` and `path` that Kong makes of a service's `url`. Of a bad one they are bad: LuaSocket, which
+/// Kong has for it, takes any text apart (`url.parse`).
+pub(crate) fn members_of_url(url: &str) -> [(&'static str, Value); 4] {
+    let url = url.split('#').next().unwrap_or_default();
+    let scheme = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme));
+    let (scheme, rest) = scheme.map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let (authority, rest) = match rest.strip_prefix("//") {
+        Some(rest) => rest.split_at(rest.find(['/', '?', ';']).unwrap_or(rest.len())),
+        None => ("", rest),
+    };
+    let path = rest.split(['?', ';']).next().filter(|path| !path.is_empty());
+    let authority = authority.split_once('@').map_or(authority, |(_, authority)| authority);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let number = port.and_then(|port| port.parse::<u32>().ok());
+    let protocol = scheme.unwrap_or(if number == Some(443) { "https" } else { "http" });
+    let port = match (number, port) {
+        (Some(number), _) => number.into(),
+        (None, Some(port)) => port.into(),
+        (None, None) => if protocol == "https" { 443 } else { 80 }.into(),
+    };
+    let host = Some(host).filter(|host| !host.is_empty());
+    [("protocol", protocol.into()), ("host", host.into()), ("port", port), ("path", path.into())]
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 impl FromStr for ServiceUrl {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Violation};
 
 /// Whether connections use TLS.
 pub(crate) const SSL: Field = Field::boolean("ssl").about("Use TLS.");
@@ -47,6 +47,6 @@ fn bearer_block(authentication: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem {
         field: "mechanism",
         message: "the mechanism `OAUTHBEARER` without an `oauthbearer` block".into(),
-        kong: "failed conditional validation given value of field 'mechanism'".into(),
+        kong: Violation::conditional("mechanism", "oauthbearer", "required field missing"),
     })
 }

@@ -107,7 +107,7 @@ pub const fn milliseconds(name: &'static str, default: i64) -> Field {
 }
 
 /// Checks a host by Kong's rules.
-fn check_host(value: &Value) -> Result<(), String> {
+pub(crate) fn check_host(value: &Value) -> Result<(), String> {
     let host = value.as_str().unwrap_or("");
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if inner.parse::<std::net::IpAddr>().is_ok() || is_vault_reference(host) {
@@ -138,9 +138,11 @@ pub fn check_url(value: &Value) -> Result<(), String> {
     if is_vault_reference(url) {
         return Ok(());
     }
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Some((scheme, rest)) = url.split_once("//").filter(|(scheme, _)| scheme.is_empty() || scheme.ends_with(':'))
+    else {
         return Err("missing host in url".into());
     };
+    let scheme = scheme.trim_end_matches(':');
     if scheme.is_empty() || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
         return Err("missing scheme in url".into());
     }

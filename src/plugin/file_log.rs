@@ -18,7 +18,7 @@ pub const DEFINITION: Definition = Definition {
 
 static SCHEMA: Record = Record::new(&[
     Field::string("path").required().checks(&[Check::Custom(check_path)]).about("The file to append to."),
-    Field::boolean("reopen").default(Default::Boolean(false)).about("Reopen the file for each message."),
+    Field::boolean("reopen").required().default(Default::Boolean(false)).about("Reopen the file for each message."),
     FORMAT,
     CUSTOM_FIELDS,
     ON_ERROR,

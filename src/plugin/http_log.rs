@@ -8,7 +8,7 @@ use super::field::{
 };
 use super::{Definition, SinkContext, definition::insert_certificate};
 use crate::sink::http;
-use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Violation};
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
@@ -100,6 +100,8 @@ fn one_authorization(config: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem {
         field: "headers",
         message: "an `Authorization` header and user info in `http_endpoint` together".into(),
-        kong: "specifying both an 'Authorization' header and user info in 'http_endpoint' is not allowed".into(),
+        kong: Violation::Value(
+            "specifying both an 'Authorization' header and user info in 'http_endpoint' is not allowed".into(),
+        ),
     })
 }

@@ -10,7 +10,7 @@ use super::http_log::CERTIFICATE;
 use super::{Definition, LeftToKong, LuaFields, SinkContext, definition::insert_certificate};
 use crate::options::queue;
 use crate::sink::otlp;
-use logphase_config::schema::{Check, Default, Field, Problem, Record, Type};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Shown, Type, Violation};
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition {
@@ -88,8 +88,8 @@ static SCHEMA: Record = Record {
         BODY_TYPES,
         ON_BODY_ERROR,
         REDACT,
-        endpoint("endpoint").instead("`traces_endpoint`"),
-        endpoint("access_logs_endpoint").instead("`access_logs.endpoint`"),
+        endpoint("endpoint").instead("`traces_endpoint`").shown(Shown::IfSet),
+        endpoint("access_logs_endpoint").instead("`access_logs.endpoint`").shown(Shown::IfSet),
         Field::integer("batch_span_count").instead("`queue.max_batch_size`"),
         Field::integer("batch_flush_delay").instead("`queue.max_coalescing_delay`"),
     ],
@@ -164,7 +164,7 @@ fn one_endpoint(config: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem {
         field: "access_logs",
         message: "no endpoint: set `access_logs.endpoint`".into(),
-        kong: format!("at least one of these fields must be non-empty: {names}"),
+        kong: Violation::AtLeastOne(format!("at least one of these fields must be non-empty: {names}")),
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Definition;
-use logphase_config::schema::{Default, Field, Problem, Record};
+use logphase_config::schema::{Default, Field, Problem, Record, Shown, Violation};
 
 /// The plugin.
 pub const DEFINITION: Definition = Definition::silent("pre-function", 1_000_000, &SCHEMA);
@@ -11,17 +11,20 @@ pub const DEFINITION: Definition = Definition::silent("pre-function", 1_000_000,
 /// The fields of both pre-function and post-function: a list of functions for each phase of Kong.
 pub(super) static SCHEMA: Record = Record {
     fields: &[
-        phase("certificate"),
+        phase("certificate").required(),
         replayed("rewrite"),
         replayed("access"),
         replayed("header_filter"),
         replayed("body_filter"),
-        Field::array("log", &CODE).default(Default::Strings(&[])).about("Functions for the log phase, run in order."),
-        phase("ws_handshake").since("3.0"),
-        phase("ws_client_frame").since("3.0"),
-        phase("ws_upstream_frame").since("3.0"),
-        phase("ws_close").since("3.0"),
-        Field::array("functions", &CODE).instead("`access`"),
+        Field::array("log", &CODE)
+            .required()
+            .default(Default::Strings(&[]))
+            .about("Functions for the log phase, run in order."),
+        of_websocket("ws_handshake"),
+        of_websocket("ws_client_frame"),
+        of_websocket("ws_upstream_frame"),
+        of_websocket("ws_close"),
+        Field::array("functions", &CODE).instead("`access`").shown(Shown::IfSet),
     ],
     checks: &[some_function],
 };
@@ -45,7 +48,7 @@ const CODE: Field = Field::string("").about("Lua code; if it returns a function,
 
 /// The functions of a phase that Kong runs, and Logphase only where Kong did not.
 const fn replayed(name: &'static str) -> Field {
-    Field::array(name, &CODE).default(Default::Strings(&[])).about(
+    Field::array(name, &CODE).required().default(Default::Strings(&[])).about(
         "Functions for another phase: run in Kong, and here for other proxies if `replay_phases` names the phase.",
     )
 }
@@ -55,14 +58,23 @@ const fn phase(name: &'static str) -> Field {
     Field::array(name, &CODE).default(Default::Strings(&[])).about("Functions for another phase: run in Kong alone.")
 }
 
+/// The functions of a phase of WebSocket connections, which Kong Gateway Enterprise has.
+const fn of_websocket(name: &'static str) -> Field {
+    Field::array(name, &CODE).since("3.0").shown(Shown::IfSet).about("Functions for another phase: run in Kong alone.")
+}
+
 fn some_function(config: &Map<String, Value>) -> Result<(), Problem> {
     if config.values().any(|functions| functions.as_array().is_some_and(|list| !list.is_empty())) {
         return Ok(());
     }
-    let names: Vec<_> = SCHEMA.fields.iter().filter(|field| field.instead.is_empty()).map(|field| field.name).collect();
+    let names: Vec<_> =
+        SCHEMA.fields.iter().filter(|field| field.shown == Shown::Always).map(|field| field.name).collect();
     Err(Problem {
         field: "log",
         message: "no function for any phase".into(),
-        kong: format!("at least one of these fields must be non-empty: 'config.{}'", names.join("', 'config.")),
+        kong: Violation::AtLeastOne(format!(
+            "at least one of these fields must be non-empty: 'config.{}'",
+            names.join("', 'config.")
+        )),
     })
 }

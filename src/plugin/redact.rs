@@ -35,7 +35,7 @@ fn one_target(rule: &Map<String, Value>) -> Result<(), Problem> {
         several => format!("a `redact` rule names {}, and may name only one", several.join(" and ")),
     };
     let kong = format!("exactly one of these fields must be non-empty: '{}'", TARGETS.join("', '"));
-    Err(Problem { field: given.get(1).copied().unwrap_or_default(), message, kong })
+    Err(Problem { field: given.get(1).copied().unwrap_or_default(), message, kong: kong.into() })
 }
 
 fn check_pattern(value: &Value) -> Result<(), String> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::field::{FLUSH_TIMEOUT, HOST, KONG_QUEUE, PORT, QUEUE_SIZE, REDACT, RETRY_COUNT, convert_old_queue};
 use super::{Definition, Unsent};
 use crate::sink::statsd;
-use logphase_config::schema::{Check, Default, Field, Problem, Record};
+use logphase_config::schema::{Check, Default, Field, Problem, Record, Violation};
 
 /// The plugin.
 pub const DEFINITION: Definition =
@@ -119,7 +119,7 @@ pub(super) fn sample_rate(metric: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem {
         field: "stat_type",
         message: format!("the stat_type `{stat_type}` without a `sample_rate`"),
-        kong: "failed conditional validation given value of field 'stat_type'".into(),
+        kong: Violation::conditional("stat_type", "sample_rate", "required field missing"),
     })
 }
 

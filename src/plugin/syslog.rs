@@ -17,13 +17,17 @@ static SCHEMA: Record =
     Record { fields: FIELDS, checks: &[host_or_socket, remote_fields_need_host, tls_fields_need_tls] };
 
 const FIELDS: &[Field] = &[
-    severity("log_level").about("Messages less severe than this are not sent."),
-    severity("successful_severity").about("Severity of responses below 400."),
-    severity("client_errors_severity").about("Severity of responses from 400 to 499."),
-    severity("server_errors_severity").about("Severity of responses of 500 and above."),
+    severity("log_level").required().about("Messages less severe than this are not sent."),
+    severity("successful_severity").required().about("Severity of responses below 400."),
+    severity("client_errors_severity").required().about("Severity of responses from 400 to 499."),
+    severity("server_errors_severity").required().about("Severity of responses of 500 and above."),
     LINE_FORMAT,
     CUSTOM_FIELDS,
-    Field::string("facility").default(Default::String("user")).checks(&[Check::OneOf(FACILITIES)]).about("Facility."),
+    Field::string("facility")
+        .required()
+        .default(Default::String("user"))
+        .checks(&[Check::OneOf(FACILITIES)])
+        .about("Facility."),
     Field { required: false, ..HOST }
         .extension()
         .about("A syslog receiver on the network, instead of the local daemon."),
@@ -106,7 +110,7 @@ fn remote_fields_need_host(config: &Map<String, Value>) -> Result<(), Problem> {
         Some(field) if !config.contains_key("host") => Err(Problem {
             field,
             message: format!("`{field}` without `host`"),
-            kong: format!("host must be set when {field} is set"),
+            kong: format!("host must be set when {field} is set").into(),
         }),
         _ => Ok(()),
     }
@@ -118,7 +122,7 @@ fn tls_fields_need_tls(config: &Map<String, Value>) -> Result<(), Problem> {
         Some(field) if !tls && config.contains_key("host") => Err(Problem {
             field,
             message: format!("`{field}` without `transport: tls`"),
-            kong: format!("transport must be tls when {field} is set"),
+            kong: format!("transport must be tls when {field} is set").into(),
         }),
         _ => Ok(()),
     }

@@ -4,6 +4,8 @@
 //! otherwise. `<` is the answer: its status and, on the same line or below, its body as JSON. The body of an error is the whole body; that of
 //! another answer has at least these members, and lists have these elements. `$name` in a body of an answer keeps a text, which `{name}`
 //! in later requests and answers stands for; the text `*` stands for anything. `!` before a member means that the answer has no such member.
+//! Headers below a status are those that the answer has at least. `@N(text)` in a request stands for `text`, N times. The lines of a body
+//! are sent as lines, which end as HTTP's do in a body of several parts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +16,14 @@ use serde_json::Value;
 use super::{Admin, send};
 
 /// One request and its answer.
+#[derive(Default)]
 struct Row {
     line: usize,
     request: String,
     headers: Vec<String>,
     body: String,
     status: u16,
+    answer_headers: Vec<String>,
     answer: String,
 }
 
@@ -28,8 +32,7 @@ fn rows(text: &str) -> Vec<Row> {
     let mut in_answer = false;
     for (at, line) in text.lines().enumerate() {
         if let Some(request) = line.strip_prefix("> ") {
-            let (headers, body, answer) = (Vec::new(), String::new(), String::new());
-            rows.push(Row { line: at + 1, request: request.to_owned(), headers, body, status: 0, answer });
+            rows.push(Row { line: at + 1, request: request.to_owned(), ..Row::default() });
             in_answer = false;
             continue;
         }
@@ -39,11 +42,18 @@ fn rows(text: &str) -> Vec<Row> {
             row.status = status.parse().unwrap_or_else(|_| panic!("line {}: no status", at + 1));
             body.clone_into(&mut row.answer);
             in_answer = true;
+        } else if in_answer && row.answer.is_empty() && is_header(line) {
+            row.answer_headers.push(line.to_owned());
         } else if in_answer {
             row.answer.push_str(line);
         } else if row.body.is_empty() && is_header(line) {
             row.headers.push(line.to_owned());
         } else {
+            let several_parts = row.headers.iter().any(|header| header.contains("multipart/"));
+            let end = if several_parts { "\r\n" } else { "\n" };
+            if !row.body.is_empty() {
+                row.body.push_str(end);
+            }
             row.body.push_str(line);
         }
     }
@@ -61,6 +71,18 @@ type Kept = BTreeMap<String, String>;
 /// `text` with the kept texts in place of their names.
 fn filled(text: &str, kept: &Kept) -> String {
     kept.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+/// `text` with each `@N(text)` written out.
+fn repeated(text: &str) -> String {
+    let Some((before, count, what, after)) = text.find('@').and_then(|at| {
+        let (count, rest) = text[at + 1..].split_once('(')?;
+        let (what, after) = rest.split_once(')')?;
+        Some((&text[..at], count.parse::<usize>().ok()?, what, after))
+    }) else {
+        return text.to_owned();
+    };
+    format!("{before}{}{}", what.repeat(count), repeated(after))
 }
 
 /// Why `found` is not as `expected`.
@@ -93,15 +115,16 @@ fn difference(path: &str, expected: &Value, found: &Value, whole: bool, kept: &m
             let mut pairs = pairs.map(|(at, (wanted, item))| (format!("{path}[{at}]"), wanted, item));
             pairs.find_map(|(path, wanted, item)| difference(&path, wanted, item, whole, kept))
         }
+        (Value::String(expected), Value::String(text)) if filled(expected, kept) == *text => None,
         _ if expected == found => None,
         _ => Some(format!("{path}: expected {expected}, found {found}")),
     }
 }
 
 fn check(row: &Row, port: u16, kept: &mut Kept) -> Result<(), String> {
-    let request = filled(&row.request, kept);
+    let request = repeated(&filled(&row.request, kept));
     let (method, path) = request.split_once(' ').expect("a method and a path");
-    let body = filled(&row.body, kept);
+    let body = repeated(&filled(&row.body, kept));
     let mut headers: String = row.headers.iter().map(|header| format!("{header}\r\n")).collect();
     if !body.is_empty() && !headers.to_ascii_lowercase().contains("content-type:") {
         let json = body.starts_with(['{', '[']);
@@ -113,8 +136,17 @@ fn check(row: &Row, port: u16, kept: &mut Kept) -> Result<(), String> {
     if answer.status != row.status {
         return Err(format!("status {} and not {}: {}", answer.status, row.status, answer.text()));
     }
+    for (name, value) in row.answer_headers.iter().filter_map(|header| header.split_once(": ")) {
+        let (found, value) = (answer.header(&name.to_ascii_lowercase()), value.to_ascii_lowercase());
+        if found.is_none_or(|found| value != "*" && found != value) {
+            return Err(format!("{name}: {found:?} and not {value}"));
+        }
+    }
     let expected = filled(&row.answer, kept);
     if expected.is_empty() {
+        if matches!(row.status, 204 | 304) && !answer.body.is_empty() {
+            return Err(format!("a body: {}", answer.text()));
+        }
         return Ok(());
     }
     let expected: Value = serde_json::from_str(&expected).map_err(|error| format!("the table: {error}"))?;

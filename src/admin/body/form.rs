@@ -36,6 +36,15 @@ pub fn decode_form(
     Ok(typed.collect())
 }
 
+/// Nests the pairs of a form without a schema: every value is a text, and an empty one null.
+///
+/// # Errors
+/// A name nests too deep.
+pub fn decode_untyped(pairs: &[Pair]) -> Result<Map<String, Value>, BodyError> {
+    let members = decode(pairs)?.into_entries().map(|(name, node)| (name, infer::plain(node)));
+    Ok(members.map(|(name, value)| (name, if value == "" { Value::Null } else { value })).collect())
+}
+
 /// The pairs as a table.
 fn decode(pairs: &[Pair]) -> Result<Table, BodyError> {
     let mut places: HashMap<&str, usize> = HashMap::new();

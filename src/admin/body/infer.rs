@@ -71,7 +71,7 @@ fn number(text: &str) -> Option<Number> {
 }
 
 /// `node` without types.
-fn plain(node: Node) -> Value {
+pub(super) fn plain(node: Node) -> Value {
     match node {
         Node::Text(text) => Value::String(text),
         Node::True => Value::Bool(true),

@@ -21,7 +21,7 @@ use logphase_script::transaction::multipart_parts;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-pub use form::decode_form;
+pub use form::{decode_form, decode_untyped};
 
 /// Bytes of a body, at most: nginx's `client_max_body_size` for Kong's Admin API.
 pub const MAX_BODY: usize = 10 << 20;

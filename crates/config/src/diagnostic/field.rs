@@ -15,6 +15,8 @@ pub enum Segment {
     Element(usize),
     /// A key of a map.
     Key(String),
+    /// The record itself that the path before leads to.
+    Entity,
 }
 
 /// The path of a field inside an entity. It is written as in Kong's messages: dots between names, elements counted
@@ -37,8 +39,14 @@ impl FieldPath {
     pub fn top_level(&self) -> Option<&str> {
         match self.0.first()? {
             Segment::Field(name) | Segment::Key(name) => Some(name),
-            Segment::Element(_) => None,
+            Segment::Element(_) | Segment::Entity => None,
         }
+    }
+
+    /// The path of what is about the record at this path as a whole.
+    #[must_use]
+    pub fn entity(&self) -> Self {
+        if self.is_entity() { self.clone() } else { self.join(Segment::Entity) }
     }
 
     /// The path that is one step longer.
@@ -65,6 +73,7 @@ impl fmt::Display for FieldPath {
             match segment {
                 Segment::Field(name) | Segment::Key(name) => f.write_str(name)?,
                 Segment::Element(index) => write!(f, "{}", index + 1)?,
+                Segment::Entity => f.write_str("@entity")?,
             }
         }
         Ok(())
@@ -138,15 +147,16 @@ fn print_table(value: &Value, depth: usize, printed: &mut String) {
     let indent = "  ".repeat(depth);
     match value {
         Value::Array(_) | Value::Object(_) => {
-            let whole = matches!(value, Value::Array(items) if items.iter().all(|item| !item.is_null()));
+            // The elements of a list before the first gap have no numbers.
+            let whole = value.as_array().map_or(0, |items| items.iter().take_while(|item| !item.is_null()).count());
             let rows: Vec<String> = sorted(value)
                 .into_iter()
                 .map(|(name, value)| {
-                    let key = match (whole, name.parse::<usize>(), is_identifier(&name)) {
-                        (true, ..) => String::new(),
-                        (false, Ok(_), _) => format!("[{name}] = "),
-                        (false, Err(_), true) => format!("{name} = "),
-                        (false, Err(_), false) => format!("[\"{name}\"] = "),
+                    let key = match (name.parse::<usize>(), is_identifier(&name)) {
+                        (Ok(number), _) if number <= whole => String::new(),
+                        (Ok(_), _) => format!("[{name}] = "),
+                        (Err(_), true) => format!("{name} = "),
+                        (Err(_), false) => format!("[\"{name}\"] = "),
                     };
                     let mut row = format!("{indent}{key}");
                     print_table(value, depth + 1, &mut row);
@@ -177,7 +187,11 @@ fn is_identifier(name: &str) -> bool {
 /// Puts `message` at `path`. The first message of a field stays.
 fn insert(target: &mut Value, path: &[Segment], message: &str) {
     match (path, target) {
-        ([], Value::Object(members)) => {
+        ([Segment::Entity], target @ Value::Null) => {
+            *target = Value::Object(Map::new());
+            insert(target, &[], message);
+        }
+        ([] | [Segment::Entity], Value::Object(members)) => {
             let texts = members.entry("@entity").or_insert_with(|| Value::Array(Vec::new()));
             if let Value::Array(texts) = texts {
                 texts.push(message.into());

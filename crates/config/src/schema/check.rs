@@ -32,8 +32,60 @@ pub struct Problem {
     pub field: &'static str,
     /// The problem, as a lowercase fragment.
     pub message: String,
-    /// Kong's wording.
-    pub kong: String,
+    /// What Kong says of it.
+    pub kong: Violation,
+}
+
+/// What Kong says of an error about several fields, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// A text about the record as a whole. Such a check needs valid fields.
+    Entity(String),
+    /// The same of a check that an invalid field satisfies as well: `at least one of these fields must be non-empty`.
+    AtLeastOne(String),
+    /// A text about the record, and a field whose value the value of another one forbids, with the text about it.
+    Conditional(String, &'static str, &'static str),
+    /// A text about the field alone.
+    Field(String),
+    /// A text in place of those of the record's fields, as custom validators of records give it.
+    Value(String),
+}
+
+impl Violation {
+    /// The text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Entity(text)
+            | Self::AtLeastOne(text)
+            | Self::Conditional(text, ..)
+            | Self::Field(text)
+            | Self::Value(text) => text,
+        }
+    }
+
+    /// Whether the check says something of a record with invalid fields, too (`run_with_invalid_fields` in kong/db/schema/init.lua).
+    pub(super) fn holds_beside_errors(&self) -> bool {
+        matches!(self, Self::AtLeastOne(_) | Self::Conditional(..) | Self::Field(_))
+    }
+}
+
+impl Violation {
+    /// The field `field` is wrong by `wording`, given the value of the field `given` (Kong's `conditional`).
+    pub fn conditional(given: &str, field: &'static str, wording: &'static str) -> Self {
+        Self::Conditional(format!("failed conditional validation given value of field '{given}'"), field, wording)
+    }
+}
+
+impl From<&str> for Violation {
+    fn from(text: &str) -> Self {
+        Self::Entity(text.to_owned())
+    }
+}
+
+impl From<String> for Violation {
+    fn from(text: String) -> Self {
+        Self::Entity(text)
+    }
 }
 
 impl Check {

@@ -11,7 +11,7 @@ mod units;
 
 use serde_json::Value;
 
-pub use check::{Check, Problem, is_uuid};
+pub use check::{Check, Problem, Violation, is_uuid};
 pub use read::Scope;
 
 /// The type of a field's value.

@@ -1,10 +1,11 @@
 //! From nodes to values, with a diagnostic for every error.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Check, Default, Field, Problem, Record, Shown, Type, is_uuid, is_vault_reference, units};
+use super::{Check, Default, Field, Problem, Record, Shown, Type, Violation, is_uuid, is_vault_reference, units};
 use crate::diagnostic::{Diagnostic, FieldPath, Origin, Segment, codes, suggest};
 use crate::document::{Node, NodeKind, StringStyle};
 
@@ -109,20 +110,55 @@ impl Record {
                 values.insert(field.name.to_owned(), value);
             }
         }
-        if diagnostics[before..].iter().all(|diagnostic| !diagnostic.is_error()) {
-            let problems = self.checks.iter().filter_map(|check| check(&values).err());
-            diagnostics.extend(problems.map(|problem| entity_problem(&problem, node, scope)));
-        }
+        self.check(&values, node, scope, before, diagnostics);
         values
+    }
+
+    /// Runs the checks over several fields. The errors of the fields are `diagnostics` from `before` on. Of a file, what is wrong with
+    /// single fields comes first; of a request, everything is said as Kong says it.
+    fn check(
+        &self,
+        values: &Map<String, Value>,
+        node: &Node,
+        scope: &Scope,
+        before: usize,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let valid = !diagnostics[before..].iter().any(Diagnostic::is_error);
+        if !valid && !node.is_of_request() {
+            return;
+        }
+        let mut seen = Cow::Borrowed(values);
+        if !valid {
+            let invalid = self.fields.iter().filter(|field| !values.contains_key(field.name));
+            let given =
+                invalid.filter_map(|field| Some((field.name, node.get(field.name).filter(|node| !node.is_null())?)));
+            seen.to_mut().extend(given.map(|(name, node)| (name.to_owned(), node.to_json())));
+        }
+        let problems = self.checks.iter().filter_map(|check| check(&seen).err());
+        for problem in problems.filter(|problem| valid || problem.kong.holds_beside_errors()) {
+            if let (Violation::Conditional(_, field, wording), true) = (&problem.kong, node.is_of_request()) {
+                let here = scope.member(field, node.origin());
+                let path = here.kong.clone();
+                diagnostics
+                    .retain(|other| path.is_none() || other.field.as_ref().map(|field| &field.path) != path.as_ref());
+                diagnostics.push(here.error(codes::ENTITY_CHECK, problem.message.clone(), wording));
+            }
+            diagnostics.push(entity_problem(&problem, node, scope));
+        }
     }
 }
 
 fn entity_problem(problem: &Problem, node: &Node, scope: &Scope) -> Diagnostic {
-    let mut here = scope.clone();
+    let mut here = match problem.kong {
+        Violation::Field(_) => scope.member(problem.field, scope.origin.clone()),
+        Violation::Value(_) => scope.clone(),
+        _ => Scope { kong: scope.kong.as_ref().map(FieldPath::entity), ..scope.clone() },
+    };
     if let Some((key, _)) = node.entry(problem.field) {
         here.origin = key.origin();
     }
-    here.error(codes::ENTITY_CHECK, format!("{} in {}", problem.message, scope.subject), &problem.kong)
+    here.error(codes::ENTITY_CHECK, format!("{} in {}", problem.message, scope.subject), problem.kong.text())
 }
 
 impl Field {
