@@ -37,6 +37,7 @@ mod logrotate;
 mod mapping;
 mod mesh;
 mod mesh_schemas;
+mod mesh_stream;
 mod metrics;
 mod observability;
 mod odd_files;

@@ -1,9 +1,10 @@
-//! Files of any text, read as resources of a mesh: every mistake is a diagnostic that can be shown, and nothing panics.
+//! Files of any text, read as resources of a mesh: every mistake is a diagnostic that can be shown, and nothing panics. Each line of
+//! the text, read as one for kuma-dp's streamer: it names an address, or is refused, and what is sent does not multiply.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use logphase::mesh;
+use logphase::mesh::{self, StreamedLine};
 use logphase_config::diagnostic::SourceFile;
 use logphase_config::document;
 
@@ -16,4 +17,13 @@ fuzz_target!(|text: &str| {
     assert!(read <= text.len());
     found.extend(documents.diagnostics);
     assert!(found.iter().all(|diagnostic| !diagnostic.render(false).is_empty()));
+    for line in text.lines() {
+        match StreamedLine::parse(line.as_bytes()) {
+            Ok(StreamedLine { address, message }) => {
+                assert!(mesh::split_host_port(&address).is_some());
+                assert!(message.len() <= 6 * line.len());
+            }
+            Err(error) => assert!(error.to_string().len() < 2000),
+        }
+    }
 });

@@ -5,6 +5,7 @@
 //! the sink cannot confirm yet stay in the queue longer, so that they are sent again if the destination has lost them.
 
 mod backoff;
+mod collectors;
 mod data_lock;
 mod dead_letter;
 mod dead_letters;
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::collectors::{Collector, CollectorError, CollectorRules, Collectors, Held};
 pub use self::dead_letter::{DeadLetter, DeadLetterInfo};
 pub use self::dead_letters::{DeadLetterLevel, DeadLetters};
 use self::dispatcher::Dispatcher;
@@ -255,6 +257,16 @@ impl Delivery {
         };
         inner.stage(&mut running, &spec)?;
         Ok(output)
+    }
+
+    /// Starts one output that [`Self::open`] has opened.
+    fn start(&self, output: &Arc<Output>) {
+        let mut running = self.inner.running.lock();
+        let own = running.tasks.iter_mut().filter(|task| Arc::ptr_eq(&task.output, output));
+        for start in own.filter_map(|task| task.start.take()) {
+            // Fails if the task was aborted.
+            let _ = start.send(());
+        }
     }
 
     /// Commits a reload: new outputs start, others change to their next sinks, and outputs that are not in `kept` are

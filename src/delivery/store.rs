@@ -131,6 +131,13 @@ impl Store {
         self.folder.join(folder_name(spec)).exists()
     }
 
+    /// Whether the plugin has a folder, or one of an output that took over from it.
+    pub(super) fn has_folders(&self, spec: &OutputSpec) -> bool {
+        let base = folder_name(spec);
+        let is_its = |name: &str| name.strip_prefix(&base).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        folders_in(&self.folder).iter().filter_map(|folder| name_of(folder)).any(|name| is_its(&name))
+    }
+
     /// Moves the entries of all other `folders` into the first one.
     fn merge(&self, label: &str, folders: &[PathBuf]) -> Result<(), String> {
         let Some((base, others)) = folders.split_first() else { return Ok(()) };

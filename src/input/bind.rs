@@ -38,6 +38,8 @@ pub enum Address {
     },
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// The path of a FIFO.
+    Fifo(PathBuf),
 }
 
 impl fmt::Display for Address {
@@ -45,6 +47,7 @@ impl fmt::Display for Address {
         match self {
             Self::Inet { scheme, address } => write!(f, "{scheme}://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Fifo(path) => write!(f, "fifo:{}", path.display()),
         }
     }
 }
@@ -91,7 +94,7 @@ pub enum BindError {
     /// The address is in use, or the process may not have it.
     #[error("cannot listen for {what} on {address}: {source}; {help}")]
     Listen {
-        /// What was to be served there: `HTTP`, `TCP`, `UDP` or `a Unix socket`.
+        /// What was to be served there: such as `HTTP` or `a Unix socket`.
         what: &'static str,
         /// The address or path.
         address: String,

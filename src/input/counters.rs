@@ -31,13 +31,15 @@ pub enum Reason {
     Incomplete,
     /// The sender has not shown who it is.
     Unauthorized,
+    /// It names an address that it may not go to.
+    NotAllowed,
     /// A bug of the service.
     Internal,
 }
 
 impl Reason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Unsupported,
@@ -47,6 +49,7 @@ impl Reason {
         Self::Timeout,
         Self::Incomplete,
         Self::Unauthorized,
+        Self::NotAllowed,
         Self::Internal,
     ];
 
@@ -62,6 +65,7 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::Incomplete => "incomplete",
             Self::Unauthorized => "unauthorized",
+            Self::NotAllowed => "not_allowed",
             Self::Internal => "internal",
         }
     }

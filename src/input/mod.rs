@@ -1,5 +1,5 @@
 //! Where transactions come in: HTTP, TCP, Unix sockets, UDP, syslog, Envoy's access log service, OpenTelemetry's logs, Kafka,
-//! files and standard input.
+//! files and standard input. The lines of `access_log_streamer` are none: they go to collectors as they are.
 //!
 //! Each input is a folder: its settings, its listeners, its tests. It implements [`Input`] and has one row in [`INPUTS`];
 //! nothing else names it. What several inputs need is shared: `accept` (connections), `transport` (TLS, the PROXY protocol,
@@ -21,6 +21,7 @@
 //! by itself, and it reports to the command that reads it.
 
 mod accept;
+mod access_log_streamer;
 mod als;
 mod bind;
 mod counters;
@@ -47,6 +48,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 
+pub use self::access_log_streamer::LineAddresses;
 pub use self::bind::{Address, BindError, resolve};
 pub use self::counters::{Counters, FollowedFiles, Handshake, Reason, Refusal};
 pub use self::kafka::{ConsumerStats, PartitionState, TopicState};
@@ -54,6 +56,7 @@ pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
 pub use self::values::{InputSettings, InputValues, Limits, Shared};
 use crate::confinement::Files;
+use crate::delivery::Collectors;
 use crate::phase::Intake;
 use crate::sink::BoxFuture;
 use logphase_config::diagnostic::Diagnostic;
@@ -67,6 +70,7 @@ pub const INPUTS: &[Definition] = &[
     Definition::of::<udp::Udp>(),
     Definition::of::<syslog::Syslog>(),
     Definition::of::<als::Als>(),
+    Definition::of::<access_log_streamer::AccessLogStreamer>(),
     Definition::of::<otlp::Otlp>(),
     Definition::of::<kafka::Kafka>(),
     Definition::of::<file::FileInput>(),
@@ -159,6 +163,8 @@ pub struct Context {
     counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
     unfinished: Arc<lines::UnfinishedLines>,
+    /// Where lines go that name a collector; only where settings have such an input.
+    collectors: Option<Collectors>,
 }
 
 impl Context {
@@ -166,7 +172,7 @@ impl Context {
     #[cfg(test)]
     fn for_test(input: &'static str, intake: Intake, counters: Arc<Counters>) -> Self {
         let unfinished = lines::UnfinishedLines::new(1 << 20);
-        Self { input, intake, counters, stop: watch::channel(false).1, unfinished }
+        Self { input, intake, counters, stop: watch::channel(false).1, unfinished, collectors: None }
     }
 
     /// The name of the input.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::lines::UnfinishedLines;
 use super::{Address, BindError, BoundInput, Context, Counters, Definition, InputSettings};
+use crate::delivery::Collectors;
 use crate::phase::Intake;
 
 /// The inputs that settings turn on, bound and not yet served.
@@ -15,6 +16,8 @@ pub struct Inputs {
     bound: Vec<Bound>,
     /// Maximum bytes of the unfinished lines of all of them.
     pub(super) max_unfinished_bytes: usize,
+    /// Where lines go that name a collector.
+    collectors: Option<Collectors>,
 }
 
 /// One of them.
@@ -46,13 +49,21 @@ impl Inputs {
                 bound.push(Bound { name: definition.name, input, match_routes, replay });
             }
         }
-        Ok(Self { bound, max_unfinished_bytes: settings.shared.limits.max_unfinished_bytes })
+        let max_unfinished_bytes = settings.shared.limits.max_unfinished_bytes;
+        Ok(Self { bound, max_unfinished_bytes, collectors: None })
     }
 
     /// One input alone.
     #[cfg(test)]
     pub(super) fn of(name: &'static str, input: Box<dyn BoundInput>) -> Self {
-        Self { bound: vec![Bound { name, input, match_routes: false, replay: false }], max_unfinished_bytes: 32 << 20 }
+        let bound = vec![Bound { name, input, match_routes: false, replay: false }];
+        Self { bound, max_unfinished_bytes: 32 << 20, collectors: None }
+    }
+
+    /// The same, with what an input of lines needs that name a collector.
+    #[must_use]
+    pub fn with_collectors(self, collectors: Option<Collectors>) -> Self {
+        Self { collectors, ..self }
     }
 
     /// Whether no input is turned on.
@@ -76,8 +87,8 @@ impl Inputs {
             counters.push((name, own.clone()));
             let number = super::number_of(name);
             let intake = intake.for_sender(None).matching_routes(match_routes).replaying(replay).of_input(number);
-            let (stop, unfinished) = (stop.clone(), unfinished.clone());
-            let context = Context { input: name, intake, counters: own, stop, unfinished };
+            let (stop, unfinished, collectors) = (stop.clone(), unfinished.clone(), self.collectors.clone());
+            let context = Context { input: name, intake, counters: own, stop, unfinished, collectors };
             tasks.spawn(input.serve(context));
         }
         Serving { tasks, counters }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Control, Routes, ServiceState};
 use crate::connections::AllowedHosts;
+use crate::delivery::Collectors;
 use crate::input::{self, Address, BindError, Counters, INPUTS, Inputs, Serving};
 use crate::phase::Intake;
 use crate::settings::{STATUS_ADDRESS, Settings};
@@ -20,12 +21,16 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Takes every address of `settings`, then serves them all. Returns also where they listen.
+    /// Takes every address of `settings`, then serves them all. Lines that name a collector go to `collectors`. Returns also where they listen.
     ///
     /// # Errors
     /// The first address that cannot be taken; then none is served.
-    pub fn start(settings: &Settings, intake: &Intake) -> Result<(Self, Vec<Address>), BindError> {
-        let inputs = Inputs::bind(INPUTS, settings)?;
+    pub fn start(
+        settings: &Settings,
+        intake: &Intake,
+        collectors: Option<Collectors>,
+    ) -> Result<(Self, Vec<Address>), BindError> {
+        let inputs = Inputs::bind(INPUTS, settings)?.with_collectors(collectors);
         let addresses = inputs.addresses();
         let (stop, stopped) = watch::channel(false);
         let serving = inputs.serve(intake, &stopped);

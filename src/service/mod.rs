@@ -2,6 +2,7 @@
 
 mod admin;
 mod busy_workers;
+mod collecting;
 pub mod database;
 mod files;
 mod inputs;
@@ -26,10 +27,11 @@ use arc_swap::ArcSwap;
 
 use crate::api::Components;
 use crate::confinement::{Enforcement, ThreadFilter};
-use crate::delivery::{Delivery, Output, OutputSpec, Undelivered};
+use crate::delivery::{Collectors, Delivery, Output, OutputSpec, Undelivered};
 use crate::entity::Configuration;
 use crate::phase::{Generation, Intake, Live, Program, SnippetRegistry, Taps, WorkerStats, Workers};
 use crate::sink::SinkShared;
+use collecting::Collecting;
 use logphase_config::diagnostic::Diagnostic;
 use logphase_queue::{Budget, Queue};
 use logphase_script::Clock;
@@ -50,6 +52,8 @@ pub struct Service {
     live: Live,
     /// The outputs of the active configuration.
     outputs: Mutex<Vec<Arc<Output>>>,
+    /// The collectors that lines name, if an input has such lines.
+    collecting: Option<Collecting>,
     /// Whether the workers are confined.
     seccomp: Enforcement,
 }
@@ -85,6 +89,7 @@ impl Service {
         let snippets = Arc::new(SnippetRegistry::default());
         let specs = (&outputs, &*mesh_outputs);
         let (queues, required, outputs) = open_outputs(&delivery, &configuration, &program, specs)?;
+        let collecting = Collecting::open(&delivery, &settings, &outputs);
         delivery.warn_of_orphans();
         let reads_records = program.mesh.is_some();
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, required, &snippets)));
@@ -95,7 +100,7 @@ impl Service {
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
         let (workers, channels) =
             Workers::start(&live, settings.workers, &clock, &filter).map_err(StartError::Unavailable)?;
-        delivery.commit(&outputs);
+        delivery.commit(&kept(&outputs, collecting.as_ref().map(|collecting| collecting.hold().outputs())));
         let seccomp = missing.unwrap_or_else(|| workers.enforcement().clone());
         if let Enforcement::Missing(why) = &seccomp {
             tracing::warn!("worker threads have no seccomp filter: {why}; the Lua sandbox has one layer less");
@@ -103,12 +108,18 @@ impl Service {
         let intake = Intake::new(channels, delivery.room(), settings.fair_by);
         intake.read_records(reads_records);
         let stuck_after = settings.lua.stuck_after;
-        Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs: Mutex::new(outputs), seccomp })
+        let outputs = Mutex::new(outputs);
+        Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs, collecting, seccomp })
     }
 
     /// Accepts the transactions of inputs.
     pub fn intake(&self) -> &Intake {
         &self.intake
+    }
+
+    /// The collectors that lines name, if settings have an input of such lines.
+    pub fn collectors(&self) -> Option<Collectors> {
+        self.collecting.as_ref().map(Collecting::collectors)
     }
 
     /// The queues and sinks.
@@ -152,18 +163,20 @@ impl Service {
     /// # Errors
     /// As [`Self::start`]. The old configuration stays active, and nothing has changed, including labels of metrics.
     pub fn replace(&self, prepared: Prepared) -> Result<(), StartError> {
-        let Prepared { configuration, program, outputs, mesh_outputs, .. } = prepared;
+        let Prepared { settings, configuration, program, outputs, mesh_outputs, .. } = prepared;
         let mut current = self.outputs.lock();
+        let mut held = self.collecting.as_ref().map(Collecting::hold);
         match open_outputs(&self.delivery, &configuration, &program, (&outputs, &mesh_outputs)) {
             Ok((queues, required, outputs)) => {
                 self.intake.read_records(program.mesh.is_some());
                 self.live.store(Arc::new(activate(program, queues, required, &self.snippets)));
                 *current = outputs;
-                self.delivery.commit(&current);
+                let of_lines = held.as_mut().map(|held| held.replace(&settings, &current));
+                self.delivery.commit(&kept(&current, of_lines));
                 Ok(())
             }
             Err(error) => {
-                self.delivery.rollback(&current);
+                self.delivery.rollback(&kept(&current, held.map(|held| held.outputs())));
                 Err(error)
             }
         }
@@ -189,6 +202,11 @@ impl Service {
         drop(live);
         delivery.shut_down(deadline).await
     }
+}
+
+/// The outputs of a configuration, and those that only lines have named.
+fn kept(outputs: &[Arc<Output>], of_lines: Option<Vec<Arc<Output>>>) -> Vec<Arc<Output>> {
+    outputs.iter().cloned().chain(of_lines.into_iter().flatten()).collect()
 }
 
 /// The filter for workers, or no filter and the reason.

@@ -3,7 +3,7 @@
 //!
 //! As in Kong, plugins of one kind share a queue if certain fields are equal, so that their messages fill the same batches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::source::process_environment;
-use crate::delivery::{OpenError, OutputSpec};
+use crate::delivery::{CollectorRules, OpenError, Output, OutputSpec};
 use crate::entity::{Configuration, Plugin};
-use crate::mesh::{Destination, Engine, Output, split_host_port};
+use crate::input::LineAddresses;
+use crate::mesh::{self, Destination, Engine, split_host_port};
 use crate::plugin::{self, Definition, SinkContext};
 use crate::settings::{Durability, PluginFieldError, Settings};
 use crate::sink::{self, ConfigError, Opener, SinkShared};
@@ -97,6 +98,32 @@ pub(super) fn of_mesh(engine: &Engine, settings: &Settings) -> Result<Vec<Output
     if refusals.is_empty() { Ok(specs) } else { Err(refusals) }
 }
 
+/// What a configuration says of the collectors that lines name: those of `named` are allowed, and those that `addresses` mean.
+pub(super) fn collector_rules(
+    settings: &Settings,
+    addresses: &LineAddresses,
+    named: &[(String, Arc<Output>)],
+) -> CollectorRules {
+    let named: HashSet<String> = named.iter().map(|(address, _)| address.clone()).collect();
+    let (settings, allowed) = (settings.clone(), addresses.allowed.clone());
+    CollectorRules {
+        is_allowed: Box::new(move |address| {
+            named.contains(address) || allowed.iter().any(|pattern| pattern.matches(address))
+        }),
+        spec: Box::new(move |address| mesh_spec(&Destination::Tcp { address: address.to_owned() }, &settings)),
+    }
+}
+
+/// The TCP collectors that the outputs of a configuration lead to, by address.
+pub(super) fn tcp_collectors(outputs: &[Arc<Output>]) -> Vec<(String, Arc<Output>)> {
+    let address = |output: &Arc<Output>| {
+        let spec = output.spec();
+        let destination = Destination::Tcp { address: spec.instance.clone()? };
+        (spec.plugin == destination.output_name()).then(|| (destination.instance().to_owned(), output.clone()))
+    };
+    outputs.iter().filter_map(address).collect()
+}
+
 /// Log records of a request to a collector; as many as opentelemetry's in Kong.
 const RECORDS_OF_A_REQUEST: usize = 200;
 
@@ -139,7 +166,7 @@ fn collector(endpoint: &str) -> String {
     }
 }
 
-fn mesh_refusal(output: &Output, problem: &str) -> Diagnostic {
+fn mesh_refusal(output: &mesh::Output, problem: &str) -> Diagnostic {
     let message = format!("lines cannot go to {}: {problem}", output.destination);
     Diagnostic::error(codes::VALUE, message).at(output.origin.clone())
 }
@@ -149,7 +176,7 @@ pub(super) enum Owner<'a> {
     /// A plugin.
     Plugin(&'a Plugin),
     /// The access logs of meshes.
-    Mesh(&'a Output),
+    Mesh(&'a mesh::Output),
 }
 
 impl Owner<'_> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
-use crate::input::INPUTS;
+use crate::input::{INPUTS, LineAddresses};
 use crate::phase::{Program, Runner, Step};
 use crate::router::Router;
 use crate::settings::Settings;
@@ -134,7 +134,9 @@ impl Prepared {
 fn no_entries(settings: &Settings) -> Option<Diagnostic> {
     let listen = settings.inputs.get("als").and_then(|als| als.get("listen"));
     let is_off = listen.and_then(Value::as_array).is_none_or(Vec::is_empty);
-    is_off.then(|| {
+    // Of lines that Envoys have written already, the resources say the collectors.
+    let streams = LineAddresses::of(settings).is_some();
+    (is_off && !streams).then(|| {
         let message =
             "the policies of meshes have no access logs: they are of Envoy's access log service, which is off";
         Diagnostic::warning(codes::SETTING, message).path("inputs.als.listen").help("set inputs.als.listen")

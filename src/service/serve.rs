@@ -99,7 +99,8 @@ impl Serving {
 
     /// Opens the inputs.
     fn listen(&self) -> Result<Listening, LaunchError> {
-        let (listening, addresses) = Listening::start(&self.settings, self.service.intake())?;
+        let (listening, addresses) =
+            Listening::start(&self.settings, self.service.intake(), self.service.collectors())?;
         for address in &addresses {
             tracing::info!("listening: {address}");
         }

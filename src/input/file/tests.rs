@@ -66,6 +66,7 @@ impl Logs {
             counters: self.counters.clone(),
             stop: self.stop.subscribe(),
             unfinished: UnfinishedLines::new(1 << 20),
+            collectors: None,
         };
         let root = self.home.path().join("logs");
         let options = (self.options)(root.to_str().unwrap());

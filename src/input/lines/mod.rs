@@ -1,10 +1,11 @@
-//! Streams of lines, one transaction each: what TCP, Unix sockets and standard input share.
+//! Streams of lines, one transaction each: what TCP, Unix sockets, pipes and standard input share.
 //!
 //! Nothing is answered: a peer is slowed down by not being read while the queues are full. A line that is rejected is
 //! counted and logged, and reading continues with the next.
 
 mod reader;
 mod splitter;
+mod taker;
 mod unfinished;
 
 use std::io;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::reader::{LineReader, Rejected};
 pub(super) use self::splitter::{Line, LineSplitter, Splitter, not_empty};
+pub(super) use self::taker::{Taker, Transactions};
 pub(super) use self::unfinished::{UnfinishedLine, UnfinishedLines};
 use super::accept::{Peer, report_shed};
 use super::{Context, Reason};
@@ -51,10 +53,23 @@ pub(super) async fn serve_frames<D: Decode>(
     splitter: impl Splitter,
     idle_timeout: Duration,
     stream: impl AsyncRead + Unpin,
+    from: (Peer, Slot),
+) {
+    let taker = Transactions::new(context.intake.clone(), decoder);
+    serve_taker(context, taker, splitter, idle_timeout, stream, from).await;
+}
+
+/// The same for what `taker` takes.
+pub(super) async fn serve_taker(
+    context: Context,
+    taker: impl Taker,
+    splitter: impl Splitter,
+    idle_timeout: Duration,
+    stream: impl AsyncRead + Unpin,
     (peer, slot): (Peer, Slot),
 ) {
-    let Context { input, intake, counters, .. } = context.clone();
-    let mut lines = LineReader::with_splitter(input, intake, counters.clone(), decoder, splitter, MAX_READ_BYTES);
+    let Context { input, counters, .. } = context.clone();
+    let mut lines = LineReader::with_splitter(input, counters.clone(), taker, splitter, MAX_READ_BYTES);
     let mut on_reject = |rejected: Rejected| {
         if let Some(suppressed) = counters.log_limit.admit() {
             let Rejected { line, reason, message } = rejected;
@@ -145,7 +160,7 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + Unpin> Connection<S> {
-    async fn read<D: Decode>(&mut self, lines: &mut LineReader<D, impl Splitter>) -> io::Result<Read> {
+    async fn read(&mut self, lines: &mut LineReader<impl Taker, impl Splitter>) -> io::Result<Read> {
         self.unfinished.wait_with(lines.unfinished_bytes());
         if self.drain_until.is_none() {
             // What is there already need not be waited for. Most of Kong's tcp-log connections hold one entry and their end.

@@ -1,4 +1,4 @@
-//! From a stream of lines to the intake.
+//! From a stream of lines to what takes them.
 
 use std::io;
 use std::pin::pin;
@@ -8,16 +8,10 @@ use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::splitter::{Line, LineSplitter, Splitter};
+use super::taker::{Taker, Transactions};
 use crate::decode::Decode;
 use crate::input::{Counters, Reason};
-use crate::phase::{Intake, IntakeError, OrderedIntake};
-use logphase_script::transaction::Transaction;
-
-/// Transactions of one batch, at most.
-const BATCH_TRANSACTIONS: usize = 1024;
-
-/// Bytes of one batch, except for its last line. Larger batches leave the processor's cache before a worker reads them.
-const BATCH_BYTES: usize = 256 << 10;
+use crate::phase::{Intake, IntakeError};
 
 /// The size of a connection's first read.
 const INITIAL_READ_BYTES: usize = 16 << 10;
@@ -36,21 +30,19 @@ type OnReject<'a> = &'a mut (dyn FnMut(Rejected) + Send);
 
 /// Reads, splits, decodes and delivers in order. While batches are on their way to the queues the next one is read and
 /// decoded, and grows until it may follow. When it is full, nothing more is read: that is the back-pressure.
-pub(in crate::input) struct LineReader<D, S = LineSplitter> {
+pub(in crate::input) struct LineReader<T, S = LineSplitter> {
     input: &'static str,
-    intake: OrderedIntake,
+    taker: T,
     counters: Arc<Counters>,
-    decoder: D,
     splitter: S,
     read_bytes: usize,
     max_read_bytes: usize,
-    batch: Vec<Transaction>,
-    batch_bytes: usize,
     /// Set when the service takes no more.
     refused: Option<IntakeError>,
 }
 
-impl<D: Decode> LineReader<D> {
+impl<D: Decode> LineReader<Transactions<D>> {
+    /// A reader of lines of transactions.
     pub(in crate::input) fn new(
         input: &'static str,
         intake: Intake,
@@ -59,32 +51,21 @@ impl<D: Decode> LineReader<D> {
         max_read_bytes: usize,
     ) -> Self {
         let splitter = LineSplitter::new(decoder.max_frame_bytes());
-        Self::with_splitter(input, intake, counters, decoder, splitter, max_read_bytes)
+        Self::with_splitter(input, counters, Transactions::new(intake, decoder), splitter, max_read_bytes)
     }
 }
 
-impl<D: Decode, S: Splitter> LineReader<D, S> {
-    /// A reader of what `splitter` finds in the stream.
+impl<T: Taker, S: Splitter> LineReader<T, S> {
+    /// A reader of what `splitter` finds in the stream, for `taker`.
     pub(in crate::input) fn with_splitter(
         input: &'static str,
-        intake: Intake,
         counters: Arc<Counters>,
-        decoder: D,
+        taker: T,
         splitter: S,
         max_read_bytes: usize,
     ) -> Self {
-        Self {
-            input,
-            intake: OrderedIntake::new(intake),
-            counters,
-            splitter,
-            decoder,
-            read_bytes: INITIAL_READ_BYTES.min(max_read_bytes),
-            max_read_bytes,
-            batch: Vec::new(),
-            batch_bytes: 0,
-            refused: None,
-        }
+        let read_bytes = INITIAL_READ_BYTES.min(max_read_bytes);
+        Self { input, taker, counters, splitter, read_bytes, max_read_bytes, refused: None }
     }
 
     /// The number of lines so far.
@@ -127,7 +108,7 @@ impl<D: Decode, S: Splitter> LineReader<D, S> {
             tokio::select! {
                 biased;
                 read = reading => break read?,
-                taken = self.intake.advance() => {
+                taken = self.taker.advance() => {
                     if self.record(taken).is_err() {
                         return Ok(0);
                     }
@@ -154,7 +135,7 @@ impl<D: Decode, S: Splitter> LineReader<D, S> {
             if let Err(rejected) = self.decode(line) {
                 self.reject(rejected, on_reject);
             }
-            if self.batch.len() >= BATCH_TRANSACTIONS || self.batch_bytes >= BATCH_BYTES {
+            if self.taker.is_full() {
                 self.send().await?;
             }
         }
@@ -178,8 +159,8 @@ impl<D: Decode, S: Splitter> LineReader<D, S> {
             self.reject(rejected, on_reject);
         }
         self.send().await?;
-        while !self.intake.is_empty() {
-            let taken = self.intake.advance().await;
+        while !self.taker.is_empty() {
+            let taken = self.taker.advance().await;
             self.record(taken)?;
         }
         Ok(())
@@ -187,18 +168,12 @@ impl<D: Decode, S: Splitter> LineReader<D, S> {
 
     fn decode(&mut self, line: Line) -> Result<(), Rejected> {
         let Some(text) = line.text else {
-            let limit = self.decoder.max_frame_bytes();
+            let limit = self.taker.max_line_bytes();
             let message = format!("longer than the limit of {limit} bytes for a transaction");
             return Err(Rejected { line: line.number, reason: Reason::TooLarge, message });
         };
-        let before = self.batch.len();
-        self.decoder.decode(text, &mut self.batch).map_err(|error| Rejected {
-            line: line.number,
-            reason: Reason::from(&error),
-            message: error.to_string(),
-        })?;
-        self.batch_bytes += self.batch[before..].iter().map(|transaction| transaction.bytes().len()).sum::<usize>();
-        Ok(())
+        let rejected = |(reason, message)| Rejected { line: line.number, reason, message };
+        self.taker.add(text).map_err(rejected)
     }
 
     fn reject(&self, rejected: Rejected, on_reject: OnReject<'_>) {
@@ -208,23 +183,22 @@ impl<D: Decode, S: Splitter> LineReader<D, S> {
 
     /// Sends the batch if there is room for it behind those sent before.
     fn send_if_room(&mut self) {
-        if !self.batch.is_empty() && self.intake.has_room() && self.refused.is_none() {
-            self.batch_bytes = 0;
-            self.intake.push(std::mem::take(&mut self.batch));
+        if self.taker.batch_len() > 0 && self.taker.has_room() && self.refused.is_none() {
+            self.taker.send();
         }
     }
 
     /// Waits for room and sends the batch.
     async fn send(&mut self) -> Result<(), IntakeError> {
-        while !self.intake.has_room() && self.refused.is_none() {
-            let taken = self.intake.advance().await;
+        while !self.taker.has_room() && self.refused.is_none() {
+            let taken = self.taker.advance().await;
             let _ = self.record(taken);
         }
         match self.refused.clone() {
             None => self.send_if_room(),
             Some(refusal) => {
-                self.count_lost(self.batch.len());
-                self.batch.clear();
+                let lost = self.taker.drop_batch();
+                self.count_lost(lost);
                 return Err(refusal);
             }
         }
@@ -236,7 +210,7 @@ impl<D: Decode, S: Splitter> LineReader<D, S> {
             Ok(taken) => self.counters.count_received(taken),
             Err(refusal) => {
                 self.refused = Some(refusal.clone());
-                let lost = self.intake.abandon();
+                let lost = self.taker.abandon();
                 self.count_lost(lost);
                 return Err(refusal);
             }

@@ -59,6 +59,8 @@ pub(in crate::input) struct LineSplitter {
     limit: usize,
     /// Whether the rest of a line that is too long is being discarded.
     skipping: bool,
+    /// Whether a carriage return at the end of a line is part of it.
+    keeps_cr: bool,
     /// Number of the last line that was returned or skipped.
     number: u64,
     /// Where `block`, or without one `buffer`, begins in the stream.
@@ -71,11 +73,16 @@ impl LineSplitter {
         Self::starting_at(0, false, limit)
     }
 
+    /// The same, with lines that keep a carriage return at their end.
+    pub(in crate::input) fn keeping_cr(self) -> Self {
+        Self { keeps_cr: true, ..self }
+    }
+
     /// A splitter whose first byte is at `offset` of the stream, where a line begins; with `skipping` it is within a line
     /// that is discarded.
     pub(in crate::input) fn starting_at(offset: u64, skipping: bool, limit: usize) -> Self {
         let (buffer, block) = (BytesMut::new(), Bytes::new());
-        Self { buffer, scanned: 0, block, at: 0, limit, skipping, number: 0, start: offset }
+        Self { buffer, scanned: 0, block, at: 0, limit, skipping, keeps_cr: false, number: 0, start: offset }
     }
 
     /// The offset in the stream after what was returned or skipped.
@@ -91,6 +98,11 @@ impl LineSplitter {
     /// Of the bytes before [`Self::offset`] those that are held still, at most `count`.
     pub(in crate::input) fn recent(&self, count: usize) -> &[u8] {
         &self.block[self.at.saturating_sub(count)..self.at]
+    }
+
+    /// A line as it is returned; `None` if only white space is left.
+    fn trimmed(&self, text: Bytes) -> Option<Bytes> {
+        if self.keeps_cr { Some(text).filter(|text| !text.trim_ascii().is_empty()) } else { not_empty(text) }
     }
 
     /// Moves complete lines into `block`, or returns that the line in `buffer` is too long; `None` when more must be read.
@@ -140,7 +152,7 @@ impl Splitter for LineSplitter {
                 let text = self.block.slice(self.at..self.at + length);
                 self.at += length + 1;
                 self.number += 1;
-                if let Some(text) = not_empty(text) {
+                if let Some(text) = self.trimmed(text) {
                     return Some(Line { number: self.number, text: Some(text) });
                 }
             }
@@ -161,7 +173,7 @@ impl Splitter for LineSplitter {
             return None;
         }
         self.number += 1;
-        not_empty(rest).map(|text| Line { number: self.number, text: Some(text) })
+        self.trimmed(rest).map(|text| Line { number: self.number, text: Some(text) })
     }
 }
 

@@ -143,7 +143,7 @@ impl Harness {
     pub(in crate::input) fn inet(&self) -> SocketAddr {
         match &self.addresses[0] {
             Address::Inet { address, .. } => *address,
-            Address::Unix(path) => panic!("{} is not an internet address", path.display()),
+            Address::Unix(path) | Address::Fifo(path) => panic!("{} is not an internet address", path.display()),
         }
     }
 
