@@ -15,6 +15,7 @@ use crate::sink::{Batching, BoxFuture, FailureKind, SendError, Sent, Sink};
 use logphase_net::testing::own_port;
 use logphase_queue::{Disposition, Overflow, Receipt, RecordStore, ReserveError};
 
+mod collectors;
 mod reload;
 mod restarting_peer;
 mod spilling;

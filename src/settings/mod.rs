@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::entity::Configuration;
+use crate::input::LineAddresses;
 use logphase_config::diagnostic::{Diagnostic, Suggestions, codes};
 use logphase_config::schema::{Check, Default, Field};
 use logphase_script::Profile;
@@ -180,7 +181,10 @@ impl Settings {
             .chain(configuration.mesh.output_names())
             .collect();
         let suggestions = Suggestions::default();
-        let unmatched = self.plugins.keys().filter(|name| !known.contains(name.as_str()));
+        // Of the collectors that lines name, which are not known yet.
+        let lines = LineAddresses::of(self);
+        let of_lines = |name: &str| lines.as_ref().is_some_and(|lines| lines.has_output(name));
+        let unmatched = self.plugins.keys().filter(|name| !known.contains(name.as_str()) && !of_lines(name));
         let warning = |name: &String| {
             let message = format!("the settings for plugin `{name}` are for no plugin of the configuration");
             let diagnostic = Diagnostic::warning(codes::UNKNOWN_SETTING, message).path(format!("plugins.{name}"));

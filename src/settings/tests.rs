@@ -152,6 +152,10 @@ fn layers_plugin_settings() {
     assert_eq!(settings.unmatched(&configuration), []);
     let misspelt = good("plugins: {tpc-log: {}}", &[]).unmatched(&configuration);
     assert_eq!((misspelt.len(), misspelt[0].help.as_deref()), (1, Some("did you mean `tcp-log`?")));
+    let collectors = "plugins: {mesh-tcp: {}, 'a.example:5000': {}, 'b:5000': {}}\n";
+    let streamer = "inputs: {access_log_streamer: {fifos: [/f], addresses: ['*.example:*']}}";
+    let unmatched = |text: &str| good(text, &[]).unmatched(&configuration).len();
+    assert_eq!([unmatched(collectors), unmatched(&format!("{collectors}{streamer}"))], [3, 1]);
     let tcp = settings.for_plugin(&configuration.plugins[1]).unwrap();
     let body = BodyOptions::new(Include::OFF, 100);
     let queue = QueueOptions { durability: Durability::Disk, ..settings.queue.defaults.resolve() };

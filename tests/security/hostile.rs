@@ -41,11 +41,13 @@ struct Listener {
     seeds: Vec<Vec<u8>>,
     /// Makes a whole conversation with one transaction.
     honest: fn(u64) -> Vec<u8>,
+    /// What comes before it.
+    prefix: String,
 }
 
 /// Every listener that settings can turn on, with those settings.
 fn listeners(home: Home) -> (Home, Vec<Listener>) {
-    let [tcp, udp, als, otlp, syslog] = [(); 5].map(|()| free_port());
+    let [tcp, udp, als, otlp, syslog, streamer] = [(); 6].map(|()| free_port());
     let socket = home.path("lines.sock");
     let http = home.http;
     let home = home
@@ -53,24 +55,85 @@ fn listeners(home: Home) -> (Home, Vec<Listener>) {
         .set("LOGPHASE_UDP_LISTEN", format!("127.0.0.1:{udp}"))
         .set("LOGPHASE_ALS_LISTEN", format!("127.0.0.1:{als}"))
         .set("LOGPHASE_OTLP_LISTEN", format!("127.0.0.1:{otlp}"))
+        .set("LOGPHASE_ACCESS_LOG_STREAMER_LISTEN", format!("127.0.0.1:{streamer}"))
+        .set("LOGPHASE_ACCESS_LOG_STREAMER_ADDRESSES", format!("127.0.0.1:{tcp}"))
         .set("LOGPHASE_UNIX_PATHS", socket.to_str().unwrap())
         .set("LOGPHASE_SYSLOG_TCP", format!("127.0.0.1:{syslog}"))
         .set("LOGPHASE_SYSLOG_UDP", format!("127.0.0.1:{syslog}"));
     let rows = vec![
-        Listener { name: "http", way: Way::Tcp(http), together: 1, seeds: http_seeds(), honest: request },
-        Listener { name: "tcp", way: Way::Tcp(tcp), together: 10, seeds: line_seeds(), honest: line },
-        Listener { name: "unix", way: Way::Unix(socket), together: 10, seeds: line_seeds(), honest: line },
-        Listener { name: "udp", way: Way::Udp(udp), together: 1, seeds: line_seeds(), honest: line },
-        Listener { name: "syslog", way: Way::Tcp(syslog), together: 10, seeds: syslog_seeds(), honest: syslog_line },
+        Listener {
+            name: "http",
+            way: Way::Tcp(http),
+            together: 1,
+            seeds: http_seeds(),
+            honest: request,
+            prefix: String::new(),
+        },
+        Listener {
+            name: "tcp",
+            way: Way::Tcp(tcp),
+            together: 10,
+            seeds: line_seeds(),
+            honest: line,
+            prefix: String::new(),
+        },
+        Listener {
+            name: "unix",
+            way: Way::Unix(socket),
+            together: 10,
+            seeds: line_seeds(),
+            honest: line,
+            prefix: String::new(),
+        },
+        Listener {
+            name: "udp",
+            way: Way::Udp(udp),
+            together: 1,
+            seeds: line_seeds(),
+            honest: line,
+            prefix: String::new(),
+        },
+        Listener {
+            name: "syslog",
+            way: Way::Tcp(syslog),
+            together: 10,
+            seeds: syslog_seeds(),
+            honest: syslog_line,
+            prefix: String::new(),
+        },
         Listener {
             name: "syslog over UDP",
             way: Way::Udp(syslog),
             together: 1,
             seeds: syslog_seeds(),
             honest: syslog_line,
+            prefix: String::new(),
         },
-        Listener { name: "als", way: Way::Tcp(als), together: 1, seeds: vec![stream(7), stream(8)], honest: stream },
-        Listener { name: "otlp", way: Way::Tcp(otlp), together: 1, seeds: otlp_seeds(), honest: otlp_request },
+        Listener {
+            name: "als",
+            way: Way::Tcp(als),
+            together: 1,
+            seeds: vec![stream(7), stream(8)],
+            honest: stream,
+            prefix: String::new(),
+        },
+        // Its collector is the TCP input.
+        Listener {
+            name: "access_log_streamer",
+            way: Way::Tcp(streamer),
+            together: 10,
+            seeds: streamed_seeds(tcp),
+            honest: line,
+            prefix: format!("127.0.0.1:{tcp};"),
+        },
+        Listener {
+            name: "otlp",
+            way: Way::Tcp(otlp),
+            together: 1,
+            seeds: otlp_seeds(),
+            honest: otlp_request,
+            prefix: String::new(),
+        },
     ];
     (home, rows)
 }
@@ -82,6 +145,14 @@ fn line(id: u64) -> Vec<u8> {
 fn line_seeds() -> Vec<Vec<u8>> {
     let escaped = br#"{"request":{"id":"\u00e9\ud83d\ude00","headers":{"a":["1","2"]}},"n":-1.5e300,"t":[true,null]}"#;
     vec![line(1_000_001), escaped.to_vec(), b"[{\"a\":1},{\"b\":[[[[[]]]]]}]".to_vec()]
+}
+
+/// Lines for a collector at this port, of both forms.
+fn streamed_seeds(port: u16) -> Vec<Vec<u8>> {
+    let address = format!("127.0.0.1:{port}");
+    let wrapped = |message: serde_json::Value| json!({"address": address, "message": message}).to_string().into_bytes();
+    let text = [format!("{address};").as_bytes(), &line(1_000_001)].concat();
+    vec![text, wrapped(json!("a text\n")), wrapped(json!({"b": [1.5e300, null, "\u{2028}<&>"], "a": {"c": true}}))]
 }
 
 fn syslog_line(id: u64) -> Vec<u8> {
@@ -280,7 +351,7 @@ fn attack(listener: &Listener, seed: u64) {
 /// Sends a transaction until it arrives.
 fn assert_honest(listener: &Listener, service: &Service, id: u64) {
     let path = service.home.path("messages.log");
-    let bytes = (listener.honest)(id);
+    let bytes = [listener.prefix.as_bytes(), &(listener.honest)(id)].concat();
     let mut again = Instant::now();
     let mut kept = Vec::new();
     wait_until(&format!("an honest transaction arrives over {}", listener.name), || {
@@ -393,6 +464,7 @@ fn handshakes_and_headers() {
         together: 1,
         seeds: headers,
         honest: proxied_line,
+        prefix: String::new(),
     };
     let secure = Listener {
         name: "http over TLS",
@@ -400,6 +472,7 @@ fn handshakes_and_headers() {
         together: 1,
         seeds: vec![client_hello()],
         honest: request,
+        prefix: String::new(),
     };
     assert_honest(&proxied, &service, 1);
     let (_, before) = memory(&service);

@@ -26,7 +26,7 @@ use crate::confinement::Files;
 use crate::connections::Slot;
 use crate::delivery::Collectors;
 use crate::input::Shared;
-use crate::mesh::AddressPattern;
+use crate::mesh::{AddressPattern, Destination};
 use crate::options::record::count;
 use crate::sink::BoxFuture;
 use crate::socket_file::SocketListener;
@@ -86,6 +86,12 @@ impl LineAddresses {
         let InputSettings { inputs, .. } = settings.into();
         let settings: Settings = serde_json::from_value(inputs.get(AccessLogStreamer::NAME)?.clone()).ok()?;
         settings.is_on().then(|| Self { allowed: settings.patterns().collect(), max: settings.max_addresses })
+    }
+
+    /// Whether `name` is that of outputs that lines may open, or the address of one.
+    pub fn has_output(&self, name: &str) -> bool {
+        let collector = Destination::Tcp { address: name.to_owned() };
+        name == collector.output_name() || self.allowed.iter().any(|pattern| pattern.matches(name))
     }
 }
 

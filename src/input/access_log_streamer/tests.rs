@@ -68,6 +68,11 @@ struct World {
 
 impl World {
     fn start(max: usize, allowed: &str, queue: QueueOptions) -> Self {
+        Self::with_lines(1000, 32 << 20, max, allowed, queue)
+    }
+
+    /// The same for lines of so many bytes, of which so many bytes may be unfinished.
+    fn with_lines(max_line_bytes: usize, unfinished: usize, max: usize, allowed: &str, queue: QueueOptions) -> Self {
         let home = tempfile::tempdir().unwrap();
         let delivery = Delivery::new(SinkShared::new(None), Budget::default(), home.path().to_owned());
         let allowed: AddressPattern = allowed.parse().unwrap();
@@ -93,8 +98,9 @@ impl World {
         settings.fifos = vec![home.path().join("fifo")];
         settings.paths = vec![home.path().join("socket")];
         settings.listen = any_port();
-        let input = AccessLogStreamer { settings, max_line_bytes: 1000 };
-        let inputs = Inputs::of(AccessLogStreamer::NAME, input.bind().unwrap()).with_collectors(Some(collectors));
+        let input = AccessLogStreamer { settings, max_line_bytes };
+        let mut inputs = Inputs::of(AccessLogStreamer::NAME, input.bind().unwrap()).with_collectors(Some(collectors));
+        inputs.max_unfinished_bytes = unfinished;
         Self { harness: Harness::serve(inputs), delivery, home }
     }
 
@@ -198,6 +204,21 @@ async fn a_full_queue() {
         assert_eq!(other.wait_for(6).await, "other\n");
         assert_eq!(world.counters().rejected_total() + world.counters().lost(), 0);
     }
+}
+
+/// Scenario: a line in the FIFO that holds more memory than unfinished lines may, then its end and other lines.
+/// Guarantees: it is given up and counted, and the FIFO is read on: what follows its end arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_holds_too_much() {
+    let mut peer = Peer::start().await;
+    let world = World::with_lines(1 << 20, 20_000, 64, "127.0.0.1:*", in_memory());
+    let mut fifo = world.fifo();
+    let text = format!("{};{}", peer.address, "x".repeat(60_000));
+    fifo.write_all(text.as_bytes()).unwrap();
+    wait_until("it is given up", || world.counters().rejected(Reason::Timeout) == 1).await;
+    writeln!(fifo, "its end\n{};next", peer.address).unwrap();
+    assert_eq!(peer.wait_for(5).await, "next\n");
+    wait_until("its end is rejected", || world.counters().rejected(Reason::Malformed) == 1).await;
 }
 
 /// Scenario: settings with an address that is a pattern of any host, and a FIFO's path that a file has.
