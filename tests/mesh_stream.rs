@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::envoy::peers::Envoy;
 use crate::service::{Home, Scrape, Service, Signal, TcpPeer, ask, free_port, request, wait_until};
+use crate::tap::Tap;
 
 /// A policy with a TCP backend at this port.
 fn policy(port: u16) -> String {
@@ -208,6 +209,25 @@ fn a_reload() {
     assert_eq!(lines(&second), ["two", "read at the stop"]);
     assert!(!fifo.exists());
     second.crash();
+}
+
+/// Scenario: taps on the outputs of all collectors and on that of one, and lines for two, of both forms.
+/// Guarantees: the lines are shown under the names of their outputs as they are sent: an object as JSON, anything else as a text.
+#[test]
+fn taps_show_lines() {
+    let (named, allowed) = (TcpPeer::start(), TcpPeer::start());
+    let service = start(named.port, allowed.port, free_port());
+    let all = Tap::start(&service, &["mesh-tcp", "--json", "--sample", "all"]);
+    let one = Tap::start(&service, &[&format!("127.0.0.1:{}", allowed.port), "--json", "--sample", "all"]);
+    let wrapped = json!({"address": format!("127.0.0.1:{}", allowed.port), "message": {"b": 1, "a": 2}});
+    write(&service, &format!("127.0.0.1:{};a \"text\"\n{wrapped}\n", named.port));
+    let text = all.await_message("the text is shown", |message| message["after"] == "a \"text\"");
+    assert_eq!(text["instance_name"], format!("127.0.0.1:{}", named.port));
+    assert_eq!(text["plugin"], "mesh-tcp");
+    let queues = service.home.queues();
+    assert!(queues.iter().any(|queue| queue["id"] == text["id"]), "{queues:?}");
+    let object = one.await_message("the object is shown", |message| message["plugin"] == "mesh-tcp");
+    assert_eq!(object["after"], json!({"a": 2, "b": 1}));
 }
 
 /// Scenario: a start with a file in the place of the FIFO, and settings whose addresses are none.

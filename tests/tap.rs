@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::service::{Home, Load, Service, Signal, configuration, transaction, wait_until};
 
 /// A running `logphase tap` and its output.
-struct Tap {
+pub struct Tap {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
     err: Arc<Mutex<Vec<String>>>,
@@ -39,7 +39,7 @@ impl Tap {
     }
 
     /// Starts `logphase tap` and waits until it is connected.
-    fn start(service: &Service, arguments: &[&str]) -> Self {
+    pub fn start(service: &Service, arguments: &[&str]) -> Self {
         let mut child = Self::launch(service, arguments);
         let out = collect(child.stdout.take().unwrap());
         let err = collect(child.stderr.take().unwrap());
@@ -60,7 +60,7 @@ impl Tap {
 
     /// Waits for a message that satisfies the condition.
     #[track_caller]
-    fn await_message(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub fn await_message(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let mut found = None;
         wait_until(what, || {
             found = self.messages().into_iter().find(|message| is(message));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::address::split_host_port;
 use super::field::{Field, Reader};
 use super::log_record::RecordFormat;
@@ -51,6 +53,12 @@ impl Destination {
             Self::Tcp { .. } => "mesh-tcp",
             Self::OpenTelemetry { .. } => "mesh-opentelemetry",
         }
+    }
+
+    /// The id of its output, as plugins have one: the same for every configuration.
+    pub fn identity(&self) -> String {
+        const NAMESPACE: Uuid = Uuid::from_u128(0x6d0f_5f6e_33a0_4c67_9a58_1d1f_0a57_c9e2);
+        Uuid::new_v5(&NAMESPACE, format!("{}:{}", self.output_name(), self.instance()).as_bytes()).to_string()
     }
 
     /// What tells it from others of its kind: a path or an address.

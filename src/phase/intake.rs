@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::identity;
 use super::ordered::Fence;
+use super::tap::Taps;
 use super::turns::{BatchSender, Share};
 use logphase_queue::Bound;
 use logphase_script::transaction::Transaction;
@@ -124,6 +125,8 @@ struct Shared {
     spare: Arc<Semaphore>,
     /// Whether the log phase reads the records that transactions are made of.
     reads_records: AtomicBool,
+    /// The taps on messages and lines.
+    taps: OnceLock<Arc<Taps>>,
 }
 
 /// Places in a channel for senders that have a batch in it already.
@@ -147,6 +150,7 @@ impl Intake {
             hasher: RandomState::new(),
             spare,
             reads_records: AtomicBool::new(false),
+            taps: OnceLock::new(),
         };
         let share = Share { group: 0, sender: 0 };
         Self { shared: Arc::new(shared), share, match_routes: false, replay: false, input: None }
@@ -229,6 +233,16 @@ impl Intake {
         }
         let result = result.await.map_err(|_| IntakeError::ShuttingDown)?;
         result.error.map_or(Ok(()), Err)
+    }
+
+    /// Says which taps an input has that hands in lines itself. Only the first call has an effect.
+    pub fn set_taps(&self, taps: &Arc<Taps>) {
+        let _ = self.shared.taps.set(taps.clone());
+    }
+
+    /// The taps, if there are some.
+    pub fn taps(&self) -> Option<&Arc<Taps>> {
+        self.shared.taps.get()
     }
 
     /// Says whether the log phase reads the records that transactions are made of.

@@ -13,7 +13,7 @@ use super::intake::{Batch, BatchResult};
 use super::program::Program;
 use super::reservation::{Needs, Refusal, Reservations};
 use super::run::{Observer, Part, Runner};
-use super::tap::{TappedObserver, Taps};
+use super::tap::{TappedObserver, Taps, offer_line};
 use super::turns::{BatchReceiver, BatchSender, SLICE, Share, batch_channel};
 use super::unlogged::UnloggedCounts;
 use crate::confinement::{Enforcement, ThreadFilter};
@@ -354,6 +354,10 @@ impl Worker {
                 }
             }
             for line in lines {
+                let output = program.mesh.as_ref().and_then(|engine| engine.outputs().get(line.output));
+                if let (Some(subscribers), Some(output)) = (&subscribers, output) {
+                    offer_line(subscribers, &(&output.destination).into(), &line.text);
+                }
                 self.reservations.push(first + line.output, line.text);
             }
         }

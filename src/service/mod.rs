@@ -107,6 +107,7 @@ impl Service {
         }
         let intake = Intake::new(channels, delivery.room(), settings.fair_by);
         intake.read_records(reads_records);
+        intake.set_taps(workers.taps());
         let stuck_after = settings.lua.stuck_after;
         let outputs = Mutex::new(outputs);
         Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs, collecting, seccomp })

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::source::process_environment;
 use crate::delivery::{CollectorRules, OpenError, Output, OutputSpec};
@@ -73,9 +72,6 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
         queue: plugin_settings.queue,
     }))
 }
-
-/// The namespace of the identities of outputs of meshes.
-const MESH_NAMESPACE: Uuid = Uuid::from_u128(0x6d0f_5f6e_33a0_4c67_9a58_1d1f_0a57_c9e2);
 
 /// The outputs of the access logs of meshes, in the order of [`Engine::outputs`]. Each destination has one, whichever policies
 /// name it: another policy or format changes nothing about what waits for it.
@@ -144,7 +140,7 @@ fn mesh_spec(destination: &Destination, settings: &Settings) -> Result<OutputSpe
     let (name, instance) = (destination.output_name(), destination.instance());
     let max_batch_size = matches!(destination, Destination::OpenTelemetry { .. }).then_some(RECORDS_OF_A_REQUEST);
     Ok(OutputSpec {
-        identity: Uuid::new_v5(&MESH_NAMESPACE, format!("{name}:{instance}").as_bytes()).to_string(),
+        identity: destination.identity(),
         plugin: name.to_owned(),
         instance: Some(instance.to_owned()),
         shares: Arc::default(),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::peers::Envoy;
 use crate::otlp::exported::Receiver;
 use crate::service::{Home, Service, TcpPeer, ask, configuration, free_port, request, wait_until};
+use crate::tap::Tap;
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mesh").join(name);
@@ -126,7 +127,7 @@ fn check_traffic_logs(mesh: &Mesh) {
 /// Scenario: the example of a mesh, with its Universal policies and file-log of Kong beside them: a request and a TCP connection
 /// between three services, each behind a real Envoy.
 /// Guarantees: each line is where the policy says, in its format; what `backend` accepts is in JSON by its MeshAccessLog; the
-/// plugin of Kong logs every entry, too; status, metrics and `queue list` show the outputs of the mesh as those of plugins.
+/// plugin of Kong logs every entry, too; status, metrics, `queue list` and `tap` show the outputs of the mesh as those of plugins.
 #[test]
 fn three_services() {
     let readme = example("README.md");
@@ -137,7 +138,13 @@ fn three_services() {
         "name": "file-log", "protocols": ["http", "tcp"], "config": {"path": home.text("kong.log")},
     }]);
     let mut mesh = Mesh::start(home, "mesh.yml", &plugins);
+    let tap = Tap::start(&mesh.service, &["--json", "--sample", "all"]);
     check_traffic_logs(&mesh);
+    let shown = tap
+        .await_message("tap shows a line", |message| message["instance_name"] == mesh.service.home.text("access.log"));
+    assert_eq!((&shown["plugin"], &shown["after"]), (&json!("mesh-file"), &json!(mesh.lines("access.log")[0])));
+    let shown = tap.await_message("tap shows a line in JSON", |message| message["plugin"] == "mesh-tcp");
+    assert_eq!(shown["after"]["source"], "backend");
     wait_until("backend has logged", || !mesh.lines("backend.log").is_empty());
     assert_eq!(
         mesh.lines("backend.log"),

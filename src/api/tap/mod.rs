@@ -3,6 +3,7 @@
 
 mod redact;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::router::{Call, Reply, Routes, json_reply};
-use crate::phase::{Condition, MessageOutcome, Sample, Subscription, TapFilter, Taps};
+use crate::phase::{Condition, MessageOutcome, Sample, Source, Step, Subscription, TapFilter, Taps};
 
 /// How often an empty line is sent when there is nothing else, so that each side notices that the other is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -111,7 +112,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<&'a RawValue>,
+    after: Option<Cow<'a, RawValue>>,
     /// Why there is no `after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_sent: Option<&'static str>,
@@ -121,7 +122,7 @@ struct Line<'a> {
 }
 
 fn describe(sample: &Sample, versions: Versions) -> Vec<u8> {
-    let step = sample.step();
+    let (plugin, id, instance_name) = sample.source.names();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let (sent, not_sent) = match &sample.outcome {
         MessageOutcome::Sent(bytes) => (Some(bytes), None),
@@ -130,17 +131,29 @@ fn describe(sample: &Sample, versions: Versions) -> Vec<u8> {
     };
     // Nothing is shown of a message that is not sent: it has never left the service.
     let before = sent.zip(sample.before.as_ref()).map(|(sent, before)| redact::only_what_is_sent(before, sent));
+    let failed = |step: &Step| sample.failed.iter().map(|&part| step.parts[part].name()).collect();
     let line = Line {
-        plugin: step.definition.name,
-        id: &step.id,
-        instance_name: step.instance_name.as_deref(),
+        plugin,
+        id,
+        instance_name,
         at: u64::try_from(now).unwrap_or(u64::MAX),
         before: before.and_then(|before| RawValue::from_string(String::from_utf8(before).ok()?).ok()),
-        after: sent.filter(|_| versions.after).and_then(|sent| serde_json::from_slice(sent).ok()),
+        after: sent.filter(|_| versions.after).and_then(|sent| shown(sent, &sample.source)),
         not_sent,
-        failed: sample.failed.iter().map(|&part| step.parts[part].name()).collect(),
+        failed: sample.step().map_or_else(Vec::new, failed),
     };
     let mut line = serde_json::to_vec(&line).unwrap_or_default();
     line.push(b'\n');
     line
+}
+
+/// A message or a line as JSON: a line that is no object is a text.
+fn shown<'a>(sent: &'a Bytes, source: &Source) -> Option<Cow<'a, RawValue>> {
+    let json = serde_json::from_slice::<&RawValue>(sent).ok().map(Cow::Borrowed);
+    match source {
+        Source::Lines(_) if !sent.starts_with(b"{") || json.is_none() => {
+            serde_json::value::to_raw_value(&String::from_utf8_lossy(sent)).ok().map(Cow::Owned)
+        }
+        _ => json,
+    }
 }

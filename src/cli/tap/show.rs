@@ -46,7 +46,7 @@ pub(super) fn render(line: &TapLine<'_>, text: &[u8], form: Form) -> Vec<u8> {
     };
     let mut out = paint(color, "1", &printable::line(&title(line)));
     out.push('\n');
-    let indented = |json: Option<&RawValue>| json.map(|json| printable_pretty(json.get().as_bytes()));
+    let indented = |json: Option<&RawValue>| json.map(shown);
     match (indented(line.before), indented(line.after)) {
         (Some(before), Some(after)) => compare(&before, &after, color, &mut out),
         (Some(one), None) | (None, Some(one)) => out.push_str(&one),
@@ -54,6 +54,14 @@ pub(super) fn render(line: &TapLine<'_>, text: &[u8], form: Form) -> Vec<u8> {
     }
     out.push('\n');
     out.into_bytes()
+}
+
+/// A message, indented; a line of an access log as it is.
+fn shown(json: &RawValue) -> String {
+    match serde_json::from_str::<String>(json.get()) {
+        Ok(line) => printable::lines(&line).into_owned() + "\n",
+        Err(_) => printable_pretty(json.get().as_bytes()),
+    }
 }
 
 fn title(line: &TapLine<'_>) -> String {
@@ -98,7 +106,7 @@ mod tests {
         String::from_utf8(render(&line, text.as_bytes(), Form::Pretty { color })).unwrap()
     }
 
-    /// Scenario: a message with both sides; one that is not sent; one with a control character.
+    /// Scenario: a message with both sides; one that is not sent; a line of an access log; one with a control character.
     /// Guarantees: the differences are marked, numbers keep their spelling; the heading says why nothing was sent; the
     /// control character is escaped.
     #[test]
@@ -115,6 +123,8 @@ mod tests {
         "#);
         let lost = r#"{"plugin":"tcp-log","instance_name":null,"at":0,"not_sent":"because","before":null}"#;
         insta::assert_snapshot!(shown(lost, false), @"# 1970-01-01T00:00:00.000Z tcp-log, not sent: because\n\n");
+        let line = r#"{"plugin":"mesh-tcp","instance_name":"h:1","at":0,"after":"a \"line\""}"#;
+        insta::assert_snapshot!(shown(line, false), @"# 1970-01-01T00:00:00.000Z mesh-tcp (h:1)\na \"line\"\n\n");
         let evil = "{\"plugin\":\"\u{2028}\",\"at\":0,\"after\":{\"a\":\"\u{9b}31m\u{202e}\"}}";
         let shown = shown(evil, true);
         assert!(shown.contains("\"\\u009b31m\\u202e\"") && shown.contains(r"\u{2028}"), "{shown}");

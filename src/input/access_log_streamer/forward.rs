@@ -12,7 +12,7 @@ use crate::delivery::{Collector, CollectorError, Collectors};
 use crate::input::lines::Taker;
 use crate::input::{Context, Reason};
 use crate::mesh::StreamedLine;
-use crate::phase::IntakeError;
+use crate::phase::{IntakeError, LineOutput};
 use logphase_queue::{Receipt, ReserveError};
 
 /// Lines of one batch, at most.
@@ -123,6 +123,9 @@ impl Forwarder {
             match queue.reserve(count, bytes) {
                 Ok(()) => {
                     let lines: Vec<Bytes> = group.lines.drain(..count).collect();
+                    if let Some(taps) = self.context.intake.taps() {
+                        taps.offer_lines(|| line_output(collector), &lines);
+                    }
                     let (done, safe) = oneshot::channel();
                     // Nobody waits for it any more if the input has ended.
                     let receipt = Receipt::new(move || {
@@ -177,6 +180,12 @@ impl Forwarder {
             tracing::warn!(input = self.context.input, suppressed, "{message}");
         }
     }
+}
+
+/// What taps call the output of a collector.
+fn line_output(collector: &Collector) -> LineOutput {
+    let spec = collector.output.spec();
+    LineOutput { plugin: spec.plugin.clone(), id: spec.identity.clone(), instance: spec.instance.clone() }
 }
 
 impl Taker for Forwarder {

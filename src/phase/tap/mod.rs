@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::program::{Program, Step};
 use super::run::{Observer, Part};
+use crate::mesh::Destination;
 use logphase_script::ScriptError;
 use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
@@ -26,13 +27,11 @@ const MAX_BUFFERED: usize = 256;
 /// Maximum bytes of messages in the buffer of a subscriber. A larger message is buffered alone.
 const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
-/// One message of one plugin.
+/// One message of one plugin, or one line of an access log of a mesh.
 #[derive(Debug)]
 pub struct Sample {
-    /// The program that ran.
-    pub program: Arc<Program>,
-    /// Index of the plugin's step in the program.
-    pub step: usize,
+    /// Whose it is.
+    pub source: Source,
     /// The message without edits, as the plugin would send it: with bodies, and redacted. `None` if the subscriber does
     /// not want it, or a body does not match its content type.
     pub before: Option<Bytes>,
@@ -42,10 +41,60 @@ pub struct Sample {
     pub failed: Vec<usize>,
 }
 
+/// Whose a sample is.
+#[derive(Debug)]
+pub enum Source {
+    /// A plugin's.
+    Plugin {
+        /// The program that ran.
+        program: Arc<Program>,
+        /// Index of the plugin's step in the program.
+        step: usize,
+    },
+    /// That of an output of lines.
+    Lines(LineOutput),
+}
+
+/// An output of lines of access logs of meshes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineOutput {
+    /// What the outputs of its kind are called, as plugins are.
+    pub plugin: String,
+    /// Its id.
+    pub id: String,
+    /// Its path or address.
+    pub instance: Option<String>,
+}
+
+impl From<&Destination> for LineOutput {
+    fn from(destination: &Destination) -> Self {
+        let instance = Some(destination.instance().to_owned());
+        Self { plugin: destination.output_name().to_owned(), id: destination.identity(), instance }
+    }
+}
+
+impl Source {
+    /// Name, id and instance name of the plugin.
+    pub fn names(&self) -> (&str, &str, Option<&str>) {
+        match self {
+            Self::Plugin { program, step } => names(&program.steps[*step]),
+            Self::Lines(LineOutput { plugin, id, instance }) => (plugin, id, instance.as_deref()),
+        }
+    }
+}
+
+/// Name, id and instance name of a plugin.
+fn names(step: &Step) -> (&str, &str, Option<&str>) {
+    (step.definition.name, &step.id, step.instance_name.as_deref())
+}
+
 impl Sample {
-    /// The step of the plugin.
-    pub fn step(&self) -> &Step {
-        &self.program.steps[self.step]
+    /// The step of the plugin; `None` for a line.
+    pub fn step(&self) -> Option<&Step> {
+        match &self.source {
+            Source::Plugin { program, step } => Some(&program.steps[*step]),
+            Source::Lines(_) => None,
+        }
     }
 
     fn size(&self) -> usize {
@@ -124,6 +173,13 @@ impl Taps {
         self.count.store(count, Ordering::Relaxed);
     }
 
+    /// Offers lines that go to the queue of `output`.
+    pub fn offer_lines(&self, output: impl FnOnce() -> LineOutput, lines: &[Bytes]) {
+        let Some(subscribers) = self.subscribers() else { return };
+        let output = output();
+        lines.iter().for_each(|line| offer_line(&subscribers, &output, line));
+    }
+
     /// The subscribers, if there are any.
     pub(super) fn subscribers(&self) -> Option<Arc<Vec<Arc<Subscriber>>>> {
         (self.count.load(Ordering::Relaxed) > 0).then(|| self.subscribers.load_full())
@@ -174,10 +230,9 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    fn wants(&self, step: &Step, outcome: &MessageOutcome) -> bool {
-        let named = self.plugin.as_deref().is_none_or(|wanted| {
-            wanted == step.definition.name || wanted == step.id || step.instance_name.as_deref() == Some(wanted)
-        });
+    fn wants(&self, (name, id, instance): (&str, &str, Option<&str>), outcome: &MessageOutcome) -> bool {
+        let named =
+            self.plugin.as_deref().is_none_or(|wanted| wanted == name || wanted == id || instance == Some(wanted));
         // Conditions apply to the message as it is sent, so that they cannot reveal redacted values.
         let holds = |condition: &Condition| matches!(outcome, MessageOutcome::Sent(sent) if condition.holds(sent));
         named && self.conditions.iter().all(holds)
@@ -190,6 +245,21 @@ impl Subscriber {
         if (buffered > 0 && buffered + size > MAX_BUFFERED_BYTES) || self.samples.try_send(sample).is_err() {
             self.buffered_bytes.fetch_sub(size, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Offers a line that goes to the queue of `output`.
+pub(super) fn offer_line(subscribers: &[Arc<Subscriber>], output: &LineOutput, line: &Bytes) {
+    let outcome = MessageOutcome::Sent(line.clone());
+    // Subscribers share one sample.
+    let mut sample: Option<Arc<Sample>> = None;
+    for subscriber in subscribers {
+        let wanted = subscriber.wants((&output.plugin, &output.id, output.instance.as_deref()), &outcome);
+        if wanted && subscriber.rate.as_ref().is_none_or(RateLimit::admits) {
+            let source = || Source::Lines(output.clone());
+            let make = || Sample { source: source(), before: None, outcome: outcome.clone(), failed: Vec::new() };
+            subscriber.offer(sample.get_or_insert_with(|| Arc::new(make())).clone());
         }
     }
 }
@@ -249,7 +319,7 @@ impl<'a, O> TappedObserver<'a, O> {
         // Subscribers share one sample without and one with `before`. Each is created when it is first needed.
         let mut samples: [Option<Arc<Sample>>; 2] = [None, None];
         for subscriber in self.subscribers {
-            let wanted = subscriber.wants(&self.program.steps[step], outcome);
+            let wanted = subscriber.wants(names(&self.program.steps[step]), outcome);
             if wanted && subscriber.rate.as_ref().is_none_or(RateLimit::admits) {
                 let sample = &mut samples[usize::from(subscriber.before)];
                 let make = || Arc::new(self.sample(step, outcome.clone(), subscriber.before));
@@ -264,7 +334,8 @@ impl<'a, O> TappedObserver<'a, O> {
             message.shaped(&self.program.steps[step].shape).ok().map(Bytes::from)
         });
         let failed = self.failed.iter().filter(|part| part.step == step).map(|part| part.part).collect();
-        Sample { program: self.program.clone(), step, before: before.flatten(), outcome, failed }
+        let source = Source::Plugin { program: self.program.clone(), step };
+        Sample { source, before: before.flatten(), outcome, failed }
     }
 }
 

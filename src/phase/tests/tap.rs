@@ -18,7 +18,12 @@ fn seen(sample: &Sample) -> (String, Option<String>, String, Vec<usize>) {
         MessageOutcome::Sent(bytes) => text(bytes),
         other => format!("{other:?}"),
     };
-    (sample.step().label.to_string(), sample.before.as_ref().map(text), outcome, sample.failed.clone())
+    (
+        sample.step().expect("it is a plugin's").label.to_string(),
+        sample.before.as_ref().map(text),
+        outcome,
+        sample.failed.clone(),
+    )
 }
 
 fn filter(plugin: Option<&str>, before: bool) -> TapFilter {
