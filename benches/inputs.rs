@@ -56,15 +56,21 @@ enum How {
     SyslogUdp,
     /// Lines of nginx in a file.
     File,
+    /// Lines of Envoys that name their collector, which is away: to its queue on disk, in the form of TrafficLogs.
+    Streamed,
+    /// The same in the form of MeshAccessLogs with a JSON format.
+    StreamedJson,
 }
 
-const ROWS: [(&str, How); 6] = [
+const ROWS: [(&str, How); 8] = [
     ("accept and read, a connection each", How::Bare),
     ("TCP, a connection each", How::Each),
     ("TCP, one connection", How::One),
     ("syslog over TCP, mapping nginx", How::SyslogTcp),
     ("syslog over UDP, mapping nginx", How::SyslogUdp),
     ("file, mapping nginx", How::File),
+    ("access log streamer, texts", How::Streamed),
+    ("access log streamer, JSON", How::StreamedJson),
 ];
 
 fn main() {
@@ -108,9 +114,12 @@ fn frames(how: How) -> Vec<Vec<u8>> {
         }
         How::SyslogTcp | How::SyslogUdp => b"<190>Nov 30 01:02:03 web-1 nginx: ",
         How::File => b"",
+        How::Streamed => b"127.0.0.1:9;",
+        How::StreamedJson => br#"{"address":"127.0.0.1:9","message":"#,
     };
+    let end: &[u8] = if how == How::StreamedJson { b"}\n" } else { b"\n" };
     let lines = NGINX.trim_ascii_end().split(|byte| *byte == b'\n');
-    lines.map(|line| [header, line, b"\n"].concat()).collect()
+    lines.map(|line| [header, line, end].concat()).collect()
 }
 
 /// Accepts and reads connections, then says how many microseconds of CPU time each took.
@@ -184,6 +193,11 @@ fn service(home: &Path, how: How) -> f64 {
             command.env("LOGPHASE_FILE_MAPPING", "nginx").env("LOGPHASE_FILE_MATCH_ROUTES", "false");
             "file"
         }
+        How::Streamed | How::StreamedJson => {
+            command.env("LOGPHASE_ACCESS_LOG_STREAMER_LISTEN", address.to_string());
+            command.env("LOGPHASE_ACCESS_LOG_STREAMER_ADDRESSES", "127.0.0.1:9");
+            "access_log_streamer"
+        }
     };
     let log = home.join("service.log");
     let child = command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
@@ -213,7 +227,7 @@ fn send(address: SocketAddr, how: How, count: usize) {
     match how {
         How::File => {}
         How::Bare | How::Each => connections(address, count),
-        How::One | How::SyslogTcp => {
+        How::One | How::SyslogTcp | How::Streamed | How::StreamedJson => {
             let mut stream = TcpStream::connect(address).unwrap();
             let all: Vec<u8> = frames.iter().cycle().take(count).flatten().copied().collect();
             stream.write_all(&all).unwrap();

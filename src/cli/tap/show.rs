@@ -124,7 +124,11 @@ mod tests {
         let lost = r#"{"plugin":"tcp-log","instance_name":null,"at":0,"not_sent":"because","before":null}"#;
         insta::assert_snapshot!(shown(lost, false), @"# 1970-01-01T00:00:00.000Z tcp-log, not sent: because\n\n");
         let line = r#"{"plugin":"mesh-tcp","instance_name":"h:1","at":0,"after":"a \"line\""}"#;
-        insta::assert_snapshot!(shown(line, false), @"# 1970-01-01T00:00:00.000Z mesh-tcp (h:1)\na \"line\"\n\n");
+        insta::assert_snapshot!(shown(line, false), @r#"
+        # 1970-01-01T00:00:00.000Z mesh-tcp (h:1)
+        a "line"
+
+        "#);
         let evil = "{\"plugin\":\"\u{2028}\",\"at\":0,\"after\":{\"a\":\"\u{9b}31m\u{202e}\"}}";
         let shown = shown(evil, true);
         assert!(shown.contains("\"\\u009b31m\\u202e\"") && shown.contains(r"\u{2028}"), "{shown}");

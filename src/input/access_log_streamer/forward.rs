@@ -96,6 +96,16 @@ impl Forwarder {
         self.append(&collector)
     }
 
+    /// Appends what waits, as long as its collector is known and has room.
+    fn append_known(&mut self) {
+        while let Some(collector) = self.waiting.front().and_then(|group| self.known.get(&group.address).cloned()) {
+            self.collectors.touch(&collector);
+            if matches!(self.append(&collector), Step::Wait(_)) {
+                break;
+            }
+        }
+    }
+
     /// Rejects the first group, whose collector has no output; waits if it may have one later.
     fn without_collector(&mut self, error: &CollectorError) -> Step {
         let reason = match error {
@@ -236,6 +246,8 @@ impl Taker for Forwarder {
                 None => self.waiting.push_back(Group { address, lines: VecDeque::from([line]) }),
             }
         }
+        // So that the next batch need not wait until this one is safe.
+        self.append_known();
     }
 
     fn is_empty(&self) -> bool {
