@@ -1,5 +1,6 @@
 //! The Admin API, as clients use it.
 
+mod access;
 mod concurrent;
 mod documented;
 mod durability;
