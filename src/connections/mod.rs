@@ -67,7 +67,6 @@ impl Connections {
     /// A place for a connection of `peer`; at the limit, that of another one, which is told to end. Waits only while the
     /// service works for all of them. Cancel-safe.
     pub(crate) async fn admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Slot {
-        let peer = peer.map(network_of);
         if let Some(slot) = self.try_admit(peer) {
             return slot;
         }
@@ -88,7 +87,7 @@ impl Connections {
         if slots.len() >= self.max {
             return None;
         }
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (id, peer) = (self.next.fetch_add(1, Ordering::Relaxed), peer.map(network_of));
         let state = Arc::new(State {
             peer: Mutex::new(peer),
             since: AtomicU64::new(self.now()),

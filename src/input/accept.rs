@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::Context;
 use crate::connections::{Connections, Slot};
@@ -18,6 +19,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long to look, when the inputs stop, for another connection that the kernel has already made.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// How long what is left of connections that have ended is held, if no other one is accepted meanwhile.
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A source of connections.
 pub(super) trait Listener: Send + Sync + 'static {
@@ -65,12 +69,6 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// The next connection of `listener`; it has the options of the listener.
-pub(super) async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, Peer::Inet(address)))
-}
-
 impl Listener for UnixListener {
     type Accepted = UnixStream;
     type Stream = UnixStream;
@@ -113,20 +111,28 @@ where
     let errors = Limiter::default();
     // A connection that is accepted and has no place yet.
     let mut next: Option<(L::Accepted, Peer)> = None;
+    let mut stopped = pin!(context.stopped());
+    let mut reap = interval_at(Instant::now() + REAP_INTERVAL, REAP_INTERVAL);
+    reap.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        // A connection that ends wakes nobody.
+        while let Some(ended) = connections.try_join_next() {
+            report(&context, ended, &errors);
+        }
         let peer = next.as_ref().and_then(|(_, peer)| peer.address());
         tokio::select! {
             biased;
-            () = context.stopped() => break,
-            Some(ended) = connections.join_next(), if !connections.is_empty() => report(&context, ended, &errors),
+            () = &mut stopped => break,
             slot = places.admit(peer), if next.is_some() => {
-                if let Some((stream, peer)) = next.take() {
-                    let opening = listener.open(stream, peer, slot.clone());
-                    start(&mut connections, &context, slot, opening, &handle);
+                if let Some(accepted) = next.take() {
+                    start(&mut connections, &context, &listener, accepted, slot, &handle);
                 }
             }
             accepted = listener.accept_one(), if next.is_none() => match accepted {
-                Ok(accepted) => next = Some(accepted),
+                Ok(accepted) => match places.try_admit(accepted.1.address()) {
+                    Some(slot) => start(&mut connections, &context, &listener, accepted, slot, &handle),
+                    None => next = Some(accepted),
+                },
                 Err(error) => {
                     if let Some(suppressed) = errors.admit() {
                         tracing::warn!(input = context.input, %error, suppressed, "cannot accept a connection; if too many files are open, raise their limit");
@@ -134,6 +140,7 @@ where
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
             },
+            _ = reap.tick(), if !connections.is_empty() => {}
         }
     }
     if options.drain_backlog {
@@ -141,10 +148,9 @@ where
             if next.is_none() {
                 next = timeout(BACKLOG_TIMEOUT, listener.accept_one()).await.ok().and_then(Result::ok);
             }
-            let Some((stream, peer)) = next.take() else { break };
-            let Some(slot) = places.try_admit(peer.address()) else { break };
-            let opening = listener.open(stream, peer, slot.clone());
-            start(&mut connections, &context, slot, opening, &handle);
+            let Some(accepted) = next.take() else { break };
+            let Some(slot) = places.try_admit(accepted.1.address()) else { break };
+            start(&mut connections, &context, &listener, accepted, slot, &handle);
         }
     }
     drop((listener, next));
@@ -153,13 +159,15 @@ where
     }
 }
 
-fn start<S: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+fn start<L: Listener, F: Future<Output = ()> + Send + 'static>(
     connections: &mut JoinSet<()>,
     context: &Context,
+    listener: &L,
+    (accepted, peer): (L::Accepted, Peer),
     slot: Slot,
-    opening: impl Future<Output = Option<(S, Peer)>> + Send + 'static,
-    handle: &(impl Fn(Context, S, Peer, Slot) -> F + Clone + Send + 'static),
+    handle: &(impl Fn(Context, L::Stream, Peer, Slot) -> F + Clone + Send + 'static),
 ) {
+    let opening = listener.open(accepted, peer, slot.clone());
     let (context, handle) = (context.clone(), handle.clone());
     connections.spawn(async move {
         let counters = context.counters.clone();

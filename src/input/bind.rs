@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 
+use super::transport::TcpSocket;
 use crate::socket_file::{self, DatagramSocket, SocketError, SocketListener};
 
 /// Connections that the kernel holds until they are accepted.
@@ -129,7 +130,7 @@ pub(super) fn each<T>(
 }
 
 /// Listens on `address` for `what`.
-pub(super) fn tcp(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+pub(super) fn tcp(what: &'static str, address: SocketAddr) -> Result<(TcpSocket, SocketAddr), BindError> {
     let listen = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -140,7 +141,7 @@ pub(super) fn tcp(what: &'static str, address: SocketAddr) -> Result<(TcpListene
         let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME));
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
+        let listener = TcpSocket::new(TcpListener::from(socket))?;
         let local = listener.local_addr()?;
         Ok((listener, local))
     };
@@ -223,6 +224,7 @@ mod tests {
         let (listener, address) = tcp("TCP", ([127, 0, 0, 1], 0).into()).expect("a free port");
         let _client = tokio::net::TcpStream::connect(address).await.expect("it listens");
         let (accepted, _) = listener.accept().await.expect("a connection");
+        let accepted = accepted.into_watched().expect("a descriptor");
         assert!(accepted.nodelay().expect("an option"));
         let socket = socket2::SockRef::from(&accepted);
         assert!(socket.keepalive().expect("an option"));

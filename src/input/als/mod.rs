@@ -17,13 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use self::call::Calls;
 use self::feed::Budget;
 use super::accept::AcceptOptions;
 use super::settings::{ADDRESS, MAX_CONNECTIONS, boolean, idle_timeout, list, settings_record, size};
-use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, TcpSocket, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind};
 use crate::confinement::Files;
 use crate::decode::AlsDecoder;
@@ -127,7 +126,7 @@ impl Settings {
 struct Bound {
     input: Als,
     transport: Transport,
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<(TcpSocket, SocketAddr)>,
 }
 
 impl BoundInput for Bound {

@@ -17,15 +17,13 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 use self::service::Service;
 use super::accept::AcceptOptions;
 use super::settings::{
     ADDRESS, ALLOWED_HOST, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, replays_phases,
     settings_record, size,
 };
-use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::transport::{self, Auth, PROXY_PROTOCOL, PerPeer, TcpSocket, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind};
 use crate::confinement::Files;
 use crate::decode::TextDecoder;
@@ -149,7 +147,7 @@ impl Settings {
 struct Bound {
     input: Http,
     transport: Transport,
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<(TcpSocket, SocketAddr)>,
 }
 
 impl BoundInput for Bound {

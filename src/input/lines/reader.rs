@@ -13,8 +13,8 @@ use crate::decode::Decode;
 use crate::input::{Counters, Reason};
 use crate::phase::{Intake, IntakeError};
 
-/// The size of a connection's first read.
-const INITIAL_READ_BYTES: usize = 16 << 10;
+/// The size of a connection's first read: one transaction of most. A peer that sends more gets larger ones.
+const INITIAL_READ_BYTES: usize = 4 << 10;
 
 /// A line that was not taken.
 #[derive(Debug)]

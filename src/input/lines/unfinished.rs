@@ -44,6 +44,11 @@ impl UnfinishedLines {
 
     /// One more stream, of `peer`.
     pub(in crate::input) fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> UnfinishedLine {
+        UnfinishedLine { all: self.clone(), peer, held: None }
+    }
+
+    /// One more line, of which nothing is held yet.
+    fn add(&self, peer: Option<IpAddr>) -> (u64, Arc<Line>) {
         let line = Arc::new(Line {
             peer: peer.map(network_of),
             bytes: AtomicUsize::new(0),
@@ -54,7 +59,7 @@ impl UnfinishedLines {
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lines.lock().insert(id, line.clone());
-        UnfinishedLine { all: self.clone(), id, line }
+        (id, line)
     }
 
     /// Tells the oldest lines to go until the others are within the bound.
@@ -92,20 +97,25 @@ impl UnfinishedLines {
 #[derive(Debug)]
 pub(in crate::input) struct UnfinishedLine {
     all: Arc<UnfinishedLines>,
-    id: u64,
-    line: Arc<Line>,
+    peer: Option<IpAddr>,
+    /// Its number and what others see of it, once some of it is held: most streams never hold any.
+    held: Option<(u64, Arc<Line>)>,
 }
 
 impl UnfinishedLine {
     /// The stream waits for more of a line of which `bytes` are held; 0: of no line.
-    pub(in crate::input) fn wait_with(&self, bytes: usize) {
-        let before = self.line.bytes.swap(bytes, Ordering::Relaxed);
+    pub(in crate::input) fn wait_with(&mut self, bytes: usize) {
+        if bytes == 0 && self.held.is_none() {
+            return;
+        }
+        let (_, line) = self.held.get_or_insert_with(|| self.all.add(self.peer));
+        let before = line.bytes.swap(bytes, Ordering::Relaxed);
         // A line that became shorter is another one.
         if bytes < before || before == 0 {
             let now = u64::try_from(self.all.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.line.since.store(now, Ordering::Relaxed);
+            line.since.store(now, Ordering::Relaxed);
         }
-        self.line.waits.store(true, Ordering::Relaxed);
+        line.waits.store(true, Ordering::Relaxed);
         let total = if bytes >= before {
             self.all.bytes.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
         } else {
@@ -118,17 +128,20 @@ impl UnfinishedLine {
 
     /// The stream has more of it.
     pub(in crate::input) fn resume(&self) {
-        self.line.waits.store(false, Ordering::Relaxed);
+        if let Some((_, line)) = &self.held {
+            line.waits.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Whether others need the memory.
     pub(in crate::input) fn is_evicted(&self) -> bool {
-        self.line.evicted.load(Ordering::Acquire)
+        self.held.as_ref().is_some_and(|(_, line)| line.evicted.load(Ordering::Acquire))
     }
 
     /// Returns when others need the memory. Cancel-safe.
     pub(in crate::input) async fn evicted(&self) {
-        let mut told = std::pin::pin!(self.line.told.notified());
+        let Some((_, line)) = &self.held else { return std::future::pending().await };
+        let mut told = std::pin::pin!(line.told.notified());
         told.as_mut().enable();
         if !self.is_evicted() {
             told.await;
@@ -138,8 +151,10 @@ impl UnfinishedLine {
 
 impl Drop for UnfinishedLine {
     fn drop(&mut self) {
-        self.all.lines.lock().remove(&self.id);
-        self.all.bytes.fetch_sub(self.line.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some((id, line)) = &self.held {
+            self.all.lines.lock().remove(id);
+            self.all.bytes.fetch_sub(line.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 }
 
@@ -152,23 +167,26 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_goes() {
         let all = UnfinishedLines::new(100);
-        let lines: Vec<_> = (0..4).map(|_| all.enter(None)).collect();
-        for (age, line) in lines.iter().enumerate() {
+        let mut lines: Vec<_> = (0..5).map(|_| all.enter(None)).collect();
+        let began = |line: &UnfinishedLine, at| line.held.as_ref().unwrap().1.since.store(at, Ordering::Relaxed);
+        for (age, line) in lines[..4].iter_mut().enumerate() {
             line.wait_with(25);
-            line.line.since.store(age as u64, Ordering::Relaxed);
+            began(line, age as u64);
         }
-        let evicted = |at: usize| lines[at].line.evicted.load(Ordering::Relaxed);
+        // Nothing is held of the last one.
+        lines[4].wait_with(0);
+        let evicted = |lines: &[UnfinishedLine]| [0, 1, 2, 3, 4].map(|at| lines[at].is_evicted());
         // The first is finished and another one begins; the second waits for the queues.
         lines[0].wait_with(0);
         lines[0].wait_with(25);
-        lines[0].line.since.store(9, Ordering::Relaxed);
+        began(&lines[0], 9);
         lines[1].resume();
-        assert!((0..4).all(|at| !evicted(at)) && all.bytes() == 100);
+        assert!(evicted(&lines) == [false; 5] && all.bytes() == 100);
         lines[3].wait_with(45);
         lines[2].evicted().await;
-        assert_eq!([0, 1, 2, 3].map(evicted), [false, false, true, false]);
+        assert_eq!(evicted(&lines), [false, false, true, false, false]);
         lines[3].wait_with(50);
-        assert_eq!([0, 1, 2, 3].map(evicted), [false, false, true, false]);
+        assert_eq!(evicted(&lines), [false, false, true, false, false]);
         drop(lines);
         assert_eq!(all.bytes(), 0);
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 
 use self::decoder::SyslogDecoder;
 use self::splitter::MessageSplitter;
@@ -19,7 +19,7 @@ use super::settings::{
     ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, TEXT, idle_timeout, list, matches_routes, replays_phases,
     settings_record,
 };
-use super::transport::{self, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::transport::{self, PROXY_PROTOCOL, PerPeer, TcpSocket, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines, serving};
 use crate::confinement::Files;
 use crate::decode::kong::Format;
@@ -130,7 +130,7 @@ struct Bound {
     input: Syslog,
     transport: Transport,
     udp: Vec<(UdpSocket, SocketAddr)>,
-    tcp: Vec<(TcpListener, SocketAddr)>,
+    tcp: Vec<(TcpSocket, SocketAddr)>,
     local: Vec<DatagramSocket>,
 }
 

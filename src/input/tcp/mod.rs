@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 use super::accept::AcceptOptions;
 use super::settings::{
     ADDRESS, MAPPING, MATCH_ROUTES, MAX_CONNECTIONS, idle_timeout, list, matches_routes, replays_phases,
     settings_record,
 };
-use super::transport::{self, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::transport::{self, PROXY_PROTOCOL, PerPeer, TcpSocket, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, bind, lines};
 use crate::confinement::Files;
 use crate::decode::TextDecoder;
@@ -96,7 +94,7 @@ impl Settings {
 struct Bound {
     input: Tcp,
     transport: Transport,
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<(TcpSocket, SocketAddr)>,
 }
 
 impl BoundInput for Bound {

@@ -9,6 +9,7 @@
 mod auth;
 mod exposure;
 mod peers;
+mod plain;
 mod proxy;
 mod settings;
 mod stream;
@@ -21,16 +22,18 @@ use std::time::Duration;
 
 use futures_util::future::Either;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 pub(super) use self::auth::{Access, Auth, Unauthorized};
 pub(super) use self::exposure::{findings, of_datagrams, refusal};
+pub(super) use self::plain::TcpSocket;
 pub(super) use self::settings::{PROXY_PROTOCOL, PerPeer, Tls};
 pub(super) use self::stream::Stream;
 
 use self::peers::{Peers, Place};
+use self::plain::Plain;
 use self::settings::Proxies;
 use self::stream::Io;
 use self::watched::Watched;
@@ -116,7 +119,7 @@ impl Transport {
     pub(super) async fn serve<H, F>(
         self,
         context: Context,
-        listeners: Vec<(TcpListener, SocketAddr)>,
+        listeners: Vec<(TcpSocket, SocketAddr)>,
         options: AcceptOptions,
         handler: impl Fn(SocketAddr) -> H,
     ) where
@@ -160,18 +163,19 @@ impl Transport {
 
 /// A listener whose connections begin as a [`Transport`] says.
 struct InetListener {
-    listener: TcpListener,
+    listener: TcpSocket,
     transport: Transport,
     context: Context,
 }
 
 impl Listener for InetListener {
-    type Accepted = (TcpStream, Option<Place>);
+    type Accepted = (Plain, Option<Place>);
     type Stream = Stream;
 
     async fn accept_one(&self) -> io::Result<(Self::Accepted, Peer)> {
         loop {
-            let (stream, peer) = accept::accept_tcp(&self.listener).await?;
+            let (stream, peer) = self.listener.accept().await?;
+            let peer = Peer::Inet(peer);
             if self.transport.expects_header(peer) {
                 return Ok(((stream, None), peer));
             }
@@ -189,23 +193,13 @@ impl Listener for InetListener {
         peer: Peer,
         slot: Slot,
     ) -> impl Future<Output = Option<(Stream, Peer)>> + Send + use<> {
-        let opening = Opening { transport: self.transport.clone(), context: self.context.clone() };
-        async move {
-            let context = opening.context.clone();
-            let stopped = async {
-                context.stopped().await;
-                tokio::time::sleep(STOP_TIMEOUT).await;
-            };
-            tokio::select! {
-                biased;
-                opened = opening.open(stream, place, peer, &slot) => opened,
-                () = slot.shed() => {
-                    report_shed(&context);
-                    None
-                }
-                () = stopped => None,
-            }
+        if self.transport.tls.is_none() && !self.transport.expects_header(peer) {
+            let stream = Stream::new(Io::Plain(stream), place, self.context.counters.clone());
+            return Either::Left(std::future::ready(Some((stream, peer))));
         }
+        let opening = Opening { transport: self.transport.clone(), context: self.context.clone() };
+        // Apart: the task of a connection for which nothing is opened is small.
+        Either::Right(Box::pin(opening.open_in_time(stream, place, peer, slot)))
     }
 }
 
@@ -216,13 +210,32 @@ struct Opening {
 }
 
 impl Opening {
+    /// Opens the connection, unless it has to end before.
+    async fn open_in_time(self, stream: Plain, place: Option<Place>, peer: Peer, slot: Slot) -> Option<(Stream, Peer)> {
+        let context = self.context.clone();
+        let stopped = async {
+            context.stopped().await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
+        };
+        tokio::select! {
+            biased;
+            opened = self.open(stream, place, peer, &slot) => opened,
+            () = slot.shed() => {
+                report_shed(&context);
+                None
+            }
+            () = stopped => None,
+        }
+    }
+
     async fn open(
         self,
-        stream: TcpStream,
+        stream: Plain,
         mut place: Option<Place>,
         mut peer: Peer,
         slot: &Slot,
     ) -> Option<(Stream, Peer)> {
+        let stream = stream.into_watched().inspect_err(|error| self.report_unwatched(peer, error)).ok()?;
         if self.transport.expects_header(peer) {
             if let Some(source) = self.read_header(&stream, peer).await? {
                 peer = Peer::Inet(source);
@@ -237,11 +250,19 @@ impl Opening {
             }
         }
         let io = match &self.transport.tls {
-            None => Io::Plain(stream),
-            // Apart, as are the bytes of a header: other connections hold no memory for it.
+            None => Io::Plain(stream.into()),
+            // Apart, as are the bytes of a header: connections that wait for a header hold no memory for it.
             Some(tls) => Box::pin(self.encrypt(tls.get(), stream, peer)).await?,
         };
         Some((Stream::new(io, place, self.context.counters.clone()), peer))
+    }
+
+    /// Logs that the connection is closed because Tokio cannot watch it.
+    fn report_unwatched(&self, peer: Peer, error: &io::Error) {
+        let Context { input, counters, .. } = &self.context;
+        if let Some(suppressed) = counters.refusal_limit.admit() {
+            tracing::warn!(input, %peer, %error, suppressed, "connection closed: the system cannot watch one more");
+        }
     }
 
     /// The client that the proxy names, if it names one. `None` if the connection is refused.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::peers::Place;
+use super::plain::Plain;
 use crate::input::Counters;
 
 /// Bytes of one read while the rate of the peer is limited, at most.
@@ -27,7 +28,7 @@ pub(in crate::input) struct Stream {
 }
 
 pub(super) enum Io {
-    Plain(TcpStream),
+    Plain(Plain),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
