@@ -293,9 +293,13 @@ impl Intake {
         }
     }
 
-    /// Chooses the least busy worker, in turn among equals.
+    /// Chooses a worker that is awake and has little to do, so that none is woken for it; else the least busy one, in turn
+    /// among equals.
     pub(super) fn choose(&self) -> usize {
         let workers = &self.shared.workers;
+        if let Some(awake) = workers.iter().position(BatchSender::is_at_hand) {
+            return awake;
+        }
         let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
         (0..workers.len())
             .map(|i| (start + i) % workers.len())

@@ -56,23 +56,30 @@ impl Waiting for VecDeque<Batch> {
 struct Turns<K, W> {
     waiting: HashMap<K, (W, usize)>,
     order: VecDeque<K>,
+    /// The memory of one that is forgotten, for the next: most wait alone, and not for long.
+    spare: Option<W>,
 }
 
 impl<K, W> Default for Turns<K, W> {
     fn default() -> Self {
-        Self { waiting: HashMap::new(), order: VecDeque::new() }
+        Self { waiting: HashMap::new(), order: VecDeque::new(), spare: None }
     }
 }
 
 impl<K: Copy + Eq + Hash, W: Waiting> Turns<K, W> {
     /// What waits under `key`, to which the caller adds something.
     fn entry(&mut self, key: K) -> &mut W {
-        let order = &mut self.order;
+        let Self { order, spare, .. } = self;
         let (waiting, _) = self.waiting.entry(key).or_insert_with(|| {
             order.push_back(key);
-            (W::default(), QUANTUM)
+            (spare.take().unwrap_or_default(), QUANTUM)
         });
         waiting
+    }
+
+    /// Removes `key`, under which nothing waits.
+    fn remove(&mut self, key: K) {
+        self.spare = self.waiting.remove(&key).map(|(empty, _)| empty);
     }
 
     /// Lets each in turn save up for its next batch, until one can pay. Returns its key and the cost.
@@ -94,7 +101,7 @@ impl<K: Copy + Eq + Hash, W: Waiting> Turns<K, W> {
     /// Forgets `key` if nothing waits under it.
     fn forget(&mut self, key: K) {
         if self.waiting.get(&key).is_some_and(|(waiting, _)| waiting.is_empty()) {
-            self.waiting.remove(&key);
+            self.remove(key);
             self.order.retain(|other| *other != key);
         }
     }
@@ -112,7 +119,7 @@ impl<K: Copy + Eq + Hash, W: Waiting> Turns<K, W> {
             let batch = waiting.take();
             self.order.remove(place);
             if waiting.is_empty() {
-                self.waiting.remove(&key);
+                self.remove(key);
             } else {
                 self.order.push_back(key);
             }
@@ -133,7 +140,7 @@ impl<K: Copy + Eq + Hash, W: Waiting> Waiting for Turns<K, W> {
         *credit = credit.saturating_sub(cost);
         let batch = waiting.take();
         if waiting.is_empty() {
-            self.waiting.remove(&key);
+            self.remove(key);
             self.order.pop_front();
         }
         batch
@@ -157,17 +164,39 @@ struct Shared {
     arrived: Condvar,
     /// Bytes of the batches that wait, and of the one that was taken last.
     load: AtomicUsize,
-    /// When a batch was taken last, in milliseconds of [`now`].
+    /// When a batch was taken last, in nanoseconds of [`now`].
     taken_at: AtomicU64,
+    /// How long recent batches took; see [`pace`].
+    pace: AtomicU64,
 }
 
-/// A worker that has taken no batch for so long while some wait is given no more, in milliseconds.
-const STUCK: u64 = 1000;
+/// A worker that has taken no batch for so long while some wait is given no more, in nanoseconds.
+const STUCK: u64 = 1_000_000_000;
 
-/// Milliseconds since the first call.
+/// What a worker may have before it and still be given more although another one sleeps, in nanoseconds. To wake one costs
+/// several microseconds of computing time on both sides.
+const SHORT_WAIT: u64 = 20_000;
+
+/// How long a worker may have worked on a batch and still be expected to end it soon, in nanoseconds.
+const SHORT_WORK: u64 = 100_000;
+
+/// Nanoseconds since the first call.
 fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds that a KiB takes, from those of the batches `before` and of one more of `bytes` that took `spent` nanoseconds. One
+/// slow batch counts at once, and for a while.
+fn pace(before: u64, bytes: usize, spent: u64) -> u64 {
+    let last = spent.saturating_mul(1024) / (bytes as u64).max(1);
+    last.max(before - before / 8 + last / 8)
+}
+
+/// Whether a worker that is awake will soon have done all that it has before it: `load` bytes at this pace, the first of
+/// which it took `since` nanoseconds ago.
+fn is_short_wait(load: usize, pace: u64, since: u64) -> bool {
+    since < SHORT_WORK && (load as u64).saturating_mul(pace) / 1024 < SHORT_WAIT
 }
 
 impl Shared {
@@ -214,6 +243,13 @@ impl BatchSender {
         if self.is_stuck() { load.saturating_add(usize::MAX / 2) } else { load }
     }
 
+    /// Whether the worker is awake and will take another batch soon.
+    pub(super) fn is_at_hand(&self) -> bool {
+        let Shared { load, taken_at, pace, .. } = &*self.shared;
+        let (load, pace) = (load.load(Ordering::Relaxed), pace.load(Ordering::Relaxed));
+        load > 0 && is_short_wait(load, pace, now().saturating_sub(taken_at.load(Ordering::Relaxed)))
+    }
+
     /// Whether the worker has batches and has taken none for long.
     fn is_stuck(&self) -> bool {
         let taken_at = self.shared.taken_at.load(Ordering::Relaxed);
@@ -258,7 +294,12 @@ impl BatchReceiver {
     /// Waits for a batch; `None` when there is none and the other end is gone.
     pub fn take(&mut self) -> Option<Batch> {
         // What was taken last is done.
-        self.shared.load.fetch_sub(std::mem::take(&mut self.taken), Ordering::Relaxed);
+        let Shared { load, taken_at, pace: recent, .. } = &*self.shared;
+        if self.taken > 0 {
+            let spent = now().saturating_sub(taken_at.load(Ordering::Relaxed));
+            recent.store(pace(recent.load(Ordering::Relaxed), self.taken, spent), Ordering::Relaxed);
+        }
+        load.fetch_sub(std::mem::take(&mut self.taken), Ordering::Relaxed);
         let mut state = self.shared.state.lock();
         loop {
             if let Some(mut batch) = state.waiting.take() {
@@ -300,5 +341,30 @@ impl Drop for BatchReceiver {
     fn drop(&mut self) {
         // The batches are dropped without an answer, outside of the lock.
         drop(self.shared.close());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: loads of a worker whose batches are quick, one that has worked on its batch for long, and one whose batches
+    /// became slow and then quick again.
+    /// Guarantees: it is given more only while that waits for a short time; one slow batch ends that at once, and some quick
+    /// ones bring it back.
+    #[test]
+    fn short_waits() {
+        let quick = pace(0, 2048, 3_000);
+        assert!(is_short_wait(6_000, quick, 0) && !is_short_wait(60_000, quick, 0));
+        assert!(!is_short_wait(2048, quick, SHORT_WORK));
+        let slow = pace(quick, 2048, 1_000_000);
+        assert!(!is_short_wait(2048, slow, 0));
+        let mut recent = slow;
+        let batches = (1..1000).find(|_| {
+            recent = pace(recent, 2048, 3_000);
+            is_short_wait(2048, recent, 0)
+        });
+        assert!(batches.is_some_and(|batches| (10..100).contains(&batches)), "{batches:?}");
+        assert!(pace(u64::MAX, 1, u64::MAX) > slow);
     }
 }
