@@ -1,8 +1,8 @@
 //! The Admin API: Kong's own (docs/admin-api.md).
 //!
-//! [`route`] says what a path names, [`answer`] does what the method asks for. A write goes from the [`body`] of a request
-//! through [`read`], which validates it by Kong's schema, and [`write`], which checks Kong's constraints, to [`state`], which checks the
-//! configuration as a whole, stores it and makes it active. Entities are in [`tables`], and on disk in the [`store`].
+//! `route` says what a path names, `answer` does what the method asks for. A write goes from the `body` of a request
+//! through `read`, which validates it by Kong's schema, and `write`, which checks Kong's constraints, to `state`, which checks the
+//! configuration as a whole, stores it and makes it active. Entities are in `tables`, and on disk in the `store`.
 
 mod access;
 mod address;

@@ -92,12 +92,16 @@ pub(super) struct Config {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigAction {
     /// Print the entities of the database as a declarative file; a service may be running.
+    #[command(after_help = "Examples:\n  logphase config export > kong.yml")]
     Export {
         /// Settings file; default: logphase.yml in the current directory, if present.
         #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
         settings: Option<PathBuf>,
     },
     /// Bring the entities of declarative files into the database, for services with `database: sqlite`; none may be running.
+    #[command(
+        after_help = "Examples:\n  logphase config import kong.yml\n  logphase config import --replace services.yml plugins.yml"
+    )]
     Import {
         #[command(flatten)]
         files: Files,

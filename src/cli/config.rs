@@ -27,7 +27,7 @@ fn export(files: ConfigFiles) -> Result<(), Vec<Diagnostic>> {
     if any_error(&diagnostics) {
         return Err(diagnostics);
     }
-    let text = database::export(&settings).map_err(|error| vec![error])?;
+    let text = database::export(&settings).map_err(|error| vec![*error])?;
     say(text.as_bytes());
     Ok(())
 }
@@ -41,7 +41,7 @@ fn import(files: ConfigFiles, replace: bool) -> Result<(), Vec<Diagnostic>> {
     let sources = loaded.configuration.sources.clone();
     let prepared = Prepared::new(loaded)?;
     show(prepared.warnings());
-    let count = database::import(prepared.settings(), &sources, replace).map_err(|error| vec![error])?;
+    let count = database::import(prepared.settings(), &sources, replace).map_err(|error| vec![*error])?;
     complain(&format!("{count} entities are in the database\n"));
     Ok(())
 }

@@ -96,7 +96,7 @@ impl Launch {
         let contents = Contents::read(&watched).beginning_with(before);
         let database = match Database::open(&settings, &paths) {
             Ok(database) => database,
-            Err(error) => return Err(diagnostics.into_iter().chain([error]).collect()),
+            Err(error) => return Err(diagnostics.into_iter().chain([*error]).collect()),
         };
         let loaded = match &database {
             Some(database) => Loaded::with_entities(settings, diagnostics, &database.root()),

@@ -13,14 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use self::fifo::Fifo;
 use self::forward::Forwarder;
 use super::accept::{self, AcceptOptions, Peer};
 use super::lines::{self, LineSplitter};
 use super::settings::{ADDRESS, MAX_CONNECTIONS, TEXT, idle_timeout, list, settings_record};
-use super::transport::{self, PROXY_PROTOCOL, PerPeer, Tls, Transport, TransportSettings};
+use super::transport::{self, PROXY_PROTOCOL, PerPeer, TcpSocket, Tls, Transport, TransportSettings};
 use super::{Address, BindError, BoundInput, Context, Input, InputSettings, bind, serving};
 use crate::confinement::Files;
 use crate::connections::Slot;
@@ -185,7 +184,7 @@ impl Settings {
 struct Bound {
     input: AccessLogStreamer,
     transport: Transport,
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<(TcpSocket, SocketAddr)>,
     sockets: Vec<SocketListener>,
     fifos: Vec<Fifo>,
 }

@@ -3,6 +3,7 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
