@@ -12,8 +12,8 @@
 //! share, [`plugin`] defines the supported plugins, `vaults` resolves references to secrets, and `compile` builds the program that [`phase`] runs. Every problem of a
 //! configuration is a [`Diagnostic`](logphase_config::diagnostic::Diagnostic).
 //!
-//! [`service`] connects these parts, [`api`] serves its status and metrics, [`confinement`] restricts the process, and
-//! [`cli`] has the commands.
+//! [`service`] connects these parts, [`api`] serves its status and metrics, [`admin`] is Kong's Admin API, [`confinement`]
+//! restricts the process, and [`cli`] has the commands.
 
 pub mod admin;
 pub mod api;
