@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::field::{CUSTOM_FIELDS, LOG_PHASE};
 use super::{ANY, HTTP, Protocols};
 use crate::sink::{ConfigError, Opened, Opener, SinkShared};
-use logphase_config::schema::{Default, Record, Type};
+use logphase_config::schema::Record;
 
 /// A plugin that runs in the log phase.
 #[derive(Debug, Clone, Copy)]
@@ -175,14 +175,6 @@ impl Definition {
         let mut config = config.as_object().cloned().unwrap_or_default();
         for field in LOG_PHASE {
             config.remove(field.name);
-        }
-        // Kong's numbers of milliseconds and bytes may have a fraction; sinks count whole ones.
-        for field in self.schema.fields.iter().filter(|field| matches!(field.ty, Type::Number)) {
-            if let (Default::Integer(_), Some(value)) = (field.default, config.get_mut(field.name))
-                && let Some(number) = value.as_f64().filter(|number| number.fract() != 0.0)
-            {
-                *value = (number.ceil() as i64).into();
-            }
         }
         (self.extend_sink_config)(&mut config, context);
         Value::Object(config)

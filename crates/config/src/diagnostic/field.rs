@@ -66,14 +66,16 @@ impl From<&str> for FieldPath {
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, segment) in self.0.iter().enumerate() {
+        // What is about a record is written as the record.
+        let named = self.0.iter().filter(|segment| **segment != Segment::Entity);
+        for (at, segment) in named.enumerate() {
             if at > 0 {
                 f.write_str(".")?;
             }
             match segment {
                 Segment::Field(name) | Segment::Key(name) => f.write_str(name)?,
                 Segment::Element(index) => write!(f, "{}", index + 1)?,
-                Segment::Entity => f.write_str("@entity")?,
+                Segment::Entity => {}
             }
         }
         Ok(())
