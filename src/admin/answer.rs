@@ -47,6 +47,8 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
         Target::EnabledPlugins => ok(json!({"enabled_plugins": schemas::plugin_names()})),
         Target::Schema(name) => schemas::entity(&name).and_then(ok),
         Target::PluginSchema(name) => schemas::plugin(&name).and_then(ok),
+        Target::VaultSchema(name) => schemas::vault(&name).and_then(ok),
+        Target::FilterSchema(name) => Err(ApiError::plain(StatusCode::NOT_FOUND, format!("Filter '{name}' not found"))),
         Target::OldPluginSchema(name) => schemas::plugin_config(&name).and_then(ok),
         Target::Validate(name) => schemas::validate(state, &name, &call).and_then(ok),
         Target::Config if get => config::show(state).and_then(ok),
@@ -54,7 +56,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
         Target::Tags | Target::Tag(_) if !get => Err(list::no_tags()),
         Target::Tags => list::tags(&state.tables(), &Query::parse(&call.query), None, "/tags").and_then(ok),
         Target::Tag(tag) => {
-            let path = format!("/tags/{tag}");
+            let path = format!("/tags/{}", list::escaped(&tag));
             list::tags(&state.tables(), &Query::parse(&call.query), Some(&tag), &path).and_then(ok)
         }
         Target::Cache => NO_CONTENT,
@@ -300,7 +302,7 @@ fn children(state: &State, below: &Below, call: Call) -> ApiResult<Answer> {
     let (id, kind) = (parent_id(state, below)?, below.kind);
     if call.method != Method::POST {
         let tables = state.tables();
-        let path = format!("/{}/{}/{}", below.parent.path, below.key, kind.path);
+        let path = format!("/{}/{}/{}", below.parent.path, list::escaped(&below.key), kind.path);
         let show = |entity: &Entity| shown(caller, &tables, kind, entity);
         let query = Query::parse(&call.query);
         return list::children((kind, below.field), &id, &tables, &query, &path, &show).and_then(ok);

@@ -1,10 +1,13 @@
 //! Lists of entities, with Kong's pages and filters.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use imbl::OrdSet;
 use logphase_config::schema::is_uuid;
 use logphase_script::parse_lua_number;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::error::{ApiError, ApiResult};
@@ -170,6 +173,14 @@ pub(crate) fn children(
     Ok(page(ids.filter_map(|id| tables.get(kind, id)), size, path, &[], show))
 }
 
+/// What `ngx.escape_uri` leaves as it is in a part of a URI.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `text` as a part of a URI.
+pub(crate) fn escaped(text: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(text, UNRESERVED)
+}
+
 /// The offset of what follows the entity `id`.
 pub(crate) fn offset_of(id: &str) -> String {
     URL_SAFE_NO_PAD.encode(Value::from(id).to_string())
@@ -187,12 +198,11 @@ fn page<'a>(
     let data: Vec<Value> = page.iter().map(|entity| show(entity)).collect();
     let Some(last) = page.last().filter(|_| more) else { return json!({"data": data, "next": null}) };
     let offset = offset_of(&id_of(last));
-    let mut next = form_urlencoded::Serializer::new(String::new());
-    next.append_pair("offset", &offset);
+    let mut next = format!("{path}?offset={}", escaped(&offset));
     for (name, value) in arguments {
-        next.append_pair(name, value);
+        next.push_str(&format!("&{name}={}", escaped(value)));
     }
-    json!({"data": data, "offset": offset, "next": format!("{path}?{}", next.finish())})
+    json!({"data": data, "offset": offset, "next": next})
 }
 
 /// The answer to a write of tags: they are written with their entities.

@@ -28,6 +28,10 @@ pub(crate) enum Target {
     OldPluginSchema(String),
     /// `/schemas/plugins/NAME`
     PluginSchema(String),
+    /// `/schemas/vaults/NAME`
+    VaultSchema(String),
+    /// `/schemas/filters/NAME`
+    FilterSchema(String),
     /// `/schemas/ENTITY`
     Schema(String),
     /// `/schemas/ENTITY/validate`
@@ -122,6 +126,9 @@ impl Target {
             ["plugins", "schema", name] => Self::OldPluginSchema((*name).to_owned()),
             ["schemas", "plugins", "validate"] => Self::Validate("plugins".to_owned()),
             ["schemas", "plugins", name] => Self::PluginSchema((*name).to_owned()),
+            ["schemas", "vaults", "validate"] => Self::Validate("vaults".to_owned()),
+            ["schemas", "vaults", name] => Self::VaultSchema((*name).to_owned()),
+            ["schemas", "filters", name] => Self::FilterSchema((*name).to_owned()),
             ["schemas", name] => Self::Schema((*name).to_owned()),
             ["schemas", name, "validate"] => Self::Validate((*name).to_owned()),
             ["cache"] => Self::Cache,
@@ -187,6 +194,8 @@ impl Target {
             | Self::EnabledPlugins
             | Self::OldPluginSchema(_)
             | Self::PluginSchema(_)
+            | Self::VaultSchema(_)
+            | Self::FilterSchema(_)
             | Self::Schema(_)
             | Self::Clustering
             | Self::LogLevel => READ,
@@ -219,6 +228,9 @@ pub(crate) fn endpoints() -> Vec<String> {
         "/plugins/schema/{name}",
         "/schemas/plugins/validate",
         "/schemas/plugins/{name}",
+        "/schemas/vaults/validate",
+        "/schemas/vaults/{name}",
+        "/schemas/filters/{name}",
         "/schemas/{name}",
         "/schemas/{db_entity_name}/validate",
         "/status",

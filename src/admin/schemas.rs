@@ -69,6 +69,19 @@ pub(crate) fn plugin(name: &str) -> ApiResult<Value> {
     Ok(json!({"fields": [protocols, config], "entity_checks": []}))
 }
 
+/// The schema of the vaults `name`.
+///
+/// # Errors
+/// There are no such vaults in Kong's open source.
+pub(crate) fn vault(name: &str) -> ApiResult<Value> {
+    if name != "env" {
+        return Err(ApiError::plain(StatusCode::NOT_FOUND, format!("No vault named '{name}'")));
+    }
+    let prefix = json!({"prefix": {"type": "string", "match": "^[%a_-][%a%d_-]*$"}});
+    let config = json!({"config": {"type": "record", "required": true, "fields": [prefix]}});
+    Ok(json!({"fields": [config], "entity_checks": []}))
+}
+
 /// The schema of the `config` of the plugin `name`, in the form of old versions.
 ///
 /// # Errors
