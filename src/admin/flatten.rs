@@ -302,3 +302,36 @@ fn categorize(errors: &Value, field: &str, texts: &mut Vec<Value>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: errors of a service, and of the plugin in it, as a list. Guarantees: the plugin comes first, with its service as a
+    /// reference; the service is without it; fields are sorted from the last to the first; nothing stays in the tree.
+    #[test]
+    fn entities_in_entities() {
+        let id = "11111111-1111-4111-8111-111111111111";
+        let root = json!({"services": [{"id": id, "name": "s", "tags": ["t"], "plugins": [{"name": "p"}]}]});
+        let mut tree = json!({"services": [{"port": "x", "host": "y", "plugins": [{"config": {"a": ["z"]}}]}]});
+        let mut flattened = Vec::new();
+        flatten_sections(&mut tree, &root, &mut flattened);
+        assert_eq!(tree, json!({}));
+        let field = |field: &str, message: &str| json!({"type": "field", "field": field, "message": message});
+        let plugin = json!({
+            "entity_type": "plugin",
+            "entity_name": "p",
+            "entity": {"name": "p", "service": {"id": id}},
+            "errors": [field("config.a.1", "z")],
+        });
+        let service = json!({
+            "entity_type": "service",
+            "entity_name": "s",
+            "entity_id": id,
+            "entity_tags": ["t"],
+            "entity": {"id": id, "name": "s", "tags": ["t"]},
+            "errors": [field("port", "x"), field("host", "y")],
+        });
+        assert_eq!(flattened, [plugin, service]);
+    }
+}

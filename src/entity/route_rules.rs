@@ -98,12 +98,15 @@ fn snis_need_tls(route: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem { field: "snis", message: "`snis` does not apply to these protocols".to_owned(), kong })
 }
 
-const STREAM: (&[&str], &str) = (&["tcp", "tls", "udp", "tls_passthrough"], "'tcp', 'tls', 'tls_passthrough' or 'udp'");
-const HTTP: (&[&str], &str) = (&["http", "https"], "'http' or 'https'");
-const GRPC: (&[&str], &str) = (&["grpc", "grpcs"], "'grpc' or 'grpcs'");
+/// Protocols, and how Kong's messages name them.
+type Family = (&'static [&'static str], &'static str);
+
+const STREAM: Family = (&["tcp", "tls", "udp", "tls_passthrough"], "'tcp', 'tls', 'tls_passthrough' or 'udp'");
+const HTTP: Family = (&["http", "https"], "'http' or 'https'");
+const GRPC: Family = (&["grpc", "grpcs"], "'grpc' or 'grpcs'");
 
 /// Fields that routes of some protocols cannot have.
-const FORBIDDEN: [(&str, &[(&[&str], &str)]); 6] = [
+const FORBIDDEN: [(&str, &[Family]); 6] = [
     ("methods", &[STREAM, GRPC]),
     ("hosts", &[STREAM]),
     ("paths", &[STREAM]),

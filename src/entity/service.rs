@@ -169,3 +169,26 @@ impl FromStr for ServiceUrl {
         Ok(Self { protocol, host: host.to_owned(), port, path: path.map(str::to_owned) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: URLs of services, good and bad, in requests. Guarantees: they give the members that LuaSocket finds in them.
+    #[test]
+    fn members_of_urls() {
+        let cases = [
+            ("http://a.com", r#"["http","a.com",80,null]"#),
+            ("https://a.com/x?q#f", r#"["https","a.com",443,"/x"]"#),
+            ("grpc://u:p@[::1]:9000/", r#"["grpc","::1",9000,"/"]"#),
+            ("http://a.com:70000", r#"["http","a.com",70000,null]"#),
+            ("http://a.com:x", r#"["http","a.com","x",null]"#),
+            ("a.com", r#"["http",null,80,"a.com"]"#),
+            ("http://", r#"["http",null,80,null]"#),
+        ];
+        for (url, expected) in cases {
+            let values: Vec<Value> = members_of_url(url).map(|(_, value)| value).into();
+            assert_eq!(Value::from(values).to_string(), expected, "{url}");
+        }
+    }
+}

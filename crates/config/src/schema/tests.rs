@@ -133,3 +133,54 @@ fn exports_definitions() {
     insta::assert_snapshot!(json[1], @r#"{"port":{"type":"integer","required":true,"default":80,"between":[0.0,65535.0]}}"#);
     insta::assert_snapshot!(json[4], @r#"{"tags":{"type":"set","elements":{"type":"string"},"default":["a"]}}"#);
 }
+
+static PAIR: Record = Record {
+    fields: &[Field::string("a"), Field::string("b"), Field::integer("n")],
+    checks: &[
+        |values| match (values.get("a"), values.get("b")) {
+            (None, None) => Err(Problem {
+                field: "a",
+                message: "neither `a` nor `b`".into(),
+                kong: Violation::AtLeastOne("a or b".into()),
+            }),
+            _ => Ok(()),
+        },
+        |values| match values.get("n").and_then(serde_json::Value::as_i64) {
+            Some(1) if values.contains_key("b") => Err(Problem {
+                field: "b",
+                message: "`b` with `n: 1`".into(),
+                kong: Violation::conditional("n", "b", "value must be null"),
+            }),
+            _ => Ok(()),
+        },
+        |values| {
+            if values.contains_key("n") {
+                Err(Problem { field: "n", message: "n".into(), kong: "custom".into() })
+            } else {
+                Ok(())
+            }
+        },
+    ],
+};
+
+/// Scenario: requests that break rules over several fields, alone and beside errors of the fields. Guarantees: a rule that an invalid field
+/// satisfies counts it, a condition names its field in place of that one's own error, and custom rules wait for valid fields.
+#[test]
+fn rules_beside_errors_of_fields() {
+    let errors = |body: serde_json::Value| {
+        let node = Node::from_request(&body);
+        let scope = Scope { subject: "x".into(), path: String::new(), kong: Some("".into()), origin: node.origin() };
+        let mut diagnostics = Vec::new();
+        PAIR.read(&node, &scope, &mut diagnostics);
+        field_errors(&diagnostics)
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    let conditional = "failed conditional validation given value of field 'n'";
+    assert_eq!(errors(json("{}")), json(r#"{"@entity": ["a or b"]}"#));
+    assert_eq!(errors(json(r#"{"a": 5}"#)), json(r#"{"a": "expected a string"}"#));
+    assert_eq!(errors(json(r#"{"n": "x"}"#)), json(r#"{"@entity": ["a or b"], "n": "expected an integer"}"#));
+    assert_eq!(errors(json(r#"{"a": "a", "n": 2}"#)), json(r#"{"@entity": ["custom"]}"#));
+    let both = errors(json(r#"{"b": 5, "n": 1}"#));
+    assert_eq!(both["b"], "value must be null");
+    assert_eq!(both["@entity"], serde_json::json!([conditional]));
+}
