@@ -17,8 +17,6 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::service::wait_until;
-
 /// The user of every SASL listener.
 pub const USER: &str = "alice";
 /// The user's password.
@@ -144,7 +142,11 @@ impl Broker {
         assert_eq!(made, [Ok(name.to_owned())]);
         let reader: BaseConsumer = ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
         let is_served = |partition| reader.fetch_watermarks(name, partition, Duration::from_secs(5)).is_ok();
-        wait_until("each partition has a leader", || (0..partitions).all(is_served));
+        let begun = Instant::now();
+        while !(0..partitions).all(is_served) {
+            assert!(begun.elapsed() < START, "a partition of {name} has no leader");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The segment files of a partition.
