@@ -36,7 +36,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd
+.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,7 +115,7 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy otlp statsd
+test-tools: kafka envoy otlp statsd aio-kong
 	@.ci/tools g++ libssl curl jq apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
@@ -136,4 +136,9 @@ statsd:
 # The OpenTelemetry SDK for Python, for the tests. pip downloads it once.
 otlp:
 	@.ci/tools pip
-	@.ci/otlp "$(TARGET)/otlp" >/dev/null
+	@.ci/python tests/otlp/requirements.txt "$(TARGET)/otlp" >/dev/null
+
+# A client of Kong's Admin API in Python, for the tests. pip downloads it once.
+aio-kong:
+	@.ci/tools pip
+	@.ci/python tests/admin/clients/requirements.txt "$(TARGET)/aio-kong" >/dev/null

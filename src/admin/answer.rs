@@ -179,9 +179,25 @@ fn entity(state: &State, kind: &'static Kind, key: &str, call: Call) -> ApiResul
         _ => {
             let tables = state.tables();
             let entity = found(&tables, kind, key)?;
-            ok(shown(caller, &tables, kind, entity))
+            let shown = shown(caller, &tables, kind, entity);
+            if kind.name == "consumer_groups" { group(&tables, caller, key, shown, &call.query) } else { ok(shown) }
         }
     }
+}
+
+/// A consumer group with its consumers, in the form of Kong Gateway Enterprise, which decK reads.
+fn group(tables: &Tables, caller: &Caller, key: &str, shown: Value, query: &str) -> ApiResult<Answer> {
+    let mut answer = json!({ "consumer_group": shown });
+    let is_alone =
+        form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "list_consumers" && value == "false");
+    if !is_alone {
+        let groups = kind::find("consumer_groups").expect("consumer groups are a kind");
+        let consumers = kind::find("consumers").expect("consumers are a kind");
+        let members = sides(tables, (groups, key), consumers)?;
+        answer["consumers"] =
+            members.iter().map(|(_, member)| self::shown(caller, tables, consumers, member)).collect();
+    }
+    ok(answer)
 }
 
 /// The certificate with the SNI `sni`. A PUT makes one that has it, if there is none.
@@ -315,8 +331,8 @@ fn children(state: &State, below: &Below, call: Call) -> ApiResult<Answer> {
 fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answer> {
     let caller = &call.caller.clone();
     let (id, kind) = (parent_id(state, below)?, below.kind);
-    let target = target_of(state, below, &id, key);
-    let key = target.as_deref().unwrap_or(key);
+    let named = named_below(state, below, &id, key);
+    let key = named.as_deref().unwrap_or(key);
     let is_there = |entity: &Entity| reference(entity, below.field) == Some(&id);
     let is_known = state.tables().find(kind, key).is_some_and(is_there);
     match call.method {
@@ -325,6 +341,11 @@ fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answe
                 return Err(ApiError::not_found());
             }
             let mut body = members_of(kind, call.body, None)?;
+            if kind.name == "acls" && !is_uuid(key) {
+                body.insert("group".to_owned(), key.into());
+                body.insert(below.field.to_owned(), json!({ "id": id }));
+                return replaced(state, caller, kind, &uuid::Uuid::new_v4().to_string(), body);
+            }
             put_key(kind, key, &mut body)?;
             body.insert(below.field.to_owned(), json!({ "id": id }));
             replaced(state, caller, kind, key, body)
@@ -344,14 +365,20 @@ fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answe
     }
 }
 
-/// The id of the target `key` of the upstream `id`: other upstreams may have targets of the same name.
-fn target_of(state: &State, below: &Below, id: &str, key: &str) -> Option<String> {
-    if below.kind.name != "targets" || is_uuid(key) {
+/// The id of the entity that `key` names below the entity `id` alone: a target, which other upstreams may have too, or a consumer's group
+/// of the plugin acl (kong/plugins/acl/api.lua).
+fn named_below(state: &State, below: &Below, id: &str, key: &str) -> Option<String> {
+    let field = match below.kind.name {
+        "targets" => "target",
+        "acls" => "group",
+        _ => return None,
+    };
+    if is_uuid(key) {
         return None;
     }
     let tables = state.tables();
     let mut ids = tables.referring(below.kind, below.field, id).into_iter().flatten();
-    ids.find(|id| tables.get(below.kind, id).is_some_and(|target| target["target"] == key)).cloned()
+    ids.find(|id| tables.get(below.kind, id).is_some_and(|entity| entity[field] == key)).cloned()
 }
 
 /// The entity that another one refers to by `field`.

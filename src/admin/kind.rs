@@ -67,6 +67,7 @@ pub(crate) static KINDS: &[Kind] = &[
     ),
     of_log_phase(EntityKind::Routes, "routes", ["route", "name"], || EntityKind::Routes.schema(), &["service"]),
     of_log_phase(EntityKind::Consumers, "consumers", ["consumer", "username"], || EntityKind::Consumers.schema(), &[]),
+    of_kong("acls", ["acl", ""], || &schema::ACL),
     of_log_phase(
         EntityKind::ConsumerGroups,
         "consumer_groups",

@@ -76,11 +76,12 @@ pub(crate) struct Below {
 }
 
 /// The collections whose entities are also below what they refer to, by the parent's name (kong/api/routes).
-const BELOW: [(&str, &str); 13] = [
+const BELOW: [(&str, &str); 14] = [
     ("services", "routes"),
     ("services", "plugins"),
     ("routes", "plugins"),
     ("consumers", "plugins"),
+    ("consumers", "acls"),
     ("consumer_groups", "plugins"),
     ("certificates", "snis"),
     ("certificates", "services"),

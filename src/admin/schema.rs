@@ -74,6 +74,15 @@ pub(super) static MEMBERSHIP: Record = Record::new(&[
     Field::foreign("consumer_group", "consumer_groups").required(),
 ]);
 
+/// A consumer in a group of the plugin acl (kong/plugins/acl/daos.lua).
+pub(super) static ACL: Record = Record::new(&[
+    ID,
+    CREATED_AT,
+    Field::foreign("consumer", "consumers").required(),
+    Field::string("group").required(),
+    TAGS,
+]);
+
 pub(super) static TARGET: Record = Record::new(&[
     ID,
     Field::number("created_at").auto(),

@@ -194,11 +194,12 @@ pub(crate) fn tags(entity: &Map<String, Value>) -> impl Iterator<Item = &str> {
     entity.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What is unique of a plugin, a target or a membership besides its fields: the name and all that it refers to.
+/// What is unique of a plugin, a target, a consumer's group or a membership besides its fields: the name and all that it refers to.
 fn scope_key(kind: &Kind, entity: &Map<String, Value>) -> Option<String> {
     let name = match kind.name {
         "plugins" => entity.get("name")?.as_str()?,
         "targets" => entity.get("target")?.as_str()?,
+        "acls" => entity.get("group")?.as_str()?,
         kind::MEMBERSHIPS => "",
         _ => return None,
     };

@@ -208,7 +208,11 @@ impl<'a> Writer<'a> {
         }
         if self.tables.same_scope(kind, entity).is_some_and(|other| id_of(other) != id) {
             let mut fields = Map::new();
-            let name = if kind.name == "targets" { "target" } else { "name" };
+            let name = match kind.name {
+                "targets" => "target",
+                "acls" => "group",
+                _ => "name",
+            };
             fields.extend(entity.get(name).map(|value| (name.to_owned(), value.clone())));
             for (field, _) in kind.references() {
                 let value = entity.get(field.name).cloned().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The Admin API, as clients use it.
 
 mod access;
+mod clients;
 mod concurrent;
 mod documented;
 mod durability;

@@ -3,14 +3,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{messages, packages, start, transaction};
-use crate::service::{Home, Scrape, Service, configuration, free_port, wait_until};
+use super::{messages, start, transaction};
+use crate::service::{Home, Scrape, Service, configuration, free_port, python, wait_until};
 
 /// A receiver of tests/otlp/receive.py.
 pub struct Receiver {
@@ -34,9 +34,8 @@ impl Receiver {
 
     pub fn start(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/otlp/receive.py");
-        let mut command = Command::new("python3");
+        let mut command = python("tests/otlp/requirements.txt", "otlp");
         command.arg(script).args([self.protocol, &self.port.to_string(), self.taken]);
-        command.env("PYTHONPATH", packages()).env("PYTHONDONTWRITEBYTECODE", "1");
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         self.child = Some(child);

@@ -5,28 +5,15 @@ mod secure;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::envoy::peers::Envoy;
 use crate::service::{
-    Home, Service, TcpPeer, Upstream, ask, configuration, free_port, request, wait_until, whole_lines,
+    Home, Service, TcpPeer, Upstream, ask, configuration, free_port, python, request, wait_until, whole_lines,
 };
-
-/// The packages of the SDK, downloaded if they are missing.
-fn packages() -> &'static Path {
-    static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGES.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in target");
-        let fetch = Command::new(root.join(".ci/otlp")).arg(built.join("otlp")).output().unwrap();
-        assert!(fetch.status.success(), "{}", String::from_utf8_lossy(&fetch.stderr));
-        String::from_utf8(fetch.stdout).unwrap().trim_end().into()
-    })
-}
 
 /// The SDK, about to send these records to a port.
 fn sdk(protocol: &str, compression: &str, port: u16, records: &[Value]) -> Child {
@@ -36,12 +23,8 @@ fn sdk(protocol: &str, compression: &str, port: u16, records: &[Value]) -> Child
 /// The SDK, about to send these records to a URL, with these environment variables.
 fn sdk_with(protocol: &str, compression: &str, url: &str, variables: &[(&str, String)], records: &[Value]) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/otlp/send.py");
-    let mut command = Command::new("python3");
+    let mut command = python("tests/otlp/requirements.txt", "otlp");
     command.arg(script).args([protocol, compression, url]).envs(variables.iter().map(|(name, value)| (name, value)));
-    command.env("PYTHONPATH", packages()).env("PYTHONDONTWRITEBYTECODE", "1");
-    // Proxies and authorities of this machine's environment are none of the test's.
-    command.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
-    command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
