@@ -8,6 +8,7 @@ mod access;
 mod address;
 mod answer;
 pub mod body;
+mod certificates;
 mod config;
 mod error;
 mod flatten;

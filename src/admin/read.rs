@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::error::{ApiError, ApiResult};
 use super::kind::Kind;
 use super::tables::{Tables, reference};
-use super::{shorthands, snippets};
+use super::{certificates, shorthands, snippets};
 use crate::entity::{Completeness, Configuration, Draft, Drafts, EntityKind, Rules, members_of_url, read_request};
 use crate::plugin::{self, Definition, PROTOCOL_NAMES};
 
@@ -51,6 +51,7 @@ pub(crate) fn whole(
     if kind.of_log_phase == Some(EntityKind::Routes) && entity.get("strip_path").is_none_or(Value::is_null) {
         entity.insert("strip_path".to_owned(), (!is_grpc(&entity)).into());
     }
+    certificates::check(kind, &mut entity)?;
     Ok(entity)
 }
 

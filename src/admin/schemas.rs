@@ -1,7 +1,7 @@
 //! `/schemas`: the fields of entities and plugins, which clients fill in defaults by.
 
 use hyper::StatusCode;
-use logphase_config::schema::{Default, Field, Record, Type};
+use logphase_config::schema::{Record, Shown};
 use serde_json::{Map, Value, json};
 
 use super::answer::Call;
@@ -123,16 +123,15 @@ fn specialised(definition: &Definition) -> Value {
     fields.into()
 }
 
-/// Old fields that others replace.
+/// Old fields that others replace, and that an answer has only if they are set.
 fn shorthands(record: &Record) -> impl Iterator<Item = Value> {
-    record.fields.iter().filter(|field| is_old(field)).map(|field| {
-        let message = format!("{} is deprecated, please use {} instead", field.name, field.instead);
-        json!({field.name: {"type": field.ty.name(), "deprecation": {"message": message}}})
+    let old = record.fields.iter().filter(|field| !field.instead.is_empty() && field.shown == Shown::IfSet);
+    old.map(|field| {
+        let mut json = field.to_json();
+        let path: Vec<&str> = field.instead.trim_matches('`').split('.').collect();
+        json["deprecation"]["replaced_with"] = json!([{ "path": path }]);
+        json!({field.name: json})
     })
-}
-
-fn is_old(field: &Field) -> bool {
-    !field.instead.is_empty() && matches!(field.default, Default::None) && !matches!(field.ty, Type::Record(_))
 }
 
 /// Validates the arguments of the query and the body as an entity, by its schema alone. Texts of a form stay texts.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use logphase_config::schema::{Type, is_uuid};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -120,10 +118,7 @@ impl<'a> Writer<'a> {
     ) -> ApiResult<Entity> {
         self.fill(kind, &mut body, existing);
         let snis = body.get("snis").cloned();
-        let mut entity = read::whole(kind, body, self.tables, self.names)?;
-        if kind.name == "ca_certificates" {
-            add_digest(&mut entity)?;
-        }
+        let entity = read::whole(kind, body, self.tables, self.names)?;
         let id = id_of(&entity);
         if kind.is_plugins() && placed {
             self.check_protocols(&entity)?;
@@ -302,16 +297,4 @@ fn when_updating(body: &mut Value) {
     }
     let message = logphase_config::diagnostic::violation_message(&body["fields"]);
     body["message"] = message.into();
-}
-
-/// Adds the SHA-256 of a CA certificate, as Kong computes it.
-fn add_digest(entity: &mut Map<String, Value>) -> ApiResult<()> {
-    let pem = entity.get("cert").and_then(Value::as_str).unwrap_or_default();
-    let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
-        return Err(ApiError::schema(json!({"cert": "invalid certificate: not a PEM certificate"})));
-    };
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
-    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    entity.insert("cert_digest".to_owned(), digest.into());
-    Ok(())
 }

@@ -6,15 +6,15 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Admin;
-use crate::service::{Authority, python, transaction, wait_until, whole_lines};
+use crate::service::{Authority, Home, python, transaction, wait_until, whole_lines};
 
-/// Runs a step of `drive.py` with aio-kong, which checks the answers.
+/// Runs a step of `drive.py` with aio-kong, which checks the answers. `token`: that of the Admin API, if it has one.
 #[track_caller]
-fn drive(admin: &Admin, step: &str) {
+fn drive(admin: &Admin, step: &str, token: Option<&str>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/admin/clients/drive.py");
     let mut command = python("tests/admin/clients/requirements.txt", "aio-kong");
     let url = format!("http://127.0.0.1:{}", admin.port);
-    let ran = command.arg(script).args([step, &url, &admin.service.home.text("")]).output().unwrap();
+    let ran = command.arg(script).args([step, &url, &admin.service.home.text("")]).args(token).output().unwrap();
     assert!(ran.status.success(), "{step}: {}", String::from_utf8_lossy(&ran.stderr));
 }
 
@@ -31,15 +31,16 @@ fn messages(admin: &Admin, name: &str, count: usize) -> Vec<Value> {
 /// what it has asked for.
 #[test]
 fn aio_kong_drives_entities() {
-    let admin = Admin::start();
+    // Without the token, answers show no secrets.
+    let admin = Admin::start_in(Home::new().set("LOGPHASE_ADMIN_TOKEN", "secret"));
     let authority = Authority::new();
     for name in ["a", "b"] {
         let (certificate, key) = authority.issue(&format!("{name}.test"));
         admin.service.home.write(&format!("{name}.pem"), &certificate);
         admin.service.home.write(&format!("{name}.key"), &key);
     }
-    drive(&admin, "entities");
-    drive(&admin, "clear");
+    drive(&admin, "entities", Some("secret"));
+    drive(&admin, "clear", Some("secret"));
 }
 
 /// Scenario: aio-kong applies a whole configuration over another one, twice; a transaction of its service, and one of none; then
@@ -48,7 +49,7 @@ fn aio_kong_drives_entities() {
 #[test]
 fn aio_kong_applies_a_configuration() {
     let admin = Admin::start();
-    drive(&admin, "configuration");
+    drive(&admin, "configuration", None);
     let service = admin.expect(200, "GET", "/services/orders-svc", None);
     let mut of_service = transaction(1);
     of_service["service"] = json!({"id": service["id"], "name": "orders-svc", "host": "orders.internal"});
@@ -63,7 +64,7 @@ fn aio_kong_applies_a_configuration() {
     // The plugin of the service stands for the global one.
     assert_eq!(ids("service", 1), [json!("1")]);
     assert_eq!(ids("all", 1), [json!("2")]);
-    drive(&admin, "clear");
+    drive(&admin, "clear", None);
     let mut service = admin.service;
     service.accept(transaction(3).to_string());
     assert_eq!(service.stop(), 0);

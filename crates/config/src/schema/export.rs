@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{Check, Field, Record, Shown, Type};
 
 impl Record {
-    /// The fields as Kong lists them: one object with one member each.
+    /// The fields as Kong lists them: one object with one member each. They are those that every answer has: decK takes a listed
+    /// field for one that it reads back.
     pub fn to_json(&self) -> Value {
-        let fields = self.fields.iter().filter(|field| !matches!(field.shown, Shown::InFiles | Shown::Never));
+        let fields = self.fields.iter().filter(|field| field.shown == Shown::Always);
         let fields: Vec<Value> = fields.map(|field| json!({ field.name: field.to_json() })).collect();
         Value::Array(fields)
     }
@@ -20,8 +21,9 @@ impl Field {
         let mut put = |name: &str, value: Value| {
             json.insert(name.to_owned(), value);
         };
-        put("type", self.ty.name().into());
+        put("type", self.ty.kong_name().into());
         match self.ty {
+            Type::Any => put("abstract", true.into()),
             Type::Array(element) | Type::Set(element) => put("elements", element.to_json()),
             Type::Map(keys, values) => {
                 put("keys", keys.to_json());
@@ -39,8 +41,8 @@ impl Field {
         }
         for check in self.checks {
             match *check {
-                Check::Between(low, high) => put("between", json!([low, high])),
-                Check::GreaterThan(limit) => put("gt", limit.into()),
+                Check::Between(low, high) => put("between", json!([number(low), number(high)])),
+                Check::GreaterThan(limit) => put("gt", number(limit)),
                 Check::OneOf(choices) => put("one_of", choices.into()),
                 Check::OneOfNumbers(choices) => put("one_of", choices.into()),
                 Check::LenMin(least) => put("len_min", least.into()),
@@ -50,10 +52,13 @@ impl Field {
                 Check::Custom(_) => {}
             }
         }
-        for (name, text) in [("description", self.about), ("since", self.since), ("deprecated", self.instead)] {
+        for (name, text) in [("description", self.about), ("since", self.since)] {
             if !text.is_empty() {
                 put(name, text.into());
             }
+        }
+        if !self.instead.is_empty() {
+            put("deprecation", json!({ "message": self.deprecation() }));
         }
         let marks = [
             ("referenceable", self.referenceable),
@@ -67,9 +72,29 @@ impl Field {
         }
         Value::Object(json)
     }
+
+    /// What Kong says of a field that another one replaces.
+    pub fn deprecation(&self) -> String {
+        format!("{} is deprecated, please use {} instead", self.name, self.instead.replace('`', ""))
+    }
+}
+
+/// A whole number has no decimal point, as in Kong.
+fn number(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { (number as i64).into() } else { number.into() }
 }
 
 impl Type {
+    /// The name of the type in Kong's schemas, where clients know no others.
+    fn kong_name(&self) -> &'static str {
+        match self {
+            Self::Any => "record",
+            Self::Duration => "number",
+            Self::Size => "integer",
+            other => other.name(),
+        }
+    }
+
     /// The type's name in schemas.
     pub fn name(&self) -> &'static str {
         match self {
