@@ -20,6 +20,7 @@ use super::tables::{Change, Entity, Tables};
 use super::write::Writer;
 use super::writes::Writes;
 use crate::declarative;
+use crate::log::AUDIT_TARGET;
 
 /// Makes a checked configuration active. Its error is the reason why that failed; then the one before is active.
 pub(crate) type Activation = Box<dyn FnOnce() -> Result<(), String> + Send>;
@@ -175,7 +176,14 @@ fn audit(caller: &Caller, old: &Change, new: &Change) {
         (Some(_), Some(_)) => "updated",
         (Some(_), None) => "deleted",
     };
-    tracing::info!(before = shown(old), after = shown(new), "admin: {what} {} {} by {caller}", new.kind.name, new.id);
+    tracing::info!(
+        target: AUDIT_TARGET,
+        before = shown(old),
+        after = shown(new),
+        "admin: {what} {} {} by {caller}",
+        new.kind.name,
+        new.id
+    );
 }
 
 pub(super) fn rows(changes: &[Change]) -> Vec<store::Change> {

@@ -17,6 +17,8 @@ use super::limit::{KeyedLimiter, Policy};
 const POLICY: Policy = Policy { lines: 200, period: Duration::from_secs(10), ..Policy::ONE };
 /// The target of lines that scripts log: the setting `lua.log_per_second` bounds them.
 const SCRIPT_TARGET: &str = "script";
+/// The target of lines that say who has changed what by the Admin API: every one of them is logged.
+pub(crate) const AUDIT_TARGET: &str = "audit";
 
 static LIMITER: LazyLock<KeyedLimiter<Identifier>> = LazyLock::new(|| KeyedLimiter::new(POLICY));
 
@@ -25,7 +27,7 @@ pub(super) struct CallsiteLimit;
 
 impl<S: Subscriber> Layer<S> for CallsiteLimit {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        event.metadata().target() == SCRIPT_TARGET
+        matches!(event.metadata().target(), SCRIPT_TARGET | AUDIT_TARGET)
             || LIMITER.admit_at(event.metadata().callsite(), Instant::now(), || message(event))
     }
 }

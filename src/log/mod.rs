@@ -16,6 +16,7 @@ use crate::confinement::{ThreadFilter, thread_is_confined};
 use callsite::CallsiteLimit;
 use limit::{Limiter, Policy};
 
+pub(crate) use callsite::AUDIT_TARGET;
 pub(crate) use writer::{flush, write};
 
 /// Starts the log.

@@ -3,6 +3,7 @@
 mod access;
 mod clients;
 mod concurrent;
+mod deck;
 mod documented;
 mod durability;
 mod table;
