@@ -36,7 +36,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong
+.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,7 +115,7 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy otlp statsd aio-kong
+test-tools: kafka envoy otlp statsd aio-kong schemathesis
 	@.ci/tools g++ libssl curl jq apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
@@ -142,3 +142,8 @@ otlp:
 aio-kong:
 	@.ci/tools pip
 	@.ci/python tests/admin/clients/requirements.txt "$(TARGET)/aio-kong" >/dev/null
+
+# schemathesis, which tests the Admin API against its OpenAPI description. pip downloads it once.
+schemathesis:
+	@.ci/tools pip
+	@.ci/python tests/admin/openapi/requirements.txt "$(TARGET)/schemathesis" >/dev/null

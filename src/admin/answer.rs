@@ -15,7 +15,7 @@ use super::route::{Below, Target, endpoints};
 use super::state::State;
 use super::tables::{Entity, Tables, reference};
 use super::write::{check_key, id_of};
-use super::{config, old, schemas, secrets};
+use super::{config, old, openapi, schemas, secrets};
 use crate::plugin;
 
 /// A request, with its body read.
@@ -44,6 +44,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
         Target::Status => node.status(state, &call.query).and_then(ok),
         Target::Timers => ok(json!({"worker": {"id": 0, "count": 1}, "stats": {}})),
         Target::Endpoints => ok(json!({"data": endpoints()})),
+        Target::OpenApi => ok(openapi::description()),
         Target::EnabledPlugins => ok(json!({"enabled_plugins": schemas::plugin_names()})),
         Target::Schema(name) => schemas::entity(&name).and_then(ok),
         Target::PluginSchema(name) => schemas::plugin(&name).and_then(ok),

@@ -18,6 +18,23 @@ pub(crate) struct ApiError {
 /// The result of a request.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
+/// The errors with a code: the code, its name, its status (kong/db/errors.lua). The name of code 10 goes on with that of a field.
+pub(super) const CODES: &[(u8, &str, StatusCode)] = &[
+    (1, "invalid primary key", StatusCode::BAD_REQUEST),
+    (2, "schema violation", StatusCode::BAD_REQUEST),
+    (3, "primary key violation", StatusCode::BAD_REQUEST),
+    (4, "foreign key violation", StatusCode::BAD_REQUEST),
+    (5, "unique constraint violation", StatusCode::CONFLICT),
+    (6, "not found", StatusCode::NOT_FOUND),
+    (7, "invalid offset", StatusCode::BAD_REQUEST),
+    (9, "invalid size", StatusCode::BAD_REQUEST),
+    (10, "invalid unique", StatusCode::BAD_REQUEST),
+    (11, "invalid options", StatusCode::BAD_REQUEST),
+    (12, "operation unsupported", StatusCode::METHOD_NOT_ALLOWED),
+    (13, "foreign keys unresolved", StatusCode::BAD_REQUEST),
+    (14, "invalid declarative configuration", StatusCode::BAD_REQUEST),
+];
+
 impl ApiError {
     /// An error with only a message.
     pub(crate) fn plain(status: StatusCode, message: impl Into<String>) -> Self {
@@ -29,8 +46,9 @@ impl ApiError {
         Self::plain(StatusCode::NOT_FOUND, "Not found")
     }
 
-    fn coded(status: StatusCode, (code, name): (u8, &str), message: String) -> Self {
-        Self { status, body: json!({"code": code, "name": name, "message": message}) }
+    fn coded(code: u8, message: String) -> Self {
+        let (_, name, status) = CODES.iter().find(|(known, ..)| *known == code).expect("every code is in the table");
+        Self { status: *status, body: json!({"code": code, "name": name, "message": message}) }
     }
 
     fn with_fields(mut self, fields: Value) -> Self {
@@ -41,7 +59,7 @@ impl ApiError {
     /// Violations of a schema, by field.
     pub(crate) fn schema(fields: Value) -> Self {
         let message = violation_message(&fields);
-        Self::coded(StatusCode::BAD_REQUEST, (2, "schema violation"), message).with_fields(fields)
+        Self::coded(2, message).with_fields(fields)
     }
 
     /// The violations among `diagnostics`. An error about no field is one about the entity.
@@ -67,63 +85,65 @@ impl ApiError {
     /// The id of a new entity is in use.
     pub(crate) fn primary_key(id: &str) -> Self {
         let message = format!("primary key violation on key '{{id=\"{id}\"}}'");
-        Self::coded(StatusCode::BAD_REQUEST, (3, "primary key violation"), message).with_fields(json!({ "id": id }))
+        Self::coded(3, message).with_fields(json!({ "id": id }))
     }
 
     /// A reference to an entity that does not exist.
     pub(crate) fn foreign_key(field: &str, id: &str, target: &Kind) -> Self {
         let message =
             format!("the foreign key '{{id=\"{id}\"}}' does not reference an existing '{}' entity.", target.name);
-        let error = Self::coded(StatusCode::BAD_REQUEST, (4, "foreign key violation"), message);
+        let error = Self::coded(4, message);
         error.with_fields(json!({ field: {"id": id} }))
     }
 
     /// An entity cannot be deleted, since one of `by` refers to it.
     pub(crate) fn referenced(kind: &Kind, by: &Kind) -> Self {
         let message = format!("an existing '{}' entity references this '{}' entity", by.name, kind.name);
-        let error = Self::coded(StatusCode::BAD_REQUEST, (4, "foreign key violation"), message);
+        let error = Self::coded(4, message);
         error.with_fields(json!({"@referenced_by": by.name}))
     }
 
     /// Another entity has the same value, or the same combination of values.
     pub(crate) fn unique(fields: Map<String, Value>) -> Self {
         let message = format!("UNIQUE violation detected on '{}'", lua_table(&fields));
-        let error = Self::coded(StatusCode::CONFLICT, (5, "unique constraint violation"), message);
+        let error = Self::coded(5, message);
         error.with_fields(Value::Object(fields))
     }
 
     /// There is no entity with the id `id`.
     pub(crate) fn missing(id: &str) -> Self {
         let message = format!("could not find the entity with primary key '{{id=\"{id}\"}}'");
-        Self::coded(StatusCode::NOT_FOUND, (6, "not found"), message).with_fields(json!({ "id": id }))
+        Self::coded(6, message).with_fields(json!({ "id": id }))
     }
 
     /// There is no entity whose `field` is `value`.
     pub(crate) fn missing_by(field: &str, value: &str) -> Self {
         let message = format!("could not find the entity with '{{{field}=\"{value}\"}}'");
-        Self::coded(StatusCode::NOT_FOUND, (6, "not found"), message).with_fields(json!({ field: value }))
+        Self::coded(6, message).with_fields(json!({ field: value }))
     }
 
     /// The offset of a list is not one that a list gave.
     pub(crate) fn offset(offset: &str, why: &str) -> Self {
         let message = format!("'{offset}' is not a valid offset: {why}");
-        Self::coded(StatusCode::BAD_REQUEST, (7, "invalid offset"), message)
+        Self::coded(7, message)
     }
 
     /// The size of a page is wrong.
     pub(crate) fn size(message: &str) -> Self {
-        Self::coded(StatusCode::BAD_REQUEST, (9, "invalid size"), message.to_owned())
+        Self::coded(9, message.to_owned())
     }
 
     /// The key in a path cannot be one of an entity.
     pub(crate) fn invalid_unique(field: &str, message: String) -> Self {
-        Self::coded(StatusCode::BAD_REQUEST, (10, &format!("invalid unique {field}")), message)
+        let mut error = Self::coded(10, message);
+        error.body["name"] = format!("invalid unique {field}").into();
+        error
     }
 
     /// An argument of a list is wrong.
     pub(crate) fn option(name: &str, why: &str) -> Self {
         let message = format!("invalid option ({name}: {why})");
-        let mut error = Self::coded(StatusCode::BAD_REQUEST, (11, "invalid options"), message);
+        let mut error = Self::coded(11, message);
         error.body["options"] = json!({ name: why });
         error
     }
@@ -132,7 +152,7 @@ impl ApiError {
     pub(crate) fn read_only(verb: &str, kind: &Kind, by: Option<&str>) -> Self {
         let by = by.map(|field| format!(" by '{field}'")).unwrap_or_default();
         let message = format!("cannot {verb} '{}' entities{by} when not using a database", kind.name);
-        Self::coded(StatusCode::METHOD_NOT_ALLOWED, (12, "operation unsupported"), message)
+        Self::coded(12, message)
     }
 
     /// References by name to entities that do not exist: the field of each, the name, and the kind.
@@ -152,7 +172,7 @@ impl ApiError {
             [only] => format!("foreign key unresolved ({only})"),
             all => format!("{} foreign keys unresolved ({})", all.len(), all.join("; ")),
         };
-        let error = Self::coded(StatusCode::BAD_REQUEST, (13, "foreign keys unresolved"), message);
+        let error = Self::coded(13, message);
         error.with_fields(Value::Object(fields))
     }
 
@@ -160,12 +180,12 @@ impl ApiError {
     pub(crate) fn invalid_primary_key() -> Self {
         let fields = json!({"id": "expected a valid UUID"});
         let message = format!("invalid primary key: '{}'", lua_text(&fields));
-        Self::coded(StatusCode::BAD_REQUEST, (1, "invalid primary key"), message).with_fields(fields)
+        Self::coded(1, message).with_fields(fields)
     }
 
     /// A declarative configuration is refused.
     pub(crate) fn declarative(message: String, fields: Value) -> Self {
-        let error = Self::coded(StatusCode::BAD_REQUEST, (14, "invalid declarative configuration"), message);
+        let error = Self::coded(14, message);
         error.with_fields(fields)
     }
 

@@ -16,6 +16,7 @@ mod kind;
 mod list;
 mod node;
 mod old;
+mod openapi;
 mod read;
 mod route;
 mod schema;

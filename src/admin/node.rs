@@ -15,7 +15,7 @@ use crate::plugin;
 pub(crate) const KONG_VERSION: &str = "3.10.0";
 
 /// Levels of Kong's log, the most verbose first.
-const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
+pub(super) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
 
 /// What is known of the node from its settings.
 #[derive(Debug, Clone)]

@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Status,
     /// `/endpoints`
     Endpoints,
+    /// `/openapi.json`, which Kong lacks
+    OpenApi,
     /// `/config`
     Config,
     /// `/tags`
@@ -119,6 +121,7 @@ impl Target {
             [] | [""] => Self::Node,
             ["status"] => Self::Status,
             ["endpoints"] => Self::Endpoints,
+            ["openapi.json"] => Self::OpenApi,
             ["config"] => Self::Config,
             ["timers"] => Self::Timers,
             ["tags"] => Self::Tags,
@@ -191,6 +194,7 @@ impl Target {
             Self::Node
             | Self::Status
             | Self::Endpoints
+            | Self::OpenApi
             | Self::Timers
             | Self::EnabledPlugins
             | Self::OldPluginSchema(_)
