@@ -39,11 +39,17 @@ pub(super) fn schemas(into: &mut Map<String, Value>) {
             plugins(kind, into);
         } else {
             into.insert(name.clone(), entity(kind, Use::Answer));
-            into.insert(format!("New{name}"), entity(kind, Use::New));
+            // Others are new only below the entity that they refer to.
+            if kind.listed {
+                into.insert(format!("New{name}"), entity(kind, Use::New));
+            }
         }
         into.insert(format!("{name}Change"), entity(kind, Use::Change));
         into.insert(format!("{name}Form"), form(kind));
-        into.insert(format!("{name}List"), list(&reference_to(&name)));
+        // Lists of APIs are those of Kong before 1.0.
+        if kind.name != "apis" {
+            into.insert(format!("{name}List"), list(&reference_to(&name)));
+        }
     }
     old(into);
 }

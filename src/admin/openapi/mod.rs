@@ -111,8 +111,8 @@ mod tests {
         }
     }
 
-    /// Scenario: the description is built. Guarantees: every path is there with the methods that it has; every reference leads to something, and every schema
-    /// and answer is used.
+    /// Scenario: the description is built. Guarantees: every path is there with the methods that it has; every reference leads to
+    /// something, and every schema, answer and parameter is used.
     #[test]
     fn is_whole() {
         let description = description();

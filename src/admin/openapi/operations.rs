@@ -153,10 +153,14 @@ fn of_target(target: &Target, method: &str) -> Operation {
         Target::Endpoints => node("Endpoints"),
         Target::Timers => node("Timers"),
         Target::EnabledPlugins => node("EnabledPlugins"),
-        Target::Schema(_) | Target::PluginSchema(_) | Target::OldPluginSchema(_) => node("EntitySchema").or(&[404]),
+        Target::Schema(_) | Target::PluginSchema(_) | Target::OldPluginSchema(_) | Target::VaultSchema(_) => {
+            node("EntitySchema").or(&[404])
+        }
+        Target::FilterSchema(_) => never(PLAIN, method, any()).or(&[404]),
         Target::Validate(name) => {
             let schema = match name.as_str() {
                 "plugins" => reference_to("NewPlugin"),
+                "vaults" => reference_to("NewVault"),
                 _ => json!({"type": "object"}),
             };
             Operation::new(200, Some(reference_to("Message")), WRITE).or(&[404]).body(json!({JSON: {"schema": schema}}))

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Admin, send};
 
-/// The most requests per operation and kind of data: over 2,000 in all, in half a minute. (40 per operation, once, by hand: no more faults.)
+/// The most requests per operation: over 2,000 in all, in half a minute.
 const REQUESTS_PER_OPERATION: &str = "6";
 
 fn page() -> PathBuf {
@@ -40,7 +40,8 @@ fn python(arguments: &[&str], directory: &Path) -> Output {
     command.output().unwrap()
 }
 
-/// Scenario: a service is asked for its description. Guarantees: docs/admin-api.openapi.json is the same, and openapi-spec-validator finds no fault in it.
+/// Scenario: a service is asked for its description. Guarantees: docs/admin-api.openapi.json is the same, and
+/// openapi-spec-validator finds no fault in it.
 #[test]
 fn description_is_current_and_valid() {
     let admin = Admin::start();
