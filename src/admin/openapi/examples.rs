@@ -2,6 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::plugin;
+
+/// The field that the example of a plugin sets: the plugin that has it is the example.
+const ENDPOINT: &str = "http_endpoint";
+
 /// The body of a new entity of the kind `kind`.
 pub(super) fn entity(kind: &str) -> Option<Value> {
     Some(match kind {
@@ -15,11 +20,14 @@ pub(super) fn entity(kind: &str) -> Option<Value> {
         "key_sets" => json!({"name": "signing"}),
         "partials" => json!({"name": "cache", "type": "redis-ce", "config": {"host": "redis.internal"}}),
         "apis" => json!({"name": "example-api", "hosts": ["example.com"], "upstream_url": "http://httpbin.org"}),
-        "plugins" => json!({"name": "http-log", "instance_name": "collector", "config": {
-            "http_endpoint": "https://logs.internal/in",
-            "custom_fields_by_lua": {"team": "return 'orders'"},
-            "queue": {"max_batch_size": 100},
-        }}),
+        "plugins" => {
+            let posting = plugin::definitions().iter().find(|one| one.schema.field(ENDPOINT).is_some())?;
+            json!({"name": posting.name, "instance_name": "collector", "config": {
+                ENDPOINT: "https://logs.internal/in",
+                "custom_fields_by_lua": {"team": "return 'orders'"},
+                "queue": {"max_batch_size": 100},
+            }})
+        }
         _ => return None,
     })
 }
