@@ -21,6 +21,7 @@ pub(super) fn parameters() -> Value {
         "offset": query("offset", "Where the page begins: the `offset` of the page before it.", text()),
         "tags": query("tags", "Only entities with all of the tags `a,b`, or with one of `a/b`; at most 5.", text()),
         "custom_id": query("custom_id", "Only the consumer with this `custom_id`.", json!({"type": "string", "minLength": 1})),
+        "list_consumers": query("list_consumers", "Whether the answer has the consumers of the group.", json!({"type": "boolean", "default": true})),
         "unit": query("unit", "The unit of sizes of memory.", json!({"enum": ["b", "k", "m", "g"], "default": "m"})),
         "scale": query("scale", "Digits after the point.", json!({"type": "integer", "minimum": 0, "maximum": 9, "default": 2})),
         "check_hash": query("check_hash", "Answer 304 if the configuration is the active one.", flag(&["1"])),
@@ -260,6 +261,7 @@ fn entity(kind: &Kind, given: &str, method: &str) -> Operation {
     let name = entities::name(kind);
     let one = || Some(reference_to(&name));
     match method {
+        "GET" if kind.name == "consumer_groups" && given == kind.key => group().or(&[404]),
         "GET" => Operation::new(200, one(), KEY).or(&[404]),
         "PUT" => Operation::new(200, one(), WRITE).or(&[405, 409]).body(new_body(kind, Some(given))),
         "PATCH" => {
@@ -269,6 +271,13 @@ fn entity(kind: &Kind, given: &str, method: &str) -> Operation {
         }
         _ => Operation::new(204, None, WRITE).or(&[404, 405]),
     }
+}
+
+/// A consumer group with its consumers.
+fn group() -> Operation {
+    let consumers = json!({"type": "array", "items": reference_to("Consumer")});
+    let properties = json!({"consumer_group": reference_to("ConsumerGroup"), "consumers": consumers});
+    Operation::new(200, Some(object(properties, &["consumer_group"])), KEY).with(&["list_consumers"])
 }
 
 /// The consumers of a group, or the groups of a consumer.

@@ -24,7 +24,11 @@ fn packages() -> &'static Path {
     PACKAGES.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in target");
-        let fetch = Command::new(root.join(".ci/schemathesis")).arg(built.join("schemathesis")).output().unwrap();
+        let fetch = Command::new(root.join(".ci/python"))
+            .arg(root.join("tests/admin/openapi/requirements.txt"))
+            .arg(built.join("schemathesis"))
+            .output()
+            .unwrap();
         assert!(fetch.status.success(), "{}", String::from_utf8_lossy(&fetch.stderr));
         String::from_utf8(fetch.stdout).unwrap().trim_end().into()
     })
