@@ -233,13 +233,17 @@ fn changes_of_a_file() {
     assert_eq!(plugin["name"], "syslog");
 }
 
-/// Scenario: a file with old fields of plugins, with fields that are null, and with a plugin that runs in Kong alone. Guarantees: nothing
-/// differs after the sync.
+/// Scenario: a file with old fields of plugins, with fields that are null, with fields that Kong lacks, and with a plugin that runs in
+/// Kong alone. Guarantees: nothing differs after the sync.
 #[test]
 fn old_fields_nulls_and_plugins_of_kong() {
     let (_admin, deck) = start();
     let deck = deck.knowing("key-auth");
+    let of_logphase = json!({
+        "host": "h", "port": 1, "queue": {"max_batch_size": 5}, "redact": [{"header": "a"}], "include_body": "request",
+    });
     let file: File = [
+        json!({"name": "tcp-log", "config": of_logphase}),
         json!({"name": "opentelemetry", "config": {"endpoint": "http://127.0.0.1:1/v1/traces"}}),
         json!({"name": "http-log", "config": {"http_endpoint": "http://h/", "queue_size": 5, "headers": null}}),
         json!({"name": "pre-function", "config": {"functions": ["return 1"]}}),
@@ -247,7 +251,7 @@ fn old_fields_nulls_and_plugins_of_kong() {
     ]
     .map(|plugin| ("plugins", plugin))
     .into();
-    assert_eq!(deck.sync(&file), [4, 0, 0]);
+    assert_eq!(deck.sync(&file), [5, 0, 0]);
     assert_no_differences(&deck, &file);
 }
 

@@ -15,7 +15,9 @@ impl Record {
                 Some(Value::Null) => None,
                 _ => values.remove(field.name),
             };
-            let value = value.map_or(Value::Null, |value| field.completed(value, given));
+            // Clients do not know the fields below one that Kong lacks: decK would take what is added there for a difference.
+            let completed = |value| if field.extension { value } else { field.completed(value, given) };
+            let value = value.map_or(Value::Null, completed);
             let is_shown = match field.shown {
                 Shown::Always => true,
                 Shown::IfSet => !value.is_null(),
