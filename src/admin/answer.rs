@@ -112,7 +112,7 @@ pub(crate) fn members_of(kind: &'static Kind, body: Body, plugin: Option<&str>) 
 }
 
 fn collection(state: &State, kind: &'static Kind, call: Call) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     if call.method != Method::POST {
         let tables = state.tables();
         let path = format!("/{}", kind.path);
@@ -154,7 +154,7 @@ fn by_key(kind: &Kind, key: &str) -> Option<&'static str> {
 }
 
 fn entity(state: &State, kind: &'static Kind, key: &str, call: Call) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     if kind.name == "certificates" && !is_uuid(key) {
         return certificate(state, kind, key, call);
     }
@@ -315,7 +315,7 @@ fn parent_id(state: &State, below: &Below) -> ApiResult<String> {
 }
 
 fn children(state: &State, below: &Below, call: Call) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     let (id, kind) = (parent_id(state, below)?, below.kind);
     if call.method != Method::POST {
         let tables = state.tables();
@@ -330,7 +330,7 @@ fn children(state: &State, below: &Below, call: Call) -> ApiResult<Answer> {
 }
 
 fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     let (id, kind) = (parent_id(state, below)?, below.kind);
     let named = named_below(state, below, &id, key);
     let key = named.as_deref().unwrap_or(key);
@@ -389,7 +389,7 @@ fn referenced(
     (field, target): (&'static str, &'static Kind),
     call: Call,
 ) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     let (id, referring) = {
         let tables = state.tables();
         let entity = found(&tables, kind, key)?;
@@ -452,7 +452,7 @@ fn sides<'a>(
 
 /// The consumers of a group, or the groups of a consumer, in the form of Kong Gateway Enterprise.
 fn members(state: &State, (kind, key): (&'static Kind, &str), other: &'static Kind, call: Call) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     if call.method != Method::POST {
         let tables = state.tables();
         let all = sides(&tables, (kind, key), other)?;
@@ -491,7 +491,7 @@ fn member(
     (other, wanted): (&'static Kind, &str),
     call: Call,
 ) -> ApiResult<Answer> {
-    let caller = &call.caller.clone();
+    let caller = &call.caller;
     let (membership, entity) = {
         let tables = state.tables();
         let all = sides(&tables, (kind, key), other)?;

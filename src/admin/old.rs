@@ -18,6 +18,7 @@ use super::secrets;
 use super::state::State;
 use super::tables::{Entity, Tables, reference};
 use super::write::id_of;
+use crate::entity::old_references;
 use crate::plugin;
 
 /// What a path of Kong before 1.0 names.
@@ -39,10 +40,6 @@ pub(crate) enum Old {
 
 /// Members of an API that forms give as a list with commas.
 const LISTS: [&str; 3] = ["hosts", "uris", "methods"];
-
-/// Old references, each with the current one.
-const REFERENCES: [(&str, &str); 4] =
-    [("api_id", "api"), ("consumer_id", "consumer"), ("service_id", "service"), ("route_id", "route")];
 
 impl Old {
     /// What the segments of a path name.
@@ -151,7 +148,7 @@ fn plugin_of(body: Body, api: Option<&str>) -> ApiResult<Map<String, Value>> {
         }
     };
     let mut plugin = body;
-    for (old, new) in REFERENCES {
+    for (old, new) in old_references() {
         if let Some(id) = plugin.remove(old).filter(|id| !id.is_null()) {
             plugin.insert(new.to_owned(), json!({ "id": id }));
         }
@@ -196,7 +193,7 @@ impl Asked<'_> {
         let mut shown = if self.caller.sees_secrets() { Map::clone(entity) } else { secrets::masked(kind, entity) };
         shown.retain(|_, value| !value.is_null());
         if kind.is_plugins() {
-            for (old, new) in REFERENCES {
+            for (old, new) in old_references() {
                 if let Some(id) = reference(entity, new) {
                     shown.insert(old.to_owned(), id.into());
                 }

@@ -31,7 +31,7 @@ pub(crate) trait Gateway: Send + Sync {
     ///
     /// # Errors
     /// Everything that was found, with at least one error.
-    fn prepare(&self, root: &Node) -> Result<Activation, Vec<Diagnostic>>;
+    fn prepare(&self, root: Node) -> Result<Activation, Vec<Diagnostic>>;
 
     /// Replaces the configuration by the declarative text `source`.
     ///
@@ -146,7 +146,7 @@ impl State {
     /// Makes `changes`, which lead to the entities `after`.
     fn make(&self, store: &mut Store, after: &Tables, changes: &[Change]) -> ApiResult<()> {
         let activation = if changes.iter().any(|change| change.kind.matters_to_log_phase()) {
-            Some(self.gateway.prepare(&root(after)).map_err(|found| ApiError::refused(&found))?)
+            Some(self.gateway.prepare(root(after)).map_err(|found| ApiError::refused(&found))?)
         } else {
             None
         };

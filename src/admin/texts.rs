@@ -12,7 +12,7 @@ use super::read::{self, Names};
 use super::tables::{Change, Tables};
 use super::write::id_of;
 use crate::declarative;
-use crate::entity::{Draft, EntityKind, derived_id};
+use crate::entity::{Draft, EntityKind, derived_id, old_references};
 use crate::plugin;
 
 /// The entities of `sources`, which are valid as the configuration of a log phase. What Kong would refuse of them and a log phase
@@ -88,8 +88,7 @@ fn current_form(plugin: &mut Map<String, Value>) {
     if let Some(value) = plugin.remove("value") {
         plugin.entry("config").or_insert(value);
     }
-    for (old, new) in [("route_id", "route"), ("service_id", "service"), ("consumer_id", "consumer"), ("api_id", "api")]
-    {
+    for (old, new) in old_references() {
         if let Some(id) = plugin.remove(old).filter(|id| !id.is_null()) {
             plugin.entry(new).or_insert(id);
         }

@@ -34,6 +34,7 @@ pub(crate) use draft::{LOG_PHASE_FIELDS, read_request};
 pub use kind::EntityKind;
 pub use network::{Endpoint, NetworkError};
 pub use path::{PathError, PathPattern, normalize_path};
+pub(crate) use plugin::old_references;
 pub use plugin::{ConfigOrigins, EarlierFunction, Field, NotRun, Plugin, UnknownPlugin, WhyNotRun};
 pub use route::{HeaderMatch, HeaderValue, PathHandling, Route};
 pub use scope::{EntityRef, Scope};

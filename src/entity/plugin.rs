@@ -156,6 +156,11 @@ pub(super) const SCOPES: [(EntityKind, &str); 5] = [
     (EntityKind::Apis, "api_id"),
 ];
 
+/// The fields of plugins before Kong 1.0 that refer to entities by their ids, each with the one that replaced it.
+pub(crate) fn old_references() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SCOPES.into_iter().filter(|(_, old)| !old.is_empty()).map(|(kind, old)| (old, kind.singular()))
+}
+
 /// Adds every plugin among `drafts` to `configuration`.
 pub(super) fn read(
     drafts: &[Draft],

@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::database::Database;
+use super::inputs::bind;
 use super::launch::LaunchError;
 use super::{Loaded, Prepared, ReloadError, Reloader, Service, StartError, files, reload};
 use crate::admin::{Access, Activation, Admin, Gateway, Node, State};
 use crate::api::{self, ServiceState};
 use crate::connections::AllowedHosts;
-use crate::input::{self, BindError};
+use crate::input;
 use crate::settings::{ADMIN_ADDRESS, Settings};
 
 /// Writes that wait for the service at the same time, at most.
@@ -66,10 +67,10 @@ fn prepared(settings: Settings, root: &Document) -> Result<Prepared, Vec<Diagnos
 }
 
 impl Gateway for Replacing {
-    fn prepare(&self, root: &Document) -> Result<Activation, Vec<Diagnostic>> {
+    fn prepare(&self, root: Document) -> Result<Activation, Vec<Diagnostic>> {
         let settings = self.reloader.settings();
-        let ready = prepared(settings.clone(), root)?;
-        let (reloader, jobs, root) = (self.reloader.clone(), self.jobs.clone(), root.clone());
+        let ready = prepared(settings.clone(), &root)?;
+        let (reloader, jobs) = (self.reloader.clone(), self.jobs.clone());
         Ok(Box::new(move || {
             Self::in_turn(&jobs, move |service| {
                 let now = reloader.settings();
@@ -84,10 +85,7 @@ impl Gateway for Replacing {
 
     fn load(&self, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
         let reloader = self.reloader.clone();
-        let applied = Self::in_turn(&self.jobs, move |service| {
-            let loaded = Loaded::from_request(reloader.settings(), source);
-            reloader.apply(service, loaded, true)
-        });
+        let applied = Self::in_turn(&self.jobs, move |service| reloader.apply_text(service, source));
         let unavailable = |reason: String| vec![Diagnostic::error(codes::SETTING, reason)];
         match applied {
             Ok(Ok(_)) => Ok(()),
@@ -132,16 +130,7 @@ pub(super) async fn listen(settings: &Settings) -> Result<Listeners, LaunchError
             let help = "set admin.token, or listen on 127.0.0.1";
             return Err(LaunchError::Configuration(vec![error.help(help)]));
         }
-        match TcpListener::bind(address).await {
-            Ok(listener) => listeners.0.push(listener),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && address.to_string() == ADMIN_ADDRESS => {
-                tracing::warn!(
-                    "no Admin API: another process has {address}, perhaps Kong, or another Logphase; set admin.listen to \
-                     another address, or to none"
-                );
-            }
-            Err(source) => return Err(BindError::Address { address: address.to_string(), source }.into()),
-        }
+        listeners.0.extend(bind(address, ADMIN_ADDRESS, "no Admin API", "admin.listen").await?);
     }
     Ok(listeners)
 }

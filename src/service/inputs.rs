@@ -1,5 +1,6 @@
 //! From settings to running inputs, the status listeners and the control socket.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,24 +65,38 @@ pub async fn show_status(settings: &Settings, state: &ServiceState) -> Result<Jo
     let mut serving = JoinSet::new();
     let routes = Arc::new(api::status_routes(state));
     for address in input::resolve(&settings.status.listen)? {
-        let taken = TcpListener::bind(address).await;
-        if let Err(error) = &taken
-            && error.kind() == std::io::ErrorKind::AddrInUse
-            && address.to_string() == STATUS_ADDRESS
-        {
-            tracing::warn!(
-                "no /metrics and no /status: another process has {address}, perhaps Kong, or another Logphase; set \
-                status.listen to another address, or to none"
-            );
-            continue;
-        }
-        let listener = taken.map_err(|source| BindError::Address { address: address.to_string(), source })?;
+        let taken = bind(address, STATUS_ADDRESS, "no /metrics and no /status", "status.listen").await?;
+        let Some(listener) = taken else { continue };
         let shown = listener.local_addr().unwrap_or(address);
         tracing::info!("status: http://{shown}/status");
         let hosts = AllowedHosts::new(&settings.status.allowed_hosts, "status.allowed_hosts");
         serving.spawn(api::serve(listener, routes.clone(), Some(hosts)));
     }
     Ok(serving)
+}
+
+/// Takes `address`. `default` is an address that is also Kong's: if it is in use, the log says `without`, and there is none. `setting` is the one
+/// that names the address.
+///
+/// # Errors
+/// The address cannot be taken.
+pub async fn bind(
+    address: SocketAddr,
+    default: &str,
+    without: &str,
+    setting: &str,
+) -> Result<Option<TcpListener>, BindError> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && address.to_string() == default => {
+            tracing::warn!(
+                "{without}: another process has {address}, perhaps Kong, or another Logphase; set {setting} to another address, or \
+                 to none"
+            );
+            Ok(None)
+        }
+        Err(source) => Err(BindError::Address { address: address.to_string(), source }),
+    }
 }
 
 /// Serves `routes` on the control socket of the data directory. If the socket cannot be bound, the service warns and runs

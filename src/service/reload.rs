@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files};
 use crate::api::Reloads;
+use crate::entity::Completeness;
 use crate::settings::{self, Settings};
 
 /// How often files that change while they are read are read at most.
@@ -79,13 +80,13 @@ impl Reloader {
         self.inner.sources.lock().clone()
     }
 
-    /// Replaces the configuration of `service` by `sources`, the texts of a request. Keeps the active settings.
+    /// Replaces the configuration of `service` by `source`, the text of a request, which has all that Kong requires. Keeps the active
+    /// settings.
     ///
     /// # Errors
     /// The configuration is refused, and nothing has changed.
-    pub fn apply_text(&self, service: &Service, sources: &[Arc<SourceFile>]) -> Result<Reloaded, ReloadError> {
-        let settings = self.inner.active.lock().clone();
-        self.apply(service, Loaded::from_text(settings, sources), true)
+    pub fn apply_text(&self, service: &Service, source: Arc<SourceFile>) -> Result<Reloaded, ReloadError> {
+        self.apply(service, Loaded::from_text(self.settings(), &[source], Completeness::Full), true)
     }
 
     /// Replaces the configuration of `service` by `loaded`. `is_new` is whether its files have changed; only the counters of

@@ -66,15 +66,10 @@ impl Loaded {
         Self { settings, configuration, paths, diagnostics, settings_refused }
     }
 
-    /// Reads a configuration from `sources`, the texts of a request, for a service with `settings`.
-    pub fn from_text(settings: Settings, sources: &[Arc<SourceFile>]) -> Self {
-        let (configuration, diagnostics) = read(sources, &settings, &process_environment, Completeness::LogPhase);
-        Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
-    }
-
-    /// The same with all that Kong requires, for a request to the Admin API.
-    pub(super) fn from_request(settings: Settings, source: Arc<SourceFile>) -> Self {
-        let (configuration, diagnostics) = read(&[source], &settings, &process_environment, Completeness::Full);
+    /// Reads a configuration from `sources`, the texts of a request, for a service with `settings`, with entities as complete as
+    /// `completeness` says.
+    pub(super) fn from_text(settings: Settings, sources: &[Arc<SourceFile>], completeness: Completeness) -> Self {
+        let (configuration, diagnostics) = read(sources, &settings, &process_environment, completeness);
         Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
     }
 

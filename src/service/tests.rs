@@ -6,6 +6,7 @@ use logphase_config::diagnostic::{Format, SourceFile, any_error, render_all};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Loaded, Prepared};
+use crate::entity::Completeness;
 use crate::settings::Settings;
 
 fn cpu_time() -> Duration {
@@ -19,7 +20,7 @@ fn cost(text: &str) -> (Duration, bool) {
     let file = SourceFile::new("kong.yml", text);
     let settings = Settings { select_tags: vec!["t0".to_owned()], ..Settings::default() };
     let start = cpu_time();
-    let prepared = Prepared::new(Loaded::from_text(settings, &[file]));
+    let prepared = Prepared::new(Loaded::from_text(settings, &[file], Completeness::LogPhase));
     let diagnostics = prepared.as_ref().map_or_else(Clone::clone, |prepared| prepared.warnings().to_vec());
     let written = [Format::Pretty, Format::Short].map(|format| render_all(&diagnostics, format, false).len());
     let taken = cpu_time() - start;

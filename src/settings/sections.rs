@@ -126,8 +126,8 @@ settings_record! {
         /// Origins of web pages, like `http://localhost:8002`, that may use the Admin API from a browser; by default pages
         /// of names that nobody can register (`allowed_hosts`).
         gui_urls: Vec<String> = list(&TEXT);
-        /// Names, or `*.zone`, that requests may have in `Host` and `Origin`, in addition to those of `status.allowed_hosts`'s
-        /// defaults.
+        /// Names, or `*.zone`, that requests may have in `Host` and `Origin`, in addition to those of `gui_urls` and to those that
+        /// every request may have (see `status.allowed_hosts`).
         allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
     }
 }
