@@ -52,7 +52,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
         Target::FilterSchema(name) => Err(ApiError::plain(StatusCode::NOT_FOUND, format!("Filter '{name}' not found"))),
         Target::OldPluginSchema(name) => schemas::plugin_config(&name).and_then(ok),
         Target::Validate(name) => schemas::validate(state, &name, &call).and_then(ok),
-        Target::Config if get => config::show(state).and_then(ok),
+        Target::Config if get => config::show(state, &call.caller).and_then(ok),
         Target::Config => config::load(state, &call),
         Target::Tags | Target::Tag(_) if !get => Err(list::no_tags()),
         Target::Tags => list::tags(&state.tables(), &Query::parse(&call.query), None, "/tags").and_then(ok),
@@ -86,7 +86,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
 
 /// An entity as the answer to `caller` shows it.
 fn shown(caller: &Caller, tables: &Tables, kind: &'static Kind, entity: &Entity) -> Value {
-    let mut shown = if caller.sees_secrets() { Map::clone(entity) } else { secrets::masked(kind, entity) };
+    let mut shown = secrets::shown(caller, kind, entity);
     if kind.name == "certificates" {
         let snis = kind::find("snis").expect("SNIs are a kind");
         let ids = tables.referring(snis, "certificate", &id_of(entity));

@@ -5,11 +5,12 @@ use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use logphase_config::document;
 use serde_json::{Map, Value, json};
 
+use super::access::Caller;
 use super::answer::{Answer, Call};
 use super::body::{self, Body};
 use super::error::{ApiError, ApiResult, lua_text};
 use super::state::{self, State};
-use super::{flatten, yaml};
+use super::{flatten, secrets, yaml};
 use crate::declarative;
 
 fn only_without_database(state: &State) -> ApiResult<()> {
@@ -24,9 +25,11 @@ fn only_without_database(state: &State) -> ApiResult<()> {
 ///
 /// # Errors
 /// The entities are in a database.
-pub(crate) fn show(state: &State) -> ApiResult<Value> {
+pub(crate) fn show(state: &State, caller: &Caller) -> ApiResult<Value> {
     only_without_database(state)?;
-    Ok(json!({"config": yaml::print(&state::exported(&state.tables()))}))
+    Ok(
+        json!({"config": yaml::print(&state::exported(&state.tables(), &|kind, entity| secrets::shown(caller, kind, entity)))}),
+    )
 }
 
 /// What a request wants to be loaded, and how.
@@ -107,6 +110,8 @@ pub(crate) fn load(state: &State, call: &Call) -> ApiResult<Answer> {
     }
     state.gateway().load(source).map_err(|found| refused(&found))?;
     let tables = state.tables();
-    let show = |entity: &super::tables::Entity| Value::Object(Map::clone(entity));
-    Ok((StatusCode::CREATED, Some(state::flattened(&tables, &show))))
+    Ok((
+        StatusCode::CREATED,
+        Some(state::flattened(&tables, &|kind, entity| secrets::shown(&call.caller, kind, entity))),
+    ))
 }

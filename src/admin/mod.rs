@@ -43,7 +43,7 @@ pub(crate) use tables::Tables;
 
 /// `tables` as a declarative file in YAML.
 pub(crate) fn exported(tables: &Tables) -> String {
-    yaml::print(&state::exported(tables))
+    yaml::print(&state::exported(tables, &|_, entity| serde_json::Map::clone(entity)))
 }
 
 /// The entities of the declarative `sources`, which are valid, as a database has them.

@@ -190,7 +190,7 @@ impl Asked<'_> {
     }
 
     fn shown(&self, kind: &'static Kind, entity: &Entity) -> Value {
-        let mut shown = if self.caller.sees_secrets() { Map::clone(entity) } else { secrets::masked(kind, entity) };
+        let mut shown = secrets::shown(self.caller, kind, entity);
         shown.retain(|_, value| !value.is_null());
         if kind.is_plugins() {
             for (old, new) in old_references() {

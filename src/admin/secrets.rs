@@ -3,6 +3,7 @@
 use logphase_config::schema::{Field, Record, Type, is_vault_reference};
 use serde_json::{Map, Value};
 
+use super::access::Caller;
 use super::kind::Kind;
 use crate::plugin;
 
@@ -18,6 +19,11 @@ pub(crate) fn masked(kind: &Kind, entity: &Map<String, Value>) -> Map<String, Va
     let mut masked = entity.clone();
     mask_record(records(kind, entity), &mut masked);
     masked
+}
+
+/// `entity` as `caller` may see it.
+pub(crate) fn shown(caller: &Caller, kind: &Kind, entity: &Map<String, Value>) -> Map<String, Value> {
+    if caller.sees_secrets() { entity.clone() } else { masked(kind, entity) }
 }
 
 /// Replaces the masks in `body` by the secrets that they stand for in `existing`.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::Caller;
 use super::error::{ApiError, ApiResult};
-use super::kind::{self, KINDS};
+use super::kind::{self, KINDS, Kind};
 use super::read::Names;
 use super::secrets;
 use super::store::{self, Store};
@@ -219,14 +219,17 @@ fn of_log_phase(entity: &Entity) -> Value {
     Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
+/// An entity as it is shown.
+pub(crate) type Show<'a> = &'a dyn Fn(&'static Kind, &Entity) -> Map<String, Value>;
+
 /// The entities as `GET /config` shows them: flat lists, references as ids.
-pub(crate) fn exported(tables: &Tables) -> Value {
+pub(crate) fn exported(tables: &Tables, show: Show<'_>) -> Value {
     let mut root = Map::new();
     root.insert("_format_version".to_owned(), "3.0".into());
     root.insert("_transform".to_owned(), false.into());
     for kind in KINDS.iter().filter(|kind| tables.count(kind) > 0) {
         let entities = tables.all(kind).map(|(_, entity)| {
-            let mut entity = Map::clone(entity);
+            let mut entity = show(kind, entity);
             for (field, _) in kind.references() {
                 if let Some(id) = entity.get(field.name).and_then(|value| value.get("id")).cloned() {
                     entity.insert(field.name.to_owned(), id);
@@ -240,12 +243,12 @@ pub(crate) fn exported(tables: &Tables) -> Value {
 }
 
 /// The entities by kind and id, as the answer to a new configuration shows them.
-pub(crate) fn flattened(tables: &Tables, show: &dyn Fn(&Entity) -> Value) -> Value {
+pub(crate) fn flattened(tables: &Tables, show: Show<'_>) -> Value {
     let kinds = KINDS.iter().filter(|kind| tables.count(kind) > 0);
-    let of_kind = |kind: &&'static kind::Kind| -> Value {
-        tables.all(kind).map(|(id, entity)| (id.clone(), show(entity))).collect::<Map<_, _>>().into()
+    let of_kind = |kind: &'static Kind| -> Value {
+        tables.all(kind).map(|(id, entity)| (id.clone(), show(kind, entity).into())).collect::<Map<_, _>>().into()
     };
-    let all: Map<String, Value> = kinds.map(|kind| (kind.name.to_owned(), of_kind(&kind))).collect();
+    let all: Map<String, Value> = kinds.map(|kind| (kind.name.to_owned(), of_kind(kind))).collect();
     json!(all)
 }
 

@@ -45,6 +45,25 @@ fn tokens_and_secrets() {
     assert!(!log.contains("5ecret") && !log.contains("pa55"), "{log}");
 }
 
+/// Scenario: a service of a file with a password, and a token; `/config` is read and loaded with the token and with that for reading. Guarantees: only
+/// the full token sees the password, in the text and in the answer to a new one.
+#[test]
+fn whole_configurations_hide_secrets() {
+    let kong_yml = "_format_version: '3.0'\nplugins:\n- name: http-log\n  config: {http_endpoint: 'http://me:pa55@127.0.0.1:1/x'}\n";
+    let port = free_port();
+    let home = Home::with(kong_yml).set("LOGPHASE_ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+    let home = home.set("LOGPHASE_ADMIN_TOKEN", "full").set("LOGPHASE_ADMIN_READ_ONLY_TOKEN", "reading");
+    let _service = home.start();
+    let read =
+        |token: &str| send(port, "GET", "/config", &format!("Kong-Admin-Token: {token}\r\n"), b"").unwrap().text();
+    assert!(read("full").contains("me:pa55@"), "{}", read("full"));
+    assert!(read("reading").contains("me:********@"), "{}", read("reading"));
+    let headers = "Kong-Admin-Token: full\r\nContent-Type: application/yaml\r\n";
+    let loaded = send(port, "POST", "/config", headers, kong_yml.as_bytes()).unwrap();
+    assert_eq!(loaded.status, 201, "{}", loaded.text());
+    assert!(loaded.text().contains("me:pa55@"), "{}", loaded.text());
+}
+
 /// Scenario: pages of other origins, of allowed ones, and names that are none of the service. Guarantees: only Kong Manager's page may ask, and
 /// is told so by CORS.
 #[test]
