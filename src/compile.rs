@@ -1,6 +1,7 @@
 //! From a configuration and settings to a program: every snippet compiled, every key path parsed.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
 
@@ -8,7 +9,7 @@ use crate::entity::{Configuration, EarlierFunction, Plugin};
 use crate::input::INPUTS;
 use crate::log::limit::{Limiter, Policy};
 use crate::mesh::Engine;
-use crate::phase::{Ask, Asker, Asks, Breaker, Compiled, Program, Step, Suspension};
+use crate::phase::{Ask, Asker, Asks, Compiled, KnownSteps, Program, Step, Suspension};
 use crate::router::Condition;
 use crate::settings::{OnError, Secret, Settings};
 use crate::vaults;
@@ -25,14 +26,27 @@ impl Program {
     /// # Errors
     /// Every snippet that does not compile, each pointing into its file.
     pub fn build(configuration: &Configuration, settings: &Settings) -> Result<Self, Vec<Diagnostic>> {
+        Self::build_with(configuration, settings, &KnownSteps::default())
+    }
+
+    /// The same, where some of the steps are `known` from a program with these settings.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub(crate) fn build_with(
+        configuration: &Configuration,
+        settings: &Settings,
+        known: &KnownSteps,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let vault = Arc::new(vaults::open(configuration, settings));
         let mut steps = Vec::new();
         let mut errors = Vec::new();
-        for (index, plugin) in configuration.plugins.iter().enumerate() {
-            if plugin.enabled {
+        for plugin in &configuration.plugins {
+            let known = known.of(plugin);
+            if plugin.enabled && known.is_none_or(|step| step.reads_vault) {
                 errors.extend(vaults::refused_in_snippets(plugin, settings, &vault));
             }
-            match step(index, plugin, settings) {
+            match known.map_or_else(|| step(plugin, settings).map(Arc::new), |step| Ok(step.clone())) {
                 Ok(step) if plugin.enabled => steps.push(step),
                 Ok(_) => {}
                 Err(more) => errors.extend(more),
@@ -48,15 +62,16 @@ impl Program {
         steps.sort_by(|a, b| {
             b.definition.priority.cmp(&a.definition.priority).then(b.definition.name.cmp(a.definition.name))
         });
-        let groups_matter = |step: &Step| step.scope.consumer_group.is_some() || step.condition.is_some();
+        let groups_matter = |step: &Arc<Step>| step.scope.consumer_group.is_some() || step.condition.is_some();
         let memberships = if steps.iter().any(groups_matter) { memberships(configuration) } else { Vec::new() };
+        let scopes = known.scopes(&steps, &memberships);
         let suspension = Suspension { after: settings.lua.suspend_after, time: settings.lua.suspend_for };
         let digest = configuration.digest.clone();
         let (router, options) = (Arc::default(), options(settings, vault));
-        let asks = asks(configuration, settings, &steps);
+        let asks = asks(&steps);
         let replay =
             Phase::REPLAYED.into_iter().filter(|phase| steps.iter().any(|step| step.runs_in(*phase))).collect();
-        Ok(Self { steps, mesh, router, asks, digest, options, suspension, replay, memberships })
+        Ok(Self { steps, scopes, mesh, router, asks, digest, options, suspension, replay, memberships })
     }
 }
 
@@ -69,27 +84,29 @@ fn engine(configuration: &Configuration, settings: &Settings) -> Result<Option<A
 }
 
 /// What the plugins and their snippets ask of transactions that Kong's log object lacks.
-fn asks(configuration: &Configuration, settings: &Settings, steps: &[Step]) -> Asks {
-    let mut all = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
-        let sources: Vec<&str> = step.parts.iter().map(|part| part.source.text.as_str()).collect();
-        for (part, findings) in needs::findings(&sources).into_iter().enumerate() {
-            let asker = Asker { step: index, part: Some(part) };
-            all.extend(findings.into_iter().map(|finding| Ask { asker, finding }));
-        }
-        let plugin = &configuration.plugins[step.plugin];
-        let include = settings.for_plugin(plugin).map(|own| own.body.include).unwrap_or(Include::OFF);
-        let group = step.scope.consumer_group.is_some();
-        let of_plugin = [
-            (plugin.definition.emits && include.request, Need::RequestBody),
-            (plugin.definition.emits && include.response, Need::ResponseBody),
-            (group, Need::Fact(Fact::ConsumerGroups)),
-        ];
-        let asker = Asker { step: index, part: None };
-        let needs = of_plugin.into_iter().filter(|(asks, _)| *asks).map(|(_, need)| Note::Needs(need));
-        all.extend(needs.map(|note| Ask { asker, finding: Finding { line: 1, note } }));
-    }
-    Asks::new(all, INPUTS.len())
+fn asks(steps: &[Arc<Step>]) -> Asks {
+    let of_step = |(step, asks): (usize, &Arc<Step>)| {
+        let ask = |(part, finding): &(Option<usize>, Finding)| Ask {
+            asker: Asker { step, part: *part },
+            finding: finding.clone(),
+        };
+        asks.asks.iter().map(ask).collect::<Vec<_>>()
+    };
+    Asks::new(steps.iter().enumerate().flat_map(of_step).collect(), INPUTS.len())
+}
+
+/// What a plugin with these `parts` asks, whose messages have the bodies that `include` says.
+fn asks_of(plugin: &Plugin, parts: &[Compiled], include: Include) -> Vec<(Option<usize>, Finding)> {
+    let sources: Vec<&str> = parts.iter().map(|part| part.source.text.as_str()).collect();
+    let findings = needs::findings(&sources).into_iter().enumerate();
+    let of_parts = findings.flat_map(|(part, findings)| findings.into_iter().map(move |finding| (Some(part), finding)));
+    let of_plugin = [
+        (plugin.definition.emits && include.request, Need::RequestBody),
+        (plugin.definition.emits && include.response, Need::ResponseBody),
+        (plugin.scope.consumer_group.is_some(), Need::Fact(Fact::ConsumerGroups)),
+    ];
+    let needs = of_plugin.into_iter().filter(|(asks, _)| *asks).map(|(_, need)| Note::Needs(need));
+    of_parts.chain(needs.map(|note| (None, Finding { line: 1, note }))).collect()
 }
 
 fn memberships(configuration: &Configuration) -> Vec<(String, Vec<String>)> {
@@ -137,7 +154,7 @@ fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
-fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
+fn step(plugin: &Arc<Plugin>, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
     let mut parts = Vec::new();
     let mut errors = Vec::new();
     let limits = SourceLimits { bytes: settings.lua.max_source_bytes, nesting: settings.lua.max_source_nesting };
@@ -198,7 +215,7 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         None => plugin.definition.name.to_owned(),
     };
     Ok(Step {
-        plugin: index,
+        plugin: plugin.clone(),
         id: plugin.id.clone(),
         definition: plugin.definition,
         instance_name: plugin.instance_name.clone(),
@@ -209,7 +226,10 @@ fn step(index: usize, plugin: &Plugin, settings: &Settings) -> Result<Step, Vec<
         protocols: crate::phase::protocol_mask(&plugin.protocols),
         shape,
         in_kong: in_kong(plugin, settings),
-        breakers: parts.iter().map(|_| Breaker::default()).collect(),
+        asks: asks_of(plugin, &parts, own.body.include),
+        reads_vault: parts.iter().any(|part| !needs::vault_references(&part.source.text).is_empty()),
+        breakers: OnceLock::new(),
+        registered: AtomicBool::new(false),
         body_errors: Limiter::new(Policy::ONE),
         parts,
         drops: own.on_error == OnError::Drop,

@@ -105,7 +105,7 @@ pub(crate) fn load(state: &State, call: &Call) -> ApiResult<Answer> {
     let refused = |found: &[Diagnostic]| flatten::refused(found, &root, flatten_errors);
     let unknown = flatten::unknown_plugins(&root);
     if !unknown.is_empty() {
-        let other = state.gateway().prepare(document::Node::from_request(&root)).err().unwrap_or_default();
+        let other = state.gateway().check(&document::Node::from_request(&root));
         return Err(refused(&[unknown, other].concat()));
     }
     state.gateway().load(source).map_err(|found| refused(&found))?;

@@ -10,6 +10,7 @@ mod answer;
 pub mod body;
 mod certificates;
 mod config;
+mod drafts;
 mod error;
 mod flatten;
 mod kind;
@@ -35,9 +36,10 @@ mod writes;
 mod yaml;
 
 pub(crate) use access::Access;
+pub(crate) use drafts::KnownDrafts;
 pub(crate) use node::Node;
 pub(crate) use server::Admin;
-pub(crate) use state::{Activation, Gateway, State, root, tables_of};
+pub(crate) use state::{Activation, Gateway, State, tables_of};
 pub(crate) use store::{Contents, EncryptionKey, Row, Store};
 pub(crate) use tables::Tables;
 

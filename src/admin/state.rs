@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::access::Caller;
+use super::drafts::KnownDrafts;
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, KINDS, Kind};
 use super::read::Names;
@@ -20,6 +21,7 @@ use super::tables::{Change, Entity, Tables};
 use super::write::Writer;
 use super::writes::Writes;
 use crate::declarative;
+use crate::entity::Validated;
 use crate::log::AUDIT_TARGET;
 
 /// Makes a checked configuration active. Its error is the reason why that failed; then the one before is active.
@@ -27,11 +29,14 @@ pub(crate) type Activation = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// The running service, as the Admin API sees it.
 pub(crate) trait Gateway: Send + Sync {
-    /// Checks the configuration `root` as a whole. Nothing is changed before the activation.
+    /// Checks `entities` as a whole configuration. Nothing is changed before the activation.
     ///
     /// # Errors
     /// Everything that was found, with at least one error.
-    fn prepare(&self, root: Node) -> Result<Activation, Vec<Diagnostic>>;
+    fn prepare(&self, entities: Validated) -> Result<Activation, Vec<Diagnostic>>;
+
+    /// What is wrong with the declarative document `root` as a whole configuration.
+    fn check(&self, root: &Node) -> Vec<Diagnostic>;
 
     /// Replaces the configuration by the declarative text `source`.
     ///
@@ -56,21 +61,24 @@ pub(crate) struct State {
     tables: ArcSwap<Tables>,
     /// `None`: the entities are in declarative texts, and only whole texts replace each other.
     writes: Option<Writes>,
+    /// The entities of the database as the log phase reads them.
+    drafts: Mutex<KnownDrafts>,
     /// Of the texts that [`Self::tables`] are read from: their number, and their hash.
     loaded: Mutex<(u64, String)>,
 }
 
 impl State {
-    /// Entities that are in `store`, which had `tables` when it was opened.
-    pub(crate) fn of_database(gateway: Arc<dyn Gateway>, store: Store, tables: Tables) -> Self {
+    /// Entities that are in `store`, which had `tables` when it was opened; `drafts` are those of them that are read.
+    pub(crate) fn of_database(gateway: Arc<dyn Gateway>, store: Store, tables: Tables, drafts: KnownDrafts) -> Self {
         let writes = Some(Writes::new(store, tables.clone()));
-        Self { gateway, tables: ArcSwap::from_pointee(tables), writes, loaded: Mutex::default() }
+        let (tables, drafts) = (ArcSwap::from_pointee(tables), Mutex::new(drafts));
+        Self { gateway, tables, writes, drafts, loaded: Mutex::default() }
     }
 
     /// Entities of the declarative texts of `gateway`.
     pub(crate) fn of_texts(gateway: Arc<dyn Gateway>) -> Self {
         let tables = ArcSwap::from_pointee(Tables::new());
-        Self { gateway, tables, writes: None, loaded: Mutex::default() }
+        Self { gateway, tables, writes: None, drafts: Mutex::default(), loaded: Mutex::default() }
     }
 
     /// Whether requests can change single entities.
@@ -98,9 +106,9 @@ impl State {
         if hash.is_empty() { "0".repeat(32) } else { hash }
     }
 
-    /// The entities as the configuration of a log phase.
-    pub(crate) fn root(&self) -> Node {
-        root(&self.tables())
+    /// The entities as the log phase reads them.
+    pub(crate) fn entities(&self) -> Validated {
+        self.drafts.lock().of(&self.tables())
     }
 
     /// Reads the entities of the active texts, if they are not those that are loaded.
@@ -146,7 +154,8 @@ impl State {
     /// Makes `changes`, which lead to the entities `after`.
     fn make(&self, store: &mut Store, after: &Tables, changes: &[Change]) -> ApiResult<()> {
         let activation = if changes.iter().any(|change| change.kind.matters_to_log_phase()) {
-            Some(self.gateway.prepare(root(after)).map_err(|found| ApiError::refused(&found))?)
+            let entities = self.drafts.lock().of(after);
+            Some(self.gateway.prepare(entities).map_err(|found| ApiError::refused(&found))?)
         } else {
             None
         };
@@ -201,22 +210,6 @@ pub(crate) fn tables_of(rows: Vec<store::Row>) -> Tables {
     let mut tables = Tables::new();
     tables.apply(&rows.into_iter().filter_map(change).collect::<Vec<_>>());
     tables
-}
-
-/// The configuration of the log phase that `tables` are.
-pub(crate) fn root(tables: &Tables) -> Node {
-    let mut root = Map::new();
-    root.insert("_format_version".to_owned(), "3.0".into());
-    for kind in KINDS.iter().filter(|kind| kind.matters_to_log_phase() && tables.count(kind) > 0) {
-        let entities: Vec<Value> = tables.all(kind).map(|(_, entity)| of_log_phase(entity)).collect();
-        root.insert(kind.name.to_owned(), entities.into());
-    }
-    Node::from_request(&Value::Object(root))
-}
-
-fn of_log_phase(entity: &Entity) -> Value {
-    let members = entity.iter().filter(|(_, value)| !value.is_null());
-    Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 /// An entity as it is shown.

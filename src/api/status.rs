@@ -1,5 +1,6 @@
 //! `GET /status`: the state of the service, for operators and for clients of Kong's status API.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -119,24 +120,26 @@ fn mapping(report: &Report) -> Value {
 /// The plugins of the active configuration, in order, with their queues; and the other queues: those of plugins that were
 /// removed, and those that are shared under the id of another plugin.
 fn plugins(components: &Components, status: &mut Value) {
-    let mut queues = components.delivery.plugins();
+    let queues = components.delivery.plugins();
+    let key = |queue: &PluginStats| (queue.kind.clone(), queue.identity.clone());
+    let mut queues: BTreeMap<_, _> = queues.into_iter().map(|queue| (key(&queue), queue)).collect();
     let mut shown = Vec::new();
     let mut digest = String::new();
     if let Some(live) = components.live.upgrade() {
         let generation = live.load();
         digest.clone_from(&generation.program.digest);
         for step in &generation.program.steps {
-            let index = queues.iter().position(|queue| queue.kind == step.definition.name && queue.identity == step.id);
-            shown.push(plugin(step, index.map(|index| queues.remove(index))));
+            let queue = queues.remove(&(step.definition.name.to_owned(), step.id.clone()));
+            shown.push(plugin(step, queue));
         }
     }
     status["configuration_hash"] = if digest.is_empty() { NO_CONFIGURATION.into() } else { digest.into() };
     status["plugins"] = shown.into();
-    status["other_queues"] = queues.iter().map(|queue| merge(named(queue), self::queue(queue))).collect();
+    status["other_queues"] = queues.values().map(|queue| merge(named(queue), self::queue(queue))).collect();
 }
 
 fn plugin(step: &Step, stats: Option<PluginStats>) -> Value {
-    let snippets = step.parts.iter().zip(&step.breakers);
+    let snippets = step.parts.iter().zip(step.breakers());
     let snippets: Vec<Value> = snippets.map(|(part, breaker)| snippet(&part.name(), breaker)).collect();
     json!({
         "name": step.definition.name,

@@ -1,5 +1,7 @@
 //! The part of `logphase check` that says what becomes of functions for phases before the log phase.
 
+use std::sync::Arc;
+
 use crate::entity::{Configuration, EarlierFunction, Plugin};
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Severity, codes};
@@ -25,7 +27,7 @@ pub(super) fn findings(configuration: &Configuration, settings: &Settings) -> Ve
 /// The number of functions that run in Kong alone.
 pub(super) fn count_in_kong(configuration: &Configuration, settings: &Settings) -> usize {
     let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
-    let in_kong = |plugin: &Plugin| plugin.earlier.iter().filter(|one| !settings.replays(one.phase)).count();
+    let in_kong = |plugin: &Arc<Plugin>| plugin.earlier.iter().filter(|one| !settings.replays(one.phase)).count();
     enabled.map(in_kong).sum()
 }
 

@@ -148,6 +148,7 @@ pub(super) fn synthetic_plugin(kind: &str, origin: Origin) -> Plugin {
         earlier: Vec::new(),
         condition: None,
         certificate: None,
+        has_references: false,
         references: Vec::new(),
         old_form: false,
         origin,
@@ -162,10 +163,10 @@ pub(super) fn add_fields(configuration: &mut Configuration, fields: &[Field], or
         return;
     }
     if !configuration.plugins.iter().any(|plugin| plugin.definition.takes_fields()) {
-        configuration.plugins.push(synthetic_plugin(crate::plugin::DEFAULT_LOGGER.name, origin));
+        configuration.plugins.push(Arc::new(synthetic_plugin(crate::plugin::DEFAULT_LOGGER.name, origin)));
     }
     for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.definition.takes_fields()) {
-        plugin.fields.extend_from_slice(fields);
+        Arc::make_mut(plugin).fields.extend_from_slice(fields);
     }
 }
 

@@ -143,7 +143,7 @@ impl Running {
         let enabled = || configuration.plugins.iter().filter(|plugin| plugin.enabled);
         let disabled = configuration.plugins.iter().filter(|plugin| !plugin.enabled).map(|plugin| &plugin.origin);
         let skipped = configuration.not_run.iter().map(|plugin| &plugin.origin).chain(disabled);
-        let certificate = |plugin: &Plugin| {
+        let certificate = |plugin: &Arc<Plugin>| {
             let path = plugin.definition.certificate;
             let id = path.iter().try_fold(&plugin.config, |value, name| value.get(name))?;
             (!path.is_empty()).then(|| id.as_str().map(str::to_owned))?

@@ -19,7 +19,7 @@ mod swap;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,8 +115,9 @@ impl OutputSpec {
     }
 
     /// `new` with the queue options of `self`.
-    pub(super) fn keeping_queue_of(&self, new: &Self) -> Self {
-        Self { queue: new.queue.keeping_queue_of(&self.queue), ..new.clone() }
+    pub(super) fn keeping_queue_of(&self, new: &Arc<Self>) -> Arc<Self> {
+        let queue = new.queue.keeping_queue_of(&self.queue);
+        if queue == new.queue { new.clone() } else { Arc::new(Self { queue, ..(**new).clone() }) }
     }
 }
 
@@ -153,7 +154,7 @@ struct Inner {
 #[derive(Default)]
 struct Running {
     current: HashMap<String, Arc<Output>>,
-    tasks: Vec<Task>,
+    tasks: Tasks,
     /// The next sinks of outputs, until the whole new configuration is opened.
     staged: Vec<StagedSink>,
     history: StatsHistory,
@@ -162,8 +163,38 @@ struct Running {
 /// The next sink of an output.
 struct StagedSink {
     output: Arc<Output>,
-    spec: OutputSpec,
+    spec: Arc<OutputSpec>,
     sink: Box<dyn Sink>,
+}
+
+/// The tasks of outputs, by the identity of the plugin. A plugin has several while a former queue of it is delivered.
+#[derive(Default)]
+struct Tasks(BTreeMap<String, Vec<Task>>);
+
+impl Tasks {
+    fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.0.values().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.0.values_mut().flatten()
+    }
+
+    fn of(&self, identity: &str) -> &[Task] {
+        self.0.get(identity).map_or(&[], Vec::as_slice)
+    }
+
+    fn push(&mut self, task: Task) {
+        self.0.entry(task.output.spec().identity.clone()).or_default().push(task);
+    }
+
+    /// Takes those that `wanted` says.
+    fn take(&mut self, wanted: impl Fn(&Task) -> bool) -> Vec<Task> {
+        let mut taken = Vec::new();
+        self.0.values_mut().for_each(|tasks| taken.extend(tasks.extract_if(.., |task| wanted(task))));
+        self.0.retain(|_, tasks| !tasks.is_empty());
+        taken
+    }
 }
 
 struct Task {
@@ -178,15 +209,11 @@ struct Task {
 impl Running {
     /// Removes outputs that have ended, and keeps their totals.
     fn remove_ended(&mut self) {
-        let history = &mut self.history;
-        self.tasks.retain(|task| {
-            // After a panic, the queue of an ended output may still have entries.
-            let ended = task.has_ended() && task.output.is_closed() && task.output.counters().is_idle();
-            if ended {
-                history.absorb(&task.output);
-            }
-            !ended
-        });
+        // After a panic, the queue of an ended output may still have entries.
+        let has_ended = |task: &Task| task.has_ended() && task.output.is_closed() && task.output.counters().is_idle();
+        for task in self.tasks.take(has_ended) {
+            self.history.absorb(&task.output);
+        }
     }
 }
 
@@ -246,11 +273,14 @@ impl Delivery {
     ///
     /// # Errors
     /// A sink or a queue cannot be opened.
-    pub fn open(&self, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
-        let inner = &self.inner;
+    pub fn open(&self, spec: impl Into<Arc<OutputSpec>>) -> Result<Arc<Output>, OpenError> {
+        let (inner, spec) = (&self.inner, spec.into());
         let mut running = inner.running.lock();
-        let fits = |output: &&Arc<Output>| output.spec().shares_queue_with(&spec) && !output.is_closed();
-        let found = running.current.get(&spec.identity).filter(fits).cloned();
+        let open = running.current.get(&spec.identity).filter(|output| !output.is_closed());
+        if let Some(output) = open.filter(|output| output.has_spec(&spec)) {
+            return Ok(output.clone());
+        }
+        let found = open.filter(|output| output.spec().shares_queue_with(&spec)).cloned();
         let output = match found {
             Some(output) => output,
             None => inner.create(&mut running, spec.clone())?,
@@ -262,6 +292,7 @@ impl Delivery {
     /// Starts one output that [`Self::open`] has opened.
     fn start(&self, output: &Arc<Output>) {
         let mut running = self.inner.running.lock();
+        running.remove_ended();
         let own = running.tasks.iter_mut().filter(|task| Arc::ptr_eq(&task.output, output));
         for start in own.filter_map(|task| task.start.take()) {
             // Fails if the task was aborted.
@@ -274,6 +305,7 @@ impl Delivery {
     pub fn commit(&self, kept: &[Arc<Output>]) {
         let staged = {
             let mut running = self.inner.running.lock();
+            running.remove_ended();
             for start in running.tasks.iter_mut().filter_map(|task| task.start.take()) {
                 // Fails if the task was aborted.
                 let _ = start.send(());
@@ -292,15 +324,17 @@ impl Delivery {
         let not_started: Vec<_> = {
             let mut running = self.inner.running.lock();
             running.staged.clear();
-            let tasks = std::mem::take(&mut running.tasks);
-            let (not_started, started) = tasks.into_iter().partition(|task| task.start.is_some());
-            running.tasks = started;
-            not_started
+            running.tasks.take(|task| task.start.is_some())
         };
         for task in &not_started {
             self.retire(&task.output);
         }
         self.retire_others(kept);
+        // The outputs before the reload are the current ones again.
+        let mut running = self.inner.running.lock();
+        for output in kept.iter().filter(|output| !output.is_closed()) {
+            running.current.insert(output.spec().identity.clone(), output.clone());
+        }
     }
 
     /// Retires an output: it accepts no more entries, delivers those in its queue, and ends.
@@ -322,11 +356,6 @@ impl Delivery {
         };
         for output in &others {
             self.retire(output);
-        }
-        // After a rollback the outputs before the reload are the current ones again.
-        let mut running = self.inner.running.lock();
-        for output in kept.iter().filter(|output| !output.is_closed()) {
-            running.current.insert(output.spec().identity.clone(), output.clone());
         }
     }
 
@@ -456,31 +485,30 @@ type QueueParts = (Arc<dyn Queue>, Arc<dyn Reader>, Option<Stored>);
 
 impl Inner {
     /// Creates an output for `spec` with a new queue. It starts when the configuration is committed.
-    fn create(&self, running: &mut Running, spec: OutputSpec) -> Result<Arc<Output>, OpenError> {
+    fn create(&self, running: &mut Running, spec: Arc<OutputSpec>) -> Result<Arc<Output>, OpenError> {
         let sink = spec.open_sink(&self.shared)?;
         let (queue, reader, stored) = self.queue(&spec)?;
         let dead_letters = self.store.dead_letters(&spec);
         let identity = spec.identity.clone();
-        let spec = ArcSwap::from_pointee(spec);
+        let spec = ArcSwap::from(spec);
         let output = Arc::new(Output::new(OutputParts { spec, queue, reader, dead_letters }));
         let dispatcher = Dispatcher::new(output.clone(), sink);
         let (start, started) = oneshot::channel();
         let handle = self.runtime.spawn(run(dispatcher, started, self.store.clone(), stored.clone()));
         running.current.insert(identity, output.clone());
-        running.remove_ended();
         running.tasks.push(Task { output: output.clone(), start: Some(start), handle: Some(handle), stored });
         Ok(output)
     }
 
     /// Opens the next sink of each output of the plugin whose spec differs from `spec`, including retired ones.
-    fn stage(&self, running: &mut Running, spec: &OutputSpec) -> Result<(), OpenError> {
+    fn stage(&self, running: &mut Running, spec: &Arc<OutputSpec>) -> Result<(), OpenError> {
         let Running { tasks, staged, .. } = running;
-        for task in tasks.iter().filter(|task| !task.has_ended()) {
+        for task in tasks.of(&spec.identity).iter().filter(|task| !task.has_ended()) {
             let old = task.output.spec();
             let changed = old.keeping_queue_of(spec);
             let is_staged = |staged: &StagedSink| Arc::ptr_eq(&staged.output, &task.output);
             // Plugins that share a queue open the same output several times.
-            if *old != changed && old.continues_as(spec) && !staged.iter().any(is_staged) {
+            if old.continues_as(spec) && *old != *changed && !staged.iter().any(is_staged) {
                 let sink = spec.open_sink(&self.shared)?;
                 staged.push(StagedSink { output: task.output.clone(), spec: changed, sink });
             }

@@ -117,6 +117,11 @@ impl Output {
         self.parts.spec.load_full()
     }
 
+    /// Whether `spec` itself is its current spec.
+    pub(super) fn has_spec(&self, spec: &Arc<OutputSpec>) -> bool {
+        Arc::ptr_eq(&self.parts.spec.load(), spec)
+    }
+
     /// The name of the plugin in log lines and errors.
     pub fn label(&self) -> String {
         label(&self.spec())
@@ -207,8 +212,8 @@ impl Output {
     }
 
     /// Replaces the spec and the sink of the output. A previous replacement that is not used yet is dropped.
-    pub(super) fn replace_sink(&self, spec: OutputSpec, sink: Box<dyn Sink>) {
-        self.parts.spec.store(Arc::new(spec));
+    pub(super) fn replace_sink(&self, spec: Arc<OutputSpec>, sink: Box<dyn Sink>) {
+        self.parts.spec.store(spec);
         self.swap.set(sink);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::consumer::{Api, Consumer, ConsumerGroup};
-use super::draft::{Completeness, Drafts};
+use super::draft::{Completeness, Drafts, Validated};
 use super::external;
 use super::index::Index;
 use super::kind::EntityKind;
@@ -20,17 +20,17 @@ use logphase_script::vault::VaultEntity;
 #[derive(Debug, Default)]
 pub struct Configuration {
     /// The plugins that run in the log phase, including disabled ones, in the order of the files.
-    pub plugins: Vec<Plugin>,
+    pub plugins: Vec<Arc<Plugin>>,
     /// The services.
-    pub services: Vec<Service>,
+    pub services: Vec<Arc<Service>>,
     /// The routes.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// The consumers.
-    pub consumers: Vec<Consumer>,
+    pub consumers: Vec<Arc<Consumer>>,
     /// The consumer groups.
-    pub consumer_groups: Vec<ConsumerGroup>,
+    pub consumer_groups: Vec<Arc<ConsumerGroup>>,
     /// The APIs of Kong before 1.0.
-    pub apis: Vec<Api>,
+    pub apis: Vec<Arc<Api>>,
     /// The vaults that references name by their prefixes.
     pub vaults: Vec<VaultEntity>,
     /// Plugins that do not run here: other plugins of Kong, and custom plugins.
@@ -69,34 +69,39 @@ impl Configuration {
     /// Validates `drafts` and resolves their references. The configuration can be used only if no diagnostic is an
     /// error.
     pub fn from_drafts(drafts: Drafts, rules: Rules<'_>) -> (Self, Vec<Diagnostic>) {
-        let (mut configuration, mut diagnostics) = (Self::default(), Vec::new());
         let external = external::entities(&drafts);
         let Drafts { mut entities, memberships, vaults, clones, .. } = drafts;
-        let clones = super::clones::read(&clones, &mut diagnostics);
         entities.extend(external);
-        for draft in &mut entities {
-            draft.validate(rules.completeness, &mut diagnostics);
-        }
-        let index = Index::new(&entities);
-        unique::check(&entities, &mut diagnostics);
+        let entities = entities.into_iter().map(|draft| Arc::new(draft.validated(rules.completeness))).collect();
+        Self::from_validated(&Validated { entities, memberships, clones, vaults }, rules.select_tags)
+    }
+
+    /// Resolves the references of `validated`. The configuration can be used only if no diagnostic is an error.
+    pub fn from_validated(validated: &Validated, select_tags: &[String]) -> (Self, Vec<Diagnostic>) {
+        let (mut configuration, mut diagnostics) = (Self::default(), Vec::new());
+        let Validated { entities, memberships, vaults, clones } = validated;
+        let clones = super::clones::read(clones, &mut diagnostics);
+        diagnostics.extend(entities.iter().flat_map(|draft| draft.found()).cloned());
+        let index = Index::new(entities);
+        unique::check(entities, &mut diagnostics);
         for (at, draft) in entities.iter().enumerate() {
             match draft.kind {
-                EntityKind::Services => configuration.services.push(Service::from_draft(draft)),
+                EntityKind::Services => configuration.services.push(draft.service()),
                 // The router does not know what an external route matches.
                 EntityKind::Routes if draft.external => {}
                 EntityKind::Routes => {
-                    let service = index.service_of(&entities, at, &mut diagnostics);
-                    configuration.routes.push(Route::from_draft(draft, service));
+                    let service = index.service_of(entities, at, &mut diagnostics);
+                    configuration.routes.push(draft.route(service));
                 }
-                EntityKind::Consumers => configuration.consumers.push(Consumer::from_draft(draft)),
-                EntityKind::ConsumerGroups => configuration.consumer_groups.push(ConsumerGroup::from_draft(draft)),
-                EntityKind::Apis => configuration.apis.push(Api::from_draft(draft)),
+                EntityKind::Consumers => configuration.consumers.push(draft.consumer()),
+                EntityKind::ConsumerGroups => configuration.consumer_groups.push(draft.consumer_group()),
+                EntityKind::Apis => configuration.apis.push(draft.api()),
                 EntityKind::Certificates | EntityKind::Plugins => {}
             }
         }
-        configuration.vaults = vault::read(&vaults, &mut diagnostics);
-        configuration.memberships = index.memberships(&entities, &memberships, &mut diagnostics);
-        plugin::read(&entities, &index, &clones, rules.select_tags, &mut configuration, &mut diagnostics);
+        configuration.vaults = vault::read(vaults, &mut diagnostics);
+        configuration.memberships = index.memberships(entities, memberships, &mut diagnostics);
+        plugin::read(entities, &index, &clones, select_tags, &mut configuration, &mut diagnostics);
         (configuration, diagnostics)
     }
 

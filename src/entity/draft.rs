@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::built::Built;
 use super::kind::EntityKind;
 use super::scope::EntityRef;
 use super::tags::{SharedTags, Tags};
@@ -43,7 +44,21 @@ impl Drafts {
     }
 }
 
-/// One entity before it is validated.
+/// The contents of a file, request or database, each entity validated.
+#[derive(Debug, Default)]
+pub struct Validated {
+    /// The entities, as [`Drafts::entities`]. Those that were among the entities of another configuration are read again only
+    /// if what they refer to has changed.
+    pub entities: Vec<Arc<Draft>>,
+    /// As [`Drafts::memberships`].
+    pub memberships: Vec<(String, Node)>,
+    /// As [`Drafts::clones`].
+    pub clones: Vec<(String, Node)>,
+    /// As [`Drafts::vaults`].
+    pub vaults: Vec<(String, Node)>,
+}
+
+/// One entity, before it is validated and after.
 #[derive(Debug)]
 pub struct Draft {
     /// Its kind.
@@ -64,10 +79,17 @@ pub struct Draft {
     pub shared_config: Option<Result<Node, Box<Diagnostic>>>,
     /// The valid fields and the defaults of the others; empty before validation.
     values: Map<String, Value>,
+    /// Its id and its name, or the username of a consumer, which are asked for most.
+    id: Option<Box<str>>,
+    name: Option<Box<str>>,
     /// Whether Kong accepts each of its fields.
     sound: bool,
     /// Violations of rules about several fields, which matter only to the router.
     refusals: Vec<Diagnostic>,
+    /// What the validation found.
+    found: Vec<Diagnostic>,
+    /// What it was in the last configuration that had it.
+    pub(super) built: Built,
 }
 
 /// How complete an entity must be.
@@ -93,13 +115,30 @@ impl Draft {
             external: false,
             shared_config: None,
             values: Map::new(),
+            id: None,
+            name: None,
             sound: false,
             refusals: Vec::new(),
+            found: Vec::new(),
+            built: Built::default(),
         }
     }
 
-    /// Reads the fields, with a diagnostic for each that violates the schema.
-    pub(super) fn validate(&mut self, completeness: Completeness, diagnostics: &mut Vec<Diagnostic>) {
+    /// The same with its fields read.
+    #[must_use]
+    pub(crate) fn validated(mut self, completeness: Completeness) -> Self {
+        self.found = self.validate(completeness);
+        self.id = self.text("id").map(Box::from);
+        self.name = self.text(self.kind.key()).map(Box::from);
+        self
+    }
+
+    /// What the validation found: a diagnostic for each field that violates the schema.
+    pub(super) fn found(&self) -> &[Diagnostic] {
+        &self.found
+    }
+
+    fn validate(&mut self, completeness: Completeness) -> Vec<Diagnostic> {
         let scope = self.scope();
         let mut found = Vec::new();
         self.values = self.kind.schema().read(&self.node, &scope, &mut found);
@@ -117,7 +156,7 @@ impl Draft {
             let wording = "at least one of these fields must be non-empty: 'custom_id', 'username'";
             found.push(scope.error(codes::ENTITY_CHECK, message, wording));
         }
-        diagnostics.append(&mut found);
+        found
     }
 
     /// Whether it is a consumer without a name. In a file, an id will do.
@@ -196,12 +235,17 @@ impl Draft {
 
     /// The id.
     pub(super) fn id(&self) -> Option<String> {
-        self.text("id").map(str::to_owned)
+        self.id.as_deref().map(str::to_owned)
+    }
+
+    /// The id, as the draft has it.
+    pub(super) fn id_text(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// The name, or the username of a consumer.
     pub(super) fn name(&self) -> Option<&str> {
-        self.text(self.kind.key())
+        self.name.as_deref()
     }
 
     /// Its own tags and those that its file adds.
@@ -265,10 +309,8 @@ impl Draft {
 
 /// Reads an entity of a request by all of Kong's rules: its valid fields, with defaults, and what is wrong with it.
 pub(crate) fn read_request(kind: EntityKind, body: &Value) -> (Map<String, Value>, Vec<Diagnostic>) {
-    let mut diagnostics = Vec::new();
-    let mut draft = Draft::new(kind, Node::from_request(body), String::new());
-    draft.validate(Completeness::Full, &mut diagnostics);
-    (draft.all_values(), diagnostics)
+    let draft = Draft::new(kind, Node::from_request(body), String::new()).validated(Completeness::Full);
+    (draft.all_values(), draft.found)
 }
 
 /// Whether `diagnostic` is about the top-level field `name`.

@@ -1,6 +1,10 @@
 //! References from one entity to another, by name or id.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::draft::Draft;
 use super::kind::EntityKind;
@@ -10,31 +14,35 @@ use logphase_config::document::Node;
 use logphase_config::schema::is_uuid;
 
 /// Entities by name and id, as indices into the drafts.
-pub(super) struct Index {
-    by_key: HashMap<(EntityKind, String), usize>,
-    names: HashMap<EntityKind, Vec<String>>,
+pub(super) struct Index<'a> {
+    by_key: HashMap<(EntityKind, Cow<'a, str>), usize, RandomState>,
+    drafts: &'a [Arc<Draft>],
     suggestions: Suggestions,
 }
 
-impl Index {
-    pub(super) fn new(drafts: &[Draft]) -> Self {
-        let (mut by_key, mut names) = (HashMap::new(), HashMap::<_, Vec<String>>::new());
+impl<'a> Index<'a> {
+    pub(super) fn new(drafts: &'a [Arc<Draft>]) -> Self {
+        let mut by_key = HashMap::with_capacity_and_hasher(2 * drafts.len(), RandomState::default());
         for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.kind != EntityKind::Plugins) {
             // An id takes precedence over an equal name of another entity.
             if let Some(name) = draft.name() {
-                by_key.entry((draft.kind, name.to_owned())).or_insert(at);
-                names.entry(draft.kind).or_default().push(name.to_owned());
+                by_key.entry((draft.kind, Cow::Borrowed(name))).or_insert(at);
             }
-            if let Some(id) = draft.text("id") {
-                by_key.insert((draft.kind, id.to_ascii_lowercase()), at);
+            if let Some(id) = draft.id_text() {
+                by_key.insert((draft.kind, lowercase(id)), at);
             }
         }
-        Self { by_key, names, suggestions: Suggestions::default() }
+        Self { by_key, drafts, suggestions: Suggestions::default() }
     }
 
     fn find(&self, kind: EntityKind, key: &str) -> Option<usize> {
-        let found = |key: String| self.by_key.get(&(kind, key)).copied();
-        found(key.to_owned()).or_else(|| found(key.to_ascii_lowercase()).filter(|_| is_uuid(key)))
+        let found = |key: Cow<'_, str>| self.by_key.get(&(kind, key)).copied();
+        found(Cow::Borrowed(key)).or_else(|| found(lowercase(key)).filter(|_| is_uuid(key)))
+    }
+
+    /// The names of the entities of `kind`.
+    fn names(&self, kind: EntityKind) -> impl Iterator<Item = &'a str> {
+        self.drafts.iter().filter(move |draft| draft.kind == kind).filter_map(|draft| draft.name())
     }
 
     /// The entity that `node` refers to: a name, an id, or a mapping with one of them. Null refers to nothing.
@@ -61,7 +69,7 @@ impl Index {
         let found = self.find(kind, key);
         if found.is_none() {
             let (word, list) = (kind.word(), kind.name());
-            let names = self.names.get(&kind).into_iter().flatten().map(String::as_str);
+            let names = self.names(kind);
             let singular = kind.singular();
             let diagnostic = Diagnostic::error(codes::REFERENCE, format!("there is no {word} `{key}`"))
                 .at(target.origin())
@@ -84,7 +92,7 @@ impl Index {
     /// The service of the route at `at`: the one that it refers to, otherwise the one that it is nested in.
     pub(super) fn service_of(
         &self,
-        drafts: &[Draft],
+        drafts: &[Arc<Draft>],
         at: usize,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<EntityRef> {
@@ -99,7 +107,7 @@ impl Index {
     /// The groups of each consumer: from consumers' `groups`, groups' `consumers`, and `flat`, the list of memberships.
     pub(super) fn memberships(
         &self,
-        drafts: &[Draft],
+        drafts: &[Arc<Draft>],
         flat: &[(String, Node)],
         diagnostics: &mut Vec<Diagnostic>,
     ) -> HashMap<String, BTreeSet<String>> {
@@ -125,7 +133,7 @@ impl Index {
 
     fn groups_of_consumer(
         &self,
-        drafts: &[Draft],
+        drafts: &[Arc<Draft>],
         consumer: &Draft,
         memberships: &mut HashMap<String, BTreeSet<String>>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -139,7 +147,12 @@ impl Index {
     }
 
     /// Adds the consumers of a group. They may be consumers that only Kong knows.
-    fn consumers_of_group(&self, drafts: &[Draft], group: &Draft, memberships: &mut HashMap<String, BTreeSet<String>>) {
+    fn consumers_of_group(
+        &self,
+        drafts: &[Arc<Draft>],
+        group: &Draft,
+        memberships: &mut HashMap<String, BTreeSet<String>>,
+    ) {
         let name = group.name().unwrap_or_default();
         for consumer in group.node.get("consumers").and_then(Node::items).into_iter().flatten() {
             let references = [Some(consumer), consumer.get("username"), consumer.get("id")];
@@ -151,9 +164,14 @@ impl Index {
     }
 }
 
+/// `text` in lower case.
+fn lowercase(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() }
+}
+
 /// The id and username of a consumer, if it has them.
 fn keys(consumer: &Draft) -> [Option<&str>; 2] {
-    [consumer.text("id"), consumer.name()]
+    [consumer.id_text(), consumer.name()]
 }
 
 fn join(memberships: &mut HashMap<String, BTreeSet<String>>, consumer: &[Option<&str>], group: &str) {

@@ -4,6 +4,8 @@
 //! validates drafts, resolves their references and returns typed records together with a diagnostic for every error.
 //! The rules use only values and their [`Origin`](logphase_config::diagnostic::Origin), never files.
 
+mod built;
+mod by_plugin;
 mod clones;
 mod configuration;
 mod consumer;
@@ -26,10 +28,11 @@ mod tags;
 mod unique;
 mod vault;
 
+pub(crate) use by_plugin::{ByPlugin, same_all};
 pub use configuration::{Configuration, Routing, Rules};
 pub use consumer::{Api, Certificate, Consumer, ConsumerGroup};
 pub use domain::{DomainPattern, HostError, HostPattern, SniError, SniPattern};
-pub use draft::{Completeness, Draft, Drafts};
+pub use draft::{Completeness, Draft, Drafts, Validated};
 pub(crate) use draft::{LOG_PHASE_FIELDS, read_request};
 pub use kind::EntityKind;
 pub use network::{Endpoint, NetworkError};

@@ -15,6 +15,7 @@ use super::scope::Scope;
 use super::tags::Tags;
 use super::unique::FirstUses;
 use crate::plugin::{self, Definition, LeftToKong, Protocol};
+use crate::vaults;
 use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, Suggestions, codes, misspelt};
 use logphase_config::document::{Node, SnippetSource};
 
@@ -77,6 +78,8 @@ pub struct Plugin {
     /// The certificate that its config refers to (http-log's `client_certificate`, kafka-log's
     /// `security.certificate_id`).
     pub certificate: Option<Certificate>,
+    /// Whether its config or its certificate has vault references.
+    pub has_references: bool,
     /// What its vault references stand for: the path of each field with the reference. Empty until they are resolved.
     pub references: Vec<(String, String)>,
     /// Whether it has the form of Kong before 0.5 (`name: tcplog`, `value:` instead of `config:`), which ended messages
@@ -161,10 +164,19 @@ pub(crate) fn old_references() -> impl Iterator<Item = (&'static str, &'static s
     SCOPES.into_iter().filter(|(_, old)| !old.is_empty()).map(|(kind, old)| (old, kind.singular()))
 }
 
+/// What a plugin that runs here is in a configuration.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    plugin: Result<Arc<Plugin>, NotRun>,
+    diagnostics: Vec<Diagnostic>,
+    /// As [`super::Routing::if_not_found`].
+    if_not_found: Option<Diagnostic>,
+}
+
 /// Adds every plugin among `drafts` to `configuration`.
 pub(super) fn read(
-    drafts: &[Draft],
-    index: &Index,
+    drafts: &[Arc<Draft>],
+    index: &Index<'_>,
     clones: &Clones,
     select_tags: &[String],
     configuration: &mut Configuration,
@@ -174,66 +186,89 @@ pub(super) fn read(
     for draft in drafts.iter().filter(|draft| draft.kind == EntityKind::Plugins) {
         let before = diagnostics.len();
         let targets = targets(draft, drafts, index, diagnostics);
-        let scope = scope(&targets, drafts);
-        let Some(name) = draft.text("name") else { continue };
+        let scope = || scope(&targets, drafts);
+        let Some(name) = draft.name() else { continue };
+        let own = plugin::find(name);
         let clone = clones.get(name);
-        let definition = plugin::find(name).or_else(|| clone.and_then(|clone| clone.definition));
+        let definition = own.or_else(|| clone.and_then(|clone| clone.definition));
         let real_name = definition.map_or(name, |definition| definition.name);
         if let Some((key, _)) = draft.node.entry("model").filter(|(_, model)| !model.is_null()) {
             diagnostics.push(on_model(draft, real_name, key.origin()));
             continue;
         }
         if diagnostics.len() == before && !draft.unplaced {
-            uses.add((real_name.to_owned(), targets), draft.origin(), diagnostics, || {
+            uses.add((real_name, targets), draft, Draft::origin, diagnostics, || {
+                let scope = scope();
                 Diagnostic::error(codes::UNIQUE, format!("two plugins `{real_name}` for the same scope ({scope})"))
                     .path(draft.path.clone())
                     .kong("unique constraint failed")
                     .help("remove one, or put them on different scopes")
             });
         }
-        let tags = draft.tags();
-        if !tags.has_all(select_tags) {
-            let (name, scope, reason) = (real_name.to_owned(), scope.to_string(), WhyNotRun::NotSelected);
-            configuration.not_run.push(NotRun { name, origin: draft.origin(), scope, reason });
+        if !select_tags.is_empty() && !draft.tags().has_all(select_tags) {
+            configuration.not_run.push(not_run(draft, real_name, &scope(), WhyNotRun::NotSelected));
             continue;
         }
-        match definition {
-            Some(definition) => {
-                let mut plugin = plugin(draft, definition, scope, diagnostics);
-                match plugin.config.as_object().and_then(definition.left_to_kong) {
-                    Some(left) if left.all => {
-                        let (name, scope, reason) =
-                            (real_name.to_owned(), plugin.scope.to_string(), WhyNotRun::LeftToKong(left));
-                        configuration.not_run.push(NotRun { name, origin: draft.origin(), scope, reason });
-                        continue;
-                    }
-                    Some(left) => diagnostics.push(left_to_kong(draft, real_name, &left)),
-                    None => {}
+        let Some(definition) = definition else {
+            let original = clone.map_or(name, |clone| &clone.of);
+            let reason = match plugin::find_known(original) {
+                Some(known) if known.logs => WhyNotRun::NotSentHere,
+                Some(_) => WhyNotRun::Proxying,
+                None => {
+                    let error = suggestions.add(unknown(draft, name), name, plugin::names());
+                    let runs = plugin::definitions().iter().map(|definition| definition.name);
+                    WhyNotRun::Unknown(Box::new(UnknownPlugin { error, misspelt: misspelt(name, runs) }))
                 }
-                plugin.certificate = certificate(draft, definition, drafts, index, diagnostics);
-                if let Some(route) = targets[0] {
-                    check_route(draft, &plugin, &drafts[route], diagnostics);
-                }
-                let on: Vec<&Draft> = targets[..2].iter().flatten().map(|at| &drafts[*at]).collect();
-                configuration.routing.if_not_found.extend(check_anonymous(draft, &plugin, &on));
-                configuration.plugins.push(plugin);
-            }
-            None => {
-                let original = clone.map_or(name, |clone| &clone.of);
-                let reason = match plugin::find_known(original) {
-                    Some(known) if known.logs => WhyNotRun::NotSentHere,
-                    Some(_) => WhyNotRun::Proxying,
-                    None => {
-                        let error = suggestions.add(unknown(draft, name), name, plugin::names());
-                        let runs = plugin::definitions().iter().map(|definition| definition.name);
-                        WhyNotRun::Unknown(Box::new(UnknownPlugin { error, misspelt: misspelt(name, runs) }))
-                    }
-                };
-                let (name, scope) = (name.to_owned(), scope.to_string());
-                configuration.not_run.push(NotRun { name, origin: draft.origin(), scope, reason });
-            }
+            };
+            configuration.not_run.push(not_run(draft, name, &scope(), reason));
+            continue;
+        };
+        let certificate = certificate(draft, definition, index, diagnostics);
+        let target = |at: Option<usize>| at.map(|at| drafts[at].clone());
+        let refers_to: Vec<_> = targets.into_iter().chain([certificate]).map(target).collect();
+        let read = || outcome(draft, definition, scope(), &targets.map(target), target(certificate).as_deref());
+        // What the definition of a clone is says another entity.
+        let outcome = if own.is_some() { draft.plugin(refers_to, read) } else { Arc::new(read()) };
+        let Outcome { plugin, diagnostics: found, if_not_found } = &*outcome;
+        diagnostics.extend_from_slice(found);
+        configuration.routing.if_not_found.extend(if_not_found.clone());
+        match plugin {
+            Ok(plugin) => configuration.plugins.push(plugin.clone()),
+            Err(not_run) => configuration.not_run.push(not_run.clone()),
         }
     }
+}
+
+fn not_run(draft: &Draft, name: &str, scope: &Scope, reason: WhyNotRun) -> NotRun {
+    NotRun { name: name.to_owned(), origin: draft.origin(), scope: scope.to_string(), reason }
+}
+
+/// Reads a plugin that runs here, is on `targets`, and may refer to `certificate`.
+fn outcome(
+    draft: &Draft,
+    definition: &'static Definition,
+    scope: Scope,
+    targets: &[Option<Arc<Draft>>; SCOPES.len()],
+    certificate: Option<&Draft>,
+) -> Outcome {
+    let mut diagnostics = Vec::new();
+    let mut plugin = plugin(draft, definition, scope, &mut diagnostics);
+    match plugin.config.as_object().and_then(definition.left_to_kong) {
+        Some(left) if left.all => {
+            let not_run = not_run(draft, definition.name, &plugin.scope, WhyNotRun::LeftToKong(left));
+            return Outcome { plugin: Err(not_run), diagnostics, if_not_found: None };
+        }
+        Some(left) => diagnostics.push(left_to_kong(draft, definition.name, &left)),
+        None => {}
+    }
+    plugin.certificate = certificate.and_then(Certificate::from_draft);
+    plugin.has_references = vaults::has_references(&plugin);
+    if let Some(route) = &targets[0] {
+        check_route(draft, &plugin, route, &mut diagnostics);
+    }
+    let on: Vec<&Draft> = targets[..2].iter().flatten().map(|target| &**target).collect();
+    let if_not_found = check_anonymous(draft, &plugin, &on);
+    Outcome { plugin: Ok(Arc::new(plugin)), diagnostics, if_not_found }
 }
 
 /// A plugin whose scope is a model of Kong's AI gateway: which model served a transaction is not known here.
@@ -261,8 +296,8 @@ fn unknown(draft: &Draft, name: &str) -> Diagnostic {
 /// The entities that a plugin applies to: those that it refers to, and the one that it is nested in.
 fn targets(
     draft: &Draft,
-    drafts: &[Draft],
-    index: &Index,
+    drafts: &[Arc<Draft>],
+    index: &Index<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> [Option<usize>; SCOPES.len()] {
     SCOPES.map(|(kind, old)| {
@@ -281,26 +316,28 @@ fn targets(
     })
 }
 
-fn scope(targets: &[Option<usize>; SCOPES.len()], drafts: &[Draft]) -> Scope {
+fn scope(targets: &[Option<usize>; SCOPES.len()], drafts: &[Arc<Draft>]) -> Scope {
     let [route, service, consumer, consumer_group, api] = targets.map(|at| Some(drafts[at?].entity_ref()));
     Scope { route, service, consumer, consumer_group, api }
 }
 
-/// The certificate that the plugin's `config` refers to.
+/// The certificate that the plugin's `config` refers to, as an index of the drafts.
 fn certificate(
     draft: &Draft,
     definition: &Definition,
-    drafts: &[Draft],
-    index: &Index,
+    index: &Index<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Certificate> {
+) -> Option<usize> {
     let names = definition.certificate;
+    if names.is_empty() {
+        return None;
+    }
     let id = names.iter().try_fold(draft.node.get("config")?, |node, name| node.get(name))?;
-    if names.is_empty() || id.is_null() {
+    if id.is_null() {
         return None;
     }
     let path = draft.member_path(&format!("config.{}", names.join(".")));
-    Certificate::from_draft(&drafts[index.resolve(EntityKind::Certificates, id, &path, diagnostics)?])
+    index.resolve(EntityKind::Certificates, id, &path, diagnostics)
 }
 
 /// Reads one plugin that runs here.
@@ -345,6 +382,7 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         earlier: config_node.filter(|_| !definition.emits).map(earlier).unwrap_or_default(),
         condition: condition(draft, definition, diagnostics),
         certificate: None,
+        has_references: false,
         references: Vec::new(),
         old_form,
         origin: draft.origin(),

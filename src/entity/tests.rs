@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,13 +19,13 @@ fn file(text: &str) -> (Configuration, Vec<Diagnostic>) {
     declarative::read(&[file], ReadOptions { select_tags: &[], env: &|_| None })
 }
 
-fn route(body: Value) -> Route {
+fn route(body: Value) -> Arc<Route> {
     let (mut configuration, diagnostics) = request(EntityKind::Routes, &body);
     assert_eq!(diagnostics, []);
     configuration.routes.remove(0)
 }
 
-fn service(body: Value) -> Service {
+fn service(body: Value) -> Arc<Service> {
     let (mut configuration, diagnostics) = request(EntityKind::Services, &body);
     assert_eq!(diagnostics, []);
     configuration.services.remove(0)
@@ -158,7 +160,7 @@ fn services_are_typed() {
         assert_eq!((service.retries, service.read_timeout.as_secs(), service.enabled), (5, 60, true));
     }
     let plain = service(json!({"url": "http://[::1]:8080"}));
-    assert_eq!((plain.host.as_deref(), plain.port, plain.path), (Some("[::1]"), 8080, None));
+    assert_eq!((plain.host.as_deref(), plain.port, plain.path.clone()), (Some("[::1]"), 8080, None));
 }
 
 /// Scenario: values of routes that Kong refuses, one by one.

@@ -1,5 +1,7 @@
 //! Whether a plugin runs for a transaction, and why not.
 
+use std::sync::Arc;
+
 use super::plan::Planner;
 use super::{Step, identity};
 use crate::plugin::Protocol;
@@ -75,7 +77,7 @@ impl Planner {
     pub fn explain(&mut self, transaction: &Transaction) -> Vec<Fit> {
         let plan = self.plan(transaction);
         let program = self.program().clone();
-        let fit = |(index, step): (usize, &Step)| {
+        let fit = |(index, step): (usize, &Arc<Step>)| {
             if plan.contains(&index) {
                 return Fit::Runs;
             }
@@ -86,7 +88,8 @@ impl Planner {
     }
 
     fn misfit(&self, step: &Step, transaction: &Transaction) -> Option<Fit> {
-        if let Some((kind, wanted)) = self.missing(&step.scope, &self.key(transaction)) {
+        let scopes = &self.program().scopes;
+        if let Some((kind, wanted)) = scopes.missing(&step.scope, &scopes.key(transaction)) {
             let (entity, name) = match kind {
                 "consumer" | "consumer group" => ("consumer", "username"),
                 other => (other, "name"),

@@ -1,23 +1,26 @@
 //! A program: a configuration with every snippet compiled and every key path parsed.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::breaker::{Breaker, Suspension};
+use super::scopes::Scopes;
 use super::snippets::{SnippetKey, SnippetRegistry};
-use crate::entity::Scope;
+use crate::entity::{Plugin, Scope};
 use crate::log::limit::Limiter;
 use crate::mesh::Engine;
 use crate::plugin::Definition;
 use crate::router::{Condition, Router};
 use logphase_config::document::SnippetSource;
 use logphase_script::message::{KeyPath, Shape, Style};
+use logphase_script::needs::Finding;
 use logphase_script::{Bytecode, Options, Phase};
 
-/// One plugin of a program.
+/// One plugin of a program. Programs of configurations that have the same plugin can share it.
 #[derive(Debug)]
 pub struct Step {
-    /// Index of the plugin in the configuration.
-    pub plugin: usize,
+    /// The plugin in the configuration.
+    pub plugin: Arc<Plugin>,
     /// Its id.
     pub id: String,
     /// The definition of its kind.
@@ -42,8 +45,14 @@ pub struct Step {
     pub in_kong: Vec<&'static str>,
     /// What its messages have beside the edits, and what is redacted.
     pub shape: Shape,
-    /// The circuit breaker of each part, in order.
-    pub breakers: Vec<Breaker>,
+    /// What it asks of transactions that Kong's log object lacks; what a snippet asks, with the index of its part.
+    pub(crate) asks: Vec<(Option<usize>, Finding)>,
+    /// Whether a snippet gives `kong.vault.get` a reference that is in its text.
+    pub(crate) reads_vault: bool,
+    /// The circuit breaker of each part, in order, once they are known.
+    pub(crate) breakers: OnceLock<Box<[Breaker]>>,
+    /// Whether a registry shows its snippets.
+    pub(crate) registered: AtomicBool,
     /// Limits the log lines about messages that are not sent because of a body.
     pub(crate) body_errors: Limiter,
 }
@@ -56,6 +65,11 @@ impl Step {
             Phase::Log => self.parts.last().is_some_and(|part| part.phase == Phase::Log),
             _ => self.parts.iter().any(|part| part.phase == phase),
         }
+    }
+
+    /// The circuit breaker of each part, in order.
+    pub fn breakers(&self) -> &[Breaker] {
+        self.breakers.get_or_init(|| self.parts.iter().map(|_| Breaker::default()).collect())
     }
 
     /// What identifies its part number `part` over all configurations.
@@ -90,7 +104,9 @@ impl Compiled {
 #[derive(Debug)]
 pub struct Program {
     /// The enabled plugins, highest priority first; equal ones by name, descending (kong/db/dao/plugins.lua).
-    pub steps: Vec<Step>,
+    pub steps: Vec<Arc<Step>>,
+    /// Finds the steps that may run for a transaction.
+    pub(crate) scopes: Arc<Scopes>,
     /// Makes the lines of access logs of meshes, if policies ask for them.
     pub mesh: Option<Arc<Engine>>,
     /// Finds the routes of transactions without one; empty if no input wants it.
@@ -114,21 +130,27 @@ impl Program {
     /// Makes the snippets count in the totals that `registry` has of them, so that a reload loses no count. What
     /// `registry` shows stays as it is: to be called before the configuration is known to be accepted, and
     /// [`Self::commit_totals`] once it is.
-    pub fn prepare_totals(&mut self, registry: &SnippetRegistry) {
-        for step in &mut self.steps {
+    pub fn prepare_totals(&self, registry: &SnippetRegistry) {
+        for step in &self.steps {
             let breaker = |at| Breaker::new(registry.find_or_new(&step.snippet_key(at)));
-            step.breakers = (0..step.parts.len()).map(breaker).collect();
+            // A step that the program before had goes on as it was.
+            step.breakers.get_or_init(|| (0..step.parts.len()).map(breaker).collect());
         }
     }
 
     /// Makes `registry` show the snippets of this program, under the instance names of its plugins: to be called when the
     /// configuration is accepted, after [`Self::prepare_totals`].
     pub fn commit_totals(&self, registry: &SnippetRegistry) {
-        for step in &self.steps {
-            for (at, breaker) in step.breakers.iter().enumerate() {
+        for step in self.steps.iter().filter(|step| !step.registered.swap(true, Ordering::Relaxed)) {
+            for (at, breaker) in step.breakers().iter().enumerate() {
                 registry.register(step.snippet_key(at), step.instance_name.as_deref(), breaker.totals());
             }
         }
+    }
+
+    /// Whether it has anything that runs in a VM.
+    pub fn has_snippets(&self) -> bool {
+        self.steps.iter().any(|step| !step.parts.is_empty())
     }
 
     /// How messages are written.

@@ -2,7 +2,6 @@
 
 use logphase_io::count::times;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use bytes::Bytes;
 
 use super::breaker::{Breaker, Suspension, Transition};
 use super::fit::Fit;
+use super::loaded::{Loaded, too_small};
 use super::plan::{Plan, Planner};
 use super::program::{Compiled, Program, Step};
 use super::worker::WorkerStats;
@@ -17,7 +17,7 @@ use crate::router::{Destination, RouteFinder};
 use logphase_queue::metric::Cell;
 use logphase_script::message::{BodyError, Message, Snapshot};
 use logphase_script::transaction::Transaction;
-use logphase_script::{FieldResult, Phase, ScriptError, SnippetId, Stop, Vm};
+use logphase_script::{FieldResult, Phase, ScriptError, Stop, Vm};
 
 /// A field or function of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,9 @@ pub struct Runner {
     vm: Vm,
     /// The groups of consumers, if a step has a condition.
     conditions: Option<Groups>,
-    /// The loaded snippets of each step.
-    loaded: Vec<LoadedStep>,
+    /// The snippets that are loaded.
+    loaded: Loaded,
+    has_snippets: bool,
     /// Whose heartbeat shows what runs.
     heartbeat: Option<(Arc<WorkerStats>, usize)>,
     /// The timer of each step; empty if runs are not measured.
@@ -65,19 +66,21 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Creates the VM and loads every snippet of `program`.
+    /// Creates the VM for `program`. The snippets of a step are loaded when it first runs: a program can have many more than a VM
+    /// has room for, of which most run rarely.
     ///
     /// # Errors
-    /// The snippets do not fit the memory limit.
+    /// The environment of the snippets does not fit the memory limit.
     pub fn new(program: Arc<Program>) -> Result<Self, String> {
-        let (vm, loaded) = load(&program, None)?;
+        let vm = Vm::new(&program.options).map_err(|error| too_small(&program, &error))?;
         Ok(Self {
             planner: Planner::new(program.clone()),
             routes: RouteFinder::new(program.router.clone()),
             conditions: program.steps.iter().any(|step| step.condition.is_some()).then(|| Groups::new(&program)),
+            loaded: Loaded::none_of(&program),
+            has_snippets: program.has_snippets(),
             program,
             vm,
-            loaded,
             heartbeat: None,
             timers: Vec::new(),
             out_of_memory: false,
@@ -90,7 +93,7 @@ impl Runner {
     /// Measures the duration of a sample of the runs, as worker number `worker`.
     #[must_use]
     pub fn timed(mut self, worker: usize) -> Self {
-        let timer = |_: &Step| SampledTimer { worker, cells: Vec::new(), runs: [0; PHASES] };
+        let timer = |_: &Arc<Step>| SampledTimer { worker, cells: Vec::new(), runs: [0; PHASES] };
         self.timers = self.program.steps.iter().map(timer).collect();
         self
     }
@@ -152,7 +155,7 @@ impl Runner {
 
     /// Whether the program has anything that runs in the VM.
     pub fn has_snippets(&self) -> bool {
-        self.vm.has_snippets()
+        self.has_snippets
     }
 
     /// Whether the transactions that run next are of traffic that Kong did not serve: the phases of the program's `replay` run
@@ -165,6 +168,9 @@ impl Runner {
     pub fn run(&mut self, transaction: Transaction, plan: &[usize], observer: &mut impl Observer) {
         let size = transaction.bytes().len();
         let program = self.program.clone();
+        if self.has_snippets {
+            self.make_room(plan);
+        }
         self.vm.begin(Message::new(transaction, program.style()));
         self.used.clear();
         if !self.replays || self.replay(&program, plan, size, observer) {
@@ -245,11 +251,13 @@ impl Runner {
         if !all.steps[step].runs_in(self.phase) {
             return true;
         }
-        self.enter_plugin(step);
-        let (mut succeeded, mut stopped) = (true, false);
         let program = &all.steps[step];
+        if let Err(error) = self.enter_plugin(step) {
+            return self.no_room(step, &error, observer);
+        }
+        let (mut succeeded, mut stopped) = (true, false);
         let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program, self.phase));
-        for (part, breaker) in program.breakers.iter().enumerate() {
+        for (part, breaker) in program.breakers().iter().enumerate() {
             if program.parts[part].phase != self.phase {
                 continue;
             }
@@ -301,13 +309,47 @@ impl Runner {
         succeeded
     }
 
-    fn enter_plugin(&mut self, step: usize) {
-        let LoadedStep { name, id, .. } = &self.loaded[step];
-        self.vm.enter_plugin(step, name);
-        self.vm.set_plugin_id(id);
+    /// Makes the snippets of a step the next to run. Loads them if they are not.
+    ///
+    /// # Errors
+    /// They do not fit the VM beside what it has.
+    fn enter_plugin(&mut self, step: usize) -> Result<(), String> {
+        let loaded = self.loaded.step(&mut self.vm, &self.program, step)?;
+        self.vm.enter_plugin(step, &loaded.name);
+        self.vm.set_plugin_id(&loaded.id);
         if let Some(used) = self.used.get(step) {
             self.vm.charge_plugin(*used);
         }
+        Ok(())
+    }
+
+    /// Makes the VM a new one if its snippets take much of it and `plan` has others.
+    fn make_room(&mut self, plan: &[usize]) {
+        if self.loaded.is_much(&self.vm) && plan.iter().any(|step| !self.loaded.has(*step)) {
+            self.recreate_vm();
+        }
+    }
+
+    /// Loads the snippets of a step, as if a transaction needed them.
+    ///
+    /// # Errors
+    /// They do not fit the memory limit.
+    pub fn load(&mut self, step: usize) -> Result<(), String> {
+        self.make_room(&[step]);
+        self.loaded.step(&mut self.vm, &self.program, step).map(drop)
+    }
+
+    /// Records that the snippets of a step found no room beside those that the transaction needed before. Returns false.
+    #[cold]
+    fn no_room(&mut self, step: usize, error: &str, observer: &mut impl Observer) -> bool {
+        self.out_of_memory = true;
+        for (part, compiled) in self.program.steps[step].parts.iter().enumerate() {
+            if compiled.phase == self.phase {
+                let error = ScriptError { message: error.to_owned(), line: None, stop: Some(Stop::Memory) };
+                observer.failed(Part { step, part }, &error);
+            }
+        }
+        false
     }
 
     /// Notes what a function of a replayed phase used of its plugin's time, and what it called without effect.
@@ -329,15 +371,17 @@ impl Runner {
             return result;
         }
         self.renew_vm();
-        self.enter_plugin(step);
-        self.try_part(step, part)
+        match self.enter_plugin(step) {
+            Ok(()) => self.try_part(step, part),
+            Err(_) => result,
+        }
     }
 
     fn try_part(&mut self, step: usize, part: usize) -> FieldResult {
         if let Some((worker_stats, worker)) = &self.heartbeat {
             worker_stats.heartbeats[*worker].at(step, part);
         }
-        let snippet = self.loaded[step].snippets[part];
+        let snippet = self.loaded.snippet(step, part);
         match &self.program.steps[step].parts[part].path {
             Some(path) if self.program.steps[step].definition.fields.are_attributes => {
                 self.vm.run_attribute(snippet, path)
@@ -356,7 +400,7 @@ impl Runner {
         let message =
             format!("the plugin leaves {} bytes in kong.ctx or ngx.ctx, which are removed", self.vm.held_bytes());
         let error = ScriptError { message, line: None, stop: Some(Stop::Memory) };
-        let transition = program.breakers[part].record_stop(Stop::Memory, &self.program.suspension, size);
+        let transition = program.breakers()[part].record_stop(Stop::Memory, &self.program.suspension, size);
         if transition != Transition::None {
             log_transition(program, part, transition, &self.program.suspension);
         }
@@ -376,8 +420,8 @@ impl Runner {
 
     /// Recreates the VM after it ran out of memory, or after a panic left it in an unknown state.
     pub fn recreate_vm(&mut self) {
-        match load(&self.program, Some(&self.vm)) {
-            Ok((vm, loaded)) => (self.vm, self.loaded) = (vm, loaded),
+        match self.vm.renewed(&self.program.options) {
+            Ok(vm) => (self.vm, self.loaded) = (vm, Loaded::none_of(&self.program)),
             Err(error) => tracing::error!(%error, "the Lua VM cannot be recreated, and stays as it is"),
         }
     }
@@ -451,34 +495,8 @@ impl SampledTimer {
             return None;
         }
         if self.cells.is_empty() {
-            self.cells = step.breakers.iter().map(|part| part.totals().cell(self.worker)).collect();
+            self.cells = step.breakers().iter().map(|part| part.totals().cell(self.worker)).collect();
         }
         Some(Instant::now())
     }
-}
-
-/// The loaded snippets of a step.
-struct LoadedStep {
-    snippets: Vec<SnippetId>,
-    /// The plugin's label for log lines.
-    name: Rc<str>,
-    /// The plugin's identifier.
-    id: Rc<str>,
-}
-
-/// Loads the snippets into a new VM, which replaces `previous`.
-fn load(program: &Program, previous: Option<&Vm>) -> Result<(Vm, Vec<LoadedStep>), String> {
-    let too_small = |error: mlua::Error| {
-        let limit = program.options.limits.memory;
-        format!("the snippets do not fit a Lua VM of {limit} bytes: raise the setting lua.memory_limit ({error})")
-    };
-    let vm = previous.map_or_else(|| Vm::new(&program.options), |previous| previous.renewed(&program.options));
-    let mut vm = vm.map_err(too_small)?;
-    let mut loaded = Vec::with_capacity(program.steps.len());
-    for step in &program.steps {
-        let snippets: Result<Vec<_>, _> = step.parts.iter().map(|part| vm.load(&part.code)).collect();
-        let (name, id) = (Rc::from(&*step.label), Rc::from(&*step.id));
-        loaded.push(LoadedStep { snippets: snippets.map_err(too_small)?, name, id });
-    }
-    Ok((vm, loaded))
 }

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use logphase_queue::metric::{Cell, Histogram};
 use logphase_script::Stop;
 
-/// If there are more snippets, those that are in no program any more are removed.
+/// If there are more snippets, those that are in no program any more are removed, and again when there are twice as many as
+/// were left.
 const MAX_SNIPPETS: usize = 10_000;
 
 /// The totals of one snippet.
@@ -99,7 +100,14 @@ pub struct SnippetKey {
 /// The snippets of all configurations that were accepted so far, for `/metrics`.
 #[derive(Debug, Default)]
 pub struct SnippetRegistry {
-    snippets: Mutex<BTreeMap<SnippetKey, Registered>>,
+    snippets: Mutex<Registry>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    by_key: BTreeMap<SnippetKey, Registered>,
+    /// How many were left when some were removed.
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -111,22 +119,23 @@ struct Registered {
 impl SnippetRegistry {
     /// The registered totals of a snippet, or new ones. Registers nothing.
     pub(super) fn find_or_new(&self, key: &SnippetKey) -> Arc<SnippetTotals> {
-        self.snippets.lock().get(key).map_or_else(Arc::default, |known| known.totals.clone())
+        self.snippets.lock().by_key.get(key).map_or_else(Arc::default, |known| known.totals.clone())
     }
 
     /// Registers `totals` under `key`, with the instance name of the plugin.
     pub(super) fn register(&self, key: SnippetKey, instance: Option<&str>, totals: &Arc<SnippetTotals>) {
-        let mut snippets = self.snippets.lock();
-        if snippets.len() >= MAX_SNIPPETS {
+        let mut registry = self.snippets.lock();
+        if registry.by_key.len() >= MAX_SNIPPETS.max(2 * registry.left) {
             // Nothing else holds the totals of a snippet that is in no program.
-            snippets.retain(|_, known| Arc::strong_count(&known.totals) > 1);
+            registry.by_key.retain(|_, known| Arc::strong_count(&known.totals) > 1);
+            registry.left = registry.by_key.len();
         }
-        snippets.insert(key, Registered { instance: instance.map(str::to_owned), totals: totals.clone() });
+        registry.by_key.insert(key, Registered { instance: instance.map(str::to_owned), totals: totals.clone() });
     }
 
     /// Calls `visit` with each snippet, the instance name of its plugin, and its totals.
     pub fn each(&self, mut visit: impl FnMut(&SnippetKey, Option<&str>, &SnippetTotals)) {
-        for (key, Registered { instance, totals }) in self.snippets.lock().iter() {
+        for (key, Registered { instance, totals }) in &self.snippets.lock().by_key {
             visit(key, instance.as_deref(), totals);
         }
     }

@@ -66,18 +66,18 @@ fn totals_are_prepared_then_committed() {
         let configuration = configuration(&format!("_format_version: '3.0'\nplugins: [{plugin}]"));
         Program::build(&configuration, &Settings::default()).expect("valid snippets")
     };
-    let mut first = build("old", "custom_fields_by_lua: {a: return 1}");
+    let first = build("old", "custom_fields_by_lua: {a: return 1}");
     first.prepare_totals(&registry);
     assert_eq!(registered(&registry), []);
     first.commit_totals(&registry);
-    assert_eq!(first.steps[0].breakers[0].record_failure(), Some(1));
+    assert_eq!(first.steps[0].breakers()[0].record_failure(), Some(1));
     let before = [("a".to_owned(), Some("old".to_owned()), 1)];
     assert_eq!(registered(&registry), before);
-    let mut second = build("new", "custom_fields_by_lua: {a: return 1, b: return 2}");
+    let second = build("new", "custom_fields_by_lua: {a: return 1, b: return 2}");
     second.prepare_totals(&registry);
     assert_eq!(registered(&registry), before);
     second.commit_totals(&registry);
     let new = Some("new".to_owned());
     assert_eq!(registered(&registry), [("a".to_owned(), new.clone(), 1), ("b".to_owned(), new, 0)]);
-    assert_eq!(second.steps[0].breakers[0].totals().errors(), 1);
+    assert_eq!(second.steps[0].breakers()[0].totals().errors(), 1);
 }

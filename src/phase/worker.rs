@@ -403,7 +403,7 @@ impl Observer for Collector<'_> {
     fn failed(&mut self, part: Part, error: &ScriptError) {
         let step = &self.program.steps[part.step];
         let compiled = &step.parts[part.part];
-        let Some(times) = step.breakers[part.part].record_failure() else { return };
+        let Some(times) = step.breakers()[part.part].record_failure() else { return };
         let place = compiled.source.line_origin(error.line.unwrap_or(1));
         let field = compiled.name();
         tracing::warn!(plugin = %step.label, field, %place, times, "a Lua snippet failed: {error}");

@@ -1,6 +1,7 @@
 //! From the routes of a configuration to a router.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use uuid::{Uuid, uuid};
 
@@ -59,9 +60,9 @@ impl Router {
 struct Services<'a>(HashMap<&'a str, &'a Service>);
 
 impl<'a> Services<'a> {
-    fn new(services: &'a [Service]) -> Self {
-        let names = services.iter().filter_map(|service| Some((service.name.as_deref()?, service)));
-        let ids = services.iter().map(|service| (&*service.stored.id, service));
+    fn new(services: &'a [Arc<Service>]) -> Self {
+        let names = services.iter().filter_map(|service| Some((service.name.as_deref()?, &**service)));
+        let ids = services.iter().map(|service| (&*service.stored.id, &**service));
         // An id takes precedence over an equal name of another service.
         Self(names.chain(ids).collect())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
 use logphase_config::document::Node as Document;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -11,11 +12,13 @@ use tokio::task::JoinSet;
 
 use super::database::Database;
 use super::inputs::bind;
+use super::last::Last;
 use super::launch::LaunchError;
 use super::{Loaded, Prepared, ReloadError, Reloader, Service, StartError, files, reload};
 use crate::admin::{Access, Activation, Admin, Gateway, Node, State};
 use crate::api::{self, ServiceState};
 use crate::connections::AllowedHosts;
+use crate::entity::{Plugin, Validated};
 use crate::input;
 use crate::settings::{ADMIN_ADDRESS, Settings};
 
@@ -43,6 +46,8 @@ struct Replacing {
     reloader: Reloader,
     jobs: mpsc::Sender<Job>,
     state: ServiceState,
+    /// What was made for the last request.
+    last: Arc<Mutex<Last>>,
 }
 
 impl Replacing {
@@ -59,28 +64,39 @@ impl Replacing {
     }
 }
 
-/// Checks the entities `root` as the configuration of a service with `settings`.
-fn prepared(settings: Settings, root: &Document) -> Result<Prepared, Vec<Diagnostic>> {
-    let mut loaded = Loaded::from_entities(settings, root);
-    loaded.diagnostics.extend(files::out_of_reach(&loaded.configuration));
-    Prepared::new(loaded)
+/// Checks `entities` as the configuration of a service with `settings`. `last` is what was made the last time.
+fn prepared(settings: Settings, entities: &Validated, last: &Mutex<Last>) -> Result<Prepared, Vec<Diagnostic>> {
+    let mut last = last.lock();
+    let mut loaded = Loaded::from_entities(settings, entities);
+    let was_in_reach = |plugin: &Arc<Plugin>| last.has(plugin);
+    loaded.diagnostics.extend(files::out_of_reach_but(&loaded.configuration, was_in_reach));
+    let prepared = Prepared::after(&last, loaded)?;
+    *last = prepared.last();
+    Ok(prepared)
 }
 
 impl Gateway for Replacing {
-    fn prepare(&self, root: Document) -> Result<Activation, Vec<Diagnostic>> {
+    fn prepare(&self, entities: Validated) -> Result<Activation, Vec<Diagnostic>> {
         let settings = self.reloader.settings();
-        let ready = prepared(settings.clone(), &root)?;
+        let last = self.last.clone();
+        let ready = prepared(settings.clone(), &entities, &last)?;
         let (reloader, jobs) = (self.reloader.clone(), self.jobs.clone());
         Ok(Box::new(move || {
             Self::in_turn(&jobs, move |service| {
                 let now = reloader.settings();
                 // The settings may have been reloaded since.
-                let ready = if now == settings { Ok(ready) } else { prepared(now, &root) };
+                let ready = if now == settings { Ok(ready) } else { prepared(now, &entities, &last) };
                 let replaced = ready.map_err(StartError::Configuration).and_then(|ready| service.replace(ready));
                 replaced.map_err(|error| reason(&error))
             })
             .and_then(std::convert::identity)
         }))
+    }
+
+    fn check(&self, root: &Document) -> Vec<Diagnostic> {
+        let mut loaded = Loaded::from_document(self.reloader.settings(), root);
+        loaded.diagnostics.extend(files::out_of_reach(&loaded.configuration));
+        Prepared::new(loaded).err().unwrap_or_default()
     }
 
     fn load(&self, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
@@ -154,9 +170,14 @@ pub(super) fn serve(
     service: &ServiceState,
 ) -> Serving {
     let (sender, jobs) = mpsc::channel(WAITING);
-    let gateway = Arc::new(Replacing { reloader: reloader.clone(), jobs: sender, state: service.clone() });
+    let last: Arc<Mutex<Last>> = Arc::default();
+    let gateway =
+        Arc::new(Replacing { reloader: reloader.clone(), jobs: sender, state: service.clone(), last: last.clone() });
     let state = Arc::new(match database {
-        Some(Database { store, tables }) => State::of_database(gateway, store, tables),
+        Some(Database { store, tables, drafts, last: made }) => {
+            *last.lock() = made;
+            State::of_database(gateway, store, tables, drafts)
+        }
         None => State::of_texts(gateway),
     });
     let addresses: Vec<String> =

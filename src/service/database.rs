@@ -4,15 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
-use logphase_config::document::Node;
 
-use crate::admin::{self, Contents, EncryptionKey, Row, Store, Tables};
+use super::last::Last;
+use crate::admin::{self, Contents, EncryptionKey, KnownDrafts, Row, Store, Tables};
+use crate::entity::Validated;
 use crate::settings::{DatabaseKind, Secret, Settings};
 
 /// The database of a service that is about to start.
 pub(super) struct Database {
     pub(super) store: Store,
     pub(super) tables: Tables,
+    /// The entities as the log phase reads them.
+    pub(super) drafts: KnownDrafts,
+    /// What was made of them.
+    pub(super) last: Last,
 }
 
 impl Database {
@@ -30,12 +35,13 @@ impl Database {
             return Err(refused(message, help));
         }
         let (store, contents) = open(settings)?;
-        Ok(Some(Self { store, tables: admin::tables_of(contents.rows) }))
+        let (tables, drafts, last) = (admin::tables_of(contents.rows), KnownDrafts::default(), Last::default());
+        Ok(Some(Self { store, tables, drafts, last }))
     }
 
-    /// Its entities as a declarative document.
-    pub(super) fn root(&self) -> Node {
-        admin::root(&self.tables)
+    /// Its entities as the log phase reads them.
+    pub(super) fn entities(&mut self) -> Validated {
+        self.drafts.of(&self.tables)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The files that a service needs, for Landlock.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::confinement::{self, Files};
 use crate::entity::{Configuration, Plugin};
@@ -38,13 +39,22 @@ pub fn of_service(
 /// An error for each plugin or policy of a mesh whose file the running process may not write: Landlock restricts it to the files of the
 /// configuration at its start.
 pub fn out_of_reach(configuration: &Configuration) -> Vec<Diagnostic> {
+    out_of_reach_but(configuration, |_| false)
+}
+
+/// The same, but for the plugins of which `is_known` says that they were in reach before.
+pub(super) fn out_of_reach_but(
+    configuration: &Configuration,
+    is_known: impl Fn(&Arc<Plugin>) -> bool,
+) -> Vec<Diagnostic> {
     let refuse = |plugin: &Plugin, field: &str, path: &Path| {
         let message = format!("{} may not write {}", plugin.definition.name, path.display());
         let diagnostic = Diagnostic::error(codes::OUT_OF_REACH, message).at(plugin.origin(field));
         beyond_reach(diagnostic.path(format!("config.{field}")))
     };
     let is_beyond = |path: &Path| !inherited(path) && !confinement::may_write(path);
-    let beyond = written(configuration).filter(|(.., path)| is_beyond(path));
+    let new = configuration.plugins.iter().filter(|plugin| !is_known(plugin));
+    let beyond = written_by(new).filter(|(.., path)| is_beyond(path));
     let of_plugins = beyond.map(|(plugin, field, path)| refuse(plugin, field, &path));
     let of_mesh = configuration.mesh.files().filter(|(_, path)| is_beyond(Path::new(path)));
     let refuse = |(origin, path): (&Origin, &str)| {
@@ -62,10 +72,15 @@ fn beyond_reach(diagnostic: Diagnostic) -> Diagnostic {
 
 /// The files that plugins write, each with the plugin and the field that names it.
 fn written(configuration: &Configuration) -> impl Iterator<Item = (&Plugin, &'static str, PathBuf)> {
-    let enabled = configuration.plugins.iter().filter(|plugin| plugin.enabled);
-    enabled.flat_map(|plugin| {
+    written_by(configuration.plugins.iter())
+}
+
+fn written_by<'a>(
+    plugins: impl Iterator<Item = &'a Arc<Plugin>>,
+) -> impl Iterator<Item = (&'a Plugin, &'static str, PathBuf)> {
+    plugins.filter(|plugin| plugin.enabled).flat_map(|plugin| {
         let paths = plugin.definition.written_files.iter();
-        paths.filter_map(move |field| Some((plugin, *field, PathBuf::from(plugin.config.get(*field)?.as_str()?))))
+        paths.filter_map(move |field| Some((&**plugin, *field, PathBuf::from(plugin.config.get(*field)?.as_str()?))))
     })
 }
 

@@ -94,15 +94,18 @@ impl Launch {
         let paths = files.declarative_files(&settings);
         let watched = files.watched(&paths);
         let contents = Contents::read(&watched).beginning_with(before);
-        let database = match Database::open(&settings, &paths) {
+        let mut database = match Database::open(&settings, &paths) {
             Ok(database) => database,
             Err(error) => return Err(diagnostics.into_iter().chain([*error]).collect()),
         };
-        let loaded = match &database {
-            Some(database) => Loaded::with_entities(settings, diagnostics, &database.root()),
+        let loaded = match &mut database {
+            Some(database) => Loaded::with_entities(settings, diagnostics, &database.entities()),
             None => Loaded::of(settings, paths.clone(), files.accept, diagnostics),
         };
         let prepared = Prepared::new(loaded)?;
+        if let Some(database) = &mut database {
+            database.last = prepared.last();
+        }
         Ok(Self { files, prepared, paths, watched, contents, database })
     }
 

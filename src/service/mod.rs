@@ -6,6 +6,7 @@ mod collecting;
 pub mod database;
 mod files;
 mod inputs;
+mod last;
 pub mod launch;
 mod manager;
 mod outputs;
@@ -17,7 +18,7 @@ mod signals;
 mod source;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +29,13 @@ use arc_swap::ArcSwap;
 use crate::api::Components;
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::delivery::{Collectors, Delivery, Output, OutputSpec, Undelivered};
-use crate::entity::Configuration;
 use crate::phase::{Generation, Intake, Live, Program, SnippetRegistry, Taps, WorkerStats, Workers};
 use crate::sink::SinkShared;
 use collecting::Collecting;
 use logphase_config::diagnostic::Diagnostic;
 use logphase_queue::{Budget, Queue};
 use logphase_script::Clock;
+use outputs::Outputs;
 
 pub use prepare::Prepared;
 pub use reload::{ReloadError, Reloaded, Reloader};
@@ -75,7 +76,7 @@ impl Service {
     /// # Errors
     /// The configuration is invalid, or a resource is not available.
     pub fn start(prepared: Prepared) -> Result<Self, StartError> {
-        let Prepared { settings, configuration, program, outputs, mesh_outputs, .. } = prepared;
+        let Prepared { settings, program, outputs, mesh_outputs, .. } = prepared;
         let limits = settings.queue.limits;
         let (memory, data) = (Budget::new(limits.max_memory), Budget::new(limits.max_data_bytes));
         let shared = SinkShared::new(None).creating_files(settings.files.permissions());
@@ -88,7 +89,7 @@ impl Service {
         delivery.on_thread_start(move || drop(files.apply()));
         let snippets = Arc::new(SnippetRegistry::default());
         let specs = (&outputs, &*mesh_outputs);
-        let (queues, required, outputs) = open_outputs(&delivery, &configuration, &program, specs)?;
+        let (queues, required, outputs) = open_outputs(&delivery, &program, specs)?;
         let collecting = Collecting::open(&delivery, &settings, &outputs);
         delivery.warn_of_orphans();
         let reads_records = program.mesh.is_some();
@@ -164,10 +165,10 @@ impl Service {
     /// # Errors
     /// As [`Self::start`]. The old configuration stays active, and nothing has changed, including labels of metrics.
     pub fn replace(&self, prepared: Prepared) -> Result<(), StartError> {
-        let Prepared { settings, configuration, program, outputs, mesh_outputs, .. } = prepared;
+        let Prepared { settings, program, outputs, mesh_outputs, .. } = prepared;
         let mut current = self.outputs.lock();
         let mut held = self.collecting.as_ref().map(Collecting::hold);
-        match open_outputs(&self.delivery, &configuration, &program, (&outputs, &mesh_outputs)) {
+        match open_outputs(&self.delivery, &program, (&outputs, &mesh_outputs)) {
             Ok((queues, required, outputs)) => {
                 self.intake.read_records(program.mesh.is_some());
                 self.live.store(Arc::new(activate(program, queues, required, &self.snippets)));
@@ -220,7 +221,7 @@ fn thread_filter() -> (ThreadFilter, Option<Enforcement>) {
 
 /// The generation that workers run next. Its snippets continue the counters of the previous generation.
 fn activate(
-    mut program: Program,
+    program: Program,
     queues: Vec<Option<Arc<dyn Queue>>>,
     required: Vec<bool>,
     snippets: &SnippetRegistry,
@@ -236,15 +237,13 @@ type OpenedOutputs = (Vec<Option<Arc<dyn Queue>>>, Vec<bool>, Vec<Arc<Output>>);
 /// Opens the `outputs` of `program`. They start to run.
 fn open_outputs(
     delivery: &Delivery,
-    configuration: &Configuration,
     program: &Program,
-    (outputs, of_mesh): (&BTreeMap<usize, OutputSpec>, &[OutputSpec]),
+    (outputs, of_mesh): (&Outputs, &[Arc<OutputSpec>]),
 ) -> Result<OpenedOutputs, StartError> {
     let (mut queues, mut required, mut opened, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let of_steps = program.steps.iter().map(|step| {
-        let owner = outputs::Owner::Plugin(&configuration.plugins[step.plugin]);
-        (outputs.get(&step.plugin), owner)
-    });
+    // Plugins that share an output name it once each.
+    let mut by_spec: HashMap<*const OutputSpec, Arc<Output>> = HashMap::new();
+    let of_steps = program.steps.iter().map(|step| (outputs.of(&step.plugin), outputs::Owner::Plugin(&step.plugin)));
     let names = program.mesh.iter().flat_map(|engine| engine.outputs());
     let of_mesh = of_mesh.iter().zip(names).map(|(spec, output)| (Some(spec), outputs::Owner::Mesh(output)));
     for (spec, owner) in of_steps.chain(of_mesh) {
@@ -253,12 +252,17 @@ fn open_outputs(
             queues.push(None);
             continue;
         };
+        if let Some(output) = by_spec.get(&Arc::as_ptr(spec)) {
+            queues.push(Some(output.queue().clone()));
+            continue;
+        }
         if spec.queue.is_on_disk() {
             delivery.claim().map_err(StartError::Unavailable)?;
         }
         match delivery.open(spec.clone()) {
             Ok(output) => {
                 queues.push(Some(output.queue().clone()));
+                by_spec.insert(Arc::as_ptr(spec), output.clone());
                 opened.push(output);
             }
             Err(error) => errors.extend(owner.not_opened(&error)),

@@ -11,43 +11,102 @@ use serde_json::{Value, json};
 
 use super::source::process_environment;
 use crate::delivery::{CollectorRules, OpenError, Output, OutputSpec};
-use crate::entity::{Configuration, Plugin};
+use crate::entity::{ByPlugin, Configuration, Plugin, same_all};
 use crate::input::LineAddresses;
 use crate::mesh::{self, Destination, Engine, split_host_port};
 use crate::plugin::{self, Definition, SinkContext};
 use crate::settings::{Durability, PluginFieldError, Settings};
 use crate::sink::{self, ConfigError, Opener, SinkShared};
 
-/// The outputs of the `emitting` plugins, by index. Plugins that share a queue have the same output: it has the identity of
-/// the first plugin, and the other parameters of the last one, which have priority in Kong.
-///
-/// # Errors
-/// Every field that a sink refuses.
-pub(super) fn specs(
-    configuration: &Configuration,
-    emitting: impl Iterator<Item = usize>,
-    settings: &Settings,
-) -> Result<BTreeMap<usize, OutputSpec>, Vec<Diagnostic>> {
-    let shared = SinkShared::new(None);
-    let (mut specs, mut refusals) = (BTreeMap::new(), Vec::new());
-    for index in emitting {
-        let plugin = &configuration.plugins[index];
-        match spec(plugin, settings) {
-            Ok(None) => {}
-            Ok(Some(spec)) => {
-                if let Err(errors) = plugin.definition.validate(&spec.config, &shared) {
-                    refusals.extend(errors.iter().map(|error| refusal(plugin, error)));
-                }
-                specs.insert(index, spec);
-            }
-            Err(error) => refusals.push(error.diagnostic()),
+/// The outputs of plugins.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Outputs {
+    /// The plugins that emit something.
+    plugins: Arc<Vec<Arc<Plugin>>>,
+    /// What each plugin delivers to.
+    by_plugin: Arc<ByPlugin<Arc<OutputSpec>>>,
+    /// What each would deliver to if it shared nothing.
+    own: Arc<ByPlugin<Own>>,
+    /// The common outputs of plugins that share one, by what they share it by.
+    shared: Arc<HashMap<String, Shared>>,
+}
+
+/// The output of a plugin that shares none.
+#[derive(Debug, Clone)]
+struct Own {
+    spec: Arc<OutputSpec>,
+    /// Plugins with the same one share a queue.
+    sharing_key: Option<String>,
+}
+
+/// The output of several plugins.
+#[derive(Debug, Clone)]
+struct Shared {
+    /// Those of the plugins alone.
+    of: Vec<Arc<OutputSpec>>,
+    spec: Arc<OutputSpec>,
+}
+
+impl Outputs {
+    /// What `plugin` delivers to; `None` if it emits nothing.
+    pub(super) fn of(&self, plugin: &Arc<Plugin>) -> Option<&Arc<OutputSpec>> {
+        self.by_plugin.get(plugin)
+    }
+
+    /// The outputs of the plugins of `configuration` that emit something. Plugins that share a queue have the same output: it
+    /// has the identity of the first plugin, and the other parameters of the last one, which have priority in Kong. `last` are
+    /// those of another configuration, with the same settings.
+    ///
+    /// # Errors
+    /// Every field that a sink refuses.
+    pub(super) fn new(
+        configuration: &Configuration,
+        settings: &Settings,
+        last: Option<&Self>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let none = Self::default();
+        let last = last.unwrap_or(&none);
+        let (mut own, mut refusals) = (ByPlugin::default(), Vec::new());
+        let emitting = configuration.plugins.iter().filter(|plugin| plugin.enabled && plugin.definition.emits);
+        let plugins: Vec<Arc<Plugin>> = emitting.cloned().collect();
+        if same_all(&plugins, &last.plugins) {
+            return Ok(last.clone());
         }
+        for plugin in &plugins {
+            if let Some(known) = last.own.get(plugin) {
+                own.insert(plugin, known.clone());
+                continue;
+            }
+            match Own::new(plugin, settings) {
+                Ok(None) => {}
+                Ok(Some(output)) => own.insert(plugin, output),
+                Err(more) => refusals.extend(more),
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let shared = share(plugins.iter().filter_map(|plugin| own.get(plugin)), &last.shared);
+        let mut by_plugin = ByPlugin::default();
+        for plugin in &plugins {
+            let Some(Own { spec, sharing_key }) = own.get(plugin) else { continue };
+            let common = sharing_key.as_ref().and_then(|key| shared.get(key));
+            by_plugin.insert(plugin, common.map_or(spec, |common| &common.spec).clone());
+        }
+        Ok(Self { plugins: plugins.into(), by_plugin: by_plugin.into(), own: own.into(), shared: shared.into() })
     }
-    if !refusals.is_empty() {
-        return Err(refusals);
+}
+
+impl Own {
+    fn new(plugin: &Plugin, settings: &Settings) -> Result<Option<Self>, Vec<Diagnostic>> {
+        let spec = spec(plugin, settings).map_err(|error| vec![error.diagnostic()])?;
+        let Some(spec) = spec else { return Ok(None) };
+        if let Err(errors) = plugin.definition.validate(&spec.config, &SinkShared::new(None)) {
+            return Err(errors.iter().map(|error| refusal(plugin, error)).collect());
+        }
+        let sharing_key = sharing_key(plugin.definition, &spec.config);
+        Ok(Some(Self { spec: Arc::new(spec), sharing_key }))
     }
-    share(configuration, &mut specs);
-    Ok(specs)
 }
 
 /// The specification of the output of `plugin`; `None` if it emits nothing.
@@ -78,7 +137,7 @@ fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, Plug
 ///
 /// # Errors
 /// Every destination that cannot be used.
-pub(super) fn of_mesh(engine: &Engine, settings: &Settings) -> Result<Vec<OutputSpec>, Vec<Diagnostic>> {
+pub(super) fn of_mesh(engine: &Engine, settings: &Settings) -> Result<Vec<Arc<OutputSpec>>, Vec<Diagnostic>> {
     let shared = SinkShared::new(None);
     let (mut specs, mut refusals) = (Vec::new(), Vec::new());
     for output in engine.outputs() {
@@ -86,7 +145,7 @@ pub(super) fn of_mesh(engine: &Engine, settings: &Settings) -> Result<Vec<Output
             Ok(spec) => {
                 let refused = spec.opener.open(&spec.config, &shared).err().unwrap_or_default();
                 refusals.extend(refused.iter().map(|error| mesh_refusal(output, &error.problem)));
-                specs.push(spec);
+                specs.push(Arc::new(spec));
             }
             Err(problem) => refusals.push(mesh_refusal(output, &problem)),
         }
@@ -216,20 +275,27 @@ fn secret_of<'a>(plugin: &'a Plugin, field: &str) -> Option<&'a str> {
     found.map(|(_, reference)| &**reference)
 }
 
-/// Replaces the specifications of plugins that share a queue by a common one.
-fn share(configuration: &Configuration, specs: &mut BTreeMap<usize, OutputSpec>) {
-    let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
-    for (index, spec) in &*specs {
-        if let Some(key) = sharing_key(configuration.plugins[*index].definition, &spec.config) {
-            groups.entry(key).or_default().push(*index);
+/// The common outputs of those of `all`, in order, that share one. `last` are those of another configuration.
+fn share<'a>(all: impl Iterator<Item = &'a Own>, last: &HashMap<String, Shared>) -> HashMap<String, Shared> {
+    let mut groups: HashMap<&String, Vec<&Arc<OutputSpec>>> = HashMap::new();
+    for Own { spec, sharing_key } in all {
+        if let Some(key) = sharing_key {
+            groups.entry(key).or_default().push(spec);
         }
     }
-    for group in groups.values() {
-        let [first, .., last] = group.as_slice() else { continue };
-        let shares = Arc::new(group.iter().map(|index| specs[index].identity.clone()).collect());
-        let shared = OutputSpec { identity: specs[first].identity.clone(), shares, ..specs[last].clone() };
-        specs.extend(group.iter().map(|index| (*index, shared.clone())));
-    }
+    let common = |(key, group): (&String, Vec<&Arc<OutputSpec>>)| {
+        let [first, .., newest] = group.as_slice() else { return None };
+        let same = |known: &&Shared| {
+            known.of.len() == group.len() && known.of.iter().zip(&group).all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        if let Some(known) = last.get(key).filter(same) {
+            return Some((key.clone(), known.clone()));
+        }
+        let shares = Arc::new(group.iter().map(|spec| spec.identity.clone()).collect());
+        let spec = OutputSpec { identity: first.identity.clone(), shares, ..(***newest).clone() };
+        Some((key.clone(), Shared { of: group.into_iter().cloned().collect(), spec: spec.into() }))
+    };
+    groups.into_iter().filter_map(common).collect()
 }
 
 /// The key of plugins that share a queue; `None` if plugins of this kind share none.
@@ -290,15 +356,16 @@ mod tests {
         let files = [SourceFile::new("kong.yaml", &text)];
         let (configuration, diagnostics) = read(&files, ReadOptions { select_tags: &[], env: &|_| None });
         assert_eq!(diagnostics, []);
-        let specs = specs(&configuration, 0..configuration.plugins.len(), &Settings::default()).unwrap();
-        let of = |kind: &str| specs.values().filter(|spec| spec.plugin == kind).cloned().collect::<Vec<_>>();
+        let outputs = Outputs::new(&configuration, &Settings::default(), None).unwrap();
+        let specs: Vec<_> = configuration.plugins.iter().filter_map(|plugin| outputs.of(plugin)).collect();
+        let of = |kind: &str| specs.iter().filter(|spec| spec.plugin == kind).copied().collect::<Vec<_>>();
         let http = of("http-log");
         let shown: Vec<_> = http.iter().map(|spec| (spec.instance.as_deref(), spec.queue.max_batch_size)).collect();
         assert_eq!(shown, [(Some("h4"), 1), (Some("h1"), 1), (Some("h4"), 1), (Some("h3"), 1), (Some("h4"), 1)]);
         let first = configuration.plugins.iter().find(|plugin| plugin.instance_name.as_deref() == Some("h0"));
         assert_eq!(Some(&http[0].identity), first.map(|plugin| &plugin.id));
         assert!(http[0] == http[2] && http[2] == http[4] && http[0] != http[1] && http[0] != http[3]);
-        let mut files: Vec<_> = of("file-log").into_iter().map(|spec| spec.identity).collect();
+        let mut files: Vec<_> = of("file-log").into_iter().map(|spec| &spec.identity).collect();
         files.dedup();
         assert_eq!(files.len(), 5);
     }

@@ -1,7 +1,6 @@
 //! What a configuration must pass before it is served. `run`, `check`, `try`, a reload and a request all come through
 //! here, so that they refuse the same with the same words.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Severity, any_error, codes};
@@ -10,13 +9,15 @@ use serde_json::Value;
 use crate::delivery::OutputSpec;
 use crate::entity::Configuration;
 use crate::input::{INPUTS, LineAddresses};
-use crate::phase::{Program, Runner, Step};
+use crate::phase::{KnownSteps, Program, Runner, Step};
 use crate::router::Router;
 use crate::settings::Settings;
 use crate::sink::{Sink, SinkShared};
 use crate::vaults;
 
-use super::{Loaded, outputs};
+use super::Loaded;
+use super::last::Last;
+use super::outputs::{self, Outputs};
 
 /// A configuration that can be served: every snippet compiles and fits a Lua VM, every sink can be opened.
 #[derive(Debug)]
@@ -27,12 +28,14 @@ pub struct Prepared {
     pub(super) program: Program,
     /// The routes of the configuration.
     pub(super) router: Arc<Router>,
-    /// What each logging plugin delivers to, by its index in the configuration.
-    pub(super) outputs: BTreeMap<usize, OutputSpec>,
+    /// What each logging plugin delivers to.
+    pub(super) outputs: Outputs,
     /// What the lines of access logs of meshes go to, in the order of the program's engine.
-    pub(super) mesh_outputs: Vec<OutputSpec>,
+    pub(super) mesh_outputs: Vec<Arc<OutputSpec>>,
     /// What was found and refuses nothing.
     pub(super) warnings: Vec<Diagnostic>,
+    /// What is wrong with routes, which may be among the warnings.
+    unroutable: Vec<Diagnostic>,
 }
 
 impl Prepared {
@@ -41,14 +44,27 @@ impl Prepared {
     /// # Errors
     /// Everything that was found in it, with at least one error.
     pub fn new(loaded: Loaded) -> Result<Self, Vec<Diagnostic>> {
+        Self::after(&Last::default(), loaded)
+    }
+
+    /// The same, with what was made of the `last` configuration.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn after(last: &Last, loaded: Loaded) -> Result<Self, Vec<Diagnostic>> {
+        let last = last.with(&loaded.settings);
         let refused = loaded.is_refused();
         let Loaded { settings, mut configuration, mut diagnostics, .. } = loaded;
         let unresolved = vaults::resolve(&mut configuration, &settings);
         let refused = refused || any_error(&unresolved);
         diagnostics.extend(unresolved);
         // Also if something is wrong already, so that all errors are found at once.
-        let program = Program::build(&configuration, &settings).and_then(fitting);
-        let (router, mut found) = router(&configuration, &settings);
+        let none = KnownSteps::default();
+        let known = last.map_or(&none, Last::steps);
+        let program = Program::build_with(&configuration, &settings, known).and_then(|program| fitting(program, last));
+        let routed = last.and_then(|last| last.router(&configuration));
+        let (router, mut found) = routed.unwrap_or_else(|| router(&configuration, &settings));
+        let unroutable = found.clone();
         let routing = std::mem::take(&mut configuration.routing);
         found.extend(if matches_routes(&settings) { routing.if_found } else { routing.if_not_found });
         let refused = refused || any_error(&found);
@@ -58,9 +74,7 @@ impl Prepared {
             diagnostics.extend(program.err().into_iter().flatten());
             return Err(diagnostics);
         }
-        let plugins = configuration.plugins.iter().enumerate();
-        let emitting = plugins.filter(|(_, plugin)| plugin.enabled && plugin.definition.emits).map(|(index, _)| index);
-        let outputs = outputs::specs(&configuration, emitting, &settings);
+        let outputs = Outputs::new(&configuration, &settings, last.map(Last::outputs));
         let engine = program.as_ref().ok().and_then(|program| program.mesh.clone());
         let of_mesh = engine.map_or(Ok(Vec::new()), |engine| outputs::of_mesh(&engine, &settings));
         match (program, outputs, of_mesh) {
@@ -68,13 +82,20 @@ impl Prepared {
                 if matches_routes(&settings) {
                     program.router = router.clone();
                 }
-                Ok(Self { settings, configuration, program, router, outputs, mesh_outputs, warnings: diagnostics })
+                let warnings = diagnostics;
+                Ok(Self { settings, configuration, program, router, outputs, mesh_outputs, warnings, unroutable })
             }
             (program, outputs, of_mesh) => {
                 diagnostics.extend(program.err().into_iter().chain(outputs.err()).chain(of_mesh.err()).flatten());
                 Err(diagnostics)
             }
         }
+    }
+
+    /// What was made of it, for the configuration that replaces it.
+    pub(super) fn last(&self) -> Last {
+        let routed = (self.router.clone(), self.unroutable.clone());
+        Last::of(&self.settings, &self.configuration, &self.program, self.outputs.clone(), routed)
     }
 
     /// What was found and refuses nothing.
@@ -117,8 +138,8 @@ impl Prepared {
     /// What each step of the program delivers through, which is connected to nothing; none for a plugin that emits nothing.
     pub fn sinks(&self) -> Vec<Option<Box<dyn Sink>>> {
         let shared = SinkShared::new(None);
-        let sink = |step: &Step| {
-            let spec = self.outputs.get(&step.plugin)?;
+        let sink = |step: &Arc<Step>| {
+            let spec = self.outputs.of(&step.plugin)?;
             spec.opener.open(&spec.config, &shared).ok()
         };
         self.program.steps.iter().map(sink).collect()
@@ -159,12 +180,16 @@ fn matches_routes(settings: &Settings) -> bool {
     INPUTS.iter().any(|input| input.matches_routes(settings))
 }
 
-/// `program` again, if its snippets fit a Lua VM: one is made, and they are loaded.
-fn fitting(program: Program) -> Result<Program, Vec<Diagnostic>> {
+/// `program` again, if the snippets of each of its plugins fit a Lua VM: one is made, and they are loaded, but for those that were in
+/// the `last` program, too.
+fn fitting(program: Program, last: Option<&Last>) -> Result<Program, Vec<Diagnostic>> {
     let program = Arc::new(program);
-    match Runner::new(program.clone()) {
-        Ok(runner) => drop(runner),
-        Err(message) => return Err(vec![Diagnostic::error(codes::SETTING, message).path("lua.memory_limit")]),
+    let is_new = |step: &Step| last.is_none_or(|last| !last.has(&step.plugin));
+    let new: Vec<usize> = (0..program.steps.len()).filter(|index| is_new(&program.steps[*index])).collect();
+    if last.is_none() || !new.is_empty() {
+        let loaded =
+            Runner::new(program.clone()).and_then(|mut runner| new.into_iter().try_for_each(|step| runner.load(step)));
+        loaded.map_err(|message| vec![Diagnostic::error(codes::SETTING, message).path("lua.memory_limit")])?;
     }
     Ok(Arc::into_inner(program).expect("the VM that was tried has ended"))
 }

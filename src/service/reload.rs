@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, Format, SourceFile, render_all};
-use logphase_config::document::Node;
 use logphase_io::file::Accept;
 use parking_lot::Mutex;
 
 use super::watch::{Contents, Watch};
 use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files};
 use crate::api::Reloads;
-use crate::entity::Completeness;
+use crate::entity::{Completeness, Validated};
 use crate::settings::{self, Settings};
 
 /// How often files that change while they are read are read at most.
@@ -137,8 +136,8 @@ fn refused(diagnostics: Vec<Diagnostic>) -> ReloadError {
     ReloadError { diagnostics, reason }
 }
 
-/// The entities of a database, as a declarative document.
-pub(super) type Entities = Box<dyn Fn() -> Node + Send>;
+/// The entities of a database, as the log phase reads them.
+pub(super) type Entities = Box<dyn Fn() -> Validated + Send>;
 
 /// The files of a service, reloaded on request or when they change.
 pub(super) struct WatchedFiles {

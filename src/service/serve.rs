@@ -50,7 +50,7 @@ impl Serving {
         let in_database = database.is_some();
         let mut admin = admin::serve(listeners, database, &reloader, &settings, &state);
         let entities = admin.state.clone();
-        let entities = in_database.then(|| -> Entities { Box::new(move || entities.root()) });
+        let entities = in_database.then(|| -> Entities { Box::new(move || entities.entities()) });
         let mut watched = WatchedFiles::new(files, &settings, watch, entities);
         state.set_stage(Stage::Ready);
         tracing::info!(workers = settings.workers, "ready");

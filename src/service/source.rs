@@ -8,7 +8,7 @@ use logphase_config::document::Node;
 use logphase_io::file::Accept;
 
 use crate::declarative::{self, ReadOptions};
-use crate::entity::{Completeness, Configuration};
+use crate::entity::{Completeness, Configuration, Validated};
 use crate::settings::{Settings, environment};
 
 /// The configuration of a service without one.
@@ -73,9 +73,19 @@ impl Loaded {
         Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
     }
 
-    /// Reads a configuration from the entities `root` of a database.
-    pub(super) fn from_entities(settings: Settings, root: &Node) -> Self {
-        let (configuration, mut diagnostics) = declarative::read_tree(root, &settings.select_tags);
+    /// Makes a configuration of the `entities` of a database.
+    pub(super) fn from_entities(settings: Settings, entities: &Validated) -> Self {
+        let read = Configuration::from_validated(entities, &settings.select_tags);
+        Self::from_request(settings, read)
+    }
+
+    /// Reads a configuration from the document `root` of a request.
+    pub(super) fn from_document(settings: Settings, root: &Node) -> Self {
+        let read = declarative::read_tree(root, &settings.select_tags);
+        Self::from_request(settings, read)
+    }
+
+    fn from_request(settings: Settings, (configuration, mut diagnostics): (Configuration, Vec<Diagnostic>)) -> Self {
         diagnostics.extend(settings.custom_plugins.findings(&configuration));
         if !any_error(&diagnostics) {
             diagnostics.extend(settings.unmatched(&configuration));
@@ -83,10 +93,10 @@ impl Loaded {
         Self { settings, configuration, paths: Vec::new(), diagnostics, settings_refused: false }
     }
 
-    /// The same settings and their diagnostics with the entities `root` of a database.
-    pub(super) fn with_entities(settings: Settings, diagnostics: Vec<Diagnostic>, root: &Node) -> Self {
+    /// The same settings and their diagnostics with the `entities` of a database.
+    pub(super) fn with_entities(settings: Settings, diagnostics: Vec<Diagnostic>, entities: &Validated) -> Self {
         let refused = any_error(&diagnostics);
-        let mut loaded = Self::from_entities(settings, root);
+        let mut loaded = Self::from_entities(settings, entities);
         loaded.diagnostics.splice(0..0, diagnostics);
         Self { settings_refused: refused, ..loaded }
     }

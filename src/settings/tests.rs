@@ -312,7 +312,7 @@ fn unusable_plugin_fields_are_errors() {
         ("queue.sync", serde_json::json!("sometimes")),
         ("queue.sync_interval", serde_json::json!("1s")),
     ] {
-        plugin.config = match field.strip_prefix("queue.") {
+        std::sync::Arc::make_mut(plugin).config = match field.strip_prefix("queue.") {
             Some(option) => serde_json::json!({"host": "h", "queue": {"max_batch_size": 2, option: value}}),
             None => serde_json::json!({"host": "h", field: value}),
         };

@@ -35,7 +35,7 @@ pub struct Vm {
     state: Rc<State>,
     /// The memory limit in bytes.
     memory: usize,
-    /// Bytes in use when the last snippet was loaded.
+    /// Bytes that the environment and the snippets take.
     loaded_bytes: usize,
     /// Bytes in use after the last garbage collection.
     in_use: Cell<usize>,
@@ -68,7 +68,8 @@ impl Vm {
         interrupt::install(&lua)?;
         let memory = options.limits.memory;
         let (snippets, returned, in_use) = (Vec::new(), Vec::new(), Cell::new(0));
-        Ok(Self { snippets, returned, environment, state, memory, loaded_bytes: 0, in_use, lua })
+        let loaded_bytes = lua.used_memory();
+        Ok(Self { snippets, returned, environment, state, memory, loaded_bytes, in_use, lua })
     }
 
     /// The names that snippets find.
@@ -80,11 +81,29 @@ impl Vm {
         Names::of(&globals, &self.state.restricted.borrow())
     }
 
-    /// Loads a snippet into its own environment.
+    /// Loads a snippet into its own environment, also between two snippets of a transaction.
     ///
     /// # Errors
     /// The VM's memory limit is too small for all snippets.
     pub fn load(&mut self, bytecode: &Bytecode) -> mlua::Result<SnippetId> {
+        // Garbage must not be taken for room, nor its collection for a smaller snippet.
+        if self.is_cramped() {
+            self.lua.gc_collect()?;
+        }
+        let before = self.lua.used_memory();
+        self.lua.gc_stop();
+        let loaded = self.load_function(bytecode);
+        self.lua.gc_restart();
+        self.loaded_bytes += self.lua.used_memory().saturating_sub(before);
+        self.snippets.push(loaded?);
+        self.state.recorded_edits.look_at(&bytecode.source);
+        self.returned.push(None);
+        let name = bytecode.chunk_name.trim_start_matches('=').into();
+        self.state.sources.borrow_mut().push((name, bytecode.source.clone()));
+        Ok(SnippetId(self.snippets.len() - 1))
+    }
+
+    fn load_function(&self, bytecode: &Bytecode) -> mlua::Result<Function> {
         let environment = self.environment.fresh(&self.lua)?;
         self.state.loading.set(true);
         let loaded = self
@@ -95,13 +114,17 @@ impl Vm {
             .set_environment(environment)
             .into_function();
         self.state.loading.set(false);
-        self.snippets.push(loaded?);
-        self.state.recorded_edits.look_at(&bytecode.source);
-        self.loaded_bytes = self.lua.used_memory();
-        self.returned.push(None);
-        let name = bytecode.chunk_name.trim_start_matches('=').into();
-        self.state.sources.borrow_mut().push((name, bytecode.source.clone()));
-        Ok(SnippetId(self.snippets.len() - 1))
+        loaded
+    }
+
+    /// The memory limit in bytes.
+    pub fn memory_limit(&self) -> usize {
+        self.memory
+    }
+
+    /// Bytes that the environment and the loaded snippets take.
+    pub fn loaded_bytes(&self) -> usize {
+        self.loaded_bytes
     }
 
     /// Begins a transaction.

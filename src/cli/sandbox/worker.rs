@@ -155,7 +155,7 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
     for (key, lua, _) in honest::fields() {
         fields.fields.push(field(key, source(key, lua)));
     }
-    configuration.plugins.extend([fingerprint, fields]);
+    configuration.plugins.extend([fingerprint, fields].map(Arc::new));
     for run in runs.iter().filter_map(|run| run.source.as_ref()) {
         let mut attack = plugin(DEFAULT_LOGGER.name);
         // The first part of the step in either case.
@@ -167,11 +167,11 @@ fn build(runs: &[Run], settings: &Settings) -> Result<Arc<Program>, String> {
             None => attack.fields.push(field(FIELD, source(FIELD, run))),
         }
         attack.fields.push(field(BESIDE, source(BESIDE, HONEST)));
-        configuration.plugins.push(attack);
+        configuration.plugins.push(Arc::new(attack));
     }
     let mut beyond = plugin(DEFAULT_LOGGER.name);
     beyond.fields.push(field(BEYOND, source(BEYOND, HONEST)));
-    configuration.plugins.push(beyond);
+    configuration.plugins.push(Arc::new(beyond));
     Program::build(&configuration, settings).map(Arc::new).map_err(|errors| {
         let texts: Vec<_> =
             errors.iter().map(|error| if error.label.is_empty() { &*error.message } else { &*error.label }).collect();

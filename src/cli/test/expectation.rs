@@ -1,5 +1,7 @@
 //! The `expect` of a test: the expected result of each plugin.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::pattern::Matcher;
@@ -67,7 +69,7 @@ pub(super) fn read(
     };
     let plugins = known.map_or(&[][..], |configuration| &configuration.plugins);
     let is_plugin = |name: &str| plugins.iter().any(|plugin| answers_to(plugin, name));
-    let loggers: Vec<&Plugin> = plugins.iter().filter(|plugin| plugin.definition.emits).collect();
+    let loggers: Vec<&Arc<Plugin>> = plugins.iter().filter(|plugin| plugin.definition.emits).collect();
     let short = entries.iter().any(|(key, _)| EXPECTATION.field(&key.name).is_some() && !is_plugin(&key.name));
     if short
         && let Some(only) =
@@ -100,7 +102,7 @@ fn answers_to(plugin: &Plugin, name: &str) -> bool {
 }
 
 /// The diagnostic for an unknown plugin name. With `short`, members of an expectation are possible in its place.
-fn unknown(name: &str, scope: &Scope, plugins: &[Plugin], short: bool) -> Diagnostic {
+fn unknown(name: &str, scope: &Scope, plugins: &[Arc<Plugin>], short: bool) -> Diagnostic {
     let names = || {
         let instances = plugins.iter().filter_map(|plugin| plugin.instance_name.as_deref());
         plugins.iter().map(|plugin| plugin.definition.name).chain(instances)

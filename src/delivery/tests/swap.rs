@@ -36,7 +36,7 @@ async fn waiting_entries_follow() {
         let (output, old, dispatcher) = scripted(options, Batching::Batches, steps, 8);
         until("the old one has failed", || output.stats().failing).await;
         let (sink, new) = good();
-        output.replace_sink(newer(&output), sink);
+        output.replace_sink(newer(&output).into(), sink);
         until("all is delivered", || output.counters().is_idle()).await;
         assert_eq!(output.spec().config, json!({"password": "right"}));
         assert!(!output.stats().failing);
@@ -90,7 +90,7 @@ async fn entries_in_flight_settle_or_are_sent_again() {
         until("they are on their way", || seen.lock().delivered.len() == 3).await;
         put(&output, "3").unwrap();
         let (sink, new) = good();
-        output.replace_sink(newer(&output), sink);
+        output.replace_sink(newer(&output).into(), sink);
         if settles {
             allowed.add_permits(3);
         }
@@ -109,8 +109,8 @@ async fn entries_in_flight_settle_or_are_sent_again() {
 async fn idle_outputs_swap_too() {
     let (output, old, dispatcher) = scripted(QueueOptions::default(), Batching::Stream, Vec::new(), 0);
     let ((first, between), (second, new)) = (good(), good());
-    output.replace_sink(newer(&output), first);
-    output.replace_sink(newer(&output), second);
+    output.replace_sink(newer(&output).into(), first);
+    output.replace_sink(newer(&output).into(), second);
     until("the old one is closed", || old.lock().closed).await;
     put(&output, "1").unwrap();
     ends(&output, dispatcher).await;

@@ -132,7 +132,7 @@ async fn a_new_sink_sends_what_is_not_confirmed() {
         fate.lock().confirms = confirms;
         let (sink, (new, _)) = unsure();
         let spec = OutputSpec { config: json!({"other": true}), ..(*output.spec()).clone() };
-        output.replace_sink(spec, Box::new(sink));
+        output.replace_sink(spec.into(), Box::new(sink));
         let expected = if confirms { vec![] } else { vec![0, 1, 2] };
         until("the new sink is used", || texts(&new.lock().delivered) == expected && !output.swap.is_due()).await;
         output.stop();

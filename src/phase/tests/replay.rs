@@ -123,10 +123,10 @@ fn changes_of_the_traffic_are_counted() {
     let [(name, error)] = &seen.failed[..] else { panic!("{:?}", seen.failed) };
     assert!(name == "access[1]" && error.ends_with(": no"), "{name}: {error}");
     let step = program.steps.iter().find(|step| step.definition.name == "pre-function").expect("it is configured");
-    let counts: Vec<_> = step.breakers.iter().map(|breaker| breaker.totals().no_effect()).collect();
+    let counts: Vec<_> = step.breakers().iter().map(|breaker| breaker.totals().no_effect()).collect();
     let expected = [("kong.response.exit".to_owned(), 2), ("kong.service.request.set_header".to_owned(), 2)];
     assert_eq!(counts[0], expected.into_iter().collect());
-    assert_eq!(step.breakers[0].totals().no_effect_runs(), 2);
+    assert_eq!(step.breakers()[0].totals().no_effect_runs(), 2);
     assert!(counts[1].is_empty() && counts[2].is_empty());
 }
 
@@ -165,7 +165,7 @@ fn budgets_hold_in_every_phase() {
     let seen = run(&program, &json!({}), true);
     assert_eq!(seen.message["a"], json!("log"));
     let step = program.steps.iter().find(|step| step.definition.name == "pre-function").expect("it is configured");
-    assert_eq!(step.breakers[0].totals().stops(Stop::Memory), 2, "{:?}", seen.failed);
+    assert_eq!(step.breakers()[0].totals().stops(Stop::Memory), 2, "{:?}", seen.failed);
 }
 
 /// Scenario: a snippet without an end in each phase in turn, and functions that do not compile, with the phase replayed and

@@ -278,8 +278,7 @@ async fn dropped_messages_release_their_reservations() {
     assert_eq!((file.take(), tcp.take()), (plain(0..4), even));
     assert_eq!((file.reserved(), tcp.reserved()), ((0, 0), (0, 0)));
     assert_eq!(bench.workers.worker_stats().dropped.load(std::sync::atomic::Ordering::Relaxed), 2);
-    let breakers = &bench.live.load().program.steps[1].breakers;
-    assert_eq!(breakers[0].totals().errors(), 2);
+    assert_eq!(bench.live.load().program.steps[1].breakers()[0].totals().errors(), 2);
 }
 
 /// Scenario: a plugin that is not required, whose queue has room for two entries, before one that is; batches that must be

@@ -141,6 +141,11 @@ impl Node {
         request::node(body, "")
     }
 
+    /// The entity at `path`, as the body of a request.
+    pub fn of_entity(entity: &serde_json::Map<String, serde_json::Value>, path: &str) -> Self {
+        request::mapping(entity, path)
+    }
+
     /// Where the node comes from; of an alias, where its anchor is.
     pub fn origin(&self) -> Origin {
         self.location.origin()

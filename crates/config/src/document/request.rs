@@ -1,6 +1,6 @@
 //! The JSON body of a request as a tree.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Key, Location, Node, NodeKind, StringStyle};
 
@@ -18,10 +18,14 @@ pub(super) fn node(value: &Value, path: &str) -> Node {
             let items = items.iter().enumerate();
             NodeKind::Sequence(items.map(|(index, item)| node(item, &format!("{path}[{index}]"))).collect())
         }
-        Value::Object(members) => {
-            NodeKind::Mapping(members.iter().map(|(name, value)| entry(name, value, path)).collect())
-        }
+        Value::Object(members) => return mapping(members, path),
     };
+    Node { kind, location: Location::Request { path: path.into() } }
+}
+
+/// `members` as a node at `path` of the body.
+pub(super) fn mapping(members: &Map<String, Value>, path: &str) -> Node {
+    let kind = NodeKind::Mapping(members.iter().map(|(name, value)| entry(name, value, path)).collect());
     Node { kind, location: Location::Request { path: path.into() } }
 }
 
