@@ -41,7 +41,15 @@ pub(crate) use node::Node;
 pub(crate) use server::Admin;
 pub(crate) use state::{Activation, Gateway, State, tables_of};
 pub(crate) use store::{Contents, EncryptionKey, Row, Store};
+#[cfg(test)]
+pub(crate) use tables::Change;
 pub(crate) use tables::Tables;
+
+/// The kind called `name`.
+#[cfg(test)]
+pub(crate) fn kind_named(name: &str) -> &'static kind::Kind {
+    kind::find(name).expect("a kind")
+}
 
 /// `tables` as a declarative file in YAML.
 pub(crate) fn exported(tables: &Tables) -> String {

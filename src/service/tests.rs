@@ -1,5 +1,7 @@
 //! The cost of reading, checking and preparing a configuration.
 
+mod last;
+
 use std::time::Duration;
 
 use logphase_config::diagnostic::{Format, SourceFile, any_error, render_all};

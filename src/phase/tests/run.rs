@@ -323,3 +323,28 @@ fn memory_is_charged_to_its_holder() {
         }
     }
 }
+
+/// Scenario: a VM of eight megabytes, and two hundred plugins on routes of their own, each with a field of forty kilobytes of text; a
+/// transaction of each route, twice. Guarantees: all fields run, although a VM has room for few of them at a time; of the snippets that run no
+/// more, some are given up.
+#[test]
+fn a_program_may_be_larger_than_a_vm() {
+    let mut settings = patient();
+    settings.lua.memory_limit = 8 << 20;
+    settings.lua.max_source_bytes = 64 << 10;
+    let mut text = "_format_version: '3.0'\nroutes:\n".to_owned();
+    for route in 0..200 {
+        let long = "x".repeat(40 << 10);
+        let field = format!("return {route} .. '{long}' ~= '' and {route}");
+        text += &format!(
+            "- {{name: r{route}, paths: [/], plugins: [{{name: file-log, config: {{path: /tmp/x, custom_fields_by_lua: {{a: \"{field}\"}}}}}}]}}\n"
+        );
+    }
+    let mut bench = bench(&text, &settings);
+    for route in (0..200).chain(0..200) {
+        let seen = run(&mut bench, &json!({"route": {"name": format!("r{route}")}}));
+        assert!(seen.failed.is_empty(), "{:?}", seen.failed);
+        assert_eq!(seen.by_name(bench.runner.program())[0].1["a"], json!(route));
+        assert!(bench.runner.used_memory() < 6 << 20, "{}", bench.runner.used_memory());
+    }
+}
