@@ -1,14 +1,17 @@
 //! From the routes of a configuration to a router.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+use atc_router::ast::Expression;
+use foldhash::fast::RandomState;
 
 use uuid::{Uuid, uuid};
 
 use super::language::{self, ExpressionError, Subsystem};
 use super::priority::{self, Weight};
 use super::settings::{Calculation, Flavor, Options};
-use super::table::{Matcher, Table};
+use super::table::{Matcher, Placed, Table};
 use super::translate::{self, PathGroup};
 use super::{Destination, Router};
 use crate::entity::{Configuration, EntityRef, PathPattern, Route, Service};
@@ -24,12 +27,20 @@ impl Router {
     /// used, be it that of the route or the one that its fields are translated to, and a warning for each that violates a
     /// rule about several fields.
     pub fn new(configuration: &Configuration, options: Options) -> (Self, Vec<Diagnostic>) {
+        Self::after(&Self::default(), configuration, options)
+    }
+
+    /// The same, of a configuration that has routes of the `last` router, whose expressions need not be read again.
+    pub(crate) fn after(last: &Self, configuration: &Configuration, options: Options) -> (Self, Vec<Diagnostic>) {
         let has_expressions = configuration.routes.iter().any(|route| route.expression.is_some());
         let flavor =
             options.flavor.unwrap_or(if has_expressions { Flavor::Expressions } else { Flavor::TraditionalCompatible });
+        let how = (flavor, options.calculation);
         let mut builder = Builder {
             flavor,
             calculation: options.calculation,
+            known: Some(&last.read).filter(|read| read.how == Some(how)),
+            read: KnownRoutes { how: Some(how), by_route: HashMap::default() },
             destinations: Vec::new(),
             http: Vec::new(),
             stream: Vec::new(),
@@ -50,9 +61,9 @@ impl Router {
                 builder.add(route, service);
             }
         }
-        let Builder { destinations, http, stream, errors, .. } = builder;
+        let Builder { destinations, http, stream, errors, read, .. } = builder;
         found.extend(errors);
-        (Self { destinations, http: Table::new(http), stream: Table::new(stream) }, found)
+        (Self { destinations, http: Table::new(http), stream: Table::new(stream), read }, found)
     }
 }
 
@@ -73,51 +84,57 @@ impl<'a> Services<'a> {
     }
 }
 
-struct Builder {
+/// The expressions of a route, or why it has none.
+type Read = Result<Arc<[Arc<Matcher>]>, Box<Diagnostic>>;
+
+/// The expressions of routes, for the next router.
+#[derive(Debug, Default)]
+pub(super) struct KnownRoutes {
+    /// They depend on it.
+    how: Option<(Flavor, Calculation)>,
+    /// By the address of the route, which is held, so that no other one can have it.
+    by_route: HashMap<usize, (Arc<Route>, Read), RandomState>,
+}
+
+struct Builder<'a> {
     flavor: Flavor,
     calculation: Calculation,
+    known: Option<&'a KnownRoutes>,
+    read: KnownRoutes,
     destinations: Vec<Destination>,
-    http: Vec<Matcher>,
-    stream: Vec<Matcher>,
+    http: Vec<Placed>,
+    stream: Vec<Placed>,
     errors: Vec<Diagnostic>,
 }
 
-impl Builder {
-    fn add(&mut self, route: &Route, service: Option<&Service>) {
+impl Builder<'_> {
+    fn add(&mut self, route: &Arc<Route>, service: Option<&Service>) {
         let subsystem = if translate::is_stream(&route.protocols) { Subsystem::Stream } else { Subsystem::Http };
-        let matchers = match (&route.expression, self.flavor) {
-            (Some(_), Flavor::TraditionalCompatible) => Err(Box::new(no_expressions(route))),
-            (Some(expression), Flavor::Expressions) => self.of_expression(route, expression, subsystem),
-            (None, _) => self.of_fields(route, subsystem),
-        };
-        match matchers {
+        let address = Arc::as_ptr(route).addr();
+        let known = self.known.and_then(|known| known.by_route.get(&address)).map(|(_, read)| read.clone());
+        let read = known.unwrap_or_else(|| self.read(route, subsystem));
+        self.read.by_route.insert(address, (route.clone(), read.clone()));
+        match read {
             Ok(matchers) => {
+                let route_index = self.destinations.len();
+                let placed = matchers.iter().map(|matcher| Placed { matcher: matcher.clone(), route: route_index });
                 self.destinations.push(Destination::new(route, service));
                 match subsystem {
-                    Subsystem::Http => self.http.extend(matchers),
-                    Subsystem::Stream => self.stream.extend(matchers),
+                    Subsystem::Http => self.http.extend(placed),
+                    Subsystem::Stream => self.stream.extend(placed),
                 }
             }
             Err(error) => self.errors.push(*error),
         }
     }
 
-    fn of_expression(&self, route: &Route, text: &str, subsystem: Subsystem) -> Result<Vec<Matcher>, Box<Diagnostic>> {
-        let wrong = |error| Box::new(invalid(route, "expression", &error));
-        // Read alone first, so that an error is about what the file has.
-        language::read(text, subsystem).map_err(wrong)?;
-        let text = translate::of_protocols(text, &route.protocols);
-        let expression = language::read(&text, subsystem).map_err(wrong)?;
-        let priority = priority::expression(route.priority);
-        Ok(vec![Matcher {
-            priority,
-            id: id(route),
-            captures: language::captures(&expression),
-            expression,
-            route: self.destinations.len(),
-            #[cfg(test)]
-            text,
-        }])
+    fn read(&self, route: &Route, subsystem: Subsystem) -> Read {
+        let matchers = match (&route.expression, self.flavor) {
+            (Some(_), Flavor::TraditionalCompatible) => Err(Box::new(no_expressions(route))),
+            (Some(expression), Flavor::Expressions) => of_expression(route, expression, subsystem),
+            (None, _) => self.of_fields(route, subsystem),
+        };
+        Ok(matchers?.into_iter().map(Arc::new).collect())
     }
 
     fn of_fields(&self, route: &Route, subsystem: Subsystem) -> Result<Vec<Matcher>, Box<Diagnostic>> {
@@ -143,17 +160,38 @@ impl Builder {
                 1 => id(route),
                 _ => Uuid::new_v5(&GROUPS, format!("{}#{}", route.stored.id, number + 1).as_bytes()),
             };
-            matchers.push(Matcher {
-                priority,
-                id,
-                captures: language::captures(&expression),
-                expression,
-                route: self.destinations.len(),
-                #[cfg(test)]
-                text,
-            });
+            matchers.push(matcher(priority, id, expression, text));
         }
         Ok(matchers)
+    }
+}
+
+fn of_expression(route: &Route, text: &str, subsystem: Subsystem) -> Result<Vec<Matcher>, Box<Diagnostic>> {
+    let wrong = |error| Box::new(invalid(route, "expression", &error));
+    // Read alone first, so that an error is about what the file has.
+    language::read(text, subsystem).map_err(wrong)?;
+    let text = translate::of_protocols(text, &route.protocols);
+    let expression = language::read(&text, subsystem).map_err(wrong)?;
+    let priority = priority::expression(route.priority);
+    Ok(vec![matcher(priority, id(route), expression, text)])
+}
+
+/// `expression`, which was read from `text`.
+fn matcher(priority: u64, id: Uuid, mut expression: Expression, text: String) -> Matcher {
+    let mut fields = BTreeSet::new();
+    language::for_each_predicate(&mut expression, &mut |predicate| {
+        fields.insert(predicate.lhs.var_name.clone());
+    });
+    #[cfg(not(test))]
+    drop(text);
+    Matcher {
+        priority,
+        id,
+        captures: language::captures(&expression),
+        expression,
+        fields,
+        #[cfg(test)]
+        text,
     }
 }
 

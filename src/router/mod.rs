@@ -26,6 +26,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::build::KnownRoutes;
 use self::language::Subsystem;
 use self::request::Request;
 use self::table::{Search, Table};
@@ -41,6 +42,8 @@ pub struct Router {
     destinations: Vec<Destination>,
     http: Table,
     stream: Table,
+    /// What was read of its routes.
+    read: KnownRoutes,
 }
 
 /// What a transaction is given.

@@ -1,6 +1,7 @@
 //! The expressions of one subsystem in order, and the search for the first that matches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use atc_router::ast::{Expression, Value};
 use atc_router::context::{Context, Match};
@@ -10,10 +11,10 @@ use uuid::Uuid;
 use super::cache::Cache;
 use super::field::Field;
 use super::index::Index;
-use super::language::{Subsystem, for_each_predicate};
+use super::language::Subsystem;
 use super::request::Request;
 
-/// One expression of a route.
+/// One expression of a route. Routers of several configurations can have it.
 #[derive(Debug)]
 pub(super) struct Matcher {
     /// Higher ones come first.
@@ -23,17 +24,25 @@ pub(super) struct Matcher {
     pub(super) expression: Expression,
     /// Whether the expression captures parts of the path or of another value.
     pub(super) captures: bool,
-    /// Index of the route.
-    pub(super) route: usize,
+    /// The names of the fields that it uses.
+    pub(super) fields: BTreeSet<String>,
     /// What the expression was read from.
     #[cfg(test)]
     pub(super) text: String,
 }
 
+/// An expression in a table.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) matcher: Arc<Matcher>,
+    /// Index of the route.
+    pub(super) route: usize,
+}
+
 /// All expressions of a subsystem.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    matchers: Vec<Matcher>,
+    matchers: Vec<Placed>,
     /// The fields that the expressions use, by name.
     fields: Vec<(String, Field)>,
     uses_path: bool,
@@ -45,19 +54,12 @@ const CACHED_FROM: usize = 16;
 
 impl Table {
     /// A table of `matchers`, in any order.
-    pub(super) fn new(mut matchers: Vec<Matcher>) -> Self {
-        matchers.sort_by_key(|matcher| std::cmp::Reverse((matcher.priority, matcher.id)));
-        let mut names = std::collections::BTreeSet::new();
-        for matcher in &mut matchers {
-            for_each_predicate(&mut matcher.expression, &mut |predicate| {
-                if !names.contains(&predicate.lhs.var_name) {
-                    names.insert(predicate.lhs.var_name.clone());
-                }
-            });
-        }
-        let fields: Vec<_> = names.into_iter().filter_map(|name| Some((Field::of(&name)?, name))).collect();
+    pub(super) fn new(mut matchers: Vec<Placed>) -> Self {
+        matchers.sort_by_key(|Placed { matcher, .. }| std::cmp::Reverse((matcher.priority, matcher.id)));
+        let names: BTreeSet<&String> = matchers.iter().flat_map(|Placed { matcher, .. }| &matcher.fields).collect();
+        let fields: Vec<_> = names.into_iter().filter_map(|name| Some((Field::of(name)?, name.clone()))).collect();
         Self {
-            index: Index::new(matchers.iter().map(|matcher| &matcher.expression)),
+            index: Index::new(matchers.iter().map(|Placed { matcher, .. }| &matcher.expression)),
             matchers,
             uses_path: fields.iter().any(|(_, name)| name.starts_with("http.path")),
             fields: fields.into_iter().map(|(field, name)| (name, field)).collect(),
@@ -84,7 +86,7 @@ impl Table {
         let schema = request.subsystem.schema();
         let mut router = atc_router::router::Router::new(schema);
         let mut context = Context::new(schema);
-        for matcher in &self.matchers {
+        for Placed { matcher, .. } in &self.matchers {
             let priority = usize::try_from(matcher.priority).expect("64 bits");
             router.add_matcher(priority, matcher.id, &matcher.text).expect("it was read before");
         }
@@ -95,7 +97,7 @@ impl Table {
             return None;
         }
         let id = context.result.as_ref()?.uuid;
-        self.matchers.iter().find(|matcher| matcher.id == id).map(|matcher| matcher.route)
+        self.matchers.iter().find(|placed| placed.matcher.id == id).map(|placed| placed.route)
     }
 
     /// The route of the expression at `place`, by its index.
@@ -154,7 +156,7 @@ impl Search {
     /// What the expression at `place`, which was just found, captures: by number from 0, the whole match, and by name. Empty
     /// if that is nothing but the whole match, as in Kong.
     pub(super) fn captures(&mut self, table: &Table, place: u32) -> BTreeMap<String, String> {
-        let matcher = &table.matchers[place as usize];
+        let matcher = &table.matchers[place as usize].matcher;
         let mut found = Match::new();
         // The first time, the answer may have come from the cache.
         if !matcher.captures || !matcher.expression.execute(&mut self.context, &mut found) || found.captures.len() < 2 {
@@ -166,7 +168,7 @@ impl Search {
 
 /// The first of `candidates` that matches.
 fn evaluate(table: &Table, candidates: &[u32], context: &mut Context<'_>) -> Option<u32> {
-    let matches = |at: &&u32| table.matchers[**at as usize].expression.execute(context, &mut Match::new());
+    let matches = |at: &&u32| table.matchers[**at as usize].matcher.expression.execute(context, &mut Match::new());
     candidates.iter().find(matches).copied()
 }
 

@@ -56,6 +56,11 @@ impl Last {
         unchanged.then(|| (router.clone(), found.clone()))
     }
 
+    /// The router of the last configuration.
+    pub(super) fn last_router(&self) -> &Router {
+        &self.routed.router
+    }
+
     /// What was made of `configuration`, which is valid: its program, its outputs, and its router with what is wrong with its
     /// routes.
     pub(super) fn of(

@@ -63,7 +63,7 @@ impl Prepared {
         let known = last.map_or(&none, Last::steps);
         let program = Program::build_with(&configuration, &settings, known).and_then(|program| fitting(program, last));
         let routed = last.and_then(|last| last.router(&configuration));
-        let (router, mut found) = routed.unwrap_or_else(|| router(&configuration, &settings));
+        let (router, mut found) = routed.unwrap_or_else(|| router(last, &configuration, &settings));
         let unroutable = found.clone();
         let routing = std::mem::take(&mut configuration.routing);
         found.extend(if matches_routes(&settings) { routing.if_found } else { routing.if_not_found });
@@ -166,8 +166,9 @@ fn no_entries(settings: &Settings) -> Option<Diagnostic> {
 
 /// The router of `configuration`, with what is wrong with its routes: errors if an input finds routes; otherwise only
 /// warnings, and none about rules that do not matter then.
-fn router(configuration: &Configuration, settings: &Settings) -> (Arc<Router>, Vec<Diagnostic>) {
-    let (router, mut found) = Router::new(configuration, settings.router());
+fn router(last: Option<&Last>, configuration: &Configuration, settings: &Settings) -> (Arc<Router>, Vec<Diagnostic>) {
+    let (none, options) = (Router::default(), settings.router());
+    let (router, mut found) = Router::after(last.map_or(&none, Last::last_router), configuration, options);
     if !matches_routes(settings) {
         found.retain(Diagnostic::is_error);
         found.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Warning);
