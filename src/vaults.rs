@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::entity::{Certificate, Configuration, Plugin};
+use crate::entity::{Configuration, Plugin};
 use crate::settings::{Settings, environment};
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 use logphase_config::document::SnippetSource;
@@ -23,20 +23,6 @@ pub(crate) fn resolve(configuration: &mut Configuration, settings: &Settings) ->
     let vault = open(configuration, settings);
     let referring = configuration.plugins.iter_mut().filter(|plugin| plugin.enabled && plugin.has_references);
     referring.flat_map(|plugin| resolve_plugin(Arc::make_mut(plugin), &vault)).collect()
-}
-
-/// Whether the config or the certificate of `plugin` has references.
-pub(crate) fn has_references(plugin: &Plugin) -> bool {
-    fn within(value: &Value) -> bool {
-        match value {
-            Value::String(text) => is_vault_reference(text),
-            Value::Array(items) => items.iter().any(within),
-            Value::Object(members) => members.values().any(within),
-            _ => false,
-        }
-    }
-    let of_certificate = |pem: &Certificate| is_vault_reference(&pem.cert) || is_vault_reference(&pem.key);
-    within(&plugin.config) || plugin.certificate.as_ref().is_some_and(of_certificate)
 }
 
 /// The references that snippets of `plugin` give to `kong.vault.get` as they are and that can have no value.

@@ -15,9 +15,9 @@ use super::scope::Scope;
 use super::tags::Tags;
 use super::unique::FirstUses;
 use crate::plugin::{self, Definition, LeftToKong, Protocol};
-use crate::vaults;
 use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, Suggestions, codes, misspelt};
 use logphase_config::document::{Node, SnippetSource};
+use logphase_config::schema::is_vault_reference;
 
 /// One field of a plugin's `custom_fields_by_lua`.
 #[derive(Debug, Clone)]
@@ -262,13 +262,27 @@ fn outcome(
         None => {}
     }
     plugin.certificate = certificate.and_then(Certificate::from_draft);
-    plugin.has_references = vaults::has_references(&plugin);
+    plugin.has_references = has_references(&plugin);
     if let Some(route) = &targets[0] {
         check_route(draft, &plugin, route, &mut diagnostics);
     }
     let on: Vec<&Draft> = targets[..2].iter().flatten().map(|target| &**target).collect();
     let if_not_found = check_anonymous(draft, &plugin, &on);
     Outcome { plugin: Ok(Arc::new(plugin)), diagnostics, if_not_found }
+}
+
+/// Whether the config or the certificate of `plugin` has vault references.
+fn has_references(plugin: &Plugin) -> bool {
+    fn within(value: &Value) -> bool {
+        match value {
+            Value::String(text) => is_vault_reference(text),
+            Value::Array(items) => items.iter().any(within),
+            Value::Object(members) => members.values().any(within),
+            _ => false,
+        }
+    }
+    let of_certificate = |pem: &Certificate| is_vault_reference(&pem.cert) || is_vault_reference(&pem.key);
+    within(&plugin.config) || plugin.certificate.as_ref().is_some_and(of_certificate)
 }
 
 /// A plugin whose scope is a model of Kong's AI gateway: which model served a transaction is not known here.
