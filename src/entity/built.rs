@@ -6,10 +6,13 @@ use parking_lot::Mutex;
 
 use super::consumer::{Api, Consumer, ConsumerGroup};
 use super::draft::Draft;
-use super::plugin::Outcome;
+use super::plugin::{Outcome, SCOPES};
 use super::route::Route;
 use super::scope::EntityRef;
 use super::service::Service;
+
+/// How many entities a plugin can refer to.
+pub(super) const REFERENCES: usize = SCOPES.len() + 1;
 
 /// What a draft was in the last configuration that had it, with what that depended on besides the draft.
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ enum Last {
     Consumer(Arc<Consumer>),
     ConsumerGroup(Arc<ConsumerGroup>),
     Api(Arc<Api>),
-    Plugin(Vec<Option<Arc<Draft>>>, Arc<Outcome>),
+    Plugin([Option<Arc<Draft>>; REFERENCES], Arc<Outcome>),
 }
 
 impl Built {
@@ -84,17 +87,21 @@ impl Draft {
     }
 
     /// The plugin, whose definition is its own and which refers to `targets`; `read` reads it.
-    pub(super) fn plugin(&self, targets: Vec<Option<Arc<Draft>>>, read: impl FnOnce() -> Outcome) -> Arc<Outcome> {
-        let same = |(one, other): (&Option<Arc<Draft>>, &Option<Arc<Draft>>)| match (one, other) {
+    pub(super) fn plugin(
+        &self,
+        targets: [Option<&Arc<Draft>>; REFERENCES],
+        read: impl FnOnce() -> Outcome,
+    ) -> Arc<Outcome> {
+        let same = |(one, other): (&Option<Arc<Draft>>, &Option<&Arc<Draft>>)| match (one, other) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
-        match self.built.last() {
-            Some(Last::Plugin(of, outcome)) if of.iter().zip(&targets).all(same) => return outcome,
+        match &*self.built.0.lock() {
+            Some(Last::Plugin(of, outcome)) if of.iter().zip(&targets).all(same) => return outcome.clone(),
             _ => {}
         }
         let outcome = Arc::new(read());
-        self.built.keep(Last::Plugin(targets, outcome.clone()));
+        self.built.keep(Last::Plugin(targets.map(Option::<&Arc<Draft>>::cloned), outcome.clone()));
         outcome
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Index<'a> {
         &self,
         kind: EntityKind,
         node: &Node,
-        path: &str,
+        path: impl Fn() -> String,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<usize> {
         if node.is_null() {
@@ -61,20 +61,20 @@ impl<'a> Index<'a> {
             None => Some(node),
         };
         let Some((target, key)) = target.and_then(|target| Some((target, target.as_str()?))) else {
-            let wording = format!("expected the name or id of a {}", kind.word());
+            let (wording, path) = (format!("expected the name or id of a {}", kind.word()), path());
             let diagnostic = Diagnostic::error(codes::REFERENCE, format!("`{path}` refers to nothing"));
             diagnostics.push(diagnostic.at(node.origin()).label(wording).path(path));
             return None;
         };
         let found = self.find(kind, key);
         if found.is_none() {
-            let (word, list) = (kind.word(), kind.name());
+            let (word, list, path) = (kind.word(), kind.name(), path());
             let names = self.names(kind);
             let singular = kind.singular();
             let diagnostic = Diagnostic::error(codes::REFERENCE, format!("there is no {word} `{key}`"))
                 .at(target.origin())
                 .label(format!("not in `{list}`"))
-                .path(path)
+                .path(path.clone())
                 .kong(format!("invalid reference '{singular}: {key}' (no such entry in '{list}')"));
             let diagnostic = match self.suggestions.find(key, names) {
                 Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
@@ -98,7 +98,7 @@ impl<'a> Index<'a> {
     ) -> Option<EntityRef> {
         let route = &drafts[at];
         let found = match route.node.get("service") {
-            Some(node) => self.resolve(EntityKind::Services, node, &route.member_path("service"), diagnostics),
+            Some(node) => self.resolve(EntityKind::Services, node, || route.member_path("service"), diagnostics),
             None => route.parent.filter(|parent| drafts[*parent].kind == EntityKind::Services),
         };
         Some(drafts[found?].entity_ref())
@@ -122,7 +122,7 @@ impl<'a> Index<'a> {
         for (path, node) in flat {
             let mut side = |kind: EntityKind| {
                 let target = node.get(kind.singular())?;
-                self.resolve(kind, target, &format!("{path}.{}", kind.singular()), diagnostics)
+                self.resolve(kind, target, || format!("{path}.{}", kind.singular()), diagnostics)
             };
             if let (Some(consumer), Some(group)) = (side(EntityKind::Consumers), side(EntityKind::ConsumerGroups)) {
                 join(&mut memberships, &keys(&drafts[consumer]), drafts[group].name().unwrap_or_default());
@@ -139,8 +139,8 @@ impl<'a> Index<'a> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         for (at, group) in consumer.node.get("groups").and_then(Node::items).into_iter().flatten().enumerate() {
-            let path = consumer.member_path(&format!("groups[{at}]"));
-            if let Some(group) = self.resolve(EntityKind::ConsumerGroups, group, &path, diagnostics) {
+            let path = || consumer.member_path(&format!("groups[{at}]"));
+            if let Some(group) = self.resolve(EntityKind::ConsumerGroups, group, path, diagnostics) {
                 join(memberships, &keys(consumer), drafts[group].name().unwrap_or_default());
             }
         }

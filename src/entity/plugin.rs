@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::built::REFERENCES;
 use super::clones::Clones;
 use super::configuration::Configuration;
 use super::consumer::Certificate;
@@ -224,9 +225,9 @@ pub(super) fn read(
             continue;
         };
         let certificate = certificate(draft, definition, index, diagnostics);
-        let target = |at: Option<usize>| at.map(|at| drafts[at].clone());
-        let refers_to: Vec<_> = targets.into_iter().chain([certificate]).map(target).collect();
-        let read = || outcome(draft, definition, scope(), &targets.map(target), target(certificate).as_deref());
+        let [route, service, consumer, group, api] = targets;
+        let refers_to = [route, service, consumer, group, api, certificate].map(|at| at.map(|at| &drafts[at]));
+        let read = || outcome(draft, definition, scope(), &refers_to);
         // What the definition of a clone is says another entity.
         let outcome = if own.is_some() { draft.plugin(refers_to, read) } else { Arc::new(read()) };
         let Outcome { plugin, diagnostics: found, if_not_found } = &*outcome;
@@ -243,14 +244,14 @@ fn not_run(draft: &Draft, name: &str, scope: &Scope, reason: WhyNotRun) -> NotRu
     NotRun { name: name.to_owned(), origin: draft.origin(), scope: scope.to_string(), reason }
 }
 
-/// Reads a plugin that runs here, is on `targets`, and may refer to `certificate`.
+/// Reads a plugin that runs here and refers to an entity of each of [`SCOPES`], and last to a certificate, if to any.
 fn outcome(
     draft: &Draft,
     definition: &'static Definition,
     scope: Scope,
-    targets: &[Option<Arc<Draft>>; SCOPES.len()],
-    certificate: Option<&Draft>,
+    refers_to: &[Option<&Arc<Draft>>; REFERENCES],
 ) -> Outcome {
+    let [route, service, .., certificate] = refers_to;
     let mut diagnostics = Vec::new();
     let mut plugin = plugin(draft, definition, scope, &mut diagnostics);
     match plugin.config.as_object().and_then(definition.left_to_kong) {
@@ -261,12 +262,12 @@ fn outcome(
         Some(left) => diagnostics.push(left_to_kong(draft, definition.name, &left)),
         None => {}
     }
-    plugin.certificate = certificate.and_then(Certificate::from_draft);
+    plugin.certificate = certificate.and_then(|draft| Certificate::from_draft(draft));
     plugin.has_references = has_references(&plugin);
-    if let Some(route) = &targets[0] {
+    if let Some(route) = route {
         check_route(draft, &plugin, route, &mut diagnostics);
     }
-    let on: Vec<&Draft> = targets[..2].iter().flatten().map(|target| &**target).collect();
+    let on: Vec<&Draft> = [route, service].into_iter().flatten().map(|target| &***target).collect();
     let if_not_found = check_anonymous(draft, &plugin, &on);
     Outcome { plugin: Ok(Arc::new(plugin)), diagnostics, if_not_found }
 }
@@ -319,14 +320,14 @@ fn targets(
         let name = kind.singular();
         let given = draft.node.entry(name).or_else(|| draft.node.entry(old));
         let Some((key, node)) = given.filter(|(_, node)| !node.is_null()) else { return inside };
-        let path = draft.member_path(&key.name);
         if inside.is_some() {
+            let path = draft.member_path(&key.name);
             let message = format!("a plugin inside a {word} with a `{name}` of its own", word = kind.word());
             let diagnostic = Diagnostic::error(codes::REFERENCE, message).at(key.origin()).path(path);
             diagnostics.push(diagnostic.label("value must be null").violation(name, "value must be null"));
             return inside;
         }
-        index.resolve(kind, node, &path, diagnostics)
+        index.resolve(kind, node, || draft.member_path(&key.name), diagnostics)
     })
 }
 
@@ -350,8 +351,8 @@ fn certificate(
     if id.is_null() {
         return None;
     }
-    let path = draft.member_path(&format!("config.{}", names.join(".")));
-    index.resolve(EntityKind::Certificates, id, &path, diagnostics)
+    let path = || draft.member_path(&format!("config.{}", names.join(".")));
+    index.resolve(EntityKind::Certificates, id, path, diagnostics)
 }
 
 /// Reads one plugin that runs here.
