@@ -116,7 +116,7 @@ run-tools:
 	@.ci/tools g++ libssl curl jq
 
 test-tools: kafka envoy otlp statsd aio-kong schemathesis
-	@.ci/tools g++ libssl curl jq apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
+	@.ci/tools g++ libssl curl jq groff apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:

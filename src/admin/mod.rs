@@ -38,6 +38,7 @@ mod yaml;
 pub(crate) use access::Access;
 pub(crate) use drafts::KnownDrafts;
 pub(crate) use node::Node;
+pub(crate) use secrets::{mask_field, mask_user_info};
 pub(crate) use server::Admin;
 pub(crate) use state::{Activation, Gateway, State, tables_of};
 pub(crate) use store::{Contents, EncryptionKey, Row, Store};
@@ -56,9 +57,28 @@ pub(crate) fn exported(tables: &Tables) -> String {
     yaml::print(&state::exported(tables, &|_, entity| serde_json::Map::clone(entity)))
 }
 
+/// `tables` as a declarative document, with a mask for each secret.
+pub(crate) fn without_secrets(tables: &Tables) -> serde_json::Value {
+    state::exported(tables, &|kind, entity| secrets::masked(kind, entity))
+}
+
+/// `value` as a document in YAML.
+pub(crate) fn to_yaml(value: &serde_json::Value) -> String {
+    yaml::print(value)
+}
+
+/// The entities of the declarative `sources`, which are valid, to be added to [`Tables`].
+/// Those without `created_at` and `updated_at` are as old as `now`, in milliseconds since 1970.
+pub(crate) fn changes_of(
+    sources: &[std::sync::Arc<logphase_config::diagnostic::SourceFile>],
+    now: i64,
+) -> Vec<tables::Change> {
+    texts::entities(sources, now)
+}
+
 /// The entities of the declarative `sources`, which are valid, as a database has them.
 pub(crate) fn rows_of(sources: &[std::sync::Arc<logphase_config::diagnostic::SourceFile>]) -> Vec<Row> {
-    let changes = texts::entities(sources, state::now());
+    let changes = changes_of(sources, state::now());
     let row = |change: tables::Change| {
         let entity = change.entity?;
         Some(Row { kind: change.kind.name.to_owned(), id: change.id, entity: serde_json::Map::clone(&entity) })

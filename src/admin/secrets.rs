@@ -81,8 +81,10 @@ fn mask_record((record, config): (&Record, Option<&'static Record>), members: &m
     }
 }
 
-fn mask_field(field: &Field, value: &mut Value) {
+/// Masks what is secret of `value`, which `field` describes.
+pub(crate) fn mask_field(field: &Field, value: &mut Value) {
     match (field.ty, value) {
+        (_, value) if field.secret => mask(value),
         (Type::Record(record), Value::Object(members)) => mask_record((record, None), members),
         (Type::Array(element) | Type::Set(element), Value::Array(items)) => {
             items.iter_mut().for_each(|item| mask_field(element, item));
@@ -96,7 +98,6 @@ fn mask_field(field: &Field, value: &mut Value) {
                 }
             }
         }
-        (_, value) if field.secret => mask(value),
         (_, Value::String(text)) => mask_user_info(text),
         _ => {}
     }
@@ -135,7 +136,7 @@ fn mask(value: &mut Value) {
 }
 
 /// Masks the password of a URL, or its user if there is no password.
-fn mask_user_info(text: &mut String) {
+pub(crate) fn mask_user_info(text: &mut String) {
     let Some(start) = text.find("://").map(|at| at + 3) else { return };
     let authority = &text[start..];
     let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());

@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::explain::Explain;
 use super::format::Format;
+use super::man::Man;
 use super::queue::Queue;
+use super::show::Show;
 use super::tap::Tap;
 use super::top::Top;
 use crate::decode::mapping::KONG;
@@ -42,6 +44,7 @@ pub(super) enum Command {
     Run(Run),
     Check(Check),
     Config(Config),
+    Show(Show),
     Try(Try),
     Forwarder(Forwarder),
     Format(Format),
@@ -59,6 +62,7 @@ pub(super) enum Command {
         /// Shell to print the script for.
         shell: clap_complete::Shell,
     },
+    Man(Man),
 }
 
 /// Arguments of every command that reads a configuration.

@@ -19,6 +19,9 @@ pub(super) fn check(arguments: &Check) -> Exit {
         if !diagnostics.is_empty() {
             say(render_all(diagnostics, format, std::io::stdout().is_terminal()).as_bytes());
         }
+        if let (Format::Pretty, Some(error)) = (format, diagnostics.iter().find(|diagnostic| diagnostic.is_error())) {
+            say(format!("`logphase explain {}` says more about an error of that code\n", error.code).as_bytes());
+        }
     };
     let files = ConfigFiles { strict: arguments.strict, ..ConfigFiles::from(arguments.files.clone()) };
     let prepared = match Prepared::new(files.load()) {

@@ -13,10 +13,12 @@ mod explain;
 mod format;
 mod forwarder;
 mod given;
+mod man;
 mod pretty;
 mod queue;
 mod run;
 mod sandbox;
+mod show;
 mod tap;
 mod test;
 mod top;
@@ -80,6 +82,7 @@ fn run_command(command: Command) -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
         Command::Try(arguments) => try_command::run(&arguments),
         Command::Forwarder(arguments) => forwarder::run(&arguments),
         Command::Format(arguments) => format::run(&arguments),
@@ -95,6 +98,7 @@ fn run_command(command: Command) -> Exit {
             say(&script);
             Exit::Done
         }
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

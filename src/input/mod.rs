@@ -223,6 +223,7 @@ pub struct Definition {
     /// The fields of its settings.
     pub settings: &'static Record,
     bind: Bind,
+    is_on: Ask<bool>,
     matches_routes: Ask<bool>,
     replays_phases: Ask<bool>,
     files: Ask<Files>,
@@ -238,6 +239,7 @@ impl Definition {
             about: I::ABOUT,
             settings: I::SETTINGS,
             bind: bind::<I>,
+            is_on: is_on::<I>,
             matches_routes: matches_routes::<I>,
             replays_phases: replays_phases::<I>,
             files: files::<I>,
@@ -253,6 +255,12 @@ impl Definition {
     pub fn bind<'a>(&self, settings: impl Into<InputSettings<'a>>) -> Result<Option<Box<dyn BoundInput>>, BindError> {
         let InputSettings { inputs, shared } = settings.into();
         (self.bind)(self.value(inputs), shared)
+    }
+
+    /// Whether `settings` turn the input on.
+    pub fn is_on<'a>(&self, settings: impl Into<InputSettings<'a>>) -> bool {
+        let InputSettings { inputs, shared } = settings.into();
+        (self.is_on)(self.value(inputs), shared)
     }
 
     /// Whether the input is turned on and the routes of its transactions are found.
@@ -302,6 +310,10 @@ fn configure<I: Input>(value: Value, shared: Shared<'_>) -> Result<Option<I>, Bi
 
 fn bind<I: Input>(value: Value, shared: Shared<'_>) -> Result<Option<Box<dyn BoundInput>>, BindError> {
     configure::<I>(value, shared)?.map(I::bind).transpose()
+}
+
+fn is_on<I: Input>(value: Value, shared: Shared<'_>) -> bool {
+    configure::<I>(value, shared).is_ok_and(|input| input.is_some())
 }
 
 fn matches_routes<I: Input>(value: Value, shared: Shared<'_>) -> bool {

@@ -38,7 +38,7 @@ macro_rules! settings_record {
         impl $record {
             /// The fields of its schema.
             pub(crate) const FIELDS: &[logphase_config::schema::Field] = &[$(
-                logphase_config::schema::Field { name: stringify!($name), ..$field }.about(concat!($($doc),+)),
+                $crate::options::record::setting(stringify!($name), stringify!($ty), concat!($($doc),+), $field),
             )*];
             /// Its schema.
             #[allow(dead_code, reason = "a record that is part of another has no schema of its own")]
@@ -65,6 +65,26 @@ macro_rules! settings_record {
     };
 }
 pub(crate) use settings_record;
+
+/// The field of a setting with the Rust type `ty`, which says whether it is secret.
+pub(crate) const fn setting(name: &'static str, ty: &str, about: &'static str, field: Field) -> Field {
+    Field { name, secret: field.secret || mentions(ty.as_bytes(), b"Secret"), ..field }.about(about)
+}
+
+const fn mentions(text: &[u8], word: &[u8]) -> bool {
+    let mut start = 0;
+    while start + word.len() <= text.len() {
+        let mut at = 0;
+        while at < word.len() && text[start + at] == word[at] {
+            at += 1;
+        }
+        if at == word.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
 
 /// An address, `HOST:PORT`.
 pub(crate) const ADDRESS: Field = Field::string("").checks(&[Check::Custom(address)]);

@@ -10,6 +10,8 @@ use foldhash::fast::RandomState;
 use super::fit::Unlogged;
 use super::program::{Program, Step};
 use super::scopes::Key;
+use crate::entity::Scope;
+use crate::plugin::Protocol;
 use logphase_script::transaction::Transaction;
 
 /// The plan of a transaction; those of the same scopes share it.
@@ -70,6 +72,11 @@ impl Planner {
         let plan = self.build(&key);
         self.plans.insert(key, plan.clone());
         plan
+    }
+
+    /// The plan of transactions of the entities in `scope` with `protocol`. The groups of its consumer count as well.
+    pub fn plan_of(&self, scope: &Scope, protocol: Protocol) -> Plan {
+        self.build(&self.program.scopes.key_of(scope, protocol))
     }
 
     /// The number of cached plans.

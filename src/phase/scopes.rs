@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use super::identity;
 use super::program::Step;
 use crate::entity::{EntityRef, Scope};
+use crate::plugin::Protocol;
 use logphase_script::transaction::{Transaction, Value, View};
 
 /// The number of all entities that are in no plugin's scope.
@@ -178,6 +179,28 @@ impl Scopes {
                 protocols => protocols,
             },
             groups: self.groups_of(transaction),
+        }
+    }
+
+    /// The key of transactions of the entities in `scope` with `protocol`. The groups of its consumer count as well.
+    pub(super) fn key_of(&self, scope: &Scope, protocol: Protocol) -> Key {
+        let number = |entity: &Option<EntityRef>, dimension: &Dimension| {
+            entity.as_ref().map_or(UNSCOPED, |entity| dimension.number(entity))
+        };
+        let consumer = scope.consumer.iter().flat_map(|consumer| [&consumer.id, &consumer.name]).flatten();
+        let mut groups: Vec<u32> =
+            consumer.flat_map(|name| self.memberships.get(name).into_iter().flatten()).copied().collect();
+        groups.extend(scope.consumer_group.as_ref().map(|group| self.groups.number(group)));
+        groups.retain(|group| *group != UNSCOPED);
+        groups.sort_unstable();
+        groups.dedup();
+        Key {
+            route: number(&scope.route, &self.routes),
+            service: number(&scope.service, &self.services),
+            consumer: number(&scope.consumer, &self.consumers),
+            api: number(&scope.api, &self.apis),
+            protocols: identity::mask(&[protocol]),
+            groups,
         }
     }
 

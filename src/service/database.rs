@@ -82,8 +82,20 @@ pub fn export(settings: &Settings) -> Result<String, Box<Diagnostic>> {
     if !path.exists() {
         return Err(no_database(&path));
     }
+    Ok(admin::exported(&tables(settings)?))
+}
+
+/// The entities in the database of `settings`; none if there is no database yet. A service may be running.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn tables(settings: &Settings) -> Result<Tables, Box<Diagnostic>> {
+    let path = path(settings);
+    if !path.exists() {
+        return Ok(Tables::new());
+    }
     let contents = Store::read(&path, key(settings)?.as_ref()).map_err(|error| refused(error.to_string(), ""))?;
-    Ok(admin::exported(&admin::tables_of(contents.rows)))
+    Ok(admin::tables_of(contents.rows))
 }
 
 fn no_database(path: &Path) -> Box<Diagnostic> {

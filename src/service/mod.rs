@@ -4,6 +4,7 @@ mod admin;
 mod busy_workers;
 mod collecting;
 pub mod database;
+mod effective;
 mod files;
 mod inputs;
 mod last;
@@ -37,6 +38,7 @@ use logphase_queue::{Budget, Queue};
 use logphase_script::Clock;
 use outputs::Outputs;
 
+pub use effective::Effective;
 pub use prepare::Prepared;
 pub use reload::{ReloadError, Reloaded, Reloader};
 pub use source::{ConfigFiles, Loaded, read_configuration};

@@ -145,6 +145,16 @@ impl Prepared {
         self.program.steps.iter().map(sink).collect()
     }
 
+    /// Where the messages of each step of the program go, none for a plugin that emits nothing.
+    pub fn output(&self, step: &Step) -> Option<&OutputSpec> {
+        self.outputs.get(&step.plugin)
+    }
+
+    /// Where the lines of access logs of meshes go.
+    pub fn mesh_outputs(&self) -> &[OutputSpec] {
+        &self.mesh_outputs
+    }
+
     /// The compiled snippets.
     pub fn program(&self) -> &Program {
         &self.program

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Settings;
-use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
+use logphase_config::diagnostic::{Diagnostic, Origin, Place, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Field, Record, Scope, Type};
 use logphase_queue::failpoint;
@@ -33,22 +33,79 @@ impl Settings {
         environment: impl Iterator<Item = (String, String)>,
     ) -> (Self, Vec<Diagnostic>) {
         let environment: HashMap<String, String> = environment.collect();
-        let file = file.unwrap_or_else(|| SourceFile::new("logphase.yml", ""));
-        let (root, mut diagnostics) = document::parse(&file, None);
-        let Some(mut root) = root else { return (defaults(&environment), diagnostics) };
-        if root.is_null() {
-            root = Node::empty_mapping_at(&root);
-        }
-        if root.entries().is_some() {
-            overlay(&mut root, &environment, &mut diagnostics);
-        }
-        let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, origin: root.origin() };
-        let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
-        super::redact::check(&values, &mut diagnostics);
-        super::mapping::check(&root, &values, &mut diagnostics);
-        let settings = if any_error(&diagnostics) { None } else { settings(values, &environment).ok() };
+        let (read, diagnostics) = read(file, &environment);
+        let settings = read.and_then(|(_, values)| settings(values, &environment).ok());
         (settings.unwrap_or_else(|| defaults(&environment)), diagnostics)
     }
+
+    /// Every setting that such a file and such an environment give, by its path in the file, sorted as the schema is. None if a
+    /// value is invalid.
+    pub fn origins(
+        file: Option<Arc<SourceFile>>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Vec<SettingOrigin> {
+        let environment: HashMap<String, String> = environment.collect();
+        let Some((root, mut values)) = read(file, &environment).0 else { return Vec::new() };
+        complete(&mut values, &environment);
+        let of = |Variable { name, path, field }: Variable| {
+            let (first, rest) = path.split_first()?;
+            let value = rest.iter().try_fold(values.get(*first)?, |value, name| value.get(name));
+            let node = path.iter().try_fold(&root, |node, name| node.get(name));
+            let from = match node.map(Node::origin) {
+                Some(Origin::File(place)) if place.file.name == name => GivenBy::Variable(name),
+                Some(Origin::File(place)) => GivenBy::File(place),
+                _ => GivenBy::Default,
+            };
+            Some(SettingOrigin { path: path.join("."), field, value: value.cloned().unwrap_or(Value::Null), from })
+        };
+        all_variables().into_iter().filter_map(of).collect()
+    }
+}
+
+/// A setting and where its value comes from.
+#[derive(Debug)]
+pub struct SettingOrigin {
+    /// Its path in the file, such as `inputs.http.listen`.
+    pub path: String,
+    /// Its definition.
+    pub field: &'static Field,
+    /// Its value; null if it has none.
+    pub value: Value,
+    /// Where that comes from.
+    pub from: GivenBy,
+}
+
+/// Where the value of a setting comes from.
+#[derive(Debug)]
+pub enum GivenBy {
+    /// Nobody gives one.
+    Default,
+    /// A place in the file.
+    File(Place),
+    /// The variable with this name.
+    Variable(String),
+}
+
+/// What `file`, or an empty one, and the variables in `environment` say: the tree, and its valid values with all defaults. Neither if
+/// a diagnostic is an error.
+fn read(
+    file: Option<Arc<SourceFile>>,
+    environment: &HashMap<String, String>,
+) -> (Option<(Node, Map<String, Value>)>, Vec<Diagnostic>) {
+    let file = file.unwrap_or_else(|| SourceFile::new("logphase.yml", ""));
+    let (root, mut diagnostics) = document::parse(&file, None);
+    let Some(mut root) = root else { return (None, diagnostics) };
+    if root.is_null() {
+        root = Node::empty_mapping_at(&root);
+    }
+    if root.entries().is_some() {
+        overlay(&mut root, environment, &mut diagnostics);
+    }
+    let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, origin: root.origin() };
+    let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
+    super::redact::check(&values, &mut diagnostics);
+    super::mapping::check(&root, &values, &mut diagnostics);
+    if any_error(&diagnostics) { (None, diagnostics) } else { (Some((root, values)), diagnostics) }
 }
 
 impl Default for Settings {
@@ -63,17 +120,19 @@ fn defaults(environment: &HashMap<String, String>) -> Settings {
         .expect("the defaults of the schema fit the types, as a test checks")
 }
 
-fn settings(
-    mut values: serde_json::Map<String, Value>,
-    environment: &HashMap<String, String>,
-) -> serde_json::Result<Settings> {
+fn settings(mut values: Map<String, Value>, environment: &HashMap<String, String>) -> serde_json::Result<Settings> {
+    complete(&mut values, environment);
+    serde_json::from_value(Value::Object(values))
+}
+
+/// Adds the defaults that depend on the machine and the environment.
+fn complete(values: &mut Map<String, Value>, environment: &HashMap<String, String>) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     values.entry("workers").or_insert_with(|| cores.into());
     values.entry("data_dir").or_insert_with(|| data_dir(environment).to_string_lossy().into());
     for map in ["plugins", "mappings"] {
         values.entry(map).or_insert_with(|| serde_json::json!({}));
     }
-    serde_json::from_value(Value::Object(values))
 }
 
 /// Whether this is the data directory of a service that was given none.

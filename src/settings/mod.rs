@@ -36,7 +36,7 @@ pub use crate::options::secret::Secret;
 pub use crate::phase::FairBy;
 pub use crate::sink::udp::Oversize;
 pub use custom_plugins::CustomPlugins;
-pub use load::{FILE_VARIABLE, variables};
+pub use load::{FILE_VARIABLE, GivenBy, SettingOrigin, variables};
 pub(crate) use load::{environment, is_default_data_dir};
 pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};

@@ -1,5 +1,9 @@
 //! The table of codes. The meaning of a code never changes.
 
+mod examples;
+
+pub use examples::{EXAMPLES, Example};
+
 /// A code and its explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
@@ -313,6 +317,13 @@ pub const CODES: &[Code] = &[
         "The template is not in Envoy's format language, or reads what the entries do not have. See docs/access-log-format.md.",
     ),
 ];
+
+impl Code {
+    /// A file with the mistake, if a short one shows it.
+    pub fn example(&self) -> Option<&'static Example> {
+        examples::example(self.code)
+    }
+}
 
 /// The entry of `code`, whatever its case.
 pub fn explain(code: &str) -> Option<&'static Code> {

@@ -1,56 +1,19 @@
-//! `logphase explain`: which policies of a mesh apply to entries of Envoy, and why.
+//! `logphase explain CONFIG`: which policies of a mesh apply to entries of Envoy, and why.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clap::Args;
 use logphase_io::printable;
 use logphase_protocol::envoy::json_form::{self, EncodedEntry};
 use logphase_protocol::envoy::message::Node;
 use logphase_protocol::envoy::{Origin, Record, RecordKind};
 use serde_json::{Value, json};
 
-use super::arguments::Files;
-use super::format::entries;
-use super::{Exit, complain, given, say, show};
+use super::super::format::entries;
+use super::super::{Exit, complain, given, say, show};
+use super::Explain;
 use crate::mesh::{Engine, Explanation};
 use crate::service::{ConfigFiles, Prepared};
-
-/// Say which policies and backends of a mesh an access log entry goes to, and why.
-///
-/// Entries are those of Envoy's access log service in the JSON form of protobuf: one object, an array, or JSON lines; or messages of
-/// the stream, whose `identifier` says who sends them. Prints the lines, and sends nothing. docs/mesh.md describes the rules.
-#[derive(Debug, Args)]
-#[command(after_help = HELP)]
-pub(super) struct Explain {
-    #[command(flatten)]
-    files: Files,
-    /// File with entries; default: standard input.
-    #[arg(long, value_name = "FILE")]
-    entries: Option<PathBuf>,
-    /// The id of the node that sends entries without an identifier; of Kuma, MESH.DATAPLANE.
-    #[arg(long, value_name = "ID", default_value = "")]
-    node_id: String,
-    /// The cluster of that node; of Kuma, the service.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    node_cluster: String,
-    /// Print one line of JSON for each entry: listener, policies, lines.
-    #[arg(long)]
-    json: bool,
-}
-
-const HELP: &str = "\
-Examples:
-  logphase explain examples/mesh/mesh.yml < examples/mesh/entries.ndjson
-  logphase explain mesh.yml --node-id default.web-1 --node-cluster web --entries entries.ndjson
-
-Exit codes:
-  0   every entry is explained
-  1   an entry cannot be read
-  2   the command line is invalid
-  74  a file cannot be read
-  78  the configuration is invalid, or has no policies of a mesh";
 
 /// Explains the entries.
 pub(super) fn run(arguments: &Explain) -> Exit {
