@@ -36,7 +36,11 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
-.PHONY: help run build dist test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis
+# Where `make install` puts the program: below DESTDIR/PREFIX.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: help run build dist install deb test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +53,13 @@ build: rust run-tools ## Build the program (PROFILE=release or dev).
 
 dist: rust run-tools ## Build the program for packages: link-time optimised, stripped, with separate debug information.
 	cargo build --locked --profile dist --bin logphase
+
+install: dist ## Install the program with manual pages, completions and examples below PREFIX.
+	packaging/install "$(TARGET)/dist/logphase" "$(DESTDIR)" "$(PREFIX)"
+
+deb: dist ## Make a Debian package, with unit, user, data directory and logrotate file, in target/deb.
+	@.ci/tools dpkg-shlibdeps strip
+	packaging/deb/build "$(TARGET)/dist/logphase" "$(TARGET)/deb"
 
 test: rust rust-components test-tools ## Run all checks and all tests, as CI does.
 	cargo fmt --all --check
@@ -116,7 +127,7 @@ run-tools:
 	@.ci/tools g++ libssl curl jq
 
 test-tools: kafka envoy otlp statsd aio-kong schemathesis
-	@.ci/tools g++ libssl curl jq groff apache2 caddy haproxy logger logrotate kcat nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
+	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy haproxy logger logrotate kcat mmdebstrap nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:

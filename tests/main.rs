@@ -46,6 +46,7 @@ mod odd_files;
 mod one_writer;
 mod otlp;
 mod own_log;
+mod package;
 mod plugin_docs;
 mod printed;
 mod proxies;

@@ -134,9 +134,15 @@ fn the_unit_is_sound() {
     for line in ["Type=notify", "NotifyAccess=main", "WatchdogSec="] {
         assert!(unit.lines().any(|found| found.starts_with(line)), "{line}");
     }
+    verify_unit(&unit.replace("/usr/local/bin/logphase", env!("CARGO_BIN_EXE_logphase")));
+}
+
+/// Fails if systemd-analyze finds anything wrong with `unit`.
+#[track_caller]
+pub fn verify_unit(unit: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("logphase.service");
-    std::fs::write(&path, unit.replace("/usr/local/bin/logphase", env!("CARGO_BIN_EXE_logphase"))).unwrap();
+    std::fs::write(&path, unit).unwrap();
     let ran = Command::new("systemd-analyze").arg("verify").arg(&path).output();
     let output = ran.expect("systemd-analyze is installed by .ci/tools");
     let said = [output.stdout, output.stderr].concat();
