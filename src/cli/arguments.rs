@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::explain::Explain;
 use super::format::Format;
+use super::health::Health;
 use super::man::Man;
 use super::queue::Queue;
 use super::show::Show;
@@ -54,6 +55,7 @@ pub(super) enum Command {
     Queue(Queue),
     Tap(Tap),
     Top(Top),
+    Health(Health),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"

@@ -13,6 +13,7 @@ mod explain;
 mod format;
 mod forwarder;
 mod given;
+mod health;
 mod man;
 mod pretty;
 mod queue;
@@ -92,6 +93,7 @@ fn run_command(command: Command) -> Exit {
         Command::Queue(arguments) => queue::run(&arguments),
         Command::Tap(arguments) => tap::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);
