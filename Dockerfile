@@ -6,7 +6,10 @@
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --locked --profile dist --bin logphase
+RUN cargo build --locked --profile dist --bin logphase \
+    && mkdir /doc \
+    && packaging/components notices > /doc/NOTICES.md \
+    && packaging/components sbom > /doc/logphase.cdx.json
 
 FROM debian:bookworm-slim
 # The libraries that the program is linked to, and the certificates that it trusts.
@@ -17,7 +20,8 @@ RUN apt-get update \
     && install -d -o 65532 -g 65532 -m 0700 /var/lib/logphase
 COPY --from=build /src/target/dist/logphase /usr/local/bin/logphase
 COPY packaging/container/kong.yml /etc/logphase/kong.yml
-COPY LICENSE NOTICES.md /usr/share/doc/logphase/
+COPY LICENSE /usr/share/doc/logphase/
+COPY --from=build /doc /usr/share/doc/logphase
 
 # A setting is named like its variable: LOGPHASE_HTTP_LISTEN is inputs.http.listen. In a container, an address of its own is the only one
 # that others reach.

@@ -40,7 +40,7 @@ FUZZ_BIN = fuzz/target/$(HOST)/release
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run build dist install deb test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis deploy-tools
+.PHONY: help run build dist install deb notices test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis deploy-tools
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ install: dist ## Install the program with manual pages, completions and examples
 deb: dist ## Make a Debian package, with unit, user, data directory and logrotate file, in target/deb.
 	@.ci/tools dpkg-shlibdeps strip
 	packaging/deb/build "$(TARGET)/dist/logphase" "$(TARGET)/deb"
+
+notices: rust ## Write the licences of all libraries, and a bill of materials (CycloneDX), to target/.
+	@mkdir -p "$(TARGET)"
+	packaging/components notices >"$(TARGET)/NOTICES.md"
+	packaging/components sbom >"$(TARGET)/logphase.cdx.json"
 
 test: rust rust-components test-tools ## Run all checks and all tests, as CI does.
 	cargo fmt --all --check

@@ -51,6 +51,71 @@ fn deb_installs_and_serves() {
     assert!(said.contains("# done"), "{said}");
 }
 
+fn components(format: &str) -> String {
+    String::from_utf8(succeeds(Command::new(project("packaging/components")).arg(format)).stdout).unwrap()
+}
+
+/// Scenario: the notices of the libraries.
+/// Guarantees: each that is linked is there with its licence, also the C and C++ code in crates; nothing that only builds or tests; all
+/// licences are among those of deny.toml.
+#[test]
+fn notices_are_whole() {
+    let notices = components("notices");
+    let rows: Vec<Vec<&str>> = notices
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 200, "{}", rows.len());
+    let has = |name: &str| rows.iter().any(|row| row[1].starts_with(&format!("{name} ")));
+    for name in ["serde", "tokio", "rdkafka-sys", "luau0-src", "libsqlite3-sys", "libmimalloc-sys", "aws-lc-sys"] {
+        assert!(has(name), "{name}");
+    }
+    for name in ["proptest", "insta", "serde_derive", "syn", "cc", "logphase-config"] {
+        assert!(!has(name), "{name}");
+    }
+    for text in ["librdkafka", "Roblox Corporation", "Microsoft Corporation, Daan Leijen"] {
+        assert!(notices.contains(text), "{text}");
+    }
+    let allowed = std::fs::read_to_string(project("deny.toml")).unwrap();
+    for row in &rows {
+        // Of alternatives, one is enough.
+        let one = row[2].split(" OR ").any(|licence| {
+            let mut all = licence.split(" AND ").map(|name| name.trim_matches(['(', ')']));
+            all.all(|name| allowed.contains(&format!("\"{name}\"")))
+        });
+        assert!(one || row[2].contains(" AND "), "{row:?}");
+    }
+    let without = notices.lines().find_map(|line| line.strip_prefix("These come without the text of their licence: "));
+    assert!(without.unwrap_or_default().split(", ").count() < 10, "{without:?}");
+}
+
+/// Scenario: the bill of materials. Guarantees: it has the libraries of the notices with the checksums of Cargo.lock, and no edge to
+/// something that it does not have.
+#[test]
+fn bill_of_materials_is_whole() {
+    let bill: serde_json::Value = serde_json::from_str(&components("sbom")).unwrap();
+    let list = |name: &str| bill[name].as_array().unwrap();
+    assert_eq!((&bill["bomFormat"], &bill["metadata"]["component"]["name"]), (&"CycloneDX".into(), &"logphase".into()));
+    let mut known: std::collections::BTreeSet<&str> =
+        list("components").iter().map(|component| component["bom-ref"].as_str().unwrap()).collect();
+    assert_eq!(known.len(), list("components").len(), "a component is there twice");
+    known.insert(bill["metadata"]["component"]["bom-ref"].as_str().unwrap());
+    for dependency in list("dependencies") {
+        for other in dependency["dependsOn"].as_array().unwrap() {
+            assert!(known.contains(other.as_str().unwrap()), "{other}");
+        }
+    }
+    let lock = std::fs::read_to_string(project("Cargo.lock")).unwrap();
+    let of_others =
+        list("components").iter().filter(|component| !component["name"].as_str().unwrap().starts_with("logphase"));
+    for component in of_others {
+        let checksum = component["hashes"][0]["content"].as_str().unwrap_or_else(|| panic!("{component}"));
+        assert!(lock.contains(checksum), "{component}");
+    }
+}
+
 /// Scenario: the files of the package. Guarantees: systemd finds nothing wrong with its unit, which runs as the package's user; every
 /// file in /etc is a configuration file; the same inputs make the same package.
 #[test]
@@ -64,6 +129,7 @@ fn deb_holds_sound_files() {
     assert!(unit.contains("User=logphase\nGroup=logphase\n") && !unit.contains("DynamicUser"), "{unit}");
     // The user is made when the package is installed.
     verify_unit(&unit.replace("/usr/bin/logphase", env!("CARGO_BIN_EXE_logphase")).replace("=logphase\n", "=root\n"));
+    assert!(read("usr/share/doc/logphase/NOTICES.md").contains("rdkafka-sys"));
     let conffiles = read("DEBIAN/conffiles");
     for path in
         ["/etc/default/logphase", "/etc/logphase/kong.yml", "/etc/logphase/logphase.yml", "/etc/logrotate.d/logphase"]
