@@ -63,6 +63,7 @@ mod router;
 mod salvage;
 mod sandbox;
 mod sandbox_command;
+mod schema;
 mod security;
 mod service;
 mod service_manager;

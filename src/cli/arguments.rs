@@ -9,6 +9,7 @@ use super::format::Format;
 use super::health::Health;
 use super::man::Man;
 use super::queue::Queue;
+use super::schema::Schema;
 use super::show::Show;
 use super::tap::Tap;
 use super::top::Top;
@@ -56,6 +57,7 @@ pub(super) enum Command {
     Tap(Tap),
     Top(Top),
     Health(Health),
+    Schema(Schema),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Examples:\n  logphase completions bash > /etc/bash_completion.d/logphase\n  logphase completions zsh > ~/.zfunc/_logphase"

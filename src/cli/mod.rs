@@ -19,6 +19,7 @@ mod pretty;
 mod queue;
 mod run;
 mod sandbox;
+mod schema;
 mod show;
 mod tap;
 mod test;
@@ -94,6 +95,7 @@ fn run_command(command: Command) -> Exit {
         Command::Tap(arguments) => tap::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "logphase", &mut script);

@@ -76,6 +76,9 @@ pub(super) const OTHER_COLLECTIONS: &[&str] = &[
     "custom_entities",
 ];
 
+/// The versions of the format that are read.
+pub(super) const VERSIONS: &[&str] = &["1.1", "2.1", "3.0"];
+
 /// Keys about the file itself.
 pub(super) const METADATA: &[&str] =
     &["_comment", "_format_version", "_ignore", "_info", "_konnect", "_plugin_configs", "_transform", "_workspace"];

@@ -5,6 +5,7 @@
 //! Resources of Kuma go to [`crate::mesh`].
 
 mod format;
+mod json_schema;
 mod kubernetes;
 mod migration;
 mod needed;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 
+pub use self::json_schema::json_schema;
 use self::needed::Uses;
 use crate::entity::{Completeness, Configuration, Drafts, Rules};
 use crate::mesh;

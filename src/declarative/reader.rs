@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::format::{METADATA, OTHER_COLLECTIONS, nested};
+use super::format::{METADATA, OTHER_COLLECTIONS, VERSIONS, nested};
 use super::migration::migrated;
 use crate::entity::{Draft, Drafts, EntityKind, SharedTags};
 use crate::plugin;
@@ -11,9 +11,9 @@ use logphase_config::diagnostic::{Diagnostic, Origin, Place, Suggestions, codes,
 use logphase_config::document::Node;
 
 /// The list of clones of plugins.
-const CLONES: &str = "cloned_plugins";
+pub(super) const CLONES: &str = "cloned_plugins";
 /// The list of vaults.
-const VAULTS: &str = "vaults";
+pub(super) const VAULTS: &str = "vaults";
 
 /// The entities of all `trees`, and the diagnostics about the rest of the files.
 pub(super) fn drafts(trees: &[Node]) -> (Drafts, Vec<Diagnostic>) {
@@ -133,10 +133,16 @@ impl Reader {
             return;
         };
         match node.as_str() {
-            Some("1.1" | "2.1" | "3.0") => {}
+            Some(version) if VERSIONS.contains(&version) => {}
             Some(other) => {
                 let message = format!("unknown `_format_version` {other}");
-                self.error(node, name, codes::FORMAT_VERSION, "expected one of: 1.1, 2.1, 3.0", &message);
+                self.error(
+                    node,
+                    name,
+                    codes::FORMAT_VERSION,
+                    &format!("expected one of: {}", VERSIONS.join(", ")),
+                    &message,
+                );
             }
             None => {
                 let message = format!("`_format_version` is {}", node.type_name());

@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::entity::Configuration;
 use crate::input::LineAddresses;
 use logphase_config::diagnostic::{Diagnostic, Suggestions, codes};
-use logphase_config::schema::{Check, Default, Field};
+use logphase_config::schema::{Check, Default, Field, Placeholders};
 use logphase_script::Profile;
 use logphase_script::message::RedactRule;
 
@@ -166,6 +166,16 @@ impl Settings {
     /// Whether functions of the phase `name` run before the log phase, for traffic that Kong did not serve.
     pub fn replays(&self, name: &str) -> bool {
         self.replay_phases.iter().any(|phase| phase == name)
+    }
+
+    /// The JSON Schema of the settings file.
+    pub fn json_schema() -> serde_json::Value {
+        let mut schema = Self::RECORD.to_json_schema(Placeholders::None);
+        schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+        schema["title"] = "Settings of Logphase (logphase.yml)".into();
+        // An empty file has all defaults.
+        schema["type"] = serde_json::json!(["object", "null"]);
+        schema
     }
 
     /// How the router is built.

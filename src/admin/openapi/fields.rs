@@ -1,6 +1,6 @@
 //! Fields of entities and plugins as JSON Schema (draft 2020-12, which OpenAPI 3.1 uses).
 
-use logphase_config::schema::{Check, Default, Field, Record, Shown, Type};
+use logphase_config::schema::{Default, Field, Record, Shown, Type};
 use serde_json::{Map, Value, json};
 
 use crate::admin::kind;
@@ -101,7 +101,7 @@ pub(super) fn value(field: &Field, of: Use) -> Value {
     };
     // Answers have what the checks let pass; a reference to a vault is none of the choices.
     if !field.referenceable {
-        restrict(&mut schema, field);
+        field.restrict(&mut schema);
     } else if !matches!(field.ty, Type::String) {
         let reference = json!({"type": "string", "pattern": r"^\{vault://.*\}$"});
         schema = json!({"anyOf": [schema, reference]});
@@ -110,42 +110,6 @@ pub(super) fn value(field: &Field, of: Use) -> Value {
         schema["format"] = "password".into();
     }
     schema
-}
-
-fn restrict(schema: &mut Value, field: &Field) {
-    let is_text = matches!(field.ty, Type::String);
-    let (least, most) = if is_text { ("minLength", "maxLength") } else { ("minItems", "maxItems") };
-    if is_text && !field.checks.iter().any(|check| matches!(check, Check::LenMin(_))) {
-        schema[least] = 1.into();
-    }
-    for check in field.checks {
-        match *check {
-            Check::Between(low, high) => {
-                schema["minimum"] = number(low);
-                schema["maximum"] = number(high);
-            }
-            Check::GreaterThan(limit) => schema["exclusiveMinimum"] = number(limit),
-            Check::OneOf(choices) => schema["enum"] = choices.into(),
-            Check::OneOfNumbers(choices) => schema["enum"] = choices.iter().map(|choice| number(*choice)).collect(),
-            // Kong counts bytes: a longer text may have fewer characters.
-            Check::LenMin(length) if !is_text || length <= 1 => schema[least] = length.into(),
-            Check::LenMin(_) | Check::Custom(_) => {}
-            Check::LenMax(length) => schema[most] = length.into(),
-            Check::StartsWith(start) => schema["pattern"] = format!("^{}", literal(start)).into(),
-            Check::Uuid => schema["format"] = "uuid".into(),
-        }
-    }
-}
-
-/// `text` as a regular expression that matches it.
-fn literal(text: &str) -> String {
-    let escaped = |c: char| if c.is_alphanumeric() || c == '/' { c.to_string() } else { format!("\\{c}") };
-    text.chars().map(escaped).collect()
-}
-
-/// A whole number without a fraction.
-fn number(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() < 9e15 { (number as i64).into() } else { number.into() }
 }
 
 /// A reference to an entity of the kind `target`: by its id, in a request also by its other key.

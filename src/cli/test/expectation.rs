@@ -20,7 +20,7 @@ static ERROR: Field = Field::record(
 );
 
 /// The members of an expectation.
-static EXPECTATION: Record = Record::new(&[
+pub(super) static EXPECTATION: Record = Record::new(&[
     Field::any("message").about("The whole message."),
     Field::any("fields").about("Key paths and their values; of objects only the named members are compared."),
     Field::array("absent", &PATH).about("Key paths that do not exist."),

@@ -32,7 +32,7 @@ const TRANSACTION_NUMBER: Field =
 const WITH: Field = Field::map("with", &TEXT, &ANY).about("Changes to the transaction: key paths and values.");
 
 /// The members of a test file.
-static FILE: Record = Record::new(&[
+pub(super) static FILE: Record = Record::new(&[
     Field::any("config").about("Kong's declarative file, or a list of them."),
     Field::any("plugins").about("Instead of `config`: the plugins of a declarative file."),
     Field::map("fields", &TEXT, &TEXT).about("Instead of `config`: keys and Lua for a temporary plugin."),
@@ -46,7 +46,7 @@ static FILE: Record = Record::new(&[
 ]);
 
 /// One test.
-static TEST: Record = Record::new(&[
+pub(super) static TEST: Record = Record::new(&[
     Field::string("name").required().about("The name of the test."),
     TRANSACTION,
     TRANSACTION_FILE,

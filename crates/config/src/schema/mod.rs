@@ -6,12 +6,14 @@
 mod check;
 mod complete;
 mod export;
+mod json_schema;
 mod read;
 mod units;
 
 use serde_json::Value;
 
 pub use check::{Check, Problem, Violation, is_uuid};
+pub use json_schema::Placeholders;
 pub use read::Scope;
 
 /// The type of a field's value.
