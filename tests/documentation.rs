@@ -43,7 +43,7 @@ fn pages() -> Vec<Page> {
     let docs = std::fs::read_dir(root().join("docs")).expect("it is part of the project");
     let names = docs.map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is ASCII"));
     let mut paths: Vec<_> = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
-    paths.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
+    paths.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned));
     paths.sort();
     paths.into_iter().map(page).collect()
 }

@@ -56,6 +56,7 @@ mod queue_command;
 mod readme;
 mod redaction;
 mod refusals;
+mod released;
 mod reload;
 mod resources;
 mod restarts;
