@@ -4,7 +4,7 @@ use logphase_config::diagnostic::Diagnostic;
 use serde_json::{Map, Value};
 
 use super::{ConfigFiles, Loaded, Prepared, database};
-use crate::admin::{self, Tables};
+use crate::admin::{self, KnownDrafts, Tables};
 use crate::settings::DatabaseKind;
 
 /// The time, in seconds since 1970, of entities that have none, which is left out: another run would show another. Kong takes no zero.
@@ -32,7 +32,8 @@ impl Effective {
         let paths = files.declarative_files(&settings);
         if settings.database == DatabaseKind::Sqlite && paths.is_empty() {
             let tables = database::tables(&settings).map_err(|error| vec![*error])?;
-            let prepared = Prepared::new(Loaded::with_entities(settings, diagnostics, &admin::root(&tables)))?;
+            let validated = KnownDrafts::default().of(&tables);
+            let prepared = Prepared::new(Loaded::with_entities(settings, diagnostics, &validated))?;
             return Ok(Self { prepared, entities: admin::without_secrets(&tables) });
         }
         let prepared = Prepared::new(Loaded::of(settings, paths, files.accept, diagnostics))?;

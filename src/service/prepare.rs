@@ -146,12 +146,12 @@ impl Prepared {
     }
 
     /// Where the messages of each step of the program go, none for a plugin that emits nothing.
-    pub fn output(&self, step: &Step) -> Option<&OutputSpec> {
-        self.outputs.get(&step.plugin)
+    pub fn output(&self, step: &Step) -> Option<&Arc<OutputSpec>> {
+        self.outputs.of(&step.plugin)
     }
 
     /// Where the lines of access logs of meshes go.
-    pub fn mesh_outputs(&self) -> &[OutputSpec] {
+    pub fn mesh_outputs(&self) -> &[Arc<OutputSpec>] {
         &self.mesh_outputs
     }
 

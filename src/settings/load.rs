@@ -86,12 +86,12 @@ pub enum GivenBy {
     Variable(String),
 }
 
+/// A file of settings under the variables, and its values with all defaults.
+type Given = (Node, Map<String, Value>);
+
 /// What `file`, or an empty one, and the variables in `environment` say: the tree, and its valid values with all defaults. Neither if
 /// a diagnostic is an error.
-fn read(
-    file: Option<Arc<SourceFile>>,
-    environment: &HashMap<String, String>,
-) -> (Option<(Node, Map<String, Value>)>, Vec<Diagnostic>) {
+fn read(file: Option<Arc<SourceFile>>, environment: &HashMap<String, String>) -> (Option<Given>, Vec<Diagnostic>) {
     let file = file.unwrap_or_else(|| SourceFile::new("logphase.yml", ""));
     let (root, mut diagnostics) = document::parse(&file, None);
     let Some(mut root) = root else { return (None, diagnostics) };

@@ -136,7 +136,7 @@ fn shown(effective: Effective, files: &ConfigFiles, arguments: &Show) -> Result<
     let selected = plans::select(configuration, arguments.route.as_deref(), arguments.consumer.as_deref())?;
     let outputs: Vec<Option<Output>> =
         prepared.program().steps.iter().map(|step| Output::of(&prepared, step)).collect();
-    let mesh_outputs = prepared.mesh_outputs().iter().map(Output::of_mesh).collect();
+    let mesh_outputs = prepared.mesh_outputs().iter().map(|spec| Output::of_mesh(spec)).collect();
     let inputs = outputs::inputs(prepared.settings());
     let mut settings = settings::all(files, &arguments.files);
     settings.retain(|setting| !arguments.changed || setting.is_given());

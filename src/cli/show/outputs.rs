@@ -52,7 +52,7 @@ impl Output {
     /// The output of `step`; none if it emits nothing.
     pub(super) fn of(prepared: &Prepared, step: &Step) -> Option<Self> {
         let spec = prepared.output(step)?;
-        let plugin = &prepared.configuration().plugins[step.plugin];
+        let plugin = &step.plugin;
         let mut config = plugin.config.clone();
         // What a reference stands for may be secret.
         for (path, reference) in &plugin.references {
