@@ -527,3 +527,18 @@ fn the_site_has_every_page() {
     let said = [built.stdout, built.stderr].concat();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&said));
 }
+
+/// Scenario: the recipes of docs/cookbook.md. Guarantees: each is the configuration of the test file that it names, which
+/// `snippet_tests` runs.
+#[test]
+fn recipes_are_the_tested_ones() {
+    let page = read("docs/cookbook.md");
+    let recipe =
+        Regex::new(r"(?s)\]\(\.\./(examples/[a-z-]+/tests\.yml)\)\.\n\n```yaml\n(.*?)```").expect("it is valid");
+    let mut count = 0;
+    for found in recipe.captures_iter(&page) {
+        count += 1;
+        assert!(read(&found[1]).contains(&found[2]), "{} has another configuration than the page", &found[1]);
+    }
+    assert!(count >= 6 && count == page.matches("```yaml").count(), "{count}");
+}
