@@ -35,7 +35,7 @@ mod write;
 mod writes;
 mod yaml;
 
-pub(crate) use access::Access;
+pub(crate) use access::{Access, Certificates};
 pub(crate) use drafts::KnownDrafts;
 pub(crate) use node::Node;
 pub(crate) use secrets::{mask_field, mask_user_info};

@@ -30,7 +30,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node with the `database` that its entities are in, and the addresses of its Admin API and of its inputs.
+    /// A node with the `database` that its entities are in, and the addresses of its Admin API and of its inputs: `HOST:PORT`, with
+    /// ` ssl` behind it for TLS.
     pub(crate) fn new(
         database: &'static str,
         log_level: &str,
@@ -133,12 +134,16 @@ impl Node {
     }
 }
 
-/// Addresses `HOST:PORT` as Kong's listeners.
+/// Addresses `HOST:PORT` and `HOST:PORT ssl` as Kong's listeners.
 fn listeners(addresses: &[String]) -> Value {
-    let listener = |address: &String| {
+    let listener = |listener: &String| {
+        let (address, ssl) = match listener.strip_suffix(" ssl") {
+            Some(address) => (address, true),
+            None => (listener.as_str(), false),
+        };
         let (host, port) = address.rsplit_once(':')?;
         let port: u16 = port.parse().ok()?;
-        Some(json!({"ip": host, "port": port, "listener": address, "ssl": false, "http2": false}))
+        Some(json!({"ip": host, "port": port, "listener": listener, "ssl": ssl, "http2": false}))
     };
     addresses.iter().filter_map(listener).collect()
 }

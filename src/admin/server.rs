@@ -1,6 +1,5 @@
 //! The Admin API over HTTP: access, methods, bodies, headers.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ use super::error::ApiError;
 use super::node::{KONG_VERSION, Node};
 use super::route::Target;
 use super::state::State;
-use crate::api::{Handler, Reply, Unread};
+use crate::api::{Client, Handler, Reply, Unread};
 
 /// The header with the time that an answer took, in milliseconds.
 const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
@@ -47,15 +46,16 @@ impl Admin {
 }
 
 impl Handler for Admin {
+    const NAME: &'static str = "admin";
     const MAX_CONNECTIONS: usize = 256;
     const MAX_BODY_BYTES: usize = body::MAX_BODY;
 
-    async fn handle(&self, head: Parts, body: Result<Bytes, Unread>, peer: Option<IpAddr>) -> Reply {
+    async fn handle(&self, head: Parts, body: Result<Bytes, Unread>, client: &Client) -> Reply {
         let begun = Instant::now();
         let (origin, wanted) = (head.headers.get(ORIGIN).cloned(), head.headers.clone());
-        let inner = self.inner.clone();
+        let (inner, client) = (self.inner.clone(), client.clone());
         // A write waits for the disk, and a read for a write.
-        let answered = tokio::task::spawn_blocking(move || inner.answer(&head, body, peer)).await;
+        let answered = tokio::task::spawn_blocking(move || inner.answer(&head, body, client)).await;
         let mut reply = answered.unwrap_or_else(|panic| failure(&ApiError::unexpected(&panic.to_string())));
         self.inner.add_headers(&mut reply, origin.as_ref(), &wanted, begun);
         reply
@@ -63,7 +63,7 @@ impl Handler for Admin {
 }
 
 impl Inner {
-    fn answer(&self, head: &Parts, body: Result<Bytes, Unread>, peer: Option<IpAddr>) -> Reply {
+    fn answer(&self, head: &Parts, body: Result<Bytes, Unread>, client: Client) -> Reply {
         let path = head.uri.path();
         let Some(target) = Target::of(path) else { return failure(&ApiError::not_found()) };
         let methods = target.methods();
@@ -76,7 +76,7 @@ impl Inner {
         if let Err(error @ BodyError::TooMany) = body::urlencoded(head.uri.query().unwrap_or_default().as_bytes()) {
             return refused_body(&error);
         }
-        let caller = match self.access.caller(&head.headers, peer) {
+        let caller = match self.access.caller(&head.headers, client) {
             Ok(caller) => caller,
             Err(refused) => return failure(&refused),
         };

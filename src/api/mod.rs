@@ -1,6 +1,7 @@
 //! The HTTP APIs of a running service: status, metrics and health checks on the status listeners; queues and taps on the
 //! control socket.
 
+mod accept;
 mod control;
 mod health;
 mod metrics;
@@ -13,6 +14,7 @@ mod state;
 mod status;
 mod tap;
 
+pub(crate) use accept::{Client, TlsListener};
 pub use control::{Control, control_path};
 pub use metrics::{Family, MetricKind, families};
 pub use queues::{ReplayRequest, queue_routes};

@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,8 +17,8 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::accept::{Accept, Client};
 use super::router::{Call, Reply, Routes, json_reply};
 use crate::connections::{AllowedHosts, Connections, HostError, Slot, WatchedStream, Working};
 use crate::log::limit::Limiter;
@@ -32,46 +30,18 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after an error of `accept`, which would come again at once.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A listening socket.
-pub(crate) trait Accept: Send + Sync + 'static {
-    /// A connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Accepts the next connection. Returns also the address of its peer, if it has one.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
-}
-
-impl Accept for TcpListener {
-    type Stream = TcpStream;
-
-    async fn next(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
-        self.accept().await.map(|(stream, peer)| (stream, Some(peer.ip())))
-    }
-}
-
-impl Accept for UnixListener {
-    type Stream = UnixStream;
-
-    async fn next(&self) -> io::Result<(UnixStream, Option<IpAddr>)> {
-        self.accept().await.map(|(stream, _)| (stream, None))
-    }
-}
-
 /// What answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
+    /// What it is called in the log.
+    const NAME: &'static str;
     /// Connections at the same time, at most; for more, one that waits for its peer is closed, or the one that was answered
     /// most often.
     const MAX_CONNECTIONS: usize;
     /// The largest body of a request, in bytes.
     const MAX_BODY_BYTES: usize;
 
-    /// Answers a request of `peer` with the head `head` and the body `body`.
-    fn handle(
-        &self,
-        head: Parts,
-        body: Result<Bytes, Unread>,
-        peer: Option<IpAddr>,
-    ) -> impl Future<Output = Reply> + Send;
+    /// Answers a request of `client` with the head `head` and the body `body`.
+    fn handle(&self, head: Parts, body: Result<Bytes, Unread>, client: &Client) -> impl Future<Output = Reply> + Send;
 }
 
 /// Why a body could not be read.
@@ -100,11 +70,12 @@ impl Unread {
 }
 
 impl Handler for Routes {
+    const NAME: &'static str = "status";
     // Only scrapers, health checks and operators connect.
     const MAX_CONNECTIONS: usize = 32;
     const MAX_BODY_BYTES: usize = 1 << 20;
 
-    async fn handle(&self, head: Parts, body: Result<Bytes, Unread>, _: Option<IpAddr>) -> Reply {
+    async fn handle(&self, head: Parts, body: Result<Bytes, Unread>, _: &Client) -> Reply {
         let body = match body {
             Ok(body) => body,
             Err(unread) => {
@@ -127,13 +98,14 @@ pub(crate) async fn serve<H: Handler>(listener: impl Accept, handler: Arc<H>, ho
     let connections = Connections::interruptible(H::MAX_CONNECTIONS);
     let errors = Limiter::default();
     loop {
-        let (stream, peer) = match listener.next().await {
+        let (opening, peer) = match listener.next().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(suppressed) = errors.admit() {
                     tracing::warn!(
                         suppressed,
-                        "status: cannot accept a connection: {error}; if there are too many open files, raise their limit"
+                        "{}: cannot accept a connection: {error}; if there are too many open files, raise their limit",
+                        H::NAME
                     );
                 }
                 tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
@@ -141,23 +113,33 @@ pub(crate) async fn serve<H: Handler>(listener: impl Accept, handler: Arc<H>, ho
             }
         };
         let slot = connections.admit(peer).await;
-        tokio::spawn(converse(stream, (slot, peer), handler.clone(), hosts.clone()));
+        let (handler, hosts) = (handler.clone(), hosts.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = converse(opening, &slot, handler, hosts) => {}
+                () = slot.shed() => {
+                    tracing::debug!("{}: a connection that was waiting for its peer is closed for a new one", H::NAME);
+                }
+            }
+        });
     }
 }
 
-/// Serves one connection.
-async fn converse<H: Handler>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    (slot, peer): (Slot, Option<IpAddr>),
-    handler: Arc<H>,
-    hosts: Option<AllowedHosts>,
-) {
+/// Opens and serves one connection.
+async fn converse<S, O, H>(opening: O, slot: &Slot, handler: Arc<H>, hosts: Option<AllowedHosts>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    O: Future<Output = Option<(S, Client)>>,
+    H: Handler,
+{
+    let Some((stream, client)) = opening.await else { return };
     let answer = service_fn(|request: Request<Incoming>| {
         let (handler, slot, refusal) = (handler.clone(), slot.clone(), refusal(&request, hosts.as_ref()));
+        let client = &client;
         async move {
             let reply = match refusal {
                 Some(refusal) => refusal,
-                None => answer(request, &*handler, &slot, peer).await,
+                None => answer(request, &*handler, &slot, client).await,
             };
             // Until its end is written, the response is work; a peer that does not read it is told apart.
             let working = slot.working();
@@ -167,11 +149,8 @@ async fn converse<H: Handler>(
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
     let stream = WatchedStream::new(stream, slot.clone(), WRITE_TIMEOUT);
-    tokio::select! {
-        // An error means that the client is gone.
-        _ = http.serve_connection(TokioIo::new(stream), answer) => {}
-        () = slot.shed() => tracing::debug!("status: a connection that was waiting for its peer is closed for a new one"),
-    }
+    // An error means that the client is gone.
+    let _ = http.serve_connection(TokioIo::new(stream), answer).await;
 }
 
 /// The body of a response, which is work for its connection.
@@ -208,7 +187,7 @@ fn refusal(request: &Request<Incoming>, hosts: Option<&AllowedHosts>) -> Option<
     Some(json_reply(status, &json!({"message": error.to_string()})))
 }
 
-async fn answer<H: Handler>(request: Request<Incoming>, handler: &H, slot: &Slot, peer: Option<IpAddr>) -> Reply {
+async fn answer<H: Handler>(request: Request<Incoming>, handler: &H, slot: &Slot, client: &Client) -> Reply {
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, H::MAX_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -217,5 +196,5 @@ async fn answer<H: Handler>(request: Request<Incoming>, handler: &H, slot: &Slot
         Err(_) => Err(Unread::Late),
     };
     let _working = slot.working();
-    handler.handle(head, body, peer).await
+    handler.handle(head, body, client).await
 }

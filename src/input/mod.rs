@@ -54,6 +54,7 @@ pub use self::counters::{Counters, FollowedFiles, Handshake, Reason, Refusal};
 pub use self::kafka::{ConsumerStats, PartitionState, TopicState};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
+pub use self::transport::{HandshakeError, ServedTls, Tls, beyond_loopback, client_subject, tls_findings};
 pub use self::values::{InputSettings, InputValues, Limits, Shared};
 use crate::confinement::Files;
 use crate::delivery::Collectors;

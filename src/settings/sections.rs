@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::input::Tls;
 use crate::mesh;
 use crate::options::record::{
     ADDRESS, ALLOWED_HOST, TEXT, boolean, choice, count, duration, list, milliseconds, settings_record, size,
@@ -117,12 +118,15 @@ settings_record! {
     #[derive(Eq)]
     pub struct AdminApi {
         /// Addresses, `HOST:PORT`, of the Admin API; none turns it off. If another process has the default address, the
-        /// service runs without it. Addresses that other machines reach need a token.
+        /// service runs without it. Addresses that other machines reach need `token` or `tls.client_ca`.
         listen: Vec<String> = list(&ADDRESS).default(Default::Strings(&[ADMIN_ADDRESS]));
-        /// Token that requests need, as `Authorization: Bearer TOKEN` or `Kong-Admin-Token: TOKEN`. Only requests with it see secrets.
+        /// Token that requests need, as `Authorization: Bearer TOKEN` or `Kong-Admin-Token: TOKEN`, or, with
+        /// `tls.client_auth: optional`, a client certificate. Only requests with either see secrets.
         token: Option<Secret> = Field::string("");
         /// Token of requests that may only read.
         read_only_token: Option<Secret> = Field::string("");
+        /// TLS, and certificates of clients.
+        tls: Tls = Field::record("", Tls::RECORD).required();
         /// Origins of web pages, like `http://localhost:8002`, that may use the Admin API from a browser; by default pages
         /// of names that nobody can register (`allowed_hosts`).
         gui_urls: Vec<String> = list(&TEXT);

@@ -9,6 +9,7 @@ mod durability;
 mod manager;
 mod openapi;
 mod table;
+mod tls;
 
 use std::io;
 

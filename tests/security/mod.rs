@@ -33,7 +33,7 @@ pub fn home(authority: &Authority) -> Home {
 }
 
 /// Writes `NAME.pem` and `NAME.key`, the key first, readable by its owner alone.
-fn issue(home: &Home, authority: &Authority, name: &str, host: &str) {
+pub fn issue(home: &Home, authority: &Authority, name: &str, host: &str) {
     let (certificate, key) = authority.issue(host);
     home.write(&format!("{name}.key"), &key);
     let private = std::fs::Permissions::from_mode(0o600);

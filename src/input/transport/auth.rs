@@ -161,7 +161,7 @@ impl Access {
     /// Reads the tokens again when their file changes, until the inputs stop.
     pub(super) async fn watch(&self, context: &Context) {
         if let Some(tokens) = &self.tokens {
-            tokens.watch(context).await;
+            tokens.watch(context.stopped()).await;
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use super::TransportSettings;
+use super::{Tls, TransportSettings};
 use logphase_config::diagnostic::{Diagnostic, codes};
 use logphase_net::ConfigError;
 
@@ -12,8 +13,13 @@ const OTHERS: u32 = 0o007;
 
 /// An error about a setting of `input`.
 pub(in crate::input) fn refusal(input: &str, error: ConfigError) -> Diagnostic {
+    unusable(&format!("inputs.{input}"), error)
+}
+
+/// An error about a setting below `record`.
+fn unusable(record: &str, error: ConfigError) -> Diagnostic {
     let ConfigError { field, problem, help } = error;
-    let path = format!("inputs.{input}.{field}");
+    let path = format!("{record}.{field}");
     let diagnostic = Diagnostic::error(codes::SETTING, format!("the setting `{path}`: {problem}")).path(path);
     match help {
         Some(help) => diagnostic.help(help),
@@ -21,28 +27,33 @@ pub(in crate::input) fn refusal(input: &str, error: ConfigError) -> Diagnostic {
     }
 }
 
+/// What is wrong with the files of `tls`, the setting `setting`: those that cannot be used, and a key that others can read.
+pub fn tls_findings(setting: &str, tls: &Tls) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if let Err(problem) = tls.server(&[]).and_then(|server| server.map(|server| server.load()).transpose()) {
+        found.push(unusable(setting, problem));
+    }
+    found.extend(readable_by_others(format!("{setting}.private_key"), tls.private_key.as_deref()));
+    found
+}
+
+/// A warning if every user can read the secret file `path`, which `setting` names.
+fn readable_by_others(setting: String, path: Option<&Path>) -> Option<Diagnostic> {
+    let path = path.filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & OTHERS != 0))?;
+    let message = format!("every user of this machine can read {}, which is secret", path.display());
+    let help = format!("chmod o= {}", path.display());
+    Some(Diagnostic::warning(codes::EXPOSED, message).path(setting).help(help))
+}
+
 /// Errors of the files of an input that listens on `listen`, and a warning if anyone who reaches it can write to it.
 pub(in crate::input) fn findings(settings: &TransportSettings<'_>, listen: &[String]) -> Vec<Diagnostic> {
-    let TransportSettings { input, tls, auth, alpn, .. } = *settings;
-    let mut found = Vec::new();
-    let error = |place: &str, error: ConfigError| refusal(input, error.within(place));
-    match tls.server(alpn).and_then(|server| server.map(|server| server.load()).transpose()) {
-        Ok(_) => {}
-        Err(problem) => found.push(error("tls", problem)),
-    }
+    let TransportSettings { input, tls, auth, .. } = *settings;
+    let mut found = tls_findings(&format!("inputs.{input}.tls"), tls);
     if let Some(Err(problem)) = auth.map(|auth| auth.read().map(drop)) {
-        found.push(error("auth", problem));
+        found.push(refusal(input, problem.within("auth")));
     }
-    let secrets =
-        [("tls.private_key", &tls.private_key), ("auth.token_file", &auth.and_then(|auth| auth.token_file.clone()))];
-    for (field, file) in secrets {
-        let Some(path) = file else { continue };
-        if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & OTHERS != 0) {
-            let message = format!("every user of this machine can read {}, which is secret", path.display());
-            let help = format!("chmod o= {}", path.display());
-            found.push(Diagnostic::warning(codes::EXPOSED, message).path(format!("inputs.{input}.{field}")).help(help));
-        }
-    }
+    let token_file = auth.and_then(|auth| auth.token_file.as_deref());
+    found.extend(readable_by_others(format!("inputs.{input}.auth.token_file"), token_file));
     let has_tokens = auth.is_some_and(super::Auth::is_on);
     let Some(address) = beyond_loopback(listen) else { return found };
     let (problem, help) = if tls.requires_certificate() || (has_tokens && tls.is_on()) {
@@ -82,7 +93,7 @@ fn exposed(input: &str, address: &str, problem: &str, help: &str) -> Diagnostic 
 }
 
 /// The first address that is not of this machine alone. A name other than `localhost` counts as one.
-fn beyond_loopback(listen: &[String]) -> Option<&str> {
+pub fn beyond_loopback(listen: &[String]) -> Option<&str> {
     let is_local = |address: &&String| match address.parse::<SocketAddr>() {
         Ok(address) => address.ip().to_canonical().is_loopback(),
         Err(_) => address.rsplit_once(':').is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost")),

@@ -13,6 +13,7 @@ mod plain;
 mod proxy;
 mod settings;
 mod stream;
+mod tls;
 mod watched;
 
 use std::io;
@@ -21,33 +22,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
 
 pub(super) use self::auth::{Access, Auth, Unauthorized};
+pub use self::exposure::{beyond_loopback, tls_findings};
 pub(super) use self::exposure::{findings, of_datagrams, refusal};
 pub(super) use self::plain::TcpSocket;
-pub(super) use self::settings::{PROXY_PROTOCOL, PerPeer, Tls};
+pub use self::settings::Tls;
+pub(super) use self::settings::{PROXY_PROTOCOL, PerPeer};
 pub(super) use self::stream::Stream;
+pub use self::tls::{HandshakeError, ServedTls, client_subject};
 
 use self::peers::{Peers, Place};
 use self::plain::Plain;
 use self::settings::Proxies;
 use self::stream::Io;
-use self::watched::Watched;
 use super::accept::{self, AcceptOptions, Listener, Peer, report_shed};
 use super::{BindError, Context, Handshake, Refusal, serving};
 use crate::connections::Slot;
 use logphase_net::ConfigError;
-use logphase_net::tls::server;
 
 /// How long the header of the PROXY protocol may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long both may still take when the inputs are told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,7 +52,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How the connections of one input begin. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Transport {
-    tls: Option<Arc<Watched<ServerConfig>>>,
+    tls: Option<ServedTls>,
     proxies: Arc<Proxies>,
     peers: Option<Arc<Peers>>,
     access: Access,
@@ -86,18 +83,10 @@ impl Transport {
     pub(super) fn open(settings: &TransportSettings<'_>) -> Result<Self, BindError> {
         let TransportSettings { input, tls, proxy_protocol, per_peer, auth, alpn } = *settings;
         let refused = |place: &str, error: ConfigError| BindError::Transport { input, error: error.within(place) };
-        let in_tls = |error| refused("tls", error);
-        let certificate = match tls.server(alpn).map_err(in_tls)? {
-            None => None,
-            Some(server) => {
-                let files = server.files().map(|(_, path)| path.to_owned()).collect();
-                let watched = Watched::open(format!("inputs.{input}.tls"), files, move || server.load());
-                Some(Arc::new(watched.map_err(in_tls)?))
-            }
-        };
+        let served = ServedTls::open(&format!("inputs.{input}.tls"), tls, alpn);
         let access = auth.map(|auth| Access::new(input, auth, tls)).transpose();
         Ok(Self {
-            tls: certificate,
+            tls: served.map_err(|error| refused("tls", error))?,
             proxies: Arc::new(Proxies::new(proxy_protocol)),
             peers: Peers::new(per_peer),
             access: access.map_err(|error| refused("auth", error))?.unwrap_or_default(),
@@ -138,7 +127,7 @@ impl Transport {
             async move {
                 let certificates = async {
                     if let Some(tls) = &transport.tls {
-                        tls.watch(&context).await;
+                        tls.watch(context.stopped()).await;
                     }
                 };
                 tokio::join!(certificates, transport.access.watch(&context));
@@ -252,7 +241,7 @@ impl Opening {
         let io = match &self.transport.tls {
             None => Io::Plain(stream.into()),
             // Apart, as are the bytes of a header: connections that wait for a header hold no memory for it.
-            Some(tls) => Box::pin(self.encrypt(tls.get(), stream, peer)).await?,
+            Some(tls) => Box::pin(self.encrypt(tls, stream, peer)).await?,
         };
         Some((Stream::new(io, place, self.context.counters.clone()), peer))
     }
@@ -282,29 +271,23 @@ impl Opening {
     }
 
     /// The connection after its handshake. `None` if that fails.
-    async fn encrypt(&self, config: Arc<ServerConfig>, stream: TcpStream, peer: Peer) -> Option<Io> {
+    async fn encrypt(&self, tls: &ServedTls, stream: TcpStream, peer: Peer) -> Option<Io> {
         let Context { input, counters, .. } = &self.context;
-        let handshake = TlsAcceptor::from(config).accept(stream);
-        let (result, message) = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(Ok(stream)) => {
+        match tls.accept(stream).await {
+            Ok(stream) => {
                 counters.count_handshake(Handshake::Completed);
                 return Some(Io::Tls(Box::new(stream)));
             }
-            Err(_) => (Handshake::Timeout, format!("it did not end within {HANDSHAKE_TIMEOUT:?}")),
-            Ok(Err(error)) => match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-                Some(error) if server::is_about_client(error) => (Handshake::ClientCertificate, server::explain(error)),
-                Some(error) => (Handshake::Failed, server::explain(error)),
-                None => {
-                    // The peer has gone, as health checks of load balancers do.
-                    counters.count_handshake(Handshake::Failed);
-                    tracing::debug!(input, %peer, %error, "connection ended before its TLS handshake");
-                    return None;
+            Err(HandshakeError::Ended(error)) => {
+                counters.count_handshake(Handshake::Failed);
+                tracing::debug!(input, %peer, %error, "connection ended before its TLS handshake");
+            }
+            Err(HandshakeError::Failed { result, reason }) => {
+                counters.count_handshake(result);
+                if let Some(suppressed) = counters.refusal_limit.admit() {
+                    tracing::warn!(input, %peer, result = result.name(), suppressed, "TLS handshake failed: {reason}");
                 }
-            },
-        };
-        counters.count_handshake(result);
-        if let Some(suppressed) = counters.refusal_limit.admit() {
-            tracing::warn!(input, %peer, result = result.name(), suppressed, "TLS handshake failed: {message}");
+            }
         }
         None
     }

@@ -24,7 +24,8 @@ const PROXY: Field = Field::string("").checks(&[Check::Custom(proxy)]);
 const PER_PEER: Field = count(0, &[Check::Between(0.0, 1_000_000.0)]);
 
 settings_record! {
-    /// TLS of an input.
+    /// TLS of a listener.
+    #[derive(Eq)]
     pub struct Tls {
         /// File with the certificate, followed by those that lead to its root, as PEM; turns TLS on. It is read again when
         /// it changes, as are the other files.
@@ -96,17 +97,22 @@ impl Tls {
     }
 
     /// Whether every client must have a certificate.
-    pub(in crate::input) fn requires_certificate(&self) -> bool {
+    pub fn requires_certificate(&self) -> bool {
         self.client_ca.is_some() && self.client_auth == ClientAuth::Required
     }
 
     /// Whether the connections are encrypted.
-    pub(in crate::input) fn is_on(&self) -> bool {
+    pub fn is_on(&self) -> bool {
         self.certificate.is_some()
     }
 
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificate(&self) -> bool {
+        self.client_ca.is_some()
+    }
+
     /// The files that are read while the service runs.
-    pub(in crate::input) fn files(&self) -> Files {
+    pub fn files(&self) -> Files {
         readable([&self.certificate, &self.private_key, &self.client_ca].into_iter().flatten())
     }
 }

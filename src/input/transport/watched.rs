@@ -9,8 +9,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use logphase_net::ConfigError;
 
-use crate::input::Context;
-
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -48,15 +46,16 @@ impl<T: Send + Sync + 'static> Watched<T> {
         self.current.load_full()
     }
 
-    /// Reads the value again when a file changes, until the inputs stop. A value that cannot be read is reported, and the
-    /// one before it stays.
-    pub(super) async fn watch(&self, context: &Context) {
+    /// Reads the value again when a file changes, until `stopped`. A value that cannot be read is reported, and the one before
+    /// it stays.
+    pub(super) async fn watch(&self, stopped: impl Future<Output = ()>) {
+        tokio::pin!(stopped);
         let mut read = self.stamps().await;
         // Files that cannot be used: they are tried twice, as several of them may be replaced one after the other.
         let mut failed: Option<Vec<Stamp>> = None;
         loop {
             tokio::select! {
-                () = context.stopped() => return,
+                () = &mut stopped => return,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
             let now = self.stamps().await;
@@ -68,16 +67,11 @@ impl<T: Send + Sync + 'static> Watched<T> {
             match loaded {
                 Ok(Ok(value)) => {
                     self.current.store(value);
-                    tracing::info!(
-                        input = context.input(),
-                        "{}: the files have changed and are read again",
-                        self.setting
-                    );
+                    tracing::info!("{}: the files have changed and are read again", self.setting);
                     (read, failed) = (now, None);
                 }
                 Ok(Err(error)) if failed.as_ref() == Some(&now) => {
                     tracing::error!(
-                        input = context.input(),
                         "{}: the files have changed and cannot be used; what was read before stays in use: {error}",
                         self.setting
                     );

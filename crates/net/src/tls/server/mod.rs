@@ -1,6 +1,7 @@
 //! TLS of our own listeners: a certificate with its key, and whose certificates clients may show.
 
 mod client_names;
+mod subject;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, Error, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 pub use self::client_names::{ClientName, ClientNameError};
+pub use self::subject::subject;
 use crate::config_error::ConfigError;
 
 /// Whether clients must have a certificate.
