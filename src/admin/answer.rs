@@ -15,7 +15,7 @@ use super::route::{Below, Target, endpoints};
 use super::state::State;
 use super::tables::{Entity, Tables, reference};
 use super::write::{check_key, id_of};
-use super::{config, old, openapi, schemas, secrets};
+use super::{config, old, openapi, schemas, secrets, upstreams};
 use crate::plugin;
 
 /// A request, with its body read.
@@ -72,7 +72,8 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
             Err(ApiError::plain(StatusCode::BAD_REQUEST, message))
         }
         Target::LogLevel => ok(node.log_level()),
-        Target::SetLogLevel(level) => node.set_log_level(state, &level).and_then(ok),
+        Target::SetLogLevel(level) => node.set_log_level(state, &level, &call).and_then(ok),
+        Target::Upstream(key, path) => upstreams::answer(state, node, (&key, &path), &call),
         Target::Old(target) => old::answer(state, target, call),
         Target::Collection(kind) => collection(state, kind, call),
         Target::Entity(kind, key) => entity(state, kind, &key, call),
@@ -85,7 +86,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
 }
 
 /// An entity as the answer to `caller` shows it.
-fn shown(caller: &Caller, tables: &Tables, kind: &'static Kind, entity: &Entity) -> Value {
+pub(super) fn shown(caller: &Caller, tables: &Tables, kind: &'static Kind, entity: &Entity) -> Value {
     let mut shown = secrets::shown(caller, kind, entity);
     if kind.name == "certificates" {
         let snis = kind::find("snis").expect("SNIs are a kind");
@@ -130,7 +131,7 @@ fn created(state: &State, caller: &Caller, kind: &'static Kind, body: Map<String
 }
 
 /// The entity that a path names.
-fn found<'a>(tables: &'a Tables, kind: &'static Kind, key: &str) -> ApiResult<&'a Entity> {
+pub(super) fn found<'a>(tables: &'a Tables, kind: &'static Kind, key: &str) -> ApiResult<&'a Entity> {
     check_key(kind, key)?;
     tables.find(kind, key).ok_or_else(|| unknown(kind, key))
 }
@@ -319,9 +320,12 @@ fn children(state: &State, below: &Below, call: Call) -> ApiResult<Answer> {
     let (id, kind) = (parent_id(state, below)?, below.kind);
     if call.method != Method::POST {
         let tables = state.tables();
-        let path = format!("/{}/{}/{}", below.parent.path, list::escaped(&below.key), kind.path);
-        let show = |entity: &Entity| shown(caller, &tables, kind, entity);
+        let path = format!("/{}/{}/{}", below.parent.path, list::escaped(&below.key), kind.nested);
         let query = Query::parse(&call.query);
+        if kind.name == "targets" {
+            return upstreams::list_of_targets(&tables, caller, &id, &query, &path).and_then(ok);
+        }
+        let show = |entity: &Entity| shown(caller, &tables, kind, entity);
         return list::children((kind, below.field), &id, &tables, &query, &path, &show).and_then(ok);
     }
     let mut body = members_of(kind, call.body, None)?;

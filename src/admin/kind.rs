@@ -2,7 +2,7 @@
 
 use logphase_config::schema::{Field, Record, Shown, Type};
 
-use super::schema;
+use super::{credentials, schema};
 use crate::entity::EntityKind;
 
 /// A kind of entity.
@@ -11,6 +11,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// The collection in paths.
     pub(crate) path: &'static str,
+    /// The collection in paths below an entity that it refers to.
+    pub(crate) nested: &'static str,
     /// The field by which other entities refer to it.
     pub(crate) singular: &'static str,
     /// The field that can stand for the id in paths; empty if none can.
@@ -33,12 +35,22 @@ const fn of_log_phase(
     record: fn() -> &'static Record,
     restricted: &'static [&'static str],
 ) -> Kind {
-    Kind { name, path: name, singular, key, record, of_log_phase: Some(kind), restricted, listed: true }
+    Kind { name, path: name, nested: name, singular, key, record, of_log_phase: Some(kind), restricted, listed: true }
 }
 
 /// A kind that only Kong uses.
 const fn of_kong(name: &'static str, [singular, key]: [&'static str; 2], record: fn() -> &'static Record) -> Kind {
-    Kind { name, path: name, singular, key, record, of_log_phase: None, restricted: &[], listed: true }
+    Kind { name, path: name, nested: name, singular, key, record, of_log_phase: None, restricted: &[], listed: true }
+}
+
+/// Credentials of consumers: `name`, with `paths` as a collection and below a consumer.
+const fn credentials(
+    name: &'static str,
+    [path, nested]: [&'static str; 2],
+    key: &'static str,
+    record: fn() -> &'static Record,
+) -> Kind {
+    Kind { path, nested, ..of_kong(name, ["credential", key], record) }
 }
 
 /// All kinds, each after those that it refers to.
@@ -68,6 +80,13 @@ pub(crate) static KINDS: &[Kind] = &[
     of_log_phase(EntityKind::Routes, "routes", ["route", "name"], || EntityKind::Routes.schema(), &["service"]),
     of_log_phase(EntityKind::Consumers, "consumers", ["consumer", "username"], || EntityKind::Consumers.schema(), &[]),
     of_kong("acls", ["acl", ""], || &schema::ACL),
+    credentials("keyauth_credentials", ["key-auths", "key-auth"], "key", || &credentials::KEY_AUTH),
+    credentials("keyauth_enc_credentials", ["key-auths-enc", "key-auth-enc"], "key", || &credentials::KEY_AUTH),
+    credentials("basicauth_credentials", ["basic-auths", "basic-auth"], "username", || &credentials::BASIC_AUTH),
+    credentials("hmacauth_credentials", ["hmac-auths", "hmac-auth"], "username", || &credentials::HMAC_AUTH),
+    credentials("jwt_secrets", ["jwts", "jwt"], "key", || &credentials::JWT),
+    credentials("oauth2_credentials", ["oauth2", "oauth2"], "client_id", || &credentials::OAUTH2),
+    credentials("mtls_auth_credentials", ["mtls-auths", "mtls-auth"], "", || &credentials::MTLS_AUTH),
     of_log_phase(
         EntityKind::ConsumerGroups,
         "consumer_groups",

@@ -56,7 +56,11 @@ impl Query {
         Ok((self.size()?, self.after()?))
     }
 
-    fn size(&self) -> ApiResult<usize> {
+    /// The size of the page.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn size(&self) -> ApiResult<usize> {
         let Some(text) = &self.size else { return Ok(SIZES.1) };
         let Some(number) = parse_lua_number(text.as_bytes()) else {
             return Err(ApiError::size("size must be a number"));
@@ -65,6 +69,19 @@ impl Query {
             return Err(ApiError::size("size must be an integer between 1 and 1000"));
         }
         Ok(number as usize)
+    }
+
+    /// Where the page begins, as it was sent.
+    pub(crate) fn offset(&self) -> Option<&str> {
+        self.offset.as_deref()
+    }
+
+    /// Checks the tags, by which lists below an entity are not filtered.
+    ///
+    /// # Errors
+    /// They are no tags.
+    pub(crate) fn check_tags(&self) -> ApiResult<()> {
+        Tags::parse(self.tags.as_deref()).map(drop)
     }
 
     fn after(&self) -> ApiResult<Option<String>> {
@@ -167,7 +184,7 @@ pub(crate) fn children(
     show: &dyn Fn(&Entity) -> Value,
 ) -> ApiResult<Value> {
     let (size, after) = query.page()?;
-    Tags::parse(query.tags.as_deref())?;
+    query.check_tags()?;
     let ids = tables.referring(kind, field, parent).into_iter().flatten();
     let ids = ids.filter(|id| after.as_ref().is_none_or(|after| *id > after));
     Ok(page(ids.filter_map(|id| tables.get(kind, id)), size, path, &[], show))

@@ -6,7 +6,10 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::answer::Call;
+use super::body::Body;
 use super::error::{ApiError, ApiResult};
+use super::log_level::LogLevel;
 use super::schemas;
 use super::state::State;
 use crate::plugin;
@@ -14,16 +17,13 @@ use crate::plugin;
 /// The version of Kong whose Admin API this is. Clients decide by it what they may ask for.
 pub(crate) const KONG_VERSION: &str = "3.10.0";
 
-/// Levels of Kong's log, the most verbose first.
-pub(super) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
-
 /// What is known of the node from its settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     id: Uuid,
     /// `off`, `sqlite` or `postgres`.
     database: &'static str,
-    log_level: String,
+    log_level: LogLevel,
     admin_listen: Vec<String>,
     proxy_listen: Vec<String>,
     router_flavor: &'static str,
@@ -38,7 +38,7 @@ impl Node {
         admin_listen: Vec<String>,
         proxy_listen: Vec<String>,
     ) -> Self {
-        let log_level = if log_level == "trace" { "debug" } else { log_level }.to_owned();
+        let log_level = LogLevel::new(log_level);
         let router_flavor = "traditional_compatible";
         Self { id: Uuid::new_v4(), database, log_level, admin_listen, proxy_listen, router_flavor }
     }
@@ -70,7 +70,7 @@ impl Node {
             "configuration": {
                 "database": self.database,
                 "role": "traditional",
-                "log_level": self.log_level,
+                "log_level": self.log_level.name(),
                 "router_flavor": self.router_flavor,
                 "admin_listen": self.admin_listen,
                 "admin_listeners": listeners(&self.admin_listen),
@@ -109,28 +109,33 @@ impl Node {
         Ok(status)
     }
 
-    /// `/debug/node/log-level`
-    pub(crate) fn log_level(&self) -> Value {
-        json!({"message": format!("log level: {}", self.log_level)})
+    /// The id of the node.
+    pub(crate) fn id(&self) -> String {
+        self.id.to_string()
     }
 
-    /// Refuses a new level of the log: it is a setting.
+    /// `/debug/node/log-level`
+    pub(crate) fn log_level(&self) -> Value {
+        json!({"message": format!("log level: {}", self.log_level.name())})
+    }
+
+    /// Changes the level of the log, for the time that `call` says.
     ///
     /// # Errors
-    /// Always, but for the level that the log has.
-    pub(crate) fn set_log_level(&self, state: &State, level: &str) -> ApiResult<Value> {
-        if !LEVELS.contains(&level) {
-            return Err(ApiError::plain(StatusCode::BAD_REQUEST, format!("unknown log level: {level}")));
-        }
+    /// There is no such level or time; or no database, where Kong refuses it.
+    pub(crate) fn set_log_level(&self, state: &State, level: &str, call: &Call) -> ApiResult<Value> {
         if !state.has_database() {
             let message = "cannot change log level when not using a database";
             return Err(ApiError::plain(StatusCode::METHOD_NOT_ALLOWED, message));
         }
-        if level == self.log_level {
-            return Ok(json!({"message": format!("log level is already {level}")}));
-        }
-        let message = "the log level is the setting `log.level`, which takes effect at the start";
-        Err(ApiError::plain(StatusCode::METHOD_NOT_ALLOWED, message))
+        let mut arguments = form_urlencoded::parse(call.query.as_bytes());
+        let of_query = arguments.find(|(name, _)| name == "timeout").map(|(_, value)| value.into_owned());
+        let of_body = || match &call.body {
+            Body::Json(members) => members.get("timeout").map(|value| value.to_string()),
+            Body::Form(pairs) => pairs.iter().find(|(name, _)| name == "timeout").and_then(|(_, value)| value.clone()),
+            Body::None | Body::Yaml(_) => None,
+        };
+        self.log_level.set(level, of_query.or_else(of_body).as_deref(), &call.caller)
     }
 }
 

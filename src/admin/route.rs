@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::kind::{self, KINDS, Kind};
 use super::old::Old;
+use super::upstreams::{self, UpstreamPath};
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(crate) enum Target {
     FilterChains,
     /// A path of Kong before 1.0.
     Old(Old),
+    /// A path below an upstream that Kong has for it alone.
+    Upstream(String, UpstreamPath),
     /// A collection: `/services`
     Collection(&'static Kind),
     /// An entity: `/services/KEY`
@@ -78,12 +81,19 @@ pub(crate) struct Below {
 }
 
 /// The collections whose entities are also below what they refer to, by the parent's name (kong/api/routes).
-const BELOW: [(&str, &str); 14] = [
+const BELOW: [(&str, &str); 21] = [
     ("services", "routes"),
     ("services", "plugins"),
     ("routes", "plugins"),
     ("consumers", "plugins"),
     ("consumers", "acls"),
+    ("consumers", "keyauth_credentials"),
+    ("consumers", "keyauth_enc_credentials"),
+    ("consumers", "basicauth_credentials"),
+    ("consumers", "hmacauth_credentials"),
+    ("consumers", "jwt_secrets"),
+    ("consumers", "oauth2_credentials"),
+    ("consumers", "mtls_auth_credentials"),
     ("consumer_groups", "plugins"),
     ("certificates", "snis"),
     ("certificates", "services"),
@@ -150,6 +160,11 @@ impl Target {
     }
 
     fn of_kind(kind: &'static Kind, rest: &[&str]) -> Option<Self> {
+        if let ("upstreams", [key, below @ ..]) = (kind.name, rest)
+            && let Some(path) = UpstreamPath::of(below)
+        {
+            return Some(Self::Upstream((*key).to_owned(), path));
+        }
         match rest {
             [] => Some(Self::Collection(kind)),
             [""] => None,
@@ -174,7 +189,7 @@ impl Target {
     }
 
     fn below(parent: &'static Kind, key: &str, name: &str) -> Option<Below> {
-        let kind = KINDS.iter().find(|kind| kind.path == name && BELOW.contains(&(parent.name, kind.name)))?;
+        let kind = KINDS.iter().find(|kind| kind.nested == name && BELOW.contains(&(parent.name, kind.name)))?;
         Some(Below { parent, key: key.to_owned(), kind, field: kind.reference_to(parent)?.name })
     }
 
@@ -182,6 +197,7 @@ impl Target {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Old(old) => old.methods(),
+            Self::Upstream(_, path) => path.methods(),
             Self::Collection(_) | Self::Children(_) | Self::Members(..) | Self::Tags => LIST,
             Self::Entity(..) | Self::Child(..) | Self::Referenced(..) | Self::Tag(_) => ONE,
             Self::Member(..) => &["DELETE", "GET", "HEAD", "OPTIONS"],
@@ -243,14 +259,14 @@ pub(crate) fn endpoints() -> Vec<String> {
         "/tags/{tags}",
         "/timers",
     ];
-    let mut paths: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
+    let mut paths: Vec<String> = fixed.into_iter().chain(upstreams::PATHS).map(str::to_owned).collect();
     for kind in KINDS.iter().filter(|kind| kind.listed) {
         let one = format!("/{}/{{{}}}", kind.path, kind.name);
         paths.push(format!("/{}", kind.path));
         paths.extend(kind.references().map(|(field, _)| format!("{one}/{}", field.name)));
         for child in KINDS.iter().filter(|child| BELOW.contains(&(kind.name, child.name))) {
-            paths.push(format!("{one}/{}", child.path));
-            paths.push(format!("{one}/{}/{{{}}}", child.path, child.name));
+            paths.push(format!("{one}/{}", child.nested));
+            paths.push(format!("{one}/{}/{{{}}}", child.nested, child.name));
         }
         for other in KINDS.iter().filter(|other| members(kind, other.path).is_some()) {
             paths.push(format!("{one}/{}", other.path));

@@ -6,6 +6,7 @@ use logphase_config::schema::{Type, is_uuid};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::credentials;
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, KINDS, Kind};
 use super::read::{self, Names};
@@ -118,7 +119,8 @@ impl<'a> Writer<'a> {
     ) -> ApiResult<Entity> {
         self.fill(kind, &mut body, existing);
         let snis = body.get("snis").cloned();
-        let entity = read::whole(kind, body, self.tables, self.names)?;
+        let mut entity = read::whole(kind, body, self.tables, self.names)?;
+        credentials::hash_password(kind, &mut entity, existing.map(Arc::as_ref));
         let id = id_of(&entity);
         if kind.is_plugins() && placed {
             self.check_protocols(&entity)?;
@@ -156,6 +158,7 @@ impl<'a> Writer<'a> {
                 // APIs of Kong before 1.0 have milliseconds.
                 ("created_at", _) if is_absent && kind.name == "apis" => self.now.into(),
                 ("created_at", _) if is_absent => seconds.clone(),
+                (_, Type::String) if is_absent => Uuid::new_v4().simple().to_string().into(),
                 _ => continue,
             };
             body.insert(field.name.to_owned(), value);

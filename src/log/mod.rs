@@ -6,11 +6,13 @@ pub(crate) mod limit;
 mod writer;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::confinement::{ThreadFilter, thread_is_confined};
 use callsite::CallsiteLimit;
@@ -19,20 +21,40 @@ use limit::{Limiter, Policy};
 pub(crate) use callsite::AUDIT_TARGET;
 pub(crate) use writer::{flush, write};
 
+/// Changes which lines are logged.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts the log.
 pub(crate) fn start(level: &str, format: LogFormat) {
-    // h2 logs each peer that misbehaves; the HTTP input says so with a limit.
-    let quiet = if matches!(level, "debug" | "trace") { "" } else { ",h2=error" };
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level}{quiet}"));
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter_of(level));
     let lines = tracing_subscriber::fmt::layer().with_writer(StandardError);
     let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
     let log = tracing_subscriber::registry().with(filter).with(CallsiteLimit);
     // In a process that has a log already (as in tests) it stays.
-    let _ = match format {
+    let started = match format {
         LogFormat::Text => log.with(lines.map_fmt_fields(|_| fields::printable_fields())).try_init(),
         LogFormat::Json => log.with(lines.json()).try_init(),
     };
+    if started.is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Logs lines of `level` and above from now on.
+///
+/// # Errors
+/// The log was not started.
+pub(crate) fn set_level(level: &str) -> Result<(), String> {
+    let filter = FILTER.get().ok_or("the log was not started")?;
+    filter.reload(filter_of(level)).map_err(|error| error.to_string())
+}
+
+/// The lines of `level` and above, and who has changed what.
+fn filter_of(level: &str) -> EnvFilter {
+    // h2 logs each peer that misbehaves; the HTTP input says so with a limit.
+    let quiet = if matches!(level, "debug" | "trace") { "" } else { ",h2=error" };
+    let filter = EnvFilter::try_new(format!("{level}{quiet},{AUDIT_TARGET}=info"));
+    filter.unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// Starts the thread, behind `filter`, that writes all lines from now on: no other thread waits for the reader of standard error, and

@@ -6,6 +6,7 @@ mod concurrent;
 mod deck;
 mod documented;
 mod durability;
+mod log_level;
 mod manager;
 mod openapi;
 mod table;

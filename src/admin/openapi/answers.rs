@@ -133,6 +133,12 @@ pub(super) fn node_schemas(into: &mut Map<String, Value>) {
         "database": closed(json!({"reachable": {"type": "boolean"}})), "configuration_hash": text});
     into.insert("Status".to_owned(), object(status, &["server", "memory"]));
     into.insert("Timers".to_owned(), closed(json!({"worker": any, "stats": any})));
+    // A target with its health, or the upstream.
+    let healthy = json!({"type": "object", "properties": {"id": text, "health": text}, "required": ["id", "health"]});
+    let mut health = super::entities::list(&healthy);
+    health["properties"]["data"] = json!({"anyOf": [healthy, health["properties"]["data"]]});
+    health["properties"]["node_id"] = json!({"type": "string", "format": "uuid"});
+    into.insert("UpstreamHealth".to_owned(), health);
     into.insert("Endpoints".to_owned(), closed(json!({ "data": texts })));
     into.insert("EnabledPlugins".to_owned(), closed(json!({ "enabled_plugins": texts })));
     let fields = json!({"type": "array", "items": {"type": "object", "minProperties": 1, "maxProperties": 1}});

@@ -7,6 +7,7 @@ use super::{JSON, entities, examples, fields, object, reference_to};
 use crate::admin::kind::{self, Kind};
 use crate::admin::old::Old;
 use crate::admin::route::Target;
+use crate::admin::upstreams::UpstreamPath;
 
 const FORMS: [&str; 2] = ["application/x-www-form-urlencoded", "multipart/form-data"];
 
@@ -24,6 +25,8 @@ pub(super) fn parameters() -> Value {
         "list_consumers": query("list_consumers", "Whether the answer has the consumers of the group.", json!({"type": "boolean", "default": true})),
         "unit": query("unit", "The unit of sizes of memory.", json!({"enum": ["b", "k", "m", "g"], "default": "m"})),
         "scale": query("scale", "Digits after the point.", json!({"type": "integer", "minimum": 0, "maximum": 9, "default": 2})),
+        "timeout": query("timeout", "For how many seconds the level stays; 0: until the service stops.", json!({"type": "integer", "minimum": 0, "default": 60})),
+        "balancer_health": query("balancer_health", "1: the health of the upstream, not of its targets.", flag(&["1"])),
         "check_hash": query("check_hash", "Answer 304 if the configuration is the active one.", flag(&["1"])),
         "flatten_errors": query("flatten_errors", "List errors by entity.", flag(&["1", "true", "on", "yes"])),
     })
@@ -47,7 +50,7 @@ pub(super) fn path_parameters(path: &str) -> Vec<Value> {
                 }
             }
             if name == "log_level" {
-                schema = json!({"enum": crate::admin::node::LEVELS});
+                schema = json!({"enum": crate::admin::log_level::LEVELS});
             }
             let mut parameter = json!({"name": name, "in": "path", "required": true, "schema": schema});
             if !about.is_empty() {
@@ -193,7 +196,15 @@ fn of_target(target: &Target, method: &str) -> Operation {
         }
         Target::Clustering | Target::FilterChains => never(PLAIN, method, any()),
         Target::LogLevel => message(),
-        Target::SetLogLevel(_) => message().or(&[405]).body(any()),
+        Target::SetLogLevel(_) => message().or(&[405]).with(&["timeout"]).body(any()),
+        Target::Upstream(_, UpstreamPath::Health) => {
+            node("UpstreamHealth").or(&[404]).with(&["size", "offset", "balancer_health"])
+        }
+        Target::Upstream(_, UpstreamPath::AllTargets) => {
+            Operation::new(200, Some(reference_to("TargetList")), LIST).or(&[404]).with(&["size", "offset"])
+        }
+        // Nothing sends requests to targets.
+        Target::Upstream(_, UpstreamPath::SetHealth(_)) => never(KEY, method, any()).or(&[404]),
         Target::Old(old) => of_old(old, method),
         Target::Collection(kind) => collection(kind, None, method),
         Target::Children(below) => collection(below.kind, Some(below.field), method).or(&[404]),
