@@ -9,7 +9,7 @@ use super::body::{self, Body};
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, Kind, MEMBERSHIPS};
 use super::list::{self, Query};
-use super::node::Node;
+use super::node::{self, Node};
 use super::read::Names;
 use super::route::{Below, Target, endpoints};
 use super::state::State;
@@ -42,7 +42,7 @@ pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> 
     match target {
         Target::Node => ok(node.info(state)),
         Target::Status => node.status(state, &call.query).and_then(ok),
-        Target::Timers => ok(json!({"worker": {"id": 0, "count": 1}, "stats": {}})),
+        Target::Timers => ok(node::timers()),
         Target::Endpoints => ok(json!({"data": endpoints()})),
         Target::OpenApi => ok(openapi::description()),
         Target::EnabledPlugins => ok(json!({"enabled_plugins": schemas::plugin_names()})),
@@ -91,8 +91,9 @@ pub(super) fn shown(caller: &Caller, tables: &Tables, kind: &'static Kind, entit
     if kind.name == "certificates" {
         let snis = kind::find("snis").expect("SNIs are a kind");
         let ids = tables.referring(snis, "certificate", &id_of(entity));
-        let names = ids.into_iter().flatten().filter_map(|id| Some(tables.get(snis, id)?["name"].clone()));
-        shown.insert("snis".to_owned(), names.collect());
+        let names = ids.into_iter().flatten().filter_map(|id| tables.get(snis, id)?["name"].as_str());
+        let names: std::collections::BTreeSet<&str> = names.collect();
+        shown.insert("snis".to_owned(), names.into_iter().map(Value::from).collect());
     }
     Value::Object(shown)
 }
@@ -346,6 +347,10 @@ fn child(state: &State, below: &Below, key: &str, call: Call) -> ApiResult<Answe
                 return Err(ApiError::not_found());
             }
             let mut body = members_of(kind, call.body, None)?;
+            if kind.name == "targets" {
+                // Kong changes a target by PUT as by PATCH.
+                return updated(state, caller, kind, key, body, &is_there);
+            }
             if kind.name == "acls" && !is_uuid(key) {
                 body.insert("group".to_owned(), key.into());
                 body.insert(below.field.to_owned(), json!({ "id": id }));

@@ -10,7 +10,7 @@ use super::answer::{Answer, Call};
 use super::body::{self, Body};
 use super::error::{ApiError, ApiResult, lua_text};
 use super::state::{self, State};
-use super::{flatten, secrets, yaml};
+use super::{declared, flatten, secrets, yaml};
 use crate::declarative;
 
 fn only_without_database(state: &State) -> ApiResult<()> {
@@ -92,8 +92,8 @@ pub(crate) fn load(state: &State, call: &Call) -> ApiResult<Answer> {
     if check_hash && declarative::digest(std::slice::from_ref(&source)) == state.hash() {
         return Ok((StatusCode::NOT_MODIFIED, None));
     }
-    let (root, _) = document::parse(&source, None);
-    let root = root.map(|root| root.to_json());
+    let (document, _) = document::parse(&source, None);
+    let root = document.as_ref().map(document::Node::to_json);
     if !root.as_ref().is_some_and(Value::is_object) {
         let why = "failed parsing declarative configuration: expected an object";
         return Err(ApiError::declarative(
@@ -103,10 +103,10 @@ pub(crate) fn load(state: &State, call: &Call) -> ApiResult<Answer> {
     }
     let root = root.unwrap_or_default();
     let refused = |found: &[Diagnostic]| flatten::refused(found, &root, flatten_errors);
-    let unknown = flatten::unknown_plugins(&root);
-    if !unknown.is_empty() {
-        let other = state.gateway().check(&document::Node::from_request(&root));
-        return Err(refused(&[unknown, other].concat()));
+    let of_kong = [flatten::unknown_plugins(&root), declared::violations(&root)].concat();
+    if let (false, Some(document)) = (of_kong.is_empty(), &document) {
+        let other = state.gateway().check(document);
+        return Err(refused(&[of_kong, other].concat()));
     }
     state.gateway().load(source).map_err(|found| refused(&found))?;
     let tables = state.tables();

@@ -1,7 +1,7 @@
 //! The errors that the Admin API answers with, in Kong's form (kong/db/errors.lua, kong/api/endpoints.lua).
 
 use hyper::StatusCode;
-use logphase_config::diagnostic::{Diagnostic, Origin, field_errors, violation_message};
+use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, field_errors, violation_message};
 use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
@@ -33,6 +33,7 @@ pub(super) const CODES: &[(u8, &str, StatusCode)] = &[
     (12, "operation unsupported", StatusCode::METHOD_NOT_ALLOWED),
     (13, "foreign keys unresolved", StatusCode::BAD_REQUEST),
     (14, "invalid declarative configuration", StatusCode::BAD_REQUEST),
+    (19, "referenced by others", StatusCode::BAD_REQUEST),
 ];
 
 impl ApiError {
@@ -101,6 +102,11 @@ impl ApiError {
         let message = format!("an existing '{}' entity references this '{}' entity", by.name, kind.name);
         let error = Self::coded(4, message);
         error.with_fields(json!({"@referenced_by": by.name}))
+    }
+
+    /// The CA certificate `id` cannot be deleted, since the entity `user` of the kind `by` trusts it.
+    pub(crate) fn referenced_by_others(id: &str, by: &str, user: &str) -> Self {
+        Self::coded(19, format!("ca certificate {id} is still referenced by {by} (id = {user})"))
     }
 
     /// Another entity has the same value, or the same combination of values.
@@ -193,6 +199,29 @@ impl ApiError {
     pub(crate) fn unexpected(reason: &str) -> Self {
         tracing::error!("admin: {reason}");
         Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
+    }
+}
+
+/// The texts in `fields`, each with the path of its field.
+pub(super) fn leaves(fields: &Value, path: &FieldPath, into: &mut Vec<(FieldPath, String)>) {
+    match fields {
+        Value::String(text) => into.push((path.clone(), text.clone())),
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                leaves(item, &path.join(Segment::Element(at)), into);
+            }
+        }
+        Value::Object(members) => {
+            for (name, below) in members {
+                if name == "@entity" {
+                    let texts = below.as_array().into_iter().flatten().filter_map(Value::as_str);
+                    into.extend(texts.map(|text| (path.entity(), text.to_owned())));
+                } else {
+                    leaves(below, &path.join(Segment::Field(name.clone())), into);
+                }
+            }
+        }
+        _ => {}
     }
 }
 

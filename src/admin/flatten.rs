@@ -5,6 +5,7 @@ use logphase_config::diagnostic::{Diagnostic, FieldPath, Segment, codes};
 use logphase_config::schema::is_uuid;
 use serde_json::{Map, Value, json};
 
+use super::declared;
 use super::error::{ApiError, lua_text};
 use super::kind::{self, KINDS, Kind};
 use crate::entity::derived_id;
@@ -12,7 +13,7 @@ use crate::plugin;
 
 /// Kong's error for `found` in the document `root`.
 pub(super) fn refused(found: &[Diagnostic], root: &Value, flatten: bool) -> ApiError {
-    let mut tree = tree(found, root);
+    let mut tree = tree(found, root, flatten);
     let mut flattened = Vec::new();
     if flatten {
         flatten_sections(&mut tree, root, &mut flattened);
@@ -56,7 +57,7 @@ enum Step {
 }
 
 /// The errors as a tree like the document. Kong looks for repeated names and dangling references once nothing else is wrong.
-fn tree(found: &[Diagnostic], root: &Value) -> Value {
+fn tree(found: &[Diagnostic], root: &Value, flatten: bool) -> Value {
     let errors: Vec<(Vec<Step>, String)> =
         found.iter().filter(|found| found.is_error()).map(|error| (steps(error, root), wording(error))).collect();
     let is_late = |text: &str| is_repetition(text) || is_dangling(text);
@@ -65,6 +66,10 @@ fn tree(found: &[Diagnostic], root: &Value) -> Value {
     for (mut steps, text) in errors.into_iter().filter(|(_, text)| only_late || !is_late(text)) {
         let entity = entity_at(&steps, root);
         match entity {
+            Some((at, kind)) if !flatten && declared::is_about_other_value(kind, &text) => {
+                let key = key_of(kind, self::at(root, &steps[..at]), at);
+                steps = vec![Step::Member(kind.name.to_owned()), Step::Member(key)];
+            }
             Some((at, _)) if is_repetition(&text) => steps.truncate(at),
             Some((at, kind)) if is_dangling(&text) => {
                 let key = key_of(kind, self::at(root, &steps[..at]), at);
@@ -201,7 +206,8 @@ fn insert(target: &mut Value, steps: &[Step], wording: &str) {
 
 fn push(members: &mut Map<String, Value>, wording: &str) {
     let texts = members.entry("@entity").or_insert_with(|| json!([]));
-    if let Some(texts) = texts.as_array_mut() {
+    // The log phase has checks that Kong's schema has as well.
+    if let Some(texts) = texts.as_array_mut().filter(|texts| !texts.iter().any(|text| text == wording)) {
         texts.push(wording.into());
     }
 }
@@ -264,10 +270,17 @@ fn flatten_entity(kind: &'static Kind, mut entity: Value, error: Value, flattene
     let mut shown = json!({"entity_type": kind.name.strip_suffix('s').unwrap_or(kind.name)});
     let text =
         |name: &str| entity.get(name).filter(|value| value.as_str().is_some_and(|text| !text.is_empty())).cloned();
+    // Kong gives entities without an id one before it compares them.
+    let made_id = || {
+        let text = texts.iter().find_map(|error| error["message"].as_str()?.split_once("primary key set to '"))?;
+        Some(json!(text.1.split_once('\'')?.0))
+    };
     let tags = entity.get("tags").filter(|tags| tags.as_array().is_some_and(|tags| tags.iter().all(Value::is_string)));
-    for (name, value) in
-        [("entity_name", text("name")), ("entity_id", id.map(|id| id["id"].clone())), ("entity_tags", tags.cloned())]
-    {
+    for (name, value) in [
+        ("entity_name", text("name")),
+        ("entity_id", id.map(|id| id["id"].clone()).or_else(made_id)),
+        ("entity_tags", tags.cloned()),
+    ] {
         if let Some(value) = value {
             shown[name] = value;
         }

@@ -11,6 +11,7 @@ pub mod body;
 mod certificates;
 mod config;
 mod credentials;
+mod declared;
 mod drafts;
 mod error;
 mod flatten;

@@ -12,6 +12,7 @@ use super::error::{ApiError, ApiResult};
 use super::log_level::LogLevel;
 use super::schemas;
 use super::state::State;
+use super::upstreams::Health;
 use crate::plugin;
 
 /// The version of Kong whose Admin API this is. Clients decide by it what they may ask for.
@@ -27,6 +28,7 @@ pub(crate) struct Node {
     admin_listen: Vec<String>,
     proxy_listen: Vec<String>,
     router_flavor: &'static str,
+    health: Health,
 }
 
 impl Node {
@@ -40,7 +42,15 @@ impl Node {
     ) -> Self {
         let log_level = LogLevel::new(log_level);
         let router_flavor = "traditional_compatible";
-        Self { id: Uuid::new_v4(), database, log_level, admin_listen, proxy_listen, router_flavor }
+        Self {
+            id: Uuid::new_v4(),
+            database,
+            log_level,
+            admin_listen,
+            proxy_listen,
+            router_flavor,
+            health: Health::default(),
+        }
     }
 
     /// `/`
@@ -109,6 +119,11 @@ impl Node {
         Ok(status)
     }
 
+    /// The health of targets.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// The id of the node.
     pub(crate) fn id(&self) -> String {
         self.id.to_string()
@@ -137,6 +152,19 @@ impl Node {
         };
         self.log_level.set(level, of_query.or_else(of_body).as_deref(), &call.caller)
     }
+}
+
+/// `/timers`: Logphase has none of Kong's.
+pub(crate) fn timers() -> Value {
+    let none = "";
+    json!({
+        "worker": {"id": 0, "count": 1},
+        "stats": {
+            "flamegraph": {"running": none, "pending": none, "elapsed_time": none},
+            "sys": {"total": 0, "runs": 0, "running": 0, "pending": 0, "waiting": 0},
+            "timers": {},
+        },
+    })
 }
 
 /// Addresses `HOST:PORT` and `HOST:PORT ssl` as Kong's listeners.

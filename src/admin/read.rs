@@ -224,6 +224,10 @@ fn plugin(
         let protocols: Vec<&str> = definition.default_protocols.iter().map(|protocol| protocol.name()).collect();
         values.entry("protocols").or_insert_with(|| protocols.into());
     } else {
+        if body.get("config").is_some_and(|config| !config.is_object() && !config.is_null()) {
+            let error = Diagnostic::error(codes::TYPE, "`config` is no record");
+            diagnostics.push(error.violation("config", "expected a record"));
+        }
         values.entry("config").or_insert_with(|| json!({}));
         values.entry("protocols").or_insert_with(|| json!(["grpc", "grpcs", "http", "https"]));
     }

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::address::Address;
 use super::upstream_rules;
 use crate::entity::SniPattern;
-use crate::entity::schema::{CREATED_AT, ID, NAME, TAGS, UPDATED_AT};
+use crate::entity::schema::{CREATED_AT, ID, NAME, TAGS, UPDATED_AT, service_path};
 
 const STRING: Field = Field::string("");
 const BYTE: &[Check] = &[Check::Between(0.0, 255.0)];
+const PATH: &[Check] = &[Check::StartsWith("/"), Check::Custom(service_path)];
 const SECONDS: &[Check] = &[Check::Between(0.0, 65535.0)];
 
 pub(super) static CA_CERTIFICATE: Record = Record::new(&[
@@ -109,18 +110,18 @@ pub(super) static UPSTREAM: Record = Record::new(&[
     ])]),
     Field::string("hash_on").default(Default::String("none")).checks(HASH),
     Field::string("hash_fallback").default(Default::String("none")).checks(HASH),
-    Field::string("hash_on_header"),
-    Field::string("hash_fallback_header"),
-    Field::string("hash_on_cookie"),
-    Field::string("hash_on_cookie_path").default(Default::String("/")).checks(&[Check::StartsWith("/")]),
-    Field::string("hash_on_query_arg"),
-    Field::string("hash_fallback_query_arg"),
-    Field::string("hash_on_uri_capture"),
-    Field::string("hash_fallback_uri_capture"),
+    Field::string("hash_on_header").checks(&[Check::Custom(header_name)]),
+    Field::string("hash_fallback_header").checks(&[Check::Custom(header_name)]),
+    Field::string("hash_on_cookie").checks(&[Check::Custom(cookie_name)]),
+    Field::string("hash_on_cookie_path").default(Default::String("/")).checks(PATH),
+    Field::string("hash_on_query_arg").checks(&[Check::LenMin(1)]),
+    Field::string("hash_fallback_query_arg").checks(&[Check::LenMin(1)]),
+    Field::string("hash_on_uri_capture").checks(&[Check::LenMin(1)]),
+    Field::string("hash_fallback_uri_capture").checks(&[Check::LenMin(1)]),
     Field::integer("slots").default(Default::Integer(10_000)).checks(&[Check::Between(10.0, 65536.0)]),
     Field::record("healthchecks", &HEALTHCHECKS).required(),
     TAGS,
-    Field::string("host_header"),
+    Field::string("host_header").checks(&[Check::Custom(host_and_port)]),
     Field::foreign("client_certificate", "certificates"),
     Field::boolean("use_srv_name").default(Default::Boolean(false)),
 ])
@@ -138,10 +139,10 @@ static ACTIVE: Record = Record::new(&[
     Field::string("type").default(Default::String("http")).checks(KINDS),
     Field::number("timeout").default(Default::Integer(1)).checks(SECONDS),
     Field::integer("concurrency").default(Default::Integer(10)).checks(&[Check::Between(1.0, 2_147_483_648.0)]),
-    Field::string("http_path").default(Default::String("/")).checks(&[Check::StartsWith("/")]),
-    Field::string("https_sni"),
+    Field::string("http_path").default(Default::String("/")).checks(PATH),
+    Field::string("https_sni").checks(&[Check::Custom(server_name)]),
     Field::boolean("https_verify_certificate").required().default(Default::Boolean(true)),
-    Field::map("headers", &STRING, &Field::array("", &STRING)),
+    Field::map("headers", &Field::string("").checks(&[Check::Custom(header_name)]), &Field::array("", &STRING)),
     Field::record("healthy", &ACTIVE_HEALTHY).required(),
     Field::record("unhealthy", &ACTIVE_UNHEALTHY).required(),
 ]);
@@ -193,6 +194,51 @@ static PASSIVE_UNHEALTHY: Record = Record::new(&[
     byte("http_failures"),
 ]);
 
+/// Kong's name of a header (kong/tools/http.lua).
+fn header_name(value: &Value) -> Result<(), String> {
+    let name = value.as_str().unwrap_or_default();
+    if name.is_empty() {
+        return Err("no header name provided".to_owned());
+    }
+    match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        true => Ok(()),
+        false => Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'")),
+    }
+}
+
+/// A token of RFC 2616.
+fn cookie_name(value: &Value) -> Result<(), String> {
+    let name = value.as_str().unwrap_or_default();
+    let is_token = |byte: u8| !byte.is_ascii_control() && !b" \t()<>@,;:\\\"/?={}[]".contains(&byte);
+    if name.is_empty() {
+        return Err("no token provided".to_owned());
+    }
+    if name.bytes().all(is_token) {
+        return Ok(());
+    }
+    Err("contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the characters \
+         ()<>@,;:\\\"/?={}[] are not allowed."
+        .to_owned())
+}
+
+fn host_and_port(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    Address::parse(text).map(drop).ok_or_else(|| match text.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_err() && !text.starts_with('[') => "invalid port number".to_owned(),
+        _ => format!("invalid hostname: {text}"),
+    })
+}
+
+fn server_name(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    match Address::parse(text) {
+        Some(Address::Name(_, None)) => Ok(()),
+        Some(Address::Name(_, Some(_))) => Err("must not have a port".to_owned()),
+        Some(_) => Err("must not be an IP".to_owned()),
+        None => Err(format!("invalid value: {text}")),
+    }
+}
+
 fn vault_prefix(value: &Value) -> Result<(), String> {
     let text = value.as_str().unwrap_or_default();
     if text == "env" {
@@ -222,7 +268,7 @@ fn not_jwk_and_pem(key: &Map<String, Value>) -> Result<(), Problem> {
     Err(Problem { field: "pem", message: "both `jwk` and `pem`".to_owned(), kong })
 }
 
-fn sni(value: &Value) -> Result<(), String> {
+pub(super) fn sni(value: &Value) -> Result<(), String> {
     value.as_str().unwrap_or_default().parse::<SniPattern>().map(drop).map_err(|error| error.to_string())
 }
 

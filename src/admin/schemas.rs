@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Call;
 use super::body::{self, Body, BodyError};
+use super::certificates;
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, Kind};
 use super::read::{self, Names};
@@ -153,6 +154,10 @@ pub(crate) fn validate(state: &State, name: &str, call: &Call) -> ApiResult<Valu
         }
     }
     let tables = state.tables();
+    let snis = body.get("snis").filter(|_| kind.name == "certificates").cloned();
     read::whole(kind, body, &tables, Names::Current)?;
+    if let Some(Value::Array(names)) = snis {
+        certificates::check_names(&names)?;
+    }
     Ok(json!({"message": "schema validation successful"}))
 }

@@ -51,7 +51,7 @@ pub(crate) trait Gateway: Send + Sync {
     ///
     /// # Errors
     /// An argument is wrong.
-    fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, &'static str>;
+    fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, String>;
 }
 
 /// The entities, and what keeps them.

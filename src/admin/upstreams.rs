@@ -1,10 +1,15 @@
-//! What Kong's Admin API has for upstreams beyond their entities: lists of targets in Kong's order, and health, of which nothing is
-//! checked here (kong/api/routes/upstreams.lua).
+//! What Kong's Admin API has for upstreams beyond their entities: lists of targets in Kong's order, and health
+//! (kong/api/routes/upstreams.lua). Nothing is sent to targets here: they are healthy until a request says otherwise.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use hyper::StatusCode;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::access::Caller;
+use super::address::Address;
 use super::answer::{Answer, Call, found, shown};
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, Kind};
@@ -13,6 +18,7 @@ use super::node::Node;
 use super::state::State;
 use super::tables::{Entity, Tables};
 use super::write::id_of;
+use crate::log::AUDIT_TARGET;
 
 /// What a path below an upstream names.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +28,12 @@ pub(crate) enum UpstreamPath {
     /// `/upstreams/KEY/targets/all`
     AllTargets,
     /// `/upstreams/KEY/targets/KEY/healthy`, `.../unhealthy`, `/upstreams/KEY/targets/KEY/ADDRESS/healthy`, ...
-    SetHealth(String),
+    SetHealth {
+        /// The id of the target, or its address.
+        target: String,
+        /// What it is said to be.
+        healthy: bool,
+    },
 }
 
 impl UpstreamPath {
@@ -31,8 +42,9 @@ impl UpstreamPath {
         Some(match segments {
             ["health"] => Self::Health,
             ["targets", "all"] => Self::AllTargets,
-            ["targets", target, "healthy" | "unhealthy"] | ["targets", target, _, "healthy" | "unhealthy"] => {
-                Self::SetHealth((*target).to_owned())
+            ["targets", target, health @ ("healthy" | "unhealthy")]
+            | ["targets", target, _, health @ ("healthy" | "unhealthy")] => {
+                Self::SetHealth { target: (*target).to_owned(), healthy: *health == "healthy" }
             }
             _ => return None,
         })
@@ -42,7 +54,7 @@ impl UpstreamPath {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Health | Self::AllTargets => &["GET", "HEAD", "OPTIONS"],
-            Self::SetHealth(_) => &["OPTIONS", "PUT"],
+            Self::SetHealth { .. } => &["OPTIONS", "PUT"],
         }
     }
 }
@@ -80,22 +92,94 @@ pub(crate) fn answer(state: &State, node: &Node, (key, path): (&str, &UpstreamPa
             let path = format!("/upstreams/{}/targets/all", escaped(key));
             super::list::children((targets(), "upstream"), &id_of(upstream), &tables, &query, &path, &of)?
         }
-        UpstreamPath::SetHealth(target) => return Err(unhealthy(&tables, upstream, target)),
+        UpstreamPath::SetHealth { target, healthy } => {
+            let is_it = |entity: &&Entity| id_of(entity) == target.to_ascii_lowercase() || entity["target"] == *target;
+            let all = newest_first(&tables, &id_of(upstream));
+            let entity = all.into_iter().find(is_it).ok_or_else(ApiError::not_found)?;
+            if !is_checked(upstream) {
+                let name = upstream["name"].as_str().unwrap_or_default();
+                let message = format!("no healthchecker found for {name}");
+                return Err(ApiError::plain(StatusCode::BAD_REQUEST, message));
+            }
+            node.health().set(&id_of(entity), *healthy);
+            let what = if *healthy { "healthy" } else { "unhealthy" };
+            tracing::info!(
+                target: AUDIT_TARGET,
+                "admin: the target {} of {key} is said to be {what} by {}",
+                id_of(entity),
+                call.caller
+            );
+            return Ok((StatusCode::NO_CONTENT, None));
+        }
     };
     Ok((StatusCode::OK, Some(body)))
 }
 
-/// Why the health of `target` cannot be set: there is none, or nothing that sends requests to it.
-fn unhealthy(tables: &Tables, upstream: &Entity, target: &str) -> ApiError {
-    let is_it = |entity: &&Entity| id_of(entity) == target.to_ascii_lowercase() || entity["target"] == target;
-    if !newest_first(tables, &id_of(upstream)).iter().any(is_it) {
-        return ApiError::not_found();
+/// The targets that requests said to be unhealthy. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Health(Arc<Mutex<HashSet<String>>>);
+
+impl Health {
+    fn set(&self, target: &str, healthy: bool) {
+        let mut unhealthy = self.0.lock();
+        if healthy {
+            unhealthy.remove(target);
+        } else {
+            unhealthy.insert(target.to_owned());
+        }
     }
-    let name = upstream["name"].as_str().unwrap_or_default();
-    ApiError::plain(StatusCode::BAD_REQUEST, format!("Upstream {name} has no balancer"))
+
+    fn is_healthy(&self, target: &Entity) -> bool {
+        !self.0.lock().contains(&id_of(target))
+    }
 }
 
-/// The targets of an upstream, or the upstream itself, with the health that Kong shows of what it does not check.
+const UNCHECKED: &str = "HEALTHCHECKS_OFF";
+
+const fn word(healthy: bool) -> &'static str {
+    if healthy { "HEALTHY" } else { "UNHEALTHY" }
+}
+
+/// Whether the health of the targets of `upstream` is to be checked (kong/runloop/balancer/healthcheckers.lua).
+fn is_checked(upstream: &Entity) -> bool {
+    let thresholds = [
+        "active/healthy/interval",
+        "active/unhealthy/interval",
+        "passive/unhealthy/tcp_failures",
+        "passive/unhealthy/timeouts",
+        "passive/unhealthy/http_failures",
+    ];
+    let checks = upstream.get("healthchecks");
+    let number = |path: &&str| checks?.pointer(&format!("/{path}"))?.as_f64();
+    thresholds.iter().filter_map(number).any(|number| number != 0.0)
+}
+
+/// What Kong's balancer says of a target: its addresses, each with its health, and its weight.
+fn of_balancer(target: &Entity, checked: bool, healthy: bool) -> Value {
+    let weight = target.get("weight").and_then(Value::as_u64).unwrap_or_default();
+    let text = target.get("target").and_then(Value::as_str).unwrap_or_default();
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let port = port.parse::<u16>().unwrap_or_default();
+    let ip = match Address::parse(text) {
+        Some(Address::Name("localhost", _)) => Some("127.0.0.1"),
+        Some(Address::Name(..)) | None => None,
+        Some(_) => Some(host),
+    };
+    let health = if checked && weight > 0 { word(healthy) } else { UNCHECKED };
+    // Names are not resolved here.
+    let addresses = ip.map(|ip| json!({"ip": ip, "port": port, "weight": weight, "health": health}));
+    let unavailable = if healthy { 0 } else { weight };
+    json!({
+        "host": host,
+        "port": port,
+        "dns": "A",
+        "nodeWeight": weight,
+        "weight": {"total": weight, "unavailable": unavailable, "available": weight - unavailable},
+        "addresses": addresses.into_iter().collect::<Vec<Value>>(),
+    })
+}
+
+/// The health of the targets of an upstream, or of the upstream.
 fn health(
     tables: &Tables,
     node: &Node,
@@ -103,17 +187,33 @@ fn health(
     query: &Query,
     call: &Call,
 ) -> ApiResult<Value> {
-    const UNCHECKED: &str = "HEALTHCHECKS_OFF";
-    let of_balancer =
+    let checked = is_checked(upstream);
+    let asks_for_upstream =
         form_urlencoded::parse(call.query.as_bytes()).any(|(name, value)| name == "balancer_health" && value == "1");
-    if of_balancer {
-        let data = json!({"id": upstream["id"], "health": UNCHECKED});
+    if asks_for_upstream {
+        let all = newest_first(tables, &id_of(upstream));
+        let hosts: Vec<Value> =
+            all.into_iter().map(|target| of_balancer(target, checked, node.health().is_healthy(target))).collect();
+        let sum = |name: &str| hosts.iter().filter_map(|host| host["weight"][name].as_u64()).sum::<u64>();
+        let (total, available) = (sum("total"), sum("available"));
+        let threshold = upstream["healthchecks"]["threshold"].as_f64().unwrap_or_default();
+        let healthy = available > 0 && available as f64 / total as f64 * 100.0 >= threshold;
+        let weight = json!({"total": total, "available": available, "unavailable": total - available});
+        let data = json!({
+            "id": upstream["id"],
+            "health": if checked { word(healthy) } else { UNCHECKED },
+            "balancer_health": word(healthy),
+            "details": {"healthy": healthy, "weight": weight, "hosts": hosts},
+        });
         return Ok(json!({"data": data, "next": null, "node_id": node.id()}));
     }
     let path = format!("/upstreams/{}/health", escaped(key));
     let with_health = |entity: &Entity| {
         let mut shown = shown(&call.caller, tables, targets(), entity);
-        shown["health"] = UNCHECKED.into();
+        let healthy = node.health().is_healthy(entity);
+        let weighs = entity.get("weight").and_then(Value::as_u64).is_some_and(|weight| weight > 0);
+        shown["health"] = if checked && weighs { word(healthy) } else { UNCHECKED }.into();
+        shown["data"] = of_balancer(entity, checked, healthy);
         shown
     };
     let mut page = page(tables, &id_of(upstream), query, &path, &with_health)?;

@@ -6,11 +6,11 @@ use logphase_config::schema::{Type, is_uuid};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::credentials;
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, KINDS, Kind};
 use super::read::{self, Names};
 use super::tables::{Change, Entity, Tables, reference};
+use super::{certificates, credentials};
 
 /// Makes the changes of one request.
 pub(crate) struct Writer<'a> {
@@ -92,6 +92,9 @@ impl<'a> Writer<'a> {
     /// An entity that does not go with it refers to it.
     pub(crate) fn delete(&mut self, kind: &'static Kind, entity: &Entity) -> ApiResult<()> {
         let id = id_of(entity);
+        if kind.name == "ca_certificates" && self.constrained {
+            self.check_authority_is_unused(&id)?;
+        }
         if self.changes.iter().any(|change| change.kind == kind && change.id == id) {
             return Ok(());
         }
@@ -118,12 +121,16 @@ impl<'a> Writer<'a> {
         upsert: bool,
     ) -> ApiResult<Entity> {
         self.fill(kind, &mut body, existing);
-        let snis = body.get("snis").cloned();
+        let snis = body.get("snis").map(|snis| if snis.is_null() { json!([]) } else { snis.clone() });
         let mut entity = read::whole(kind, body, self.tables, self.names)?;
         credentials::hash_password(kind, &mut entity, existing.map(Arc::as_ref));
         let id = id_of(&entity);
         if kind.is_plugins() && placed {
             self.check_protocols(&entity)?;
+        }
+        let snis = snis.filter(|_| kind.name == "certificates");
+        if let Some(names) = snis.as_ref().and_then(Value::as_array) {
+            certificates::check_snis(names, &id, self.tables)?;
         }
         if self.constrained {
             if !upsert && self.tables.get(kind, &id).is_some() {
@@ -134,9 +141,7 @@ impl<'a> Writer<'a> {
         }
         let entity = Arc::new(entity);
         self.changes.push(Change { kind, id: id.clone(), entity: Some(entity.clone()) });
-        if kind.name == "certificates"
-            && let Some(snis) = snis.as_ref().and_then(Value::as_array)
-        {
+        if let Some(snis) = snis.as_ref().and_then(Value::as_array) {
             self.set_snis(&id, snis)?;
         }
         Ok(entity)
@@ -163,6 +168,23 @@ impl<'a> Writer<'a> {
             };
             body.insert(field.name.to_owned(), value);
         }
+    }
+
+    /// Checks that no service and no plugin trusts the CA certificate `id` (kong/db/dao/ca_certificates.lua).
+    fn check_authority_is_unused(&self, id: &str) -> ApiResult<()> {
+        const FIELD: &str = "ca_certificates";
+        for (name, config) in [("services", false), ("plugins", true)] {
+            let kind = kind::find(name).expect("they are kinds");
+            let trusts = |entity: &Entity| {
+                let holder =
+                    if config { entity.get("config").and_then(Value::as_object) } else { Some(entity.as_ref()) };
+                holder.is_some_and(|holder| list(holder, FIELD).any(|one| one == id))
+            };
+            if let Some((user, _)) = self.tables.all(kind).find(|(_, entity)| trusts(entity)) {
+                return Err(ApiError::referenced_by_others(id, name, user));
+            }
+        }
+        Ok(())
     }
 
     fn check_references(&self, kind: &'static Kind, entity: &Map<String, Value>) -> ApiResult<()> {

@@ -31,12 +31,14 @@ pub(super) fn reply(state: &ServiceState, call: &Call) -> Reply {
 ///
 /// # Errors
 /// An argument is wrong.
-pub(crate) fn status(state: &ServiceState, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, &'static str> {
+pub(crate) fn status(state: &ServiceState, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, String> {
     let unit = argument("unit").unwrap_or_else(|| "m".to_owned());
     let scale = argument("scale").map_or(Some(2), |scale| scale.parse().ok().filter(|scale| *scale <= 9));
     match (Unit::named(&unit), scale) {
         (Some(unit), Some(scale)) => Ok(read(state, unit, scale)),
-        _ => Err("`unit` is one of b, k, m and g, `scale` a number from 0 to 9"),
+        // Kong's words.
+        (None, _) => Err(format!("invalid unit '{unit}' (expected 'k/K', 'm/M', or 'g/G')")),
+        (Some(_), None) => Err("`scale` is a number from 0 to 9".to_owned()),
     }
 }
 

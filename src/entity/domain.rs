@@ -106,6 +106,8 @@ pub enum SniError {
     Port,
     #[error("wildcard must be leftmost or rightmost character")]
     Wildcard,
+    #[error("only one wildcard must be specified")]
+    Wildcards,
     #[error("invalid value: {0}")]
     Name(String),
 }
@@ -122,7 +124,9 @@ impl FromStr for SniPattern {
         }
         let inner = text.strip_prefix('*').or_else(|| text.strip_suffix('*')).unwrap_or(text);
         if inner.contains('*') {
-            return Err(SniError::Wildcard);
+            // Kong looks at the first one.
+            let first = text.find('*').is_some_and(|at| at == 0 || at + 1 == text.len());
+            return Err(if first { SniError::Wildcards } else { SniError::Wildcard });
         }
         // A trailing dot is not part of the name that a client sends.
         let name = text.strip_suffix('.').unwrap_or(text);

@@ -302,7 +302,8 @@ fn header_name(value: &Value) -> Result<(), String> {
     }
 }
 
-fn service_path(value: &Value) -> Result<(), String> {
+/// A path that every URL can have.
+pub(crate) fn service_path(value: &Value) -> Result<(), String> {
     let text = value.as_str().unwrap_or_default();
     if text.contains("//") {
         return Err(path::PathError::EmptySegment.to_string());

@@ -58,8 +58,9 @@ pub(super) fn check(drafts: &[Arc<Draft>], diagnostics: &mut Vec<Diagnostic>) {
                     Diagnostic::error(codes::UNIQUE, format!("two {word}s with the {field} `{value}`"))
                         .path(draft.member_path(field))
                         .kong(format!(
-                            "uniqueness violation: '{}' entity with {field} set to '{value}' already declared",
-                            kind.name()
+                            "uniqueness violation: '{}' entity with {} set to '{value}' already declared",
+                            kind.name(),
+                            if field == "id" { "primary key" } else { field }
                         ))
                 },
             );

@@ -119,7 +119,7 @@ impl Gateway for Replacing {
         self.reloader.sources()
     }
 
-    fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, &'static str> {
+    fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, String> {
         api::status(&self.state, argument)
     }
 }

@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use serde_json::Value;
 
 use super::{Admin, send};
+use crate::service::Authority;
 
 /// One request and its answer.
 #[derive(Default)]
@@ -165,10 +167,30 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Texts in PEM for the requests, as parts of texts in JSON: a certificate with its key, the key of another one, and certificates of authorities,
+/// one of which is out of date.
+fn certificates() -> Kept {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let mut old = CertificateParams::new(Vec::new()).unwrap();
+    old.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    old.not_after = date_time_ymd(2001, 1, 1);
+    let old = old.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    let texts = [
+        ("pem_cert", certificate),
+        ("pem_key", key),
+        ("pem_other_key", authority.issue("localhost").1),
+        ("pem_ca", authority.pem()),
+        ("pem_old_ca", old),
+    ];
+    texts.map(|(name, pem)| (name.to_owned(), pem.replace("\r\n", "\n").replace('\n', "\\n"))).into()
+}
+
 /// Checks a file against `admin`. Returns what differs, and how many requests there were.
 fn run(file: &Path, admin: &Admin) -> (Vec<String>, usize) {
     let text = fs::read_to_string(file).unwrap();
-    let mut kept = Kept::from([("home".to_owned(), admin.service.home.text(""))]);
+    let mut kept = certificates();
+    kept.insert("home".to_owned(), admin.service.home.text(""));
     let rows = rows(&text);
     let wrong = rows.iter().filter_map(|row| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();

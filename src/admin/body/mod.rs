@@ -150,6 +150,9 @@ pub fn urlencoded(text: &[u8]) -> Result<Vec<Pair>, BodyError> {
 
 /// The named parts of a body, files too.
 fn multipart(body: &[u8], content_type: &HeaderValue) -> Result<Vec<Pair>, BodyError> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
     let content_type = content_type.to_str().map_err(|_| BodyError::MediaType)?;
     let seen = Cell::new(0);
     let parts = multipart_parts(body, content_type, || {

@@ -198,13 +198,13 @@ fn of_target(target: &Target, method: &str) -> Operation {
         Target::LogLevel => message(),
         Target::SetLogLevel(_) => message().or(&[405]).with(&["timeout"]).body(any()),
         Target::Upstream(_, UpstreamPath::Health) => {
-            node("UpstreamHealth").or(&[404]).with(&["size", "offset", "balancer_health"])
+            let health = Operation::new(200, Some(reference_to("UpstreamHealth")), LIST);
+            health.or(&[404]).with(&["size", "offset", "balancer_health"])
         }
         Target::Upstream(_, UpstreamPath::AllTargets) => {
             Operation::new(200, Some(reference_to("TargetList")), LIST).or(&[404]).with(&["size", "offset"])
         }
-        // Nothing sends requests to targets.
-        Target::Upstream(_, UpstreamPath::SetHealth(_)) => never(KEY, method, any()).or(&[404]),
+        Target::Upstream(_, UpstreamPath::SetHealth { .. }) => Operation::new(204, None, KEY).or(&[404]).body(any()),
         Target::Old(old) => of_old(old, method),
         Target::Collection(kind) => collection(kind, None, method),
         Target::Children(below) => collection(below.kind, Some(below.field), method).or(&[404]),

@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-/// Tags of DER (X.690).
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OBJECT_IDENTIFIER: u8 = 0x06;
+use crate::tls::x509::{OBJECT_IDENTIFIER, SEQUENCE, SET, element, elements};
+
+/// Tags of texts.
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 const TELETEX_STRING: u8 = 0x14;
@@ -36,34 +35,6 @@ pub fn subject(certificate: &CertificateDer<'_>) -> String {
         .or_else(|| certificate.valid_dns_names().next().map(str::to_owned))
         .or_else(|| certificate.valid_uri_names().next().map(str::to_owned))
         .unwrap_or_else(|| "a certificate without a name".to_owned())
-}
-
-/// The first element of `bytes`: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, length], rest) = bytes.split_first_chunk::<2>()?;
-    let (length, rest) = if length < 0x80 {
-        (usize::from(length), rest)
-    } else {
-        let (length, rest) =
-            rest.split_at_checked(usize::from(length & 0x7f)).filter(|(length, _)| length.len() <= 4)?;
-        (length.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
-}
-
-/// The contents of the elements in `bytes`, which all have the tag `tag`.
-fn elements(mut bytes: &[u8], tag: u8) -> Option<Vec<&[u8]>> {
-    let mut contents = Vec::new();
-    while !bytes.is_empty() {
-        let (found, content, rest) = element(bytes)?;
-        if found != tag {
-            return None;
-        }
-        contents.push(content);
-        bytes = rest;
-    }
-    Some(contents)
 }
 
 /// The text of a name: the part that is written last in the certificate comes first.
