@@ -13,6 +13,7 @@ mod config;
 mod credentials;
 mod declared;
 mod drafts;
+mod entity_checks;
 mod error;
 mod flatten;
 mod kind;

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Call;
 use super::body::{self, Body, BodyError};
-use super::certificates;
 use super::error::{ApiError, ApiResult};
 use super::kind::{self, Kind};
 use super::read::{self, Names};
 use super::state::State;
+use super::{certificates, entity_checks};
 use crate::plugin::{self, Definition};
 
 /// The names of the plugins that run here, sorted.
@@ -34,7 +34,7 @@ fn no_plugin(name: &str) -> ApiError {
 /// There are no such entities.
 pub(crate) fn entity(name: &str) -> ApiResult<Value> {
     let kind = kind::find(name).filter(|kind| kind.name != kind::MEMBERSHIPS).ok_or_else(|| no_entity(name))?;
-    Ok(json!({"fields": fields(kind), "entity_checks": []}))
+    Ok(json!({"fields": fields(kind), "entity_checks": entity_checks::of_kind(kind)}))
 }
 
 fn fields(kind: &Kind) -> Value {
@@ -59,7 +59,8 @@ fn fields(kind: &Kind) -> Value {
 /// There is no such plugin.
 pub(crate) fn plugin(name: &str) -> ApiResult<Value> {
     if let Some(definition) = plugin::definitions().iter().find(|definition| definition.name == name) {
-        return Ok(json!({"fields": specialised(definition), "entity_checks": []}));
+        let checks = entity_checks::at_least_one(definition.schema);
+        return Ok(json!({"fields": specialised(definition), "entity_checks": checks}));
     }
     if plugin::find_known(name).is_none() {
         return Err(no_plugin(name));

@@ -1,7 +1,9 @@
 //! Rules about combinations of an upstream's fields, with Kong's messages (kong/db/schema/entities/upstreams.lua).
 
 use logphase_config::schema::{Problem, RecordCheck, Violation};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use super::entity_checks;
 
 /// The rules, in Kong's order.
 pub(super) const RULES: &[RecordCheck] = &[
@@ -66,6 +68,20 @@ static CONDITIONS: [Condition; 13] = [
     required(("hash_on", "uri_capture"), "hash_on_uri_capture"),
     required(("hash_fallback", "uri_capture"), "hash_fallback_uri_capture"),
 ];
+
+/// The rules, as `/schemas` shows them.
+pub(super) fn shown() -> Vec<Value> {
+    let condition = |row: usize| {
+        let Condition { given, field, choices, .. } = &CONDITIONS[row];
+        let must = if choices.is_empty() { json!({"required": true}) } else { json!({ "one_of": choices }) };
+        entity_checks::conditional(given.0, &json!({"match": format!("^{}$", given.1)}), field, &must)
+    };
+    let distinct = |row: usize| json!({ "distinct": DISTINCT[row] });
+    let mut all: Vec<Value> = (0..9).map(condition).collect();
+    all.push(distinct(0));
+    all.extend([condition(9), condition(10), distinct(1), condition(11), condition(12), distinct(2)]);
+    all
+}
 
 fn condition<const ROW: usize>(upstream: &Map<String, Value>) -> Result<(), Problem> {
     let Condition { given, field, choices, wording } = &CONDITIONS[ROW];

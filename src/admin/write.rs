@@ -73,6 +73,11 @@ impl<'a> Writer<'a> {
         existing: &Entity,
         mut patch: Map<String, Value>,
     ) -> ApiResult<Entity> {
+        if kind.name == "basicauth_credentials" && patch.contains_key("consumer") && !patch.contains_key("password") {
+            // The hash of the password depends on the consumer.
+            let text = "all or none of these fields must be set: 'password', 'consumer.id'";
+            return Err(ApiError::schema(json!({"@entity": [text]})));
+        }
         patch.insert("id".to_owned(), existing["id"].clone());
         patch.entry("created_at").or_insert_with(|| existing.get("created_at").cloned().unwrap_or_default());
         let placed = is_sent(&patch, &["protocols", "service", "route"]);
