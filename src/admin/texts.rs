@@ -179,6 +179,10 @@ fn completed(
         });
         entity.insert(field.name.to_owned(), id.map_or(Value::Null, |id| json!({ "id": id })));
     }
+    // What is nested in it is on its own.
+    for child in KINDS.iter().filter(|child| child.reference_to(kind).is_some()) {
+        entity.remove(child.name);
+    }
     let seconds = Value::from(now / 1000);
     for field in (kind.record)().fields.iter().filter(|field| field.auto && field.name.ends_with("_at")) {
         entity.entry(field.name).or_insert_with(|| seconds.clone());

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use serde_json::Value;
-
 use super::{Admin, send};
 
 /// The most requests per operation: over 2,000 in all, in half a minute.
 const REQUESTS_PER_OPERATION: &str = "6";
+
+/// Paths whose operations have few fields.
+const BOUNDED: &str = "^/(consumers|consumer_groups|snis|vaults|keys|key-sets|acls|key-auths|jwts|tags|status|cache|debug/node/log-level)(/[^/]*)?$";
 
 fn page() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admin-api.openapi.json")
@@ -82,25 +83,17 @@ fn examples_are_accepted() {
     assert!(sent >= 9, "{sent} examples");
 }
 
-/// Scenario: schemathesis makes requests for every operation of the description, valid and invalid ones, to a service with some
-/// entities in its database. Guarantees: no answer is a server error, and each is one that the description has: its status, its content type, its
-/// body. Nothing panics meanwhile.
-#[test]
-fn answers_are_as_described() {
-    let mut admin = Admin::start();
-    send_examples(&admin);
+/// Runs schemathesis against `admin` with `arguments`. No answer may be a server error, and each must be one that the description has: its
+/// status, its content type, its body. Nothing may panic.
+fn run_schemathesis(admin: &mut Admin, arguments: &[&str]) {
     let program = packages().join("bin/schemathesis");
     let url = format!("http://127.0.0.1:{}/openapi.json", admin.port);
-    let arguments = [
+    let first = [
         program.to_str().unwrap(),
         "run",
         &url,
         "--checks",
         "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-        "--phases",
-        "examples,fuzzing",
-        "--max-examples",
-        REQUESTS_PER_OPERATION,
         "--seed",
         "1",
         // With more threads, CPython 3.11 fails in `ast.parse` at times.
@@ -116,12 +109,41 @@ fn answers_are_as_described() {
         "--warnings",
         "off",
     ];
-    let ran = python(&arguments, &admin.service.home.path(""));
+    let ran = python(&[&first[..], arguments].concat(), &admin.service.home.path(""));
     let printed = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{printed}\n{}", String::from_utf8_lossy(&ran.stderr));
     assert!(!admin.service.has_logged("panicked"), "{}", admin.service.log());
     assert!(admin.service.is_running());
     let answer = send(admin.port, "GET", "/status", "", b"").unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_ne!(answer.json()["database"], Value::Null);
+}
+
+/// Scenario: schemathesis makes requests for every operation of the description, valid and invalid ones, to a service with some
+/// entities in its database. Guarantees: every answer is as described, and none is a server error.
+#[test]
+fn answers_are_as_described() {
+    let mut admin = Admin::start();
+    send_examples(&admin);
+    run_schemathesis(&mut admin, &["--phases", "examples,fuzzing", "--max-examples", REQUESTS_PER_OPERATION]);
+    let status = admin.expect(200, "GET", "/status", None);
+    assert_eq!(status["database"]["reachable"], true);
+}
+
+/// Scenario: the same for each boundary of each parameter and field, for operations with few fields: those with many have so many boundaries that
+/// they take hours. Guarantees: every answer is as described, and none is a server error.
+#[test]
+fn boundaries_are_as_described() {
+    let mut admin = Admin::start();
+    send_examples(&admin);
+    run_schemathesis(&mut admin, &["--phases", "coverage", "--include-path-regex", BOUNDED]);
+}
+
+/// Scenario: requests for every operation, and for the boundaries of some, to a service without a database, whose entities are in a file.
+/// Guarantees: every answer is as described, and none is a server error.
+#[test]
+fn answers_without_a_database_are_as_described() {
+    let kong_yml = include_str!("../requests/file/nested.yml");
+    let mut admin = Admin::of_file(kong_yml);
+    run_schemathesis(&mut admin, &["--phases", "examples,fuzzing", "--max-examples", "2"]);
+    run_schemathesis(&mut admin, &["--phases", "coverage", "--include-path-regex", BOUNDED]);
 }
