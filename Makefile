@@ -29,7 +29,7 @@ KILL_DAMAGES ?= 100
 POWERCUT_ROUNDS ?= 20
 
 # The fuzz targets, and the time of each. The flags enable LLVM's coverage on stable Rust, as `cargo fuzz` does.
-FUZZ ?= admin_form als format key_path mapping mesh needs otlp proxy_protocol regex syslog value
+FUZZ ?= admin_form als certificate format key_path mapping mesh needs otlp proxy_protocol regex syslog value
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1

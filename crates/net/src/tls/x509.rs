@@ -1,7 +1,5 @@
 //! What of a certificate can be read without trusting it (X.509, RFC 5280), in DER (X.690).
 
-use rustls::pki_types::CertificateDer;
-
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -31,8 +29,8 @@ pub struct Certificate<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads `certificate`; `None` if it is none.
-    pub fn read(certificate: &'a CertificateDer<'_>) -> Option<Self> {
+    /// Reads `certificate`, which is in DER; `None` if it is none.
+    pub fn read(certificate: &'a [u8]) -> Option<Self> {
         let (SEQUENCE, certificate, []) = element(certificate)? else { return None };
         let (SEQUENCE, mut fields, _) = element(certificate)? else { return None };
         if let (VERSION, _, rest) = element(fields)? {
@@ -135,6 +133,7 @@ pub(super) fn elements(mut bytes: &[u8], tag: u8) -> Option<Vec<&[u8]>> {
 mod tests {
     use proptest::prelude::*;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PublicKeyData, date_time_ymd};
+    use rustls::pki_types::CertificateDer;
 
     use super::*;
 
@@ -167,14 +166,14 @@ mod tests {
         /// Scenario: any bytes, and certificates with any byte replaced or any end missing. Guarantees: none makes the reader panic.
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let _ = Certificate::read(&CertificateDer::from(bytes));
+            let _ = Certificate::read(&bytes);
             let (certificate, _) = made(IsCa::NoCa, 2030);
             let mut changed = certificate.to_vec();
             let at = at.index(changed.len());
             changed[at] = byte;
-            let _ = Certificate::read(&CertificateDer::from(changed.clone()));
+            let _ = Certificate::read(&changed);
             changed.truncate(at);
-            let _ = Certificate::read(&CertificateDer::from(changed));
+            let _ = Certificate::read(&changed);
         }
     }
 }
