@@ -8,7 +8,7 @@ use crate::admin::error::CODES;
 /// What the 400 of an operation can be, beside a plain message: codes of errors.
 pub(super) const LIST: (&str, &[u8]) = ("ListRefused", &[1, 7, 9, 10, 11]);
 pub(super) const KEY: (&str, &[u8]) = ("KeyRefused", &[1, 10]);
-pub(super) const WRITE: (&str, &[u8]) = ("WriteRefused", &[1, 2, 3, 4, 10, 13]);
+pub(super) const WRITE: (&str, &[u8]) = ("WriteRefused", &[1, 2, 3, 4, 10, 13, 19]);
 pub(super) const CONFIG: (&str, &[u8]) = ("ConfigRefused", &[14]);
 pub(super) const PLAIN: (&str, &[u8]) = ("Refused", &[]);
 
@@ -91,7 +91,7 @@ pub(super) fn schemas(into: &mut Map<String, Value>) {
         let mut properties = json!({"code": {"const": code}, "name": name, "message": {"type": "string"}});
         let mut required = vec!["code", "name", "message"];
         match code {
-            7 | 9 | 10 | 12 => {}
+            7 | 9 | 10 | 12 | 19 => {}
             11 => {
                 properties["options"] = json!({"type": "object", "additionalProperties": {"type": "string"}});
                 required.push("options");
